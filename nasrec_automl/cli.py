@@ -1,0 +1,318 @@
+"""The command line, and the only place that parses arguments.
+
+Heavy imports stay inside the commands, so that `--help` and a wrong argument answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from nasrec_automl import __version__
+from nasrec_automl.errors import JobError, NasRecError
+
+if TYPE_CHECKING:
+    from nasrec_automl.pipeline.run_folder import RunFolder
+
+BAD_INPUT = 2
+"""Exit code of an error that the user can mend."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; an error that the user can mend is one sentence and exit code 2."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        parsed.run(parsed)
+    except NasRecError as error:
+        Console(stderr=True, soft_wrap=True).print(
+            f"nasrec-automl: {error}", style="red", markup=False, highlight=False
+        )
+        sys.exit(BAD_INPUT)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Stopped; the same command goes on from here.")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nasrec-automl",
+        description="Architecture search for click-through-rate models.",
+        epilog="example: nasrec-automl run examples/quickstart/job.yaml",
+    )
+    parser.add_argument("--version", action="version", version=f"nasrec-automl {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    prepare = _command(
+        commands,
+        "prepare",
+        _prepare,
+        "turn raw files into a prepared data set",
+        "nasrec-automl prepare movielens --input ml-100k --output prepared/ml-100k",
+    )
+    prepare.add_argument("source", help="movielens or synthetic")
+    prepare.add_argument(
+        "--input",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="raw files or folder; MovieLens is fetched without it",
+    )
+    prepare.add_argument("--output", type=Path, required=True, help="folder to write")
+    prepare.add_argument(
+        "--split", choices=("random", "time"), default="random", help="how rows are divided (default: random)"
+    )
+    prepare.add_argument("--seed", type=_seed, default=2018, help="seed of the split (default: 2018)")
+    prepare.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="option of the source, such as rows=50000",
+    )
+
+    run = _command(
+        commands,
+        "run",
+        _run,
+        "run every stage of a job in this process",
+        "nasrec-automl run examples/quickstart/job.yaml",
+    )
+    run.add_argument("job", type=Path, help="the job file")
+
+    experiment = _command(
+        commands,
+        "experiment",
+        _experiment,
+        "write the NNI experiment of a job, for `nnictl create`",
+        "nasrec-automl experiment job.yaml --output experiment.yml",
+    )
+    experiment.add_argument("job", type=Path, help="the job file")
+    experiment.add_argument("--output", type=Path, help="file to write (default: experiment.yml beside the job)")
+
+    demo = _command(
+        commands,
+        "demo",
+        _demo,
+        "run an experiment through `nnictl create` and show its progress and result",
+        "nasrec-automl demo examples/quickstart/experiment.yml",
+    )
+    demo.add_argument("experiment", type=Path, help="an experiment file that `nasrec-automl experiment` wrote")
+    demo.add_argument("--port", type=int, help="port of NNI's web page (default: the job's, or a free one)")
+
+    status = _command(
+        commands,
+        "status",
+        _status,
+        "say what a run does, waits for, and has done",
+        "nasrec-automl status runs/quickstart",
+    )
+    status.add_argument("folder", type=Path, help="the run folder")
+
+    report = _command(
+        commands,
+        "report",
+        _report,
+        "write the report of a finished run again",
+        "nasrec-automl report runs/quickstart",
+    )
+    report.add_argument("folder", type=Path, help="the run folder")
+
+    predict = _command(
+        commands,
+        "predict",
+        _predict,
+        "predict a file of raw rows with a trained model",
+        "nasrec-automl predict --model runs/quickstart/best --input rows.csv --output probabilities.csv",
+    )
+    predict.add_argument("--model", type=Path, required=True, help="folder of the model, such as runs/NAME/best")
+    predict.add_argument("--input", type=Path, required=True, help="CSV, TSV or Parquet with the raw columns")
+    predict.add_argument("--output", type=Path, required=True, help="CSV to write, one probability a row")
+
+    space = commands.add_parser("space", help="look at search spaces", description="Look at search spaces.")
+    show = _command(
+        space.add_subparsers(metavar="COMMAND", required=True),
+        "show",
+        _space_show,
+        "show what a search space chooses",
+        "nasrec-automl space show nasrec-full",
+    )
+    show.add_argument("name", help="name of a space, or path of its YAML file")
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: Callable[[argparse.Namespace], None],
+    what: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name, help=what, description=f"{what[0].upper()}{what[1:]}.", epilog=f"example: {example}"
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _prepare(arguments: argparse.Namespace) -> None:
+    from nasrec_automl.data.dataset import Part, prepare
+    from nasrec_automl.data.sources import read_source
+
+    console = Console()
+    with console.status(f"Preparing {arguments.source} ..."):
+        raw = read_source(
+            arguments.source,
+            arguments.input,
+            downloads=arguments.output.parent / "downloads",
+            **dict(_option(text) for text in arguments.option),
+        )
+        data = prepare(raw, arguments.output, split=arguments.split, seed=arguments.seed)
+    parts = ", ".join(f"{part.value} {data.rows(part):,}" for part in Part)
+    console.print(f"{arguments.output}: {data.name} ({parts})", soft_wrap=True, highlight=False)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 on, but it is {text!r}")
+    return int(text)
+
+
+def _option(text: str) -> tuple[str, int | float | str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise JobError(f"--option {text}: expected NAME=VALUE, such as rows=50000")
+    for kind in (int, float):
+        try:
+            return name, kind(value)
+        except ValueError:
+            continue
+    return name, value
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from nasrec_automl.config import load_job
+    from nasrec_automl.pipeline.run_folder import RunFolder
+    from nasrec_automl.pipeline.view import live_view
+
+    run = RunFolder(load_job(arguments.job))
+    console = Console()
+    with live_view(run, console):
+        from nasrec_automl.pipeline.stages import run_job
+
+        _quiet_optuna()
+        run_job(run)
+    _print_result(run, console)
+
+
+def _print_result(run: RunFolder, console: Console) -> None:
+    from nasrec_automl.pipeline.view import result_table
+    from nasrec_automl.search.database import shown_url
+
+    console.print()
+    console.print(result_table(run))
+    console.print(f"\nReport:             {run.report}", soft_wrap=True, highlight=False)
+    console.print(f"Model:              {run.best}", soft_wrap=True, highlight=False)
+    console.print(
+        f"Optuna's dashboard: optuna-dashboard {shown_url(run.job.storage_url)}", soft_wrap=True, highlight=False
+    )
+
+
+def _quiet_optuna() -> None:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def _experiment(arguments: argparse.Namespace) -> None:
+    from nasrec_automl.experiment.spec import write_experiment
+
+    output = arguments.output or arguments.job.with_name("experiment.yml")
+    write_experiment(arguments.job, output)
+    Console().print(f"{output}: start it with `nnictl create --config {output}`", soft_wrap=True, highlight=False)
+
+
+def _demo(arguments: argparse.Namespace) -> None:
+    from nasrec_automl.experiment.launch import launch, run_of
+    from nasrec_automl.experiment.note import ExperimentNote
+    from nasrec_automl.pipeline.view import live_view
+
+    # A closed terminal or a `kill` stops the experiment too, as Ctrl-C does.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    run = run_of(arguments.experiment)
+    console = Console()
+    if _is_finished(run):
+        note = ExperimentNote.read(run)
+        experiment = note.id if note else None
+    else:
+        with live_view(run, console):
+            experiment = launch(arguments.experiment, port=arguments.port or run.job.experiment.port)
+    _print_result(run, console)
+    if experiment is not None:
+        console.print(f"NNI's page:         nnictl view {experiment} --port 8080", soft_wrap=True, highlight=False)
+
+
+def _is_finished(run: RunFolder) -> bool:
+    """Whether nothing is left of a run; its settings are compared with the job's."""
+    if not run.result.is_file():
+        return False
+    from nasrec_automl.pipeline.stages import next_stage
+
+    _quiet_optuna()
+    return next_stage(run) is None
+
+
+def _status(arguments: argparse.Namespace) -> None:
+    from nasrec_automl.pipeline.run_folder import RunFolder
+    from nasrec_automl.pipeline.view import stage_table
+
+    Console().print(stage_table(RunFolder.open(arguments.folder)))
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    from nasrec_automl.pipeline.report import write_run_report
+    from nasrec_automl.pipeline.run_folder import RunFolder
+
+    _quiet_optuna()
+    path = write_run_report(RunFolder.open(arguments.folder))
+    Console().print(str(path), soft_wrap=True, highlight=False)
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    from nasrec_automl.pipeline.predict import load_model, predict_file
+
+    console = Console()
+    model = load_model(arguments.model)
+    with console.status("Predicting ...") as status:
+        rows = predict_file(
+            model, arguments.input, arguments.output, on_rows=lambda done: status.update(f"{done:,} rows ...")
+        )
+    console.print(f"{arguments.output}: {rows:,} rows", soft_wrap=True, highlight=False)
+
+
+def _space_show(arguments: argparse.Namespace) -> None:
+    from rich.table import Table
+
+    from nasrec_automl.space import load_search_space
+
+    space = load_search_space(arguments.name)
+    console = Console()
+    console.print(
+        f"{space.name}: {space.blocks} blocks, {len(space.labels)} labels, {space.cardinality:.2e} architectures",
+        highlight=False,
+    )
+    table = Table()
+    for column in ("label", "choices", "values"):
+        table.add_column(column, justify="right" if column == "choices" else "left")
+    for label, choices in space.labels.items():
+        shown = ", ".join(str(choice) for choice in choices[:8]) + (", ..." if len(choices) > 8 else "")
+        table.add_row(label, str(len(choices)), shown)
+    console.print(table)

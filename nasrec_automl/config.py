@@ -1,0 +1,281 @@
+"""The job file: one YAML file, the only configuration.
+
+Every path in it is relative to the file's own folder. Each stage reads only its own section.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from nasrec_automl.errors import JobError
+
+# YAML 1.1 reads `1e-3`, without a dot, as a string; pydantic takes a string for a float.
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1, strict=True)]
+Seed = Annotated[int, Field(ge=0, strict=True)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DataConfig(_Section):
+    """Where the data come from.
+
+    Attributes:
+        source: `movielens`, `synthetic`, or `prepared` (a folder that `nasrec-automl prepare` wrote).
+        input: a folder of raw data, or the prepared folder. MovieLens is fetched when it is missing.
+        split: `random` (stratified by the label) or `time`.
+        seed: seed of the split.
+        options: options of the source, such as `rows` and `seed` of `synthetic`.
+    """
+
+    source: str
+    input: Path | None = None
+    split: Literal["random", "time"] = "random"
+    seed: Seed = 2018
+    options: dict[str, int | float | str] = {}
+
+
+class SupernetConfig(_Section):
+    """Training of the supernet (arXiv 2207.07187).
+
+    Attributes:
+        sampling: how a step's path is drawn.
+        epochs: passes over the training part; the number of steps follows.
+        batch_size: rows a step.
+        learning_rate: peak of the schedule.
+        schedule_warm_up: fraction of the steps over which the learning rate rises.
+        path_warm_up: fraction of the steps over which the whole supernet is trained with falling probability.
+        clip_norm: bound of the gradients' norm, dense and sparse together.
+        eps: of Adagrad. The published setting is 1e-2; it slows rare embedding rows down, and small data cannot wait.
+        weight_decay: decay of weights, and of the embedding rows of each batch.
+        dropout: dropout on the embeddings and on each block's dense output.
+        layer_norm: whether operators end in a LayerNorm.
+        validations: how often validation is measured and reported, and a checkpoint written.
+    """
+
+    sampling: Literal["single-operator", "single-path", "any-path", "full-path"] = "single-operator"
+    epochs: Count = 1
+    batch_size: Count = 512
+    learning_rate: PositiveFloat = 0.12
+    schedule_warm_up: Fraction = 0.1
+    path_warm_up: Fraction = 0.2
+    clip_norm: PositiveFloat = 5.0
+    eps: PositiveFloat = 1e-8
+    weight_decay: NonNegativeFloat = 0.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    layer_norm: bool = True
+    validations: Count = 10
+
+
+class HeadConfig(_Section):
+    """Fitting of the final Linear before an architecture is scored (arXiv 2207.07187).
+
+    Attributes:
+        steps: Adagrad steps; 0 keeps the supernet's head.
+        batch_size: rows a step.
+        learning_rate: of those steps.
+    """
+
+    steps: Annotated[int, Field(ge=0)] = 100
+    batch_size: Count = 512
+    learning_rate: PositiveFloat = 0.04
+
+
+class SearchConfig(_Section):
+    """Evolution over the weight-sharing evaluator (arXiv 2207.07187).
+
+    Attributes:
+        architectures: how many architectures are scored.
+        population: how many are alive; also the number of random ones at the start.
+        tournament: how many of them compete to be a parent.
+        children: how many children a generation has.
+        head: fitting of the head.
+        max_rows: at most so many rows of the search part are scored; all of them by default.
+    """
+
+    architectures: Count = 2048
+    population: Count = 128
+    tournament: Count = 64
+    children: Count = 8
+    head: HeadConfig = HeadConfig()
+    max_rows: Count | None = None
+
+    @model_validator(mode="after")
+    def _tournament_fits(self) -> SearchConfig:
+        if self.tournament > self.population:
+            raise ValueError(f"tournament ({self.tournament}) must not exceed population ({self.population})")
+        return self
+
+
+class FloatRange(_Section):
+    """A range of a hyper-parameter.
+
+    Attributes:
+        low: smallest value.
+        high: largest value.
+        log: whether to draw on a logarithmic scale.
+    """
+
+    low: NonNegativeFloat
+    high: PositiveFloat
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> FloatRange:
+        if self.low > self.high:
+            raise ValueError(f"low ({self.low}) must not exceed high ({self.high})")
+        if self.log and self.low == 0:
+            raise ValueError("low must be above 0 where log is true")
+        return self
+
+
+class RetrainConfig(_Section):
+    """Training from scratch of the best architectures and the hand designs (arXiv 2207.07187).
+
+    Attributes:
+        top_k: how many of the search's best architectures take part.
+        trials: how many trainings the study has.
+        max_epochs: longest training; the best validation ends it early.
+        patience: validations without improvement that end a training.
+        validations_per_epoch: how often the hpo part is measured.
+        layer_norm: whether operators end in a LayerNorm.
+        clip_norm: bound of the gradients' norm.
+        eps: of Adagrad, as in `supernet`.
+        learning_rate: range to search.
+        weight_decay: range to search.
+        dropout: range to search.
+        batch_size: choices to search.
+    """
+
+    top_k: Annotated[int, Field(ge=1, le=256, strict=True)] = 15
+    trials: Count = 60
+    max_epochs: Count = 20
+    patience: Count = 4
+    validations_per_epoch: Count = 2
+    layer_norm: bool = True
+    clip_norm: PositiveFloat = 5.0
+    eps: PositiveFloat = 1e-8
+    learning_rate: FloatRange = FloatRange(low=0.01, high=0.2, log=True)
+    weight_decay: FloatRange = FloatRange(low=1e-7, high=1e-2, log=True)
+    dropout: FloatRange = FloatRange(low=0.0, high=0.6)
+    batch_size: Annotated[tuple[Count, ...], Field(min_length=1)] = (256, 512, 1024)
+
+    @model_validator(mode="after")
+    def _ranges_make_sense(self) -> RetrainConfig:
+        if self.dropout.high >= 1:
+            raise ValueError(f"dropout.high ({self.dropout.high}) must be below 1")
+        if len(set(self.batch_size)) != len(self.batch_size):
+            raise ValueError(f"batch_size must hold distinct choices, but holds {list(self.batch_size)}")
+        return self
+
+
+class ExperimentConfig(_Section):
+    """How the stages run as trials of an NNI experiment.
+
+    Attributes:
+        concurrency: trials at a time (search and retrain only).
+        search_trial: architectures that one search trial scores.
+        retrain_trial: trainings of one retrain trial.
+        port: of NNI's web page.
+        retries: how often a failed trial of a stage is tried again.
+    """
+
+    concurrency: Count = 1
+    search_trial: Count = 64
+    retrain_trial: Count = 4
+    port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    retries: Annotated[int, Field(ge=0)] = 1
+
+
+class Job(_Section):
+    """A whole job.
+
+    Attributes:
+        name: of the job, its run folder and its studies.
+        run_folder: where everything is written; `runs/<name>` by default.
+        seed: all randomness derives from it.
+        space: a search space's name, or the path of its YAML file.
+        embedding_dim: E, the width of every embedding.
+        device: `cpu` or `cuda`.
+        storage: SQLAlchemy URL of the studies' database; SQLite in the run folder by default.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+    run_folder: Path = Path()
+    seed: Seed = 2018
+    space: str = "nasrec-full"
+    embedding_dim: Count = 16
+    device: Literal["cpu", "cuda"] = "cpu"
+    storage: str | None = None
+    data: DataConfig
+    supernet: SupernetConfig = SupernetConfig()
+    search: SearchConfig = SearchConfig()
+    retrain: RetrainConfig = RetrainConfig()
+    experiment: ExperimentConfig = ExperimentConfig()
+
+    @property
+    def storage_url(self) -> str:
+        """URL of the studies' database."""
+        return self.storage or f"sqlite:///{self.run_folder / 'studies.db'}"
+
+
+def load_job(path: str | Path) -> Job:
+    """Read and validate a job file; every path in the result is absolute.
+
+    Raises:
+        JobError: the file is missing, no YAML, or a field is unknown or wrong; the message names file and field.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise JobError(f"{path}: no such job file; expected a YAML file with at least `name` and `data`")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise JobError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
+    if not isinstance(content, dict):
+        raise JobError(
+            f"{path}: expected a mapping with at least `name` and `data`, but found {type(content).__name__}"
+        )
+    try:
+        job = Job.model_validate(content)
+    except ValidationError as error:
+        raise JobError("; ".join(f"{path}: {_sentence(e)}" for e in error.errors())) from None
+    return _absolute(job, path.resolve().parent)
+
+
+def _sentence(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{where}: no such field; there are {', '.join(_fields(error['loc'][:-1]))}"
+    if error["type"] == "missing":
+        return f"{where}: this field is required"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{where}: {message}, but it is {error['input']!r}"
+
+
+def _fields(section: tuple[str | int, ...]) -> list[str]:
+    """Names of a section's fields."""
+    model: Any = Job
+    for name in section:
+        model = model.model_fields[name].annotation
+    return list(model.model_fields)
+
+
+def _absolute(job: Job, base: Path) -> Job:
+    folder = base / (job.run_folder if job.run_folder != Path() else Path("runs") / job.name)
+    updates: dict[str, Any] = {"run_folder": folder.resolve()}
+    if job.data.input is not None:
+        updates["data"] = job.data.model_copy(update={"input": (base / job.data.input).resolve()})
+    if job.space.endswith((".yaml", ".yml")):
+        updates["space"] = str((base / job.space).resolve())
+    if job.storage is not None and job.storage.startswith("sqlite:///") and ":memory:" not in job.storage:
+        updates["storage"] = f"sqlite:///{(base / job.storage.removeprefix('sqlite:///')).resolve()}"
+    return job.model_copy(update=updates)

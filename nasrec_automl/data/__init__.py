@@ -1,0 +1,1 @@
+"""From raw tables to batches: preprocessing, the prepared form on disk, one reader per source."""

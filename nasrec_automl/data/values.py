@@ -1,0 +1,112 @@
+"""One reading of a raw value, whatever type it arrived with.
+
+Training may see a column as integers and serving as text, or as floats because one was missing. Every column
+goes through here first, so that such differences never change a feature.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from nasrec_automl.errors import DataError
+
+# What `pandas.read_csv` takes for missing by default; missing here too, for a frame and its CSV must agree.
+MISSING_TEXTS = frozenset(
+    (
+        *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>"),
+        *("N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+    )
+)
+_INTEGER = re.compile(r"([+-]?)0*(\d+)(?:\.0*)?", re.ASCII)
+_DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+# Above it a float64 no longer tells neighbouring integers apart.
+_EXACT_LIMIT = 2.0**53
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+def canonical_text(value: object) -> str | None:
+    """Write a category as the text that it is compared by.
+
+    Whole numbers lose leading zeros and a fraction of zeros, other numbers keep 15 digits (what survives any
+    parser), booleans are capitalised. Integers above 2**53 are exact if they arrive as integers or text.
+
+    Returns:
+        The text, or None for a missing value.
+
+    Example:
+        >>> [canonical_text(value) for value in (12, 12.0, "012", " a ", float("nan"), None)]
+        ['12', '12', '12', 'a', None, None]
+    """
+    if value is None:
+        return None
+    text = str(value).strip()
+    if text in MISSING_TEXTS:
+        return None
+    if whole := _INTEGER.fullmatch(text):
+        sign, digits = whole.groups()
+        return f"-{digits}" if sign == "-" and digits != "0" else digits
+    if _DECIMAL.fullmatch(text):
+        number = float(text)
+        if abs(number) < _EXACT_LIMIT and number.is_integer():
+            return str(int(number))
+        # 1e999 is beyond a float: it stays the text it is.
+        return f"{number:.15g}" if np.isfinite(number) else text
+    if text.lower() in ("true", "false"):
+        return text.capitalize()
+    # Broken encoding arrives as lone surrogates, which neither JSON nor the hash can hold.
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def categories(column: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str | None]]:
+    """Factorise a column, so that Python looks at each distinct value once and NumPy at the rows.
+
+    Args:
+        column: B raw values of any single type or several.
+
+    Returns:
+        Positions `(B,)` into the list that follows, -1 for missing; the canonical text of each distinct raw
+        value. Two raw values may share one text.
+
+    Raises:
+        DataError: a cell holds a list or another value that is not a single one.
+    """
+    try:
+        codes, values = pd.factorize(column)
+    except TypeError as error:
+        raise DataError(
+            f"column {column.name!r} must hold one value a row, but some rows hold several ({error}): "
+            "give each its own column"
+        ) from None
+    return codes.astype(np.int64), [canonical_text(value) for value in values]
+
+
+def numbers(column: pd.Series[Any]) -> NDArray[np.float64]:
+    """Read a column as numbers.
+
+    Returns:
+        `(B,)`, NaN for missing. Everything else is finite in float32 as well.
+
+    Raises:
+        DataError: text, a date or an infinite number where a number should be; names the first such row.
+    """
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        result = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    else:
+        parsed = pd.to_numeric(column.astype(object), errors="coerce")
+        result = parsed.to_numpy(dtype=np.float64, na_value=np.nan)
+    # One comparison finds NaN and infinity alike.
+    suspects = np.flatnonzero(~(np.abs(result) <= FLOAT32_MAX) & ~column.isna().to_numpy(dtype=bool))
+    wrong = suspects[~column.iloc[suspects].astype(str).str.strip().isin(MISSING_TEXTS).to_numpy(dtype=bool)]
+    if wrong.size:
+        row = int(wrong[0])
+        raise DataError(
+            f"column {column.name!r} must hold numbers, but row {row + 1} (the first is 1) holds "
+            f"{str(column.iloc[row])!r}: correct it, leave it empty for missing, or declare the column as "
+            "categorical"
+        )
+    return result

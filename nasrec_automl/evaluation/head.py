@@ -1,0 +1,54 @@
+"""Fitting the final Linear on fixed features."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nasrec_automl.config import HeadConfig
+
+_EPS = 1e-2
+
+
+@torch.no_grad()
+def fit_head(
+    features: Tensor,
+    label: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    config: HeadConfig,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Train a logistic regression for a few Adagrad steps (arXiv 2207.07187).
+
+    Only the final Linear learns, so the features are computed once and the gradient is written down.
+
+    Args:
+        features: `(n, K)`.
+        label: `(n,)`.
+        weight: `(K,)`, where to start.
+        bias: `()`.
+        config: steps, batch size, learning rate.
+        generator: order of the rows.
+
+    Returns:
+        The fitted weight and bias.
+    """
+    weight, bias = weight.clone(), bias.clone()
+    weight_sum, bias_sum = torch.zeros_like(weight), torch.zeros_like(bias)
+    rows = len(features)
+    size = min(config.batch_size, rows)
+    order = torch.empty(0, dtype=torch.long)
+    for _ in range(config.steps):
+        if len(order) < size:
+            order = torch.randperm(rows, generator=generator)
+        index, order = order[:size], order[size:]
+        x = features[index]
+        error = (torch.sigmoid(torch.addmv(bias, x, weight)) - label[index]) / size
+        gradient = x.T @ error
+        weight_sum.addcmul_(gradient, gradient)
+        weight.addcdiv_(gradient, weight_sum.sqrt().add_(_EPS), value=-config.learning_rate)
+        total = error.sum()
+        bias_sum.addcmul_(total, total)
+        bias.addcdiv_(total, bias_sum.sqrt().add_(_EPS), value=-config.learning_rate)
+    return weight, bias

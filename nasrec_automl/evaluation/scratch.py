@@ -1,0 +1,182 @@
+"""Training an architecture from scratch."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.data.batches import EvaluationBatches, TrainingBatches
+from nasrec_automl.data.rows import Rows
+from nasrec_automl.network import Subnet
+from nasrec_automl.schema import FeatureSchema
+from nasrec_automl.training.lightning import quiet, quiet_trainer
+from nasrec_automl.training.metrics import Metrics, measure
+from nasrec_automl.training.module import ClickModule, TrainingOptions
+from nasrec_automl.training.seed import seeded
+
+_EVALUATION_BATCH = 8192
+
+Report = Callable[[int, Metrics], bool]
+"""Called after each validation with step and metrics; True ends the training."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScratchOptions:
+    """How to train an architecture from scratch.
+
+    Attributes:
+        batch_size: rows a step.
+        learning_rate: peak of the schedule.
+        weight_decay: of weights, and of the embedding rows of each batch.
+        dropout: on the embeddings and on each block's dense output.
+        layer_norm: whether operators end in a LayerNorm.
+        clip_norm: bound of the gradients' norm.
+        eps: of Adagrad.
+        seed: of start values, batches and dropout.
+    """
+
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    dropout: float
+    layer_norm: bool
+    clip_norm: float
+    eps: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A trained subnet.
+
+    Attributes:
+        subnet: with the weights of the best validation, or of the last step without validation.
+        metrics: of that validation.
+        step: when it was.
+        schedule_steps: length of the learning-rate schedule.
+        stopped: whether `report` ended the training.
+    """
+
+    subnet: Subnet
+    metrics: Metrics | None
+    step: int
+    schedule_steps: int
+    stopped: bool
+
+
+def train_from_scratch(
+    architecture: Architecture,
+    schema: FeatureSchema,
+    rows: Rows,
+    options: ScratchOptions,
+    *,
+    schedule_steps: int,
+    steps: int | None = None,
+    validation: Rows | None = None,
+    validate_every: int = 0,
+    patience: int = 0,
+    report: Report | None = None,
+    device: str = "cpu",
+) -> Trained:
+    """Train the subnet of an architecture.
+
+    The same arguments give the same weights.
+
+    Args:
+        architecture: what to train.
+        schema: of the data.
+        rows: to train on.
+        options: how.
+        schedule_steps: length of the learning-rate schedule.
+        steps: steps to train; the whole schedule by default.
+        validation: rows to measure on; the best measurement's weights are kept.
+        validate_every: steps between two measurements.
+        patience: measurements without improvement that end the training; 0 for never.
+        report: called after each measurement; True ends the training.
+        device: `cpu` or `cuda`.
+    """
+    with seeded(options.seed):
+        subnet = Subnet(architecture, schema, layer_norm=options.layer_norm, dropout=options.dropout)
+    module = ClickModule(
+        TrainingOptions(
+            steps=schedule_steps,
+            learning_rate=options.learning_rate,
+            weight_decay=options.weight_decay,
+            clip_norm=options.clip_norm,
+            eps=options.eps,
+            seed=options.seed,
+        ),
+        subnet,
+    )
+    steps = schedule_steps if steps is None else min(steps, schedule_steps)
+    batches = TrainingBatches(rows, options.batch_size, options.seed, steps)
+    keeper = _KeepBest(patience, report)
+    trainer = quiet_trainer(
+        max_steps=steps,
+        device=device,
+        callbacks=[keeper] if validation is not None else [],
+        **({"val_check_interval": min(validate_every, steps)} if validation is not None else {}),
+    )
+    with quiet():
+        trainer.fit(module, batches, None if validation is None else EvaluationBatches(validation, _EVALUATION_BATCH))
+    if keeper.best_weights is not None:
+        subnet.load_state_dict(keeper.best_weights)
+    return Trained(
+        subnet=subnet.cpu().eval(),
+        metrics=keeper.best,
+        step=keeper.best_step or trainer.global_step,
+        schedule_steps=schedule_steps,
+        stopped=keeper.stopped,
+    )
+
+
+class _KeepBest(pl.Callback):
+    """Keeps the best validation's weights in memory; ends a training that no longer improves or is told to stop."""
+
+    def __init__(self, patience: int, report: Report | None) -> None:
+        self.patience = patience
+        self.report = report
+        self.best: Metrics | None = None
+        self.best_step = 0
+        self.best_weights: dict[str, Any] | None = None
+        self.stopped = False
+        self._since = 0
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, ClickModule)
+        metrics = pl_module.metrics
+        assert metrics is not None
+        if self.best is None or metrics.log_loss < self.best.log_loss:
+            self.best, self.best_step, self._since = metrics, trainer.global_step, 0
+            self.best_weights = copy.deepcopy(pl_module.model.state_dict())
+        else:
+            self._since += 1
+        if self.report is not None and self.report(trainer.global_step, metrics):
+            self.stopped = True
+        if self.stopped or (self.patience and self._since >= self.patience):
+            trainer.should_stop = True
+
+
+@torch.inference_mode()
+def predict_logits(subnet: Subnet, rows: Rows) -> Tensor:
+    """Logits of some rows, `(n,)`."""
+    subnet.eval()
+    weight = subnet.embedding.weight
+    return torch.cat(
+        [
+            subnet(dense.to(weight), ids.to(weight.device)).cpu()
+            for dense, ids, _ in EvaluationBatches(rows, _EVALUATION_BATCH)
+        ]
+    )
+
+
+def measure_subnet(subnet: Subnet, rows: Rows) -> Metrics:
+    """Log loss and AUC of a subnet on some rows."""
+    return measure(predict_logits(subnet, rows), torch.from_numpy(rows.label.astype("float32")))

@@ -1,0 +1,166 @@
+"""Starts an NNI experiment, follows it to its end, and leaves nothing running."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nasrec_automl.config import load_job
+from nasrec_automl.errors import JobError, NasRecError, RunFolderError
+from nasrec_automl.experiment.manager import Manager
+from nasrec_automl.experiment.note import ExperimentNote
+from nasrec_automl.pipeline.run_folder import RunFolder
+
+_INTERVAL = 0.5
+_PATIENCE = 5.0
+_SILENCE = 15.0
+_AT_WORK = ("INITIALIZED", "RUNNING", "NO_MORE_TRIAL", "TUNER_NO_MORE_TRIAL")
+
+
+def launch(experiment: str | Path, *, port: int = 8080, follow: Callable[[], None] | None = None) -> str:
+    """Run an experiment to its end, or join the one that already works on its run folder.
+
+    Whatever ends this function (Ctrl-C as well), it stops the experiment. Only where this process is killed the
+    experiment goes on alone; the next launch joins it.
+
+    Args:
+        experiment: path of an `experiment.yml`.
+        port: of NNI's page; a free one is taken where it is in use.
+        follow: called about twice a second.
+
+    Returns:
+        NNI's id of the experiment.
+
+    Raises:
+        NasRecError: the experiment failed; the message is that of the trial that failed last.
+    """
+    path = Path(experiment).resolve()
+    run = run_of(path)
+    note = _join(run)
+    if note is None:
+        _wait_for_folder(run)
+        note = _create(path, _free_port(port))
+    try:
+        _wait(note, follow or (lambda: None))
+    finally:
+        _stop(note.id)
+    return note.id
+
+
+def run_of(path: Path) -> RunFolder:
+    """The run folder of an experiment file.
+
+    Raises:
+        JobError: the file is no experiment of ours, or its job is not as it should be.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        job, base = content["tuner"]["classArgs"]["job"], content.get("trialCodeDirectory", ".")
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError, AttributeError):
+        raise JobError(
+            f"{path}: expected an experiment with tuner.classArgs.job; `nasrec-automl experiment JOB` writes one"
+        ) from None
+    return RunFolder(load_job(path.parent / base / job))
+
+
+def _join(run: RunFolder) -> ExperimentNote | None:
+    """The experiment that an earlier launch left at work; one that has ended is stopped."""
+    note = ExperimentNote.read(run)
+    manager = None if note is None else note.manager()
+    if note is None or manager is None:
+        return None
+    if manager.status()[0] in _AT_WORK:
+        return note
+    _stop(note.id)
+    return None
+
+
+def _wait_for_folder(run: RunFolder) -> None:
+    """Refuse a folder in use before anything starts; one whose manager was killed is free after a moment."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            with run.lock():
+                return
+        except RunFolderError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(_INTERVAL)
+
+
+def _create(path: Path, port: int) -> ExperimentNote:
+    manager = Manager(f"http://localhost:{port}")
+    process = _nnictl("create", "--config", str(path), "--port", str(port))
+    try:
+        output, _ = process.communicate()
+    except BaseException:
+        # The manager that it starts is a process of its own: let it start, then stop it.
+        process.communicate()
+        if process.returncode == 0:
+            _stop(manager.profile()["id"])
+        raise
+    if process.returncode != 0:
+        lines = [line for line in output.splitlines() if line.strip()] or ["it said nothing"]
+        raise NasRecError(f"{path}: `nnictl create` failed: {lines[-1]}")
+    return ExperimentNote(id=manager.profile()["id"], url=manager.url)
+
+
+def _wait(note: ExperimentNote, follow: Callable[[], None]) -> None:
+    manager = Manager(note.url)
+    silent_since: float | None = None
+    while True:
+        try:
+            status, errors = manager.status()
+            silent_since = None
+        except OSError:
+            silent_since = silent_since or time.monotonic()
+            # A busy machine answers late; a manager that is gone does not answer at all.
+            status, errors = ("RUNNING" if time.monotonic() - silent_since < _SILENCE else "STOPPED"), []
+        follow()
+        if status == "DONE":
+            trials = manager.trials()
+            if trials and trials[-1].failed:
+                raise NasRecError(manager.last_words() or f"trial {trials[-1].id} of experiment {note.id} failed")
+            return
+        if status == "ERROR":
+            raise NasRecError(f"NNI experiment {note.id} failed: {'; '.join(errors)}")
+        if status not in _AT_WORK:
+            raise NasRecError(f"NNI experiment {note.id} was stopped before its end; start it again to go on")
+        time.sleep(_INTERVAL)
+
+
+def _stop(id_: str) -> None:
+    _nnictl("stop", id_).communicate()
+
+
+def _nnictl(*arguments: str) -> subprocess.Popen[str]:
+    # The trials' `python3` is to be this one, also where its environment is not activated.
+    here = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    command = shutil.which("nnictl", path=here)
+    if command is None:
+        raise NasRecError("nnictl: no such command; install nasrec_automl with its dependencies (nni==3.0)")
+    options: dict[str, Any] = {"env": {**os.environ, "PATH": here}, "start_new_session": True}
+    return subprocess.Popen(
+        [command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+    )
+
+
+def _free_port(wanted: int) -> int:
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise NasRecError(f"port {wanted}: in use, and no other port is free")

@@ -1,0 +1,51 @@
+"""The head: one Linear over the last block's dense output and its flattened sparse output."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nasrec_automl.network.block import Source
+
+
+class Head(nn.Module):
+    """Elastic final Linear: a leading slice of its weights reads a smaller last block."""
+
+    def __init__(self, dense_dim: int, tokens: Mapping[str, int], embedding_dim: int) -> None:
+        super().__init__()
+        fan_in = dense_dim + embedding_dim * sum(tokens.values())
+        bound = math.sqrt(6 / (fan_in + 1))  # Xavier uniform of the whole Linear
+        self.dense = nn.Parameter(torch.empty(dense_dim).uniform_(-bound, bound))
+        self.tokens = nn.ParameterDict(
+            {
+                name: nn.Parameter(torch.empty(embedding_dim, count).uniform_(-bound, bound))
+                for name, count in tokens.items()
+            }
+        )
+        self.bias = nn.Parameter(torch.zeros(()))
+
+    @staticmethod
+    def features(last: Source) -> Tensor:
+        """Concatenate what the head reads.
+
+        Returns:
+            `(B, d + E N)`.
+        """
+        assert last.dense is not None  # both outputs of the last block are always live
+        return torch.cat([last.dense, *(tokens.flatten(1) for _, tokens in last.tokens)], dim=1)
+
+    def weight(self, dense_dim: int, tokens: Mapping[str, int]) -> Tensor:
+        """The weights that belong to `features` of these sizes, `(d + E N,)`."""
+        parts = [self.tokens[name][:, :count].flatten() for name, count in tokens.items()]
+        return torch.cat([self.dense[:dense_dim], *parts])
+
+    def forward(self, last: Source) -> Tensor:
+        """Map the last block's output to logits, `(B,)`."""
+        assert last.dense is not None
+        weight = self.weight(last.dense.shape[1], {name: tokens.shape[-1] for name, tokens in last.tokens})
+        # Not `addmv`: it gives a scalar for a batch without rows.
+        return F.linear(self.features(last), weight.unsqueeze(0), self.bias.unsqueeze(0)).squeeze(1)

@@ -1,0 +1,117 @@
+"""Networks on disk: safetensors, with what is needed to build the network in the file's metadata."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.errors import CheckpointError
+from nasrec_automl.network.network import Network
+from nasrec_automl.network.subnet import Subnet
+from nasrec_automl.network.supernet import Supernet
+from nasrec_automl.schema import FeatureSchema
+from nasrec_automl.space import SearchSpace
+
+_FORMAT = "nasrec-automl weights 1"
+
+
+def save_network(network: Supernet | Subnet, path: Path) -> None:
+    """Write weights and what they belong to; the file is there whole or not at all."""
+    metadata = {
+        "format": _FORMAT,
+        "schema": network.schema.model_dump_json(),
+        "layer_norm": json.dumps(network.layer_norm),
+    }
+    if isinstance(network, Supernet):
+        metadata["space"] = network.space.model_dump_json()
+    else:
+        metadata["space"] = network.architecture.space.model_dump_json()
+        metadata["architecture"] = network.architecture.to_json()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.partial")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    save_file(tensors, beside, metadata=metadata)
+    beside.replace(path)
+
+
+def load_supernet(path: Path, space: SearchSpace, schema: FeatureSchema) -> Supernet:
+    """Read a supernet that must be of a certain space and schema.
+
+    Raises:
+        CheckpointError: the file is no supernet, or one of another space or schema.
+    """
+    metadata, tensors = _read(path)
+    if "architecture" in metadata:
+        raise CheckpointError(f"{path}: expected the weights of a supernet, but these are a subnet's")
+    if SearchSpace.model_validate_json(metadata["space"]) != space:
+        name = json.loads(metadata["space"])["name"]
+        raise CheckpointError(
+            f"{path}: the supernet is of the space {name!r} as it was when trained, but the job's is {space.name!r}; "
+            "train it again in another run folder, or restore the space"
+        )
+    found = FeatureSchema.model_validate_json(metadata["schema"])
+    if found != schema:
+        raise CheckpointError(
+            f"{path}: the supernet was trained on another schema ({_difference(found, schema)}); "
+            "train it again in another run folder, or restore the data"
+        )
+    supernet = Supernet(space, schema, layer_norm=json.loads(metadata["layer_norm"]))
+    _fill(supernet, tensors, path)
+    return supernet
+
+
+def load_subnet(path: Path) -> Subnet:
+    """Read a subnet; the file says which architecture and schema it is of.
+
+    Raises:
+        CheckpointError: the file is missing or no subnet.
+    """
+    metadata, tensors = _read(path)
+    if "architecture" not in metadata:
+        raise CheckpointError(f"{path}: expected the weights of a subnet, but these are a supernet's")
+    space = SearchSpace.model_validate_json(metadata["space"])
+    subnet = Subnet(
+        Architecture.from_json(metadata["architecture"], space),
+        FeatureSchema.model_validate_json(metadata["schema"]),
+        layer_norm=json.loads(metadata["layer_norm"]),
+    )
+    _fill(subnet, tensors, path)
+    return subnet
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{path}: expected weights in safetensors format, but cannot read them ({error})"
+        ) from None
+    if metadata.get("format") != _FORMAT:
+        raise CheckpointError(f"{path}: expected weights that nasrec-automl wrote, but the file says nothing of it")
+    return metadata, tensors
+
+
+def _fill(network: Network, tensors: dict[str, Any], path: Path) -> None:
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise CheckpointError(f"{path}: the weights do not fit their own description: {first}") from None
+
+
+def _difference(found: FeatureSchema, expected: FeatureSchema) -> str:
+    if found.embedding_dim != expected.embedding_dim:
+        return f"embedding width {found.embedding_dim} instead of {expected.embedding_dim}"
+    if found.dense != expected.dense:
+        return f"dense features {list(found.dense)} instead of {list(expected.dense)}"
+    for a, b in zip(found.fields, expected.fields, strict=False):
+        if a != b:
+            return f"field {a.name!r} with {a.table_size} rows instead of {b.name!r} with {b.table_size}"
+    return f"{found.num_fields} fields instead of {expected.num_fields}"

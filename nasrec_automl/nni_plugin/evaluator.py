@@ -1,0 +1,35 @@
+"""The Lightning module that NNI's evaluators train."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import nni
+
+from nasrec_automl.nni_plugin.nas import LightningModule
+from nasrec_automl.training.module import ClickModule, TrainingOptions
+
+
+class ClickEvaluatorModule(ClickModule, LightningModule):
+    """`ClickModule` for `nni.nas.evaluator.pytorch.Lightning`.
+
+    It reports after each validation, and at the end, to whatever NNI channel is set. NNI's strategies maximise, so
+    that `default` is the negative log loss; `log_loss` and `auc` stand beside it.
+    """
+
+    def __init__(self, options: TrainingOptions) -> None:
+        super().__init__(options)
+
+    def on_validation_end(self) -> None:
+        """Report the validation."""
+        if not self.trainer.sanity_checking:
+            nni.report_intermediate_result(self._report())
+
+    def on_fit_end(self) -> None:
+        """Report the last validation as the result."""
+        if self.metrics is not None:
+            nni.report_final_result(self._report())
+
+    def _report(self) -> dict[str, Any]:
+        assert self.metrics is not None
+        return {"default": -self.metrics.log_loss, "log_loss": self.metrics.log_loss, "auc": self.metrics.auc}

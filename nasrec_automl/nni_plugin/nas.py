@@ -1,0 +1,41 @@
+"""The only door to `nni.nas`, with what its import needs.
+
+`nni.nas.strategy` comes before anything of `nni.nas.oneshot`: the other order is a circular import that NNI swallows,
+and leaves its own one-shot strategies broken. Two classes of torch that are no modules make NNI warn; it is harmless.
+"""
+
+# isort: off
+import warnings
+
+with warnings.catch_warnings():
+    warnings.filterwarnings(
+        "ignore",
+        message=".*(Buffer|LinearCrossEntropyOptions).* is found to be not a nn.Module",
+        category=RuntimeWarning,
+    )
+    from nni.mutable import Categorical, label_scope
+    from nni.nas.evaluator.pytorch import Lightning, LightningModule, Trainer
+    from nni.nas.experiment import NasExperiment
+    from nni.nas.experiment.config import NasExperimentConfig
+    from nni.nas.nn.pytorch import ModelSpace, MutableModule
+    from nni.nas.oneshot.pytorch.sampling import RandomSamplingLightningModule
+    from nni.nas.oneshot.pytorch.strategy import OneShotStrategy
+    from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
+    from nni.nas.space import model_context
+# isort: on
+
+__all__ = [
+    "BaseSuperNetModule",
+    "Categorical",
+    "Lightning",
+    "LightningModule",
+    "ModelSpace",
+    "MutableModule",
+    "NasExperiment",
+    "NasExperimentConfig",
+    "OneShotStrategy",
+    "RandomSamplingLightningModule",
+    "Trainer",
+    "label_scope",
+    "model_context",
+]

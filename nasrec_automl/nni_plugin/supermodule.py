@@ -1,0 +1,53 @@
+"""The supernet as one NNI supermodule, which stands for all mutables of the space."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from nasrec_automl.architecture import Path
+from nasrec_automl.network import Supernet
+from nasrec_automl.nni_plugin.mutables import from_sample, mutables
+from nasrec_automl.nni_plugin.nas import BaseSuperNetModule
+from nasrec_automl.schema import FeatureSchema
+from nasrec_automl.space import SearchSpace
+from nasrec_automl.training.seed import seeded
+
+
+class SharedNetwork(BaseSuperNetModule):
+    """Runs the path that it was given last. Frozen, it is the subnet of the sample with the shared weights.
+
+    NNI's strategies call `resample` before a step; `NasRecOneShot` sets `path` itself.
+    """
+
+    def __init__(self, space: SearchSpace, schema: FeatureSchema, layer_norm: bool, dropout: float, seed: int) -> None:
+        super().__init__()
+        for mutable in mutables(space):
+            self.add_mutable(mutable)
+        with seeded(seed):
+            self.supernet = Supernet(space, schema, layer_norm=layer_norm, dropout=dropout)
+        self.rng = np.random.default_rng(seed)
+        self.path: Path = space.random(self.rng).path
+
+    def forward(self, dense: Tensor, ids: Tensor) -> Tensor:
+        """Logits `(B,)` of the present path."""
+        logits: Tensor = self.supernet(dense, ids, self.path)
+        return logits
+
+    def resample(self, memo: dict[str, Any]) -> dict[str, Any]:
+        """Draw an architecture by the method's own distribution and take it as the path."""
+        space = self.supernet.space
+        known = {label: memo[label] for label in space.labels if label in memo}
+        architecture = space.from_params({**space.random(self.rng).params, **known})
+        self.path = architecture.path
+        return dict(architecture.params)
+
+    def export(self, memo: dict[str, Any]) -> dict[str, Any]:
+        """Draw an architecture; the strategy decides which one is good."""
+        return self.resample(memo)
+
+    def freeze(self, sample: dict[str, Any]) -> nn.Module:
+        """Copy the sample's slices into a stand-alone network."""
+        return self.supernet.extract(from_sample(self.supernet.space, sample))

@@ -1,0 +1,108 @@
+"""What all operators have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+Pieces = Sequence[tuple[str, Tensor]]
+"""Named inputs of a concatenation. The names say which weights belong to which input."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpShape:
+    """The largest sizes that an operator has to serve: the space's in a supernet, the architecture's in a subnet.
+
+    Attributes:
+        dense: width of each dense input by name.
+        tokens: token count of each sparse input by name.
+        dense_fan_in: width of all dense inputs that a path has together, for the start values.
+        tokens_fan_in: the same for tokens.
+        left: width of the left input.
+        right: width of the right input.
+        out: d of a dense operator, n of a sparse one.
+        embedding_dim: E.
+        layer_norm: whether the operator ends in a LayerNorm.
+    """
+
+    dense: Mapping[str, int]
+    tokens: Mapping[str, int]
+    dense_fan_in: int
+    tokens_fan_in: int
+    left: int
+    right: int
+    out: int
+    embedding_dim: int
+    layer_norm: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BlockInputs:
+    """What the operators of one block may read in one forward pass.
+
+    Attributes:
+        dense: `(B, w)` each.
+        tokens: `(B, E, N)` each.
+        left: `(B, w)` each; several are added.
+        right: the same for the right input.
+    """
+
+    dense: Pieces
+    tokens: Pieces
+    left: Sequence[Tensor]
+    right: Sequence[Tensor]
+
+
+class DenseOp(nn.Module, ABC):
+    """An operator that writes a block's dense output. Made once by its block; run when a path chooses it."""
+
+    def __init__(self, shape: OpShape) -> None:
+        super().__init__()
+
+    @abstractmethod
+    def forward(self, inputs: BlockInputs, dim: int) -> Tensor:
+        """Run the leading slice for the output width `dim`.
+
+        Args:
+            inputs: the block's inputs; the operator reads those it needs.
+            dim: d, at most the shape's `out`.
+
+        Returns:
+            `(B, d)`.
+        """
+
+
+class SparseOp(nn.Module, ABC):
+    """An operator that writes a block's sparse output. Made once by its block; run when a path chooses it."""
+
+    def __init__(self, shape: OpShape) -> None:
+        super().__init__()
+
+    @abstractmethod
+    def forward(self, tokens: Pieces, dim: int) -> Tensor:
+        """Run the leading slice for `dim` output tokens.
+
+        Args:
+            tokens: `(B, E, N)` each.
+            dim: n, at most the shape's `out`.
+
+        Returns:
+            `(B, E, n)`.
+        """
+
+
+def add_padded(tensors: Sequence[Tensor]) -> Tensor:
+    """Add `(B, w)` tensors, the narrower padded with zeros to the widest.
+
+    Returns:
+        `(B, max w)`.
+    """
+    if len(tensors) == 1:
+        return tensors[0]
+    width = max(tensor.shape[-1] for tensor in tensors)
+    padded = [nn.functional.pad(t, (0, width - t.shape[-1])) if t.shape[-1] < width else t for t in tensors]
+    return torch.stack(padded).sum(0) if len(padded) > 2 else padded[0] + padded[1]

@@ -1,0 +1,73 @@
+"""What all stages have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from typing import Any
+
+from nasrec_automl.errors import NasRecError
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.search.database import database_errors, parse_url
+
+Report = Callable[[Mapping[str, float]], None]
+"""Takes intermediate metrics, such as `{"log_loss": 0.57, "auc": 0.76}`."""
+
+
+class Stage(ABC):
+    """One stage of a job. It reads what the stages before left, and only its own section of the job.
+
+    A stage that was killed goes on when it is run again, and ends with the same result.
+
+    Attributes:
+        name: of the stage.
+        parallel: whether several processes may run it at once.
+    """
+
+    name: str
+    parallel: bool = False
+
+    @abstractmethod
+    def units(self, run: RunFolder) -> tuple[int, int]:
+        """Units done and units in all, from disk and study."""
+
+    def is_done(self, run: RunFolder) -> bool:
+        """Whether nothing is left to do."""
+        done, total = self.units(run)
+        return done >= total
+
+    def settings(self, run: RunFolder) -> dict[str, Any]:
+        """What the stage's outcome depends on, by the job's own names; the folder holds the stage to it."""
+        return {}
+
+    def run(self, run: RunFolder, *, count: int | None = None, report: Report | None = None) -> dict[str, float]:
+        """Run the stage, or go on with it; at once when it is done.
+
+        Args:
+            run: the run folder.
+            count: units that a parallel stage does at most.
+            report: called with intermediate metrics.
+
+        Returns:
+            Final metrics, such as `log_loss`; may be empty.
+
+        Raises:
+            JobError: the stage was started with other settings.
+        """
+        with nullcontext() if self.parallel else run.lock(self.name), database_errors(parse_url(run.job.storage_url)):
+            first = run.claim(self.name, self.settings(run))
+            try:
+                return self._run(run, count, report or _ignore)
+            except NasRecError:
+                if first and self.units(run)[0] == 0:
+                    run.disclaim(self.name)
+                raise
+
+    @abstractmethod
+    def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
+        """Do the work of `run`."""
+
+
+def _ignore(metrics: Mapping[str, float]) -> None:
+    pass

@@ -1,0 +1,80 @@
+"""What the retrain study chooses among, and the subnets that it keeps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.config import Job
+from nasrec_automl.evaluation.scratch import ScratchOptions
+from nasrec_automl.hand_designs import hand_designs
+from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.search import Hyper
+from nasrec_automl.search.hyper import ARCHITECTURE
+from nasrec_automl.space import load_search_space
+
+
+def candidates(run: RunFolder) -> dict[str, Architecture]:
+    """The best of the search by key, then the hand designs by name; no key twice."""
+    space = load_search_space(run.job.space)
+    designs = hand_designs(space)
+    names = {design.key: name for name, design in designs.items()}
+    best = [space.from_params(params) for params in read_json(run.top)["top"][: run.job.retrain.top_k]]
+    found = {names.get(architecture.key, architecture.key): architecture for architecture in best}
+    return {**found, **designs}
+
+
+def retrain_study_name(run: RunFolder) -> str:
+    """Name of the retrain study. Choices never change within a study: other candidates, another study."""
+    digest = hashlib.sha256(" ".join(sorted(candidates(run))).encode()).hexdigest()[:8]
+    return f"{run.job.name}-retrain-{digest}"
+
+
+def weights_path(run: RunFolder, name: str, hyper: Hyper) -> Path:
+    """Where the subnet of one training is kept."""
+    digest = hashlib.sha256(json.dumps(asdict(hyper)).encode()).hexdigest()[:8]
+    return run.retrained / f"{name}-{digest}.safetensors"
+
+
+def best_trials(study: optuna.Study) -> dict[str, FrozenTrial]:
+    """The best finished training of each candidate; trials that others added have no subnet and do not count."""
+    best: dict[str, FrozenTrial] = {}
+    for trial in _trainings(study):
+        name = trial.params[ARCHITECTURE]
+        if name not in best or trial.values[0] < best[name].values[0]:
+            best[name] = trial
+    return best
+
+
+def best_log_loss(study: optuna.Study) -> float | None:
+    """The best log loss of the study; nothing while no training has ended well."""
+    return min((trial.values[0] for trial in _trainings(study)), default=None)
+
+
+def drop_beaten(run: RunFolder, study: optuna.Study) -> None:
+    """Delete the subnets of finished trainings that a better one of their candidate has beaten: tables are large."""
+    best = {name: trial.number for name, trial in best_trials(study).items()}
+    for trial in _trainings(study):
+        name = trial.params[ARCHITECTURE]
+        if trial.number != best[name]:
+            weights_path(run, name, Hyper.of(trial.params, run.job.retrain)).unlink(missing_ok=True)
+
+
+def scratch_options(job: Job, hyper: Hyper) -> ScratchOptions:
+    """How a candidate is trained."""
+    config = job.retrain
+    return ScratchOptions(
+        **asdict(hyper), layer_norm=config.layer_norm, clip_norm=config.clip_norm, eps=config.eps, seed=job.seed
+    )
+
+
+def _trainings(study: optuna.Study) -> list[FrozenTrial]:
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return [trial for trial in trials if "nasrec:step" in trial.user_attrs and ARCHITECTURE in trial.params]

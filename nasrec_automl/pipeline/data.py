@@ -1,0 +1,50 @@
+"""Stage `data`: raw files to the prepared form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nasrec_automl.data.dataset import PreparedData, prepare
+from nasrec_automl.data.sources import read_source
+from nasrec_automl.errors import DataError
+from nasrec_automl.pipeline.base import Report, Stage
+from nasrec_automl.pipeline.progress import ProgressWriter
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.studies import study_storage
+from nasrec_automl.space import load_search_space
+from nasrec_automl.training.lightning import check_device
+
+
+class DataStage(Stage):
+    """Prepares the data that the job names, or checks those that it says are prepared."""
+
+    name = "data"
+
+    def units(self, run: RunFolder) -> tuple[int, int]:
+        """One unit: the prepared folder."""
+        return int((run.data / "dataset.json").is_file()), 1
+
+    def settings(self, run: RunFolder) -> dict[str, Any]:
+        """The data section."""
+        return {f"data.{key}": value for key, value in run.job.data.model_dump(mode="json").items()}
+
+    def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
+        config = run.job.data
+        # What later stages need of the job, asked for before hours of training.
+        load_search_space(run.job.space)
+        study_storage(run.job.storage_url)
+        check_device(run.job.device)
+        progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="data sets", total=1)
+        if config.source == "prepared":
+            if config.input is None:
+                raise DataError("data.input: a prepared data set needs the path of its folder")
+            data = PreparedData.open(config.input)
+        elif self.is_done(run):
+            data = PreparedData.open(run.data)
+        else:
+            paths = [] if config.input is None else [config.input]
+            raw = read_source(config.source, paths, downloads=run.path / "downloads", **config.options)
+            data = prepare(raw, run.data, split=config.split, seed=config.seed)
+        rows = sum(part.rows for part in data.description.parts.values())
+        progress.update(1, f"{data.name}, {rows:,} rows")
+        return {}

@@ -1,0 +1,192 @@
+"""Stage `final`: choose the winner, train it on train and validation, and measure it once on test."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.config import Job
+from nasrec_automl.cost import profile
+from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.parts import TRAINING, VALIDATION
+from nasrec_automl.errors import StudyError
+from nasrec_automl.evaluation.baseline import fit_baseline, tune_baseline
+from nasrec_automl.evaluation.paired import auc_difference_error
+from nasrec_automl.evaluation.scratch import (
+    measure_subnet,
+    predict_logits,
+    train_from_scratch,
+)
+from nasrec_automl.network import Subnet
+from nasrec_automl.network.weights import load_subnet, save_network
+from nasrec_automl.pipeline.base import Report, Stage
+from nasrec_automl.pipeline.candidates import best_trials, candidates, retrain_study_name, scratch_options, weights_path
+from nasrec_automl.pipeline.files import read_json, write_json, write_text
+from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.status import STAGE_NAMES
+from nasrec_automl.pipeline.studies import retrain_study
+from nasrec_automl.report import calibration_bins
+from nasrec_automl.search import Hyper
+from nasrec_automl.search.database import shown_url
+from nasrec_automl.training.metrics import Metrics, measure
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """The best training of one architecture, measured on the choice part."""
+
+    name: str
+    architecture: Architecture
+    hyper: Hyper
+    step: int
+    schedule_steps: int
+    metrics: Metrics
+
+
+class FinalStage(Stage):
+    """The only stage that reads test, and it does so once."""
+
+    name = "final"
+
+    def units(self, run: RunFolder) -> tuple[int, int]:
+        """One unit: the result of the present retrain study."""
+        final = read_json(run.path / "final.json")
+        current = final is not None and final["retrain"] == read_json(run.retrain_done)
+        return int(current and run.result.is_file()), 1
+
+    def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
+        if self.is_done(run):
+            measured: dict[str, float] = read_json(run.result)["test"]
+            return measured
+        progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="steps", total=4)
+        data = PreparedData.open(run.data, test=True)
+        contenders = _contenders(run, data)
+        winner = min(contenders, key=lambda candidate: candidate.metrics.log_loss)
+        progress.update(1, f"winner {winner.name}")
+        baseline, strength = tune_baseline(data.part(*TRAINING), data.part(Part.HPO))
+        baseline_validation = baseline.measure(data.part(Part.CHOICE))
+        everything = data.part(*TRAINING, *VALIDATION)
+        baseline = fit_baseline(everything, strength=strength)
+        progress.update(2, "baseline fitted")
+        subnet = _train_winner(run, data, winner)
+        progress.update(3, f"{winner.name} trained")
+
+        test = data.part(Part.TEST)
+        label = torch.from_numpy(test.label.astype("float32"))
+        logits, baseline_logits = predict_logits(subnet, test), baseline.logits(test)
+        test_metrics, baseline_test = measure(logits, label), measure(baseline_logits, label)
+        _write_best(run, winner, subnet)
+        progress.update(4, f"test log loss {test_metrics.log_loss:.4f}, AUC {test_metrics.auc:.4f}")
+        cost = _cost(winner.architecture, data, run.job)
+        write_json(
+            run.result,
+            {
+                "dataset": data.name,
+                "architecture": dict(winner.architecture.params),
+                "key": winner.architecture.key,
+                "validation": _quality(winner.metrics),
+                "test": _quality(test_metrics),
+                "macs": cost.macs,
+                "parameters": cost.parameters,
+                "storage": shown_url(run.job.storage) if run.job.storage else "sqlite:///studies.db",
+                "studies": [f"{run.job.name}-search", retrain_study_name(run)],
+                "seconds": _seconds(run),
+                "baseline": {
+                    "name": "logistic regression",
+                    "validation": _quality(baseline_validation),
+                    "test": _quality(baseline_test),
+                },
+            },
+        )
+        # Last: it says which retrain study the result is of.
+        bins = calibration_bins(test.label, torch.sigmoid(logits).numpy())
+        write_json(
+            run.path / "final.json",
+            {
+                "retrain": read_json(run.retrain_done),
+                "winner": winner.name,
+                "test_readings": 1 + (read_json(run.path / "final.json") or {"test_readings": 0})["test_readings"],
+                "contenders": [_contender(candidate, data, run.job) for candidate in contenders],
+                "auc_difference_error": auc_difference_error(test.label, logits.numpy(), baseline_logits.numpy()),
+                "calibration": [{"predicted": b.predicted, "observed": b.observed, "rows": b.rows} for b in bins],
+            },
+        )
+        return _quality(test_metrics)
+
+
+def _contenders(run: RunFolder, data: PreparedData) -> list[_Candidate]:
+    """Every candidate with its best training, best first on the choice part."""
+    architectures = candidates(run)
+    choice = data.part(Part.CHOICE)
+    found = []
+    for name, trial in best_trials(retrain_study(run)).items():
+        hyper = Hyper.of(trial.params, run.job.retrain)
+        found.append(
+            _Candidate(
+                name=name,
+                architecture=architectures[name],
+                hyper=hyper,
+                step=trial.user_attrs["nasrec:step"],
+                schedule_steps=trial.user_attrs["nasrec:schedule_steps"],
+                metrics=measure_subnet(load_subnet(weights_path(run, name, hyper)), choice),
+            )
+        )
+    if not found:
+        raise StudyError(
+            f"no training of the study {retrain_study_name(run)!r} ended well; "
+            "lower retrain.learning_rate, in another run_folder"
+        )
+    return sorted(found, key=lambda candidate: candidate.metrics.log_loss)
+
+
+def _train_winner(run: RunFolder, data: PreparedData, winner: _Candidate) -> Subnet:
+    """Train on train and validation for as many epochs as were best on train alone."""
+    rows = data.part(*TRAINING, *VALIDATION)
+    growth = len(rows) / sum(data.rows(part) for part in TRAINING)
+    return train_from_scratch(
+        winner.architecture,
+        data.schema(run.job.embedding_dim),
+        rows,
+        scratch_options(run.job, winner.hyper),
+        schedule_steps=round(winner.schedule_steps * growth),
+        steps=round(winner.step * growth),
+        device=run.job.device,
+    ).subnet
+
+
+def _write_best(run: RunFolder, winner: _Candidate, subnet: Subnet) -> None:
+    save_network(subnet, run.best / "model.safetensors")
+    write_text(run.best / "architecture.json", winner.architecture.to_json())
+    shutil.copyfile(run.data / "preprocessing.json", run.best / "preprocessing.json")
+
+
+def _contender(candidate: _Candidate, data: PreparedData, job: Job) -> dict[str, Any]:
+    cost = _cost(candidate.architecture, data, job)
+    return {
+        "name": candidate.name,
+        "validation": _quality(candidate.metrics),
+        "macs": cost.macs,
+        "parameters": cost.parameters,
+    }
+
+
+def _cost(architecture: Architecture, data: PreparedData, job: Job) -> Any:
+    return profile(architecture, data.schema(job.embedding_dim), layer_norm=job.retrain.layer_norm)
+
+
+def _quality(metrics: Metrics) -> dict[str, float]:
+    return {"log_loss": metrics.log_loss, "auc": metrics.auc}
+
+
+def _seconds(run: RunFolder) -> dict[str, float]:
+    spent = {}
+    for stage in STAGE_NAMES[:-1]:
+        progress = read_progress(run.progress(stage))
+        if progress is not None:
+            spent[stage] = round(progress.seconds, 1)
+    return spent

@@ -1,0 +1,143 @@
+"""The winner in Python and on files: raw columns in, probabilities out. Needs neither NNI nor Optuna."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.data.preprocessing import Preprocessing
+from nasrec_automl.errors import CheckpointError, DataError
+from nasrec_automl.network import Subnet
+from nasrec_automl.network.weights import load_subnet
+
+_CHUNK = 65_536
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model with its preprocessing.
+
+    Attributes:
+        subnet: the network.
+        preprocessing: turns raw columns into its inputs.
+    """
+
+    subnet: Subnet
+    preprocessing: Preprocessing
+
+    @property
+    def architecture(self) -> Architecture:
+        """What the network is."""
+        return self.subnet.architecture
+
+    def predict(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+        """Probability of a click for each row.
+
+        Args:
+            frame: raw columns; further ones are ignored. Unknown categories count as missing.
+
+        Returns:
+            `(rows,)`.
+
+        Raises:
+            DataError: a column is missing, or holds text where a number should be; the message names it.
+        """
+        dense, ids = self.preprocessing.transform(frame)
+        if not len(frame):
+            return np.empty(0)
+        with torch.inference_mode():
+            logits = torch.cat(
+                [
+                    self.subnet(torch.from_numpy(dense[i : i + _CHUNK]), torch.from_numpy(ids[i : i + _CHUNK]))
+                    for i in range(0, len(frame), _CHUNK)
+                ]
+            )
+        probabilities: NDArray[np.float64] = torch.sigmoid(logits.double()).numpy()
+        return probabilities
+
+
+def load_model(folder: str | Path) -> Model:
+    """Load what the final stage wrote, such as `runs/quickstart/best`.
+
+    Raises:
+        CheckpointError: the folder is missing or incomplete.
+    """
+    folder = Path(folder)
+    for name in ("model.safetensors", "preprocessing.json"):
+        if not (folder / name).is_file():
+            raise CheckpointError(
+                f"{folder}: no model; expected the file {name}, as in the folder `best` of a finished run"
+            )
+    subnet = load_subnet(folder / "model.safetensors").eval()
+    preprocessing = Preprocessing.load(folder / "preprocessing.json")
+    if preprocessing.schema(subnet.schema.embedding_dim) != subnet.schema:
+        raise CheckpointError(
+            f"{folder}: preprocessing.json makes other columns or tables than model.safetensors was trained on; "
+            "take both from the same run"
+        )
+    return Model(subnet, preprocessing)
+
+
+def predict_file(model: Model, source: Path, output: Path, *, on_rows: Callable[[int], None] | None = None) -> int:
+    """Predict a file of any size, a chunk at a time.
+
+    Args:
+        model: the model.
+        source: CSV, TSV (by their ending, also compressed) or Parquet with raw columns.
+        output: CSV with one column, `probability`; there whole or not at all.
+        on_rows: told how many rows are done.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        DataError: the file cannot be read, or a column is missing; the message names it.
+    """
+    if not output.parent.is_dir():
+        raise DataError(f"{output}: its folder does not exist; make it, or write elsewhere")
+    beside = output.with_name(f".{output.name}.partial")
+    rows = 0
+    try:
+        with beside.open("w", encoding="utf-8") as file:
+            file.write("probability\n")
+            for chunk in _chunks(source):
+                for probability in model.predict(chunk):
+                    file.write(f"{probability:.9g}\n")
+                rows += len(chunk)
+                if on_rows is not None:
+                    on_rows(rows)
+        beside.replace(output)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    return rows
+
+
+def _chunks(source: Path) -> Iterator[pd.DataFrame]:
+    suffixes = [suffix.lower() for suffix in source.suffixes]
+    try:
+        if ".parquet" in suffixes:
+            yield pd.read_parquet(source)
+            return
+        separator = "\t" if ".tsv" in suffixes else ","
+        # Text, so that an id keeps its leading zeros.
+        with pd.read_csv(source, sep=separator, dtype=str, chunksize=_CHUNK) as reader:
+            chunks: Iterator[pd.DataFrame] = iter(reader)
+            yield from chunks
+    except FileNotFoundError:
+        raise DataError(f"{source}: no such file; expected CSV, TSV or Parquet with the raw columns") from None
+    except (
+        ImportError,
+        OSError,
+        UnicodeDecodeError,
+        pd.errors.ParserError,
+        pd.errors.EmptyDataError,
+    ) as error:
+        raise DataError(f"{source}: expected CSV, TSV or Parquet, but cannot read it ({error})") from None

@@ -1,0 +1,185 @@
+"""Stage `report`: fills the report from what the stages left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.errors import RunFolderError
+from nasrec_automl.hand_designs import hand_designs
+from nasrec_automl.pipeline.base import Report, Stage
+from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.final import FinalStage
+from nasrec_automl.pipeline.progress import ProgressWriter
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.studies import retrain_study, search_study
+from nasrec_automl.report import (
+    CalibrationBin,
+    CurvePoint,
+    ReportContent,
+    ResultRow,
+    RetrainTrial,
+    ScoredArchitecture,
+    write_report,
+)
+from nasrec_automl.search import Hyper
+from nasrec_automl.search.database import shown_url
+from nasrec_automl.search.hyper import ARCHITECTURE
+from nasrec_automl.space import load_search_space
+
+
+class ReportStage(Stage):
+    """Writes `report.html`. It is done when the report is newer than the result."""
+
+    name = "report"
+
+    def units(self, run: RunFolder) -> tuple[int, int]:
+        """One unit: the report of the present result."""
+        if not run.report.is_file() or not FinalStage().is_done(run):
+            return 0, 1
+        return int(run.report.stat().st_mtime >= run.result.stat().st_mtime), 1
+
+    def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
+        if not self.is_done(run):
+            progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="reports", total=1)
+            write_report(report_content(run), run.report)
+            progress.update(1)
+        return {}
+
+
+def write_run_report(run: RunFolder) -> Path:
+    """Write the report of a finished run again.
+
+    Raises:
+        RunFolderError: the run has no result yet.
+    """
+    if not FinalStage().is_done(run):
+        raise RunFolderError(
+            f"{run.path}: the run has no result yet; `nasrec-automl status {run.path}` says what is left"
+        )
+    return write_report(report_content(run), run.report)
+
+
+def report_content(run: RunFolder) -> ReportContent:
+    """Everything that the report shows, read from disk and studies."""
+    job = run.job
+    data = PreparedData.open(run.data)
+    space = load_search_space(job.space)
+    result, final = read_json(run.result), read_json(run.path / "final.json")
+    names = {design.key: name for name, design in hand_designs(space).items()}
+    return ReportContent(
+        title=job.name,
+        dataset=data.name,
+        winner=space.from_params(result["architecture"]),
+        winner_name=final["winner"],
+        facts=_facts(run, data, result),
+        supernet=[
+            CurvePoint(
+                step=int(point["step"]),
+                log_loss=point["log_loss"],
+                auc=point["auc"],
+                train_loss=point.get("train_loss"),
+            )
+            for point in read_json(run.supernet / "curve.json") or []
+        ],
+        search=[_scored(trial, names) for trial in _scores(search_study(run))],
+        score_rows=min(data.rows(Part.SEARCH), job.search.max_rows or data.rows(Part.SEARCH)),
+        retrain=[
+            _training(trial, run)
+            for trial in retrain_study(run).get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        ],
+        results=_results(result, final),
+        auc_difference_error=final["auc_difference_error"],
+        test_readings=final["test_readings"],
+        calibration=[CalibrationBin(**bin_) for bin_ in final["calibration"]],
+        how_to_go_on=[
+            f"optuna-dashboard {shown_url(job.storage_url)}",
+            f"nasrec-automl predict --model {run.best} --input FILE --output FILE",
+        ],
+    )
+
+
+def _facts(run: RunFolder, data: PreparedData, result: dict[str, Any]) -> dict[str, str]:
+    job = run.job
+    space = load_search_space(job.space)
+    parts = ", ".join(f"{part.value} {data.rows(part):,}" for part in Part)
+    seconds = ", ".join(f"{stage} {spent:,.0f}" for stage, spent in result["seconds"].items())
+    return {
+        "Search space": f"{space.name}, {space.cardinality:.1e} architectures",
+        "Features": f"{len(data.schema().dense)} dense, {data.schema().num_fields} categorical",
+        "Table rows": f"{sum(data.schema().table_sizes):,} in all, {max(data.schema().table_sizes):,} in the largest",
+        "Rows": parts,
+        "Split": f"{data.description.split.kind}, seed {data.description.split.seed}",
+        "Seed of the job": str(job.seed),
+        "Seconds by stage": seconds,
+    }
+
+
+def _scores(study: optuna.Study) -> list[FrozenTrial]:
+    """Trials of the search; those that others added may lack what the report shows."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return [trial for trial in trials if {"nasrec:auc", "nasrec:macs"} <= trial.user_attrs.keys()]
+
+
+def _scored(trial: FrozenTrial, names: dict[str, str]) -> ScoredArchitecture:
+    attrs = trial.user_attrs
+    return ScoredArchitecture(
+        number=trial.number,
+        key=attrs["nasrec:key"],
+        log_loss=trial.values[0],
+        standard_error=attrs["nasrec:standard_error"],
+        auc=attrs["nasrec:auc"],
+        macs=attrs["nasrec:macs"],
+        parameters=attrs["nasrec:parameters"],
+        hand=names.get(attrs["nasrec:key"]),
+    )
+
+
+def _training(trial: FrozenTrial, run: RunFolder) -> RetrainTrial:
+    hyper = Hyper.of(trial.params, run.job.retrain)
+    return RetrainTrial(
+        number=trial.number,
+        architecture=trial.params[ARCHITECTURE],
+        log_loss=trial.values[0] if trial.values else None,
+        state=trial.state.name.lower(),
+        learning_rate=hyper.learning_rate,
+        weight_decay=hyper.weight_decay,
+        dropout=hyper.dropout,
+        batch_size=hyper.batch_size,
+        curve=sorted(trial.intermediate_values.items()),
+    )
+
+
+def _results(result: dict[str, Any], final: dict[str, Any]) -> list[ResultRow]:
+    rows = []
+    for contender in final["contenders"]:
+        name = contender["name"]
+        wins = name == final["winner"]
+        rows.append(
+            ResultRow(
+                name=name,
+                kind="winner" if wins else "hand design" if name.startswith("hand-") else "search",
+                log_loss=contender["validation"]["log_loss"],
+                auc=contender["validation"]["auc"],
+                test_log_loss=result["test"]["log_loss"] if wins else None,
+                test_auc=result["test"]["auc"] if wins else None,
+                macs=contender["macs"],
+                parameters=contender["parameters"],
+            )
+        )
+    baseline = result["baseline"]
+    rows.append(
+        ResultRow(
+            name=baseline["name"],
+            kind="baseline",
+            log_loss=baseline["validation"]["log_loss"],
+            auc=baseline["validation"]["auc"],
+            test_log_loss=baseline["test"]["log_loss"],
+            test_auc=baseline["test"]["auc"],
+        )
+    )
+    return rows

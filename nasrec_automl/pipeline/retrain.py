@@ -1,0 +1,129 @@
+"""Stage `retrain`: the best architectures and the hand designs from scratch, driven by a second study."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.evaluation.scratch import train_from_scratch
+from nasrec_automl.network.weights import save_network
+from nasrec_automl.pipeline.base import Report, Stage
+from nasrec_automl.pipeline.candidates import (
+    best_log_loss,
+    candidates,
+    drop_beaten,
+    retrain_study_name,
+    scratch_options,
+    weights_path,
+)
+from nasrec_automl.pipeline.files import read_json, write_json
+from nasrec_automl.pipeline.progress import ProgressWriter
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.studies import retrain_study, stage_ended, study_storage
+from nasrec_automl.search import Finished, Hyper, retrain
+from nasrec_automl.search.retrain import Report as Prune
+from nasrec_automl.training.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    log_loss: float
+    attrs: Mapping[str, Any]
+
+
+class RetrainStage(Stage):
+    """Trains candidates on train and head rows, measured on the hpo part, until the study has enough trainings."""
+
+    name = "retrain"
+    parallel = True
+
+    def units(self, run: RunFolder) -> tuple[int, int]:
+        """Finished trainings and the job's number of them."""
+        total = run.job.retrain.trials
+        if not run.top.is_file():
+            return 0, total
+        total = max(total, len(candidates(run)))
+        noted = read_json(run.retrain_done)
+        if noted is not None and noted["target"] == total and noted["study"] == retrain_study_name(run):
+            return total, total
+        done = retrain_study(run).get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        return min(len(done), total - 1), total
+
+    def settings(self, run: RunFolder) -> dict[str, Any]:
+        """The retrain section, but for the number of trainings, which may grow."""
+        section = run.job.retrain.model_dump(mode="json", exclude={"trials"})
+        return {f"retrain.{key}": value for key, value in section.items()}
+
+    def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
+        job, config = run.job, run.job.retrain
+        data = PreparedData.open(run.data)
+        rows, validation = data.part(Part.TRAIN, Part.HEAD), data.part(Part.HPO)
+        architectures = candidates(run)
+        study = retrain_study(run)
+        done, total = self.units(run)
+        progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="trainings", total=total, done=done)
+
+        def train(name: str, hyper: Hyper, prune: Prune) -> _Outcome:
+            steps_per_epoch = max(1, len(rows) // hyper.batch_size)
+            validations = 0
+
+            def on_validation(step: int, metrics: Metrics) -> bool:
+                nonlocal validations
+                validations += 1
+                report({"log_loss": metrics.log_loss, "auc": metrics.auc})
+                return prune(validations, metrics.log_loss) or not math.isfinite(metrics.log_loss)
+
+            trained = train_from_scratch(
+                architectures[name],
+                data.schema(job.embedding_dim),
+                rows,
+                scratch_options(job, hyper),
+                schedule_steps=config.max_epochs * steps_per_epoch,
+                validation=validation,
+                validate_every=max(1, steps_per_epoch // config.validations_per_epoch),
+                patience=config.patience,
+                report=on_validation,
+                device=job.device,
+            )
+            assert trained.metrics is not None
+            if not trained.stopped:  # a pruned or diverged training is no contender
+                save_network(trained.subnet, weights_path(run, name, hyper))
+            attrs = {
+                "auc": trained.metrics.auc,
+                "standard_error": trained.metrics.standard_error,
+                "step": trained.step,
+                "schedule_steps": trained.schedule_steps,
+            }
+            return _Outcome(trained.metrics.log_loss, attrs)
+
+        def on_trial(finished: Finished) -> None:
+            drop_beaten(run, study)
+            progress.update(finished.done, _note(study))
+
+        trained = retrain(
+            study,
+            list(architectures),
+            train,
+            storage=study_storage(job.storage_url),
+            config=config,
+            seed=job.seed,
+            count=count,
+            on_trial=on_trial,
+        )
+        finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        if stage_ended(study, finished=len(finished), target=total, mine=trained, count=count):
+            write_json(run.retrain_done, {"study": study.study_name, "target": total, "trainings": len(finished)})
+            progress.update(total, _note(study))
+        best = best_log_loss(study)
+        return {} if best is None else {"log_loss": best}
+
+
+def _note(study: optuna.Study) -> str:
+    best = best_log_loss(study)
+    return "" if best is None else f"best log loss {best:.4f}"

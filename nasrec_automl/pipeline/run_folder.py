@@ -1,0 +1,191 @@
+"""The run folder: where a job's stages leave what they make, and the only state besides the studies."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import psutil
+
+from nasrec_automl.config import Job
+from nasrec_automl.errors import JobError, RunFolderError
+from nasrec_automl.pipeline.files import read_json, write_json, write_text
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths and locks of one job's run folder.
+
+    Attributes:
+        job: the job; its `run_folder` is the path.
+    """
+
+    job: Job
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self.job.run_folder
+
+    @property
+    def data(self) -> Path:
+        """Prepared data: the folder's own, or the one that the job names."""
+        if self.job.data.source == "prepared" and self.job.data.input is not None:
+            return self.job.data.input
+        return self.path / "data"
+
+    @property
+    def supernet(self) -> Path:
+        """Checkpoint, weights and curve of the supernet."""
+        return self.path / "supernet"
+
+    @property
+    def weights(self) -> Path:
+        """Weights of the trained supernet; there when its stage is done."""
+        return self.supernet / "weights.safetensors"
+
+    @property
+    def top(self) -> Path:
+        """The best architectures of the search; there when its stage is done."""
+        return self.path / "search" / "top.json"
+
+    @property
+    def retrained(self) -> Path:
+        """Subnets of the retrain study."""
+        return self.path / "retrain"
+
+    @property
+    def retrain_done(self) -> Path:
+        """How many trainings the retrain stage ended with; there when the stage is done."""
+        return self.retrained / "finished.json"
+
+    @property
+    def best(self) -> Path:
+        """The winner: architecture, weights, preprocessing."""
+        return self.path / "best"
+
+    @property
+    def result(self) -> Path:
+        """The job's result; there when the final stage is done."""
+        return self.path / "result.json"
+
+    @property
+    def report(self) -> Path:
+        """The report; there when its stage is done."""
+        return self.path / "report.html"
+
+    def progress(self, stage: str) -> Path:
+        """What a stage says of its progress."""
+        return self.path / "progress" / f"{stage}.json"
+
+    @classmethod
+    def open(cls, path: Path | str) -> RunFolder:
+        """Open the run folder of a job that ran before.
+
+        Raises:
+            RunFolderError: it is none.
+        """
+        path = Path(path).resolve()
+        text = path / "job.json"
+        if not text.is_file():
+            raise RunFolderError(f"{path}: not a run folder; expected one that `nasrec-automl run JOB` made")
+        try:
+            job = Job.model_validate_json(text.read_text(encoding="utf-8"))
+        except ValueError:
+            raise RunFolderError(
+                f"{text}: not the job of this version; run `nasrec-automl run JOB` with the job file again"
+            ) from None
+        return cls(job.model_copy(update={"run_folder": path}))
+
+    def create(self) -> None:
+        """Make the folder, and note the job in it."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_text(self.path / "job.json", self.job.model_dump_json(indent=2) + "\n")
+        except OSError as error:
+            raise RunFolderError(f"{self.path}: cannot write the run folder ({error.strerror or error})") from None
+
+    def settings_digest(self, stage: str) -> str:
+        """Hash of the settings that a stage was started with; equal ones give equal outcomes."""
+        noted = read_json(self.path / "stages" / f"{stage}.json")
+        return hashlib.sha256(json.dumps(noted, sort_keys=True).encode()).hexdigest()[:16]
+
+    def disclaim(self, stage: str) -> None:
+        """Forget a stage's settings: it failed before it left anything."""
+        (self.path / "stages" / f"{stage}.json").unlink(missing_ok=True)
+
+    def started(self, stage: str) -> bool:
+        """Whether the settings of a stage are noted."""
+        return (self.path / "stages" / f"{stage}.json").is_file()
+
+    def claim(self, stage: str, section: dict[str, Any]) -> bool:
+        """Note the settings of a stage at its first start, and hold it to them later.
+
+        Returns:
+            Whether this was the first start.
+
+        Raises:
+            JobError: the stage was started with other settings; the message names the first that differs.
+        """
+        path = self.path / "stages" / f"{stage}.json"
+        before = read_json(path)
+        section = json.loads(json.dumps(section, default=str))
+        if before is None:
+            write_json(path, section)
+            return True
+        for name in sorted({*before, *section}):
+            if before.get(name) != section.get(name):
+                raise JobError(
+                    f"{name}: the {stage} stage in {self.path} was started with {before.get(name)!r}, but the job "
+                    f"says {section.get(name)!r}; use another run_folder, or restore the setting"
+                )
+        return False
+
+    @contextmanager
+    def lock(self, name: str = "run") -> Iterator[None]:
+        """Own the folder, or one stage of it, until the block ends or this process dies.
+
+        Raises:
+            RunFolderError: another process owns it; the message says which.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = (self.path / f".{name}.lock").open("a+", encoding="utf-8")
+        except OSError as error:
+            raise RunFolderError(f"{self.path}: cannot write the run folder ({error.strerror or error})") from None
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunFolderError(
+                    f"{self.path}: in use by {_owner(file)}; wait until it ends, or set another run_folder"
+                ) from None
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
+            try:
+                yield
+            finally:
+                file.truncate(0)
+
+    def in_use(self) -> bool:
+        """Whether a living process owns the folder or a stage of it, found out without touching the locks."""
+        for path in self.path.glob(".*.lock"):
+            owner = re.fullmatch(r"process (\d+) on (.+)", path.read_text(encoding="utf-8").strip())
+            if owner is not None and (owner[2] != socket.gethostname() or psutil.pid_exists(int(owner[1]))):
+                return True
+        return False
+
+
+def _owner(file: TextIO) -> str:
+    file.seek(0)
+    return file.read().strip() or "another process"

@@ -1,0 +1,47 @@
+"""The stages in their order, and the job that chains them."""
+
+from __future__ import annotations
+
+from nasrec_automl.pipeline.base import Report, Stage
+from nasrec_automl.pipeline.data import DataStage
+from nasrec_automl.pipeline.final import FinalStage
+from nasrec_automl.pipeline.report import ReportStage
+from nasrec_automl.pipeline.retrain import RetrainStage
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.search import SearchStage
+from nasrec_automl.pipeline.supernet import SupernetStage
+
+__all__ = ["STAGES", "Report", "Stage", "next_stage", "run_job"]
+
+STAGES: dict[str, Stage] = {
+    stage.name: stage
+    for stage in (DataStage(), SupernetStage(), SearchStage(), RetrainStage(), FinalStage(), ReportStage())
+}
+
+
+def next_stage(run: RunFolder) -> Stage | None:
+    """The first stage that is not done; nothing when all are.
+
+    Raises:
+        JobError: a stage that is done had other settings than the job has now.
+    """
+    for stage in STAGES.values():
+        if not stage.is_done(run):
+            return stage
+        run.claim(stage.name, stage.settings(run))
+    return None
+
+
+def run_job(run: RunFolder) -> None:
+    """Run every stage that is not done, in this process, as the folder's owner."""
+    with run.lock():
+        # Before the job is noted: one that is refused leaves the folder as it is.
+        for stage in STAGES.values():
+            if run.started(stage.name):
+                run.claim(stage.name, stage.settings(run))
+        run.create()
+        for stage in STAGES.values():
+            if stage.is_done(run):
+                run.claim(stage.name, stage.settings(run))
+            else:
+                stage.run(run)

@@ -1,0 +1,61 @@
+"""What a run is doing, read from its folder alone: quick, and without disturbing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.progress import Progress, read_progress
+from nasrec_automl.pipeline.run_folder import RunFolder
+
+STAGE_NAMES = ("data", "supernet", "search", "retrain", "final", "report")
+
+State = Literal["done", "running", "interrupted", "waiting"]
+
+
+@dataclass(frozen=True, slots=True)
+class StageStatus:
+    """One stage of a run.
+
+    Attributes:
+        name: of the stage.
+        state: done; running; interrupted, so that running the job again goes on with it; or waiting.
+        waits_for: the stage that has to be done before, where it waits.
+        progress: what it said last.
+    """
+
+    name: str
+    state: State
+    waits_for: str | None
+    progress: Progress | None
+
+
+def run_status(run: RunFolder) -> list[StageStatus]:
+    """The status of every stage, in order."""
+    top, retrained = read_json(run.top), read_json(run.retrain_done)
+    done = (
+        (run.data / "dataset.json").is_file(),
+        run.weights.is_file(),
+        top is not None and top["target"] == run.job.search.architectures,
+        # A small number of trials grows to one for each candidate.
+        retrained is not None and retrained["target"] >= run.job.retrain.trials,
+        run.result.is_file(),
+        run.report.is_file(),
+    )
+    in_use = run.in_use()
+    found: list[StageStatus] = []
+    before: str | None = None
+    for name, is_done in zip(STAGE_NAMES, done, strict=True):
+        progress = read_progress(run.progress(name))
+        if is_done and before is None:
+            found.append(StageStatus(name, "done", None, progress))
+            continue
+        if before is not None:
+            found.append(StageStatus(name, "waiting", before, None))
+        elif in_use:
+            found.append(StageStatus(name, "running", None, progress))
+        else:
+            found.append(StageStatus(name, "interrupted" if progress else "waiting", None, progress))
+        before = before or name
+    return found

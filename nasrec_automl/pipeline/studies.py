@@ -1,0 +1,63 @@
+"""The two studies of a run, and what both stages that drive one share."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import optuna
+from optuna.trial import TrialState
+
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.pipeline.candidates import retrain_study_name
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.search import open_storage, open_study
+from nasrec_automl.space import load_search_space
+
+
+@cache
+def study_storage(url: str) -> optuna.storages.RDBStorage:
+    """The database, opened once a process: reading a long study again costs seconds."""
+    return open_storage(url)
+
+
+def search_study(run: RunFolder) -> optuna.Study:
+    """The study of the search, made where it is missing. Its scores are those of one supernet."""
+    return open_study(
+        study_storage(run.job.storage_url),
+        name=f"{run.job.name}-search",
+        identity={
+            "stage": "search",
+            "space": load_search_space(run.job.space).name,
+            "data": PreparedData.open(run.data).fingerprint,
+            "supernet": run.settings_digest("supernet"),
+        },
+    )
+
+
+def retrain_study(run: RunFolder) -> optuna.Study:
+    """The study of the trainings from scratch, made where it is missing."""
+    return open_study(
+        study_storage(run.job.storage_url),
+        name=retrain_study_name(run),
+        identity={
+            "stage": "retrain",
+            "data": PreparedData.open(run.data).fingerprint,
+            "supernet": run.settings_digest("supernet"),
+        },
+    )
+
+
+def stage_ended(study: optuna.Study, *, finished: int, target: int, mine: int, count: int | None) -> bool:
+    """Whether a study has its trials, or can get no more: a worker without peers stopped short of its own limit.
+
+    Args:
+        study: the study.
+        finished: its finished trials.
+        target: how many it is to have.
+        mine: how many this worker finished.
+        count: how many it was to finish at most.
+    """
+    if finished >= target:
+        return True
+    ran_out = count is None or mine < count
+    return ran_out and not study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))

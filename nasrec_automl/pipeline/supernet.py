@@ -1,0 +1,209 @@
+"""Stage `supernet`: NNI trains the supernet with the one-shot strategy."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from nasrec_automl.data.batches import EvaluationBatches, TrainingBatches
+from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.rows import Rows
+from nasrec_automl.network import Supernet
+from nasrec_automl.network.weights import save_network
+from nasrec_automl.pipeline.base import Report, Stage
+from nasrec_automl.pipeline.files import read_json, write_json
+from nasrec_automl.pipeline.progress import ProgressWriter
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.space import load_search_space
+from nasrec_automl.training.lightning import quiet, quiet_trainer
+from nasrec_automl.training.module import TrainingOptions
+
+_VALIDATION_BATCH, _VALIDATION_ROWS = 1024, 65_536
+"""Each batch validates another architecture; the curve needs no more rows."""
+
+
+class SupernetStage(Stage):
+    """Trains the supernet on the training part, step by step from the last checkpoint."""
+
+    name = "supernet"
+
+    def units(self, run: RunFolder) -> tuple[int, int]:
+        """One unit: the trained weights."""
+        return int(run.weights.is_file()), 1
+
+    def settings(self, run: RunFolder) -> dict[str, Any]:
+        """The supernet section, and what shapes the network."""
+        section = run.job.supernet.model_dump(mode="json")
+        return {
+            **{f"supernet.{key}": value for key, value in section.items()},
+            "space": load_search_space(run.job.space).model_dump(mode="json"),
+            "embedding_dim": run.job.embedding_dim,
+            "seed": run.job.seed,
+            "data": PreparedData.open(run.data).fingerprint,
+        }
+
+    def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
+        job, config = run.job, run.job.supernet
+        data = PreparedData.open(run.data)
+        curve = _Curve(run)
+        if self.is_done(run):
+            return curve.last()
+        batches = TrainingBatches(
+            data.part(Part.TRAIN),
+            config.batch_size,
+            job.seed,
+            max(1, config.epochs * data.rows(Part.TRAIN) // config.batch_size),
+        )
+        interval = max(1, len(batches) // config.validations)
+        checkpoint = run.supernet / "last.ckpt"
+        progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="steps", total=len(batches))
+        trainer = _nni_trainer(
+            max_steps=len(batches),
+            device=job.device,
+            val_check_interval=interval,
+            callbacks=[
+                ModelCheckpoint(
+                    dirpath=run.supernet,
+                    filename="last",
+                    every_n_train_steps=interval,
+                    enable_version_counter=False,
+                ),
+                _Watch(progress, curve, report),
+            ],
+        )
+        save_network(
+            _train(
+                run,
+                data,
+                batches,
+                data.part(Part.SEARCH).sample(_VALIDATION_ROWS, job.seed),
+                trainer,
+                str(checkpoint) if checkpoint.is_file() else None,
+            ),
+            run.weights,
+        )
+        progress.update(len(batches), curve.note())
+        checkpoint.unlink(missing_ok=True)
+        return curve.last()
+
+
+def _nni_trainer(**options: Any) -> Any:
+    from nasrec_automl.nni_plugin.nas import Trainer
+
+    return quiet_trainer(cls=Trainer, **options)
+
+
+def _train(
+    run: RunFolder,
+    data: PreparedData,
+    batches: TrainingBatches,
+    validation: Rows,
+    trainer: Any,
+    checkpoint: str | None,
+) -> Supernet:
+    """Run NNI's experiment in this process, from the checkpoint where there is one."""
+    from nasrec_automl.nni_plugin import ClickEvaluatorModule, NasRecOneShot, NasRecSpace
+    from nasrec_automl.nni_plugin.nas import Lightning, NasExperiment, NasExperimentConfig
+
+    job, config = run.job, run.job.supernet
+    space = NasRecSpace(
+        load_search_space(job.space),
+        data.schema(job.embedding_dim),
+        layer_norm=config.layer_norm,
+        dropout=config.dropout,
+        seed=job.seed,
+    )
+    options = TrainingOptions(
+        steps=len(batches),
+        learning_rate=config.learning_rate,
+        schedule_warm_up=config.schedule_warm_up,
+        weight_decay=config.weight_decay,
+        clip_norm=config.clip_norm,
+        eps=config.eps,
+        seed=job.seed,
+    )
+    evaluator = Lightning(
+        ClickEvaluatorModule(options),
+        trainer,
+        batches,
+        EvaluationBatches(validation, _VALIDATION_BATCH),
+        fit_kwargs={} if checkpoint is None else {"ckpt_path": checkpoint, "weights_only": True},
+    )
+    strategy = NasRecOneShot(
+        sampling=config.sampling, warm_up_steps=round(config.path_warm_up * len(batches)), seed=job.seed
+    )
+    with _quiet_nni(), quiet():
+        settings = NasExperimentConfig.default(space, evaluator, strategy)
+        settings.experiment_name = job.name
+        settings.experiment_working_directory = run.supernet / "nni"
+        experiment = NasExperiment(space, evaluator, strategy, settings)
+        experiment.run()
+        experiment.stop()
+    supernet: Supernet = strategy.supernet.network.supernet
+    return supernet.cpu().eval()
+
+
+@contextmanager
+def _quiet_nni() -> Iterator[None]:
+    """Keep NNI's log out of the terminal: the stage shows its own progress, and errors are raised."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+class _Curve:
+    """The supernet's validation curve on disk, a point a step."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.path = run.supernet / "curve.json"
+        self.points: list[dict[str, float]] = read_json(self.path) or []
+
+    def add(self, point: dict[str, float]) -> None:
+        """Add a point; those of a broken run that lie ahead of it go."""
+        self.points = [*(p for p in self.points if p["step"] < point["step"]), point]
+        write_json(self.path, self.points)
+
+    def last(self) -> dict[str, float]:
+        """The last point's metrics."""
+        return {key: self.points[-1][key] for key in ("log_loss", "auc")} if self.points else {}
+
+    def note(self) -> str:
+        """The last point for people."""
+        last = self.last()
+        return f"log loss {last['log_loss']:.4f}, AUC {last['auc']:.4f}" if last else ""
+
+
+class _Watch(pl.Callback):
+    """Tells progress and validation to disk and to whoever listens."""
+
+    def __init__(self, progress: ProgressWriter, curve: _Curve, report: Report) -> None:
+        self.progress = progress
+        self.curve = curve
+        self.report = report
+        self._train_losses: list[float] = []
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.progress.restart(trainer.global_step)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._train_losses.append(float(outputs["loss"]))
+        self.progress.update(trainer.global_step, self.curve.note())
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        metrics = pl_module.training_module.metrics
+        point = {"step": trainer.global_step, "log_loss": metrics.log_loss, "auc": metrics.auc}
+        if self._train_losses:
+            point["train_loss"] = sum(self._train_losses) / len(self._train_losses)
+            self._train_losses.clear()
+        self.curve.add(point)
+        self.report({"log_loss": metrics.log_loss, "auc": metrics.auc})

@@ -1,0 +1,140 @@
+"""A run in the terminal: a line a stage, with a bar and a rate, and the result as a table."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.status import StageStatus, run_status
+
+_REFRESH = 0.5
+_STYLES = {"done": "green", "running": "cyan", "interrupted": "yellow", "waiting": "dim"}
+
+
+def stage_table(run: RunFolder) -> RenderableType:
+    """Every stage with its state, bar, rate and latest figures."""
+    table = Table.grid(padding=(0, 2))
+    for status in run_status(run):
+        progress = status.progress
+        done, total = (progress.done, progress.total) if progress else (0, 1)
+        if status.state == "done":
+            done = total
+        table.add_row(
+            Text(status.name, style="bold" if status.state == "running" else ""),
+            Text(status.state, style=_STYLES[status.state]),
+            ProgressBar(total=total, completed=done, width=24),
+            Text(f"{done:,}/{total:,} {progress.unit}" if progress else ""),
+            Text(_rate(status)),
+            Text(_note(status), style="dim"),
+        )
+    return table
+
+
+def _rate(status: StageStatus) -> str:
+    progress = status.progress
+    if progress is None:
+        return ""
+    if status.state == "done" or progress.rate is None:
+        return f"{progress.seconds:,.0f} s"
+    if progress.rate >= 1:
+        return f"{progress.rate:,.1f}/s"
+    return f"{1 / progress.rate:,.1f} s each"
+
+
+def _note(status: StageStatus) -> str:
+    if status.waits_for is not None:
+        return f"waits for {status.waits_for}"
+    return status.progress.note if status.progress else ""
+
+
+@contextmanager
+def live_view(run: RunFolder, console: Console) -> Iterator[None]:
+    """Show the stages while the block runs; where there is no terminal, a line whenever a stage's state changes."""
+    if not console.is_terminal:
+        with _printed(run, console):
+            yield
+        return
+    with Live(get_renderable=lambda: stage_table(run), console=console, refresh_per_second=1 / _REFRESH):
+        yield
+
+
+@contextmanager
+def _printed(run: RunFolder, console: Console) -> Iterator[None]:
+    stop = threading.Event()
+    printer = _Printer(run, console)
+
+    def watch() -> None:
+        while not stop.wait(_REFRESH):
+            printer.look()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        printer.look()
+
+
+class _Printer:
+    """Prints what changed: a stage's state, or another tenth of it."""
+
+    def __init__(self, run: RunFolder, console: Console) -> None:
+        self.run = run
+        self.console = console
+        self._seen: set[tuple[str, str, int]] = set()
+
+    def look(self) -> None:
+        for status in run_status(self.run):
+            progress = status.progress
+            if status.state == "waiting" or progress is None:
+                continue
+            tenth = 10 if status.state == "done" else 10 * progress.done // max(1, progress.total)
+            line = (status.name, status.state, tenth)
+            if line not in self._seen:
+                self._seen.add(line)
+                self.console.print(
+                    f"{status.name}: {status.state}, {progress.done:,}/{progress.total:,} {progress.unit}, "
+                    f"{_rate(status)}{', ' if progress.note else ''}{progress.note}",
+                    highlight=False,
+                    soft_wrap=True,
+                )
+
+
+def result_table(run: RunFolder) -> RenderableType:
+    """The result beside the baseline and the other contenders."""
+    result, final = read_json(run.result), read_json(run.path / "final.json")
+    table = Table(title=f"{run.job.name}: {result['dataset']}", title_justify="left")
+    table.add_column("model", no_wrap=True)
+    for column in ("validation\nlog loss", "validation\nAUC", "test\nlog loss", "test\nAUC", "multiply\nadds"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for contender in final["contenders"]:
+        wins = contender["name"] == final["winner"]
+        test = [f"{result['test'][key]:.4f}" for key in ("log_loss", "auc")] if wins else ["", ""]
+        table.add_row(
+            f"{contender['name']} *" if wins else contender["name"],
+            *(f"{contender['validation'][key]:.4f}" for key in ("log_loss", "auc")),
+            *test,
+            f"{contender['macs']:,}",
+            style="bold" if wins else "",
+        )
+    baseline = result["baseline"]
+    table.add_row(
+        baseline["name"],
+        *(f"{baseline[part][key]:.4f}" for part in ("validation", "test") for key in ("log_loss", "auc")),
+        "",
+    )
+    return Group(
+        table,
+        Text("* the winner. Validation: trained on train alone. Test: trained on train and validation.", style="dim"),
+    )

@@ -1,0 +1,162 @@
+"""What a report says, as plain values. Strings are plain text: whoever renders them escapes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from nasrec_automl.architecture import Architecture
+
+ResultKind = Literal["winner", "search", "hand design", "baseline"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurvePoint:
+    """One validation of the supernet while it is trained.
+
+    Attributes:
+        step: training steps done.
+        log_loss: validation log loss, in nats.
+        auc: validation AUC.
+        train_loss: log loss of the training batches since the point before, if known.
+    """
+
+    step: int
+    log_loss: float
+    auc: float
+    train_loss: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredArchitecture:
+    """One architecture that the weight-sharing evaluator has scored.
+
+    Attributes:
+        number: its trial's number in the search study; the order of the search.
+        key: the architecture's key.
+        log_loss: its score, in nats.
+        standard_error: of the score, over the rows it is scored on.
+        auc: AUC on the same rows.
+        macs: multiply-adds per example.
+        parameters: parameters of the subnet, embedding tables included.
+        hand: the hand design's name, for those that were enqueued.
+    """
+
+    number: int
+    key: str
+    log_loss: float
+    standard_error: float
+    auc: float
+    macs: int
+    parameters: int
+    hand: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The hand design's name, or the key."""
+        return self.hand or self.key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrainTrial:
+    """One training from scratch of the retrain study.
+
+    Attributes:
+        number: the trial's number in the study.
+        architecture: the architecture's `ScoredArchitecture.name`.
+        log_loss: the trial's value in nats; None where it has none.
+        state: how it ended, such as `complete`, `pruned` or `failed`.
+        learning_rate: of the dense weights.
+        weight_decay: may be 0.
+        dropout: may be 0.
+        batch_size: rows a step.
+        curve: (number of the validation, log loss), ascending.
+    """
+
+    number: int
+    architecture: str
+    log_loss: float | None
+    state: str
+    learning_rate: float
+    weight_decay: float
+    dropout: float
+    batch_size: int
+    curve: Sequence[tuple[int, float]] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultRow:
+    """One line of the result table; every line is measured on the same split.
+
+    Attributes:
+        name: of the model.
+        kind: where it comes from. One row is the winner.
+        log_loss: on validation, trained on train alone.
+        auc: on the same rows.
+        test_log_loss: on test, where it was measured.
+        test_auc: on test, where it was measured.
+        macs: multiply-adds per example.
+        parameters: all of them.
+    """
+
+    name: str
+    kind: ResultKind
+    log_loss: float
+    auc: float
+    test_log_loss: float | None = None
+    test_auc: float | None = None
+    macs: int | None = None
+    parameters: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationBin:
+    """Rows with similar predictions.
+
+    Attributes:
+        predicted: their mean prediction.
+        observed: the share of them that were clicked.
+        rows: how many they are.
+    """
+
+    predicted: float
+    observed: float
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportContent:
+    """Everything that a report shows. Empty sequences and None are fine: the report says what is missing.
+
+    Attributes:
+        title: headline of the page, such as the run's name.
+        dataset: name of the dataset.
+        winner: the architecture that was chosen.
+        winner_name: how the other values name it: its key, or the hand design's name.
+        facts: what was run, in order: table sizes, rows of each part, seeds, seconds by stage.
+        supernet: validation while the supernet was trained.
+        search: scored architectures.
+        score_rows: rows that every architecture of the search was scored on.
+        retrain: trainings from scratch.
+        results: the result table.
+        auc_difference_error: standard error of the winner's test AUC less that of the best baseline, paired.
+        test_readings: how often test was read; more than once where a finished run was continued.
+        calibration: of the winner on test.
+        how_to_go_on: shell commands, in order.
+    """
+
+    title: str
+    dataset: str
+    winner: Architecture
+    winner_name: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+    supernet: Sequence[CurvePoint] = ()
+    search: Sequence[ScoredArchitecture] = ()
+    score_rows: int | None = None
+    retrain: Sequence[RetrainTrial] = ()
+    results: Sequence[ResultRow] = ()
+    auc_difference_error: float | None = None
+    test_readings: int = 1
+    calibration: Sequence[CalibrationBin] = ()
+    how_to_go_on: Sequence[str] = ()

@@ -1,0 +1,152 @@
+"""The report as one HTML file that loads nothing: plotly.js, figures and styles are inside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+import plotly.graph_objects as go
+from plotly.io import to_html
+from plotly.offline import get_plotlyjs
+
+from nasrec_automl.report.content import ReportContent
+from nasrec_automl.report.figures import calibration, supernet_curves
+from nasrec_automl.report.retrain_figures import retrain_curves, retrain_settings
+from nasrec_automl.report.search_figures import score_against_macs, search_history
+from nasrec_automl.report.sentences import headline, trust, wiring_caption
+from nasrec_automl.report.stylesheet import STYLESHEET
+from nasrec_automl.report.summary import winner_row
+from nasrec_automl.report.tables import fact_table, key_numbers, result_table
+from nasrec_automl.report.wiring import wiring_svg
+
+# The browser itself refuses whatever the page might try to load.
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'"
+)
+# Figures follow the window's width; on paper they are as wide as the stylesheet makes the page. The second
+# layout makes room for legends that need other lines at the new width.
+_PRINTING = """
+const resize = (width) => document.querySelectorAll(".plotly-graph-div")
+  .forEach((plot) => { for (const _ of [1, 2]) Plotly.relayout(plot, {width, autosize: !width}); });
+addEventListener("beforeprint", () => resize(1112));
+addEventListener("afterprint", () => resize(null));
+"""
+_CONFIG = {"displayModeBar": False, "responsive": True}
+
+
+def write_report(content: ReportContent, path: Path) -> Path:
+    """Write the report beside its place and rename it there.
+
+    Args:
+        content: what it says.
+        path: the HTML file; its folder exists. A file that is there is replaced.
+
+    Returns:
+        The path.
+    """
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(render_report(content), encoding="utf-8")
+    return part.replace(path)
+
+
+def render_report(content: ReportContent) -> str:
+    """The report's HTML. Equal contents give equal text."""
+    space = content.winner.space.name
+    body = [
+        f"<h1>{escape(content.title)}</h1>",
+        f'<p class="subtitle">{escape(content.dataset)} · search space {escape(space)}</p>',
+        f'<p class="lead">{escape(headline(content))}</p>',
+        key_numbers(winner_row(content.results)),
+        _section("Results", result_table(content.results)),
+        _section("How far to trust this", _list(trust(content))),
+        _section("The winning architecture", _wiring(content)),
+        _section("Architecture search", _search(content)),
+        _section("Training from scratch", _retrain(content)),
+        _section("Calibration", _calibration(content)),
+        _section("The supernet", _supernet(content)),
+        _section("What was run", fact_table(content.facts)),
+    ]
+    if content.how_to_go_on:
+        body.append(_section("How to go on", f"<pre>{escape(chr(10).join(content.how_to_go_on))}</pre>"))
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(content.title)}</title><style>{STYLESHEET}</style>"
+        f"<script>{get_plotlyjs()}</script><script>{_PRINTING}</script></head>\n<body>\n"
+        + "\n".join(body)
+        + "\n</body></html>\n"
+    )
+
+
+def _section(title: str, inner: str) -> str:
+    return f"<section><h2>{title}</h2>{inner}</section>"
+
+
+def _list(items: Sequence[str]) -> str:
+    return f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in items)}</ul>"
+
+
+def _figure(name: str, figure: go.Figure, caption: str) -> str:
+    """A figure with its sentence; a figure that is only a note is written as one."""
+    if not figure.data:
+        return f'<p class="note">{figure.layout.annotations[0].text}</p>'
+    plot = to_html(
+        figure,
+        config=_CONFIG,
+        include_plotlyjs=False,
+        full_html=False,
+        div_id=name,
+        default_height=f"{figure.layout.height}px",
+    )
+    return f"<figure>{plot}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def _wiring(content: ReportContent) -> str:
+    caption = escape(wiring_caption(content))
+    return f'<figure class="wiring">{wiring_svg(content.winner)}<figcaption>{caption}</figcaption></figure>'
+
+
+def _search(content: ReportContent) -> str:
+    history = search_history(content.search, content.winner_name)
+    cost = score_against_macs(content.search, content.winner_name)
+    return _figure(
+        "search-history",
+        history,
+        "Every architecture in the order of the search, scored with the supernet's weights; lower is better, "
+        "and the shaded band is what one standard error cannot tell from the best.",
+    ) + _figure(
+        "score-against-macs",
+        cost,
+        "The same scores against what an architecture costs; no architecture lies below and left of the Pareto front.",
+    )
+
+
+def _retrain(content: ReportContent) -> str:
+    return _figure(
+        "retrain-settings",
+        retrain_settings(content.retrain),
+        "Log loss of each training from scratch against its settings; hollow marks did not complete, and "
+        "triangles lie higher than drawn.",
+    ) + _figure(
+        "retrain-curves",
+        retrain_curves(content.retrain),
+        "Validation log loss while training from scratch; the best training is thick, dotted ones did not complete.",
+    )
+
+
+def _calibration(content: ReportContent) -> str:
+    return _figure(
+        "calibration",
+        calibration(content.calibration),
+        "How often test rows with a given prediction were clicked: on the diagonal, predictions mean what they say.",
+    )
+
+
+def _supernet(content: ReportContent) -> str:
+    return _figure(
+        "supernet-curves",
+        supernet_curves(content.supernet),
+        "The supernet while it was trained; its shared weights are what the search scores architectures with.",
+    )

@@ -1,0 +1,127 @@
+"""Figures of the architecture search: its history, and score against cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import plotly.graph_objects as go
+
+from nasrec_automl.report.content import ScoredArchitecture
+from nasrec_automl.report.style import (
+    BLUE,
+    FAINT,
+    GREEN,
+    LOG_LOSS,
+    MACS,
+    PURPLE,
+    VERMILLION,
+    note,
+    plain,
+    styled,
+    upper_limit,
+)
+from nasrec_automl.report.summary import best_so_far, in_order, pareto_front
+
+_NOTHING = "The search has scored no architecture."
+_HAND_SYMBOLS = ("diamond", "square", "cross", "x", "star", "pentagon")
+_HOVER = (
+    "<b>%{customdata[0]}</b><br>trial %{customdata[1]}"
+    "<br>log loss %{customdata[2]:.5f} ± %{customdata[3]:.5f}<br>AUC %{customdata[4]:.4f}"
+    "<br>%{customdata[5]:,} multiply-adds<br>%{customdata[6]:,} parameters<extra></extra>"
+)
+
+_Place = Callable[[ScoredArchitecture], int]
+
+
+def search_history(search: Sequence[ScoredArchitecture], winner_name: str) -> go.Figure:
+    """Score of each architecture in the order of the search, with the best so far."""
+    scored = in_order(search)
+    if not scored:
+        return note(_NOTHING)
+    figure = go.Figure()
+    best = min(scored, key=lambda each: each.log_loss)
+    figure.add_hrect(
+        y0=best.log_loss,
+        y1=best.log_loss + best.standard_error,
+        fillcolor=GREEN,
+        opacity=0.12,
+        line_width=0,
+        layer="below",
+        name="one standard error from the best",
+        showlegend=True,
+    )
+    _add_points(figure, scored, lambda each: each.number, winner_name)
+    figure.add_scatter(
+        x=[each.number for each in scored],
+        y=best_so_far([each.log_loss for each in scored]),
+        name="best so far",
+        mode="lines",
+        line={"color": GREEN, "width": 2, "shape": "hv"},
+        hoverinfo="skip",
+    )
+    figure.update_xaxes(title_text="trial of the search study", dtick=1 if len(scored) < 12 else None).update_yaxes(
+        title_text=LOG_LOSS
+    )
+    return styled(figure, height=440)
+
+
+def score_against_macs(search: Sequence[ScoredArchitecture], winner_name: str) -> go.Figure:
+    """Score against multiply-adds on a logarithmic axis, with the Pareto front."""
+    scored = in_order(search)
+    if not scored:
+        return note(_NOTHING)
+    figure = go.Figure()
+    _add_points(figure, scored, lambda each: each.macs, winner_name)
+    front = pareto_front(scored)
+    figure.add_scatter(
+        x=[each.macs for each in front],
+        y=[each.log_loss for each in front],
+        name="Pareto front",
+        mode="lines",
+        line={"color": GREEN, "width": 2, "shape": "hv"},
+        hoverinfo="skip",
+    )
+    figure.update_xaxes(title_text=MACS, type="log", dtick="D2").update_yaxes(title_text=LOG_LOSS)
+    return styled(figure, height=440)
+
+
+def _add_points(figure: go.Figure, scored: Sequence[ScoredArchitecture], place: _Place, winner_name: str) -> None:
+    """Draw every architecture once; far outliers at the upper edge, with their true score on hover."""
+    hands = [each for each in scored if each.hand]
+    limit = max(upper_limit([each.log_loss for each in scored]), *(each.log_loss for each in hands), 0.0)
+    searched = [each for each in scored if not each.hand]
+    inside = [each for each in searched if each.log_loss <= limit]
+    outside = [each for each in searched if each.log_loss > limit]
+    _add(figure, inside, place, "searched", {"color": BLUE, "opacity": 0.5, "size": 6})
+    edge = {"color": FAINT, "symbol": "triangle-up", "size": 8}
+    _add(figure, outside, place, "higher than drawn", edge, limit=limit)
+    for index, hand in enumerate(hands):
+        marker = {"color": VERMILLION, "symbol": _HAND_SYMBOLS[index % len(_HAND_SYMBOLS)], "size": 10}
+        _add(figure, [hand], place, plain(hand.name), marker)
+    winner = [each for each in inside + hands if winner_name in (each.key, each.hand)]
+    ring = {"color": PURPLE, "symbol": "circle-open", "size": 16, "line": {"width": 2.5}}
+    _add(figure, winner[:1], place, "winner", ring)
+
+
+def _add(
+    figure: go.Figure,
+    scored: Sequence[ScoredArchitecture],
+    place: _Place,
+    name: str,
+    marker: dict[str, object],
+    *,
+    limit: float | None = None,
+) -> None:
+    if not scored:
+        return
+    figure.add_scatter(
+        x=[place(each) for each in scored],
+        y=[each.log_loss if limit is None else limit for each in scored],
+        name=name,
+        mode="markers",
+        marker=marker,
+        customdata=[
+            [plain(e.name), e.number, e.log_loss, e.standard_error, e.auc, e.macs, e.parameters] for e in scored
+        ],
+        hovertemplate=_HOVER,
+    )

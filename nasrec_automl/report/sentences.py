@@ -1,0 +1,132 @@
+"""What the report says in words. Plain text: whoever renders it escapes it."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+
+from nasrec_automl.report.content import ReportContent
+from nasrec_automl.report.summary import (
+    agreement,
+    best_baseline,
+    best_scored,
+    in_order,
+    retrained_best,
+    winner_row,
+    within_one_error,
+)
+from nasrec_automl.report.wiring_edges import unused_parts
+
+
+def headline(content: ReportContent) -> str:
+    """What was found, in one sentence."""
+    name, winner = f"The architecture {content.winner_name}", winner_row(content.results)
+    if winner is None:
+        return f"{name} was chosen; it has not been measured yet."
+    if winner.test_auc is None:
+        return f"{name} was chosen, with a validation AUC of {winner.auc:.4f}; it has not been measured on test."
+    found = f"{name} was chosen and reaches a test AUC of {winner.test_auc:.4f}"
+    baseline = best_baseline(content.results)
+    if baseline is None or baseline.test_auc is None:
+        return f"{found}; there is no baseline to compare it with."
+    difference, error = winner.test_auc - baseline.test_auc, content.auc_difference_error
+    side = "above" if difference >= 0 else "below"
+    against = f"{found}, {abs(difference):.4f} {side} the best baseline, {baseline.name} ({baseline.test_auc:.4f})"
+    if error is None:
+        return f"{against}."
+    return f"{against}; the standard error of this difference is {error:.4f}."
+
+
+def trust(content: ReportContent) -> list[str]:
+    """How far the report's numbers carry, one statement each."""
+    statements = [*_about_the_scores(content), *_about_retraining(content), *_about_hand_designs(content)]
+    winner = winner_row(content.results)
+    if winner is not None and winner.test_auc is not None:
+        readings = content.test_readings
+        statements.append(
+            "The winner was chosen on validation, so its validation numbers flatter it. "
+            + (
+                "Test was read once, after the choice."
+                if readings == 1
+                else f"Test was read {readings} times, once for each time that this run was continued: its numbers "
+                "flatter the winner too."
+            )
+        )
+    statements.append(
+        "This is one search with one seed. A claim that one way of searching is better than another takes at "
+        "least three complete searches of each, with equal budgets."
+    )
+    return statements
+
+
+def wiring_caption(content: ReportContent) -> str:
+    """How to read the winner's picture, and what it leaves out."""
+    operators, mergers = unused_parts(content.winner)
+    unused = ""
+    if operators or mergers:
+        unused = (
+            f" {_count(operators, 'operator')} and {_count(mergers, 'merger')} of the architecture are "
+            "unused: nothing that reaches the logit reads them, and they cost nothing."
+        )
+    return (
+        "From the raw input, s0, to the logit. Blue lines carry dense vectors, orange lines tokens. A dot "
+        "marks where a block reads an earlier output; a line without a dot passes by. A Dot-Product reads "
+        "the tokens of its block too (thick line). FM adds (+) to the dense output; the other merger "
+        "appends (‖) tokens to the sparse one." + unused
+    )
+
+
+def _about_the_scores(content: ReportContent) -> list[str]:
+    scored, best = in_order(content.search), best_scored(content.search)
+    if best is None:
+        return ["The search scored no architecture."]
+    rows = "the same validation rows" if content.score_rows is None else f"the same {content.score_rows:,} rows"
+    typical = statistics.median(each.standard_error for each in scored)
+    ties = len(within_one_error(scored))
+    return [
+        f"The search scored {_count(len(scored), 'architecture')} with the supernet's shared weights, all on "
+        f"{rows}. The standard error of a score is about {typical:.4f} nats.",
+        f"{ties:,} of them {_are(ties)} within one standard error of the best score ({best.log_loss:.4f}, "
+        f"{best.name}), itself included. Scores share their rows, so a difference between two of them is "
+        "surer than that error suggests, but the search alone does not settle which of these is best.",
+    ]
+
+
+def _about_retraining(content: ReportContent) -> list[str]:
+    if not content.retrain:
+        return ["Nothing was trained from scratch to check the scores."]
+    states = Counter(trial.state.lower() for trial in content.retrain)
+    ended = ", ".join(f"{number:,} {state}" for state, number in states.most_common())
+    trained = len(retrained_best(content.retrain))
+    statements = [
+        f"{_count(len(content.retrain), 'training')} from scratch ({ended}) gave a log loss to "
+        f"{_count(trained, 'architecture')}."
+    ]
+    same, pairs = agreement(content)
+    if pairs:
+        statements.append(
+            f"Trained from scratch, {same:,} of {_count(pairs, 'pair')} of architectures kept the order that "
+            "the search had put them in; a coin would keep half."
+        )
+    return statements
+
+
+def _about_hand_designs(content: ReportContent) -> list[str]:
+    winner = winner_row(content.results)
+    hands = [row for row in content.results if row.kind == "hand design"]
+    if winner is None or not hands:
+        return []
+    best = min(hands, key=lambda row: row.log_loss)
+    gain = best.log_loss - winner.log_loss
+    side = "below" if gain >= 0 else "above"
+    return [
+        f"On validation the winner's log loss is {abs(gain):.4f} nats {side} that of the best hand design, {best.name}."
+    ]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"

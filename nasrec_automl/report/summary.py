@@ -1,0 +1,75 @@
+"""What follows from a report's values: best so far, Pareto front, ties with the best, agreement."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+from nasrec_automl.report.content import ReportContent, ResultRow, RetrainTrial, ScoredArchitecture
+
+
+def in_order(search: Sequence[ScoredArchitecture]) -> list[ScoredArchitecture]:
+    """Scored architectures by trial number; those without a finite score are left out."""
+    return sorted((s for s in search if math.isfinite(s.log_loss)), key=lambda scored: scored.number)
+
+
+def best_so_far(values: Sequence[float]) -> list[float]:
+    """Running minimum.
+
+    Example:
+        >>> best_so_far([3.0, 1.0, 2.0])
+        [3.0, 1.0, 1.0]
+    """
+    return list(itertools.accumulate(values, min))
+
+
+def pareto_front(search: Sequence[ScoredArchitecture]) -> list[ScoredArchitecture]:
+    """Architectures that no other one beats in both log loss and multiply-adds, the cheapest first."""
+    front: list[ScoredArchitecture] = []
+    for scored in sorted(in_order(search), key=lambda s: (s.macs, s.log_loss)):
+        if not front or scored.log_loss < front[-1].log_loss:
+            front.append(scored)
+    return front
+
+
+def best_scored(search: Sequence[ScoredArchitecture]) -> ScoredArchitecture | None:
+    """The architecture with the lowest score."""
+    return min(in_order(search), key=lambda scored: scored.log_loss, default=None)
+
+
+def within_one_error(search: Sequence[ScoredArchitecture]) -> list[ScoredArchitecture]:
+    """Architectures that score at most one standard error (the best's) above the best, and the best."""
+    best = best_scored(search)
+    if best is None:
+        return []
+    return [scored for scored in in_order(search) if scored.log_loss <= best.log_loss + best.standard_error]
+
+
+def winner_row(results: Sequence[ResultRow]) -> ResultRow | None:
+    """The winner's line of the result table."""
+    return next((row for row in results if row.kind == "winner"), None)
+
+
+def best_baseline(results: Sequence[ResultRow]) -> ResultRow | None:
+    """The baseline with the highest test AUC; those without one do not count."""
+    baselines = [row for row in results if row.kind == "baseline" and row.test_auc is not None]
+    return max(baselines, key=lambda row: row.test_auc or 0.0, default=None)
+
+
+def retrained_best(retrain: Sequence[RetrainTrial]) -> dict[str, float]:
+    """Lowest log loss of each retrained architecture, over its completed trials."""
+    best: dict[str, float] = {}
+    for trial in retrain:
+        if trial.state.lower() == "complete" and trial.log_loss is not None and math.isfinite(trial.log_loss):
+            best[trial.architecture] = min(trial.log_loss, best.get(trial.architecture, math.inf))
+    return best
+
+
+def agreement(content: ReportContent) -> tuple[int, int]:
+    """Pairs of retrained architectures that the search had put in the same order, and all such pairs."""
+    retrained = retrained_best(content.retrain)
+    scores = {s.name: s.log_loss for s in in_order(content.search) if s.name in retrained}
+    pairs = list(itertools.combinations(scores, 2))
+    same = sum((scores[a] - scores[b]) * (retrained[a] - retrained[b]) > 0 for a, b in pairs)
+    return same, len(pairs)

@@ -1,0 +1,91 @@
+"""Tables and key numbers of the report, as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from nasrec_automl.report.content import ResultRow
+
+_MISSING = "&ndash;"
+
+
+def result_table(rows: Sequence[ResultRow]) -> str:
+    """Every model on the same split; the best value of each measured column is bold."""
+    if not rows:
+        return "<p>Nothing has been measured yet.</p>"
+    lowest = min(row.log_loss for row in rows), min(_known(row.test_log_loss, 1) for row in rows)
+    highest = max(row.auc for row in rows), max(_known(row.test_auc, -1) for row in rows)
+    lines = []
+    for row in rows:
+        cells = (
+            _measured(row.log_loss, lowest[0]),
+            _measured(row.auc, highest[0]),
+            _measured(row.test_log_loss, lowest[1]),
+            _measured(row.test_auc, highest[1]),
+            _counted(row.macs),
+            _counted(row.parameters),
+        )
+        lines.append(
+            f'<tr class="{"winner" if row.kind == "winner" else ""}"><th scope="row">{escape(row.name)}</th>'
+            f"<td class='kind'>{escape(row.kind)}</td>{''.join(cells)}</tr>"
+        )
+    return (
+        '<table class="results"><thead><tr><th rowspan="2">model</th><th rowspan="2">kind</th>'
+        '<th colspan="2" class="group">validation</th><th colspan="2" class="group">test</th>'
+        '<th rowspan="2">multiply-adds<br>per example</th><th rowspan="2">parameters</th></tr>'
+        "<tr><th>log loss</th><th>AUC</th><th>log loss</th><th>AUC</th></tr></thead>"
+        f"<tbody>{''.join(lines)}</tbody></table>"
+    )
+
+
+def key_numbers(winner: ResultRow | None) -> str:
+    """The winner's numbers, in large type."""
+    if winner is None:
+        return ""
+    part = "validation" if winner.test_auc is None else "test"
+    auc = winner.auc if winner.test_auc is None else winner.test_auc
+    log_loss = winner.log_loss if winner.test_log_loss is None else winner.test_log_loss
+    numbers = [(f"{part} AUC", f"{auc:.4f}"), (f"{part} log loss (nats)", f"{log_loss:.4f}")]
+    if winner.macs is not None:
+        numbers.append(("multiply-adds per example", short(winner.macs)))
+    if winner.parameters is not None:
+        numbers.append(("parameters", short(winner.parameters)))
+    tiles = (f"<div><dd>{value}</dd><dt>{label}</dt></div>" for label, value in numbers)
+    return f'<dl class="numbers">{"".join(tiles)}</dl>'
+
+
+def fact_table(facts: Mapping[str, str]) -> str:
+    """What was run."""
+    if not facts:
+        return "<p>No facts were recorded.</p>"
+    rows = (f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in facts.items())
+    return f'<table class="facts"><tbody>{"".join(rows)}</tbody></table>'
+
+
+def short(number: int) -> str:
+    """A count with three digits.
+
+    Example:
+        >>> short(1464700), short(950)
+        ('1.46 M', '950')
+    """
+    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if number >= size:
+            value = number / size
+            return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"
+    return str(number)
+
+
+def _known(value: float | None, otherwise: float) -> float:
+    return otherwise if value is None else value
+
+
+def _measured(value: float | None, best: float) -> str:
+    if value is None:
+        return f"<td>{_MISSING}</td>"
+    return f"<td><b>{value:.4f}</b></td>" if value == best else f"<td>{value:.4f}</td>"
+
+
+def _counted(value: int | None) -> str:
+    return f"<td>{_MISSING}</td>" if value is None else f"<td>{value:,}</td>"

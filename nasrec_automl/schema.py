@@ -1,0 +1,89 @@
+"""What a network must know of its data: dense columns, fields and their tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class FieldSchema(BaseModel):
+    """One categorical field: one embedding table, one slot of the sparse tensor.
+
+    Attributes:
+        name: the column's name in the raw data.
+        table_size: rows of the embedding table. Row 0 is missing, unknown and padding.
+        columns: id columns that belong to the field; more than one for a multi-valued field.
+        pooling: how the tokens of a multi-valued field become one embedding.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    table_size: Annotated[int, Field(ge=2)]
+    columns: Annotated[int, Field(ge=1)] = 1
+    pooling: Literal["mean", "sum"] = "mean"
+
+
+class FeatureSchema(BaseModel):
+    """Names and sizes of a data set's features, as the network sees them.
+
+    Attributes:
+        dense: names of the dense features. May be empty: the network then reads one constant zero column.
+        fields: the categorical fields, in the order of their id columns.
+        embedding_dim: E, the width of every embedding.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dense: tuple[str, ...] = ()
+    fields: Annotated[tuple[FieldSchema, ...], Field(min_length=1)]
+    embedding_dim: Annotated[int, Field(ge=1)] = 16
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> FeatureSchema:
+        names = [*self.dense, *(field.name for field in self.fields)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"feature names must be unique, but these occur twice: {', '.join(twice)}")
+        return self
+
+    @classmethod
+    def from_sizes(cls, *, dense: int, table_sizes: Sequence[int], embedding_dim: int = 16) -> FeatureSchema:
+        """Make a schema with generated names.
+
+        Args:
+            dense: number of dense features, 0 allowed.
+            table_sizes: rows of each field's table.
+            embedding_dim: E.
+
+        Example:
+            >>> FeatureSchema.from_sizes(dense=13, table_sizes=[1000] * 26).num_fields
+            26
+        """
+        return cls(
+            dense=tuple(f"dense{i}" for i in range(1, dense + 1)),
+            fields=tuple(FieldSchema(name=f"field{i}", table_size=n) for i, n in enumerate(table_sizes, 1)),
+            embedding_dim=embedding_dim,
+        )
+
+    @property
+    def num_dense(self) -> int:
+        """D, the width of the dense input: at least 1, since no dense feature means one zero column."""
+        return max(1, len(self.dense))
+
+    @property
+    def num_fields(self) -> int:
+        """F, the number of fields and of tokens of the raw sparse input."""
+        return len(self.fields)
+
+    @property
+    def num_columns(self) -> int:
+        """S, the number of id columns."""
+        return sum(field.columns for field in self.fields)
+
+    @property
+    def table_sizes(self) -> tuple[int, ...]:
+        """Rows of each field's table."""
+        return tuple(field.table_size for field in self.fields)

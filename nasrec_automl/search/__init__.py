@@ -1,0 +1,29 @@
+"""Optuna studies in a SQL database: the search for architectures and the retraining of the best."""
+
+from nasrec_automl.search.distributions import distributions
+from nasrec_automl.search.evolution import RegularizedEvolutionSampler
+from nasrec_automl.search.hyper import Hyper
+from nasrec_automl.search.loop import WorkerOptions
+from nasrec_automl.search.proposals import propose
+from nasrec_automl.search.retrain import TrainOutcome, retrain
+from nasrec_automl.search.stale import fail_stale
+from nasrec_automl.search.storage import open_storage, open_study
+from nasrec_automl.search.task import Finished, Outcome
+from nasrec_automl.search.worker import Score, search
+
+__all__ = [
+    "Finished",
+    "Hyper",
+    "Outcome",
+    "RegularizedEvolutionSampler",
+    "Score",
+    "TrainOutcome",
+    "WorkerOptions",
+    "distributions",
+    "fail_stale",
+    "open_storage",
+    "open_study",
+    "propose",
+    "retrain",
+    "search",
+]

@@ -1,0 +1,30 @@
+"""Names of what this package writes into studies and trials. All share one prefix, Optuna's own style.
+
+Readers without this package installed (pandas, the dashboard) see them as plain user attributes.
+"""
+
+PREFIX = "nasrec:"
+
+SCHEMA_VERSION = "nasrec:schema_version"
+"""Of the study: version of everything else written here."""
+
+KEY = "nasrec:key"
+"""Of a trial: what it tries. Equal keys are never finished twice."""
+
+WORKER = "nasrec:worker"
+"""Of a trial: who runs it, `host:pid:process start:unique id`; one id a trial."""
+
+ALIVE = "nasrec:alive"
+"""Of a trial: when its worker last gave a sign of life, in seconds since 1970 (Optuna's times are local ones)."""
+
+ATTEMPT = "nasrec:attempt"
+"""Of a trial that is tried again: how many of its key had failed before."""
+
+FAILURE = "nasrec:failure"
+"""Of a failed trial: the kind of failure, one of the four below."""
+
+REASON = "nasrec:reason"
+"""Of a failed or pruned trial: a sentence."""
+
+STALE, INTERRUPTED, ERROR, ABANDONED = "stale", "interrupted", "error", "abandoned"
+"""Kinds of failure: its process died; it was stopped (Ctrl-C); it raised; another worker was first."""

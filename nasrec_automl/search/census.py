@@ -1,0 +1,102 @@
+"""What a worker needs to know of a study before it takes the next trial."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass
+
+from optuna.trial import FrozenTrial, TrialState
+
+from nasrec_automl.search.attributes import ABANDONED, ERROR, FAILURE, INTERRUPTED, KEY, STALE, WORKER
+from nasrec_automl.search.task import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Census:
+    """A study at one moment.
+
+    Attributes:
+        done: number of finished trials.
+        running: trials that workers run. One that was asked for by hand is not among them: it may never end.
+        done_keys: keys of the finished trials.
+        running_keys: keys of everything that runs, also by hand.
+        failures: failed attempts by key.
+        given_up: keys that have failed too often.
+        retry: trials whose workers died or were interrupted, to try again as they were, oldest first.
+    """
+
+    done: int
+    running: tuple[FrozenTrial, ...]
+    done_keys: Set[str]
+    running_keys: Set[str]
+    failures: Mapping[str, int]
+    given_up: Set[str]
+    retry: tuple[FrozenTrial, ...]
+
+    @property
+    def taken(self) -> Set[str]:
+        """Keys that a proposal must not have."""
+        return self.done_keys | self.running_keys | self.given_up
+
+
+class Tally:
+    """Counts one study's trials. Those that have ended never change, so each of them is looked at once.
+
+    Args:
+        task: what the trials are about.
+        retries: how many more attempts a key has after its first failure.
+    """
+
+    def __init__(self, task: Task, *, retries: int) -> None:
+        self._task = task
+        self._retries = retries
+        self._counted: set[int] = set()
+        self._done = 0
+        self._done_keys: set[str] = set()
+        self._failures: Counter[str] = Counter()
+        self._lost: dict[str, FrozenTrial] = {}
+
+    def count(self, trials: Iterable[FrozenTrial]) -> Census:
+        """Count trials; a study's earlier ones, which an earlier call was given, may be among them or not."""
+        running: list[FrozenTrial] = []
+        running_keys: set[str] = set()
+        for trial in [trial for trial in trials if trial.number not in self._counted]:
+            if trial.user_attrs.get(FAILURE) == ABANDONED:
+                continue  # It may not have been failed yet, but it no longer stands in anyone's way.
+            key = self._key(trial)
+            if trial.state.is_finished():
+                self._counted.add(trial.number)
+                self._count_ended(trial, key)
+            elif trial.state == TrialState.RUNNING:
+                if WORKER in trial.user_attrs:
+                    running.append(trial)
+                if key is not None:
+                    running_keys.add(key)
+        given_up = {key for key, count in self._failures.items() if count > self._retries}
+        closed = running_keys | given_up
+        retry = (t for key, t in self._lost.items() if key not in self._done_keys and key not in closed)
+        return Census(
+            done=self._done,
+            running=tuple(running),
+            done_keys=self._done_keys,
+            running_keys=running_keys,
+            failures=self._failures,
+            given_up=given_up,
+            retry=tuple(retry),
+        )
+
+    def _count_ended(self, trial: FrozenTrial, key: str | None) -> None:
+        if trial.state in self._task.finished:
+            self._done += 1
+            if key is not None:
+                self._done_keys.add(key)
+        elif key is not None and trial.user_attrs.get(FAILURE) in (STALE, INTERRUPTED, ERROR):
+            self._failures[key] += 1
+            if trial.user_attrs[FAILURE] != ERROR:
+                self._lost.setdefault(key, trial)
+
+    def _key(self, trial: FrozenTrial) -> str | None:
+        """The trial's key, computed where no worker wrote it; None if the parameters are not the task's."""
+        written = trial.user_attrs.get(KEY)
+        return self._task.key(trial.params) if written is None else str(written)

@@ -1,0 +1,116 @@
+"""Errors of a study's database, as sentences that a user can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, RDBStorage
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from nasrec_automl.errors import StudyError
+
+_PACKAGES = {
+    "psycopg2": "psycopg2-binary",
+    "psycopg": "psycopg[binary]",
+    "MySQLdb": "mysqlclient",
+    "pymysql": "pymysql",
+    "mysql": "mysql-connector-python",
+}
+"""What to install for a driver's module."""
+
+
+def parse_url(url: str) -> URL:
+    """Read a SQLAlchemy URL.
+
+    Raises:
+        StudyError: it is none.
+    """
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError):
+        # The text is not repeated: what cannot be parsed may hold a password anywhere.
+        raise StudyError(
+            "the storage is not a database URL: expected something like sqlite:////folder/studies.db "
+            "or postgresql+psycopg2://user:password@host:5432/database"
+        ) from None
+
+
+@contextmanager
+def database_errors(storage: BaseStorage | URL) -> Iterator[None]:
+    """Turn what a database raises inside the block into a `StudyError` that hides the password."""
+    try:
+        yield
+    except ImportError as error:
+        if not isinstance(storage, URL):
+            raise
+        raise StudyError(_missing_driver(storage, error)) from error
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raise StudyError(_sentence(storage, error)) from error
+    except (RuntimeError, AssertionError) as error:
+        # Optuna's words for tables of another version, and for tables that are not its own.
+        if not isinstance(storage, URL):
+            raise
+        raise StudyError(_sentence(storage, error)) from error
+
+
+def shown_url(url: str) -> str:
+    """The URL with its password hidden."""
+    return parse_url(url).render_as_string(hide_password=True)
+
+
+def _missing_driver(url: URL, error: ImportError) -> str:
+    origin = error.__cause__ if isinstance(error.__cause__, ImportError) else error
+    module = (origin.name or url.get_driver_name()).split(".")[0]
+    return (
+        f"{_shown(url)}: the database driver {module!r} is not installed; "
+        f"install it with `pip install {_PACKAGES.get(module, module)}`"
+    )
+
+
+def _shown(storage: BaseStorage | URL) -> str:
+    url = _url(storage)
+    return "the study's storage" if url is None else url.render_as_string(hide_password=True)
+
+
+def _url(storage: BaseStorage | URL) -> URL | None:
+    if isinstance(storage, URL):
+        return storage
+    return make_url(storage.url) if isinstance(storage, RDBStorage) else None
+
+
+def _sentence(storage: BaseStorage | URL, error: BaseException) -> str:
+    # Optuna wraps what the commit raised, SQLAlchemy what the driver raised: the innermost says what happened.
+    while isinstance(error, StorageInternalError) and error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        error = error.orig
+    reason = " ".join(str(error).split()).rstrip(".") or "its tables are not as expected"
+    url = _url(storage)
+    if url is not None and url.password:
+        reason = reason.replace(str(url.password), "***")
+    return f"{_shown(storage)}: {reason}; {_advice(f'{type(error).__name__} {reason}'.lower())}"
+
+
+def _advice(text: str) -> str:
+    for words, advice in _ADVICE.items():
+        if any(word in text for word in words):
+            return advice
+    return "check the URL, and that the database is there and may be written to"
+
+
+_OTHER_TABLES = "the tables in it were made by another program: choose another database"
+
+_ADVICE: dict[tuple[str, ...], str] = {
+    ("password", "access denied", "authentication"): "check user and password in the URL",
+    ("is full", "no space left"): "free some space and start again: nothing that has finished is lost",
+    ("readonly", "read-only", "permission"): "it must be writable for this user",
+    ("is locked",): "another program holds a lock on the file: close it, or use PostgreSQL for many workers",
+    ("not a database", "malformed"): "the file is not an SQLite database: choose another one",
+    ("no such column", "no column named", "no such table", "unknown column"): _OTHER_TABLES,  # SQLite, MySQL
+    ("undefinedtable", "undefinedcolumn", "assertionerror"): _OTHER_TABLES,  # PostgreSQL, Optuna
+    ("optuna storage upgrade", "updating optuna"): "it was made with another version of Optuna",
+}
+"""Words of drivers, and what to do; the first that fits."""

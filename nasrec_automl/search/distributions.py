@@ -1,0 +1,34 @@
+"""A search space as Optuna sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from optuna.distributions import CategoricalDistribution
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.errors import ArchitectureError
+from nasrec_automl.space import SearchSpace
+
+
+def distributions(space: SearchSpace) -> dict[str, CategoricalDistribution]:
+    """Every label of a space as an Optuna distribution; the choices and their order are the space's.
+
+    Example:
+        >>> from nasrec_automl import load_search_space
+        >>> distributions(load_search_space("nasrec-full"))["block1/sparse_op"]
+        CategoricalDistribution(choices=('efc', 'attention'))
+    """
+    return {label: CategoricalDistribution(choices) for label, choices in space.labels.items()}
+
+
+def architecture_of(params: Mapping[str, Any], space: SearchSpace) -> Architecture | None:
+    """The architecture that a trial's parameters describe, or None where they do not describe one.
+
+    Parameters beside the space's labels are left out: a user's own trial may have some.
+    """
+    try:
+        return space.from_params({label: params[label] for label in space.labels})
+    except (KeyError, ArchitectureError):
+        return None

@@ -1,0 +1,173 @@
+"""Regularised (ageing) evolution as an Optuna sampler."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.search_space import IntersectionSearchSpace
+from optuna.trial import FrozenTrial
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.errors import StudyError
+from nasrec_automl.search.distributions import architecture_of, distributions
+from nasrec_automl.search.history import Evolution, History
+from nasrec_automl.search.mutation import mutate_params, mutations, uniform
+from nasrec_automl.search.proposals import unseen
+from nasrec_automl.space import SearchSpace
+
+_ATTEMPTS = 20
+"""Children that may be known already before a random architecture takes their place."""
+
+
+class RegularizedEvolutionSampler(BaseSampler):
+    """Ageing evolution (Real et al., arXiv 1802.01548) by NASRec's generations (arXiv 2207.07187).
+
+    The sampler keeps no population: it reads the study, so that any number of processes can share one, and a
+    search that was stopped goes on where it was. Equal studies and seeds give equal proposals.
+
+    With a search space, every label is sampled at once, by the space's own random start and mutation. Without
+    one, any define-by-run objective works: a mutation draws one parameter again, uniformly from its
+    distribution.
+
+    Args:
+        space: the search space, or None.
+        population_size: how many trials are alive; also the number of random ones at the start.
+        tournament_size: how many of them compete to be a parent.
+        children: how many children the winner has, before the next tournament.
+        generations: G; a child has (G - g) // max(20, G // 5) + 1 mutations at generation g.
+        seed: all randomness derives from it and from the study.
+
+    Raises:
+        StudyError: an argument is out of its range, or (from its methods, as a `ValueError`) a study has more
+            than one objective.
+
+    Example:
+        >>> import optuna
+        >>> sampler = RegularizedEvolutionSampler(population_size=8, tournament_size=4, children=2)
+        >>> study = optuna.create_study(sampler=sampler)
+        >>> study.optimize(lambda trial: trial.suggest_categorical("x", [3, 1, 2]), n_trials=20)
+        >>> study.best_value
+        1.0
+    """
+
+    def __init__(
+        self,
+        *,
+        space: SearchSpace | None = None,
+        population_size: int = 128,
+        tournament_size: int = 64,
+        children: int = 8,
+        generations: int = 240,
+        seed: int = 0,
+    ) -> None:
+        for name, value in (("population_size", population_size), ("children", children)):
+            if value < 1:
+                raise StudyError(f"{name} must be at least 1, but it is {value}")
+        if not 1 <= tournament_size <= population_size:
+            raise StudyError(
+                f"tournament_size must be from 1 to population_size ({population_size}), but it is {tournament_size}"
+            )
+        if generations < 0 or seed < 0:
+            raise StudyError(f"generations ({generations}) and seed ({seed}) must not be negative")
+        self._space = space
+        self._evolution = Evolution(
+            population_size=population_size,
+            tournament_size=tournament_size,
+            children=children,
+            generations=generations,
+            seed=seed,
+        )
+        self._common = IntersectionSearchSpace()
+
+    def propose(self, study: optuna.Study, *, seen: Collection[str]) -> Architecture | None:
+        """Propose an architecture that is new, without writing a trial.
+
+        Args:
+            study: the study.
+            seen: keys that the architecture must not have.
+
+        Returns:
+            None when every key of the space is among `seen` (of a space too large to be listed: when no other
+            was found).
+        """
+        space = self._required_space()
+        history = History.of(study)
+        for attempt in range(_ATTEMPTS):
+            child = self._architecture(space, history, attempt)
+            if child.key not in seen:
+                return child
+        return unseen(space, history.child_rng(self._evolution, _ATTEMPTS), seen=seen)
+
+    # Optuna's contract.
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Every label of the space; without a space, what all complete trials have in common."""
+        if self._space is not None:
+            return dict(distributions(self._space))
+        common = self._common.calculate(study)
+        return {name: distribution for name, distribution in common.items() if not distribution.single()}
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Sample all parameters of the trial at once."""
+        _refuse_many_objectives(study)
+        history = History.of(study, before=trial.number)
+        if self._space is not None:
+            params = self._architecture(self._space, history, 0).params
+            return {name: params[name] for name in search_space if name in params}
+        parent, times = self._parent(history, ())
+        return mutate_params(
+            study,
+            trial,
+            search_space,
+            parent={} if parent is None else parent.params,
+            times=times,
+            rng=history.child_rng(self._evolution, 0),
+        )
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Sample one parameter uniformly: the first trials, and parameters that not all trials have."""
+        _refuse_many_objectives(study)
+        history = History.of(study, before=trial.number)
+        # The name is part of the randomness: two parameters of one trial are independent.
+        rng = np.random.default_rng([int(history.child_rng(self._evolution, 0).integers(2**32)), *param_name.encode()])
+        return uniform(rng).sample_independent(study, trial, param_name, param_distribution)
+
+    # One child.
+
+    def _architecture(self, space: SearchSpace, history: History, attempt: int) -> Architecture:
+        rng = history.child_rng(self._evolution, attempt)
+        parent, times = self._parent(history, space.labels.keys())
+        architecture = None if parent is None else architecture_of(parent.params, space)
+        if architecture is None:
+            return space.random(rng, inputs="uniform")
+        return space.mutate(architecture, rng, times=times)
+
+    def _parent(self, history: History, labels: Collection[str]) -> tuple[FrozenTrial | None, int]:
+        """The parent of the next child, if it has one, and how many mutations part them."""
+        generation = history.generation(self._evolution)
+        if generation is None:
+            return None, 0
+        times = mutations(generation, self._evolution.generations)
+        return history.parent(self._evolution, generation, labels), times
+
+    def _required_space(self) -> SearchSpace:
+        if self._space is None:
+            raise StudyError("only a sampler with a search space can propose architectures: pass space=...")
+        return self._space
+
+
+def _refuse_many_objectives(study: optuna.Study) -> None:
+    if len(study.directions) > 1:
+        raise StudyError(
+            f"RegularizedEvolutionSampler optimises one value, but the study has {len(study.directions)}; "
+            "use optuna.samplers.NSGAIISampler for several"
+        )

@@ -1,0 +1,105 @@
+"""What regularised evolution sees of a study. The study is the only state: equal studies, equal histories."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+_TOURNAMENT, _CHILD = 0, 1
+"""Streams of randomness: a generation's tournament and a child's mutations must not share one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evolution:
+    """Constants of regularised evolution (arXiv 2207.07187).
+
+    Attributes:
+        population_size: how many trials are alive; also how many random ones there are at the start.
+        tournament_size: how many of them compete to be a parent.
+        children: how many children the winner has.
+        generations: G, after which the number of mutations stays at its smallest.
+        seed: all randomness derives from it.
+    """
+
+    population_size: int
+    tournament_size: int
+    children: int
+    generations: int
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """A study as evolution sees it.
+
+    Attributes:
+        complete: finished trials in order of completion.
+        index: which child comes next: finished trials and those that run already.
+        maximize: whether larger values are better.
+    """
+
+    complete: list[FrozenTrial]
+    index: int
+    maximize: bool
+
+    @classmethod
+    def of(cls, study: optuna.Study, *, before: int | None = None) -> History:
+        """Read a study.
+
+        Args:
+            study: the study.
+            before: number of the trial that is sampled for, where it is in the study already. It does not
+                count, nor do those that were begun after it.
+        """
+        trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING))
+        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+        running = sum(t.state == TrialState.RUNNING and (before is None or t.number < before) for t in trials)
+        return cls(
+            complete=sorted(complete, key=_completion),
+            index=len(complete) + running,
+            maximize=study.direction == StudyDirection.MAXIMIZE,
+        )
+
+    def generation(self, evolution: Evolution) -> int | None:
+        """g, counted from 0; None while the random start is not complete."""
+        born = len(self.complete) - evolution.population_size
+        return None if born < 0 else born // evolution.children
+
+    def parent(self, evolution: Evolution, generation: int, labels: Collection[str]) -> FrozenTrial | None:
+        """The winner of the generation's tournament, the same for all of its children.
+
+        The population is what it was when the generation began: the last `population_size` trials of those
+        that had been completed by then (ageing: the oldest leave, however good they are).
+
+        Args:
+            evolution: constants.
+            generation: g.
+            labels: parameters that a parent must have. Trials that a user has added may lack some.
+
+        Returns:
+            None where no trial of the population has all of them.
+        """
+        end = evolution.population_size + generation * evolution.children
+        alive = self.complete[end - evolution.population_size : end]
+        population = [trial for trial in alive if all(label in trial.params for label in labels)]
+        rng = np.random.default_rng([evolution.seed, _TOURNAMENT, generation])
+        drawn = rng.choice(len(population), min(evolution.tournament_size, len(population)), replace=False)
+        sign = -1.0 if self.maximize else 1.0
+        # The older of two equals wins.
+        best = min(drawn, key=lambda i: (sign * (population[i].value or 0.0), i), default=None)
+        return None if best is None else population[best]
+
+    def child_rng(self, evolution: Evolution, attempt: int) -> np.random.Generator:
+        """Randomness of the next trial. Its number plays no part: a trial that is tried again has another."""
+        return np.random.default_rng([evolution.seed, _CHILD, self.index, attempt])
+
+
+def _completion(trial: FrozenTrial) -> tuple[datetime.datetime, int]:
+    assert trial.datetime_complete is not None  # Optuna's own invariant of a complete trial.
+    return trial.datetime_complete, trial.number

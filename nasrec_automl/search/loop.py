@@ -1,0 +1,157 @@
+"""The loop that every worker runs, whatever its trials are about."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from nasrec_automl.search.attributes import ABANDONED, ATTEMPT, ERROR, INTERRUPTED, KEY
+from nasrec_automl.search.census import Census, Tally
+from nasrec_automl.search.database import database_errors
+from nasrec_automl.search.ledger import Ledger
+from nasrec_automl.search.stale import close_stale, worker_id
+from nasrec_automl.search.task import Finished, Outcome, Params, Task
+
+OnTrial = Callable[[Finished], None]
+
+_LONGEST_REASON = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerOptions:
+    """How a worker shares a study with others.
+
+    Attributes:
+        retries: how many more attempts parameters have after their first failure.
+        timeout: seconds without a sign of life after which a running trial of another host counts as lost; more
+            than one architecture's evaluation takes, or one validation of a training.
+        poll: seconds between two looks at a study whose last trials others run.
+    """
+
+    retries: int = 3
+    timeout: float = 3600.0
+    poll: float = 0.5
+
+
+def work(
+    task: Task,
+    study: optuna.Study,
+    *,
+    storage: BaseStorage,
+    target: int,
+    count: int | None = None,
+    on_trial: OnTrial | None = None,
+    options: WorkerOptions | None = None,
+) -> int:
+    """Run trials until the study has enough of them.
+
+    Any number of processes may work on one study. Killed at any point, a worker loses nothing but the trial
+    that it was running, which the next one tries again. A single worker killed and started again finishes the
+    same trials in the same order as one that was not, if the task's proposals depend on the study alone.
+
+    Args:
+        task: what the trials are about.
+        study: the study.
+        storage: the storage that holds it.
+        target: how many finished trials the study is to have, by all workers together.
+        count: how many this worker runs at most; by default as many as it takes.
+        on_trial: called after each trial that this worker has finished.
+        options: how to share the study.
+
+    Returns:
+        How many trials this worker has finished.
+
+    Raises:
+        StudyError: the database cannot be used.
+        Exception: whatever `task.run` raises, once its trial has been failed.
+    """
+    worker = _Worker(task, Ledger(study, storage), target, options or WorkerOptions())
+    finished = 0
+    with database_errors(storage):
+        while count is None or finished < count:
+            census = worker.census()
+            if census.done >= target:
+                break
+            params = worker.next_params(census)
+            if params is None:
+                if not census.running:
+                    break
+                time.sleep(worker.options.poll)
+                continue
+            ended = worker.try_trial(params, census)
+            if ended is not None:
+                finished += 1
+                if on_trial is not None:
+                    on_trial(ended)
+    return finished
+
+
+@dataclass
+class _Worker:
+    task: Task
+    ledger: Ledger
+    target: int
+    options: WorkerOptions
+    tally: Tally = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tally = Tally(self.task, retries=self.options.retries)
+
+    def census(self) -> Census:
+        trials = self.ledger.trials()
+        running = [t for t in trials if t.state == TrialState.RUNNING]
+        if close_stale(self.ledger, running, timeout=self.options.timeout):
+            trials = self.ledger.trials()
+        return self.tally.count(trials)
+
+    def next_params(self, census: Census) -> Params | None:
+        """Parameters to run next; None where others run all that is left, or nothing is left."""
+        if census.done + len(census.running) >= self.target:
+            return None
+        if census.retry:
+            lost = census.retry[0].params
+            return {name: lost[name] for name in self.task.distributions}
+        return self.task.propose(census)
+
+    def try_trial(self, params: Params, census: Census) -> Finished | None:
+        """Run a trial, unless another worker was first; None where it did not count."""
+        key = self.task.key(params)
+        attrs: dict[str, Any] = {KEY: key}
+        if key is not None and key in census.failures:
+            attrs[ATTEMPT] = census.failures[key]
+        trial, earlier = self.ledger.reserve(self.task, params, attrs, worker=worker_id())
+        reason = self._beaten(key, earlier)
+        if reason is not None:
+            self.ledger.fail(trial, ABANDONED, reason)
+            return None
+        outcome = self._run(trial)
+        if not self.ledger.finish(trial, outcome):
+            return None
+        return Finished(number=trial.number, params=params, outcome=outcome, done=census.done + 1, target=self.target)
+
+    def _beaten(self, key: str | None, earlier: list[FrozenTrial]) -> str | None:
+        """Say why a trial just written must not run.
+
+        Every worker reads again after it has written, so of several trials that must not all run the one with
+        the lowest number sees none of the others before it and goes on, and the others see it.
+        """
+        census = self.tally.count(earlier)
+        if key in census.done_keys or key in census.running_keys:
+            return f"another worker was first with the key {key}"
+        if census.done + len(census.running) >= self.target:
+            return f"other workers already run the last of {self.target} trials"
+        return None
+
+    def _run(self, trial: FrozenTrial) -> Outcome:
+        try:
+            return self.task.run(trial)
+        except BaseException as error:
+            kind = ERROR if isinstance(error, Exception) else INTERRUPTED
+            self.ledger.fail(trial, kind, f"{type(error).__name__}: {error}"[:_LONGEST_REASON])
+            raise

@@ -1,0 +1,176 @@
+"""The retrain study: trainings from scratch of the best architectures and the hand designs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Protocol
+
+import optuna
+from optuna.distributions import CategoricalDistribution
+from optuna.pruners import MedianPruner
+from optuna.samplers import TPESampler
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from nasrec_automl.config import RetrainConfig
+from nasrec_automl.errors import StudyError
+from nasrec_automl.search.attributes import ALIVE
+from nasrec_automl.search.census import Census
+from nasrec_automl.search.hyper import ARCHITECTURE, Hyper, default_params, retrain_distributions
+from nasrec_automl.search.ledger import Ledger
+from nasrec_automl.search.loop import OnTrial, WorkerOptions, work
+from nasrec_automl.search.proposals import sample_params
+from nasrec_automl.search.task import Outcome, Params, Task
+
+_PROPOSALS = 20
+"""Proposals that may be known already before the ranges count as used up (they may be single values)."""
+
+
+class TrainOutcome(Protocol):
+    """What a training says of itself.
+
+    Attributes:
+        log_loss: the best on the hpo part, in nats; it need not be finite.
+        attrs: written to the trial under `nasrec:<name>`; JSON values.
+    """
+
+    @property
+    def log_loss(self) -> float: ...  # noqa: D102
+    @property
+    def attrs(self) -> Mapping[str, Any]: ...  # noqa: D102
+
+
+Report = Callable[[int, float], bool]
+"""`report(step, log_loss)` records a point of the validation curve; True means: stop, others do better."""
+
+Train = Callable[[str, Hyper, Report], TrainOutcome]
+"""`train(name, hyper, report)`: train the candidate of that name from scratch."""
+
+
+def retrain(
+    study: optuna.Study,
+    candidates: Collection[str],
+    train: Train,
+    *,
+    storage: BaseStorage,
+    config: RetrainConfig,
+    seed: int,
+    count: int | None = None,
+    on_trial: OnTrial | None = None,
+    options: WorkerOptions | None = None,
+) -> int:
+    """Train candidates until the study has `config.trials` trainings, and one of each candidate at least.
+
+    Every candidate is first trained with the default hyper-parameters and to its end, so that all are
+    compared on one footing. Then TPE (arXiv 2304.11127) chooses candidate and hyper-parameters together, and
+    trainings that are worse than the median at the same step are pruned. Any number of processes may work on
+    one study (see `work`).
+
+    Args:
+        study: the study, from `open_study`.
+        candidates: names, such as `search-1` and `hand-mlp`; the same for as long as the study lives.
+        train: trains one candidate.
+        storage: the storage that holds the study.
+        config: ranges and the number of trials.
+        seed: with the number of finished trials it determines what TPE draws.
+        count: how many trainings this worker does at most.
+        on_trial: called after each.
+        options: how to share the study.
+
+    Returns:
+        How many this worker has finished, the pruned ones included.
+
+    Raises:
+        StudyError: the database cannot be used, there is no candidate, or the study has other candidates or
+            ranges.
+        Exception: whatever `train` raises, once its trial has been failed with the reason.
+    """
+    if not candidates:
+        raise StudyError("there is nothing to retrain: expected at least one candidate")
+    task = _Retrain(Ledger(study, storage), candidates, train, config, seed)
+    target = max(config.trials, len(candidates))
+    return work(task, study, storage=storage, target=target, count=count, on_trial=on_trial, options=options)
+
+
+class _Retrain(Task):
+    finished = frozenset({TrialState.COMPLETE, TrialState.PRUNED})
+
+    def __init__(
+        self, ledger: Ledger, candidates: Collection[str], train: Train, config: RetrainConfig, seed: int
+    ) -> None:
+        self.distributions = retrain_distributions(candidates, config)
+        self._ledger = ledger
+        self._train = train
+        self._config = config
+        self._seed = seed
+        self._defaults = [default_params(name, config) for name in candidates]
+        self._check_choices()
+        # Steps are validations; the first one says little. Nothing random, nothing kept: a resumed study
+        # prunes alike.
+        ledger.study.pruner = MedianPruner(n_startup_trials=len(candidates), n_warmup_steps=1)
+
+    def key(self, params: Params) -> str | None:
+        if not self.distributions.keys() <= params.keys():
+            return None
+        text = json.dumps({name: params[name] for name in sorted(self.distributions)})
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def propose(self, census: Census) -> Params | None:
+        taken = census.taken
+        for params in self._defaults:
+            if self.key(params) not in taken:
+                return params
+        for attempt in range(_PROPOSALS):
+            params = self._sample(len(taken), attempt)
+            if self.key(params) not in taken:
+                return params
+        return None
+
+    def run(self, trial: FrozenTrial) -> Outcome:
+        handle = Trial(self._ledger.study, self._ledger.trial_id(trial))
+        may_prune = all(trial.params != default for default in self._defaults)
+        pruned = False
+
+        def report(step: int, log_loss: float) -> bool:
+            nonlocal pruned
+            handle.report(log_loss, step)
+            handle.set_user_attr(ALIVE, time.time())
+            pruned = may_prune and handle.should_prune()
+            return pruned
+
+        result = self._train(trial.params[ARCHITECTURE], Hyper.of(trial.params, self._config), report)
+        attrs = dict(result.attrs)
+        if not math.isfinite(result.log_loss):
+            # The hyper-parameters are at fault, not the run: it counts, and TPE learns to stay away.
+            attrs["reason"] = f"the training diverged: its log loss is {result.log_loss}"
+            return Outcome(state=TrialState.PRUNED, value=None, attrs=attrs)
+        if pruned:
+            attrs["reason"] = "pruned: worse than the median of the other trainings at the same step"
+        state = TrialState.PRUNED if pruned else TrialState.COMPLETE
+        return Outcome(state=state, value=result.log_loss, attrs=attrs)
+
+    def _sample(self, taken: int, attempt: int) -> dict[str, Any]:
+        # A fresh sampler for every trial: what it draws depends on the study and the seed, not on who draws.
+        seed = int.from_bytes(hashlib.sha256(f"{self._seed}/{taken}/{attempt}".encode()).digest()[:4], "big")
+        sampler = TPESampler(seed=seed, constant_liar=False, n_startup_trials=len(self._defaults))
+        return sample_params(sampler, self._ledger.study, self.distributions)
+
+    def _check_choices(self) -> None:
+        for trial in self._ledger.trials()[:1]:
+            for name, expected in self.distributions.items():
+                found = trial.distributions.get(name)
+                if found is not None and _choices(found) != _choices(expected):
+                    study = self._ledger.study.study_name
+                    raise StudyError(
+                        f"the study {study!r} chooses {name!r} among {_choices(found)}, "
+                        f"but {_choices(expected)} is expected; choices never change within a study: "
+                        "choose another name for it"
+                    )
+
+
+def _choices(distribution: object) -> tuple[Any, ...] | None:
+    return distribution.choices if isinstance(distribution, CategoricalDistribution) else None

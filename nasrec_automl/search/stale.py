@@ -1,0 +1,74 @@
+"""Trials whose worker is gone.
+
+Optuna's heartbeat covers `study.optimize` alone, so each trial says which process runs it. On the worker's
+own host that process is looked up; on any other, time decides.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import uuid
+
+import optuna
+import psutil
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from nasrec_automl.search.attributes import ALIVE, STALE, WORKER
+from nasrec_automl.search.ledger import Ledger
+
+_CLOCK_TOLERANCE = 5.0
+"""Seconds. A process's start is derived from the wall clock, which may be set while it runs."""
+
+
+def worker_id() -> str:
+    """A new id: `host:pid:process start:unique`. The process that it names is this one."""
+    pid = os.getpid()
+    return f"{socket.gethostname()}:{pid}:{psutil.Process(pid).create_time():.2f}:{uuid.uuid4().hex}"
+
+
+def fail_stale(study: optuna.Study, storage: BaseStorage, *, timeout: float = 3600.0) -> int:
+    """Fail every running trial whose worker is gone; workers then try its parameters again.
+
+    Args:
+        study: the study.
+        storage: the storage that holds it.
+        timeout: seconds without a sign of life after which a trial of another host counts as lost.
+
+    Returns:
+        How many were failed.
+    """
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return close_stale(Ledger(study, storage), running, timeout=timeout)
+
+
+def close_stale(ledger: Ledger, running: list[FrozenTrial], *, timeout: float) -> int:
+    """Do what `fail_stale` does, for trials that have been read already."""
+    lost = [(trial, reason) for trial in running if (reason := why_stale(trial, timeout=timeout)) is not None]
+    return sum(ledger.fail(trial, STALE, reason) for trial, reason in lost)
+
+
+def why_stale(trial: FrozenTrial, *, timeout: float) -> str | None:
+    """Say why a running trial is stale, or None where it is not or no worker of ours runs it."""
+    worker = trial.user_attrs.get(WORKER)
+    if worker is None:
+        return None
+    host, pid, started, _ = str(worker).rsplit(":", 3)
+    if host == socket.gethostname():
+        return None if _is_alive(int(pid), float(started)) else f"its worker, process {pid} on {host}, is gone"
+    if time.time() - float(trial.user_attrs[ALIVE]) > timeout:
+        return f"its worker, process {pid} on {host}, has not been heard of for {timeout:g} seconds"
+    return None
+
+
+def _is_alive(pid: int, started: float) -> bool:
+    try:
+        process = psutil.Process(pid)
+        # A killed process stays a zombie until its parent looks at it.
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return abs(process.create_time() - started) < _CLOCK_TOLERANCE
+    except psutil.NoSuchProcess:
+        return False

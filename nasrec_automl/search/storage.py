@@ -1,0 +1,140 @@
+"""Studies in a SQL database: opening them, and making sure that they are what they should be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.study import StudyDirection
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
+
+from nasrec_automl.errors import StudyError
+from nasrec_automl.search.attributes import PREFIX, SCHEMA_VERSION
+from nasrec_automl.search.database import database_errors, parse_url
+
+STUDY_SCHEMA = 1
+"""Version of what this package writes into studies."""
+
+_OPENINGS, _MOMENT = 10, 0.2
+"""How often, and after how many seconds, a database is opened again while another process makes it."""
+
+_SQLITE_TIMEOUT = 120.0
+"""Seconds that a worker waits for the others' transactions, each some 50 ms long."""
+
+
+def open_storage(url: str) -> RDBStorage:
+    """Open a database for studies, once a process: later reads are incremental.
+
+    Args:
+        url: SQLAlchemy URL. The folder of an SQLite file is made when it is missing.
+
+    Raises:
+        StudyError: no such database can be reached, the password is wrong, the driver is missing, or the
+            tables are another program's; the message hides the password and says what to do.
+    """
+    parsed = parse_url(url)
+    with database_errors(parsed):
+        if parsed.get_backend_name() == "sqlite":
+            _make_folder(parsed)
+            options: dict[str, Any] = {
+                "connect_args": {"timeout": _SQLITE_TIMEOUT},
+                "pool_events": [(_set_pragmas, "connect")],
+            }
+        else:
+            # A server may have been restarted, or may have closed a connection that an hour of training left
+            # idle.
+            options = {"pool_pre_ping": True}
+        # Optuna fills `{SCHEMA_VERSION}` in; any other brace is the user's own.
+        return _first_that_works(lambda: RDBStorage(url.replace("{", "{{").replace("}", "}}"), options))
+
+
+def open_study(storage: str | BaseStorage, *, name: str, identity: Mapping[str, str]) -> optuna.Study:
+    """Open a study that minimises one value; make it if it is not there.
+
+    Args:
+        storage: the database, or its URL.
+        name: of the study.
+        identity: what the study is about, such as the space and a fingerprint of the data. Written when the
+            study is made (`nasrec:<entry>`), compared ever after.
+
+    Raises:
+        StudyError: the study of this name is about something else; the message names the entry that differs,
+            and nothing is written.
+    """
+    if isinstance(storage, str):
+        storage = open_storage(storage)
+    with database_errors(storage):
+        study = optuna.create_study(storage=storage, study_name=name, direction="minimize", load_if_exists=True)
+        check_identity(study, identity)
+    return study
+
+
+def check_identity(study: optuna.Study, identity: Mapping[str, str]) -> None:
+    """Compare a study with what it should be about; write it down where the study is new.
+
+    Raises:
+        StudyError: it is about something else, or has trials of another origin.
+    """
+    if study.directions != [StudyDirection.MINIMIZE]:
+        directions = ", ".join(direction.name.lower() for direction in study.directions)
+        raise StudyError(_differs(study, "direction", directions, "minimize"))
+    written = study.user_attrs
+    version = written.get(SCHEMA_VERSION)
+    if version is None and study.get_trials(deepcopy=False):
+        raise StudyError(
+            f"the study {study.study_name!r} holds trials that this package did not make; choose another name"
+        )
+    if version is not None and version != STUDY_SCHEMA:
+        raise StudyError(_differs(study, "schema_version", version, STUDY_SCHEMA))
+    for entry, expected in identity.items():
+        found = written.get(f"{PREFIX}{entry}")
+        # Another worker may be making the same study right now: it has written some entries, and the version
+        # comes last.
+        if found != expected and not (found is None and version is None):
+            raise StudyError(_differs(study, entry, found, expected))
+    if version is None:
+        for entry, expected in identity.items():
+            study.set_user_attr(f"{PREFIX}{entry}", expected)
+        study.set_user_attr(SCHEMA_VERSION, STUDY_SCHEMA)
+
+
+def _differs(study: optuna.Study, entry: str, found: object, expected: object) -> str:
+    return (
+        f"the study {study.study_name!r} has {entry} {found!r}, but {expected!r} is expected; "
+        "choose another name for the study, or another database"
+    )
+
+
+def _first_that_works(make: Callable[[], RDBStorage]) -> RDBStorage:
+    """Open a database again where another process is making its tables at the same moment."""
+    for _ in range(_OPENINGS - 1):
+        try:
+            return make()
+        except AssertionError:  # Optuna expects its version beside the tables, where it is written a moment later.
+            time.sleep(_MOMENT)
+        except SQLAlchemyError as error:
+            if not any(words in str(error).lower() for words in ("already exists", "duplicate", "locked", "unique")):
+                raise
+            time.sleep(_MOMENT)
+    return make()
+
+
+def _make_folder(url: URL) -> None:
+    if url.database and url.database != ":memory:" and not url.database.startswith("file:"):
+        try:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StudyError(f"{url}: cannot make the folder of the database ({error.strerror})") from None
+
+
+def _set_pragmas(connection: Any, _: Any) -> None:
+    # A write-ahead log lets the dashboard read while workers write, and saves most of the waiting for the
+    # disk. A process that dies loses nothing; a machine that loses power may lose the last trials, which are
+    # then run again.
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")

@@ -1,0 +1,82 @@
+"""What a worker works on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+if TYPE_CHECKING:
+    from nasrec_automl.search.census import Census
+
+Params = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a trial ended.
+
+    Attributes:
+        state: COMPLETE or PRUNED.
+        value: what the study minimises; a pruned trial may have none.
+        attrs: written to the trial under `nasrec:<name>`; JSON values.
+    """
+
+    state: TrialState
+    value: float | None
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """What a worker tells after each trial that it has finished.
+
+    Attributes:
+        number: the trial's number in the study.
+        params: its parameters.
+        outcome: how it ended.
+        done: finished trials of the study, this one included, as far as this worker has seen.
+        target: how many the study is to have.
+    """
+
+    number: int
+    params: Params
+    outcome: Outcome
+    done: int
+    target: int
+
+
+class Task(ABC):
+    """What trials of a study are about; `work` drives it.
+
+    For each trial a worker calls `propose` (unless a trial of a dead worker waits to be tried again), then
+    `key` and `describe`, writes the trial, and calls `run` if no other worker was first. None of them changes
+    the study, except that `run` may report intermediate values.
+
+    Attributes:
+        distributions: of every parameter; the same for all trials of a study.
+        finished: states that count as finished.
+    """
+
+    distributions: Mapping[str, BaseDistribution]
+    finished: frozenset[TrialState] = frozenset({TrialState.COMPLETE})
+
+    @abstractmethod
+    def key(self, params: Params) -> str | None:
+        """What makes two trials the same, or None where the parameters are not this task's."""
+
+    @abstractmethod
+    def propose(self, census: Census) -> Params | None:
+        """Parameters of the next trial, with a key not in `census.taken`; None when there is none."""
+
+    @abstractmethod
+    def run(self, trial: FrozenTrial) -> Outcome:
+        """Find the value of a running trial. What it raises fails the trial and ends the worker."""
+
+    def describe(self, params: Params) -> Mapping[str, Any]:
+        """Attributes that are known before the trial runs; they are written with it, in one transaction."""
+        return {}

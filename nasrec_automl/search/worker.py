@@ -1,0 +1,134 @@
+"""The search: workers that score architectures until the study has enough of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.errors import StudyError
+from nasrec_automl.search.census import Census
+from nasrec_automl.search.distributions import architecture_of, distributions
+from nasrec_automl.search.loop import OnTrial, WorkerOptions, work
+from nasrec_automl.search.proposals import propose
+from nasrec_automl.search.task import Outcome, Params, Task
+from nasrec_automl.space import SearchSpace
+
+
+class Score(Protocol):
+    """What an evaluator says of an architecture.
+
+    Attributes:
+        log_loss: what the study minimises, in nats.
+        auc: area under the ROC curve.
+        standard_error: of the log loss.
+    """
+
+    @property
+    def log_loss(self) -> float: ...  # noqa: D102
+    @property
+    def auc(self) -> float: ...  # noqa: D102
+    @property
+    def standard_error(self) -> float: ...  # noqa: D102
+
+
+Evaluate = Callable[[Architecture], Score]
+Describe = Callable[[Architecture], Mapping[str, Any]]
+
+
+def search(
+    study: optuna.Study,
+    space: SearchSpace,
+    evaluate: Evaluate,
+    *,
+    storage: BaseStorage,
+    sampler: BaseSampler,
+    target: int,
+    count: int | None = None,
+    first: Sequence[Architecture] = (),
+    describe: Describe | None = None,
+    on_trial: OnTrial | None = None,
+    options: WorkerOptions | None = None,
+) -> int:
+    """Score architectures until the study has `target` of them, or the space has no other key.
+
+    Any number of processes may do so at once on one study (see `work`). No key is finished twice.
+
+    Args:
+        study: the study, from `open_study`.
+        space: the space that its trials are of.
+        evaluate: scores an architecture; the score is written as `nasrec:auc` and `nasrec:standard_error`.
+        storage: the storage that holds the study.
+        sampler: proposes architectures.
+        target: how many scored architectures the study is to have, by all workers together.
+        count: how many this worker scores at most.
+        first: architectures that come before any that the sampler proposes, such as the hand designs.
+        describe: what is known of an architecture without a score, such as its MACs and parameters; written
+            as `nasrec:<name>`.
+        on_trial: called after each architecture that this worker has scored.
+        options: how to share the study.
+
+    Returns:
+        How many this worker has scored.
+
+    Raises:
+        StudyError: the database cannot be used, or a score is not a finite number.
+        ArchitectureError: one of `first` is no point of the space.
+        Exception: whatever `evaluate` raises, once its trial has been failed with the reason.
+    """
+    study.sampler = sampler
+    task = _Search(study, space, evaluate, first, describe)
+    return work(task, study, storage=storage, target=target, count=count, on_trial=on_trial, options=options)
+
+
+class _Search(Task):
+    def __init__(
+        self,
+        study: optuna.Study,
+        space: SearchSpace,
+        evaluate: Evaluate,
+        first: Sequence[Architecture],
+        describe: Describe | None,
+    ) -> None:
+        self.distributions = distributions(space)
+        self._study = study
+        self._space = space
+        self._evaluate = evaluate
+        # Points of this very space, or an error that names the label.
+        self._first = [space.validate_architecture(architecture) for architecture in first]
+        self._describe = describe
+
+    def key(self, params: Params) -> str | None:
+        architecture = architecture_of(params, self._space)
+        return None if architecture is None else architecture.key
+
+    def describe(self, params: Params) -> Mapping[str, Any]:
+        return {} if self._describe is None else self._describe(self._space.from_params(params))
+
+    def propose(self, census: Census) -> Params | None:
+        taken = census.taken
+        for architecture in self._first:
+            if architecture.key not in taken:
+                return architecture.params
+        proposal = propose(self._study.sampler, self._study, self._space, seen=taken)
+        return None if proposal is None else proposal.params
+
+    def run(self, trial: FrozenTrial) -> Outcome:
+        architecture = self._space.from_params(trial.params)
+        score = self._evaluate(architecture)
+        if not math.isfinite(score.log_loss):
+            raise StudyError(
+                f"the evaluator gave the architecture {architecture.key} the log loss {score.log_loss}: "
+                "expected a finite number; train the supernet with a lower learning rate"
+            )
+        return Outcome(
+            state=TrialState.COMPLETE,
+            value=score.log_loss,
+            attrs={"auc": score.auc, "standard_error": score.standard_error},
+        )

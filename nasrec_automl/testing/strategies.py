@@ -1,0 +1,68 @@
+"""Hypothesis strategies: any space, any architecture of a space, any path of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from nasrec_automl.architecture import DENSE_OPS, SPARSE_OPS, Architecture, Path, PathBlock
+from nasrec_automl.space import SearchSpace
+
+
+def search_spaces(*, max_blocks: int = 4) -> st.SearchStrategy[SearchSpace]:
+    """Small spaces of any kind, down to those without a choice."""
+    return st.builds(
+        SearchSpace,
+        name=st.just("drawn"),
+        blocks=st.integers(1, max_blocks),
+        dense_ops=_some(DENSE_OPS),
+        sparse_ops=_some(SPARSE_OPS),
+        dense_dims=_some((4, 7, 11)),
+        sparse_dims=_some((3, 5)),
+        max_inputs=st.integers(1, 3),
+        dense_to_sparse=_some((False, True)),
+        fm=_some((False, True)),
+    )
+
+
+def architectures(space: SearchSpace) -> st.SearchStrategy[Architecture]:
+    """Architectures of a space; they shrink towards its first choices."""
+    labels: dict[str, st.SearchStrategy[Any]] = {
+        label: st.sampled_from(choices) for label, choices in space.labels.items()
+    }
+    return st.fixed_dictionaries(labels).map(space.from_params)
+
+
+def spaces_and_architectures() -> st.SearchStrategy[Architecture]:
+    """Architectures of any small space."""
+    return search_spaces().flatmap(architectures)
+
+
+def paths(space: SearchSpace) -> st.SearchStrategy[Path]:
+    """Paths of a space: several operators, any number of inputs, several left and right."""
+    return st.tuples(*(_path_block(space, number) for number in range(1, space.blocks + 1))).map(Path)
+
+
+def _path_block(space: SearchSpace, number: int) -> st.SearchStrategy[PathBlock]:
+    sources = _some(tuple(range(number)))
+    return st.builds(
+        PathBlock,
+        dense_ops=_some(space.dense_ops),
+        sparse_ops=_some(space.sparse_ops),
+        dense_dim=st.sampled_from(space.dense_dims),
+        sparse_dim=st.sampled_from(space.sparse_dims),
+        dense_inputs=sources,
+        sparse_inputs=sources,
+        left=sources,
+        right=sources,
+        dense_to_sparse=st.sampled_from(space.dense_to_sparse),
+        fm=st.sampled_from(space.fm),
+    )
+
+
+def _some(items: tuple[Any, ...]) -> st.SearchStrategy[tuple[Any, ...]]:
+    """A non-empty subset, in the items' order."""
+    return st.sets(st.sampled_from(range(len(items))), min_size=1).map(
+        lambda chosen: tuple(items[i] for i in sorted(chosen))
+    )

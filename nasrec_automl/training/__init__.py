@@ -1,0 +1,1 @@
+"""Training: the Lightning module, its optimiser, clipping, schedule and metrics."""

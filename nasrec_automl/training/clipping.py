@@ -1,0 +1,36 @@
+"""Clipping by the norm of dense and sparse gradients together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+@torch.no_grad()
+def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> Tensor:
+    """Scale all gradients so that their joint L2 norm is at most `max_norm`.
+
+    Torch's `clip_grad_norm_` refuses sparse gradients. Sparse ones are coalesced in place first: only then do a
+    row's parts add up to its gradient.
+
+    Returns:
+        The norm before.
+    """
+    parameters = [p for p in parameters if p.grad is not None]
+    values = []
+    for parameter in parameters:
+        gradient = parameter.grad
+        assert gradient is not None
+        if gradient.is_sparse:
+            gradient = gradient.coalesce()
+            parameter.grad = gradient
+            values.append(gradient.values())
+        else:
+            values.append(gradient)
+    if not values:
+        return torch.zeros(())
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(values)))
+    torch._foreach_mul_(values, (max_norm / (norm + 1e-6)).clamp(max=1.0))
+    return norm

@@ -1,0 +1,71 @@
+"""Lightning's trainer, set up once for all trainings of the package."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from nasrec_automl.errors import JobError
+
+_NOISE = (
+    ".*does not have many workers.*",  # our batches come from memory-mapped arrays in this process
+    ".*LeafSpec.*is deprecated.*",
+    ".*Checkpoint directory .* exists and is not empty.*",  # a resumed training's own
+    ".*defined a `validation_step` but have no `val_dataloader`.*",  # the final training has no validation left
+)
+
+
+def quiet_trainer(
+    *, max_steps: int, device: str, callbacks: list[pl.Callback], cls: Any = pl.Trainer, **options: Any
+) -> pl.Trainer:
+    """A trainer for a fixed number of steps that leaves terminal and disk alone.
+
+    Args:
+        max_steps: steps of the training.
+        device: `cpu` or `cuda`.
+        callbacks: what listens.
+        cls: NNI wants its own trainer class.
+        options: further arguments of the trainer.
+    """
+    with quiet():
+        trainer: pl.Trainer = cls(
+            max_steps=max_steps,
+            max_epochs=1,
+            accelerator="gpu" if device == "cuda" else "cpu",
+            devices=1,
+            callbacks=callbacks,
+            logger=False,
+            enable_checkpointing=any(isinstance(c, pl.callbacks.ModelCheckpoint) for c in callbacks),
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            **options,
+        )
+    return trainer
+
+
+def check_device(device: str) -> None:
+    """Raise JobError where the job's device is not there."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise JobError("device: `cuda` needs a GPU that torch can use, but it sees none; set `cpu`")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Lightning's start-up messages and its warnings that do not apply here out of the terminal."""
+    logger = logging.getLogger("pytorch_lightning")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            for message in _NOISE:
+                warnings.filterwarnings("ignore", message=message)
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,104 @@
+"""The Lightning module that trains a click model: a subnet from scratch, or NNI's supernet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nasrec_automl.training.clipping import clip_gradients
+from nasrec_automl.training.metrics import Metrics, measure
+from nasrec_automl.training.optimizer import RowAdagrad
+from nasrec_automl.training.schedule import warm_up_cosine
+from nasrec_automl.training.seed import seeded
+
+Batch = tuple[Tensor, ...]
+"""dense `(B, D)`, ids `(B, S)`, label `(B,)`, and optionally weight `(B,)`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingOptions:
+    """How to train.
+
+    Attributes:
+        steps: length of the learning-rate schedule.
+        learning_rate: its peak.
+        schedule_warm_up: fraction of the steps over which it rises.
+        weight_decay: of weights, and of the embedding rows of each batch.
+        clip_norm: bound of the gradients' norm.
+        eps: of Adagrad; small data want a small one.
+        seed: of dropout; each step derives its own.
+    """
+
+    steps: int
+    learning_rate: float
+    schedule_warm_up: float = 0.1
+    weight_decay: float = 0.0
+    clip_norm: float = 5.0
+    eps: float = 1e-8
+    seed: int = 0
+
+
+class ClickModule(pl.LightningModule):
+    """Trains `model(dense, ids) -> logits` on click data with Adagrad, and measures it on validation.
+
+    After each validation `metrics` holds its result, and `val_log_loss` and `val_auc` are logged.
+    """
+
+    def __init__(self, options: TrainingOptions, model: nn.Module | None = None) -> None:
+        super().__init__()
+        self.options = options
+        self.metrics: Metrics | None = None
+        self._logits: list[Tensor] = []
+        self._labels: list[Tensor] = []
+        if model is not None:
+            self.model = model
+
+    def forward(self, dense: Tensor, ids: Tensor) -> Tensor:
+        """Logits, `(B,)`."""
+        logits: Tensor = self.model(dense, ids)
+        return logits
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Binary cross-entropy of a batch, weighted where the batch has weights."""
+        dense, ids, label, *weight = batch
+        with seeded(self.options.seed, self.global_step):
+            logits = self(dense, ids)
+        losses = F.binary_cross_entropy_with_logits(logits, label, reduction="none")
+        loss = (losses * weight[0]).sum() / weight[0].sum() if weight else losses.mean()
+        self.log("train_log_loss", loss)
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the last validation."""
+        self._logits.clear()
+        self._labels.clear()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keep a batch's logits."""
+        dense, ids, label, *_ = batch
+        self._logits.append(self(dense, ids))
+        self._labels.append(label)
+
+    def on_validation_epoch_end(self) -> None:
+        """Measure what the batches gave."""
+        self.metrics = measure(torch.cat(self._logits), torch.cat(self._labels))
+        self.log("val_log_loss", self.metrics.log_loss)
+        self.log("val_auc", self.metrics.auc)
+
+    def configure_optimizers(self) -> Any:
+        """Adagrad with linear warm-up and cosine, a step at a time."""
+        options = self.options
+        optimizer = RowAdagrad(
+            self.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, eps=options.eps
+        )
+        schedule = warm_up_cosine(optimizer, steps=options.steps, warm_up=options.schedule_warm_up)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
+        """Clip dense and sparse gradients together, which the trainer's own clipping cannot."""
+        clip_gradients(self.parameters(), self.options.clip_norm)

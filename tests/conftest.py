@@ -1,0 +1,104 @@
+import copy
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# Before torch is imported: the tests' tensors are small, and threads cost them more than they bring.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, settings
+
+pytest.register_assert_rewrite("nasrec_automl.testing")
+
+# The same examples in every run: a test that fails, fails for everyone.
+settings.register_profile(
+    "nasrec_automl",
+    deadline=None,
+    derandomize=True,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("nasrec_automl")
+
+TINY_SPACE = {
+    "name": "tiny",
+    "blocks": 3,
+    "dense_ops": ["fc", "dot_product", "sigmoid_gating", "sum"],
+    "sparse_ops": ["efc", "attention"],
+    "dense_dims": [8, 16],
+    "sparse_dims": [4],
+    "max_inputs": 3,
+    "dense_to_sparse": [False, True],
+    "fm": [False, True],
+}
+TINY_JOB = {
+    "name": "tiny",
+    "run_folder": "run",
+    "seed": 5,
+    "space": "space.yaml",
+    "embedding_dim": 8,
+    "data": {"source": "synthetic", "options": {"rows": 6000, "seed": 1, "fields": 4, "dense": 3}},
+    "supernet": {"epochs": 2, "batch_size": 128, "validations": 3},
+    "search": {
+        "architectures": 20,
+        "population": 8,
+        "tournament": 4,
+        "children": 4,
+        "head": {"steps": 10, "batch_size": 128},
+    },
+    "retrain": {"top_k": 2, "trials": 6, "max_epochs": 2, "batch_size": [128, 256]},
+    "experiment": {"search_trial": 12, "retrain_trial": 6},
+}
+
+
+@pytest.fixture(scope="session")
+def write_job() -> Callable[..., Path]:
+    """Write a job that takes seconds, with its space, into a folder; keyword arguments change it, `None` removes."""
+
+    def write(folder: Path, **changes: Any) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "space.yaml").write_text(yaml.safe_dump(TINY_SPACE))
+        content: dict[str, Any] = copy.deepcopy(TINY_JOB)
+        for name, value in changes.items():
+            if value is None:
+                del content[name]
+            else:
+                content[name] = {**content.get(name, {}), **value} if isinstance(value, dict) else value
+        path = folder / "job.yaml"
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory, write_job: Callable[..., Path]) -> Any:
+    """The run folder of a whole run of the tiny job. Tests read it; those that write take `copied_run`."""
+    from nasrec_automl.config import load_job
+    from nasrec_automl.pipeline.run_folder import RunFolder
+    from nasrec_automl.pipeline.stages import run_job
+    from nasrec_automl.pipeline.studies import study_storage
+
+    run = RunFolder(load_job(write_job(tmp_path_factory.mktemp("finished"))))
+    run_job(run)
+    storage = study_storage(run.job.storage_url)
+    storage.remove_session()
+    storage.engine.dispose()
+    return run
+
+
+@pytest.fixture
+def copied_run(finished_run: Any, tmp_path: Path) -> Any:
+    """A copy of the finished run, with its job file beside it, for a test's own use."""
+    from nasrec_automl.config import load_job
+    from nasrec_automl.pipeline.run_folder import RunFolder
+
+    # By another process: closing a database's file drops this process's own locks on it.
+    subprocess.run(["cp", "-a", str(finished_run.path.parent), str(tmp_path / "copy")], check=True)
+    run = RunFolder(load_job(tmp_path / "copy" / "job.yaml"))
+    run.create()
+    return run

@@ -1,0 +1,68 @@
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from nasrec_automl.data.categorical import CategoricalColumn, CategoricalOptions
+
+VALUES = pd.Series(["b", "a", "a", "c", "c", "c", "d", None], name="x")
+
+
+def fit(**options: object) -> CategoricalColumn:
+    return CategoricalColumn.fit(VALUES, "x", CategoricalOptions.model_validate(options))
+
+
+def test_vocabulary_is_by_frequency_then_text() -> None:
+    column = fit()
+    assert column.vocabulary == {"c": 1, "a": 2, "b": 3, "d": 4}
+    assert column.table_size == 5
+
+
+def test_missing_and_unknown_are_row_0() -> None:
+    assert fit().apply(pd.Series(["a", None, "new", float("nan"), ""])).tolist() == [2, 0, 0, 0, 0]
+
+
+def test_rare_categories_have_no_row() -> None:
+    assert fit(min_count=2).vocabulary == {"c": 1, "a": 2}
+
+
+def test_the_cap_counts_row_0() -> None:
+    column = fit(max_table_size=3)
+    assert column.table_size == 3
+    assert column.vocabulary == {"c": 1, "a": 2}
+
+
+def test_counts_add_up_over_types() -> None:
+    column = CategoricalColumn.fit(pd.Series([1, "1", 1.0, "2"], dtype=object), "x", CategoricalOptions(min_count=3))
+    assert column.vocabulary == {"1": 1}
+
+
+def test_an_empty_vocabulary_is_a_valid_table() -> None:
+    column = fit(min_count=100)
+    assert column.table_size == 2
+    assert column.apply(VALUES).tolist() == [0] * 8
+
+
+def test_the_hash_is_the_same_everywhere() -> None:
+    # SipHash-2-4 and the finaliser of SplitMix64, computed apart. Other values would break saved models.
+    column = fit(kind="hash", max_table_size=1000)
+    made = column.apply(pd.Series(["a", "68fd1e64", 12, 12.0, "é", None, ""], dtype=object))
+    assert made.tolist() == [100, 894, 93, 93, 828, 0, 0]
+
+
+def test_the_hash_fills_its_table_and_leaves_row_0() -> None:
+    column = fit(kind="hash", max_table_size=8)
+    made = column.apply(pd.Series([f"c{i}" for i in range(1000)]))
+    assert set(made) == set(range(1, 8))
+    assert np.bincount(made).max() < 200
+
+
+def test_a_hash_needs_a_size() -> None:
+    with pytest.raises(ValidationError, match="max_table_size"):
+        CategoricalOptions(kind="hash")
+
+
+@pytest.mark.parametrize("row", [0, 5])
+def test_a_vocabulary_outside_its_table_is_refused(row: int) -> None:
+    with pytest.raises(ValidationError, match=r"rows must lie in 1\.\.4"):
+        CategoricalColumn(name="x", kind="vocabulary", table_size=5, vocabulary={"a": row})

@@ -1,0 +1,140 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nasrec_automl.data.dataset import Part, PreparedData, RawData, prepare
+from nasrec_automl.data.synthetic import make_synthetic
+from nasrec_automl.errors import DataError
+
+
+@pytest.fixture(scope="module")
+def raw() -> RawData:
+    return make_synthetic(2000, seed=4)
+
+
+@pytest.fixture(scope="module")
+def folder(raw: RawData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "prepared"
+    prepare(raw, path)
+    return path
+
+
+def test_parts_hold_all_rows_and_labels(folder: Path, raw: RawData) -> None:
+    data = PreparedData.open(folder, test=True)
+    assert sum(data.rows(part) for part in Part) == 2000
+    labels = np.concatenate([data.part(part).label for part in Part])
+    assert labels.sum() == raw.label.sum()
+    for part in Part:
+        assert len(data.part(part)) == data.rows(part)
+        assert data.positive_rate(part) == pytest.approx(data.part(part).label.mean())
+
+
+def test_a_part_is_what_preprocessing_makes_of_its_raw_rows(folder: Path, raw: RawData) -> None:
+    data = PreparedData.open(folder, test=True)
+    dense, ids = data.preprocessing.transform(raw.frame)
+    whole = {(*d.tolist(), *i.tolist(), y) for d, i, y in zip(dense, ids, raw.label, strict=True)}
+    rows = data.part(*Part)
+    stored = {(*d.tolist(), *i.tolist(), y) for d, i, y in zip(rows.dense, rows.ids, rows.label, strict=True)}
+    assert stored == whole
+
+
+def test_statistics_are_those_of_the_training_rows_alone(tmp_path: Path) -> None:
+    # By time the last rows are test: what they alone hold must not be known.
+    rows = 1000
+    frame = pd.DataFrame({"x": np.r_[np.zeros(800), np.full(200, 100.0)], "c": ["old"] * 800 + ["new"] * 200})
+    raw = RawData(
+        name="late",
+        frame=frame,
+        label=pd.Series(np.arange(rows) % 2),
+        label_description="even",
+        dense={"x": "standardise"},
+        categorical={"c": make_synthetic(1, 0).categorical["field1"]},
+        time=pd.Series(np.arange(rows)),
+    )
+    data = prepare(raw, tmp_path / "p", split="time")
+    assert data.preprocessing.dense[0].mean == 0
+    assert data.preprocessing.categorical[0].vocabulary == {"old": 1}
+    assert set(data.part("search").ids[:, 0]) == {0}
+
+
+def test_a_single_part_stays_in_its_file_and_several_are_joined(folder: Path) -> None:
+    data = PreparedData.open(folder)
+    train = data.part("train")
+    assert isinstance(train.ids.base, np.memmap)
+    assert not train.ids.flags.writeable
+    joined = data.part(Part.TRAIN, Part.HEAD)
+    assert len(joined) == data.rows("train") + data.rows("head")
+    np.testing.assert_array_equal(joined.ids[: len(train)], train.ids)
+
+
+def test_arrays_are_small_and_row_major(folder: Path) -> None:
+    train = PreparedData.open(folder).part("train")
+    assert [str(array.dtype) for array in (train.dense, train.ids, train.label)] == [
+        "float32",
+        "uint8",
+        "uint8",
+    ]
+    assert train.dense.flags.c_contiguous
+    assert train.ids.flags.c_contiguous
+
+
+def test_test_is_closed_unless_asked_for(folder: Path) -> None:
+    data = PreparedData.open(folder)
+    assert data.rows("test") > 0
+    for names in (["test"], ["train", "test"]):
+        with pytest.raises(DataError, match="read once, by the final stage"):
+            data.part(*names)
+    assert len(PreparedData.open(folder, test=True).part("test")) == data.rows("test")
+
+
+def test_the_fingerprint_is_that_of_the_tensors(folder: Path, raw: RawData, tmp_path: Path) -> None:
+    first = PreparedData.open(folder).fingerprint
+    assert prepare(raw, tmp_path / "again").fingerprint == first
+    assert prepare(raw, tmp_path / "seed", seed=1).fingerprint != first
+    swapped = dataclasses.replace(raw, label=1 - raw.label)
+    assert prepare(swapped, tmp_path / "label").fingerprint != first
+
+
+def test_dataset_json_tells_what_the_folder_is(folder: Path, raw: RawData) -> None:
+    content = json.loads((folder / "dataset.json").read_text())
+    assert content["format"] == "nasrec-automl prepared data"
+    assert content["version"] == 1
+    assert content["split"] == {"kind": "random", "seed": 2018}
+    assert list(content["parts"]) == ["train", "head", "search", "hpo", "choice", "test"]
+    assert content["notes"]["oracle_log_loss"] == raw.notes["oracle_log_loss"]
+    schema = PreparedData.open(folder).schema(8)
+    assert [field["table_size"] for field in content["fields"]] == list(schema.table_sizes)
+    assert tuple(content["dense"]) == schema.dense
+
+
+def test_another_folder_is_no_prepared_data_set(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"missing: expected a prepared data set.*nasrec-automl prepare"):
+        PreparedData.open(tmp_path / "missing")
+    (tmp_path / "dataset.json").write_text('{"format": "other"}')
+    with pytest.raises(DataError, match=r"not a prepared data set of version 1.*nasrec-automl prepare"):
+        PreparedData.open(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["cut", "other", "gone"])
+def test_damaged_arrays_are_named(raw: RawData, tmp_path: Path, damage: str) -> None:
+    data = prepare(raw, tmp_path / "p")
+    path = tmp_path / "p" / "train" / "ids.npy"
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:200])
+    elif damage == "other":
+        np.save(path, np.zeros((3, 3)))
+    else:
+        path.unlink()
+    with pytest.raises(DataError, match=r"train/ids\.npy: expected an array of shape .*prepare the data again"):
+        data.part("train")
+
+
+def test_an_unknown_part_is_named(folder: Path) -> None:
+    with pytest.raises(DataError, match="no part 'valid'; the parts are train, head, search, hpo, choice, test"):
+        PreparedData.open(folder).part("valid")
+    with pytest.raises(DataError, match="at least one"):
+        PreparedData.open(folder).part()

@@ -1,0 +1,41 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from nasrec_automl.data.description import Description
+from nasrec_automl.errors import DataError
+
+CONTENT = {
+    "name": "shop",
+    "label": "bought",
+    "split": {"kind": "random", "seed": 1},
+    "dense": [],
+    "fields": [{"name": "city", "table_size": 3}],
+    "parts": {part: {"rows": 5, "positive_rate": 0.4} for part in ("train", "head", "search", "hpo", "choice", "test")},
+    "fingerprint": "0" * 64,
+}
+
+
+def test_a_description_reads_what_it_writes(tmp_path: Path) -> None:
+    (tmp_path / "dataset.json").write_text(Description.model_validate(CONTENT).model_dump_json())
+    assert Description.load(tmp_path) == Description.model_validate(CONTENT)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 2}, "version 1 .version"),
+        ({"format": "other"}, "version 1 .format"),
+        ({"split": {"kind": "magic", "seed": 1}}, r"split\.kind"),
+        ({"extra": 1}, "extra"),
+        (
+            {"parts": {"train": {"rows": 5, "positive_rate": 0.4}}},
+            "parts head, search, hpo, choice, test are missing",
+        ),
+    ],
+)
+def test_another_description_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    (tmp_path / "dataset.json").write_text(json.dumps(CONTENT | change))
+    with pytest.raises(DataError, match=f"{message}.*nasrec-automl prepare"):
+        Description.load(tmp_path)

@@ -1,0 +1,54 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nasrec_automl.data.movielens import read_movielens
+from nasrec_automl.data.preprocessing import Preprocessing
+
+Write = Callable[[str, Path], Path]
+
+
+def test_both_distributions_give_the_same_data(tmp_path: Path, write_movielens: Write) -> None:
+    first = read_movielens(write_movielens("grouplens", tmp_path / "g"))
+    second = read_movielens(write_movielens("recbole", tmp_path / "r"))
+    pd.testing.assert_frame_equal(first.frame, second.frame)
+    pd.testing.assert_series_equal(first.label, second.label)
+
+
+@pytest.mark.parametrize("kind", ["grouplens", "recbole"])
+def test_a_rating_becomes_a_row(tmp_path: Path, write_movielens: Write, kind: str) -> None:
+    raw = read_movielens(write_movielens(kind, tmp_path))
+    frame = raw.frame
+    assert raw.label.tolist() == [1, 0, 1]
+    assert frame["user_id"].tolist() == ["7", "9", "7"]
+    assert frame["age"].tolist() == [24, 53, 24]
+    assert frame["zip_code"].tolist() == ["02139", "T8H1N", "02139"]
+    np.testing.assert_array_equal(frame["release_year"], [np.nan, 1995, 1971])
+    assert frame["genre_childrens"].tolist() == [0, 1, 0]
+    assert frame["genre_sci_fi"].tolist() == [0, 0, 1]
+    assert frame["genre_unknown"].tolist() == [1, 0, 0]
+    assert raw.time is not None
+    assert raw.time.tolist() == [881250949, 0, 86400]
+
+
+def test_the_rating_is_in_no_feature(tmp_path: Path, write_movielens: Write) -> None:
+    folder = write_movielens("grouplens", tmp_path)
+    before = read_movielens(folder)
+    path = folder / "u.data"
+    path.write_text(path.read_text().replace("\t5\t", "\t1\t").replace("\t4\t", "\t2\t"))
+    after = read_movielens(folder)
+    assert after.label.tolist() == [0, 0, 0]
+    pd.testing.assert_frame_equal(before.frame, after.frame)
+
+
+def test_features_are_what_the_frame_can_give(tmp_path: Path, write_movielens: Write) -> None:
+    raw = read_movielens(write_movielens("grouplens", tmp_path))
+    fitted = Preprocessing.fit(raw.frame, dense=raw.dense, categorical=raw.categorical, derived=raw.derived)
+    dense, ids = fitted.transform(raw.frame)
+    assert dense.shape == (3, 20)
+    assert ids.shape == (3, 9)
+    # Seen once is unknown, seen twice has a row.
+    assert dict(zip(raw.categorical, ids[:2].T.tolist(), strict=True))["user_id"] == [1, 0]

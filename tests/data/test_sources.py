@@ -1,0 +1,43 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nasrec_automl.data import sources
+from nasrec_automl.data.sources import read_source
+from nasrec_automl.errors import DataError
+
+
+def test_synthetic_takes_its_options() -> None:
+    raw = read_source("synthetic", rows=50, seed=3, fields=4, dense=1)
+    assert len(raw.frame) == 50
+    assert list(raw.frame) == ["dense1", "field1", "field2", "field3", "field4"]
+    assert raw.notes["seed"] == 3
+
+
+def test_movielens_is_fetched_only_without_an_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched: list[Path] = []
+    read: list[Path] = []
+    monkeypatch.setattr(sources, "fetch_movielens", fetched.append)
+    monkeypatch.setattr(sources, "read_movielens", read.append)
+    read_source("movielens", [tmp_path / "mine"], downloads=tmp_path)
+    assert (fetched, read) == ([], [tmp_path / "mine"])
+    read_source("movielens", downloads=tmp_path)
+    assert fetched == [tmp_path / "ml-100k"] == read[1:]
+
+
+@pytest.mark.parametrize(
+    ("name", "paths", "options", "message"),
+    [
+        ("imdb", [], {}, "no data source 'imdb'; the sources are movielens, synthetic"),
+        ("synthetic", [], {"row": 5}, "no option 'row'; its options are rows, seed"),
+        ("synthetic", [], {"rows": "5"}, "'rows' of source 'synthetic' must be of type int, but is '5'"),
+        ("synthetic", [], {"rows": True}, "must be of type int"),
+        ("synthetic", ["x"], {}, "read no input"),
+        ("movielens", ["x", "y"], {}, "one folder, but 2 inputs"),
+        ("movielens", ["x"], {"rows": 5}, "no option 'rows'; it has none"),
+    ],
+)
+def test_what_no_source_knows_is_named(name: str, paths: list[str], options: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_source(name, paths, **options)

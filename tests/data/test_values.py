@@ -1,0 +1,75 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from nasrec_automl.data.values import MISSING_TEXTS, canonical_text, categories, numbers
+from nasrec_automl.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (12, "12"),
+        (np.int64(12), "12"),
+        (12.0, "12"),
+        (np.float32(16777216), "16777216"),
+        ("12", "12"),
+        (" 0012.00 ", "12"),
+        (-0.0, "0"),
+        ("-5", "-5"),
+        (0.1, "0.1"),
+        (np.float32(0.1), "0.1"),
+        (0.1 + 0.2, "0.3"),
+        ("1.50", "1.5"),
+        ("1e3", "1000"),
+        ("18446744073709551615", "18446744073709551615"),
+        (np.uint64(18446744073709551615), "18446744073709551615"),
+        (True, "True"),
+        ("TRUE", "True"),
+        ("1e999", "1e999"),
+        ("٣", "٣"),
+        ("a\ud800", "a?"),
+        ("T8H1N", "T8H1N"),
+    ],
+)
+def test_a_category_has_one_text(value: object, text: str) -> None:
+    assert canonical_text(value) == text
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), pd.NA, *sorted(MISSING_TEXTS), "  "])
+def test_missing_has_no_text(value: object) -> None:
+    assert canonical_text(value) is None
+
+
+@pytest.mark.parametrize("dtype", ["object", "str", "category"])
+def test_categories_know_missing_values_of_any_type(dtype: str) -> None:
+    codes, texts = categories(pd.Series(["b", None, "a", "b"], dtype=dtype))
+    assert [texts[code] if code >= 0 else None for code in codes] == ["b", None, "a", "b"]
+
+
+def test_several_values_in_a_cell_are_an_error() -> None:
+    with pytest.raises(DataError, match="'tags' must hold one value a row"):
+        categories(pd.Series([["a", "b"], ["c"]], name="tags"))
+
+
+def test_numbers_read_text_and_missing() -> None:
+    read = numbers(pd.Series(["1", " 2.5 ", "", None, "NA", "-3e2"], name="x"))
+    np.testing.assert_array_equal(read, [1, 2.5, np.nan, np.nan, np.nan, -300])
+    np.testing.assert_array_equal(numbers(pd.Series([1, None], dtype="Int64")), [1, np.nan])
+    np.testing.assert_array_equal(numbers(pd.Series([True, False])), [1, 0])
+
+
+@pytest.mark.parametrize(
+    ("values", "row", "shown"),
+    [
+        (["1", "", "many"], 3, "'many'"),
+        (["0x1A", "2"], 1, "'0x1A'"),
+        ([1.0, float("inf")], 2, "'inf'"),
+        ([None, 1e300], 2, "'1e"),
+        (pd.to_datetime(["2020-01-01"]), 1, "'2020-01-01"),
+    ],
+)
+def test_what_is_no_number_is_named(values: object, row: int, shown: str) -> None:
+    column = pd.Series(values, name="price", index=range(7, 7 + len(values)))  # type: ignore[call-overload,arg-type]
+    with pytest.raises(DataError, match=rf"column 'price' must hold numbers, but row {row} .* holds {shown}"):
+        numbers(column)

@@ -1,0 +1,72 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from nasrec_automl.config import HeadConfig
+from nasrec_automl.evaluation.head import fit_head
+
+ROWS, K = 300, 9
+
+
+def draw() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(ROWS, K, generator=generator, dtype=torch.float64)
+    truth = torch.randn(K, generator=generator, dtype=torch.float64)
+    label = (torch.rand(ROWS, generator=generator) < torch.sigmoid(features @ truth + 0.7)).double()
+    return features, label, 0.1 * torch.randn(K, generator=generator, dtype=torch.float64), torch.tensor(0.2).double()
+
+
+def loss(features: torch.Tensor, label: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> float:
+    return F.binary_cross_entropy_with_logits(features @ weight + bias, label).item()
+
+
+def fit(config: HeadConfig, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    return fit_head(*draw(), config, torch.Generator().manual_seed(seed))
+
+
+def test_the_loss_falls() -> None:
+    features, label, weight, bias = draw()
+    fitted = fit(HeadConfig(steps=100, batch_size=64, learning_rate=0.1))
+    assert loss(features, label, *fitted) < loss(features, label, weight, bias) - 0.1
+
+
+@pytest.mark.parametrize(("steps", "batch_size"), [(30, 64), (7, 100), (5, 1000)])
+def test_it_is_adagrad_by_autograd(steps: int, batch_size: int) -> None:
+    features, label, weight, bias = draw()
+    config = HeadConfig(steps=steps, batch_size=batch_size, learning_rate=0.1)
+    mine = fit(config, seed=3)
+
+    weight, bias = weight.clone().requires_grad_(), bias.clone().requires_grad_()
+    optimizer = torch.optim.Adagrad([weight, bias], lr=0.1, eps=1e-2)
+    generator, order = torch.Generator().manual_seed(3), torch.empty(0, dtype=torch.long)
+    size = min(batch_size, ROWS)
+    for _ in range(steps):
+        if len(order) < size:
+            order = torch.randperm(ROWS, generator=generator)
+        index, order = order[:size], order[size:]
+        optimizer.zero_grad()
+        F.binary_cross_entropy_with_logits(features[index] @ weight + bias, label[index]).backward()
+        optimizer.step()
+    torch.testing.assert_close(mine[0], weight.detach(), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(mine[1], bias.detach(), rtol=1e-10, atol=1e-12)
+
+
+def test_the_start_is_left_as_it_is() -> None:
+    features, label, weight, bias = draw()
+    before = weight.clone(), bias.clone()
+    fit_head(features, label, weight, bias, HeadConfig(steps=3), torch.Generator())
+    assert torch.equal(weight, before[0])
+    assert torch.equal(bias, before[1])
+
+
+def test_the_generator_orders_the_rows() -> None:
+    config = HeadConfig(steps=3, batch_size=50)
+    assert torch.equal(fit(config, seed=1)[0], fit(config, seed=1)[0])
+    assert not torch.equal(fit(config, seed=1)[0], fit(config, seed=2)[0])
+
+
+def test_no_step_changes_nothing() -> None:
+    _, _, weight, bias = draw()
+    fitted = fit(HeadConfig(steps=0))
+    assert torch.equal(fitted[0], weight)
+    assert torch.equal(fitted[1], bias)

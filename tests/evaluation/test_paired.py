@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from nasrec_automl.evaluation.paired import auc_difference_error
+
+
+def draw(rows: int, seed: int = 0, *, ties: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    label = (rng.random(rows) < 0.3).astype(np.int8)
+    common = label + rng.normal(size=rows)
+    first, second = common + 0.4 * rng.normal(size=rows), common + 0.6 * rng.normal(size=rows)
+    return (label, first.round(1), second.round(1)) if ties else (label, first, second)
+
+
+@pytest.mark.parametrize("ties", [True, False])
+def test_it_is_the_bootstraps(ties: bool) -> None:
+    label, first, second = draw(600, ties=ties)
+    rng = np.random.default_rng(1)
+    differences = []
+    for _ in range(400):
+        rows = rng.integers(600, size=600)
+        differences.append(roc_auc_score(label[rows], first[rows]) - roc_auc_score(label[rows], second[rows]))
+    assert auc_difference_error(label, first, second) == pytest.approx(np.std(differences), rel=0.12)
+
+
+def test_it_is_delongs_formula() -> None:
+    label, first, second = draw(60, ties=True)
+    positive, negative = label == 1, label == 0
+
+    def wins(scores: np.ndarray) -> np.ndarray:
+        a, b = scores[positive][:, None], scores[negative][None]
+        return (a > b) + 0.5 * (a == b)
+
+    difference = wins(first) - wins(second)
+    variance = difference.mean(1).var(ddof=1) / positive.sum() + difference.mean(0).var(ddof=1) / negative.sum()
+    assert auc_difference_error(label, first, second) == pytest.approx(np.sqrt(variance))
+    assert wins(first).mean() == pytest.approx(roc_auc_score(label, first))
+
+
+def test_one_model_does_not_differ_from_itself() -> None:
+    label, first, _ = draw(200)
+    assert auc_difference_error(label, first, first) == 0
+    assert auc_difference_error(label, first, np.exp(first)) == pytest.approx(0, abs=1e-12)
+
+
+def test_pairs_are_narrower_than_independent_errors() -> None:
+    label, first, second = draw(2000)
+    _, _, stranger = draw(2000, seed=5)
+    assert auc_difference_error(label, first, second) < 0.7 * auc_difference_error(label, first, stranger)
+
+
+def test_booleans_are_labels_too() -> None:
+    label, first, second = draw(100)
+    assert auc_difference_error(label == 1, first, second) == auc_difference_error(label, first, second)

@@ -1,0 +1,132 @@
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from nasrec_automl.evaluation.scratch import (
+    ScratchOptions,
+    Trained,
+    measure_subnet,
+    predict_logits,
+    train_from_scratch,
+)
+from nasrec_automl.testing.examples import make_rows, tiny_schema, tiny_space
+from nasrec_automl.training.metrics import Metrics
+
+SCHEMA = tiny_schema()
+ARCHITECTURE = tiny_space().random(np.random.default_rng(0))
+TRAIN, VALIDATION = make_rows(SCHEMA, 800, seed=1), make_rows(SCHEMA, 300, seed=2)
+OPTIONS = ScratchOptions(
+    batch_size=50, learning_rate=0.1, weight_decay=1e-4, dropout=0.2, layer_norm=True, clip_norm=5.0, eps=1e-2, seed=3
+)
+
+
+def train(options: ScratchOptions = OPTIONS, **changes: Any) -> Trained:
+    arguments = {"schedule_steps": 48, "validation": VALIDATION, "validate_every": 8}
+    return train_from_scratch(ARCHITECTURE, SCHEMA, TRAIN, options, **{**arguments, **changes})
+
+
+def weights(trained: Trained) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in trained.subnet.parameters()])
+
+
+def test_equal_arguments_give_equal_weights() -> None:
+    torch.manual_seed(1)
+    first = train()
+    torch.manual_seed(2)
+    second = train()
+    assert torch.equal(weights(first), weights(second))
+    assert first.metrics == second.metrics
+    assert not torch.equal(weights(first), weights(train(replace(OPTIONS, seed=4))))
+
+
+def test_measuring_does_not_change_the_training() -> None:
+    measured, blind = [], train(validation=None, validate_every=0)
+    assert blind.metrics is None
+    assert blind.step == 48
+    trained = train(report=lambda step, metrics: measured.append(step) or False)
+    assert measured == [8, 16, 24, 32, 40, 48]
+    if trained.step == 48:
+        assert torch.equal(weights(trained), weights(blind))
+    again = train(validation=None, validate_every=0, steps=trained.step)
+    assert torch.equal(weights(again), weights(trained))
+
+
+def test_it_learns() -> None:
+    trained = train(schedule_steps=160, validate_every=40)
+    assert trained.metrics is not None
+    assert trained.metrics.auc > 0.7
+    assert not trained.subnet.training
+
+
+def test_the_best_weights_are_kept() -> None:
+    # A rate far too high: the log loss goes up and down.
+    seen: dict[int, Metrics] = {}
+    trained = train(
+        replace(OPTIONS, learning_rate=0.8),
+        schedule_steps=160,
+        report=lambda step, metrics: seen.update({step: metrics}) or False,
+    )
+    best = min(seen, key=lambda step: seen[step].log_loss)
+    assert best != max(seen), "the example should not end at its best"
+    assert (trained.step, trained.metrics) == (best, seen[best])
+    assert measure_subnet(trained.subnet, VALIDATION).log_loss == pytest.approx(seen[best].log_loss, rel=1e-6)
+
+
+def test_patience_ends_a_training_that_no_longer_improves() -> None:
+    seen: list[Metrics] = []
+    trained = train(
+        replace(OPTIONS, learning_rate=0.8),
+        schedule_steps=400,
+        patience=2,
+        report=lambda step, metrics: seen.append(metrics) or False,
+    )
+    losses = [metrics.log_loss for metrics in seen]
+    assert len(losses) < 50
+    best = losses.index(min(losses))
+    assert len(losses) == best + 3
+    assert trained.step == 8 * (best + 1)
+    assert not trained.stopped
+
+
+def test_a_report_ends_the_training() -> None:
+    seen = []
+    trained = train(report=lambda step, metrics: seen.append(step) or step >= 16)
+    assert seen == [8, 16]
+    assert trained.stopped
+    assert trained.step in (8, 16)
+
+
+def test_fewer_steps_of_a_longer_schedule() -> None:
+    short = train(steps=16)
+    assert short.schedule_steps == 48
+    assert short.step in (8, 16)
+    whole = train(schedule_steps=16)
+    assert not torch.equal(weights(short), weights(whole)), "the schedule is that of 48 steps"
+    assert train(steps=1000, validation=None).step == 48
+
+
+def test_validation_may_be_rarer_than_the_training_is_long() -> None:
+    trained = train(validate_every=1000)
+    assert trained.metrics is not None
+    assert trained.step == 48
+
+
+def test_several_epochs_keep_their_validations() -> None:
+    # 16 steps an epoch, validations that do not divide it.
+    seen = []
+    train(validate_every=7, schedule_steps=35, report=lambda step, metrics: seen.append(step) or False)
+    assert seen == [7, 14, 21, 28, 35]
+
+
+def test_predictions_are_those_of_the_evaluation_mode() -> None:
+    trained = train(validation=None)
+    trained.subnet.train()
+    logits = predict_logits(trained.subnet, VALIDATION)
+    assert logits.shape == (300,)
+    dense, ids, _ = VALIDATION.batch(slice(0, 300))
+    with torch.no_grad():
+        torch.testing.assert_close(logits, trained.subnet.eval()(dense, ids))
+    assert measure_subnet(trained.subnet, VALIDATION).rows == 300

@@ -1,0 +1,68 @@
+"""A pipeline whose stages only sleep and note in files what they did: for experiments under the real `nnictl`."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from nasrec_automl.errors import DataError
+from nasrec_automl.pipeline.run_folder import RunFolder
+
+
+class FakeStage:
+    def __init__(self, name: str, total: int, parallel: bool) -> None:
+        self.name = name
+        self.total = total
+        self.parallel = parallel
+
+    def units(self, run: RunFolder) -> tuple[int, int]:
+        return len(self.done(run)), self.total
+
+    def done(self, run: RunFolder) -> list[Path]:
+        return sorted((run.path / "units").glob(f"{self.name}-*"))
+
+    def run(
+        self,
+        run: RunFolder,
+        *,
+        count: int | None = None,
+        report: Callable[[Mapping[str, float]], None] | None = None,
+    ) -> dict[str, float]:
+        (run.path / "units").mkdir(parents=True, exist_ok=True)
+        with (run.path / "runs.txt").open("a") as log:
+            log.write(json.dumps([self.name, count, os.getpid()]) + "\n")
+        fail = run.path / f"fail-{self.name}"
+        if fail.exists():
+            raise DataError(fail.read_text())
+        for _ in range(self.total if count is None else count):
+            if len(self.done(run)) >= self.total:
+                break
+            time.sleep(run.job.data.options.get("seconds", 0.1))
+            (run.path / "units" / f"{self.name}-{time.monotonic_ns()}").touch()
+            if report is not None:
+                report({"log_loss": 0.5, "auc": 0.75})
+        return {"log_loss": 0.5, "auc": 0.75} if self.name not in ("data", "report") else {}
+
+
+STAGES = {
+    name: FakeStage(name, total, parallel)
+    for name, total, parallel in (
+        ("data", 1, False),
+        ("supernet", 1, False),
+        ("search", 10, True),
+        ("retrain", 3, True),
+        ("final", 1, False),
+        ("report", 1, False),
+    )
+}
+
+
+def next_stage(run: RunFolder) -> FakeStage | None:
+    for stage in STAGES.values():
+        done, total = stage.units(run)
+        if done < total:
+            return stage
+    return None

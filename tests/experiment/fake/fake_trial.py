@@ -1,0 +1,9 @@
+"""The trial command over the fake pipeline."""
+
+import sys
+
+import fake_pipeline
+
+from nasrec_automl.experiment.trial import main
+
+sys.exit(main(sys.argv[1:], pipeline=fake_pipeline))

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from nasrec_automl.experiment.manager import MANY_TRIALS, Manager, TrialJob, error_line
+
+
+def job(number: int, status: str, **parameters: Any) -> dict[str, Any]:
+    packed = json.dumps({"parameter_id": number, "parameters": parameters})
+    content = {"trialJobId": f"t{number}", "status": status, "hyperParameters": [packed]}
+    return content if status == "RUNNING" else content | {"endTime": 1000 + number}
+
+
+class Server(ThreadingHTTPServer):
+    """NNI's REST interface, as far as it is used."""
+
+    def __init__(self) -> None:
+        super().__init__(("localhost", 0), Handler)
+        self.limit = MANY_TRIALS
+        self.jobs: list[dict[str, Any]] = []
+        self.stderr: dict[str, str] = {}
+
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        answers = {
+            "check-status": {"status": "RUNNING", "errors": []},
+            "experiment": {"id": "abc", "params": {"maxTrialNumber": self.server.limit}},
+            "trial-jobs": self.server.jobs,
+        }
+        path = self.path.removeprefix("/api/v1/nni/")
+        if path in answers:
+            self.answer(json.dumps(answers[path]))
+        elif path.split("/")[1] in self.server.stderr:
+            self.answer(self.server.stderr[path.split("/")[1]])
+        else:
+            self.send_error(500)
+
+    def do_PUT(self) -> None:
+        assert self.path.endswith("experiment?update_type=MAX_TRIAL_NUM")
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.limit = body["params"]["maxTrialNumber"]
+        self.answer("")
+
+    def answer(self, text: str) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def manager(server: Server) -> Manager:
+    return Manager(server.url)
+
+
+def test_finds_the_manager_behind_the_tuners_channel() -> None:
+    assert Manager.of_channel("ws://localhost:8080/tuner").url == "http://localhost:8080"
+    assert Manager.of_channel("ws://localhost:8080/prefix/tuner").url == "http://localhost:8080/prefix"
+
+
+def test_reads_status_and_trials_in_order(server: Server, manager: Manager) -> None:
+    server.jobs = [job(2, "RUNNING", stage="final"), job(1, "FAILED", stage="search", count=4), job(0, "SUCCEEDED")]
+    assert manager.status() == ("RUNNING", [])
+    assert manager.trials() == [
+        TrialJob(id="t0", ended=1000, status="SUCCEEDED", parameters={}),
+        TrialJob(id="t1", ended=1001, status="FAILED", parameters={"stage": "search", "count": 4}),
+        TrialJob(id="t2", ended=None, status="RUNNING", parameters={"stage": "final"}),
+    ]
+    assert [trial.active for trial in manager.trials()] == [False, False, True]
+    assert [trial.failed for trial in manager.trials()] == [False, True, False]
+
+
+def test_the_limit_goes_down_to_what_was_submitted_and_up_again(server: Server, manager: Manager) -> None:
+    server.jobs = [job(0, "SUCCEEDED"), job(1, "SUCCEEDED")]
+    manager.make_room()
+    assert server.limit == MANY_TRIALS
+    manager.finish()
+    assert server.limit == 2
+    manager.make_room()
+    assert server.limit == MANY_TRIALS
+
+
+@pytest.mark.parametrize(
+    ("stderr", "words"),
+    [
+        (f"warning\n{error_line('age: no such column')}\nwarning at exit\n", "age: no such column"),
+        ("Traceback\n  File\nImportError: no module\n\n", "ImportError: no module"),
+        ("stderr is empty.", ""),
+    ],
+)
+def test_last_words_are_those_of_the_trial_that_failed_last(
+    server: Server, manager: Manager, stderr: str, words: str
+) -> None:
+    server.jobs = [job(0, "FAILED"), job(1, "USER_CANCELED"), job(2, "SUCCEEDED")]
+    server.stderr = {"t0": "another", "t1": stderr, "t2": "another"}
+    assert manager.last_words() == words
+
+
+def test_there_are_no_last_words_without_a_failure_or_its_file(server: Server, manager: Manager) -> None:
+    assert manager.last_words() == ""
+    server.jobs = [job(0, "FAILED")]
+    assert manager.last_words() == ""
+
+
+def test_does_not_ask_a_proxy(server: Server) -> None:
+    code = f"from nasrec_automl.experiment.manager import Manager; print(Manager({server.url!r}).profile()['id'])"
+    environment = {**os.environ, "http_proxy": "http://localhost:9", "no_proxy": ""}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert result.stdout == "abc\n", result.stderr

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from nasrec_automl.experiment import trial
+from nasrec_automl.pipeline.run_folder import RunFolder
+
+
+class Channel:
+    """What NNI's trial command channel does, in memory."""
+
+    def __init__(self, parameters: Any) -> None:
+        self.record = None if parameters is None else {"parameter_id": 7, "parameters": parameters}
+        self.sent: list[dict[str, Any]] = []
+
+    def receive_parameter(self) -> Any:
+        return self.record
+
+    def send_metric(self, **metric: Any) -> None:
+        self.sent.append(metric)
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch, pipeline: ModuleType, job_file: Path) -> Any:
+    monkeypatch.setattr(trial, "watch_manager", lambda: None)
+    monkeypatch.setattr(trial.signal, "signal", lambda *arguments: None)
+
+    def start(parameters: Any, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
+        channel = Channel(parameters)
+        monkeypatch.setattr(trial, "get_default_trial_command_channel", lambda: channel)
+        return trial.main(arguments or [str(job_file)], pipeline=pipeline), channel.sent
+
+    return start
+
+
+def test_runs_what_it_is_given_and_reports_log_loss(start: Any, run: RunFolder, pipeline: ModuleType) -> None:
+    code, sent = start({"stage": "search", "count": 2})
+    assert code == 0
+    assert pipeline.STAGES["search"].units(run) == (2, 10)
+    assert [(m["type"], m["parameter_id"], m["sequence"]) for m in sent] == [
+        ("PERIODICAL", 7, 0),
+        ("PERIODICAL", 7, 1),
+        ("FINAL", 7, 0),
+    ]
+    assert {tuple(sorted(metric["value"].items())) for metric in sent} == {(("auc", 0.75), ("default", 0.5))}
+
+
+@pytest.mark.parametrize(("stage", "stages"), [("supernet", ["data", "supernet"]), ("final", ["final", "report"])])
+def test_a_trial_runs_the_stages_beside_its_own(
+    start: Any, run: RunFolder, pipeline: ModuleType, stage: str, stages: list[str]
+) -> None:
+    code, sent = start({"stage": stage})
+    assert code == 0
+    assert [name for name, each in pipeline.STAGES.items() if each.done(run)] == stages
+    assert sent[-1]["type"] == "FINAL"
+
+
+def test_metrics_that_are_no_numbers_are_not_sent(
+    start: Any, pipeline: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics = {"log_loss": 0.5, "auc": math.nan}
+    monkeypatch.setattr(pipeline.STAGES["search"], "run", lambda run, **options: metrics)
+    assert start({"stage": "search"})[1][0]["value"] == {"default": 0.5}
+    metrics["log_loss"] = math.inf
+    assert start({"stage": "search"}) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "arguments", "sentence"),
+    [
+        ({"stage": "none", "error": "age: no such column"}, (), "error: age: no such column"),
+        ({"stage": "serach"}, (), "error: stage: expected one of supernet, search"),
+        ({"stage": "search"}, ("missing.yaml",), "error: missing.yaml: no such job file"),
+        ({"stage": "search"}, ("a", "b"), "error: trialCommand: expected one argument"),
+        (None, (), "error: NNI has no parameters for this trial"),
+    ],
+)
+def test_an_error_is_a_sentence_and_exit_code_1(
+    start: Any,
+    capsys: pytest.CaptureFixture[str],
+    parameters: Any,
+    arguments: tuple[str, ...],
+    sentence: str,
+) -> None:
+    assert start(parameters, *arguments) == (1, [])
+    error = capsys.readouterr().err
+    assert error.startswith(sentence)
+    assert error.count("\n") == 1
+
+
+def test_an_unexpected_exception_has_its_traceback(
+    start: Any, pipeline: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pipeline.STAGES["search"], "run", lambda run, **options: 1 / 0)
+    assert start({"stage": "search"}) == (1, [])
+    error = capsys.readouterr().err
+    assert error.startswith("Traceback")
+    assert error.endswith("error: ZeroDivisionError: division by zero\n")

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from nasrec_automl.errors import RunFolderError
+from nasrec_automl.experiment.manager import TrialJob
+from nasrec_automl.experiment.note import ExperimentNote
+from nasrec_automl.experiment.tuner import StageTuner
+from nasrec_automl.pipeline.run_folder import RunFolder
+
+
+class FakeManager:
+    """Keeps the trials as NNI's manager would, and hands their ends to the tuner."""
+
+    url = "http://localhost:1"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.jobs: list[TrialJob] = []
+        self.finished = False
+        self.roomy = 0
+
+    def profile(self) -> dict[str, Any]:
+        return {"id": "abc", "params": {"trialCodeDirectory": str(self.folder)}}
+
+    def trials(self) -> list[TrialJob]:
+        return self.jobs
+
+    def add(self, parameters: dict[str, Any], status: str = "RUNNING") -> None:
+        number = len(self.jobs)
+        self.jobs.append(TrialJob(id=f"t{number}", ended=None, status=status, parameters=parameters))
+
+    def last_words(self) -> str:
+        return "disk is full"
+
+    def make_room(self) -> None:
+        self.roomy += 1
+
+    def finish(self) -> None:
+        self.finished = True
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> FakeManager:
+    return FakeManager(tmp_path)
+
+
+@pytest.fixture
+def make(manager: FakeManager, pipeline: ModuleType) -> Callable[..., Any]:
+    class Tuner(StageTuner):
+        sent: list[tuple[int, dict[str, Any]]]
+
+        def _connect(self) -> Any:
+            self.sent = []
+            return manager
+
+        def _pipeline(self) -> Any:
+            return pipeline
+
+        def ask(self, *ids: int) -> list[dict[str, Any]]:
+            issued = self.generate_multiple_parameters(
+                list(ids), st_callback=lambda id_, parameters: self.note(id_, parameters)
+            )
+            for parameters in issued:
+                manager.add(parameters)
+            return issued
+
+        def note(self, id_: int, parameters: dict[str, Any]) -> None:
+            self.sent.append((id_, parameters))
+            manager.add(parameters)
+
+    return Tuner
+
+
+@pytest.fixture
+def tuner(make: Callable[..., Any], job_file: Path) -> Any:
+    return make(job=job_file.name)
+
+
+def do(run: RunFolder, pipeline: ModuleType, *stages: str) -> None:
+    for stage in stages:
+        pipeline.STAGES[stage].run(run)
+
+
+def test_runs_a_job_from_start_to_end(tuner: Any, run: RunFolder, pipeline: ModuleType, manager: FakeManager) -> None:
+    assert tuner.ask(0) == [{"stage": "supernet"}]
+    do(run, pipeline, "data", "supernet")
+    tuner.trial_end(0, True)
+    assert tuner.ask(1) == [{"stage": "search", "count": 5}]
+    do(run, pipeline, "search", "retrain")
+    tuner.trial_end(1, True)
+    assert tuner.ask(2) == [{"stage": "final"}]
+    do(run, pipeline, "final", "report")
+    assert not manager.finished
+    assert tuner.ask(3) == []
+    assert manager.finished
+    assert tuner.sent == []
+
+
+def test_holds_trials_back_and_issues_them_when_a_stage_ends(tuner: Any, run: RunFolder, pipeline: ModuleType) -> None:
+    assert tuner.ask(0, 1, 2) == [{"stage": "supernet"}]
+    assert tuner.sent == []
+    do(run, pipeline, "data", "supernet")
+    tuner.trial_end(0, True)
+    assert tuner.sent == [(1, {"stage": "search", "count": 5}), (2, {"stage": "search", "count": 5})]
+
+
+def test_owns_the_run_folder_until_the_end(
+    tuner: Any, run: RunFolder, pipeline: ModuleType, manager: FakeManager
+) -> None:
+    tuner.ask(0)
+    assert ExperimentNote.read(run) == ExperimentNote(id="abc", url=manager.url)
+    with pytest.raises(RunFolderError, match="in use"), run.lock():
+        pass
+    do(run, pipeline, *pipeline.STAGES)
+    tuner.trial_end(0, True)
+    tuner.ask(1)
+    with run.lock():
+        pass
+
+
+def test_a_finished_folder_takes_one_trial_that_shows_its_result(
+    tuner: Any, run: RunFolder, pipeline: ModuleType, manager: FakeManager
+) -> None:
+    do(run, pipeline, *pipeline.STAGES)
+    assert tuner.ask(0) == [{"stage": "final"}]
+    assert tuner.ask(1) == []
+    assert not manager.finished
+    tuner.trial_end(0, True)
+    assert manager.finished
+
+
+def test_a_stage_that_fails_ends_the_experiment_with_one_trial_that_says_why(tuner: Any, manager: FakeManager) -> None:
+    tuner.ask(0, 1)
+    tuner.trial_end(0, False)
+    (issued,) = tuner.sent
+    assert issued[0] == 1
+    assert issued[1]["error"] == "the supernet stage failed; its last trial said: disk is full"
+    assert tuner.ask(2) == []
+    assert not manager.finished
+    tuner.trial_end(1, False)
+    assert manager.finished
+
+
+def test_an_error_waits_for_what_still_runs(tuner: Any, run: RunFolder, pipeline: ModuleType) -> None:
+    do(run, pipeline, "data", "supernet")
+    assert len(tuner.ask(0, 1)) == 2
+    tuner.trial_end(0, False)
+    assert tuner.ask(2) == []
+    assert tuner.sent == []
+    tuner.trial_end(1, False)
+    ((id_, parameters),) = tuner.sent
+    assert id_ == 2
+    assert "search stage failed" in parameters["error"]
+
+
+def test_goes_on_after_a_resume_once_the_trials_of_before_have_ended(
+    tuner: Any, run: RunFolder, pipeline: ModuleType, manager: FakeManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NNI_MODE", "resume")
+    manager.add({"stage": "supernet"})
+    assert tuner.ask(5) == []
+    do(run, pipeline, "data", "supernet")
+    manager.jobs = []
+    # NNI asks for the next trial, and says nothing of the one that ended.
+    assert tuner.ask(6) == [{"stage": "search", "count": 5}]
+    assert manager.roomy == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({}, "classArgs.job: expected the path of a job file, but it is ''"),
+        ({"job": "missing.yaml"}, "missing.yaml: no such job file"),
+        ({"job": "job.yaml", "optimize_mode": "maximize"}, "optimize_mode: expected `minimize`"),
+        ({"job": "job.yaml", "jobs": 2}, "no such argument: jobs"),
+    ],
+)
+def test_bad_arguments_become_a_trial_that_fails(
+    make: Callable[..., Any], job_file: Path, manager: FakeManager, arguments: dict[str, Any], sentence: str
+) -> None:
+    tuner = make(**arguments)
+    tuner.update_search_space({})
+    (parameters,) = tuner.ask(0)
+    assert sentence in parameters["error"]
+    tuner.trial_end(0, False)
+    assert manager.finished
+
+
+def test_a_folder_in_use_becomes_a_trial_that_fails(tuner: Any, run: RunFolder) -> None:
+    with run.lock():
+        (parameters,) = tuner.ask(0)
+    assert "in use by process" in parameters["error"]
+
+
+def test_an_unexpected_exception_kills_nothing(
+    tuner: Any, pipeline: ModuleType, monkeypatch: pytest.MonkeyPatch, manager: FakeManager
+) -> None:
+    def broken(run: RunFolder) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    tuner.ask(0, 1)
+    monkeypatch.setattr(pipeline, "next_stage", broken)
+    tuner.trial_end(0, True)
+    assert tuner.sent[0][1]["error"] == "ZeroDivisionError: division by zero"
+
+
+def test_is_light_to_import() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import nasrec_automl.experiment.tuner; "
+        "print([m for m in ('torch', 'optuna', 'pytorch_lightning', 'nni.nas') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"

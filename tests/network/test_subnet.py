@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+import torch
+
+from nasrec_automl.network import Subnet
+from nasrec_automl.testing.examples import make_batch, tiny_schema, tiny_space
+
+SPACE = tiny_space()
+
+
+def test_dead_blocks_are_not_built() -> None:
+    rng = np.random.default_rng(0)
+    seen = set()
+    for _ in range(60):
+        architecture = SPACE.random(rng)
+        subnet = Subnet(architecture, tiny_schema())
+        built_blocks = dict(subnet.blocks.items())
+        for number, (block, live) in enumerate(zip(architecture.blocks, architecture.live, strict=True), 1):
+            built = built_blocks.get(str(number))
+            assert (built is not None) == (live.dense or live.sparse)
+            if built is not None:
+                assert list(built.dense_ops) == [block.dense_op] * live.dense
+                assert list(built.sparse_ops) == [block.sparse_op] * live.sparse
+                assert (built.dense_to_sparse is not None) == live.dense_to_sparse
+                assert (built.fm is not None) == live.fm
+            seen.add(live)
+    assert len(seen) > 5
+
+
+def test_tables_can_be_shared() -> None:
+    architecture = SPACE.random(np.random.default_rng(0))
+    first = Subnet(architecture, tiny_schema())
+    assert Subnet(architecture, tiny_schema(), embedding=first.embedding).embedding is first.embedding
+
+
+def test_without_a_dense_feature_one_zero_column_stands_in() -> None:
+    schema = tiny_schema().model_copy(update={"dense": ()})
+    dense, ids = make_batch(schema, 4)
+    assert dense.shape == (4, 1)
+    assert not dense.any()
+    logits = Subnet(SPACE.random(np.random.default_rng(1)), schema)(dense.float(), ids)
+    assert torch.isfinite(logits).all()
+
+
+@pytest.mark.parametrize("layer_norm", [True, False])
+def test_start_logits_are_of_the_order_of_one(layer_norm: bool) -> None:
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    dense, ids = make_batch(tiny_schema(), 64)
+    for _ in range(20):
+        logits = Subnet(SPACE.random(rng), tiny_schema(), layer_norm=layer_norm)(dense.float(), ids)
+        assert logits.abs().max() < 20

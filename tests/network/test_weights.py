@@ -1,0 +1,127 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from nasrec_automl.errors import CheckpointError
+from nasrec_automl.network import Subnet, Supernet
+from nasrec_automl.network.weights import load_subnet, load_supernet, save_network
+from nasrec_automl.schema import FeatureSchema
+from nasrec_automl.testing.examples import make_batch, move_vectors, pooled_schema, tiny_schema, tiny_space
+
+SPACE, SCHEMA = tiny_space(), tiny_schema()
+
+
+def supernet(layer_norm: bool = True, schema: FeatureSchema = SCHEMA) -> Supernet:
+    network = Supernet(SPACE, schema, layer_norm=layer_norm)
+    move_vectors(network)
+    return network.eval()
+
+
+@pytest.mark.parametrize("layer_norm", [True, False])
+@pytest.mark.parametrize("schema", [SCHEMA, pooled_schema()])
+def test_supernets_round_trip(tmp_path: Path, layer_norm: bool, schema: FeatureSchema) -> None:
+    network = supernet(layer_norm, schema)
+    save_network(network, tmp_path / "new" / "weights.safetensors")
+    loaded = load_supernet(tmp_path / "new" / "weights.safetensors", SPACE, schema).eval()
+    dense, ids = make_batch(schema, 4)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        architecture = SPACE.random(rng)
+        assert torch.equal(loaded(dense.float(), ids, architecture), network(dense.float(), ids, architecture))
+
+
+@pytest.mark.parametrize("layer_norm", [True, False])
+def test_subnets_round_trip(tmp_path: Path, layer_norm: bool) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        subnet = supernet(layer_norm).extract(SPACE.random(rng))
+        save_network(subnet, tmp_path / "weights.safetensors")
+        loaded = load_subnet(tmp_path / "weights.safetensors").eval()
+        dense, ids = make_batch(SCHEMA, 4)
+        assert loaded.architecture == subnet.architecture
+        assert torch.equal(loaded(dense.float(), ids), subnet(dense.float(), ids))
+
+
+def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_network(supernet(), path)
+    before = path.read_bytes()
+
+    def stops_in_the_middle(tensors: object, beside: Path, metadata: object) -> None:
+        Path(beside).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nasrec_automl.network.weights.save_file", stops_in_the_middle)
+    with pytest.raises(KeyboardInterrupt):
+        save_network(supernet(), path)
+    assert path.read_bytes() == before
+
+
+def saved(tmp_path: Path) -> Path:
+    path = tmp_path / "weights.safetensors"
+    save_network(supernet(), path)
+    return path
+
+
+def test_another_space_is_named(tmp_path: Path) -> None:
+    for other in (tiny_space(name="other"), tiny_space(dense_dims=(4, 7))):
+        with pytest.raises(CheckpointError, match=rf"weights\.safetensors: .*space 'tiny'.*job's is '{other.name}'"):
+            load_supernet(saved(tmp_path), other, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("schema", "difference"),
+    [
+        (FeatureSchema.from_sizes(dense=3, table_sizes=[7, 5, 9, 4]), "embedding width 8 instead of 16"),
+        (FeatureSchema.from_sizes(dense=2, table_sizes=[7, 5, 9, 4], embedding_dim=8), "dense features"),
+        (
+            FeatureSchema.from_sizes(dense=3, table_sizes=[7, 6, 9, 4], embedding_dim=8),
+            "'field2' with 5 rows .* with 6",
+        ),
+        (FeatureSchema.from_sizes(dense=3, table_sizes=[7, 5, 9], embedding_dim=8), "4 fields instead of 3"),
+    ],
+)
+def test_another_schema_is_named(tmp_path: Path, schema: FeatureSchema, difference: str) -> None:
+    with pytest.raises(CheckpointError, match=difference):
+        load_supernet(saved(tmp_path), SPACE, schema)
+
+
+def test_a_supernet_is_no_subnet(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="expected the weights of a subnet, but these are a supernet's"):
+        load_subnet(saved(tmp_path))
+    save_network(supernet().extract(SPACE.random(np.random.default_rng(0))), tmp_path / "subnet.safetensors")
+    with pytest.raises(CheckpointError, match="expected the weights of a supernet, but these are a subnet's"):
+        load_supernet(tmp_path / "subnet.safetensors", SPACE, SCHEMA)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no tensors"])
+def test_other_files_are_named(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "weights.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors: expected weights in safetensors format"):
+        load_subnet(path)
+
+
+def test_tensors_of_others_are_named(tmp_path: Path) -> None:
+    save_file({"weight": torch.rand(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(CheckpointError, match="expected weights that nasrec-automl wrote"):
+        load_subnet(tmp_path / "other.safetensors")
+
+
+def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    subnet = Subnet(SPACE.random(np.random.default_rng(0)), SCHEMA)
+    metadata = {
+        "format": "nasrec-automl weights 1",
+        "schema": SCHEMA.model_dump_json(),
+        "layer_norm": json.dumps(True),
+        "space": SPACE.model_dump_json(),
+        "architecture": subnet.architecture.to_json(),
+    }
+    save_file({"head.dense": torch.rand(3)}, tmp_path / "other.safetensors", metadata=metadata)
+    with pytest.raises(CheckpointError, match="the weights do not fit their own description"):
+        load_subnet(tmp_path / "other.safetensors")

@@ -1,0 +1,46 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from nasrec_automl.ops import BlockInputs, DenseOp
+from nasrec_automl.ops.dot_product import DotProduct, _pair_indices
+from nasrec_automl.testing.examples import draw, small_op
+from nasrec_automl.testing.pytest_ops import DenseOpContract
+
+
+class TestDotProduct(DenseOpContract):
+    @pytest.fixture
+    def op_class(self) -> type[DenseOp]:
+        return DotProduct
+
+
+@pytest.mark.parametrize("layer_norm", [True, False])
+@pytest.mark.parametrize("dim", [6, 3])
+def test_pairwise_products_of_one_vector_and_k_tokens(layer_norm: bool, dim: int) -> None:
+    op, a, b = small_op(DotProduct, layer_norm=layer_norm), draw(3), draw(5, seed=1)
+    x, y = draw(4, 4, seed=2), draw(4, 2, seed=3)
+    k = round((2 * dim) ** 0.5)
+    dense = F.linear(
+        torch.cat([a, b], dim=1),
+        torch.cat([op.project_dense.weights["s0"], op.project_dense.weights["s1"]], dim=1),
+        op.project_dense.bias,
+    )
+    projection = torch.cat([op.project_tokens.weights["s0"], op.project_tokens.weights["s1"]], dim=1)[:k]
+    tokens = F.linear(torch.cat([x, y], dim=2), projection, op.project_tokens.bias[:k])
+    vectors = [dense, *tokens.unbind(-1)]
+    pairs = [(vectors[i] * vectors[j]).sum(-1) for i in range(k + 1) for j in range(i)]
+    weight = op.linear.weight[:dim, : len(pairs)]
+    out = F.linear(torch.stack(pairs, dim=1), weight, None if layer_norm else op.linear.bias[:dim])
+    if layer_norm:
+        out = F.layer_norm(out, (dim,), op.norm.weight[:dim], op.norm.bias[:dim])
+    inputs = BlockInputs(dense=[("s0", a), ("s1", b)], tokens=[("s0", x), ("s1", y)], left=[], right=[])
+    torch.testing.assert_close(op(inputs, dim), out)
+
+
+def test_what_is_kept_while_measuring_serves_a_training() -> None:
+    _pair_indices.cache_clear()
+    with torch.inference_mode():
+        assert not _pair_indices(5).is_inference()
+    products = torch.ones(2, 25, requires_grad=True)
+    products.index_select(1, _pair_indices(5)).sum().backward()
+    assert products.grad is not None

@@ -1,0 +1,61 @@
+"""What all stages have in common."""
+
+import pytest
+
+from nasrec_automl.config import DataConfig, Job
+from nasrec_automl.errors import RunFolderError
+from nasrec_automl.pipeline.base import Report, Stage
+from nasrec_automl.pipeline.run_folder import RunFolder
+
+
+class Count(Stage):
+    """Counts its runs."""
+
+    name = "count"
+
+    def __init__(self) -> None:
+        self.calls: list[int | None] = []
+
+    def units(self, run: RunFolder) -> tuple[int, int]:
+        return len(self.calls), 2
+
+    def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
+        self.calls.append(count)
+        report({"log_loss": 0.5})
+        return {"log_loss": 0.4}
+
+
+class Shared(Count):
+    name = "count"
+    parallel = True
+
+
+@pytest.fixture
+def run(tmp_path) -> RunFolder:
+    return RunFolder(Job(name="mine", run_folder=tmp_path / "run", data=DataConfig(source="synthetic")))
+
+
+def test_it_is_done_when_all_units_are(run: RunFolder) -> None:
+    stage = Count()
+    assert not stage.is_done(run)
+    assert stage.run(run) == {"log_loss": 0.4}
+    assert not stage.is_done(run)
+    stage.run(run)
+    assert stage.is_done(run)
+
+
+def test_metrics_reach_who_listens(run: RunFolder) -> None:
+    heard = []
+    Count().run(run, report=heard.append)
+    assert heard == [{"log_loss": 0.5}]
+
+
+def test_a_stage_has_one_owner_unless_it_is_parallel(run: RunFolder) -> None:
+    stage, shared = Count(), Shared()
+    run.create()
+    with run.lock("count"):
+        with pytest.raises(RunFolderError, match="in use by process"):
+            stage.run(run)
+        assert stage.calls == []
+        shared.run(run, count=3)
+    assert shared.calls == [3]

@@ -1,0 +1,70 @@
+"""What the retrain study chooses among."""
+
+import itertools
+from pathlib import Path
+from types import SimpleNamespace
+
+from nasrec_automl.hand_designs import hand_designs
+from nasrec_automl.pipeline.candidates import best_trials, candidates, drop_beaten, weights_path
+from nasrec_automl.pipeline.files import read_json, write_json
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.search import Hyper
+from nasrec_automl.space import load_search_space
+
+NUMBERS = itertools.count()
+RATES = {"learning_rate": 0.1, "weight_decay": 0.0, "dropout": 0.0, "batch_size": 128}
+
+
+def test_the_best_by_key_and_the_hand_designs_by_name(finished_run: RunFolder) -> None:
+    space = load_search_space(finished_run.job.space)
+    designs = hand_designs(space)
+    found = candidates(finished_run)
+    top = [space.from_params(params) for params in read_json(finished_run.top)["top"][:2]]
+    assert {a.key for a in top} | {d.key for d in designs.values()} == {a.key for a in found.values()}
+    assert len({a.key for a in found.values()}) == len(found)
+    for name, architecture in found.items():
+        assert name == architecture.key or name in designs
+
+
+def test_a_hand_design_among_the_best_comes_once_and_by_its_name(copied_run: RunFolder) -> None:
+    space = load_search_space(copied_run.job.space)
+    designs = hand_designs(space)
+    write_json(copied_run.top, {"top": [dict(designs["hand-mlp"].params)]})
+    assert list(candidates(copied_run)) == ["hand-mlp", *(name for name in designs if name != "hand-mlp")]
+
+
+def trial(name: str, value: float, **rates: float) -> SimpleNamespace:
+    return SimpleNamespace(
+        number=next(NUMBERS),
+        params={"architecture": name, **RATES, **rates},
+        values=[value],
+        user_attrs={"nasrec:step": 1},
+    )
+
+
+def study_of(*trials: SimpleNamespace) -> SimpleNamespace:
+    return SimpleNamespace(get_trials=lambda **_: trials)
+
+
+def test_the_best_training_of_each() -> None:
+    trials = [trial("a", 0.5), trial("a", 0.4), trial("b", 0.6), trial("a", 0.45)]
+    foreign = trial("c", 0.1)
+    foreign.user_attrs = {}
+    assert best_trials(study_of(*trials, foreign)) == {"a": trials[1], "b": trials[2]}
+
+
+def test_subnets_that_are_beaten_are_deleted(copied_run: RunFolder) -> None:
+    config = copied_run.job.retrain
+    best, beaten = trial("a", 0.4), trial("a", 0.5, dropout=0.3)
+
+    def path(one: SimpleNamespace) -> Path:
+        return weights_path(copied_run, one.params["architecture"], Hyper.of(one.params, config))
+
+    other = trial("a-b", 0.3)
+    for one in (best, beaten, other):
+        path(one).touch()
+    assert len({path(best), path(beaten), path(other)}) == 3
+    drop_beaten(copied_run, study_of(best, beaten, other))
+    assert path(best).exists()
+    assert path(other).exists()
+    assert not path(beaten).exists()

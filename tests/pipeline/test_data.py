@@ -1,0 +1,65 @@
+"""The stage that prepares data."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nasrec_automl.config import load_job
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.errors import DataError, JobError
+from nasrec_automl.pipeline.data import DataStage
+from nasrec_automl.pipeline.progress import read_progress
+from nasrec_automl.pipeline.run_folder import RunFolder
+
+Write = Callable[..., Path]
+
+
+def open_run(path: Path) -> RunFolder:
+    return RunFolder(load_job(path))
+
+
+def test_raw_data_are_prepared_once(tmp_path: Path, write_job: Write) -> None:
+    run, stage = open_run(write_job(tmp_path)), DataStage()
+    assert stage.units(run) == (0, 1)
+    assert stage.run(run) == {}
+    assert stage.units(run) == (1, 1)
+    data = PreparedData.open(run.data)
+    assert data.name == "synthetic"
+    assert len(data.schema().dense) == 3
+    assert data.schema().num_fields == 4
+    assert sum(part.rows for part in data.description.parts.values()) == 6000
+    progress = read_progress(run.progress("data"))
+    assert progress is not None
+    assert (progress.done, progress.note) == (1, "synthetic, 6,000 rows")
+    before = (run.data / "dataset.json").stat().st_mtime_ns
+    stage.run(run)
+    assert (run.data / "dataset.json").stat().st_mtime_ns == before
+
+
+def test_prepared_data_stay_where_they_are(tmp_path: Path, write_job: Write, finished_run: RunFolder) -> None:
+    run = open_run(write_job(tmp_path, data={"source": "prepared", "input": str(finished_run.data), "options": {}}))
+    assert DataStage().is_done(run)
+    DataStage().run(run)
+    assert run.data == finished_run.data
+    assert not (run.path / "data").exists()
+
+
+def test_a_folder_that_holds_no_prepared_data_is_named(tmp_path: Path, write_job: Write) -> None:
+    run = open_run(write_job(tmp_path, data={"source": "prepared", "input": "nowhere", "options": {}}))
+    with pytest.raises(DataError, match="nowhere: expected a prepared data set"):
+        DataStage().run(run)
+    run = open_run(write_job(tmp_path / "b", data={"source": "prepared", "options": {}}))
+    with pytest.raises(DataError, match=r"data\.input: a prepared data set needs the path of its folder"):
+        DataStage().run(run)
+
+
+def test_another_source_or_option_is_refused_where_data_are_prepared(tmp_path: Path, write_job: Write) -> None:
+    DataStage().run(open_run(write_job(tmp_path)))
+    with pytest.raises(JobError, match=r"data\.seed: the data stage .* was started with"):
+        DataStage().run(open_run(write_job(tmp_path, data={"seed": 1})))
+
+
+def test_an_unknown_source_is_named(tmp_path: Path, write_job: Write) -> None:
+    with pytest.raises(DataError, match="no data source 'nothing'; the sources are movielens, synthetic"):
+        DataStage().run(open_run(write_job(tmp_path, data={"source": "nothing"})))

@@ -1,0 +1,41 @@
+from pathlib import Path
+
+import pytest
+
+from nasrec_automl.pipeline import files
+from nasrec_automl.pipeline.files import read_json, write_json, write_text
+
+
+def test_json_round_trips_and_folders_are_made(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "value.json"
+    write_json(path, {"x": [1, 2.5, None, "ü"]})
+    assert read_json(path) == {"x": [1, 2.5, None, "ü"]}
+    assert path.read_text().endswith("}\n")
+    assert [p.name for p in path.parent.iterdir()] == ["value.json"]
+
+
+def test_no_file_is_nothing(tmp_path: Path) -> None:
+    assert read_json(tmp_path / "none.json") is None
+
+
+def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "text"
+    write_text(path, "before")
+
+    def dies(source: Path, target: Path) -> None:
+        assert Path(source).read_text() == "after", "written whole before the rename"
+        assert Path(source).parent == path.parent, "on the same file system"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files.os, "replace", dies)
+    with pytest.raises(KeyboardInterrupt):
+        write_text(path, "after")
+    assert path.read_text() == "before"
+
+
+def test_a_value_that_is_no_json_harms_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "value.json"
+    write_json(path, 1)
+    with pytest.raises(TypeError):
+        write_json(path, {"x": object()})
+    assert read_json(path) == 1

@@ -1,0 +1,102 @@
+"""The final stage: what it writes is what the models do."""
+
+import json
+
+import optuna
+import pytest
+import torch
+
+from nasrec_automl import FeatureSchema, load_model, load_search_space, profile
+from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.evaluation.scratch import measure_subnet
+from nasrec_automl.network.weights import load_subnet
+from nasrec_automl.pipeline.final import FinalStage
+from nasrec_automl.pipeline.run_folder import RunFolder
+
+KEYS = [
+    *("dataset", "architecture", "key", "validation", "test", "macs", "parameters", "storage", "studies"),
+    *("seconds", "baseline"),
+]
+
+
+@pytest.fixture(scope="module")
+def result(finished_run: RunFolder) -> dict:
+    return json.loads(finished_run.result.read_text())
+
+
+@pytest.fixture(scope="module")
+def final(finished_run: RunFolder) -> dict:
+    return json.loads((finished_run.path / "final.json").read_text())
+
+
+def test_the_result_has_the_keys_that_others_rely_on(result: dict) -> None:
+    assert list(result) == KEYS
+    for quality in (result["validation"], result["test"], result["baseline"]["validation"], result["baseline"]["test"]):
+        assert list(quality) == ["log_loss", "auc"]
+        assert 0.3 < quality["log_loss"] < 1
+        assert 0.3 < quality["auc"] <= 1
+    assert result["dataset"] == "synthetic"
+    assert result["storage"] == "sqlite:///studies.db"
+
+
+def test_seconds_are_by_stage(result: dict) -> None:
+    assert list(result["seconds"]) == ["data", "supernet", "search", "retrain", "final"]
+    assert all(0 <= seconds < 120 for seconds in result["seconds"].values())
+    assert result["seconds"]["supernet"] > 0
+
+
+def test_the_studies_that_it_names_are_there(finished_run: RunFolder, result: dict) -> None:
+    storage = f"sqlite:///{finished_run.path / 'studies.db'}"
+    assert set(result["studies"]) == set(optuna.get_all_study_names(storage))
+
+
+def test_the_winner_is_no_worse_than_any_contender(result: dict, final: dict) -> None:
+    losses = {contender["name"]: contender["validation"]["log_loss"] for contender in final["contenders"]}
+    assert {"hand-mlp", "hand-dlrm", "hand-deepfm"} <= set(losses)
+    assert losses[final["winner"]] == min(losses.values()) == result["validation"]["log_loss"]
+    assert list(losses.values()) == sorted(losses.values())
+
+
+def test_validation_is_of_the_model_trained_on_train_alone(finished_run: RunFolder, result: dict, final: dict) -> None:
+    choice = PreparedData.open(finished_run.data).part(Part.CHOICE)
+    (path,) = finished_run.retrained.glob(f"{final['winner']}-*.safetensors")
+    alone = measure_subnet(load_subnet(path), choice)
+    assert alone.log_loss == pytest.approx(result["validation"]["log_loss"], abs=1e-6)
+    assert alone.auc == pytest.approx(result["validation"]["auc"], abs=1e-6)
+    # The model that is kept has seen the choice part: what it scores there is no validation.
+    kept = measure_subnet(load_model(finished_run.best).subnet, choice)
+    assert kept.log_loss != pytest.approx(result["validation"]["log_loss"], abs=1e-6)
+
+
+def test_test_is_what_the_kept_model_scores(finished_run: RunFolder, result: dict, final: dict) -> None:
+    rows = PreparedData.open(finished_run.data, test=True).part(Part.TEST)
+    kept = measure_subnet(load_model(finished_run.best).subnet, rows)
+    assert kept.log_loss == pytest.approx(result["test"]["log_loss"], abs=1e-6)
+    assert kept.auc == pytest.approx(result["test"]["auc"], abs=1e-6)
+    assert sum(bin_["rows"] for bin_ in final["calibration"]) == len(rows)
+    assert final["auc_difference_error"] > 0
+
+
+def test_best_is_the_winner(finished_run: RunFolder, result: dict) -> None:
+    assert {path.name for path in finished_run.best.iterdir()} >= {
+        *("architecture.json", "model.safetensors", "preprocessing.json"),
+    }
+    space = load_search_space(finished_run.job.space)
+    winner = space.from_params(result["architecture"])
+    assert winner.key == result["key"] == load_model(finished_run.best).architecture.key
+    assert (finished_run.best / "architecture.json").read_text() == winner.to_json()
+    data = PreparedData.open(finished_run.data)
+    schema: FeatureSchema = data.schema(8)
+    cost = profile(winner, schema, layer_norm=True)
+    assert (result["macs"], result["parameters"]) == (cost.macs, cost.parameters)
+    assert (finished_run.best / "preprocessing.json").read_bytes() == (
+        finished_run.data / "preprocessing.json"
+    ).read_bytes()
+    assert not load_model(finished_run.best).subnet.training
+    assert torch.is_grad_enabled()
+
+
+def test_done_it_measures_nothing_again(copied_run: RunFolder, result: dict) -> None:
+    for path in (copied_run.data / "test").iterdir():
+        path.unlink()
+    assert FinalStage().run(copied_run) == result["test"]

@@ -1,0 +1,117 @@
+"""The kept model on raw columns and on files."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from nasrec_automl import load_model
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.sources import read_source
+from nasrec_automl.errors import CheckpointError, DataError
+from nasrec_automl.evaluation.scratch import predict_logits
+from nasrec_automl.pipeline import predict as module
+from nasrec_automl.pipeline.predict import Model, predict_file
+from nasrec_automl.pipeline.run_folder import RunFolder
+
+
+@pytest.fixture(scope="module")
+def frame(finished_run: RunFolder) -> pd.DataFrame:
+    return read_source("synthetic", **finished_run.job.data.options).frame.head(500)
+
+
+@pytest.fixture(scope="module")
+def model(finished_run: RunFolder) -> Model:
+    return load_model(finished_run.best)
+
+
+def test_raw_rows_get_the_subnets_own_probabilities(model: Model, finished_run: RunFolder) -> None:
+    raw = read_source("synthetic", **finished_run.job.data.options)
+    predicted = np.sort(model.predict(raw.frame))
+    data = PreparedData.open(finished_run.data, test=True)
+    logits = predict_logits(model.subnet, data.part(*("train", "head", "search", "hpo", "choice", "test")))
+    expected = np.sort(torch.sigmoid(logits.double()).numpy())
+    np.testing.assert_allclose(predicted, expected, atol=1e-6)
+    assert predicted.std() > 0
+
+
+def test_further_columns_are_ignored_and_the_order_does_not_matter(model: Model, frame: pd.DataFrame) -> None:
+    shuffled = frame[list(frame.columns[::-1])].assign(further=1)
+    np.testing.assert_array_equal(model.predict(shuffled), model.predict(frame))
+
+
+def test_chunks_change_nothing(model: Model, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = model.predict(frame)
+    monkeypatch.setattr(module, "_CHUNK", 77)
+    np.testing.assert_allclose(model.predict(frame), whole, atol=1e-7)
+
+
+def test_no_rows_no_probabilities(model: Model, frame: pd.DataFrame) -> None:
+    assert model.predict(frame.head(0)).shape == (0,)
+
+
+def test_a_file_with_a_header_alone_gives_a_header_alone(model: Model, frame: pd.DataFrame, tmp_path: Path) -> None:
+    frame.head(0).to_csv(tmp_path / "rows.csv", index=False)
+    assert predict_file(model, tmp_path / "rows.csv", tmp_path / "out.csv") == 0
+    assert (tmp_path / "out.csv").read_text() == "probability\n"
+
+
+def test_unknown_categories_count_as_missing(model: Model, frame: pd.DataFrame) -> None:
+    name = model.preprocessing.categorical[0].name
+    unknown, missing = frame.assign(**{name: "never seen"}), frame.assign(**{name: None})
+    np.testing.assert_array_equal(model.predict(unknown), model.predict(missing))
+
+
+def test_a_missing_column_is_named(model: Model, frame: pd.DataFrame) -> None:
+    name = model.preprocessing.raw_columns[1]
+    with pytest.raises(DataError, match=f"lack the column {name}; expected"):
+        model.predict(frame.drop(columns=name))
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "csv.gz", "tsv.gz"])
+def test_a_file_in_chunks_gives_the_same(
+    model: Model, frame: pd.DataFrame, tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, output = tmp_path / f"rows.{ending}", tmp_path / "out.csv"
+    frame.to_csv(source, index=False, sep="\t" if "tsv" in ending else ",")
+    monkeypatch.setattr(module, "_CHUNK", 150)
+    heard: list[int] = []
+    assert predict_file(model, source, output, on_rows=heard.append) == 500
+    assert heard == [150, 300, 450, 500]
+    written = pd.read_csv(output)
+    assert list(written) == ["probability"]
+    np.testing.assert_allclose(written["probability"], model.predict(frame), atol=1e-6)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([source.name, "out.csv"])
+
+
+def test_a_file_without_a_column_leaves_the_old_output(model: Model, frame: pd.DataFrame, tmp_path: Path) -> None:
+    source, output = tmp_path / "rows.csv", tmp_path / "out.csv"
+    name = model.preprocessing.raw_columns[0]
+    frame.drop(columns=name).to_csv(source, index=False)
+    output.write_text("old")
+    with pytest.raises(DataError, match=name):
+        predict_file(model, source, output)
+    assert output.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_what_is_no_table_is_named(model: Model, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"gone\.csv: no such file; expected CSV, TSV or Parquet"):
+        predict_file(model, tmp_path / "gone.csv", tmp_path / "out.csv")
+    empty, binary = tmp_path / "empty.csv", tmp_path / "binary.csv"
+    empty.write_text("")
+    binary.write_bytes(gzip.compress(b"a,b\n1,2\n"))
+    for path in (empty, binary):
+        with pytest.raises(DataError, match=rf"{path.name}: expected CSV, TSV or Parquet, but cannot read it"):
+            predict_file(model, path, tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_folder_without_a_model_is_named(tmp_path: Path, finished_run: RunFolder) -> None:
+    with pytest.raises(CheckpointError, match=r"no model; expected the file model\.safetensors"):
+        load_model(tmp_path)
+    with pytest.raises(CheckpointError, match=r"no model; expected the file model\.safetensors"):
+        load_model(finished_run.path)

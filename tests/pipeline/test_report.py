@@ -1,0 +1,67 @@
+"""The report of a finished run."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nasrec_automl.config import load_job
+from nasrec_automl.errors import RunFolderError
+from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.report import ReportStage, report_content, write_run_report
+from nasrec_automl.pipeline.run_folder import RunFolder
+
+
+def test_it_holds_what_the_stages_left(finished_run: RunFolder) -> None:
+    content, result = report_content(finished_run), read_json(finished_run.result)
+    assert content.title == "tiny"
+    assert content.dataset == "synthetic"
+    assert content.winner.key == result["key"]
+    assert len(content.search) == 20
+    assert {"hand-mlp", "hand-dlrm", "hand-deepfm"} <= {scored.hand for scored in content.search}
+    assert len(content.retrain) == 6
+    assert len(content.supernet) >= 3
+    assert content.supernet[-1].train_loss is not None
+    kinds = [row.kind for row in content.results]
+    assert kinds.count("winner") == kinds.count("baseline") == 1
+    assert {row.kind for row in content.results if row.name.startswith("hand-")} <= {"winner", "hand design"}
+    winner = next(row for row in content.results if row.kind == "winner")
+    assert (winner.name, winner.test_auc) == (content.winner_name, result["test"]["auc"])
+    assert any("optuna-dashboard" in line for line in content.how_to_go_on)
+
+
+def test_the_file_is_one_page_with_its_own_plotly(finished_run: RunFolder) -> None:
+    text = finished_run.report.read_text()
+    assert text.lstrip().lower().startswith("<!doctype html>")
+    assert "<svg" in text
+    assert "Plotly.newPlot" in text
+    assert 'src="http' not in text
+    for words in ("logistic regression", "hand-mlp", "hand-dlrm", "hand-deepfm", "synthetic"):
+        assert words in text
+
+
+def test_it_is_written_again_when_the_result_is_newer_and_only_then(copied_run: RunFolder) -> None:
+    stage = ReportStage()
+    assert stage.is_done(copied_run)
+    before = copied_run.report.stat().st_mtime_ns
+    stage.run(copied_run)
+    assert copied_run.report.stat().st_mtime_ns == before
+    os.utime(copied_run.result)
+    assert not stage.is_done(copied_run)
+    stage.run(copied_run)
+    assert stage.is_done(copied_run)
+
+
+def test_by_hand_it_is_written_always(copied_run: RunFolder) -> None:
+    copied_run.report.unlink()
+    assert write_run_report(copied_run) == copied_run.report
+    assert copied_run.report.is_file()
+
+
+def test_a_run_without_a_result_has_no_report(tmp_path: Path, write_job: Callable[..., Path]) -> None:
+    run = RunFolder(load_job(write_job(tmp_path)))
+    run.create()
+    with pytest.raises(RunFolderError, match="the run has no result yet; `nasrec-automl status"):
+        write_run_report(run)
+    assert ReportStage().units(run) == (0, 1)

@@ -1,0 +1,87 @@
+"""The retrain stage of a finished run, and a done one that is asked for more."""
+
+from collections import Counter
+from dataclasses import replace
+
+import optuna
+import pytest
+
+from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.errors import JobError
+from nasrec_automl.evaluation.scratch import measure_subnet
+from nasrec_automl.network.weights import load_subnet
+from nasrec_automl.pipeline.candidates import best_trials, candidates, retrain_study_name, weights_path
+from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.retrain import RetrainStage
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.search import Hyper
+
+
+def study_of(run: RunFolder) -> optuna.Study:
+    return optuna.load_study(
+        study_name=read_json(run.retrain_done)["study"], storage=f"sqlite:///{run.path / 'studies.db'}"
+    )
+
+
+def changed(run: RunFolder, **retrain: object) -> RunFolder:
+    job = run.job.model_copy(update={"retrain": run.job.retrain.model_copy(update=retrain)})
+    return replace(run, job=job)
+
+
+def test_the_study_has_as_many_trainings_as_were_asked(finished_run: RunFolder) -> None:
+    trials = study_of(finished_run).trials
+    states = Counter(trial.state.name for trial in trials)
+    assert set(states) <= {"COMPLETE", "PRUNED"}
+    assert sum(states.values()) == 6
+    noted = read_json(finished_run.retrain_done)
+    assert noted == {"study": retrain_study_name(finished_run), "target": 6, "trainings": 6}
+    assert noted["study"].startswith("tiny-retrain-")
+    assert RetrainStage().units(finished_run) == (6, 6)
+
+
+def test_every_candidate_is_trained(finished_run: RunFolder) -> None:
+    names = [trial.params["architecture"] for trial in study_of(finished_run).trials]
+    assert set(names) == set(candidates(finished_run))
+    assert set(names) == set(best_trials(study_of(finished_run)))
+
+
+def test_the_best_subnet_of_each_is_kept_and_is_what_the_study_says(finished_run: RunFolder) -> None:
+    data = PreparedData.open(finished_run.data)
+    best = best_trials(study_of(finished_run))
+    paths = set()
+    for name, trial in best.items():
+        path = weights_path(finished_run, name, Hyper.of(trial.params, finished_run.job.retrain))
+        paths.add(path)
+        measured = measure_subnet(load_subnet(path), data.part(Part.HPO))
+        assert measured.log_loss == pytest.approx(trial.value, abs=1e-6)
+        assert measured.auc == pytest.approx(trial.user_attrs["nasrec:auc"], abs=1e-6)
+        assert 0 < trial.user_attrs["nasrec:step"] <= trial.user_attrs["nasrec:schedule_steps"]
+    assert set(finished_run.retrained.glob("*.safetensors")) == paths
+
+
+def test_curves_are_in_the_study(finished_run: RunFolder) -> None:
+    for trial in study_of(finished_run).trials:
+        assert trial.intermediate_values
+        if trial.state.name == "COMPLETE":
+            assert min(trial.intermediate_values.values()) == pytest.approx(trial.value)
+
+
+def test_more_trainings_go_on_from_the_old_ones(copied_run: RunFolder) -> None:
+    before = [(trial.params, trial.values) for trial in study_of(copied_run).trials]
+    grown = changed(copied_run, trials=8)
+    assert RetrainStage().units(grown) == (6, 8)
+    heard = []
+    final = RetrainStage().run(grown, report=heard.append)
+    assert heard
+    assert RetrainStage().units(grown) == (8, 8)
+    trials = study_of(copied_run).trials
+    assert len(trials) == 8
+    assert [(trial.params, trial.values) for trial in trials[:6]] == before
+    assert final == {"log_loss": study_of(copied_run).best_value}
+
+
+@pytest.mark.parametrize(("name", "value"), [("max_epochs", 3), ("top_k", 1), ("eps", 0.5)])
+def test_other_settings_are_refused_by_name(copied_run: RunFolder, name: str, value: float) -> None:
+    with pytest.raises(JobError, match=rf"retrain\.{name}: the retrain stage .* but the job says {value}"):
+        RetrainStage().run(changed(copied_run, **{name: value, "trials": 8}))
+    assert len(study_of(copied_run).trials) == 6

@@ -1,0 +1,121 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nasrec_automl.config import DataConfig, Job
+from nasrec_automl.errors import JobError, RunFolderError
+from nasrec_automl.pipeline.run_folder import RunFolder
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from nasrec_automl.config import DataConfig, Job
+from nasrec_automl.pipeline.run_folder import RunFolder
+
+job = Job(name="mine", run_folder=Path(sys.argv[1]), data=DataConfig(source="synthetic"))
+with RunFolder(job).lock(sys.argv[2]):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def make(tmp_path: Path, **changes: object) -> RunFolder:
+    fields = {"name": "mine", "run_folder": tmp_path / "run", "data": DataConfig(source="synthetic")}
+    return RunFolder(Job(**{**fields, **changes}))
+
+
+def hold(run: RunFolder, name: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", HOLD, str(run.path), name]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_paths_lie_in_the_folder(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    paths = [run.data, run.supernet, run.weights, run.top, run.retrained, run.best, run.result, run.report]
+    assert len({*paths, run.progress("search")}) == 9
+    assert all(path.is_relative_to(run.path) for path in paths)
+    assert run.best == tmp_path / "run" / "best"
+    assert run.result.name == "result.json"
+    assert run.report.name == "report.html"
+
+
+def test_prepared_data_stay_where_they_are(tmp_path: Path) -> None:
+    run = make(tmp_path, data=DataConfig(source="prepared", input=tmp_path / "prepared"))
+    assert run.data == tmp_path / "prepared"
+
+
+def test_a_folder_is_opened_again_also_where_it_was_moved_to(tmp_path: Path) -> None:
+    run = make(tmp_path, seed=7)
+    run.create()
+    assert RunFolder.open(run.path) == run
+    moved = tmp_path / "moved"
+    run.path.rename(moved)
+    opened = RunFolder.open(str(moved))
+    assert opened.path == moved
+    assert opened.job.seed == 7
+
+
+def test_another_folder_is_no_run_folder(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="not a run folder; expected one that `nasrec-automl run JOB` made"):
+        RunFolder.open(tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("a file")
+    with pytest.raises(RunFolderError, match=f"{tmp_path / 'run'}: cannot write the run folder"):
+        make(tmp_path).create()
+    assert (tmp_path / "run").read_text() == "a file"
+
+
+def test_a_stage_is_held_to_its_settings(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    section = {"supernet.epochs": 1, "seed": 3, "space": {"dims": (1, 2)}, "path": Path("x")}
+    run.claim("supernet", section)
+    run.claim("supernet", dict(reversed(section.items())))
+    with pytest.raises(
+        JobError, match=r"supernet\.epochs: the supernet stage in .* started with 1, but the job says 2"
+    ):
+        run.claim("supernet", {**section, "supernet.epochs": 2})
+    with pytest.raises(JobError, match=r"seed: .*with 3, but the job says None"):
+        run.claim("supernet", {key: value for key, value in section.items() if key != "seed"})
+    with pytest.raises(JobError, match=r"warm_up: .*with None, but the job says 0\.1"):
+        run.claim("supernet", {**section, "warm_up": 0.1})
+    run.claim("supernet", section)
+    run.claim("search", {"seed": 4})
+
+
+def test_one_process_owns_a_folder_and_the_other_is_told_which(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    process = hold(run, "run")
+    try:
+        message = f"{run.path}: in use by process {process.pid} on .*; wait until it ends"
+        with pytest.raises(RunFolderError, match=message), run.lock():
+            pytest.fail("the folder is in use")
+        with run.lock("search"):
+            pass  # another stage has its own
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        with run.lock():
+            pass  # the dead hold nothing
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def test_a_lock_ends_with_its_block(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    with pytest.raises(KeyError), run.lock():
+        raise KeyError
+    with run.lock():
+        assert f"process {os.getpid()}" in (run.path / ".run.lock").read_text()
+        with pytest.raises(RunFolderError, match=f"process {os.getpid()}"), run.lock():
+            pass

@@ -1,0 +1,123 @@
+"""The search stage of a finished run, and a done search that is asked for more."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from nasrec_automl.errors import CheckpointError, JobError
+from nasrec_automl.hand_designs import hand_designs
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.search import SearchStage
+from nasrec_automl.pipeline.stages import STAGES
+from nasrec_automl.pipeline.studies import search_study, stage_ended
+from nasrec_automl.space import load_search_space
+
+
+def study_of(run: RunFolder) -> optuna.Study:
+    """With plain Optuna, as somebody else's notebook would."""
+    return optuna.load_study(study_name="tiny-search", storage=f"sqlite:///{run.path / 'studies.db'}")
+
+
+def changed(run: RunFolder, **search: object) -> RunFolder:
+    job = run.job.model_copy(update={"search": run.job.search.model_copy(update=search)})
+    return replace(run, job=job)
+
+
+def test_the_study_has_as_many_trials_as_were_asked_and_no_key_twice(finished_run: RunFolder) -> None:
+    study = study_of(finished_run)
+    assert study.direction.name == "MINIMIZE"
+    assert Counter(trial.state.name for trial in study.trials) == {"COMPLETE": 20}
+    keys = [trial.user_attrs["nasrec:key"] for trial in study.trials]
+    assert len(set(keys)) == 20
+    space = load_search_space(finished_run.job.space)
+    for trial in study.trials:
+        assert space.from_params(trial.params).key == trial.user_attrs["nasrec:key"]
+        assert 0.3 < trial.value < 1.0
+        assert trial.user_attrs["nasrec:standard_error"] > 0
+        assert trial.user_attrs["nasrec:macs"] > 0
+
+
+def test_hand_designs_come_first(finished_run: RunFolder) -> None:
+    designs = hand_designs(load_search_space(finished_run.job.space))
+    first = [trial.user_attrs["nasrec:key"] for trial in study_of(finished_run).trials[: len(designs)]]
+    assert first == [design.key for design in designs.values()]
+
+
+def test_the_best_are_noted(finished_run: RunFolder) -> None:
+    noted = json.loads(finished_run.top.read_text())
+    ranked = sorted(study_of(finished_run).trials, key=lambda trial: trial.value)
+    assert noted["target"] == noted["scored"] == 20
+    assert noted["top"] == [trial.params for trial in ranked]
+    assert SearchStage().units(finished_run) == (20, 20)
+
+
+def test_more_architectures_go_on_from_the_old_ones(copied_run: RunFolder) -> None:
+    before = {trial.number: (trial.params, trial.value) for trial in study_of(copied_run).trials}
+    grown = changed(copied_run, architectures=26)
+    assert SearchStage().units(grown) == (20, 26)
+    heard = []
+    SearchStage().run(grown, count=4, report=heard.append)
+    assert SearchStage().units(grown) == (24, 26)
+    assert len(heard) == 4
+    final = SearchStage().run(grown)
+    assert SearchStage().is_done(grown)
+    after = study_of(copied_run).trials
+    assert Counter(trial.state.name for trial in after) == {"COMPLETE": 26}
+    assert len({trial.user_attrs["nasrec:key"] for trial in after}) == 26
+    assert {number: (after[number].params, after[number].value) for number in before} == before
+    assert final == {"log_loss": min(trial.value for trial in after)}
+
+
+@pytest.mark.parametrize(("name", "value"), [("population", 6), ("children", 2), ("tournament", 3), ("max_rows", 50)])
+def test_other_settings_are_refused_by_name(copied_run: RunFolder, name: str, value: int) -> None:
+    grown = changed(copied_run, **{name: value, "architectures": 26})
+    before = study_of(copied_run).trials
+    with pytest.raises(JobError, match=rf"search\.{name}: the search stage .* but the job says {value}"):
+        SearchStage().run(grown)
+    assert study_of(copied_run).trials == before
+
+
+def test_weights_of_another_space_are_refused(copied_run: RunFolder) -> None:
+    copied_run.top.unlink()
+    path = copied_run.path.parent / "space.yaml"
+    path.write_text(path.read_text().replace("name: tiny", "name: other"))
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors: the supernet is of the space 'tiny'.*'other'"):
+        SearchStage().run(copied_run)
+
+
+def test_weights_of_another_schema_are_refused(copied_run: RunFolder) -> None:
+    copied_run.top.unlink()
+    other = replace(copied_run, job=copied_run.job.model_copy(update={"embedding_dim": 4}))
+    with pytest.raises(CheckpointError, match=r"trained on another schema .embedding width 8 instead of 4"):
+        SearchStage().run(other)
+
+
+def test_a_study_of_other_data_is_refused(copied_run: RunFolder) -> None:
+    from nasrec_automl.data.dataset import prepare
+    from nasrec_automl.data.synthetic import make_synthetic
+    from nasrec_automl.errors import StudyError
+
+    prepare(make_synthetic(1000, 9, fields=4, dense=3), copied_run.data)
+    with pytest.raises(StudyError, match="'tiny-search' has data"):
+        search_study(copied_run)
+
+
+def test_a_stage_ends_when_nothing_more_can_come() -> None:
+    study = optuna.create_study()
+
+    def ended(finished: int, mine: int, count: int | None) -> bool:
+        return stage_ended(study, finished=finished, target=20, mine=mine, count=count)
+
+    assert ended(20, 0, 5)
+    assert ended(12, 3, None)
+    assert ended(12, 3, 5)
+    assert not ended(12, 5, 5)
+    running = study.ask()
+    assert not ended(12, 3, None)
+    study.tell(running, state=TrialState.FAIL)
+    assert ended(12, 3, None)
+    assert STAGES["search"].parallel

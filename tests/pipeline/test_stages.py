@@ -1,0 +1,273 @@
+"""The whole job: again, with the same seed, killed; and who reads the test part."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from nasrec_automl.config import load_job
+from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.errors import JobError, RunFolderError
+from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.progress import read_progress
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.stages import STAGES, next_stage, run_job
+from nasrec_automl.pipeline.status import STAGE_NAMES
+
+Write = Callable[..., Path]
+
+SLOWLY = """
+import sys, time
+from nasrec_automl.evaluation import WeightSharingEvaluator
+from nasrec_automl.nni_plugin.oneshot import NasRecLightningModule
+from nasrec_automl.pipeline import final, retrain
+from nasrec_automl.cli import main
+
+def slow(owner, name, seconds):
+    function = getattr(owner, name)
+    def slowed(*args, **kwargs):
+        time.sleep(seconds)
+        return function(*args, **kwargs)
+    setattr(owner, name, slowed)
+
+if sys.argv[2] == "supernet":
+    slow(NasRecLightningModule, "training_step", 0.03)
+if sys.argv[2] == "search":
+    slow(WeightSharingEvaluator, "evaluate", 0.1)
+if sys.argv[2] == "retrain":
+    slow(retrain, "save_network", 0.3)
+if sys.argv[2] == "final":
+    slow(final, "measure_subnet", 0.5)
+main(["run", sys.argv[1]])
+"""
+
+
+def result_of(run: RunFolder) -> dict[str, Any]:
+    """The result without its times."""
+    return {key: value for key, value in read_json(run.result).items() if key != "seconds"}
+
+
+def is_whole(run: RunFolder) -> None:
+    """The studies have what was asked, nothing twice, and nothing is left running."""
+    storage = f"sqlite:///{run.path / 'studies.db'}"
+    search = optuna.load_study(study_name="tiny-search", storage=storage).trials
+    complete = [trial.user_attrs["nasrec:key"] for trial in search if trial.state.name == "COMPLETE"]
+    assert len(complete) == len(set(complete)) == 20
+    assert read_json(run.result)["studies"][0] == "tiny-search"
+    retrain = optuna.load_study(study_name=read_json(run.result)["studies"][1], storage=storage).trials
+    assert len([trial for trial in retrain if trial.state.name in ("COMPLETE", "PRUNED")]) == 6
+    assert not [trial for trial in (*search, *retrain) if trial.state.name in ("RUNNING", "WAITING")]
+
+
+def start(job: Path, *, slow: str = "") -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", SLOWLY, str(job), slow]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def kill_when(process: subprocess.Popen[bytes], condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    try:
+        while not condition():
+            assert process.poll() is None, "it was to be killed in the middle"
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+@dataclass
+class Again:
+    """A second run with the same seed, a stage at a time, and how often each stage read the test part."""
+
+    run: RunFolder
+    opened: dict[str, int]
+    read: dict[str, int]
+
+
+@pytest.fixture(scope="module")
+def again(tmp_path_factory: pytest.TempPathFactory, write_job: Write) -> Again:
+    run = RunFolder(load_job(write_job(tmp_path_factory.mktemp("again"))))
+    found = Again(run, dict.fromkeys(STAGES, 0), dict.fromkeys(STAGES, 0))
+    opened, one = PreparedData.open.__func__, PreparedData._one
+    now = ""
+
+    def spy_open(cls: type[PreparedData], path: Path, *, test: bool = False) -> PreparedData:
+        found.opened[now] += test
+        return opened(cls, path, test=test)
+
+    def spy_one(self: PreparedData, part: Part) -> Any:
+        found.read[now] += part is Part.TEST
+        return one(self, part)
+
+    hidden = run.path / "hidden"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PreparedData, "open", classmethod(spy_open))
+        patch.setattr(PreparedData, "_one", spy_one)
+        for now, stage in STAGES.items():
+            if now in ("supernet", "report"):
+                (run.data / "test").rename(hidden)
+            if now == "final":
+                hidden.rename(run.data / "test")
+            assert next_stage(run) is stage
+            stage.run(run)
+    assert next_stage(run) is None
+    return found
+
+
+def test_the_same_seed_gives_the_same_result(finished_run: RunFolder, again: Again) -> None:
+    assert result_of(again.run) == result_of(finished_run)
+    is_whole(again.run)
+
+
+def test_the_final_stage_alone_reads_test_and_once(again: Again) -> None:
+    assert again.opened == {**dict.fromkeys(STAGES, 0), "final": 1}
+    assert again.read == {**dict.fromkeys(STAGES, 0), "final": 1}
+
+
+def test_another_seed_gives_another_result(finished_run: RunFolder, tmp_path: Path, write_job: Write) -> None:
+    run = RunFolder(load_job(write_job(tmp_path, seed=6)))
+    for name in ("data", "supernet"):
+        STAGES[name].run(run)
+    assert run.weights.read_bytes() != finished_run.weights.read_bytes()
+
+
+def test_stages_stand_in_their_order() -> None:
+    assert tuple(STAGES) == STAGE_NAMES
+    assert [name for name, stage in STAGES.items() if stage.parallel] == ["search", "retrain"]
+
+
+def test_a_second_run_finds_everything_done(copied_run: RunFolder) -> None:
+    def files() -> dict[Path, tuple[int, bytes]]:
+        own = (copied_run.path / "job.json", copied_run.path / ".run.lock")
+        paths = [path for path in copied_run.path.rglob("*") if path.is_file() and path not in own]
+        return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in paths}
+
+    before, started = files(), time.monotonic()
+    run_job(copied_run)
+    assert time.monotonic() - started < 2
+    assert files() == before
+    assert RunFolder.open(copied_run.path) == copied_run
+
+
+def test_a_folder_in_use_is_refused(copied_run: RunFolder) -> None:
+    with copied_run.lock(), pytest.raises(RunFolderError, match="in use by process"):
+        run_job(copied_run)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value"),
+    [("supernet", "learning_rate", 0.5), ("search", "population", 6), ("retrain", "max_epochs", 3)],
+)
+def test_other_settings_of_a_done_run_are_refused_by_name(
+    copied_run: RunFolder, section: str, name: str, value: float
+) -> None:
+    part = getattr(copied_run.job, section).model_copy(update={name: value})
+    other = replace(copied_run, job=copied_run.job.model_copy(update={section: part}))
+    noted = (copied_run.path / "job.json").read_bytes()
+    with pytest.raises(JobError, match=rf"{section}\.{name}: the {section} stage .*but the job says {value}"):
+        run_job(other)
+    assert (copied_run.path / "job.json").read_bytes() == noted
+
+
+def test_a_grown_search_and_retraining_give_a_new_result(copied_run: RunFolder) -> None:
+    storage = f"sqlite:///{copied_run.path / 'studies.db'}"
+    old = read_json(copied_run.result)
+    before = optuna.load_study(study_name="tiny-search", storage=storage).trials
+    job = copied_run.job
+    grown = replace(
+        copied_run,
+        job=job.model_copy(
+            update={
+                "search": job.search.model_copy(update={"architectures": 30}),
+                "retrain": job.retrain.model_copy(update={"trials": 7}),
+            }
+        ),
+    )
+    assert next_stage(grown) is STAGES["search"]
+    run_job(grown)
+    assert next_stage(grown) is None
+    new = read_json(copied_run.result)
+    trials = optuna.load_study(study_name="tiny-search", storage=storage).trials
+    assert [(t.params, t.value) for t in trials[:20]] == [(t.params, t.value) for t in before]
+    assert len(trials) == len({trial.user_attrs["nasrec:key"] for trial in trials}) == 30
+    retrain = optuna.load_study(study_name=new["studies"][1], storage=storage).trials
+    assert len(retrain) == 7
+    assert set(old["studies"]) | set(new["studies"]) == set(optuna.get_all_study_names(storage))
+    assert copied_run.report.stat().st_mtime_ns >= copied_run.result.stat().st_mtime_ns
+
+
+def test_killed_in_the_search_it_goes_on_to_the_same_result(
+    finished_run: RunFolder, tmp_path: Path, write_job: Write
+) -> None:
+    job = write_job(tmp_path)
+    run = RunFolder(load_job(job))
+
+    def searching() -> bool:
+        progress = read_progress(run.progress("search"))
+        return progress is not None and progress.done >= 9
+
+    kill_when(start(job, slow="search"), searching)
+    assert not run.top.exists()
+    run_job(run)
+    assert result_of(run) == result_of(finished_run)
+    is_whole(run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["supernet", "search", "retrain", "final"])
+def test_killed_in_any_stage_it_goes_on_to_the_same_result(
+    finished_run: RunFolder, tmp_path: Path, write_job: Write, stage: str
+) -> None:
+    job = write_job(tmp_path)
+    run = RunFolder(load_job(job))
+    kills = random.Random(stage)
+    for _ in range(2):
+
+        def inside() -> bool:
+            progress = read_progress(run.progress(stage))
+            return progress is not None and progress.done < progress.total
+
+        process = start(job, slow=stage)
+        started = time.monotonic()
+        while not inside() and process.poll() is None and time.monotonic() < started + 120:
+            time.sleep(0.01)
+        until = time.monotonic() + kills.uniform(0.2, 1.2)
+        kill_when(process, lambda until=until: time.monotonic() > until)
+        assert not STAGES[stage].is_done(run)
+    run_job(run)
+    assert result_of(run) == result_of(finished_run)
+    is_whole(run)
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_at_any_time_it_ends_with_the_same_result(
+    finished_run: RunFolder, tmp_path: Path, write_job: Write
+) -> None:
+    job = write_job(tmp_path)
+    run = RunFolder(load_job(job))
+    kills = random.Random(4)
+    for _ in range(6):
+        process = start(job)
+        try:
+            process.wait(kills.uniform(4.0, 8.0))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+    command = [sys.executable, "-m", "nasrec_automl", "run", str(job)]
+    environment = {**os.environ, "COLUMNS": "120"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert json.dumps(result_of(run)) == json.dumps(result_of(finished_run))
+    assert "logistic regression" in done.stdout
+    is_whole(run)

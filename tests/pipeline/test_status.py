@@ -1,0 +1,90 @@
+"""What a run is doing, read from its folder."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nasrec_automl.config import load_job
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.status import STAGE_NAMES, run_status
+
+HOLD = """
+import sys, time
+from nasrec_automl.pipeline.run_folder import RunFolder
+
+with RunFolder.open(sys.argv[1]).lock(sys.argv[2]):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@contextmanager
+def held(run: RunFolder, name: str) -> Iterator[None]:
+    """Another process owns the folder, or one stage of it."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(run.path), name], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "held\n"
+        yield
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def states(run: RunFolder) -> list[str]:
+    return [status.state for status in run_status(run)]
+
+
+def test_a_finished_run_is_done(finished_run: RunFolder) -> None:
+    found = run_status(finished_run)
+    assert [status.name for status in found] == list(STAGE_NAMES)
+    assert {status.state for status in found} == {"done"}
+    assert {status.waits_for for status in found} == {None}
+    for status in found:
+        assert status.progress is not None
+        assert status.progress.done == status.progress.total
+    assert "AUC" in found[1].progress.note
+
+
+def test_a_run_that_has_not_started_waits(tmp_path: Path, write_job: Callable[..., Path]) -> None:
+    run = RunFolder(load_job(write_job(tmp_path)))
+    run.create()
+    found = run_status(run)
+    assert states(run) == ["waiting"] * 6
+    assert [status.waits_for for status in found] == [None, *["data"] * 5]
+    assert [status.progress for status in found] == [None] * 6
+
+
+def test_a_broken_run_is_interrupted_and_the_rest_waits_for_it(copied_run: RunFolder) -> None:
+    copied_run.top.unlink()
+    assert states(copied_run) == ["done", "done", "interrupted", "waiting", "waiting", "waiting"]
+    found = run_status(copied_run)
+    assert found[2].progress is not None
+    assert [status.waits_for for status in found] == [None, None, None, "search", "search", "search"]
+
+
+def test_a_run_that_somebody_owns_runs(copied_run: RunFolder) -> None:
+    copied_run.result.unlink()
+    for lock in ("run", "final"):
+        with held(copied_run, lock):
+            assert states(copied_run) == ["done"] * 4 + ["running", "waiting"]
+        assert states(copied_run) == ["done"] * 4 + ["interrupted", "waiting"]
+
+
+def test_looking_changes_nothing(copied_run: RunFolder) -> None:
+    def files() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in copied_run.path.rglob("*")}
+
+    before = files()
+    for root, _, _ in os.walk(copied_run.path):
+        Path(root).chmod(0o555)
+    try:
+        states(copied_run)
+    finally:
+        for root, _, _ in os.walk(copied_run.path):
+            Path(root).chmod(0o755)
+    assert files() == before

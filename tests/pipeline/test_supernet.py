@@ -1,0 +1,141 @@
+"""The stage that trains the supernet: killed at any point and run again, it ends with the same weights."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from nasrec_automl.config import DataConfig, Job, SupernetConfig
+from nasrec_automl.data.dataset import PreparedData, prepare
+from nasrec_automl.data.synthetic import make_synthetic
+from nasrec_automl.errors import JobError
+from nasrec_automl.network.weights import load_supernet
+from nasrec_automl.pipeline.progress import read_progress
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.supernet import SupernetStage
+from nasrec_automl.testing.examples import tiny_space
+
+RUN = """
+import sys, time
+import torch
+from nasrec_automl.nni_plugin.oneshot import NasRecLightningModule
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.supernet import SupernetStage
+
+step = NasRecLightningModule.training_step
+
+def slow(self, batch, batch_idx):
+    time.sleep(0.03)
+    return step(self, batch, batch_idx)
+
+NasRecLightningModule.training_step = slow
+SupernetStage().run(RunFolder.open(sys.argv[1]))
+"""
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "prepared"
+    prepare(make_synthetic(4000, 0, fields=4, dense=2, categories=10), path)
+    return path
+
+
+def make(folder: Path, prepared: Path, **supernet: object) -> RunFolder:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "space.yaml").write_text(yaml.safe_dump(tiny_space().model_dump(mode="json")))
+    job = Job(
+        name="mine",
+        run_folder=folder / "run",
+        seed=3,
+        space=str(folder / "space.yaml"),
+        embedding_dim=8,
+        data=DataConfig(source="prepared", input=prepared),
+        supernet=SupernetConfig(**{"epochs": 1, "batch_size": 64, "dropout": 0.1, "validations": 8, **supernet}),
+    )
+    return RunFolder(job)
+
+
+def weights(run: RunFolder) -> dict[str, torch.Tensor]:
+    return load_file(run.weights)
+
+
+def points(run: RunFolder) -> list[dict[str, float]]:
+    path = run.supernet / "curve.json"
+    return json.loads(path.read_text()) if path.is_file() else []
+
+
+def test_killed_and_run_again_it_ends_as_an_unbroken_run(tmp_path: Path, prepared: Path) -> None:
+    unbroken, broken = make(tmp_path / "a", prepared), make(tmp_path / "b", prepared)
+    final = SupernetStage().run(unbroken)
+
+    broken.create()
+    command = [sys.executable, "-c", RUN, str(broken.path)]
+    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 120
+    while len(points(broken)) < 3:
+        assert process.poll() is None, "it was to be killed in the middle"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(0.1)  # somewhere behind the last checkpoint
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not broken.weights.exists()
+    assert (broken.supernet / "last.ckpt").is_file()
+    assert SupernetStage().units(broken) == (0, 1)
+
+    steps: list[Mapping[str, float]] = []
+    assert SupernetStage().run(broken, report=steps.append) == final
+    assert 0 < len(steps) < len(points(unbroken)), "it went on from its checkpoint"
+    expected = weights(unbroken)
+    assert weights(broken).keys() == expected.keys()
+    for name, tensor in weights(broken).items():
+        assert torch.equal(tensor, expected[name]), name
+
+    def curve(run: RunFolder) -> list[dict[str, float]]:
+        return [{key: point[key] for key in ("step", "log_loss", "auc")} for point in points(run)]
+
+    assert curve(broken) == curve(unbroken)
+
+
+def test_what_it_leaves_behind(tmp_path: Path, prepared: Path) -> None:
+    run = make(tmp_path, prepared, validations=3)
+    stage, reports = SupernetStage(), []
+    assert stage.units(run) == (0, 1)
+    metrics = stage.run(run, report=reports.append)
+    data = PreparedData.open(prepared)
+    steps = data.rows("train") // 64
+    assert set(metrics) == {"log_loss", "auc"}
+    assert reports[-1] == metrics
+    assert len(reports) >= 3
+    assert [point["step"] for point in points(run)] == [i * (steps // 3) for i in range(1, len(reports) + 1)]
+    assert not (run.supernet / "last.ckpt").exists()
+    supernet = load_supernet(run.weights, tiny_space(), data.schema(8))
+    assert supernet.layer_norm
+    progress = read_progress(run.progress("supernet"))
+    assert progress is not None
+    assert (progress.done, progress.total) == (steps, steps)
+    assert "log loss" in progress.note
+    # Done, it returns at once, with the same figures, and touches nothing.
+    before = run.weights.stat().st_mtime_ns
+    assert stage.units(run) == (1, 1)
+    assert stage.run(run) == metrics
+    assert run.weights.stat().st_mtime_ns == before
+
+
+def test_other_settings_are_refused_and_harm_nothing(tmp_path: Path, prepared: Path) -> None:
+    SupernetStage().run(make(tmp_path, prepared, validations=1))
+    before = make(tmp_path, prepared).weights.read_bytes()
+    with pytest.raises(
+        JobError, match=r"supernet\.learning_rate: the supernet stage .* with 0\.12, but the job says 0\.5"
+    ):
+        SupernetStage().run(make(tmp_path, prepared, validations=1, learning_rate=0.5))
+    assert make(tmp_path, prepared).weights.read_bytes() == before

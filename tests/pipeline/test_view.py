@@ -1,0 +1,65 @@
+"""A run in the terminal."""
+
+import io
+
+from rich.console import Console, RenderableType
+
+from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.stages import run_job
+from nasrec_automl.pipeline.status import STAGE_NAMES
+from nasrec_automl.pipeline.view import live_view, result_table, stage_table
+
+
+def shown(content: RenderableType, width: int = 160) -> str:
+    console = Console(record=True, width=width, file=io.StringIO())
+    console.print(content)
+    return console.export_text()
+
+
+def test_a_line_for_each_stage(finished_run: RunFolder) -> None:
+    lines = [line for line in shown(stage_table(finished_run)).splitlines() if line.strip()]
+    assert [line.split()[0] for line in lines] == list(STAGE_NAMES)
+    assert all("done" in line for line in lines)
+    assert "20/20 architectures" in lines[2]
+    assert "6/6 trainings" in lines[3]
+
+
+def test_what_waits_says_for_what(copied_run: RunFolder) -> None:
+    copied_run.top.unlink()
+    lines = [line for line in shown(stage_table(copied_run)).splitlines() if line.strip()]
+    assert "interrupted" in lines[2]
+    assert all("waits for search" in line for line in lines[3:])
+
+
+def test_the_result_stands_beside_the_baseline_and_the_contenders(finished_run: RunFolder) -> None:
+    result, final = read_json(finished_run.result), read_json(finished_run.path / "final.json")
+    text = shown(result_table(finished_run))
+    winner = next(line for line in text.splitlines() if f"{final['winner']} *" in line)
+    for part in ("validation", "test"):
+        for quality in ("log_loss", "auc"):
+            assert f"{result[part][quality]:.4f}" in winner
+            assert f"{result['baseline'][part][quality]:.4f}" in text
+    assert f"{result['macs']:,}" in winner
+    for contender in final["contenders"]:
+        assert contender["name"] in text
+    assert "logistic regression" in text
+
+
+def test_without_a_terminal_it_prints_what_changes(copied_run: RunFolder) -> None:
+    copied_run.report.unlink()
+    console = Console(record=True, width=160, force_terminal=False, file=io.StringIO())
+    with live_view(copied_run, console):
+        run_job(copied_run)
+    lines = console.export_text().splitlines()
+    assert lines[0].startswith("data: done, 1/1 data sets")
+    assert lines[-1].startswith("report: done")
+    assert len(lines) == len(set(lines))
+
+
+def test_in_a_terminal_it_shows_all_stages(copied_run: RunFolder) -> None:
+    console = Console(record=True, width=160, force_terminal=True, file=io.StringIO())
+    with live_view(copied_run, console):
+        pass
+    text = console.export_text()
+    assert all(name in text for name in STAGE_NAMES)

@@ -1,0 +1,61 @@
+import math
+
+import pytest
+
+from nasrec_automl.report import RetrainTrial
+from nasrec_automl.report.retrain_figures import retrain_curves, retrain_settings
+
+
+def trial(number=0, log_loss=0.5, **changes):
+    values = {
+        "number": number,
+        "architecture": "a",
+        "log_loss": log_loss,
+        "state": "complete",
+        "learning_rate": 0.01,
+        "weight_decay": 0.0,
+        "dropout": 0.1,
+        "batch_size": 256,
+        "curve": ((1, 0.6), (2, 0.5)),
+    }
+    return RetrainTrial(**values | changes)
+
+
+def test_each_trial_with_a_value_appears_once_in_each_panel(full_content):
+    trials = full_content().retrain
+    figure = retrain_settings(trials)
+    valued = [each.number for each in trials if each.log_loss is not None]
+    for axis in ("x", "x2", "x3", "x4"):
+        drawn = [row[0] for trace in figure.data if (trace.xaxis or "x") == axis for row in trace.customdata]
+        assert sorted(drawn) == valued
+    assert figure.layout.yaxis.title.text == "log loss (nats)"
+
+
+def test_marks_tell_how_a_trial_ended_and_whether_it_lies_higher():
+    trials = [trial(n, 0.5 + n / 1000) for n in range(9)] + [trial(9, 0.501, state="pruned"), trial(10, 4.0)]
+    first = retrain_settings(trials).data[0]
+    assert list(first.marker.symbol) == ["circle"] * 9 + ["circle-open", "triangle-up"]
+    assert max(first.y) < 1
+    assert first.customdata[10][3] == 4.0
+
+
+def test_zero_weight_decay_has_a_place_on_the_logarithmic_axis():
+    figure = retrain_settings([trial(), trial(1, weight_decay=1e-4), trial(2, weight_decay=1e-6)])
+    axis = figure.layout.xaxis2
+    assert axis.type == "log"
+    assert axis.ticktext[0] == "0"
+    assert list(figure.data[1].x) == [axis.tickvals[0], 1e-4, 1e-6]
+    assert retrain_settings([trial()]).layout.xaxis2.type is None
+
+
+def test_the_best_curve_is_thick_and_stopped_ones_are_dotted():
+    figure = retrain_curves([trial(0, 0.5), trial(1, 0.4), trial(2, 0.3, state="pruned"), trial(3, None, curve=())])
+    assert [trace.line.width > 2 for trace in figure.data] == [False, True, False]
+    assert [trace.line.dash for trace in figure.data] == ["solid", "solid", "dot"]
+    assert [trace.showlegend for trace in figure.data] == [True, False, False]
+
+
+@pytest.mark.parametrize("trials", [[], [trial(log_loss=None, curve=())], [trial(log_loss=math.nan, curve=())]])
+def test_nothing_to_draw_is_a_note(trials):
+    assert not retrain_settings(trials).data
+    assert not retrain_curves(trials).data

@@ -1,0 +1,59 @@
+import pytest
+
+from nasrec_automl.report.search_figures import score_against_macs, search_history
+from nasrec_automl.report.summary import best_so_far, pareto_front
+
+
+@pytest.fixture
+def content(full_content):
+    return full_content()
+
+
+def by_name(figure):
+    return {trace.name: trace for trace in figure.data}
+
+
+@pytest.mark.parametrize("draw", [search_history, score_against_macs])
+def test_every_architecture_is_drawn_once(draw, content):
+    traces = by_name(draw(content.search, content.winner_name))
+    drawn = [
+        row[1]
+        for name, trace in traces.items()
+        if trace.mode == "markers" and name != "winner"
+        for row in trace.customdata
+    ]
+    assert sorted(drawn) == [each.number for each in content.search]
+
+
+def test_history_has_the_best_so_far_and_the_keys(content):
+    traces = by_name(search_history(content.search, content.winner_name))
+    assert list(traces["best so far"].y) == best_so_far([each.log_loss for each in content.search])
+    assert {row[0] for row in traces["searched"].customdata} <= {each.key for each in content.search}
+    assert "%{customdata[0]}" in traces["searched"].hovertemplate
+
+
+def test_hand_designs_and_winner_are_marked(content):
+    traces = by_name(search_history(content.search, content.winner_name))
+    assert [list(traces[hand].x) for hand in ("mlp", "dlrm-like", "deepfm-like")] == [[0], [1], [2]]
+    assert traces["winner"].customdata[0][0] == content.winner_name
+
+
+def test_a_far_outlier_stands_at_the_edge_with_its_true_score(content):
+    outlier = by_name(search_history(content.search, content.winner_name))["higher than drawn"]
+    assert [list(row[1:3]) for row in outlier.customdata] == [[57, 0.693]]
+    assert outlier.y[0] < 0.6
+
+
+def test_the_pareto_front_is_drawn_over_a_logarithmic_axis(content):
+    figure = score_against_macs(content.search, content.winner_name)
+    front = pareto_front(content.search)
+    drawn = by_name(figure)["Pareto front"]
+    assert list(zip(drawn.x, drawn.y, strict=True)) == [(each.macs, each.log_loss) for each in front]
+    assert figure.layout.xaxis.type == "log"
+    assert figure.layout.xaxis.title.text == "multiply-adds per example"
+
+
+@pytest.mark.parametrize("draw", [search_history, score_against_macs])
+def test_one_architecture_and_none(draw, content):
+    assert draw(content.search[:1], "mlp").data
+    assert not draw([], "mlp").data

@@ -1,0 +1,51 @@
+from dataclasses import replace
+
+from nasrec_automl import load_architecture
+from nasrec_automl.report import ResultRow
+from nasrec_automl.report.sentences import headline, trust, wiring_caption
+
+
+def test_headline_compares_with_the_baseline_on_test(full_content):
+    content = full_content(winner_name="the one")
+    assert headline(content) == (
+        "The architecture the one was chosen and reaches a test AUC of 0.7853, 0.0202 above the best "
+        "baseline, logistic regression (0.7651); the standard error of this difference is 0.0024."
+    )
+    assert headline(replace(content, auc_difference_error=None)).endswith("logistic regression (0.7651).")
+
+
+def test_headline_says_when_the_baseline_is_better(full_content):
+    rows = [
+        ResultRow(name="w", kind="winner", log_loss=0.5, auc=0.7, test_auc=0.7),
+        ResultRow(name="logistic regression", kind="baseline", log_loss=0.5, auc=0.7, test_auc=0.75),
+    ]
+    assert "0.0500 below the best baseline" in headline(full_content(results=rows))
+    assert "no baseline" in headline(full_content(results=rows[:1]))
+    assert "not been measured on test" in headline(full_content(results=[replace(rows[0], test_auc=None)]))
+
+
+def test_headline_without_results(empty_content):
+    assert headline(empty_content(winner_name="w")) == "The architecture w was chosen; it has not been measured yet."
+
+
+def test_trust_names_rows_errors_and_ties(full_content):
+    text = " ".join(trust(full_content()))
+    assert "scored 300 architectures" in text
+    assert "all on the same 4,000 rows. The standard error of a score is about 0.0031 nats." in text
+    assert "20 of them are within one standard error of the best score" in text
+    assert "0.0021 nats below that of the best hand design, mlp." in text
+    assert "24 trainings from scratch" in text
+    assert "three complete searches" in text
+
+
+def test_trust_says_what_is_missing(empty_content):
+    text = " ".join(trust(empty_content()))
+    assert "scored no architecture" in text
+    assert "Nothing was trained from scratch" in text
+    assert "Test was read once" not in text
+
+
+def test_the_caption_counts_what_the_picture_leaves_out(empty_content):
+    assert "6 operators and 3 mergers of the architecture are unused" in wiring_caption(
+        empty_content(winner=load_architecture("criteo-full"))
+    )

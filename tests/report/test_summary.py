@@ -1,0 +1,127 @@
+import itertools
+import math
+
+import pytest
+
+from nasrec_automl.report import ResultRow, RetrainTrial, ScoredArchitecture
+from nasrec_automl.report.summary import (
+    agreement,
+    best_baseline,
+    best_scored,
+    best_so_far,
+    in_order,
+    pareto_front,
+    retrained_best,
+    winner_row,
+    within_one_error,
+)
+
+
+def scored(number, log_loss, macs=10, error=0.01):
+    return ScoredArchitecture(
+        number=number,
+        key=f"k{number}",
+        log_loss=log_loss,
+        standard_error=error,
+        auc=0.7,
+        macs=macs,
+        parameters=1,
+    )
+
+
+def trial(architecture, log_loss, state="complete"):
+    return RetrainTrial(
+        number=0,
+        architecture=architecture,
+        log_loss=log_loss,
+        state=state,
+        learning_rate=0.1,
+        weight_decay=0.0,
+        dropout=0.0,
+        batch_size=1,
+    )
+
+
+def test_the_order_is_that_of_the_trials_and_leaves_out_what_has_no_score():
+    search = [scored(2, 0.5), scored(0, math.nan), scored(1, 0.6)]
+    assert [each.number for each in in_order(search)] == [1, 2]
+
+
+def test_best_so_far_never_rises_and_ends_at_the_best(full_content):
+    losses = [each.log_loss for each in full_content().search]
+    best = best_so_far(losses)
+    assert len(best) == len(losses)
+    assert all(later <= earlier for earlier, later in itertools.pairwise(best))
+    assert all(best[i] == min(losses[: i + 1]) for i in range(len(losses)))
+
+
+def test_pareto_front_by_hand():
+    search = [
+        scored(0, 0.50, 30),
+        scored(1, 0.60, 10),
+        scored(2, 0.55, 20),
+        scored(3, 0.56, 25),
+        scored(4, 0.60, 15),
+    ]
+    assert [each.number for each in pareto_front(search)] == [1, 2, 0]
+
+
+def test_pareto_front_keeps_the_better_of_equal_costs():
+    assert [each.number for each in pareto_front([scored(0, 0.6, 10), scored(1, 0.5, 10)])] == [1]
+
+
+def test_pareto_front_is_exactly_what_nothing_dominates(full_content):
+    search = full_content().search
+
+    def dominated(one):
+        return any(
+            other.log_loss <= one.log_loss
+            and other.macs <= one.macs
+            and (other.log_loss, other.macs) != (one.log_loss, one.macs)
+            for other in search
+        )
+
+    assert {each.number for each in pareto_front(search)} == {each.number for each in search if not dominated(each)}
+
+
+def test_ties_are_counted_from_the_best_ones_error():
+    search = [scored(0, 0.50, error=0.01), scored(1, 0.51, error=0.001), scored(2, 0.52, error=0.9)]
+    assert [each.number for each in within_one_error(search)] == [0, 1]
+    assert best_scored(search) is search[0]
+
+
+def test_nothing_gives_nothing(empty_content):
+    assert pareto_front([]) == within_one_error([]) == in_order([]) == []
+    assert best_scored([]) is winner_row([]) is best_baseline([]) is None
+    assert agreement(empty_content()) == (0, 0)
+
+
+def test_the_best_baseline_has_a_test_auc():
+    rows = [
+        ResultRow(name="a", kind="baseline", log_loss=0.1, auc=0.9),
+        ResultRow(name="b", kind="baseline", log_loss=0.5, auc=0.6, test_auc=0.60),
+        ResultRow(name="c", kind="baseline", log_loss=0.5, auc=0.6, test_auc=0.65),
+        ResultRow(name="d", kind="winner", log_loss=0.5, auc=0.6, test_auc=0.7),
+    ]
+    assert best_baseline(rows).name == "c"
+    assert winner_row(rows).name == "d"
+
+
+def test_only_completed_trainings_count_for_an_architecture():
+    trials = [
+        trial("a", 0.5),
+        trial("a", 0.4),
+        trial("a", 0.1, "pruned"),
+        trial("b", None),
+        trial("b", 0.2, "failed"),
+    ]
+    assert retrained_best(trials) == {"a": 0.4}
+
+
+@pytest.mark.parametrize(("losses", "same"), [((0.1, 0.2, 0.3), 3), ((0.3, 0.2, 0.1), 0), ((0.1, 0.3, 0.2), 2)])
+def test_agreement_counts_pairs_in_the_same_order(empty_content, losses, same):
+    content = empty_content(
+        search=[scored(number, 0.5 + number / 10) for number in range(5)],
+        retrain=[trial(f"k{number}", loss) for number, loss in enumerate(losses)],
+    )
+    assert agreement(content) == (same, 3)

@@ -1,0 +1,42 @@
+from nasrec_automl.report import ResultRow
+from nasrec_automl.report.tables import fact_table, key_numbers, result_table, short
+
+
+def row(name="w", kind="winner", **values):
+    return ResultRow(**{"name": name, "kind": kind, "log_loss": 0.51234, "auc": 0.7} | values)
+
+
+def test_the_best_of_each_column_is_bold():
+    html = result_table([row(test_auc=0.8, macs=1234567), row("b", "baseline", log_loss=0.4, auc=0.6, test_auc=0.7)])
+    assert [value in html for value in ("<b>0.4000</b>", "<b>0.7000</b>", "<b>0.8000</b>")] == [True] * 3
+    assert html.count("<b>") == 3
+    assert "<td>1,234,567</td>" in html
+    assert "<td>0.5123</td>" in html
+
+
+def test_names_and_facts_are_escaped():
+    assert "<i>" not in result_table([row("<i>")]) + fact_table({"<i>": "<i>"})
+    assert fact_table({"a & b": "<1>"}).count("a &amp; b") == 1
+
+
+def test_key_numbers_are_of_test_where_it_was_measured():
+    assert "validation AUC" in key_numbers(row())
+    html = key_numbers(row(test_auc=0.81, test_log_loss=0.49, macs=1_464_700, parameters=950))
+    for text in ("test AUC", "0.8100", "0.4900", "1.46 M", "950"):
+        assert text in html
+
+
+def test_counts_keep_three_digits():
+    assert [short(n) for n in (12, 1_500, 64_300, 999_000, 2_000_000_000)] == [
+        "12",
+        "1.50 k",
+        "64.3 k",
+        "999 k",
+        "2.00 G",
+    ]
+
+
+def test_nothing_says_so():
+    assert "Nothing has been measured" in result_table([])
+    assert "No facts" in fact_table({})
+    assert key_numbers(None) == ""

@@ -1,0 +1,91 @@
+from collections import Counter
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from nasrec_automl import load_architecture, load_search_space
+from nasrec_automl.report import wiring_svg
+from nasrec_automl.report.wiring_edges import live_edges
+from nasrec_automl.space import SearchSpace
+
+SVG = "{http://www.w3.org/2000/svg}"
+PUBLISHED = [f"{data}-{size}" for data in ("criteo", "avazu", "kdd12") for size in ("full", "small")]
+
+
+def one_block_space():
+    return SearchSpace(
+        name="one",
+        blocks=1,
+        dense_ops=("fc", "dot_product", "sigmoid_gating", "sum"),
+        sparse_ops=("efc", "attention"),
+        dense_dims=(16,),
+        sparse_dims=(16,),
+    )
+
+
+def architectures():
+    yield from map(load_architecture, PUBLISHED)
+    rng = np.random.default_rng(0)
+    for space in (load_search_space("nasrec-full"), load_search_space("nasrec-small"), one_block_space()):
+        yield from (space.random(rng) for _ in range(10))
+
+
+def drawn_edges(root):
+    return Counter(path.get("data-edge") for path in root.iter(f"{SVG}path") if path.get("data-edge"))
+
+
+def texts(root):
+    return [text.text for text in root.iter(f"{SVG}text")]
+
+
+@pytest.mark.parametrize("architecture", list(architectures()), ids=lambda architecture: architecture.key)
+def test_every_live_input_and_merger_is_drawn_once_and_nothing_else(architecture):
+    root = ElementTree.fromstring(wiring_svg(architecture))
+    expected = Counter(edge.name for edge in live_edges(architecture))
+    for number, live in enumerate(architecture.live, 1):
+        expected.update([f"FM of block {number}"] * live.fm)
+        expected.update([f"dense-to-sparse of block {number}"] * live.dense_to_sparse)
+    assert drawn_edges(root) == expected
+
+
+def test_what_is_dead_is_named_but_not_connected():
+    root = ElementTree.fromstring(wiring_svg(load_architecture("criteo-full")))
+    assert [text for text in texts(root) if text.endswith("unused")] == [
+        "block 4: unused",
+        "block 5: unused",
+        "block 6: unused",
+    ]
+    assert not any(f"block {dead}" in edge for edge in drawn_edges(root) for dead in (4, 5, 6))
+
+
+def test_a_half_dead_block_keeps_its_live_half():
+    root = ElementTree.fromstring(wiring_svg(load_architecture("kdd12-small")))
+    assert texts(root).count("unused") == 1  # block 6's EFC, whose tokens its Dot-Product reads
+    assert drawn_edges(root)["sparse s4 -> block 6"] == 1
+
+
+def test_operators_widths_and_ends_are_written():
+    written = texts(ElementTree.fromstring(wiring_svg(load_architecture("criteo-full"))))
+    for text in (
+        "Sigmoid-Gating",
+        "Dot-Product",
+        "width 768",
+        "32 tokens",
+        "s0 left",
+        "embeddings",
+        "logit",
+        "FM",
+    ):
+        assert text in written
+
+
+def test_everything_lies_inside_the_picture():
+    root = ElementTree.fromstring(wiring_svg(load_architecture("kdd12-small")))
+    width, height = map(float, root.get("viewBox").split()[2:])
+    for text in root.iter(f"{SVG}text"):
+        assert 0 < float(text.get("x")) < width
+        assert 0 < float(text.get("y")) < height
+    for box in root.iter(f"{SVG}rect"):
+        assert 0 <= float(box.get("x")) <= float(box.get("x")) + float(box.get("width")) <= width
+        assert 0 <= float(box.get("y")) <= float(box.get("y")) + float(box.get("height")) <= height

@@ -1,0 +1,62 @@
+"""A worker in a process of its own: `python search_worker.py URL TARGET SECONDS`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import optuna
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.search import RegularizedEvolutionSampler, WorkerOptions, open_storage, open_study, search
+from nasrec_automl.space import SearchSpace
+
+
+@dataclass(frozen=True)
+class FakeScore:
+    log_loss: float
+    auc: float = 0.5
+    standard_error: float = 0.01
+
+
+def score(architecture: Architecture) -> FakeScore:
+    """Cheap, and the same in every process."""
+    return FakeScore(int(architecture.key[:8], 16) / 2**32)
+
+
+def main(url: str, target: str, seconds: str) -> None:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    space = SearchSpace(
+        name="two-blocks",
+        blocks=2,
+        dense_ops=("fc", "dot_product"),
+        sparse_ops=("efc",),
+        dense_dims=(16, 32),
+        sparse_dims=(16, 32),
+    )
+    storage = open_storage(url)
+    study = open_study(storage, name="search", identity={"space": space.name})
+
+    def evaluate(architecture: Architecture) -> FakeScore:
+        time.sleep(float(seconds))
+        return score(architecture)
+
+    print("ready", flush=True)
+    search(
+        study,
+        space,
+        evaluate,
+        storage=storage,
+        sampler=RegularizedEvolutionSampler(
+            space=space, population_size=10, tournament_size=5, children=4, generations=8, seed=3
+        ),
+        target=int(target),
+        first=[space.random(np.random.default_rng(5))],
+        options=WorkerOptions(retries=10, poll=0.05),
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import BaseDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from nasrec_automl.search.census import Census, Tally
+from nasrec_automl.search.task import Outcome, Params, Task
+
+
+class Numbers(Task):
+    """Trials about one number; its key is computed once a trial."""
+
+    def __init__(self) -> None:
+        self.distributions: dict[str, BaseDistribution] = {"x": IntDistribution(0, 9)}
+        self.computed = 0
+
+    def key(self, params: Params) -> str | None:
+        self.computed += 1
+        return str(params["x"]) if "x" in params else None
+
+    def propose(self, census: Census) -> Params | None:
+        return None
+
+    def run(self, trial: FrozenTrial) -> Outcome:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def numbers() -> optuna.Study:
+    return optuna.create_study()
+
+
+def add(study: optuna.Study, x: int, state: TrialState, **attrs: str) -> None:
+    study.add_trial(
+        optuna.create_trial(
+            state=state,
+            value=1.0 if state == TrialState.COMPLETE else None,
+            params={"x": x},
+            distributions={"x": IntDistribution(0, 9)},
+            user_attrs={f"nasrec:{name}": value for name, value in attrs.items()},
+        )
+    )
+
+
+def test_what_is_counted(numbers: optuna.Study) -> None:
+    add(numbers, 0, TrialState.COMPLETE)
+    add(numbers, 1, TrialState.RUNNING, worker="w")
+    add(numbers, 2, TrialState.RUNNING)
+    add(numbers, 3, TrialState.FAIL, failure="stale")
+    add(numbers, 4, TrialState.FAIL, failure="error")
+    add(numbers, 5, TrialState.FAIL, failure="abandoned")
+    add(numbers, 6, TrialState.FAIL)
+    add(numbers, 7, TrialState.RUNNING, worker="w", failure="abandoned")
+    census = Tally(Numbers(), retries=3).count(numbers.get_trials())
+    assert census.done == 1
+    assert [trial.number for trial in census.running] == [1]
+    assert census.taken == {"0", "1", "2"}
+    assert census.failures == {"3": 1, "4": 1}
+    assert [trial.number for trial in census.retry] == [3]
+
+
+def test_a_lost_trial_is_no_longer_retried_once_its_key_runs_or_is_done(numbers: optuna.Study) -> None:
+    tally = Tally(Numbers(), retries=3)
+    add(numbers, 3, TrialState.FAIL, failure="stale")
+    add(numbers, 3, TrialState.RUNNING, worker="w")
+    assert tally.count(numbers.get_trials()).retry == ()
+    numbers.tell(1, 1.0)
+    assert tally.count(numbers.get_trials()).retry == ()
+
+
+def test_keys_that_fail_too_often_are_given_up(numbers: optuna.Study) -> None:
+    tally = Tally(Numbers(), retries=1)
+    add(numbers, 3, TrialState.FAIL, failure="stale")
+    assert tally.count(numbers.get_trials()).given_up == set()
+    add(numbers, 3, TrialState.FAIL, failure="interrupted")
+    census = tally.count(numbers.get_trials())
+    assert census.given_up == {"3"}
+    assert census.retry == ()
+    assert "3" in census.taken
+
+
+def test_what_has_ended_is_looked_at_once(numbers: optuna.Study) -> None:
+    task = Numbers()
+    tally = Tally(task, retries=1)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        add(numbers, int(rng.integers(9)), TrialState.COMPLETE)
+    assert tally.count(numbers.get_trials()).done == 5
+    assert tally.count(numbers.get_trials()[:2]).done == 5
+    assert task.computed == 5
+
+
+def test_a_running_trial_may_get_its_parameters_later(numbers: optuna.Study) -> None:
+    tally = Tally(Numbers(), retries=1)
+    trial = numbers.ask()
+    assert tally.count(numbers.get_trials()).running_keys == set()
+    trial.suggest_int("x", 4, 4)
+    assert tally.count(numbers.get_trials()).running_keys == {"4"}

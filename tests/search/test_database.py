@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
+
+from nasrec_automl.errors import StudyError
+from nasrec_automl.search.database import database_errors
+
+URL = make_url("postgresql+psycopg2://me:se?cret@db.example:5432/studies".replace("?", "%3F"))
+
+
+def raise_(message: str) -> None:
+    raise OperationalError("SELECT 1", {}, Exception(message))
+
+
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [
+        ('FATAL: password authentication failed for user "me" (se?cret)', "check user and password"),
+        ("could not connect to server: Connection refused", "check the URL"),
+        ("database or disk is full", "free some space"),
+        ("attempt to write a readonly database", "must be writable"),
+        ("database is locked", "PostgreSQL"),
+    ],
+)
+def test_what_happened_and_what_to_do_without_the_password(message: str, advice: str) -> None:
+    with pytest.raises(StudyError, match=advice) as caught, database_errors(URL):
+        raise_(message)
+    text = str(caught.value)
+    assert "postgresql+psycopg2://me:***@db.example:5432/studies: " in text
+    assert "se?cret" not in text
+    assert "\n" not in text
+
+
+def test_the_cause_of_a_failed_commit_is_said() -> None:
+    full = StorageInternalError("An exception is raised during the commit.")
+    full.__cause__ = OperationalError("COMMIT", {}, Exception("database or disk is full"))
+    with pytest.raises(StudyError, match=r"disk is full; free some space"), database_errors(URL):
+        raise full
+
+
+def test_errors_of_the_block_itself_pass() -> None:
+    with pytest.raises(ZeroDivisionError), database_errors(URL):
+        1 / 0  # noqa: B018

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import optuna
+import pytest
+from optuna.testing.pytest_samplers import (
+    BasicSamplerTestCase,
+    RelativeSamplerTestCase,
+    SingleOnlySamplerTestCase,
+)
+from optuna.trial import TrialState
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.errors import StudyError
+from nasrec_automl.search import RegularizedEvolutionSampler, distributions
+from nasrec_automl.space import SearchSpace, load_search_space, split_sources
+
+
+class TestOptunasContract(BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase):
+    """Without a space the sampler supports everything that Optuna asks of a sampler of one objective."""
+
+    @pytest.fixture
+    def sampler(self) -> Callable[[], optuna.samplers.BaseSampler]:
+        return lambda: RegularizedEvolutionSampler(population_size=4, tournament_size=2, children=2)
+
+
+def small(space: SearchSpace | None, seed: int = 0) -> RegularizedEvolutionSampler:
+    return RegularizedEvolutionSampler(
+        space=space, population_size=8, tournament_size=4, children=4, generations=10, seed=seed
+    )
+
+
+def add(study: optuna.Study, architecture: Architecture, value: float) -> None:
+    study.add_trial(
+        optuna.create_trial(params=architecture.params, distributions=distributions(architecture.space), value=value)
+    )
+
+
+def random_study(space: SearchSpace, count: int) -> optuna.Study:
+    study = optuna.create_study()
+    rng = np.random.default_rng(1)
+    for _ in range(count):
+        add(study, space.random(rng), rng.random())
+    return study
+
+
+def propose(study: optuna.Study, sampler: RegularizedEvolutionSampler, seen: set[str]) -> Architecture:
+    found = sampler.propose(study, seen=seen)
+    assert found is not None
+    return found
+
+
+def test_the_random_start_draws_the_number_of_inputs_uniformly() -> None:
+    space = load_search_space("nasrec-small")
+    study = optuna.create_study()
+    sizes = [
+        len(split_sources(str(propose(study, small(space, seed), set()).params["block7/dense_inputs"])))
+        for seed in range(400)
+    ]
+    # Half of them are 1 or 4; by the supernet's own distribution it would be a quarter.
+    assert 0.42 < np.mean([size in (1, 4) for size in sizes]) < 0.58
+
+
+def test_a_child_is_its_parent_but_for_one_mutation() -> None:
+    space = load_search_space("nasrec-full")
+    study = random_study(space, 8)
+    best = min(study.get_trials(), key=lambda trial: trial.values[0]).params
+    sampler = RegularizedEvolutionSampler(space=space, population_size=8, tournament_size=8, children=4, generations=10)
+    for seen in range(5):
+        child = propose(study, sampler, set())
+        different = {label for label in best if child.params[label] != best[label]}
+        assert len(different) <= 2  # The two operators of a block are one mutation.
+        add(study, child, 9.0 + seen) if seen < 3 else None
+
+
+def test_equal_studies_and_seeds_give_equal_proposals(space: SearchSpace) -> None:
+    study = random_study(space, 8)
+    first = propose(study, small(space), set())
+    assert propose(study, small(space), set()) == first
+    study.add_trial(optuna.create_trial(state=TrialState.FAIL))  # Numbers shift; proposals do not.
+    assert propose(study, small(space), set()) == first
+    others = {propose(study, small(space, seed), set()).key for seed in range(1, 9)}
+    assert len(others) > 1
+
+
+def test_a_trial_that_runs_gets_another_proposal_than_the_next(space: SearchSpace) -> None:
+    study = random_study(space, 2)
+    first = propose(study, small(space), set())
+    study.add_trial(optuna.create_trial(state=TrialState.RUNNING))
+    assert propose(study, small(space), set()) != first
+
+
+def test_proposals_are_new_until_the_space_is_used_up(tiny: SearchSpace) -> None:
+    study = random_study(tiny, 8)
+    seen: set[str] = set()
+    while (found := small(tiny).propose(study, seen=seen)) is not None:
+        assert found.key not in seen
+        seen.add(found.key)
+    assert len(seen) == 16
+
+
+def test_ask_and_tell_samples_every_label_at_once(space: SearchSpace) -> None:
+    study = optuna.create_study(sampler=small(space))
+    wanted = dict(distributions(space))
+    for _ in range(20):
+        trial = study.ask(wanted)
+        assert space.from_params(trial.params).params == trial.params
+        study.tell(trial, 0.0)
+    assert len({str(trial.params) for trial in study.get_trials()}) > 10
+
+
+def test_evolution_finds_more_than_chance() -> None:
+    def objective(trial: optuna.Trial) -> float:
+        return sum(trial.suggest_categorical(f"x{i}", list(range(10))) for i in range(8))
+
+    def best(sampler: optuna.samplers.BaseSampler) -> float:
+        study = optuna.create_study(sampler=sampler)
+        study.optimize(objective, n_trials=150)
+        return study.best_value
+
+    evolved = [
+        best(RegularizedEvolutionSampler(population_size=20, tournament_size=10, children=4, seed=s)) for s in range(3)
+    ]
+    drawn = [best(optuna.samplers.RandomSampler(seed=s)) for s in range(3)]
+    assert np.mean(evolved) < np.mean(drawn) - 3
+
+
+def test_trials_that_are_no_architectures_are_no_parents(space: SearchSpace) -> None:
+    study = random_study(space, 8)
+    for _ in range(8):
+        study.add_trial(optuna.create_trial(value=-1.0))
+    assert propose(study, small(space), set()).space == space
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"population_size": 0, "tournament_size": 0}, "population_size"),
+        ({"population_size": 4, "tournament_size": 5}, "tournament_size"),
+        ({"children": 0}, "children"),
+        ({"generations": -1}, "generations"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_arguments_are_checked(arguments: dict[str, int], named: str) -> None:
+    with pytest.raises(StudyError, match=named):
+        RegularizedEvolutionSampler(**arguments)
+
+
+def test_without_a_space_there_is_nothing_to_propose() -> None:
+    with pytest.raises(StudyError, match="space"):
+        small(None).propose(optuna.create_study(), seen=set())

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import datetime
+
+import optuna
+from optuna.trial import TrialState
+
+from nasrec_automl.search.history import Evolution, History
+
+EVOLUTION = Evolution(population_size=4, tournament_size=4, children=2, generations=10, seed=0)
+
+
+def history(values: list[float]) -> History:
+    study = optuna.create_study()
+    for value in values:
+        study.add_trial(optuna.create_trial(value=value))
+    return History.of(study)
+
+
+def parent_value(found: History) -> float | None:
+    generation = found.generation(EVOLUTION)
+    assert generation is not None
+    parent = found.parent(EVOLUTION, generation, ())
+    return None if parent is None else parent.value
+
+
+def test_generations_begin_when_the_random_start_is_complete() -> None:
+    counts = range(3, 9)
+    assert [history([1.0] * n).generation(EVOLUTION) for n in counts] == [None, 0, 0, 1, 1, 2]
+
+
+def test_all_children_of_a_generation_have_one_parent() -> None:
+    start = [4.0, 2.0, 3.0, 5.0]
+    assert parent_value(history(start)) == 2.0
+    # A better first child does not become the second child's parent, but that of the next generation.
+    assert parent_value(history([*start, 1.0])) == 2.0
+    assert parent_value(history([*start, 1.0, 9.0])) == 1.0
+
+
+def test_the_oldest_leave_however_good_they_are() -> None:
+    assert parent_value(history([1.0, 2.0, 3.0, 5.0, 6.0, 7.0])) == 3.0
+
+
+def test_larger_is_better_where_the_study_says_so() -> None:
+    study = optuna.create_study(direction="maximize")
+    for value in (4.0, 2.0, 5.0, 3.0):
+        study.add_trial(optuna.create_trial(value=value))
+    assert parent_value(History.of(study)) == 5.0
+
+
+def test_a_small_tournament_does_not_always_find_the_best() -> None:
+    found = history([1.0, 2.0, 3.0, 4.0])
+    winners = set()
+    for seed in range(30):
+        parent = found.parent(
+            Evolution(population_size=4, tournament_size=2, children=2, generations=10, seed=seed), 0, ()
+        )
+        assert parent is not None
+        winners.add(parent.value)
+    assert winners == {1.0, 2.0, 3.0}  # The worst of four wins no tournament of two.
+
+
+def test_a_generation_has_one_tournament() -> None:
+    for seed in range(10):
+        lottery = Evolution(population_size=4, tournament_size=1, children=2, generations=10, seed=seed)
+        first, second = (
+            history(values).parent(lottery, 0, ()) for values in ([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0, 5.0])
+        )
+        assert first is not None
+        assert second is not None
+        assert first.value == second.value
+
+
+def test_order_is_that_of_completion() -> None:
+    study = optuna.create_study()
+    early, late = optuna.create_trial(value=1.0), optuna.create_trial(value=2.0)
+    late.datetime_complete = datetime.datetime(2031, 1, 1)
+    early.datetime_complete = datetime.datetime(2030, 1, 1)
+    study.add_trials([late, early])
+    assert [trial.value for trial in History.of(study).complete] == [1.0, 2.0]
+
+
+def test_only_what_was_begun_before_counts() -> None:
+    study = optuna.create_study()
+    study.add_trial(optuna.create_trial(value=1.0))
+    study.add_trial(optuna.create_trial(state=TrialState.FAIL))
+    for _ in range(3):
+        study.add_trial(optuna.create_trial(state=TrialState.RUNNING))
+    assert History.of(study).index == 4
+    assert History.of(study, before=3).index == 2
+
+
+def test_parents_have_the_labels() -> None:
+    assert history([1.0] * 4).parent(EVOLUTION, 0, ["block1/fm"]) is None

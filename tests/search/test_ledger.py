@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import optuna
+import pytest
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+
+from nasrec_automl.errors import StudyError
+from nasrec_automl.search.ledger import Ledger
+from nasrec_automl.search.task import Outcome
+
+
+def running(study: optuna.Study) -> optuna.trial.FrozenTrial:
+    study.add_trial(optuna.create_trial(state=TrialState.RUNNING))
+    return study.get_trials()[-1]
+
+
+def test_a_finished_trial_is_not_written_again(study: optuna.Study, storage: RDBStorage) -> None:
+    ledger = Ledger(study, storage)
+    trial = running(study)
+    assert ledger.fail(trial, "stale", "gone")
+    assert not ledger.finish(trial, Outcome(state=TrialState.COMPLETE, value=1.0, attrs={"auc": 0.5}))
+    assert not ledger.fail(trial, "error", "late")
+    (found,) = study.get_trials()
+    assert found.state == TrialState.FAIL
+    assert found.user_attrs == {"nasrec:failure": "stale", "nasrec:reason": "gone"}
+
+
+def test_the_sampler_is_told(storage: RDBStorage, study: optuna.Study) -> None:
+    told: list[tuple[TrialState, object]] = []
+
+    class Listening(optuna.samplers.RandomSampler):
+        def after_trial(
+            self,
+            study: optuna.Study,
+            trial: optuna.trial.FrozenTrial,
+            state: TrialState,
+            values: object,
+        ) -> None:
+            told.append((state, values))
+
+    study.sampler = Listening()
+    Ledger(study, storage).finish(running(study), Outcome(state=TrialState.COMPLETE, value=1.0))
+    assert told == [(TrialState.COMPLETE, [1.0])]
+
+
+def test_any_storage_of_optunas() -> None:
+    storage = optuna.storages.InMemoryStorage()
+    study = optuna.create_study(storage=storage)
+    assert Ledger(study, storage).finish(running(study), Outcome(state=TrialState.COMPLETE, value=2.0))
+    assert study.best_value == 2.0
+
+
+def test_the_storage_must_hold_the_study(storage: RDBStorage) -> None:
+    with pytest.raises(StudyError, match="holds no study named 'elsewhere'"):
+        Ledger(optuna.create_study(study_name="elsewhere"), storage)

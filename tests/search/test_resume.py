@@ -1,0 +1,77 @@
+"""Workers that are killed, and workers that run at the same time, as real processes on a real database."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+WORKER = Path(__file__).with_name("search_worker.py")
+
+
+def start(url: str, target: int, *, seconds: float = 0.0) -> subprocess.Popen[str]:
+    command = [sys.executable, str(WORKER), url, str(target), str(seconds)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def wait_until_ready(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def complete(url: str) -> list[tuple[dict[str, Any], float | None]]:
+    trials = optuna.load_study(study_name="search", storage=url).get_trials(deepcopy=False)
+    done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    assert not [trial for trial in trials if trial.state == TrialState.RUNNING]
+    assert max(Counter(trial.user_attrs["nasrec:key"] for trial in done).values()) == 1
+    return [(trial.params, trial.value) for trial in done]
+
+
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_killed_anywhere_and_resumed_it_ends_as_if_unbroken(tmp_path: Path, seed: int) -> None:
+    unbroken, broken = (f"sqlite:///{tmp_path / name}.db" for name in ("unbroken", "broken"))
+    reference = start(unbroken, 40)
+    rng = random.Random(seed)
+    for _ in range(6):
+        process = start(broken, 40, seconds=0.03)
+        wait_until_ready(process)
+        time.sleep(rng.uniform(0.02, 0.5))
+        kill(process)
+    assert start(broken, 40).wait() == 0
+    assert reference.wait() == 0
+    failed = optuna.load_study(study_name="search", storage=broken).get_trials(states=(TrialState.FAIL,))
+    assert failed, "no kill hit a running trial: the test shows nothing"
+    assert all("is gone" in trial.user_attrs["nasrec:reason"] for trial in failed)
+    assert len(complete(unbroken)) == 40
+    assert complete(broken) == complete(unbroken)
+
+
+def test_two_workers_one_of_them_killed(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    workers = [start(url, 60, seconds=0.02) for _ in range(2)]  # On a database that neither has made yet.
+    for worker in workers:
+        wait_until_ready(worker)
+    time.sleep(0.7)
+    kill(workers[0])
+    workers[0] = start(url, 60, seconds=0.02)
+    assert [worker.wait() for worker in workers] == [0, 0]
+    assert len(complete(url)) == 60
+    pids = {
+        trial.user_attrs["nasrec:worker"].split(":")[1]
+        for trial in optuna.load_study(study_name="search", storage=url).get_trials()
+    }
+    assert len(pids) >= 2

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+import pytest
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+
+from nasrec_automl.config import FloatRange, RetrainConfig
+from nasrec_automl.errors import StudyError
+from nasrec_automl.search import Hyper, WorkerOptions, open_storage, open_study, retrain
+
+NAMES = ["search-1", "search-2", "hand-mlp"]
+CONFIG = RetrainConfig(trials=12)
+Report = Callable[[int, float], bool]
+
+
+@dataclass
+class FakeOutcome:
+    log_loss: float
+    attrs: dict[str, Any] = field(default_factory=lambda: {"auc": 0.7})
+
+
+def final(name: str, hyper: Hyper) -> float:
+    return 0.4 + 0.01 * NAMES.index(name) + abs(math.log10(hyper.learning_rate / 0.1)) + hyper.dropout
+
+
+def train(name: str, hyper: Hyper, report: Report) -> FakeOutcome:
+    """A curve that falls to a loss that depends on the hyper-parameters alone."""
+    loss = math.inf
+    for step in range(4):
+        loss = final(name, hyper) + 0.1 * (3 - step)
+        if report(step, loss):
+            break
+    return FakeOutcome(loss)
+
+
+def run(study: optuna.Study, storage: RDBStorage, **options: Any) -> int:
+    arguments: dict[str, Any] = {"storage": storage, "config": CONFIG, "seed": 5, **options}
+    return retrain(study, arguments.pop("names", NAMES), arguments.pop("train", train), **arguments)
+
+
+def finished(study: optuna.Study) -> list[tuple[dict[str, Any], float | None, TrialState]]:
+    states = (TrialState.COMPLETE, TrialState.PRUNED)
+    return [(trial.params, trial.value, trial.state) for trial in study.get_trials(states=states)]
+
+
+def test_every_candidate_first_with_the_defaults_and_to_its_end(study: optuna.Study, storage: RDBStorage) -> None:
+    run(study, storage)
+    first = study.get_trials()[:3]
+    assert [trial.params["architecture"] for trial in first] == NAMES
+    assert len({trial.params["learning_rate"] for trial in first}) == 1
+    assert {trial.state for trial in first} == {TrialState.COMPLETE}
+    assert [len(trial.intermediate_values) for trial in first] == [4, 4, 4]
+
+
+def test_defaults_are_never_pruned(study: optuna.Study, storage: RDBStorage) -> None:
+    def slow_and_bad(name: str, hyper: Hyper, report: Report) -> FakeOutcome:
+        if name != "hand-mlp":
+            return train(name, hyper, report)
+        # Meanwhile another worker completes more than enough trainings to prune by.
+        run(open_study(storage, name="search", identity={}), storage, count=6)
+        assert len(study.get_trials(states=(TrialState.COMPLETE,))) >= 3
+        assert not any(report(step, 99.0) for step in range(9))
+        return FakeOutcome(99.0)
+
+    run(study, storage, train=slow_and_bad, count=3)
+    assert study.get_trials()[2].state == TrialState.COMPLETE
+
+
+def test_pruned_trainings_count_and_say_why(study: optuna.Study, storage: RDBStorage) -> None:
+    assert run(study, storage) == 12
+    pruned = [trial for trial in study.get_trials() if trial.state == TrialState.PRUNED]
+    assert pruned
+    assert len(finished(study)) == 12
+    for trial in pruned:
+        assert trial.user_attrs["nasrec:reason"].startswith("pruned")
+        assert len(trial.intermediate_values) < 4
+        assert trial.value == trial.intermediate_values[max(trial.intermediate_values)]
+
+
+def test_at_least_one_training_of_each_candidate(study: optuna.Study, storage: RDBStorage) -> None:
+    assert run(study, storage, config=RetrainConfig(trials=1)) == 3
+
+
+def test_more_trials_continue_the_study(study: optuna.Study, storage: RDBStorage) -> None:
+    run(study, storage)
+    assert run(study, storage, config=RetrainConfig(trials=14)) == 2
+
+
+def test_attributes_of_the_training_are_written(study: optuna.Study, storage: RDBStorage) -> None:
+    run(study, storage, count=1)
+    assert study.get_trials()[0].user_attrs["nasrec:auc"] == 0.7
+
+
+@pytest.mark.parametrize("stop", range(1, 12, 3))
+def test_interrupted_and_resumed_it_ends_as_if_unbroken(
+    study: optuna.Study, storage: RDBStorage, url: str, stop: int
+) -> None:
+    calls = 0
+
+    def interrupted(name: str, hyper: Hyper, report: Report) -> FakeOutcome:
+        nonlocal calls
+        calls += 1
+        if calls == stop:
+            report(0, 1.0)
+            raise KeyboardInterrupt
+        return train(name, hyper, report)
+
+    run(study, storage)
+    broken = open_study(storage, name="broken", identity={})
+    with pytest.raises(KeyboardInterrupt):
+        run(broken, storage, train=interrupted)
+    again = open_storage(url)
+    run(open_study(again, name="broken", identity={}), again)
+    assert finished(broken) == finished(study)
+
+
+def test_another_seed_is_another_study(study: optuna.Study, storage: RDBStorage) -> None:
+    run(study, storage)
+    other = open_study(storage, name="other", identity={})
+    run(other, storage, seed=6)
+    assert finished(other) != finished(study)
+
+
+def test_a_training_that_diverges_counts_as_the_worst(study: optuna.Study, storage: RDBStorage) -> None:
+    def diverges(name: str, hyper: Hyper, report: Report) -> FakeOutcome:
+        return FakeOutcome(math.nan if name == "search-1" else 0.5)
+
+    assert run(study, storage, train=diverges, config=RetrainConfig(trials=3)) == 3
+    trial = study.get_trials()[0]
+    assert trial.state == TrialState.PRUNED
+    assert trial.user_attrs["nasrec:reason"] == "the training diverged: its log loss is nan"
+
+
+def test_a_long_training_gives_signs_of_life(study: optuna.Study, storage: RDBStorage) -> None:
+    signs: list[float] = []
+
+    def slow(name: str, hyper: Hyper, report: Report) -> FakeOutcome:
+        for step in range(2):
+            report(step, 1.0)
+            signs.append(study.get_trials()[0].user_attrs["nasrec:alive"])
+        return FakeOutcome(1.0)
+
+    run(study, storage, train=slow, count=1)
+    assert signs[1] > signs[0]
+
+
+def test_an_exception_fails_the_trial_and_passes_on(study: optuna.Study, storage: RDBStorage) -> None:
+    def broken(name: str, hyper: Hyper, report: Report) -> FakeOutcome:
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run(study, storage, train=broken)
+    assert study.get_trials()[0].user_attrs["nasrec:reason"] == "RuntimeError: out of memory"
+
+
+def test_a_candidate_that_cannot_be_trained_is_given_up(study: optuna.Study, storage: RDBStorage) -> None:
+    def broken(name: str, hyper: Hyper, report: Report) -> FakeOutcome:
+        if name == "search-2" and hyper.dropout == 0.0:
+            raise KeyboardInterrupt
+        return train(name, hyper, report)
+
+    options = WorkerOptions(retries=1)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run(study, storage, train=broken, options=options)
+    run(study, storage, train=broken, options=options)
+    assert len(finished(study)) == 12
+
+
+def test_ranges_of_single_values_end_when_they_are_used_up(study: optuna.Study, storage: RDBStorage) -> None:
+    config = RetrainConfig(
+        trials=50,
+        learning_rate=FloatRange(low=0.1, high=0.1),
+        weight_decay=FloatRange(low=0.1, high=0.1),
+        dropout=FloatRange(low=0.1, high=0.1),
+        batch_size=(64,),
+    )
+    assert run(study, storage, config=config) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"names": [*NAMES, "search-3"]}, "'architecture' among"),
+        ({"config": RetrainConfig(batch_size=(64, 128))}, "'batch_size' among"),
+    ],
+)
+def test_choices_never_change_within_a_study(
+    study: optuna.Study, storage: RDBStorage, options: dict[str, Any], named: str
+) -> None:
+    run(study, storage, count=1)
+    with pytest.raises(StudyError, match=named):
+        run(study, storage, **options)
+    assert len(study.get_trials()) == 1
+
+
+def test_nothing_to_retrain(study: optuna.Study, storage: RDBStorage) -> None:
+    with pytest.raises(StudyError, match="nothing to retrain"):
+        run(study, storage, names=[])

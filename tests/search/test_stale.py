@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import optuna
+import psutil
+import pytest
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+
+from nasrec_automl.search import fail_stale
+from nasrec_automl.search.stale import worker_id
+
+HOST = socket.gethostname()
+
+
+def add(study: optuna.Study, worker: str | None, *, age: float = 0.0) -> None:
+    attrs = {} if worker is None else {"nasrec:worker": worker, "nasrec:alive": time.time() - age}
+    study.add_trial(optuna.create_trial(state=TrialState.RUNNING, user_attrs=attrs))
+
+
+def states(study: optuna.Study) -> list[TrialState]:
+    return [trial.state for trial in study.get_trials()]
+
+
+def test_ids_are_unique_and_name_this_process() -> None:
+    first, second = worker_id(), worker_id()
+    assert first != second
+    host, pid, started, _ = first.rsplit(":", 3)
+    assert (host, int(pid)) == (HOST, os.getpid())
+    assert float(started) == pytest.approx(psutil.Process().create_time(), abs=0.01)
+
+
+def test_a_trial_of_a_living_process_stays(study: optuna.Study, storage: RDBStorage) -> None:
+    add(study, worker_id(), age=1e6)
+    assert fail_stale(study, storage, timeout=1.0) == 0
+    assert states(study) == [TrialState.RUNNING]
+
+
+def test_a_process_that_is_gone(study: optuna.Study, storage: RDBStorage) -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    started = psutil.Process(process.pid).create_time()
+    process.wait()
+    add(study, f"{HOST}:{process.pid}:{started:.2f}:x")
+    assert fail_stale(study, storage) == 1
+    (trial,) = study.get_trials()
+    assert trial.user_attrs["nasrec:failure"] == "stale"
+    assert trial.user_attrs["nasrec:reason"] == f"its worker, process {process.pid} on {HOST}, is gone"
+
+
+def test_a_killed_process_that_nobody_has_waited_for(study: optuna.Study, storage: RDBStorage) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    add(study, f"{HOST}:{process.pid}:{psutil.Process(process.pid).create_time():.2f}:x")
+    process.kill()
+    while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    assert fail_stale(study, storage) == 1
+    process.wait()
+
+
+def test_another_process_that_has_got_the_number(study: optuna.Study, storage: RDBStorage) -> None:
+    add(study, f"{HOST}:{os.getpid()}:{psutil.Process().create_time() - 60:.2f}:x")
+    assert fail_stale(study, storage) == 1
+
+
+def test_on_another_host_time_decides(study: optuna.Study, storage: RDBStorage) -> None:
+    add(study, "elsewhere:1:0.00:x", age=50)
+    add(study, "elsewhere:1:0.00:y", age=150)
+    assert fail_stale(study, storage, timeout=100) == 1
+    assert states(study) == [TrialState.RUNNING, TrialState.FAIL]
+    assert "for 100 seconds" in study.get_trials()[1].user_attrs["nasrec:reason"]
+
+
+def test_a_host_with_colons_in_its_name(study: optuna.Study, storage: RDBStorage) -> None:
+    add(study, "fe80::1:17:0.00:x", age=150)
+    assert fail_stale(study, storage, timeout=100) == 1
+    assert "process 17 on fe80::1," in study.get_trials()[0].user_attrs["nasrec:reason"]
+
+
+def test_what_no_worker_of_ours_runs_is_left_alone(study: optuna.Study, storage: RDBStorage) -> None:
+    add(study, None, age=1e6)
+    assert fail_stale(study, storage, timeout=1) == 0

@@ -1,0 +1,308 @@
+"""The command line: every command answers, and bad input is one sentence, exit code 2, and harms nothing."""
+
+import io
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from nasrec_automl import load_model
+from nasrec_automl.cli import main
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.sources import read_source
+
+Write = Callable[..., Path]
+
+COMMANDS = [
+    *(["prepare"], ["run"], ["experiment"], ["demo"], ["status"], ["report"], ["predict"], ["space", "show"]),
+]
+
+
+@dataclass
+class Done:
+    code: int
+    out: str
+    error: str
+
+
+def call(*arguments: object) -> Done:
+    out, error = io.StringIO(), io.StringIO()
+    code = 0
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    with redirect_stdout(out), redirect_stderr(error):
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as exit_:
+            code = exit_.code if isinstance(exit_.code, int) else 1
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+    return Done(code, out.getvalue(), error.getvalue())
+
+
+def refused(*arguments: object, naming: str) -> str:
+    """The command ends with exit code 2 and one sentence that names what is wrong."""
+    done = call(*arguments)
+    assert done.code == 2, done
+    lines = [line for line in done.error.splitlines() if "nasrec-automl: " in line]
+    assert len(lines) == 1, done.error
+    assert lines[0].startswith("nasrec-automl: ")
+    assert naming in lines[0]
+    assert "Traceback" not in done.error + done.out
+    return lines[0]
+
+
+def files(folder: Path) -> dict[Path, bytes]:
+    """What a folder holds, but for the note of who owns it."""
+    return {
+        path: path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".lock" and not path.name.endswith(("-wal", "-shm"))
+    }
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_has_an_example(command: list[str]) -> None:
+    done = call(*command, "--help")
+    assert done.code == 0
+    assert f"example: nasrec-automl {' '.join(command)} " in " ".join(done.out.split())
+
+
+def test_help_and_version_of_all() -> None:
+    done = call("--help")
+    assert all(command[0] in done.out for command in COMMANDS)
+    assert "example: nasrec-automl run" in done.out
+    assert call("--version").out.startswith("nasrec-automl ")
+
+
+def test_it_runs_as_a_module_too() -> None:
+    command = [sys.executable, "-m", "nasrec_automl", "--version"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.startswith("nasrec-automl ")
+
+
+def test_without_a_command_or_with_a_wrong_one() -> None:
+    assert call().code == 2
+    assert call("nothing").code == 2
+    assert call("predict", "--model", "x").code == 2
+
+
+# What works
+
+
+def test_prepare_synthetic(tmp_path: Path) -> None:
+    options = [word for text in ("rows=1000", "seed=3", "fields=3") for word in ("--option", text)]
+    done = call("prepare", "synthetic", "--output", tmp_path / "p", *options)
+    assert done.code == 0, done.error
+    assert "synthetic" in done.out
+    assert "test 100" in done.out
+    data = PreparedData.open(tmp_path / "p")
+    assert data.schema().num_fields == 3
+
+
+def test_space_show() -> None:
+    done = call("space", "show", "nasrec-small")
+    assert done.code == 0
+    assert "nasrec-small: 7 blocks" in done.out
+    assert "block1/dense_dim" in done.out
+
+
+def test_run_status_and_report_of_a_done_run(copied_run: Any) -> None:
+    job = copied_run.path.parent / "job.yaml"
+    done = call("run", job)
+    assert done.code == 0, done.error
+    assert "logistic regression" in done.out
+    assert str(copied_run.report) in done.out
+    assert "optuna-dashboard sqlite:///" in done.out
+    assert call("status", copied_run.path).out.count("done") == 6
+    copied_run.report.unlink()
+    assert call("report", copied_run.path).out.strip() == str(copied_run.report)
+    assert copied_run.report.is_file()
+
+
+def test_predict(finished_run: Any, tmp_path: Path) -> None:
+    frame = read_source("synthetic", **finished_run.job.data.options).frame.head(50)
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    done = call(
+        *("predict", "--model", finished_run.best, "--input", tmp_path / "rows.csv", "--output", tmp_path / "out.csv")
+    )
+    assert done.code == 0, done.error
+    assert "50 rows" in done.out
+    probabilities = pd.read_csv(tmp_path / "out.csv")["probability"]
+    assert probabilities.to_numpy() == pytest.approx(load_model(finished_run.best).predict(frame), abs=1e-6)
+
+
+def test_experiment(tmp_path: Path, write_job: Write) -> None:
+    job = write_job(tmp_path)
+    done = call("experiment", job)
+    assert done.code == 0
+    assert "nnictl create --config" in done.out
+    assert yaml.safe_load((tmp_path / "experiment.yml").read_text())["experimentName"] == "tiny"
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("command", ["run", "experiment"])
+@pytest.mark.parametrize(
+    ("changes", "naming"),
+    [
+        ({"sead": 1}, "sead: no such field"),
+        ({"supernet": {"epoch": 1}}, "supernet.epoch: no such field"),
+        ({"search": {"head": {"step": 1}}}, "search.head.step: no such field"),
+        ({"supernet": {"epochs": "many"}}, "supernet.epochs: "),
+        ({"search": {"tournament": 9}}, "search: tournament (9) must not exceed population (8)"),
+        ({"retrain": {"learning_rate": {"low": 0.2, "high": 0.1}}}, "retrain.learning_rate: low (0.2)"),
+        ({"device": "tpu"}, "device: "),
+        ({"data": None}, "data: this field is required"),
+        ({"name": "a/b"}, "name: "),
+    ],
+)
+def test_a_wrong_field_is_named(
+    tmp_path: Path, write_job: Write, command: str, changes: dict[str, Any], naming: str
+) -> None:
+    job = write_job(tmp_path, **changes)
+    before = files(tmp_path)
+    sentence = refused(command, job, naming=naming)
+    assert str(job) in sentence
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("command", ["run", "experiment"])
+def test_a_missing_job_is_named(tmp_path: Path, command: str) -> None:
+    refused(command, tmp_path / "gone.yaml", naming="gone.yaml: no such job file")
+    (tmp_path / "job.yaml").write_text("name: [")
+    refused(command, tmp_path / "job.yaml", naming="job.yaml: not a YAML file")
+    (tmp_path / "job.yaml").write_text("- a")
+    refused(command, tmp_path / "job.yaml", naming="job.yaml: expected a mapping")
+
+
+def test_an_unknown_space_is_named(tmp_path: Path, write_job: Write, finished_run: Any) -> None:
+    data = {"source": "prepared", "input": str(finished_run.data), "options": {}}
+    refused("run", write_job(tmp_path, space="nasrec-huge", data=data), naming="nasrec-huge")
+    refused("run", write_job(tmp_path / "b", space="gone.yaml", data=data), naming="gone.yaml")
+    refused("space", "show", "nasrec-huge", naming="nasrec-huge")
+    refused("space", "show", tmp_path / "gone.yaml", naming="gone.yaml")
+
+
+def test_a_space_with_a_wrong_field_is_named(tmp_path: Path, write_job: Write) -> None:
+    write_job(tmp_path)
+    path = tmp_path / "space.yaml"
+    path.write_text(f"{path.read_text()}blokcs: 3\n")
+    refused("space", "show", path, naming="blokcs")
+
+
+def test_a_folder_that_is_no_prepared_data_set_is_named(tmp_path: Path, write_job: Write) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "notes.txt").write_text("mine")
+    job = write_job(tmp_path, data={"source": "prepared", "input": "raw", "options": {}})
+    refused("run", job, naming=f"{tmp_path / 'raw'}: expected a prepared data set")
+    assert files(tmp_path / "raw") == {tmp_path / "raw" / "notes.txt": b"mine"}
+    refused("prepare", "synthetic", "--output", tmp_path / "raw", "--option", "rows=500", naming="raw")
+    assert files(tmp_path / "raw") == {tmp_path / "raw" / "notes.txt": b"mine"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "naming"),
+    [
+        (["nothing"], "no data source 'nothing'"),
+        (["synthetic", "--option", "rowz=5"], "no option 'rowz'"),
+        (["synthetic", "--option", "rows=many"], "'rows'"),
+        (["synthetic", "--option", "rows"], "--option rows: expected NAME=VALUE"),
+        (["synthetic", "--input", "x"], "read no input"),
+        (["movielens", "--input", "gone"], "gone"),
+        (["synthetic", "--option", "rows=3"], "bring more rows"),
+    ],
+)
+def test_prepare_names_what_is_wrong(tmp_path: Path, arguments: list[str], naming: str) -> None:
+    refused("prepare", *arguments, "--output", tmp_path / "p", naming=naming)
+    assert not (tmp_path / "p").exists()
+
+
+def test_predict_names_a_missing_column_file_or_model(finished_run: Any, tmp_path: Path) -> None:
+    frame = read_source("synthetic", **finished_run.job.data.options).frame.head(5)
+    name = frame.columns[0]
+    rows, output = tmp_path / "rows.csv", tmp_path / "out.csv"
+    frame.drop(columns=name).to_csv(rows, index=False)
+    output.write_text("old")
+    ends = ("--output", output)
+    refused("predict", "--model", finished_run.best, "--input", rows, *ends, naming=f"lack the column {name}")
+    refused("predict", "--model", finished_run.best, "--input", tmp_path / "gone.csv", *ends, naming="gone.csv")
+    refused("predict", "--model", tmp_path, "--input", rows, *ends, naming=f"{tmp_path}: no model")
+    assert output.read_text() == "old"
+    frame.to_csv(rows, index=False)
+    nowhere = tmp_path / "nowhere" / "out.csv"
+    refused("predict", "--model", finished_run.best, "--input", rows, "--output", nowhere, naming=str(nowhere))
+
+
+def test_weights_of_another_space_or_schema_are_refused(copied_run: Any, tmp_path: Path, write_job: Write) -> None:
+    from nasrec_automl.network import Supernet
+    from nasrec_automl.network.weights import save_network
+    from nasrec_automl.space import load_search_space
+
+    job, schema = copied_run.path.parent / "job.yaml", PreparedData.open(copied_run.data).schema(4)
+    copied_run.top.unlink()
+    save_network(Supernet(load_search_space(copied_run.job.space), schema), copied_run.weights)
+    before = files(copied_run.path)
+    sentence = refused("run", job, naming=f"{copied_run.weights}: the supernet was trained on another schema")
+    assert "embedding width 4 instead of 8" in sentence
+    save_network(Supernet(load_search_space("nasrec-small"), schema), copied_run.weights)
+    refused("run", job, naming=f"{copied_run.weights}: the supernet is of the space 'nasrec-small'")
+    changed = {path for path, content in files(copied_run.path).items() if before.get(path) != content}
+    assert {path.relative_to(copied_run.path).parts[0] for path in changed} <= {"supernet", "progress"}
+
+
+def test_other_settings_than_before_are_refused(copied_run: Any, write_job: Write) -> None:
+    before = files(copied_run.path)
+    job = write_job(copied_run.path.parent, supernet={"learning_rate": 0.5})
+    refused("run", job, naming="supernet.learning_rate: the supernet stage")
+    changed = {path.name for path, content in files(copied_run.path).items() if before.get(path) != content}
+    assert not changed
+
+
+@pytest.mark.parametrize(
+    ("storage", "naming"),
+    [
+        ("postgresql://me:secret@localhost:1/x", "postgresql://me:***@localhost:1/x"),
+        ("sqlite:////proc/nowhere/studies.db", "/proc/nowhere/studies.db"),
+        ("sqlite:////dev/null", "/dev/null"),
+        ("nonsense", "the storage is not a database URL"),
+    ],
+)
+def test_a_database_that_cannot_be_reached_is_named(
+    copied_run: Any, write_job: Write, storage: str, naming: str
+) -> None:
+    copied_run.top.unlink()
+    results = copied_run.result.read_bytes()
+    sentence = refused("run", write_job(copied_run.path.parent, storage=storage), naming=naming)
+    assert "secret" not in sentence
+    assert copied_run.result.read_bytes() == results
+
+
+def test_a_run_folder_in_use_is_refused(copied_run: Any) -> None:
+    before = files(copied_run.path)
+    with copied_run.lock():
+        refused("run", copied_run.path.parent / "job.yaml", naming=f"{copied_run.path}: in use by process")
+    assert files(copied_run.path) == before
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path: Path, write_job: Write) -> None:
+    for command in ("status", "report"):
+        refused(command, tmp_path / "gone", naming=f"{tmp_path / 'gone'}: not a run folder")
+        refused(command, tmp_path, naming=f"{tmp_path}: not a run folder")
+    (tmp_path / "job.json").write_text("{}")
+    for command in ("status", "report"):
+        refused(command, tmp_path, naming="job.json")
+    refused("demo", tmp_path / "gone.yml", naming="gone.yml: expected an experiment")
+
+
+def test_an_unfinished_run_has_no_report(copied_run: Any) -> None:
+    copied_run.result.unlink()
+    refused("report", copied_run.path, naming="the run has no result yet")

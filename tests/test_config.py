@@ -1,0 +1,170 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from nasrec_automl.config import Job, load_job
+from nasrec_automl.errors import JobError
+
+MINIMAL: dict[str, Any] = {"name": "mine", "data": {"source": "synthetic"}}
+
+
+def write(path: Path, content: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    return path
+
+
+def changed(**fields: Any) -> dict[str, Any]:
+    return {**MINIMAL, **fields}
+
+
+def test_a_minimal_job_has_the_methods_own_settings(tmp_path: Path) -> None:
+    job = load_job(write(tmp_path / "job.yaml", MINIMAL))
+    assert job.space == "nasrec-full"
+    assert (job.supernet.sampling, job.supernet.learning_rate, job.supernet.clip_norm) == ("single-operator", 0.12, 5.0)
+    assert (job.search.population, job.search.tournament, job.search.children) == (128, 64, 8)
+    assert job.search.architectures == 2048
+    assert job.retrain.top_k == 15
+
+
+def test_every_path_is_absolute_and_relative_to_the_job_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = changed(
+        run_folder="../out/run", space="spaces/mine.yaml", data={"source": "prepared", "input": "../data/./prepared"}
+    )
+    path = write(tmp_path / "jobs" / "job.yaml", content)
+    (tmp_path / "elsewhere").mkdir()
+    for cwd, given in (
+        (tmp_path / "elsewhere", path),
+        (path.parent, Path("job.yaml")),
+        (tmp_path, Path("jobs/job.yaml")),
+    ):
+        monkeypatch.chdir(cwd)
+        job = load_job(given)
+        assert job.run_folder == tmp_path / "out" / "run"
+        assert job.space == str(tmp_path / "jobs" / "spaces" / "mine.yaml")
+        assert job.data.input == tmp_path / "data" / "prepared"
+        assert job.storage_url == f"sqlite:///{tmp_path / 'out' / 'run' / 'studies.db'}"
+
+
+def test_the_run_folder_is_named_after_the_job(tmp_path: Path) -> None:
+    assert load_job(write(tmp_path / "job.yaml", MINIMAL)).run_folder == tmp_path / "runs" / "mine"
+
+
+def test_absolute_paths_and_names_stay(tmp_path: Path) -> None:
+    job = load_job(write(tmp_path / "job.yaml", changed(run_folder="/somewhere/run", space="nasrec-small")))
+    assert job.run_folder == Path("/somewhere/run")
+    assert job.space == "nasrec-small"
+
+
+def test_a_storage_of_ones_own(tmp_path: Path) -> None:
+    url = "postgresql://localhost/studies"
+    assert load_job(write(tmp_path / "job.yaml", changed(storage=url))).storage_url == url
+
+
+def test_numbers_without_a_dot_are_numbers(tmp_path: Path) -> None:
+    # YAML 1.1 reads 1e-3 as a string.
+    text = """
+name: mine
+data: {source: synthetic}
+supernet: {learning_rate: 1e-1, weight_decay: 1e-6, clip_norm: 5e0, dropout: 1e-1, path_warm_up: 1e-1}
+search: {head: {learning_rate: 4e-2}}
+retrain:
+  learning_rate: {low: 1e-3, high: 1e-1, log: true}
+  weight_decay: {low: 0, high: 1e-3}
+"""
+    job = load_job(write(tmp_path / "job.yaml", text))
+    assert job.supernet.learning_rate == 0.1
+    assert job.supernet.weight_decay == 1e-6
+    assert job.supernet.dropout == 0.1
+    assert job.search.head.learning_rate == 0.04
+    assert (job.retrain.learning_rate.low, job.retrain.learning_rate.high) == (1e-3, 1e-1)
+    assert job.retrain.weight_decay.high == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"seeds": 3}, "seeds"),
+        ({"supernet": {"learning_rat": 0.1}}, "supernet.learning_rat"),
+        ({"search": {"head": {"step": 3}}}, "search.head.step"),
+        ({"data": {"source": "synthetic", "rows": 3}}, "data.rows"),
+    ],
+)
+def test_an_unknown_key_is_named(tmp_path: Path, change: dict[str, Any], field: str) -> None:
+    with pytest.raises(JobError, match=rf"job\.yaml: {field}: no such field"):
+        load_job(write(tmp_path / "job.yaml", changed(**change)))
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "value"),
+    [
+        ({"seed": "many"}, "seed", "'many'"),
+        ({"seed": -1}, "seed", "-1"),
+        ({"name": "a b"}, "name", "'a b'"),
+        ({"device": "tpu"}, "device", "'tpu'"),
+        ({"supernet": {"learning_rate": "fast"}}, "supernet.learning_rate", "'fast'"),
+        ({"supernet": {"learning_rate": 0}}, "supernet.learning_rate", "0"),
+        ({"supernet": {"batch_size": 1.5}}, "supernet.batch_size", "1.5"),
+        ({"supernet": {"sampling": "all"}}, "supernet.sampling", "'all'"),
+        ({"supernet": {"dropout": 1}}, "supernet.dropout", "1"),
+        ({"supernet": {"path_warm_up": 2}}, "supernet.path_warm_up", "2"),
+        ({"supernet": []}, "supernet", r"\[\]"),
+        ({"search": {"tournament": 200}}, "search", "tournament"),
+        ({"retrain": {"batch_size": [0]}}, "retrain.batch_size.0", "0"),
+        ({"retrain": {"batch_size": []}}, "retrain.batch_size", r"\[\]"),
+        ({"retrain": {"dropout": {"low": 0.5, "high": 0.1}}}, "retrain.dropout", "low"),
+        ({"retrain": {"dropout": {"low": 0, "high": 0.1, "log": True}}}, "retrain.dropout", "low"),
+        ({"experiment": {"port": 70000}}, "experiment.port", "70000"),
+        ({"data": {"source": "synthetic", "split": "id"}}, "data.split", "'id'"),
+        ({"data": 3}, "data", "3"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_field_and_file(
+    tmp_path: Path, change: dict[str, Any], field: str, value: str
+) -> None:
+    with pytest.raises(JobError, match=rf"job\.yaml: {field}: .*{value}"):
+        load_job(write(tmp_path / "job.yaml", changed(**change)))
+
+
+def test_all_wrong_fields_are_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(JobError) as error:
+        load_job(write(tmp_path / "job.yaml", changed(seed="x", device="y")))
+    assert "seed: " in str(error.value)
+    assert "device: " in str(error.value)
+
+
+@pytest.mark.parametrize("missing", ["name", "data"])
+def test_a_missing_field_is_named(tmp_path: Path, missing: str) -> None:
+    content = {key: value for key, value in MINIMAL.items() if key != missing}
+    with pytest.raises(JobError, match=rf"job\.yaml: {missing}: this field is required"):
+        load_job(write(tmp_path / "job.yaml", content))
+
+
+@pytest.mark.parametrize("content", ["a: [", "- 1", "", "text", "\x00"])
+def test_a_file_that_is_no_mapping_is_named(tmp_path: Path, content: str) -> None:
+    with pytest.raises(JobError, match=r"job\.yaml: (not a YAML file|expected a mapping)"):
+        load_job(write(tmp_path / "job.yaml", content))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match=r"nowhere\.yaml: no such job file"):
+        load_job(tmp_path / "nowhere.yaml")
+    with pytest.raises(JobError, match="no such job file"):
+        load_job(tmp_path)
+
+
+def test_errors_are_one_sentence(tmp_path: Path) -> None:
+    for content in (changed(seed="x"), changed(x=1), "a: [", "- 1"):
+        with pytest.raises(JobError) as error:
+            load_job(write(tmp_path / "job.yaml", content))
+        assert "\n" not in str(error.value)
+
+
+def test_jobs_are_immutable_and_round_trip_through_json(tmp_path: Path) -> None:
+    job = load_job(write(tmp_path / "job.yaml", MINIMAL))
+    with pytest.raises(ValidationError):
+        job.seed = 3  # type: ignore[misc]
+    assert Job.model_validate_json(job.model_dump_json()) == job

@@ -1,0 +1,235 @@
+"""What README and docs say holds: their blocks run, their tables are those of the code."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+import nasrec_automl
+from nasrec_automl.config import Job, load_job
+from nasrec_automl.data.movielens_tables import GENRES
+from nasrec_automl.experiment.launch import run_of
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.stages import run_job
+from nasrec_automl.space import load_search_space
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+# They start servers, or stop all of them; tests/experiment starts real experiments, and no test a dashboard.
+NOT_RUN = (
+    "nnictl create --config examples/quickstart/experiment.yml --port 8080",
+    "nnictl stop --all",
+    "optuna-dashboard sqlite:///runs/quickstart/studies.db",
+)
+
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(*languages: str) -> Iterator[Any]:
+    for page in PAGES:
+        for number, (language, text) in enumerate(BLOCK.findall(page.read_text()), 1):
+            if language in languages:
+                yield pytest.param(text, id=f"{page.name}-{number}")
+
+
+def write_movielens(folder: Path) -> None:
+    """Made-up people and films in GroupLens' form, and ratings that depend on both."""
+    draw = random.Random(0)
+    folder.mkdir()
+    jobs = ("engineer", "student", "librarian", "writer")
+    users = [
+        f"{i}|{draw.randint(18, 60)}|{draw.choice('MF')}|{draw.choice(jobs)}|{draw.choice(['10115', '90210'])}"
+        for i in range(1, 81)
+    ]
+    films = []
+    for item in range(1, 121):
+        flags = "|".join(str(int(draw.random() < 0.15)) for _ in GENRES)
+        films.append(f"{item}|Film {item} ({1950 + item % 50})|01-Jan-1995||http://example.org|{flags}")
+    ratings = []
+    for user in range(1, 81):
+        for item in draw.sample(range(1, 121), 50):
+            rating = min(5, max(1, round(draw.gauss(2 + item % 5 / 2 + user % 3 / 2, 1))))
+            ratings.append(f"{user}\t{item}\t{rating}\t{881_000_000 + draw.randrange(10_000_000)}")
+    for name, lines in (("u.user", users), ("u.item", films), ("u.data", ratings)):
+        (folder / name).write_text("\n".join(lines) + "\n", encoding="latin-1")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, write_job: Callable[..., Path]) -> Path:
+    """Where the docs' reader stands: the repository's examples, and the quickstart's run, of made-up ratings."""
+    folder = tmp_path_factory.mktemp("reader")
+    example = folder / "examples" / "quickstart"
+    write_movielens(folder / "ml-100k")
+    job = write_job(
+        example,
+        name="quickstart",
+        run_folder="../../runs/quickstart",
+        data={"source": "movielens", "input": "../../ml-100k", "options": {}},
+    )
+    shutil.copy(ROOT / "examples" / "quickstart" / "rows.csv", example)
+    run = RunFolder(load_job(job))
+    run_job(run)
+    return folder
+
+
+def run_there(command: list[str], place: Path) -> str:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "HOME": str(place)}
+    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def lines_of(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+
+
+def test_there_is_something_to_run() -> None:
+    assert len(list(blocks("python"))) >= 6
+    assert len(list(blocks("sh"))) >= 3
+    found = [line for block in blocks("sh") for line in lines_of(block.values[0])]
+    assert set(NOT_RUN) <= set(found), "a command that is not run is not in the docs either"
+    assert not list(blocks("bash", "console", "shell", "py")), "blocks are ```python or ```sh, so that they are run"
+
+
+@pytest.mark.parametrize("text", list(blocks("python")))
+def test_python_blocks_run(text: str, place: Path) -> None:
+    run_there([sys.executable, "-c", text], place)
+
+
+@pytest.mark.parametrize("text", list(blocks("sh")))
+def test_shell_blocks_run(text: str, place: Path) -> None:
+    for line in lines_of(text):
+        if line not in NOT_RUN:
+            run_there(["bash", "-ec", line], place)
+
+
+def test_the_readers_model_tells_the_rows_apart(place: Path) -> None:
+    run_there(["nasrec-automl", "predict", "--model", "runs/quickstart/best", "--input",
+               "examples/quickstart/rows.csv", "--output", "probabilities.csv"], place)  # fmt: skip
+    lines = (place / "probabilities.csv").read_text().splitlines()
+    assert lines[0] == "probability"
+    assert len(set(lines)) == 4
+
+
+@pytest.mark.parametrize("text", list(blocks("yaml")))
+def test_yaml_blocks_are_jobs_or_spaces(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "file.yaml"
+    path.write_text(text)
+    content = yaml.safe_load(text)
+    if "blocks" in content:
+        assert load_search_space(path).name == content["name"]
+    else:
+        assert load_job(path).name == content["name"]
+
+
+def test_what_the_example_holds_loads() -> None:
+    example = ROOT / "examples" / "quickstart"
+    job = load_job(example / "job.yaml")
+    assert job.run_folder == ROOT / "runs" / "quickstart"
+    assert load_search_space(job.space).blocks == 4
+    assert run_of(example / "experiment.yml").job == job
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+# docs/job.md against the models
+
+
+def sections() -> dict[str, dict[str, str]]:
+    """Each table of docs/job.md: its keys and the text of their defaults."""
+    found: dict[str, dict[str, str]] = {}
+    name = ""
+    for line in (ROOT / "docs" / "job.md").read_text().splitlines():
+        if line.startswith("## "):
+            name = line[3:].strip("`").replace("Top level", "")
+            found[name] = {}
+        elif line.startswith("| `"):
+            keys, default, _ = (cell.strip() for cell in line.strip("|").split("|", 2))
+            names = re.findall(r"`([^`]+)`", keys)
+            values = split(default) if len(names) > 1 else [default]
+            found[name] |= dict(zip(names, values, strict=True))
+    return found
+
+
+def split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(", ")]
+
+
+def models() -> dict[str, dict[str, Any]]:
+    """The same of the models: keys of each section, those of a section's section with a dot."""
+    found: dict[str, dict[str, Any]] = {"": {}}
+    for name, field in Job.model_fields.items():
+        model = field.annotation
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            found[name] = dict(fields(model))
+        else:
+            found[""][name] = field.default
+    return found
+
+
+def fields(model: type[BaseModel]) -> Iterator[tuple[str, Any]]:
+    for name, field in model.model_fields.items():
+        kinds = [kind for kind in (field.annotation, *get_args(field.annotation)) if kind is not NoneType]
+        if name == "head":
+            yield from ((f"head.{inner}", default) for inner, default in fields(kinds[0]))
+        else:
+            yield name, field.default
+
+
+def test_every_field_of_a_job_is_in_the_docs_and_no_other() -> None:
+    assert {name: set(keys) for name, keys in sections().items()} == {
+        name: set(keys) for name, keys in models().items()
+    }
+
+
+def test_defaults_are_those_of_the_code() -> None:
+    for section, keys in sections().items():
+        for key, text in keys.items():
+            default, where = models()[section][key], f"{section}.{key}: {text}"
+            plain = text.strip("`")
+            if isinstance(default, bool):
+                assert plain == str(default).lower(), where
+            elif isinstance(default, int | float):
+                assert float(plain) == default, where
+            elif isinstance(default, str):
+                assert plain == default, where
+            elif isinstance(default, tuple):
+                assert split(plain) == [str(value) for value in default], where
+            elif isinstance(default, BaseModel):
+                low, high = (float(value) for value in plain.split(" to "))
+                assert (low, high) == (default.low, default.high), where
+
+
+def test_the_reference_shows_every_public_name() -> None:
+    shown = set(re.findall(r"^::: (\S+)$", (ROOT / "docs" / "reference.md").read_text(), re.MULTILINE))
+    for name in nasrec_automl.__all__:
+        assert f"nasrec_automl.{nasrec_automl._HOME[name]}" in shown, name
+    for module in shown:
+        __import__(module)
+
+
+def test_rows_of_the_example_have_the_columns_that_the_model_asks_for(place: Path) -> None:
+    header = (ROOT / "examples" / "quickstart" / "rows.csv").read_text().splitlines()[0].split(",")
+    expected = json.loads((place / "runs/quickstart/best/preprocessing.json").read_text())
+    assert {column["name"] for column in expected["categorical"]} - {c["name"] for c in expected["derived"]} <= set(
+        header
+    )

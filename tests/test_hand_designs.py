@@ -1,0 +1,39 @@
+import pytest
+from hypothesis import given
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.hand_designs import hand_designs
+from nasrec_automl.space import SearchSpace, load_search_space
+from nasrec_automl.testing.examples import tiny_space
+from nasrec_automl.testing.strategies import search_spaces
+
+
+@given(search_spaces())
+def test_designs_are_of_their_space_and_of_different_keys(space: SearchSpace) -> None:
+    designs = hand_designs(space)
+    for design in designs.values():
+        assert space.validate_architecture(design) == design
+    assert len({design.key for design in designs.values()}) == len(designs)
+
+
+@pytest.mark.parametrize("name", ["nasrec-full", "nasrec-small"])
+def test_nasrecs_spaces_express_all_three(name: str) -> None:
+    designs = hand_designs(load_search_space(name))
+    assert list(designs) == ["hand-mlp", "hand-dlrm", "hand-deepfm"]
+    for design in designs.values():
+        assert sum(b.dense or b.sparse for b in design.live) == 3
+    mlp, dlrm, deepfm = designs.values()
+    assert {block.dense_op for block in live_blocks(mlp)} == {"fc"}
+    assert "dot_product" in {block.dense_op for block in live_blocks(dlrm)}
+    assert not any(live.fm or live.dense_to_sparse for live in (*mlp.live, *dlrm.live))
+    assert any(live.fm for live in deepfm.live)
+
+
+def live_blocks(architecture: Architecture) -> list[object]:
+    return [b for b, live in zip(architecture.blocks, architecture.live, strict=True) if live.dense]
+
+
+def test_what_a_space_cannot_express_is_left_out() -> None:
+    assert list(hand_designs(tiny_space(fm=(False,)))) == ["hand-mlp", "hand-dlrm"]
+    assert list(hand_designs(tiny_space(dense_ops=("fc",)))) == ["hand-mlp", "hand-deepfm"]
+    assert hand_designs(tiny_space(dense_ops=("sum",))) == {}

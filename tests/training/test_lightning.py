@@ -1,0 +1,52 @@
+import logging
+import warnings
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+from torch.utils.data import DataLoader
+
+from nasrec_automl.training.lightning import quiet, quiet_trainer
+
+
+class Module(pl.LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
+        return (self.weight - batch).square().sum()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def test_it_trains_so_many_steps_and_leaves_disk_and_terminal_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    trainer = quiet_trainer(max_steps=3, device="cpu", callbacks=[])
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        trainer.fit(Module(), DataLoader(torch.ones(10, 1)))
+    assert trainer.global_step == 3
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_checkpoint_is_written_where_one_is_asked_for(tmp_path: Path) -> None:
+    keeper = ModelCheckpoint(dirpath=tmp_path, filename="last", every_n_train_steps=2)
+    trainer = quiet_trainer(max_steps=4, device="cpu", callbacks=[keeper])
+    with quiet():
+        trainer.fit(Module(), DataLoader(torch.ones(10, 1)))
+    assert (tmp_path / "last.ckpt").is_file()
+
+
+def test_other_warnings_are_shown_and_the_log_level_is_given_back() -> None:
+    logger = logging.getLogger("pytorch_lightning")
+    before = logger.level
+    with pytest.warns(UserWarning, match="mine"), quiet():
+        warnings.warn("mine", UserWarning, stacklevel=1)
+    assert logger.level == before

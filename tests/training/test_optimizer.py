@@ -1,0 +1,122 @@
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nasrec_automl.training.optimizer import RowAdagrad
+
+ROWS, E = 12, 3
+
+
+def start() -> Tensor:
+    return torch.randn(ROWS, E, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def batches(steps: int = 8) -> list[Tensor]:
+    """Ids with duplicates, and rows 10 and 11 that never come."""
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randint(ROWS - 2, (9,), generator=generator) for _ in range(steps)]
+
+
+def loss(table: nn.Parameter, ids: Tensor, *, sparse: bool) -> Tensor:
+    vectors = F.embedding(ids, table, sparse=sparse)
+    return (vectors * torch.linspace(-1, 2, ids.numel(), dtype=torch.float64).unsqueeze(1)).pow(2).sum() + vectors.sum()
+
+
+def train(make: object, *, sparse: bool, table: nn.Parameter | None = None) -> nn.Parameter:
+    table = nn.Parameter(start()) if table is None else table
+    optimizer = make([table])  # type: ignore[operator]
+    for ids in batches():
+        optimizer.zero_grad()
+        loss(table, ids, sparse=sparse).backward()
+        optimizer.step()
+    return table
+
+
+@pytest.mark.parametrize("eps", [1e-2, 1e-8])
+@pytest.mark.parametrize("sparse", [True, False])
+def test_it_is_torchs_adagrad(sparse: bool, eps: float) -> None:
+    mine = train(lambda p: RowAdagrad(p, lr=0.3, eps=eps), sparse=sparse)
+    theirs = train(lambda p: torch.optim.Adagrad(p, lr=0.3, eps=eps), sparse=sparse)
+    torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-12)
+    assert not torch.equal(mine, start())
+
+
+def test_weight_decay_of_dense_gradients_is_torchs() -> None:
+    mine = train(lambda p: RowAdagrad(p, lr=0.3, weight_decay=0.2, eps=1e-2), sparse=False)
+    theirs = train(lambda p: torch.optim.Adagrad(p, lr=0.3, eps=1e-2, weight_decay=0.2), sparse=False)
+    torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_weight_decay_of_sparse_gradients_touches_the_rows_of_the_batch_alone() -> None:
+    table = nn.Parameter(start())
+    optimizer = RowAdagrad([table], lr=0.3, weight_decay=0.2, eps=1e-2)
+    ids = torch.tensor([4, 1, 4, 4])
+    before = table.detach().clone()
+    loss(table, ids, sparse=True).backward()
+    optimizer.step()
+    touched = (table != before).any(1)
+    assert touched.nonzero().flatten().tolist() == [1, 4]
+    assert (optimizer.state[table]["sum"] != 0).any(1).nonzero().flatten().tolist() == [1, 4]
+    # On those rows it is torch's decay, once a row however often the batch has it.
+    other = nn.Parameter(before.clone())
+    loss(other, ids, sparse=False).backward()
+    torch.optim.Adagrad([other], lr=0.3, eps=1e-2, weight_decay=0.2).step()
+    torch.testing.assert_close(table[[1, 4]], other[[1, 4]], rtol=1e-12, atol=1e-12)
+
+
+def test_weights_without_a_gradient_have_no_state_and_stay() -> None:
+    used, unused = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    optimizer = RowAdagrad([used, unused], lr=1.0, weight_decay=0.5, eps=1e-2)
+    used.sum().backward()
+    optimizer.step()
+    assert unused not in optimizer.state
+    assert torch.equal(unused, torch.ones(2))
+    assert not torch.equal(used, torch.ones(2))
+
+
+def test_gradients_are_left_as_they_are() -> None:
+    for sparse in (True, False):
+        table = nn.Parameter(start())
+        loss(table, batches()[0], sparse=sparse).backward()
+        before = table.grad.to_dense().clone() if sparse else table.grad.clone()
+        RowAdagrad([table], lr=0.1, weight_decay=0.5, eps=1e-2).step()
+        torch.testing.assert_close(table.grad.to_dense() if sparse else table.grad, before)
+
+
+def test_it_goes_on_from_its_state() -> None:
+    unbroken = train(lambda p: RowAdagrad(p, lr=0.3, eps=1e-2), sparse=True)
+    table = nn.Parameter(start())
+    state = None
+    for ids in batches():
+        optimizer = RowAdagrad([table], lr=0.3, eps=1e-2)
+        if state is not None:
+            optimizer.load_state_dict(state)
+        table.grad = None
+        loss(table, ids, sparse=True).backward()
+        optimizer.step()
+        state = optimizer.state_dict()
+    assert torch.equal(table, unbroken)
+
+
+def test_groups_and_closures() -> None:
+    a, b = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
+    optimizer = RowAdagrad([{"params": [a], "lr": 0.5}, {"params": [b]}], lr=0.1, eps=1e-2)
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        total = (a + b).sum()
+        total.backward()
+        return float(total.detach())
+
+    assert optimizer.step(closure) == 2.0
+    assert (1 - a).item() == pytest.approx(5 * (1 - b).item())
+
+
+def test_a_schedule_drives_it() -> None:
+    table = nn.Parameter(torch.ones(1))
+    optimizer = RowAdagrad([table], lr=0.1, eps=1e-2)
+    optimizer.param_groups[0]["lr"] = 0.0
+    table.sum().backward()
+    optimizer.step()
+    assert table.item() == 1.0
