@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from nasrec_automl.architecture import Path
@@ -10,6 +11,17 @@ from nasrec_automl.network.embedding import Embedding
 from nasrec_automl.network.head import Head
 from nasrec_automl.network.plan import NetworkPlan, source_name
 from nasrec_automl.schema import FeatureSchema
+
+_ROWS_AT_ONCE = 1024
+
+
+def in_parts(dense: Tensor, ids: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Cut a batch so that what operators write stays in a CPU's cache; not where gradients or a GPU want it whole."""
+    whole = torch.is_grad_enabled() or dense.device.type != "cpu" or torch.compiler.is_compiling()
+    if whole or len(dense) <= _ROWS_AT_ONCE:
+        return [(dense, ids)]
+    starts = range(0, len(dense), _ROWS_AT_ONCE)
+    return [(dense[i : i + _ROWS_AT_ONCE], ids[i : i + _ROWS_AT_ONCE]) for i in starts]
 
 
 class Network(nn.Module):
@@ -67,5 +79,5 @@ class Network(nn.Module):
 
     def run_path(self, dense: Tensor, ids: Tensor, path: Path) -> Tensor:
         """Logits of a path, `(B,)`."""
-        logits: Tensor = self.head(self.last_source(dense, ids, path))
-        return logits
+        parts = [self.head(self.last_source(*rows, path)) for rows in in_parts(dense, ids)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)

@@ -7,8 +7,10 @@ import math
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nasrec_automl.ops.autograd import apply
 from nasrec_automl.ops.base import OpShape, Pieces, SparseOp
 from nasrec_automl.ops.linear import ElasticLayerNorm, SourceLinear, closing_norm
+from nasrec_automl.ops.narrow_attention import NarrowAttention, use_narrow
 
 HEADS = 8
 """Attention heads; where E is no multiple of it, their greatest common divisor."""
@@ -28,31 +30,34 @@ class Attention(SparseOp):
         self.heads = math.gcd(HEADS, e)
         self.project = SourceLinear(shape.tokens, shape.out, fan_in=shape.tokens_fan_in, bias=True)
         self.norm = closing_norm(shape.out, shape.layer_norm)
-        self.query, self.key, self.value, self.out = (_linear(e) for _ in range(4))
+        self.query_key_value, self.out = _linear(e, parts=3), _linear(e)
         self.attended_norm = ElasticLayerNorm(e, scale=_RESIDUAL_SCALE)
         self.feed_in, self.feed_out = _linear(e), _linear(e)
         self.fed_norm = ElasticLayerNorm(e, scale=_RESIDUAL_SCALE)
 
     def forward(self, tokens: Pieces, dim: int) -> Tensor:
         """Map the tokens to `(B, E, n)`."""
-        x = self.norm(self.project(tokens, dim)).transpose(1, 2)  # (B, n, E)
-        x = self.attended_norm(x + self.out(self._attend(x)))
-        x = self.fed_norm(x + self.feed_out(F.relu(self.feed_in(x))))
-        out: Tensor = x.transpose(1, 2)
+        x = self.norm(self.project(tokens, dim)).transpose(1, 2).contiguous()  # (B, n, E)
+        x = self.attended_norm(self.out(_attend(self.query_key_value(x), self.heads)).add_(x))
+        x = self.fed_norm(self.feed_out(F.relu(self.feed_in(x), inplace=True)).add_(x))
+        out: Tensor = x.transpose(1, 2).contiguous()
         return out
 
-    def _attend(self, x: Tensor) -> Tensor:
-        rows, n, e = x.shape
 
-        def split(y: Tensor) -> Tensor:
-            return y.reshape(rows, n, self.heads, e // self.heads).transpose(1, 2)  # (B, H, n, E / H)
+def _attend(qkv: Tensor, heads: int) -> Tensor:
+    """softmax(q k^T / sqrt(e)) v for each head: `(B, n, 3 E)` to `(B, n, E)`."""
+    rows, n, width = qkv.shape
+    e = width // 3
+    if use_narrow(qkv, e // heads):
+        return apply(NarrowAttention, qkv.float(), heads).to(qkv.dtype)
+    query, key, value = qkv.view(rows, n, 3, heads, e // heads).permute(2, 0, 3, 1, 4)  # (B, H, n, E / H) each
+    return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).reshape(rows, n, e)
 
-        attended = F.scaled_dot_product_attention(split(self.query(x)), split(self.key(x)), split(self.value(x)))
-        return attended.transpose(1, 2).reshape(rows, n, e)
 
-
-def _linear(e: int) -> nn.Linear:
-    linear = nn.Linear(e, e)
-    nn.init.xavier_uniform_(linear.weight)
+def _linear(e: int, *, parts: int = 1) -> nn.Linear:
+    """Linear from E to so many times E, each part with its own start values."""
+    linear = nn.Linear(e, parts * e)
+    for part in linear.weight.detach().chunk(parts):
+        nn.init.xavier_uniform_(part)
     nn.init.zeros_(linear.bias)
     return linear

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from nasrec_automl.cost import dot_product_tokens
+from nasrec_automl.ops.autograd import apply
 from nasrec_automl.ops.base import BlockInputs, DenseOp, OpShape
 from nasrec_automl.ops.linear import ElasticLinear, SourceLinear, closing_norm
 
@@ -20,6 +23,41 @@ def _pair_indices(vectors: int) -> Tensor:
         rows, columns = torch.tril_indices(vectors, vectors, -1)
         indices: Tensor = rows * vectors + columns
     return indices
+
+
+@cache
+def _pair_positions(vectors: int) -> Tensor:
+    """Where each `(i, j)` of the square stands in the list of pairs, `(V * V,)`; the diagonal points past its end."""
+    with torch.inference_mode(False):
+        rows, columns = torch.tril_indices(vectors, vectors, -1)
+        positions = torch.full((vectors, vectors), len(rows))
+        positions[rows, columns] = positions[columns, rows] = torch.arange(len(rows))
+    return positions.flatten()
+
+
+class PairwiseProducts(torch.autograd.Function):
+    """Dot products of all pairs of vectors below the diagonal.
+
+    The square of products is symmetric, and so is its gradient: one matrix product goes back, where autograd would
+    make two and scatter into the square.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor) -> Tensor:
+        """Map `(B, E, V)` to `(B, V (V - 1) / 2)`."""
+        ctx.save_for_backward(vectors)
+        count = vectors.shape[2]
+        products = torch.bmm(vectors.transpose(1, 2), vectors).flatten(1)  # (B, V^2)
+        return products.index_select(1, _pair_indices(count).to(products.device))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """The gradient of `vectors`."""
+        (vectors,) = ctx.saved_tensors
+        rows, _, count = vectors.shape
+        positions = _pair_positions(count).to(gradient.device)
+        square = F.pad(gradient, (0, 1)).index_select(1, positions).view(rows, count, count)
+        return torch.bmm(vectors, square.to(vectors.dtype))
 
 
 class DotProduct(DenseOp):
@@ -44,7 +82,6 @@ class DotProduct(DenseOp):
         dense = self.project_dense(inputs.dense, self.embedding_dim)  # (B, E)
         tokens = self.project_tokens(inputs.tokens, k)  # (B, E, k)
         vectors = torch.cat([dense.unsqueeze(-1), tokens], dim=-1)  # (B, E, k + 1)
-        products = torch.bmm(vectors.transpose(1, 2), vectors).flatten(1)  # (B, (k + 1)^2)
-        pairs = products.index_select(1, _pair_indices(k + 1).to(products.device))  # (B, k (k + 1) / 2)
+        pairs = apply(PairwiseProducts, vectors)  # (B, k (k + 1) / 2)
         out: Tensor = self.norm(self.linear(pairs, dim))
         return out

@@ -19,4 +19,4 @@ class EmbeddingFullyConnected(SparseOp):
 
     def forward(self, tokens: Pieces, dim: int) -> Tensor:
         """Mix the tokens into `(B, E, n)`."""
-        return F.relu(self.norm(self.linear(tokens, dim)))
+        return F.relu(self.norm(self.linear(tokens, dim)), inplace=True)

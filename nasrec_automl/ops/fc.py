@@ -19,4 +19,4 @@ class FullyConnected(DenseOp):
 
     def forward(self, inputs: BlockInputs, dim: int) -> Tensor:
         """Map the dense inputs to `(B, d)`."""
-        return F.relu(self.norm(self.linear(inputs.dense, dim)))
+        return F.relu(self.norm(self.linear(inputs.dense, dim)), inplace=True)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasrec_automl.ops.base import Pieces
+from nasrec_automl.ops.live import live
 
 
 def _xavier_uniform(weight: Tensor, fan_in: int, fan_out: int) -> None:
@@ -28,8 +29,8 @@ class ElasticLinear(nn.Module):
 
     def forward(self, x: Tensor, out_features: int) -> Tensor:
         """Map `(..., w)` to `(..., out_features)`."""
-        weight = self.weight[:out_features, : x.shape[-1]]
-        return F.linear(x, weight, None if self.bias is None else self.bias[:out_features])
+        bias = None if self.bias is None else live(self.bias, out_features)
+        return F.linear(x, live(self.weight, out_features, x.shape[-1]), bias)
 
 
 class SourceLinear(nn.Module):
@@ -56,15 +57,18 @@ class SourceLinear(nn.Module):
 
     def forward(self, inputs: Pieces, out_features: int) -> Tensor:
         """Map inputs of `(..., w_s)` each to `(..., out_features)`."""
-        bias = None if self.bias is None else self.bias[:out_features]
+        if not inputs:
+            raise ValueError("a Linear over sources needs at least one input")
+        bias = None if self.bias is None else live(self.bias, out_features)
         total: Tensor | None = None
         for name, x in inputs:
-            weight = self.weights[name][:out_features, : x.shape[-1]]
-            part = F.linear(x, weight, bias if total is None else None)
-            total = part if total is None else total + part
-        if total is None:
-            raise ValueError("a Linear over sources needs at least one input")
-        return total
+            weight, rows = live(self.weights[name], out_features, x.shape[-1]), x.flatten(0, -2)
+            if total is None:
+                total = F.linear(rows, weight, bias)
+            else:  # in place: a product that adds to what is there costs no pass over memory of its own
+                total.addmm_(rows.to(total.dtype), weight.to(total.dtype).T)
+        assert total is not None
+        return total.view(*inputs[0][1].shape[:-1], out_features)
 
 
 class ElasticLayerNorm(nn.Module):
@@ -83,7 +87,7 @@ class ElasticLayerNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise the last axis of `(..., w)`."""
         width = x.shape[-1]
-        return F.layer_norm(x, (width,), self.weight[:width], self.bias[:width])
+        return F.layer_norm(x, (width,), live(self.weight, width), live(self.bias, width))
 
 
 def closing_norm(width: int, layer_norm: bool) -> nn.Module:

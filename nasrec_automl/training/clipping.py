@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from nasrec_automl.ops.live import live_gradient
+
 
 @torch.no_grad()
 def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> Tensor:
@@ -18,17 +20,18 @@ def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> Tenso
     Returns:
         The norm before.
     """
-    parameters = [p for p in parameters if p.grad is not None]
-    values = []
+    values: list[Tensor] = []
     for parameter in parameters:
-        gradient = parameter.grad
-        assert gradient is not None
-        if gradient.is_sparse:
-            gradient = gradient.coalesce()
-            parameter.grad = gradient
-            values.append(gradient.values())
+        slice_gradient = live_gradient(parameter)
+        if slice_gradient is not None:
+            values.append(slice_gradient)
+        if parameter.grad is None:
+            continue
+        if parameter.grad.is_sparse:
+            parameter.grad = parameter.grad.coalesce()
+            values.append(parameter.grad.values())
         else:
-            values.append(gradient)
+            values.append(parameter.grad)
     if not values:
         return torch.zeros(())
     norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(values)))

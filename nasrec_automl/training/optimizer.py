@@ -1,4 +1,4 @@
-"""Adagrad over dense and sparse gradients."""
+"""Adagrad over the live part of the weights."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nasrec_automl.ops.live import drop_live_gradient, keep_live_gradients, leading, live_gradient
+
 
 class RowAdagrad(torch.optim.Optimizer):
-    """Adagrad that works on the rows of the batch where a gradient is sparse, weight decay included.
+    """Adagrad that pays for what a step used: slices of weights, and rows of embedding tables.
 
-    A parameter without a gradient costs nothing. Torch's own Adagrad refuses weight decay on sparse gradients.
-    (Duchi et al. 2011; eps stands outside the root, as in torch.)
+    A parameter without a gradient costs nothing. Of a shared weight that a path used in part, the gradient is kept as
+    a slice (`nasrec_automl.ops.live`) and that slice alone is updated and decayed. Torch's own Adagrad works on whole
+    weights, and refuses weight decay on sparse gradients. (Duchi et al. 2011; eps stands outside the root, as in
+    torch.)
 
     Args:
-        params: parameters or groups.
+        params: parameters or groups. From now on backward passes leave slices' gradients to this optimiser.
         lr: learning rate.
         weight_decay: L2 decay, added to the gradient; for a sparse gradient on its rows alone.
         eps: added to the root of the sum of squares.
@@ -31,6 +35,15 @@ class RowAdagrad(torch.optim.Optimizer):
         eps: float = 1e-8,
     ) -> None:
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "eps": eps})
+        for group in self.param_groups:
+            keep_live_gradients(group["params"])
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients."""
+        super().zero_grad(set_to_none)
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                drop_live_gradient(parameter)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -40,12 +53,14 @@ class RowAdagrad(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            dense: list[Tensor] = [p for p in group["params"] if p.grad is not None and not p.grad.is_sparse]
-            if dense:
-                self._step_dense(dense, **_settings(group))
+            settings = {name: group[name] for name in ("lr", "weight_decay", "eps")}
             for parameter in group["params"]:
-                if parameter.grad is not None and parameter.grad.is_sparse:
-                    self._step_rows(parameter, **_settings(group))
+                if parameter.grad is not None:
+                    step = self._step_rows if parameter.grad.is_sparse else self._step_slice
+                    step(parameter, parameter.grad, **settings)
+                gradient = live_gradient(parameter)
+                if gradient is not None:
+                    self._step_slice(parameter, gradient, **settings)
         return loss
 
     def _sum(self, parameter: Tensor) -> Tensor:
@@ -55,27 +70,22 @@ class RowAdagrad(torch.optim.Optimizer):
         total: Tensor = state["sum"]
         return total
 
-    def _step_dense(self, parameters: list[Tensor], lr: float, weight_decay: float, eps: float) -> None:
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        sums = [self._sum(p) for p in parameters]
+    def _step_slice(
+        self, parameter: nn.Parameter, gradient: Tensor, lr: float, weight_decay: float, eps: float
+    ) -> None:
+        values, total = (leading(tensor, gradient.shape) for tensor in (parameter, self._sum(parameter)))
         if weight_decay:
-            gradients = list(torch._foreach_add(gradients, parameters, alpha=weight_decay))
-        torch._foreach_addcmul_(sums, gradients, gradients)
-        roots = torch._foreach_sqrt(sums)
-        torch._foreach_add_(roots, eps)
-        torch._foreach_addcdiv_(parameters, gradients, roots, value=-lr)
+            gradient = gradient.add(values, alpha=weight_decay)
+        total.addcmul_(gradient, gradient)
+        values.addcdiv_(gradient, total.sqrt().add_(eps), value=-lr)
 
-    def _step_rows(self, parameter: nn.Parameter, lr: float, weight_decay: float, eps: float) -> None:
-        assert parameter.grad is not None
-        gradient = parameter.grad.coalesce()
+    def _step_rows(self, parameter: nn.Parameter, gradient: Tensor, lr: float, weight_decay: float, eps: float) -> None:
+        gradient = gradient.coalesce()
         rows, values = gradient.indices()[0], gradient.values()
+        # Rows are unique here, so that selecting and copying back does what `index_add_` does, several times faster.
+        table, sums = parameter.index_select(0, rows), self._sum(parameter)
         if weight_decay:
-            values = values.add(parameter[rows], alpha=weight_decay)
-        sums = self._sum(parameter)
-        total = sums[rows].addcmul_(values, values)
-        sums[rows] = total
-        parameter.index_add_(0, rows, values / total.sqrt_().add_(eps), alpha=-lr)
-
-
-def _settings(group: dict[str, Any]) -> dict[str, float]:
-    return {name: group[name] for name in ("lr", "weight_decay", "eps")}
+            values = values.add(table, alpha=weight_decay)
+        total = sums.index_select(0, rows).addcmul_(values, values)
+        sums.index_copy_(0, rows, total)
+        parameter.index_copy_(0, rows, table.addcdiv_(values, total.sqrt_().add_(eps), value=-lr))

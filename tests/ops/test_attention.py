@@ -27,8 +27,8 @@ def test_a_transformer_layer_over_projected_tokens(layer_norm: bool, dim: int) -
 
     attention = nn.MultiheadAttention(16, 8, batch_first=True).double()
     with torch.no_grad():
-        attention.in_proj_weight.copy_(torch.cat([op.query.weight, op.key.weight, op.value.weight]))
-        attention.in_proj_bias.copy_(torch.cat([op.query.bias, op.key.bias, op.value.bias]))
+        attention.in_proj_weight.copy_(op.query_key_value.weight)
+        attention.in_proj_bias.copy_(op.query_key_value.bias)
         attention.out_proj.load_state_dict(op.out.state_dict())
     attended, _ = attention(tokens, tokens, tokens)
     first = F.layer_norm(tokens + attended, (16,), op.attended_norm.weight, op.attended_norm.bias)
@@ -41,7 +41,7 @@ def test_start_values_and_what_stays_without_a_layer_norm() -> None:
     op = Attention(make_shape())
     for norm in (op.attended_norm, op.fed_norm):
         torch.testing.assert_close(norm.weight, torch.full((4,), 0.17))
-    for linear in (op.project, op.query, op.key, op.value, op.out, op.feed_in, op.feed_out):
+    for linear in (op.project, op.query_key_value, op.out, op.feed_in, op.feed_out):
         torch.testing.assert_close(linear.bias, torch.zeros_like(linear.bias))
 
 

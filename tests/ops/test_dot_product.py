@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from nasrec_automl.ops import BlockInputs, DenseOp
-from nasrec_automl.ops.dot_product import DotProduct, _pair_indices
+from nasrec_automl.ops.dot_product import DotProduct, PairwiseProducts, _pair_indices
 from nasrec_automl.testing.examples import draw, small_op
 from nasrec_automl.testing.pytest_ops import DenseOpContract
 
@@ -44,3 +44,10 @@ def test_what_is_kept_while_measuring_serves_a_training() -> None:
     products = torch.ones(2, 25, requires_grad=True)
     products.index_select(1, _pair_indices(5)).sum().backward()
     assert products.grad is not None
+
+
+@pytest.mark.parametrize("vectors", [1, 2, 5])
+def test_pairwise_products_have_autograds_gradient(vectors: int) -> None:
+    x = draw(3, vectors).requires_grad_()
+    assert torch.autograd.gradcheck(PairwiseProducts.apply, (x,))
+    assert PairwiseProducts.apply(x).shape == (len(x), vectors * (vectors - 1) // 2)

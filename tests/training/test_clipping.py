@@ -3,6 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from nasrec_automl.ops.live import keep_live_gradients, live, live_gradient
 from nasrec_automl.training.clipping import clip_gradients
 
 
@@ -48,3 +49,13 @@ def test_parameters_may_come_from_a_generator() -> None:
     clip_gradients(module.parameters(), 1.0)
     norm = torch.cat([p.grad.flatten() for p in module.parameters()]).norm()
     assert norm.item() == pytest.approx(1.0, rel=1e-4)
+
+
+def test_slices_of_shared_weights_count() -> None:
+    weight, plain = nn.Parameter(torch.ones(4, 4)), nn.Parameter(torch.ones(4, 4))
+    keep_live_gradients([weight])
+    for parameter in (weight, plain):
+        live(parameter, 2, 3).mul(7).sum().backward()
+    expected = nn.utils.clip_grad_norm_([plain], 5.0)
+    torch.testing.assert_close(clip_gradients([weight], 5.0), expected)
+    torch.testing.assert_close(live_gradient(weight), plain.grad[:2, :3])

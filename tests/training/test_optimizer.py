@@ -3,6 +3,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nasrec_automl.ops.live import live, live_gradient
 from nasrec_automl.training.optimizer import RowAdagrad
 
 ROWS, E = 12, 3
@@ -120,3 +121,24 @@ def test_a_schedule_drives_it() -> None:
     table.sum().backward()
     optimizer.step()
     assert table.item() == 1.0
+
+
+def test_a_slice_of_a_weight_is_updated_alone() -> None:
+    weight, plain = nn.Parameter(start()), nn.Parameter(start())
+    mine, theirs = RowAdagrad([weight], lr=0.3, eps=1e-2), torch.optim.Adagrad([plain], lr=0.3, eps=1e-2)
+    for rows, columns in [(5, 2), (3, 3), (12, 3), (1, 1)]:
+        for parameter, optimizer in ((weight, mine), (plain, theirs)):
+            optimizer.zero_grad()
+            (live(parameter, rows, columns).pow(2).sum() * 0.7).backward()
+            optimizer.step()
+    torch.testing.assert_close(weight, plain, rtol=1e-12, atol=1e-12)
+
+
+def test_weight_decay_leaves_what_a_path_did_not_use() -> None:
+    weight = nn.Parameter(torch.ones(4, 4))
+    optimizer = RowAdagrad([weight], lr=0.1, weight_decay=0.5, eps=1e-2)
+    live(weight, 2, 3).sum().backward()
+    optimizer.step()
+    assert (weight != 1).nonzero().tolist() == [[i, j] for i in range(2) for j in range(3)]
+    optimizer.zero_grad()
+    assert live_gradient(weight) is None

@@ -1,0 +1,73 @@
+import pytest
+import torch
+from torch import nn
+
+from nasrec_automl.ops.live import drop_live_gradient, keep_live_gradients, leading, live, live_gradient
+
+
+def loss(weight: nn.Parameter, *sizes: int) -> torch.Tensor:
+    cut = live(weight, *sizes)
+    return (cut * torch.arange(cut.numel(), dtype=torch.float64).view(cut.shape)).sum()
+
+
+def make() -> nn.Parameter:
+    return nn.Parameter(torch.randn(4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
+
+
+def test_a_slice_is_a_view_of_the_weight() -> None:
+    weight = make()
+    with torch.no_grad():
+        live(weight, 2, 3).fill_(7)
+    assert (weight[:2, :3] == 7).all()
+    assert (weight == 7).sum() == 6
+    assert live(weight, 4, 5) is weight
+
+
+def test_without_an_optimiser_that_asks_gradients_are_autograds() -> None:
+    weight = make()
+    loss(weight, 2, 3).backward()
+    assert live_gradient(weight) is None
+    assert weight.grad is not None
+    assert weight.grad.shape == weight.shape
+
+
+@pytest.mark.parametrize("sizes", [[(2, 3)], [(2, 3), (2, 3)], [(2, 3), (3, 2)], [(1, 5), (4, 1), (2, 2)]])
+def test_the_kept_gradient_is_the_leading_part_of_autograds(sizes: list[tuple[int, int]]) -> None:
+    weight, plain = make(), make()
+    keep_live_gradients([weight])
+    for size in sizes:
+        loss(weight, *size).backward()
+        loss(plain, *size).backward()
+    gradient = live_gradient(weight)
+    assert weight.grad is None
+    assert gradient is not None
+    assert plain.grad is not None
+    assert gradient.shape == (max(rows for rows, _ in sizes), max(columns for _, columns in sizes))
+    filled = torch.zeros_like(weight)
+    leading(filled, gradient.shape).copy_(gradient)
+    assert torch.equal(filled, plain.grad)
+    drop_live_gradient(weight)
+    assert live_gradient(weight) is None
+
+
+def test_the_whole_weight_and_a_slice_of_it_add_up_across_grad_and_live_gradient() -> None:
+    weight, plain = make(), make()
+    keep_live_gradients([weight])
+    for w in (weight, plain):
+        (loss(w, 4, 5) + loss(w, 2, 3)).backward()
+    gradient = live_gradient(weight)
+    assert gradient is not None
+    assert weight.grad is not None
+    leading(weight.grad, gradient.shape).add_(gradient)
+    assert torch.equal(weight.grad, plain.grad)
+
+
+def test_biases_that_share_a_gradient_keep_their_own() -> None:
+    first, second = nn.Parameter(torch.zeros(3)), nn.Parameter(torch.zeros(3))
+    keep_live_gradients([first, second])
+    (live(first, 2) + live(second, 2)).sum().backward()  # as in a batch of one row
+    one, other = live_gradient(first), live_gradient(second)
+    assert one is not None
+    assert other is not None
+    one.mul_(3)
+    assert torch.equal(other, torch.ones(2))
