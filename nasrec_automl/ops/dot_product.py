@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from nasrec_automl.cost import dot_product_tokens
 from nasrec_automl.ops.autograd import apply
@@ -27,10 +26,10 @@ def _pair_indices(vectors: int) -> Tensor:
 
 @cache
 def _pair_positions(vectors: int) -> Tensor:
-    """Where each `(i, j)` of the square stands in the list of pairs, `(V * V,)`; the diagonal points past its end."""
+    """Where each `(i, j)` of the square stands in the list of pairs, `(V * V,)`; anywhere for the diagonal."""
     with torch.inference_mode(False):
         rows, columns = torch.tril_indices(vectors, vectors, -1)
-        positions = torch.full((vectors, vectors), len(rows))
+        positions = torch.zeros(vectors, vectors, dtype=torch.long)
         positions[rows, columns] = positions[columns, rows] = torch.arange(len(rows))
     return positions.flatten()
 
@@ -48,7 +47,8 @@ class PairwiseProducts(torch.autograd.Function):
         ctx.save_for_backward(vectors)
         count = vectors.shape[2]
         products = torch.bmm(vectors.transpose(1, 2), vectors).flatten(1)  # (B, V^2)
-        return products.index_select(1, _pair_indices(count).to(products.device))
+        # A gather, not `index_select`: several times faster along the last axis of a batch.
+        return products.gather(1, _pair_indices(count).to(products.device).expand(len(products), -1))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
@@ -56,7 +56,10 @@ class PairwiseProducts(torch.autograd.Function):
         (vectors,) = ctx.saved_tensors
         rows, _, count = vectors.shape
         positions = _pair_positions(count).to(gradient.device)
-        square = F.pad(gradient, (0, 1)).index_select(1, positions).view(rows, count, count)
+        if count == 1:
+            return torch.zeros_like(vectors)
+        square = gradient.gather(1, positions.expand(rows, -1)).view(rows, count, count)
+        square.diagonal(dim1=1, dim2=2).zero_()
         return torch.bmm(vectors, square.to(vectors.dtype))
 
 
