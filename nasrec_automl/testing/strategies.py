@@ -50,7 +50,7 @@ def spaces_and_architectures() -> st.SearchStrategy[Architecture]:
 
 
 def with_other_dead_parts(architecture: Architecture) -> st.SearchStrategy[Architecture]:
-    """The architecture with every choice drawn again that the logit does not depend on."""
+    """The architecture with the choices of its dead parts, and inputs that are not read, drawn again."""
     dead = [
         f"block{number}/{key}"
         for number, (block, live) in enumerate(zip(architecture.blocks, architecture.live, strict=True), 1)
