@@ -25,7 +25,6 @@ from nasrec_automl.architecture import (
 from nasrec_automl.schema import FeatureSchema
 
 _BYTES = 4
-_ALIVE = Live(dense=True, sparse=True, dense_to_sparse=True, fm=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +36,14 @@ class Profile:
         total_macs: the same with the dead parts, which neither supernet nor subnet runs.
         dense_parameters: parameters of the subnet outside its embedding tables (live parts alone).
         embedding_parameters: parameters of the embedding tables.
+        total_dense_parameters: `dense_parameters` with the dead parts, which the subnet does not hold.
     """
 
     macs: int
     total_macs: int
     dense_parameters: int
     embedding_parameters: int
+    total_dense_parameters: int
 
     @property
     def parameters(self) -> int:
@@ -80,18 +81,21 @@ def profile(architecture: Architecture, schema: FeatureSchema, *, layer_norm: bo
         schema.num_fields,
         *(block.sparse_dim + MERGED_TOKENS * block.dense_to_sparse for block in blocks),
     ]
-    macs = total_macs = parameters = 0
+    macs = total_macs = parameters = total_parameters = 0
     for block, live in zip(blocks, architecture.live, strict=True):
         count = _BlockCount(block, dense_widths, tokens, schema.embedding_dim, layer_norm)
+        chosen = Live(dense=True, sparse=True, dense_to_sparse=block.dense_to_sparse, fm=block.fm)
         macs += count.macs(live)
-        total_macs += count.macs(_ALIVE)
+        total_macs += count.macs(chosen)
         parameters += count.parameters(live)
+        total_parameters += count.parameters(chosen)
     head = dense_widths[-1] + schema.embedding_dim * tokens[-1]
     return Profile(
         macs=macs + head,
         total_macs=total_macs + head,
         dense_parameters=parameters + head + 1,
         embedding_parameters=sum(schema.table_sizes) * schema.embedding_dim,
+        total_dense_parameters=total_parameters + head + 1,
     )
 
 
@@ -108,8 +112,8 @@ class _BlockCount:
         return (
             live.dense * self._dense_macs()
             + live.sparse * self._sparse_macs()
-            + (block.dense_to_sparse and live.dense_to_sparse) * block.dense_dim * MERGED_TOKENS * self.e
-            + (block.fm and live.fm) * self.e * block.dense_dim
+            + live.dense_to_sparse * block.dense_dim * MERGED_TOKENS * self.e
+            + live.fm * self.e * block.dense_dim
         )
 
     def parameters(self, live: Live) -> int:

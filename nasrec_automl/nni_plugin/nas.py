@@ -13,7 +13,7 @@ with warnings.catch_warnings():
         message=".*(Buffer|LinearCrossEntropyOptions).* is found to be not a nn.Module",
         category=RuntimeWarning,
     )
-    from nni.mutable import Categorical, label_scope
+    from nni.mutable import Categorical, MutableExpression, label_scope
     from nni.nas.evaluator.pytorch import Lightning, LightningModule, Trainer
     from nni.nas.experiment import NasExperiment
     from nni.nas.experiment.config import NasExperimentConfig
@@ -21,21 +21,29 @@ with warnings.catch_warnings():
     from nni.nas.oneshot.pytorch.sampling import RandomSamplingLightningModule
     from nni.nas.oneshot.pytorch.strategy import OneShotStrategy
     from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
+    from nni.nas.profiler.pytorch.flops import FlopsProfiler, FlopsResult, NumParamsProfiler
+    from nni.nas.profiler.pytorch.utils import MutableShape, profiler_leaf_module
     from nni.nas.space import model_context
 # isort: on
 
 __all__ = [
     "BaseSuperNetModule",
     "Categorical",
+    "FlopsProfiler",
+    "FlopsResult",
     "Lightning",
     "LightningModule",
     "ModelSpace",
+    "MutableExpression",
     "MutableModule",
+    "MutableShape",
     "NasExperiment",
     "NasExperimentConfig",
+    "NumParamsProfiler",
     "OneShotStrategy",
     "RandomSamplingLightningModule",
     "Trainer",
     "label_scope",
     "model_context",
+    "profiler_leaf_module",
 ]

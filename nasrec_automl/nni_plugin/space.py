@@ -9,13 +9,15 @@ from torch import Tensor, nn
 
 from nasrec_automl.network import Subnet
 from nasrec_automl.nni_plugin.mutables import from_sample, mutables
-from nasrec_automl.nni_plugin.nas import ModelSpace, MutableModule
+from nasrec_automl.nni_plugin.nas import FlopsResult, ModelSpace, MutableModule, MutableShape, profiler_leaf_module
+from nasrec_automl.nni_plugin.profilers import cost_expressions
 from nasrec_automl.nni_plugin.supermodule import SharedNetwork
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.space import SearchSpace, load_search_space
 from nasrec_automl.training.seed import seeded
 
 
+@profiler_leaf_module
 class ChoiceNetwork(MutableModule):
     """Holds every mutable of the space; frozen, it is the subnet of the sample.
 
@@ -57,6 +59,14 @@ class ChoiceNetwork(MutableModule):
         """Logits `(B,)` of the architecture of all first choices."""
         logits: Tensor = self.dry_run(dense, ids)
         return logits
+
+    # NNI's profilers call these two.
+
+    def _shape_forward(self, dense: Any, ids: Any) -> MutableShape:
+        return MutableShape(dense.real_shape[0])
+
+    def _count_flops(self, inputs: Any, outputs: Any) -> FlopsResult:
+        return cost_expressions(self.space, self.schema, list(self.mutables), layer_norm=self.layer_norm)
 
 
 class NasRecSpace(ModelSpace):

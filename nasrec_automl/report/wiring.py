@@ -20,12 +20,13 @@ _COLORS: dict[Lane, str] = {"dense": BLUE, "sparse": VERMILLION}
 _TINTS: dict[Lane, str] = {"dense": "#E9F2F9", "sparse": "#FCEFE6"}
 _BAND, _LOGIT = "#F5F7FA", "#E6F4EF"
 _ADD, _APPEND = "M-3.5 0H3.5M0 -3.5V3.5", "M-1.7 -3.5V3.5M1.7 -3.5V3.5"
+_MERGED, _FM = f"+{MERGED_TOKENS} tokens", "FM"
 _BAR = 9
 _JOINT = 8
 
 
 def wiring_svg(architecture: Architecture) -> str:
-    """Draw what the logit depends on; unused operators are faint and unused inputs are left out.
+    """Draw what the logit depends on; unused operators and mergers are faint, unused inputs are left out.
 
     Args:
         architecture: any architecture.
@@ -49,8 +50,8 @@ class _Drawing:
     def draw(self) -> None:
         layout, architecture = self._layout, self._layout.architecture
         first, *blocks, logit = layout.columns
-        for column in blocks:
-            self._band(column)
+        for column, block in zip(blocks, architecture.blocks, strict=True):
+            self._band(column, block)
         for lane in LANES:
             for source in layout.rails[lane]:
                 self._rail(lane, source)
@@ -58,11 +59,11 @@ class _Drawing:
             self._node(first, lane, "s0", text, alive=0 in layout.rails[lane])
         for column, block, live in zip(blocks, architecture.blocks, architecture.live, strict=True):
             if column.alive:
-                self._mergers(column, live)
+                self._mergers(column, block, live)
                 self._block(column, block, live)
         self._logit(blocks[-1], logit, architecture.live[-1])
 
-    def _band(self, column: Column) -> None:
+    def _band(self, column: Column, block: Block) -> None:
         layout, canvas = self._layout, self._canvas
         if column.alive:
             canvas.box(column.left - 6, 0, column.width + 12, layout.height, fill=_BAND, stroke="none")
@@ -70,7 +71,10 @@ class _Drawing:
             return
         canvas.box(column.left, 0, column.width, layout.height, fill="none", stroke=FAINT, dashed=True)
         y = (layout.dense_top + layout.sparse_top + BOX_HEIGHT) / 2
-        canvas.text(column.middle + 4, y, f"block {column.number}: unused", color=GREY, upright=True)
+        parts = [_NAMES[block.dense_op], _NAMES[block.sparse_op]]
+        parts += [_MERGED] * block.dense_to_sparse + [_FM] * block.fm
+        canvas.text(column.middle - 3, y, f"block {column.number}: unused", color=GREY, upright=True)
+        canvas.text(column.middle + 10, y, ", ".join(parts), color=FAINT, size=10, upright=True)
 
     def _rail(self, lane: Lane, source: int) -> None:
         layout, column, color = self._layout, self._layout.columns[source], _COLORS[lane]
@@ -110,22 +114,24 @@ class _Drawing:
         if with_sparse:
             self._canvas.line(f"M{column.middle:g} {y:g}V{bottom + 1:g}", color=color, width=2.4)
 
-    def _mergers(self, column: Column, live: Live) -> None:
+    def _mergers(self, column: Column, block: Block, live: Live) -> None:
         layout, canvas = self._layout, self._canvas
         dense, sparse = layout.middle("dense"), layout.middle("sparse")
         below, above = layout.dense_top + BOX_HEIGHT, layout.sparse_top
+        x, y = column.left + 32, above - 24
         if live.dense_to_sparse:
-            x, y = column.left + 32, above - 24
             path = f"M{x:g} {below:g}V{y:g}H{column.out:g}V{sparse - _JOINT:g}"
             canvas.line(path, color=BLUE, edge=f"dense-to-sparse of block {column.number}", arrow=True)
-            self._pill(x, y, f"+{MERGED_TOKENS} tokens", width=64)
             canvas.joint(column.out, sparse, color=VERMILLION, strokes=_APPEND)
+        if block.dense_to_sparse:
+            self._pill(x, y, _MERGED, width=64, alive=live.dense_to_sparse)
+        x, y = column.right - 20, below + 24
         if live.fm:
-            x, y = column.right - 20, below + 24
             path = f"M{x:g} {above:g}V{y:g}H{column.out:g}V{dense + _JOINT:g}"
             canvas.line(path, color=VERMILLION, edge=f"FM of block {column.number}", arrow=True)
-            self._pill(x, y, "FM", width=30)
             canvas.joint(column.out, dense, color=BLUE, strokes=_ADD)
+        if block.fm:
+            self._pill(x, y, _FM, width=30, alive=live.fm)
 
     def _logit(self, last: Column, logit: Column, live: Live) -> None:
         layout, canvas = self._layout, self._canvas
@@ -147,6 +153,7 @@ class _Drawing:
         self._canvas.text(x, top + 20, name, color=colors[0], bold=True)
         self._canvas.text(x, top + 36, detail if alive else "unused", color=colors[1], size=11)
 
-    def _pill(self, x: float, y: float, text: str, *, width: float) -> None:
-        self._canvas.box(x - width / 2, y - 10, width, 20, fill=PAPER, stroke=GREY, radius=10)
-        self._canvas.text(x, y + 4, text, color=INK, size=11)
+    def _pill(self, x: float, y: float, text: str, *, width: float, alive: bool) -> None:
+        stroke, color = (GREY, INK) if alive else (FAINT, FAINT)
+        self._canvas.box(x - width / 2, y - 10, width, 20, fill=PAPER, stroke=stroke, radius=10, dashed=not alive)
+        self._canvas.text(x, y + 4, text, color=color, size=11)

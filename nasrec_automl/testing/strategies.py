@@ -1,4 +1,4 @@
-"""Hypothesis strategies: any space, any architecture of a space, any path of it."""
+"""Hypothesis strategies: any space, any architecture of a space, what differs from one, any path."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from nasrec_automl.architecture import DENSE_OPS, SPARSE_OPS, Architecture, Path, PathBlock
+from nasrec_automl.architecture import (
+    DENSE_OPS,
+    DOT_PRODUCT,
+    SPARSE_OPS,
+    TWO_INPUT_OPS,
+    Architecture,
+    Block,
+    Live,
+    Path,
+    PathBlock,
+)
 from nasrec_automl.space import SearchSpace
 
 
@@ -37,6 +47,43 @@ def architectures(space: SearchSpace) -> st.SearchStrategy[Architecture]:
 def spaces_and_architectures() -> st.SearchStrategy[Architecture]:
     """Architectures of any small space."""
     return search_spaces().flatmap(architectures)
+
+
+def with_other_dead_parts(architecture: Architecture) -> st.SearchStrategy[Architecture]:
+    """The architecture with the choices of its dead parts, and inputs that are not read, drawn again."""
+    dead = [
+        f"block{number}/{key}"
+        for number, (block, live) in enumerate(zip(architecture.blocks, architecture.live, strict=True), 1)
+        for key in _dead_keys(block, live)
+    ]
+    choices = architecture.space.labels
+    drawn = st.fixed_dictionaries({label: st.sampled_from(choices[label]) for label in dead if label in choices})
+    return drawn.map(lambda changes: architecture.space.from_params({**architecture.params, **changes}))
+
+
+def _dead_keys(block: Block, live: Live) -> list[str]:
+    keys = []
+    if not live.dense:
+        keys += ["dense_op", "dense_dim", "dense_inputs", "left", "right"]
+    elif block.dense_op in TWO_INPUT_OPS:
+        keys += ["dense_inputs"]
+    else:
+        keys += ["left", "right"]
+    if not live.sparse:
+        keys += ["sparse_op", "sparse_dim"]
+        keys += [] if live.dense and block.dense_op == DOT_PRODUCT else ["sparse_inputs"]
+    # A merger that is on and not live has no reader; one that is off may have one, unless its half block is dead.
+    keys += ["dense_to_sparse"] if (block.dense_to_sparse and not live.dense_to_sparse) or not live.sparse else []
+    keys += ["fm"] if (block.fm and not live.fm) or not live.dense else []
+    return keys
+
+
+def neighbours(architecture: Architecture) -> st.SearchStrategy[Architecture]:
+    """The architecture with one label drawn again; the space has a label."""
+    change = st.sampled_from(sorted(architecture.space.labels.items())).flatmap(
+        lambda item: st.tuples(st.just(item[0]), st.sampled_from(item[1]))
+    )
+    return change.map(lambda pair: architecture.space.from_params({**architecture.params, pair[0]: pair[1]}))
 
 
 def paths(space: SearchSpace) -> st.SearchStrategy[Path]:

@@ -1,12 +1,9 @@
-"""Rule 1, one function: for any architecture, supernet and extracted subnet give the same logits."""
-
 from functools import cache
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import given
 from torch import Tensor
 
 from nasrec_automl.architecture import Architecture, Path
@@ -27,56 +24,25 @@ from nasrec_automl.testing.strategies import architectures, paths
 
 SPACE = tiny_space()
 ARCHITECTURES = architectures(SPACE)
-TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 
 
 @cache
 def tiny(layer_norm: bool) -> Supernet:
     """One supernet in float64 for many examples; who changes its weights must make another."""
-    return make(SPACE, tiny_schema(), layer_norm, torch.float64)
+    return make(SPACE, tiny_schema(), layer_norm)
 
 
-def make(space: SearchSpace, schema: FeatureSchema, layer_norm: bool, dtype: torch.dtype) -> Supernet:
+def make(space: SearchSpace, schema: FeatureSchema, layer_norm: bool) -> Supernet:
     torch.manual_seed(0)
-    supernet = Supernet(space, schema, layer_norm=layer_norm).to(dtype)
+    supernet = Supernet(space, schema, layer_norm=layer_norm).double()
     move_vectors(supernet)
     return supernet
 
 
-def logits(supernet: Supernet, choice: Architecture | Path, rows: int = 6, seed: int = 0) -> Tensor:
-    dense, ids = make_batch(supernet.schema, rows, seed)
+def logits(supernet: Supernet, choice: Architecture | Path, rows: int = 6) -> Tensor:
+    dense, ids = make_batch(supernet.schema, rows)
     out: Tensor = supernet(dense.to(supernet.embedding.weight.dtype), ids, choice)
     return out
-
-
-def assert_one_function(supernet: Supernet, architecture: Architecture, seed: int = 0) -> None:
-    dense, ids = make_batch(supernet.schema, 6, seed)
-    dense = dense.to(supernet.embedding.weight.dtype)
-    tolerance = TOLERANCE[dense.dtype]
-    for training in (True, False):
-        subnet = supernet.train(training).extract(architecture)
-        assert subnet.training is training
-        expected = subnet(dense, ids)
-        assert expected.shape == (6,)
-        assert torch.isfinite(expected).all()
-        torch.testing.assert_close(supernet(dense, ids, architecture), expected, rtol=tolerance, atol=tolerance)
-
-
-@pytest.mark.parametrize("layer_norm", [True, False])
-@given(architecture=ARCHITECTURES)
-def test_supernet_is_its_subnet(layer_norm: bool, architecture: Architecture) -> None:
-    assert_one_function(tiny(layer_norm), architecture)
-
-
-@pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("layer_norm", [True, False])
-@pytest.mark.parametrize("name", ["nasrec-full", "nasrec-small"])
-def test_supernet_is_its_subnet_in_nasrecs_spaces(name: str, layer_norm: bool, dtype: torch.dtype) -> None:
-    space = load_search_space(name)
-    supernet = make(space, FeatureSchema.from_sizes(dense=13, table_sizes=[30] * 26), layer_norm, dtype)
-    rng = np.random.default_rng(0)
-    for seed in range(12):
-        assert_one_function(supernet, space.random(rng), seed)
 
 
 @pytest.mark.parametrize("layer_norm", [True, False])
@@ -84,102 +50,13 @@ def test_supernet_is_its_subnet_in_nasrecs_spaces(name: str, layer_norm: bool, d
     "schema", [pooled_schema(), FeatureSchema.from_sizes(dense=0, table_sizes=[5, 4], embedding_dim=6)]
 )
 def test_supernet_is_its_subnet_on_other_features(schema: FeatureSchema, layer_norm: bool) -> None:
-    supernet = make(SPACE, schema, layer_norm, torch.float64)
-    rng = np.random.default_rng(1)
-    for _ in range(20):
-        assert_one_function(supernet, SPACE.random(rng))
-
-
-@pytest.mark.parametrize("layer_norm", [True, False])
-@given(architecture=ARCHITECTURES)
-def test_gradients_are_the_subnets_on_its_slices_and_nowhere_else(layer_norm: bool, architecture: Architecture) -> None:
-    supernet = tiny(layer_norm).train()
-    supernet.zero_grad(set_to_none=True)
-    subnet = supernet.extract(architecture)
-    dense, ids = make_batch(supernet.schema, 6)
-    weights = torch.linspace(-1, 1, 6, dtype=torch.float64)
-    (supernet(dense, ids, architecture) * weights).sum().backward()
-    (subnet(dense, ids) * weights).sum().backward()
-    wanted = {name: p.grad for name, p in subnet.named_parameters()}
-    assert all(gradient is not None for gradient in wanted.values()), "a subnet holds live parts alone"
-    for name, parameter in supernet.named_parameters():
-        if name not in wanted:
-            assert parameter.grad is None, f"{name} is not live, and costs a gradient"
-            continue
-        assert parameter.grad is not None, name
-        assert parameter.grad.is_sparse == (name == "embedding.weight")
-        own, theirs = (g.to_dense() if g.is_sparse else g for g in (parameter.grad, wanted[name]))
-        expected = torch.zeros_like(own)
-        expected[tuple(slice(size) for size in theirs.shape)] = theirs
-        torch.testing.assert_close(own, expected, rtol=1e-9, atol=1e-10, msg=lambda m, name=name: f"{name}: {m}")
-    supernet.zero_grad(set_to_none=True)
-
-
-@pytest.mark.parametrize("layer_norm", [True, False])
-def test_what_is_not_live_is_not_even_read(layer_norm: bool) -> None:
-    """With NaN in every weight outside the live slices, nothing changes."""
-    rng = np.random.default_rng(0)
-    for _ in range(25):
-        architecture = SPACE.random(rng)
-        supernet = make(SPACE, tiny_schema(), layer_norm, torch.float64)
-        before = logits(supernet, architecture)
-        sizes = {name: p.shape for name, p in supernet.extract(architecture).named_parameters()}
-        with torch.no_grad():
-            for name, parameter in supernet.named_parameters():
-                inside = tuple(slice(size) for size in sizes[name]) if name in sizes else None
-                kept = None if inside is None else parameter[inside].clone()
-                parameter.fill_(torch.nan)
-                if kept is not None:
-                    parameter[inside] = kept
-        torch.testing.assert_close(logits(supernet, architecture), before, rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("layer_norm", [True, False])
-def test_equal_keys_are_equal_functions_and_other_keys_other_ones(layer_norm: bool) -> None:
-    """Every single change of some architectures."""
-    supernet, rng = tiny(layer_norm), np.random.default_rng(0)
-    equal = other = 0
+    supernet, rng = make(SPACE, schema, layer_norm), np.random.default_rng(1)
+    dense, ids = make_batch(schema, 6)
     for _ in range(20):
         architecture = SPACE.random(rng)
-        before = logits(supernet, architecture)
-        for label, choices in SPACE.labels.items():
-            for choice in choices:
-                changed = with_choice(architecture, label, choice)
-                after = logits(supernet, changed)
-                if changed.key == architecture.key:
-                    assert torch.equal(after, before), (label, choice)
-                    equal += changed != architecture
-                else:
-                    assert not torch.allclose(after, before, rtol=1e-6, atol=1e-9), (label, choice)
-                    other += 1
-    assert min(equal, other) > 200
-
-
-@pytest.mark.parametrize("layer_norm", [True, False])
-@given(architecture=ARCHITECTURES, data=st.data())
-def test_changing_dead_choices_changes_nothing(
-    layer_norm: bool, architecture: Architecture, data: st.DataObject
-) -> None:
-    dead = [
-        f"block{number}/{key}"
-        for number, live in enumerate(architecture.live, 1)
-        for key in ("dense_op", "dense_dim", "dense_inputs", "left", "right")
-        if not live.dense
-    ] + [
-        f"block{number}/{key}"
-        for number, live in enumerate(architecture.live, 1)
-        for key in ("sparse_op", "sparse_dim")
-        if not live.sparse
-    ]
-    dead = [label for label in dead if label in SPACE.labels]
-    assume(dead)
-    other = architecture
-    for label in dead:
-        # A dead dense operator reads nothing, whatever it is.
-        other = with_choice(other, label, data.draw(st.sampled_from(SPACE.labels[label])))
-    assert other.key == architecture.key
-    assert other.effective == architecture.effective
-    assert torch.equal(logits(tiny(layer_norm), other), logits(tiny(layer_norm), architecture))
+        expected = supernet.extract(architecture)(dense, ids)
+        assert torch.isfinite(expected).all()
+        torch.testing.assert_close(logits(supernet, architecture), expected, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("layer_norm", [True, False])
@@ -220,7 +97,7 @@ def test_features_and_head_weight_give_the_logits(layer_norm: bool, architecture
 
 
 def test_a_subnet_is_a_copy() -> None:
-    supernet = make(SPACE, tiny_schema(), True, torch.float64)
+    supernet = make(SPACE, tiny_schema(), True)
     architecture = SPACE.random(np.random.default_rng(0))
     subnet, before = supernet.extract(architecture), logits(supernet, architecture)
     with torch.no_grad():

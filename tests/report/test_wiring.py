@@ -6,6 +6,7 @@ import pytest
 
 from nasrec_automl import load_architecture, load_search_space
 from nasrec_automl.report import wiring_svg
+from nasrec_automl.report.style import FAINT
 from nasrec_automl.report.wiring_edges import live_edges
 from nasrec_automl.space import SearchSpace
 
@@ -63,6 +64,19 @@ def test_a_half_dead_block_keeps_its_live_half():
     root = ElementTree.fromstring(wiring_svg(load_architecture("kdd12-small")))
     assert texts(root).count("unused") == 1  # block 6's EFC, whose tokens its Dot-Product reads
     assert drawn_edges(root)["sparse s4 -> block 6"] == 1
+
+
+def test_unused_mergers_and_what_an_unused_block_held_are_faint():
+    def faint(name):
+        root = ElementTree.fromstring(wiring_svg(load_architecture(name)))
+        return [text.text for text in root.iter(f"{SVG}text") if text.get("fill") == FAINT]
+
+    assert faint("avazu-small") == ["+8 tokens", "+8 tokens"]  # of blocks 4 and 5
+    assert faint("criteo-full") == [
+        "Sigmoid-Gating, EFC, +8 tokens",
+        "FC, EFC, FM",
+        "FC, Attention, +8 tokens",
+    ]
 
 
 def test_operators_widths_and_ends_are_written():

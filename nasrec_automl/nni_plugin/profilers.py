@@ -1,0 +1,49 @@
+"""What NNI's `FlopsProfiler` and `NumParamsProfiler` count, as expressions over the mutables of a space.
+
+What a part costs depends on whether anything reads it, and so on the labels of all later blocks: a sum over modules
+cannot say it. One expression over all mutables can; `profile` evaluates it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nasrec_automl.cost import Profile, profile
+from nasrec_automl.nni_plugin.nas import Categorical, FlopsResult, MutableExpression
+from nasrec_automl.schema import FeatureSchema
+from nasrec_automl.space import SearchSpace
+
+
+def cost_expressions(
+    space: SearchSpace, schema: FeatureSchema, mutables: Sequence[Categorical], *, layer_norm: bool
+) -> FlopsResult:
+    """Live multiply-adds and parameters of every sample.
+
+    They are those of `nasrec_automl.profile`: no bias, normalisation or activation counts as a multiply-add, and every
+    parameter of the frozen model counts, embedding tables included, whatever NNI's profilers are told to leave out.
+
+    Args:
+        space: the space.
+        schema: the features.
+        mutables: one per label of the space.
+        layer_norm: whether operators end in a LayerNorm.
+    """
+
+    def cost(values: Sequence[Any]) -> Profile:
+        chosen = {mutable.label: value for mutable, value in zip(mutables, values, strict=True)}
+        return profile(space.from_params(chosen), schema, layer_norm=layer_norm)
+
+    def macs(*values: Any) -> int:
+        return cost(values).macs
+
+    def parameters(*values: Any) -> int:
+        return cost(values).parameters
+
+    if not mutables:  # a space of one architecture; NNI's expressions need something to choose
+        return FlopsResult(macs(), parameters())
+    arguments = ", ".join("{}" for _ in mutables)
+    return FlopsResult(
+        MutableExpression(macs, f"macs({arguments})", list(mutables)),
+        MutableExpression(parameters, f"parameters({arguments})", list(mutables)),
+    )
