@@ -12,14 +12,18 @@ from nasrec_automl.ops.base import BlockInputs, DenseOp, OpShape
 from nasrec_automl.ops.linear import ElasticLinear, SourceLinear, closing_norm
 
 
+def _make_pair_indices(vectors: int) -> Tensor:
+    """Flat indices of the pairs below the diagonal; those of fewer vectors come first."""
+    rows, columns = torch.tril_indices(vectors, vectors, -1)
+    indices: Tensor = rows * vectors + columns
+    return indices
+
+
 @cache
 def _pair_indices(vectors: int) -> Tensor:
-    """Flat indices of the pairs below the diagonal; those of fewer vectors come first."""
     # Kept for the whole process: made while a model is measured, it must serve a training too.
     with torch.inference_mode(False):
-        rows, columns = torch.tril_indices(vectors, vectors, -1)
-        indices: Tensor = rows * vectors + columns
-    return indices
+        return _make_pair_indices(vectors)
 
 
 class DotProduct(DenseOp):
@@ -45,6 +49,8 @@ class DotProduct(DenseOp):
         tokens = self.project_tokens(inputs.tokens, k)  # (B, E, k)
         vectors = torch.cat([dense.unsqueeze(-1), tokens], dim=-1)  # (B, E, k + 1)
         products = torch.bmm(vectors.transpose(1, 2), vectors).flatten(1)  # (B, (k + 1)^2)
-        pairs = products.index_select(1, _pair_indices(k + 1).to(products.device))  # (B, k (k + 1) / 2)
+        # Not kept where a compiler or an exporter runs this: its tensors hold no values.
+        indices = _make_pair_indices(k + 1) if torch.compiler.is_compiling() else _pair_indices(k + 1)
+        pairs = products.index_select(1, indices.to(products.device))  # (B, k (k + 1) / 2)
         out: Tensor = self.norm(self.linear(pairs, dim))
         return out

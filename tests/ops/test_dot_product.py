@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from nasrec_automl.ops import BlockInputs, DenseOp
@@ -44,3 +45,19 @@ def test_what_is_kept_while_measuring_serves_a_training() -> None:
     products = torch.ones(2, 25, requires_grad=True)
     products.index_select(1, _pair_indices(5)).sum().backward()
     assert products.grad is not None
+
+
+def test_an_export_leaves_nothing_behind() -> None:
+    class Alone(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.op = small_op(DotProduct, layer_norm=True)
+
+        def forward(self, a: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+            return self.op(BlockInputs(dense=[("s0", a)], tokens=[("s0", x)], left=[], right=[]), 6)
+
+    alone, inputs = Alone(), (draw(3), draw(4, 4, seed=2))
+    _pair_indices.cache_clear()
+    program = torch.export.export(alone, inputs)
+    torch.testing.assert_close(program.module()(*inputs), alone(*inputs))
+    assert type(alone(*inputs)) is torch.Tensor
