@@ -136,6 +136,17 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--input", type=Path, required=True, help="CSV, TSV or Parquet with the raw columns")
     predict.add_argument("--output", type=Path, required=True, help="CSV to write, one probability a row")
 
+    export = _command(
+        commands,
+        "export",
+        _export,
+        "write the final model of a run for onnxruntime or torch.export",
+        "nasrec-automl export runs/quickstart --output model.onnx",
+    )
+    export.add_argument("folder", type=Path, help="the run folder")
+    export.add_argument("--format", choices=("onnx", "torch"), default="onnx", help="what to write (default: onnx)")
+    export.add_argument("--output", type=Path, help="file to write (default: RUN/export/model.onnx or model.pt2)")
+
     space = commands.add_parser("space", help="look at search spaces", description="Look at search spaces.")
     show = _command(
         space.add_subparsers(metavar="COMMAND", required=True),
@@ -296,6 +307,23 @@ def _predict(arguments: argparse.Namespace) -> None:
             model, arguments.input, arguments.output, on_rows=lambda done: status.update(f"{done:,} rows ...")
         )
     console.print(f"{arguments.output}: {rows:,} rows", soft_wrap=True, highlight=False)
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from nasrec_automl.export import preprocessing_path
+    from nasrec_automl.pipeline.export import export_run
+    from nasrec_automl.pipeline.run_folder import RunFolder
+
+    console = Console()
+    run = RunFolder.open(arguments.folder)
+    with console.status("Exporting ..."):
+        path = export_run(run, arguments.format, arguments.output)
+    load = "onnxruntime.InferenceSession({})" if arguments.format == "onnx" else "torch.export.load({}).module()"
+    for line in (
+        f"{path}: dense and ids in, probability and logit out; load it with `{load.format(repr(str(path)))}`",
+        f"{preprocessing_path(path)}: makes dense and ids of raw rows; load it with `Preprocessing.load`",
+    ):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def _space_show(arguments: argparse.Namespace) -> None:

@@ -35,3 +35,7 @@ class StudyError(NasRecError, ValueError):
 
 class RunFolderError(NasRecError, OSError):
     """A run folder is in use or is not a run folder."""
+
+
+class ExtraError(NasRecError, ImportError):
+    """Something needs a package that the installation left out."""

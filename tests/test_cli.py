@@ -22,7 +22,17 @@ from nasrec_automl.data.sources import read_source
 Write = Callable[..., Path]
 
 COMMANDS = [
-    *(["prepare"], ["run"], ["experiment"], ["demo"], ["status"], ["report"], ["predict"], ["space", "show"]),
+    *(
+        ["prepare"],
+        ["run"],
+        ["experiment"],
+        ["demo"],
+        ["status"],
+        ["report"],
+        ["predict"],
+        ["export"],
+        ["space", "show"],
+    ),
 ]
 
 
@@ -139,6 +149,15 @@ def test_predict(finished_run: Any, tmp_path: Path) -> None:
     assert probabilities.to_numpy() == pytest.approx(load_model(finished_run.best).predict(frame), abs=1e-6)
 
 
+@pytest.mark.parametrize(("kind", "loader"), [("onnx", "onnxruntime.InferenceSession"), ("torch", "torch.export.load")])
+def test_export(finished_run: Any, tmp_path: Path, kind: str, loader: str) -> None:
+    done = call("export", finished_run.path, "--format", kind, "--output", tmp_path / "model.bin")
+    assert done.code == 0, done.error
+    assert f"{loader}('{tmp_path / 'model.bin'}')" in done.out
+    assert f"{tmp_path / 'model.preprocessing.json'}: makes dense and ids" in done.out
+    assert {path.name for path in tmp_path.iterdir()} == {"model.bin", "model.preprocessing.json"}
+
+
 def test_experiment(tmp_path: Path, write_job: Write) -> None:
     job = write_job(tmp_path)
     done = call("experiment", job)
@@ -242,6 +261,15 @@ def test_predict_names_a_missing_column_file_or_model(finished_run: Any, tmp_pat
     refused("predict", "--model", finished_run.best, "--input", rows, "--output", nowhere, naming=str(nowhere))
 
 
+def test_export_names_what_is_missing(copied_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = tmp_path / "nowhere" / "model.onnx"
+    refused("export", copied_run.path, "--output", nowhere, naming=str(nowhere))
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    refused("export", copied_run.path, naming='pip install "nasrec-automl[export]"')
+    (copied_run.best / "preprocessing.json").unlink()
+    refused("export", copied_run.path, naming="the run has no final model yet")
+
+
 def test_weights_of_another_space_or_schema_are_refused(copied_run: Any, tmp_path: Path, write_job: Write) -> None:
     from nasrec_automl.network import Supernet
     from nasrec_automl.network.weights import save_network
@@ -294,11 +322,11 @@ def test_a_run_folder_in_use_is_refused(copied_run: Any) -> None:
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path, write_job: Write) -> None:
-    for command in ("status", "report"):
+    for command in ("status", "report", "export"):
         refused(command, tmp_path / "gone", naming=f"{tmp_path / 'gone'}: not a run folder")
         refused(command, tmp_path, naming=f"{tmp_path}: not a run folder")
     (tmp_path / "job.json").write_text("{}")
-    for command in ("status", "report"):
+    for command in ("status", "report", "export"):
         refused(command, tmp_path, naming="job.json")
     refused("demo", tmp_path / "gone.yml", naming="gone.yml: expected an experiment")
 

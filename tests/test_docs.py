@@ -22,6 +22,7 @@ import nasrec_automl
 from nasrec_automl.config import Job, load_job
 from nasrec_automl.data.movielens_tables import GENRES
 from nasrec_automl.experiment.launch import run_of
+from nasrec_automl.pipeline.export import export_run
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.space import load_search_space
@@ -70,7 +71,7 @@ def write_movielens(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, write_job: Callable[..., Path]) -> Path:
-    """Where the docs' reader stands: the repository's examples, and the quickstart's run, of made-up ratings."""
+    """Where the docs' reader stands: the examples, and the quickstart's run of made-up ratings, exported."""
     folder = tmp_path_factory.mktemp("reader")
     example = folder / "examples" / "quickstart"
     write_movielens(folder / "ml-100k")
@@ -83,6 +84,8 @@ def place(tmp_path_factory: pytest.TempPathFactory, write_job: Callable[..., Pat
     shutil.copy(ROOT / "examples" / "quickstart" / "rows.csv", example)
     run = RunFolder(load_job(job))
     run_job(run)
+    export_run(run, "onnx")
+    export_run(run, "torch")
     return folder
 
 

@@ -14,14 +14,18 @@ from nasrec_automl.ops.base import BlockInputs, DenseOp, OpShape
 from nasrec_automl.ops.linear import ElasticLinear, SourceLinear, closing_norm
 
 
+def _make_pair_indices(vectors: int) -> Tensor:
+    """Flat indices of the pairs below the diagonal; those of fewer vectors come first."""
+    rows, columns = torch.tril_indices(vectors, vectors, -1)
+    indices: Tensor = rows * vectors + columns
+    return indices
+
+
 @cache
 def _pair_indices(vectors: int) -> Tensor:
-    """Flat indices of the pairs below the diagonal; those of fewer vectors come first."""
     # Kept for the whole process: made while a model is measured, it must serve a training too.
     with torch.inference_mode(False):
-        rows, columns = torch.tril_indices(vectors, vectors, -1)
-        indices: Tensor = rows * vectors + columns
-    return indices
+        return _make_pair_indices(vectors)
 
 
 @cache
@@ -63,6 +67,15 @@ class PairwiseProducts(torch.autograd.Function):
         return torch.bmm(vectors, square.to(vectors.dtype))
 
 
+def _pairwise(vectors: Tensor) -> Tensor:
+    """Dot products of all pairs: `(B, E, V)` to `(B, V (V - 1) / 2)`."""
+    if not torch.compiler.is_compiling():
+        return apply(PairwiseProducts, vectors)
+    # A compiler's or exporter's tensors hold no values: nothing of them may be kept.
+    products = torch.bmm(vectors.transpose(1, 2), vectors).flatten(1)
+    return products.index_select(1, _make_pair_indices(vectors.shape[2]).to(products.device))
+
+
 class DotProduct(DenseOp):
     """Operator-balanced Dot-Product (arXiv 2207.07187).
 
@@ -85,6 +98,6 @@ class DotProduct(DenseOp):
         dense = self.project_dense(inputs.dense, self.embedding_dim)  # (B, E)
         tokens = self.project_tokens(inputs.tokens, k)  # (B, E, k)
         vectors = torch.cat([dense.unsqueeze(-1), tokens], dim=-1)  # (B, E, k + 1)
-        pairs = apply(PairwiseProducts, vectors)  # (B, k (k + 1) / 2)
+        pairs = _pairwise(vectors)  # (B, k (k + 1) / 2)
         out: Tensor = self.norm(self.linear(pairs, dim))
         return out

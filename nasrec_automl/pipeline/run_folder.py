@@ -74,6 +74,11 @@ class RunFolder:
         return self.path / "best"
 
     @property
+    def exported(self) -> Path:
+        """The winner for other programs; there when it was asked for."""
+        return self.path / "export"
+
+    @property
     def result(self) -> Path:
         """The job's result; there when the final stage is done."""
         return self.path / "result.json"

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from nasrec_automl.ops import BlockInputs, DenseOp
@@ -51,3 +52,19 @@ def test_pairwise_products_have_autograds_gradient(vectors: int) -> None:
     x = draw(3, vectors).requires_grad_()
     assert torch.autograd.gradcheck(PairwiseProducts.apply, (x,))
     assert PairwiseProducts.apply(x).shape == (len(x), vectors * (vectors - 1) // 2)
+
+
+def test_an_export_leaves_nothing_behind() -> None:
+    class Alone(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.op = small_op(DotProduct, layer_norm=True)
+
+        def forward(self, a: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+            return self.op(BlockInputs(dense=[("s0", a)], tokens=[("s0", x)], left=[], right=[]), 6)
+
+    alone, inputs = Alone(), (draw(3), draw(4, 4, seed=2))
+    _pair_indices.cache_clear()
+    program = torch.export.export(alone, inputs)
+    torch.testing.assert_close(program.module()(*inputs), alone(*inputs))
+    assert type(alone(*inputs)) is torch.Tensor

@@ -1,0 +1,44 @@
+"""The model of a run for other programs, with the preprocessing that it needs. Needs neither NNI nor Optuna."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from nasrec_automl.errors import RunFolderError
+from nasrec_automl.export import export_onnx, export_torch
+from nasrec_automl.pipeline.predict import load_model
+from nasrec_automl.pipeline.run_folder import RunFolder
+
+Format = Literal["onnx", "torch"]
+
+
+def export_run(run: RunFolder, kind: Format = "onnx", output: Path | None = None) -> Path:
+    """Export the final model of a run, and its preprocessing beside it.
+
+    Args:
+        run: the run folder.
+        kind: an ONNX model, or a program of `torch.export`.
+        output: file to write; by default in the run's folder `export`.
+
+    Returns:
+        The file.
+
+    Raises:
+        RunFolderError: the run has no final model yet.
+        ExtraError: ONNX is not installed.
+        DataError: the output cannot be written.
+    """
+    if not (run.best / "preprocessing.json").is_file():  # what the final stage writes last of the model
+        raise RunFolderError(
+            f"{run.path}: the run has no final model yet; `nasrec-automl status {run.path}` says what is left"
+        )
+    model = load_model(run.best)
+    if output is None:
+        output = run.exported / ("model.onnx" if kind == "onnx" else "model.pt2")
+        output.parent.mkdir(exist_ok=True)
+    if kind == "onnx":
+        export_onnx(model.subnet, output, preprocessing=model.preprocessing)
+    else:
+        export_torch(model.subnet, output, preprocessing=model.preprocessing)
+    return output
