@@ -71,7 +71,7 @@ def write_movielens(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, write_job: Callable[..., Path]) -> Path:
-    """Where the docs' reader stands: the repository's examples, and the quickstart's run, exported, of made-up ratings."""
+    """Where the docs' reader stands: the examples, and the quickstart's run of made-up ratings, exported."""
     folder = tmp_path_factory.mktemp("reader")
     example = folder / "examples" / "quickstart"
     write_movielens(folder / "ml-100k")

@@ -2,7 +2,6 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,7 +166,7 @@ CASES = {
 
 
 @pytest.fixture(scope="module", params=CASES)
-def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exported]:
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     architecture, schema, layer_norm = CASES[request.param]
     subnet = make_subnet(architecture(), SCHEMAS[schema], layer_norm=layer_norm).train()
     folder = tmp_path_factory.mktemp("exported")
@@ -175,7 +174,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     export_torch(subnet, folder / "model.pt2")
     session = onnxruntime.InferenceSession(folder / "model.onnx")
     program = torch.export.load(folder / "model.pt2").module()
-    yield Exported(subnet.eval(), session, program, folder)
+    return Exported(subnet.eval(), session, program, folder)
 
 
 def test_the_hand_drawn_architecture_holds_every_part() -> None:
@@ -191,10 +190,12 @@ def test_both_give_the_subnets_logits(exported: Exported, rows: int) -> None:
     inputs = batch(exported.schema, rows)
     with torch.no_grad():
         logit = exported.subnet(*inputs)
-    assert rows == 0 or logit.std() > 0 or rows == 1
+    assert rows < 2 or logit.std() > 0
+    # Without LayerNorm logits can be in the thousands; rounding is that of the largest.
+    scale = max(1.0, logit.abs().max().item()) if rows else 1.0
     for found in (run_onnx(exported.session, *inputs), exported.program(*inputs)):
         torch.testing.assert_close(found[0], torch.sigmoid(logit), rtol=1e-5, atol=1e-5)
-        torch.testing.assert_close(found[1], logit, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(found[1] / scale, logit / scale, rtol=1e-5, atol=1e-5)
 
 
 def test_inputs_and_outputs_have_names_and_one_free_axis(exported: Exported) -> None:
