@@ -44,6 +44,8 @@ class DataStage(Stage):
         else:
             paths = [] if config.input is None else [config.input]
             raw = read_source(config.source, paths, downloads=run.path / "downloads", **config.options)
+            fields = {name: field.model_dump(exclude_none=True) for name, field in config.fields.items()}
+            raw = raw.with_tables(hash_above=config.hash_above, fields=fields)
             data = prepare(raw, run.data, split=config.split, seed=config.seed)
         rows = sum(part.rows for part in data.description.parts.values())
         progress.update(1, f"{data.name}, {rows:,} rows")

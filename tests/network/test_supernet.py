@@ -16,6 +16,7 @@ from nasrec_automl.sampling.full_path import full_path
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.space import SearchSpace, load_search_space
 from nasrec_automl.testing.examples import (
+    composed_schema,
     make_batch,
     move_vectors,
     pooled_schema,
@@ -81,7 +82,8 @@ def test_supernet_is_its_subnet_in_nasrecs_spaces(name: str, layer_norm: bool, d
 
 @pytest.mark.parametrize("layer_norm", [True, False])
 @pytest.mark.parametrize(
-    "schema", [pooled_schema(), FeatureSchema.from_sizes(dense=0, table_sizes=[5, 4], embedding_dim=6)]
+    "schema",
+    [pooled_schema(), composed_schema(), FeatureSchema.from_sizes(dense=0, table_sizes=[5, 4], embedding_dim=6)],
 )
 def test_supernet_is_its_subnet_on_other_features(schema: FeatureSchema, layer_norm: bool) -> None:
     supernet = make(SPACE, schema, layer_norm, torch.float64)
