@@ -232,6 +232,7 @@ class Job(_Section):
         space: a search space's name, or the path of its YAML file.
         embedding_dim: E, the width of every embedding.
         device: `cpu` or `cuda`.
+        devices: processes that train the supernet, each on cores or a GPU of its own; they share each batch.
         storage: SQLAlchemy URL of the studies' database; SQLite in the run folder by default.
     """
 
@@ -241,6 +242,7 @@ class Job(_Section):
     space: str = "nasrec-full"
     embedding_dim: Count = 16
     device: Literal["cpu", "cuda"] = "cpu"
+    devices: Count = 1
     storage: str | None = None
     data: DataConfig
     supernet: SupernetConfig = SupernetConfig()

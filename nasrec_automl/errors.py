@@ -33,5 +33,9 @@ class StudyError(NasRecError, ValueError):
     """A study's database cannot be used, or the study in it belongs to something else."""
 
 
+class TrainingError(NasRecError, RuntimeError):
+    """A process of a training ended before the others."""
+
+
 class RunFolderError(NasRecError, OSError):
     """A run folder is in use or is not a run folder."""

@@ -33,7 +33,7 @@ class DataStage(Stage):
         # What later stages need of the job, asked for before hours of training.
         load_search_space(run.job.space)
         study_storage(run.job.storage_url)
-        check_device(run.job.device)
+        check_device(run.job.device, run.job.devices)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="data sets", total=1)
         if config.source == "prepared":
             if config.input is None:

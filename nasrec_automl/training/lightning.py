@@ -22,7 +22,12 @@ _NOISE = (
 
 
 def quiet_trainer(
-    *, max_steps: int, device: str, callbacks: list[pl.Callback], cls: Any = pl.Trainer, **options: Any
+    *,
+    max_steps: int,
+    device: str,
+    callbacks: list[pl.Callback],
+    cls: Any = pl.Trainer,
+    **options: Any,
 ) -> pl.Trainer:
     """A trainer for a fixed number of steps that leaves terminal and disk alone.
 
@@ -38,22 +43,25 @@ def quiet_trainer(
             max_steps=max_steps,
             max_epochs=1,
             accelerator="gpu" if device == "cuda" else "cpu",
-            devices=1,
             callbacks=callbacks,
             logger=False,
             enable_checkpointing=any(isinstance(c, pl.callbacks.ModelCheckpoint) for c in callbacks),
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
-            **options,
+            **{"devices": 1, **options},
         )
     return trainer
 
 
-def check_device(device: str) -> None:
-    """Raise JobError where the job's device is not there."""
-    if device == "cuda" and not torch.cuda.is_available():
+def check_device(device: str, devices: int = 1) -> None:
+    """Raise JobError where the job's devices are not there."""
+    if device != "cuda":
+        return
+    if not torch.cuda.is_available():
         raise JobError("device: `cuda` needs a GPU that torch can use, but it sees none; set `cpu`")
+    if torch.cuda.device_count() < devices:
+        raise JobError(f"devices: the job wants {devices} GPUs, but torch sees {torch.cuda.device_count()}")
 
 
 @contextmanager
