@@ -232,6 +232,7 @@ class Job(_Section):
         space: a search space's name, or the path of its YAML file.
         embedding_dim: E, the width of every embedding.
         device: `cpu` or `cuda`.
+        precision: `float32`, or `bfloat16`: of products, in trainings and scores. Weights are float32 always.
         devices: processes that train the supernet, each on cores or a GPU of its own; they share each batch.
         storage: SQLAlchemy URL of the studies' database; SQLite in the run folder by default.
     """
@@ -242,6 +243,7 @@ class Job(_Section):
     space: str = "nasrec-full"
     embedding_dim: Count = 16
     device: Literal["cpu", "cuda"] = "cpu"
+    precision: Literal["float32", "bfloat16"] = "float32"
     devices: Count = 1
     storage: str | None = None
     data: DataConfig

@@ -47,6 +47,7 @@ class SupernetStage(Stage):
             "space": load_search_space(run.job.space).model_dump(mode="json"),
             "embedding_dim": run.job.embedding_dim,
             "seed": run.job.seed,
+            "precision": run.job.precision,
             "data": PreparedData.open(run.data).fingerprint,
         }
 
@@ -88,6 +89,7 @@ def train_supernet(run: RunFolder, rank: Rank, callbacks: list[pl.Callback]) -> 
     trainer = _nni_trainer(
         max_steps=len(batches),
         device=job.device,
+        precision=job.precision,
         val_check_interval=interval,
         callbacks=[keeper, *callbacks],
         **rank.trainer_options(),

@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 
 from nasrec_automl.errors import JobError
+from nasrec_automl.training.precision import LIGHTNING, Precision
 
 _NOISE = (
     ".*does not have many workers.*",  # our batches come from memory-mapped arrays in this process
@@ -26,6 +27,7 @@ def quiet_trainer(
     max_steps: int,
     device: str,
     callbacks: list[pl.Callback],
+    precision: Precision = "float32",
     cls: Any = pl.Trainer,
     **options: Any,
 ) -> pl.Trainer:
@@ -35,6 +37,7 @@ def quiet_trainer(
         max_steps: steps of the training.
         device: `cpu` or `cuda`.
         callbacks: what listens.
+        precision: of what is multiplied, in training and in validation.
         cls: NNI wants its own trainer class.
         options: further arguments of the trainer.
     """
@@ -42,6 +45,7 @@ def quiet_trainer(
         trainer: pl.Trainer = cls(
             max_steps=max_steps,
             max_epochs=1,
+            precision=LIGHTNING[precision],
             accelerator="gpu" if device == "cuda" else "cpu",
             callbacks=callbacks,
             logger=False,

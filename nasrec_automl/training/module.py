@@ -74,7 +74,7 @@ class ClickModule(pl.LightningModule):
         part = (self.global_rank,) if self.global_rank else ()
         with seeded(self.options.seed, self.global_step, *part):
             logits = self(dense, ids)
-        losses = F.binary_cross_entropy_with_logits(logits, label, reduction="none")
+        losses = F.binary_cross_entropy_with_logits(logits.to(label), label, reduction="none")
         loss = batch_mean(losses, weight[0] if weight else None)
         self.log("train_log_loss", loss)
         return loss
