@@ -33,7 +33,7 @@ class StudyError(NasRecError, ValueError):
     """A study's database cannot be used, or the study in it belongs to something else."""
 
 
-class TrainingError(NasRecError, RuntimeError):
+class TrainingError(NasRecError, ChildProcessError):
     """A process of a training ended before the others."""
 
 

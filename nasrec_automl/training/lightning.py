@@ -18,6 +18,7 @@ _NOISE = (
     ".*does not have many workers.*",  # our batches come from memory-mapped arrays in this process
     ".*LeafSpec.*is deprecated.*",
     ".*Checkpoint directory .* exists and is not empty.*",  # a resumed training's own
+    ".*It is recommended to use .*sync_dist=True.*",  # several processes have the same losses and metrics
     ".*defined a `validation_step` but have no `val_dataloader`.*",  # the final training has no validation left
 )
 

@@ -32,6 +32,6 @@ def test_a_supernet_runs_every_path_and_its_logits_stay_float32(layer_norm: bool
             logits = supernet(dense.float(), ids, path)
         assert logits.dtype == torch.float32
         assert len(logits.unique()) == 40, "rounded logits would tie"
-        torch.testing.assert_close(logits, expected, rtol=0.1, atol=0.1)
+        assert (logits - expected).norm() < 0.1 * expected.norm()
         logits.square().sum().backward()
         assert {p.grad.dtype for p in supernet.parameters() if p.grad is not None} == {torch.float32}

@@ -42,7 +42,7 @@ def test_two_processes_train_as_one_with_the_whole_batch(tmp_path: Path, weighte
     first, second = train(tmp_path, 2, weighted=weighted)
     assert alone["losses"][-1] < alone["losses"][0]
     for name, tensor in alone.items():
-        torch.testing.assert_close(first[name], tensor, rtol=1e-4, atol=1e-5, msg=lambda m, name=name: f"{name}: {m}")
+        torch.testing.assert_close(first[name], tensor, rtol=1e-7, atol=1e-9, msg=lambda m, name=name: f"{name}: {m}")
         if name != "losses":
             assert torch.equal(first[name], second[name]), f"{name}: the processes have drifted apart"
     torch.testing.assert_close(first["losses"], second["losses"])
@@ -57,6 +57,6 @@ def test_two_gpus_train_as_one_process_of_the_cpu(tmp_path: Path) -> None:
     (alone,) = train(tmp_path, 1, weighted=False)
     first, second = train(tmp_path, 2, weighted=False, device="cuda")
     for name, tensor in alone.items():
-        torch.testing.assert_close(first[name], tensor, rtol=1e-2, atol=1e-3, msg=name)
+        torch.testing.assert_close(first[name], tensor, rtol=1e-5, atol=1e-7, msg=name)
         if name != "losses":
             assert torch.equal(first[name], second[name]), f"{name}: the processes have drifted apart"
