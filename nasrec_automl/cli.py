@@ -71,6 +71,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     prepare.add_argument("--seed", type=_seed, default=2018, help="seed of the split (default: 2018)")
     prepare.add_argument(
+        "--hash-above",
+        type=int,
+        metavar="ROWS",
+        help="rows of the largest embedding table; fields with more categories are hashed into so many",
+    )
+    prepare.add_argument(
         "--option",
         action="append",
         default=[],
@@ -184,7 +190,7 @@ def _prepare(arguments: argparse.Namespace) -> None:
             arguments.input,
             downloads=arguments.output.parent / "downloads",
             **dict(_option(text) for text in arguments.option),
-        )
+        ).with_tables(hash_above=arguments.hash_above)
         data = prepare(raw, arguments.output, split=arguments.split, seed=arguments.seed)
     parts = ", ".join(f"{part.value} {data.rows(part):,}" for part in Part)
     console.print(f"{arguments.output}: {data.name} ({parts})", soft_wrap=True, highlight=False)

@@ -6,7 +6,7 @@ Every path in it is relative to the file's own folder. Each stage reads only its
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -18,11 +18,28 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1, strict=True)]
+TableSize = Annotated[int, Field(ge=2, strict=True)]
 Seed = Annotated[int, Field(ge=0, strict=True)]
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class FieldConfig(_Section):
+    """How a categorical field's embedding table is made; what is left out is as the source declares it.
+
+    Attributes:
+        kind: `vocabulary` gives each category a row, `hash` shares a fixed number of rows.
+        min_count: training rows that a category of a vocabulary needs for a row of its own.
+        max_table_size: a vocabulary keeps so many rows, the most frequent; a hash has exactly so many.
+        compositional: two small tables, together about this many times smaller (arXiv 1909.02107).
+    """
+
+    kind: Literal["vocabulary", "hash"] | None = None
+    min_count: Count | None = None
+    max_table_size: TableSize | None = None
+    compositional: Annotated[int, Field(ge=2, strict=True)] | None = None
 
 
 class DataConfig(_Section):
@@ -34,6 +51,8 @@ class DataConfig(_Section):
         split: `random` (stratified by the label) or `time`.
         seed: seed of the split.
         options: options of the source, such as `rows` and `seed` of `synthetic`.
+        hash_above: rows of the largest embedding table; a field with more categories is hashed into so many.
+        fields: how a field's table is made, by the field's name. `hash_above` leaves compositional fields alone.
     """
 
     source: str
@@ -41,6 +60,14 @@ class DataConfig(_Section):
     split: Literal["random", "time"] = "random"
     seed: Seed = 2018
     options: dict[str, int | float | str] = {}
+    hash_above: TableSize | None = None
+    fields: dict[str, FieldConfig] = {}
+
+    @model_validator(mode="after")
+    def _tables_are_ours_to_make(self) -> DataConfig:
+        if self.source == "prepared" and (self.fields or self.hash_above is not None):
+            raise ValueError("hash_above and fields decide how data are prepared, but the source is `prepared`")
+        return self
 
 
 class SupernetConfig(_Section):
@@ -205,6 +232,8 @@ class Job(_Section):
         space: a search space's name, or the path of its YAML file.
         embedding_dim: E, the width of every embedding.
         device: `cpu` or `cuda`.
+        precision: `float32`, or `bfloat16`: of products, in trainings and scores. Weights are float32 always.
+        devices: processes that train the supernet, each on cores or a GPU of its own; they share each batch.
         storage: SQLAlchemy URL of the studies' database; SQLite in the run folder by default.
     """
 
@@ -214,6 +243,8 @@ class Job(_Section):
     space: str = "nasrec-full"
     embedding_dim: Count = 16
     device: Literal["cpu", "cuda"] = "cpu"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    devices: Count = 1
     storage: str | None = None
     data: DataConfig
     supernet: SupernetConfig = SupernetConfig()
@@ -265,7 +296,8 @@ def _fields(section: tuple[str | int, ...]) -> list[str]:
     """Names of a section's fields."""
     model: Any = Job
     for name in section:
-        model = model.model_fields[name].annotation
+        named = get_args(model)  # of a mapping from names to sections
+        model = named[1] if named else model.model_fields[name].annotation
     return list(model.model_fields)
 
 

@@ -3,7 +3,7 @@
 Multiply-adds per example, with w the width of a dense source, T the number of tokens read and E the embedding width:
 FC (sum w) d; Dot-Product (sum w) E + T k E + (k + 1)^2 E + k (k + 1) / 2 d; Sigmoid-Gating w_left w_right + w_right d;
 Sum max(w_left, w_right) d; EFC T n E; Attention T n E + 6 n E^2 + 2 n^2 E; mergers 8 E d and E d; the head d + E T.
-Embedding lookups, biases, normalisation and activations count nothing.
+Embedding lookups (and the products of compositional ones), biases, normalisation and activations count nothing.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ def profile(architecture: Architecture, schema: FeatureSchema, *, layer_norm: bo
         macs=macs + head,
         total_macs=total_macs + head,
         dense_parameters=parameters + head + 1,
-        embedding_parameters=sum(schema.table_sizes) * schema.embedding_dim,
         total_dense_parameters=total_parameters + head + 1,
+        embedding_parameters=schema.table_rows * schema.embedding_dim,
     )
 
 

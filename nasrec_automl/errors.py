@@ -33,6 +33,10 @@ class StudyError(NasRecError, ValueError):
     """A study's database cannot be used, or the study in it belongs to something else."""
 
 
+class TrainingError(NasRecError, ChildProcessError):
+    """A process of a training ended before the others."""
+
+
 class RunFolderError(NasRecError, OSError):
     """A run folder is in use or is not a run folder."""
 

@@ -13,9 +13,11 @@ class FieldSchema(BaseModel):
 
     Attributes:
         name: the column's name in the raw data.
-        table_size: rows of the embedding table. Row 0 is missing, unknown and padding.
+        table_size: number of ids, and rows of a plain embedding table. Id 0 is missing, unknown and padding.
         columns: id columns that belong to the field; more than one for a multi-valued field.
         pooling: how the tokens of a multi-valued field become one embedding.
+        compositional: keep two small tables instead of one, about this many times smaller (arXiv 1909.02107): an id's
+            embedding is the product of a row that it shares with so many ids, and of a row that tells these apart.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -24,6 +26,19 @@ class FieldSchema(BaseModel):
     table_size: Annotated[int, Field(ge=2)]
     columns: Annotated[int, Field(ge=1)] = 1
     pooling: Literal["mean", "sum"] = "mean"
+    compositional: Annotated[int, Field(ge=2)] | None = None
+
+    @property
+    def remainders(self) -> int:
+        """Ids from 1 on that have the same quotient, if the field is compositional."""
+        return -(-(self.table_size - 1) // (self.compositional or 1))
+
+    @property
+    def tables(self) -> tuple[int, ...]:
+        """Rows of the field's tables: one, or those of remainders and quotients, each with a row for id 0."""
+        if self.compositional is None:
+            return (self.table_size,)
+        return self.remainders + 1, -(-(self.table_size - 1) // self.remainders) + 1
 
 
 class FeatureSchema(BaseModel):
@@ -85,5 +100,10 @@ class FeatureSchema(BaseModel):
 
     @property
     def table_sizes(self) -> tuple[int, ...]:
-        """Rows of each field's table."""
+        """Number of ids of each field."""
         return tuple(field.table_size for field in self.fields)
+
+    @property
+    def table_rows(self) -> int:
+        """Rows of all embedding tables together."""
+        return sum(sum(field.tables) for field in self.fields)

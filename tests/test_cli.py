@@ -109,12 +109,12 @@ def test_without_a_command_or_with_a_wrong_one() -> None:
 
 def test_prepare_synthetic(tmp_path: Path) -> None:
     options = [word for text in ("rows=1000", "seed=3", "fields=3") for word in ("--option", text)]
-    done = call("prepare", "synthetic", "--output", tmp_path / "p", *options)
+    done = call("prepare", "synthetic", "--output", tmp_path / "p", "--hash-above", "12", *options)
     assert done.code == 0, done.error
     assert "synthetic" in done.out
     assert "test 100" in done.out
     data = PreparedData.open(tmp_path / "p")
-    assert data.schema().num_fields == 3
+    assert data.schema().table_sizes == (12, 12, 12)
 
 
 def test_space_show() -> None:

@@ -91,6 +91,7 @@ retrain:
         ({"supernet": {"learning_rat": 0.1}}, "supernet.learning_rat"),
         ({"search": {"head": {"step": 3}}}, "search.head.step"),
         ({"data": {"source": "synthetic", "rows": 3}}, "data.rows"),
+        ({"data": {"source": "synthetic", "fields": {"a": {"size": 3}}}}, "data.fields.a.size"),
     ],
 )
 def test_an_unknown_key_is_named(tmp_path: Path, change: dict[str, Any], field: str) -> None:
@@ -119,6 +120,10 @@ def test_an_unknown_key_is_named(tmp_path: Path, change: dict[str, Any], field: 
         ({"retrain": {"dropout": {"low": 0, "high": 0.1, "log": True}}}, "retrain.dropout", "low"),
         ({"experiment": {"port": 70000}}, "experiment.port", "70000"),
         ({"data": {"source": "synthetic", "split": "id"}}, "data.split", "'id'"),
+        ({"data": {"source": "synthetic", "hash_above": 1}}, "data.hash_above", "1"),
+        ({"data": {"source": "synthetic", "fields": {"a": {"compositional": 1}}}}, "data.fields.a.compositional", "1"),
+        ({"data": {"source": "prepared", "hash_above": 9}}, "data", "the source is `prepared`"),
+        ({"data": {"source": "prepared", "fields": {"a": {"kind": "hash"}}}}, "data", "the source is `prepared`"),
         ({"data": 3}, "data", "3"),
     ],
 )

@@ -13,7 +13,7 @@ from nasrec_automl.cost import Profile, dot_product_tokens, profile
 from nasrec_automl.network import Subnet
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.space import load_architecture, load_search_space
-from nasrec_automl.testing.examples import make_batch, pooled_schema, tiny_schema
+from nasrec_automl.testing.examples import composed_schema, make_batch, pooled_schema, tiny_schema
 from nasrec_automl.testing.strategies import architectures, search_spaces, with_other_dead_parts
 
 SCHEMAS = {"criteo": (13, 26), "avazu": (0, 23), "kdd12": (3, 10)}
@@ -60,7 +60,11 @@ def assert_counted(architecture: Architecture, schema: FeatureSchema, layer_norm
     assert cost.bytes == 4 * cost.parameters == sum(p.numel() * p.element_size() for p in subnet.parameters())
 
 
-@given(search_spaces().flatmap(architectures), st.sampled_from([tiny_schema(), pooled_schema()]), st.booleans())
+@given(
+    search_spaces().flatmap(architectures),
+    st.sampled_from([tiny_schema(), pooled_schema(), composed_schema()]),
+    st.booleans(),
+)
 def test_closed_form_is_what_a_forward_pass_does(
     architecture: Architecture, schema: FeatureSchema, layer_norm: bool
 ) -> None:

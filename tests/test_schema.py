@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from nasrec_automl.schema import FeatureSchema, FieldSchema
-from nasrec_automl.testing.examples import pooled_schema
+from nasrec_automl.testing.examples import composed_schema, pooled_schema
 
 
 def test_sizes() -> None:
@@ -26,8 +26,25 @@ def test_a_multi_valued_field_has_several_columns_and_one_slot() -> None:
     assert (schema.num_columns, schema.num_fields) == (6, 3)
 
 
-def test_json_round_trip() -> None:
-    assert FeatureSchema.model_validate_json(pooled_schema().model_dump_json()) == pooled_schema()
+@pytest.mark.parametrize("schema", [pooled_schema(), composed_schema()])
+def test_json_round_trip(schema: FeatureSchema) -> None:
+    assert FeatureSchema.model_validate_json(schema.model_dump_json()) == schema
+
+
+def test_json_from_before_compositional_fields_loads() -> None:
+    text = '{"dense":[],"fields":[{"name":"x","table_size":9,"columns":1,"pooling":"mean"}],"embedding_dim":4}'
+    assert FeatureSchema.model_validate_json(text).fields[0] == FieldSchema(name="x", table_size=9)
+
+
+def test_a_compositional_field_has_two_small_tables() -> None:
+    item, user, tags = composed_schema().fields
+    assert item.tables == (7, 5), "22 ids in runs of 6 make 4 runs; both tables have a row for id 0"
+    assert user.tables == (5,)
+    assert tags.tables == (5, 4)
+    assert composed_schema().table_rows == 26
+    assert composed_schema().table_sizes == (23, 5, 12), "ids are the same"
+    huge = FieldSchema(name="x", table_size=100_000_001, compositional=1000)
+    assert huge.tables == (100_001, 1001)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +56,7 @@ def test_json_round_trip() -> None:
         ({"fields": ({"name": "x", "table_size": 1},)}, "table_size"),
         ({"fields": ({"name": "x", "table_size": 3, "columns": 0},)}, "columns"),
         ({"fields": ({"name": "x", "table_size": 3, "pooling": "max"},)}, "pooling"),
+        ({"fields": ({"name": "x", "table_size": 3, "compositional": 1},)}, "compositional"),
         ({"embedding_dim": 0}, "embedding_dim"),
         ({"width": 3}, "width"),
     ],

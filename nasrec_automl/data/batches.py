@@ -25,19 +25,25 @@ class TrainingBatches:
         batch_size: B; where n is smaller, a batch is the whole epoch.
         seed: of the permutations.
         steps: number of batches of one iteration.
+        rank: of this process, where several share each batch: it gets every `ranks`-th row.
+        ranks: number of those processes.
 
     Raises:
-        DataError: no rows, or a size or number of steps below 1.
+        DataError: no rows, a size or number of steps below 1, or fewer rows a batch than processes.
     """
 
-    def __init__(self, rows: Rows, batch_size: int, seed: int, steps: int) -> None:
+    def __init__(self, rows: Rows, batch_size: int, seed: int, steps: int, *, rank: int = 0, ranks: int = 1) -> None:
         _check(rows, batch_size)
         if steps < 1:
             raise DataError(f"the number of steps must be at least 1, but is {steps}")
         self.rows = rows
         self.batch_size = min(batch_size, len(rows))
+        if self.batch_size < ranks:
+            raise DataError(f"{ranks} processes cannot share a batch of {self.batch_size} rows: set fewer devices")
         self.seed = seed
         self.steps = steps
+        self.rank = rank
+        self.ranks = ranks
         self._start = 0
         self._done = 0
         self._epoch = -1
@@ -52,7 +58,7 @@ class TrainingBatches:
         return len(self.rows) // self.batch_size
 
     def batch(self, step: int) -> Batch:
-        """Return the batch of step `step`, counted from 0, whatever was asked before.
+        """Return this process's part of the batch of step `step`, counted from 0, whatever was asked before.
 
         Returns:
             Dense `(B, D)` float32, ids `(B, S)` int64, label `(B,)` float32.
@@ -61,7 +67,8 @@ class TrainingBatches:
         if epoch != self._epoch:
             self._order = np.random.default_rng((self.seed, epoch)).permutation(len(self.rows))
             self._epoch = epoch
-        return self.rows.batch(self._order[position * self.batch_size : (position + 1) * self.batch_size])
+        whole = self._order[position * self.batch_size : (position + 1) * self.batch_size]
+        return self.rows.batch(whole[self.rank :: self.ranks])
 
     def __iter__(self) -> Iterator[Batch]:
         start, self._start = self._start, 0

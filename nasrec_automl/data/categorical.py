@@ -25,17 +25,27 @@ class CategoricalOptions(Value):
         kind: `vocabulary` gives each category a row, `hash` shares a fixed number of rows.
         min_count: training rows a category needs for a row of its own; rarer ones share row 0 and train it.
         max_table_size: a vocabulary keeps the most frequent; a hash fills exactly this many rows.
+        hash_above: a vocabulary of more rows becomes a hash of so many; a larger hash shrinks to so many.
+        compositional: as in `FieldSchema`; the ids are the same.
     """
 
     kind: Literal["vocabulary", "hash"] = "vocabulary"
     min_count: Annotated[int, Field(ge=1)] = 1
     max_table_size: Annotated[int, Field(ge=2)] | None = None
+    hash_above: Annotated[int, Field(ge=2)] | None = None
+    compositional: Annotated[int, Field(ge=2)] | None = None
 
     @model_validator(mode="after")
     def _hash_has_a_size(self) -> CategoricalOptions:
-        if self.kind == "hash" and self.max_table_size is None:
+        if self.kind == "hash" and self.hash_size is None:
             raise ValueError("a hashed column needs max_table_size, the number of rows of its table")
         return self
+
+    @property
+    def hash_size(self) -> int | None:
+        """Rows of the table if the column is hashed."""
+        sizes = [size for size in (self.max_table_size, self.hash_above) if size is not None]
+        return min(sizes) if sizes else None
 
 
 class CategoricalColumn(Value):
@@ -44,13 +54,15 @@ class CategoricalColumn(Value):
     Attributes:
         name: raw or derived column.
         kind: as in `CategoricalOptions`.
-        table_size: rows of the embedding table.
+        table_size: number of ids, from 0.
+        compositional: as in `FieldSchema`.
         vocabulary: row of each category by its canonical text, from 1; None for a hash.
     """
 
     name: str
     kind: Literal["vocabulary", "hash"]
     table_size: Annotated[int, Field(ge=2)]
+    compositional: Annotated[int, Field(ge=2)] | None = None
     vocabulary: dict[str, int] | None = None
 
     @model_validator(mode="after")
@@ -65,8 +77,9 @@ class CategoricalColumn(Value):
     @classmethod
     def fit(cls, column: pd.Series[Any], name: str, options: CategoricalOptions) -> Self:
         """Learn the vocabulary: most frequent first, ties by text, so that equal data give equal tables."""
-        if options.kind == "hash" and options.max_table_size is not None:
-            return cls(name=name, kind="hash", table_size=options.max_table_size)
+        composed = options.compositional
+        if options.kind == "hash" and options.hash_size is not None:
+            return cls(name=name, kind="hash", table_size=options.hash_size, compositional=composed)
         codes, texts = categories(column)
         counts: Counter[str] = Counter()
         for text, count in zip(texts, np.bincount(codes[codes >= 0], minlength=len(texts)), strict=True):
@@ -75,8 +88,11 @@ class CategoricalColumn(Value):
         kept = sorted((-count, text) for text, count in counts.items() if count >= options.min_count)
         if options.max_table_size is not None:
             kept = kept[: options.max_table_size - 1]
+        size = max(2, len(kept) + 1)
+        if options.hash_above is not None and size > options.hash_above:
+            return cls(name=name, kind="hash", table_size=options.hash_above, compositional=composed)
         vocabulary = {text: row for row, (_, text) in enumerate(kept, start=1)}
-        return cls(name=name, kind="vocabulary", table_size=max(2, len(vocabulary) + 1), vocabulary=vocabulary)
+        return cls(name=name, kind="vocabulary", table_size=size, compositional=composed, vocabulary=vocabulary)
 
     def apply(self, column: pd.Series[Any]) -> NDArray[np.int64]:
         """Find the table row of each raw value `(B,)`."""

@@ -125,7 +125,10 @@ class Preprocessing(BaseModel):
         """Describe the outputs to a network with embeddings of `embedding_dim`."""
         return FeatureSchema(
             dense=tuple(column.name for column in self.dense),
-            fields=tuple(FieldSchema(name=c.name, table_size=c.table_size) for c in self.categorical),
+            fields=tuple(
+                FieldSchema(name=c.name, table_size=c.table_size, compositional=c.compositional)
+                for c in self.categorical
+            ),
             embedding_dim=embedding_dim,
         )
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from nasrec_automl.data.categorical import CategoricalOptions
 from nasrec_automl.data.columns import DerivedColumn, Transform
@@ -41,6 +42,36 @@ class RawData:
     derived: tuple[DerivedColumn, ...] = ()
     time: pd.Series[Any] | None = None
     notes: Mapping[str, float | int | str] = field(default_factory=dict)
+
+    def with_tables(
+        self, *, hash_above: int | None = None, fields: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> Self:
+        """Have tables made otherwise than the reader declared.
+
+        Args:
+            hash_above: rows of the largest table; a field that needs more is hashed into so many. Compositional
+                fields are left alone.
+            fields: by field, options of `CategoricalOptions` to set.
+
+        Raises:
+            DataError: no such field, or options that do not fit together.
+        """
+        changes = fields or {}
+        if unknown := [name for name in changes if name not in self.categorical]:
+            raise DataError(
+                f"{self.name} has no categorical field {unknown[0]!r}; the fields are {', '.join(self.categorical)}"
+            )
+        made = {}
+        for name, declared in self.categorical.items():
+            options = {**declared.model_dump(), **changes.get(name, {})}
+            if options["compositional"] is None and hash_above is not None:
+                options["hash_above"] = hash_above
+            try:
+                made[name] = CategoricalOptions(**options)
+            except ValidationError as error:
+                message = error.errors()[0]["msg"].removeprefix("Value error, ")
+                raise DataError(f"{self.name}, field {name!r}: {message}") from None
+        return replace(self, categorical=made)
 
     def checked_label(self) -> NDArray[np.uint8]:
         """Return the labels `(rows,)`.

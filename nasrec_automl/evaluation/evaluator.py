@@ -15,6 +15,7 @@ from nasrec_automl.data.rows import Rows
 from nasrec_automl.evaluation.head import fit_head
 from nasrec_automl.network import Supernet
 from nasrec_automl.training.metrics import measure
+from nasrec_automl.training.precision import Precision, autocast
 
 _BATCH = 8192
 
@@ -52,10 +53,21 @@ class WeightSharingEvaluator:
         score_rows: rows to score, disjoint from the others.
         head: how to fit.
         seed: of the order of the head's rows.
+        precision: of the supernet's products; the head is float32 always.
     """
 
-    def __init__(self, supernet: Supernet, *, head_rows: Rows, score_rows: Rows, head: HeadConfig, seed: int) -> None:
+    def __init__(
+        self,
+        supernet: Supernet,
+        *,
+        head_rows: Rows,
+        score_rows: Rows,
+        head: HeadConfig,
+        seed: int,
+        precision: Precision = "float32",
+    ) -> None:
         self.supernet = supernet.eval()
+        self.precision = precision
         self.head = head
         self.seed = seed
         self._head_rows = head_rows
@@ -89,6 +101,8 @@ class WeightSharingEvaluator:
         parts, labels = [], []
         for dense, ids, label in EvaluationBatches(rows, _BATCH):
             weight = self.supernet.embedding.weight
-            parts.append(self.supernet.features(dense.to(weight), ids.to(weight.device), architecture))
+            with autocast(self.precision, weight.device):
+                features = self.supernet.features(dense.to(weight), ids.to(weight.device), architecture)
+            parts.append(features.to(weight.dtype))
             labels.append(label.to(parts[-1].device))
         return torch.cat(parts), torch.cat(labels)

@@ -19,6 +19,7 @@ from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.training.lightning import quiet, quiet_trainer
 from nasrec_automl.training.metrics import Metrics, measure
 from nasrec_automl.training.module import ClickModule, TrainingOptions
+from nasrec_automl.training.precision import Precision
 from nasrec_automl.training.seed import seeded
 
 _EVALUATION_BATCH = 8192
@@ -84,6 +85,7 @@ def train_from_scratch(
     patience: int = 0,
     report: Report | None = None,
     device: str = "cpu",
+    precision: Precision = "float32",
 ) -> Trained:
     """Train the subnet of an architecture.
 
@@ -101,6 +103,7 @@ def train_from_scratch(
         patience: measurements without improvement that end the training; 0 for never.
         report: called after each measurement; True ends the training.
         device: `cpu` or `cuda`.
+        precision: of what is multiplied, in training and in its validations.
     """
     with seeded(options.seed):
         subnet = Subnet(architecture, schema, layer_norm=options.layer_norm, dropout=options.dropout)
@@ -121,6 +124,7 @@ def train_from_scratch(
     trainer = quiet_trainer(
         max_steps=steps,
         device=device,
+        precision=precision,
         callbacks=[keeper] if validation is not None else [],
         **({"val_check_interval": min(validate_every, steps)} if validation is not None else {}),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -16,31 +17,47 @@ class Embedding(nn.Module):
 
     Gradients are sparse: they hold the rows of the batch and no others. The tokens of a multi-valued field are pooled
     over the ids that are not 0; one without any gives zeros.
+
+    A compositional field has two tables (Shi et al. 2019, arXiv 1909.02107, element-wise product). Id 0 has the row 0
+    of both for itself. The ids from 1 on are cut into runs of m: the remainder, 1 to m, is an id's place in its run;
+    the quotient, from 1, is the run's number. No two ids have both in common.
     """
 
     offsets: Tensor
     segments: Tensor
     mean: Tensor
     many: Tensor
+    composed: Tensor
+    runs: Tensor
 
     def __init__(self, schema: FeatureSchema) -> None:
         super().__init__()
-        sizes = schema.table_sizes
-        starts = torch.tensor([0, *sizes[:-1]]).cumsum(0)
-        columns = torch.tensor([field.columns for field in schema.fields])
-        segments = torch.repeat_interleave(torch.arange(schema.num_fields), columns)
+        columns = [field for field in schema.fields for _ in range(field.columns)]
+        segments = [number for number, field in enumerate(schema.fields) for _ in range(field.columns)]
+        composed = [column for column, field in enumerate(columns) if field.compositional is not None]
+        starts = [0, *accumulate(sum(field.tables) for field in schema.fields)]
+        # Of each id column, then of each compositional column's quotients.
+        offsets = [starts[s] for s in segments] + [starts[segments[c]] + columns[c].tables[0] for c in composed]
         self.fields = schema.num_fields
         self.pooled = schema.num_columns > schema.num_fields
-        self.weight = nn.Parameter(torch.empty(sum(sizes), schema.embedding_dim))
-        self.register_buffer("offsets", starts[segments], persistent=False)
-        self.register_buffer("segments", segments, persistent=False)
+        self.composes = bool(composed)
+        self.weight = nn.Parameter(torch.empty(schema.table_rows, schema.embedding_dim))
+        self.register_buffer("offsets", torch.tensor(offsets), persistent=False)
+        self.register_buffer("segments", torch.tensor(segments), persistent=False)
         mean = torch.tensor([f.columns > 1 and f.pooling == "mean" for f in schema.fields])
         self.register_buffer("mean", mean, persistent=False)
-        self.register_buffer("many", (columns > 1)[segments], persistent=False)
+        self.register_buffer("many", torch.tensor([field.columns > 1 for field in columns]), persistent=False)
+        self.register_buffer("composed", torch.tensor(composed, dtype=torch.long), persistent=False)
+        runs = torch.tensor([columns[c].remainders for c in composed], dtype=torch.long)
+        self.register_buffer("runs", runs, persistent=False)
         with torch.no_grad():
-            for start, size in zip(starts.tolist(), sizes, strict=True):
-                scale = math.sqrt(2 / (size + schema.embedding_dim))  # Xavier normal
-                self.weight[start : start + size].normal_(0, scale)
+            for start, field in zip(starts, schema.fields, strict=False):
+                rows, *quotients = field.tables
+                scale = math.sqrt(2 / (field.table_size + schema.embedding_dim))  # Xavier normal
+                self.weight[start : start + rows].normal_(0, scale)
+                for count in quotients:
+                    # Signs: products start at the scale of one full table, and ids that share a row start apart.
+                    self.weight[start + rows : start + rows + count].bernoulli_(0.5).mul_(2).sub_(1)
 
     def forward(self, ids: Tensor) -> Tensor:
         """Look up `(B, S)` ids.
@@ -48,7 +65,7 @@ class Embedding(nn.Module):
         Returns:
             `(B, E, F)`.
         """
-        vectors = F.embedding(ids + self.offsets, self.weight, sparse=True)  # (B, S, E)
+        vectors = self._composed(ids) if self.composes else self._rows(ids + self.offsets)  # (B, S, E)
         if not self.pooled:
             return vectors.transpose(1, 2).contiguous()
         present = (ids != 0) | ~self.many  # (B, S); the id 0 of a single-valued field is a token like any other
@@ -60,3 +77,17 @@ class Embedding(nn.Module):
         count = vectors.new_zeros(rows, self.fields).scatter_add(1, index, present.to(vectors.dtype))
         divisor = torch.where(self.mean, count.clamp(min=1), 1.0)  # (B, F)
         return (summed / divisor.unsqueeze(-1)).transpose(1, 2).contiguous()
+
+    def _rows(self, rows: Tensor) -> Tensor:
+        return F.embedding(rows, self.weight, sparse=True)
+
+    def _composed(self, ids: Tensor) -> Tensor:
+        """Look up ids of which C columns have two tables; still one lookup, of S + C rows an example."""
+        columns = ids.shape[1]
+        whole = ids[:, self.composed]  # (B, C)
+        quotient = (whole + self.runs - 1).div(self.runs, rounding_mode="floor")  # 0 of id 0, else from 1
+        remainder = whole - (quotient - 1).clamp(min=0) * self.runs  # the same
+        rows = torch.cat([ids.index_copy(1, self.composed, remainder), quotient], dim=1)
+        vectors = self._rows(rows + self.offsets)  # (B, S + C, E)
+        found, quotients = vectors[:, :columns], vectors[:, columns:]
+        return found.index_copy(1, self.composed, found[:, self.composed] * quotients)

@@ -47,5 +47,13 @@ class Head(nn.Module):
         """Map the last block's output to logits, `(B,)`."""
         assert last.dense is not None
         weight = self.weight(last.dense.shape[1], {name: tokens.shape[-1] for name, tokens in last.tokens})
+        features = self.features(last)
+        if torch.is_autocast_enabled(features.device.type):
+            # A logit in bfloat16 has three digits: rows would tie that are not equal.
+            with torch.autocast(features.device.type, enabled=False):
+                return self._linear(features.to(weight), weight)
+        return self._linear(features, weight)
+
+    def _linear(self, features: Tensor, weight: Tensor) -> Tensor:
         # Not `addmv`: it gives a scalar for a batch without rows.
-        return F.linear(self.features(last), weight.unsqueeze(0), self.bias.unsqueeze(0)).squeeze(1)
+        return F.linear(features, weight.unsqueeze(0), self.bias.unsqueeze(0)).squeeze(1)

@@ -14,7 +14,7 @@ from nasrec_automl.errors import CheckpointError
 from nasrec_automl.network.network import Network
 from nasrec_automl.network.subnet import Subnet
 from nasrec_automl.network.supernet import Supernet
-from nasrec_automl.schema import FeatureSchema
+from nasrec_automl.schema import FeatureSchema, FieldSchema
 from nasrec_automl.space import SearchSpace
 
 _FORMAT = "nasrec-automl weights 1"
@@ -113,5 +113,9 @@ def _difference(found: FeatureSchema, expected: FeatureSchema) -> str:
         return f"dense features {list(found.dense)} instead of {list(expected.dense)}"
     for a, b in zip(found.fields, expected.fields, strict=False):
         if a != b:
-            return f"field {a.name!r} with {a.table_size} rows instead of {b.name!r} with {b.table_size}"
+            return f"field {a.name!r} with {_rows(a)} instead of {b.name!r} with {_rows(b)}"
     return f"{found.num_fields} fields instead of {expected.num_fields}"
+
+
+def _rows(field: FieldSchema) -> str:
+    return f"{' + '.join(map(str, field.tables))} rows"

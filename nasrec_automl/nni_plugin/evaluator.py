@@ -13,8 +13,8 @@ from nasrec_automl.training.module import ClickModule, TrainingOptions
 class ClickEvaluatorModule(ClickModule, LightningModule):
     """`ClickModule` for `nni.nas.evaluator.pytorch.Lightning`.
 
-    It reports after each validation, and at the end, to whatever NNI channel is set. NNI's strategies maximise, so
-    that `default` is the negative log loss; `log_loss` and `auc` stand beside it.
+    Process 0 reports after each validation, and at the end, to whatever NNI channel is set. NNI's strategies maximise,
+    so that `default` is the negative log loss; `log_loss` and `auc` stand beside it.
     """
 
     def __init__(self, options: TrainingOptions) -> None:
@@ -22,12 +22,12 @@ class ClickEvaluatorModule(ClickModule, LightningModule):
 
     def on_validation_end(self) -> None:
         """Report the validation."""
-        if not self.trainer.sanity_checking:
+        if not self.trainer.sanity_checking and self.trainer.is_global_zero:
             nni.report_intermediate_result(self._report())
 
     def on_fit_end(self) -> None:
         """Report the last validation as the result."""
-        if self.metrics is not None:
+        if self.metrics is not None and self.trainer.is_global_zero:
             nni.report_final_result(self._report())
 
     def _report(self) -> dict[str, Any]:

@@ -49,6 +49,12 @@ def live_gradient(parameter: nn.Parameter) -> Tensor | None:
     return gradient
 
 
+def dense_gradients(parameters: Iterable[nn.Parameter]) -> list[Tensor]:
+    """All gradients that are no sparse ones: of whole weights, and of slices."""
+    gradients = [gradient for p in parameters for gradient in (p.grad, live_gradient(p)) if gradient is not None]
+    return [gradient for gradient in gradients if not gradient.is_sparse]
+
+
 def drop_live_gradient(parameter: nn.Parameter) -> None:
     """Forget it; for `zero_grad`."""
     parameter.live_gradient = None  # type: ignore[attr-defined]

@@ -33,7 +33,7 @@ class DataStage(Stage):
         # What later stages need of the job, asked for before hours of training.
         load_search_space(run.job.space)
         study_storage(run.job.storage_url)
-        check_device(run.job.device)
+        check_device(run.job.device, run.job.devices)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="data sets", total=1)
         if config.source == "prepared":
             if config.input is None:
@@ -44,6 +44,8 @@ class DataStage(Stage):
         else:
             paths = [] if config.input is None else [config.input]
             raw = read_source(config.source, paths, downloads=run.path / "downloads", **config.options)
+            fields = {name: field.model_dump(exclude_none=True) for name, field in config.fields.items()}
+            raw = raw.with_tables(hash_above=config.hash_above, fields=fields)
             data = prepare(raw, run.data, split=config.split, seed=config.seed)
         rows = sum(part.rows for part in data.description.parts.values())
         progress.update(1, f"{data.name}, {rows:,} rows")

@@ -156,6 +156,7 @@ def _train_winner(run: RunFolder, data: PreparedData, winner: _Candidate) -> Sub
         schedule_steps=round(winner.schedule_steps * growth),
         steps=round(winner.step * growth),
         device=run.job.device,
+        precision=run.job.precision,
     ).subnet
 
 

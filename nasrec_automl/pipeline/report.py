@@ -107,11 +107,12 @@ def _facts(run: RunFolder, data: PreparedData, result: dict[str, Any]) -> dict[s
     job = run.job
     space = load_search_space(job.space)
     parts = ", ".join(f"{part.value} {data.rows(part):,}" for part in Part)
+    largest = max(rows for field in data.schema().fields for rows in field.tables)
     seconds = ", ".join(f"{stage} {spent:,.0f}" for stage, spent in result["seconds"].items())
     return {
         "Search space": f"{space.name}, {space.cardinality:.1e} architectures",
         "Features": f"{len(data.schema().dense)} dense, {data.schema().num_fields} categorical",
-        "Table rows": f"{sum(data.schema().table_sizes):,} in all, {max(data.schema().table_sizes):,} in the largest",
+        "Table rows": f"{data.schema().table_rows:,} in all, {largest:,} in the largest",
         "Rows": parts,
         "Split": f"{data.description.split.kind}, seed {data.description.split.seed}",
         "Seed of the job": str(job.seed),

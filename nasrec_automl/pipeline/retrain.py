@@ -58,7 +58,7 @@ class RetrainStage(Stage):
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The retrain section, but for the number of trainings, which may grow."""
         section = run.job.retrain.model_dump(mode="json", exclude={"trials"})
-        return {f"retrain.{key}": value for key, value in section.items()}
+        return {**{f"retrain.{key}": value for key, value in section.items()}, "precision": run.job.precision}
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         job, config = run.job, run.job.retrain
@@ -90,6 +90,7 @@ class RetrainStage(Stage):
                 patience=config.patience,
                 report=on_validation,
                 device=job.device,
+                precision=job.precision,
             )
             assert trained.metrics is not None
             if not trained.stopped:  # a pruned or diverged training is no contender

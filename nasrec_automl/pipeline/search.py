@@ -48,7 +48,7 @@ class SearchStage(Stage):
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The search section, but for the number of architectures, which may grow."""
         section = run.job.search.model_dump(mode="json", exclude={"architectures"})
-        return {f"search.{key}": value for key, value in section.items()}
+        return {**{f"search.{key}": value for key, value in section.items()}, "precision": run.job.precision}
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         job, config = run.job, run.job.search
@@ -127,4 +127,5 @@ def _evaluator(text: str) -> WeightSharingEvaluator:
         score_rows=data.part(Part.SEARCH).sample(config.max_rows, job.seed),
         head=config.head,
         seed=job.seed,
+        precision=job.precision,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -18,10 +19,12 @@ from nasrec_automl.network.weights import save_network
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.progress import ProgressWriter
+from nasrec_automl.pipeline.ranks import ranks
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.lightning import quiet, quiet_trainer
 from nasrec_automl.training.module import TrainingOptions
+from nasrec_automl.training.ranks import Rank
 
 _VALIDATION_BATCH, _VALIDATION_ROWS = 1024, 65_536
 """Each batch validates another architecture; the curve needs no more rows."""
@@ -44,52 +47,70 @@ class SupernetStage(Stage):
             "space": load_search_space(run.job.space).model_dump(mode="json"),
             "embedding_dim": run.job.embedding_dim,
             "seed": run.job.seed,
+            "precision": run.job.precision,
             "data": PreparedData.open(run.data).fingerprint,
         }
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
-        job, config = run.job, run.job.supernet
-        data = PreparedData.open(run.data)
         curve = _Curve(run)
         if self.is_done(run):
             return curve.last()
-        batches = TrainingBatches(
-            data.part(Part.TRAIN),
-            config.batch_size,
-            job.seed,
-            max(1, config.epochs * data.rows(Part.TRAIN) // config.batch_size),
-        )
-        interval = max(1, len(batches) // config.validations)
-        checkpoint = run.supernet / "last.ckpt"
-        progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="steps", total=len(batches))
-        trainer = _nni_trainer(
-            max_steps=len(batches),
-            device=job.device,
-            val_check_interval=interval,
-            callbacks=[
-                ModelCheckpoint(
-                    dirpath=run.supernet,
-                    filename="last",
-                    every_n_train_steps=interval,
-                    enable_version_counter=False,
-                ),
-                _Watch(progress, curve, report),
-            ],
-        )
-        save_network(
-            _train(
-                run,
-                data,
-                batches,
-                data.part(Part.SEARCH).sample(_VALIDATION_ROWS, job.seed),
-                trainer,
-                str(checkpoint) if checkpoint.is_file() else None,
-            ),
-            run.weights,
-        )
-        progress.update(len(batches), curve.note())
-        checkpoint.unlink(missing_ok=True)
+        total = _steps(run)
+        progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="steps", total=total)
+        with ranks(run.job) as rank:
+            supernet = train_supernet(run, rank, [_Watch(progress, curve, report)])
+        save_network(supernet, run.weights)
+        progress.update(total, curve.note())
+        _checkpoint(run).unlink(missing_ok=True)
         return curve.last()
+
+
+def train_supernet(run: RunFolder, rank: Rank, callbacks: list[pl.Callback]) -> Supernet:
+    """Train the supernet of a job as one of its processes, from the checkpoint where there is one.
+
+    Args:
+        run: the run folder, with its prepared data.
+        rank: which process this is; process 0 writes the checkpoints.
+        callbacks: what else listens.
+    """
+    job, config = run.job, run.job.supernet
+    data = PreparedData.open(run.data)
+    batches = TrainingBatches(
+        data.part(Part.TRAIN), config.batch_size, job.seed, _steps(run), rank=rank.number, ranks=rank.count
+    )
+    interval = max(1, len(batches) // config.validations)
+    checkpoint = _checkpoint(run)
+    keeper = ModelCheckpoint(
+        dirpath=checkpoint.parent,
+        filename=checkpoint.stem,
+        every_n_train_steps=interval,
+        enable_version_counter=False,
+    )
+    trainer = _nni_trainer(
+        max_steps=len(batches),
+        device=job.device,
+        precision=job.precision,
+        val_check_interval=interval,
+        callbacks=[keeper, *callbacks],
+        **rank.trainer_options(),
+    )
+    return _train(
+        run,
+        data,
+        batches,
+        data.part(Part.SEARCH).sample(_VALIDATION_ROWS, job.seed),
+        trainer,
+        str(checkpoint) if checkpoint.is_file() else None,
+    )
+
+
+def _steps(run: RunFolder) -> int:
+    config = run.job.supernet
+    return max(1, config.epochs * PreparedData.open(run.data).rows(Part.TRAIN) // config.batch_size)
+
+
+def _checkpoint(run: RunFolder) -> Path:
+    return run.supernet / "last.ckpt"
 
 
 def _nni_trainer(**options: Any) -> Any:
@@ -106,7 +127,7 @@ def _train(
     trainer: Any,
     checkpoint: str | None,
 ) -> Supernet:
-    """Run NNI's experiment in this process, from the checkpoint where there is one."""
+    """Run NNI's experiment in process 0; the others train along, and leave the experiment's files to it."""
     from nasrec_automl.nni_plugin import ClickEvaluatorModule, NasRecOneShot, NasRecSpace
     from nasrec_automl.nni_plugin.nas import Lightning, NasExperiment, NasExperimentConfig
 
@@ -138,13 +159,20 @@ def _train(
         sampling=config.sampling, warm_up_steps=round(config.path_warm_up * len(batches)), seed=job.seed
     )
     with _quiet_nni(), quiet():
+        if not trainer.is_global_zero:
+            strategy.mutate_evaluator(evaluator).evaluate(strategy.mutate_model(space))
+            return _trained(space)
         settings = NasExperimentConfig.default(space, evaluator, strategy)
         settings.experiment_name = job.name
         settings.experiment_working_directory = run.supernet / "nni"
         experiment = NasExperiment(space, evaluator, strategy, settings)
         experiment.run()
         experiment.stop()
-    supernet: Supernet = strategy.supernet.network.supernet
+    return _trained(strategy.supernet)
+
+
+def _trained(space: Any) -> Supernet:
+    supernet: Supernet = space.network.supernet
     return supernet.cpu().eval()
 
 

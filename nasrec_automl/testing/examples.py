@@ -53,6 +53,19 @@ def pooled_schema() -> FeatureSchema:
     )
 
 
+def composed_schema() -> FeatureSchema:
+    """Two compositional fields, one of them multi-valued, beside plain ones."""
+    return FeatureSchema(
+        dense=("price", "age"),
+        fields=(
+            FieldSchema(name="item", table_size=23, compositional=4),
+            FieldSchema(name="user", table_size=5),
+            FieldSchema(name="tags", table_size=12, columns=3, compositional=3),
+        ),
+        embedding_dim=8,
+    )
+
+
 def make_batch(schema: FeatureSchema, rows: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Draw dense features `(B, D)`, float64, and ids `(B, S)`; id 0 occurs among them."""
     rng = np.random.default_rng(seed)

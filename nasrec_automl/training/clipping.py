@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from nasrec_automl.ops.live import live_gradient
+from nasrec_automl.ops.live import dense_gradients
 
 
 @torch.no_grad()
@@ -20,18 +20,12 @@ def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> Tenso
     Returns:
         The norm before.
     """
-    values: list[Tensor] = []
+    parameters = list(parameters)
+    values = dense_gradients(parameters)
     for parameter in parameters:
-        slice_gradient = live_gradient(parameter)
-        if slice_gradient is not None:
-            values.append(slice_gradient)
-        if parameter.grad is None:
-            continue
-        if parameter.grad.is_sparse:
+        if parameter.grad is not None and parameter.grad.is_sparse:
             parameter.grad = parameter.grad.coalesce()
             values.append(parameter.grad.values())
-        else:
-            values.append(parameter.grad)
     if not values:
         return torch.zeros(())
     norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(values)))

@@ -12,17 +12,25 @@ import pytorch_lightning as pl
 import torch
 
 from nasrec_automl.errors import JobError
+from nasrec_automl.training.precision import LIGHTNING, Precision
 
 _NOISE = (
     ".*does not have many workers.*",  # our batches come from memory-mapped arrays in this process
     ".*LeafSpec.*is deprecated.*",
     ".*Checkpoint directory .* exists and is not empty.*",  # a resumed training's own
+    ".*It is recommended to use .*sync_dist=True.*",  # several processes have the same losses and metrics
     ".*defined a `validation_step` but have no `val_dataloader`.*",  # the final training has no validation left
 )
 
 
 def quiet_trainer(
-    *, max_steps: int, device: str, callbacks: list[pl.Callback], cls: Any = pl.Trainer, **options: Any
+    *,
+    max_steps: int,
+    device: str,
+    callbacks: list[pl.Callback],
+    precision: Precision = "float32",
+    cls: Any = pl.Trainer,
+    **options: Any,
 ) -> pl.Trainer:
     """A trainer for a fixed number of steps that leaves terminal and disk alone.
 
@@ -30,6 +38,7 @@ def quiet_trainer(
         max_steps: steps of the training.
         device: `cpu` or `cuda`.
         callbacks: what listens.
+        precision: of what is multiplied, in training and in validation.
         cls: NNI wants its own trainer class.
         options: further arguments of the trainer.
     """
@@ -37,23 +46,27 @@ def quiet_trainer(
         trainer: pl.Trainer = cls(
             max_steps=max_steps,
             max_epochs=1,
+            precision=LIGHTNING[precision],
             accelerator="gpu" if device == "cuda" else "cpu",
-            devices=1,
             callbacks=callbacks,
             logger=False,
             enable_checkpointing=any(isinstance(c, pl.callbacks.ModelCheckpoint) for c in callbacks),
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
-            **options,
+            **{"devices": 1, **options},
         )
     return trainer
 
 
-def check_device(device: str) -> None:
-    """Raise JobError where the job's device is not there."""
-    if device == "cuda" and not torch.cuda.is_available():
+def check_device(device: str, devices: int = 1) -> None:
+    """Raise JobError where the job's devices are not there."""
+    if device != "cuda":
+        return
+    if not torch.cuda.is_available():
         raise JobError("device: `cuda` needs a GPU that torch can use, but it sees none; set `cpu`")
+    if torch.cuda.device_count() < devices:
+        raise JobError(f"devices: the job wants {devices} GPUs, but torch sees {torch.cuda.device_count()}")
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from nasrec_automl.training.clipping import clip_gradients
 from nasrec_automl.training.metrics import Metrics, measure
 from nasrec_automl.training.optimizer import RowAdagrad
+from nasrec_automl.training.reduction import batch_mean
 from nasrec_automl.training.schedule import warm_up_cosine
 from nasrec_automl.training.seed import seeded
 
@@ -64,12 +65,17 @@ class ClickModule(pl.LightningModule):
         return logits
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Binary cross-entropy of a batch, weighted where the batch has weights."""
+        """Binary cross-entropy of a batch, weighted where the batch has weights.
+
+        Where several processes train, each has a part of the batch, and the loss is the whole batch's.
+        """
         dense, ids, label, *weight = batch
-        with seeded(self.options.seed, self.global_step):
+        # Another mask for every part of the batch; a single process draws what it always drew.
+        part = (self.global_rank,) if self.global_rank else ()
+        with seeded(self.options.seed, self.global_step, *part):
             logits = self(dense, ids)
-        losses = F.binary_cross_entropy_with_logits(logits, label, reduction="none")
-        loss = (losses * weight[0]).sum() / weight[0].sum() if weight else losses.mean()
+        losses = F.binary_cross_entropy_with_logits(logits.to(label), label, reduction="none")
+        loss = batch_mean(losses, weight[0] if weight else None)
         self.log("train_log_loss", loss)
         return loss
 

@@ -67,6 +67,21 @@ def test_columns_of_a_row_stay_together() -> None:
     assert torch.equal(label.long(), ids[:, 0] % 2)
 
 
+@given(n=st.integers(3, 40), size=st.integers(3, 50), ranks=st.integers(1, 3))
+def test_processes_share_each_batch(n: int, size: int, ranks: int) -> None:
+    whole = TrainingBatches(make(n), size, 7, 9)
+    parts = [TrainingBatches(make(n), size, 7, 9, rank=rank, ranks=ranks) for rank in range(ranks)]
+    for together, *pieces in zip(whole, *parts, strict=True):
+        held = [numbers(piece) for piece in pieces]
+        assert sorted(number for piece in held for number in piece) == sorted(numbers(together))
+        assert max(map(len, held)) - min(map(len, held)) <= 1
+
+
+def test_a_batch_must_have_a_row_for_each_process() -> None:
+    with pytest.raises(DataError, match="3 processes cannot share a batch of 2 rows"):
+        TrainingBatches(make(10), 2, 7, 1, rank=0, ranks=3)
+
+
 class Recorder(pl.LightningModule):
     """Notes the rows that Lightning gives it."""
 

@@ -62,6 +62,31 @@ def test_a_hash_needs_a_size() -> None:
         CategoricalOptions(kind="hash")
 
 
+def test_a_vocabulary_above_the_cap_is_hashed_and_a_smaller_one_is_not() -> None:
+    assert fit(hash_above=5) == fit(), "four categories and row 0 fit"
+    column = fit(hash_above=4)
+    assert column == fit(kind="hash", max_table_size=4)
+    made = column.apply(pd.Series(["a", "b", "new", None]))
+    assert made[:3].all(), "categories that training did not see share rows with the others"
+    assert made[3] == 0
+
+
+def test_the_cap_counts_the_categories_that_have_a_row() -> None:
+    assert fit(hash_above=3, min_count=2).vocabulary == {"c": 1, "a": 2}
+    assert fit(hash_above=3, max_table_size=3).vocabulary == {"c": 1, "a": 2}
+
+
+@pytest.mark.parametrize(("options", "size"), [({}, 6), ({"max_table_size": 9}, 6), ({"max_table_size": 4}, 4)])
+def test_the_cap_bounds_a_hash(options: dict[str, int], size: int) -> None:
+    assert fit(kind="hash", hash_above=6, **options) == fit(kind="hash", max_table_size=size)
+
+
+@pytest.mark.parametrize("options", [{}, {"kind": "hash", "max_table_size": 9}, {"hash_above": 3}])
+def test_a_compositional_column_has_the_same_ids(options: dict[str, object]) -> None:
+    plain, composed = fit(**options), fit(**options, compositional=2)
+    assert composed == plain.model_copy(update={"compositional": 2})
+
+
 @pytest.mark.parametrize("row", [0, 5])
 def test_a_vocabulary_outside_its_table_is_refused(row: int) -> None:
     with pytest.raises(ValidationError, match=r"rows must lie in 1\.\.4"):

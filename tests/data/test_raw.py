@@ -1,6 +1,9 @@
+from typing import Any
+
 import pandas as pd
 import pytest
 
+from nasrec_automl.data.categorical import CategoricalOptions
 from nasrec_automl.data.raw import RawData
 from nasrec_automl.errors import DataError
 
@@ -35,3 +38,38 @@ def test_text_for_a_label_is_named_by_its_row() -> None:
 def test_each_row_has_a_label() -> None:
     with pytest.raises(DataError, match="3 rows came with 2 labels"):
         make([0, 1]).checked_label()
+
+
+def with_fields() -> RawData:
+    raw = make([0, 1, 1])
+    tables = {"item": CategoricalOptions(min_count=2), "user": CategoricalOptions(kind="hash", max_table_size=50)}
+    return RawData(**{**vars(raw), "categorical": tables})
+
+
+def test_without_changes_tables_are_those_of_the_reader() -> None:
+    assert with_fields().with_tables().categorical == with_fields().categorical
+
+
+def test_the_cap_is_on_every_field_but_compositional_ones() -> None:
+    tables = with_fields().with_tables(hash_above=20, fields={"user": {"compositional": 4}}).categorical
+    assert tables["item"] == CategoricalOptions(min_count=2, hash_above=20)
+    assert tables["user"] == CategoricalOptions(kind="hash", max_table_size=50, compositional=4)
+
+
+def test_a_field_keeps_what_is_not_set() -> None:
+    tables = with_fields().with_tables(fields={"user": {"max_table_size": 9}, "item": {"min_count": 5}}).categorical
+    assert tables["item"] == CategoricalOptions(min_count=5)
+    assert tables["user"] == CategoricalOptions(kind="hash", max_table_size=9)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"users": {}}, "shop has no categorical field 'users'; the fields are item, user"),
+        ({"item": {"kind": "hash"}}, "shop, field 'item': a hashed column needs max_table_size"),
+        ({"item": {"compositional": 1}}, "shop, field 'item': .*greater than or equal to 2"),
+    ],
+)
+def test_tables_that_cannot_be_made_are_named(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        with_fields().with_tables(fields=fields)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -17,11 +19,11 @@ RNG = np.random.default_rng(0)
 ARCHITECTURES = [SPACE.random(RNG) for _ in range(6)]
 
 
-def evaluator(*, steps: int = 40, seed: int = 0, layer_norm: bool = True) -> WeightSharingEvaluator:
+def evaluator(*, steps: int = 40, seed: int = 0, layer_norm: bool = True, **options: Any) -> WeightSharingEvaluator:
     torch.manual_seed(0)
     supernet = Supernet(SPACE, SCHEMA, layer_norm=layer_norm, dropout=0.5)
     head = HeadConfig(steps=steps, batch_size=64, learning_rate=0.04)
-    return WeightSharingEvaluator(supernet, head_rows=HEAD_ROWS, score_rows=SCORE_ROWS, head=head, seed=seed)
+    return WeightSharingEvaluator(supernet, head_rows=HEAD_ROWS, score_rows=SCORE_ROWS, head=head, seed=seed, **options)
 
 
 def test_without_a_fit_it_is_the_extracted_subnets_quality() -> None:
@@ -107,3 +109,14 @@ def test_a_trained_supernet_scores_better_than_a_new_one() -> None:
     after = scorer.evaluate(ARCHITECTURES[0])
     assert after.log_loss < before - 0.03
     assert after.auc > 0.6
+
+
+def test_scores_in_bfloat16_are_close_and_their_heads_are_float32() -> None:
+    exact, rounded = evaluator(), evaluator(precision="bfloat16")
+    for architecture in ARCHITECTURES:
+        mine, theirs = rounded.evaluate(architecture), exact.evaluate(architecture)
+        assert mine.log_loss == pytest.approx(theirs.log_loss, abs=5e-3)
+        assert mine.auc == pytest.approx(theirs.auc, abs=1e-2)
+        assert mine.log_loss != theirs.log_loss
+        assert rounded._fitted_head(architecture)[0].dtype == torch.float32
+    assert {p.dtype for p in rounded.supernet.parameters()} == {torch.float32}

@@ -130,3 +130,13 @@ def test_predictions_are_those_of_the_evaluation_mode() -> None:
     with torch.no_grad():
         torch.testing.assert_close(logits, trained.subnet.eval()(dense, ids))
     assert measure_subnet(trained.subnet, VALIDATION).rows == 300
+
+
+def test_training_in_bfloat16_learns_as_float32_does() -> None:
+    exact, rounded = train(), train(precision="bfloat16")
+    assert exact.metrics is not None
+    assert rounded.metrics is not None
+    assert rounded.metrics.log_loss == pytest.approx(exact.metrics.log_loss, abs=2e-2)
+    assert rounded.metrics.auc > 0.7
+    assert not torch.equal(weights(rounded), weights(exact))
+    assert weights(rounded).dtype == torch.float32

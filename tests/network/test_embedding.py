@@ -2,10 +2,12 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nasrec_automl.network.embedding import Embedding
 from nasrec_automl.schema import FeatureSchema, FieldSchema
-from nasrec_automl.testing.examples import make_batch, pooled_schema, tiny_schema
+from nasrec_automl.testing.examples import composed_schema, make_batch, pooled_schema, tiny_schema
 
 
 def table(embedding: Embedding, schema: FeatureSchema, field: int) -> torch.Tensor:
@@ -64,6 +66,15 @@ def test_gradients_hold_the_rows_of_the_batch_alone(schema: FeatureSchema) -> No
     assert set(touched.tolist()) <= set((ids + embedding.offsets).flatten().tolist())
 
 
+def test_gradients_of_compositional_fields_hold_two_rows_an_id() -> None:
+    embedding = Embedding(composed_schema())
+    embedding(torch.tensor([[22, 2, 11, 5, 1]])).sum().backward()
+    assert embedding.weight.grad.is_sparse
+    touched = embedding.weight.grad.coalesce().indices()[0].tolist()
+    # item: 4 and 4; user: 2; tags 11, 5, 1: remainders 3, 1, 1 and quotients 3, 2, 1.
+    assert touched == [4, 7 + 4, 12 + 2, 17 + 1, 17 + 3, 22 + 1, 22 + 2, 22 + 3]
+
+
 def test_tables_start_xavier_normal() -> None:
     torch.manual_seed(0)
     schema = FeatureSchema.from_sizes(dense=0, table_sizes=[3000, 500])
@@ -80,3 +91,72 @@ def test_a_multi_valued_field_of_one_value_is_a_single_valued_one() -> None:
     single, several = Embedding(schema(1)), Embedding(schema(2))
     several.load_state_dict(single.state_dict())
     torch.testing.assert_close(single(torch.tensor([[3]])), several(torch.tensor([[3, 0]])))
+
+
+def factors(embedding: Embedding, schema: FeatureSchema, field: int, token: int) -> tuple[int, int]:
+    """The rows of a compositional field's two tables that an id reads, seen from the gradient of its lookup."""
+    ids = torch.zeros(1, schema.num_columns, dtype=torch.long)
+    column = sum(f.columns for f in schema.fields[:field])
+    ids[0, column] = token
+    start = sum(sum(f.tables) for f in schema.fields[:field])
+    first, second = schema.fields[field].tables
+    embedding.weight.grad = None
+    embedding(ids)[:, :, field].sum().backward()
+    read = embedding.weight.grad.to_dense().any(1)[start : start + first + second].nonzero().flatten().tolist()
+    remainder, quotient = read
+    return remainder, quotient - first
+
+
+@given(size=st.integers(2, 60), times=st.integers(2, 70))
+def test_no_two_ids_are_composed_of_the_same_rows(size: int, times: int) -> None:
+    schema = FeatureSchema(
+        fields=(FieldSchema(name="a", table_size=3), FieldSchema(name="x", table_size=size, compositional=times)),
+        embedding_dim=2,
+    )
+    embedding = Embedding(schema)
+    pairs = [factors(embedding, schema, 1, token) for token in range(size)]
+    assert len(set(pairs)) == size
+    assert pairs[0] == (0, 0)
+    assert all(remainder and quotient for remainder, quotient in pairs[1:]), "id 0 shares its rows with no other"
+    remainders, quotients = schema.fields[1].tables
+    assert {remainder for remainder, _ in pairs} == set(range(remainders)), "no row is there for nothing"
+    assert {quotient for _, quotient in pairs} == set(range(quotients))
+
+
+def test_compositional_embeddings_are_products_and_pooled_afterwards() -> None:
+    schema = composed_schema()
+    embedding = Embedding(schema)
+    remainders, quotients, user, tag_remainders, tag_quotients = embedding.weight.split([7, 5, 5, 5, 4])
+    ids = torch.tensor([[0, 0, 0, 0, 0], [6, 1, 5, 0, 11], [7, 4, 4, 8, 0], [22, 2, 0, 0, 1]])
+    tags = [None, (1, 2), (3, 3), (4, 1), (4, 2), (1, 1)]
+
+    def tag(number: int) -> torch.Tensor:
+        remainder, quotient = tags[number] or (0, 0)
+        return tag_remainders[remainder] * tag_quotients[quotient]
+
+    expected = [
+        (remainders[0] * quotients[0], user[0], torch.zeros(8)),
+        (remainders[6] * quotients[1], user[1], (tag(1) + tag(2)) / 2),
+        (remainders[1] * quotients[2], user[4], (tag(3) + tag(4)) / 2),
+        (remainders[4] * quotients[4], user[2], tag(5)),
+    ]
+    torch.testing.assert_close(embedding(ids), torch.stack([torch.stack(row, dim=1) for row in expected]))
+
+
+def test_compositional_embeddings_start_as_those_of_one_table() -> None:
+    torch.manual_seed(0)
+    schema = FeatureSchema(fields=(FieldSchema(name="x", table_size=4001, compositional=8),))
+    out = Embedding(schema)(torch.arange(1, 4001).unsqueeze(1)).squeeze(2)  # (4000, E)
+    assert out.std().item() == pytest.approx(math.sqrt(2 / (4001 + 16)), rel=0.05)
+    assert out.unique(dim=0).shape == (4000, 16), "ids that share a row start apart by their signs"
+
+
+@pytest.mark.parametrize("schema", [tiny_schema(), composed_schema()])
+def test_all_fields_are_one_lookup(schema: FeatureSchema, monkeypatch: pytest.MonkeyPatch) -> None:
+    lookups = []
+    look_up = torch.nn.functional.embedding
+    monkeypatch.setattr(
+        "torch.nn.functional.embedding", lambda *args, **kwargs: lookups.append(1) or look_up(*args, **kwargs)
+    )
+    Embedding(schema)(make_batch(schema, 4)[1])
+    assert len(lookups) == 1

@@ -13,6 +13,7 @@ from nasrec_automl.sampling.full_path import full_path
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.space import SearchSpace, load_search_space
 from nasrec_automl.testing.examples import (
+    composed_schema,
     make_batch,
     move_vectors,
     pooled_schema,
@@ -47,7 +48,8 @@ def logits(supernet: Supernet, choice: Architecture | Path, rows: int = 6) -> Te
 
 @pytest.mark.parametrize("layer_norm", [True, False])
 @pytest.mark.parametrize(
-    "schema", [pooled_schema(), FeatureSchema.from_sizes(dense=0, table_sizes=[5, 4], embedding_dim=6)]
+    "schema",
+    [pooled_schema(), composed_schema(), FeatureSchema.from_sizes(dense=0, table_sizes=[5, 4], embedding_dim=6)],
 )
 def test_supernet_is_its_subnet_on_other_features(schema: FeatureSchema, layer_norm: bool) -> None:
     supernet, rng = make(SPACE, schema, layer_norm), np.random.default_rng(1)

@@ -82,6 +82,14 @@ def test_another_space_is_named(tmp_path: Path) -> None:
             FeatureSchema.from_sizes(dense=3, table_sizes=[7, 6, 9, 4], embedding_dim=8),
             "'field2' with 5 rows .* with 6",
         ),
+        (
+            FeatureSchema(
+                dense=SCHEMA.dense,
+                fields=(SCHEMA.fields[0], SCHEMA.fields[1].model_copy(update={"compositional": 2}), *SCHEMA.fields[2:]),
+                embedding_dim=8,
+            ),
+            r"'field2' with 5 rows instead of 'field2' with 3 \+ 3 rows",
+        ),
         (FeatureSchema.from_sizes(dense=3, table_sizes=[7, 5, 9], embedding_dim=8), "4 fields instead of 3"),
     ],
 )

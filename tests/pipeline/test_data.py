@@ -60,6 +60,23 @@ def test_another_source_or_option_is_refused_where_data_are_prepared(tmp_path: P
         DataStage().run(open_run(write_job(tmp_path, data={"seed": 1})))
 
 
+def test_tables_are_made_as_the_job_says(tmp_path: Path, write_job: Write) -> None:
+    data = {"hash_above": 15, "fields": {"field2": {"compositional": 4}, "field1": {"max_table_size": 9}}}
+    run = open_run(write_job(tmp_path, data=data))
+    DataStage().run(run)
+    first, second, *others = PreparedData.open(run.data).schema().fields
+    assert (first.table_size, first.tables) == (9, (9,))
+    assert second.table_size > 15, "the cap is on the rows of plain tables"
+    assert sum(second.tables) < second.table_size
+    assert [field.table_size for field in others] == [15, 15]
+
+
+def test_an_unknown_field_is_named(tmp_path: Path, write_job: Write) -> None:
+    run = open_run(write_job(tmp_path, data={"fields": {"user": {"compositional": 4}}}))
+    with pytest.raises(DataError, match="synthetic has no categorical field 'user'; the fields are field1, field2"):
+        DataStage().run(run)
+
+
 def test_an_unknown_source_is_named(tmp_path: Path, write_job: Write) -> None:
     with pytest.raises(DataError, match="no data source 'nothing'; the sources are movielens, synthetic"):
         DataStage().run(open_run(write_job(tmp_path, data={"source": "nothing"})))

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from nasrec_automl.config import DataConfig, Job, SupernetConfig
 from nasrec_automl.data.dataset import PreparedData, prepare
 from nasrec_automl.data.synthetic import make_synthetic
-from nasrec_automl.errors import JobError
+from nasrec_automl.errors import JobError, TrainingError
 from nasrec_automl.network.weights import load_supernet
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -49,7 +49,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def make(folder: Path, prepared: Path, **supernet: object) -> RunFolder:
+def make(folder: Path, prepared: Path, *, devices: int = 1, **supernet: object) -> RunFolder:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "space.yaml").write_text(yaml.safe_dump(tiny_space().model_dump(mode="json")))
     job = Job(
@@ -58,6 +58,7 @@ def make(folder: Path, prepared: Path, **supernet: object) -> RunFolder:
         seed=3,
         space=str(folder / "space.yaml"),
         embedding_dim=8,
+        devices=devices,
         data=DataConfig(source="prepared", input=prepared),
         supernet=SupernetConfig(**{"epochs": 1, "batch_size": 64, "dropout": 0.1, "validations": 8, **supernet}),
     )
@@ -139,3 +140,42 @@ def test_other_settings_are_refused_and_harm_nothing(tmp_path: Path, prepared: P
     ):
         SupernetStage().run(make(tmp_path, prepared, validations=1, learning_rate=0.5))
     assert make(tmp_path, prepared).weights.read_bytes() == before
+
+
+def test_two_processes_train_as_one_and_go_on_after_a_kill(tmp_path: Path, prepared: Path) -> None:
+    options = {"dropout": 0.0, "validations": 4, "eps": 1e-2}
+    alone, broken = make(tmp_path / "a", prepared, **options), make(tmp_path / "b", prepared, devices=2, **options)
+    SupernetStage().run(alone)
+    threads = torch.get_num_threads()
+
+    broken.create()
+    command, environment = [sys.executable, "-c", RUN, str(broken.path)], {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while not (broken.supernet / "last.ckpt").is_file():
+        assert process.poll() is None, process.stderr.read().decode()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not broken.weights.exists()
+
+    reports: list[Mapping[str, float]] = []
+    SupernetStage().run(broken, report=reports.append)
+    assert 0 < len(reports) < len(points(alone)), "it went on from its checkpoint"
+    # Rounding grows with the steps in float32; tests/training/test_ranks.py compares in float64.
+    for mine, theirs in zip(points(broken)[-len(reports) :], points(alone)[-len(reports) :], strict=True):
+        assert mine["step"] == theirs["step"]
+        assert mine["log_loss"] == pytest.approx(theirs["log_loss"], rel=2e-2)
+        assert mine["train_loss"] == pytest.approx(theirs["train_loss"], rel=2e-2)
+    assert not torch.distributed.is_initialized()
+    assert torch.get_num_threads() == threads
+
+
+def test_a_process_that_cannot_start_is_named(tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 3\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    with pytest.raises(TrainingError, match="process 1 of the 2 that train ended with code 3"):
+        SupernetStage().run(make(tmp_path, prepared, devices=2))

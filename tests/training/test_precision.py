@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+import torch
+
+from nasrec_automl.network import Supernet
+from nasrec_automl.sampling.full_path import full_path
+from nasrec_automl.testing.examples import make_batch, tiny_schema, tiny_space
+from nasrec_automl.training.lightning import quiet_trainer
+from nasrec_automl.training.precision import Precision, autocast
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_products_are_in_the_precision(precision: Precision, dtype: torch.dtype) -> None:
+    with autocast(precision, torch.device("cpu")):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+    trainer = quiet_trainer(max_steps=1, device="cpu", callbacks=[], precision=precision)
+    with trainer.precision_plugin.train_step_context():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+
+
+@pytest.mark.parametrize("layer_norm", [True, False])
+def test_a_supernet_runs_every_path_and_its_logits_stay_float32(layer_norm: bool) -> None:
+    torch.manual_seed(0)
+    space, schema = tiny_space(), tiny_schema()
+    supernet = Supernet(space, schema, layer_norm=layer_norm)
+    dense, ids = make_batch(schema, 40)
+    rng = np.random.default_rng(0)
+    for path in (full_path(space), *(space.random(rng).path for _ in range(10))):
+        supernet.zero_grad(set_to_none=True)
+        expected = supernet(dense.float(), ids, path)
+        with autocast("bfloat16", torch.device("cpu")):
+            logits = supernet(dense.float(), ids, path)
+        assert logits.dtype == torch.float32
+        assert len(logits.unique()) == 40, "rounded logits would tie"
+        assert (logits - expected).norm() < 0.1 * expected.norm()
+        logits.square().sum().backward()
+        assert {p.grad.dtype for p in supernet.parameters() if p.grad is not None} == {torch.float32}

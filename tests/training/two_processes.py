@@ -1,0 +1,50 @@
+"""One of two processes that train a subnet on tiny data: `two_processes.py RANK COUNT PORT OUTPUT WEIGHTED DEVICE`."""
+
+import sys
+
+import numpy as np
+import torch
+
+from nasrec_automl.data.batches import TrainingBatches
+from nasrec_automl.network import Subnet
+from nasrec_automl.testing.examples import composed_schema, make_rows, tiny_space
+from nasrec_automl.training.lightning import quiet, quiet_trainer
+from nasrec_automl.training.module import Batch, ClickModule, TrainingOptions
+from nasrec_automl.training.ranks import Rank
+
+STEPS, BATCH = 12, 33  # two processes have 17 and 16 rows
+
+
+class Exact(ClickModule):
+    """Trains in float64, where no rounding hides an error or looks like one; notes the losses."""
+
+    weighted = False
+
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        dense, ids, label = (part.double() if part.is_floating_point() else part for part in batch)
+        # Every row has a weight of its own, so that the two parts of a batch differ in weight.
+        weight = (dense[:, 0].abs() + 0.1,) if self.weighted else ()
+        loss = super().training_step((dense, ids, label, *weight), batch_idx)
+        self.losses.append(loss.detach())
+        return loss
+
+
+def train(rank: Rank, *, weighted: bool, device: str) -> dict[str, torch.Tensor]:
+    """Train, and return losses and weights."""
+    schema = composed_schema()
+    rows = make_rows(schema, 200)
+    torch.manual_seed(0)
+    subnet = Subnet(tiny_space().random(np.random.default_rng(3)), schema)
+    options = TrainingOptions(steps=STEPS, learning_rate=0.1, clip_norm=0.5, weight_decay=0.01, eps=1e-2)
+    module = Exact(options, subnet.double())
+    module.weighted, module.losses = weighted, []
+    trainer = quiet_trainer(max_steps=STEPS, device=device, callbacks=[], **rank.trainer_options())
+    with quiet():
+        trainer.fit(module, TrainingBatches(rows, BATCH, 0, STEPS, rank=rank.number, ranks=rank.count))
+    return {"losses": torch.stack(module.losses).cpu(), **{name: t.cpu() for name, t in subnet.state_dict().items()}}
+
+
+if __name__ == "__main__":
+    number, count, port = (int(word) for word in sys.argv[1:4])
+    rank = Rank(number, count, port)
+    torch.save(train(rank, weighted=sys.argv[5] == "True", device=sys.argv[6]), sys.argv[4])
