@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from nasrec_automl.architecture import Architecture
-from nasrec_automl.config import HeadConfig
-from nasrec_automl.cost import profile
+from nasrec_automl.config import HeadConfig, RidgeHead
 from nasrec_automl.data.batches import EvaluationBatches
 from nasrec_automl.data.rows import Rows
-from nasrec_automl.evaluation.head import fit_head
+from nasrec_automl.evaluation.adagrad import adagrad_head
+from nasrec_automl.evaluation.ridge import ridge_head
 from nasrec_automl.network import Supernet
 from nasrec_automl.training.metrics import measure
 
@@ -28,30 +28,26 @@ class Score:
         auc: on the same rows.
         standard_error: of the log loss.
         rows: how many rows were scored.
-        macs: live multiply-adds per example.
-        parameters: of the subnet outside its embedding tables.
     """
 
     log_loss: float
     auc: float
     standard_error: float
     rows: int
-    macs: int
-    parameters: int
 
 
 class WeightSharingEvaluator:
     """Scores architectures on the same rows: fit the head on rows that the supernet did not see, then validate.
 
-    A score is a function of supernet, architecture and rows: the order of the head's rows derives from the seed and
-    the architecture's key.
+    A score is a function of supernet, architecture and rows. With Adagrad it is one of the seed too: the order of the
+    head's rows derives from it and the architecture's key.
 
     Args:
         supernet: trained.
         head_rows: rows for fitting the head.
         score_rows: rows to score, disjoint from the others.
         head: how to fit.
-        seed: of the order of the head's rows.
+        seed: of the order in which Adagrad reads the head's rows.
     """
 
     def __init__(self, supernet: Supernet, *, head_rows: Rows, score_rows: Rows, head: HeadConfig, seed: int) -> None:
@@ -67,23 +63,22 @@ class WeightSharingEvaluator:
         weight, bias = self._fitted_head(architecture)
         features, label = self._features(architecture, self._score_rows)
         metrics = measure(torch.addmv(bias, features, weight), label)
-        cost = profile(architecture, self.supernet.schema, layer_norm=self.supernet.layer_norm)
         return Score(
             log_loss=metrics.log_loss,
             auc=metrics.auc,
             standard_error=metrics.standard_error,
             rows=metrics.rows,
-            macs=cost.macs,
-            parameters=cost.dense_parameters,
         )
 
     def _fitted_head(self, architecture: Architecture) -> tuple[Tensor, Tensor]:
         weight, bias = self.supernet.head_weight(architecture), self.supernet.head.bias
-        if self.head.steps == 0:
+        if self.head.rows == 0:
             return weight, bias
         features, label = self._features(architecture, self._head_rows)
+        if isinstance(self.head, RidgeHead):
+            return ridge_head(features, label, weight, bias, strength=self.head.strength)
         generator = torch.Generator().manual_seed((int(architecture.key, 16) ^ self.seed) % 2**63)
-        return fit_head(features, label, weight, bias, self.head, generator)
+        return adagrad_head(features, label, weight, bias, self.head, generator)
 
     def _features(self, architecture: Architecture, rows: Rows) -> tuple[Tensor, Tensor]:
         parts, labels = [], []
