@@ -139,6 +139,7 @@ class SearchConfig(_Section):
         children: how many children a generation has.
         head: fitting of the head.
         max_rows: at most so many rows of the search part are scored; all of them by default.
+        early_stop: an architecture that is surely worse than this many others reads no more rows; 0 for never.
     """
 
     architectures: Count = 2048
@@ -147,6 +148,7 @@ class SearchConfig(_Section):
     children: Count = 8
     head: HeadConfig = RidgeHead()
     max_rows: Count | None = None
+    early_stop: Annotated[int, Field(ge=0, strict=True)] = 16
 
     @model_validator(mode="after")
     def _tournament_fits(self) -> SearchConfig:

@@ -5,7 +5,8 @@ import torch
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import AdagradHead, HeadConfig, RidgeHead
 from nasrec_automl.data.batches import TrainingBatches
-from nasrec_automl.evaluation import WeightSharingEvaluator
+from nasrec_automl.data.rows import Rows
+from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.network import Supernet
 from nasrec_automl.testing.examples import make_rows, tiny_schema, tiny_space, with_choice
 from nasrec_automl.training.metrics import measure
@@ -23,9 +24,9 @@ def adagrad(steps: int) -> AdagradHead:
 RIDGE = RidgeHead()
 
 
-def evaluator(head: HeadConfig = RIDGE, *, seed: int = 0, layer_norm: bool = True) -> WeightSharingEvaluator:
+def evaluator(head: HeadConfig = RIDGE, *, seed: int = 0) -> WeightSharingEvaluator:
     torch.manual_seed(0)
-    supernet = Supernet(SPACE, SCHEMA, layer_norm=layer_norm, dropout=0.5)
+    supernet = Supernet(SPACE, SCHEMA, dropout=0.5)
     return WeightSharingEvaluator(supernet, head_rows=HEAD_ROWS, score_rows=SCORE_ROWS, head=head, seed=seed)
 
 
@@ -76,9 +77,11 @@ def test_equal_keys_have_equal_scores() -> None:
 
 def test_the_seed_orders_the_rows_of_adagrad_alone() -> None:
     heads = {head.method: [evaluator(head, seed=seed) for seed in (0, 0, 1)] for head in (RIDGE, adagrad(40))}
-    scores = {name: [each.evaluate(ARCHITECTURES[0]) for each in three] for name, three in heads.items()}
-    assert scores["adagrad"][0] == scores["adagrad"][1] != scores["adagrad"][2]
-    assert scores["ridge"][0] == scores["ridge"][1] == scores["ridge"][2]
+    scores = {name: [each.evaluate(ARCHITECTURES[0]).log_loss for each in three] for name, three in heads.items()}
+    assert scores["adagrad"][0] == scores["adagrad"][1]
+    assert abs(scores["adagrad"][0] - scores["adagrad"][2]) > 1e-5
+    # The order of the score's rows is another one too: sums are rounded otherwise.
+    assert scores["ridge"] == pytest.approx([scores["ridge"][0]] * 3, rel=1e-7)
 
 
 def test_the_ridges_strength_counts() -> None:
@@ -117,3 +120,83 @@ def test_a_trained_supernet_scores_better_than_a_new_one() -> None:
     after = scorer.evaluate(ARCHITECTURES[0])
     assert after.log_loss < before - 0.03
     assert after.auc > 0.6
+
+
+# Early stop. An untrained supernet sets architectures far apart, so that most are surely worse than the second best.
+
+MANY_ROWS = make_rows(SCHEMA, 4100, seed=5)
+CANDIDATES = [SPACE.random(RNG) for _ in range(16)]
+
+
+def stopping(early_stop: int = 2) -> WeightSharingEvaluator:
+    return WeightSharingEvaluator(
+        evaluator().supernet,
+        head_rows=HEAD_ROWS,
+        score_rows=MANY_ROWS,
+        head=adagrad(0),
+        seed=0,
+        early_stop=early_stop,
+    )
+
+
+@pytest.fixture(scope="module")
+def full() -> dict[Architecture, Score]:
+    """Scores on all rows, the best first."""
+    scorer = stopping(0)
+    scores = {architecture: scorer.evaluate(architecture) for architecture in CANDIDATES}
+    return dict(sorted(scores.items(), key=lambda pair: pair[1].log_loss))
+
+
+def test_too_few_rivals_stop_nothing(full: dict[Architecture, Score]) -> None:
+    best, worst = list(full)[:2], list(full)[-1]
+    for scorer, rivals in ((stopping(0), best), (stopping(2), best[:1]), (stopping(2), [])):
+        assert scorer.evaluate(worst, rivals) == full[worst]
+    assert (full[worst].rows, full[worst].stopped) == (4100, False)
+
+
+def test_the_surely_worse_stop_and_the_others_have_their_full_score(full: dict[Architecture, Score]) -> None:
+    scorer, rivals = stopping(), list(full)[:2]
+    bar = full[rivals[-1]].log_loss
+    stopped = 0
+    for architecture, whole in full.items():
+        score = scorer.evaluate(architecture, rivals)
+        stopped += score.stopped
+        if not score.stopped:
+            assert score == whole
+            continue
+        assert score.rows in (512, 1025, 2050)
+        assert score.log_loss > bar
+        assert abs(score.log_loss - whole.log_loss) < 4 * score.standard_error
+        assert score.standard_error > whole.standard_error * 0.9
+    assert 4 < stopped < len(full) - 1
+
+
+def test_the_first_rows_that_are_read_stand_for_all() -> None:
+    by_label = np.argsort(MANY_ROWS.label, kind="stable")
+    rows = Rows(MANY_ROWS.dense[by_label], MANY_ROWS.ids[by_label], MANY_ROWS.label[by_label])
+    scorer = WeightSharingEvaluator(
+        evaluator().supernet, head_rows=HEAD_ROWS, score_rows=rows, head=adagrad(0), seed=0, early_stop=1
+    )
+    whole = {architecture: scorer.evaluate(architecture) for architecture in CANDIDATES}
+    best, *_, worst = sorted(whole, key=lambda architecture: whole[architecture].log_loss)
+    score = scorer.evaluate(worst, [best])
+    assert score.stopped
+    assert 0 < score.auc < 1
+    assert abs(score.log_loss - whole[worst].log_loss) < 4 * score.standard_error
+
+
+def test_a_score_does_not_depend_on_what_a_process_remembers(full: dict[Architecture, Score]) -> None:
+    rivals, worst = list(full)[2:4], list(full)[-1]
+    warm = stopping()
+    for architecture in full:
+        warm.evaluate(architecture, rivals)
+    assert warm.evaluate(worst, rivals) == stopping().evaluate(worst, rivals)
+    assert stopping().evaluate(worst, rivals).stopped
+
+
+def test_the_losses_of_the_best_alone_are_kept(full: dict[Architecture, Score]) -> None:
+    scorer, rivals = stopping(), list(full)[:3]
+    for architecture in full:
+        scorer.evaluate(architecture, rivals)
+    scorer.evaluate(list(full)[-1], rivals)
+    assert set(scorer._losses) <= {rival.key for rival in rivals[:2]}
