@@ -17,6 +17,8 @@ from scipy.stats import kendalltau
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.rows import Rows
+from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.weights import load_supernet
@@ -28,6 +30,7 @@ from tests.benchmarks.measure import THREADS
 from tests.benchmarks.truth import DATA, trained_supernet
 
 _ARCHITECTURES, _AT_ONCE = 300, 10
+_SEARCHES = (("movielens", 0), ("synthetic", 0), ("synthetic", 20_000))
 
 
 def main() -> None:
@@ -37,13 +40,13 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(THREADS)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    for name in DATA:
+    for name, fresh in _SEARCHES:
         run = trained_supernet(name, arguments.folder)
-        _print(name, run, _searched(run, until=time.monotonic() + arguments.seconds))
+        _print(name, run, _searched(run, fresh, until=time.monotonic() + arguments.seconds))
 
 
-def _searched(run: RunFolder, *, until: float) -> list[dict[str, float]]:
-    """What the search read and what is true, in the order of the search."""
+def _searched(run: RunFolder, fresh: int, *, until: float) -> list[dict[str, float]]:
+    """What the search read and what is true, in the order of the search; on so many fresh rows, or the search part."""
     job, config = run.job, run.job.search
     data = PreparedData.open(run.data)
     space = load_search_space(job.space)
@@ -52,16 +55,16 @@ def _searched(run: RunFolder, *, until: float) -> list[dict[str, float]]:
         WeightSharingEvaluator(
             supernet,
             head_rows=data.part(Part.HEAD),
-            score_rows=data.part(Part.SEARCH),
+            score_rows=_fresh_rows(data, fresh) if fresh else data.part(Part.SEARCH),
             head=config.head,
             seed=job.seed,
             early_stop=early_stop,
         )
         for early_stop in (config.early_stop, 0)
     )
-    path = run.path / "early_stop.json"
+    path = run.path / f"early_stop-{fresh}.json"
     known: dict[str, dict[str, float]] = json.loads(path.read_text()) if path.is_file() else {}
-    storage = open_storage(f"sqlite:///{run.path / 'early_stop.db'}")
+    storage = open_storage(f"sqlite:///{run.path / 'early_stop-{fresh}.db'}")
     study = open_study(storage, name="early-stop", identity={})
 
     def evaluate(architecture: Architecture) -> Score:
@@ -104,6 +107,13 @@ def _searched(run: RunFolder, *, until: float) -> list[dict[str, float]]:
             break
     finished = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
     return [known[trial.user_attrs["nasrec:key"]] for trial in finished]
+
+
+def _fresh_rows(data: PreparedData, rows: int) -> Rows:
+    """Rows with the planted effects of the run's synthetic data. The supernet saw none of them."""
+    raw = make_synthetic(rows, DATA["synthetic"].options["seed"])
+    dense, ids = data.preprocessing.transform(raw.frame)
+    return Rows(dense, ids, raw.label.to_numpy())
 
 
 def _print(name: str, run: RunFolder, found: list[dict[str, float]]) -> None:

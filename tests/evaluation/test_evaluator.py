@@ -85,7 +85,7 @@ def test_the_seed_orders_the_rows_of_adagrad_alone() -> None:
 
 
 def test_the_ridges_strength_counts() -> None:
-    weak, strong, none = (evaluator(head) for head in (RIDGE, RidgeHead(strength=1e7), adagrad(0)))
+    weak, strong, none = (evaluator(head) for head in (RidgeHead(strength=10), RidgeHead(strength=1e7), adagrad(0)))
     scores = [each.evaluate(ARCHITECTURES[0]).log_loss for each in (weak, strong, none)]
     assert scores[1] == pytest.approx(scores[2], abs=1e-3)
     assert scores[0] < scores[1] - 1e-3
