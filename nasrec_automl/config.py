@@ -85,7 +85,7 @@ class RidgeHead(_Section):
     """
 
     method: Literal["ridge"] = "ridge"
-    strength: PositiveFloat = 3000.0
+    strength: PositiveFloat = 1000.0
     max_rows: Count = 50_000
 
     @property

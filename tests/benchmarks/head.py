@@ -35,7 +35,7 @@ from tests.benchmarks.truth import DATA, sample, train_truth, trained_supernet
 Head = tuple[Tensor, Tensor]
 Fit = Callable[[Tensor, Tensor, Tensor, Tensor], Head]
 _RESAMPLES = 2000
-_STRENGTHS, _USUAL = (100, 300, 1000, 3000, 10_000, 30_000), 3000
+_STRENGTHS, _USUAL = (100, 300, 1000, 3000, 10_000, 30_000), 1000
 _FEWER_ROWS = (1000, 2000, 4000)
 
 
