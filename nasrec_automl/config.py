@@ -5,11 +5,12 @@ Every path in it is relative to the file's own folder. Each stage reads only its
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from nasrec_automl.errors import JobError
 
@@ -102,18 +103,58 @@ class SupernetConfig(_Section):
     validations: Count = 10
 
 
-class HeadConfig(_Section):
-    """Fitting of the final Linear before an architecture is scored (arXiv 2207.07187).
+class RidgeHead(_Section):
+    """The final Linear is the solution of a logistic regression with a ridge towards the supernet's head.
 
     Attributes:
-        steps: Adagrad steps; 0 keeps the supernet's head.
+        method: `ridge`.
+        strength: of the ridge: about the number of rows that the supernet's head is worth.
+        max_rows: at most so many rows of the head part are used.
+    """
+
+    method: Literal["ridge"] = "ridge"
+    strength: PositiveFloat = 1000.0
+    max_rows: Count = 50_000
+
+    @property
+    def rows(self) -> int:
+        """How many rows it can use."""
+        return self.max_rows
+
+
+class AdagradHead(_Section):
+    """The final Linear takes a few Adagrad steps from the supernet's (arXiv 2207.07187).
+
+    Attributes:
+        method: `adagrad`.
+        steps: how many; 0 keeps the supernet's head.
         batch_size: rows a step.
         learning_rate: of those steps.
     """
 
+    method: Literal["adagrad"]
     steps: Annotated[int, Field(ge=0)] = 100
     batch_size: Count = 512
     learning_rate: PositiveFloat = 0.04
+
+    @property
+    def rows(self) -> int:
+        """How many rows it can use."""
+        return self.steps * self.batch_size
+
+
+def _method(head: Any) -> str:
+    """Method of a head that is still to be validated: the default one where none is named."""
+    return str(head.get("method", "ridge") if isinstance(head, dict) else getattr(head, "method", "ridge"))
+
+
+HeadConfig = Annotated[
+    Annotated[RidgeHead, Tag("ridge")] | Annotated[AdagradHead, Tag("adagrad")],
+    Discriminator(_method, custom_error_type="method", custom_error_message="expected a method, ridge or adagrad"),
+]
+"""Fitting of the final Linear before an architecture is scored; `method` says how."""
+
+_HEADS: dict[str, Any] = {"ridge": RidgeHead, "adagrad": AdagradHead}
 
 
 class SearchConfig(_Section):
@@ -126,14 +167,16 @@ class SearchConfig(_Section):
         children: how many children a generation has.
         head: fitting of the head.
         max_rows: at most so many rows of the search part are scored; all of them by default.
+        early_stop: an architecture that is surely worse than this many others reads no more rows; 0 for never.
     """
 
     architectures: Count = 2048
     population: Count = 128
     tournament: Count = 64
     children: Count = 8
-    head: HeadConfig = HeadConfig()
+    head: HeadConfig = RidgeHead()
     max_rows: Count | None = None
+    early_stop: Annotated[int, Field(ge=0, strict=True)] = 16
 
     @model_validator(mode="after")
     def _tournament_fits(self) -> SearchConfig:
@@ -283,7 +326,10 @@ def load_job(path: str | Path) -> Job:
 
 
 def _sentence(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"])
+    # Where a section has variants, pydantic puts the variant's name between section and field.
+    where = (
+        ".".join(str(part) for part in error["loc"]).replace(".head.ridge", ".head").replace(".head.adagrad", ".head")
+    )
     if error["type"] == "extra_forbidden":
         return f"{where}: no such field; there are {', '.join(_fields(error['loc'][:-1]))}"
     if error["type"] == "missing":
@@ -295,7 +341,10 @@ def _sentence(error: Any) -> str:
 def _fields(section: tuple[str | int, ...]) -> list[str]:
     """Names of a section's fields."""
     model: Any = Job
-    for name in section:
+    for before, name in itertools.pairwise(("", *section)):
+        if before == "head":
+            model = _HEADS[str(name)]
+            continue
         named = get_args(model)  # of a mapping from names to sections
         model = named[1] if named else model.model_fields[name].annotation
     return list(model.model_fields)

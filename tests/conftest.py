@@ -48,7 +48,6 @@ TINY_JOB = {
         "population": 8,
         "tournament": 4,
         "children": 4,
-        "head": {"steps": 10, "batch_size": 128},
     },
     "retrain": {"top_k": 2, "trials": 6, "max_epochs": 2, "batch_size": [128, 256]},
     "experiment": {"search_trial": 12, "retrain_trial": 6},

@@ -5,7 +5,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from nasrec_automl.config import Job, load_job
+from nasrec_automl.config import AdagradHead, Job, RidgeHead, load_job
 from nasrec_automl.errors import JobError
 
 MINIMAL: dict[str, Any] = {"name": "mine", "data": {"source": "synthetic"}}
@@ -70,7 +70,7 @@ def test_numbers_without_a_dot_are_numbers(tmp_path: Path) -> None:
 name: mine
 data: {source: synthetic}
 supernet: {learning_rate: 1e-1, weight_decay: 1e-6, clip_norm: 5e0, dropout: 1e-1, path_warm_up: 1e-1}
-search: {head: {learning_rate: 4e-2}}
+search: {head: {method: adagrad, learning_rate: 4e-2}}
 retrain:
   learning_rate: {low: 1e-3, high: 1e-1, log: true}
   weight_decay: {low: 0, high: 1e-3}
@@ -79,9 +79,18 @@ retrain:
     assert job.supernet.learning_rate == 0.1
     assert job.supernet.weight_decay == 1e-6
     assert job.supernet.dropout == 0.1
-    assert job.search.head.learning_rate == 0.04
+    assert job.search.head == AdagradHead(method="adagrad", learning_rate=0.04)
     assert (job.retrain.learning_rate.low, job.retrain.learning_rate.high) == (1e-3, 1e-1)
     assert job.retrain.weight_decay.high == 1e-3
+
+
+def test_the_head_has_a_method_and_the_options_of_it(tmp_path: Path) -> None:
+    def head(**options: Any) -> Any:
+        return load_job(write(tmp_path / "job.yaml", changed(search={"head": options}))).search.head
+
+    assert head() == head(method="ridge") == RidgeHead()
+    assert head(strength=3, max_rows=9) == RidgeHead(strength=3, max_rows=9)
+    assert head(method="adagrad", steps=0) == AdagradHead(method="adagrad", steps=0)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +98,8 @@ retrain:
     [
         ({"seeds": 3}, "seeds"),
         ({"supernet": {"learning_rat": 0.1}}, "supernet.learning_rat"),
-        ({"search": {"head": {"step": 3}}}, "search.head.step"),
+        ({"search": {"head": {"steps": 3}}}, "search.head.steps"),
+        ({"search": {"head": {"method": "adagrad", "strength": 3}}}, "search.head.strength"),
         ({"data": {"source": "synthetic", "rows": 3}}, "data.rows"),
         ({"data": {"source": "synthetic", "fields": {"a": {"size": 3}}}}, "data.fields.a.size"),
     ],
@@ -114,6 +124,9 @@ def test_an_unknown_key_is_named(tmp_path: Path, change: dict[str, Any], field: 
         ({"supernet": {"path_warm_up": 2}}, "supernet.path_warm_up", "2"),
         ({"supernet": []}, "supernet", r"\[\]"),
         ({"search": {"tournament": 200}}, "search", "tournament"),
+        ({"search": {"head": {"strength": 0}}}, "search.head.strength", "0"),
+        ({"search": {"head": {"method": "newton"}}}, "search.head", "ridge or adagrad, .*newton"),
+        ({"search": {"head": 3}}, "search.head", "3"),
         ({"retrain": {"batch_size": [0]}}, "retrain.batch_size.0", "0"),
         ({"retrain": {"batch_size": []}}, "retrain.batch_size", r"\[\]"),
         ({"retrain": {"dropout": {"low": 0.5, "high": 0.1}}}, "retrain.dropout", "low"),

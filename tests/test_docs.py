@@ -193,7 +193,9 @@ def fields(model: type[BaseModel]) -> Iterator[tuple[str, Any]]:
     for name, field in model.model_fields.items():
         kinds = [kind for kind in (field.annotation, *get_args(field.annotation)) if kind is not NoneType]
         if name == "head":
-            yield from ((f"head.{inner}", default) for inner, default in fields(kinds[0]))
+            # The default variant last: what both have, it decides.
+            for kind in reversed(kinds[1:]):
+                yield from ((f"head.{inner}", default) for inner, default in fields(get_args(kind)[0]))
         else:
             yield name, field.default
 

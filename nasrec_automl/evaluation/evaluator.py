@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from nasrec_automl.architecture import Architecture
-from nasrec_automl.config import HeadConfig
-from nasrec_automl.cost import profile
-from nasrec_automl.data.batches import EvaluationBatches
+from nasrec_automl.config import HeadConfig, RidgeHead
+from nasrec_automl.data.batches import Batch, EvaluationBatches
 from nasrec_automl.data.rows import Rows
-from nasrec_automl.evaluation.head import fit_head
+from nasrec_automl.evaluation.adagrad import adagrad_head
+from nasrec_automl.evaluation.early_stop import estimate, looks, surely_worse
+from nasrec_automl.evaluation.ridge import ridge_head
 from nasrec_automl.network import Supernet
-from nasrec_automl.training.metrics import measure
+from nasrec_automl.training.metrics import log_losses, measure
 from nasrec_automl.training.precision import Precision, autocast
 
 _BATCH = 8192
@@ -25,35 +28,34 @@ class Score:
     """What the evaluator found out about an architecture.
 
     Attributes:
-        log_loss: in nats, on the scored rows. Smaller is better.
-        auc: on the same rows.
+        log_loss: in nats, on all rows; estimated where only some were read. Smaller is better.
+        auc: on the rows that were read.
         standard_error: of the log loss.
-        rows: how many rows were scored.
-        macs: live multiply-adds per example.
-        parameters: of the subnet outside its embedding tables.
+        rows: how many rows were read.
+        stopped: whether the architecture was surely worse than its rival before all rows were read.
     """
 
     log_loss: float
     auc: float
     standard_error: float
     rows: int
-    macs: int
-    parameters: int
+    stopped: bool
 
 
 class WeightSharingEvaluator:
     """Scores architectures on the same rows: fit the head on rows that the supernet did not see, then validate.
 
-    A score is a function of supernet, architecture and rows: the order of the head's rows derives from the seed and
-    the architecture's key.
+    A score is a function of supernet, architecture, rivals and rows (with Adagrad of the seed too: the order of the
+    head's rows derives from it and the architecture's key). The score's rows are read in one random order by all.
 
     Args:
         supernet: trained.
         head_rows: rows for fitting the head.
-        score_rows: rows to score, disjoint from the others.
+        score_rows: n rows to score, disjoint from the others.
         head: how to fit.
-        seed: of the order of the head's rows.
+        seed: of the orders of rows.
         precision: of the supernet's products; the head is float32 always.
+        early_stop: an architecture that is surely worse than this many others reads no more rows; 0 for never.
     """
 
     def __init__(
@@ -65,44 +67,85 @@ class WeightSharingEvaluator:
         head: HeadConfig,
         seed: int,
         precision: Precision = "float32",
+        early_stop: int = 0,
     ) -> None:
         self.supernet = supernet.eval()
         self.precision = precision
         self.head = head
         self.seed = seed
+        self.early_stop = early_stop
         self._head_rows = head_rows
         self._score_rows = score_rows
+        # Prepared rows may be sorted by time; the first ones that are read must stand for all.
+        self._order = np.random.default_rng(seed).permutation(len(score_rows))
+        self._losses: dict[str, Tensor] = {}
 
     @torch.inference_mode()
-    def evaluate(self, architecture: Architecture) -> Score:
-        """Score one architecture."""
+    def evaluate(self, architecture: Architecture, rivals: Sequence[Architecture] = ()) -> Score:
+        """Score one architecture.
+
+        Args:
+            architecture: of the supernet's space.
+            rivals: the best that were scored on all rows, the best first; fewer than `early_stop` stop nothing.
+        """
+        rival = self._rival_losses(rivals)
+        logits, label = self._read(architecture, rival)
+        metrics, losses = measure(logits, label), log_losses(logits, label)
+        log_loss, error, stopped = metrics.log_loss, metrics.standard_error, False
+        if metrics.rows < len(self._score_rows):
+            assert rival is not None
+            (log_loss, error), stopped = estimate(losses, rival), True
+        elif self.early_stop:
+            self._losses[architecture.key] = losses
+        return Score(log_loss=log_loss, auc=metrics.auc, standard_error=error, rows=metrics.rows, stopped=stopped)
+
+    def _rival_losses(self, rivals: Sequence[Architecture]) -> Tensor | None:
+        """Losses `(n,)` of the rival that sets the bar.
+
+        Those of the best are kept. A process that does not have them computes them again, and finds the same.
+        """
+        rivals = rivals[: self.early_stop]
+        best = {rival.key for rival in rivals}
+        self._losses = {key: losses for key, losses in self._losses.items() if key in best}
+        if not rivals or len(rivals) < self.early_stop:
+            return None
+        if rivals[-1].key not in self._losses:
+            self._losses[rivals[-1].key] = log_losses(*self._read(rivals[-1], None))
+        return self._losses[rivals[-1].key]
+
+    def _read(self, architecture: Architecture, rival: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Logits and labels of all rows, or of the first that show that the architecture is worse than the rival."""
         weight, bias = self._fitted_head(architecture)
-        features, label = self._features(architecture, self._score_rows)
-        metrics = measure(torch.addmv(bias, features, weight), label)
-        cost = profile(architecture, self.supernet.schema, layer_norm=self.supernet.layer_norm)
-        return Score(
-            log_loss=metrics.log_loss,
-            auc=metrics.auc,
-            standard_error=metrics.standard_error,
-            rows=metrics.rows,
-            macs=cost.macs,
-            parameters=cost.dense_parameters,
-        )
+        logits, label = torch.empty(0), torch.empty(0)
+        # In the same pieces whether there is a rival or not: a product's rounding depends on the number of rows.
+        for stop in looks(len(self._order)):
+            pieces = [(logits, label)]
+            for start in range(len(logits), stop, _BATCH):
+                rows = self._score_rows.batch(self._order[start : min(start + _BATCH, stop)])
+                features, labels = self._batch_features(architecture, rows)
+                pieces.append((torch.addmv(bias, features, weight).cpu(), labels.cpu()))
+            logits, label = (torch.cat(parts) for parts in zip(*pieces, strict=True))
+            if rival is not None and stop < len(rival) and surely_worse(log_losses(logits, label), rival):
+                break
+        return logits, label
 
     def _fitted_head(self, architecture: Architecture) -> tuple[Tensor, Tensor]:
         weight, bias = self.supernet.head_weight(architecture), self.supernet.head.bias
-        if self.head.steps == 0:
+        if self.head.rows == 0:
             return weight, bias
         features, label = self._features(architecture, self._head_rows)
+        if isinstance(self.head, RidgeHead):
+            return ridge_head(features, label, weight, bias, strength=self.head.strength)
         generator = torch.Generator().manual_seed((int(architecture.key, 16) ^ self.seed) % 2**63)
-        return fit_head(features, label, weight, bias, self.head, generator)
+        return adagrad_head(features, label, weight, bias, self.head, generator)
 
     def _features(self, architecture: Architecture, rows: Rows) -> tuple[Tensor, Tensor]:
-        parts, labels = [], []
-        for dense, ids, label in EvaluationBatches(rows, _BATCH):
-            weight = self.supernet.embedding.weight
-            with autocast(self.precision, weight.device):
-                features = self.supernet.features(dense.to(weight), ids.to(weight.device), architecture)
-            parts.append(features.to(weight.dtype))
-            labels.append(label.to(parts[-1].device))
-        return torch.cat(parts), torch.cat(labels)
+        parts = [self._batch_features(architecture, batch) for batch in EvaluationBatches(rows, _BATCH)]
+        return torch.cat([features for features, _ in parts]), torch.cat([label for _, label in parts])
+
+    def _batch_features(self, architecture: Architecture, batch: Batch) -> tuple[Tensor, Tensor]:
+        dense, ids, label = batch
+        weight = self.supernet.embedding.weight
+        with autocast(self.precision, weight.device):
+            features = self.supernet.features(dense.to(weight), ids.to(weight.device), architecture)
+        return features.to(weight.dtype), label.to(weight.device)

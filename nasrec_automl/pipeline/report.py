@@ -27,6 +27,7 @@ from nasrec_automl.report import (
     write_report,
 )
 from nasrec_automl.search import Hyper
+from nasrec_automl.search.attributes import STOPPED
 from nasrec_automl.search.database import shown_url
 from nasrec_automl.search.hyper import ARCHITECTURE
 from nasrec_automl.space import load_search_space
@@ -137,6 +138,8 @@ def _scored(trial: FrozenTrial, names: dict[str, str]) -> ScoredArchitecture:
         macs=attrs["nasrec:macs"],
         parameters=attrs["nasrec:parameters"],
         hand=names.get(attrs["nasrec:key"]),
+        rows=attrs.get("nasrec:rows"),
+        stopped=attrs.get(STOPPED, False),
     )
 
 

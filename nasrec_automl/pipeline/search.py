@@ -13,7 +13,7 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import Job
 from nasrec_automl.cost import profile
 from nasrec_automl.data.dataset import Part, PreparedData
-from nasrec_automl.evaluation import WeightSharingEvaluator
+from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.weights import load_supernet
 from nasrec_automl.pipeline.base import Report, Stage
@@ -23,6 +23,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import search_study, stage_ended, study_storage
 from nasrec_automl.search import Finished, RegularizedEvolutionSampler, search
 from nasrec_automl.search.distributions import architecture_of
+from nasrec_automl.search.incumbents import incumbents, ranked
 from nasrec_automl.space import load_search_space
 
 _NOTED = 256
@@ -68,6 +69,10 @@ class SearchStage(Stage):
             cost = profile(architecture, evaluator.supernet.schema, layer_norm=evaluator.supernet.layer_norm)
             return {"macs": cost.macs, "parameters": cost.parameters}
 
+        def evaluate(architecture: Architecture) -> Score:
+            # From the study alone: a worker that was killed finds the same rivals again.
+            return evaluator.evaluate(architecture, incumbents(study, space, config.early_stop))
+
         def on_trial(finished: Finished) -> None:
             best = study.best_value
             progress.update(finished.done, f"best log loss {best:.4f}")
@@ -77,7 +82,7 @@ class SearchStage(Stage):
         scored = search(
             study,
             space,
-            evaluator.evaluate,
+            evaluate,
             storage=study_storage(job.storage_url),
             sampler=RegularizedEvolutionSampler(
                 space=space,
@@ -96,8 +101,7 @@ class SearchStage(Stage):
         finished = _finished(study)
         best = min(trial.values[0] for trial in finished)
         if stage_ended(study, finished=len(finished), target=config.architectures, mine=scored, count=count):
-            ranked = sorted(finished, key=lambda trial: (trial.values[0], trial.number))
-            top = [a for trial in ranked if (a := architecture_of(trial.params, space)) is not None][:_NOTED]
+            top = [a for trial in ranked(finished) if (a := architecture_of(trial.params, space)) is not None][:_NOTED]
             write_json(
                 run.top,
                 {
@@ -123,9 +127,10 @@ def _evaluator(text: str) -> WeightSharingEvaluator:
     supernet = load_supernet(run.weights, load_search_space(job.space), data.schema(job.embedding_dim))
     return WeightSharingEvaluator(
         supernet.to(job.device),
-        head_rows=data.part(Part.HEAD).sample(max(1, config.head.steps * config.head.batch_size), job.seed),
+        head_rows=data.part(Part.HEAD).sample(max(1, config.head.rows), job.seed),
         score_rows=data.part(Part.SEARCH).sample(config.max_rows, job.seed),
         head=config.head,
         seed=job.seed,
         precision=job.precision,
+        early_stop=config.early_stop,
     )

@@ -36,11 +36,13 @@ class ScoredArchitecture:
         number: its trial's number in the search study; the order of the search.
         key: the architecture's key.
         log_loss: its score, in nats.
-        standard_error: of the score, over the rows it is scored on.
-        auc: AUC on the same rows.
+        standard_error: of the score.
+        auc: AUC on the rows that were read.
         macs: multiply-adds per example.
         parameters: parameters of the subnet, embedding tables included.
         hand: the hand design's name, for those that were enqueued.
+        rows: how many rows were read, if known.
+        stopped: whether these are not all: the score is then an estimate.
     """
 
     number: int
@@ -51,6 +53,8 @@ class ScoredArchitecture:
     macs: int
     parameters: int
     hand: str | None = None
+    rows: int | None = None
+    stopped: bool = False
 
     @property
     def name(self) -> str:
@@ -137,7 +141,7 @@ class ReportContent:
         facts: what was run, in order: table sizes, rows of each part, seeds, seconds by stage.
         supernet: validation while the supernet was trained.
         search: scored architectures.
-        score_rows: rows that every architecture of the search was scored on.
+        score_rows: rows that an architecture of the search is scored on, where it is not stopped early.
         retrain: trainings from scratch.
         results: the result table.
         auc_difference_error: standard error of the winner's test AUC less that of the best baseline, paired.

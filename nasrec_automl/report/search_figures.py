@@ -27,7 +27,7 @@ _HAND_SYMBOLS = ("diamond", "square", "cross", "x", "star", "pentagon")
 _HOVER = (
     "<b>%{customdata[0]}</b><br>trial %{customdata[1]}"
     "<br>log loss %{customdata[2]:.5f} ± %{customdata[3]:.5f}<br>AUC %{customdata[4]:.4f}"
-    "<br>%{customdata[5]:,} multiply-adds<br>%{customdata[6]:,} parameters<extra></extra>"
+    "<br>%{customdata[5]:,} multiply-adds<br>%{customdata[6]:,} parameters<br>%{customdata[7]}<extra></extra>"
 )
 
 _Place = Callable[[ScoredArchitecture], int]
@@ -121,7 +121,14 @@ def _add(
         mode="markers",
         marker=marker,
         customdata=[
-            [plain(e.name), e.number, e.log_loss, e.standard_error, e.auc, e.macs, e.parameters] for e in scored
+            [plain(e.name), e.number, e.log_loss, e.standard_error, e.auc, e.macs, e.parameters, _rows(e)]
+            for e in scored
         ],
         hovertemplate=_HOVER,
     )
+
+
+def _rows(scored: ScoredArchitecture) -> str:
+    if scored.rows is None:
+        return ""
+    return f"estimated from {scored.rows:,} rows" if scored.stopped else f"scored on {scored.rows:,} rows"

@@ -89,6 +89,19 @@ def _about_the_scores(content: ReportContent) -> list[str]:
         f"{ties:,} of them {_are(ties)} within one standard error of the best score ({best.log_loss:.4f}, "
         f"{best.name}), itself included. Scores share their rows, so a difference between two of them is "
         "surer than that error suggests, but the search alone does not settle which of these is best.",
+        *_about_early_stops(content),
+    ]
+
+
+def _about_early_stops(content: ReportContent) -> list[str]:
+    read = [each for each in in_order(content.search) if each.rows is not None]
+    stopped = sum(each.stopped for each in read)
+    if not stopped or content.score_rows is None:
+        return []
+    share = sum(each.rows or 0 for each in read) / (len(read) * content.score_rows)
+    return [
+        f"{stopped:,} of them {_were(stopped)} stopped early, surely worse than the best so far on the rows that they "
+        f"had read: their scores are estimates, and rank behind all others. {share:.0%} of the rows were read.",
     ]
 
 
@@ -130,3 +143,7 @@ def _count(number: int, noun: str) -> str:
 
 def _are(number: int) -> str:
     return "is" if number == 1 else "are"
+
+
+def _were(number: int) -> str:
+    return "was" if number == 1 else "were"

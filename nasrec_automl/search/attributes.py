@@ -11,6 +11,9 @@ SCHEMA_VERSION = "nasrec:schema_version"
 KEY = "nasrec:key"
 """Of a trial: what it tries. Equal keys are never finished twice."""
 
+STOPPED = "nasrec:stopped"
+"""Of a finished trial of the search: whether its value is an estimate from a part of the rows."""
+
 WORKER = "nasrec:worker"
 """Of a trial: who runs it, `host:pid:process start:unique id`; one id a trial."""
 

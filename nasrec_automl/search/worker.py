@@ -28,6 +28,8 @@ class Score(Protocol):
         log_loss: what the study minimises, in nats.
         auc: area under the ROC curve.
         standard_error: of the log loss.
+        rows: how many rows were read.
+        stopped: whether these are not all, and the log loss is an estimate.
     """
 
     @property
@@ -36,6 +38,10 @@ class Score(Protocol):
     def auc(self) -> float: ...  # noqa: D102
     @property
     def standard_error(self) -> float: ...  # noqa: D102
+    @property
+    def rows(self) -> int: ...  # noqa: D102
+    @property
+    def stopped(self) -> bool: ...  # noqa: D102
 
 
 Evaluate = Callable[[Architecture], Score]
@@ -63,7 +69,7 @@ def search(
     Args:
         study: the study, from `open_study`.
         space: the space that its trials are of.
-        evaluate: scores an architecture; the score is written as `nasrec:auc` and `nasrec:standard_error`.
+        evaluate: scores an architecture; what the score says beside the log loss is written as `nasrec:<name>`.
         storage: the storage that holds the study.
         sampler: proposes architectures.
         target: how many scored architectures the study is to have, by all workers together.
@@ -130,5 +136,10 @@ class _Search(Task):
         return Outcome(
             state=TrialState.COMPLETE,
             value=score.log_loss,
-            attrs={"auc": score.auc, "standard_error": score.standard_error},
+            attrs={
+                "auc": score.auc,
+                "standard_error": score.standard_error,
+                "rows": score.rows,
+                "stopped": score.stopped,
+            },
         )

@@ -36,13 +36,18 @@ def measure(logits: Tensor, label: Tensor) -> Metrics:
         label: `(B,)`, 0 or 1.
     """
     logits = logits.double()
-    losses = F.binary_cross_entropy_with_logits(logits, label.double(), reduction="none")
+    losses = log_losses(logits, label)
     return Metrics(
         log_loss=losses.mean().item(),
         auc=binary_auroc(_ranks(logits), label.long()).item(),
         standard_error=losses.std().item() / math.sqrt(len(losses)) if len(losses) > 1 else float("nan"),
         rows=len(losses),
     )
+
+
+def log_losses(logits: Tensor, label: Tensor) -> Tensor:
+    """Binary cross-entropy of each row in nats, `(B,)` float64."""
+    return F.binary_cross_entropy_with_logits(logits.double(), label.double(), reduction="none")
 
 
 def _ranks(logits: Tensor) -> Tensor:

@@ -18,6 +18,8 @@ class _Score:
     log_loss: float
     auc: float = 0.5
     standard_error: float = 0.0
+    rows: int = 0
+    stopped: bool = False
 
 
 def _evaluate(architecture: Architecture) -> _Score:

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from nasrec_automl.architecture import Architecture
-from nasrec_automl.config import HeadConfig
-from nasrec_automl.cost import profile
+from nasrec_automl.config import AdagradHead, HeadConfig, RidgeHead
 from nasrec_automl.data.batches import TrainingBatches
-from nasrec_automl.evaluation import WeightSharingEvaluator
+from nasrec_automl.data.rows import Rows
+from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.network import Supernet
 from nasrec_automl.testing.examples import make_rows, tiny_schema, tiny_space, with_choice
 from nasrec_automl.training.metrics import measure
@@ -19,15 +19,23 @@ RNG = np.random.default_rng(0)
 ARCHITECTURES = [SPACE.random(RNG) for _ in range(6)]
 
 
-def evaluator(*, steps: int = 40, seed: int = 0, layer_norm: bool = True, **options: Any) -> WeightSharingEvaluator:
+def adagrad(steps: int) -> AdagradHead:
+    return AdagradHead(method="adagrad", steps=steps, batch_size=64, learning_rate=0.04)
+
+
+RIDGE = RidgeHead()
+
+
+def evaluator(
+    head: HeadConfig = RIDGE, *, seed: int = 0, layer_norm: bool = True, **options: Any
+) -> WeightSharingEvaluator:
     torch.manual_seed(0)
     supernet = Supernet(SPACE, SCHEMA, layer_norm=layer_norm, dropout=0.5)
-    head = HeadConfig(steps=steps, batch_size=64, learning_rate=0.04)
     return WeightSharingEvaluator(supernet, head_rows=HEAD_ROWS, score_rows=SCORE_ROWS, head=head, seed=seed, **options)
 
 
 def test_without_a_fit_it_is_the_extracted_subnets_quality() -> None:
-    unfitted = evaluator(steps=0)
+    unfitted = evaluator(adagrad(0))
     for architecture in ARCHITECTURES:
         dense, ids, label = SCORE_ROWS.batch(slice(0, 500))
         with torch.no_grad():
@@ -39,13 +47,19 @@ def test_without_a_fit_it_is_the_extracted_subnets_quality() -> None:
         assert score.rows == 500
 
 
-def test_fitting_the_head_lowers_the_log_loss() -> None:
+HEADS = pytest.mark.parametrize("head", [RIDGE, adagrad(100)], ids=lambda head: head.method)
+
+
+@HEADS
+def test_fitting_the_head_lowers_the_log_loss(head: HeadConfig) -> None:
     for architecture in ARCHITECTURES:
-        assert evaluator(steps=100).evaluate(architecture).log_loss < evaluator(steps=0).evaluate(architecture).log_loss
+        before = evaluator(adagrad(0)).evaluate(architecture).log_loss
+        assert evaluator(head).evaluate(architecture).log_loss < before
 
 
-def test_a_score_does_not_depend_on_what_was_scored_before() -> None:
-    first, second = evaluator(), evaluator()
+@HEADS
+def test_a_score_does_not_depend_on_what_was_scored_before(head: HeadConfig) -> None:
+    first, second = evaluator(head), evaluator(head)
     scores = {a.key: first.evaluate(a) for a in ARCHITECTURES}
     for architecture in reversed(ARCHITECTURES):
         torch.rand(3)
@@ -65,10 +79,20 @@ def test_equal_keys_have_equal_scores() -> None:
     assert found == 5
 
 
-def test_the_seed_and_the_key_order_the_heads_rows() -> None:
-    architecture = ARCHITECTURES[0]
-    assert evaluator(seed=0).evaluate(architecture) == evaluator(seed=0).evaluate(architecture)
-    assert evaluator(seed=0).evaluate(architecture) != evaluator(seed=1).evaluate(architecture)
+def test_the_seed_orders_the_rows_of_adagrad_alone() -> None:
+    heads = {head.method: [evaluator(head, seed=seed) for seed in (0, 0, 1)] for head in (RIDGE, adagrad(40))}
+    scores = {name: [each.evaluate(ARCHITECTURES[0]).log_loss for each in three] for name, three in heads.items()}
+    assert scores["adagrad"][0] == scores["adagrad"][1]
+    assert abs(scores["adagrad"][0] - scores["adagrad"][2]) > 1e-5
+    # The order of the score's rows is another one too: sums are rounded otherwise.
+    assert scores["ridge"] == pytest.approx([scores["ridge"][0]] * 3, rel=1e-7)
+
+
+def test_the_ridges_strength_counts() -> None:
+    weak, strong, none = (evaluator(head) for head in (RidgeHead(strength=10), RidgeHead(strength=1e7), adagrad(0)))
+    scores = [each.evaluate(ARCHITECTURES[0]).log_loss for each in (weak, strong, none)]
+    assert scores[1] == pytest.approx(scores[2], abs=1e-3)
+    assert scores[0] < scores[1] - 1e-3
 
 
 def test_the_supernet_is_left_as_it_is() -> None:
@@ -77,15 +101,6 @@ def test_the_supernet_is_left_as_it_is() -> None:
     for architecture in ARCHITECTURES:
         scorer.evaluate(architecture)
     assert all(torch.equal(tensor, before[name]) for name, tensor in scorer.supernet.state_dict().items())
-
-
-@pytest.mark.parametrize("layer_norm", [True, False])
-def test_costs_are_the_profiles(layer_norm: bool) -> None:
-    scorer = evaluator(layer_norm=layer_norm, steps=1)
-    for architecture in ARCHITECTURES:
-        cost = profile(architecture, SCHEMA, layer_norm=layer_norm)
-        score = scorer.evaluate(architecture)
-        assert (score.macs, score.parameters) == (cost.macs, cost.dense_parameters)
 
 
 def test_the_head_is_fitted_on_its_own_rows_alone() -> None:
@@ -98,7 +113,7 @@ def test_the_head_is_fitted_on_its_own_rows_alone() -> None:
 
 
 def test_a_trained_supernet_scores_better_than_a_new_one() -> None:
-    scorer = evaluator(steps=0)
+    scorer = evaluator(adagrad(0))
     before = scorer.evaluate(ARCHITECTURES[0]).log_loss
     supernet = scorer.supernet
     optimizer = torch.optim.Adagrad(supernet.parameters(), lr=0.05)
@@ -120,3 +135,83 @@ def test_scores_in_bfloat16_are_close_and_their_heads_are_float32() -> None:
         assert mine.log_loss != theirs.log_loss
         assert rounded._fitted_head(architecture)[0].dtype == torch.float32
     assert {p.dtype for p in rounded.supernet.parameters()} == {torch.float32}
+
+
+# Early stop. An untrained supernet sets architectures far apart, so that most are surely worse than the second best.
+
+MANY_ROWS = make_rows(SCHEMA, 4100, seed=5)
+CANDIDATES = [SPACE.random(RNG) for _ in range(16)]
+
+
+def stopping(early_stop: int = 2) -> WeightSharingEvaluator:
+    return WeightSharingEvaluator(
+        evaluator().supernet,
+        head_rows=HEAD_ROWS,
+        score_rows=MANY_ROWS,
+        head=adagrad(0),
+        seed=0,
+        early_stop=early_stop,
+    )
+
+
+@pytest.fixture(scope="module")
+def full() -> dict[Architecture, Score]:
+    """Scores on all rows, the best first."""
+    scorer = stopping(0)
+    scores = {architecture: scorer.evaluate(architecture) for architecture in CANDIDATES}
+    return dict(sorted(scores.items(), key=lambda pair: pair[1].log_loss))
+
+
+def test_too_few_rivals_stop_nothing(full: dict[Architecture, Score]) -> None:
+    best, worst = list(full)[:2], list(full)[-1]
+    for scorer, rivals in ((stopping(0), best), (stopping(2), best[:1]), (stopping(2), [])):
+        assert scorer.evaluate(worst, rivals) == full[worst]
+    assert (full[worst].rows, full[worst].stopped) == (4100, False)
+
+
+def test_the_surely_worse_stop_and_the_others_have_their_full_score(full: dict[Architecture, Score]) -> None:
+    scorer, rivals = stopping(), list(full)[:2]
+    bar = full[rivals[-1]].log_loss
+    stopped = 0
+    for architecture, whole in full.items():
+        score = scorer.evaluate(architecture, rivals)
+        stopped += score.stopped
+        if not score.stopped:
+            assert score == whole
+            continue
+        assert score.rows in (512, 1025, 2050)
+        assert score.log_loss > bar
+        assert abs(score.log_loss - whole.log_loss) < 4 * score.standard_error
+        assert score.standard_error > whole.standard_error * 0.9
+    assert 4 < stopped < len(full) - 1
+
+
+def test_the_first_rows_that_are_read_stand_for_all() -> None:
+    by_label = np.argsort(MANY_ROWS.label, kind="stable")
+    rows = Rows(MANY_ROWS.dense[by_label], MANY_ROWS.ids[by_label], MANY_ROWS.label[by_label])
+    scorer = WeightSharingEvaluator(
+        evaluator().supernet, head_rows=HEAD_ROWS, score_rows=rows, head=adagrad(0), seed=0, early_stop=1
+    )
+    whole = {architecture: scorer.evaluate(architecture) for architecture in CANDIDATES}
+    best, *_, worst = sorted(whole, key=lambda architecture: whole[architecture].log_loss)
+    score = scorer.evaluate(worst, [best])
+    assert score.stopped
+    assert 0 < score.auc < 1
+    assert abs(score.log_loss - whole[worst].log_loss) < 4 * score.standard_error
+
+
+def test_a_score_does_not_depend_on_what_a_process_remembers(full: dict[Architecture, Score]) -> None:
+    rivals, worst = list(full)[2:4], list(full)[-1]
+    warm = stopping()
+    for architecture in full:
+        warm.evaluate(architecture, rivals)
+    assert warm.evaluate(worst, rivals) == stopping().evaluate(worst, rivals)
+    assert stopping().evaluate(worst, rivals).stopped
+
+
+def test_the_losses_of_the_best_alone_are_kept(full: dict[Architecture, Score]) -> None:
+    scorer, rivals = stopping(), list(full)[:3]
+    for architecture in full:
+        scorer.evaluate(architecture, rivals)
+    scorer.evaluate(list(full)[-1], rivals)
+    assert set(scorer._losses) <= {rival.key for rival in rivals[:2]}

@@ -1,17 +1,19 @@
 """The search stage of a finished run, and a done search that is asked for more."""
 
 import json
+import shutil
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.errors import CheckpointError, JobError
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.search import SearchStage
+from nasrec_automl.pipeline.search import SearchStage, _evaluator
 from nasrec_automl.pipeline.stages import STAGES
 from nasrec_automl.pipeline.studies import search_study, stage_ended
 from nasrec_automl.space import load_search_space
@@ -72,7 +74,9 @@ def test_more_architectures_go_on_from_the_old_ones(copied_run: RunFolder) -> No
     assert final == {"log_loss": min(trial.value for trial in after)}
 
 
-@pytest.mark.parametrize(("name", "value"), [("population", 6), ("children", 2), ("tournament", 3), ("max_rows", 50)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("population", 6), ("children", 2), ("tournament", 3), ("max_rows", 50), ("early_stop", 3)]
+)
 def test_other_settings_are_refused_by_name(copied_run: RunFolder, name: str, value: int) -> None:
     grown = changed(copied_run, **{name: value, "architectures": 26})
     before = study_of(copied_run).trials
@@ -121,3 +125,40 @@ def test_a_stage_ends_when_nothing_more_can_come() -> None:
     study.tell(running, state=TrialState.FAIL)
     assert ended(12, 3, None)
     assert STAGES["search"].parallel
+
+
+def test_early_stops_are_the_same_after_any_break(
+    finished_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The search part has 300 rows: by default so few are read at once, and leave everything open.
+    monkeypatch.setattr("nasrec_automl.evaluation.early_stop._FEWEST", 30)
+    monkeypatch.setattr("nasrec_automl.evaluation.early_stop.CONFIDENCE", 0.4)
+
+    def searched(name: str, count: int | None) -> list[FrozenTrial]:
+        run = replace(finished_run, job=finished_run.job.model_copy(update={"run_folder": tmp_path / name}))
+        run.path.mkdir()
+        for part in ("data", "supernet", "stages"):
+            shutil.copytree(finished_run.path / part, run.path / part)
+        (run.path / "stages" / "search.json").unlink()
+        run = changed(run, architectures=30, early_stop=2)
+        while not SearchStage().is_done(run):
+            _evaluator.cache_clear()  # as in a new process
+            SearchStage().run(run, count=count)
+        noted = json.loads(run.top.read_text())["top"]
+        trials = search_study(run).get_trials()
+        assert noted == [
+            trial.params for trial in sorted(trials, key=lambda t: (t.user_attrs["nasrec:stopped"], t.value))
+        ]
+        return trials
+
+    unbroken, broken = searched("unbroken", None), searched("broken", 4)
+    stopped = [trial for trial in unbroken if trial.user_attrs["nasrec:stopped"]]
+    assert 5 < len(stopped) < 28
+    assert all(trial.user_attrs["nasrec:rows"] in (37, 75, 150) for trial in stopped)
+    assert [_outcome(trial) for trial in broken] == [_outcome(trial) for trial in unbroken]
+    best = sorted(unbroken, key=lambda trial: trial.value)[:2]
+    assert not any(trial.user_attrs["nasrec:stopped"] for trial in best)
+
+
+def _outcome(trial: FrozenTrial) -> tuple[object, ...]:
+    return trial.params, trial.value, *(trial.user_attrs[f"nasrec:{name}"] for name in ("rows", "standard_error"))

@@ -49,3 +49,13 @@ def test_the_caption_counts_what_the_picture_leaves_out(empty_content):
     assert "6 operators and 3 mergers of the architecture are unused" in wiring_caption(
         empty_content(winner=load_architecture("criteo-full"))
     )
+
+
+def test_trust_says_what_was_stopped_early(full_content):
+    content = full_content(architectures=4, score_rows=1000)
+    rows = (1000, 1000, 250, 250)
+    search = [replace(each, rows=count, stopped=count < 1000) for each, count in zip(content.search, rows, strict=True)]
+    text = " ".join(trust(replace(content, search=search)))
+    assert "2 of them were stopped early" in text
+    assert "62% of the rows were read" in text
+    assert "stopped early" not in " ".join(trust(content))

@@ -19,6 +19,8 @@ class FakeScore:
     log_loss: float
     auc: float = 0.5
     standard_error: float = 0.01
+    rows: int = 100
+    stopped: bool = False
 
 
 def score(architecture: Architecture) -> FakeScore:

@@ -29,6 +29,8 @@ class FakeScore:
     log_loss: float
     auc: float = 0.5
     standard_error: float = 0.01
+    rows: int = 100
+    stopped: bool = False
 
 
 def score(architecture: Architecture) -> FakeScore:
@@ -87,6 +89,8 @@ def test_what_a_trial_holds(run: Callable[..., int], study: optuna.Study, space:
         "nasrec:parameters": 8,
         "nasrec:auc": 0.5,
         "nasrec:standard_error": 0.01,
+        "nasrec:rows": 100,
+        "nasrec:stopped": False,
     }
 
 

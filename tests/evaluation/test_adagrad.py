@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from nasrec_automl.config import HeadConfig
-from nasrec_automl.evaluation.head import fit_head
+from nasrec_automl.config import AdagradHead
+from nasrec_automl.evaluation.adagrad import adagrad_head
 
 ROWS, K = 300, 9
 
@@ -20,20 +20,20 @@ def loss(features: torch.Tensor, label: torch.Tensor, weight: torch.Tensor, bias
     return F.binary_cross_entropy_with_logits(features @ weight + bias, label).item()
 
 
-def fit(config: HeadConfig, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    return fit_head(*draw(), config, torch.Generator().manual_seed(seed))
+def fit(config: AdagradHead, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    return adagrad_head(*draw(), config, torch.Generator().manual_seed(seed))
 
 
 def test_the_loss_falls() -> None:
     features, label, weight, bias = draw()
-    fitted = fit(HeadConfig(steps=100, batch_size=64, learning_rate=0.1))
+    fitted = fit(AdagradHead(method="adagrad", steps=100, batch_size=64, learning_rate=0.1))
     assert loss(features, label, *fitted) < loss(features, label, weight, bias) - 0.1
 
 
 @pytest.mark.parametrize(("steps", "batch_size"), [(30, 64), (7, 100), (5, 1000)])
 def test_it_is_adagrad_by_autograd(steps: int, batch_size: int) -> None:
     features, label, weight, bias = draw()
-    config = HeadConfig(steps=steps, batch_size=batch_size, learning_rate=0.1)
+    config = AdagradHead(method="adagrad", steps=steps, batch_size=batch_size, learning_rate=0.1)
     mine = fit(config, seed=3)
 
     weight, bias = weight.clone().requires_grad_(), bias.clone().requires_grad_()
@@ -54,19 +54,19 @@ def test_it_is_adagrad_by_autograd(steps: int, batch_size: int) -> None:
 def test_the_start_is_left_as_it_is() -> None:
     features, label, weight, bias = draw()
     before = weight.clone(), bias.clone()
-    fit_head(features, label, weight, bias, HeadConfig(steps=3), torch.Generator())
+    adagrad_head(features, label, weight, bias, AdagradHead(method="adagrad", steps=3), torch.Generator())
     assert torch.equal(weight, before[0])
     assert torch.equal(bias, before[1])
 
 
 def test_the_generator_orders_the_rows() -> None:
-    config = HeadConfig(steps=3, batch_size=50)
+    config = AdagradHead(method="adagrad", steps=3, batch_size=50)
     assert torch.equal(fit(config, seed=1)[0], fit(config, seed=1)[0])
     assert not torch.equal(fit(config, seed=1)[0], fit(config, seed=2)[0])
 
 
 def test_no_step_changes_nothing() -> None:
     _, _, weight, bias = draw()
-    fitted = fit(HeadConfig(steps=0))
+    fitted = fit(AdagradHead(method="adagrad", steps=0))
     assert torch.equal(fitted[0], weight)
     assert torch.equal(fitted[1], bias)

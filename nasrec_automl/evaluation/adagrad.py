@@ -1,22 +1,22 @@
-"""Fitting the final Linear on fixed features."""
+"""The head by a few Adagrad steps, as the paper has it."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from nasrec_automl.config import HeadConfig
+from nasrec_automl.config import AdagradHead
 
 _EPS = 1e-2
 
 
 @torch.no_grad()
-def fit_head(
+def adagrad_head(
     features: Tensor,
     label: Tensor,
     weight: Tensor,
     bias: Tensor,
-    config: HeadConfig,
+    config: AdagradHead,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """Train a logistic regression for a few Adagrad steps (arXiv 2207.07187).

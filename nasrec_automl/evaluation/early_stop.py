@@ -1,0 +1,63 @@
+"""Early stop by pairs: an architecture that is surely worse than a rival on the same rows reads no more of them.
+
+The rows come in one random order for all. After some of them the mean difference of the two log losses, a sample
+without replacement, says with what confidence the difference over all rows is above 0. The looks are fixed before, and
+the error that is allowed is divided among them (Bonferroni).
+"""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+from torch import Tensor
+
+CONFIDENCE = 0.999
+"""Probability, at least, with which an architecture that is better over all rows than its rival is not stopped."""
+
+_FEWEST = 512
+
+
+def looks(rows: int) -> list[int]:
+    """Numbers of rows after which to look, each about half of the next; the last is all rows.
+
+    Example:
+        >>> looks(5000)
+        [625, 1250, 2500, 5000]
+    """
+    found = [rows]
+    while found[0] // 2 >= _FEWEST:
+        found.insert(0, found[0] // 2)
+    return found
+
+
+def surely_worse(losses: Tensor, rival: Tensor) -> bool:
+    """Whether to stop: at the confidence, the mean over all rows is above the rival's.
+
+    Args:
+        losses: `(m,)` on the first m rows, m one of the `looks`.
+        rival: `(n,)` on all rows.
+    """
+    difference = losses - rival[: len(losses)]
+    interim = len(looks(len(rival))) - 1
+    bound = NormalDist().inv_cdf(1 - (1 - CONFIDENCE) / interim)
+    return bool(difference.mean() > bound * math.sqrt(_left(losses, rival)) * difference.std())
+
+
+def estimate(losses: Tensor, rival: Tensor) -> tuple[float, float]:
+    """Mean over all rows and its standard error, from some rows and the rival's (a control variate).
+
+    The error has two independent parts: that of all rows, as of a full score, and that of the rows not read.
+
+    Args:
+        losses: `(m,)` on the first m rows.
+        rival: `(n,)` on all rows.
+    """
+    difference = losses - rival[: len(losses)]
+    variance = losses.var() / len(rival) + difference.var() * _left(losses, rival)
+    return (rival.mean() + difference.mean()).item(), variance.sqrt().item()
+
+
+def _left(losses: Tensor, rival: Tensor) -> float:
+    """Variance of the mean of m of n rows about that of all n, in units of a row's variance."""
+    return 1 / len(losses) - 1 / len(rival)

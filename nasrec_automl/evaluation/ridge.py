@@ -1,0 +1,120 @@
+"""The head as a convex problem: a logistic regression with a ridge towards the supernet's own head, solved.
+
+For n rows with features x and label y the objective is
+
+    sum of log losses  +  strength / 2 * (sum over j of mean(x_j^2) * (w_j - w0_j)^2  +  (b - b0)^2).
+
+It is the posterior under a Gaussian prior around the supernet's head whose width is measured in logits: `strength` is
+about the number of rows that the prior is worth. There is one minimum, also for separable rows or a single class.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_TOLERANCE, _ITERATIONS = 1e-6, 300
+_CURVATURE_ROWS, _RENEWAL = 4, 25
+"""The preconditioner reads so many rows a coefficient, and holds for so many iterations."""
+_INFLATION = 1e-4
+_LINE_TOLERANCE, _LINE_TRIALS = 0.1, 30
+"""A line search ends where the slope along the line has fallen to this share."""
+
+
+@torch.no_grad()
+def ridge_head(
+    features: Tensor, label: Tensor, weight: Tensor, bias: Tensor, *, strength: float
+) -> tuple[Tensor, Tensor]:
+    """Find the minimum by preconditioned nonlinear conjugate gradients (Polak and Ribiere's, cut off at 0).
+
+    Logits are linear in the weights, so that a line search needs no product with the features: an iteration costs two,
+    one for the logits of its direction and one for the gradient. The preconditioner is the curvature on some of the
+    rows, factorised, and renewed where the start was far from the minimum.
+
+    Args:
+        features: `(n, K)`; their products are in their own precision, everything else is float64.
+        label: `(n,)`.
+        weight: `(K,)` of the supernet.
+        bias: `()`.
+        strength: of the ridge, in rows.
+
+    Returns:
+        Weight and bias where the Newton decrement of the objective divided by n, about the root mean square of what is
+        left to change in the logits, is below 1e-6. NaN where a feature is no finite number.
+    """
+    sign = 1 - 2 * label.double()  # the loss of a logit z is softplus(sign z)
+    logits = torch.addmv(bias, features, weight).double()
+    ridge = _ridge(features, strength)
+    if not ridge.isfinite().all():
+        return torch.full_like(weight, torch.nan), torch.full_like(bias, torch.nan)
+    change = torch.zeros_like(ridge)  # of the weights, then of the bias
+    direction = before = torch.zeros_like(ridge)
+    decrement_before = 1.0
+    factor = torch.empty(0)
+    for iteration in range(_ITERATIONS):
+        slope = sign * torch.sigmoid(sign * logits) / len(label)
+        gradient = _join(features.T @ slope.to(features.dtype), slope.sum()) + ridge * change
+        if iteration % _RENEWAL == 0:
+            factor = _curvature_factor(features, logits, ridge)
+            direction = torch.zeros_like(ridge)
+        step = torch.cholesky_solve(gradient.unsqueeze(1), factor).squeeze(1)
+        decrement = gradient.dot(step).item()
+        if decrement <= _TOLERANCE**2:
+            break
+        share = max(0.0, decrement - step.dot(before).item()) / decrement_before
+        direction = share * direction - step
+        before, decrement_before = gradient, decrement
+        towards = (features @ direction[:-1].to(features.dtype)).double() + direction[-1]
+        length = _line_search(sign, logits, towards, ridge, change, direction)
+        change = change + length * direction
+        logits = logits + length * towards
+    return weight + change[:-1].to(weight), bias + change[-1].to(bias)
+
+
+def _ridge(features: Tensor, strength: float) -> Tensor:
+    """Curvature of the ridge, divided by the number of rows: of the weights, then of the bias, `(K + 1,)`."""
+    squares = torch.linalg.vector_norm(features, dim=0).double().square() / len(features)
+    # A feature that is 0 in every row has no gradient: under any ridge it keeps its weight.
+    squares[squares == 0] = 1.0
+    return _join(squares, squares.new_ones(())) * strength / len(features)
+
+
+def _curvature_factor(features: Tensor, logits: Tensor, ridge: Tensor) -> Tensor:
+    """Cholesky factor of the mean objective's curvature, estimated from every so many rows, `(K + 1, K + 1)`."""
+    stride = max(1, len(features) // (_CURVATURE_ROWS * len(ridge)))
+    probability = torch.sigmoid(logits[::stride])
+    weights = (probability * (1 - probability) / len(probability)).sqrt().to(features.dtype)
+    rows = torch.cat([features[::stride], features.new_ones(len(weights), 1)], dim=1) * weights.unsqueeze(1)
+    curvature = (rows.T @ rows).double()
+    # More than the products' rounding in float32 can take away: the factorisation must not fail.
+    curvature.diagonal().mul_(1 + _INFLATION).add_(ridge)
+    factor: Tensor = torch.linalg.cholesky(curvature)
+    return factor
+
+
+def _line_search(
+    sign: Tensor, logits: Tensor, towards: Tensor, ridge: Tensor, change: Tensor, direction: Tensor
+) -> float:
+    """Minimise along a direction by Newton's method in one dimension, kept between bounds by bisection.
+
+    The derivative along a line is monotone, so that its sign says on which side the minimum lies.
+    """
+    pull, stiffness = (ridge * change).dot(direction).item(), (ridge * direction).dot(direction).item()
+    low, high, length, first = 0.0, float("inf"), 0.0, 0.0
+    for trial in range(_LINE_TRIALS):
+        probability = torch.sigmoid(sign * (logits + length * towards))
+        derivative = (sign * probability * towards).mean().item() + pull + length * stiffness
+        if trial == 0:
+            first = abs(derivative)
+        elif abs(derivative) <= _LINE_TOLERANCE * first:
+            break
+        low, high = (length, high) if derivative < 0 else (low, length)
+        second = (probability * (1 - probability) * towards.square()).mean().item() + stiffness
+        length -= derivative / second
+        if not low < length < high:
+            length = (low + high) / 2 if high < float("inf") else 2 * low
+    return length
+
+
+def _join(weights: Tensor, bias: Tensor) -> Tensor:
+    return torch.cat([weights.double(), bias.double().reshape(1)])

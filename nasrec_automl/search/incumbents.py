@@ -1,0 +1,33 @@
+"""The ranking of a search's architectures, and which of them set the bar for the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.search.attributes import STOPPED
+from nasrec_automl.search.distributions import architecture_of
+from nasrec_automl.space import SearchSpace
+
+
+def ranked(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Finished trials, the best first; those that were stopped early come after all others, equals by number."""
+    return sorted(trials, key=lambda trial: (trial.user_attrs.get(STOPPED, False), trial.values[0], trial.number))
+
+
+def incumbents(study: optuna.Study, space: SearchSpace, most: int) -> list[Architecture]:
+    """The best architectures that were scored on all rows, the best first.
+
+    Trials of another origin do not count: nobody knows what their values were measured on.
+
+    Args:
+        study: of the search; its finished trials are all that counts.
+        space: of the study.
+        most: how many at most.
+    """
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    best = ranked(trial for trial in trials if trial.user_attrs.get(STOPPED) is False)[:most]
+    return [found for trial in best if (found := architecture_of(trial.params, space)) is not None]

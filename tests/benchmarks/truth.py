@@ -1,0 +1,91 @@
+"""What scores are compared with: the quickstart's supernet, and architectures trained from scratch.
+
+Everything is kept in a folder, and a later run goes on where an earlier one ended.
+"""
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasrec_automl import profile
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.config import DataConfig, Job, load_job
+from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.evaluation.scratch import ScratchOptions, measure_subnet, train_from_scratch
+from nasrec_automl.pipeline.data import DataStage
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.supernet import SupernetStage
+from nasrec_automl.search.hyper import Hyper, default_params
+from nasrec_automl.space import load_search_space
+
+QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart" / "job.yaml"
+DATA = {
+    "movielens": DataConfig(source="movielens"),
+    "synthetic": DataConfig(source="synthetic", options={"rows": 100_000, "seed": 1}),
+}
+ARCHITECTURES, SEEDS, _DRAWN = 40, 2, 2000
+
+
+def trained_supernet(name: str, folder: Path) -> RunFolder:
+    """A run of the quickstart's job on other data, up to the trained supernet."""
+    job: Job = load_job(QUICKSTART).model_copy(update={"run_folder": folder.resolve() / name, "data": DATA[name]})
+    run = RunFolder(job)
+    run.create()
+    DataStage().run(run)
+    SupernetStage().run(run)
+    return run
+
+
+def sample(run: RunFolder) -> list[Architecture]:
+    """One architecture of each size: random ones, sorted by multiply-adds and cut into equal groups."""
+    space, schema = load_search_space(run.job.space), PreparedData.open(run.data).schema(run.job.embedding_dim)
+    rng = np.random.default_rng(0)
+    drawn = sorted((space.random(rng) for _ in range(_DRAWN)), key=lambda a: profile(a, schema).macs)
+    return [drawn[rng.integers(size := _DRAWN // ARCHITECTURES) + i * size] for i in range(ARCHITECTURES)]
+
+
+def train_truth(run: RunFolder, *, until: float) -> NDArray[np.float64]:
+    """Log losses of the sample trained from scratch, on rows that no score reads.
+
+    Args:
+        run: with a trained supernet.
+        until: `time.monotonic()` at which to start no further training.
+
+    Returns:
+        `(seeds, architectures)`; NaN where a training is still to be done.
+    """
+    path = run.path / "truth.json"
+    known: dict[str, float] = json.loads(path.read_text()) if path.is_file() else {}
+    config, data = run.job.retrain, PreparedData.open(run.data)
+    rows, validation, measured = data.part(Part.TRAIN, Part.HEAD), data.part(Part.HPO), data.part(Part.HPO, Part.CHOICE)
+    hyper = Hyper.of(default_params("", config), config)
+    epoch = len(rows) // hyper.batch_size
+    losses = np.full((SEEDS, ARCHITECTURES), np.nan)
+    for seed in range(SEEDS):
+        options = ScratchOptions(
+            **asdict(hyper), layer_norm=config.layer_norm, clip_norm=config.clip_norm, eps=config.eps, seed=seed
+        )
+        architectures = sample(run)
+        # Not by size: those that are trained when time is up have all sizes.
+        for i in np.random.default_rng(1).permutation(ARCHITECTURES):
+            architecture = architectures[i]
+            name = f"{architecture.key}/{seed}"
+            if name not in known and time.monotonic() < until:
+                trained = train_from_scratch(
+                    architecture,
+                    data.schema(run.job.embedding_dim),
+                    rows,
+                    options,
+                    schedule_steps=config.max_epochs * epoch,
+                    validation=validation,
+                    validate_every=epoch // config.validations_per_epoch,
+                    patience=config.patience,
+                )
+                known[name] = measure_subnet(trained.subnet, measured).log_loss
+                path.write_text(json.dumps(known, indent=1))
+            losses[seed, i] = known.get(name, np.nan)
+    return losses

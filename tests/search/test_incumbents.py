@@ -1,0 +1,46 @@
+import numpy as np
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.search import distributions
+from nasrec_automl.search.incumbents import incumbents, ranked
+from nasrec_automl.space import SearchSpace
+
+
+def add(study: optuna.Study, architecture: Architecture, value: float | None, **attrs: object) -> None:
+    study.add_trial(
+        optuna.create_trial(
+            params=architecture.params,
+            distributions=distributions(architecture.space),
+            value=value,
+            state=TrialState.FAIL if value is None else TrialState.COMPLETE,
+            user_attrs={f"nasrec:{name}": attr for name, attr in attrs.items()},
+        )
+    )
+
+
+def numbers(trials: list[FrozenTrial]) -> list[int]:
+    return [trial.number for trial in trials]
+
+
+def test_the_best_in_full_and_no_others(study: optuna.Study, space: SearchSpace) -> None:
+    drawn = [space.random(np.random.default_rng(seed)) for seed in range(6)]
+    add(study, drawn[0], 0.6, stopped=False)
+    add(study, drawn[1], 0.4, stopped=True)
+    add(study, drawn[2], 0.5, stopped=False)
+    add(study, drawn[3], 0.1)  # by hand
+    add(study, drawn[4], None, stopped=False)
+    add(study, drawn[5], 0.5, stopped=False)
+    assert incumbents(study, space, 9) == [drawn[2], drawn[5], drawn[0]]
+    assert incumbents(study, space, 2) == [drawn[2], drawn[5]]
+    assert incumbents(study, space, 0) == []
+
+
+def test_what_was_stopped_ranks_last(study: optuna.Study, space: SearchSpace) -> None:
+    drawn = [space.random(np.random.default_rng(seed)) for seed in range(4)]
+    for architecture, value, attrs in zip(
+        drawn, (0.3, 0.9, 0.2, 0.8), ({"stopped": True}, {"stopped": False}, {"stopped": True}, {}), strict=True
+    ):
+        add(study, architecture, value, **attrs)
+    assert numbers(ranked(study.get_trials())) == [3, 1, 2, 0]
