@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from nasrec_automl.data.batches import EvaluationBatches, TrainingBatches
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.data.rows import Rows
+from nasrec_automl.errors import DivergedError
 from nasrec_automl.network import Supernet
 from nasrec_automl.network.weights import save_network
 from nasrec_automl.pipeline.base import Report, Stage
@@ -36,6 +39,10 @@ class SupernetStage(Stage):
         """One unit: the trained weights."""
         return int(run.weights.is_file()), 1
 
+    def has_begun(self, run: RunFolder) -> bool:
+        """A checkpoint is work done too."""
+        return _checkpoint(run).is_file() or self.is_done(run)
+
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The supernet section, and what shapes the network."""
         section = run.job.supernet.model_dump(mode="json")
@@ -44,7 +51,7 @@ class SupernetStage(Stage):
             "space": load_search_space(run.job.space).model_dump(mode="json"),
             "embedding_dim": run.job.embedding_dim,
             "seed": run.job.seed,
-            "data": PreparedData.open(run.data).fingerprint,
+            "fingerprint of the prepared data": PreparedData.open(run.data).fingerprint,
         }
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
@@ -60,7 +67,7 @@ class SupernetStage(Stage):
             max(1, config.epochs * data.rows(Part.TRAIN) // config.batch_size),
         )
         interval = max(1, len(batches) // config.validations)
-        checkpoint = run.supernet / "last.ckpt"
+        checkpoint = _checkpoint(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="steps", total=len(batches))
         trainer = _nni_trainer(
             max_steps=len(batches),
@@ -76,20 +83,34 @@ class SupernetStage(Stage):
                 _Watch(progress, curve, report),
             ],
         )
-        save_network(
-            _train(
+        try:
+            supernet = _train(
                 run,
                 data,
                 batches,
                 data.part(Part.SEARCH).sample(_VALIDATION_ROWS, job.seed),
                 trainer,
                 str(checkpoint) if checkpoint.is_file() else None,
-            ),
-            run.weights,
-        )
+            )
+        except DivergedError as error:
+            raise DivergedError(f"the supernet's training diverged; {_kept(checkpoint)}. At {error}") from None
+        save_network(supernet, run.weights)
         progress.update(len(batches), curve.note())
         checkpoint.unlink(missing_ok=True)
         return curve.last()
+
+
+def _checkpoint(run: RunFolder) -> Path:
+    return run.supernet / "last.ckpt"
+
+
+def _kept(checkpoint: Path) -> str:
+    if not checkpoint.is_file():
+        return "there is no checkpoint yet: correct the job and run it again"
+    step = torch.load(checkpoint, weights_only=True, mmap=True, map_location="cpu")["global_step"]
+    return (
+        f"its last good checkpoint, after {step} steps, is kept in {checkpoint}; other settings need another run_folder"
+    )
 
 
 def _nni_trainer(**options: Any) -> Any:
@@ -142,8 +163,10 @@ def _train(
         settings.experiment_name = job.name
         settings.experiment_working_directory = run.supernet / "nni"
         experiment = NasExperiment(space, evaluator, strategy, settings)
-        experiment.run()
-        experiment.stop()
+        try:
+            experiment.run()
+        finally:
+            experiment.stop()
     supernet: Supernet = strategy.supernet.network.supernet
     return supernet.cpu().eval()
 
@@ -152,7 +175,7 @@ def _train(
 def _quiet_nni() -> Iterator[None]:
     """Keep NNI's log out of the terminal: the stage shows its own progress, and errors are raised."""
     before = logging.root.manager.disable
-    logging.disable(max(before, logging.WARNING))
+    logging.disable(max(before, logging.ERROR))
     try:
         yield
     finally:
