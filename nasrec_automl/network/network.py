@@ -50,7 +50,7 @@ class Network(nn.Module):
         self.head = Head(plan.head_dense, plan.head_tokens, schema.embedding_dim)
         self.dropout = nn.Dropout(dropout)
         self.input_check = InputCheck(schema)
-        self.register_load_state_dict_pre_hook(_check_tables)
+        self.register_load_state_dict_pre_hook(_check_tables)  # type: ignore[no-untyped-call]
 
     def last_source(self, dense: Tensor, ids: Tensor, path: Path) -> Source:
         """Run the live part of a path up to the head.

@@ -4,7 +4,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from torch.utils.data import DataLoader, TensorDataset
 
 from nasrec_automl.errors import CheckpointError, DataError, DivergedError
 from nasrec_automl.nni_plugin import NasRecOneShot, NasRecSpace
@@ -162,13 +163,25 @@ def test_the_full_path_is_named_shortly(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_bad_batch_of_a_users_loader_is_named(tmp_path: Path, stage: str) -> None:
     evaluator = make_evaluator()
     dense, ids, label = make_rows(tiny_schema(), BATCH).batch(slice(0, BATCH))
-    loader = [(dense, ids, label), (dense, ids + 4, label)]
+    loader = DataLoader(TensorDataset(dense, ids + 4, label), batch_size=16)
     if stage == "training":
         evaluator.train_dataloaders = loader
     else:
         evaluator.val_dataloaders = loader
     with pytest.raises(DataError, match=f"^{stage} batch after [0-9]+ steps: ids column .*, field 'field"):
         run_experiment(NasRecSpace(tiny_space(), tiny_schema()), evaluator, NasRecOneShot(), tmp_path)
+
+
+def test_a_checkpoint_never_holds_weights_that_are_not_finite(tmp_path: Path) -> None:
+    class Spoil(Callback):
+        @torch.no_grad()
+        def on_train_batch_end(self, trainer: Any, module: NasRecLightningModule, *args: Any) -> None:
+            module.shared.supernet.head.bias.fill_(torch.inf)
+
+    keep = ModelCheckpoint(dirpath=tmp_path / "kept", every_n_train_steps=1)
+    with pytest.raises(DivergedError, match=r"the weights \S+head\.bias are no longer finite"):
+        run(tmp_path / "nni", NasRecOneShot(), callbacks=[Spoil(), keep])
+    assert not list((tmp_path / "kept").iterdir())
 
 
 def test_a_checkpoint_of_another_schema_is_refused_in_a_sentence(tmp_path: Path) -> None:
