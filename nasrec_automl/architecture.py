@@ -71,12 +71,27 @@ class PathBlock:
     dense_to_sparse: bool
     fm: bool
 
+    def __str__(self) -> str:
+        """One line for messages: the names are those of the labels, and inputs that are all the same stand once."""
+        parts = [f"{'+'.join(self.dense_ops)} {self.dense_dim}", f"{'+'.join(self.sparse_ops)} {self.sparse_dim}"]
+        names = ("dense_inputs", "sparse_inputs", "left", "right")
+        inputs = {name: "+".join(f"s{source}" for source in getattr(self, name)) for name in names}
+        if len(set(inputs.values())) == 1:
+            parts.append(f"inputs {inputs['left']}")
+        else:
+            parts += [f"{name} {sources}" for name, sources in inputs.items()]
+        return ", ".join(parts + [name for name in ("dense_to_sparse", "fm") if getattr(self, name)])
+
 
 @dataclass(frozen=True)
 class Path:
     """What a training step runs: one `PathBlock` per block."""
 
     blocks: tuple[PathBlock, ...]
+
+    def __str__(self) -> str:
+        """One line for messages."""
+        return "; ".join(f"block{number} {block}" for number, block in enumerate(self.blocks, 1))
 
     @cached_property
     def live(self) -> tuple[Live, ...]:

@@ -327,9 +327,9 @@ def load_job(path: str | Path) -> Job:
 
 def _sentence(error: Any) -> str:
     # Where a section has variants, pydantic puts the variant's name between section and field.
-    where = (
-        ".".join(str(part) for part in error["loc"]).replace(".head.ridge", ".head").replace(".head.adagrad", ".head")
-    )
+    where = ".".join(str(part) for part in error["loc"])
+    for variant in _HEADS:
+        where = where.replace(f".head.{variant}", ".head")
     if error["type"] == "extra_forbidden":
         return f"{where}: no such field; there are {', '.join(_fields(error['loc'][:-1]))}"
     if error["type"] == "missing":

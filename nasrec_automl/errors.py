@@ -26,7 +26,11 @@ class DataError(NasRecError, ValueError):
 
 
 class CheckpointError(NasRecError, ValueError):
-    """Weights do not belong to the network they are loaded into."""
+    """Weights do not belong to the network they are loaded into, or are not worth keeping."""
+
+
+class DivergedError(NasRecError, ArithmeticError):
+    """A training's loss, gradients or weights became NaN or infinite."""
 
 
 class StudyError(NasRecError, ValueError):

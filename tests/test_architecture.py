@@ -238,3 +238,14 @@ def test_spaces_of_one_name_and_other_choices_are_other_spaces() -> None:
     assert Architecture(SPACE, make(block(), block(), block()).blocks) != Architecture(
         other, make(block(), block(), block()).blocks
     )
+
+
+def test_a_path_is_one_line_in_messages() -> None:
+    same = block(dense_op="fc", dense_inputs=(0,), sparse_inputs=(0,), left=0, right=0)
+    other = block(dense_op="sum", dense_inputs=(0, 1), sparse_inputs=(0,), left=1, right=0, fm=True)
+    first, second = str(make(same, other).path).split("; ")
+    assert first == f"block1 fc {same.dense_dim}, {same.sparse_op} {same.sparse_dim}, inputs s0"
+    assert second == (
+        f"block2 sum {other.dense_dim}, {other.sparse_op} {other.sparse_dim}, "
+        "dense_inputs s0+s1, sparse_inputs s0, left s1, right s0, fm"
+    )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from nasrec_automl.architecture import Path
+from nasrec_automl.data.check import InputCheck
+from nasrec_automl.errors import CheckpointError, DataError
 from nasrec_automl.network.block import Block, Source
 from nasrec_automl.network.embedding import Embedding
 from nasrec_automl.network.head import Head
@@ -13,15 +17,6 @@ from nasrec_automl.network.plan import NetworkPlan, source_name
 from nasrec_automl.schema import FeatureSchema
 
 _ROWS_AT_ONCE = 1024
-
-
-def in_parts(dense: Tensor, ids: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Cut a batch so that what operators write stays in a CPU's cache; not where gradients or a GPU want it whole."""
-    whole = torch.is_grad_enabled() or dense.device.type != "cpu" or torch.compiler.is_compiling()
-    if whole or len(dense) <= _ROWS_AT_ONCE:
-        return [(dense, ids)]
-    starts = range(0, len(dense), _ROWS_AT_ONCE)
-    return [(dense[i : i + _ROWS_AT_ONCE], ids[i : i + _ROWS_AT_ONCE]) for i in starts]
 
 
 class Network(nn.Module):
@@ -56,6 +51,8 @@ class Network(nn.Module):
         )
         self.head = Head(plan.head_dense, plan.head_tokens, schema.embedding_dim)
         self.dropout = nn.Dropout(dropout)
+        self.input_check = InputCheck(schema)
+        self.register_load_state_dict_pre_hook(_check_tables)  # type: ignore[no-untyped-call]
 
     def last_source(self, dense: Tensor, ids: Tensor, path: Path) -> Source:
         """Run the live part of a path up to the head.
@@ -79,5 +76,45 @@ class Network(nn.Module):
 
     def run_path(self, dense: Tensor, ids: Tensor, path: Path) -> Tensor:
         """Logits of a path, `(B,)`."""
-        parts = [self.head(self.last_source(*rows, path)) for rows in in_parts(dense, ids)]
+        parts = [self.head(self.last_source(*rows, path)) for rows in self._parts(dense, ids)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _parts(self, dense: Tensor, ids: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Check a batch, and cut it so that what operators write stays in a CPU's cache.
+
+        It stays whole where gradients, a GPU or a compiler want it so.
+
+        Raises:
+            DataError: inputs that do not fit the schema or the weights. Not while training on an accelerator, where
+                a look at the values would wait for the device: there `ClickModule` checks batches before they move.
+        """
+        self._check(dense, ids)
+        whole = torch.is_grad_enabled() or dense.device.type != "cpu" or torch.compiler.is_compiling()
+        if whole or len(dense) <= _ROWS_AT_ONCE:
+            return [(dense, ids)]
+        starts = range(0, len(dense), _ROWS_AT_ONCE)
+        return [(dense[i : i + _ROWS_AT_ONCE], ids[i : i + _ROWS_AT_ONCE]) for i in starts]
+
+    def _check(self, dense: Tensor, ids: Tensor) -> None:
+        if torch.compiler.is_compiling() or ids.is_meta:  # no values to look at; export leaves no trace of it
+            return
+        weight = self.embedding.weight
+        if dense.dtype != weight.dtype and not torch.is_autocast_enabled(dense.device.type):
+            raise DataError(
+                f"dense features must be of the network's own type {weight.dtype}, but are {dense.dtype}: convert them"
+            )
+        if ids.device.type == "cpu" or not self.training:
+            self.input_check(dense, ids)
+
+
+def _check_tables(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Say in a sentence what torch says in many lines: the weights are of another schema."""
+    assert isinstance(module, Network)
+    found, schema = state.get(f"{prefix}embedding.weight"), module.schema
+    expected = module.embedding.weight.shape
+    if found is not None and found.shape != expected:
+        raise CheckpointError(
+            f"the weights hold embeddings of {found.shape[0]:,} rows and width {found.shape[1]}, but the network's "
+            f"schema has {expected[0]:,} rows in {schema.num_fields} fields and width {expected[1]}: they were trained "
+            "on other data; load them into a network of their own schema"
+        )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nasrec_automl.architecture import MERGED_TOKENS, Architecture, Path
 from nasrec_automl.errors import ArchitectureError
-from nasrec_automl.network.network import Network, in_parts
+from nasrec_automl.network.network import Network
 from nasrec_automl.network.plan import merged_name, source_name, supernet_plan
 from nasrec_automl.network.subnet import Subnet
 from nasrec_automl.schema import FeatureSchema
@@ -58,7 +58,7 @@ class Supernet(Network):
     def features(self, dense: Tensor, ids: Tensor, choice: Architecture | Path) -> Tensor:
         """What the head reads, `(B, d + E N)`."""
         path = self._path(choice)
-        return torch.cat([self.head.features(self.last_source(*rows, path)) for rows in in_parts(dense, ids)])
+        return torch.cat([self.head.features(self.last_source(*rows, path)) for rows in self._parts(dense, ids)])
 
     def head_weight(self, architecture: Architecture) -> Tensor:
         """The head's weights for `features` of an architecture, `(d + E N,)`."""

@@ -21,7 +21,14 @@ _FORMAT = "nasrec-automl weights 1"
 
 
 def save_network(network: Supernet | Subnet, path: Path) -> None:
-    """Write weights and what they belong to; the file is there whole or not at all."""
+    """Write weights and what they belong to; the file is there whole or not at all.
+
+    Raises:
+        CheckpointError: a weight is NaN or infinite.
+    """
+    for name, tensor in network.state_dict().items():
+        if not tensor.isfinite().all():
+            raise CheckpointError(f"{path}: not written, since {name} holds NaN or infinity: the training diverged")
     metadata = {
         "format": _FORMAT,
         "schema": network.schema.model_dump_json(),

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from nasrec_automl.architecture import Architecture
+from nasrec_automl.errors import DivergedError
 from nasrec_automl.nni_plugin.nas import OneShotStrategy, RandomSamplingLightningModule
 from nasrec_automl.nni_plugin.supermodule import SharedNetwork
 from nasrec_automl.sampling import WarmUp, path_sampler
+from nasrec_automl.sampling.full_path import full_path
 from nasrec_automl.training.metrics import measure
 from nasrec_automl.training.module import Batch
 
@@ -71,8 +73,21 @@ class NasRecLightningModule(RandomSamplingLightningModule):
         self.training_module.on_validation_epoch_end()
 
     def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
+        """Hand on; where the step went wrong, say which path it took."""
+        try:
+            self.training_module.configure_gradient_clipping(*args, **kwargs)
+        except DivergedError as error:
+            path, space = self.shared.path, self.shared.supernet.space
+            shown = f"the full path of {space.name}" if path == full_path(space) else str(path)
+            raise DivergedError(f"{error}. The step's path: {shown}") from None
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Hand on."""
-        self.training_module.configure_gradient_clipping(*args, **kwargs)
+        return self.training_module.on_before_batch_transfer(batch, dataloader_idx)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Hand on."""
+        self.training_module.on_save_checkpoint(checkpoint)
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Hand on."""

@@ -37,6 +37,10 @@ class Stage(ABC):
         done, total = self.units(run)
         return done >= total
 
+    def has_begun(self, run: RunFolder) -> bool:
+        """Whether there is anything that a later start goes on with."""
+        return self.units(run)[0] > 0
+
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """What the stage's outcome depends on, by the job's own names; the folder holds the stage to it."""
         return {}
@@ -60,7 +64,7 @@ class Stage(ABC):
             try:
                 return self._run(run, count, report or _ignore)
             except NasRecError:
-                if first and self.units(run)[0] == 0:
+                if first and not self.has_begun(run):
                     run.disclaim(self.name)
                 raise
 

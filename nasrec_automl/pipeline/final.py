@@ -13,7 +13,7 @@ from nasrec_automl.config import Job
 from nasrec_automl.cost import profile
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.data.parts import TRAINING, VALIDATION
-from nasrec_automl.errors import StudyError
+from nasrec_automl.errors import DivergedError, StudyError
 from nasrec_automl.evaluation.baseline import fit_baseline, tune_baseline
 from nasrec_automl.evaluation.paired import auc_difference_error
 from nasrec_automl.evaluation.scratch import (
@@ -148,16 +148,22 @@ def _train_winner(run: RunFolder, data: PreparedData, winner: _Candidate) -> Sub
     """Train on train and validation for as many epochs as were best on train alone."""
     rows = data.part(*TRAINING, *VALIDATION)
     growth = len(rows) / sum(data.rows(part) for part in TRAINING)
-    return train_from_scratch(
-        winner.architecture,
-        data.schema(run.job.embedding_dim),
-        rows,
-        scratch_options(run.job, winner.hyper),
-        schedule_steps=round(winner.schedule_steps * growth),
-        steps=round(winner.step * growth),
-        device=run.job.device,
-        precision=run.job.precision,
-    ).subnet
+    try:
+        return train_from_scratch(
+            winner.architecture,
+            data.schema(run.job.embedding_dim),
+            rows,
+            scratch_options(run.job, winner.hyper),
+            schedule_steps=round(winner.schedule_steps * growth),
+            steps=round(winner.step * growth),
+            device=run.job.device,
+            precision=run.job.precision,
+        ).subnet
+    except DivergedError as error:
+        raise DivergedError(
+            f"the final training of {winner.name} diverged at {error}. It went well without the validation rows: set "
+            "lower limits of retrain.learning_rate, in another run_folder"
+        ) from None
 
 
 def _write_best(run: RunFolder, winner: _Candidate, subnet: Subnet) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -77,7 +76,7 @@ class RetrainStage(Stage):
                 nonlocal validations
                 validations += 1
                 report({"log_loss": metrics.log_loss, "auc": metrics.auc})
-                return prune(validations, metrics.log_loss) or not math.isfinite(metrics.log_loss)
+                return prune(validations, metrics.log_loss)
 
             trained = train_from_scratch(
                 architectures[name],
@@ -93,7 +92,7 @@ class RetrainStage(Stage):
                 precision=job.precision,
             )
             assert trained.metrics is not None
-            if not trained.stopped:  # a pruned or diverged training is no contender
+            if not trained.stopped:  # a pruned training is no contender
                 save_network(trained.subnet, weights_path(run, name, hyper))
             attrs = {
                 "auc": trained.metrics.auc,

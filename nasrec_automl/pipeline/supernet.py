@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from nasrec_automl.data.batches import EvaluationBatches, TrainingBatches
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.data.rows import Rows
+from nasrec_automl.errors import DivergedError
 from nasrec_automl.network import Supernet
 from nasrec_automl.network.weights import save_network
 from nasrec_automl.pipeline.base import Report, Stage
@@ -39,6 +41,10 @@ class SupernetStage(Stage):
         """One unit: the trained weights."""
         return int(run.weights.is_file()), 1
 
+    def has_begun(self, run: RunFolder) -> bool:
+        """A checkpoint is work done too."""
+        return _checkpoint(run).is_file() or self.is_done(run)
+
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The supernet section, and what shapes the network."""
         section = run.job.supernet.model_dump(mode="json")
@@ -48,7 +54,7 @@ class SupernetStage(Stage):
             "embedding_dim": run.job.embedding_dim,
             "seed": run.job.seed,
             "precision": run.job.precision,
-            "data": PreparedData.open(run.data).fingerprint,
+            "fingerprint of the prepared data": PreparedData.open(run.data).fingerprint,
         }
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
@@ -57,8 +63,11 @@ class SupernetStage(Stage):
             return curve.last()
         total = _steps(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="steps", total=total)
-        with ranks(run.job) as rank:
-            supernet = train_supernet(run, rank, [_Watch(progress, curve, report)])
+        try:
+            with ranks(run.job) as rank:
+                supernet = train_supernet(run, rank, [_Watch(progress, curve, report)])
+        except DivergedError as error:
+            raise DivergedError(f"the supernet's training diverged; {_kept(_checkpoint(run))}. At {error}") from None
         save_network(supernet, run.weights)
         progress.update(total, curve.note())
         _checkpoint(run).unlink(missing_ok=True)
@@ -111,6 +120,15 @@ def _steps(run: RunFolder) -> int:
 
 def _checkpoint(run: RunFolder) -> Path:
     return run.supernet / "last.ckpt"
+
+
+def _kept(checkpoint: Path) -> str:
+    if not checkpoint.is_file():
+        return "there is no checkpoint yet: correct the job and run it again"
+    step = torch.load(checkpoint, weights_only=True, mmap=True, map_location="cpu")["global_step"]
+    return (
+        f"its last good checkpoint, after {step} steps, is kept in {checkpoint}; other settings need another run_folder"
+    )
 
 
 def _nni_trainer(**options: Any) -> Any:
@@ -166,8 +184,10 @@ def _train(
         settings.experiment_name = job.name
         settings.experiment_working_directory = run.supernet / "nni"
         experiment = NasExperiment(space, evaluator, strategy, settings)
-        experiment.run()
-        experiment.stop()
+        try:
+            experiment.run()
+        finally:
+            experiment.stop()
     return _trained(strategy.supernet)
 
 
@@ -180,7 +200,7 @@ def _trained(space: Any) -> Supernet:
 def _quiet_nni() -> Iterator[None]:
     """Keep NNI's log out of the terminal: the stage shows its own progress, and errors are raised."""
     before = logging.root.manager.disable
-    logging.disable(max(before, logging.WARNING))
+    logging.disable(max(before, logging.ERROR))
     try:
         yield
     finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
@@ -17,7 +16,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nasrec_automl.config import RetrainConfig
-from nasrec_automl.errors import StudyError
+from nasrec_automl.errors import DivergedError, StudyError
 from nasrec_automl.search.attributes import ALIVE
 from nasrec_automl.search.census import Census
 from nasrec_automl.search.hyper import ARCHITECTURE, Hyper, default_params, retrain_distributions
@@ -34,7 +33,7 @@ class TrainOutcome(Protocol):
     """What a training says of itself.
 
     Attributes:
-        log_loss: the best on the hpo part, in nats; it need not be finite.
+        log_loss: the best on the hpo part, in nats.
         attrs: written to the trial under `nasrec:<name>`; JSON values.
     """
 
@@ -48,7 +47,7 @@ Report = Callable[[int, float], bool]
 """`report(step, log_loss)` records a point of the validation curve; True means: stop, others do better."""
 
 Train = Callable[[str, Hyper, Report], TrainOutcome]
-"""`train(name, hyper, report)`: train the candidate of that name from scratch."""
+"""`train(name, hyper, report)`: train the candidate of that name from scratch, or raise DivergedError."""
 
 
 def retrain(
@@ -87,7 +86,8 @@ def retrain(
     Raises:
         StudyError: the database cannot be used, there is no candidate, or the study has other candidates or
             ranges.
-        Exception: whatever `train` raises, once its trial has been failed with the reason.
+        Exception: whatever `train` raises, once its trial has been failed with the reason. A DivergedError ends its
+            training alone: the trial counts, as pruned, with the reason.
     """
     if not candidates:
         raise StudyError("there is nothing to retrain: expected at least one candidate")
@@ -142,12 +142,14 @@ class _Retrain(Task):
             pruned = may_prune and handle.should_prune()
             return pruned
 
-        result = self._train(trial.params[ARCHITECTURE], Hyper.of(trial.params, self._config), report)
+        try:
+            result = self._train(trial.params[ARCHITECTURE], Hyper.of(trial.params, self._config), report)
+        except DivergedError as error:
+            # The hyper-parameters are at fault, not the run. Optuna's FAIL would be tried again here and be unknown to
+            # TPE; pruned, it counts, and TPE learns to stay away.
+            reason = {"reason": f"the training diverged at {error}"}
+            return Outcome(state=TrialState.PRUNED, value=None, attrs=reason)
         attrs = dict(result.attrs)
-        if not math.isfinite(result.log_loss):
-            # The hyper-parameters are at fault, not the run: it counts, and TPE learns to stay away.
-            attrs["reason"] = f"the training diverged: its log loss is {result.log_loss}"
-            return Outcome(state=TrialState.PRUNED, value=None, attrs=attrs)
         if pruned:
             attrs["reason"] = "pruned: worse than the median of the other trainings at the same step"
         state = TrialState.PRUNED if pruned else TrialState.COMPLETE

@@ -43,8 +43,10 @@ def run_experiment(space: NasRecSpace, evaluator: Lightning, strategy: Any, fold
     config.experiment_working_directory = folder
     experiment = NasExperiment(space, evaluator, strategy, config)
     with quiet():
-        experiment.run()
-        experiment.stop()
+        try:
+            experiment.run()
+        finally:
+            experiment.stop()
     return experiment
 
 

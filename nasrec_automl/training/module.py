@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nasrec_automl.errors import DataError, DivergedError
 from nasrec_automl.training.clipping import clip_gradients
+from nasrec_automl.training.guard import ADVICE, check_batch, check_weights
 from nasrec_automl.training.metrics import Metrics, measure
 from nasrec_automl.training.optimizer import RowAdagrad
 from nasrec_automl.training.reduction import batch_mean
@@ -48,6 +51,10 @@ class ClickModule(pl.LightningModule):
     """Trains `model(dense, ids) -> logits` on click data with Adagrad, and measures it on validation.
 
     After each validation `metrics` holds its result, and `val_log_loss` and `val_auc` are logged.
+
+    Raises, while a trainer runs it:
+        DataError: a batch holds a bad value, or does not fit the network's schema.
+        DivergedError: loss, gradients or weights are no longer finite. Steps and checkpoints with such are not made.
     """
 
     def __init__(self, options: TrainingOptions, model: nn.Module | None = None) -> None:
@@ -56,6 +63,7 @@ class ClickModule(pl.LightningModule):
         self.metrics: Metrics | None = None
         self._logits: list[Tensor] = []
         self._labels: list[Tensor] = []
+        self._loss = torch.zeros(())
         if model is not None:
             self.model = model
 
@@ -63,6 +71,15 @@ class ClickModule(pl.LightningModule):
         """Logits, `(B,)`."""
         logits: Tensor = self.model(dense, ids)
         return logits
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Check a batch where it still lies, so that no look at its values waits for an accelerator."""
+        try:
+            check_batch(self, batch)
+        except DataError as error:
+            what = "training" if self.trainer.training else "validation"
+            raise DataError(f"{what} batch after {self.global_step} steps: {error}") from None
+        return batch
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Binary cross-entropy of a batch, weighted where the batch has weights.
@@ -76,6 +93,7 @@ class ClickModule(pl.LightningModule):
             logits = self(dense, ids)
         losses = F.binary_cross_entropy_with_logits(logits.to(label), label, reduction="none")
         loss = batch_mean(losses, weight[0] if weight else None)
+        self._loss = loss.detach()
         self.log("train_log_loss", loss)
         return loss
 
@@ -93,6 +111,10 @@ class ClickModule(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Measure what the batches gave."""
         self.metrics = measure(torch.cat(self._logits), torch.cat(self._labels))
+        if not math.isfinite(self.metrics.log_loss):
+            raise DivergedError(
+                f"validation after {self.global_step} steps: the log loss is {self.metrics.log_loss}. {ADVICE}"
+            )
         self.log("val_log_loss", self.metrics.log_loss)
         self.log("val_auc", self.metrics.auc)
 
@@ -105,6 +127,19 @@ class ClickModule(pl.LightningModule):
         schedule = warm_up_cosine(optimizer, steps=options.steps, warm_up=options.schedule_warm_up)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
-        """Clip dense and sparse gradients together, which the trainer's own clipping cannot."""
-        clip_gradients(self.parameters(), self.options.clip_norm)
+    def configure_gradient_clipping(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:
+        """Clip dense and sparse gradients together, which the trainer's own clipping cannot.
+
+        An exception here leaves the weights as they are: the optimiser has not moved yet.
+        """
+        norm = clip_gradients(self.parameters(), self.options.clip_norm)
+        if not torch.isfinite(self._loss + norm):  # one look: on an accelerator it waits for the step
+            raise DivergedError(
+                f"step {self.global_step + 1} of {self.options.steps}: the loss is {self._loss.item():.4g} and the "
+                f"norm of the gradients {norm.item():.4g}, at the learning rate {optimizer.param_groups[0]['lr']:.3g}; "
+                f"the step was not applied. {ADVICE}"
+            )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse to write weights that are not finite."""
+        check_weights(checkpoint["state_dict"])

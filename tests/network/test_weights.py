@@ -133,3 +133,12 @@ def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
     save_file({"head.dense": torch.rand(3)}, tmp_path / "other.safetensors", metadata=metadata)
     with pytest.raises(CheckpointError, match="the weights do not fit their own description"):
         load_subnet(tmp_path / "other.safetensors")
+
+
+def test_weights_that_are_not_finite_are_not_written(tmp_path: Path) -> None:
+    network = supernet()
+    with torch.no_grad():
+        network.head.bias.fill_(torch.nan)
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors: not written, since head\.bias holds NaN"):
+        save_network(network, tmp_path / "weights.safetensors")
+    assert not list(tmp_path.iterdir())

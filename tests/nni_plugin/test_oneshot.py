@@ -4,10 +4,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from torch.utils.data import DataLoader, TensorDataset
 
+from nasrec_automl.errors import CheckpointError, DataError, DivergedError
 from nasrec_automl.nni_plugin import NasRecOneShot, NasRecSpace
 from nasrec_automl.nni_plugin.oneshot import NasRecLightningModule
 from nasrec_automl.sampling import PATH_SAMPLERS, WarmUp, path_sampler
+from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.testing.examples import make_rows, tiny_schema, tiny_space
 from nasrec_automl.testing.pytest_oneshot import (
     BATCH,
@@ -94,10 +98,12 @@ def test_validation_runs_fixed_architectures_one_a_batch(tmp_path: Path) -> None
 
 def test_gradients_are_clipped_and_the_schedule_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     norms = []
-    monkeypatch.setattr(
-        "nasrec_automl.training.module.clip_gradients",
-        lambda parameters, norm: norms.append((len(list(parameters)), norm)),
-    )
+
+    def record(parameters: Any, norm: float) -> torch.Tensor:
+        norms.append((len(list(parameters)), norm))
+        return torch.ones(())
+
+    monkeypatch.setattr("nasrec_automl.training.module.clip_gradients", record)
     strategy = run(tmp_path, NasRecOneShot())
     assert len(norms) == STEPS
     assert {norm for _, norm in norms} == {5.0}
@@ -123,3 +129,65 @@ def test_options_show_in_nnis_logs() -> None:
     assert repr(NasRecOneShot(seed=3)) == (
         "NasRecOneShot(sampling='single-operator', warm_up_steps=0, seed=3, export_candidates=16)"
     )
+
+
+def poison(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Make the gradients of one step infinite."""
+    train = NasRecLightningModule.training_step
+
+    def poisoned(self: NasRecLightningModule, batch: Any, batch_idx: int) -> torch.Tensor:
+        loss = train(self, batch, batch_idx)
+        return loss * torch.inf if self.global_step + 1 == step else loss
+
+    monkeypatch.setattr(NasRecLightningModule, "training_step", poisoned)
+
+
+def test_a_step_that_diverges_is_named_with_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    poison(monkeypatch, 5)
+    strategy = NasRecOneShot(seed=3)
+    space = tiny_space()
+    path = WarmUp(path_sampler("single-operator", space), steps=0, seed=3).path(4)
+    with pytest.raises(DivergedError, match=r"step 5 of 12: .* norm of the gradients (inf|nan)") as caught:
+        run(tmp_path, strategy)
+    assert str(caught.value).endswith(f"The step's path: {path}")
+    assert weights(strategy).isfinite().all()
+
+
+def test_the_full_path_is_named_shortly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    poison(monkeypatch, 1)
+    with pytest.raises(DivergedError, match=r"The step's path: the full path of tiny$"):
+        run(tmp_path, NasRecOneShot(sampling="full-path"))
+
+
+@pytest.mark.parametrize("stage", ["training", "validation"])
+def test_a_bad_batch_of_a_users_loader_is_named(tmp_path: Path, stage: str) -> None:
+    evaluator = make_evaluator()
+    dense, ids, label = make_rows(tiny_schema(), BATCH).batch(slice(0, BATCH))
+    loader = DataLoader(TensorDataset(dense, ids + 4, label), batch_size=16)
+    if stage == "training":
+        evaluator.train_dataloaders = loader
+    else:
+        evaluator.val_dataloaders = loader
+    with pytest.raises(DataError, match=f"^{stage} batch after [0-9]+ steps: ids column .*, field 'field"):
+        run_experiment(NasRecSpace(tiny_space(), tiny_schema()), evaluator, NasRecOneShot(), tmp_path)
+
+
+def test_a_checkpoint_never_holds_weights_that_are_not_finite(tmp_path: Path) -> None:
+    class Spoil(Callback):
+        @torch.no_grad()
+        def on_train_batch_end(self, trainer: Any, module: NasRecLightningModule, *args: Any) -> None:
+            module.shared.supernet.head.bias.fill_(torch.inf)
+
+    keep = ModelCheckpoint(dirpath=tmp_path / "kept", every_n_train_steps=1)
+    with pytest.raises(DivergedError, match=r"the weights \S+head\.bias are no longer finite"):
+        run(tmp_path / "nni", NasRecOneShot(), callbacks=[Spoil(), keep])
+    assert not list((tmp_path / "kept").iterdir())
+
+
+def test_a_checkpoint_of_another_schema_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    keep = ModelCheckpoint(dirpath=tmp_path, filename="last", every_n_train_steps=4)
+    run(tmp_path / "a", NasRecOneShot(), callbacks=[keep])
+    other = FeatureSchema.from_sizes(dense=3, table_sizes=[7, 5, 9, 14], embedding_dim=8)
+    resumed = make_evaluator(fit_kwargs={"ckpt_path": str(tmp_path / "last.ckpt"), "weights_only": True})
+    with pytest.raises(CheckpointError, match="25 rows and width 8, but the network's schema has 35 rows"):
+        run_experiment(NasRecSpace(tiny_space(), other), resumed, NasRecOneShot(), tmp_path / "b")

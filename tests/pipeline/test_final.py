@@ -8,10 +8,12 @@ import torch
 
 from nasrec_automl import FeatureSchema, load_model, load_search_space, profile
 from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.errors import DivergedError
 from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.final import FinalStage
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.training.module import ClickModule
 
 KEYS = [
     *("dataset", "architecture", "key", "validation", "test", "macs", "parameters", "storage", "studies"),
@@ -100,3 +102,14 @@ def test_done_it_measures_nothing_again(copied_run: RunFolder, result: dict) -> 
     for path in (copied_run.data / "test").iterdir():
         path.unlink()
     assert FinalStage().run(copied_run) == result["test"]
+
+
+def test_the_final_training_says_that_it_diverged(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = ClickModule.training_step
+    monkeypatch.setattr(ClickModule, "training_step", lambda self, *args: train(self, *args) * torch.nan)
+    copied_run.result.unlink()
+    with pytest.raises(
+        DivergedError, match=r"the final training of \S+ diverged at step 1 of .*retrain\.learning_rate"
+    ):
+        FinalStage().run(copied_run)
+    assert not copied_run.result.exists()

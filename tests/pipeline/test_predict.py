@@ -115,3 +115,13 @@ def test_a_folder_without_a_model_is_named(tmp_path: Path, finished_run: RunFold
         load_model(tmp_path)
     with pytest.raises(CheckpointError, match=r"no model; expected the file model\.safetensors"):
         load_model(finished_run.path)
+
+
+def test_preprocessing_of_other_tables_is_refused(copied_run: RunFolder) -> None:
+    path = copied_run.best / "preprocessing.json"
+    preprocessing = load_model(copied_run.best).preprocessing
+    preprocessing.model_copy(update={"categorical": preprocessing.categorical[:-1]}).save(path)
+    with pytest.raises(
+        CheckpointError, match=r"preprocessing\.json makes other columns or tables than model\.safetensors"
+    ):
+        load_model(copied_run.best)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import optuna
 import pytest
+import torch
 
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.errors import JobError
@@ -15,6 +16,7 @@ from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.search import Hyper
+from nasrec_automl.training.module import ClickModule
 
 
 def study_of(run: RunFolder) -> optuna.Study:
@@ -85,3 +87,33 @@ def test_other_settings_are_refused_by_name(copied_run: RunFolder, name: str, va
     with pytest.raises(JobError, match=rf"retrain\.{name}: the retrain stage .* but the job says {value}"):
         RetrainStage().run(changed(copied_run, **{name: value, "trials": 8}))
     assert len(study_of(copied_run).trials) == 6
+
+
+def test_a_training_that_diverges_is_pruned_with_the_reason_and_the_study_goes_on(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, trainings = ClickModule.training_step, []
+
+    def poisoned(self: ClickModule, batch: object, batch_idx: int) -> torch.Tensor:
+        if self not in trainings:
+            trainings.append(self)
+        # After the first validation: what is finite so far makes the training no contender.
+        bad = self is trainings[0] and self.metrics is not None
+        return train(self, batch, batch_idx) * (torch.nan if bad else 1)
+
+    monkeypatch.setattr(ClickModule, "training_step", poisoned)
+    kept = set(copied_run.retrained.glob("*.safetensors"))
+    RetrainStage().run(changed(copied_run, trials=8))
+    assert len(trainings) == 2
+    diverged, after = study_of(copied_run).trials[6:]
+    assert diverged.state.name == "PRUNED"
+    assert diverged.intermediate_values
+    assert "nasrec:step" not in diverged.user_attrs
+    reason = diverged.user_attrs["nasrec:reason"]
+    assert reason.startswith("the training diverged at step ")
+    assert "the loss is nan" in reason
+    assert after.state.name in ("COMPLETE", "PRUNED")
+    assert after.user_attrs.get("nasrec:reason") != reason
+    hyper = Hyper.of(diverged.params, copied_run.job.retrain)
+    assert weights_path(copied_run, diverged.params["architecture"], hyper) not in kept
+    assert not weights_path(copied_run, diverged.params["architecture"], hyper).exists()

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ from safetensors.torch import load_file
 from nasrec_automl.config import DataConfig, Job, SupernetConfig
 from nasrec_automl.data.dataset import PreparedData, prepare
 from nasrec_automl.data.synthetic import make_synthetic
-from nasrec_automl.errors import JobError, TrainingError
+from nasrec_automl.errors import DivergedError, JobError, TrainingError
 from nasrec_automl.network.weights import load_supernet
+from nasrec_automl.nni_plugin.oneshot import NasRecLightningModule
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.supernet import SupernetStage
@@ -179,3 +181,68 @@ def test_a_process_that_cannot_start_is_named(tmp_path: Path, prepared: Path, mo
     monkeypatch.setattr(sys, "executable", str(python))
     with pytest.raises(TrainingError, match="process 1 of the 2 that train ended with code 3"):
         SupernetStage().run(make(tmp_path, prepared, devices=2))
+
+
+@contextmanager
+def poisoned_step(step: int) -> Iterator[None]:
+    """Let the loss of one step become NaN."""
+    train = NasRecLightningModule.training_step
+
+    def poisoned(self: NasRecLightningModule, batch: object, batch_idx: int) -> torch.Tensor:
+        loss = train(self, batch, batch_idx)
+        return loss * torch.nan if self.global_step + 1 == step else loss
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(NasRecLightningModule, "training_step", poisoned)
+        yield
+
+
+def test_a_training_that_diverges_keeps_its_last_good_checkpoint(tmp_path: Path, prepared: Path) -> None:
+    unbroken, run = make(tmp_path / "a", prepared, validations=3), make(tmp_path / "b", prepared, validations=3)
+    steps = PreparedData.open(prepared).rows("train") // 64
+    interval = steps // 3
+    with poisoned_step(interval + 2), pytest.raises(DivergedError) as caught:
+        SupernetStage().run(run)
+    message, checkpoint = str(caught.value), run.supernet / "last.ckpt"
+    assert message.startswith(
+        f"the supernet's training diverged; its last good checkpoint, after {interval} steps, is kept in {checkpoint}; "
+        f"other settings need another run_folder. At step {interval + 2} of {steps}: the loss is "
+    )
+    assert "Lower the learning rate" in message
+    assert "The step's path: block1 " in message
+    assert not run.weights.exists()
+    state = torch.load(checkpoint, weights_only=True)
+    assert all(tensor.isfinite().all() for tensor in state["state_dict"].values())
+    with pytest.raises(JobError, match="learning_rate"):
+        SupernetStage().run(make(tmp_path / "b", prepared, validations=3, learning_rate=0.01))
+    # What is kept is worth going on from.
+    assert SupernetStage().run(run) == SupernetStage().run(unbroken)
+
+
+def test_a_training_that_diverges_at_once_leaves_the_folder_free(tmp_path: Path, prepared: Path) -> None:
+    with poisoned_step(2), pytest.raises(DivergedError, match=r"no checkpoint yet.* At step 2 of"):
+        SupernetStage().run(make(tmp_path, prepared, validations=1))
+    SupernetStage().run(make(tmp_path, prepared, validations=1, learning_rate=0.01))
+
+
+def test_without_layer_norm_the_full_path_of_the_full_space_says_so(tmp_path: Path, prepared: Path) -> None:
+    run = make(tmp_path, prepared, layer_norm=False, sampling="full-path")
+    run = RunFolder(run.job.model_copy(update={"space": "nasrec-full"}))
+    with pytest.raises(DivergedError, match=r"At step 1 of .* turn layer_norm on.*: the full path of nasrec-full$"):
+        SupernetStage().run(run)
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_data_prepared_again_with_other_tables_are_refused(tmp_path: Path, trained: bool) -> None:
+    data = tmp_path / "prepared"
+    prepare(make_synthetic(2000, 0, fields=4, dense=2, categories=10), data)
+    run = make(tmp_path, data, validations=3)
+    if trained:
+        SupernetStage().run(run)
+    else:
+        with poisoned_step(15), pytest.raises(DivergedError):
+            SupernetStage().run(run)
+        assert (run.supernet / "last.ckpt").is_file()
+    prepare(make_synthetic(2000, 0, fields=4, dense=2, categories=20), data)
+    with pytest.raises(JobError, match=r"fingerprint of the prepared data: the supernet stage in .* was started with"):
+        SupernetStage().run(run)

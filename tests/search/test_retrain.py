@@ -11,7 +11,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from nasrec_automl.config import FloatRange, RetrainConfig
-from nasrec_automl.errors import StudyError
+from nasrec_automl.errors import DivergedError, StudyError
 from nasrec_automl.search import Hyper, WorkerOptions, open_storage, open_study, retrain
 
 NAMES = ["search-1", "search-2", "hand-mlp"]
@@ -129,12 +129,15 @@ def test_another_seed_is_another_study(study: optuna.Study, storage: RDBStorage)
 
 def test_a_training_that_diverges_counts_as_the_worst(study: optuna.Study, storage: RDBStorage) -> None:
     def diverges(name: str, hyper: Hyper, report: Report) -> FakeOutcome:
-        return FakeOutcome(math.nan if name == "search-1" else 0.5)
+        if name == "search-1":
+            raise DivergedError("step 3 of 9: the loss is nan")
+        return FakeOutcome(0.5)
 
     assert run(study, storage, train=diverges, config=RetrainConfig(trials=3)) == 3
     trial = study.get_trials()[0]
     assert trial.state == TrialState.PRUNED
-    assert trial.user_attrs["nasrec:reason"] == "the training diverged: its log loss is nan"
+    assert trial.user_attrs["nasrec:reason"] == "the training diverged at step 3 of 9: the loss is nan"
+    assert [t.state for t in study.get_trials()[1:]] == [TrialState.COMPLETE] * 2
 
 
 def test_a_long_training_gives_signs_of_life(study: optuna.Study, storage: RDBStorage) -> None:

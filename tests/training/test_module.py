@@ -1,10 +1,17 @@
+import re
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from nasrec_automl.data.batches import EvaluationBatches, TrainingBatches
+from nasrec_automl.data.rows import Rows
+from nasrec_automl.errors import DataError, DivergedError
 from nasrec_automl.network import Subnet
 from nasrec_automl.testing.examples import make_rows, tiny_schema, tiny_space
 from nasrec_automl.training.lightning import quiet, quiet_trainer
@@ -122,3 +129,85 @@ def test_dropout_is_a_function_of_seed_and_step() -> None:
 
     assert torch.equal(weights(1, disturb=10), weights(1, disturb=11))
     assert not torch.equal(weights(1, disturb=10), weights(2, disturb=10))
+
+
+def changed(rows: Rows, name: str, row: int, value: float) -> Rows:
+    array = getattr(rows, name).astype(np.float32 if name == "label" else getattr(rows, name).dtype)
+    array[(row, 1) if array.ndim == 2 else row] = value
+    return replace(rows, **{name: array})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("dense", np.nan, "feature 'dense2': row 3 holds nan"),
+        ("ids", 5, "field 'field2': row 3 holds 5, but the field's table has 5 rows"),
+        ("label", 2, "label: row 3 holds 2.0"),
+    ],
+)
+def test_a_bad_batch_stops_training_and_validation(name: str, value: float, message: str) -> None:
+    trainer = quiet_trainer(max_steps=8, device="cpu", callbacks=[])
+    bad = EvaluationBatches(changed(ROWS, name, 64 * 5 + 3, value), 64)
+    with quiet(), pytest.raises(DataError, match=f"^training batch after 5 steps: .*{re.escape(message)}"):
+        trainer.fit(subnet_module(), bad)
+    trainer = quiet_trainer(max_steps=4, device="cpu", callbacks=[])
+    with quiet(), pytest.raises(DataError, match=f"^validation batch after 4 steps: .*{re.escape(message)}"):
+        trainer.fit(subnet_module(), TrainingBatches(ROWS, 64, 0, 4), bad)
+
+
+class Poisoned(nn.Module):
+    """Its gradient, or its loss, becomes infinite or NaN from one step on."""
+
+    def __init__(self, good_steps: int, *, loss: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+        self.left = good_steps
+        self.loss = loss
+
+    def forward(self, dense: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        self.left -= 1
+        logits = dense[:, 0] * self.weight
+        if self.left >= 0:
+            return logits
+        # The square root's slope at 0 is infinite; a detached NaN has none.
+        return logits + (torch.full((), torch.nan) if self.loss else (self.weight - self.weight.detach()).abs().sqrt())
+
+
+@pytest.mark.parametrize("loss", [True, False])
+def test_a_step_that_is_not_finite_is_not_applied_and_stops_the_training(loss: bool, tmp_path: Path) -> None:
+    seen: list[float] = []
+
+    class Watch(pl.Callback):
+        def on_train_batch_end(self, trainer: pl.Trainer, module: ClickModule, *args: object) -> None:
+            seen.append(module.model.weight.item())
+
+    module = ClickModule(TrainingOptions(steps=20, learning_rate=0.1), Poisoned(3, loss=loss))
+    keep = pl.callbacks.ModelCheckpoint(dirpath=tmp_path, filename="last", every_n_train_steps=1)
+    trainer = quiet_trainer(max_steps=20, device="cpu", callbacks=[Watch(), keep])
+    with quiet(), pytest.raises(DivergedError, match=r"^step 4 of 20: the loss is .* rate 0\.0992; .* not applied\."):
+        trainer.fit(module, TrainingBatches(ROWS, 64, 0, 20))
+    assert len(seen) == 3
+    assert module.model.weight.item() == seen[-1]
+    kept = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert kept["global_step"] == 3
+    assert kept["state_dict"]["model.weight"].item() == seen[-1]
+
+
+def test_a_validation_that_is_not_finite_stops_the_training() -> None:
+    module = ClickModule(TrainingOptions(steps=4, learning_rate=0.1), Poisoned(4, loss=True))
+    with pytest.raises(DivergedError, match=r"^validation after 4 steps: the log loss is nan"):
+        fit(module, 4)
+
+
+def test_a_checkpoint_never_holds_weights_that_are_not_finite(tmp_path: Path) -> None:
+    class Spoil(pl.Callback):
+        def on_train_batch_end(self, trainer: pl.Trainer, module: ClickModule, *args: object) -> None:
+            with torch.no_grad():
+                module.model.weight.fill_(torch.inf)
+
+    module = ClickModule(TrainingOptions(steps=4, learning_rate=0.1), Poisoned(4, loss=True))
+    keep = pl.callbacks.ModelCheckpoint(dirpath=tmp_path, every_n_train_steps=1)
+    trainer = quiet_trainer(max_steps=4, device="cpu", callbacks=[Spoil(), keep])
+    with quiet(), pytest.raises(DivergedError, match=r"the weights model\.weight are no longer finite"):
+        trainer.fit(module, TrainingBatches(ROWS, 64, 0, 4))
+    assert not list(tmp_path.iterdir())
