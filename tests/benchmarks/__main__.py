@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tests.benchmarks import data, network, study
+from tests.benchmarks import bfloat16, data, memory, network, study, throughput
 from tests.benchmarks.measure import THREADS, Figure
 
 _MEASUREMENTS = {
     f"{part.__name__.rpartition('.')[2]}/{name}": measure
-    for part in (network, data, study)
+    for part in (network, throughput, bfloat16, memory, data, study)
     for name, measure in part.MEASUREMENTS.items()
 }
 

@@ -19,8 +19,6 @@ from tests.benchmarks.masked import MaskedSupernet
 DENSE, FIELDS = 13, 26
 _LR, _EPS, _CLIP = 0.01, 1e-2, 5.0
 
-Step = Callable[[Path], None]
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -60,27 +58,33 @@ def masked(name: str, table_rows: int) -> MaskedSupernet:
         return MaskedSupernet(load_search_space(name), schema(table_rows))
 
 
-def supernet_step(network: Supernet, data: Batch) -> Step:
-    """A training step as the package takes it."""
-    optimizer = RowAdagrad(network.parameters(), lr=_LR, eps=_EPS)
+@dataclass(frozen=True)
+class Training:
+    """A network with its optimiser and the clipping that suits its gradients."""
 
-    def step(path: Path) -> None:
-        optimizer.zero_grad()
-        F.binary_cross_entropy_with_logits(network(data.dense, data.ids, path), data.label).backward()
-        clip_gradients(network.parameters(), _CLIP)
-        optimizer.step()
+    network: Supernet | MaskedSupernet
+    optimizer: torch.optim.Optimizer
+    clip: Callable[[], object]
 
-    return step
+    def step(self, data: Batch, path: Path) -> None:
+        """Forward, backward, clip, update."""
+        self.optimizer.zero_grad()
+        F.binary_cross_entropy_with_logits(self.network(data.dense, data.ids, path), data.label).backward()
+        self.clip()
+        self.optimizer.step()
 
 
-def masked_step(network: MaskedSupernet, data: Batch) -> Step:
-    """The same step with torch's own tools, the fastest of each."""
-    optimizer = torch.optim.Adagrad(network.parameters(), lr=_LR, eps=_EPS, fused=True)
+def training(network: Supernet) -> Training:
+    """As the package trains."""
+    parameters = list(network.parameters())
+    return Training(network, RowAdagrad(parameters, lr=_LR, eps=_EPS), lambda: clip_gradients(parameters, _CLIP))
 
-    def step(path: Path) -> None:
-        optimizer.zero_grad()
-        F.binary_cross_entropy_with_logits(network(data.dense, data.ids, path), data.label).backward()
-        nn.utils.clip_grad_norm_(network.parameters(), _CLIP, foreach=True)
-        optimizer.step()
 
-    return step
+def masked_training(network: MaskedSupernet) -> Training:
+    """The same with torch's own tools, the fastest of each."""
+    parameters = list(network.parameters())
+    return Training(
+        network,
+        torch.optim.Adagrad(parameters, lr=_LR, eps=_EPS, fused=True),
+        lambda: nn.utils.clip_grad_norm_(parameters, _CLIP, foreach=True),
+    )

@@ -116,7 +116,7 @@ class _EFC(nn.Module):
 class _Attention(nn.Module):
     """One transformer layer over the largest number of tokens.
 
-    `scaled_dot_product_attention` and not `nn.MultiheadAttention`: on a CPU it is the faster of the two at these shapes.
+    `scaled_dot_product_attention` and not `nn.MultiheadAttention`: it is the faster of the two at these shapes.
     """
 
     def __init__(self, tokens: int, n: int, e: int) -> None:

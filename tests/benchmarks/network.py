@@ -35,9 +35,9 @@ def _warm_up(name: str) -> list[Figure]:
 
 def _training(name: str, table_rows: int, paths: Iterable[Path]) -> list[list[float]]:
     data = criteo.batch(512, table_rows)
-    ours = criteo.supernet_step(criteo.supernet(name, table_rows), data)
-    theirs = criteo.masked_step(criteo.masked(name, table_rows), data)
-    return interleaved([ours, theirs], paths)
+    ours = criteo.training(criteo.supernet(name, table_rows))
+    theirs = criteo.masked_training(criteo.masked(name, table_rows))
+    return interleaved([partial(ours.step, data), partial(theirs.step, data)], paths)
 
 
 def _score(name: str) -> list[Figure]:
