@@ -74,10 +74,10 @@ class Training:
         self.optimizer.step()
 
 
-def training(network: Supernet) -> Training:
+def training(network: Supernet, *, lr: float = _LR, eps: float = _EPS) -> Training:
     """As the package trains."""
     parameters = list(network.parameters())
-    return Training(network, RowAdagrad(parameters, lr=_LR, eps=_EPS), lambda: clip_gradients(parameters, _CLIP))
+    return Training(network, RowAdagrad(parameters, lr=lr, eps=eps), lambda: clip_gradients(parameters, _CLIP))
 
 
 def masked_training(network: MaskedSupernet) -> Training:
