@@ -1,34 +1,65 @@
 """`make bench`: measure, print one table, write bench.json."""
 
+import argparse
+import gc
 import json
 import platform
 from pathlib import Path
 
 import torch
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tests.benchmarks import data, network, study
+from tests.benchmarks import bfloat16, data, memory, network, study, throughput
 from tests.benchmarks.measure import THREADS, Figure
+
+_MEASUREMENTS = {
+    f"{part.__name__.rpartition('.')[2]}/{name}": measure
+    for part in (network, throughput, bfloat16, memory, data, study)
+    for name, measure in part.MEASUREMENTS.items()
+}
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", help=f"beginnings of: {', '.join(_MEASUREMENTS)} (all)")
+    wanted = parser.parse_args().parts
+    chosen = {name: run for name, run in _MEASUREMENTS.items() if not wanted or name.startswith(tuple(wanted))}
+    if not chosen:
+        parser.error(f"no measurement begins with {' or '.join(wanted)}; there are {', '.join(_MEASUREMENTS)}")
     torch.set_num_threads(THREADS)
     console = Console()
     figures: list[Figure] = []
-    for part in (network, data, study):
-        with console.status(f"measuring {part.__name__.rpartition('.')[2]} ..."):
-            figures += part.measure()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=len(chosen))
+        for name, measure in chosen.items():
+            progress.update(task, description=name)
+            figures += measure()
+            gc.collect()  # a measurement's networks go before the next one's come
+            progress.advance(task)
     machine = f"{_processor()}, {THREADS} threads, torch {torch.__version__}, Python {platform.python_version()}"
-    table = Table(title=machine, title_justify="left")
-    table.add_column("measured")
-    table.add_column("value", justify="right")
-    table.add_column("unit")
-    for figure in figures:
-        table.add_row(figure.name, f"{figure.value:,.4g}", figure.unit)
-    console.print(table)
+    console.print(_table(figures, machine))
     rows = [{**figure.as_dict(), "machine": machine} for figure in figures]
     Path("bench.json").write_text(json.dumps(rows, indent=2) + "\n")
+
+
+def _table(figures: list[Figure], machine: str) -> Table:
+    table = Table(title=machine, title_justify="left")
+    for name in ("measured", "value", "unit", "compared with", "ratio", "target", "met"):
+        table.add_column(name, justify="right" if name in ("value", "ratio", "target") else "left")
+    for figure in figures:
+        table.add_row(
+            figure.name,
+            f"{figure.value:,.4g}",
+            figure.unit,
+            figure.compared_with or "",
+            "" if figure.ratio is None else f"{figure.ratio:,.3g}",
+            "" if figure.target is None else f"{figure.target:,.3g}",
+            {True: "yes", False: "no", None: ""}[figure.met],
+        )
+    return table
 
 
 def _processor() -> str:

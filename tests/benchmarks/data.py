@@ -12,7 +12,7 @@ from tests.benchmarks.measure import Figure
 _ROWS, _BATCHES = 200_000, 2000
 
 
-def measure() -> list[Figure]:
+def _measure() -> list[Figure]:
     raw = make_synthetic(_ROWS, 0)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
@@ -26,3 +26,6 @@ def measure() -> list[Figure]:
         Figure("preparing synthetic rows, in memory", _ROWS / prepared, "rows/s"),
         Figure("batches of 512 from memory-mapped files", 512 * _BATCHES / read, "rows/s"),
     ]
+
+
+MEASUREMENTS = {"preparation": _measure}

@@ -1,17 +1,27 @@
-"""How a figure is taken: some runs uncounted, then the median of many."""
+"""How a figure is taken, and what it says."""
 
-import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 THREADS = 2
 
+Run = Callable[[Any], None]
+
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of the benchmark. A later comparison fills the fields that are empty here."""
+    """One figure of the benchmark.
+
+    Attributes:
+        name: what was measured.
+        value: in `unit`.
+        unit: of the value.
+        compared_with: what the ratio sets the value against, measured in the same run.
+        ratio: how many times better than that; larger is better.
+        target: what the ratio is to reach.
+    """
 
     name: str
     value: float
@@ -20,18 +30,37 @@ class Figure:
     ratio: float | None = None
     target: float | None = None
 
+    @property
+    def met(self) -> bool | None:
+        """Whether the ratio reaches its target; None without one."""
+        return None if self.target is None or self.ratio is None else self.ratio >= self.target
+
     def as_dict(self) -> dict[str, Any]:
-        met = None if self.target is None or self.ratio is None else self.ratio >= self.target
-        return {**asdict(self), "met": met}
+        return {**asdict(self), "met": self.met}
 
 
-def seconds(run: Callable[[int], None], *, runs: int, warm_up: int = 2) -> float:
-    """Median seconds of `run(i)`."""
-    for i in range(warm_up):
-        run(i)
-    taken = []
-    for i in range(runs):
-        start = time.perf_counter()
-        run(warm_up + i)
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken)
+def seconds(run: Callable[[], object]) -> float:
+    """Seconds of one call."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def interleaved(runs: Sequence[Run], cases: Iterable[Any], *, repeats: int = 1) -> list[list[float]]:
+    """Seconds of each run on each case, the runs taking turns, so that a busy moment of the machine hits them alike.
+
+    Every run is called once on the first case before anything is counted, and then `repeats` times on each case, of
+    which the fastest counts.
+
+    Returns:
+        One list a run, one entry a case.
+    """
+    cases = list(cases)
+    for run in runs:
+        run(cases[0])
+    taken: list[list[float]] = [[] for _ in runs]
+    for case in cases:
+        rounds = [[seconds(lambda run=run, case=case: run(case)) for run in runs] for _ in range(repeats)]
+        for of_run, times in zip(taken, zip(*rounds, strict=True), strict=True):
+            of_run.append(min(times))
+    return taken

@@ -1,67 +1,70 @@
-"""The supernet on Criteo's shapes: a training step, and scoring a batch."""
+"""The supernet against the masked one: a training step, a warm-up step on the full path, scoring a batch."""
 
-import numpy as np
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
 import torch
-from torch.nn import functional as F
 
-from nasrec_automl import FeatureSchema, load_search_space
-from nasrec_automl.network import Supernet
-from nasrec_automl.sampling import path_sampler
-from nasrec_automl.training.clipping import clip_gradients
-from nasrec_automl.training.optimizer import RowAdagrad
-from nasrec_automl.training.seed import seeded
-from tests.benchmarks.measure import Figure, seconds
+from nasrec_automl import load_search_space
+from nasrec_automl.architecture import Path
+from nasrec_automl.sampling.full_path import full_path
+from tests.benchmarks import criteo
+from tests.benchmarks.measure import Figure, interleaved
 
-_DENSE, _FIELDS, _ROWS = 13, 26, 10_000
-_STEPS, _SCORES = 20, 6
-
-
-def measure() -> list[Figure]:
-    figures = []
-    for name in ("nasrec-full", "nasrec-small"):
-        figures += [_step(name), _score(name)]
-    return figures
+_FULL, _SMALL = "nasrec-full", "nasrec-small"
+_TABLES = (10_000, 500_000)
+_STEP_TARGET = {_FULL: 12.0, _SMALL: 8.0}
+_SCORE_TARGET = {_FULL: 20.0, _SMALL: 12.0}
+_WARM_UP_TARGET = 1.5
+_STEPS, _STEPS_LARGE, _SCORES, _WARM_UPS = 24, 12, 8, 4
 
 
-def _supernet(name: str) -> Supernet:
-    schema = FeatureSchema.from_sizes(dense=_DENSE, table_sizes=[_ROWS] * _FIELDS)
-    with seeded(0):
-        return Supernet(load_search_space(name), schema)
+def _step(name: str, table_rows: int) -> list[Figure]:
+    count = _STEPS if table_rows == min(_TABLES) else _STEPS_LARGE
+    paths = [a.path for a in criteo.architectures(load_search_space(name), count)]
+    times = _training(name, table_rows, paths)
+    rows = f"{table_rows:,} rows a table"
+    return [_compared(f"{name}: supernet step, batch 512, {rows}", f"{count} paths", times, _STEP_TARGET[name])]
 
 
-def _batch(rows: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    return (
-        torch.rand(rows, _DENSE, generator=generator),
-        torch.randint(_ROWS, (rows, _FIELDS), generator=generator),
-        torch.randint(2, (rows,), generator=generator).float(),
-    )
+def _warm_up(name: str) -> list[Figure]:
+    times = _training(name, min(_TABLES), [full_path(load_search_space(name))] * _WARM_UPS)
+    return [_compared(f"{name}: full-path warm-up step, batch 512", f"{_WARM_UPS} steps", times, _WARM_UP_TARGET)]
 
 
-def _step(name: str) -> Figure:
-    supernet = _supernet(name)
-    optimizer = RowAdagrad(supernet.parameters(), lr=0.01)
-    sampler = path_sampler("single-operator", supernet.space)
-    dense, ids, label = _batch(512)
-
-    def step(i: int) -> None:
-        path = sampler.sample(np.random.default_rng(i))
-        loss = F.binary_cross_entropy_with_logits(supernet(dense, ids, path), label)
-        optimizer.zero_grad()
-        loss.backward()
-        clip_gradients(supernet.parameters(), 5.0)
-        optimizer.step()
-
-    taken = seconds(step, runs=_STEPS)
-    return Figure(f"{name}: supernet step, batch 512, single-operator", 1000 * taken, "ms")
+def _training(name: str, table_rows: int, paths: Iterable[Path]) -> list[list[float]]:
+    data = criteo.batch(512, table_rows)
+    ours = criteo.training(criteo.supernet(name, table_rows))
+    theirs = criteo.masked_training(criteo.masked(name, table_rows))
+    return interleaved([partial(ours.step, data), partial(theirs.step, data)], paths)
 
 
-def _score(name: str) -> Figure:
-    supernet = _supernet(name).eval()
-    dense, ids, _ = _batch(8192)
+def _score(name: str) -> list[Figure]:
+    ours, theirs = criteo.supernet(name, min(_TABLES)).eval(), criteo.masked(name, min(_TABLES)).eval()
+    data = criteo.batch(8192, min(_TABLES))
 
     @torch.inference_mode()
-    def score(i: int) -> None:
-        supernet(dense, ids, supernet.space.random(np.random.default_rng(i)))
+    def score(network: Callable[..., torch.Tensor], path: Path) -> None:
+        network(data.dense, data.ids, path)
 
-    return Figure(f"{name}: scoring a batch of 8192", 1000 * seconds(score, runs=_SCORES, warm_up=1), "ms")
+    paths = [a.path for a in criteo.architectures(load_search_space(name), _SCORES)]
+    times = interleaved([partial(score, ours), partial(score, theirs)], paths)
+    return [_compared(f"{name}: scoring a batch of 8192", f"{_SCORES} paths", times, _SCORE_TARGET[name])]
+
+
+def _compared(name: str, over: str, times: Sequence[Sequence[float]], target: float) -> Figure:
+    """Mean time of ours, and the ratio of the total times."""
+    ours, theirs = times
+    compared = (
+        f"masked: mean {1000 * statistics.mean(theirs):,.0f} ms over {over}; "
+        f"medians {1000 * statistics.median(ours):,.0f} and {1000 * statistics.median(theirs):,.0f} ms"
+    )
+    return Figure(name, 1000 * statistics.mean(ours), "ms", compared, sum(theirs) / sum(ours), target)
+
+
+MEASUREMENTS = {
+    **{f"step/{name}/{rows}": partial(_step, name, rows) for name in (_FULL, _SMALL) for rows in _TABLES},
+    **{f"score/{name}": partial(_score, name) for name in (_FULL, _SMALL)},
+    **{f"warm-up/{name}": partial(_warm_up, name) for name in (_FULL, _SMALL)},
+}

@@ -1,0 +1,268 @@
+"""The network to compare with: a supernet at full width whose sub-networks are masks.
+
+The published method's way (README.md here says what is fair about it): each operator is one full-width matrix over the
+concatenation of all earlier sources, with zeros for the inputs that a path does not have; what a path makes narrower
+is computed at full width and masked; a block that nothing reads is computed. Parameters have our supernet's names, with
+`weight` where ours has one weight a source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nasrec_automl import FeatureSchema, SearchSpace
+from nasrec_automl.architecture import (
+    ATTENTION,
+    DOT_PRODUCT,
+    EFC,
+    FC,
+    MERGED_TOKENS,
+    SIGMOID_GATING,
+    SUM,
+    TWO_INPUT_OPS,
+    Path,
+    PathBlock,
+)
+from nasrec_automl.cost import dot_product_tokens
+
+_HEADS = 8
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A source's dense `(B, w)` and sparse tensors `(B, E, N)`, those of a block at full width."""
+
+    dense: Tensor
+    tokens: tuple[Tensor, ...]
+
+
+class _Zeros:
+    """Constant zeros of a batch, made once."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[int, ...], Tensor] = {}
+
+    def __call__(self, like: Tensor) -> Tensor:
+        shape = tuple(like.shape)
+        if shape not in self._made:
+            with torch.inference_mode(False):
+                self._made[shape] = torch.zeros(shape)
+        return self._made[shape]
+
+
+class _FC(nn.Module):
+    def __init__(self, width: int, d: int) -> None:
+        super().__init__()
+        self.linear, self.norm = nn.Linear(width, d, bias=False), nn.LayerNorm(d)
+
+    def forward(self, dense: Tensor) -> Tensor:
+        return F.relu(self.norm(self.linear(dense)))
+
+
+class _DotProduct(nn.Module):
+    """All pairs of the projected dense vector and the largest number of projected tokens."""
+
+    pairs: Tensor
+
+    def __init__(self, width: int, tokens: int, e: int, d: int) -> None:
+        super().__init__()
+        k = dot_product_tokens(d)
+        self.project_dense, self.project_tokens = nn.Linear(width, e), nn.Linear(tokens, k)
+        self.linear, self.norm = nn.Linear(k * (k + 1) // 2, d, bias=False), nn.LayerNorm(d)
+        rows, columns = torch.tril_indices(k + 1, k + 1, -1)
+        self.register_buffer("pairs", rows * (k + 1) + columns, persistent=False)
+
+    def forward(self, dense: Tensor, tokens: Tensor) -> Tensor:
+        vectors = torch.cat([self.project_dense(dense).unsqueeze(-1), self.project_tokens(tokens)], -1)  # (B, E, k + 1)
+        products = torch.bmm(vectors.transpose(1, 2), vectors).flatten(1)  # (B, (k + 1)^2)
+        out: Tensor = self.norm(self.linear(products.index_select(1, self.pairs)))
+        return out
+
+
+class _SigmoidGating(nn.Module):
+    def __init__(self, side: int, d: int) -> None:
+        super().__init__()
+        self.gate, self.linear, self.norm = nn.Linear(side, side), nn.Linear(side, d), nn.LayerNorm(d)
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        out: Tensor = self.norm(self.linear(right * torch.sigmoid(self.gate(left))))
+        return out
+
+
+class _Sum(nn.Module):
+    def __init__(self, side: int, d: int) -> None:
+        super().__init__()
+        self.linear, self.norm = nn.Linear(side, d, bias=False), nn.LayerNorm(d)
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        out: Tensor = self.norm(self.linear(left + right))
+        return out
+
+
+class _EFC(nn.Module):
+    def __init__(self, tokens: int, n: int) -> None:
+        super().__init__()
+        self.linear, self.norm = nn.Linear(tokens, n, bias=False), nn.LayerNorm(n)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return F.relu(self.norm(self.linear(tokens)))
+
+
+class _Attention(nn.Module):
+    """One transformer layer over the largest number of tokens.
+
+    `scaled_dot_product_attention` and not `nn.MultiheadAttention`: it is the faster of the two at these shapes.
+    """
+
+    def __init__(self, tokens: int, n: int, e: int) -> None:
+        super().__init__()
+        self.project, self.norm = nn.Linear(tokens, n), nn.LayerNorm(n)
+        self.query, self.key, self.value, self.out = (nn.Linear(e, e) for _ in range(4))
+        self.attended_norm = nn.LayerNorm(e)
+        self.feed_in, self.feed_out = nn.Linear(e, e), nn.Linear(e, e)
+        self.fed_norm = nn.LayerNorm(e)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.norm(self.project(tokens)).transpose(1, 2)  # (B, n, E)
+        heads = [linear(x).unflatten(-1, (_HEADS, -1)).transpose(1, 2) for linear in (self.query, self.key, self.value)]
+        attended = F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)
+        x = self.attended_norm(x + self.out(attended))
+        x = self.fed_norm(x + self.feed_out(F.relu(self.feed_in(x))))
+        return x.transpose(1, 2)
+
+
+class _DenseToSparse(nn.Module):
+    def __init__(self, d: int, e: int) -> None:
+        super().__init__()
+        self.e = e
+        self.linear, self.norm = nn.Linear(d, MERGED_TOKENS * e, bias=False), nn.LayerNorm(MERGED_TOKENS * e)
+
+    def forward(self, dense: Tensor) -> Tensor:
+        merged: Tensor = self.norm(self.linear(dense))
+        return merged.view(-1, self.e, MERGED_TOKENS)
+
+
+class _FM(nn.Module):
+    def __init__(self, e: int, d: int) -> None:
+        super().__init__()
+        self.linear, self.norm = nn.Linear(e, d, bias=False), nn.LayerNorm(d)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        out: Tensor = self.norm(self.linear(tokens.sum(-1).square() - tokens.square().sum(-1)))
+        return out
+
+
+class _Block(nn.Module):
+    """One block at full width.
+
+    Args:
+        space: of the supernet.
+        widths: of the earlier sources' dense tensors.
+        tokens: of the earlier sources' sparse tensors.
+        e: embedding width.
+        zeros: for the inputs that a path does not have.
+    """
+
+    def __init__(self, space: SearchSpace, widths: Sequence[int], tokens: Sequence[int], e: int, zeros: _Zeros) -> None:
+        super().__init__()
+        d, n, width, count, self.side = _d(space), _n(space), sum(widths), sum(tokens), max(widths)
+        dense = {
+            FC: lambda: _FC(width, d),
+            DOT_PRODUCT: lambda: _DotProduct(width, count, e, d),
+            SIGMOID_GATING: lambda: _SigmoidGating(self.side, d),
+            SUM: lambda: _Sum(self.side, d),
+        }
+        sparse = {EFC: lambda: _EFC(count, n), ATTENTION: lambda: _Attention(count, n, e)}
+        self.dense_ops = nn.ModuleDict({op: dense[op]() for op in space.dense_ops})
+        self.sparse_ops = nn.ModuleDict({op: sparse[op]() for op in space.sparse_ops})
+        self.dense_to_sparse, self.fm = _DenseToSparse(d, e), _FM(e, d)
+        self.zeros = zeros
+        self.masks = {width: (torch.arange(d) < width).float() for width in space.dense_dims if width < d}
+        self.masks |= {-count: (torch.arange(n) < count).float() for count in space.sparse_dims if count < n}
+
+    def forward(self, sources: Sequence[_Source], choice: PathBlock) -> _Source:
+        tokens = self._read([source.tokens for source in sources], choice.sparse_inputs)
+        own = self._mask(_add([self.sparse_ops[op](tokens) for op in choice.sparse_ops]), -choice.sparse_dim)
+        operators = self._mask(self._dense(sources, tokens, choice), choice.dense_dim)
+        dense = operators
+        if choice.fm:
+            dense = dense + self._mask(self.fm(own), choice.dense_dim)
+        merged = self.dense_to_sparse(operators) if choice.dense_to_sparse else self.zeros(own[..., :MERGED_TOKENS])
+        return _Source(dense, (own, merged))
+
+    def _dense(self, sources: Sequence[_Source], tokens: Tensor, choice: PathBlock) -> Tensor:
+        outputs = []
+        if not TWO_INPUT_OPS.issuperset(choice.dense_ops):
+            read = self._read([(source.dense,) for source in sources], choice.dense_inputs)
+            outputs += [self.dense_ops[op](read) for op in choice.dense_ops if op == FC]
+            outputs += [self.dense_ops[op](read, tokens) for op in choice.dense_ops if op == DOT_PRODUCT]
+        if not TWO_INPUT_OPS.isdisjoint(choice.dense_ops):
+            left, right = (_add([self._wide(sources[s].dense) for s in side]) for side in (choice.left, choice.right))
+            outputs += [self.dense_ops[op](left, right) for op in choice.dense_ops if op in TWO_INPUT_OPS]
+        return _add(outputs)
+
+    def _read(self, tensors: Sequence[tuple[Tensor, ...]], chosen: Sequence[int]) -> Tensor:
+        """Concatenate all sources, zeros for those that are not chosen."""
+        pieces = [x if s in chosen else self.zeros(x) for s, source in enumerate(tensors) for x in source]
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces, -1)
+
+    def _wide(self, x: Tensor) -> Tensor:
+        return F.pad(x, (0, self.side - x.shape[-1])) if x.shape[-1] < self.side else x
+
+    def _mask(self, x: Tensor, width: int) -> Tensor:
+        return x * self.masks[width] if width in self.masks else x
+
+
+class MaskedSupernet(nn.Module):
+    """Runs a path of a space at full width, with masks; LayerNorm on.
+
+    Args:
+        space: every operator, width and merger is built at its largest.
+        schema: single-valued fields.
+    """
+
+    offsets: Tensor
+
+    def __init__(self, space: SearchSpace, schema: FeatureSchema) -> None:
+        super().__init__()
+        e, d, n = schema.embedding_dim, _d(space), _n(space)
+        widths = [schema.num_dense] + [d] * space.blocks
+        tokens = [schema.num_fields] + [n + MERGED_TOKENS] * space.blocks
+        zeros = _Zeros()
+        sizes = torch.tensor([0, *schema.table_sizes])
+        self.register_buffer("offsets", sizes.cumsum(0)[:-1], persistent=False)
+        self.embedding = nn.Embedding(sum(schema.table_sizes), e)
+        self.blocks = nn.ModuleDict(
+            {str(i): _Block(space, widths[:i], tokens[:i], e, zeros) for i in range(1, space.blocks + 1)}
+        )
+        self.head = nn.Linear(d + e * tokens[-1], 1)
+
+    def forward(self, dense: Tensor, ids: Tensor, path: Path) -> Tensor:
+        """Logits `(B,)` of `(B, D)` dense features and `(B, F)` ids."""
+        raw = self.embedding(ids + self.offsets).transpose(1, 2).contiguous()  # (B, E, F)
+        sources = [_Source(dense, (raw,))]
+        for block, choice in zip(self.blocks.values(), path.blocks, strict=True):
+            sources.append(block(sources, choice))
+        last = sources[-1]
+        logits: Tensor = self.head(torch.cat([last.dense, *(x.flatten(1) for x in last.tokens)], 1))
+        return logits.squeeze(1)
+
+
+def _add(tensors: Sequence[Tensor]) -> Tensor:
+    total = tensors[0]
+    for tensor in tensors[1:]:
+        total = total + tensor
+    return total
+
+
+def _d(space: SearchSpace) -> int:
+    return max(space.dense_dims)
+
+
+def _n(space: SearchSpace) -> int:
+    return max(space.sparse_dims)
