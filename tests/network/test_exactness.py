@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -32,7 +33,7 @@ SPACES = {
     "small": (load_search_space("nasrec-small"), FIELDS),
     "full": (load_search_space("nasrec-full"), FIELDS),
 }
-EXAMPLES = {"quick": {"tiny": 25, "small": 5, "full": 4}, "deep": {"tiny": 300, "small": 60, "full": 60}}
+EXAMPLES = {"quick": {"tiny": 25, "small": 5, "full": 4}, "deep": {"tiny": 200, "small": 30, "full": 30}}
 depths = pytest.mark.parametrize("depth", ["quick", pytest.param("deep", marks=pytest.mark.slow)])
 
 
@@ -144,13 +145,11 @@ def test_equal_keys_are_equal_functions_and_other_keys_other_ones(case: tuple[st
     check(3 * EXAMPLES[depth][name], pairs(supernet.space, neighbours), holds)
 
 
+@torch.no_grad()
 def test_keys_tell_every_single_change_of_some_architectures_apart() -> None:
-    supernet = make(*SPACES["tiny"], True, torch.float64)
+    supernet, rng = make(*SPACES["tiny"], True, torch.float64), np.random.default_rng(0)
     equal = other = 0
-
-    @torch.no_grad()
-    def holds(architecture: Architecture) -> None:
-        nonlocal equal, other
+    for architecture in [supernet.space.random(rng) for _ in range(30)]:
         before = logits(supernet, architecture)
         for label, choices in supernet.space.labels.items():
             for choice in choices:
@@ -159,9 +158,7 @@ def test_keys_tell_every_single_change_of_some_architectures_apart() -> None:
                 assert_told_apart(before, logits(supernet, changed), equal=same)
                 equal += same and changed != architecture
                 other += not same
-
-    check(10, architectures(supernet.space), holds)
-    assert min(equal, other) > 100
+    assert min(equal, other) > 200
 
 
 def pairs(
