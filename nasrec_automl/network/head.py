@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasrec_automl.network.block import Source
+from nasrec_automl.ops.live import live
 
 
 class Head(nn.Module):
@@ -26,6 +27,7 @@ class Head(nn.Module):
                 for name, count in tokens.items()
             }
         )
+        self.embedding_dim = embedding_dim
         self.bias = nn.Parameter(torch.zeros(()))
 
     @staticmethod
@@ -40,8 +42,8 @@ class Head(nn.Module):
 
     def weight(self, dense_dim: int, tokens: Mapping[str, int]) -> Tensor:
         """The weights that belong to `features` of these sizes, `(d + E N,)`."""
-        parts = [self.tokens[name][:, :count].flatten() for name, count in tokens.items()]
-        return torch.cat([self.dense[:dense_dim], *parts])
+        parts = [live(self.tokens[name], self.embedding_dim, count).flatten() for name, count in tokens.items()]
+        return torch.cat([live(self.dense, dense_dim), *parts])
 
     def forward(self, last: Source) -> Tensor:
         """Map the last block's output to logits, `(B,)`."""

@@ -66,9 +66,14 @@ class SourceLinear(nn.Module):
             if total is None:
                 total = F.linear(rows, weight, bias)
             else:  # in place: a product that adds to what is there costs no pass over memory of its own
-                total.addmm_(rows.to(total.dtype), weight.to(total.dtype).T)
+                total.addmm_(_as(rows, total.dtype), _as(weight, total.dtype).T)
         assert total is not None
         return total.view(*inputs[0][1].shape[:-1], out_features)
+
+
+def _as(x: Tensor, dtype: torch.dtype) -> Tensor:
+    # Autocast leaves products in place alone; without it a cast to what is there already would be exported.
+    return x if x.dtype == dtype else x.to(dtype)
 
 
 class ElasticLayerNorm(nn.Module):

@@ -23,7 +23,8 @@ WIDEST = 8
 def use_narrow(qkv: Tensor, head_width: int) -> bool:
     """Whether these loops can run and are the faster ones; exported networks keep torch's own attention."""
     return (
-        qkv.dtype in (torch.float32, torch.bfloat16)
+        type(qkv) is Tensor  # no subclass: the loops need values
+        and qkv.dtype in (torch.float32, torch.bfloat16)
         and qkv.device.type == "cpu"
         and head_width <= WIDEST
         and not torch.compiler.is_compiling()  # true of torch.export too

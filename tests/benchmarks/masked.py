@@ -122,14 +122,14 @@ class _Attention(nn.Module):
     def __init__(self, tokens: int, n: int, e: int) -> None:
         super().__init__()
         self.project, self.norm = nn.Linear(tokens, n), nn.LayerNorm(n)
-        self.query, self.key, self.value, self.out = (nn.Linear(e, e) for _ in range(4))
+        self.query_key_value, self.out = nn.Linear(e, 3 * e), nn.Linear(e, e)
         self.attended_norm = nn.LayerNorm(e)
         self.feed_in, self.feed_out = nn.Linear(e, e), nn.Linear(e, e)
         self.fed_norm = nn.LayerNorm(e)
 
     def forward(self, tokens: Tensor) -> Tensor:
         x = self.norm(self.project(tokens)).transpose(1, 2)  # (B, n, E)
-        heads = [linear(x).unflatten(-1, (_HEADS, -1)).transpose(1, 2) for linear in (self.query, self.key, self.value)]
+        heads = self.query_key_value(x).unflatten(-1, (3, _HEADS, -1)).permute(2, 0, 3, 1, 4)  # (3, B, H, n, E / H)
         attended = F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)
         x = self.attended_norm(x + self.out(attended))
         x = self.fed_norm(x + self.feed_out(F.relu(self.feed_in(x))))
