@@ -111,7 +111,7 @@ def test_a_training_that_diverges_is_pruned_with_the_reason_and_the_study_goes_o
     assert "nasrec:step" not in diverged.user_attrs
     reason = diverged.user_attrs["nasrec:reason"]
     assert reason.startswith("the training diverged at step ")
-    assert "the loss is nan" in reason
+    assert "the norm of the gradients nan" in reason
     assert after.state.name in ("COMPLETE", "PRUNED")
     assert after.user_attrs.get("nasrec:reason") != reason
     hyper = Hyper.of(diverged.params, copied_run.job.retrain)
