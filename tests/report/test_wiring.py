@@ -9,6 +9,7 @@ from nasrec_automl.report import wiring_svg
 from nasrec_automl.report.style import FAINT
 from nasrec_automl.report.wiring_edges import live_edges
 from nasrec_automl.space import SearchSpace
+from nasrec_automl.testing.examples import with_choice
 
 SVG = "{http://www.w3.org/2000/svg}"
 PUBLISHED = [f"{data}-{size}" for data in ("criteo", "avazu", "kdd12") for size in ("full", "small")]
@@ -67,12 +68,14 @@ def test_a_half_dead_block_keeps_its_live_half():
 
 
 def test_unused_mergers_and_what_an_unused_block_held_are_faint():
-    def faint(name):
-        root = ElementTree.fromstring(wiring_svg(load_architecture(name)))
+    def faint(architecture):
+        root = ElementTree.fromstring(wiring_svg(architecture))
         return [text.text for text in root.iter(f"{SVG}text") if text.get("fill") == FAINT]
 
-    assert faint("avazu-small") == ["+8 tokens", "+8 tokens"]  # of blocks 4 and 5
-    assert faint("criteo-full") == [
+    assert faint(load_architecture("avazu-small")) == ["+8 tokens", "+8 tokens"]  # of blocks 4 and 5
+    half_dead = with_choice(load_architecture("kdd12-full"), "block3/fm", True)
+    assert faint(half_dead) == ["FC, EFC, FM", "FM", "Sigmoid-Gating", "unused"]
+    assert faint(load_architecture("criteo-full")) == [
         "Sigmoid-Gating, EFC, +8 tokens",
         "FC, EFC, FM",
         "FC, Attention, +8 tokens",
