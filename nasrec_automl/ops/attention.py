@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from nasrec_automl.ops.autograd import apply
 from nasrec_automl.ops.base import OpShape, Pieces, SparseOp
 from nasrec_automl.ops.linear import ElasticLayerNorm, SourceLinear, closing_norm
-from nasrec_automl.ops.narrow_attention import NarrowAttention, use_narrow
+from nasrec_automl.ops.narrow_layer import NarrowLayer, use_narrow
 
 HEADS = 8
 """Attention heads; where E is no multiple of it, their greatest common divisor."""
@@ -37,19 +37,25 @@ class Attention(SparseOp):
 
     def forward(self, tokens: Pieces, dim: int) -> Tensor:
         """Map the tokens to `(B, E, n)`."""
-        x = self.norm(self.project(tokens, dim)).transpose(1, 2).contiguous()  # (B, n, E)
+        x = self.norm(self.project(tokens, dim))  # (B, E, n)
+        if use_narrow(x, x.shape[1] // self.heads):
+            return apply(NarrowLayer, self.heads, x.float(), *(p.float() for p in self._in_order())).to(x.dtype)
+        x = x.transpose(1, 2).contiguous()  # (B, n, E)
         x = self.attended_norm(self.out(_attend(self.query_key_value(x), self.heads)).add_(x))
         x = self.fed_norm(self.feed_out(F.relu(self.feed_in(x), inplace=True)).add_(x))
         out: Tensor = x.transpose(1, 2).contiguous()
         return out
+
+    def _in_order(self) -> list[Tensor]:
+        """Those after the projection, in the order in which they are used."""
+        parts = self.query_key_value, self.out, self.attended_norm, self.feed_in, self.feed_out, self.fed_norm
+        return [parameter for part in parts for parameter in (part.weight, part.bias)]
 
 
 def _attend(qkv: Tensor, heads: int) -> Tensor:
     """softmax(q k^T / sqrt(e)) v for each head: `(B, n, 3 E)` to `(B, n, E)`."""
     rows, n, width = qkv.shape
     e = width // 3
-    if use_narrow(qkv, e // heads):
-        return apply(NarrowAttention, qkv.float(), heads).to(qkv.dtype)
     query, key, value = qkv.view(rows, n, 3, heads, e // heads).permute(2, 0, 3, 1, 4)  # (B, H, n, E / H) each
     return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).reshape(rows, n, e)
 

@@ -1,159 +1,222 @@
-"""The compiled loops of `narrow_attention`. Importing this module imports numba.
+"""The compiled loops of `narrow_layer`: the layer and what its backward pass computes again.
 
-One head of one row at a time, so that all it needs stays in the first-level cache. Inner loops run over queries: each
-vector lane is one query. The width of a head is the length of a tuple, which makes it a constant of the machine code.
+A lane of a vector is a token. A few rows of the batch at a time lie side by side, `(E, T)`, each row padded with zeros
+to a multiple of the vector's width, so that all that they need stays in the processor's caches.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import NamedTuple
 
-import numba
 import numpy as np
-from llvmlite import ir
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from nasrec_automl.ops.narrow_vectors import (
+    WIDTH,
+    add_products,
+    add_scaled,
+    exp2,
+    largest,
+    load,
+    load_rows,
+    maximum,
+    njit,
+    splat,
+    splat_rows,
+    square_root,
+    store,
+    store_rows,
+    times,
+    zeros,
+)
+
 Array = NDArray[np.float32]
-Lanes = tuple[int, ...]
+Count = tuple[int, ...]
+"""Any tuple of that length: a constant of the machine code."""
 
-# Sums may be taken in any order, but NaN and infinity come through.
-_FAST = {"reassoc", "contract", "arcp", "nsz"}
-
-_F32, _I32 = np.float32, np.int32
-_ZERO, _LOWEST, _LN_2 = _F32(0), _F32(-126), _F32(math.log(2))
-
-
-def _exp2_polynomial() -> list[np.float32]:
-    """2^x on [-0.5, 0.5] at the Chebyshev points: off by less than a unit in the last place of float32."""
-    series = np.polynomial.chebyshev.Chebyshev.interpolate(np.exp2, 5, domain=[-0.5, 0.5])
-    return [_F32(c) for c in series.convert(kind=np.polynomial.Polynomial).coef]
+F32 = np.float32
+ZERO, ONE = F32(0), F32(1)
+LN_2 = F32(math.log(2))
+_LOWEST, _EPSILON = F32(-np.inf), F32(1e-5)
+_HARMLESS = F32(64)  # 2 to that and to the opposite are far from what float32 cannot hold
 
 
-_C0, _C1, _C2, _C3, _C4, _C5 = _exp2_polynomial()
+class Layer(NamedTuple):
+    """The parameters of a layer, or their gradients; weights `(out, in)`, all others `(E, 1)` or `(3 E, 1)`."""
+
+    query_key_value: Array
+    query_key_value_bias: Array
+    out: Array
+    out_bias: Array
+    attended_weight: Array
+    attended_bias: Array
+    feed_in: Array
+    feed_in_bias: Array
+    feed_out: Array
+    feed_out_bias: Array
+    fed_weight: Array
+    fed_bias: Array
 
 
-@intrinsic
-def _times_power_of_two(typing: Any, x: Any, exponent: Any) -> Any:
-    """The product x 2^exponent: the exponent is added to that in the bits of x."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        bits = builder.bitcast(arguments[0], ir.IntType(32))
-        bits = builder.add(bits, builder.shl(arguments[1], ir.Constant(ir.IntType(32), 23)))
-        return builder.bitcast(bits, ir.FloatType())
-
-    return numba.float32(numba.float32, numba.int32), generate
-
-
-@numba.njit(inline="always")
-def _exp2(x: Any) -> Any:
-    """2^x of x <= 0 in operations that vector lanes have; NaN stays NaN."""
-    x = _LOWEST if x < _LOWEST else x  # a comparison: `max` would ask for NaN twice
-    whole = _F32(np.rint(x))
-    f = x - whole
-    p = ((((_C5 * f + _C4) * f + _C3) * f + _C2) * f + _C1) * f + _C0
-    return _times_power_of_two(p, _I32(whole))
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
-def forward(start: int, stop: int, lanes: Lanes, qkv: Array, out: Array, log_sums: Array) -> None:
-    """Attend in rows `start` to `stop`.
-
-    Args:
-        start: first row.
-        stop: row after the last.
-        lanes: any tuple as long as a head is wide.
-        qkv: `(B, n, 3 E)`.
-        out: `(B, n, E)`, written.
-        log_sums: `(B, H, n)`, the log-sum-exp of each query's scores to the base of 2, written.
-    """
-    e, (heads, n), width = len(lanes), log_sums.shape[1:], out.shape[2]
-    scale = _F32(1 / math.sqrt(e)) / _LN_2  # scores to the base of 2
-    q, k, v, o = np.empty((e, n), _F32), np.empty((e, n), _F32), np.empty((e, n), _F32), np.empty((e, n), _F32)
-    top, total = np.empty(n, _F32), np.empty(n, _F32)
-    for b in range(start, stop):
-        for h in range(heads):
+@njit
+def read(rows: Array, first: int, count: int, padded: int, out: Array) -> None:
+    """Lay rows `(B, K, n)`, `count` of them from `first` on, side by side into `(K, T)`."""
+    n = rows.shape[2]
+    for r in range(count):
+        for k in range(rows.shape[1]):
             for i in range(n):
-                for c in range(e):
-                    q[c, i] = qkv[b, i, h * e + c] * scale
-                    k[c, i] = qkv[b, i, width + h * e + c]
-                    v[c, i] = qkv[b, i, 2 * width + h * e + c]
-                    o[c, i] = _ZERO
-                top[i] = -np.inf
-                total[i] = _ZERO
-            for j in range(n):
-                for i in range(n):
-                    s = _ZERO
-                    for c in range(e):
-                        s += q[c, i] * k[c, j]
-                    top[i] = s if s > top[i] else top[i]
-            for j in range(n):
-                for i in range(n):
-                    s = -top[i]
-                    for c in range(e):
-                        s += q[c, i] * k[c, j]
-                    p = _exp2(s)
-                    total[i] += p
-                    for c in range(e):
-                        o[c, i] += p * v[c, j]
-            for i in range(n):
-                for c in range(e):
-                    out[b, i, h * e + c] = o[c, i] / total[i]
-                log_sums[b, h, i] = top[i] + np.log2(total[i])
+                out[k, r * padded + i] = rows[first + r, k, i]
+            for i in range(n, padded):
+                out[k, r * padded + i] = ZERO
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
-def backward(
-    start: int, stop: int, lanes: Lanes, qkv: Array, out: Array, log_sums: Array, gradient: Array, result: Array
+@njit
+def write(x: Array, first: int, count: int, padded: int, rows: Array) -> None:
+    """The reverse of `read`."""
+    for r in range(count):
+        for k in range(rows.shape[1]):
+            for i in range(rows.shape[2]):
+                rows[first + r, k, i] = x[k, r * padded + i]
+
+
+@njit
+def multiply(tile: Count, weight: Array, bias: Array, x: Array, width: int, floor: np.float32, out: Array) -> None:
+    """Write max(weight x + bias, floor) in the first `width` columns; as many rows at once as the tile is long."""
+    for t in range(0, width, WIDTH):
+        for c in range(0, weight.shape[0], len(tile)):
+            sums = splat_rows(tile, bias, c, 0)
+            for k in range(weight.shape[1]):
+                sums = add_scaled(sums, splat_rows(tile, weight, c, k), load(x, k, t))
+            store_rows(sums, out, c, t)
+            if floor > _LOWEST:
+                for r in range(len(tile)):
+                    store(maximum(splat(floor), load(out, c + r, t)), out, c + r, t)
+
+
+@njit
+def normalise(
+    x: Array, residual: Array, weight: Array, bias: Array, width: int, whitened: Array, scale: Array, out: Array
 ) -> None:
-    """Gradients of rows `start` to `stop`, the scores computed again (FlashAttention, arXiv 2205.14135, algorithm 4).
+    """Write LayerNorm(x + residual) over rows, also as it is before weight and bias, and the factor that made it so."""
+    e = x.shape[0]
+    share = splat(F32(ONE / F32(e)))
+    for t in range(0, width, WIDTH):
+        mean, variance = splat(ZERO), splat(ZERO)
+        for k in range(e):
+            value = load(x, k, t) + load(residual, k, t)
+            mean = mean + value
+            store(value, whitened, k, t)
+        mean = mean * share
+        for k in range(e):
+            value = load(whitened, k, t) - mean
+            variance = variance + value * value
+        inverse = splat(ONE) / square_root(variance * share + splat(_EPSILON))
+        store(inverse, scale, 0, t)
+        for k in range(e):
+            value = (load(whitened, k, t) - mean) * inverse
+            store(value, whitened, k, t)
+            store(value * splat(weight[k, 0]) + splat(bias[k, 0]), out, k, t)
+
+
+@njit
+def _scores_are_harmless(head: Count, qkv: Array, q: int, k: int, start: int, stop: int) -> bool:
+    """Whether no score to the base of 2 can be far from 0: then softmax need not look for the largest."""
+    queries, keys = ZERO, ZERO
+    for i in range(start, stop, WIDTH):
+        for c in range(len(head)):
+            queries = max(queries, largest(load(qkv, q + c, i)))
+            keys = max(keys, largest(load(qkv, k + c, i)))
+    return bool(queries * keys * F32(math.sqrt(len(head))) / LN_2 < _HARMLESS)
+
+
+@njit
+def attend(head: Count, qkv: Array, start: int, n: int, out: Array, shifts: Array, inverses: Array) -> None:
+    """softmax(q k^T / sqrt(e)) v of each head of one row.
 
     Args:
-        start: first row.
-        stop: row after the last.
-        lanes: any tuple as long as a head is wide.
-        qkv: as in `forward`.
-        out: as `forward` wrote it.
-        log_sums: as `forward` wrote them.
-        gradient: `(B, n, E)`, of `out`.
-        result: `(B, n, 3 E)`, of `qkv`, written.
+        head: as long as a head is wide.
+        qkv: `(3 E, T)`.
+        start: the row's first column.
+        n: tokens.
+        out: `(E, T)`, written.
+        shifts: `(H, T)`, written: what is added to each query's scores to the base of 2.
+        inverses: `(H, T)`, written: one over the sum of the powers of 2.
     """
-    e, (heads, n), width = len(lanes), log_sums.shape[1:], out.shape[2]
-    scale = _F32(1 / math.sqrt(e))
-    q, k, v, g = np.empty((e, n), _F32), np.empty((e, n), _F32), np.empty((e, n), _F32), np.empty((e, n), _F32)
-    dq, ps, ds = np.empty((e, n), _F32), np.empty(n, _F32), np.empty(n, _F32)
-    shift, mean = np.empty(n, _F32), np.empty(n, _F32)
-    for b in range(start, stop):
-        for h in range(heads):
-            for i in range(n):
-                mean[i] = _ZERO
-                for c in range(e):
-                    q[c, i] = qkv[b, i, h * e + c] * scale / _LN_2  # scores to the base of 2
-                    k[c, i] = qkv[b, i, width + h * e + c]
-                    v[c, i] = qkv[b, i, 2 * width + h * e + c]
-                    g[c, i] = gradient[b, i, h * e + c]
-                    mean[i] -= g[c, i] * out[b, i, h * e + c]
-                    dq[c, i] = _ZERO
-                shift[i] = -log_sums[b, h, i]
-            for j in range(n):
-                for i in range(n):
-                    s, dp = shift[i], mean[i]
-                    for c in range(e):
-                        s += q[c, i] * k[c, j]
-                        dp += g[c, i] * v[c, j]
-                    p = _exp2(s)
-                    ps[i] = p
-                    ds[i] = p * dp
-                    for c in range(e):
-                        dq[c, i] += p * dp * k[c, j]
-                for c in range(e):
-                    dk, dv = _ZERO, _ZERO
-                    for i in range(n):
-                        dk += ds[i] * q[c, i]
-                        dv += ps[i] * g[c, i]
-                    result[b, j, width + h * e + c] = dk * _LN_2
-                    result[b, j, 2 * width + h * e + c] = dv
-            for i in range(n):
-                for c in range(e):
-                    result[b, i, h * e + c] = dq[c, i] * scale
+    e, width = len(head), out.shape[0]
+    scale = splat(F32(ONE / F32(math.sqrt(e)) / LN_2))
+    for h in range(width // e):
+        q, k, v = h * e, width + h * e, 2 * width + h * e
+        harmless = _scores_are_harmless(head, qkv, q, k, start, start + n)
+        for i in range(start, start + n, WIDTH):
+            query, shift = times(load_rows(head, qkv, q, i), scale), splat(ZERO)
+            if not harmless:
+                top = splat(_LOWEST)
+                for j in range(start, start + n):
+                    top = maximum(add_products(splat(ZERO), query, splat_rows(head, qkv, k, j)), top)
+                shift = shift - top
+            power_sum, sums = splat(ZERO), zeros(head)
+            for j in range(start, start + n):
+                # Rounded as `top` is: shifted within the product, large scores would be off by more than softmax bears.
+                power = exp2(add_products(splat(ZERO), query, splat_rows(head, qkv, k, j)) + shift)
+                power_sum = power_sum + power
+                sums = add_scaled(sums, splat_rows(head, qkv, v, j), power)
+            inverse = splat(ONE) / power_sum
+            store_rows(times(sums, inverse), out, h * e, i)
+            store(shift, shifts, h, i)
+            store(inverse, inverses, h, i)
+
+
+@njit
+def forward(
+    start: int,
+    stop: int,
+    head: Count,
+    tile: Count,
+    together: int,
+    layer: Layer,
+    x: Array,
+    out: Array,
+    attended: Array,
+    shifts: Array,
+    inverses: Array,
+) -> None:
+    """The layer in groups `start` to `stop` of rows.
+
+    Args:
+        start: first group.
+        stop: group after the last.
+        head: as long as a head is wide.
+        tile: as long as the number of rows of a matrix that are multiplied at once, a divisor of E.
+        together: rows of a group.
+        layer: parameters.
+        x: `(B, E, n)`.
+        out: `(B, E, n)`, written.
+        attended: `(B, E, n)`, what attention gives, written; or without a row, if there will be no backward pass.
+        shifts: `(B, H, n)`, of `attend`; as `attended`.
+        inverses: `(B, H, n)`, of `attend`; as `attended`.
+    """
+    rows, e, n = x.shape
+    padded = (n + WIDTH - 1) // WIDTH * WIDTH
+    most, heads = together * padded, e // len(head)
+    tokens, qkv, mixed = np.empty((e, most), F32), np.empty((3 * e, most), F32), np.empty((e, most), F32)
+    shift, inverse, scale = np.empty((heads, most), F32), np.empty((heads, most), F32), np.empty((1, most), F32)
+    y, z = np.empty((e, most), F32), np.empty((e, most), F32)
+    for group in range(start, stop):
+        first = group * together
+        count = min(together, rows - first)
+        width = count * padded
+        read(x, first, count, padded, tokens)
+        multiply(tile, layer.query_key_value, layer.query_key_value_bias, tokens, width, _LOWEST, qkv)
+        for r in range(count):
+            attend(head, qkv, r * padded, n, mixed, shift, inverse)
+        if len(attended):
+            write(mixed, first, count, padded, attended)
+            write(shift, first, count, padded, shifts)
+            write(inverse, first, count, padded, inverses)
+        multiply(tile, layer.out, layer.out_bias, mixed, width, _LOWEST, y)
+        normalise(y, tokens, layer.attended_weight, layer.attended_bias, width, z, scale, y)
+        multiply(tile, layer.feed_in, layer.feed_in_bias, y, width, ZERO, z)
+        multiply(tile, layer.feed_out, layer.feed_out_bias, z, width, _LOWEST, mixed)
+        normalise(mixed, y, layer.fed_weight, layer.fed_bias, width, z, scale, y)
+        write(y, first, count, padded, out)
