@@ -85,10 +85,14 @@ class ClickModule(pl.LightningModule):
         self._labels.append(label)
 
     def on_validation_epoch_end(self) -> None:
-        """Measure what the batches gave."""
-        self.metrics = measure(torch.cat(self._logits), torch.cat(self._labels))
+        """Log what the batches gave."""
+        self.metrics = self.measured()
         self.log("val_log_loss", self.metrics.log_loss)
         self.log("val_auc", self.metrics.auc)
+
+    def measured(self) -> Metrics:
+        """Measure the batches since the last validation started."""
+        return measure(torch.cat(self._logits), torch.cat(self._labels))
 
     def configure_optimizers(self) -> Any:
         """Adagrad with linear warm-up and cosine, a step at a time."""
