@@ -26,7 +26,7 @@ class DifferentiableNetwork(BaseSuperNetModule):
 
     For NNI's DARTS, GumbelDARTS and Proxyless. Weights that are all 0 or 1 give what the supernet gives for that
     architecture: an operator runs once per width, and each output is padded with zeros. It is not the fast path: a
-    step costs several times that of the whole supernet, and some hundred times that of a sampled path.
+    step runs every operator at every width on every source, where a sampled path runs one.
 
     Args:
         space: the space.
