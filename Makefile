@@ -1,10 +1,10 @@
-# make demo | test | test-slow | lint | bench | docs
+# make demo | test | test-slow | test-rl | lint | bench | docs
 # Each sets up .venv when it is missing or older than pyproject.toml. PYTHON chooses the interpreter.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint bench docs clean
+.PHONY: demo test test-slow test-rl lint bench docs clean
 .DEFAULT_GOAL := demo
 
 .venv/.installed: pyproject.toml
@@ -22,6 +22,15 @@ test: .venv/.installed
 
 test-slow: .venv/.installed
 	$(BIN)/python -m pytest -m slow
+
+# Beside .venv and without what it pins: tianshou wants another protobuf than the extra `export`.
+build/rl/.installed: .venv/.installed
+	$(BIN)/python -m pip install --quiet --upgrade --target build/rl --no-deps 'tianshou<0.5' 'gym>=0.26' gym-notices \
+		h5py tensorboard tensorboard-data-server absl-py grpcio markdown werkzeug
+	@touch $@
+
+test-rl: build/rl/.installed
+	PYTHONPATH=build/rl $(BIN)/python -m pytest tests/nni_plugin/test_strategies.py -k "PolicyBasedRL or ENAS"
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

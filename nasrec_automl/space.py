@@ -80,11 +80,12 @@ class SearchSpace(BaseModel):
         named = {
             f"block{number}/{key}": choices
             for number in range(1, self.blocks + 1)
-            for key, choices in self._block_choices(number).items()
+            for key, choices in self.choices(number).items()
         }
         return {label: choices for label, choices in named.items() if len(choices) > 1}
 
-    def _block_choices(self, number: int) -> dict[str, tuple[ParameterValue, ...]]:
+    def choices(self, number: int) -> dict[str, tuple[ParameterValue, ...]]:
+        """Every key of a block with its choices, those with a single choice too."""
         subsets = tuple(
             join_sources(subset)
             for size in range(1, min(self.max_inputs, number) + 1)
@@ -107,7 +108,7 @@ class SearchSpace(BaseModel):
 
     @cached_property
     def _all_choices(self) -> tuple[dict[str, tuple[ParameterValue, ...]], ...]:
-        return tuple(self._block_choices(number) for number in range(1, self.blocks + 1))
+        return tuple(self.choices(number) for number in range(1, self.blocks + 1))
 
     @property
     def _has_two_input_ops(self) -> bool:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import nni
+import torch
+from torch.nn import functional as F
 
 from nasrec_automl.nni_plugin.nas import LightningModule
-from nasrec_automl.training.module import ClickModule, TrainingOptions
+from nasrec_automl.training.module import Batch, ClickModule, TrainingOptions
 
 
 class ClickEvaluatorModule(ClickModule, LightningModule):
@@ -20,8 +22,26 @@ class ClickEvaluatorModule(ClickModule, LightningModule):
     def __init__(self, options: TrainingOptions) -> None:
         super().__init__(options)
 
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keep a batch's logits; in a training loop, where NNI's ENAS calls it, log the reward of the batch."""
+        if not self.trainer.training:
+            super().validation_step(batch, batch_idx)
+            return
+        dense, ids, label, *_ = batch
+        with torch.no_grad():
+            self.log("default", -F.binary_cross_entropy_with_logits(self(dense, ids), label))
+
+    # NNI's own one-shot modules hand on these two hooks, and not those of the validation's epoch.
+
+    def on_validation_start(self) -> None:
+        """Forget the last validation."""
+        self.metrics = None
+        self.on_validation_epoch_start()
+
     def on_validation_end(self) -> None:
         """Report the validation."""
+        if self.metrics is None:
+            self.metrics = self.measured()
         if not self.trainer.sanity_checking and self.trainer.is_global_zero:
             nni.report_intermediate_result(self._report())
 

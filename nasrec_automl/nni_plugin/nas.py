@@ -14,7 +14,7 @@ with warnings.catch_warnings():
         category=RuntimeWarning,
     )
     from nni.mutable import Categorical, MutableExpression, label_scope
-    from nni.nas.evaluator.pytorch import Lightning, LightningModule, Trainer
+    from nni.nas.evaluator.pytorch import DataLoader, Lightning, LightningModule, Trainer
     from nni.nas.experiment import NasExperiment
     from nni.nas.experiment.config import NasExperimentConfig
     from nni.nas.nn.pytorch import ModelSpace, MutableModule
@@ -24,11 +24,15 @@ with warnings.catch_warnings():
     from nni.nas.profiler.pytorch.flops import FlopsProfiler, FlopsResult, NumParamsProfiler
     from nni.nas.profiler.pytorch.utils import MutableShape, profiler_leaf_module
     from nni.nas.space import model_context
+    from nni.nas.strategy import DARTS, ENAS, Proxyless
 # isort: on
 
 __all__ = [
+    "DARTS",
+    "ENAS",
     "BaseSuperNetModule",
     "Categorical",
+    "DataLoader",
     "FlopsProfiler",
     "FlopsResult",
     "Lightning",
@@ -41,6 +45,7 @@ __all__ = [
     "NasExperimentConfig",
     "NumParamsProfiler",
     "OneShotStrategy",
+    "Proxyless",
     "RandomSamplingLightningModule",
     "Trainer",
     "label_scope",

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from torch import Tensor, nn
 
+from nasrec_automl.errors import ArchitectureError, CheckpointError, ExtraError, NasRecError, SpaceError
 from nasrec_automl.network import Subnet
+from nasrec_automl.nni_plugin.differentiable import DifferentiableNetwork
 from nasrec_automl.nni_plugin.mutables import from_sample, mutables
-from nasrec_automl.nni_plugin.nas import FlopsResult, ModelSpace, MutableModule, MutableShape, profiler_leaf_module
+from nasrec_automl.nni_plugin.nas import (
+    DARTS,
+    ENAS,
+    FlopsResult,
+    ModelSpace,
+    MutableModule,
+    MutableShape,
+    Proxyless,
+    model_context,
+    profiler_leaf_module,
+)
 from nasrec_automl.nni_plugin.profilers import cost_expressions
+from nasrec_automl.nni_plugin.relaxation import SampledOneHot
 from nasrec_automl.nni_plugin.supermodule import SharedNetwork
 from nasrec_automl.schema import FeatureSchema
-from nasrec_automl.space import SearchSpace, load_search_space
+from nasrec_automl.space import SearchSpace, load_architecture, load_search_space
 from nasrec_automl.training.seed import seeded
 
 
@@ -72,25 +88,40 @@ class ChoiceNetwork(MutableModule):
 class NasRecSpace(ModelSpace):
     """The block-wise space as an NNI `ModelSpace`.
 
+    Frozen by `freeze`, `random` or inside `model_context`, its `network` is the subnet of the sample. Any loader of
+    `(dense, ids, label[, weight])` and any Lightning module of NNI's around it will do. The embeddings' gradients are
+    sparse: `torch.optim.SGD` (without momentum or weight decay) and `torch.optim.Adagrad` (without weight decay) take
+    them, `torch.optim.Adam` and `AdamW` refuse them, `SparseAdam` takes the embeddings alone and nothing else.
+
     Args:
-        space: name of a space, path of its YAML file, or the space.
-        schema: the features.
+        space: name of a space, path of its YAML file, the space, or its fields.
+        schema: the features, or their fields.
         layer_norm: whether operators end in a LayerNorm.
         dropout: on the embeddings and on each block's dense output.
         seed: of the start values.
+
+    Example:
+        >>> from nasrec_automl import FeatureSchema
+        >>> schema = FeatureSchema.from_sizes(dense=13, table_sizes=[100] * 26)
+        >>> NasRecSpace(**NasRecSpace.preset("small"), schema=schema)
+        NasRecSpace(space='nasrec-small', dense=13, fields=26, layer_norm=True, dropout=0.0, seed=0)
+        >>> NasRecSpace.load_searched_model("criteo-full", schema=schema).network.architecture.key
+        'c5277f9c297054e4'
     """
 
     def __init__(
         self,
-        space: str | Path | SearchSpace,
-        schema: FeatureSchema,
+        space: str | Path | SearchSpace | Mapping[str, Any],
+        schema: FeatureSchema | Mapping[str, Any],
         *,
         layer_norm: bool = True,
         dropout: float = 0.0,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.search_space = space if isinstance(space, SearchSpace) else load_search_space(space)
+        self.search_space = _space(space)
+        self._checked: tuple[dict[str, Any] | None, dict[str, Any]] = (None, {})
+        schema = schema if isinstance(schema, FeatureSchema) else FeatureSchema.model_validate(schema)
         self.network = ChoiceNetwork(self.search_space, schema, layer_norm, dropout, seed)
 
     def forward(self, dense: Tensor, ids: Tensor) -> Tensor:
@@ -106,12 +137,137 @@ class NasRecSpace(ModelSpace):
         logits: Tensor = self.network(dense, ids)
         return logits
 
+    @classmethod
+    def preset(cls, name: str) -> dict[str, Any]:
+        """Arguments of one of the two spaces that were published, as NNI's hub spaces have them.
+
+        Args:
+            name: `full` or `small`.
+
+        Raises:
+            SpaceError: another name.
+        """
+        presets = {"full": "nasrec-full", "small": "nasrec-small"}
+        if name not in presets:
+            raise SpaceError(
+                f"no preset {name!r}: expected one of {', '.join(presets)}; "
+                "for a space of your own give its YAML file as `space`"
+            )
+        return {"space": presets[name]}
+
+    @classmethod
+    def load_searched_model(
+        cls,
+        name: str,
+        pretrained: bool = False,
+        download: bool = False,
+        progress: bool = True,
+        *,
+        schema: FeatureSchema,
+        **options: Any,
+    ) -> NasRecSpace:
+        """Make a published architecture with new weights.
+
+        Args:
+            name: `criteo`, `avazu` or `kdd12`, then `-full` or `-small`; or the JSON file of an architecture.
+            pretrained: no weights were published; must be False.
+            download: NNI's; there is nothing to load.
+            progress: NNI's.
+            schema: the features.
+            options: of the constructor: `layer_norm` (the published final trainings go without), `dropout`, `seed`.
+
+        Raises:
+            ArchitectureError: there is no such architecture.
+            CheckpointError: weights are asked for.
+        """
+        if pretrained:
+            raise CheckpointError(
+                f"no weights were published for {name!r}: leave `pretrained` out and train it, "
+                "or load a run of your own with `nasrec_automl.load_model`"
+            )
+        architecture = load_architecture(name)
+        with model_context(dict(architecture.params)):
+            return cls(architecture.space, schema, **options)
+
     def extra_oneshot_hooks(self, strategy: Any) -> list[Any]:
-        """Tell NNI's one-shot strategies to replace the choices by the weight-sharing network."""
-        return [_share]
+        """Tell a one-shot strategy what to train: all choices at once, weighted, or one path of shared weights.
+
+        Raises:
+            ExtraError: ENAS without the packages of its controller.
+            NasRecError: NNI's own ENAS.
+        """
+        if isinstance(strategy, ENAS):
+            _check_enas(strategy)
+
+        def replace(module: nn.Module, name: str, memo: dict[str, Any], mutate_kwargs: dict[str, Any]) -> Any:
+            if not isinstance(module, ChoiceNetwork):
+                return False
+            arguments = (module.space, module.schema, module.layer_norm, module.dropout, module.seed)
+            if not isinstance(strategy, DARTS):
+                return SharedNetwork(*arguments)
+            softmax = SampledOneHot() if isinstance(strategy, Proxyless) else mutate_kwargs["softmax"]
+            return DifferentiableNetwork(*arguments, softmax=softmax)
+
+        return [replace]
+
+    def check_contains(self, sample: dict[str, Any]) -> Exception | None:
+        """Say what is wrong with a sample; NNI asks before it keeps the sample to freeze it later.
+
+        Raises:
+            ArchitectureError: the sample is the dict of an earlier one, which has it no longer.
+        """
+        checked, was = self._checked
+        if sample is checked and sample != was:
+            raise ArchitectureError(
+                "expected a new dict for each sample, but NNI's GridSearch fills one dict again and again, so that in "
+                "the raw model format all its models would be the last one; use `SimplifiedModelFormatConfig` (each "
+                "model is trained alone), or search the trained supernet with Random, RegularizedEvolution or TPE"
+            )
+        self._checked = (sample, dict(sample))
+        found: Exception | None = super().check_contains(sample)
+        return found
+
+    def save_init_arguments(self, *args: Any, **kwargs: Any) -> None:
+        """Keep the arguments for `nni.dump` as plain JSON: NNI would pickle them, and refuses large pickles."""
+        super().save_init_arguments(*map(_plain, args), **{name: _plain(value) for name, value in kwargs.items()})
+
+    def __repr__(self) -> str:
+        """One line, the same for equal spaces; a frozen one names its architecture by key."""
+        network = self.network
+        schema = network.schema if isinstance(network, ChoiceNetwork | Subnet) else network.supernet.schema
+        options = {"layer_norm": True, "dropout": 0.0, "seed": 0, **self.trace_kwargs}
+        shown = {
+            "space": self.search_space.name,
+            "dense": len(schema.dense),
+            "fields": schema.num_fields,
+            **{name: options[name] for name in ("layer_norm", "dropout", "seed")},
+        }
+        if isinstance(network, Subnet):
+            shown["architecture"] = network.architecture.key
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
-def _share(module: nn.Module, name: str, memo: dict[str, Any], mutate_kwargs: dict[str, Any]) -> Any:
-    if not isinstance(module, ChoiceNetwork):
-        return False
-    return SharedNetwork(module.space, module.schema, module.layer_norm, module.dropout, module.seed)
+def _space(space: str | Path | SearchSpace | Mapping[str, Any]) -> SearchSpace:
+    if isinstance(space, SearchSpace):
+        return space
+    return SearchSpace.model_validate(space) if isinstance(space, Mapping) else load_search_space(space)
+
+
+def _plain(argument: Any) -> Any:
+    if isinstance(argument, BaseModel):
+        return argument.model_dump(mode="json")
+    return str(argument.absolute()) if isinstance(argument, Path) else argument
+
+
+def _check_enas(strategy: Any) -> None:
+    if find_spec("tianshou") is None:
+        raise ExtraError(
+            "the controller of ENAS needs tianshou below 0.5, which is not installed: "
+            'pip install "nasrec-automl[rl]" in an environment without the extra `export` '
+            "(tianshou wants protobuf 3.19, onnx a newer one), or use NasRecOneShot, which needs nothing more"
+        )
+    if type(strategy) is ENAS:
+        raise NasRecError(
+            "NNI's ENAS cannot tell training batches from validation batches on Lightning 2; "
+            "use `nasrec_automl.nni_plugin.NasRecENAS`, which takes the same arguments"
+        )

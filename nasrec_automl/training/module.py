@@ -109,14 +109,23 @@ class ClickModule(pl.LightningModule):
         self._labels.append(label)
 
     def on_validation_epoch_end(self) -> None:
-        """Measure what the batches gave."""
-        self.metrics = measure(torch.cat(self._logits), torch.cat(self._labels))
-        if not math.isfinite(self.metrics.log_loss):
-            raise DivergedError(
-                f"validation after {self.global_step} steps: the log loss is {self.metrics.log_loss}. {ADVICE}"
-            )
+        """Log what the batches gave."""
+        self.metrics = self.measured()
         self.log("val_log_loss", self.metrics.log_loss)
         self.log("val_auc", self.metrics.auc)
+
+    def measured(self) -> Metrics:
+        """Measure the batches since the last validation started.
+
+        Raises:
+            DivergedError: the log loss is NaN or infinite.
+        """
+        metrics = measure(torch.cat(self._logits), torch.cat(self._labels))
+        if not math.isfinite(metrics.log_loss):
+            raise DivergedError(
+                f"validation after {self.global_step} steps: the log loss is {metrics.log_loss}. {ADVICE}"
+            )
+        return metrics
 
     def configure_optimizers(self) -> Any:
         """Adagrad with linear warm-up and cosine, a step at a time."""

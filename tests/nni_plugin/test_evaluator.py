@@ -2,12 +2,19 @@ from pathlib import Path
 from typing import Any
 
 import nni
+import nni.nas.strategy
+import numpy as np
 import pytest
+import torch
+from torch.nn import functional as F
+from torch.utils.data import TensorDataset
 
 from nasrec_automl.nni_plugin import ClickEvaluatorModule, NasRecOneShot, NasRecSpace
-from nasrec_automl.testing.examples import tiny_schema, tiny_space
+from nasrec_automl.nni_plugin.nas import DataLoader, Lightning, LightningModule, Trainer
+from nasrec_automl.testing.examples import make_rows, tiny_schema, tiny_space
 from nasrec_automl.testing.pytest_oneshot import make_evaluator, run_experiment
-from nasrec_automl.training.module import ClickModule
+from nasrec_automl.training.lightning import quiet_trainer
+from nasrec_automl.training.module import ClickModule, TrainingOptions
 
 
 def test_it_is_the_click_module() -> None:
@@ -30,3 +37,117 @@ def test_validations_are_intermediate_results_and_the_last_is_the_final_one(
         # NNI's strategies maximise.
         assert result["default"] == -result["log_loss"]
         assert 0 < result["auc"] < 1
+
+
+class OwnModule(LightningModule):
+    """What a user writes who knows NNI and plain torch."""
+
+    def __init__(self, optimizer: type[torch.optim.Optimizer], **options: Any) -> None:
+        super().__init__()
+        self.optimizer, self.options = optimizer, options
+        self.losses: list[float] = []
+
+    def forward(self, dense: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        return self.model(dense, ids)
+
+    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        dense, ids, label, *weight = batch
+        loss = F.binary_cross_entropy_with_logits(self(dense, ids), label, *weight)
+        self.losses.append(loss.item())
+        return loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.log("val_loss", F.binary_cross_entropy_with_logits(self(batch[0], batch[1]), batch[2]))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.optimizer(self.parameters(), **self.options)
+
+
+def loader(*, weighted: bool) -> DataLoader:
+    rows = make_rows(tiny_schema(), 256)
+    dense, ids, label = rows.batch(slice(0, 256))
+    weight = torch.linspace(0.5, 1.5, 256)
+    tensors = (dense, ids, label, weight) if weighted else (dense, ids, label)
+    return DataLoader(TensorDataset(*tensors), batch_size=64)
+
+
+def evaluator_of(module: LightningModule, *, weighted: bool = False, epochs: int = 1) -> Lightning:
+    trainer = quiet_trainer(cls=Trainer, max_steps=4 * epochs, device="cpu", callbacks=[])
+    trainer.fit_loop.max_epochs = epochs
+    return Lightning(module, trainer, loader(weighted=weighted), loader(weighted=weighted))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_plain_torch_loader_with_and_without_weights(weighted: bool, tmp_path: Path) -> None:
+    module = ClickEvaluatorModule(TrainingOptions(steps=4, learning_rate=0.1))
+    space = NasRecSpace(tiny_space(), tiny_schema())
+    run_experiment(space, evaluator_of(module, weighted=weighted), NasRecOneShot(), tmp_path)
+    assert module.metrics is not None
+    assert module.metrics.rows == 256
+
+
+@pytest.mark.parametrize("strategy", [NasRecOneShot, nni.nas.strategy.RandomOneShot, nni.nas.strategy.DARTS])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_ones_own_lightning_module_around_the_space(strategy: Any, weighted: bool, tmp_path: Path) -> None:
+    module = OwnModule(torch.optim.SGD, lr=0.05)
+    space = NasRecSpace(tiny_space(), tiny_schema())
+    run_experiment(space, evaluator_of(module, weighted=weighted), strategy(), tmp_path)
+    assert len(module.losses) >= 4
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "options"), [(torch.optim.SGD, {"lr": 0.05}), (torch.optim.Adagrad, {"lr": 0.05})]
+)
+def test_torchs_optimisers_that_train_a_model_of_the_space(optimizer: Any, options: dict[str, Any]) -> None:
+    space = NasRecSpace(tiny_space(), tiny_schema())
+    model = space.freeze(dict(tiny_space().random(np.random.default_rng(0)).params))
+    module = OwnModule(optimizer, **options)
+    evaluator_of(module, epochs=8).evaluate(model)
+    assert module.losses[-1] < module.losses[0]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "options"),
+    [
+        (torch.optim.Adam, {}),
+        (torch.optim.AdamW, {}),
+        (torch.optim.SGD, {"lr": 0.05, "weight_decay": 0.1}),
+        (torch.optim.Adagrad, {"weight_decay": 0.1}),
+        (torch.optim.SparseAdam, {}),
+    ],
+)
+def test_torchs_optimisers_that_refuse_sparse_gradients(optimizer: Any, options: dict[str, Any]) -> None:
+    space = NasRecSpace(tiny_space(), tiny_schema())
+    model = space.freeze(dict(tiny_space().random(np.random.default_rng(0)).params))
+    with pytest.raises(RuntimeError, match=r"sparse|dense"):
+        evaluator_of(OwnModule(optimizer, **options)).evaluate(model)
+
+
+def test_sparse_adam_for_the_embeddings_beside_adam_for_the_rest() -> None:
+    """What somebody does who wants Adam: two optimisers, in a loop of their own."""
+    space = NasRecSpace(tiny_space(), tiny_schema())
+    model = space.freeze(dict(tiny_space().random(np.random.default_rng(0)).params))
+    tables = [model.network.embedding.weight]
+    rest = [parameter for parameter in model.parameters() if parameter is not tables[0]]
+    optimizers = [torch.optim.SparseAdam(tables, lr=0.05), torch.optim.Adam(rest, lr=0.01)]
+    dense, ids, label = make_rows(tiny_schema(), 256).batch(slice(0, 256))
+    losses = []
+    for _ in range(20):
+        loss = F.binary_cross_entropy_with_logits(model(dense, ids), label)
+        model.zero_grad()
+        loss.backward()
+        for optimizer in optimizers:
+            optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+
+
+def test_nnis_own_random_one_shot_measures_validation_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NNI's wrapper hands on fewer hooks than Lightning calls; rows of one validation must not reach the next."""
+    final: list[Any] = []
+    monkeypatch.setattr(nni, "report_final_result", final.append)
+    evaluator = make_evaluator(steps=12, val_check_interval=4)
+    space = NasRecSpace(tiny_space(), tiny_schema())
+    run_experiment(space, evaluator, nni.nas.strategy.RandomOneShot(), tmp_path)
+    assert len(final) == 1
+    assert evaluator.module.metrics.rows == 256

@@ -76,9 +76,11 @@ def test_equal_seeds_give_equal_weights(tmp_path: Path) -> None:
 
 
 def test_it_learns(tmp_path: Path) -> None:
-    strategy = run(tmp_path, NasRecOneShot(seed=3, warm_up_steps=40), steps=240)
-    metrics = strategy.oneshot_module.training_module.metrics
-    assert metrics.auc > 0.6
+    aucs = []  # one seed says little of so small a supernet
+    for seed in range(4):
+        strategy = run(tmp_path / str(seed), NasRecOneShot(seed=seed, warm_up_steps=40), steps=240)
+        aucs.append(strategy.oneshot_module.training_module.metrics.auc)
+    assert sum(aucs) / len(aucs) > 0.6
 
 
 def test_validation_runs_fixed_architectures_one_a_batch(tmp_path: Path) -> None:

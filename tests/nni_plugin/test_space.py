@@ -1,17 +1,21 @@
+import json
 from pathlib import Path
+from typing import Any
 
+import nni
+import nni.nas.strategy
 import numpy as np
 import pytest
 import torch
 import yaml
 
-from nasrec_automl.errors import SpaceError
+from nasrec_automl.errors import ArchitectureError, CheckpointError, SpaceError
 from nasrec_automl.network import Subnet
 from nasrec_automl.nni_plugin import NasRecOneShot, NasRecSpace
 from nasrec_automl.nni_plugin.nas import ModelSpace, model_context
 from nasrec_automl.nni_plugin.supermodule import SharedNetwork
 from nasrec_automl.schema import FeatureSchema
-from nasrec_automl.space import load_architecture, load_search_space
+from nasrec_automl.space import SearchSpace, load_architecture, load_search_space, shipped_files
 from nasrec_automl.testing.examples import make_batch, tiny_schema, tiny_space
 
 
@@ -81,3 +85,106 @@ def test_one_shot_strategies_get_the_weight_sharing_network() -> None:
     assert space.network.supernet.layer_norm is False
     assert space.network.supernet.dropout.p == 0.2
     assert set(space.simplify()) == set(tiny_space().labels)
+
+
+@pytest.mark.parametrize("name", shipped_files("architectures", ".json"))
+def test_published_architectures_by_name(name: str) -> None:
+    schema = FeatureSchema.from_sizes(dense=2, table_sizes=[5] * 4)
+    model = NasRecSpace.load_searched_model(name, schema=schema, layer_norm=False, seed=3)
+    assert isinstance(model, NasRecSpace)
+    assert isinstance(model.network, Subnet)
+    assert model.network.architecture == load_architecture(name)
+    assert model.network.layer_norm is False
+    dense, ids = make_batch(schema, 4)
+    assert model(dense.float(), ids).shape == (4,)
+    again = NasRecSpace.load_searched_model(name, schema=schema, layer_norm=False, seed=3)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+
+
+def test_an_architecture_from_a_file_and_what_there_is_not(tmp_path: Path) -> None:
+    schema, path = FeatureSchema.from_sizes(dense=2, table_sizes=[5] * 4), tmp_path / "mine.json"
+    path.write_text(load_architecture("avazu-small").to_json())
+    assert NasRecSpace.load_searched_model(str(path), schema=schema).network.architecture.key == (
+        load_architecture("avazu-small").key
+    )
+    with pytest.raises(ArchitectureError, match="criteo-full"):
+        NasRecSpace.load_searched_model("criteo", schema=schema)
+    with pytest.raises(CheckpointError, match="no weights were published"):
+        NasRecSpace.load_searched_model("criteo-full", pretrained=True, schema=schema)
+
+
+@pytest.mark.parametrize("name", ["full", "small"])
+def test_presets_are_the_published_spaces(name: str) -> None:
+    space = NasRecSpace(**NasRecSpace.preset(name), schema=tiny_schema())
+    assert space.search_space == load_search_space(f"nasrec-{name}")
+
+
+def test_an_unknown_preset_is_refused() -> None:
+    with pytest.raises(SpaceError, match="full, small"):
+        NasRecSpace.preset("medium")
+
+
+def spaces(folder: Path) -> dict[str, Any]:
+    path = folder / "mine.yaml"
+    path.write_text(yaml.safe_dump(tiny_space().model_dump(mode="json")))
+    return {"name": "nasrec-small", "file": path, "value": tiny_space(), "fields": tiny_space().model_dump()}
+
+
+@pytest.mark.parametrize("kind", ["name", "file", "value", "fields"])
+def test_nni_dumps_it_as_plain_json_and_loads_it(kind: str, tmp_path: Path) -> None:
+    # A hundred fields: NNI refuses to pickle so much.
+    schema = FeatureSchema.from_sizes(dense=3, table_sizes=range(5, 105), embedding_dim=8)
+    space = NasRecSpace(spaces(tmp_path)[kind], schema, dropout=0.25, seed=7)
+    text = nni.dump(space)
+    assert "pickle" not in text
+    json.loads(text)
+    again = nni.load(text)
+    assert isinstance(again, NasRecSpace)
+    assert (again.search_space, again.network.schema) == (space.search_space, schema)
+    assert repr(again) == repr(space)
+    assert nni.dump(again) == text
+    assert {name: m.values for name, m in again.simplify().items()} == {
+        name: m.values for name, m in space.simplify().items()
+    }
+    sample = dict(space.search_space.random(np.random.default_rng(0)).params)
+    frozen = (model.freeze(sample).parameters() for model in (space, again))
+    assert all(torch.equal(a, b) for a, b in zip(*frozen, strict=True))
+
+
+def test_it_shows_itself_in_a_line() -> None:
+    assert repr(make()) == repr(make())
+    start = "NasRecSpace(space='tiny', dense=3, fields=4, layer_norm=False, dropout=0.1, seed=2"
+    space = make(layer_norm=False, dropout=0.1, seed=2)
+    assert repr(space) == f"{start})"
+    architecture = tiny_space().random(np.random.default_rng(0))
+    assert repr(space.freeze(dict(architecture.params))) == f"{start}, architecture={architecture.key!r})"
+    for strategy in (NasRecOneShot(), nni.nas.strategy.DARTS()):
+        assert repr(strategy.mutate_model(make(layer_norm=False, dropout=0.1, seed=2))) == f"{start})"
+
+
+def test_a_space_of_ones_own_class() -> None:
+    class Mine(NasRecSpace):
+        def __init__(self, space: str, table_size: int) -> None:
+            super().__init__(space, FeatureSchema.from_sizes(dense=1, table_sizes=[table_size] * 3))
+
+    space = Mine("nasrec-small", 9)
+    assert isinstance(space.search_space, SearchSpace)
+    assert space.trace_kwargs == {"space": "nasrec-small", "table_size": 9}
+    assert repr(space).startswith("Mine(space='nasrec-small', dense=1, fields=3")
+
+
+def test_a_dict_that_is_filled_again_is_refused() -> None:
+    space, rng = make(), np.random.default_rng(0)
+    first, second = (dict(tiny_space().random(rng).params) for _ in range(2))
+    assert space.check_contains(first) is None
+    assert space.check_contains(first) is None
+    assert space.check_contains(second) is None
+    second.update(first)
+    with pytest.raises(ArchitectureError, match="GridSearch"):
+        space.check_contains(second)
+
+
+def test_a_space_of_a_single_point() -> None:
+    fixed = {"dense_ops": ("fc",), "sparse_ops": ("efc",), "dense_dims": (4,), "sparse_dims": (3,)}
+    one = tiny_space(blocks=1, fm=(True,), dense_to_sparse=(False,), **fixed)
+    assert isinstance(NasRecSpace(one, tiny_schema()).freeze({}).network, Subnet)

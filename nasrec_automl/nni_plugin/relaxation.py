@@ -1,0 +1,108 @@
+"""The distribution over architectures that differentiable strategies learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nasrec_automl.architecture import ParameterValue
+from nasrec_automl.space import SearchSpace, split_sources
+
+INPUT_KEYS = ("dense_inputs", "sparse_inputs")
+
+
+class Relaxation(nn.Module):
+    """One categorical distribution per label of a space, from learned logits.
+
+    Operators, widths, mergers, left and right have a logit per choice. Inputs have a logit per connection: that of a
+    set is the sum over its connections, and the probability of a connection the sum over the sets that hold it. So the
+    likeliest set holds the connections with positive logits: the largest `max_inputs` of them where they are more,
+    the single largest where there is none.
+
+    Args:
+        space: what to choose from.
+        softmax: maps logits `(C,)` to weights `(C,)` of a step; NNI's strategies differ in it.
+        seed: of the start values, which are close to zero.
+    """
+
+    def __init__(self, space: SearchSpace, softmax: nn.Module, seed: int) -> None:
+        super().__init__()
+        self.space = space
+        self.softmax = softmax
+        self.parts = nn.ParameterDict()
+        generator = torch.Generator().manual_seed(seed)
+        for label, choices in space.labels.items():
+            members = _members(label, choices)
+            if members is not None:
+                self.register_buffer(_buffer(label), members, persistent=False)
+            size = len(choices) if members is None else members.shape[1]
+            self.parts[label] = nn.Parameter(1e-3 * torch.randn(size, generator=generator))
+
+    def logits(self, label: str) -> Tensor:
+        """Logits of a label's choices, `(C,)`."""
+        part: Tensor = self.parts[label]
+        members = getattr(self, _buffer(label), None)
+        return part if members is None else members @ part
+
+    def draw(self) -> dict[str, Tensor]:
+        """The weights of a step: of each label's choices, and for inputs of each connection."""
+        drawn: dict[str, Tensor] = {}
+        for label in self.space.labels:
+            weights = self.softmax(self.logits(label))
+            members = getattr(self, _buffer(label), None)
+            drawn[label] = weights if members is None else weights @ members
+        return drawn
+
+    @torch.no_grad()
+    def likeliest(self) -> dict[str, ParameterValue]:
+        """The parameters of the architecture in which every label has its likeliest choice."""
+        return {label: choices[int(self.logits(label).argmax())] for label, choices in self.space.labels.items()}
+
+    @torch.no_grad()
+    def probabilities(self) -> dict[str, dict[ParameterValue, float]]:
+        """The probability of every choice by label."""
+        return {
+            label: dict(zip(choices, self.logits(label).softmax(-1).tolist(), strict=True))
+            for label, choices in self.space.labels.items()
+        }
+
+
+class SampledOneHot(nn.Module):
+    """One choice drawn from the softmax, with the gradients of ProxylessNAS (arXiv 1812.00332, eq. 4).
+
+    The gradient of a gate is that of the loss by it, for every choice and not the drawn one alone; the gates' gradients
+    reach the logits through the softmax.
+    """
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Draw a one-hot vector `(C,)` from logits `(C,)`."""
+        weights = logits.softmax(-1)
+        drawn = F.one_hot(torch.multinomial(weights, 1)[0], len(weights)).to(weights.dtype)
+        return drawn + (weights - weights.detach())
+
+
+def block_weights(drawn: Mapping[str, Tensor], space: SearchSpace, number: int) -> dict[str, Tensor]:
+    """What `draw` gave for one block, by key. What is no choice has the weight 1."""
+    made = {}
+    for key, choices in space.choices(number).items():
+        weights = drawn.get(f"block{number}/{key}")
+        made[key] = torch.ones(len(choices)) if weights is None else weights
+    return made
+
+
+def _members(label: str, choices: tuple[ParameterValue, ...]) -> Tensor | None:
+    """Which connections each set of inputs holds, `(C, sources)`; nothing for other labels."""
+    if label.split("/")[1] not in INPUT_KEYS:
+        return None
+    sets = [split_sources(str(choice)) for choice in choices]
+    members = torch.zeros(len(sets), 1 + max(max(sources) for sources in sets))
+    for row, sources in enumerate(sets):
+        members[row, list(sources)] = 1
+    return members
+
+
+def _buffer(label: str) -> str:
+    return f"members_{label}"
