@@ -162,6 +162,7 @@ def _parser() -> argparse.ArgumentParser:
         "nasrec-automl space show nasrec-full",
     )
     show.add_argument("name", help="name of a space, or path of its YAML file")
+    show.add_argument("--nni", action="store_true", help="print it in NNI's JSON form instead, for `searchSpaceFile`")
     return parser
 
 
@@ -338,6 +339,9 @@ def _space_show(arguments: argparse.Namespace) -> None:
     from nasrec_automl.space import load_search_space
 
     space = load_search_space(arguments.name)
+    if arguments.nni:
+        print(space.to_nni_json(), end="")
+        return
     console = Console()
     console.print(
         f"{space.name}: {space.blocks} blocks, {len(space.labels)} labels, {space.cardinality:.2e} architectures",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Mapping
 from functools import cached_property
@@ -246,6 +247,11 @@ class SearchSpace(BaseModel):
     def to_nni(self) -> dict[str, dict[str, Any]]:
         """The space in NNI's JSON form: `{label: {"_type": "choice", "_value": [...]}}`."""
         return {label: {"_type": "choice", "_value": list(choices)} for label, choices in self.labels.items()}
+
+    def to_nni_json(self) -> str:
+        """The text of a `.nni.json` file, a label a line: what an NNI experiment takes as `searchSpaceFile`."""
+        lines = (f"  {json.dumps(label)}: {json.dumps(choice)}" for label, choice in self.to_nni().items())
+        return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def draw_inputs(sources: int, cap: int, rng: np.random.Generator, count: InputCount) -> tuple[int, ...]:

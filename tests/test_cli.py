@@ -18,6 +18,7 @@ from nasrec_automl import load_model
 from nasrec_automl.cli import main
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.sources import read_source
+from nasrec_automl.space import load_search_space
 
 Write = Callable[..., Path]
 
@@ -115,6 +116,11 @@ def test_prepare_synthetic(tmp_path: Path) -> None:
     assert "test 100" in done.out
     data = PreparedData.open(tmp_path / "p")
     assert data.schema().table_sizes == (12, 12, 12)
+
+
+def test_space_show_in_nnis_form() -> None:
+    done = call("space", "show", "nasrec-small", "--nni")
+    assert (done.code, done.out) == (0, load_search_space("nasrec-small").to_nni_json())
 
 
 def test_space_show() -> None:

@@ -81,7 +81,8 @@ def place(tmp_path_factory: pytest.TempPathFactory, write_job: Callable[..., Pat
         run_folder="../../runs/quickstart",
         data={"source": "movielens", "input": "../../ml-100k", "options": {}},
     )
-    shutil.copy(ROOT / "examples" / "quickstart" / "rows.csv", example)
+    for name in ("rows.csv", "tuner.yml"):
+        shutil.copy(ROOT / "examples" / "quickstart" / name, example)
     run = RunFolder(load_job(job))
     run_job(run)
     export_run(run, "onnx")
@@ -91,7 +92,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, write_job: Callable[..., Pat
 
 def run_there(command: list[str], place: Path) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "HOME": str(place)}
+    environment = {**os.environ, "PATH": path, "HOME": str(place), "NNI_CONFIG_DIR": str(place / "nni")}
     done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

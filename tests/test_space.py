@@ -1,4 +1,5 @@
 import itertools
+import json
 import math
 from collections import Counter
 from pathlib import Path
@@ -24,6 +25,7 @@ from nasrec_automl.space import (
 from nasrec_automl.testing.examples import assert_path_of, tiny_space, with_choice
 from nasrec_automl.testing.strategies import search_spaces, spaces_and_architectures
 
+SPACES = Path(__file__).parents[1] / "search_spaces"
 FULL, SMALL = load_search_space("nasrec-full"), load_search_space("nasrec-small")
 
 
@@ -286,6 +288,12 @@ def test_nni_form_is_every_label_as_a_choice() -> None:
     assert list(form) == list(tiny_space().labels)
     assert form["block2/dense_inputs"] == {"_type": "choice", "_value": ["s0", "s1", "s0+s1"]}
     assert form["block2/fm"] == {"_type": "choice", "_value": [False, True]}
+    assert json.loads(tiny_space().to_nni_json()) == form
+
+
+@pytest.mark.parametrize("path", sorted(SPACES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_nni_files_are_made_from_the_yaml(path: Path) -> None:
+    assert path.with_suffix(".nni.json").read_text() == load_search_space(path).to_nni_json()
 
 
 @given(st.sets(st.integers(0, 63), min_size=1))

@@ -12,7 +12,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import Job
-from nasrec_automl.evaluation.scratch import ScratchOptions
+from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.evaluation.scratch import Report, ScratchOptions, Trained, train_from_scratch
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -72,6 +73,34 @@ def scratch_options(job: Job, hyper: Hyper) -> ScratchOptions:
     config = job.retrain
     return ScratchOptions(
         **asdict(hyper), layer_norm=config.layer_norm, clip_norm=config.clip_norm, eps=config.eps, seed=job.seed
+    )
+
+
+def train_candidate(run: RunFolder, architecture: Architecture, hyper: Hyper, report: Report) -> Trained:
+    """Train an architecture on train and head rows, measured on the hpo part, as the retrain section says.
+
+    Args:
+        run: whose data are prepared.
+        architecture: what to train.
+        hyper: how.
+        report: called after each measurement; True ends the training.
+    """
+    job, config = run.job, run.job.retrain
+    data = PreparedData.open(run.data)
+    rows = data.part(Part.TRAIN, Part.HEAD)
+    steps_per_epoch = max(1, len(rows) // hyper.batch_size)
+    return train_from_scratch(
+        architecture,
+        data.schema(job.embedding_dim),
+        rows,
+        scratch_options(job, hyper),
+        schedule_steps=config.max_epochs * steps_per_epoch,
+        validation=data.part(Part.HPO),
+        validate_every=max(1, steps_per_epoch // config.validations_per_epoch),
+        patience=config.patience,
+        report=report,
+        device=job.device,
+        precision=job.precision,
     )
 
 

@@ -9,8 +9,6 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from nasrec_automl.data.dataset import Part, PreparedData
-from nasrec_automl.evaluation.scratch import train_from_scratch
 from nasrec_automl.network.weights import save_network
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.candidates import (
@@ -18,7 +16,7 @@ from nasrec_automl.pipeline.candidates import (
     candidates,
     drop_beaten,
     retrain_study_name,
-    scratch_options,
+    train_candidate,
     weights_path,
 )
 from nasrec_automl.pipeline.files import read_json, write_json
@@ -61,15 +59,12 @@ class RetrainStage(Stage):
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         job, config = run.job, run.job.retrain
-        data = PreparedData.open(run.data)
-        rows, validation = data.part(Part.TRAIN, Part.HEAD), data.part(Part.HPO)
         architectures = candidates(run)
         study = retrain_study(run)
         done, total = self.units(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="trainings", total=total, done=done)
 
         def train(name: str, hyper: Hyper, prune: Prune) -> _Outcome:
-            steps_per_epoch = max(1, len(rows) // hyper.batch_size)
             validations = 0
 
             def on_validation(step: int, metrics: Metrics) -> bool:
@@ -78,19 +73,7 @@ class RetrainStage(Stage):
                 report({"log_loss": metrics.log_loss, "auc": metrics.auc})
                 return prune(validations, metrics.log_loss)
 
-            trained = train_from_scratch(
-                architectures[name],
-                data.schema(job.embedding_dim),
-                rows,
-                scratch_options(job, hyper),
-                schedule_steps=config.max_epochs * steps_per_epoch,
-                validation=validation,
-                validate_every=max(1, steps_per_epoch // config.validations_per_epoch),
-                patience=config.patience,
-                report=on_validation,
-                device=job.device,
-                precision=job.precision,
-            )
+            trained = train_candidate(run, architectures[name], hyper, on_validation)
             assert trained.metrics is not None
             if not trained.stopped:  # a pruned training is no contender
                 save_network(trained.subnet, weights_path(run, name, hyper))

@@ -54,7 +54,7 @@ class SearchStage(Stage):
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         job, config = run.job, run.job.search
         space = load_search_space(job.space)
-        evaluator = _evaluator(job.model_dump_json())
+        evaluator = load_evaluator(run)
         study = search_study(run)
         done = len(_finished(study))
         progress = ProgressWriter(
@@ -116,6 +116,15 @@ class SearchStage(Stage):
 
 def _finished(study: optuna.Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+
+def load_evaluator(run: RunFolder) -> WeightSharingEvaluator:
+    """The evaluator over a run's supernet, loaded once a process.
+
+    Raises:
+        NasRecError: the supernet is not trained, or not of the job's space and data.
+    """
+    return _evaluator(run.job.model_dump_json())
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nasrec_automl.experiment import trial
+from nasrec_automl.experiment import trial, trial_process
 from nasrec_automl.pipeline.run_folder import RunFolder
 
 
@@ -28,11 +28,11 @@ class Channel:
 @pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch, pipeline: ModuleType, job_file: Path) -> Any:
     monkeypatch.setattr(trial, "watch_manager", lambda: None)
-    monkeypatch.setattr(trial.signal, "signal", lambda *arguments: None)
+    monkeypatch.setattr(trial_process.signal, "signal", lambda *arguments: None)
 
     def start(parameters: Any, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
         channel = Channel(parameters)
-        monkeypatch.setattr(trial, "get_default_trial_command_channel", lambda: channel)
+        monkeypatch.setattr(trial_process, "get_default_trial_command_channel", lambda: channel)
         return trial.main(arguments or [str(job_file)], pipeline=pipeline), channel.sent
 
     return start
@@ -77,6 +77,7 @@ def test_metrics_that_are_no_numbers_are_not_sent(
         ({"stage": "serach"}, (), "error: stage: expected one of supernet, search"),
         ({"stage": "search"}, ("missing.yaml",), "error: missing.yaml: no such job file"),
         ({"stage": "search"}, ("a", "b"), "error: trialCommand: expected one argument"),
+        ({}, (), "error: NNI has no parameters for this trial"),
         (None, (), "error: NNI has no parameters for this trial"),
     ],
 )

@@ -1,0 +1,78 @@
+"""The trial command for a search space in NNI's JSON form: one architecture a trial, chosen by a tuner of NNI's own.
+
+`python -m nasrec_automl.experiment.architecture_trial RUN` scores it with the weights of the run's supernet; with
+`--from-scratch` it is trained instead. The reported metric, `default`, is a log loss: to be MINIMISED.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.errors import JobError
+from nasrec_automl.experiment.trial_process import Reporter, leave, run_trial
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.space import load_search_space
+
+if TYPE_CHECKING:
+    from nasrec_automl.evaluation import Score
+    from nasrec_automl.training.metrics import Metrics
+
+FROM_SCRATCH = "--from-scratch"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one trial.
+
+    Args:
+        arguments: path of a run folder whose supernet is trained; with `--from-scratch` beside it the architecture is
+            trained instead, and prepared data are enough.
+
+    Returns:
+        The exit code: 0, or 1 with the error on stderr.
+    """
+    return run_trial(lambda parameters, reporter: _run(arguments, parameters, reporter))
+
+
+def _run(arguments: Sequence[str], parameters: Mapping[str, Any], reporter: Reporter) -> dict[str, float]:
+    paths = [argument for argument in arguments if argument != FROM_SCRATCH]
+    if len(paths) != 1:
+        raise JobError(
+            f"trialCommand: expected a run folder and nothing but {FROM_SCRATCH} beside it, but the arguments are "
+            f"{list(arguments)}"
+        )
+    run = RunFolder.open(paths[0])
+    architecture = load_search_space(run.job.space).from_params(parameters)
+    if FROM_SCRATCH in arguments:
+        return _train(run, architecture, reporter)
+    return _score(run, architecture)
+
+
+def _score(run: RunFolder, architecture: Architecture) -> dict[str, float]:
+    from nasrec_automl.pipeline.search import load_evaluator
+
+    return _values(load_evaluator(run).evaluate(architecture))
+
+
+def _train(run: RunFolder, architecture: Architecture, reporter: Reporter) -> dict[str, float]:
+    from nasrec_automl.pipeline.candidates import train_candidate
+    from nasrec_automl.search.hyper import Hyper, default_params
+
+    def on_validation(step: int, metrics: Metrics) -> bool:
+        reporter.intermediate(_values(metrics))
+        return False
+
+    hyper = Hyper.of(default_params(architecture.key, run.job.retrain), run.job.retrain)
+    trained = train_candidate(run, architecture, hyper, on_validation)
+    assert trained.metrics is not None
+    return _values(trained.metrics)
+
+
+def _values(metrics: Metrics | Score) -> dict[str, float]:
+    return {"log_loss": metrics.log_loss, "auc": metrics.auc, "standard_error": metrics.standard_error}
+
+
+if __name__ == "__main__":
+    leave(main(sys.argv[1:]))
