@@ -1,7 +1,8 @@
 """NNI's NAS side: NASRec's space as an NNI model space, its supernet training as a one-shot strategy."""
 
 from nasrec_automl.nni_plugin.evaluator import ClickEvaluatorModule
+from nasrec_automl.nni_plugin.evolution import OptunaEvolution
 from nasrec_automl.nni_plugin.oneshot import NasRecOneShot
 from nasrec_automl.nni_plugin.space import NasRecSpace
 
-__all__ = ["ClickEvaluatorModule", "NasRecOneShot", "NasRecSpace"]
+__all__ = ["ClickEvaluatorModule", "NasRecOneShot", "NasRecSpace", "OptunaEvolution"]
