@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nasrec_automl.cost import Profile as Profile
     from nasrec_automl.cost import profile as profile
     from nasrec_automl.errors import NasRecError as NasRecError
+    from nasrec_automl.nni_plugin.registration import register as register
     from nasrec_automl.pipeline.predict import load_model as load_model
     from nasrec_automl.schema import FeatureSchema as FeatureSchema
     from nasrec_automl.space import SearchSpace as SearchSpace
@@ -33,6 +34,7 @@ _HOME = {
     "load_model": "pipeline.predict",
     "load_search_space": "space",
     "profile": "cost",
+    "register": "nni_plugin.registration",
 }
 
 __all__ = sorted(_HOME)

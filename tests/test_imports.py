@@ -104,6 +104,8 @@ def test_nni_is_imported_in_its_places_alone(path: Path) -> None:
         return [name for name in imports(root) if any(name == h or name.startswith(f"{h}.") for h in heavy)]
 
     if not relative(path).startswith(NNI_USERS):
+        if relative(path) == "__init__.py":  # the package's door loads `register` on use; checkers see it there
+            tree = ast.Module([node for node in tree.body if not is_type_checking(node)], [])
         assert users(tree) == []
     elif relative(path) == "pipeline/supernet.py":
         functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]

@@ -2,7 +2,8 @@
 
 from nasrec_automl.nni_plugin.enas import NasRecENAS
 from nasrec_automl.nni_plugin.evaluator import ClickEvaluatorModule
+from nasrec_automl.nni_plugin.evolution import OptunaEvolution
 from nasrec_automl.nni_plugin.oneshot import NasRecOneShot
 from nasrec_automl.nni_plugin.space import NasRecSpace
 
-__all__ = ["ClickEvaluatorModule", "NasRecENAS", "NasRecOneShot", "NasRecSpace"]
+__all__ = ["ClickEvaluatorModule", "NasRecENAS", "NasRecOneShot", "NasRecSpace", "OptunaEvolution"]

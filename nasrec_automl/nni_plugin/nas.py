@@ -13,8 +13,10 @@ with warnings.catch_warnings():
         message=".*(Buffer|LinearCrossEntropyOptions).* is found to be not a nn.Module",
         category=RuntimeWarning,
     )
+    import nni.nas.strategy as nas_strategies
     from nni.mutable import Categorical, MutableExpression, label_scope
     from nni.nas.evaluator.pytorch import DataLoader, Lightning, LightningModule, Trainer
+    from nni.nas.execution import ModelEventType
     from nni.nas.experiment import NasExperiment
     from nni.nas.experiment.config import NasExperimentConfig
     from nni.nas.nn.pytorch import ModelSpace, MutableModule
@@ -23,8 +25,8 @@ with warnings.catch_warnings():
     from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
     from nni.nas.profiler.pytorch.flops import FlopsProfiler, FlopsResult, NumParamsProfiler
     from nni.nas.profiler.pytorch.utils import MutableShape, profiler_leaf_module
-    from nni.nas.space import model_context
-    from nni.nas.strategy import DARTS, ENAS, Proxyless
+    from nni.nas.space import ModelStatus, RawFormatModelSpace, model_context
+    from nni.nas.strategy import DARTS, ENAS, Proxyless, Strategy
 # isort: on
 
 __all__ = [
@@ -37,7 +39,9 @@ __all__ = [
     "FlopsResult",
     "Lightning",
     "LightningModule",
+    "ModelEventType",
     "ModelSpace",
+    "ModelStatus",
     "MutableExpression",
     "MutableModule",
     "MutableShape",
@@ -47,8 +51,11 @@ __all__ = [
     "OneShotStrategy",
     "Proxyless",
     "RandomSamplingLightningModule",
+    "RawFormatModelSpace",
+    "Strategy",
     "Trainer",
     "label_scope",
     "model_context",
+    "nas_strategies",
     "profiler_leaf_module",
 ]

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from nasrec_automl.architecture import Architecture
-from nasrec_automl.errors import DivergedError
+from nasrec_automl.errors import DivergedError, JobError
 from nasrec_automl.nni_plugin.nas import OneShotStrategy, RandomSamplingLightningModule
+from nasrec_automl.nni_plugin.oneshot_export import best_architectures
+from nasrec_automl.nni_plugin.oneshot_resume import newest_checkpoint, place_checkpoints, resume_state
 from nasrec_automl.nni_plugin.supermodule import SharedNetwork
-from nasrec_automl.sampling import WarmUp, path_sampler
+from nasrec_automl.sampling import PATH_SAMPLERS, WarmUp, path_sampler
 from nasrec_automl.sampling.full_path import full_path
-from nasrec_automl.training.metrics import measure
 from nasrec_automl.training.module import Batch
 
 
@@ -94,31 +95,35 @@ class NasRecLightningModule(RandomSamplingLightningModule):
         self.training_module.lr_scheduler_step(scheduler, metric)
 
     def export(self) -> dict[str, Any]:
-        """The best of some random architectures by validation log loss, with the shared weights as they are.
+        """The best architecture that a short search finds."""
+        return dict(self.top(1)[0].params)
 
-        A search with the weight-sharing evaluator finds better ones; this is what NNI's `export_top_models` shows.
-        """
-        loader = self.trainer.val_dataloaders
-        candidates = [self._fixed_architecture(number) for number in range(self._export_candidates)]
-        best = min(candidates, key=lambda architecture: self._log_loss(architecture, loader))
-        return dict(best.params)
-
-    @torch.no_grad()
-    def _log_loss(self, architecture: Architecture, loader: Any) -> float:
-        supernet = self.shared.supernet.eval()
-        batches = [(supernet(dense, ids, architecture), label) for dense, ids, label, *_ in loader]
-        logits, labels = (torch.cat(tensors) for tensors in zip(*batches, strict=True))
-        return measure(logits, labels).log_loss
+    def top(self, most: int) -> list[Architecture]:
+        """The best architectures that a short search finds, the best first."""
+        return best_architectures(
+            self.shared.supernet,
+            self.trainer.val_dataloaders,
+            most=most,
+            scored=self._export_candidates,
+            seed=self._seed,
+        )
 
 
 class NasRecOneShot(OneShotStrategy):
     """Trains NASRec's supernet (arXiv 2207.07187) inside an NNI `NasExperiment`.
 
+    The trainer's `ModelCheckpoint` keeps checkpoints; `experiment.resume()` goes on from the newest one, however the
+    run before it ended. `export_top_models(k)` searches the trained supernet for a short while, with the weight-sharing
+    evaluator on the validation rows.
+
     Args:
         sampling: path sampler by name: `single-operator`, `single-path`, `any-path`, `full-path`.
         warm_up_steps: T, the steps over which the whole supernet is trained with falling probability.
-        seed: of the paths; those of a step derive from it and the step's number alone.
-        export_candidates: random architectures among which `export_top_models` picks the best.
+        seed: of the paths and of the export's search; paths of a step derive from it and the step's number alone.
+        export_candidates: architectures that the search of `export_top_models` scores.
+
+    Raises:
+        JobError: there is no such sampler, or a number is out of its range.
     """
 
     def __init__(
@@ -127,10 +132,19 @@ class NasRecOneShot(OneShotStrategy):
         sampling: str = "single-operator",
         warm_up_steps: int = 0,
         seed: int = 0,
-        export_candidates: int = 16,
+        export_candidates: int = 64,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if sampling not in PATH_SAMPLERS:
+            raise JobError(f"sampling: no path sampler {sampling!r}; there are {', '.join(PATH_SAMPLERS)}")
+        for name, value, least in (
+            ("warm_up_steps", warm_up_steps, 0),
+            ("seed", seed, 0),
+            ("export_candidates", export_candidates, 1),
+        ):
+            if value < least:
+                raise JobError(f"{name} must be at least {least}, but it is {value}")
         self.options: dict[str, Any] = {
             "sampling": sampling,
             "warm_up_steps": warm_up_steps,
@@ -142,6 +156,40 @@ class NasRecOneShot(OneShotStrategy):
         """Wrap the evaluator's module; NNI calls it once."""
         return NasRecLightningModule(training_module, **self.options)
 
+    def list_models(self, sort: bool = True, limit: int | None = 1) -> Iterator[Any]:
+        """The best architectures of a short search, with the shared weights; `export_top_models` calls it.
+
+        Args:
+            sort: the best come first always, as in NNI's one-shot strategies.
+            limit: how many, no two with one key; None for all that the search scored.
+        """
+        self.oneshot_module.set_model(self.supernet)
+        for architecture in self.oneshot_module.top(self.options["export_candidates"] if limit is None else limit):
+            yield self.model_space.freeze(dict(architecture.params))
+
     def extra_repr(self) -> str:
         """Arguments, for NNI's logs."""
         return ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+
+    # The experiment's checkpoint.
+
+    def mutate_evaluator(self, evaluator: Any) -> Any:
+        """Wrap the evaluator; NNI calls it once."""
+        place_checkpoints(evaluator.trainer)
+        return super().mutate_evaluator(evaluator)
+
+    def state_dict(self) -> dict[str, str]:
+        """Where the checkpoints are; NNI saves it before the run and at the stop."""
+        if self._mutated_model_space is None:
+            return {}
+        evaluator = self._mutated_model_space.evaluator
+        return resume_state(evaluator.trainer, evaluator.fit_kwargs)
+
+    def load_state_dict(self, state_dict: dict[str, str]) -> None:
+        """Go on from the newest checkpoint of the run before; a `ckpt_path` of the evaluator's own comes first."""
+        if self._mutated_model_space is None:
+            raise RuntimeError("the strategy must be initialised before its state is loaded")
+        options = self._mutated_model_space.evaluator.fit_kwargs
+        newest = newest_checkpoint(state_dict)
+        if newest is not None and options.get("ckpt_path") is None:
+            options.update({"ckpt_path": newest, "weights_only": True})

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.search.attributes import ABANDONED, ERROR, FAILURE, INTERRUPTED, KEY, STALE, WORKER
-from nasrec_automl.search.task import Task
+from nasrec_automl.search.task import TrialSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +44,12 @@ class Tally:
     """Counts one study's trials. Those that have ended never change, so each of them is looked at once.
 
     Args:
-        task: what the trials are about.
+        source: what the trials are about.
         retries: how many more attempts a key has after its first failure.
     """
 
-    def __init__(self, task: Task, *, retries: int) -> None:
-        self._task = task
+    def __init__(self, source: TrialSource, *, retries: int) -> None:
+        self._source = source
         self._retries = retries
         self._counted: set[int] = set()
         self._done = 0
@@ -87,7 +87,7 @@ class Tally:
         )
 
     def _count_ended(self, trial: FrozenTrial, key: str | None) -> None:
-        if trial.state in self._task.finished:
+        if trial.state in self._source.finished:
             self._done += 1
             if key is not None:
                 self._done_keys.add(key)
@@ -97,6 +97,6 @@ class Tally:
                 self._lost.setdefault(key, trial)
 
     def _key(self, trial: FrozenTrial) -> str | None:
-        """The trial's key, computed where no worker wrote it; None if the parameters are not the task's."""
+        """The trial's key, computed where no worker wrote it; None if the parameters are not the source's."""
         written = trial.user_attrs.get(KEY)
-        return self._task.key(trial.params) if written is None else str(written)
+        return self._source.key(trial.params) if written is None else str(written)

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.errors import StudyError
 from nasrec_automl.search.attributes import ALIVE, FAILURE, PREFIX, REASON, WORKER
-from nasrec_automl.search.task import Outcome, Task
+from nasrec_automl.search.task import Outcome, TrialSource
 
 _STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.FAIL)
 
@@ -52,14 +52,14 @@ class Ledger:
         return self.storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
 
     def reserve(
-        self, task: Task, params: Mapping[str, Any], attrs: Mapping[str, Any], *, worker: str
+        self, source: TrialSource, params: Mapping[str, Any], attrs: Mapping[str, Any], *, worker: str
     ) -> tuple[FrozenTrial, list[FrozenTrial]]:
         """Write a running trial with everything that is known of it, in one transaction.
 
         Args:
-            task: what it is about.
+            source: what it is about.
             params: its parameters.
-            attrs: its attributes, beside those that the task describes it with.
+            attrs: its attributes, beside those that the source describes it with.
             worker: an id that no other trial has.
 
         Returns:
@@ -69,8 +69,8 @@ class Ledger:
             optuna.create_trial(
                 state=TrialState.RUNNING,
                 params=dict(params),
-                distributions=dict(task.distributions),
-                user_attrs={**_prefixed(task.describe(params)), **attrs, WORKER: worker, ALIVE: time.time()},
+                distributions=dict(source.distributions),
+                user_attrs={**_prefixed(source.describe(params)), **attrs, WORKER: worker, ALIVE: time.time()},
             )
         )
         trials = self.trials()

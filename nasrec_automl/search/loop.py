@@ -1,4 +1,4 @@
-"""The loop that every worker runs, whatever its trials are about."""
+"""How every worker goes from trial to trial, whatever they are about."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nasrec_automl.search.census import Census, Tally
 from nasrec_automl.search.database import database_errors
 from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.search.stale import close_stale, worker_id
-from nasrec_automl.search.task import Finished, Outcome, Params, Task
+from nasrec_automl.search.task import Finished, Outcome, Params, Task, TrialSource
 
 OnTrial = Callable[[Finished], None]
 
@@ -71,7 +71,7 @@ def work(
         StudyError: the database cannot be used.
         Exception: whatever `task.run` raises, once its trial has been failed.
     """
-    worker = _Worker(task, Ledger(study, storage), target, options or WorkerOptions())
+    worker = Worker(task, Ledger(study, storage), target, options or WorkerOptions())
     finished = 0
     with database_errors(storage):
         while count is None or finished < count:
@@ -84,26 +84,56 @@ def work(
                     break
                 time.sleep(worker.options.poll)
                 continue
-            ended = worker.try_trial(params, census)
-            if ended is not None:
+            trial = worker.begin(params, census)
+            if trial is None:
+                continue
+            outcome = _run(task, worker.ledger, trial)
+            if worker.ledger.finish(trial, outcome):
                 finished += 1
                 if on_trial is not None:
-                    on_trial(ended)
+                    done = census.done + 1
+                    on_trial(Finished(number=trial.number, params=params, outcome=outcome, done=done, target=target))
     return finished
 
 
+def _run(task: Task, ledger: Ledger, trial: FrozenTrial) -> Outcome:
+    try:
+        return task.run(trial)
+    except BaseException as error:
+        kind = ERROR if isinstance(error, Exception) else INTERRUPTED
+        ledger.fail(trial, kind, reason_of(error))
+        raise
+
+
+def reason_of(error: BaseException) -> str:
+    """An error as the reason that is written to its trial."""
+    return f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
+
+
 @dataclass
-class _Worker:
-    task: Task
+class Worker:
+    """Takes trials out of a study that others may share.
+
+    Each trial of a loop takes `census`, `next_params` and `begin`, in this order; its result goes to the ledger.
+
+    Attributes:
+        source: what the trials are about.
+        ledger: the study, and the storage that holds it.
+        target: how many finished trials the study is to have.
+        options: how to share the study.
+    """
+
+    source: TrialSource
     ledger: Ledger
     target: int
     options: WorkerOptions
     tally: Tally = field(init=False)
 
     def __post_init__(self) -> None:
-        self.tally = Tally(self.task, retries=self.options.retries)
+        self.tally = Tally(self.source, retries=self.options.retries)
 
     def census(self) -> Census:
+        """Count the study's trials, once those of dead workers are failed."""
         trials = self.ledger.trials()
         running = [t for t in trials if t.state == TrialState.RUNNING]
         if close_stale(self.ledger, running, timeout=self.options.timeout):
@@ -116,24 +146,21 @@ class _Worker:
             return None
         if census.retry:
             lost = census.retry[0].params
-            return {name: lost[name] for name in self.task.distributions}
-        return self.task.propose(census)
+            return {name: lost[name] for name in self.source.distributions}
+        return self.source.propose(census)
 
-    def try_trial(self, params: Params, census: Census) -> Finished | None:
-        """Run a trial, unless another worker was first; None where it did not count."""
-        key = self.task.key(params)
+    def begin(self, params: Params, census: Census) -> FrozenTrial | None:
+        """Write a running trial; None where another worker was first, and this one is not to run."""
+        key = self.source.key(params)
         attrs: dict[str, Any] = {KEY: key}
         if key is not None and key in census.failures:
             attrs[ATTEMPT] = census.failures[key]
-        trial, earlier = self.ledger.reserve(self.task, params, attrs, worker=worker_id())
+        trial, earlier = self.ledger.reserve(self.source, params, attrs, worker=worker_id())
         reason = self._beaten(key, earlier)
         if reason is not None:
             self.ledger.fail(trial, ABANDONED, reason)
             return None
-        outcome = self._run(trial)
-        if not self.ledger.finish(trial, outcome):
-            return None
-        return Finished(number=trial.number, params=params, outcome=outcome, done=census.done + 1, target=self.target)
+        return trial
 
     def _beaten(self, key: str | None, earlier: list[FrozenTrial]) -> str | None:
         """Say why a trial just written must not run.
@@ -147,11 +174,3 @@ class _Worker:
         if census.done + len(census.running) >= self.target:
             return f"other workers already run the last of {self.target} trials"
         return None
-
-    def _run(self, trial: FrozenTrial) -> Outcome:
-        try:
-            return self.task.run(trial)
-        except BaseException as error:
-            kind = ERROR if isinstance(error, Exception) else INTERRUPTED
-            self.ledger.fail(trial, kind, f"{type(error).__name__}: {error}"[:_LONGEST_REASON])
-            raise

@@ -50,12 +50,11 @@ class Finished:
     target: int
 
 
-class Task(ABC):
-    """What trials of a study are about; `work` drives it.
+class TrialSource(ABC):
+    """What trials of a study are about, and which comes next. `Worker` calls it.
 
     For each trial a worker calls `propose` (unless a trial of a dead worker waits to be tried again), then
-    `key` and `describe`, writes the trial, and calls `run` if no other worker was first. None of them changes
-    the study, except that `run` may report intermediate values.
+    `key` and `describe`, and writes the trial. None of them changes the study.
 
     Attributes:
         distributions: of every parameter; the same for all trials of a study.
@@ -67,16 +66,23 @@ class Task(ABC):
 
     @abstractmethod
     def key(self, params: Params) -> str | None:
-        """What makes two trials the same, or None where the parameters are not this task's."""
+        """What makes two trials the same, or None where the parameters are not this source's."""
 
     @abstractmethod
     def propose(self, census: Census) -> Params | None:
         """Parameters of the next trial, with a key not in `census.taken`; None when there is none."""
 
-    @abstractmethod
-    def run(self, trial: FrozenTrial) -> Outcome:
-        """Find the value of a running trial. What it raises fails the trial and ends the worker."""
-
     def describe(self, params: Params) -> Mapping[str, Any]:
         """Attributes that are known before the trial runs; they are written with it, in one transaction."""
         return {}
+
+
+class Task(TrialSource):
+    """A source whose trials run where they were begun; `work` drives it."""
+
+    @abstractmethod
+    def run(self, trial: FrozenTrial) -> Outcome:
+        """Find the value of a running trial; it may report intermediate values to the study.
+
+        What it raises fails the trial and ends the worker.
+        """

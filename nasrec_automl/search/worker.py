@@ -17,7 +17,7 @@ from nasrec_automl.search.census import Census
 from nasrec_automl.search.distributions import architecture_of, distributions
 from nasrec_automl.search.loop import OnTrial, WorkerOptions, work
 from nasrec_automl.search.proposals import propose
-from nasrec_automl.search.task import Outcome, Params, Task
+from nasrec_automl.search.task import Outcome, Params, Task, TrialSource
 from nasrec_automl.space import SearchSpace
 
 
@@ -93,7 +93,49 @@ def search(
     return work(task, study, storage=storage, target=target, count=count, on_trial=on_trial, options=options)
 
 
-class _Search(Task):
+class ArchitectureSource(TrialSource):
+    """Trials that are architectures of a space.
+
+    Args:
+        study: the study; its sampler proposes.
+        space: the space.
+        first: architectures that come before any that the sampler proposes.
+        describe: what is known of an architecture without a score.
+
+    Raises:
+        ArchitectureError: one of `first` is no point of the space.
+    """
+
+    def __init__(
+        self, study: optuna.Study, space: SearchSpace, first: Sequence[Architecture], describe: Describe | None = None
+    ) -> None:
+        self.distributions = distributions(space)
+        self.space = space
+        self._study = study
+        # Points of this very space, or an error that names the label.
+        self._first = [space.validate_architecture(architecture) for architecture in first]
+        self._describe = describe
+
+    def key(self, params: Params) -> str | None:
+        """The architecture's key."""
+        architecture = architecture_of(params, self.space)
+        return None if architecture is None else architecture.key
+
+    def describe(self, params: Params) -> Mapping[str, Any]:
+        """What is known of the architecture."""
+        return {} if self._describe is None else self._describe(self.space.from_params(params))
+
+    def propose(self, census: Census) -> Params | None:
+        """The next of the first ones, or what the study's sampler proposes."""
+        taken = census.taken
+        for architecture in self._first:
+            if architecture.key not in taken:
+                return architecture.params
+        proposal = propose(self._study.sampler, self._study, self.space, seen=taken)
+        return None if proposal is None else proposal.params
+
+
+class _Search(ArchitectureSource, Task):
     def __init__(
         self,
         study: optuna.Study,
@@ -102,31 +144,11 @@ class _Search(Task):
         first: Sequence[Architecture],
         describe: Describe | None,
     ) -> None:
-        self.distributions = distributions(space)
-        self._study = study
-        self._space = space
+        super().__init__(study, space, first, describe)
         self._evaluate = evaluate
-        # Points of this very space, or an error that names the label.
-        self._first = [space.validate_architecture(architecture) for architecture in first]
-        self._describe = describe
-
-    def key(self, params: Params) -> str | None:
-        architecture = architecture_of(params, self._space)
-        return None if architecture is None else architecture.key
-
-    def describe(self, params: Params) -> Mapping[str, Any]:
-        return {} if self._describe is None else self._describe(self._space.from_params(params))
-
-    def propose(self, census: Census) -> Params | None:
-        taken = census.taken
-        for architecture in self._first:
-            if architecture.key not in taken:
-                return architecture.params
-        proposal = propose(self._study.sampler, self._study, self._space, seen=taken)
-        return None if proposal is None else proposal.params
 
     def run(self, trial: FrozenTrial) -> Outcome:
-        architecture = self._space.from_params(trial.params)
+        architecture = self.space.from_params(trial.params)
         score = self._evaluate(architecture)
         if not math.isfinite(score.log_loss):
             raise StudyError(

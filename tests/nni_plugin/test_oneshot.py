@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from torch.utils.data import DataLoader, TensorDataset
 
-from nasrec_automl.errors import CheckpointError, DataError, DivergedError
+from nasrec_automl.errors import CheckpointError, DataError, DivergedError, JobError
 from nasrec_automl.nni_plugin import NasRecOneShot, NasRecSpace
 from nasrec_automl.nni_plugin.oneshot import NasRecLightningModule
 from nasrec_automl.sampling import PATH_SAMPLERS, WarmUp, path_sampler
@@ -114,23 +114,24 @@ def test_gradients_are_clipped_and_the_schedule_moves(tmp_path: Path, monkeypatc
     assert rate == pytest.approx(0, abs=1e-9), "the cosine has come to its end"
 
 
-def test_the_export_is_the_best_of_its_candidates(tmp_path: Path) -> None:
-    strategy = run(tmp_path, NasRecOneShot(seed=3, export_candidates=4))
-    space = tiny_space()
-    candidates = [space.random(np.random.default_rng([3, 1, number])) for number in range(4)]
-    supernet, (dense, ids, label) = (
-        strategy.supernet.network.supernet.eval(),
-        make_rows(tiny_schema(), ROWS).batch(slice(0, ROWS)),
-    )
-    with torch.no_grad():
-        losses = [measure(supernet(dense, ids, a), label).log_loss for a in candidates]
-    assert strategy.oneshot_module.export() == candidates[int(np.argmin(losses))].params
-
-
 def test_options_show_in_nnis_logs() -> None:
     assert repr(NasRecOneShot(seed=3)) == (
-        "NasRecOneShot(sampling='single-operator', warm_up_steps=0, seed=3, export_candidates=16)"
+        "NasRecOneShot(sampling='single-operator', warm_up_steps=0, seed=3, export_candidates=64)"
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sampling": "all"}, "sampling: no path sampler 'all'; there are single-operator, single-path"),
+        ({"warm_up_steps": -1}, "warm_up_steps must be at least 0, but it is -1"),
+        ({"seed": -2}, "seed must be at least 0, but it is -2"),
+        ({"export_candidates": 0}, "export_candidates must be at least 1, but it is 0"),
+    ],
+)
+def test_options_out_of_range_are_named_at_once(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(JobError, match=message):
+        NasRecOneShot(**options)
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, step: int) -> None:

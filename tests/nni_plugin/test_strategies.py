@@ -63,7 +63,7 @@ ONE_SHOT = (
     OneShot(
         name="NasRecOneShot",
         step="a path of the method's samplers, by name",
-        export="the best of some random architectures by validation log loss",
+        export="the best of a short search with the shared weights",
     ),
     OneShot(name="RandomOneShot", step="a random architecture", export="a random architecture, as NNI warns"),
     OneShot(

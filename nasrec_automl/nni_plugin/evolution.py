@@ -1,0 +1,265 @@
+"""NNI's multi-trial strategy whose study is in SQL."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.errors import SpaceError, StudyError
+from nasrec_automl.nni_plugin.nas import ModelEventType, ModelStatus, RawFormatModelSpace, Strategy
+from nasrec_automl.nni_plugin.space import NasRecSpace
+from nasrec_automl.search import RegularizedEvolutionSampler, WorkerOptions, open_storage, open_study
+from nasrec_automl.search.attributes import ERROR, INTERRUPTED
+from nasrec_automl.search.database import database_errors, shown_url
+from nasrec_automl.search.incumbents import ranked
+from nasrec_automl.search.ledger import Ledger
+from nasrec_automl.search.loop import Worker
+from nasrec_automl.search.task import Outcome
+from nasrec_automl.search.worker import ArchitectureSource
+from nasrec_automl.space import SearchSpace
+
+_logger = logging.getLogger(__name__)
+
+_LATE = 5.0
+"""Seconds that NNI's last events may take after it says that all models have ended."""
+
+_GENERATIONS = 240
+"""G where the number of trials is open (arXiv 2207.07187)."""
+
+
+class OptunaEvolution(Strategy):
+    """Regularised evolution as an NNI multi-trial strategy; its state is an Optuna study in a SQL database.
+
+    It runs models of a `NasRecSpace` in NNI's training-service engine, as many at once as the experiment's
+    `trial_concurrency`, or those of a trained supernet (`strategy.supernet`) in this process. Several experiments, on
+    several machines, may share one study. A killed experiment goes on where the study is, by `resume` or by a new
+    experiment with the same study: what ran is tried again, what has finished is not.
+
+    Models report, as NNI's strategies want it, the *negative* log loss (`default` of a dict, as `ClickEvaluatorModule`
+    does); the study minimises the log loss.
+
+    Args:
+        storage: SQLAlchemy URL of the study's database, such as `sqlite:////folder/studies.db`.
+        study: the study's name.
+        trials: finished trials that the study is to have; None to go on while the experiment has a budget. After a
+            kill NNI counts its own budget anew, so that this is the number to rely on.
+        identity: what scores depend on, such as the data and the supernet; another experiment on the same study must
+            give the same.
+        first: architectures that come before evolution's own, such as `hand_designs(space).values()`.
+        population_size: how many trials are alive; also the number of random ones at the start.
+        tournament_size: how many of them compete to be a parent.
+        children: how many children the winner has.
+        seed: all randomness derives from it and from the study.
+        timeout: seconds after which a running trial of another machine counts as lost; more than a model takes.
+
+    Raises:
+        StudyError: `trials` or a size is out of its range, or (when it runs) the database cannot be used or the study
+            is about something else.
+    """
+
+    def __init__(
+        self,
+        *,
+        storage: str,
+        study: str = "nasrec-nni",
+        trials: int | None = None,
+        identity: Mapping[str, str] | None = None,
+        first: Sequence[Architecture] = (),
+        population_size: int = 128,
+        tournament_size: int = 64,
+        children: int = 8,
+        seed: int = 0,
+        timeout: float = 3600.0,
+    ) -> None:
+        super().__init__()
+        if trials is not None and trials < 1:
+            raise StudyError(f"trials must be at least 1, but it is {trials}")
+        self._url = storage
+        self._study_name = study
+        self._trials = trials
+        self._identity = dict(identity or {})
+        self._first = tuple(first)
+        self._evolution: dict[str, Any] = {
+            "population_size": population_size,
+            "tournament_size": tournament_size,
+            "children": children,
+            "generations": _generations(trials, population_size, children),
+            "seed": seed,
+        }
+        self._options = WorkerOptions(timeout=timeout)
+        RegularizedEvolutionSampler(**self._evolution)  # says now what is out of its range
+        self._running: dict[int, tuple[Any, FrozenTrial]] = {}
+        self._lock = threading.Lock()
+        self._error: Exception | None = None
+
+    def extra_repr(self) -> str:
+        """Arguments, for NNI's logs; no password among them."""
+        shown = {"storage": shown_url(self._url), "study": self._study_name, "trials": self._trials}
+        return ", ".join(f"{name}={value!r}" for name, value in shown.items())
+
+    # NNI's life cycle: `initialize` once, `load_state_dict` where an experiment is resumed, `run` once.
+
+    def _initialize(self, model_space: Any, engine: Any) -> Any:
+        space = _search_space(model_space)
+        storage = open_storage(self._url)
+        study = open_study(
+            storage, name=self._study_name, identity={"stage": "nni", "space": space.name, **self._identity}
+        )
+        study.sampler = RegularizedEvolutionSampler(space=space, **self._evolution)
+        self._worker = Worker(
+            ArchitectureSource(study, space, self._first),
+            Ledger(study, storage),
+            sys.maxsize if self._trials is None else self._trials,
+            self._options,
+        )
+        engine.register_model_event_callback(ModelEventType.TrainingEnd, self._on_end)
+        return model_space
+
+    def _run(self) -> None:
+        with database_errors(self._worker.ledger.storage):
+            try:
+                while self._error is None and self._wait_for_worker():
+                    if not self._submit_next():
+                        break
+                self.engine.wait_models()
+                self._wait_for_events()
+            finally:
+                self._give_up_running()
+            if self._error is not None:
+                raise self._error
+
+    def _cleanup(self) -> None:
+        self.engine.unregister_model_event_callback(ModelEventType.TrainingEnd, self._on_end)
+
+    def state_dict(self) -> dict[str, str]:
+        """Nothing but a note: the state is the study."""
+        return {"study": self._study_name}
+
+    def load_state_dict(self, state_dict: dict[str, str]) -> None:
+        """Nothing to load: the state is the study."""
+
+    def list_models(self, sort: bool = True, limit: int | None = None) -> Iterator[Any]:
+        """Finished models of the study, whichever process ran them; `export_top_models` calls it.
+
+        Args:
+            sort: the best first; otherwise as they were begun.
+            limit: how many at most.
+        """
+        study = self._worker.ledger.study
+        trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        for trial in (ranked(trials) if sort else trials)[:limit]:
+            model = self.model_space.freeze(self._sample(trial))
+            model.metrics.final = _metric(trial.values[0])
+            model.status = ModelStatus.Trained
+            yield model
+
+    # One model.
+
+    def _submit_next(self) -> bool:
+        """Submit a model, or wait for those that run; False where the study has all that it is to have."""
+        census = self._worker.census()
+        params = self._worker.next_params(census)
+        if params is None:
+            if census.done >= self._worker.target or not census.running:
+                return False
+            time.sleep(self._options.poll)
+            return True
+        trial = self._worker.begin(params, census)
+        if trial is not None:
+            model = self.model_space.freeze(self._sample(trial))
+            with self._lock:
+                self._running[id(model)] = model, trial
+            self.engine.submit_models(model)
+        return True
+
+    def _wait_for_worker(self) -> bool:
+        """Whether the engine takes another model, once one has ended where none is idle; False without a budget."""
+        while not self.engine.idle_worker_available():
+            if not self.engine.budget_available() or self._error is not None:
+                return False
+            time.sleep(self._options.poll)
+        budget: bool = self.engine.budget_available()
+        return budget
+
+    def _on_end(self, event: Any) -> None:
+        """Write how a model ended; the engine calls it, from a thread of its own where models run elsewhere."""
+        with self._lock:
+            _, trial = self._running.pop(id(event.model), (None, None))
+        if trial is None:
+            return
+        try:
+            self._record(trial, event.model.metric, event.status)
+        except Exception as error:  # an error in the engine's thread would be lost, and the strategy would hang
+            self._error = error
+
+    def _record(self, trial: FrozenTrial, metric: Any, status: Any) -> None:
+        ledger = self._worker.ledger
+        if status == ModelStatus.Interrupted:
+            ledger.fail(trial, INTERRUPTED, "the experiment was interrupted while its model ran")
+        elif status != ModelStatus.Trained:
+            ledger.fail(trial, ERROR, f"NNI's model ended as {status.value}: its trial's log says why")
+        elif not isinstance(metric, int | float) or not math.isfinite(metric):
+            ledger.fail(
+                trial,
+                ERROR,
+                f"the model reported the final result {metric!r}: expected the negative log loss, a finite number, by "
+                "nni.report_final_result",
+            )
+        else:
+            ledger.finish(trial, Outcome(state=TrialState.COMPLETE, value=_log_loss(metric)))
+
+    def _wait_for_events(self) -> None:
+        late = time.monotonic() + _LATE
+        while self._running and time.monotonic() < late:
+            time.sleep(self._options.poll)
+
+    def _give_up_running(self) -> None:
+        """Fail what the experiment's end left running, to be tried again by the next."""
+        with self._lock:
+            left, self._running = list(self._running.values()), {}
+        for _, trial in left:
+            self._worker.ledger.fail(trial, INTERRUPTED, "the experiment ended before its model did")
+
+    def _sample(self, trial: FrozenTrial) -> dict[str, Any]:
+        return {label: trial.params[label] for label in self._worker.source.distributions}
+
+
+def _log_loss(metric: float) -> float:
+    """NNI maximises, the study minimises: the one place where the sign changes, with its inverse below."""
+    return -float(metric)
+
+
+def _metric(log_loss: float) -> float:
+    return -log_loss
+
+
+def _generations(trials: int | None, population_size: int, children: int) -> int:
+    if trials is None or children < 1:
+        return _GENERATIONS
+    return max(1, (trials - population_size) // children)
+
+
+def _search_space(model_space: Any) -> SearchSpace:
+    """The space of NNI's executable form of a `NasRecSpace`, raw or simplified."""
+    raw = isinstance(model_space, RawFormatModelSpace)
+    model = model_space.model_space if raw else model_space.model.get(traceable=False)
+    if not isinstance(model, NasRecSpace):
+        raise SpaceError(
+            f"OptunaEvolution searches a NasRecSpace or the supernet of one, but got a {type(model).__name__}; for "
+            "other spaces use nni.nas.strategy.RegularizedEvolution"
+        )
+    others = sorted(set(model_space.simplify()) - set(model.search_space.labels))
+    if others:
+        raise SpaceError(
+            f"OptunaEvolution chooses the architecture alone, but the evaluator has choices of its own: "
+            f"{', '.join(others)}; give them fixed values"
+        )
+    return model.search_space

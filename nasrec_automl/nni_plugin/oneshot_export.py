@@ -1,0 +1,92 @@
+"""Which architectures of a trained supernet `export_top_models` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from optuna.storages import InMemoryStorage
+from optuna.trial import TrialState
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.config import RidgeHead
+from nasrec_automl.data.rows import Rows
+from nasrec_automl.errors import DataError
+from nasrec_automl.evaluation import WeightSharingEvaluator
+from nasrec_automl.network import Supernet
+from nasrec_automl.search import RegularizedEvolutionSampler, open_study, search
+from nasrec_automl.search.distributions import architecture_of
+from nasrec_automl.search.incumbents import ranked
+
+_ROWS = 100_000
+"""Validation rows that are read at most, half of them to fit heads."""
+
+_CHILDREN = 4
+
+
+def best_architectures(
+    supernet: Supernet, loader: Iterable[Any] | None, *, most: int, scored: int, seed: int
+) -> list[Architecture]:
+    """Search the supernet for a short while, by regularised evolution over its weight-sharing evaluator.
+
+    Args:
+        supernet: trained.
+        loader: of validation batches (dense, ids, label, ...), which the supernet was not trained on. A random half
+            of the rows fits each architecture's head, the other half scores it.
+        most: how many architectures, no two with one key; fewer where the space has no more.
+        scored: how many the search scores; at least `most` are.
+        seed: of the search.
+
+    Returns:
+        The best first. Equal weights, rows and seeds give equal lists.
+
+    Raises:
+        DataError: there are no validation rows.
+    """
+    space = supernet.space
+    head_rows, score_rows = _halves(_read(loader), seed)
+    evaluator = WeightSharingEvaluator(
+        supernet, head_rows=head_rows, score_rows=score_rows, head=RidgeHead(), seed=seed, early_stop=0
+    )
+    storage = InMemoryStorage()
+    study = open_study(storage, name="export", identity={"space": space.name})
+    target = max(most, scored)
+    population = max(1, target // 2)  # the first half is random
+    sampler = RegularizedEvolutionSampler(
+        space=space,
+        population_size=population,
+        tournament_size=max(1, population // 4),
+        children=_CHILDREN,
+        generations=max(1, (target - population) // _CHILDREN),
+        seed=seed,
+    )
+    search(study, space, evaluator.evaluate, storage=storage, sampler=sampler, target=target)
+    trials = ranked(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))[:most]
+    return [found for trial in trials if (found := architecture_of(trial.params, space)) is not None]
+
+
+def _read(loader: Iterable[Any] | None) -> Rows:
+    parts: list[Rows] = []
+    read = 0
+    for dense, ids, label, *_ in loader or ():
+        parts.append(Rows(dense=dense.cpu().numpy(), ids=ids.cpu().numpy(), label=label.cpu().numpy()))
+        read += len(label)
+        if read >= _ROWS:
+            break
+    if read < 2:
+        raise DataError(
+            f"export_top_models scores architectures on validation rows, but the evaluator's val_dataloaders gave "
+            f"{read}: expected at least 2, in batches of (dense, ids, label); rows by the thousand make scores certain"
+        )
+    return Rows.concatenate(parts)
+
+
+def _halves(rows: Rows, seed: int) -> tuple[Rows, Rows]:
+    order = np.random.default_rng(seed).permutation(len(rows))
+    half = len(rows) // 2
+    first, second = (
+        Rows(dense=rows.dense[index], ids=rows.ids[index], label=rows.label[index])
+        for index in (order[:half], order[half:])
+    )
+    return first, second

@@ -1,0 +1,50 @@
+"""Where a one-shot training goes on after its process was killed.
+
+NNI saves a one-shot strategy's state before the run, when there is no checkpoint yet, and when it stops. After SIGKILL
+that state is all there is, so it must say where checkpoints will be, for the newest of them to be found.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_logger = logging.getLogger(__name__)
+
+CHECKPOINT, FOLDER = "ckpt_path", "checkpoint_folder"
+"""Entries of the strategy's state: the checkpoint that it began from, if any, and where it keeps its own."""
+
+
+def place_checkpoints(trainer: Any) -> None:
+    """Fix the folder of a trainer's checkpoints, which Lightning leaves open until the training starts."""
+    keeper = trainer.checkpoint_callback
+    if keeper is not None and keeper.dirpath is None:
+        keeper.dirpath = str(Path(trainer.log_dir or trainer.default_root_dir).absolute() / "checkpoints")
+
+
+def resume_state(trainer: Any, fit_kwargs: dict[str, Any]) -> dict[str, str]:
+    """What `newest_checkpoint` needs, as plain strings."""
+    keeper = trainer.checkpoint_callback
+    state = {} if keeper is None else {FOLDER: str(keeper.dirpath)}
+    return state if fit_kwargs.get(CHECKPOINT) is None else {**state, CHECKPOINT: str(fit_kwargs[CHECKPOINT])}
+
+
+def newest_checkpoint(state: dict[str, str]) -> str | None:
+    """The checkpoint with the most steps among those that a run left behind; None where it left none."""
+    found = sorted(Path(state[FOLDER]).glob("*.ckpt")) if FOLDER in state else []
+    found += [Path(state[CHECKPOINT])] if CHECKPOINT in state else []
+    steps = {path: _steps(path) for path in found}
+    best = max(steps, key=lambda path: steps[path], default=None)
+    return None if best is None or steps[best] < 0 else str(best)
+
+
+def _steps(path: Path) -> int:
+    """Steps of a checkpoint; -1 where it cannot be read: the kill may have come while it was written."""
+    try:
+        return int(torch.load(path, weights_only=True, mmap=True, map_location="cpu")["global_step"])
+    except Exception as error:  # whatever a broken archive raises
+        _logger.warning("The checkpoint %s cannot be read and is passed over: %s", path, error)
+        return -1

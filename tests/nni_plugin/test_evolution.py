@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import nni
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from nasrec_automl.errors import SpaceError, StudyError
+from nasrec_automl.nni_plugin import NasRecSpace, OptunaEvolution
+from nasrec_automl.nni_plugin.nas import ModelSpace, ModelStatus, RawFormatModelSpace
+from nasrec_automl.testing.examples import tiny_schema, tiny_space
+
+RUN = Path(__file__).with_name("evolution_run.py")
+
+
+@pytest.fixture(scope="module")
+def runs() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("evolution_run", RUN)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def trials_of(folder: Path, name: str = "nasrec-nni") -> list[FrozenTrial]:
+    return optuna.load_study(study_name=name, storage=f"sqlite:///{folder / 'studies.db'}").get_trials()
+
+
+def complete(folder: Path) -> list[FrozenTrial]:
+    done = [trial for trial in trials_of(folder) if trial.state == TrialState.COMPLETE]
+    assert max(Counter(trial.user_attrs["nasrec:key"] for trial in done).values()) == 1
+    return done
+
+
+def run(experiment: Any) -> None:
+    try:
+        experiment.run()
+    finally:
+        experiment.stop()
+
+
+def test_in_process_the_study_has_the_trials_and_the_export_is_its_best(tmp_path: Path, runs: ModuleType) -> None:
+    def evaluate(model: Any) -> None:
+        nni.report_final_result(-runs.log_loss(model))
+
+    experiment = runs.make_experiment(tmp_path, evaluate, trials=20)
+    run(experiment)
+    done = complete(tmp_path)
+    assert len(trials_of(tmp_path)) == len(done) == 20
+    for trial in done:
+        assert trial.value == pytest.approx(
+            runs.log_loss(experiment.strategy.model_space.freeze(trial.params).executable_model())
+        )
+    best = sorted(done, key=lambda trial: trial.value or 0.0)
+    assert experiment.export_top_models(3, formatter="dict") == [trial.params for trial in best[:3]]
+    models = experiment.export_top_models(2)
+    assert [model.metric for model in models] == [-(trial.value or 0.0) for trial in best[:2]]
+    assert {model.status for model in models} == {ModelStatus.Trained}
+    listed = [model.sample for model in experiment.strategy.list_models(sort=False)]
+    assert listed == [trial.params for trial in done]
+
+
+def test_killed_and_resumed_it_finds_what_an_unbroken_run_finds(tmp_path: Path) -> None:
+    def start(name: str, seconds: float) -> subprocess.Popen[str]:
+        (tmp_path / name).mkdir(exist_ok=True)
+        command = [sys.executable, "-W", "ignore", str(RUN), str(tmp_path / name), str(seconds)]
+        # NNI lists experiments in a folder of its own under HOME.
+        environment = {**os.environ, "HOME": str(tmp_path / name)}
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+
+    whole = start("whole", 0)
+    process = start("broken", 0.2)
+    assert process.stdout is not None
+    for _ in range(12):
+        while process.stdout.readline() != "begun\n":  # NNI logs there too
+            assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process = start("broken", 0)
+    for ended in (process, whole):
+        ended.communicate()
+        assert ended.returncode == 0
+    (failed,) = [trial for trial in trials_of(tmp_path / "broken") if trial.state == TrialState.FAIL]
+    assert "is gone" in failed.user_attrs["nasrec:reason"]
+    found = [[(trial.params, trial.value) for trial in complete(tmp_path / name)] for name in ("broken", "whole")]
+    assert len(found[0]) == 24
+    assert found[0] == found[1]
+
+
+def test_a_model_that_fails_is_a_failed_trial(tmp_path: Path, runs: ModuleType) -> None:
+    seen: list[Any] = []
+
+    def evaluate(model: Any) -> None:
+        seen.append(model)
+        if len(seen) == 2:
+            raise OSError("no such thing")
+        if len(seen) == 3:
+            nni.report_final_result(float("nan"))
+        elif len(seen) != 4:
+            nni.report_final_result(-1.0)
+
+    experiment = runs.make_experiment(tmp_path, evaluate, trials=5)
+    experiment.config.execution_engine.continue_on_failure = True
+    run(experiment)
+    states = [trial.state for trial in trials_of(tmp_path)]
+    assert states == [TrialState.COMPLETE] + 3 * [TrialState.FAIL] + 4 * [TrialState.COMPLETE]
+    reasons = [trial.user_attrs["nasrec:reason"] for trial in trials_of(tmp_path)[1:4]]
+    assert reasons[0] == "NNI's model ended as failed: its trial's log says why"
+    assert reasons[1].startswith("the model reported the final result nan: expected the negative log loss")
+    assert reasons[2].startswith("the model reported the final result None")
+
+
+def test_an_error_that_ends_the_experiment_is_raised_and_its_trial_fails(tmp_path: Path, runs: ModuleType) -> None:
+    def evaluate(model: Any) -> None:
+        raise OSError("no such thing")
+
+    with pytest.raises(OSError, match="no such thing"):
+        run(runs.make_experiment(tmp_path, evaluate))
+    assert [trial.state for trial in trials_of(tmp_path)] == [TrialState.FAIL]
+
+
+def test_the_experiments_budget_ends_it_too(tmp_path: Path, runs: ModuleType) -> None:
+    experiment = runs.make_experiment(tmp_path, lambda model: nni.report_final_result(-1.0), trials=None)
+    experiment.config.execution_engine.max_model_count = 3
+    run(experiment)
+    assert len(complete(tmp_path)) == 3
+
+
+class Engine:
+    """Two workers elsewhere: models end when they are told to, in any order; the last one never says so."""
+
+    def __init__(self) -> None:
+        self.callbacks: list[Any] = []
+        self.models: list[Any] = []
+        self.most = 0
+
+    def register_model_event_callback(self, kind: Any, callback: Any) -> None:
+        self.callbacks.append(callback)
+
+    def unregister_model_event_callback(self, kind: Any, callback: Any) -> None:
+        self.callbacks.remove(callback)
+
+    def budget_available(self) -> bool:
+        return True
+
+    def idle_worker_available(self) -> bool:
+        if len(self.models) == 2:
+            self.end(self.models[-1])
+        return len(self.models) < 2
+
+    def submit_models(self, model: Any) -> None:
+        self.models.append(model)
+        self.most = max(self.most, len(self.models))
+
+    def end(self, model: Any) -> None:
+        self.models.remove(model)
+        model.metrics.final = -0.5
+        for callback in self.callbacks:
+            callback(SimpleNamespace(model=model, status=ModelStatus.Trained))
+
+    def wait_models(self) -> None:
+        return
+
+
+def test_models_run_at_once_and_what_the_end_leaves_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nasrec_automl.nni_plugin.evolution._LATE", 0.0)
+    engine = Engine()
+    monkeypatch.setattr("nasrec_automl.nni_plugin.evolution.time.sleep", lambda _: engine.end(engine.models[-1]))
+    options: dict[str, Any] = {"storage": f"sqlite:///{tmp_path / 'studies.db'}", "population_size": 4}
+    space = RawFormatModelSpace(NasRecSpace(tiny_space(), tiny_schema()), None)
+    monkeypatch.setattr(engine, "budget_available", lambda: len(trials_of(tmp_path)) < 7)
+    OptunaEvolution(tournament_size=2, **options)(space, engine)
+    assert engine.most == 2
+    done = complete(tmp_path)
+    left = [trial for trial in trials_of(tmp_path) if trial.state == TrialState.FAIL]
+    assert len(done) + len(left) == 7
+    assert left
+    assert {trial.user_attrs["nasrec:failure"] for trial in left} == {"interrupted"}
+    assert engine.callbacks == []
+    engine = Engine()
+    OptunaEvolution(tournament_size=2, trials=8, **options)(space, engine)
+    assert {t.user_attrs["nasrec:key"] for t in left} <= {t.user_attrs["nasrec:key"] for t in complete(tmp_path)}
+
+
+def test_a_study_of_something_else_is_refused(tmp_path: Path, runs: ModuleType) -> None:
+    run(runs.make_experiment(tmp_path, lambda model: nni.report_final_result(-1.0), trials=1, identity={"data": "a"}))
+    with pytest.raises(StudyError, match="has data 'a', but 'b' is expected"):
+        run(runs.make_experiment(tmp_path, lambda model: None, identity={"data": "b"}))
+
+
+def test_options_out_of_range_are_named_at_once() -> None:
+    with pytest.raises(StudyError, match="trials must be at least 1, but it is 0"):
+        OptunaEvolution(storage="sqlite://", trials=0)
+    with pytest.raises(StudyError, match="tournament_size must be from 1 to population_size"):
+        OptunaEvolution(storage="sqlite://", population_size=4, tournament_size=5)
+
+
+def test_its_repr_hides_the_password() -> None:
+    strategy = OptunaEvolution(storage="postgresql://me:secret@host/db", trials=3)
+    assert repr(strategy) == "OptunaEvolution(storage='postgresql://me:***@host/db', study='nasrec-nni', trials=3)"
+
+
+def test_another_model_space_is_named(tmp_path: Path) -> None:
+    class Other(ModelSpace):
+        pass
+
+    strategy = OptunaEvolution(storage=f"sqlite:///{tmp_path / 'studies.db'}")
+    with pytest.raises(SpaceError, match=r"searches a NasRecSpace .* but got a Other; .*RegularizedEvolution"):
+        strategy.initialize(RawFormatModelSpace(Other(), None), Engine())

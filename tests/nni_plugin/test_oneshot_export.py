@@ -1,0 +1,85 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from torch.utils.data import DataLoader, TensorDataset
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.config import RidgeHead
+from nasrec_automl.data.batches import EvaluationBatches
+from nasrec_automl.data.rows import Rows
+from nasrec_automl.errors import DataError
+from nasrec_automl.evaluation import WeightSharingEvaluator
+from nasrec_automl.network import Supernet
+from nasrec_automl.nni_plugin import NasRecOneShot, NasRecSpace
+from nasrec_automl.nni_plugin.oneshot_export import best_architectures
+from nasrec_automl.testing.examples import make_rows, move_vectors, tiny_schema, tiny_space
+from nasrec_automl.testing.pytest_oneshot import make_evaluator, run_experiment
+from nasrec_automl.training.seed import seeded
+
+
+@pytest.fixture(scope="module")
+def supernet() -> Supernet:
+    with seeded(0):
+        supernet = Supernet(tiny_space(), tiny_schema(), layer_norm=True)
+    move_vectors(supernet)
+    return supernet
+
+
+ROWS = make_rows(tiny_schema(), 600, seed=5)
+
+
+def search(supernet: Supernet, **options: Any) -> list[Architecture]:
+    loader = EvaluationBatches(ROWS, 128)
+    return best_architectures(supernet, loader, **{"most": 3, "scored": 16, "seed": 2, **options})
+
+
+def test_the_best_come_first_and_no_two_have_one_key(supernet: Supernet) -> None:
+    best = search(supernet, most=20, scored=16)
+    assert len(best) == len({architecture.key for architecture in best}) == 20
+    order = np.random.default_rng(2).permutation(len(ROWS))
+    parts = [Rows(ROWS.dense[i], ROWS.ids[i], ROWS.label[i]) for i in (order[:300], order[300:])]
+    evaluator = WeightSharingEvaluator(
+        supernet, head_rows=parts[0], score_rows=parts[1], head=RidgeHead(), seed=2, early_stop=0
+    )
+    losses = [evaluator.evaluate(architecture).log_loss for architecture in best]
+    assert losses == sorted(losses)
+    assert losses[0] < losses[-1]
+
+
+def test_fewer_are_the_first_of_more(supernet: Supernet) -> None:
+    assert search(supernet, most=1) == search(supernet, most=3)[:1] == search(supernet, most=16)[:1]
+
+
+def test_equal_seeds_find_the_same(supernet: Supernet) -> None:
+    assert search(supernet) == search(supernet)
+    assert search(supernet, seed=3) != search(supernet)
+
+
+def test_any_loader_of_batches_will_do(supernet: Supernet) -> None:
+    dense, ids, label = ROWS.batch(slice(0, len(ROWS)))
+    weighted = DataLoader(TensorDataset(dense, ids, label, label + 1), batch_size=50)
+    assert best_architectures(supernet, weighted, most=3, scored=16, seed=2) == search(supernet)
+
+
+@pytest.mark.parametrize("loader", [None, []])
+def test_without_validation_rows_it_says_what_to_give(supernet: Supernet, loader: Any) -> None:
+    with pytest.raises(DataError, match="val_dataloaders gave 0: expected at least 2"):
+        best_architectures(supernet, loader, most=1, scored=4, seed=0)
+
+
+def test_nnis_export_shows_the_best_with_their_shared_weights(tmp_path: Path) -> None:
+    strategy = NasRecOneShot(seed=3, export_candidates=8)
+    space = tiny_space()
+    evaluator = make_evaluator()
+    experiment = run_experiment(NasRecSpace(space, tiny_schema()), evaluator, strategy, tmp_path)
+    samples = experiment.export_top_models(3, formatter="dict")
+    expected = best_architectures(
+        strategy.supernet.network.supernet, evaluator.val_dataloaders, most=3, scored=8, seed=3
+    )
+    assert samples == [dict(a.params) for a in expected]
+    assert experiment.export_top_models(1, formatter="dict") == samples[:1]
+    models = experiment.export_top_models(3, formatter="instance")
+    assert [model.network.architecture for model in models] == expected
+    assert len(list(strategy.list_models(limit=None))) == 8
