@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -65,6 +69,33 @@ def test_in_process_the_study_has_the_trials_and_the_export_is_its_best(tmp_path
     assert {model.status for model in models} == {ModelStatus.Trained}
     listed = [model.sample for model in experiment.strategy.list_models(sort=False)]
     assert listed == [trial.params for trial in done]
+
+
+def test_killed_and_resumed_it_finds_what_an_unbroken_run_finds(tmp_path: Path) -> None:
+    def start(name: str, seconds: float) -> subprocess.Popen[str]:
+        (tmp_path / name).mkdir(exist_ok=True)
+        command = [sys.executable, "-W", "ignore", str(RUN), str(tmp_path / name), str(seconds)]
+        # NNI lists experiments in a folder of its own under HOME.
+        environment = {**os.environ, "HOME": str(tmp_path / name)}
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+
+    whole = start("whole", 0)
+    process = start("broken", 0.2)
+    assert process.stdout is not None
+    for _ in range(12):
+        while process.stdout.readline() != "begun\n":  # NNI logs there too
+            assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process = start("broken", 0)
+    for ended in (process, whole):
+        ended.communicate()
+        assert ended.returncode == 0
+    (failed,) = [trial for trial in trials_of(tmp_path / "broken") if trial.state == TrialState.FAIL]
+    assert "is gone" in failed.user_attrs["nasrec:reason"]
+    found = [[(trial.params, trial.value) for trial in complete(tmp_path / name)] for name in ("broken", "whole")]
+    assert len(found[0]) == 24
+    assert found[0] == found[1]
 
 
 def test_a_model_that_fails_is_a_failed_trial(tmp_path: Path, runs: ModuleType) -> None:
