@@ -102,6 +102,7 @@ def test_a_training_that_diverges_is_pruned_with_the_reason_and_the_study_goes_o
         return train(self, batch, batch_idx) * (torch.nan if bad else 1)
 
     monkeypatch.setattr(ClickModule, "training_step", poisoned)
+    monkeypatch.setattr(optuna.Trial, "should_prune", lambda trial: False)  # it is to live until it diverges
     kept = set(copied_run.retrained.glob("*.safetensors"))
     RetrainStage().run(changed(copied_run, trials=8))
     assert len(trainings) == 2
