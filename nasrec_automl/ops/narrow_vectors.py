@@ -234,34 +234,34 @@ def zeros(typing: Any, count: Any) -> Any:
     return _rows(count)(count), generate
 
 
-@intrinsic
-def load_rows(typing: Any, count: Any, array: Any, row: Any, column: Any) -> Any:
-    """The vectors at `column` of as many rows, from `row` on, as the tuple `count` is long."""
+def _one_each(count: Any, array: Any, read: Callable[..., Any]) -> Any:
+    """What an intrinsic returns that reads one vector of each of several rows."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         _, array, row, column = arguments
-        kind, values = signature.args[1], []
-        for i in range(len(signature.return_type)):
-            at = builder.add(row, _next(row, i))
-            values.append(_load(builder, _vector_at(context, builder, kind, array, at, column)))
+        places = [builder.add(row, _next(row, i)) for i in range(len(signature.return_type))]
+        values = [read(context, builder, signature.args[1], array, place, column) for place in places]
         return _pack(context, builder, signature, values)
 
     return _rows(count)(count, array, _INDEX, _INDEX), generate
+
+
+@intrinsic
+def load_rows(typing: Any, count: Any, array: Any, row: Any, column: Any) -> Any:
+    """The vectors at `column` of as many rows, from `row` on, as the tuple `count` is long."""
+    return _one_each(
+        count, array, lambda context, builder, *place: _load(builder, _vector_at(context, builder, *place))
+    )
 
 
 @intrinsic
 def splat_rows(typing: Any, count: Any, array: Any, row: Any, column: Any) -> Any:
     """The scalars at `column` of as many rows, from `row` on, each in every lane of its vector."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        _, array, row, column = arguments
-        kind, values = signature.args[1], []
-        for i in range(len(signature.return_type)):
-            at = builder.add(row, _next(row, i))
-            values.append(_spread(builder, builder.load(_scalar_at(context, builder, kind, array, at, column))))
-        return _pack(context, builder, signature, values)
-
-    return _rows(count)(count, array, _INDEX, _INDEX), generate
+    return _one_each(
+        count,
+        array,
+        lambda context, builder, *place: _spread(builder, builder.load(_scalar_at(context, builder, *place))),
+    )
 
 
 @intrinsic

@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -13,6 +14,7 @@ from typing import Any
 import nni
 import optuna
 import pytest
+import torch
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.errors import SpaceError, StudyError
@@ -220,3 +222,23 @@ def test_another_model_space_is_named(tmp_path: Path) -> None:
     strategy = OptunaEvolution(storage=f"sqlite:///{tmp_path / 'studies.db'}")
     with pytest.raises(SpaceError, match=r"searches a NasRecSpace .* but got a Other; .*RegularizedEvolution"):
         strategy.initialize(RawFormatModelSpace(Other(), None), Engine())
+
+
+@pytest.mark.slow
+def test_nnis_training_service_runs_models_side_by_side(tmp_path: Path) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    command = [sys.executable, str(RUN.with_name("service_run.py")), str(tmp_path), str(port)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    trials = complete(tmp_path)
+    assert len(trials) == 4
+    space, schema = tiny_space(), tiny_schema()
+    for trial in trials:
+        model = NasRecSpace(space, schema).freeze(trial.params)
+        assert trial.value == pytest.approx(sum(p.numel() for p in model.parameters()) / 1e4)
+    best = torch.load(tmp_path / "best.pt", weights_only=True)
+    assert best == min(trials, key=lambda trial: trial.value).params
+    first, second = sorted(trials, key=lambda trial: trial.datetime_start)[:2]
+    assert second.datetime_start < first.datetime_complete, "two at once"

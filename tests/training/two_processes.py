@@ -1,12 +1,12 @@
-"""One of two processes that train a subnet on tiny data: `two_processes.py RANK COUNT PORT OUTPUT WEIGHTED DEVICE`."""
+"""One of two processes that train a tiny supernet: `two_processes.py RANK COUNT PORT OUTPUT WEIGHTED DEVICE`."""
 
 import sys
 
-import numpy as np
 import torch
 
 from nasrec_automl.data.batches import TrainingBatches
-from nasrec_automl.network import Subnet
+from nasrec_automl.network import Supernet
+from nasrec_automl.sampling import WarmUp, path_sampler
 from nasrec_automl.testing.examples import composed_schema, make_rows, tiny_space
 from nasrec_automl.training.lightning import quiet, quiet_trainer
 from nasrec_automl.training.module import Batch, ClickModule, TrainingOptions
@@ -19,6 +19,9 @@ class Exact(ClickModule):
     """Trains in float64, where no rounding hides an error or looks like one; notes the losses."""
 
     weighted = False
+
+    def forward(self, dense: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        return self.model(dense, ids, self.warm_up.path(self.global_step))
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         dense, ids, label = (part.double() if part.is_floating_point() else part for part in batch)
@@ -34,14 +37,16 @@ def train(rank: Rank, *, weighted: bool, device: str) -> dict[str, torch.Tensor]
     schema = composed_schema()
     rows = make_rows(schema, 200)
     torch.manual_seed(0)
-    subnet = Subnet(tiny_space().random(np.random.default_rng(3)), schema)
+    supernet = Supernet(tiny_space(), schema)
     options = TrainingOptions(steps=STEPS, learning_rate=0.1, clip_norm=0.5, weight_decay=0.01, eps=1e-2)
-    module = Exact(options, subnet.double())
+    module = Exact(options, supernet.double())
     module.weighted, module.losses = weighted, []
+    # Whole weights at first, then slices of them, which other gradients reach than whole ones.
+    module.warm_up = WarmUp(path_sampler("single-operator", tiny_space()), steps=4, seed=0)
     trainer = quiet_trainer(max_steps=STEPS, device=device, callbacks=[], **rank.trainer_options())
     with quiet():
         trainer.fit(module, TrainingBatches(rows, BATCH, 0, STEPS, rank=rank.number, ranks=rank.count))
-    return {"losses": torch.stack(module.losses).cpu(), **{name: t.cpu() for name, t in subnet.state_dict().items()}}
+    return {"losses": torch.stack(module.losses).cpu(), **{name: t.cpu() for name, t in supernet.state_dict().items()}}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,22 @@
+"""One process alone; `test_ranks.py` has two."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from nasrec_automl.training.reduction import average_gradients, batch_mean, processes
+
+
+def test_alone_the_mean_is_over_rows_or_their_weights() -> None:
+    assert processes() == 1
+    losses, weight = torch.tensor([1.0, 2.0, 6.0]), torch.tensor([1.0, 0.0, 3.0])
+    assert batch_mean(losses, None) == 3
+    assert batch_mean(losses, weight) == 19 / 4
+
+
+def test_alone_gradients_stay_as_they_are() -> None:
+    weight, table = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(3, 2))
+    (weight.sum() + F.embedding(torch.tensor([1, 1]), table, sparse=True).sum()).backward()
+    before = weight.grad, table.grad
+    average_gradients([weight, table, nn.Parameter(torch.ones(1))])
+    assert (weight.grad, table.grad) == before
