@@ -20,7 +20,8 @@ class RowAdagrad(torch.optim.Optimizer):
     torch.)
 
     Args:
-        params: parameters or groups. From now on backward passes leave slices' gradients to this optimiser.
+        params: parameters or groups. From now on backward passes leave slices' gradients to optimisers of this class:
+            others would not see them.
         lr: learning rate.
         weight_decay: L2 decay, added to the gradient; for a sparse gradient on its rows alone.
         eps: added to the root of the sum of squares.
