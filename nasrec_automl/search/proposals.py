@@ -36,7 +36,8 @@ _SAMPLES = 20
 """Proposals of a sampler that may be known already before random ones take over."""
 
 _REJECTED, _REJECTED_SLOWLY = 500, 50
-"""Architectures in a row that may be over the budget before another way is taken; fewer where each is measured."""
+"""Architectures in a row that may be over the budget before another way is taken; fewer where each takes long, to be
+measured or (Optuna's own samplers) to be proposed."""
 
 
 @runtime_checkable
@@ -86,14 +87,19 @@ def propose(
         return proposal
     wanted = distributions(space)
     drawn = (space.from_params(sample_params(sampler, study, wanted)) for _ in itertools.count())
-    found = first_new(drawn, seen=seen, budget=budget, known=_SAMPLES)
+    found = first_new(drawn, seen=seen, budget=budget, known=_SAMPLES, rejected=_REJECTED_SLOWLY)
     if found is not None:
         return found
     return unseen(space, np.random.default_rng([len(seen)]), seen=seen, budget=budget)
 
 
 def first_new(
-    drawn: Iterable[Architecture], *, seen: Collection[str], budget: Budget | None, known: int
+    drawn: Iterable[Architecture],
+    *,
+    seen: Collection[str],
+    budget: Budget | None,
+    known: int,
+    rejected: int = _REJECTED,
 ) -> Architecture | None:
     """The first architecture that is new and inside the budget; None where the patience ends before.
 
@@ -102,8 +108,10 @@ def first_new(
         seen: keys that it must not have.
         budget: what it may cost.
         known: how many may be among `seen`.
+        rejected: how many may be over the budget; fewer where it measures.
     """
-    rejected = 0 if budget is None else _REJECTED_SLOWLY if budget.is_slow else _REJECTED
+    if budget is not None and budget.is_slow:
+        rejected = min(rejected, _REJECTED_SLOWLY)
     for architecture in drawn:
         if architecture.key in seen:
             known -= 1
@@ -111,7 +119,7 @@ def first_new(
             return architecture
         else:
             rejected -= 1
-        if known <= 0 or (budget is not None and rejected <= 0):
+        if known <= 0 or rejected <= 0:
             return None
     return None
 
