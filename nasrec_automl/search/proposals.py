@@ -136,7 +136,7 @@ def unseen(
     found = first_new(drawn, seen=seen, budget=budget, known=_DRAWS)
     if found is not None:
         return found
-    if space.cardinality <= _LISTABLE and not (budget is not None and budget.is_slow):
+    if space.cardinality <= _LISTABLE:
         return _listed_unseen(space, rng, seen, budget)
     return None if budget is None else descend(space, rng, seen=seen, budget=budget)
 
@@ -149,13 +149,19 @@ def _listed_unseen(
 
     listed = _listed(space)
     left = [params for key, params in listed.items() if key not in seen]
-    while left:
+    patience = _REJECTED_SLOWLY if budget is not None and budget.is_slow else len(left)
+    while left and patience:
+        patience -= 1
         architecture = of(left.pop(int(rng.integers(len(left)))))
         if budget is None or budget.admits(architecture):
             return architecture
-    if budget is not None and not any(budget.admits(of(params)) for key, params in listed.items() if key in seen):
-        raise nothing_inside(space, budget, min(map(of, listed.values()), key=budget.load))
-    return None
+    if budget is None:
+        return None
+    if left:
+        return descend(space, rng, seen=seen, budget=budget)
+    if any(budget.admits(of(params)) for key, params in listed.items() if key in seen):
+        return None
+    raise nothing_inside(space, budget, min(map(of, listed.values()), key=budget.load))
 
 
 @lru_cache(maxsize=2)

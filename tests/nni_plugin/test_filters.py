@@ -137,7 +137,9 @@ def test_optuna_evolution_proposes_what_is_inside(tmp_path: Path, runs: Any, kin
 
     given = Budget(SCHEMA, macs=MACS) if kind == "budget" else range_filter("macs")
     first = [SPACE.random(np.random.default_rng(seed)) for seed in range(6)]
-    experiment = runs.make_experiment(tmp_path, lambda model: evaluate(model.network), filter=given, trials=24, first=first)
+    experiment = runs.make_experiment(
+        tmp_path, lambda model: evaluate(model.network), filter=given, trials=24, first=first
+    )
     try:
         experiment.run()
     finally:
@@ -152,8 +154,8 @@ def test_optuna_evolution_proposes_what_is_inside(tmp_path: Path, runs: Any, kin
 
 def test_a_filter_that_refuses_everything_is_an_error(tmp_path: Path, runs: Any) -> None:
     experiment = runs.make_experiment(tmp_path, lambda model: None, filter=lambda sample: False)
-    with pytest.raises(BudgetError, match="no architecture of the space 'tiny' was found inside the budget"):
-        try:
+    try:
+        with pytest.raises(BudgetError, match="no architecture of the space 'tiny' was found inside the budget"):
             experiment.run()
-        finally:
-            experiment.stop()
+    finally:
+        experiment.stop()

@@ -71,7 +71,9 @@ def test_a_tighter_budget_goes_on_to_a_model_inside(copied_run: RunFolder) -> No
     assert stage.name == "search"
     assert [status.state for status in run_status(run)][:3] == ["done", "done", "interrupted"]
     assert SearchStage().units(run) == (kept, 20)
-    over = [a for a in (candidates(copied_run)[name] for name in candidates(copied_run)) if not job_budget(run).admits(a)]
+    over = [
+        a for a in (candidates(copied_run)[name] for name in candidates(copied_run)) if not job_budget(run).admits(a)
+    ]
     winner = load_search_space(run.job.space).from_params(read_json(run.result)["architecture"])
     if not job_budget(run).admits(winner):
         with pytest.raises(RunFolderError, match=r"over the job's budget by [\d,]+ multiply-adds"):

@@ -50,9 +50,7 @@ def test_constraints_are_shares_of_the_limits(space: SearchSpace) -> None:
         constraints(budget)(trial_of(space, 0))
     architecture = space.random(np.random.default_rng(0))
     costs = budget.costs(architecture)
-    assert violations(budget, architecture) == pytest.approx(
-        {"macs": costs["macs"] / 100 - 1, "latency_ms": 9 / 5 - 1}
-    )
+    assert violations(budget, architecture) == pytest.approx({"macs": costs["macs"] / 100 - 1, "latency_ms": 9 / 5 - 1})
     assert violations(Budget(tiny_schema()), architecture) == {}
 
 

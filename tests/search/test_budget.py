@@ -256,7 +256,9 @@ def test_a_search_stays_inside_and_says_what_it_left_out(
         assert trial.user_attrs["nasrec:macs"] == cost.macs < macs[largest]
         assert trial.user_attrs["nasrec:parameters"] == cost.parameters
         assert trial.user_attrs["nasrec:latency_ms"] == 2.5
-        assert trial.constraints == pytest.approx({"macs": cost.macs / (macs[largest] - 1) - 1, "latency_ms": 2.5 / 3 - 1})
+        assert trial.constraints == pytest.approx(
+            {"macs": cost.macs / (macs[largest] - 1) - 1, "latency_ms": 2.5 / 3 - 1}
+        )
     inside = [design.key for design in designs.values() if budget.admits(design)]
     assert [trial.user_attrs["nasrec:key"] for trial in done(study)][: len(inside)] == inside
 
