@@ -39,9 +39,9 @@ class Admission:
     def __call__(self, trial: FrozenTrial) -> bool:
         """Whether a trial is inside; one that is no architecture of the space has no cost, and is."""
         limits = self._budget.limits
-        written = [(trial.user_attrs.get(f"{PREFIX}{name}"), limit) for name, limit in limits.items()]
-        if not self._budget.has_condition and all(cost is not None for cost, _ in written):
-            return all(cost <= limit for cost, limit in written)
+        attrs = trial.user_attrs
+        if not self._budget.has_condition and all(f"{PREFIX}{name}" in attrs for name in limits):
+            return all(attrs[f"{PREFIX}{name}"] <= limit for name, limit in limits.items())
         identity = (trial.number, trial.datetime_start)
         if identity not in self._unwritten:
             architecture = architecture_of(trial.params, self._space)
