@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
+import threading
+from functools import cache, partial
 from typing import Any
 
 import optuna
@@ -28,6 +28,9 @@ from nasrec_automl.space import load_search_space
 
 _NOTED = 256
 """Best architectures that are noted; `retrain.top_k` takes the first of them."""
+
+_LOADING = threading.Lock()
+"""A cache alone would let two threads load at once."""
 
 
 class SearchStage(Stage):
@@ -65,10 +68,6 @@ class SearchStage(Stage):
             done=done,
         )
 
-        def describe(architecture: Architecture) -> Mapping[str, Any]:
-            cost = profile(architecture, evaluator.supernet.schema, layer_norm=evaluator.supernet.layer_norm)
-            return {"macs": cost.macs, "parameters": cost.parameters}
-
         def evaluate(architecture: Architecture) -> Score:
             # From the study alone: a worker that was killed finds the same rivals again.
             return evaluator.evaluate(architecture, incumbents(study, space, config.early_stop))
@@ -95,7 +94,7 @@ class SearchStage(Stage):
             target=config.architectures,
             count=count,
             first=list(hand_designs(space).values()),
-            describe=describe,
+            describe=partial(describe, evaluator),
             on_trial=on_trial,
         )
         finished = _finished(study)
@@ -118,13 +117,20 @@ def _finished(study: optuna.Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
 
 
+def describe(evaluator: WeightSharingEvaluator, architecture: Architecture) -> dict[str, Any]:
+    """What is written of an architecture of a run beside its score."""
+    cost = profile(architecture, evaluator.supernet.schema, layer_norm=evaluator.supernet.layer_norm)
+    return {"macs": cost.macs, "parameters": cost.parameters}
+
+
 def load_evaluator(run: RunFolder) -> WeightSharingEvaluator:
     """The evaluator over a run's supernet, loaded once a process.
 
     Raises:
         NasRecError: the supernet is not trained, or not of the job's space and data.
     """
-    return _evaluator(run.job.model_dump_json())
+    with _LOADING:
+        return _evaluator(run.job.model_dump_json())
 
 
 @cache

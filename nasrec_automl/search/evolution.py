@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
@@ -16,7 +15,7 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.errors import StudyError
 from nasrec_automl.search.distributions import architecture_of, distributions
 from nasrec_automl.search.history import Evolution, History
-from nasrec_automl.search.mutation import mutate_params, mutations, uniform
+from nasrec_automl.search.mutation import draw, mutate_params, mutations
 from nasrec_automl.search.proposals import unseen
 from nasrec_automl.space import SearchSpace
 
@@ -96,6 +95,7 @@ class RegularizedEvolutionSampler(BaseSampler):
             was found).
         """
         space = self._required_space()
+        _refuse_many_objectives(study)
         history = History.of(study)
         for attempt in range(_ATTEMPTS):
             child = self._architecture(space, history, attempt)
@@ -117,7 +117,7 @@ class RegularizedEvolutionSampler(BaseSampler):
     ) -> dict[str, Any]:
         """Sample all parameters of the trial at once."""
         _refuse_many_objectives(study)
-        history = History.of(study, before=trial.number)
+        history = History.of(study, number=trial.number)
         if self._space is not None:
             params = self._architecture(self._space, history, 0).params
             return {name: params[name] for name in search_space if name in params}
@@ -136,10 +136,7 @@ class RegularizedEvolutionSampler(BaseSampler):
     ) -> Any:
         """Sample one parameter uniformly: the first trials, and parameters that not all trials have."""
         _refuse_many_objectives(study)
-        history = History.of(study, before=trial.number)
-        # The name is part of the randomness: two parameters of one trial are independent.
-        rng = np.random.default_rng([int(history.child_rng(self._evolution, 0).integers(2**32)), *param_name.encode()])
-        return uniform(rng).sample_independent(study, trial, param_name, param_distribution)
+        return draw(self._evolution.seed, study, trial, param_name, param_distribution)
 
     # One child.
 

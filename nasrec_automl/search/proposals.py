@@ -22,7 +22,8 @@ from optuna.trial import TrialState
 from nasrec_automl.architecture import Architecture, ParameterValue
 from nasrec_automl.errors import StudyError
 from nasrec_automl.search.distributions import distributions
-from nasrec_automl.space import SearchSpace
+from nasrec_automl.search.mirror import Mirror
+from nasrec_automl.space import InputCount, SearchSpace
 
 _DRAWS = 500
 """Random architectures that are tried before a small space is listed, or a large one counts as used up."""
@@ -43,22 +44,28 @@ class Proposer(Protocol):
 
 
 def propose(
-    sampler: BaseSampler, study: optuna.Study, space: SearchSpace, *, seen: Collection[str]
+    sampler: BaseSampler,
+    study: optuna.Study,
+    space: SearchSpace,
+    *,
+    seen: Collection[str],
+    mirror: Mirror | None = None,
 ) -> Architecture | None:
     """Ask a sampler for a new architecture, without writing a trial.
 
     Args:
-        sampler: one of this package (`Proposer`), or any of Optuna's that keeps nothing in the trial it
-            samples for: random, quasi-random, or `TPESampler(constant_liar=False)`.
+        sampler: one of this package (`Proposer`), or any of Optuna's.
         study: the study.
         space: the space that its trials are of.
         seen: keys that the architecture must not have.
+        mirror: of the study, where Optuna's samplers are asked; its `notes` are then what the sampler wrote for
+            this proposal. By default a new one, which reads every trial of the study.
 
     Returns:
         None when the space has no other key.
 
     Raises:
-        StudyError: the sampler writes to its trial, or is one for another space.
+        StudyError: the sampler is one for another space, or its parameters are no architecture.
     """
     if isinstance(sampler, Proposer):
         proposal = sampler.propose(study, seen=seen)
@@ -68,18 +75,21 @@ def propose(
                 f"{space.name!r}: give both the same space"
             )
         return proposal
-    wanted = distributions(space)
+    mirror = Mirror(study) if mirror is None else mirror
+    mirror.update()
     for _ in range(_SAMPLES):
-        architecture = space.from_params(sample_params(sampler, study, wanted))
+        architecture = space.from_params(mirror.ask(sampler, distributions(space)))
         if architecture.key not in seen:
             return architecture
     return unseen(space, np.random.default_rng([len(seen)]), seen=seen)
 
 
-def unseen(space: SearchSpace, rng: np.random.Generator, *, seen: Collection[str]) -> Architecture | None:
+def unseen(
+    space: SearchSpace, rng: np.random.Generator, *, seen: Collection[str], inputs: InputCount = "uniform"
+) -> Architecture | None:
     """A random architecture whose key is not among `seen`; None when none is left, or none was found."""
     for _ in range(_DRAWS):
-        architecture = space.random(rng, inputs="uniform")
+        architecture = space.random(rng, inputs=inputs)
         if architecture.key not in seen:
             return architecture
     if space.cardinality > _LISTABLE:

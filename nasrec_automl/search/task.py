@@ -54,7 +54,7 @@ class TrialSource(ABC):
     """What trials of a study are about, and which comes next. `Worker` calls it.
 
     For each trial a worker calls `propose` (unless a trial of a dead worker waits to be tried again), then
-    `key` and `describe`, and writes the trial. None of them changes the study.
+    `key`, `describe` and `notes`, and writes the trial. None of them changes the study.
 
     Attributes:
         distributions: of every parameter; the same for all trials of a study.
@@ -74,6 +74,10 @@ class TrialSource(ABC):
 
     def describe(self, params: Params) -> Mapping[str, Any]:
         """Attributes that are known before the trial runs; they are written with it, in one transaction."""
+        return {}
+
+    def notes(self, params: Params) -> Mapping[str, Any]:
+        """What Optuna's sampler noted with its proposal: system attributes, written in the same transaction."""
         return {}
 
 
