@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -100,8 +101,9 @@ class Ledger:
         # At once: a running trial without a worker is taken for somebody's own.
         for name, value in ((WORKER, worker), (ALIVE, time.time())):
             self.storage.set_trial_user_attr(trial_id, name, value)
-        # Not the study's own sampler: one of Optuna's that was asked elsewhere serves no second study.
-        study = optuna.Study(self.study.study_name, self.storage, RandomSampler(seed=waiting.number))
+        # Not the study's own sampler: one of Optuna's that was asked in a mirror serves no second study.
+        study = copy.copy(self.study)
+        study.sampler = RandomSampler(seed=waiting.number)
         trial = Trial(study, trial_id)
         try:
             for name, distribution in source.distributions.items():
