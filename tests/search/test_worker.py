@@ -372,12 +372,13 @@ def test_enqueued_trials_are_run_first_and_once(
 def test_an_enqueued_trial_may_leave_parameters_open(
     run: Callable[..., int], study: optuna.Study, space: SearchSpace
 ) -> None:
+    used = NSGAIISampler(population_size=4)
+    run(target=1, sampler=used)
     for _ in range(3):
         study.enqueue_trial({"block1/dense_dim": 32})
-    used = NSGAIISampler(population_size=4)
-    assert run(target=3, sampler=used) == 3
-    done = trials(study, TrialState.COMPLETE)
-    assert [trial.number for trial in done] == [0, 1, 2]
+    assert run(target=4, sampler=used) == 3
+    done = trials(study, TrialState.COMPLETE)[1:]
+    assert [trial.number for trial in done] == [1, 2, 3]
     assert {trial.params["block1/dense_dim"] for trial in done} == {32}
     assert len({space.from_params(trial.params).key for trial in done}) == 3
 
@@ -397,6 +398,17 @@ def test_an_enqueued_trial_waits_for_room(run: Callable[..., int], study: optuna
     assert [trial.number for trial in trials(study, TrialState.WAITING)] == [2]
     assert run(target=3) == 1
     assert space.from_params(study.get_trials()[2].params) == mine
+
+
+def test_an_enqueued_trial_waits_while_others_run_the_last(
+    study: optuna.Study, storage: RDBStorage, space: SearchSpace
+) -> None:
+    worker = Worker(ArchitectureSource(study, space, ()), Ledger(study, storage), 1, WorkerOptions())
+    assert worker.begin(space.random(np.random.default_rng(0)).params, worker.census()) is not None
+    study.enqueue_trial(dict(space.random(np.random.default_rng(1)).params))
+    assert not worker.has_enqueued(worker.census())
+    worker.target = 2
+    assert worker.has_enqueued(worker.census())
 
 
 def test_an_enqueued_trial_is_taken_by_one_worker(study: optuna.Study, storage: RDBStorage, space: SearchSpace) -> None:
