@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Mapping
 from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
+from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nasrec_automl.errors import StudyError
-from nasrec_automl.search.attributes import ALIVE, FAILURE, PREFIX, REASON, WORKER
+from nasrec_automl.search.attributes import ALIVE, ERROR, FAILURE, KEY, PREFIX, REASON, WORKER
+from nasrec_automl.search.distributions import suggest
 from nasrec_automl.search.task import Outcome, TrialSource
-
-_STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.FAIL)
 
 
 class Ledger:
@@ -44,8 +45,8 @@ class Ledger:
             ) from None
 
     def trials(self) -> list[FrozenTrial]:
-        """Every trial that has started, by number. Only what has changed is read; do not modify it."""
-        return self.study.get_trials(deepcopy=False, states=_STATES)
+        """Every trial, by number. Only what has changed is read; do not modify it."""
+        return self.study.get_trials(deepcopy=False)
 
     def trial_id(self, trial: FrozenTrial) -> int:
         """The id that storages know a trial by."""
@@ -72,12 +73,48 @@ class Ledger:
                 distributions=dict(source.distributions),
                 user_attrs={**_prefixed(source.describe(params)), **attrs, WORKER: worker, ALIVE: time.time()},
                 constraints=dict(source.constraints(params)),
+                system_attrs=dict(source.notes(params)),
             )
         )
         trials = self.trials()
         # `add_trial` returns nothing; the unique id says which one it is.
         place = next(i for i in reversed(range(len(trials))) if trials[i].user_attrs.get(WORKER) == worker)
         return trials[place], trials[:place]
+
+    def adopt(self, waiting: FrozenTrial, source: TrialSource, *, worker: str) -> FrozenTrial | None:
+        """Start a trial that a user has enqueued; parameters that it leaves open are drawn uniformly.
+
+        Args:
+            waiting: the trial.
+            source: what it is about.
+            worker: an id that no other trial has.
+
+        Returns:
+            The running trial; None where another worker has taken it, or its parameters are none of the source's:
+            then it has failed with the reason.
+        """
+        trial_id = self.trial_id(waiting)
+        try:
+            if not self.storage.set_trial_state_values(trial_id, TrialState.RUNNING):
+                return None
+        except UpdateFinishedTrialError:
+            return None
+        # At once: a running trial without a worker is taken for somebody's own.
+        for name, value in ((WORKER, worker), (ALIVE, time.time())):
+            self.storage.set_trial_user_attr(trial_id, name, value)
+        # Not the study's own sampler: one of Optuna's that was asked in a mirror serves no second study.
+        study = copy.copy(self.study)
+        study.sampler = RandomSampler(seed=waiting.number)
+        trial = Trial(study, trial_id)
+        try:
+            for name, distribution in source.distributions.items():
+                suggest(trial, name, distribution)
+        except ValueError as error:
+            self.fail(waiting, ERROR, f"the enqueued trial has parameters of another space: {error}")
+            return None
+        for name, value in {KEY: source.key(trial.params), **_prefixed(source.describe(trial.params))}.items():
+            self.storage.set_trial_user_attr(trial_id, name, value)
+        return self.storage.get_trial(trial_id)
 
     def finish(self, trial: FrozenTrial, outcome: Outcome) -> bool:
         """Write how a running trial ended.

@@ -78,13 +78,16 @@ def work(
             census = worker.census()
             if census.done >= target:
                 break
-            params = worker.next_params(census)
-            if params is None:
-                if not census.running:
-                    break
-                time.sleep(worker.options.poll)
-                continue
-            trial = worker.begin(params, census)
+            if worker.has_enqueued(census):
+                trial = worker.adopt(census.waiting[0])
+            else:
+                params = worker.next_params(census)
+                if params is None:
+                    if not census.running:
+                        break
+                    time.sleep(worker.options.poll)
+                    continue
+                trial = worker.begin(params, census)
             if trial is None:
                 continue
             outcome = _run(task, worker.ledger, trial)
@@ -92,7 +95,9 @@ def work(
                 finished += 1
                 if on_trial is not None:
                     done = census.done + 1
-                    on_trial(Finished(number=trial.number, params=params, outcome=outcome, done=done, target=target))
+                    on_trial(
+                        Finished(number=trial.number, params=trial.params, outcome=outcome, done=done, target=target)
+                    )
     return finished
 
 
@@ -114,7 +119,8 @@ def reason_of(error: BaseException) -> str:
 class Worker:
     """Takes trials out of a study that others may share.
 
-    Each trial of a loop takes `census`, `next_params` and `begin`, in this order; its result goes to the ledger.
+    Each trial of a loop takes `census`, `next_params` and `begin`, in this order, or `adopt` where a user has
+    enqueued one; its result goes to the ledger.
 
     Attributes:
         source: what the trials are about.
@@ -142,12 +148,35 @@ class Worker:
 
     def next_params(self, census: Census) -> Params | None:
         """Parameters to run next; None where others run all that is left, or nothing is left."""
-        if census.done + len(census.running) >= self.target:
+        if self._is_full(census):
             return None
         if census.retry:
             lost = census.retry[0].params
             return {name: lost[name] for name in self.source.distributions}
         return self.source.propose(census)
+
+    def has_enqueued(self, census: Census) -> bool:
+        """Whether a user has enqueued a trial, and there is room for it."""
+        return bool(census.waiting) and not self._is_full(census)
+
+    def adopt(self, waiting: FrozenTrial) -> FrozenTrial | None:
+        """Start a trial that a user has enqueued; None where it is not to run, or another worker runs it.
+
+        It keeps its number, that is lower than those of trials begun since. So all others count here, not only
+        earlier ones.
+        """
+        trial = self.ledger.adopt(waiting, self.source, worker=worker_id())
+        if trial is None:
+            return None
+        others = [other for other in self.ledger.trials() if other.number != trial.number]
+        reason = self._beaten(self.source.key(trial.params), others)
+        if reason is None:
+            return trial
+        self.ledger.fail(trial, ABANDONED, reason)
+        if self._is_full(self.tally.count(others)):
+            # The study may grow later: what a user has asked for waits for that.
+            self.ledger.study.enqueue_trial(trial.params)
+        return None
 
     def begin(self, params: Params, census: Census) -> FrozenTrial | None:
         """Write a running trial; None where another worker was first, and this one is not to run."""
@@ -171,6 +200,9 @@ class Worker:
         census = self.tally.count(earlier)
         if key in census.done_keys or key in census.running_keys:
             return f"another worker was first with the key {key}"
-        if census.done + len(census.running) >= self.target:
+        if self._is_full(census):
             return f"other workers already run the last of {self.target} trials"
         return None
+
+    def _is_full(self, census: Census) -> bool:
+        return census.done + len(census.running) >= self.target
