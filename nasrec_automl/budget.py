@@ -148,6 +148,6 @@ def in_words(name: str, cost: float) -> str:
 
     Example:
         >>> in_words("macs", 1464681), in_words("latency_ms", 3.14159)
-        ('1,464,708 multiply-adds', '3.142 ms')
+        ('1,464,681 multiply-adds', '3.142 ms')
     """
     return _WORDS[name].format(cost)
