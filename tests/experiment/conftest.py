@@ -51,7 +51,7 @@ def job_file(tmp_path: Path) -> Path:
     return _write_job(tmp_path)
 
 
-def _write_job(folder: Path, *, seconds: float = 0.0, **experiment: int) -> Path:
+def _write_job(folder: Path, *, seconds: float = 0.0, **experiment: int | str) -> Path:
     """Write a job whose units take so many seconds each."""
     content = {
         "name": "fake",
@@ -102,7 +102,7 @@ class Experiment:
     def run(self) -> RunFolder:
         return RunFolder(load_job(self.folder / "job.yaml"))
 
-    def write(self, *, seconds: float = 0.0, missing: tuple[str, ...] = STAGES, **experiment: int) -> None:
+    def write(self, *, seconds: float = 0.0, missing: tuple[str, ...] = STAGES, **experiment: int | str) -> None:
         """Write job and experiment, and all units of the stages that are not missing."""
         for source in FAKE.glob("*.py"):
             shutil.copy(source, self.folder)
