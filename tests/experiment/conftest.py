@@ -142,6 +142,18 @@ class Experiment:
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout
 
+    def create(self) -> str:
+        """Start the experiment by hand; returns its id."""
+        self.nnictl("create", "--config", str(self.file), "--port", str(self.port))
+        return str(self.manager().profile()["id"])
+
+    def kill_manager(self, trial: int) -> None:
+        """Kill the manager that a trial's process belongs to."""
+        manager = next(p for p in psutil.Process(trial).parents() if p.name().startswith("node"))
+        manager.send_signal(signal.SIGKILL)
+        # `nnictl resume` refuses while the dead manager waits to be reaped.
+        _until(lambda: not psutil.pid_exists(manager.pid))
+
     def manager(self) -> Manager:
         return Manager(f"http://localhost:{self.port}")
 

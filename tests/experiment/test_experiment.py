@@ -22,12 +22,6 @@ def launch_in_background(experiment: Any) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 
 
-def create(experiment: Any) -> str:
-    """Start an experiment by hand; returns its id."""
-    experiment.nnictl("create", "--config", str(experiment.file), "--port", str(experiment.port))
-    return str(experiment.manager().profile()["id"])
-
-
 def alive(pid: int) -> bool:
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
@@ -94,15 +88,12 @@ def test_a_run_folder_in_use_is_refused_until_it_is_free(experiment: Any) -> Non
 def test_goes_on_after_a_stop_and_a_killed_manager(experiment: Any, stage: str, seconds: float, how: str) -> None:
     # `nnictl stop` waits seconds for the tuner before it stops the trial.
     experiment.write(seconds=seconds, missing=(stage,))
-    id_ = create(experiment)
+    id_ = experiment.create()
     pid = experiment.until(lambda: experiment.started(stage))
     if how == "stop":
         experiment.nnictl("stop", id_)
     else:
-        manager = next(p for p in psutil.Process(pid).parents() if p.name().startswith("node"))
-        manager.send_signal(signal.SIGKILL)
-        # `nnictl resume` refuses while the dead manager waits to be reaped.
-        experiment.until(lambda: not psutil.pid_exists(manager.pid))
+        experiment.kill_manager(pid)
     assert not experiment.finished()
     experiment.nnictl("resume", id_, "--port", str(experiment.port))
     # The one of before must not write beside the new one.
@@ -116,7 +107,7 @@ def test_goes_on_after_a_stop_and_a_killed_manager(experiment: Any, stage: str, 
 def test_trials_out_of_time_go_on_from_what_they_wrote(experiment: Any) -> None:
     # The retries are for a machine so busy that a trial does nothing in its time.
     experiment.write(seconds=2.0, missing=("retrain",), max_trial_duration="5s", retries=2)
-    create(experiment)
+    experiment.create()
     manager = experiment.until_done()
     assert experiment.finished()
     trials = [(trial.parameters["stage"], trial.status) for trial in manager.trials()]
@@ -136,7 +127,7 @@ def test_trials_that_only_run_out_of_time_are_an_error_that_says_what_to_do(expe
 @pytest.mark.slow
 def test_a_killed_trial_is_tried_again(experiment: Any) -> None:
     experiment.write(seconds=1.0, missing=("supernet", "retrain"), retries=1)
-    create(experiment)
+    experiment.create()
     for stage in ("supernet", "retrain"):
         os.kill(experiment.until(lambda stage=stage: experiment.started(stage)), signal.SIGKILL)
     experiment.until_done()
@@ -146,7 +137,7 @@ def test_a_killed_trial_is_tried_again(experiment: Any) -> None:
 @pytest.mark.slow
 def test_a_cancelled_trial_is_tried_again(experiment: Any) -> None:
     experiment.write(seconds=2.0, missing=("supernet",), retries=1)
-    create(experiment)
+    experiment.create()
     experiment.until(lambda: experiment.started("supernet"))
     manager = experiment.manager()
     manager._read("DELETE", f"trial-jobs/{manager.trials()[0].id}")
@@ -158,7 +149,7 @@ def test_a_cancelled_trial_is_tried_again(experiment: Any) -> None:
 @pytest.mark.slow
 def test_several_trials_search_at_once(experiment: Any) -> None:
     experiment.write(seconds=0.5, missing=("supernet", "search"), search_trial=2, concurrency=2)
-    create(experiment)
+    experiment.create()
     manager = experiment.until_done()
     assert [trial.parameters["stage"] for trial in manager.trials()].count("supernet") == 1
     assert len({pid for stage, _, pid in experiment.runs() if stage == "search"}) >= 5
