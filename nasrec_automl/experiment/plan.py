@@ -77,9 +77,7 @@ class Plan:
         self._issued[id_] = (parameters, (stage.name, stage.kept(self._run)))
         return parameters
 
-    def end(
-        self, id_: int, *, success: bool, out_of_time: Callable[[], bool], last_words: Callable[[], str]
-    ) -> None:
+    def end(self, id_: int, *, success: bool, out_of_time: Callable[[], bool], last_words: Callable[[], str]) -> None:
         """Note that a trial ended.
 
         Args:
