@@ -101,16 +101,19 @@ def test_nothing_is_lost_whatever_is_killed(experiment: Any, write_job: Callable
     id_ = experiment.create()
 
     experiment.until(run.weights.is_file)
-    killed = experiment.until(lambda: workers(search_study(run)))[0]
+    search = search_study(run)
+    killed = experiment.until(lambda: workers(search))[0]
     os.kill(killed, signal.SIGKILL)
     # One that hangs until its time is up.
-    stopped = next(pid for pid in experiment.until(lambda: set(workers(search_study(run))) - {killed}))
+    stopped = experiment.until(lambda: set(workers(search)) - {killed}).pop()
     os.kill(stopped, signal.SIGSTOP)
+    experiment.until(lambda: not psutil.pid_exists(stopped), seconds=2.0 * limit)
 
-    experiment.until(run.top.is_file, seconds=150)
-    beaten = experiment.until(lambda: workers(retrain_study(run)))[0]
+    experiment.until(run.top.is_file, seconds=120)
+    retrain = retrain_study(run)
+    beaten = experiment.until(lambda: workers(retrain))[0]
     os.kill(beaten, signal.SIGKILL)
-    experiment.kill_manager(next(pid for pid in experiment.until(lambda: set(workers(retrain_study(run))) - {beaten})))
+    experiment.kill_manager(experiment.until(lambda: set(workers(retrain)) - {beaten}).pop())
     experiment.nnictl("resume", id_, "--port", str(experiment.port))
     manager = experiment.until_done(seconds=150)
 
@@ -118,7 +121,7 @@ def test_nothing_is_lost_whatever_is_killed(experiment: Any, write_job: Callable
     assert sum(trial.failed for trial in trials) >= 3
     assert [trial.parameters["stage"] for trial in trials if trial.canceled_after(limit)] == ["search"]
     assert Counter(trial.parameters["stage"] for trial in trials)["final"] == 1
-    for study, target in ((search_study(run), 20), (retrain_study(run), 6)):
+    for study, target in ((search, 20), (retrain, 6)):
         assert not [trial for trial in study.trials if trial.state.name == "RUNNING"]
         finished = [trial for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")]
         assert len(finished) == target
