@@ -95,8 +95,8 @@ def test_a_job_runs_to_done_and_leaves_what_a_run_in_one_process_leaves(
 @pytest.mark.timeout(900)
 def test_nothing_is_lost_whatever_is_killed(experiment: Any, write_job: Callable[..., Path]) -> None:
     limit = 60  # more than a trial takes on a busy machine
-    options = {"concurrency": 2, "search_trial": 5, "retrain_trial": 2, "retries": 3, "max_trial_duration": f"{limit}s"}
-    job = write_job(experiment.folder, experiment=options)
+    options = {"concurrency": 2, "search_trial": 5, "retrain_trial": 2, "retries": 9, "max_trial_duration": f"{limit}s"}
+    job = write_job(experiment.folder, retrain={"max_epochs": 1}, experiment=options)
     write_experiment(job, experiment.file)
     run = RunFolder(load_job(job))
     id_ = experiment.create()
