@@ -114,6 +114,9 @@ def test_nothing_is_lost_whatever_is_killed(experiment: Any, write_job: Callable
     retrain = retrain_study(run)
     beaten = experiment.until(lambda: workers(retrain))[0]
     os.kill(beaten, signal.SIGKILL)
+    experiment.until(
+        lambda: "retrain" in [trial.parameters["stage"] for trial in experiment.manager().trials() if trial.failed]
+    )
     experiment.kill_manager(experiment.until(lambda: set(workers(retrain)) - {beaten}).pop())
     experiment.nnictl("resume", id_, "--port", str(experiment.port))
     manager = experiment.until_done(seconds=300)
