@@ -6,11 +6,12 @@ Every path in it is relative to the file's own folder. Each stage reads only its
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from nasrec_automl.errors import JobError
 
@@ -21,6 +22,16 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 TableSize = Annotated[int, Field(ge=2, strict=True)]
 Seed = Annotated[int, Field(ge=0, strict=True)]
+
+
+def _check_duration(value: str) -> str:
+    if not re.fullmatch(r"[0-9]*[1-9][0-9]*[smhd]", value):
+        raise ValueError("expected a time above zero with its unit, such as 90s, 30m, 2h or 1d")
+    return value
+
+
+# As NNI writes times.
+Duration = Annotated[str, AfterValidator(_check_duration)]
 
 
 class _Section(BaseModel):
@@ -285,6 +296,7 @@ class ExperimentConfig(_Section):
         retrain_trial: trainings of one retrain trial.
         port: of NNI's web page.
         retries: how often a failed trial of a stage is tried again.
+        max_trial_duration: after which NNI cancels a trial; no limit by default.
     """
 
     concurrency: Count = 1
@@ -292,6 +304,7 @@ class ExperimentConfig(_Section):
     retrain_trial: Count = 4
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
     retries: Annotated[int, Field(ge=0)] = 1
+    max_trial_duration: Duration | None = None
 
 
 class Job(_Section):

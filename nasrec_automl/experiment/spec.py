@@ -55,6 +55,8 @@ def write_experiment(job: str | Path, output: str | Path) -> Path:
         },
         "trainingService": {"platform": "local"},
     }
+    if config.experiment.max_trial_duration is not None:
+        content["maxTrialDuration"] = config.experiment.max_trial_duration
     text = _HEAD.format(job=relative, name=output.name) + yaml.safe_dump(
         content, sort_keys=False, default_flow_style=None, width=200
     )

@@ -26,6 +26,18 @@ def test_names_the_job_from_its_own_folder(job_file: Path) -> None:
     assert content["trialCommand"] == "python3 -m nasrec_automl.experiment.trial ../job.yaml"
 
 
+def test_the_time_limit_of_a_trial_is_the_jobs(job_file: Path) -> None:
+    path = write_experiment(job_file, job_file.with_name("experiment.yml"))
+    assert "maxTrialDuration" not in yaml.safe_load(path.read_text())
+    job = yaml.safe_load(job_file.read_text())
+    job["experiment"]["max_trial_duration"] = "90m"
+    job_file.write_text(yaml.safe_dump(job))
+    write_experiment(job_file, path)
+    config = ExperimentConfig.load(path)
+    config.validate()
+    assert config.max_trial_duration in ("90m", 5400)
+
+
 def test_a_bad_job_is_refused_and_nothing_written(job_file: Path) -> None:
     job_file.write_text("name: x\n")
     with pytest.raises(JobError, match="data: this field is required"):
