@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
+from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -22,6 +23,13 @@ STUDY_SCHEMA = 1
 
 _OPENINGS, _MOMENT = 10, 0.2
 """How often, and after how many seconds, a database is opened again while another process makes it."""
+
+_TABLES = {
+    *("studies", "study_directions", "study_user_attributes", "study_system_attributes", "trials", "trial_params"),
+    *("trial_user_attributes", "trial_system_attributes", "trial_values", "trial_intermediate_values"),
+    *("trial_heartbeats", "alembic_version"),
+}
+"""Optuna's tables, but for the one that says its version."""
 
 _SQLITE_TIMEOUT = 120.0
 """Seconds that a worker waits for the others' transactions, each some 50 ms long."""
@@ -49,8 +57,13 @@ def open_storage(url: str) -> RDBStorage:
             # A server may have been restarted, or may have closed a connection that an hour of training left
             # idle.
             options = {"pool_pre_ping": True}
-        # Optuna fills `{SCHEMA_VERSION}` in; any other brace is the user's own.
-        return _first_that_works(lambda: RDBStorage(url.replace("{", "{{").replace("}", "}}"), options))
+
+        def make() -> RDBStorage:
+            _check_tables(parsed)
+            # Optuna fills `{SCHEMA_VERSION}` in; any other brace is the user's own.
+            return RDBStorage(url.replace("{", "{{").replace("}", "}}"), options)
+
+        return _first_that_works(make)
 
 
 def open_study(storage: str | BaseStorage, *, name: str, identity: Mapping[str, str]) -> optuna.Study:
@@ -110,12 +123,28 @@ def _differs(study: optuna.Study, entry: str, found: object, expected: object) -
     )
 
 
+def _check_tables(url: URL) -> None:
+    """Look before Optuna makes its tables: it would take those of its names for its own.
+
+    Raises:
+        AssertionError: there are tables of its names, but not its version, which every database of Optuna's has.
+    """
+    engine = create_engine(url)
+    try:
+        tables = set(inspect(engine).get_table_names())
+    finally:
+        engine.dispose()
+    if "version_info" not in tables and (others := tables & _TABLES):
+        names = ", ".join(sorted(others))
+        raise AssertionError(f"there are tables named {names} already, which Optuna did not make")
+
+
 def _first_that_works(make: Callable[[], RDBStorage]) -> RDBStorage:
     """Open a database again where another process is making its tables at the same moment."""
     for _ in range(_OPENINGS - 1):
         try:
             return make()
-        except AssertionError:  # Optuna expects its version beside the tables, where it is written a moment later.
+        except AssertionError:  # Its version is expected beside the tables, where Optuna writes it a moment later.
             time.sleep(_MOMENT)
         except SQLAlchemyError as error:
             if not any(words in str(error).lower() for words in ("already exists", "duplicate", "locked", "unique")):
