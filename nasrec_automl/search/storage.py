@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from nasrec_automl.errors import StudyError
 from nasrec_automl.search.attributes import PREFIX, SCHEMA_VERSION
 from nasrec_automl.search.database import database_errors, parse_url
+from nasrec_automl.search.folders import MOUNTS, network_file_system
 
 STUDY_SCHEMA = 1
 """Version of what this package writes into studies."""
@@ -48,7 +49,7 @@ def open_storage(url: str) -> RDBStorage:
     parsed = parse_url(url)
     with database_errors(parsed):
         if parsed.get_backend_name() == "sqlite":
-            _make_folder(parsed)
+            _check_folder(parsed)
             options: dict[str, Any] = {
                 "connect_args": {"timeout": _SQLITE_TIMEOUT},
                 "pool_events": [(_set_pragmas, "connect")],
@@ -102,6 +103,11 @@ def check_identity(study: optuna.Study, identity: Mapping[str, str]) -> None:
         raise StudyError(
             f"the study {study.study_name!r} holds trials that this package did not make; choose another name"
         )
+    if isinstance(version, int) and version > STUDY_SCHEMA:
+        raise StudyError(
+            f"the study {study.study_name!r} was made by a newer version of nasrec-automl (schema {version}, this one knows "
+            f"{STUDY_SCHEMA}); update nasrec-automl, or choose another name for the study"
+        )
     if version is not None and version != STUDY_SCHEMA:
         raise StudyError(_differs(study, "schema_version", version, STUDY_SCHEMA))
     for entry, expected in identity.items():
@@ -153,12 +159,21 @@ def _first_that_works(make: Callable[[], RDBStorage]) -> RDBStorage:
     return make()
 
 
-def _make_folder(url: URL) -> None:
-    if url.database and url.database != ":memory:" and not url.database.startswith("file:"):
-        try:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StudyError(f"{url}: cannot make the folder of the database ({error.strerror})") from None
+def _check_folder(url: URL) -> None:
+    """Make the folder of an SQLite file; refuse one on a network."""
+    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+        return
+    folder = Path(url.database).resolve().parent
+    kind = network_file_system(folder, MOUNTS.read_text(encoding="utf-8")) if MOUNTS.is_file() else None
+    if kind is not None:
+        raise StudyError(
+            f"{url}: the folder is on a network file system ({kind}), where SQLite's locks do not hold; choose a file on "
+            "a disk of this machine, or a PostgreSQL or MySQL server (`storage` in a job)"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudyError(f"{url}: cannot make the folder of the database ({error.strerror})") from None
 
 
 def _set_pragmas(connection: Any, _: Any) -> None:

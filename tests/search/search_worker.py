@@ -56,7 +56,7 @@ def main(url: str, target: str, seconds: str) -> None:
         ),
         target=int(target),
         first=[space.random(np.random.default_rng(5))],
-        options=WorkerOptions(retries=10, poll=0.05),
+        options=WorkerOptions(retries=20, poll=0.05),
     )
 
 
