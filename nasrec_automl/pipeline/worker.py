@@ -80,8 +80,8 @@ def _wait_for_supernet(run: RunFolder, on_wait: Callable[[str], None] | None) ->
     while not run.weights.is_file():
         if not run.in_use():
             raise RunFolderError(
-                f"{run.path}: the supernet is not trained, and nobody trains it; start `nasrec-automl run JOB` and then "
-                "this worker again"
+                f"{run.path}: the supernet is not trained, and nobody trains it; start `nasrec-automl run JOB` and "
+                "then this worker again"
             )
         if not told and on_wait is not None:
             on_wait("the supernet")

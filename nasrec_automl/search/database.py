@@ -63,7 +63,9 @@ def database_errors(storage: BaseStorage | URL) -> Iterator[None]:
         raise StudyError(_sentence(storage, error)) from error
 
 
-def patiently(storage: BaseStorage, call: Callable[[], _Result], *, again: Callable[[], _Result] | None = None) -> _Result:
+def patiently(
+    storage: BaseStorage, call: Callable[[], _Result], *, again: Callable[[], _Result] | None = None
+) -> _Result:
     """Call a function that uses a database, again where the database's server broke the connection.
 
     A server that was restarted, or that broke a deadlock of two transactions, is tried for two minutes.

@@ -120,9 +120,7 @@ class Ledger:
 
         def close_again() -> bool:
             # Others only ever fail a trial: what has ended otherwise was ended here, before the connection broke.
-            return close() or (
-                state != TrialState.FAIL and self.storage.get_trial(self.trial_id(trial)).state == state
-            )
+            return close() or (state != TrialState.FAIL and self.storage.get_trial(self.trial_id(trial)).state == state)
 
         with _lost_where_it_fails(trial.user_attrs.get(WORKER)):
             return patiently(self.storage, close, again=close_again)

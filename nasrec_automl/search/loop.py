@@ -56,8 +56,8 @@ def work(
     that it was running, which the next one tries again. A single worker killed and started again finishes the
     same trials in the same order as one that was not, if the task's proposals depend on the study alone.
 
-    A database server that is restarted is waited for, up to two minutes. Where the connection broke while a trial ran, the
-    trial is failed and tried again, as if its process had died.
+    A database server that is restarted is waited for, up to two minutes. Where the connection broke while a trial
+    ran, the trial is failed and tried again, as if its process had died.
 
     Args:
         task: what the trials are about.

@@ -105,8 +105,8 @@ def check_identity(study: optuna.Study, identity: Mapping[str, str]) -> None:
         )
     if isinstance(version, int) and version > STUDY_SCHEMA:
         raise StudyError(
-            f"the study {study.study_name!r} was made by a newer version of nasrec-automl (schema {version}, this one knows "
-            f"{STUDY_SCHEMA}); update nasrec-automl, or choose another name for the study"
+            f"the study {study.study_name!r} was made by a newer version of nasrec-automl (schema {version}, this one "
+            f"knows {STUDY_SCHEMA}); update nasrec-automl, or choose another name for the study"
         )
     if version is not None and version != STUDY_SCHEMA:
         raise StudyError(_differs(study, "schema_version", version, STUDY_SCHEMA))
@@ -167,8 +167,8 @@ def _check_folder(url: URL) -> None:
     kind = network_file_system(folder, MOUNTS.read_text(encoding="utf-8")) if MOUNTS.is_file() else None
     if kind is not None:
         raise StudyError(
-            f"{url}: the folder is on a network file system ({kind}), where SQLite's locks do not hold; choose a file on "
-            "a disk of this machine, or a PostgreSQL or MySQL server (`storage` in a job)"
+            f"{url}: the folder is on a network file system ({kind}), where SQLite's locks do not hold; choose a file "
+            "on a disk of this machine, or a PostgreSQL or MySQL server (`storage` in a job)"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -47,7 +47,7 @@ def test_on_a_full_disk_the_old_file_stays_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     write_json(path, {"old": 1})
     (tmp_path / f".file.json.{os.getpid()}.partial").symlink_to("/dev/full")
-    with pytest.raises(RunFolderError, match=r"file\.json: cannot be written .No space left on device.; mend it and start"):
+    with pytest.raises(RunFolderError, match=r"file\.json: cannot be written .No space left on device.; mend it"):
         write_json(path, {"new": 2})
     assert read_json(path) == {"old": 1}
     assert list(tmp_path.iterdir()) == [path]

@@ -67,8 +67,8 @@ def searching(copied_run: RunFolder) -> RunFolder:
 
 
 def test_a_worker_shares_both_studies_until_they_are_done(copied_run: RunFolder) -> None:
-    job = copied_run.job
-    grown = replace(copied_run, job=job.model_copy(update={"search": job.search.model_copy(update={"architectures": 24})}))
+    search = copied_run.job.search.model_copy(update={"architectures": 24})
+    grown = replace(copied_run, job=copied_run.job.model_copy(update={"search": search}))
     assert share_work(grown, count=3) == Shared(architectures=3, trainings=0)
     assert not STAGES["search"].is_done(grown)
     rest = share_work(grown)
@@ -92,7 +92,7 @@ def test_a_run_is_opened_by_its_folder_or_its_job_file(copied_run: RunFolder) ->
 
 def test_without_a_supernet_and_anyone_who_trains_it(copied_run: RunFolder) -> None:
     copied_run.weights.unlink()
-    with pytest.raises(RunFolderError, match="the supernet is not trained, and nobody trains it; start `nasrec-automl run"):
+    with pytest.raises(RunFolderError, match="the supernet is not trained, and nobody trains it; start"):
         share_work(copied_run)
 
 
