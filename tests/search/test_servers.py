@@ -16,6 +16,7 @@ import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.exc import OperationalError
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.errors import StudyError
@@ -120,6 +121,55 @@ def test_a_connection_that_breaks_in_a_trial(postgres: Any, postgres_url: str, s
     assert first.user_attrs["nasrec:failure"] == "interrupted"
     assert rest[0].params == first.params
     assert [trial.state for trial in rest] == [TrialState.COMPLETE] * 2
+
+
+@pytest.fixture
+def ledger(postgres_url: str) -> Ledger:
+    storage = open_storage(postgres_url)
+    return Ledger(open_study(storage, name="search", identity=IDENTITY), storage)
+
+
+def after_the_commit(call: Callable[..., Any]) -> Callable[..., Any]:
+    """What a call does whose connection breaks once, when everything is written."""
+    broken = False
+
+    def calling(*arguments: Any) -> Any:
+        nonlocal broken
+        result = call(*arguments)
+        if not broken:
+            broken = True
+            raise OperationalError("COMMIT", {}, Exception("server closed the connection unexpectedly"))
+        return result
+
+    return calling
+
+
+def test_a_write_whose_answer_was_lost_is_made_once(
+    ledger: Ledger, space: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger.study, "add_trial", after_the_commit(ledger.study.add_trial))
+    monkeypatch.setattr(
+        ledger.storage, "set_trial_state_values", after_the_commit(ledger.storage.set_trial_state_values)
+    )
+    source = ArchitectureSource(ledger.study, space, first=[])
+    params = space.random(np.random.default_rng(0)).params
+    trial, before = ledger.reserve(source, params, {}, worker="a")
+    assert (trial.number, before) == (0, [])
+    assert ledger.finish(trial, Outcome(state=TrialState.COMPLETE, value=0.5)), "it counts as this worker's"
+    assert [trial.state for trial in ledger.trials()] == [TrialState.COMPLETE]
+
+
+def test_a_trial_that_optuna_has_added_twice(
+    ledger: Ledger, space: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = ledger.study.add_trial
+    monkeypatch.setattr(ledger.study, "add_trial", lambda trial: (add(trial), add(trial)))
+    source = ArchitectureSource(ledger.study, space, first=[])
+    trial, _ = ledger.reserve(source, space.random(np.random.default_rng(0)).params, {}, worker="a")
+    assert trial.number == 0
+    first, second = ledger.trials()
+    assert (first.state, second.state) == (TrialState.RUNNING, TrialState.FAIL)
+    assert second.user_attrs["nasrec:failure"] == "abandoned"
 
 
 def test_a_server_that_stays_away_ends_the_worker(
