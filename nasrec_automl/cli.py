@@ -6,6 +6,7 @@ Heavy imports stay inside the commands, so that `--help` and a wrong argument an
 from __future__ import annotations
 
 import argparse
+import errno
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -30,15 +31,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         parsed.run(parsed)
     except NasRecError as error:
-        Console(stderr=True, soft_wrap=True).print(
-            f"nasrec-automl: {error}", style="red", markup=False, highlight=False
-        )
+        _say(str(error))
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
         Console(stderr=True).print("Stopped; the same command goes on from here.")
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _say(f"{error.filename or 'the disk'}: no space left; free some and start again: what has finished is kept")
+        sys.exit(BAD_INPUT)
+
+
+def _say(sentence: str) -> None:
+    Console(stderr=True, soft_wrap=True).print(f"nasrec-automl: {sentence}", style="red", markup=False, highlight=False)
 
 
 def _parser() -> argparse.ArgumentParser:
