@@ -40,7 +40,6 @@ COMMANDS = [
 
 FULL = """
 import sys
-from pathlib import Path
 import nasrec_automl.space
 from nasrec_automl.cli import main
 
