@@ -75,6 +75,7 @@ class Ledger:
             params=dict(params),
             distributions=dict(source.distributions),
             user_attrs={**_prefixed(source.describe(params)), **attrs, WORKER: worker, ALIVE: time.time()},
+            constraints=dict(source.constraints(params)),
         )
 
         def add_if_missing() -> None:
