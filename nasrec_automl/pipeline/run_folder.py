@@ -119,9 +119,9 @@ class RunFolder:
         """Make the folder, and note the job in it."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            write_text(self.path / "job.json", self.job.model_dump_json(indent=2) + "\n")
         except OSError as error:
             raise RunFolderError(f"{self.path}: cannot write the run folder ({error.strerror or error})") from None
+        write_text(self.path / "job.json", self.job.model_dump_json(indent=2) + "\n")
 
     def settings_digest(self, stage: str) -> str:
         """Hash of the settings that a stage was started with; equal ones give equal outcomes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import optuna
@@ -13,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.search.attributes import ABANDONED, ATTEMPT, ERROR, INTERRUPTED, KEY
 from nasrec_automl.search.census import Census, Tally
-from nasrec_automl.search.database import database_errors
+from nasrec_automl.search.database import connection_lost, database_errors, patiently
 from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.search.stale import close_stale, worker_id
 from nasrec_automl.search.task import Finished, Outcome, Params, Task, TrialSource
@@ -55,13 +56,16 @@ def work(
     that it was running, which the next one tries again. A single worker killed and started again finishes the
     same trials in the same order as one that was not, if the task's proposals depend on the study alone.
 
+    A database server that is restarted is waited for, up to two minutes. Where the connection broke while a trial
+    ran, the trial is failed and tried again, as if its process had died.
+
     Args:
         task: what the trials are about.
         study: the study.
         storage: the storage that holds it.
         target: how many finished trials the study is to have, by all workers together.
         count: how many this worker runs at most; by default as many as it takes.
-        on_trial: called after each trial that this worker has finished.
+        on_trial: called after each trial that this worker has finished; again, where a connection broke in it.
         options: how to share the study.
 
     Returns:
@@ -81,7 +85,7 @@ def work(
             if worker.has_enqueued(census):
                 trial = worker.adopt(census.waiting[0])
             else:
-                params = worker.next_params(census)
+                params = patiently(storage, partial(worker.next_params, census))
                 if params is None:
                     if not census.running:
                         break
@@ -91,22 +95,25 @@ def work(
             if trial is None:
                 continue
             outcome = _run(task, worker.ledger, trial)
-            if worker.ledger.finish(trial, outcome):
+            if outcome is not None and worker.ledger.finish(trial, outcome):
                 finished += 1
                 if on_trial is not None:
                     done = census.done + 1
-                    on_trial(
-                        Finished(number=trial.number, params=trial.params, outcome=outcome, done=done, target=target)
-                    )
+                    told = Finished(number=trial.number, params=trial.params, outcome=outcome, done=done, target=target)
+                    patiently(storage, partial(on_trial, told))
     return finished
 
 
-def _run(task: Task, ledger: Ledger, trial: FrozenTrial) -> Outcome:
+def _run(task: Task, ledger: Ledger, trial: FrozenTrial) -> Outcome | None:
+    """Run a trial; None where the connection to the database broke in it, so that it is to be tried again."""
     try:
         return task.run(trial)
     except BaseException as error:
-        kind = ERROR if isinstance(error, Exception) else INTERRUPTED
+        lost = connection_lost(ledger.storage, error)
+        kind = INTERRUPTED if lost or not isinstance(error, Exception) else ERROR
         ledger.fail(trial, kind, reason_of(error))
+        if lost:
+            return None
         raise
 
 

@@ -17,7 +17,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.search.attributes import ALIVE, STALE, WORKER
-from nasrec_automl.search.ledger import Ledger
+from nasrec_automl.search.ledger import Ledger, is_lost
 
 _CLOCK_TOLERANCE = 5.0
 """Seconds. A process's start is derived from the wall clock, which may be set while it runs."""
@@ -55,6 +55,8 @@ def why_stale(trial: FrozenTrial, *, timeout: float) -> str | None:
     worker = trial.user_attrs.get(WORKER)
     if worker is None:
         return None
+    if is_lost(str(worker)):
+        return "its worker could not write to the database how it had ended"
     host, pid, started, _ = str(worker).rsplit(":", 3)
     if host == socket.gethostname():
         return None if _is_alive(int(pid), float(started)) else f"its worker, process {pid} on {host}, is gone"
