@@ -78,6 +78,10 @@ class Ledger:
         place = next(i for i in reversed(range(len(trials))) if trials[i].user_attrs.get(WORKER) == worker)
         return trials[place], trials[:place]
 
+    def show_alive(self, trial: FrozenTrial) -> None:
+        """Write that a running trial's worker lives."""
+        self.storage.set_trial_user_attr(self.trial_id(trial), ALIVE, time.time())
+
     def finish(self, trial: FrozenTrial, outcome: Outcome) -> bool:
         """Write how a running trial ended.
 

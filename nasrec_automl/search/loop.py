@@ -14,8 +14,9 @@ from optuna.trial import FrozenTrial, TrialState
 from nasrec_automl.search.attributes import ABANDONED, ATTEMPT, ERROR, INTERRUPTED, KEY
 from nasrec_automl.search.census import Census, Tally
 from nasrec_automl.search.database import database_errors
+from nasrec_automl.search.heartbeat import heartbeat
 from nasrec_automl.search.ledger import Ledger
-from nasrec_automl.search.stale import close_stale, worker_id
+from nasrec_automl.search.stale import LOST_AFTER, close_stale, worker_id
 from nasrec_automl.search.task import Finished, Outcome, Params, Task, TrialSource
 
 OnTrial = Callable[[Finished], None]
@@ -29,13 +30,13 @@ class WorkerOptions:
 
     Attributes:
         retries: how many more attempts parameters have after their first failure.
-        timeout: seconds without a sign of life after which a running trial of another host counts as lost; more
-            than one architecture's evaluation takes, or one validation of a training.
+        timeout: seconds without a sign of life (see `heartbeat`) after which a running trial of another host counts
+            as lost.
         poll: seconds between two looks at a study whose last trials others run.
     """
 
     retries: int = 3
-    timeout: float = 3600.0
+    timeout: float = LOST_AFTER
     poll: float = 0.5
 
 
@@ -98,7 +99,8 @@ def work(
 
 def _run(task: Task, ledger: Ledger, trial: FrozenTrial) -> Outcome:
     try:
-        return task.run(trial)
+        with heartbeat(ledger, trial):
+            return task.run(trial)
     except BaseException as error:
         kind = ERROR if isinstance(error, Exception) else INTERRUPTED
         ledger.fail(trial, kind, reason_of(error))
