@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from typing import Any
 def write_text(path: Path, text: str) -> None:
     """Write beside and rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # Workers of several hosts write into one folder.
+    beside = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
     beside.write_text(text, encoding="utf-8")
     beside.replace(path)
 

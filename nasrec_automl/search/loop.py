@@ -11,12 +11,12 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from nasrec_automl.heartbeat import LOST_AFTER, heartbeat
 from nasrec_automl.search.attributes import ABANDONED, ATTEMPT, ERROR, INTERRUPTED, KEY
 from nasrec_automl.search.census import Census, Tally
 from nasrec_automl.search.database import database_errors
-from nasrec_automl.search.heartbeat import heartbeat
 from nasrec_automl.search.ledger import Ledger
-from nasrec_automl.search.stale import LOST_AFTER, close_stale, worker_id
+from nasrec_automl.search.stale import close_stale, worker_id
 from nasrec_automl.search.task import Finished, Outcome, Params, Task, TrialSource
 
 OnTrial = Callable[[Finished], None]
@@ -99,7 +99,7 @@ def work(
 
 def _run(task: Task, ledger: Ledger, trial: FrozenTrial) -> Outcome:
     try:
-        with heartbeat(ledger, trial):
+        with heartbeat(lambda: ledger.show_alive(trial)):
             return task.run(trial)
     except BaseException as error:
         kind = ERROR if isinstance(error, Exception) else INTERRUPTED

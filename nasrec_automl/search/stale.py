@@ -16,11 +16,9 @@ import psutil
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from nasrec_automl.heartbeat import LOST_AFTER
 from nasrec_automl.search.attributes import ALIVE, STALE, WORKER
 from nasrec_automl.search.ledger import Ledger
-
-LOST_AFTER = 120.0
-"""Seconds without a sign of life. Hosts' clocks may differ by much less than this."""
 
 _CLOCK_TOLERANCE = 5.0
 """Seconds. A process's start is derived from the wall clock, which may be set while it runs."""

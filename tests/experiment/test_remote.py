@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,7 +21,6 @@ import optuna
 import psutil
 import pytest
 
-from nasrec_automl.config import load_job
 from nasrec_automl.experiment.launch import launch
 from nasrec_automl.experiment.spec import write_experiment
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -44,13 +42,14 @@ Subsystem sftp internal-sftp
 """
 
 
-@dataclass(frozen=True)
+@dataclass
 class Machine:
     """A machine that SSH reaches on a port of the loopback address."""
 
     host: str
     folder: Path
     port: int
+    server: subprocess.Popen[bytes] | None = None
 
     def entry(self) -> dict[str, Any]:
         """What the job says of it."""
@@ -76,7 +75,7 @@ class Machine:
         return [process for process in self.processes() if "nasrec_automl.experiment.trial" in process.cmdline()]
 
 
-def start(machine: Machine) -> subprocess.Popen[bytes]:
+def start(machine: Machine) -> None:
     sshd = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
     assert sshd is not None, "sshd not found: install it with `apt-get install openssh-server`"
     # Where sshd's unprivileged part stands; the package makes it when its service starts.
@@ -88,9 +87,15 @@ def start(machine: Machine) -> subprocess.Popen[bytes]:
     config = machine.folder / "sshd_config"
     config.write_text(CONFIG.format(folder=machine.folder, port=machine.port))
     serve = f"hostname {machine.host} && exec {sshd} -D -E {machine.folder}/log -f {config}"
-    # Ending `unshare` ends every process of the machine.
     separate = ["unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    return subprocess.Popen([*separate, "sh", "-c", serve])
+    machine.server = subprocess.Popen([*separate, "sh", "-c", serve])
+
+
+def switch_off(machine: Machine) -> None:
+    """End every process of a machine: they are those of one namespace."""
+    if machine.server is not None:
+        machine.server.kill()
+        machine.server.wait()
 
 
 def free_port() -> int:
@@ -108,15 +113,14 @@ def answers(port: int) -> bool:
 def machines(tmp_path: Path, until: Callable[..., Any]) -> Iterator[list[Machine]]:
     """Two machines."""
     found = [Machine(host, tmp_path / host, free_port()) for host in HOSTS]
-    servers = [start(machine) for machine in found]
     try:
         for machine in found:
+            start(machine)
             until(lambda machine=machine: answers(machine.port), seconds=10)
         yield found
     finally:
-        for server in servers:
-            server.kill()
-            server.wait()
+        for machine in found:
+            switch_off(machine)
 
 
 @pytest.fixture
@@ -185,27 +189,31 @@ def test_two_machines_run_a_job_to_done(job: Path, experiment: Any, machines: li
     assert not [process for machine in machines for process in machine.processes()]
 
 
-def test_a_killed_worker_loses_nothing(job: Path, experiment: Any, machines: list[Machine]) -> None:
-    killed: list[str] = []
-
-    def follow() -> None:
-        stages = {trial.parameters.get("stage") for trial in experiment.manager().trials() if trial.active}
-        if stages == {"search"} and not killed:
-            for machine in machines:
-                for process in machine.trials()[:1]:
-                    running = [t for t in studies_running(experiment.run) if t.startswith(machine.host)]
-                    if running:
-                        process.send_signal(signal.SIGKILL)
-                        killed.append(running[0])
-                        return
-
-    launch(write_experiment(job, experiment.file), port=experiment.port, follow=follow)
-    assert killed
-    assert_complete(experiment.run)
-
-
-def studies_running(run: RunFolder) -> list[str]:
-    """Workers of the search's running trials."""
+def searching(run: RunFolder, machine: Machine) -> bool:
+    """Whether a worker of the machine has an architecture in hand."""
     study = optuna.load_study(study_name=f"{run.job.name}-search", storage=run.job.storage)
     running = study.get_trials(states=(optuna.trial.TrialState.RUNNING,))
-    return [trial.user_attrs["nasrec:worker"] for trial in running]
+    return machine.host in hosts(running)
+
+
+@pytest.mark.parametrize("fault", ["a killed worker", "a machine switched off"])
+def test_nothing_is_lost(job: Path, experiment: Any, machines: list[Machine], fault: str) -> None:
+    lost: list[str] = []
+
+    def follow() -> None:
+        if lost:
+            return
+        active = [trial for trial in experiment.manager().trials() if trial.active]
+        if {trial.parameters.get("stage") for trial in active} != {"search"} or len(active) < 2:
+            return
+        machine = next((machine for machine in machines if searching(experiment.run, machine)), None)
+        if machine is not None:
+            lost.append(machine.host)
+            if fault == "a killed worker":
+                machine.trials()[0].send_signal(signal.SIGKILL)
+            else:
+                switch_off(machine)
+
+    launch(write_experiment(job, experiment.file), port=experiment.port, follow=follow)
+    assert lost
+    assert_complete(experiment.run)

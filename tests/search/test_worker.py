@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from nasrec_automl import heartbeat
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.errors import ArchitectureError, StudyError
 from nasrec_automl.search import (
@@ -313,3 +315,19 @@ def test_lost_parameters_are_given_up_after_so_many_retries(
     with pytest.raises(KeyboardInterrupt):
         run(evaluate=deadly, sampler=Scripted([]), options=options)
     assert run(target=1, evaluate=deadly, sampler=Scripted([lambda: other]), options=options) == 1
+
+
+def test_a_long_trial_gives_signs_of_life(
+    run: Callable[..., int], study: optuna.Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "INTERVAL", 0.05)
+
+    def slow(architecture: Architecture) -> FakeScore:
+        first = study.get_trials()[0].user_attrs["nasrec:alive"]
+        deadline = time.monotonic() + 10
+        while study.get_trials()[0].user_attrs["nasrec:alive"] == first:
+            assert time.monotonic() < deadline, "no sign of life"
+            time.sleep(0.02)
+        return score(architecture)
+
+    assert run(target=1, evaluate=slow) == 1
