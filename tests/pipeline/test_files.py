@@ -1,3 +1,4 @@
+import socket
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,14 @@ def test_a_value_that_is_no_json_harms_nothing(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         write_json(path, {"x": object()})
     assert read_json(path) == 1
+
+
+def test_processes_of_one_number_on_two_hosts_write_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside: list[str] = []
+    monkeypatch.setattr(Path, "replace", lambda self, target: beside.append(self.name))
+    for host in ("one", "two"):
+        monkeypatch.setattr(socket, "gethostname", lambda host=host: host)
+        write_text(tmp_path / "progress.json", host)
+    assert len(set(beside)) == 2
