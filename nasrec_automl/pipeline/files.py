@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         RunFolderError: the disk is full, or the folder is not writable; what was there before stays.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # Workers of several hosts write into one folder.
+    beside = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside.write_text(text, encoding="utf-8")

@@ -129,6 +129,10 @@ class Ledger:
             self.storage.set_trial_user_attr(trial_id, name, value)
         return self.storage.get_trial(trial_id)
 
+    def show_alive(self, trial: FrozenTrial) -> None:
+        """Write that a running trial's worker lives."""
+        self.storage.set_trial_user_attr(self.trial_id(trial), ALIVE, time.time())
+
     def finish(self, trial: FrozenTrial, outcome: Outcome) -> bool:
         """Write how a running trial ended.
 

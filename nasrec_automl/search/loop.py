@@ -12,6 +12,7 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from nasrec_automl.heartbeat import LOST_AFTER, heartbeat
 from nasrec_automl.search.attributes import ABANDONED, ATTEMPT, ERROR, INTERRUPTED, KEY
 from nasrec_automl.search.census import Census, Tally
 from nasrec_automl.search.database import connection_lost, database_errors, patiently
@@ -30,13 +31,13 @@ class WorkerOptions:
 
     Attributes:
         retries: how many more attempts parameters have after their first failure.
-        timeout: seconds without a sign of life after which a running trial of another host counts as lost; more
-            than one architecture's evaluation takes, or one validation of a training.
+        timeout: seconds without a sign of life (see `heartbeat`) after which a running trial of another host counts
+            as lost.
         poll: seconds between two looks at a study whose last trials others run.
     """
 
     retries: int = 3
-    timeout: float = 3600.0
+    timeout: float = LOST_AFTER
     poll: float = 0.5
 
 
@@ -107,7 +108,8 @@ def work(
 def _run(task: Task, ledger: Ledger, trial: FrozenTrial) -> Outcome | None:
     """Run a trial; None where the connection to the database broke in it, so that it is to be tried again."""
     try:
-        return task.run(trial)
+        with heartbeat(lambda: ledger.show_alive(trial)):
+            return task.run(trial)
     except BaseException as error:
         lost = connection_lost(ledger.storage, error)
         kind = INTERRUPTED if lost or not isinstance(error, Exception) else ERROR

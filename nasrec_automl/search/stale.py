@@ -1,7 +1,7 @@
 """Trials whose worker is gone.
 
 Optuna's heartbeat covers `study.optimize` alone, so each trial says which process runs it. On the worker's
-own host that process is looked up; on any other, time decides.
+own host that process is looked up; on any other, time decides: living workers give signs of life.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import psutil
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from nasrec_automl.heartbeat import LOST_AFTER
 from nasrec_automl.search.attributes import ALIVE, STALE, WORKER
 from nasrec_automl.search.ledger import Ledger, is_lost
 
@@ -29,7 +30,7 @@ def worker_id() -> str:
     return f"{socket.gethostname()}:{pid}:{psutil.Process(pid).create_time():.2f}:{uuid.uuid4().hex}"
 
 
-def fail_stale(study: optuna.Study, storage: BaseStorage, *, timeout: float = 3600.0) -> int:
+def fail_stale(study: optuna.Study, storage: BaseStorage, *, timeout: float = LOST_AFTER) -> int:
     """Fail every running trial whose worker is gone; workers then try its parameters again.
 
     Args:

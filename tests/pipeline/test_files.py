@@ -1,4 +1,5 @@
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -46,8 +47,19 @@ def test_a_value_that_is_no_json_harms_nothing(tmp_path: Path) -> None:
 def test_on_a_full_disk_the_old_file_stays_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     write_json(path, {"old": 1})
-    (tmp_path / f".file.json.{os.getpid()}.partial").symlink_to("/dev/full")
+    (tmp_path / f".file.json.{socket.gethostname()}.{os.getpid()}.partial").symlink_to("/dev/full")
     with pytest.raises(RunFolderError, match=r"file\.json: cannot be written .No space left on device.; mend it"):
         write_json(path, {"new": 2})
     assert read_json(path) == {"old": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_processes_of_one_number_on_two_hosts_write_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside: list[str] = []
+    monkeypatch.setattr(Path, "replace", lambda self, target: beside.append(self.name))
+    for host in ("one", "two"):
+        monkeypatch.setattr(socket, "gethostname", lambda host=host: host)
+        write_text(tmp_path / "progress.json", host)
+    assert len(set(beside)) == 2

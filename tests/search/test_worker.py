@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESample
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from nasrec_automl import heartbeat
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.errors import ArchitectureError, StudyError
 from nasrec_automl.search import (
@@ -437,3 +439,19 @@ def test_an_enqueued_trial_that_finds_no_room_is_enqueued_again(
     adopted = worker.adopt(again)
     assert adopted is not None
     assert space.from_params(adopted.params) == mine
+
+
+def test_a_long_trial_gives_signs_of_life(
+    run: Callable[..., int], study: optuna.Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "INTERVAL", 0.05)
+
+    def slow(architecture: Architecture) -> FakeScore:
+        first = study.get_trials()[0].user_attrs["nasrec:alive"]
+        deadline = time.monotonic() + 10
+        while study.get_trials()[0].user_attrs["nasrec:alive"] == first:
+            assert time.monotonic() < deadline, "no sign of life"
+            time.sleep(0.02)
+        return score(architecture)
+
+    assert run(target=1, evaluate=slow) == 1
