@@ -10,9 +10,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from nasrec_automl.errors import JobError
+from nasrec_automl.hyper_space import HyperSpace, load_hyper_space
 
 # YAML 1.1 reads `1e-3`, without a dot, as a string; pydantic takes a string for a float.
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -185,26 +196,12 @@ class SearchConfig(_Section):
         return self
 
 
-class FloatRange(_Section):
-    """A range of a hyper-parameter.
-
-    Attributes:
-        low: smallest value.
-        high: largest value.
-        log: whether to draw on a logarithmic scale.
-    """
-
-    low: NonNegativeFloat
-    high: PositiveFloat
-    log: bool = False
-
-    @model_validator(mode="after")
-    def _is_a_range(self) -> FloatRange:
-        if self.low > self.high:
-            raise ValueError(f"low ({self.low}) must not exceed high ({self.high})")
-        if self.log and self.low == 0:
-            raise ValueError("low must be above 0 where log is true")
-        return self
+def _named(space: Any, info: ValidationInfo) -> Any:
+    """Load a hyper-parameter space that is given by its name, or as a path relative to the job file."""
+    if not isinstance(space, str):
+        return space
+    folder = (info.context or {}).get("folder", Path())
+    return load_hyper_space(folder / space if space.endswith((".yaml", ".yml")) else space)
 
 
 class RetrainConfig(_Section):
@@ -219,10 +216,8 @@ class RetrainConfig(_Section):
         layer_norm: whether operators end in a LayerNorm.
         clip_norm: bound of the gradients' norm.
         eps: of Adagrad, as in `supernet`.
-        learning_rate: range to search.
-        weight_decay: range to search.
-        dropout: range to search.
-        batch_size: choices to search.
+        space: the hyper-parameters: a space's name, the path of its YAML file, or the space itself.
+        pruner: `hyperband` ends trainings that fall behind early (arXiv 1603.06560); `none` ends none.
     """
 
     top_k: Annotated[int, Field(ge=1, le=256, strict=True)] = 15
@@ -233,18 +228,10 @@ class RetrainConfig(_Section):
     layer_norm: bool = True
     clip_norm: PositiveFloat = 5.0
     eps: PositiveFloat = 1e-8
-    learning_rate: FloatRange = FloatRange(low=0.01, high=0.2, log=True)
-    weight_decay: FloatRange = FloatRange(low=1e-7, high=1e-2, log=True)
-    dropout: FloatRange = FloatRange(low=0.0, high=0.6)
-    batch_size: Annotated[tuple[Count, ...], Field(min_length=1)] = (256, 512, 1024)
-
-    @model_validator(mode="after")
-    def _ranges_make_sense(self) -> RetrainConfig:
-        if self.dropout.high >= 1:
-            raise ValueError(f"dropout.high ({self.dropout.high}) must be below 1")
-        if len(set(self.batch_size)) != len(self.batch_size):
-            raise ValueError(f"batch_size must hold distinct choices, but holds {list(self.batch_size)}")
-        return self
+    space: Annotated[HyperSpace, BeforeValidator(_named)] = Field(
+        default_factory=lambda: load_hyper_space("retrain-default")
+    )
+    pruner: Literal["hyperband", "none"] = "hyperband"
 
 
 class ExperimentConfig(_Section):
@@ -319,7 +306,7 @@ def load_job(path: str | Path) -> Job:
             f"{path}: expected a mapping with at least `name` and `data`, but found {type(content).__name__}"
         )
     try:
-        job = Job.model_validate(content)
+        job = Job.model_validate(content, context={"folder": path.resolve().parent})
     except ValidationError as error:
         raise JobError("; ".join(f"{path}: {_sentence(e)}" for e in error.errors())) from None
     return _absolute(job, path.resolve().parent)

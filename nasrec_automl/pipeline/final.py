@@ -24,7 +24,14 @@ from nasrec_automl.evaluation.scratch import (
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet, save_network
 from nasrec_automl.pipeline.base import Report, Stage
-from nasrec_automl.pipeline.candidates import best_trials, candidates, retrain_study_name, scratch_options, weights_path
+from nasrec_automl.pipeline.candidates import (
+    best_trials,
+    candidates,
+    retrain_study_name,
+    scratch_options,
+    scratch_schema,
+    weights_path,
+)
 from nasrec_automl.pipeline.files import read_json, write_json, write_text
 from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -82,7 +89,7 @@ class FinalStage(Stage):
         test_metrics, baseline_test = measure(logits, label), measure(baseline_logits, label)
         _write_best(run, winner, subnet)
         progress.update(4, f"test log loss {test_metrics.log_loss:.4f}, AUC {test_metrics.auc:.4f}")
-        cost = _cost(winner.architecture, data, run.job)
+        cost = _cost(winner, data, run.job)
         write_json(
             run.result,
             {
@@ -125,7 +132,7 @@ def _contenders(run: RunFolder, data: PreparedData) -> list[_Candidate]:
     choice = data.part(Part.CHOICE)
     found = []
     for name, trial in best_trials(retrain_study(run)).items():
-        hyper = Hyper.of(trial.params, run.job.retrain)
+        hyper = Hyper.of(trial.params, run.job.retrain.space)
         found.append(
             _Candidate(
                 name=name,
@@ -139,7 +146,7 @@ def _contenders(run: RunFolder, data: PreparedData) -> list[_Candidate]:
     if not found:
         raise StudyError(
             f"no training of the study {retrain_study_name(run)!r} ended well; "
-            "lower retrain.learning_rate, in another run_folder"
+            "lower retrain.space.learning_rate, in another run_folder"
         )
     return sorted(found, key=lambda candidate: candidate.metrics.log_loss)
 
@@ -151,7 +158,7 @@ def _train_winner(run: RunFolder, data: PreparedData, winner: _Candidate) -> Sub
     try:
         return train_from_scratch(
             winner.architecture,
-            data.schema(run.job.embedding_dim),
+            scratch_schema(run.job, data, winner.hyper),
             rows,
             scratch_options(run.job, winner.hyper),
             schedule_steps=round(winner.schedule_steps * growth),
@@ -162,7 +169,7 @@ def _train_winner(run: RunFolder, data: PreparedData, winner: _Candidate) -> Sub
     except DivergedError as error:
         raise DivergedError(
             f"the final training of {winner.name} diverged at {error}. It went well without the validation rows: set "
-            "lower limits of retrain.learning_rate, in another run_folder"
+            "lower limits of retrain.space.learning_rate, in another run_folder"
         ) from None
 
 
@@ -173,7 +180,7 @@ def _write_best(run: RunFolder, winner: _Candidate, subnet: Subnet) -> None:
 
 
 def _contender(candidate: _Candidate, data: PreparedData, job: Job) -> dict[str, Any]:
-    cost = _cost(candidate.architecture, data, job)
+    cost = _cost(candidate, data, job)
     return {
         "name": candidate.name,
         "validation": _quality(candidate.metrics),
@@ -182,8 +189,9 @@ def _contender(candidate: _Candidate, data: PreparedData, job: Job) -> dict[str,
     }
 
 
-def _cost(architecture: Architecture, data: PreparedData, job: Job) -> Any:
-    return profile(architecture, data.schema(job.embedding_dim), layer_norm=job.retrain.layer_norm)
+def _cost(candidate: _Candidate, data: PreparedData, job: Job) -> Any:
+    schema = scratch_schema(job, data, candidate.hyper)
+    return profile(candidate.architecture, schema, layer_norm=job.retrain.layer_norm)
 
 
 def _quality(metrics: Metrics) -> dict[str, float]:

@@ -69,7 +69,7 @@ class Ledger:
             optuna.create_trial(
                 state=TrialState.RUNNING,
                 params=dict(params),
-                distributions=dict(source.distributions),
+                distributions={name: source.distributions[name] for name in params},
                 user_attrs={**_prefixed(source.describe(params)), **attrs, WORKER: worker, ALIVE: time.time()},
             )
         )

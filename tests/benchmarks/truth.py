@@ -5,7 +5,7 @@ Everything is kept in a folder, and a later run goes on where an earlier one end
 
 import json
 import time
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,8 @@ from nasrec_automl import profile
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import DataConfig, Job, load_job
 from nasrec_automl.data.dataset import Part, PreparedData
-from nasrec_automl.evaluation.scratch import ScratchOptions, measure_subnet, train_from_scratch
+from nasrec_automl.evaluation.scratch import measure_subnet, train_from_scratch
+from nasrec_automl.pipeline.candidates import scratch_options, scratch_schema
 from nasrec_automl.pipeline.data import DataStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.supernet import SupernetStage
@@ -62,13 +63,11 @@ def train_truth(run: RunFolder, *, until: float) -> NDArray[np.float64]:
     known: dict[str, float] = json.loads(path.read_text()) if path.is_file() else {}
     config, data = run.job.retrain, PreparedData.open(run.data)
     rows, validation, measured = data.part(Part.TRAIN, Part.HEAD), data.part(Part.HPO), data.part(Part.HPO, Part.CHOICE)
-    hyper = Hyper.of(default_params("", config), config)
+    hyper = Hyper.of(default_params("", config.space), config.space)
     epoch = len(rows) // hyper.batch_size
     losses = np.full((SEEDS, ARCHITECTURES), np.nan)
     for seed in range(SEEDS):
-        options = ScratchOptions(
-            **asdict(hyper), layer_norm=config.layer_norm, clip_norm=config.clip_norm, eps=config.eps, seed=seed
-        )
+        options = replace(scratch_options(run.job, hyper), seed=seed)
         architectures = sample(run)
         # Not by size: those that are trained when time is up have all sizes.
         for i in np.random.default_rng(1).permutation(ARCHITECTURES):
@@ -77,7 +76,7 @@ def train_truth(run: RunFolder, *, until: float) -> NDArray[np.float64]:
             if name not in known and time.monotonic() < until:
                 trained = train_from_scratch(
                     architecture,
-                    data.schema(run.job.embedding_dim),
+                    scratch_schema(run.job, data, hyper),
                     rows,
                     options,
                     schedule_steps=config.max_epochs * epoch,

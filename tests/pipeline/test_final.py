@@ -109,7 +109,7 @@ def test_the_final_training_says_that_it_diverged(copied_run: RunFolder, monkeyp
     monkeypatch.setattr(ClickModule, "training_step", lambda self, *args: train(self, *args) * torch.nan)
     copied_run.result.unlink()
     with pytest.raises(
-        DivergedError, match=r"the final training of \S+ diverged at step 1 of .*retrain\.learning_rate"
+        DivergedError, match=r"the final training of \S+ diverged at step 1 of .*retrain\.space\.learning_rate"
     ):
         FinalStage().run(copied_run)
     assert not copied_run.result.exists()

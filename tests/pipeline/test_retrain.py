@@ -52,7 +52,7 @@ def test_the_best_subnet_of_each_is_kept_and_is_what_the_study_says(finished_run
     best = best_trials(study_of(finished_run))
     paths = set()
     for name, trial in best.items():
-        path = weights_path(finished_run, name, Hyper.of(trial.params, finished_run.job.retrain))
+        path = weights_path(finished_run, name, Hyper.of(trial.params, finished_run.job.retrain.space))
         paths.add(path)
         measured = measure_subnet(load_subnet(path), data.part(Part.HPO))
         assert measured.log_loss == pytest.approx(trial.value, abs=1e-6)
@@ -115,6 +115,6 @@ def test_a_training_that_diverges_is_pruned_with_the_reason_and_the_study_goes_o
     assert "the norm of the gradients nan" in reason
     assert after.state.name in ("COMPLETE", "PRUNED")
     assert after.user_attrs.get("nasrec:reason") != reason
-    hyper = Hyper.of(diverged.params, copied_run.job.retrain)
+    hyper = Hyper.of(diverged.params, copied_run.job.retrain.space)
     assert weights_path(copied_run, diverged.params["architecture"], hyper) not in kept
     assert not weights_path(copied_run, diverged.params["architecture"], hyper).exists()
