@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from nasrec_automl.errors import JobError
-from nasrec_automl.hyper_space import HyperSpace, load_hyper_space
+from nasrec_automl.hyper_space import Distribution, HyperSpace, load_hyper_space
 
 # YAML 1.1 reads `1e-3`, without a dot, as a string; pydantic takes a string for a float.
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -234,6 +234,24 @@ class RetrainConfig(_Section):
     pruner: Literal["hyperband", "none"] = "hyperband"
 
 
+class TuneConfig(_Section):
+    """Tuning of the supernet's training, by `nasrec-automl tune-supernet` alone.
+
+    Attributes:
+        trials: how many supernets are trained and judged.
+        architectures: how many are trained from scratch, once, for the supernets' scores to be compared with.
+        epochs: passes over the training part of each supernet.
+        learning_rate: range of `supernet.learning_rate`.
+        path_warm_up: range of `supernet.path_warm_up`.
+    """
+
+    trials: Count = 12
+    architectures: Annotated[int, Field(ge=3, le=1000, strict=True)] = 20
+    epochs: Count = 1
+    learning_rate: Distribution[PositiveFloat] = Distribution[PositiveFloat](low=0.03, high=0.5, log=True)
+    path_warm_up: Distribution[Fraction] = Distribution[Fraction](low=0.0, high=0.5)
+
+
 class ExperimentConfig(_Section):
     """How the stages run as trials of an NNI experiment.
 
@@ -280,6 +298,7 @@ class Job(_Section):
     supernet: SupernetConfig = SupernetConfig()
     search: SearchConfig = SearchConfig()
     retrain: RetrainConfig = RetrainConfig()
+    tune: TuneConfig = TuneConfig()
     experiment: ExperimentConfig = ExperimentConfig()
 
     @property

@@ -83,6 +83,11 @@ class Distribution(BaseModel, Generic[T]):
         """Whether there is one value alone, so that there is nothing to search."""
         return len(self.choices) == 1 or (not self.choices and self.low == self.high)
 
+    def holds(self, value: Any) -> bool:
+        """Whether a value may be drawn."""
+        low, high = self.limits
+        return value in self.choices if self.choices else bool(low <= value <= high)
+
     @property
     def start(self) -> T:
         """What trainings begin with."""

@@ -150,7 +150,11 @@ def test_an_unknown_key_is_named(tmp_path: Path, change: dict[str, Any], field: 
         ({"search": {"head": {"method": "newton"}}}, "search.head", "ridge or adagrad, .*newton"),
         ({"search": {"head": 3}}, "search.head", "3"),
         ({"retrain": {"space": {"learning_rate": 0.1, "batch_size": [0]}}}, r"retrain.space.batch_size.choices.0", "0"),
-        ({"retrain": {"space": {"learning_rate": {"low": 1, "high": 0.5}}}}, "retrain.space.learning_rate", "low"),
+        (
+            {"retrain": {"space": {"learning_rate": {"low": 1, "high": 0.5}}}},
+            "retrain.space.learning_rate.adagrad",
+            "low",
+        ),
         ({"retrain": {"space": "retrain-defualt"}}, "retrain.space", "one of retrain-adagrad, .*retrain-defualt"),
         ({"retrain": {"space": 3}}, "retrain.space", "3"),
         ({"retrain": {"pruner": "median"}}, "retrain.pruner", "'median'"),

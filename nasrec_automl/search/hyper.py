@@ -56,7 +56,7 @@ def retrain_distributions(candidates: Collection[str], space: HyperSpace) -> dic
     searched = {name: one for name, one in {**_unconditional(space), **rates}.items() if not one.single}
     return {
         ARCHITECTURE: CategoricalDistribution(tuple(candidates)),
-        **{name: _distribution(one) for name, one in searched.items()},
+        **{name: optuna_distribution(one) for name, one in searched.items()},
     }
 
 
@@ -89,7 +89,8 @@ def _rate_name(optimizer: str, space: HyperSpace) -> str:
     return _RATE if space.optimizer.single else f"{_RATE}/{optimizer}"
 
 
-def _distribution(one: Distribution[Any]) -> BaseDistribution:
+def optuna_distribution(one: Distribution[Any]) -> BaseDistribution:
+    """A range or choices, as Optuna has them."""
     if one.choices:
         return CategoricalDistribution(one.choices)
     low, high = one.limits

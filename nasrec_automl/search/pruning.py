@@ -52,7 +52,7 @@ class KeyedHyperband(BasePruner):
         value = float(trial.intermediate_values[step])
         if math.isnan(value):
             return True
-        reached = [value, *self._rivals(study, trial, step)]
+        reached: list[float] = [value, *self._rivals(study, trial, step)]
         promoted = max(1, len(reached) // _REDUCTION)
         return value > sorted(reached)[promoted - 1]
 

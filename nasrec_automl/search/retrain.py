@@ -11,7 +11,6 @@ from typing import Any, Protocol
 import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.pruners import NopPruner
-from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -25,6 +24,7 @@ from nasrec_automl.search.loop import OnTrial, WorkerOptions, work
 from nasrec_automl.search.proposals import sample_params
 from nasrec_automl.search.pruning import KeyedHyperband
 from nasrec_automl.search.task import Outcome, Params, Task
+from nasrec_automl.search.tpe import tpe
 
 _PROPOSALS = 20
 """Proposals that may be known already before the ranges count as used up (they may be single values)."""
@@ -157,9 +157,7 @@ class _Retrain(Task):
         return Outcome(state=state, value=result.log_loss, attrs=attrs)
 
     def _sample(self, taken: int, attempt: int) -> dict[str, Any]:
-        # A fresh sampler for every trial: what it draws depends on the study and the seed, not on who draws.
-        seed = int.from_bytes(hashlib.sha256(f"{self._seed}/{taken}/{attempt}".encode()).digest()[:4], "big")
-        sampler = TPESampler(seed=seed, constant_liar=False, n_startup_trials=len(self._defaults))
+        sampler = tpe(self._seed, taken, attempt, startup=len(self._defaults))
         study = self._ledger.study
         # The optimiser first: which other parameters there are depends on it.
         always = applying(self.distributions, {})

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nasrec_automl import profile
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import DataConfig, Job, load_job
 from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.evaluation.sample import one_of_each_size
 from nasrec_automl.evaluation.scratch import measure_subnet, train_from_scratch
 from nasrec_automl.pipeline.candidates import scratch_options, scratch_schema
 from nasrec_automl.pipeline.data import DataStage
@@ -28,7 +28,7 @@ DATA = {
     "movielens": DataConfig(source="movielens"),
     "synthetic": DataConfig(source="synthetic", options={"rows": 100_000, "seed": 1}),
 }
-ARCHITECTURES, SEEDS, _DRAWN = 40, 2, 2000
+ARCHITECTURES, SEEDS = 40, 2
 
 
 def trained_supernet(name: str, folder: Path) -> RunFolder:
@@ -42,11 +42,9 @@ def trained_supernet(name: str, folder: Path) -> RunFolder:
 
 
 def sample(run: RunFolder) -> list[Architecture]:
-    """One architecture of each size: random ones, sorted by multiply-adds and cut into equal groups."""
-    space, schema = load_search_space(run.job.space), PreparedData.open(run.data).schema(run.job.embedding_dim)
-    rng = np.random.default_rng(0)
-    drawn = sorted((space.random(rng) for _ in range(_DRAWN)), key=lambda a: profile(a, schema).macs)
-    return [drawn[rng.integers(size := _DRAWN // ARCHITECTURES) + i * size] for i in range(ARCHITECTURES)]
+    """One architecture of each size."""
+    schema = PreparedData.open(run.data).schema(run.job.embedding_dim)
+    return one_of_each_size(load_search_space(run.job.space), schema, ARCHITECTURES)
 
 
 def train_truth(run: RunFolder, *, until: float) -> NDArray[np.float64]:

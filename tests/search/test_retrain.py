@@ -20,8 +20,7 @@ CONFIG = RetrainConfig(trials=12)
 
 
 def with_space(**space: Any) -> RetrainConfig:
-    rates = dict.fromkeys(space.get("optimizer", ["adagrad", "adam", "sgd"]), {"low": 0.01, "high": 0.2})
-    whole = {"optimizer": list(rates), "learning_rate": rates, **space}
+    whole = {"optimizer": ["adagrad", "adam", "sgd"], "learning_rate": {"low": 0.01, "high": 0.2}, **space}
     return RetrainConfig(trials=12, space=HyperSpace.model_validate(whole))
 
 

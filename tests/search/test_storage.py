@@ -145,3 +145,11 @@ def test_tables_of_another_program(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE studies (title TEXT)")
     with pytest.raises(StudyError, match="made by another program"):
         open_study(f"sqlite:///{path}", name="search", identity=IDENTITY)
+
+
+def test_a_study_may_maximise_and_stays_so(storage: RDBStorage) -> None:
+    study = open_study(storage, name="tune", identity={}, direction="maximize")
+    assert study.direction == optuna.study.StudyDirection.MAXIMIZE
+    assert open_study(storage, name="tune", identity={}, direction="maximize").study_name == "tune"
+    with pytest.raises(StudyError, match="direction 'maximize', but 'minimize' is expected"):
+        open_study(storage, name="tune", identity={})
