@@ -52,9 +52,9 @@ class KeyedHyperband(BasePruner):
         value = float(trial.intermediate_values[step])
         if math.isnan(value):
             return True
-        reached: list[float] = [value, *self._rivals(study, trial, step)]
+        reached = [value, *self._rivals(study, trial, step)]
         promoted = max(1, len(reached) // _REDUCTION)
-        return value > sorted(reached)[promoted - 1]
+        return bool(value > sorted(reached)[promoted - 1])
 
     def _is_rung(self, step: int, bracket: int) -> bool:
         rung = _FIRST_RUNG * _REDUCTION**bracket

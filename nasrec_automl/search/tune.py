@@ -70,9 +70,7 @@ def settings_of(params: Mapping[str, Any], config: TuneConfig) -> dict[str, floa
 class _Tune(Task):
     finished = frozenset({TrialState.COMPLETE, TrialState.PRUNED})
 
-    def __init__(
-        self, ledger: Ledger, rank: Rank, config: TuneConfig, start: Mapping[str, float], seed: int
-    ) -> None:
+    def __init__(self, ledger: Ledger, rank: Rank, config: TuneConfig, start: Mapping[str, float], seed: int) -> None:
         searched = {name: one for name in TUNED if not (one := _range(config, name)).single}
         self.distributions = {name: optuna_distribution(one) for name, one in searched.items()}
         self._start = {name: start[name] if one.holds(start[name]) else one.start for name, one in searched.items()}

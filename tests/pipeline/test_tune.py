@@ -18,7 +18,7 @@ from nasrec_automl.config import load_job
 from nasrec_automl.errors import JobError, StudyError
 from nasrec_automl.pipeline import tune
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.tune import TuneStage, trial_settings, tune_supernet, tuned
+from nasrec_automl.pipeline.tune import trial_settings, tune_supernet, tuned
 from nasrec_automl.pipeline.view import tau_error, tune_table
 
 Write = Callable[..., Path]
