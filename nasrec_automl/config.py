@@ -252,6 +252,35 @@ class TuneConfig(_Section):
     path_warm_up: Distribution[Fraction] = Distribution[Fraction](low=0.0, high=0.5)
 
 
+class BudgetConfig(_Section):
+    """What an architecture may cost; a limit that is left out does not bind.
+
+    The supernet is trained on the whole space whatever the budget. Search, retrain, final and export keep to it.
+
+    Attributes:
+        macs: most multiply-adds per example.
+        parameters: most parameters, embedding tables included, as the report counts them.
+        latency_ms: longest forward pass of the subnet on `batch_size` rows, in milliseconds, on the job's device.
+        batch_size: rows of that pass.
+    """
+
+    macs: Count | None = None
+    parameters: Count | None = None
+    latency_ms: PositiveFloat | None = None
+    batch_size: Count = 512
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits that bind, by name."""
+        limits: dict[str, float] = self.model_dump(mode="json", exclude_none=True, exclude={"batch_size"})
+        return limits
+
+    @property
+    def noted(self) -> dict[str, float]:
+        """What files of a run note of it; empty without a limit."""
+        return {**self.limits, **({"batch_size": self.batch_size} if self.latency_ms is not None else {})}
+
+
 class ExperimentConfig(_Section):
     """How the stages run as trials of an NNI experiment.
 
@@ -296,6 +325,7 @@ class Job(_Section):
     storage: str | None = None
     data: DataConfig
     supernet: SupernetConfig = SupernetConfig()
+    budget: BudgetConfig = BudgetConfig()
     search: SearchConfig = SearchConfig()
     retrain: RetrainConfig = RetrainConfig()
     tune: TuneConfig = TuneConfig()

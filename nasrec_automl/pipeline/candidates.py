@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,7 @@ from nasrec_automl.config import Job
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.evaluation.scratch import Report, ScratchOptions, Trained, train_from_scratch
 from nasrec_automl.hand_designs import hand_designs
+from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.schema import FeatureSchema
@@ -24,11 +26,12 @@ from nasrec_automl.space import load_search_space
 
 
 def candidates(run: RunFolder) -> dict[str, Architecture]:
-    """The best of the search by key, then the hand designs by name; no key twice."""
-    space = load_search_space(run.job.space)
-    designs = hand_designs(space)
+    """The best of the search by key, then the hand designs by name; no key twice, and none over the budget."""
+    space, budget = load_search_space(run.job.space), job_budget(run)
+    designs = {name: design for name, design in hand_designs(space).items() if budget.admits(design)}
     names = {design.key: name for name, design in designs.items()}
-    best = [space.from_params(params) for params in read_json(run.top)["top"][: run.job.retrain.top_k]]
+    inside = (a for params in read_json(run.top)["top"] if budget.admits(a := space.from_params(params)))
+    best = itertools.islice(inside, run.job.retrain.top_k)
     found = {names.get(architecture.key, architecture.key): architecture for architecture in best}
     return {**found, **designs}
 

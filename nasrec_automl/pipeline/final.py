@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from nasrec_automl.architecture import Architecture
+from nasrec_automl.budget import Budget
 from nasrec_automl.config import Job
-from nasrec_automl.cost import profile
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.data.parts import TRAINING, VALIDATION
 from nasrec_automl.errors import DivergedError, StudyError
@@ -24,6 +24,7 @@ from nasrec_automl.evaluation.scratch import (
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet, save_network
 from nasrec_automl.pipeline.base import Report, Stage
+from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import (
     best_trials,
     candidates,
@@ -89,7 +90,7 @@ class FinalStage(Stage):
         test_metrics, baseline_test = measure(logits, label), measure(baseline_logits, label)
         _write_best(run, winner, subnet)
         progress.update(4, f"test log loss {test_metrics.log_loss:.4f}, AUC {test_metrics.auc:.4f}")
-        cost = _cost(winner, data, run.job)
+        budget = job_budget(run)
         write_json(
             run.result,
             {
@@ -98,8 +99,8 @@ class FinalStage(Stage):
                 "key": winner.architecture.key,
                 "validation": _quality(winner.metrics),
                 "test": _quality(test_metrics),
-                "macs": cost.macs,
-                "parameters": cost.parameters,
+                **_costs(winner, data, run.job, budget),
+                **({"budget": run.job.budget.noted} if budget.limits else {}),
                 "storage": shown_url(run.job.storage) if run.job.storage else "sqlite:///studies.db",
                 "studies": [f"{run.job.name}-search", retrain_study_name(run)],
                 "seconds": _seconds(run),
@@ -118,7 +119,7 @@ class FinalStage(Stage):
                 "retrain": read_json(run.retrain_done),
                 "winner": winner.name,
                 "test_readings": 1 + (read_json(run.path / "final.json") or {"test_readings": 0})["test_readings"],
-                "contenders": [_contender(candidate, data, run.job) for candidate in contenders],
+                "contenders": [_contender(candidate, data, run.job, budget) for candidate in contenders],
                 "auc_difference_error": auc_difference_error(test.label, logits.numpy(), baseline_logits.numpy()),
                 "calibration": [{"predicted": b.predicted, "observed": b.observed, "rows": b.rows} for b in bins],
             },
@@ -179,19 +180,18 @@ def _write_best(run: RunFolder, winner: _Candidate, subnet: Subnet) -> None:
     shutil.copyfile(run.data / "preprocessing.json", run.best / "preprocessing.json")
 
 
-def _contender(candidate: _Candidate, data: PreparedData, job: Job) -> dict[str, Any]:
-    cost = _cost(candidate, data, job)
+def _contender(candidate: _Candidate, data: PreparedData, job: Job, budget: Budget) -> dict[str, Any]:
     return {
         "name": candidate.name,
         "validation": _quality(candidate.metrics),
-        "macs": cost.macs,
-        "parameters": cost.parameters,
+        **_costs(candidate, data, job, budget),
     }
 
 
-def _cost(candidate: _Candidate, data: PreparedData, job: Job) -> Any:
-    schema = scratch_schema(job, data, candidate.hyper)
-    return profile(candidate.architecture, schema, layer_norm=job.retrain.layer_norm)
+def _costs(candidate: _Candidate, data: PreparedData, job: Job, budget: Budget) -> dict[str, float]:
+    """What a contender costs; it is counted at its own width and tables, and the budget at the job's."""
+    own = Budget(scratch_schema(job, data, candidate.hyper), layer_norm=job.retrain.layer_norm)
+    return {**budget.costs(candidate.architecture), **own.counted(candidate.architecture)}
 
 
 def _quality(metrics: Metrics) -> dict[str, float]:

@@ -88,6 +88,10 @@ class RunFolder:
         """The report; there when its stage is done."""
         return self.path / "report.html"
 
+    def latency(self, rows: int, key: str) -> Path:
+        """How long the subnet of an architecture takes for a batch of so many rows, where it was measured."""
+        return self.path / "latency" / str(rows) / f"{key}.json"
+
     def progress(self, stage: str) -> Path:
         """What a stage says of its progress."""
         return self.path / "progress" / f"{stage}.json"

@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from nasrec_automl.budget import limits_in_words
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import StageStatus, run_status
@@ -22,7 +23,7 @@ _STYLES = {"done": "green", "running": "cyan", "interrupted": "yellow", "waiting
 
 
 def stage_table(run: RunFolder) -> RenderableType:
-    """Every stage with its state, bar, rate and latest figures."""
+    """Every stage with its state, bar, rate and latest figures, and the budget, where there is one."""
     table = Table.grid(padding=(0, 2))
     for status in run_status(run):
         progress = status.progress
@@ -37,7 +38,8 @@ def stage_table(run: RunFolder) -> RenderableType:
             Text(_rate(status)),
             Text(_note(status), style="dim"),
         )
-    return table
+    limits = run.job.budget.limits
+    return Group(table, Text(f"budget: {limits_in_words(limits)}", style="dim")) if limits else table
 
 
 def _rate(status: StageStatus) -> str:

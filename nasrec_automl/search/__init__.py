@@ -1,5 +1,6 @@
 """Optuna studies in a SQL database: the search for architectures and the retraining of the best."""
 
+from nasrec_automl.search.admission import constraints
 from nasrec_automl.search.distributions import distributions
 from nasrec_automl.search.evolution import RegularizedEvolutionSampler
 from nasrec_automl.search.hyper import Hyper
@@ -19,6 +20,7 @@ __all__ = [
     "Score",
     "TrainOutcome",
     "WorkerOptions",
+    "constraints",
     "distributions",
     "fail_stale",
     "open_storage",

@@ -17,7 +17,7 @@ class Census:
     """A study at one moment.
 
     Attributes:
-        done: number of finished trials.
+        done: number of finished trials that the source admits.
         running: trials that workers run. One that was asked for by hand is not among them: it may never end.
         done_keys: keys of the finished trials.
         running_keys: keys of everything that runs, also by hand.
@@ -88,12 +88,12 @@ class Tally:
 
     def _count_ended(self, trial: FrozenTrial, key: str | None) -> None:
         if trial.state in self._source.finished:
-            self._done += 1
+            self._done += self._source.admits(trial)
             if key is not None:
                 self._done_keys.add(key)
         elif key is not None and trial.user_attrs.get(FAILURE) in (STALE, INTERRUPTED, ERROR):
             self._failures[key] += 1
-            if trial.user_attrs[FAILURE] != ERROR:
+            if trial.user_attrs[FAILURE] != ERROR and self._source.admits(trial):
                 self._lost.setdefault(key, trial)
 
     def _key(self, trial: FrozenTrial) -> str | None:

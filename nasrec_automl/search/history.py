@@ -11,6 +11,8 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from nasrec_automl.search.admission import Admits, everything
+
 _TOURNAMENT, _CHILD = 0, 1
 """Streams of randomness: a generation's tournament and a child's mutations must not share one."""
 
@@ -39,7 +41,7 @@ class History:
     """A study as evolution sees it.
 
     Attributes:
-        complete: finished trials in order of completion.
+        complete: finished trials that count, in order of completion.
         index: which child comes next: finished trials and those that run already.
         maximize: whether larger values are better.
     """
@@ -49,19 +51,20 @@ class History:
     maximize: bool
 
     @classmethod
-    def of(cls, study: optuna.Study, *, before: int | None = None) -> History:
+    def of(cls, study: optuna.Study, *, before: int | None = None, admits: Admits = everything) -> History:
         """Read a study.
 
         Args:
             study: the study.
             before: number of the trial that is sampled for, where it is in the study already. It does not
                 count, nor do those that were begun after it.
+            admits: which finished trials may be parents, and make generations full.
         """
         trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING))
         complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
         running = sum(t.state == TrialState.RUNNING and (before is None or t.number < before) for t in trials)
         return cls(
-            complete=sorted(complete, key=_completion),
+            complete=sorted(filter(admits, complete), key=_completion),
             index=len(complete) + running,
             maximize=study.direction == StudyDirection.MAXIMIZE,
         )

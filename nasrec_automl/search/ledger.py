@@ -71,6 +71,7 @@ class Ledger:
                 params=dict(params),
                 distributions={name: source.distributions[name] for name in params},
                 user_attrs={**_prefixed(source.describe(params)), **attrs, WORKER: worker, ALIVE: time.time()},
+                constraints=dict(source.constraints(params)),
             )
         )
         trials = self.trials()

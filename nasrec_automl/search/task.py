@@ -76,6 +76,17 @@ class TrialSource(ABC):
         """Attributes that are known before the trial runs; they are written with it, in one transaction."""
         return {}
 
+    def constraints(self, params: Params) -> Mapping[str, float]:
+        """Optuna's constraints of the trial, written with it: above 0 where one is violated."""
+        return {}
+
+    def admits(self, trial: FrozenTrial) -> bool:
+        """Whether a trial is one of those that the study is to have, such as one that is inside today's budget.
+
+        Others do not count and are not tried again, but their keys are not proposed either.
+        """
+        return True
+
 
 class Task(TrialSource):
     """A source whose trials run where they were begun; `work` drives it."""
