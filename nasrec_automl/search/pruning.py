@@ -52,12 +52,12 @@ class KeyedHyperband(BasePruner):
         value = float(trial.intermediate_values[step])
         if math.isnan(value):
             return True
-        reached = [value, *self._rivals(study, trial, step)]
+        reached: list[float] = [value, *self._rivals(study, trial, step)]
         promoted = max(1, len(reached) // _REDUCTION)
-        return bool(value > sorted(reached)[promoted - 1])
+        return value > sorted(reached)[promoted - 1]
 
     def _is_rung(self, step: int, bracket: int) -> bool:
-        rung = _FIRST_RUNG * _REDUCTION**bracket
+        rung: int = _FIRST_RUNG * _REDUCTION**bracket
         while rung < step:
             rung *= _REDUCTION
         return rung == step

@@ -124,7 +124,7 @@ def test_a_winner_of_its_own_width_and_smaller_tables_is_served_as_any_other(
     tmp_path: Path, write_job: Callable[..., Path]
 ) -> None:
     space = {"optimizer": "sgd", "learning_rate": 0.3, "embedding_dim": 4, "table_cap": 5, "batch_size": 128}
-    data = {"options": {"rows": 4000, "seed": 1, "fields": 4, "dense": 3, "categories": 12}}
+    data = {"options": {"rows": 4000, "seed": 1, "fields": 4, "dense": 3}}
     run = RunFolder(load_job(write_job(tmp_path, data=data, retrain={"trials": 1, "top_k": 1, "space": space})))
     run_job(run)
     model, result = load_model(run.best), json.loads(run.result.read_text())
