@@ -90,6 +90,9 @@ def test_done_it_does_nothing_and_more_trials_train_no_architecture_again(
     job = run.job.model_copy(update={"tune": run.job.tune.model_copy(update={"trials": 3})})
     tune_supernet(replace(run, job=job))
     assert len(results(run)) == 3
+    # What was found may be copied into the job.
+    taken = job.model_copy(update={"supernet": job.supernet.model_copy(update={"learning_rate": 0.3, "epochs": 3})})
+    tune_supernet(replace(run, job=taken))
     other = job.model_copy(update={"supernet": job.supernet.model_copy(update={"dropout": 0.5})})
     with pytest.raises(JobError, match=r"supernet\.dropout: the tune stage"):
         tune_supernet(replace(run, job=other))
