@@ -6,11 +6,13 @@ Every path in it is relative to the file's own folder. Each stage reads only its
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -32,6 +34,16 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 TableSize = Annotated[int, Field(ge=2, strict=True)]
 Seed = Annotated[int, Field(ge=0, strict=True)]
+
+
+def _check_duration(value: str) -> str:
+    if not re.fullmatch(r"[0-9]*[1-9][0-9]*[smhd]", value):
+        raise ValueError("expected a time above zero with its unit, such as 90s, 30m, 2h or 1d")
+    return value
+
+
+# As NNI writes times.
+Duration = Annotated[str, AfterValidator(_check_duration)]
 
 
 class _Section(BaseModel):
@@ -281,6 +293,24 @@ class BudgetConfig(_Section):
         return {**self.limits, **({"batch_size": self.batch_size} if self.latency_ms is not None else {})}
 
 
+class MachineConfig(_Section):
+    """A machine that runs trials, in the words of NNI's remote training service.
+
+    Attributes:
+        host: name or address that the machine with `nnictl` reaches it by.
+        user: to log in as.
+        port: of its SSH server.
+        ssh_key_file: private key, without a passphrase, on the machine with `nnictl`.
+        python_path: folder of the `python3` that nasrec_automl is installed for; by default the login's own is taken.
+    """
+
+    host: Annotated[str, Field(min_length=1)]
+    user: Annotated[str, Field(min_length=1)]
+    port: Annotated[int, Field(ge=1, le=65535)] = 22
+    ssh_key_file: Path
+    python_path: str | None = None
+
+
 class ExperimentConfig(_Section):
     """How the stages run as trials of an NNI experiment.
 
@@ -290,6 +320,9 @@ class ExperimentConfig(_Section):
         retrain_trial: trainings of one retrain trial.
         port: of NNI's web page.
         retries: how often a failed trial of a stage is tried again.
+        max_trial_duration: after which NNI cancels a trial; no limit by default.
+        machines: other machines, reached over SSH, that run the trials in place of this one.
+        nni_manager_ip: address that they reach the machine with `nnictl` by.
     """
 
     concurrency: Count = 1
@@ -297,6 +330,16 @@ class ExperimentConfig(_Section):
     retrain_trial: Count = 4
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
     retries: Annotated[int, Field(ge=0)] = 1
+    max_trial_duration: Duration | None = None
+    machines: tuple[MachineConfig, ...] = ()
+    nni_manager_ip: str | None = None
+
+    @model_validator(mode="after")
+    def _machines_find_the_manager(self) -> ExperimentConfig:
+        # NNI's own default sends them to their own loopback address.
+        if self.machines and not self.nni_manager_ip:
+            raise ValueError("machines need nni_manager_ip, the address that they reach the machine with nnictl by")
+        return self
 
 
 class Job(_Section):
@@ -381,8 +424,8 @@ def _fields(section: tuple[str | int, ...]) -> list[str]:
         if before == "head":
             model = _HEADS[str(name)]
             continue
-        named = get_args(model)  # of a mapping from names to sections
-        model = named[1] if named else model.model_fields[name].annotation
+        named = get_args(model)  # of a mapping from names to sections, or of a tuple of them
+        model = named[0 if isinstance(name, int) else 1] if named else model.model_fields[name].annotation
     return list(model.model_fields)
 
 
@@ -391,6 +434,15 @@ def _absolute(job: Job, base: Path) -> Job:
     updates: dict[str, Any] = {"run_folder": folder.resolve()}
     if job.data.input is not None:
         updates["data"] = job.data.model_copy(update={"input": (base / job.data.input).resolve()})
+    if job.experiment.machines:
+        updates["experiment"] = job.experiment.model_copy(
+            update={
+                "machines": tuple(
+                    machine.model_copy(update={"ssh_key_file": (base / machine.ssh_key_file.expanduser()).resolve()})
+                    for machine in job.experiment.machines
+                )
+            }
+        )
     if job.space.endswith((".yaml", ".yml")):
         updates["space"] = str((base / job.space).resolve())
     if job.storage is not None and job.storage.startswith("sqlite:///") and ":memory:" not in job.storage:

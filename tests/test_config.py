@@ -50,6 +50,15 @@ def test_every_path_is_absolute_and_relative_to_the_job_file(tmp_path: Path, mon
         assert job.storage_url == f"sqlite:///{tmp_path / 'out' / 'run' / 'studies.db'}"
 
 
+def test_a_key_file_is_relative_to_the_job_file_or_to_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    machines = [{"host": "a", "user": "b", "ssh_key_file": key} for key in ("keys/id", "~/.ssh/id")]
+    content = changed(experiment={"machines": machines, "nni_manager_ip": "10.0.0.1"})
+    job = load_job(write(tmp_path / "job.yaml", content))
+    found = [machine.ssh_key_file for machine in job.experiment.machines]
+    assert found == [tmp_path / "keys" / "id", tmp_path / "home" / ".ssh" / "id"]
+
+
 def test_the_run_folder_is_named_after_the_job(tmp_path: Path) -> None:
     assert load_job(write(tmp_path / "job.yaml", MINIMAL)).run_folder == tmp_path / "runs" / "mine"
 
@@ -124,6 +133,7 @@ def test_the_head_has_a_method_and_the_options_of_it(tmp_path: Path) -> None:
         ({"retrain": {"space": {"learning_rate": 0.1, "batch": 3}}}, "retrain.space.batch"),
         ({"retrain": {"space": {"learning_rate": {"low": 0.1, "hgh": 1}}}}, "retrain.space.learning_rate.adagrad.hgh"),
         ({"data": {"source": "synthetic", "fields": {"a": {"size": 3}}}}, "data.fields.a.size"),
+        ({"experiment": {"machines": [{"hst": "a"}]}}, r"experiment\.machines\.0\.hst"),
     ],
 )
 def test_an_unknown_key_is_named(tmp_path: Path, change: dict[str, Any], field: str) -> None:
@@ -159,6 +169,15 @@ def test_an_unknown_key_is_named(tmp_path: Path, change: dict[str, Any], field: 
         ({"retrain": {"space": 3}}, "retrain.space", "3"),
         ({"retrain": {"pruner": "median"}}, "retrain.pruner", "'median'"),
         ({"experiment": {"port": 70000}}, "experiment.port", "70000"),
+        ({"experiment": {"max_trial_duration": "2 hours"}}, "experiment.max_trial_duration", "such as 90s.*2 hours"),
+        ({"experiment": {"max_trial_duration": "0h"}}, "experiment.max_trial_duration", "above zero.*0h"),
+        ({"experiment": {"max_trial_duration": 90}}, "experiment.max_trial_duration", "90"),
+        ({"experiment": {"machines": [{"host": ""}]}}, "experiment.machines.0.host", "''"),
+        (
+            {"experiment": {"machines": [{"host": "a", "user": "b", "ssh_key_file": "id"}]}},
+            "experiment",
+            "machines need nni_manager_ip",
+        ),
         ({"data": {"source": "synthetic", "split": "id"}}, "data.split", "'id'"),
         ({"data": {"source": "synthetic", "hash_above": 1}}, "data.hash_above", "1"),
         ({"data": {"source": "synthetic", "fields": {"a": {"compositional": 1}}}}, "data.fields.a.compositional", "1"),

@@ -12,7 +12,18 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = (
     {"errors"},
-    {"schema", "architecture", "space", "cost", "budget", "hyper_space", "config", "published", "hand_designs"},
+    {
+        "schema",
+        "architecture",
+        "space",
+        "cost",
+        "budget",
+        "hyper_space",
+        "config",
+        "heartbeat",
+        "published",
+        "hand_designs",
+    },
     {"data", "ops", "sampling"},
     {"network"},
     {"training"},

@@ -175,13 +175,16 @@ class OptunaEvolution(Strategy):
     def _submit_next(self) -> bool:
         """Submit a model, or wait for those that run; False where the study has all that it is to have."""
         census = self._worker.census()
-        params = self._worker.next_params(census)
-        if params is None:
-            if census.done >= self._worker.target or not census.running:
-                return False
-            time.sleep(self._options.poll)
-            return True
-        trial = self._worker.begin(params, census)
+        if self._worker.has_enqueued(census):
+            trial = self._worker.adopt(census.waiting[0])
+        else:
+            params = self._worker.next_params(census)
+            if params is None:
+                if census.done >= self._worker.target or not census.running:
+                    return False
+                time.sleep(self._options.poll)
+                return True
+            trial = self._worker.begin(params, census)
         if trial is not None:
             model = self.model_space.freeze(self._sample(trial))
             with self._lock:

@@ -73,7 +73,7 @@ class FinalStage(Stage):
             return measured
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="steps", total=4)
         data = PreparedData.open(run.data, test=True)
-        contenders = _contenders(run, data)
+        contenders = _contenders(run, data, report)
         winner = min(contenders, key=lambda candidate: candidate.metrics.log_loss)
         progress.update(1, f"winner {winner.name}")
         baseline, strength = tune_baseline(data.part(*TRAINING), data.part(Part.HPO))
@@ -127,13 +127,15 @@ class FinalStage(Stage):
         return _quality(test_metrics)
 
 
-def _contenders(run: RunFolder, data: PreparedData) -> list[_Candidate]:
-    """Every candidate with its best training, best first on the choice part."""
+def _contenders(run: RunFolder, data: PreparedData, report: Report) -> list[_Candidate]:
+    """Every candidate with its best training, best first on the choice part; each is reported as it is measured."""
     architectures = candidates(run)
     choice = data.part(Part.CHOICE)
     found = []
     for name, trial in best_trials(retrain_study(run)).items():
         hyper = Hyper.of(trial.params, run.job.retrain.space)
+        metrics = measure_subnet(load_subnet(weights_path(run, name, hyper)), choice)
+        report(_quality(metrics))
         found.append(
             _Candidate(
                 name=name,
@@ -141,7 +143,7 @@ def _contenders(run: RunFolder, data: PreparedData) -> list[_Candidate]:
                 hyper=hyper,
                 step=trial.user_attrs["nasrec:step"],
                 schedule_steps=trial.user_attrs["nasrec:schedule_steps"],
-                metrics=measure_subnet(load_subnet(weights_path(run, name, hyper)), choice),
+                metrics=metrics,
             )
         )
     if not found:

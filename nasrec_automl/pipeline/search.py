@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 from typing import Any
 
@@ -35,6 +36,9 @@ from nasrec_automl.space import load_search_space
 
 _NOTED = 256
 """Best architectures that are noted; `retrain.top_k` takes the first of them."""
+
+_LOADING = threading.Lock()
+"""A cache alone would let two threads load at once."""
 
 
 class SearchStage(Stage):
@@ -139,7 +143,8 @@ def load_evaluator(run: RunFolder) -> WeightSharingEvaluator:
     Raises:
         NasRecError: the supernet is not trained, or not of the job's space and data.
     """
-    return _evaluator(run.job.model_dump_json())
+    with _LOADING:
+        return _evaluator(run.job.model_dump_json())
 
 
 @cache

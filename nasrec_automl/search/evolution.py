@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Collection
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
@@ -19,7 +18,7 @@ from nasrec_automl.errors import StudyError
 from nasrec_automl.search.admission import Admission, everything
 from nasrec_automl.search.distributions import architecture_of, distributions
 from nasrec_automl.search.history import Evolution, History
-from nasrec_automl.search.mutation import mutate_params, mutations, uniform
+from nasrec_automl.search.mutation import draw, mutate_params, mutations
 from nasrec_automl.search.proposals import first_new, unseen
 from nasrec_automl.space import SearchSpace
 
@@ -110,7 +109,9 @@ class RegularizedEvolutionSampler(BaseSampler):
         Raises:
             BudgetError: no architecture inside the budget was found.
         """
-        return self._next(self._required_space(), History.of(study, admits=self._admits), seen)
+        space = self._required_space()
+        _refuse_many_objectives(study)
+        return self._next(space, History.of(study, admits=self._admits), seen)
 
     # Optuna's contract.
 
@@ -126,7 +127,7 @@ class RegularizedEvolutionSampler(BaseSampler):
     ) -> dict[str, Any]:
         """Sample all parameters of the trial at once."""
         _refuse_many_objectives(study)
-        history = History.of(study, before=trial.number, admits=self._admits)
+        history = History.of(study, number=trial.number, admits=self._admits)
         if self._space is not None:
             architecture = self._next(self._space, history, ())
             assert architecture is not None  # nothing is seen, so that there is one, or an error
@@ -147,10 +148,7 @@ class RegularizedEvolutionSampler(BaseSampler):
     ) -> Any:
         """Sample one parameter uniformly: the first trials, and parameters that not all trials have."""
         _refuse_many_objectives(study)
-        history = History.of(study, before=trial.number)
-        # The name is part of the randomness: two parameters of one trial are independent.
-        rng = np.random.default_rng([int(history.child_rng(self._evolution, 0).integers(2**32)), *param_name.encode()])
-        return uniform(rng).sample_independent(study, trial, param_name, param_distribution)
+        return draw(self._evolution.seed, study, trial, param_name, param_distribution)
 
     # One child.
 

@@ -24,7 +24,8 @@ from nasrec_automl.budget import Budget
 from nasrec_automl.errors import StudyError
 from nasrec_automl.search.descent import descend, nothing_inside
 from nasrec_automl.search.distributions import distributions
-from nasrec_automl.space import SearchSpace
+from nasrec_automl.search.mirror import Mirror
+from nasrec_automl.space import InputCount, SearchSpace
 
 _DRAWS = 500
 """Random architectures that are tried before a small space is listed, or a large one counts as used up."""
@@ -55,22 +56,24 @@ def propose(
     *,
     seen: Collection[str],
     budget: Budget | None = None,
+    mirror: Mirror | None = None,
 ) -> Architecture | None:
     """Ask a sampler for a new architecture, without writing a trial.
 
     Args:
-        sampler: one of this package (`Proposer`), or any of Optuna's that keeps nothing in the trial it
-            samples for: random, quasi-random, or `TPESampler(constant_liar=False)`.
+        sampler: one of this package (`Proposer`), or any of Optuna's.
         study: the study.
         space: the space that its trials are of.
         seen: keys that the architecture must not have.
         budget: what it may cost. A `Proposer` keeps to it by itself.
+        mirror: of the study, where Optuna's samplers are asked; its `notes` are then what the sampler wrote for
+            this proposal. By default a new one, which reads every trial of the study.
 
     Returns:
         None when the space has no other key, or none inside the budget.
 
     Raises:
-        StudyError: the sampler writes to its trial, or is one for another space or budget.
+        StudyError: the sampler is one for another space or budget, or its parameters are no architecture.
         BudgetError: no architecture inside the budget was found.
     """
     if isinstance(sampler, Proposer):
@@ -85,8 +88,10 @@ def propose(
                 f"the sampler proposes architectures over the budget ({budget}): give both the same budget"
             )
         return proposal
+    mirror = Mirror(study) if mirror is None else mirror
+    mirror.update()
     wanted = distributions(space)
-    drawn = (space.from_params(sample_params(sampler, study, wanted)) for _ in itertools.count())
+    drawn = (space.from_params(mirror.ask(sampler, wanted)) for _ in itertools.count())
     found = first_new(drawn, seen=seen, budget=budget, known=_SAMPLES, rejected=_REJECTED_SLOWLY)
     if found is not None:
         return found
@@ -125,14 +130,19 @@ def first_new(
 
 
 def unseen(
-    space: SearchSpace, rng: np.random.Generator, *, seen: Collection[str], budget: Budget | None = None
+    space: SearchSpace,
+    rng: np.random.Generator,
+    *,
+    seen: Collection[str],
+    budget: Budget | None = None,
+    inputs: InputCount = "uniform",
 ) -> Architecture | None:
     """A random architecture whose key is not among `seen`, inside the budget; None when none is left or found.
 
     Raises:
         BudgetError: no architecture inside the budget was found, seen or not.
     """
-    drawn = (space.random(rng, inputs="uniform") for _ in itertools.count())
+    drawn = (space.random(rng, inputs=inputs) for _ in itertools.count())
     found = first_new(drawn, seen=seen, budget=budget, known=_DRAWS)
     if found is not None:
         return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
@@ -16,7 +15,6 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nasrec_automl.config import RetrainConfig
 from nasrec_automl.errors import DivergedError, StudyError
-from nasrec_automl.search.attributes import ALIVE
 from nasrec_automl.search.census import Census
 from nasrec_automl.search.hyper import ARCHITECTURE, Hyper, applying, default_params, retrain_distributions
 from nasrec_automl.search.ledger import Ledger
@@ -139,7 +137,6 @@ class _Retrain(Task):
         def report(step: int, log_loss: float) -> bool:
             nonlocal pruned
             handle.report(log_loss, step)
-            handle.set_user_attr(ALIVE, time.time())
             pruned = may_prune and handle.should_prune()
             return pruned
 

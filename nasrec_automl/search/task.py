@@ -54,7 +54,7 @@ class TrialSource(ABC):
     """What trials of a study are about, and which comes next. `Worker` calls it.
 
     For each trial a worker calls `propose` (unless a trial of a dead worker waits to be tried again), then
-    `key` and `describe`, and writes the trial. None of them changes the study.
+    `key`, `describe` and `notes`, and writes the trial. None of them changes the study.
 
     Attributes:
         distributions: of every parameter; the same for all trials of a study. A trial may have some of them.
@@ -86,6 +86,10 @@ class TrialSource(ABC):
         Others do not count and are not tried again, but their keys are not proposed either.
         """
         return True
+
+    def notes(self, params: Params) -> Mapping[str, Any]:
+        """What Optuna's sampler noted with its proposal: system attributes, written in the same transaction."""
+        return {}
 
 
 class Task(TrialSource):

@@ -19,6 +19,7 @@ from nasrec_automl.search.admission import Admission, violations
 from nasrec_automl.search.census import Census
 from nasrec_automl.search.distributions import architecture_of, distributions
 from nasrec_automl.search.loop import OnTrial, WorkerOptions, work
+from nasrec_automl.search.mirror import Mirror
 from nasrec_automl.search.proposals import propose
 from nasrec_automl.search.task import Outcome, Params, Task, TrialSource
 from nasrec_automl.space import SearchSpace
@@ -128,6 +129,8 @@ class ArchitectureSource(TrialSource):
         self.distributions = distributions(space)
         self.space = space
         self._study = study
+        self._mirror = Mirror(study)
+        self._proposed: Params | None = None
         # Points of this very space, or an error that names the label.
         given = [space.validate_architecture(architecture) for architecture in first]
         self._first = [one for one in given if budget is None or budget.admits(one)]
@@ -164,8 +167,15 @@ class ArchitectureSource(TrialSource):
         for architecture in self._first:
             if architecture.key not in taken:
                 return architecture.params
-        proposal = propose(self._study.sampler, self._study, self.space, seen=taken, budget=self._budget)
-        return None if proposal is None else proposal.params
+        proposal = propose(
+            self._study.sampler, self._study, self.space, seen=taken, budget=self._budget, mirror=self._mirror
+        )
+        self._proposed = None if proposal is None else proposal.params
+        return self._proposed
+
+    def notes(self, params: Params) -> Mapping[str, Any]:
+        """What one of Optuna's samplers noted with the last proposal; nothing for any other parameters."""
+        return self._mirror.notes if params == self._proposed else {}
 
 
 class _Search(ArchitectureSource, Task):
@@ -192,10 +202,15 @@ class _Search(ArchitectureSource, Task):
         return Outcome(
             state=TrialState.COMPLETE,
             value=score.log_loss,
-            attrs={
-                "auc": score.auc,
-                "standard_error": score.standard_error,
-                "rows": score.rows,
-                "stopped": score.stopped,
-            },
+            attrs=score_attrs(score),
         )
+
+
+def score_attrs(score: Score) -> dict[str, Any]:
+    """What is written of a score beside its log loss."""
+    return {
+        "auc": score.auc,
+        "standard_error": score.standard_error,
+        "rows": score.rows,
+        "stopped": score.stopped,
+    }

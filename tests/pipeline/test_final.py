@@ -1,7 +1,7 @@
 """The final stage: what it writes is what the models do."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import optuna
@@ -109,14 +109,20 @@ def test_done_it_measures_nothing_again(copied_run: RunFolder, result: dict) -> 
     assert FinalStage().run(copied_run) == result["test"]
 
 
-def test_the_final_training_says_that_it_diverged(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_final_training_says_that_it_diverged(
+    copied_run: RunFolder, final: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reports: list[Mapping[str, float]] = []
     train = ClickModule.training_step
     monkeypatch.setattr(ClickModule, "training_step", lambda self, *args: train(self, *args) * torch.nan)
     copied_run.result.unlink()
     with pytest.raises(
         DivergedError, match=r"the final training of \S+ diverged at step 1 of .*retrain\.space\.learning_rate"
     ):
-        FinalStage().run(copied_run)
+        FinalStage().run(copied_run, report=reports.append)
+    # Each contender was shown as it was measured.
+    measured = [contender["validation"] for contender in final["contenders"]]
+    assert sorted(reports, key=lambda report: report["log_loss"]) == measured
     assert not copied_run.result.exists()
 
 

@@ -150,19 +150,6 @@ def test_a_training_that_diverges_counts_as_the_worst(study: optuna.Study, stora
     assert [t.state for t in study.get_trials()[1:]] == [TrialState.COMPLETE] * 2
 
 
-def test_a_long_training_gives_signs_of_life(study: optuna.Study, storage: RDBStorage) -> None:
-    signs: list[float] = []
-
-    def slow(name: str, hyper: Hyper, report: Report) -> FakeOutcome:
-        for step in range(2):
-            report(step, 1.0)
-            signs.append(study.get_trials()[0].user_attrs["nasrec:alive"])
-        return FakeOutcome(1.0)
-
-    run(study, storage, train=slow, count=1)
-    assert signs[1] > signs[0]
-
-
 def test_an_exception_fails_the_trial_and_passes_on(study: optuna.Study, storage: RDBStorage) -> None:
     def broken(name: str, hyper: Hyper, report: Report) -> FakeOutcome:
         raise RuntimeError("out of memory")
