@@ -101,6 +101,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("job", type=Path, help="the job file")
 
+    tune = _command(
+        commands,
+        "tune-supernet",
+        _tune,
+        "compare settings of the supernet's training by how well its scores rank architectures",
+        "nasrec-automl tune-supernet examples/quickstart/job.yaml",
+    )
+    tune.add_argument("job", type=Path, help="the job file; its sections tune, supernet, search.head and retrain count")
+
     worker = _command(
         commands,
         "worker",
@@ -254,6 +263,20 @@ def _run(arguments: argparse.Namespace) -> None:
         _quiet_optuna()
         run_job(run)
     _print_result(run, console)
+
+
+def _tune(arguments: argparse.Namespace) -> None:
+    from nasrec_automl.config import load_job
+    from nasrec_automl.pipeline.run_folder import RunFolder
+    from nasrec_automl.pipeline.tune import tune_supernet
+    from nasrec_automl.pipeline.view import tune_table
+
+    run = RunFolder(load_job(arguments.job))
+    _quiet_optuna()
+    console = Console()
+    with console.status("Training architectures from scratch, then supernets ..."):
+        tune_supernet(run)
+    console.print(tune_table(run))
 
 
 def _worker(arguments: argparse.Namespace) -> None:

@@ -202,7 +202,10 @@ def test_experiment(tmp_path: Path, write_job: Write) -> None:
         ({"search": {"head": {"step": 1}}}, "search.head.step: no such field"),
         ({"supernet": {"epochs": "many"}}, "supernet.epochs: "),
         ({"search": {"tournament": 9}}, "search: tournament (9) must not exceed population (8)"),
-        ({"retrain": {"learning_rate": {"low": 0.2, "high": 0.1}}}, "retrain.learning_rate: low (0.2)"),
+        (
+            {"retrain": {"space": {"learning_rate": {"low": 2, "high": 1}}}},
+            "retrain.space.learning_rate.adagrad: low (2.0)",
+        ),
         ({"device": "tpu"}, "device: "),
         ({"data": None}, "data: this field is required"),
         ({"name": "a/b"}, "name: "),

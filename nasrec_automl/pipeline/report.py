@@ -172,7 +172,7 @@ def _scored(trial: FrozenTrial, names: dict[str, str]) -> ScoredArchitecture:
 
 
 def _training(trial: FrozenTrial, run: RunFolder) -> RetrainTrial:
-    hyper = Hyper.of(trial.params, run.job.retrain)
+    hyper = Hyper.of(trial.params, run.job.retrain.space)
     return RetrainTrial(
         number=trial.number,
         architecture=trial.params[ARCHITECTURE],
@@ -182,6 +182,9 @@ def _training(trial: FrozenTrial, run: RunFolder) -> RetrainTrial:
         weight_decay=hyper.weight_decay,
         dropout=hyper.dropout,
         batch_size=hyper.batch_size,
+        optimizer=hyper.optimizer,
+        embedding_dim=hyper.embedding_dim or run.job.embedding_dim,
+        table_cap=hyper.table_cap,
         curve=sorted(trial.intermediate_values.items()),
     )
 

@@ -150,7 +150,15 @@ def load_evaluator(run: RunFolder) -> WeightSharingEvaluator:
 @cache
 def _evaluator(text: str) -> WeightSharingEvaluator:
     """The evaluator of a job, loaded once a process. The job's text is the cache's key."""
-    run = RunFolder(Job.model_validate_json(text))
+    return make_evaluator(RunFolder(Job.model_validate_json(text)))
+
+
+def make_evaluator(run: RunFolder) -> WeightSharingEvaluator:
+    """Load the supernet of a run for an evaluator of its own.
+
+    Raises:
+        NasRecError: the supernet is not trained, or not of the job's space and data.
+    """
     job, config = run.job, run.job.search
     data = PreparedData.open(run.data)
     supernet = load_supernet(run.weights, load_search_space(job.space), data.schema(job.embedding_dim))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.storages import BaseStorage, RDBStorage
-from optuna.study import StudyDirection
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
@@ -67,14 +66,21 @@ def open_storage(url: str) -> RDBStorage:
         return _first_that_works(make)
 
 
-def open_study(storage: str | BaseStorage, *, name: str, identity: Mapping[str, str]) -> optuna.Study:
-    """Open a study that minimises one value; make it if it is not there.
+def open_study(
+    storage: str | BaseStorage,
+    *,
+    name: str,
+    identity: Mapping[str, str],
+    direction: Literal["minimize", "maximize"] = "minimize",
+) -> optuna.Study:
+    """Open a study of one value; make it if it is not there.
 
     Args:
         storage: the database, or its URL.
         name: of the study.
         identity: what the study is about, such as the space and a fingerprint of the data. Written when the
             study is made (`nasrec:<entry>`), compared ever after.
+        direction: what is done with the value.
 
     Raises:
         StudyError: the study of this name is about something else; the message names the entry that differs,
@@ -83,20 +89,20 @@ def open_study(storage: str | BaseStorage, *, name: str, identity: Mapping[str, 
     if isinstance(storage, str):
         storage = open_storage(storage)
     with database_errors(storage):
-        study = optuna.create_study(storage=storage, study_name=name, direction="minimize", load_if_exists=True)
-        check_identity(study, identity)
+        study = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
+        check_identity(study, identity, direction=direction)
     return study
 
 
-def check_identity(study: optuna.Study, identity: Mapping[str, str]) -> None:
+def check_identity(study: optuna.Study, identity: Mapping[str, str], *, direction: str = "minimize") -> None:
     """Compare a study with what it should be about; write it down where the study is new.
 
     Raises:
         StudyError: it is about something else, or has trials of another origin.
     """
-    if study.directions != [StudyDirection.MINIMIZE]:
-        directions = ", ".join(direction.name.lower() for direction in study.directions)
-        raise StudyError(_differs(study, "direction", directions, "minimize"))
+    directions = ", ".join(one.name.lower() for one in study.directions)
+    if directions != direction:
+        raise StudyError(_differs(study, "direction", directions, direction))
     written = study.user_attrs
     version = written.get(SCHEMA_VERSION)
     if version is None and study.get_trials(deepcopy=False):
