@@ -6,11 +6,9 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from nasrec_automl.errors import SpaceError
-from nasrec_automl.space import shipped_files
+from nasrec_automl.space import read_space
 
 OptimizerName = Literal["adagrad", "adam", "sgd"]
 
@@ -161,15 +159,4 @@ def load_hyper_space(name: str | Path) -> HyperSpace:
         >>> load_hyper_space("retrain-default").optimizer.start
         'adagrad'
     """
-    shipped = shipped_files("hpo", ".yaml")
-    path = shipped.get(str(name), Path(name))
-    if not path.is_file():
-        raise SpaceError(f"no hyper-parameter space {str(name)!r}: expected a YAML file or one of {', '.join(shipped)}")
-    try:
-        return HyperSpace.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise SpaceError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpaceError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
+    return read_space(HyperSpace, "hpo", name, "hyper-parameter space")

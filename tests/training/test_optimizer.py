@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -85,12 +87,13 @@ def test_gradients_are_left_as_they_are() -> None:
         torch.testing.assert_close(table.grad.to_dense() if sparse else table.grad, before)
 
 
-def test_it_goes_on_from_its_state() -> None:
-    unbroken = train(lambda p: RowAdagrad(p, lr=0.3, eps=1e-2), sparse=True)
+@pytest.mark.parametrize("make", [lambda p: RowAdagrad(p, lr=0.3, eps=1e-2), lambda p: RowAdam(p, lr=0.03)])
+def test_it_goes_on_from_its_state(make: Callable[[list[nn.Parameter]], torch.optim.Optimizer]) -> None:
+    unbroken = train(make, sparse=True)
     table = nn.Parameter(start())
     state = None
     for ids in batches():
-        optimizer = RowAdagrad([table], lr=0.3, eps=1e-2)
+        optimizer = make([table])
         if state is not None:
             optimizer.load_state_dict(state)
         table.grad = None
@@ -195,20 +198,6 @@ def test_adam_and_sgd_touch_the_rows_of_the_batch_alone(make: type[torch.optim.O
     assert (table != start()).any(1).nonzero().flatten().tolist() == [1, 4]
     for tensor in optimizer.state[table].values():
         assert (tensor != 0).any(1).nonzero().flatten().tolist() == [1, 4]
-
-
-def test_adam_goes_on_from_its_state() -> None:
-    unbroken = train(lambda p: RowAdam(p, lr=0.03), sparse=True)
-    table, state = nn.Parameter(start()), None
-    for ids in batches():
-        optimizer = RowAdam([table], lr=0.03)
-        if state is not None:
-            optimizer.load_state_dict(state)
-        table.grad = None
-        loss(table, ids, sparse=True).backward()
-        optimizer.step()
-        state = optimizer.state_dict()
-    assert torch.equal(table, unbroken)
 
 
 def test_optimisers_have_names() -> None:
