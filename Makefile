@@ -1,10 +1,10 @@
-# make demo | test | test-slow | test-rl | lint | bench | docs
+# make demo | test | test-slow | test-rl | test-browser | lint | bench | docs
 # Each sets up .venv when it is missing or older than pyproject.toml. PYTHON chooses the interpreter.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-rl lint bench docs clean
+.PHONY: demo test test-slow test-rl test-browser lint bench docs clean
 .DEFAULT_GOAL := demo
 
 .venv/.installed: pyproject.toml
@@ -18,7 +18,7 @@ demo: .venv/.installed
 	@. $(BIN)/activate && nasrec-automl demo examples/quickstart/experiment.yml
 
 test: .venv/.installed
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not browser"
 
 test-slow: .venv/.installed
 	$(BIN)/python -m pytest -m slow
@@ -31,6 +31,11 @@ build/rl/.installed: .venv/.installed
 
 test-rl: build/rl/.installed
 	PYTHONPATH=build/rl $(BIN)/python -m pytest tests/nni_plugin/test_strategies.py -k "PolicyBasedRL or ENAS"
+
+# Wants `apt-get install chromium`; the tests start dashboard and browser of their own.
+test-browser: .venv/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[browser]'
+	$(BIN)/python -m pytest -m browser
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

@@ -88,6 +88,11 @@ class RunFolder:
         """The report; there when its stage is done."""
         return self.path / "report.html"
 
+    @property
+    def artifacts(self) -> Path:
+        """Files that Optuna's dashboard shows: `optuna-dashboard --artifact-dir`."""
+        return self.path / "artifacts"
+
     def progress(self, stage: str) -> Path:
         """What a stage says of its progress."""
         return self.path / "progress" / f"{stage}.json"

@@ -17,8 +17,10 @@ from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.weights import load_supernet
 from nasrec_automl.pipeline.base import Report, Stage
+from nasrec_automl.pipeline.dashboard import publish
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.progress import ProgressWriter
+from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import search_study, stage_ended, study_storage
 from nasrec_automl.search import Finished, RegularizedEvolutionSampler, search
@@ -101,6 +103,7 @@ class SearchStage(Stage):
         finished = _finished(study)
         best = min(trial.values[0] for trial in finished)
         if stage_ended(study, finished=len(finished), target=config.architectures, mine=scored, count=count):
+            publish(run, lambda: report_content(run))
             top = [a for trial in ranked(finished) if (a := architecture_of(trial.params, space)) is not None][:_NOTED]
             write_json(
                 run.top,

@@ -10,8 +10,10 @@ import plotly.graph_objects as go
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
+from nasrec_automl.report.agreement import score_against_retrained
 from nasrec_automl.report.content import ReportContent
 from nasrec_automl.report.figures import calibration, supernet_curves
+from nasrec_automl.report.frequencies import frequencies
 from nasrec_automl.report.retrain_figures import retrain_curves, retrain_settings
 from nasrec_automl.report.search_figures import score_against_macs, search_history
 from nasrec_automl.report.sentences import headline, trust, wiring_caption
@@ -120,6 +122,10 @@ def _search(content: ReportContent) -> str:
         "score-against-macs",
         cost,
         "The same scores against what an architecture costs; no architecture lies below and left of the Pareto front.",
+    ) + _figure(
+        "frequencies",
+        frequencies(content.search),
+        "What the blocks of the best tenth are made of, beside those of all others; parts that nothing reads do not count.",
     )
 
 
@@ -133,6 +139,10 @@ def _retrain(content: ReportContent) -> str:
         "retrain-curves",
         retrain_curves(content.retrain),
         "Validation log loss while training from scratch; the best training is thick, dotted ones did not complete.",
+    ) + _figure(
+        "score-against-retrained",
+        score_against_retrained(content.search, content.retrain),
+        "What the search said against what training from scratch gave; on a rising line both put architectures in the same order.",
     )
 
 
