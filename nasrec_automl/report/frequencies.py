@@ -58,7 +58,9 @@ def frequencies(search: Sequence[ScoredArchitecture]) -> go.Figure:
                 row=row,
                 col=column,
             )
-    figure.update_xaxes(type="category", tickangle=0, tickfont={"size": 11}).update_yaxes(tickformat=".0%", rangemode="tozero")
+    figure.update_xaxes(type="category", tickangle=0, tickfont={"size": 11}).update_yaxes(
+        tickformat=".0%", rangemode="tozero"
+    )
     figure.update_annotations(font={"size": 13})
     return styled(figure, height=480).update_layout(barmode="group", bargap=0.25, legend={"y": 1.1})
 

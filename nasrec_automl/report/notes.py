@@ -94,7 +94,8 @@ def scored_note(rank: int, scored: ScoredArchitecture, picture: str) -> str:
         "key": scored.key,
     }
     if scored.rows is not None:
-        facts["rows read"] = f"{scored.rows:,}" + (", stopped early: the score is an estimate" if scored.stopped else "")
+        estimate = ", stopped early: the score is an estimate" if scored.stopped else ""
+        facts["rows read"] = f"{scored.rows:,}{estimate}"
     return _drawn(f"Number {rank} of the search: {_text(scored.name)}", facts, scored.architecture, picture)
 
 

@@ -36,9 +36,10 @@ class Dashboard:
         environment: dict[str, Any] = {"PATH_INFO": path, "wsgi.input": BytesIO()}
         setup_testing_defaults(environment)
         answers: list[Any] = []
-        body = b"".join(self._app(environment, lambda status, headers: answers.extend((status, headers))))
-        assert answers[0].startswith("200"), (path, answers[0])
-        return dict(answers[1]), body
+        body = b"".join(self._app(environment, lambda *answer: answers.extend(answer)))
+        status, headers, *_ = answers
+        assert status.startswith("200"), (path, status, body)
+        return dict(headers), body
 
     def json(self, path: str) -> Any:
         return json.loads(self.get(path)[1])

@@ -10,12 +10,15 @@ from nasrec_automl.report.frequencies import frequencies
 
 def scored(number, architecture, **changes) -> ScoredArchitecture:
     values = {"log_loss": 0.5 + number / 1000, "standard_error": 0.003, "auc": 0.7, "macs": 1, "parameters": 1}
-    return ScoredArchitecture(**{"number": number, "key": str(number), "architecture": architecture, **values, **changes})
+    return ScoredArchitecture(number=number, key=str(number), architecture=architecture, **values | changes)
 
 
 def panels(figure):
     """Counts and shares by axis and group."""
-    return {(bar.xaxis, bar.name): {x: (n, y) for x, n, y in zip(bar.x, bar.customdata, bar.y)} for bar in figure.data}
+    return {
+        (bar.xaxis, bar.name): {x: (n, y) for x, n, y in zip(bar.x, bar.customdata, bar.y, strict=True)}
+        for bar in figure.data
+    }
 
 
 def live_of(architecture, value):

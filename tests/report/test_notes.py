@@ -82,4 +82,5 @@ def test_a_trainings_note_has_both_losses(full_content):
     note = trained_note(2, trial, scored, "/artifacts/1/ab")
     assert note.startswith("# Number 2 of the architectures trained from scratch")
     assert f"| log loss from scratch | {trial.log_loss:.5f} |" in note
-    assert f"| score in the search | {scored.log_loss:.5f} ± {scored.standard_error:.5f} (trial {scored.number}) |" in note
+    score = f"{scored.log_loss:.5f} ± {scored.standard_error:.5f} (trial {scored.number})"
+    assert f"| score in the search | {score} |" in note
