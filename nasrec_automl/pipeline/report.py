@@ -51,14 +51,13 @@ class ReportStage(Stage):
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         if not self.is_done(run):
             progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="reports", total=1)
-            publish(run, lambda: report_content(run))
-            write_report(report_content(run), run.report)
+            _write(run)
             progress.update(1)
         return {}
 
 
 def write_run_report(run: RunFolder) -> Path:
-    """Write the report of a finished run again.
+    """Write the report of a finished run again, and what Optuna's dashboard shows of it.
 
     Raises:
         RunFolderError: the run has no result yet.
@@ -67,8 +66,13 @@ def write_run_report(run: RunFolder) -> Path:
         raise RunFolderError(
             f"{run.path}: the run has no result yet; `nasrec-automl status {run.path}` says what is left"
         )
-    publish(run, lambda: report_content(run))
-    return write_report(report_content(run), run.report)
+    return _write(run)
+
+
+def _write(run: RunFolder) -> Path:
+    content = report_content(run)
+    publish(run, lambda: content)
+    return write_report(content, run.report)
 
 
 def report_content(run: RunFolder) -> ReportContent:
