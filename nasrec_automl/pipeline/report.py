@@ -87,7 +87,8 @@ def report_content(run: RunFolder) -> ReportContent:
     data = PreparedData.open(run.data)
     space = load_search_space(job.space)
     done = FinalStage().is_done(run)
-    result, final = (read_json(run.result), read_json(run.path / "final.json")) if done else (None, None)
+    result: Any = read_json(run.result) if done else None
+    final: Any = read_json(run.path / "final.json") if done else None
     names = {design.key: name for name, design in hand_designs(space).items()}
     search = [_scored(trial, names, space) for trial in _scores(search_study(run))]
     if result is None:

@@ -75,7 +75,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
             args=OPTIONS,
             viewport={"width": 1500, "height": 1100},
         )
-        context.set_default_timeout(60_000)
+        context.set_default_timeout(20_000)
         yield context.new_page()
         context.close()
 
@@ -91,7 +91,7 @@ def study_page(dashboard: str, study: Any) -> str:
 
 def drawn(page: Any, name: str) -> Any:
     """The figure of this name, once plotly has drawn it."""
-    figure = page.locator(f"#nasrec-{name}")
+    figure = page.locator(f"[id='user-defined-plot:nasrec-{name}']")
     figure.locator(".main-svg").first.wait_for()
     return figure
 
