@@ -301,16 +301,14 @@ def _worker(arguments: argparse.Namespace) -> None:
 
 
 def _print_result(run: RunFolder, console: Console) -> None:
+    from nasrec_automl.pipeline.dashboard import dashboard_command
     from nasrec_automl.pipeline.view import result_table
-    from nasrec_automl.search.database import shown_url
 
     console.print()
     console.print(result_table(run))
     console.print(f"\nReport:             {run.report}", soft_wrap=True, highlight=False)
     console.print(f"Model:              {run.best}", soft_wrap=True, highlight=False)
-    console.print(
-        f"Optuna's dashboard: optuna-dashboard {shown_url(run.job.storage_url)}", soft_wrap=True, highlight=False
-    )
+    console.print(f"Optuna's dashboard: {dashboard_command(run)}", soft_wrap=True, highlight=False)
 
 
 def _quiet_optuna() -> None:

@@ -30,11 +30,11 @@ from nasrec_automl.space import load_search_space
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-# They start servers, or stop all of them; tests/experiment starts real experiments, and no test a dashboard.
+# They start servers, or stop all of them; tests/experiment starts real experiments, tests/pipeline a real dashboard.
 NOT_RUN = (
     "nnictl create --config examples/quickstart/experiment.yml --port 8080",
     "nnictl stop --all",
-    "optuna-dashboard sqlite:///runs/quickstart/studies.db",
+    "optuna-dashboard sqlite:///runs/quickstart/studies.db --artifact-dir runs/quickstart/artifacts",
 )
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

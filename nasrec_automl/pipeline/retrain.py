@@ -20,8 +20,10 @@ from nasrec_automl.pipeline.candidates import (
     train_candidate,
     weights_path,
 )
+from nasrec_automl.pipeline.dashboard import publish
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.progress import ProgressWriter
+from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import retrain_study, stage_ended, study_storage
 from nasrec_automl.search import Finished, Hyper, retrain
@@ -110,6 +112,7 @@ class RetrainStage(Stage):
         if stage_ended(study, finished=len(finished), target=total, mine=trained, count=count):
             for left in run.retrained.glob("*.ckpt"):  # of trainings that failed too often
                 left.unlink()
+            publish(run, lambda: report_content(run))
             write_json(run.retrain_done, {"study": study.study_name, "target": total, "trainings": len(finished)})
             progress.update(total, _note(study))
         best = best_log_loss(study)

@@ -18,8 +18,10 @@ from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.weights import load_supernet
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.budget import job_budget, left_out_designs
+from nasrec_automl.pipeline.dashboard import publish
 from nasrec_automl.pipeline.files import write_json
 from nasrec_automl.pipeline.progress import ProgressWriter
+from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import search_is_noted
 from nasrec_automl.pipeline.studies import (
@@ -112,6 +114,7 @@ class SearchStage(Stage):
         finished = scored_trials(study, admits)
         best = _best(finished, budget)
         if stage_ended(study, finished=len(finished), target=config.architectures, mine=mine, count=count):
+            publish(run, lambda: report_content(run))
             top = [a for trial in ranked(finished) if (a := architecture_of(trial.params, space)) is not None][:_NOTED]
             write_json(
                 run.top,

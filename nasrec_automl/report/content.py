@@ -43,6 +43,7 @@ class ScoredArchitecture:
         hand: the hand design's name, for those that were enqueued.
         rows: how many rows were read, if known.
         stopped: whether these are not all: the score is then an estimate.
+        architecture: the architecture itself, where its trial's parameters are a point of the space.
     """
 
     number: int
@@ -55,6 +56,7 @@ class ScoredArchitecture:
     hand: str | None = None
     rows: int | None = None
     stopped: bool = False
+    architecture: Architecture | None = None
 
     @property
     def name(self) -> str:

@@ -8,6 +8,9 @@ PREFIX = "nasrec:"
 SCHEMA_VERSION = "nasrec:schema_version"
 """Of the study: version of everything else written here."""
 
+DASHBOARD = "nasrec:dashboard"
+"""Of the study: what was written for Optuna's dashboard, numbers of the trials with a note and ids of the artifacts."""
+
 KEY = "nasrec:key"
 """Of a trial: what it tries. Equal keys are never finished twice."""
 

@@ -96,6 +96,7 @@ def _scored(number, architecture, rng) -> ScoredArchitecture:
         macs=cost.macs,
         parameters=cost.parameters,
         hand=HANDS[number] if number < len(HANDS) else None,
+        architecture=architecture,
     )
 
 
