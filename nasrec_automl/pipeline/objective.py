@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import optuna
 
@@ -49,6 +50,10 @@ def objective(run_folder: str | Path) -> Callable[[optuna.Trial], float]:
 @dataclass(frozen=True)
 class _Objective:
     run: RunFolder
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Path]]:
+        """Pickled as the folder: classes that pydantic makes for a job's generic fields cannot be."""
+        return objective, (self.run.path,)
 
     def __call__(self, trial: optuna.Trial) -> float:
         evaluator = load_evaluator(self.run)
