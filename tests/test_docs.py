@@ -198,7 +198,7 @@ def fields(model: type[BaseModel]) -> Iterator[tuple[str, Any]]:
             for kind in reversed(kinds[1:]):
                 yield from ((f"head.{inner}", default) for inner, default in fields(get_args(kind)[0]))
         else:
-            yield name, field.default
+            yield field.alias or name, field.default
 
 
 def test_every_field_of_a_job_is_in_the_docs_and_no_other() -> None:
