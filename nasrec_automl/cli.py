@@ -66,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
         help="raw files, folders or globs; MovieLens is fetched without it",
     )
     prepare.add_argument("--output", type=Path, required=True, help="folder to write")
-    prepare.add_argument("--schema", type=Path, help="what the columns of a table are (see `nasrec-automl schema infer`)")
+    prepare.add_argument(
+        "--schema", type=Path, help="what the columns of a table are (see `nasrec-automl schema infer`)"
+    )
     prepare.add_argument(
         "--max-rejected",
         type=_share,

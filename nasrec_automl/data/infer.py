@@ -23,7 +23,18 @@ from nasrec_automl.data.values import MISSING_TEXTS
 from nasrec_automl.errors import DataError
 
 _ROWS = 100_000
-_LABEL_NAMES = ("label", "click", "clicked", "is_click", "target", "y", "conversion", "converted", "purchase", "purchased")
+_LABEL_NAMES = (
+    "label",
+    "click",
+    "clicked",
+    "is_click",
+    "target",
+    "y",
+    "conversion",
+    "converted",
+    "purchase",
+    "purchased",
+)
 _TIME_NAME = re.compile(r"(^|_)(time|timestamp|date|datetime|ts|day|hour)(_|$)|_at$", re.IGNORECASE)
 _ID_NAME = re.compile(r"(^|_)(id|uuid|guid|hash|code|zip|category|type)$|Id$", re.IGNORECASE)
 # Of more different numbers, the order is likely to mean something.
@@ -63,7 +74,7 @@ def infer_schema(path: Path) -> str:
 
 def _lines(path: Path, rows: int, guesses: dict[str, _Guess]) -> Iterator[str]:
     of = {role: {n: g for n, g in guesses.items() if g.role == role} for role in ("label", "timestamp", "ignored")}
-    yield f"# Drafted from the first {rows:,} rows of {path.name}. Look at each role: the comments say why it was chosen."
+    yield f"# Drafted from the first {rows:,} rows of {path.name}. Check each role; the comments say why it was chosen."
     for name, guess in of["label"].items():
         yield f"label: {_quoted(name)}  # {guess.why}"
     for name, guess in of["timestamp"].items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from nasrec_automl.errors import DataError
 
 DEFAULT_LIMIT = 0.001
 _TEXT_LENGTH = 200
+_ESCAPES = {number: repr(chr(number))[1:-1] for number in (*range(32), 127, 0x85, 0x2028, 0x2029)}
 # Files of another format are given up early; nothing is concluded from fewer rows.
 _EARLY_ROWS, _EARLY_SHARE = 10_000, 0.5
 
@@ -40,8 +40,8 @@ class Rejections:
 
     Args:
         limit: share of the rows that may be rejected.
-        path: TSV (file, line, reason, text) to write rejected rows to; an earlier one is removed, and without rejected
-            rows there is none.
+        path: TSV (file, line, reason, text with control characters escaped) to write rejected rows to; an earlier one is
+            removed, and without rejected rows there is none.
     """
 
     def __init__(self, limit: float = DEFAULT_LIMIT, path: Path | None = None) -> None:
@@ -152,10 +152,11 @@ class Rejections:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             fresh = not self.path.exists()
-            with self.path.open("a", encoding="utf-8", errors="replace", newline="") as out:
-                writer = csv.writer(out, dialect="excel-tab", lineterminator="\n")
+            with self.path.open("a", encoding="utf-8", errors="replace", newline="\n") as out:
                 if fresh:
-                    writer.writerow(["file", "line", "reason", "text"])
-                writer.writerows([str(file), row.line, row.reason, row.text[:_TEXT_LENGTH]] for row in rows)
+                    out.write("file\tline\treason\ttext\n")
+                for row in rows:
+                    fields = (str(file), str(row.line), row.reason, row.text[:_TEXT_LENGTH])
+                    out.write("\t".join(field.translate(_ESCAPES) for field in fields) + "\n")
         except OSError as error:
             raise DataError(f"{self.path}: bad rows cannot be written there ({error.strerror})") from None

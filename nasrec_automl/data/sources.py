@@ -59,7 +59,9 @@ def _kdd12(paths: Sequence[Path], schema: Path | None, *, protocol: str = "publi
 
 def _table(paths: Sequence[Path], schema: Path | None) -> RawSource:
     if schema is None:
-        raise DataError("a table needs a schema file that says what its columns are: `nasrec-automl schema infer` drafts it")
+        raise DataError(
+            "a table needs a schema file that says what its columns are: `nasrec-automl schema infer` drafts it"
+        )
     return table(paths, load_table_schema(schema))
 
 

@@ -1,4 +1,4 @@
-"""The schema file of a table: which column is what. YAML, written by a user or drafted by `nasrec-automl schema infer`."""
+"""The schema file of a table: which column is what. YAML, by a user or drafted by `nasrec-automl schema infer`."""
 
 from __future__ import annotations
 
@@ -77,7 +77,9 @@ class TableSchema(BaseModel):
         if self.timestamp is not None and self.timestamp.column in (*own, *self.ignored, *self.categorical, *made):
             raise ValueError(f"the timestamp {self.timestamp.column!r} has another role: keep one")
         if self.timestamp is not None and self.timestamp.format != "number" and self.timestamp.column in self.numbers:
-            raise ValueError(f"the timestamp {self.timestamp.column!r} is no number, so it is no feature and has no derived")
+            raise ValueError(
+                f"the timestamp {self.timestamp.column!r} is no number, so it is no feature and has no derived"
+            )
         if self.separator is not None and self.separator in '"\r\n':
             raise ValueError("the separator must not be a quote or a line's end")
         if self.columns is not None and set(self.columns) != {*self.raw_columns}:

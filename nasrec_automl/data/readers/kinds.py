@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -81,10 +81,13 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     def value(text: str) -> int:
         if not _WHOLE.fullmatch(text):
             raise ValueError("text where a whole number should be")
-        # Python refuses to convert thousands of digits; what counts is left of leading zeros.
-        if len(text.lstrip("-0")) > 20 or not low <= int(text) <= high:
+        # Python refuses to convert thousands of digits, even of leading zeros.
+        digits = text.lstrip("-0") or "0"
+        number = int(digits) if len(digits) <= 20 else 10**20
+        number = -number if text.startswith("-") else number
+        if not low <= number <= high:
             raise ValueError(f"a number outside {low} to {high}")
-        return int(text)
+        return number
 
     return value
 
@@ -153,10 +156,9 @@ def _hour_column(array: pa.Array) -> pa.Array | None:
 
 
 def _hour(text: str) -> int:
-    if not _WHOLE.fullmatch(text) or len(text) > 20:
-        raise ValueError("an hour that is not YYMMDDHH")
-    hour_seconds(int(text))
-    return int(text)
+    hour = _whole(0, 99_999_999)(text)
+    hour_seconds(hour)
+    return hour
 
 
 def hour_seconds(hour: int) -> float:
@@ -169,7 +171,7 @@ def hour_seconds(hour: int) -> float:
         if not 10**6 <= hour < 10**8:
             raise ValueError
         date, hours = divmod(hour, 100)
-        moment = datetime(2000 + date // 10000, date // 100 % 100, date % 100, hours, tzinfo=timezone.utc)
+        moment = datetime(2000 + date // 10000, date // 100 % 100, date % 100, hours, tzinfo=UTC)
     except ValueError:
         raise ValueError("an hour that is not YYMMDDHH") from None
     return moment.timestamp()

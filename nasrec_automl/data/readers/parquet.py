@@ -65,14 +65,27 @@ def _plain(array: pa.Array, column: Column, path: Path) -> pa.Array:
     if pa.types.is_dictionary(type_):
         array, type_ = array.dictionary_decode(), type_.value_type
     is_number = pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_)
-    if kind is not None and kind.reads != kind.makes == pa.float64() and pa.types.is_temporal(type_) and not pa.types.is_time(type_):
+    if (
+        kind is not None
+        and kind.reads != kind.makes == pa.float64()
+        and pa.types.is_temporal(type_)
+        and not pa.types.is_time(type_)
+    ):
         return array.cast(pa.timestamp("us"), safe=False).cast(pa.string())
     if kind is not None and kind.reads == pa.float64() and (is_number or pa.types.is_boolean(type_)):
         numbers = array.cast(pa.uint8()) if pa.types.is_boolean(type_) else array
         numbers = numbers.cast(pa.float64(), safe=False)
         return pc.if_else(pc.is_nan(numbers), None, numbers)
-    if not (is_number or pa.types.is_boolean(type_) or pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_null(type_)):
-        raise DataError(f"{path}: column {column.name!r} is of type {type_}, which fits no such role: convert or ignore it")
+    if not (
+        is_number
+        or pa.types.is_boolean(type_)
+        or pa.types.is_string(type_)
+        or pa.types.is_large_string(type_)
+        or pa.types.is_null(type_)
+    ):
+        raise DataError(
+            f"{path}: column {column.name!r} is of type {type_}, which fits no such role: convert or ignore it"
+        )
     texts = array.cast(pa.string())
     return pc.if_else(pc.is_in(texts, value_set=pa.array(sorted(MISSING_TEXTS))), None, texts)
 

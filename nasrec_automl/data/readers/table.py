@@ -59,7 +59,7 @@ def separator_of(path: Path, schema: TableSchema | None = None) -> str:
     ending = Path(plain_name(path)).suffix.lower()
     if ending not in _SEPARATORS:
         raise DataError(
-            f"{path}: expected a file that ends in .csv, .tsv, .txt or .parquet: rename it, or set `separator` in the schema"
+            f"{path}: expected an ending of .csv, .tsv, .txt or .parquet: rename it, or set `separator` in the schema"
         )
     return _SEPARATORS[ending]
 

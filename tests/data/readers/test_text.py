@@ -1,0 +1,97 @@
+"""Layout, headers and line numbers; single lines of any kind are fuzzed."""
+
+from pathlib import Path
+
+import pytest
+
+from nasrec_automl.data.readers.kinds import INTEGER, TEXT, Column
+from nasrec_automl.data.readers.text import Layout, read_text
+from nasrec_automl.data.rejections import Rejections
+from nasrec_automl.errors import DataError
+
+COLUMNS = (Column("a", INTEGER, required=True), Column("b", TEXT), Column("c", None))
+PLAIN = Layout(COLUMNS, ",")
+HEADED = Layout(COLUMNS, ",", header=True, quoting=True)
+
+
+def read(path: Path, layout: Layout, kept: Path | None = None) -> tuple[list[dict[str, object]], Rejections]:
+    rejections = Rejections(1.0, kept)
+    tables = list(read_text(path, rejections, layout=layout))
+    return [row for table in tables for row in table.to_pylist()], rejections
+
+
+def test_line_numbers_hold_in_files_of_many_blocks(tmp_path: Path) -> None:
+    bad = {17, 150_000, 299_999, 300_000}
+    path, kept = tmp_path / "f.csv", tmp_path / "rejected.tsv"
+    path.write_text("".join("x\n" if line in bad else f"{line},b,c\n" for line in range(1, 300_001)))
+    rows, rejections = read(path, PLAIN, kept)
+    assert [row["a"] for row in rows] == [line for line in range(1, 300_001) if line not in bad]
+    assert (rejections.read, rejections.rejected) == (300_000, 4)
+    assert {int(line.split("\t")[1]) for line in kept.read_text().splitlines()[1:]} == bad
+
+
+def test_columns_follow_the_header(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_bytes(b"\xef\xbb\xbfc,b,a\r\n,x,1\r\n\r\n,,2")
+    rows, rejections = read(path, HEADED)
+    assert rows == [{"b": "x", "a": 1}, {"b": None, "a": 2}]
+    assert rejections.read == 2
+
+
+@pytest.mark.parametrize(
+    ("header", "naming"),
+    [
+        ("1,x,y", "expected a header.*first line is 1, x, y"),
+        ("a,b", "lacks the columns c"),
+        ("a,b,c,d", "nothing says what the columns d are"),
+        ("a,b,c,a", "'a' is there twice"),
+        ('a,b,"c', "does not end"),
+        ("", "expected a header"),
+    ],
+)
+def test_a_wrong_header_is_named(header: str, naming: str, tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text(f"{header}\n1,x,y\n")
+    with pytest.raises(DataError, match=naming):
+        read(path, HEADED)
+
+
+def test_a_header_where_none_is_expected_is_a_bad_row(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text("a,b,c\n1,x,y\na,b,c\n")
+    rows, rejections = read(path, PLAIN)
+    assert len(rows) == 1
+    assert dict(rejections.reasons) == {
+        "a header where none is expected": 1,
+        "a: text where a whole number should be": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"1,x", "2 fields instead of 3"),
+        (b"1,x,y,z", "4 fields instead of 3"),
+        (b",x,y", "a: no value"),
+        (b"0x10,x,y", "a: text where a whole number should be"),
+        (b"1,\xff,y", "broken encoding, not UTF-8"),
+        (b"1,x\rx,y", "a carriage return within a line"),
+        (b'1,"x,y', "a quoted field that does not end on its line"),
+        (b"1," + b"x" * 200_000 + b'","y', None),
+    ],
+)
+def test_reasons(line: bytes, reason: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_bytes(b"a,b,c\n1,x,y\n" + line + b"\n2,x,y\n")
+    rows, rejections = read(path, HEADED)
+    assert [row["a"] for row in rows] == [1, 2]
+    assert len(rejections.reasons) == 1
+    if reason is not None:
+        assert dict(rejections.reasons) == {reason: 1}
+
+
+def test_quoted_fields_may_hold_separators_and_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text('a,b,c\n1,"x, ""y""",\n2,,"z"\n')
+    rows, _ = read(path, HEADED)
+    assert [row["b"] for row in rows] == ['x, "y"', None]
