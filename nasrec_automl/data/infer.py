@@ -181,4 +181,7 @@ def _first_rows(path: Path) -> pd.DataFrame:
         rows += table.num_rows
         if rows >= _ROWS:
             break
-    return pa.concat_tables(tables).slice(0, _ROWS).to_pandas() if tables else pd.DataFrame(columns=names)
+    if not tables:
+        return pd.DataFrame(columns=names)
+    found: pd.DataFrame = pa.concat_tables(tables).slice(0, _ROWS).to_pandas()
+    return found

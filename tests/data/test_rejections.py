@@ -54,7 +54,9 @@ def test_constant_columns_are_found_over_all_chunks() -> None:
     rejections = Rejections()
     rejections.add(FILE, 4, [])
     for b, d in ((1, None), (2, 7)):
-        rejections.look_at(pa.table({"a": ["x", "x"], "b": [1, b], "c": pa.array([None, None], pa.int64()), "d": [7, d]}))
+        rejections.look_at(
+            pa.table({"a": ["x", "x"], "b": [1, b], "c": pa.array([None, None], pa.int64()), "d": [7, d]})
+        )
     rejections.look_at(pa.table({"a": pa.array([], pa.string())}))
     assert rejections.constant_columns == ("a", "c")
     assert rejections.notes() == {"rows_read": 4, "rows_rejected": 0, "constant_columns": "a, c"}

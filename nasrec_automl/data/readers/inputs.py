@@ -8,12 +8,12 @@ import lzma
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from glob import glob
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
@@ -107,7 +107,7 @@ def read_blocks(path: Path) -> Iterator[Block]:
 
 
 def _open(path: Path) -> BinaryIO:
-    openers = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+    openers: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
     try:
         if path.suffix.lower() == ".zst":
             return cast(BinaryIO, pa.CompressedInputStream(pa.OSFile(str(path)), "zstd"))

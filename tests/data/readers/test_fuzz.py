@@ -30,7 +30,27 @@ from tests.data.readers.rows import AVAZU, AVAZU_HEADER, CRITEO, KDD12, PROFILE,
 
 Values = list[Any]
 NASTY = [
-    *("", " ", "-", "+5", "-0", "-1", "0", "1", "2", "1.0", "0x10", "0X1F", "1_0", "١", "1.5", ".5", "5.", "1e5", "1e39"),
+    *(
+        "",
+        " ",
+        "-",
+        "+5",
+        "-0",
+        "-1",
+        "0",
+        "1",
+        "2",
+        "1.0",
+        "0x10",
+        "0X1F",
+        "1_0",
+        "١",
+        "1.5",
+        ".5",
+        "5.",
+        "1e5",
+        "1e39",
+    ),
     *("nan", "NaN", "inf", "NA", "null", "true", "9223372036854775807", "9223372036854775808", "18446744073709551615"),
     *("18446744073709551616", "000000000000000000000000000007", " 7 ", "deadbeef", "DEADBEEF", "deadbee", "0deadbeef"),
     *("14102100", "14023000", "14102124", "\x00", "é", "a\rb", '"', '"x"', '""', '"a"b', 'a"b', '"a,b"', "5" * 5000),
@@ -100,7 +120,10 @@ def number(field: str) -> float | None:
     if field in TABLE_MISSING or field.strip(" \t") in TABLE_MISSING:
         return None
     field = field.strip(" \t")
-    if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", field) or abs(float(field)) > 3.4028234663852886e38:
+    if (
+        not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", field)
+        or abs(float(field)) > 3.4028234663852886e38
+    ):
         raise Bad
     return float(field)
 
@@ -244,7 +267,9 @@ def lines(form: Format) -> st.SearchStrategy[bytes]:
         st.just(good),
         st.lists(change, min_size=1, max_size=2).map(spoiled),
         st.integers(0, len(good)).map(lambda cut: good[:cut]),
-        st.sampled_from([good + form.separator.encode(), b"", b"\xff" + good, good + b"\xc3", good.replace(b"1", b'"1"')]),
+        st.sampled_from(
+            [good + form.separator.encode(), b"", b"\xff" + good, good + b"\xc3", good.replace(b"1", b'"1"')]
+        ),
         st.binary(max_size=20),
     )
 
@@ -318,7 +343,9 @@ def test_lines_of_any_kind(form: Format, pieces: str) -> None:
     run()
 
 
-@pytest.mark.parametrize("name", ["file.csv", "file.csv.gz", "file.csv.bz2", "file.csv.xz", "file.csv.zst", "f.parquet"])
+@pytest.mark.parametrize(
+    "name", ["file.csv", "file.csv.gz", "file.csv.bz2", "file.csv.xz", "file.csv.zst", "f.parquet"]
+)
 @pytest.mark.parametrize("source", ["criteo", "avazu", "kdd12", "table"])
 def test_files_of_any_bytes(source: str, name: str) -> None:
     @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -357,7 +384,10 @@ def test_parquet_columns_of_any_type() -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             (folder / "schema.yaml").write_text(SCHEMA)
-            pq.write_table(pa.table({**dict(zip("abcde", map(pa.array, columns), strict=True)), "f": [0] * 4}), folder / "f.parquet")
+            pq.write_table(
+                pa.table({**dict(zip("abcde", map(pa.array, columns), strict=True)), "f": [0] * 4}),
+                folder / "f.parquet",
+            )
             try:
                 read = read_all(open_source("table", [folder / "f.parquet"], schema=folder / "schema.yaml"))
             except DataError:
@@ -366,7 +396,13 @@ def test_parquet_columns_of_any_type() -> None:
         accepted = [row for row in expected if row is not None]
         assert read.rejections.read == 4
         assert read.rejections.accepted == len(accepted) == len(read.label)
-        found = zip(read.label, *(read.table[name].to_pylist() for name in "bc"), read.weight or [], read.time or [], strict=True)
+        found = zip(
+            read.label,
+            *(read.table[name].to_pylist() for name in "bc"),
+            read.weight or [],
+            read.time or [],
+            strict=True,
+        )
         for got, wanted in zip(found, accepted, strict=True):
             # Arrow writes whole floats and booleans otherwise than Python; as categories they are the same.
             assert canonical_text(got[2]) == canonical_text(wanted[2])
@@ -377,7 +413,9 @@ def test_parquet_columns_of_any_type() -> None:
 
 
 def plain_row(row: tuple[Any, ...]) -> Values | None:
-    numbers = [int(value) if isinstance(value, bool) and place in (1, 3, 4) else value for place, value in enumerate(row)]
+    numbers = [
+        int(value) if isinstance(value, bool) and place in (1, 3, 4) else value for place, value in enumerate(row)
+    ]
     texts = ["" if value is None else str(value) for value in numbers]
     try:
         return [label(texts[0]), number(texts[1]), word(texts[2]), weight(texts[3]), required(number)(texts[4])]

@@ -49,7 +49,9 @@ def test_ids_of_64_bits_and_missing_ones_stay_exact_in_a_frame(tmp_path: Path) -
 
 
 def test_counts_that_cannot_be_are_bad_rows(tmp_path: Path) -> None:
-    read = read_all(kdd12([folder(tmp_path, [*ROWS, ("3", "2", "1"), ("0", "0", "1"), ("-1", "2", "1")])], protocol="published"))
+    read = read_all(
+        kdd12([folder(tmp_path, [*ROWS, ("3", "2", "1"), ("0", "0", "1"), ("-1", "2", "1")])], protocol="published")
+    )
     assert dict(read.rejections.reasons) == {
         "more clicks than impressions": 1,
         "no impression": 1,

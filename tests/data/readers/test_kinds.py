@@ -5,7 +5,18 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from nasrec_automl.data.readers.kinds import COUNT, HEX, HOUR, LABEL, NUMBER, UNSIGNED, WEIGHT, Kind, hour_seconds, instant
+from nasrec_automl.data.readers.kinds import (
+    COUNT,
+    HEX,
+    HOUR,
+    LABEL,
+    NUMBER,
+    UNSIGNED,
+    WEIGHT,
+    Kind,
+    hour_seconds,
+    instant,
+)
 
 
 @pytest.mark.parametrize(

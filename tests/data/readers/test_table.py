@@ -65,7 +65,9 @@ def test_many_files_without_headers(tmp_path: Path) -> None:
 
 def test_a_bad_row_is_rejected_with_its_reason(tmp_path: Path) -> None:
     for ending, write_it in (("csv", "to_csv"), ("parquet", "to_parquet")):
-        frame = pd.DataFrame({"y": ["1", "2", "0", "0"], "n": ["1", "2", "x", "4"], "w": [1.0, 1, 1, -1], "c": list("abcd")})
+        frame = pd.DataFrame(
+            {"y": ["1", "2", "0", "0"], "n": ["1", "2", "x", "4"], "w": [1.0, 1, 1, -1], "c": list("abcd")}
+        )
         path = tmp_path / f"f.{ending}"
         getattr(frame, write_it)(path, index=False)
         schema = TableSchema(label="y", dense={"n": "log"}, categorical={"c": None}, weight="w")  # type: ignore[dict-item]
