@@ -279,12 +279,17 @@ def test_a_folder_that_is_no_prepared_data_set_is_named(tmp_path: Path, write_jo
         (["table", "--input", "x"], "needs a schema file"),
         (["table", "--input", "x", "--schema", "gone.yaml"], "gone.yaml"),
         (["avazu", "--input", "x", "--option", "protocol=best"], "default and published"),
-        (["criteo", "--max-rejected", "2"], "share from 0 to 1"),
     ],
 )
 def test_prepare_names_what_is_wrong(tmp_path: Path, arguments: list[str], naming: str) -> None:
     refused("prepare", *arguments, "--output", tmp_path / "p", naming=naming)
     assert not (tmp_path / "p").exists()
+
+
+def test_a_share_that_is_none_is_named(tmp_path: Path) -> None:
+    for share in ("2", "-0.1", "nan", "few"):
+        done = call("prepare", "criteo", f"--max-rejected={share}", "--output", tmp_path / "p")
+        assert (done.code, "expected a share from 0 to 1" in done.error) == (2, True)
 
 
 def test_predict_names_a_missing_column_file_or_model(finished_run: Any, tmp_path: Path) -> None:

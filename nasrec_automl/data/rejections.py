@@ -40,8 +40,8 @@ class Rejections:
 
     Args:
         limit: share of the rows that may be rejected.
-        path: TSV (file, line, reason, text with control characters escaped) to write rejected rows to; an earlier one is
-            removed, and without rejected rows there is none.
+        path: TSV to write rejected rows to: file, line, reason, text with control characters escaped. An earlier one is
+            removed; without rejected rows there is none.
     """
 
     def __init__(self, limit: float = DEFAULT_LIMIT, path: Path | None = None) -> None:

@@ -44,7 +44,7 @@ NASTY = [
         "0x10",
         "0X1F",
         "1_0",
-        "١",
+        "\u0661",
         "1.5",
         ".5",
         "5.",
@@ -63,7 +63,7 @@ SCHEMA = "label: a\ndense: {b: log}\ncategorical: {c: }\nweight: d\ntimestamp: {
 TABLE = ["1", "2.5", "x y", "1", "1.7e9", "z"]
 
 
-class Bad(Exception):
+class BadRowError(Exception):
     """A row that must be rejected."""
 
 
@@ -72,7 +72,7 @@ class Bad(Exception):
 
 def label(field: str) -> int:
     if field.strip(" \t") not in ("0", "1", "0.0", "1.0", "true", "false", "True", "False", "TRUE", "FALSE"):
-        raise Bad
+        raise BadRowError
     return int(field.strip(" \t").lower() in ("1", "1.0", "true"))
 
 
@@ -82,7 +82,7 @@ def whole(low: int, high: int) -> Callable[[str], int | None]:
         if field == "":
             return None
         if not re.fullmatch("-?[0-9]+", field) or len(field.lstrip("-0")) > 30 or not low <= int(field) <= high:
-            raise Bad
+            raise BadRowError
         return int(field)
 
     return value
@@ -92,7 +92,7 @@ def required(value: Callable[[str], Any]) -> Callable[[str], Any]:
     def checked(field: str) -> Any:
         found = value(field)
         if found is None:
-            raise Bad
+            raise BadRowError
         return found
 
     return checked
@@ -101,7 +101,7 @@ def required(value: Callable[[str], Any]) -> Callable[[str], Any]:
 def hexadecimal(field: str) -> str | None:
     field = field.strip(" \t")
     if field and not re.fullmatch("[0-9a-f]{8}", field):
-        raise Bad
+        raise BadRowError
     return field or None
 
 
@@ -110,9 +110,9 @@ def hour(field: str) -> int:
     try:
         datetime(2000 + number // 10**6, number // 10**4 % 100, number // 100 % 100, number % 100, tzinfo=UTC)
     except ValueError:
-        raise Bad from None
+        raise BadRowError from None
     if number < 10**6:
-        raise Bad
+        raise BadRowError
     return int(number)
 
 
@@ -124,14 +124,14 @@ def number(field: str) -> float | None:
         not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", field)
         or abs(float(field)) > 3.4028234663852886e38
     ):
-        raise Bad
+        raise BadRowError
     return float(field)
 
 
 def weight(field: str) -> float:
     value: float = required(number)(field)
     if value < 0:
-        raise Bad
+        raise BadRowError
     return value
 
 
@@ -162,7 +162,7 @@ def fields_of(line: str, separator: str, quoting: bool) -> list[str]:
         else:
             field, state = field + sign, "within"
     if state == "quoted":
-        raise Bad
+        raise BadRowError
     return [*fields, field]
 
 
@@ -190,7 +190,7 @@ class Format:
             read += 1
             try:
                 rows.append(self.row(line))
-            except Bad:
+            except BadRowError:
                 rejected.append(line_number)
         return rows, rejected, read
 
@@ -198,15 +198,15 @@ class Format:
         try:
             decoded = line.decode("utf-8")
         except UnicodeDecodeError:
-            raise Bad from None
+            raise BadRowError from None
         if "\r" in decoded:
-            raise Bad
+            raise BadRowError
         fields = fields_of(decoded, self.separator, self.quoting)
         if len(fields) != len(self.values):
-            raise Bad
+            raise BadRowError
         row = [value(field) for value, field in zip(self.values, fields, strict=True)]
         if not self.check(row):
-            raise Bad
+            raise BadRowError
         return row
 
 
@@ -241,7 +241,7 @@ FORMATS = [
         "kdd12", KDD12, "\t", [required(BIG), required(BIG), *[UNSIGNED] * 3, *[BIG] * 2, *[UNSIGNED] * 5],
         open_kdd12,
         lambda read: [row[:-2] for row in rows_of(read.table, read.label)],
-        check=lambda row: 1 <= row[1] and row[0] <= row[1],
+        check=lambda row: row[1] >= max(1, row[0]),
     ),
     Format(
         "table", TABLE, ",", [label, number, word, weight, required(number), nothing],
@@ -419,5 +419,5 @@ def plain_row(row: tuple[Any, ...]) -> Values | None:
     texts = ["" if value is None else str(value) for value in numbers]
     try:
         return [label(texts[0]), number(texts[1]), word(texts[2]), weight(texts[3]), required(number)(texts[4])]
-    except Bad:
+    except BadRowError:
         return None

@@ -13,8 +13,8 @@ from tests.data.readers.rows import read_all, write
 
 SCHEMA = TableSchema.model_validate(
     yaml.safe_load(
-        "{name: mine, label: clicked, weight: w, timestamp: {column: at, format: ISO8601}, dense: {price: standardise}, "
-        "categorical: {site: {min_count: 2}, country: }, ignored: [row]}"
+        "{name: mine, label: clicked, weight: w, timestamp: {column: at, format: ISO8601}, "
+        "dense: {price: standardise}, categorical: {site: {min_count: 2}, country: }, ignored: [row]}"
     )
 )
 LINES = [
