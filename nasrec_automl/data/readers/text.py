@@ -212,9 +212,9 @@ def _is_plain(content: bytes, layout: Layout) -> bool:
         return False
     if b"\r" in content and (content.count(b"\r") != content.count(b"\r\n") or b"\n\r\n" in content):
         return False
-    # Arrow would read 0x10 as sixteen.
+    # Arrow would read 0x10 as sixteen. One byte is found faster than two.
     whole = any(column.kind is not None and pa.types.is_integer(column.kind.reads) for column in layout.columns)
-    if whole and (b"0x" in content or b"0X" in content):
+    if whole and (b"x" in content or b"X" in content):
         return False
     return content.isascii() or _is_utf8(content)
 
