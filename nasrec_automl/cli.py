@@ -205,9 +205,11 @@ def _prepare(arguments: argparse.Namespace) -> None:
     from nasrec_automl.data.dataset import Part, prepare
     from nasrec_automl.data.rejections import Rejections
     from nasrec_automl.data.sources import read_source
+    from nasrec_automl.data.writing import check_output
 
     console = Console()
     output = arguments.output
+    check_output(output)  # before minutes of reading
     rejections = Rejections(arguments.max_rejected, output.with_name(f"{output.name}.rejected.tsv"))
     with console.status(f"Preparing {arguments.source} ..."):
         raw = read_source(

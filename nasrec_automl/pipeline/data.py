@@ -56,5 +56,6 @@ class DataStage(Stage):
             raw = raw.with_tables(hash_above=config.hash_above, fields=fields)
             data = prepare(raw, run.data, split=config.split, seed=config.seed)
         rows = sum(part.rows for part in data.description.parts.values())
-        progress.update(1, f"{data.name}, {rows:,} rows")
+        rejected = int(data.description.notes.get("rows_rejected", 0))
+        progress.update(1, f"{data.name}, {rows:,} rows" + (f", {rejected:,} bad left out" if rejected else ""))
         return {}

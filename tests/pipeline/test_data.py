@@ -95,6 +95,9 @@ def test_a_table_is_read_with_its_schema_and_bad_rows_are_kept_in_the_run_folder
     DataStage().run(run)
     assert (run.path / "rejected.tsv").read_text().splitlines()[1].split("\t")[1] == "402"
     assert PreparedData.open(run.data).name == "table"
+    progress = read_progress(run.progress("data"))
+    assert progress is not None
+    assert progress.note == "table, 400 rows, 1 bad left out"
     again = Job.model_validate_json(run.job.model_dump_json())  # as job.json holds it
     assert again.data.table_schema == tmp_path / "schema.yaml"
     with pytest.raises(JobError, match=r"data\.schema: the data stage .* was started with"):

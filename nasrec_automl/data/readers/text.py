@@ -177,7 +177,10 @@ def _quick(content: bytes, layout: Layout) -> pa.Table | None:
                 block_size=len(content) + 1,
             ),
             parse_options=pcsv.ParseOptions(
-                delimiter=layout.separator, quote_char=False, double_quote=False, ignore_empty_lines=False
+                delimiter=layout.separator,
+                quote_char='"' if layout.quoting else False,
+                double_quote=False,
+                ignore_empty_lines=False,
             ),
             convert_options=pcsv.ConvertOptions(
                 check_utf8=False,  # done
@@ -206,7 +209,7 @@ def _quick(content: bytes, layout: Layout) -> pa.Table | None:
 
 def _is_plain(content: bytes, layout: Layout) -> bool:
     """Whether Arrow and a look at each line would split these lines alike."""
-    if layout.quoting and b'"' in content:
+    if layout.quoting and b'"' in content and not _quotes_are_plain(content, layout.separator):
         return False
     if content.startswith((b"\n", b"\r")) or b"\n\n" in content:
         return False
@@ -217,6 +220,18 @@ def _is_plain(content: bytes, layout: Layout) -> bool:
     if whole and (b"x" in content or b"X" in content):
         return False
     return content.isascii() or _is_utf8(content)
+
+
+def _quotes_are_plain(content: bytes, separator: str) -> bool:
+    """Whether quotes stand around whole fields and nowhere else. That they close on their line is still to be seen."""
+    signs = np.frombuffer(b"\n" + content + b"\n", np.uint8)
+    quotes = np.flatnonzero(signs == ord('"'))
+    if len(quotes) % 2:
+        return False
+    before, after = signs[quotes[::2] - 1], signs[quotes[1::2] + 1]
+    opened = (before == ord(separator)) | (before == ord("\n"))
+    closed = (after == ord(separator)) | (after == ord("\n")) | (after == ord("\r"))
+    return bool(opened.all() and closed.all())
 
 
 def _is_utf8(content: bytes) -> bool:
