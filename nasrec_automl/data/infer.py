@@ -167,8 +167,9 @@ def _first_rows(path: Path) -> pd.DataFrame:
                 frame = pa.Table.from_batches(batches, file.schema_arrow).to_pandas()
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path}: cannot be read as Parquet ({error})") from None
-        texts = frame.astype(str)
-        return texts.where(frame.notna() & ~texts.isin(MISSING_TEXTS))
+        texts: pd.DataFrame = frame.astype(str)
+        known: pd.DataFrame = texts.where(frame.notna() & ~texts.isin(MISSING_TEXTS))
+        return known
     layout = Layout((), separator_of(path), header=True, quoting=True, missing=MISSING_TEXTS)
     head = next(read_blocks(path)).content.partition(b"\n")[0]
     names = split_header(path, head, layout)

@@ -42,13 +42,14 @@ def _reading() -> list[Figure]:
         clean, dirty = Path(name) / "clean.txt", Path(name) / "dirty.txt"
         _write_criteo(clean, bad=False)
         _write_criteo(dirty, bad=True)
-        taken = interleaved([_ours, _pandas, _arrow], [clean, dirty], repeats=3)
+        taken = interleaved([_ours, _pandas, _arrow], [clean], repeats=3)
+        slowed = interleaved([_ours], [clean, dirty], repeats=3)[0]
     rows = f"reading a Criteo file of {_FILE_ROWS:,} rows"
-    ours, pandas, arrow = ([_FILE_ROWS / seconds for seconds in of_run] for of_run in taken)
+    ours, pandas, arrow = (_FILE_ROWS / of_run[0] for of_run in taken)
     return [
-        Figure(f"{rows}, checked", ours[0], "rows/s", f"pandas read_csv ({pandas[0]:,.0f})", ours[0] / pandas[0]),
-        Figure(f"{rows}, checked", ours[0], "rows/s", f"pyarrow read_csv ({arrow[0]:,.0f})", ours[0] / arrow[0]),
-        Figure(f"{rows}, 0.1 % bad", ours[1], "rows/s", "the same without bad rows", ours[1] / ours[0]),
+        Figure(f"{rows}, checked", ours, "rows/s", f"pandas read_csv ({pandas:,.0f})", ours / pandas),
+        Figure(f"{rows}, checked", ours, "rows/s", f"pyarrow open_csv ({arrow:,.0f})", ours / arrow),
+        Figure(f"{rows}, 0.1 % bad", _FILE_ROWS / slowed[1], "rows/s", "without bad rows", slowed[0] / slowed[1]),
     ]
 
 
@@ -65,7 +66,7 @@ def _pandas(path: Path) -> None:
 
 def _arrow(path: Path) -> None:
     names = pcsv.ReadOptions(autogenerate_column_names=True)
-    for _ in pcsv.open_csv(path, names, pcsv.ParseOptions(delimiter="\t", invalid_row_handler=lambda _: "skip")):
+    for _ in pcsv.open_csv(path, names, pcsv.ParseOptions(delimiter="\t")):
         pass
 
 

@@ -38,6 +38,16 @@ def test_columns_follow_the_header(tmp_path: Path) -> None:
     assert rejections.read == 2
 
 
+@pytest.mark.parametrize("content", [b"1,x,y\n\n2,x,y\n", b"\n1,x,y\n2,x,y\n", b"1,x,y\r\n\r\n2,x,y\r\n\r\n"])
+def test_empty_lines_are_no_rows(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_bytes(content)
+    nothing_required = Layout((Column("a", INTEGER), *COLUMNS[1:]), ",")
+    rows, rejections = read(path, nothing_required)
+    assert [row["a"] for row in rows] == [1, 2]
+    assert (rejections.read, rejections.rejected) == (2, 0)
+
+
 @pytest.mark.parametrize(
     ("header", "naming"),
     [
