@@ -1,5 +1,6 @@
 """Layout, headers and line numbers; single lines of any kind are fuzzed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,27 @@ def test_quoted_fields_may_hold_separators_and_quotes(tmp_path: Path) -> None:
     path.write_text('a,b,c\n1,"x, ""y""",\n2,,"z"\n')
     rows, _ = read(path, HEADED)
     assert [row["b"] for row in rows] == ['x, "y"', None]
+
+
+@pytest.mark.parametrize(
+    "field", ["x", '"x"', '""', '"a,b"', '"a""b"', 'a"b', '"a"b', '""x', "NA", '"NA"', " x ", "é", "\x00", "'", "0x1"]
+)
+def test_a_field_means_the_same_whether_or_not_a_bad_line_is_near(field: str, tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    layout = replace(HEADED, missing=frozenset(("", "NA")))
+    lines = f"a,b,c\n1,{field},y\n2,x,{field}\n"
+    path.write_text(lines)
+    alone, _ = read(path, layout)
+    path.write_text(lines + "bad\n")
+    assert read(path, layout)[0] == alone
+    quoted = {'"x"': "x", '"a,b"': "a,b", '"a""b"': 'a"b', '"a"b': "ab", '""x': "x"}
+    missing = field in ('""', "NA", '"NA"')
+    assert [row["b"] for row in alone] == [None if missing else quoted.get(field, field), "x"]
+
+
+def test_a_carriage_return_and_a_quoted_newline_do_not_make_up_for_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_bytes(b'a,b,c\n1,x,y\r2,x,y\n3,"x\n",y\n')
+    rows, rejections = read(path, HEADED)
+    assert rows == []
+    assert rejections.read == rejections.rejected == 3
