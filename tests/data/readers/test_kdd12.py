@@ -48,16 +48,22 @@ def test_ids_of_64_bits_and_missing_ones_stay_exact_in_a_frame(tmp_path: Path) -
     assert raw.weight is not None
 
 
-def test_counts_that_cannot_be_are_bad_rows(tmp_path: Path) -> None:
-    read = read_all(
-        kdd12([folder(tmp_path, [*ROWS, ("3", "2", "1"), ("0", "0", "1"), ("-1", "2", "1")])], protocol="published")
-    )
-    assert dict(read.rejections.reasons) == {
-        "more clicks than impressions": 1,
-        "no impression": 1,
-        "click: a number outside 0 to 2147483648": 1,
-    }
-    assert len(read.label) == 4
+@pytest.mark.parametrize(
+    ("click", "impression", "reason"),
+    [
+        ("3", "2", "more clicks than impressions"),
+        ("0", "0", "no impression"),
+        ("-1", "2", "click: a number outside 0 to 2147483648"),
+    ],
+)
+@pytest.mark.parametrize("protocol", ["published", "expanded"])
+def test_counts_that_cannot_be_are_bad_rows(
+    click: str, impression: str, reason: str, protocol: str, tmp_path: Path
+) -> None:
+    rows = [*ROWS[:2], (click, impression, "1"), *ROWS[2:]]
+    read = read_all(kdd12([folder(tmp_path, rows)], protocol=protocol))
+    assert dict(read.rejections.reasons) == {reason: 1}
+    assert sorted(set(read.row)) == [0, 1, 2, 3]
 
 
 def test_the_profile_need_not_be_sorted_but_each_user_is_there_once(tmp_path: Path) -> None:

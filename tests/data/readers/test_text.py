@@ -124,6 +124,15 @@ def test_a_field_means_the_same_whether_or_not_a_bad_line_is_near(field: str, tm
     assert [row["b"] for row in alone] == [None if missing else quoted.get(field, field), "x"]
 
 
+def test_a_quoted_newline_makes_both_lines_bad(tmp_path: Path) -> None:
+    path, kept = tmp_path / "f.csv", tmp_path / "rejected.tsv"
+    path.write_bytes(b'a,b,c\n1,x,y\n2,"x\nx",y\n3,x,y\n')
+    rows, rejections = read(path, HEADED, kept)
+    assert [row["a"] for row in rows] == [1, 3]
+    assert rejections.read == 4
+    assert [line.split("\t")[1] for line in kept.read_text().splitlines()[1:]] == ["3", "4"]
+
+
 def test_a_carriage_return_and_a_quoted_newline_do_not_make_up_for_each_other(tmp_path: Path) -> None:
     path = tmp_path / "f.csv"
     path.write_bytes(b'a,b,c\n1,x,y\r2,x,y\n3,"x\n",y\n')
