@@ -73,8 +73,9 @@ class DataConfig(_Section):
 
     @model_validator(mode="after")
     def _tables_are_ours_to_make(self) -> DataConfig:
-        if self.source == "prepared" and (self.fields or self.hash_above is not None):
-            raise ValueError("hash_above and fields decide how data are prepared, but the source is `prepared`")
+        asked = self.fields or self.hash_above is not None or self.table_schema is not None
+        if self.source == "prepared" and asked:
+            raise ValueError("hash_above, fields and schema decide how data are prepared, but the source is `prepared`")
         return self
 
 

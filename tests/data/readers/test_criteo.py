@@ -5,7 +5,6 @@ import pytest
 
 from nasrec_automl.data.raw import RawData
 from nasrec_automl.data.readers.criteo import criteo
-from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.errors import DataError
 from tests.data.readers.rows import CRITEO, criteo_lines, read_all, write
 
@@ -29,18 +28,6 @@ def test_days_are_read_in_order_and_again_alike(tmp_path: Path) -> None:
     assert first.label == [int(line[0]) for line in lines]
     assert first.row == list(range(300))
     assert first.table == second.table
-
-
-def test_chunks_are_bounded_and_rows_count_on(tmp_path: Path) -> None:
-    line = "\t".join(["1", *[""] * 39])
-    path = write(tmp_path / "train.txt", [line] * 400_000)
-    chunks = list(criteo([path]).chunks(Rejections()))
-    assert len(chunks) > 1
-    assert all(chunk.table.num_rows <= 200_000 for chunk in chunks)
-    rows = [row for chunk in chunks for row in (chunk.row[0], chunk.row[-1] + 1)]
-    assert rows[0] == 0
-    assert rows[1:-1:2] == rows[2::2]
-    assert rows[-1] == 400_000
 
 
 def test_a_file_of_the_test_set_says_what_is_wrong(tmp_path: Path) -> None:
