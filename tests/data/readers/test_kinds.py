@@ -57,3 +57,8 @@ def test_values() -> None:
     assert hour_seconds(14102100) == 1413849600
     assert instant("ISO8601").value("2014-10-21T02:00:00+02:00") == 1413849600
     assert instant("%d.%m.%Y").value("21.10.2014") == 1413849600
+
+
+def test_hex_lengths_do_not_make_up_for_each_other() -> None:
+    assert HEX.convert(pa.array(["0000000", "000000000"])) is None
+    assert HEX.convert(pa.array(["", "00000000"])) is None
