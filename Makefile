@@ -1,10 +1,10 @@
-# make demo | test | test-slow | test-rl | lint | bench | docs
+# make demo | test | test-slow | test-rl | test-mysql | test-remote | lint | bench | docs
 # Each sets up .venv when it is missing or older than pyproject.toml. PYTHON chooses the interpreter.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-rl lint bench docs clean
+.PHONY: demo test test-slow test-rl test-mysql test-remote lint bench docs clean
 .DEFAULT_GOAL := demo
 
 .venv/.installed: pyproject.toml
@@ -18,7 +18,7 @@ demo: .venv/.installed
 	@. $(BIN)/activate && nasrec-automl demo examples/quickstart/experiment.yml
 
 test: .venv/.installed
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not mysql and not remote"
 
 test-slow: .venv/.installed
 	$(BIN)/python -m pytest -m slow
@@ -31,6 +31,14 @@ build/rl/.installed: .venv/.installed
 
 test-rl: build/rl/.installed
 	PYTHONPATH=build/rl $(BIN)/python -m pytest tests/nni_plugin/test_strategies.py -k "PolicyBasedRL or ENAS"
+
+# Wants `apt-get install mariadb-server`; the tests start a server of their own.
+test-mysql: .venv/.installed
+	$(BIN)/python -m pytest -m mysql
+
+# Wants root and `apt-get install openssh-server`: the tests start two machines of their own.
+test-remote: .venv/.installed
+	$(BIN)/python -m pytest -m remote
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nasrec_automl.cost import profile as profile
     from nasrec_automl.errors import NasRecError as NasRecError
     from nasrec_automl.nni_plugin.registration import register as register
+    from nasrec_automl.pipeline.objective import objective as objective
     from nasrec_automl.pipeline.predict import load_model as load_model
     from nasrec_automl.schema import FeatureSchema as FeatureSchema
     from nasrec_automl.space import SearchSpace as SearchSpace
@@ -33,6 +34,7 @@ _HOME = {
     "load_architecture": "space",
     "load_model": "pipeline.predict",
     "load_search_space": "space",
+    "objective": "pipeline.objective",
     "profile": "cost",
     "register": "nni_plugin.registration",
 }

@@ -6,6 +6,7 @@ Heavy imports stay inside the commands, so that `--help` and a wrong argument an
 from __future__ import annotations
 
 import argparse
+import errno
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -30,15 +31,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         parsed.run(parsed)
     except NasRecError as error:
-        Console(stderr=True, soft_wrap=True).print(
-            f"nasrec-automl: {error}", style="red", markup=False, highlight=False
-        )
+        _say(str(error))
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
         Console(stderr=True).print("Stopped; the same command goes on from here.")
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _say(f"{error.filename or 'the disk'}: no space left; free some and start again: what has finished is kept")
+        sys.exit(BAD_INPUT)
+
+
+def _say(sentence: str) -> None:
+    Console(stderr=True, soft_wrap=True).print(f"nasrec-automl: {sentence}", style="red", markup=False, highlight=False)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -113,6 +121,27 @@ def _parser() -> argparse.ArgumentParser:
         "nasrec-automl run examples/quickstart/job.yaml",
     )
     run.add_argument("job", type=Path, help="the job file")
+
+    tune = _command(
+        commands,
+        "tune-supernet",
+        _tune,
+        "compare settings of the supernet's training by how well its scores rank architectures",
+        "nasrec-automl tune-supernet examples/quickstart/job.yaml",
+    )
+    tune.add_argument("job", type=Path, help="the job file; its sections tune, supernet, search.head and retrain count")
+
+    worker = _command(
+        commands,
+        "worker",
+        _worker,
+        "join the search and the retraining of a run, beside other processes",
+        "nasrec-automl worker runs/quickstart --count 50",
+    )
+    worker.add_argument("run_or_job", type=Path, metavar="RUN", help="the run folder, or the job file")
+    worker.add_argument(
+        "--count", type=_count, help="architectures and trainings to finish at most (default: until nothing is left)"
+    )
 
     experiment = _command(
         commands,
@@ -257,6 +286,12 @@ def _share(text: str) -> float:
     return share
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, but it is {text!r}")
+    return int(text)
+
+
 def _option(text: str) -> tuple[str, int | float | str]:
     name, equals, value = text.partition("=")
     if not equals:
@@ -282,6 +317,41 @@ def _run(arguments: argparse.Namespace) -> None:
         _quiet_optuna()
         run_job(run)
     _print_result(run, console)
+
+
+def _tune(arguments: argparse.Namespace) -> None:
+    from nasrec_automl.config import load_job
+    from nasrec_automl.pipeline.run_folder import RunFolder
+    from nasrec_automl.pipeline.tune import tune_supernet
+    from nasrec_automl.pipeline.view import tune_table
+
+    run = RunFolder(load_job(arguments.job))
+    _quiet_optuna()
+    console = Console()
+    with console.status("Training architectures from scratch, then supernets ..."):
+        tune_supernet(run)
+    console.print(tune_table(run))
+
+
+def _worker(arguments: argparse.Namespace) -> None:
+    from nasrec_automl.pipeline.worker import open_run, share_work
+
+    # A worker that a cluster stops gives its trial back, as after Ctrl-C.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    _quiet_optuna()
+    run = open_run(arguments.run_or_job)
+    console = Console()
+    shared = share_work(
+        run,
+        count=arguments.count,
+        on_wait=lambda what: console.print(f"{run.path}: waits for {what}", soft_wrap=True, highlight=False),
+    )
+    console.print(
+        f"{run.path}: scored {shared.architectures:,} architectures, finished {shared.trainings:,} trainings",
+        soft_wrap=True,
+        highlight=False,
+    )
 
 
 def _print_result(run: RunFolder, console: Console) -> None:

@@ -6,13 +6,26 @@ Every path in it is relative to the file's own folder. Each stage reads only its
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from nasrec_automl.errors import JobError
+from nasrec_automl.hyper_space import Distribution, HyperSpace, load_hyper_space
 
 # YAML 1.1 reads `1e-3`, without a dot, as a string; pydantic takes a string for a float.
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -21,6 +34,16 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 TableSize = Annotated[int, Field(ge=2, strict=True)]
 Seed = Annotated[int, Field(ge=0, strict=True)]
+
+
+def _check_duration(value: str) -> str:
+    if not re.fullmatch(r"[0-9]*[1-9][0-9]*[smhd]", value):
+        raise ValueError("expected a time above zero with its unit, such as 90s, 30m, 2h or 1d")
+    return value
+
+
+# As NNI writes times.
+Duration = Annotated[str, AfterValidator(_check_duration)]
 
 
 class _Section(BaseModel):
@@ -193,26 +216,12 @@ class SearchConfig(_Section):
         return self
 
 
-class FloatRange(_Section):
-    """A range of a hyper-parameter.
-
-    Attributes:
-        low: smallest value.
-        high: largest value.
-        log: whether to draw on a logarithmic scale.
-    """
-
-    low: NonNegativeFloat
-    high: PositiveFloat
-    log: bool = False
-
-    @model_validator(mode="after")
-    def _is_a_range(self) -> FloatRange:
-        if self.low > self.high:
-            raise ValueError(f"low ({self.low}) must not exceed high ({self.high})")
-        if self.log and self.low == 0:
-            raise ValueError("low must be above 0 where log is true")
-        return self
+def _named(space: Any, info: ValidationInfo) -> Any:
+    """Load a hyper-parameter space that is given by its name, or as a path relative to the job file."""
+    if not isinstance(space, str):
+        return space
+    folder = (info.context or {}).get("folder", Path())
+    return load_hyper_space(folder / space if space.endswith((".yaml", ".yml")) else space)
 
 
 class RetrainConfig(_Section):
@@ -227,10 +236,8 @@ class RetrainConfig(_Section):
         layer_norm: whether operators end in a LayerNorm.
         clip_norm: bound of the gradients' norm.
         eps: of Adagrad, as in `supernet`.
-        learning_rate: range to search.
-        weight_decay: range to search.
-        dropout: range to search.
-        batch_size: choices to search.
+        space: the hyper-parameters: a space's name, the path of its YAML file, or the space itself.
+        pruner: `hyperband` ends trainings that fall behind early (arXiv 1603.06560); `none` ends none.
     """
 
     top_k: Annotated[int, Field(ge=1, le=256, strict=True)] = 15
@@ -241,18 +248,75 @@ class RetrainConfig(_Section):
     layer_norm: bool = True
     clip_norm: PositiveFloat = 5.0
     eps: PositiveFloat = 1e-8
-    learning_rate: FloatRange = FloatRange(low=0.01, high=0.2, log=True)
-    weight_decay: FloatRange = FloatRange(low=1e-7, high=1e-2, log=True)
-    dropout: FloatRange = FloatRange(low=0.0, high=0.6)
-    batch_size: Annotated[tuple[Count, ...], Field(min_length=1)] = (256, 512, 1024)
+    space: Annotated[HyperSpace, BeforeValidator(_named)] = Field(
+        default_factory=lambda: load_hyper_space("retrain-default")
+    )
+    pruner: Literal["hyperband", "none"] = "hyperband"
 
-    @model_validator(mode="after")
-    def _ranges_make_sense(self) -> RetrainConfig:
-        if self.dropout.high >= 1:
-            raise ValueError(f"dropout.high ({self.dropout.high}) must be below 1")
-        if len(set(self.batch_size)) != len(self.batch_size):
-            raise ValueError(f"batch_size must hold distinct choices, but holds {list(self.batch_size)}")
-        return self
+
+class TuneConfig(_Section):
+    """Tuning of the supernet's training, by `nasrec-automl tune-supernet` alone.
+
+    Attributes:
+        trials: how many supernets are trained and judged.
+        architectures: how many are trained from scratch, once, for the supernets' scores to be compared with.
+        epochs: passes over the training part of each supernet.
+        learning_rate: range of `supernet.learning_rate`.
+        path_warm_up: range of `supernet.path_warm_up`.
+    """
+
+    trials: Count = 12
+    architectures: Annotated[int, Field(ge=3, le=1000, strict=True)] = 20
+    epochs: Count = 1
+    learning_rate: Distribution[PositiveFloat] = Distribution[PositiveFloat](low=0.03, high=0.5, log=True)
+    path_warm_up: Distribution[Fraction] = Distribution[Fraction](low=0.0, high=0.5)
+
+
+class BudgetConfig(_Section):
+    """What an architecture may cost; a limit that is left out does not bind.
+
+    The supernet is trained on the whole space whatever the budget. Search, retrain, final and export keep to it.
+
+    Attributes:
+        macs: most multiply-adds per example.
+        parameters: most parameters, embedding tables included, as the report counts them.
+        latency_ms: longest forward pass of the subnet on `batch_size` rows, in milliseconds, on the job's device.
+        batch_size: rows of that pass.
+    """
+
+    macs: Count | None = None
+    parameters: Count | None = None
+    latency_ms: PositiveFloat | None = None
+    batch_size: Count = 512
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits that bind, by name."""
+        limits: dict[str, float] = self.model_dump(mode="json", exclude_none=True, exclude={"batch_size"})
+        return limits
+
+    @property
+    def noted(self) -> dict[str, float]:
+        """What files of a run note of it; empty without a limit."""
+        return {**self.limits, **({"batch_size": self.batch_size} if self.latency_ms is not None else {})}
+
+
+class MachineConfig(_Section):
+    """A machine that runs trials, in the words of NNI's remote training service.
+
+    Attributes:
+        host: name or address that the machine with `nnictl` reaches it by.
+        user: to log in as.
+        port: of its SSH server.
+        ssh_key_file: private key, without a passphrase, on the machine with `nnictl`.
+        python_path: folder of the `python3` that nasrec_automl is installed for; by default the login's own is taken.
+    """
+
+    host: Annotated[str, Field(min_length=1)]
+    user: Annotated[str, Field(min_length=1)]
+    port: Annotated[int, Field(ge=1, le=65535)] = 22
+    ssh_key_file: Path
+    python_path: str | None = None
 
 
 class ExperimentConfig(_Section):
@@ -264,6 +328,9 @@ class ExperimentConfig(_Section):
         retrain_trial: trainings of one retrain trial.
         port: of NNI's web page.
         retries: how often a failed trial of a stage is tried again.
+        max_trial_duration: after which NNI cancels a trial; no limit by default.
+        machines: other machines, reached over SSH, that run the trials in place of this one.
+        nni_manager_ip: address that they reach the machine with `nnictl` by.
     """
 
     concurrency: Count = 1
@@ -271,6 +338,16 @@ class ExperimentConfig(_Section):
     retrain_trial: Count = 4
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
     retries: Annotated[int, Field(ge=0)] = 1
+    max_trial_duration: Duration | None = None
+    machines: tuple[MachineConfig, ...] = ()
+    nni_manager_ip: str | None = None
+
+    @model_validator(mode="after")
+    def _machines_find_the_manager(self) -> ExperimentConfig:
+        # NNI's own default sends them to their own loopback address.
+        if self.machines and not self.nni_manager_ip:
+            raise ValueError("machines need nni_manager_ip, the address that they reach the machine with nnictl by")
+        return self
 
 
 class Job(_Section):
@@ -299,8 +376,10 @@ class Job(_Section):
     storage: str | None = None
     data: DataConfig
     supernet: SupernetConfig = SupernetConfig()
+    budget: BudgetConfig = BudgetConfig()
     search: SearchConfig = SearchConfig()
     retrain: RetrainConfig = RetrainConfig()
+    tune: TuneConfig = TuneConfig()
     experiment: ExperimentConfig = ExperimentConfig()
 
     @property
@@ -327,7 +406,7 @@ def load_job(path: str | Path) -> Job:
             f"{path}: expected a mapping with at least `name` and `data`, but found {type(content).__name__}"
         )
     try:
-        job = Job.model_validate(content)
+        job = Job.model_validate(content, context={"folder": path.resolve().parent})
     except ValidationError as error:
         raise JobError("; ".join(f"{path}: {_sentence(e)}" for e in error.errors())) from None
     return _absolute(job, path.resolve().parent)
@@ -353,8 +432,8 @@ def _fields(section: tuple[str | int, ...]) -> list[str]:
         if before == "head":
             model = _HEADS[str(name)]
             continue
-        named = get_args(model)  # of a mapping from names to sections
-        model = named[1] if named else model.model_fields[name].annotation
+        named = get_args(model)  # of a mapping from names to sections, or of a tuple of them
+        model = named[0 if isinstance(name, int) else 1] if named else model.model_fields[name].annotation
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
@@ -364,6 +443,15 @@ def _absolute(job: Job, base: Path) -> Job:
     paths = {"input": job.data.input, "table_schema": job.data.table_schema}
     found = {name: (base / path).resolve() for name, path in paths.items() if path is not None}
     updates["data"] = job.data.model_copy(update=found)
+    if job.experiment.machines:
+        updates["experiment"] = job.experiment.model_copy(
+            update={
+                "machines": tuple(
+                    machine.model_copy(update={"ssh_key_file": (base / machine.ssh_key_file.expanduser()).resolve()})
+                    for machine in job.experiment.machines
+                )
+            }
+        )
     if job.space.endswith((".yaml", ".yml")):
         updates["space"] = str((base / job.space).resolve())
     if job.storage is not None and job.storage.startswith("sqlite:///") and ":memory:" not in job.storage:

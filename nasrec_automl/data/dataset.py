@@ -63,9 +63,9 @@ class PreparedData:
         """What turns raw columns into this data's tensors."""
         return Preprocessing.load(self.path / "preprocessing.json")
 
-    def schema(self, embedding_dim: int = 16) -> FeatureSchema:
-        """Describe the columns to a network with embeddings of `embedding_dim`."""
-        return self.preprocessing.schema(embedding_dim)
+    def schema(self, embedding_dim: int = 16, table_cap: int | None = None) -> FeatureSchema:
+        """Describe the columns to a network; see `Preprocessing.schema`."""
+        return self.preprocessing.schema(embedding_dim, table_cap)
 
     def rows(self, part: Part | str) -> int:
         """Return the number of rows of a part, test included."""

@@ -23,7 +23,8 @@ MANY_TRIALS = 10_000
 """More trials than any job has; the tuner lowers the limit when the last one is issued."""
 
 _ACTIVE = ("WAITING", "RUNNING", "UNKNOWN")
-_FAILED = ("FAILED", "USER_CANCELED", "SYS_CANCELED", "EARLY_STOPPED")
+_CANCELED = ("USER_CANCELED", "SYS_CANCELED", "EARLY_STOPPED")
+_FAILED = ("FAILED", *_CANCELED)
 _MARK = "error: "
 
 
@@ -33,12 +34,16 @@ class TrialJob:
 
     Attributes:
         id: NNI's id of the trial.
+        parameter_id: the tuner's id of its parameters.
+        started: when it started, in milliseconds since the epoch; nothing while it waits.
         ended: when it ended, in milliseconds since the epoch; nothing while it is active.
         status: in NNI's words.
         parameters: what the tuner gave it.
     """
 
     id: str
+    parameter_id: int | None
+    started: int | None
     ended: int | None
     status: str
     parameters: dict[str, Any]
@@ -52,6 +57,15 @@ class TrialJob:
     def failed(self) -> bool:
         """Whether it ended without success."""
         return self.status in _FAILED
+
+    def canceled_after(self, seconds: float) -> bool:
+        """Whether it ran so long and was canceled then.
+
+        NNI has a status for trials out of time, EARLY_STOPPED, but calls many of them USER_CANCELED all the same.
+        """
+        if self.status not in _CANCELED or self.started is None or self.ended is None:
+            return False
+        return self.ended - self.started >= 1000 * seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +103,17 @@ class Manager:
         """
         jobs = [_trial(content) for content in self._request("GET", "trial-jobs")]
         return sorted(jobs, key=lambda job: math.inf if job.ended is None else job.ended)
+
+    def out_of_time(self, parameter_id: int) -> bool:
+        """Whether a trial, by the tuner's id of its parameters, was canceled by the experiment's `maxTrialDuration`."""
+        limit = self.profile()["params"].get("maxTrialDuration")
+        if limit is None:
+            return False
+        # Imported late: the command line needs this module where NNI is not to be loaded.
+        from nni.experiment.config.utils import parse_time
+
+        seconds = parse_time(limit)
+        return any(job.canceled_after(seconds) for job in self.trials() if job.parameter_id == parameter_id)
 
     def last_words(self) -> str:
         """The error of the trial that failed last; empty when it left none."""
@@ -154,10 +179,12 @@ def error_line(sentence: str) -> str:
 
 
 def _trial(content: dict[str, Any]) -> TrialJob:
-    packed = content.get("hyperParameters") or ["{}"]
-    parameters = json.loads(packed[0]).get("parameters")
+    packed = json.loads((content.get("hyperParameters") or ["{}"])[0])
+    parameters = packed.get("parameters")
     return TrialJob(
         id=content["trialJobId"],
+        parameter_id=packed.get("parameter_id"),
+        started=content.get("startTime"),
         ended=content.get("endTime"),
         status=content["status"],
         parameters=parameters if isinstance(parameters, dict) else {},

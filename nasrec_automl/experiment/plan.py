@@ -10,6 +10,12 @@ from nasrec_automl.errors import NasRecError
 from nasrec_automl.experiment.trial_stages import Parameters, Pipeline, trial_stage
 from nasrec_automl.pipeline.run_folder import RunFolder
 
+_OUT_OF_TIME = (
+    "ran into the limit of the experiment (maxTrialDuration) before it left anything to go on with; raise "
+    "experiment.max_trial_duration in the job, write the file again with `nasrec-automl experiment`, and start it: "
+    "what is done is kept"
+)
+
 
 class Pause(Enum):
     """Why there is no next trial."""
@@ -34,7 +40,7 @@ class Plan:
         self._given: dict[str, int] = {}
         self._failures: Counter[str] = Counter()
         self._words: dict[str, str] = {}
-        self._issued: dict[int, tuple[Parameters, int]] = {}
+        self._issued: dict[int, tuple[Parameters, tuple[str, int]]] = {}
 
     @property
     def running(self) -> list[Parameters]:
@@ -68,29 +74,33 @@ class Plan:
             parameters["count"] = count
         elif running:
             return Pause.WAIT
-        self._issued[id_] = (parameters, done)
+        self._issued[id_] = (parameters, (stage.name, stage.kept(self._run)))
         return parameters
 
-    def end(self, id_: int, *, success: bool, last_words: Callable[[], str]) -> None:
+    def end(self, id_: int, *, success: bool, out_of_time: Callable[[], bool], last_words: Callable[[], str]) -> None:
         """Note that a trial ended.
 
         Args:
             id_: that it was issued with; others are ignored.
             success: whether it exited with 0.
+            out_of_time: asked of one that did not: whether NNI ended it because it ran too long.
             last_words: asked for the error of the trial that failed last.
         """
-        parameters, done = self._issued.pop(id_, ({}, 0))
-        name = parameters.get("stage")
-        if name is None:
+        if id_ not in self._issued:
             return
-        if success and self._went_on(name, done):
+        parameters, kept = self._issued.pop(id_)
+        name = parameters["stage"]
+        went_on = self._kept() != kept
+        late = not success and out_of_time()
+        if name in self._given and not (success and went_on):
+            # What it was given is to be given again; a worker that finds nothing left to do ends at once.
+            self._given[name] -= parameters["count"]
+        if went_on and (success or late):
             self._failures[name] = 0
             return
+        # One that did nothing failed, whatever it says of itself: it would be issued for ever.
         self._failures[name] += 1
-        self._words[name] = "" if success else last_words()
-        # What it was given is to be given again; a worker that finds nothing left to do ends at once.
-        if name in self._given:
-            self._given[name] -= parameters["count"]
+        self._words[name] = _OUT_OF_TIME if late else _said("" if success else last_words())
 
     def _share(self, name: str, done: int, total: int, running: Sequence[Parameters]) -> int:
         """How many units the next trial takes; what running ones were given counts as done."""
@@ -103,13 +113,16 @@ class Plan:
         most = config.search_trial if name == "search" else config.retrain_trial
         return max(1, min(most, left))
 
-    def _went_on(self, name: str, done: int) -> bool:
-        """Whether a trial that says so did something: one that does nothing would be issued for ever."""
+    def _kept(self) -> tuple[str, int] | None:
+        """The first stage that is not done, and what a later start of it goes on with."""
         stage = self._pipeline.next_stage(self._run)
-        return stage is None or trial_stage(stage.name) != name or stage.units(self._run)[0] > done
+        return None if stage is None else (stage.name, stage.kept(self._run))
 
     def _failure(self, name: str) -> str:
         times = self._failures[name]
         often = "" if times == 1 else f" {times} times in a row"
-        words = self._words[name] or "nothing; NNI's page has its log"
-        return f"the {name} stage failed{often}; its last trial said: {words}"
+        return f"the {name} stage failed{often}; its last trial {self._words[name]}"
+
+
+def _said(words: str) -> str:
+    return "said: " + (words or "nothing; NNI's page has its log")

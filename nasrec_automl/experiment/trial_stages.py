@@ -36,6 +36,9 @@ class Stage(Protocol):
     def units(self, run: RunFolder) -> tuple[int, int]:
         """Units done and units in all."""
 
+    def kept(self, run: RunFolder) -> int:
+        """A number that changes whenever there is more for a later start to go on with."""
+
     def run(
         self,
         run: RunFolder,

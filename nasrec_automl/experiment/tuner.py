@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,12 @@ class StageTuner(Tuner):
         with self._mutex:
             try:
                 if self._plan is not None:
-                    self._plan.end(parameter_id, success=success, last_words=self._manager.last_words)
+                    self._plan.end(
+                        parameter_id,
+                        success=success,
+                        out_of_time=partial(self._manager.out_of_time, parameter_id),
+                        last_words=self._manager.last_words,
+                    )
                 if parameter_id == self._last:
                     self._finish()
             except Exception as error:

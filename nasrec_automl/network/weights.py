@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def save_network(network: Supernet | Subnet, path: Path) -> None:
     """Write weights and what they belong to; the file is there whole or not at all.
 
     Raises:
-        CheckpointError: a weight is NaN or infinite.
+        CheckpointError: a weight is NaN or infinite, or the disk is full.
     """
     for name, tensor in network.state_dict().items():
         if not tensor.isfinite().all():
@@ -39,11 +40,18 @@ def save_network(network: Supernet | Subnet, path: Path) -> None:
     else:
         metadata["space"] = network.architecture.space.model_dump_json()
         metadata["architecture"] = network.architecture.to_json()
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.partial")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    save_file(tensors, beside, metadata=metadata)
-    beside.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, beside, metadata=metadata)
+        beside.replace(path)
+    except (OSError, SafetensorError) as error:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise CheckpointError(
+            f"{path}: cannot be written ({error}); mend it and start again: what has finished is kept"
+        ) from None
 
 
 def load_supernet(path: Path, space: SearchSpace, schema: FeatureSchema) -> Supernet:

@@ -14,8 +14,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.errors import SpaceError, StudyError
+from nasrec_automl.nni_plugin.filters import Filter, budget_of
 from nasrec_automl.nni_plugin.nas import ModelEventType, ModelStatus, RawFormatModelSpace, Strategy
 from nasrec_automl.nni_plugin.space import NasRecSpace
+from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.search import RegularizedEvolutionSampler, WorkerOptions, open_storage, open_study
 from nasrec_automl.search.attributes import ERROR, INTERRUPTED
 from nasrec_automl.search.database import database_errors, shown_url
@@ -54,6 +56,9 @@ class OptunaEvolution(Strategy):
         identity: what scores depend on, such as the data and the supernet; another experiment on the same study must
             give the same.
         first: architectures that come before evolution's own, such as `hand_designs(space).values()`.
+        filter: what a model may be, in the words of NNI's RandomOneShot: a function of a sample, such as a
+            `RangeProfilerFilter`, a dict of its arguments, or a `nasrec_automl.budget.Budget`. No other model is
+            proposed; trials of the study that an earlier filter let through do not count.
         population_size: how many trials are alive; also the number of random ones at the start.
         tournament_size: how many of them compete to be a parent.
         children: how many children the winner has.
@@ -73,6 +78,7 @@ class OptunaEvolution(Strategy):
         trials: int | None = None,
         identity: Mapping[str, str] | None = None,
         first: Sequence[Architecture] = (),
+        filter: Filter = None,  # noqa: A002  NNI's own name
         population_size: int = 128,
         tournament_size: int = 64,
         children: int = 8,
@@ -87,6 +93,7 @@ class OptunaEvolution(Strategy):
         self._trials = trials
         self._identity = dict(identity or {})
         self._first = tuple(first)
+        self._filter = filter
         self._evolution: dict[str, Any] = {
             "population_size": population_size,
             "tournament_size": tournament_size,
@@ -108,14 +115,15 @@ class OptunaEvolution(Strategy):
     # NNI's life cycle: `initialize` once, `load_state_dict` where an experiment is resumed, `run` once.
 
     def _initialize(self, model_space: Any, engine: Any) -> Any:
-        space = _search_space(model_space)
+        space, schema = _searched(model_space)
+        budget = budget_of(self._filter, space, schema)
         storage = open_storage(self._url)
         study = open_study(
             storage, name=self._study_name, identity={"stage": "nni", "space": space.name, **self._identity}
         )
-        study.sampler = RegularizedEvolutionSampler(space=space, **self._evolution)
+        study.sampler = RegularizedEvolutionSampler(space=space, budget=budget, **self._evolution)
         self._worker = Worker(
-            ArchitectureSource(study, space, self._first),
+            ArchitectureSource(study, space, self._first, budget=budget),
             Ledger(study, storage),
             sys.maxsize if self._trials is None else self._trials,
             self._options,
@@ -154,7 +162,8 @@ class OptunaEvolution(Strategy):
             limit: how many at most.
         """
         study = self._worker.ledger.study
-        trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        trials = [trial for trial in done if self._worker.source.admits(trial)]
         for trial in (ranked(trials) if sort else trials)[:limit]:
             model = self.model_space.freeze(self._sample(trial))
             model.metrics.final = _metric(trial.values[0])
@@ -166,13 +175,16 @@ class OptunaEvolution(Strategy):
     def _submit_next(self) -> bool:
         """Submit a model, or wait for those that run; False where the study has all that it is to have."""
         census = self._worker.census()
-        params = self._worker.next_params(census)
-        if params is None:
-            if census.done >= self._worker.target or not census.running:
-                return False
-            time.sleep(self._options.poll)
-            return True
-        trial = self._worker.begin(params, census)
+        if self._worker.has_enqueued(census):
+            trial = self._worker.adopt(census.waiting[0])
+        else:
+            params = self._worker.next_params(census)
+            if params is None:
+                if census.done >= self._worker.target or not census.running:
+                    return False
+                time.sleep(self._options.poll)
+                return True
+            trial = self._worker.begin(params, census)
         if trial is not None:
             model = self.model_space.freeze(self._sample(trial))
             with self._lock:
@@ -247,8 +259,8 @@ def _generations(trials: int | None, population_size: int, children: int) -> int
     return max(1, (trials - population_size) // children)
 
 
-def _search_space(model_space: Any) -> SearchSpace:
-    """The space of NNI's executable form of a `NasRecSpace`, raw or simplified."""
+def _searched(model_space: Any) -> tuple[SearchSpace, FeatureSchema]:
+    """The space and the features of NNI's executable form of a `NasRecSpace`, raw or simplified."""
     raw = isinstance(model_space, RawFormatModelSpace)
     model = model_space.model_space if raw else model_space.model.get(traceable=False)
     if not isinstance(model, NasRecSpace):
@@ -262,4 +274,4 @@ def _search_space(model_space: Any) -> SearchSpace:
             f"OptunaEvolution chooses the architecture alone, but the evaluator has choices of its own: "
             f"{', '.join(others)}; give them fixed values"
         )
-    return model.search_space
+    return model.search_space, model.schema

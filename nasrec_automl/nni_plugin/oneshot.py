@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.errors import DivergedError, JobError
+from nasrec_automl.nni_plugin.filters import Filter, budget_of
 from nasrec_automl.nni_plugin.nas import OneShotStrategy, RandomSamplingLightningModule
 from nasrec_automl.nni_plugin.oneshot_export import best_architectures
 from nasrec_automl.nni_plugin.oneshot_resume import newest_checkpoint, place_checkpoints, resume_state
@@ -26,13 +27,21 @@ class NasRecLightningModule(RandomSamplingLightningModule):
     """
 
     def __init__(
-        self, training_module: Any, *, sampling: str, warm_up_steps: int, seed: int, export_candidates: int
+        self,
+        training_module: Any,
+        *,
+        sampling: str,
+        warm_up_steps: int,
+        seed: int,
+        export_candidates: int,
+        export_filter: Filter = None,
     ) -> None:
         super().__init__(training_module)
         self._sampling = sampling
         self._warm_up_steps = warm_up_steps
         self._seed = seed
         self._export_candidates = export_candidates
+        self._export_filter = export_filter
         self._warm_up: WarmUp | None = None
 
     @property
@@ -100,12 +109,14 @@ class NasRecLightningModule(RandomSamplingLightningModule):
 
     def top(self, most: int) -> list[Architecture]:
         """The best architectures that a short search finds, the best first."""
+        supernet = self.shared.supernet
         return best_architectures(
-            self.shared.supernet,
+            supernet,
             self.trainer.val_dataloaders,
             most=most,
             scored=self._export_candidates,
             seed=self._seed,
+            budget=budget_of(self._export_filter, supernet.space, supernet.schema),
         )
 
 
@@ -116,11 +127,16 @@ class NasRecOneShot(OneShotStrategy):
     run before it ended. `export_top_models(k)` searches the trained supernet for a short while, with the weight-sharing
     evaluator on the validation rows.
 
+    Weights are trained on the whole space whatever the `filter`, unlike those of NNI's RandomOneShot, so that one
+    supernet serves many budgets.
+
     Args:
         sampling: path sampler by name: `single-operator`, `single-path`, `any-path`, `full-path`.
         warm_up_steps: T, the steps over which the whole supernet is trained with falling probability.
         seed: of the paths and of the export's search; paths of a step derive from it and the step's number alone.
         export_candidates: architectures that the search of `export_top_models` scores.
+        filter: what `export_top_models` may give, in NNI's words: a function of a sample, such as a
+            `RangeProfilerFilter`, a dict of its arguments, or a `nasrec_automl.budget.Budget`.
 
     Raises:
         JobError: there is no such sampler, or a number is out of its range.
@@ -133,6 +149,7 @@ class NasRecOneShot(OneShotStrategy):
         warm_up_steps: int = 0,
         seed: int = 0,
         export_candidates: int = 64,
+        filter: Filter = None,  # noqa: A002  NNI's own name
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -145,6 +162,7 @@ class NasRecOneShot(OneShotStrategy):
         ):
             if value < least:
                 raise JobError(f"{name} must be at least {least}, but it is {value}")
+        self.filter = filter
         self.options: dict[str, Any] = {
             "sampling": sampling,
             "warm_up_steps": warm_up_steps,
@@ -154,7 +172,7 @@ class NasRecOneShot(OneShotStrategy):
 
     def configure_oneshot_module(self, training_module: Any) -> NasRecLightningModule:
         """Wrap the evaluator's module; NNI calls it once."""
-        return NasRecLightningModule(training_module, **self.options)
+        return NasRecLightningModule(training_module, **self.options, export_filter=self.filter)
 
     def list_models(self, sort: bool = True, limit: int | None = 1) -> Iterator[Any]:
         """The best architectures of a short search, with the shared weights; `export_top_models` calls it.
@@ -169,7 +187,8 @@ class NasRecOneShot(OneShotStrategy):
 
     def extra_repr(self) -> str:
         """Arguments, for NNI's logs."""
-        return ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        shown = self.options if self.filter is None else {**self.options, "filter": self.filter}
+        return ", ".join(f"{name}={value!r}" for name, value in shown.items())
 
     # The experiment's checkpoint.
 

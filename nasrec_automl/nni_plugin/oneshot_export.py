@@ -10,6 +10,7 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
 from nasrec_automl.architecture import Architecture
+from nasrec_automl.budget import Budget
 from nasrec_automl.config import RidgeHead
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.errors import DataError
@@ -26,7 +27,13 @@ _CHILDREN = 4
 
 
 def best_architectures(
-    supernet: Supernet, loader: Iterable[Any] | None, *, most: int, scored: int, seed: int
+    supernet: Supernet,
+    loader: Iterable[Any] | None,
+    *,
+    most: int,
+    scored: int,
+    seed: int,
+    budget: Budget | None = None,
 ) -> list[Architecture]:
     """Search the supernet for a short while, by regularised evolution over its weight-sharing evaluator.
 
@@ -37,12 +44,14 @@ def best_architectures(
         most: how many architectures, no two with one key; fewer where the space has no more.
         scored: how many the search scores; at least `most` are.
         seed: of the search.
+        budget: what an architecture may cost.
 
     Returns:
         The best first. Equal weights, rows and seeds give equal lists.
 
     Raises:
         DataError: there are no validation rows.
+        BudgetError: no architecture inside the budget was found.
     """
     space = supernet.space
     head_rows, score_rows = _halves(_read(loader), seed)
@@ -55,13 +64,14 @@ def best_architectures(
     population = max(1, target // 2)  # the first half is random
     sampler = RegularizedEvolutionSampler(
         space=space,
+        budget=budget,
         population_size=population,
         tournament_size=max(1, population // 4),
         children=_CHILDREN,
         generations=max(1, (target - population) // _CHILDREN),
         seed=seed,
     )
-    search(study, space, evaluator.evaluate, storage=storage, sampler=sampler, target=target)
+    search(study, space, evaluator.evaluate, storage=storage, sampler=sampler, target=target, budget=budget)
     trials = ranked(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))[:most]
     return [found for trial in trials if (found := architecture_of(trial.params, space)) is not None]
 

@@ -122,6 +122,7 @@ class NasRecSpace(ModelSpace):
         self.search_space = _space(space)
         self._checked: tuple[dict[str, Any] | None, dict[str, Any]] = (None, {})
         schema = schema if isinstance(schema, FeatureSchema) else FeatureSchema.model_validate(schema)
+        self.schema = schema
         self.network = ChoiceNetwork(self.search_space, schema, layer_norm, dropout, seed)
 
     def forward(self, dense: Tensor, ids: Tensor) -> Tensor:
@@ -233,8 +234,7 @@ class NasRecSpace(ModelSpace):
 
     def __repr__(self) -> str:
         """One line, the same for equal spaces; a frozen one names its architecture by key."""
-        network = self.network
-        schema = network.schema if isinstance(network, ChoiceNetwork | Subnet) else network.supernet.schema
+        network, schema = self.network, self.schema
         options = {"layer_norm": True, "dropout": 0.0, "seed": 0, **self.trace_kwargs}
         shown = {
             "space": self.search_space.name,

@@ -41,6 +41,10 @@ class Stage(ABC):
         """Whether there is anything that a later start goes on with."""
         return self.units(run)[0] > 0
 
+    def kept(self, run: RunFolder) -> int:
+        """A number that changes whenever there is more for a later start to go on with."""
+        return self.units(run)[0]
+
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """What the stage's outcome depends on, by the job's own names; the folder holds the stage to it."""
         return {}

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from nasrec_automl.budget import in_words
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.export import export_onnx, export_torch
+from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.predict import load_model
 from nasrec_automl.pipeline.run_folder import RunFolder
 
@@ -25,7 +27,7 @@ def export_run(run: RunFolder, kind: Format = "onnx", output: Path | None = None
         The file.
 
     Raises:
-        RunFolderError: the run has no final model yet.
+        RunFolderError: the run has no final model yet, or one of an earlier budget.
         ExtraError: ONNX is not installed.
         DataError: the output cannot be written.
     """
@@ -34,6 +36,13 @@ def export_run(run: RunFolder, kind: Format = "onnx", output: Path | None = None
             f"{run.path}: the run has no final model yet; `nasrec-automl status {run.path}` says what is left"
         )
     model = load_model(run.best)
+    over = job_budget(run).excess(model.architecture)
+    if over:
+        shown = ", ".join(in_words(name, excess) for name, excess in over.items())
+        raise RunFolderError(
+            f"{run.path}: the run's model is over the job's budget by {shown}: it was found under an earlier budget; "
+            "run the job again, and it goes on to one inside"
+        )
     if output is None:
         output = run.exported / ("model.onnx" if kind == "onnx" else "model.pt2")
         output.parent.mkdir(exist_ok=True)

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from nasrec_automl.architecture import Architecture
+from nasrec_automl.budget import Budget
 from nasrec_automl.config import Job
-from nasrec_automl.cost import profile
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.data.parts import TRAINING, VALIDATION
 from nasrec_automl.errors import DivergedError, StudyError
@@ -24,7 +24,15 @@ from nasrec_automl.evaluation.scratch import (
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet, save_network
 from nasrec_automl.pipeline.base import Report, Stage
-from nasrec_automl.pipeline.candidates import best_trials, candidates, retrain_study_name, scratch_options, weights_path
+from nasrec_automl.pipeline.budget import job_budget
+from nasrec_automl.pipeline.candidates import (
+    best_trials,
+    candidates,
+    retrain_study_name,
+    scratch_options,
+    scratch_schema,
+    weights_path,
+)
 from nasrec_automl.pipeline.files import read_json, write_json, write_text
 from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -65,7 +73,7 @@ class FinalStage(Stage):
             return measured
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="steps", total=4)
         data = PreparedData.open(run.data, test=True)
-        contenders = _contenders(run, data)
+        contenders = _contenders(run, data, report)
         winner = min(contenders, key=lambda candidate: candidate.metrics.log_loss)
         progress.update(1, f"winner {winner.name}")
         baseline, strength = tune_baseline(data.part(*TRAINING), data.part(Part.HPO))
@@ -82,7 +90,7 @@ class FinalStage(Stage):
         test_metrics, baseline_test = measure(logits, label), measure(baseline_logits, label)
         _write_best(run, winner, subnet)
         progress.update(4, f"test log loss {test_metrics.log_loss:.4f}, AUC {test_metrics.auc:.4f}")
-        cost = _cost(winner.architecture, data, run.job)
+        budget = job_budget(run)
         write_json(
             run.result,
             {
@@ -91,8 +99,8 @@ class FinalStage(Stage):
                 "key": winner.architecture.key,
                 "validation": _quality(winner.metrics),
                 "test": _quality(test_metrics),
-                "macs": cost.macs,
-                "parameters": cost.parameters,
+                **_costs(winner, data, run.job, budget),
+                **({"budget": run.job.budget.noted} if budget.limits else {}),
                 "storage": shown_url(run.job.storage) if run.job.storage else "sqlite:///studies.db",
                 "studies": [f"{run.job.name}-search", retrain_study_name(run)],
                 "seconds": _seconds(run),
@@ -111,7 +119,7 @@ class FinalStage(Stage):
                 "retrain": read_json(run.retrain_done),
                 "winner": winner.name,
                 "test_readings": 1 + (read_json(run.path / "final.json") or {"test_readings": 0})["test_readings"],
-                "contenders": [_contender(candidate, data, run.job) for candidate in contenders],
+                "contenders": [_contender(candidate, data, run.job, budget) for candidate in contenders],
                 "auc_difference_error": auc_difference_error(test.label, logits.numpy(), baseline_logits.numpy()),
                 "calibration": [{"predicted": b.predicted, "observed": b.observed, "rows": b.rows} for b in bins],
             },
@@ -119,13 +127,15 @@ class FinalStage(Stage):
         return _quality(test_metrics)
 
 
-def _contenders(run: RunFolder, data: PreparedData) -> list[_Candidate]:
-    """Every candidate with its best training, best first on the choice part."""
+def _contenders(run: RunFolder, data: PreparedData, report: Report) -> list[_Candidate]:
+    """Every candidate with its best training, best first on the choice part; each is reported as it is measured."""
     architectures = candidates(run)
     choice = data.part(Part.CHOICE)
     found = []
     for name, trial in best_trials(retrain_study(run)).items():
-        hyper = Hyper.of(trial.params, run.job.retrain)
+        hyper = Hyper.of(trial.params, run.job.retrain.space)
+        metrics = measure_subnet(load_subnet(weights_path(run, name, hyper)), choice)
+        report(_quality(metrics))
         found.append(
             _Candidate(
                 name=name,
@@ -133,13 +143,13 @@ def _contenders(run: RunFolder, data: PreparedData) -> list[_Candidate]:
                 hyper=hyper,
                 step=trial.user_attrs["nasrec:step"],
                 schedule_steps=trial.user_attrs["nasrec:schedule_steps"],
-                metrics=measure_subnet(load_subnet(weights_path(run, name, hyper)), choice),
+                metrics=metrics,
             )
         )
     if not found:
         raise StudyError(
             f"no training of the study {retrain_study_name(run)!r} ended well; "
-            "lower retrain.learning_rate, in another run_folder"
+            "lower retrain.space.learning_rate, in another run_folder"
         )
     return sorted(found, key=lambda candidate: candidate.metrics.log_loss)
 
@@ -151,7 +161,7 @@ def _train_winner(run: RunFolder, data: PreparedData, winner: _Candidate) -> Sub
     try:
         return train_from_scratch(
             winner.architecture,
-            data.schema(run.job.embedding_dim),
+            scratch_schema(run.job, data, winner.hyper),
             rows,
             scratch_options(run.job, winner.hyper),
             schedule_steps=round(winner.schedule_steps * growth),
@@ -162,7 +172,7 @@ def _train_winner(run: RunFolder, data: PreparedData, winner: _Candidate) -> Sub
     except DivergedError as error:
         raise DivergedError(
             f"the final training of {winner.name} diverged at {error}. It went well without the validation rows: set "
-            "lower limits of retrain.learning_rate, in another run_folder"
+            "lower limits of retrain.space.learning_rate, in another run_folder"
         ) from None
 
 
@@ -172,18 +182,18 @@ def _write_best(run: RunFolder, winner: _Candidate, subnet: Subnet) -> None:
     shutil.copyfile(run.data / "preprocessing.json", run.best / "preprocessing.json")
 
 
-def _contender(candidate: _Candidate, data: PreparedData, job: Job) -> dict[str, Any]:
-    cost = _cost(candidate.architecture, data, job)
+def _contender(candidate: _Candidate, data: PreparedData, job: Job, budget: Budget) -> dict[str, Any]:
     return {
         "name": candidate.name,
         "validation": _quality(candidate.metrics),
-        "macs": cost.macs,
-        "parameters": cost.parameters,
+        **_costs(candidate, data, job, budget),
     }
 
 
-def _cost(architecture: Architecture, data: PreparedData, job: Job) -> Any:
-    return profile(architecture, data.schema(job.embedding_dim), layer_norm=job.retrain.layer_norm)
+def _costs(candidate: _Candidate, data: PreparedData, job: Job, budget: Budget) -> dict[str, float]:
+    """What a contender costs; it is counted at its own width and tables, and the budget at the job's."""
+    own = Budget(scratch_schema(job, data, candidate.hyper), layer_norm=job.retrain.layer_norm)
+    return {**budget.costs(candidate.architecture), **own.counted(candidate.architecture)}
 
 
 def _quality(metrics: Metrics) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
@@ -12,11 +13,12 @@ from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.base import Report, Stage
+from nasrec_automl.pipeline.budget import job_budget, left_out_designs
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.final import FinalStage
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.studies import retrain_study, search_study
+from nasrec_automl.pipeline.studies import retrain_study, scored_trials, search_admission, search_study
 from nasrec_automl.report import (
     CalibrationBin,
     CurvePoint,
@@ -27,10 +29,14 @@ from nasrec_automl.report import (
     write_report,
 )
 from nasrec_automl.search import Hyper
+from nasrec_automl.search.admission import Admits
 from nasrec_automl.search.attributes import STOPPED
 from nasrec_automl.search.database import shown_url
 from nasrec_automl.search.hyper import ARCHITECTURE
-from nasrec_automl.space import load_search_space
+from nasrec_automl.space import SearchSpace, load_search_space
+
+_SAMPLED = 1_000
+"""Random architectures whose share inside the budget is shown."""
 
 
 class ReportStage(Stage):
@@ -87,7 +93,7 @@ def report_content(run: RunFolder) -> ReportContent:
             )
             for point in read_json(run.supernet / "curve.json") or []
         ],
-        search=[_scored(trial, names) for trial in _scores(search_study(run))],
+        search=[_scored(trial, names) for trial in _scores(search_study(run), search_admission(run))],
         score_rows=min(data.rows(Part.SEARCH), job.search.max_rows or data.rows(Part.SEARCH)),
         retrain=[
             _training(trial, run)
@@ -112,6 +118,7 @@ def _facts(run: RunFolder, data: PreparedData, result: dict[str, Any]) -> dict[s
     seconds = ", ".join(f"{stage} {spent:,.0f}" for stage, spent in result["seconds"].items())
     return {
         "Search space": f"{space.name}, {space.cardinality:.1e} architectures",
+        **_budget_facts(run, space),
         "Features": f"{len(data.schema().dense)} dense, {data.schema().num_fields} categorical",
         "Table rows": f"{data.schema().table_rows:,} in all, {largest:,} in the largest",
         "Rows": parts,
@@ -121,9 +128,30 @@ def _facts(run: RunFolder, data: PreparedData, result: dict[str, Any]) -> dict[s
     }
 
 
-def _scores(study: optuna.Study) -> list[FrozenTrial]:
-    """Trials of the search; those that others added may lack what the report shows."""
-    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+def _budget_facts(run: RunFolder, space: SearchSpace) -> dict[str, str]:
+    """The budget, the share of the space that it leaves, and what it left out; nothing where there is none."""
+    budget, config = job_budget(run), run.job.budget
+    if not budget.limits:
+        return {}
+    text = str(budget)
+    if config.latency_ms is not None:
+        text += f" for {config.batch_size:,} rows on the {run.job.device}"
+    rng = np.random.default_rng(run.job.seed)
+    inside = sum(budget.load(space.random(rng, inputs="uniform")) <= 1 for _ in range(_SAMPLED))
+    facts = {"Budget": text, "Inside the budget": f"{inside / _SAMPLED:.0%} of {_SAMPLED:,} random architectures"}
+    if config.latency_ms is not None:
+        facts["Inside the budget"] += ", latency not counted"
+    designs = left_out_designs(space, budget)
+    study = search_study(run)
+    scored = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+    earlier = scored - len(scored_trials(study, search_admission(run)))
+    left_out = [*designs, *([f"{earlier:,} architectures scored under an earlier budget"] if earlier else [])]
+    return facts | ({"Left out, over the budget": ", ".join(left_out)} if left_out else {})
+
+
+def _scores(study: optuna.Study, admits: Admits) -> list[FrozenTrial]:
+    """Trials of the search inside the budget; those that others added may lack what the report shows."""
+    trials = scored_trials(study, admits)
     return [trial for trial in trials if {"nasrec:auc", "nasrec:macs"} <= trial.user_attrs.keys()]
 
 
@@ -144,7 +172,7 @@ def _scored(trial: FrozenTrial, names: dict[str, str]) -> ScoredArchitecture:
 
 
 def _training(trial: FrozenTrial, run: RunFolder) -> RetrainTrial:
-    hyper = Hyper.of(trial.params, run.job.retrain)
+    hyper = Hyper.of(trial.params, run.job.retrain.space)
     return RetrainTrial(
         number=trial.number,
         architecture=trial.params[ARCHITECTURE],
@@ -154,6 +182,9 @@ def _training(trial: FrozenTrial, run: RunFolder) -> RetrainTrial:
         weight_decay=hyper.weight_decay,
         dropout=hyper.dropout,
         batch_size=hyper.batch_size,
+        optimizer=hyper.optimizer,
+        embedding_dim=hyper.embedding_dim or run.job.embedding_dim,
+        table_cap=hyper.table_cap,
         curve=sorted(trial.intermediate_values.items()),
     )
 

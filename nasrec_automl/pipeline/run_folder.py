@@ -8,6 +8,7 @@ import json
 import os
 import re
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import psutil
 
 from nasrec_automl.config import Job
 from nasrec_automl.errors import JobError, RunFolderError
+from nasrec_automl.heartbeat import LOST_AFTER, heartbeat
 from nasrec_automl.pipeline.files import read_json, write_json, write_text
 
 
@@ -88,6 +90,10 @@ class RunFolder:
         """The report; there when its stage is done."""
         return self.path / "report.html"
 
+    def latency(self, rows: int, key: str) -> Path:
+        """How long the subnet of an architecture takes for a batch of so many rows, where it was measured."""
+        return self.path / "latency" / str(rows) / f"{key}.json"
+
     def progress(self, stage: str) -> Path:
         """What a stage says of its progress."""
         return self.path / "progress" / f"{stage}.json"
@@ -115,9 +121,9 @@ class RunFolder:
         """Make the folder, and note the job in it."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            write_text(self.path / "job.json", self.job.model_dump_json(indent=2) + "\n")
         except OSError as error:
             raise RunFolderError(f"{self.path}: cannot write the run folder ({error.strerror or error})") from None
+        write_text(self.path / "job.json", self.job.model_dump_json(indent=2) + "\n")
 
     def settings_digest(self, stage: str) -> str:
         """Hash of the settings that a stage was started with; equal ones give equal outcomes."""
@@ -159,12 +165,15 @@ class RunFolder:
     def lock(self, name: str = "run") -> Iterator[None]:
         """Own the folder, or one stage of it, until the block ends or this process dies.
 
+        On a shared folder this holds between machines where the file system's locks do (NFS 4 does).
+
         Raises:
-            RunFolderError: another process owns it; the message says which.
+            RunFolderError: another process owns it, and the message says which; or the folder cannot be locked.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            file = (self.path / f".{name}.lock").open("a+", encoding="utf-8")
+            path = self.path / f".{name}.lock"
+            file = path.open("a+", encoding="utf-8")
         except OSError as error:
             raise RunFolderError(f"{self.path}: cannot write the run folder ({error.strerror or error})") from None
         with file:
@@ -174,11 +183,18 @@ class RunFolder:
                 raise RunFolderError(
                     f"{self.path}: in use by {_owner(file)}; wait until it ends, or set another run_folder"
                 ) from None
+            except OSError as error:
+                raise RunFolderError(
+                    f"{self.path}: the file system cannot lock files ({error.strerror}); mount it so that it can, or "
+                    "set another run_folder"
+                ) from None
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}")
             file.flush()
             try:
-                yield
+                # The file's time tells other hosts that this one is alive.
+                with heartbeat(lambda: os.utime(path)):
+                    yield
             finally:
                 file.truncate(0)
 
@@ -186,7 +202,13 @@ class RunFolder:
         """Whether a living process owns the folder or a stage of it, found out without touching the locks."""
         for path in self.path.glob(".*.lock"):
             owner = re.fullmatch(r"process (\d+) on (.+)", path.read_text(encoding="utf-8").strip())
-            if owner is not None and (owner[2] != socket.gethostname() or psutil.pid_exists(int(owner[1]))):
+            if owner is None:
+                continue
+            if owner[2] == socket.gethostname():
+                lives = psutil.pid_exists(int(owner[1]))
+            else:
+                lives = time.time() - path.stat().st_mtime < LOST_AFTER
+            if lives:
                 return True
         return False
 

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
 from functools import cache
 from typing import Any
 
-import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from nasrec_automl.architecture import Architecture
+from nasrec_automl.budget import Budget
 from nasrec_automl.config import Job
-from nasrec_automl.cost import profile
 from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.errors import BudgetError
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.weights import load_supernet
 from nasrec_automl.pipeline.base import Report, Stage
-from nasrec_automl.pipeline.files import read_json, write_json
+from nasrec_automl.pipeline.budget import job_budget, left_out_designs
+from nasrec_automl.pipeline.files import write_json
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.studies import search_study, stage_ended, study_storage
+from nasrec_automl.pipeline.status import search_is_noted
+from nasrec_automl.pipeline.studies import (
+    scored_trials,
+    search_admission,
+    search_study,
+    stage_ended,
+    study_storage,
+)
 from nasrec_automl.search import Finished, RegularizedEvolutionSampler, search
 from nasrec_automl.search.distributions import architecture_of
 from nasrec_automl.search.incumbents import incumbents, ranked
@@ -29,9 +37,16 @@ from nasrec_automl.space import load_search_space
 _NOTED = 256
 """Best architectures that are noted; `retrain.top_k` takes the first of them."""
 
+_LOADING = threading.Lock()
+"""A cache alone would let two threads load at once."""
+
 
 class SearchStage(Stage):
-    """Scores architectures until the study has as many as the job asks for, then notes the best."""
+    """Scores architectures until the study has as many as the job asks for, then notes the best.
+
+    The budget may change, as the number of architectures may: those that are scored already and inside the budget of
+    today count, the others do not.
+    """
 
     name = "search"
     parallel = True
@@ -39,10 +54,9 @@ class SearchStage(Stage):
     def units(self, run: RunFolder) -> tuple[int, int]:
         """Finished architectures and the job's number of them."""
         target = run.job.search.architectures
-        noted = read_json(run.top)
-        if noted is not None and noted["target"] == target:
+        if search_is_noted(run):
             return target, target
-        done = len(_finished(search_study(run))) if run.weights.is_file() else 0
+        done = len(scored_trials(search_study(run), search_admission(run))) if run.weights.is_file() else 0
         # The best are still to be noted: without them the stage is not done.
         return min(done, target - 1), target
 
@@ -55,37 +69,34 @@ class SearchStage(Stage):
         job, config = run.job, run.job.search
         space = load_search_space(job.space)
         evaluator = load_evaluator(run)
-        study = search_study(run)
-        done = len(_finished(study))
+        study, budget, admits = search_study(run), job_budget(run), search_admission(run)
+        left_out = left_out_designs(space, budget)
         progress = ProgressWriter(
             run.progress(self.name),
             stage=self.name,
             unit="architectures",
             total=config.architectures,
-            done=done,
+            done=len(scored_trials(study, admits)),
         )
-
-        def describe(architecture: Architecture) -> Mapping[str, Any]:
-            cost = profile(architecture, evaluator.supernet.schema, layer_norm=evaluator.supernet.layer_norm)
-            return {"macs": cost.macs, "parameters": cost.parameters}
 
         def evaluate(architecture: Architecture) -> Score:
             # From the study alone: a worker that was killed finds the same rivals again.
-            return evaluator.evaluate(architecture, incumbents(study, space, config.early_stop))
+            return evaluator.evaluate(architecture, incumbents(study, space, config.early_stop, admits=admits))
 
         def on_trial(finished: Finished) -> None:
-            best = study.best_value
-            progress.update(finished.done, f"best log loss {best:.4f}")
+            best = _best(scored_trials(study, admits), budget)
+            progress.update(finished.done, _note(best, left_out))
             report({"log_loss": best})
 
         children = config.architectures - config.population
-        scored = search(
+        mine = search(
             study,
             space,
             evaluate,
             storage=study_storage(job.storage_url),
             sampler=RegularizedEvolutionSampler(
                 space=space,
+                budget=budget,
                 population_size=config.population,
                 tournament_size=config.tournament,
                 children=config.children,
@@ -95,27 +106,35 @@ class SearchStage(Stage):
             target=config.architectures,
             count=count,
             first=list(hand_designs(space).values()),
-            describe=describe,
+            budget=budget,
             on_trial=on_trial,
         )
-        finished = _finished(study)
-        best = min(trial.values[0] for trial in finished)
-        if stage_ended(study, finished=len(finished), target=config.architectures, mine=scored, count=count):
+        finished = scored_trials(study, admits)
+        best = _best(finished, budget)
+        if stage_ended(study, finished=len(finished), target=config.architectures, mine=mine, count=count):
             top = [a for trial in ranked(finished) if (a := architecture_of(trial.params, space)) is not None][:_NOTED]
             write_json(
                 run.top,
                 {
                     "target": config.architectures,
                     "scored": len(finished),
+                    "budget": job.budget.noted,
                     "top": [dict(a.params) for a in top],
                 },
             )
-            progress.update(config.architectures, f"best log loss {best:.4f}, {len(finished)} architectures scored")
+            note = _note(best, left_out)
+            progress.update(config.architectures, f"{note}, {len(finished)} architectures scored")
         return {"log_loss": best}
 
 
-def _finished(study: optuna.Study) -> list[FrozenTrial]:
-    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+def _best(finished: list[FrozenTrial], budget: Budget) -> float:
+    if not finished:
+        raise BudgetError(f"no architecture that was scored is inside the budget ({budget}): raise it")
+    return min(float(trial.values[0]) for trial in finished)
+
+
+def _note(best: float, left_out: list[str]) -> str:
+    return f"best log loss {best:.4f}" + (f", over the budget: {', '.join(left_out)}" if left_out else "")
 
 
 def load_evaluator(run: RunFolder) -> WeightSharingEvaluator:
@@ -124,13 +143,22 @@ def load_evaluator(run: RunFolder) -> WeightSharingEvaluator:
     Raises:
         NasRecError: the supernet is not trained, or not of the job's space and data.
     """
-    return _evaluator(run.job.model_dump_json())
+    with _LOADING:
+        return _evaluator(run.job.model_dump_json())
 
 
 @cache
 def _evaluator(text: str) -> WeightSharingEvaluator:
     """The evaluator of a job, loaded once a process. The job's text is the cache's key."""
-    run = RunFolder(Job.model_validate_json(text))
+    return make_evaluator(RunFolder(Job.model_validate_json(text)))
+
+
+def make_evaluator(run: RunFolder) -> WeightSharingEvaluator:
+    """Load the supernet of a run for an evaluator of its own.
+
+    Raises:
+        NasRecError: the supernet is not trained, or not of the job's space and data.
+    """
     job, config = run.job, run.job.search
     data = PreparedData.open(run.data)
     supernet = load_supernet(run.weights, load_search_space(job.space), data.schema(job.embedding_dim))

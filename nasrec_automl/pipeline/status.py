@@ -31,13 +31,20 @@ class StageStatus:
     progress: Progress | None
 
 
+def search_is_noted(run: RunFolder) -> bool:
+    """Whether the best of the search are noted: of as many architectures as the job asks for, inside its budget."""
+    top = read_json(run.top)
+    asked = run.job.search.architectures, run.job.budget.noted
+    return top is not None and (top["target"], top.get("budget", {})) == asked
+
+
 def run_status(run: RunFolder) -> list[StageStatus]:
     """The status of every stage, in order."""
-    top, retrained = read_json(run.top), read_json(run.retrain_done)
+    retrained = read_json(run.retrain_done)
     done = (
         (run.data / "dataset.json").is_file(),
         run.weights.is_file(),
-        top is not None and top["target"] == run.job.search.architectures,
+        search_is_noted(run),
         # A small number of trials grows to one for each candidate.
         retrained is not None and retrained["target"] >= run.job.retrain.trials,
         run.result.is_file(),

@@ -5,12 +5,14 @@ from __future__ import annotations
 from functools import cache
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import retrain_study_name
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.search import open_storage, open_study
+from nasrec_automl.search.admission import Admission, Admits
 from nasrec_automl.space import load_search_space
 
 
@@ -32,6 +34,16 @@ def search_study(run: RunFolder) -> optuna.Study:
             "supernet": run.settings_digest("supernet"),
         },
     )
+
+
+def search_admission(run: RunFolder) -> Admission:
+    """Says which trials of the search are inside the job's budget."""
+    return Admission(load_search_space(run.job.space), job_budget(run))
+
+
+def scored_trials(study: optuna.Study, admits: Admits) -> list[FrozenTrial]:
+    """Trials of the search that have a score and are inside the budget, by number."""
+    return list(filter(admits, study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))))
 
 
 def retrain_study(run: RunFolder) -> optuna.Study:

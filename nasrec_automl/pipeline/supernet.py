@@ -45,6 +45,11 @@ class SupernetStage(Stage):
         """A checkpoint is work done too."""
         return _checkpoint(run).is_file() or self.is_done(run)
 
+    def kept(self, run: RunFolder) -> int:
+        """The checkpoint's time: there is one unit only, and it takes long."""
+        checkpoint = _checkpoint(run)
+        return checkpoint.stat().st_mtime_ns if checkpoint.is_file() else super().kept(run)
+
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The supernet section, and what shapes the network."""
         section = run.job.supernet.model_dump(mode="json")

@@ -75,6 +75,9 @@ class RetrainTrial:
         weight_decay: may be 0.
         dropout: may be 0.
         batch_size: rows a step.
+        optimizer: its name.
+        embedding_dim: width of every embedding.
+        table_cap: rows of the largest embedding table, if there was a cap.
         curve: (number of the validation, log loss), ascending.
     """
 
@@ -86,6 +89,9 @@ class RetrainTrial:
     weight_decay: float
     dropout: float
     batch_size: int
+    optimizer: str
+    embedding_dim: int
+    table_cap: int | None = None
     curve: Sequence[tuple[int, float]] = ()
 
 

@@ -1,10 +1,12 @@
 """Optuna studies in a SQL database: the search for architectures and the retraining of the best."""
 
+from nasrec_automl.search.admission import constraints
 from nasrec_automl.search.distributions import distributions
 from nasrec_automl.search.evolution import RegularizedEvolutionSampler
 from nasrec_automl.search.hyper import Hyper
 from nasrec_automl.search.loop import WorkerOptions
 from nasrec_automl.search.proposals import propose
+from nasrec_automl.search.random_sampler import ArchitectureRandomSampler
 from nasrec_automl.search.retrain import TrainOutcome, retrain
 from nasrec_automl.search.stale import fail_stale
 from nasrec_automl.search.storage import open_storage, open_study
@@ -12,6 +14,7 @@ from nasrec_automl.search.task import Finished, Outcome
 from nasrec_automl.search.worker import Score, search
 
 __all__ = [
+    "ArchitectureRandomSampler",
     "Finished",
     "Hyper",
     "Outcome",
@@ -19,6 +22,7 @@ __all__ = [
     "Score",
     "TrainOutcome",
     "WorkerOptions",
+    "constraints",
     "distributions",
     "fail_stale",
     "open_storage",

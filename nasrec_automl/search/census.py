@@ -17,12 +17,13 @@ class Census:
     """A study at one moment.
 
     Attributes:
-        done: number of finished trials.
+        done: number of finished trials that the source admits.
         running: trials that workers run. One that was asked for by hand is not among them: it may never end.
         done_keys: keys of the finished trials.
         running_keys: keys of everything that runs, also by hand.
         failures: failed attempts by key.
         given_up: keys that have failed too often.
+        waiting: trials that a user has enqueued, in their order.
         retry: trials whose workers died or were interrupted, to try again as they were, oldest first.
     """
 
@@ -32,6 +33,7 @@ class Census:
     running_keys: Set[str]
     failures: Mapping[str, int]
     given_up: Set[str]
+    waiting: tuple[FrozenTrial, ...]
     retry: tuple[FrozenTrial, ...]
 
     @property
@@ -60,6 +62,7 @@ class Tally:
     def count(self, trials: Iterable[FrozenTrial]) -> Census:
         """Count trials; a study's earlier ones, which an earlier call was given, may be among them or not."""
         running: list[FrozenTrial] = []
+        waiting: list[FrozenTrial] = []
         running_keys: set[str] = set()
         for trial in [trial for trial in trials if trial.number not in self._counted]:
             if trial.user_attrs.get(FAILURE) == ABANDONED:
@@ -73,6 +76,8 @@ class Tally:
                     running.append(trial)
                 if key is not None:
                     running_keys.add(key)
+            else:
+                waiting.append(trial)
         given_up = {key for key, count in self._failures.items() if count > self._retries}
         closed = running_keys | given_up
         retry = (t for key, t in self._lost.items() if key not in self._done_keys and key not in closed)
@@ -83,17 +88,18 @@ class Tally:
             running_keys=running_keys,
             failures=self._failures,
             given_up=given_up,
+            waiting=tuple(waiting),
             retry=tuple(retry),
         )
 
     def _count_ended(self, trial: FrozenTrial, key: str | None) -> None:
         if trial.state in self._source.finished:
-            self._done += 1
+            self._done += self._source.admits(trial)
             if key is not None:
                 self._done_keys.add(key)
         elif key is not None and trial.user_attrs.get(FAILURE) in (STALE, INTERRUPTED, ERROR):
             self._failures[key] += 1
-            if trial.user_attrs[FAILURE] != ERROR:
+            if trial.user_attrs[FAILURE] != ERROR and self._source.admits(trial):
                 self._lost.setdefault(key, trial)
 
     def _key(self, trial: FrozenTrial) -> str | None:

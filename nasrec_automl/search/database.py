@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
 from nasrec_automl.errors import StudyError
 
@@ -20,6 +22,11 @@ _PACKAGES = {
     "mysql": "mysql-connector-python",
 }
 """What to install for a driver's module."""
+
+_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 30.0, 30.0)
+"""Seconds between two attempts to reach a server that has gone: two minutes, as long as a restart may take."""
+
+_Result = TypeVar("_Result")
 
 
 def parse_url(url: str) -> URL:
@@ -56,6 +63,44 @@ def database_errors(storage: BaseStorage | URL) -> Iterator[None]:
         raise StudyError(_sentence(storage, error)) from error
 
 
+def patiently(
+    storage: BaseStorage, call: Callable[[], _Result], *, again: Callable[[], _Result] | None = None
+) -> _Result:
+    """Call a function that uses a database, again where the database's server broke the connection.
+
+    A server that was restarted, or that broke a deadlock of two transactions, is tried for two minutes.
+
+    Args:
+        storage: the database.
+        call: what to call; it may have written all that it writes, or nothing, when its connection broke.
+        again: what to call from the second time on, where that differs.
+
+    Raises:
+        Exception: whatever the function raises, once the server had its time; other errors at once.
+    """
+    for pause in _PAUSES:
+        try:
+            return call()
+        except (SQLAlchemyError, StorageInternalError) as error:
+            if not connection_lost(storage, error):
+                raise
+        time.sleep(pause)
+        call = again or call
+    return call()
+
+
+def connection_lost(storage: BaseStorage, error: BaseException) -> bool:
+    """Whether an error says that a database's server went away in the middle, so that a second try may work."""
+    url = _url(storage)
+    error = _database_error(error)
+    if url is None or url.get_backend_name() == "sqlite" or not isinstance(error, DBAPIError):
+        return False
+    # A full disk and a changed password are operational errors too, which a second try does not mend.
+    return error.connection_invalidated or (
+        isinstance(error, OperationalError | InterfaceError) and _advice_on(error.orig or error) is None
+    )
+
+
 def shown_url(url: str) -> str:
     """The URL with its password hidden."""
     return parse_url(url).render_as_string(hide_password=True)
@@ -82,24 +127,29 @@ def _url(storage: BaseStorage | URL) -> URL | None:
 
 
 def _sentence(storage: BaseStorage | URL, error: BaseException) -> str:
-    # Optuna wraps what the commit raised, SQLAlchemy what the driver raised: the innermost says what happened.
-    while isinstance(error, StorageInternalError) and error.__cause__ is not None:
-        error = error.__cause__
+    error = _database_error(error)
     if isinstance(error, DBAPIError) and error.orig is not None:
         error = error.orig
     reason = " ".join(str(error).split()).rstrip(".") or "its tables are not as expected"
     url = _url(storage)
     if url is not None and url.password:
         reason = reason.replace(str(url.password), "***")
-    return f"{_shown(storage)}: {reason}; {_advice(f'{type(error).__name__} {reason}'.lower())}"
+    return f"{_shown(storage)}: {reason}; {_advice_on(error) or _ADVICE_ELSE}"
 
 
-def _advice(text: str) -> str:
-    for words, advice in _ADVICE.items():
-        if any(word in text for word in words):
-            return advice
-    return "check the URL, and that the database is there and may be written to"
+def _database_error(error: BaseException) -> BaseException:
+    """What the database said: Optuna wraps what the commit raised."""
+    while isinstance(error, StorageInternalError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
+
+def _advice_on(error: BaseException) -> str | None:
+    text = f"{type(error).__name__} {' '.join(str(error).split())}".lower()
+    return next((advice for words, advice in _ADVICE.items() if any(word in text for word in words)), None)
+
+
+_ADVICE_ELSE = "check the URL, and that the database is there and may be written to"
 
 _OTHER_TABLES = "the tables in it were made by another program: choose another database"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from optuna.distributions import CategoricalDistribution
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.errors import ArchitectureError
@@ -21,6 +22,18 @@ def distributions(space: SearchSpace) -> dict[str, CategoricalDistribution]:
         CategoricalDistribution(choices=('efc', 'attention'))
     """
     return {label: CategoricalDistribution(choices) for label, choices in space.labels.items()}
+
+
+def suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Any:
+    """Let a trial suggest a parameter from a distribution."""
+    if isinstance(distribution, CategoricalDistribution):
+        return trial.suggest_categorical(name, distribution.choices)
+    assert isinstance(distribution, FloatDistribution | IntDistribution)  # There is no other kind.
+    if isinstance(distribution, IntDistribution):
+        return trial.suggest_int(
+            name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+        )
+    return trial.suggest_float(name, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
 
 
 def architecture_of(params: Mapping[str, Any], space: SearchSpace) -> Architecture | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
@@ -13,11 +13,13 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial
 
 from nasrec_automl.architecture import Architecture
+from nasrec_automl.budget import Budget
 from nasrec_automl.errors import StudyError
+from nasrec_automl.search.admission import Admission, everything
 from nasrec_automl.search.distributions import architecture_of, distributions
 from nasrec_automl.search.history import Evolution, History
-from nasrec_automl.search.mutation import mutate_params, mutations, uniform
-from nasrec_automl.search.proposals import unseen
+from nasrec_automl.search.mutation import draw, mutate_params, mutations
+from nasrec_automl.search.proposals import first_new, unseen
 from nasrec_automl.space import SearchSpace
 
 _ATTEMPTS = 20
@@ -34,8 +36,12 @@ class RegularizedEvolutionSampler(BaseSampler):
     one, any define-by-run objective works: a mutation draws one parameter again, uniformly from its
     distribution.
 
+    With a budget, no architecture over it is proposed, and trials over it are no parents: a child that is over is
+    mutated again, by other randomness.
+
     Args:
         space: the search space, or None.
+        budget: what an architecture of the space may cost.
         population_size: how many trials are alive; also the number of random ones at the start.
         tournament_size: how many of them compete to be a parent.
         children: how many children the winner has, before the next tournament.
@@ -59,6 +65,7 @@ class RegularizedEvolutionSampler(BaseSampler):
         self,
         *,
         space: SearchSpace | None = None,
+        budget: Budget | None = None,
         population_size: int = 128,
         tournament_size: int = 64,
         children: int = 8,
@@ -74,7 +81,11 @@ class RegularizedEvolutionSampler(BaseSampler):
             )
         if generations < 0 or seed < 0:
             raise StudyError(f"generations ({generations}) and seed ({seed}) must not be negative")
+        if budget is not None and space is None:
+            raise StudyError("a budget is one of architectures: pass space=... too")
         self._space = space
+        self._budget = budget
+        self._admits = everything if space is None or budget is None else Admission(space, budget)
         self._evolution = Evolution(
             population_size=population_size,
             tournament_size=tournament_size,
@@ -92,16 +103,15 @@ class RegularizedEvolutionSampler(BaseSampler):
             seen: keys that the architecture must not have.
 
         Returns:
-            None when every key of the space is among `seen` (of a space too large to be listed: when no other
-            was found).
+            None when every key of the space, or of those inside the budget, is among `seen` (of a space too large
+            to be listed: when no other was found).
+
+        Raises:
+            BudgetError: no architecture inside the budget was found.
         """
         space = self._required_space()
-        history = History.of(study)
-        for attempt in range(_ATTEMPTS):
-            child = self._architecture(space, history, attempt)
-            if child.key not in seen:
-                return child
-        return unseen(space, history.child_rng(self._evolution, _ATTEMPTS), seen=seen)
+        _refuse_many_objectives(study)
+        return self._next(space, History.of(study, admits=self._admits), seen)
 
     # Optuna's contract.
 
@@ -117,9 +127,11 @@ class RegularizedEvolutionSampler(BaseSampler):
     ) -> dict[str, Any]:
         """Sample all parameters of the trial at once."""
         _refuse_many_objectives(study)
-        history = History.of(study, before=trial.number)
+        history = History.of(study, number=trial.number, admits=self._admits)
         if self._space is not None:
-            params = self._architecture(self._space, history, 0).params
+            architecture = self._next(self._space, history, ())
+            assert architecture is not None  # nothing is seen, so that there is one, or an error
+            params = architecture.params
             return {name: params[name] for name in search_space if name in params}
         parent, times = self._parent(history, ())
         return mutate_params(
@@ -136,12 +148,17 @@ class RegularizedEvolutionSampler(BaseSampler):
     ) -> Any:
         """Sample one parameter uniformly: the first trials, and parameters that not all trials have."""
         _refuse_many_objectives(study)
-        history = History.of(study, before=trial.number)
-        # The name is part of the randomness: two parameters of one trial are independent.
-        rng = np.random.default_rng([int(history.child_rng(self._evolution, 0).integers(2**32)), *param_name.encode()])
-        return uniform(rng).sample_independent(study, trial, param_name, param_distribution)
+        return draw(self._evolution.seed, study, trial, param_name, param_distribution)
 
     # One child.
+
+    def _next(self, space: SearchSpace, history: History, seen: Collection[str]) -> Architecture | None:
+        children = (self._architecture(space, history, attempt) for attempt in itertools.count())
+        found = first_new(children, seen=seen, budget=self._budget, known=_ATTEMPTS)
+        if found is not None:
+            return found
+        rng = history.child_rng(self._evolution, _ATTEMPTS)
+        return unseen(space, rng, seen=seen, budget=self._budget)
 
     def _architecture(self, space: SearchSpace, history: History, attempt: int) -> Architecture:
         rng = history.child_rng(self._evolution, attempt)

@@ -11,6 +11,8 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from nasrec_automl.search.admission import Admits, everything
+
 _TOURNAMENT, _CHILD = 0, 1
 """Streams of randomness: a generation's tournament and a child's mutations must not share one."""
 
@@ -39,8 +41,9 @@ class History:
     """A study as evolution sees it.
 
     Attributes:
-        complete: finished trials in order of completion.
-        index: which child comes next: finished trials and those that run already.
+        complete: finished trials that count, in order of completion.
+        index: which child comes next: finished trials and those that run already; the number of a trial that
+            is sampled for, where it is in the study already.
         maximize: whether larger values are better.
     """
 
@@ -49,20 +52,21 @@ class History:
     maximize: bool
 
     @classmethod
-    def of(cls, study: optuna.Study, *, before: int | None = None) -> History:
+    def of(cls, study: optuna.Study, *, number: int | None = None, admits: Admits = everything) -> History:
         """Read a study.
 
         Args:
             study: the study.
-            before: number of the trial that is sampled for, where it is in the study already. It does not
-                count, nor do those that were begun after it.
+            number: of the trial that is sampled for, where it is in the study already. Nothing else is sure to
+                be its own: Optuna samples at the first `suggest`, when trials that were begun later may have
+                ended, and one that was pruned must not make the next one its copy.
+            admits: which finished trials may be parents, and make generations full.
         """
         trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING))
         complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-        running = sum(t.state == TrialState.RUNNING and (before is None or t.number < before) for t in trials)
         return cls(
-            complete=sorted(complete, key=_completion),
-            index=len(complete) + running,
+            complete=sorted(filter(admits, complete), key=_completion),
+            index=len(trials) if number is None else number,
             maximize=study.direction == StudyDirection.MAXIMIZE,
         )
 
@@ -96,7 +100,7 @@ class History:
         return None if best is None else population[best]
 
     def child_rng(self, evolution: Evolution, attempt: int) -> np.random.Generator:
-        """Randomness of the next trial. Its number plays no part: a trial that is tried again has another."""
+        """Randomness of the next trial. The search's own have no number yet: one that is tried again has another."""
         return np.random.default_rng([evolution.seed, _CHILD, self.index, attempt])
 
 

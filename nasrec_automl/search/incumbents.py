@@ -8,6 +8,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.architecture import Architecture
+from nasrec_automl.search.admission import Admits, everything
 from nasrec_automl.search.attributes import STOPPED
 from nasrec_automl.search.distributions import architecture_of
 from nasrec_automl.space import SearchSpace
@@ -18,7 +19,9 @@ def ranked(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     return sorted(trials, key=lambda trial: (trial.user_attrs.get(STOPPED, False), trial.values[0], trial.number))
 
 
-def incumbents(study: optuna.Study, space: SearchSpace, most: int) -> list[Architecture]:
+def incumbents(
+    study: optuna.Study, space: SearchSpace, most: int, *, admits: Admits = everything
+) -> list[Architecture]:
     """The best architectures that were scored on all rows, the best first.
 
     Trials of another origin do not count: nobody knows what their values were measured on.
@@ -27,7 +30,8 @@ def incumbents(study: optuna.Study, space: SearchSpace, most: int) -> list[Archi
         study: of the search; its finished trials are all that counts.
         space: of the study.
         most: how many at most.
+        admits: which trials count.
     """
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    best = ranked(trial for trial in trials if trial.user_attrs.get(STOPPED) is False)[:most]
+    best = ranked(t for t in trials if t.user_attrs.get(STOPPED) is False and admits(t))[:most]
     return [found for trial in best if (found := architecture_of(trial.params, space)) is not None]

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
+from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nasrec_automl.errors import StudyError
-from nasrec_automl.search.attributes import ALIVE, FAILURE, PREFIX, REASON, WORKER
+from nasrec_automl.search.attributes import ABANDONED, ALIVE, ERROR, FAILURE, KEY, PREFIX, REASON, WORKER
+from nasrec_automl.search.database import patiently
+from nasrec_automl.search.distributions import suggest
 from nasrec_automl.search.task import Outcome, TrialSource
-
-_STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.FAIL)
 
 
 class Ledger:
@@ -24,6 +27,9 @@ class Ledger:
     Optuna offers a study's user no way from a trial that was added whole back to a handle that can write to
     it, so the storage has to be passed along (as `optuna.artifacts.upload_artifact` wants it for such
     trials). Its methods are the documented ones of `BaseStorage`.
+
+    Every method waits for a database server that is being restarted (see `patiently`), and writes what it writes once,
+    also where the connection broke before the server could say that it had.
 
     Args:
         study: the study.
@@ -44,8 +50,8 @@ class Ledger:
             ) from None
 
     def trials(self) -> list[FrozenTrial]:
-        """Every trial that has started, by number. Only what has changed is read; do not modify it."""
-        return self.study.get_trials(deepcopy=False, states=_STATES)
+        """Every trial, by number. Only what has changed is read; do not modify it."""
+        return patiently(self.storage, lambda: self.study.get_trials(deepcopy=False))
 
     def trial_id(self, trial: FrozenTrial) -> int:
         """The id that storages know a trial by."""
@@ -65,18 +71,67 @@ class Ledger:
         Returns:
             The trial, and every trial before it as it is after the write.
         """
-        self.study.add_trial(
-            optuna.create_trial(
-                state=TrialState.RUNNING,
-                params=dict(params),
-                distributions=dict(source.distributions),
-                user_attrs={**_prefixed(source.describe(params)), **attrs, WORKER: worker, ALIVE: time.time()},
-            )
+        template = optuna.create_trial(
+            state=TrialState.RUNNING,
+            params=dict(params),
+            distributions={name: source.distributions[name] for name in params},
+            user_attrs={**_prefixed(source.describe(params)), **attrs, WORKER: worker, ALIVE: time.time()},
+            constraints=dict(source.constraints(params)),
+            system_attrs=dict(source.notes(params)),
         )
+
+        def add_if_missing() -> None:
+            if not _written_by(worker, self.study.get_trials(deepcopy=False)):
+                self.study.add_trial(template)
+
+        with _lost_where_it_fails(worker):
+            patiently(self.storage, lambda: self.study.add_trial(template), again=add_if_missing)
         trials = self.trials()
-        # `add_trial` returns nothing; the unique id says which one it is.
-        place = next(i for i in reversed(range(len(trials))) if trials[i].user_attrs.get(WORKER) == worker)
+        # `add_trial` returns nothing; the unique id says which one it is. Optuna adds a trial again by itself when a
+        # connection breaks, be it after the first one was written.
+        place, *twins = _written_by(worker, trials)
+        for twin in twins:
+            self.fail(trials[twin], ABANDONED, f"written twice when a connection broke: trial {trials[place].number}")
         return trials[place], trials[:place]
+
+    def adopt(self, waiting: FrozenTrial, source: TrialSource, *, worker: str) -> FrozenTrial | None:
+        """Start a trial that a user has enqueued; parameters that it leaves open are drawn uniformly.
+
+        Args:
+            waiting: the trial.
+            source: what it is about.
+            worker: an id that no other trial has.
+
+        Returns:
+            The running trial; None where another worker has taken it, or its parameters are none of the source's:
+            then it has failed with the reason.
+        """
+        trial_id = self.trial_id(waiting)
+        try:
+            if not self.storage.set_trial_state_values(trial_id, TrialState.RUNNING):
+                return None
+        except UpdateFinishedTrialError:
+            return None
+        # At once: a running trial without a worker is taken for somebody's own.
+        for name, value in ((WORKER, worker), (ALIVE, time.time())):
+            self.storage.set_trial_user_attr(trial_id, name, value)
+        # Not the study's own sampler: one of Optuna's that was asked in a mirror serves no second study.
+        study = copy.copy(self.study)
+        study.sampler = RandomSampler(seed=waiting.number)
+        trial = Trial(study, trial_id)
+        try:
+            for name, distribution in source.distributions.items():
+                suggest(trial, name, distribution)
+        except ValueError as error:
+            self.fail(waiting, ERROR, f"the enqueued trial has parameters of another space: {error}")
+            return None
+        for name, value in {KEY: source.key(trial.params), **_prefixed(source.describe(trial.params))}.items():
+            self.storage.set_trial_user_attr(trial_id, name, value)
+        return self.storage.get_trial(trial_id)
+
+    def show_alive(self, trial: FrozenTrial) -> None:
+        """Write that a running trial's worker lives."""
+        self.storage.set_trial_user_attr(self.trial_id(trial), ALIVE, time.time())
 
     def finish(self, trial: FrozenTrial, outcome: Outcome) -> bool:
         """Write how a running trial ended.
@@ -96,13 +151,43 @@ class Ledger:
     def _close(
         self, trial: FrozenTrial, state: TrialState, values: list[float] | None, attrs: Mapping[str, Any]
     ) -> bool:
-        trial_id = self.trial_id(trial)
-        try:
-            for name, value in attrs.items():
-                self.storage.set_trial_user_attr(trial_id, name, value)
-            return self.storage.set_trial_state_values(trial_id, state, values)
-        except UpdateFinishedTrialError:
-            return False
+        def close() -> bool:
+            trial_id = self.trial_id(trial)
+            try:
+                for name, value in attrs.items():
+                    self.storage.set_trial_user_attr(trial_id, name, value)
+                return self.storage.set_trial_state_values(trial_id, state, values)
+            except UpdateFinishedTrialError:
+                return False
+
+        def close_again() -> bool:
+            # Others only ever fail a trial: what has ended otherwise was ended here, before the connection broke.
+            return close() or (state != TrialState.FAIL and self.storage.get_trial(self.trial_id(trial)).state == state)
+
+        with _lost_where_it_fails(trial.user_attrs.get(WORKER)):
+            return patiently(self.storage, close, again=close_again)
+
+
+_lost: set[str] = set()
+
+
+def is_lost(worker: str) -> bool:
+    """Whether this process gave a trial up, as the database could not be written to: it is alive, the trial is not."""
+    return worker in _lost
+
+
+@contextmanager
+def _lost_where_it_fails(worker: str | None) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        if worker is not None:
+            _lost.add(worker)
+        raise
+
+
+def _written_by(worker: str, trials: list[FrozenTrial]) -> list[int]:
+    return [i for i, trial in enumerate(trials) if trial.user_attrs.get(WORKER) == worker]
 
 
 def _prefixed(attrs: Mapping[str, Any]) -> dict[str, Any]:

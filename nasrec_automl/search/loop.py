@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from nasrec_automl.heartbeat import LOST_AFTER, heartbeat
 from nasrec_automl.search.attributes import ABANDONED, ATTEMPT, ERROR, INTERRUPTED, KEY
 from nasrec_automl.search.census import Census, Tally
-from nasrec_automl.search.database import database_errors
+from nasrec_automl.search.database import connection_lost, database_errors, patiently
 from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.search.stale import close_stale, worker_id
 from nasrec_automl.search.task import Finished, Outcome, Params, Task, TrialSource
@@ -29,13 +31,13 @@ class WorkerOptions:
 
     Attributes:
         retries: how many more attempts parameters have after their first failure.
-        timeout: seconds without a sign of life after which a running trial of another host counts as lost; more
-            than one architecture's evaluation takes, or one validation of a training.
+        timeout: seconds without a sign of life (see `heartbeat`) after which a running trial of another host counts
+            as lost.
         poll: seconds between two looks at a study whose last trials others run.
     """
 
     retries: int = 3
-    timeout: float = 3600.0
+    timeout: float = LOST_AFTER
     poll: float = 0.5
 
 
@@ -55,13 +57,16 @@ def work(
     that it was running, which the next one tries again. A single worker killed and started again finishes the
     same trials in the same order as one that was not, if the task's proposals depend on the study alone.
 
+    A database server that is restarted is waited for, up to two minutes. Where the connection broke while a trial
+    ran, the trial is failed and tried again, as if its process had died.
+
     Args:
         task: what the trials are about.
         study: the study.
         storage: the storage that holds it.
         target: how many finished trials the study is to have, by all workers together.
         count: how many this worker runs at most; by default as many as it takes.
-        on_trial: called after each trial that this worker has finished.
+        on_trial: called after each trial that this worker has finished; again, where a connection broke in it.
         options: how to share the study.
 
     Returns:
@@ -78,30 +83,39 @@ def work(
             census = worker.census()
             if census.done >= target:
                 break
-            params = worker.next_params(census)
-            if params is None:
-                if not census.running:
-                    break
-                time.sleep(worker.options.poll)
-                continue
-            trial = worker.begin(params, census)
+            if worker.has_enqueued(census):
+                trial = worker.adopt(census.waiting[0])
+            else:
+                params = patiently(storage, partial(worker.next_params, census))
+                if params is None:
+                    if not census.running:
+                        break
+                    time.sleep(worker.options.poll)
+                    continue
+                trial = worker.begin(params, census)
             if trial is None:
                 continue
             outcome = _run(task, worker.ledger, trial)
-            if worker.ledger.finish(trial, outcome):
+            if outcome is not None and worker.ledger.finish(trial, outcome):
                 finished += 1
                 if on_trial is not None:
                     done = census.done + 1
-                    on_trial(Finished(number=trial.number, params=params, outcome=outcome, done=done, target=target))
+                    told = Finished(number=trial.number, params=trial.params, outcome=outcome, done=done, target=target)
+                    patiently(storage, partial(on_trial, told))
     return finished
 
 
-def _run(task: Task, ledger: Ledger, trial: FrozenTrial) -> Outcome:
+def _run(task: Task, ledger: Ledger, trial: FrozenTrial) -> Outcome | None:
+    """Run a trial; None where the connection to the database broke in it, so that it is to be tried again."""
     try:
-        return task.run(trial)
+        with heartbeat(lambda: ledger.show_alive(trial)):
+            return task.run(trial)
     except BaseException as error:
-        kind = ERROR if isinstance(error, Exception) else INTERRUPTED
+        lost = connection_lost(ledger.storage, error)
+        kind = INTERRUPTED if lost or not isinstance(error, Exception) else ERROR
         ledger.fail(trial, kind, reason_of(error))
+        if lost:
+            return None
         raise
 
 
@@ -114,7 +128,8 @@ def reason_of(error: BaseException) -> str:
 class Worker:
     """Takes trials out of a study that others may share.
 
-    Each trial of a loop takes `census`, `next_params` and `begin`, in this order; its result goes to the ledger.
+    Each trial of a loop takes `census`, `next_params` and `begin`, in this order, or `adopt` where a user has
+    enqueued one; its result goes to the ledger.
 
     Attributes:
         source: what the trials are about.
@@ -142,12 +157,35 @@ class Worker:
 
     def next_params(self, census: Census) -> Params | None:
         """Parameters to run next; None where others run all that is left, or nothing is left."""
-        if census.done + len(census.running) >= self.target:
+        if self._is_full(census):
             return None
         if census.retry:
             lost = census.retry[0].params
-            return {name: lost[name] for name in self.source.distributions}
+            return {name: lost[name] for name in self.source.distributions if name in lost}
         return self.source.propose(census)
+
+    def has_enqueued(self, census: Census) -> bool:
+        """Whether a user has enqueued a trial, and there is room for it."""
+        return bool(census.waiting) and not self._is_full(census)
+
+    def adopt(self, waiting: FrozenTrial) -> FrozenTrial | None:
+        """Start a trial that a user has enqueued; None where it is not to run, or another worker runs it.
+
+        It keeps its number, that is lower than those of trials begun since. So all others count here, not only
+        earlier ones.
+        """
+        trial = self.ledger.adopt(waiting, self.source, worker=worker_id())
+        if trial is None:
+            return None
+        others = [other for other in self.ledger.trials() if other.number != trial.number]
+        reason = self._beaten(self.source.key(trial.params), others)
+        if reason is None:
+            return trial
+        self.ledger.fail(trial, ABANDONED, reason)
+        if self._is_full(self.tally.count(others)):
+            # The study may grow later: what a user has asked for waits for that.
+            self.ledger.study.enqueue_trial(trial.params)
+        return None
 
     def begin(self, params: Params, census: Census) -> FrozenTrial | None:
         """Write a running trial; None where another worker was first, and this one is not to run."""
@@ -171,6 +209,9 @@ class Worker:
         census = self.tally.count(earlier)
         if key in census.done_keys or key in census.running_keys:
             return f"another worker was first with the key {key}"
-        if census.done + len(census.running) >= self.target:
+        if self._is_full(census):
             return f"other workers already run the last of {self.target} trials"
         return None
+
+    def _is_full(self, census: Census) -> bool:
+        return census.done + len(census.running) >= self.target

@@ -27,6 +27,13 @@ def uniform(rng: np.random.Generator) -> RandomSampler:
     return RandomSampler(seed=int(rng.integers(2**32)))
 
 
+def draw(seed: int, study: optuna.Study, trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:
+    """Draw one parameter of a trial uniformly; seed, trial and name alone decide."""
+    # The name is part of the randomness: two parameters of one trial are independent.
+    rng = np.random.default_rng([seed, trial.number, *name.encode()])
+    return uniform(rng).sample_independent(study, trial, name, distribution)
+
+
 def mutate_params(
     study: optuna.Study,
     trial: FrozenTrial,

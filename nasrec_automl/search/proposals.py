@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
 
@@ -20,9 +20,12 @@ from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
 from nasrec_automl.architecture import Architecture, ParameterValue
+from nasrec_automl.budget import Budget
 from nasrec_automl.errors import StudyError
+from nasrec_automl.search.descent import descend, nothing_inside
 from nasrec_automl.search.distributions import distributions
-from nasrec_automl.space import SearchSpace
+from nasrec_automl.search.mirror import Mirror
+from nasrec_automl.space import InputCount, SearchSpace
 
 _DRAWS = 500
 """Random architectures that are tried before a small space is listed, or a large one counts as used up."""
@@ -32,6 +35,10 @@ _LISTABLE = 200_000
 
 _SAMPLES = 20
 """Proposals of a sampler that may be known already before random ones take over."""
+
+_REJECTED, _REJECTED_SLOWLY = 500, 50
+"""Architectures in a row that may be over the budget before another way is taken; fewer where each takes long, to be
+measured or (Optuna's own samplers) to be proposed."""
 
 
 @runtime_checkable
@@ -43,22 +50,31 @@ class Proposer(Protocol):
 
 
 def propose(
-    sampler: BaseSampler, study: optuna.Study, space: SearchSpace, *, seen: Collection[str]
+    sampler: BaseSampler,
+    study: optuna.Study,
+    space: SearchSpace,
+    *,
+    seen: Collection[str],
+    budget: Budget | None = None,
+    mirror: Mirror | None = None,
 ) -> Architecture | None:
     """Ask a sampler for a new architecture, without writing a trial.
 
     Args:
-        sampler: one of this package (`Proposer`), or any of Optuna's that keeps nothing in the trial it
-            samples for: random, quasi-random, or `TPESampler(constant_liar=False)`.
+        sampler: one of this package (`Proposer`), or any of Optuna's.
         study: the study.
         space: the space that its trials are of.
         seen: keys that the architecture must not have.
+        budget: what it may cost. A `Proposer` keeps to it by itself.
+        mirror: of the study, where Optuna's samplers are asked; its `notes` are then what the sampler wrote for
+            this proposal. By default a new one, which reads every trial of the study.
 
     Returns:
-        None when the space has no other key.
+        None when the space has no other key, or none inside the budget.
 
     Raises:
-        StudyError: the sampler writes to its trial, or is one for another space.
+        StudyError: the sampler is one for another space or budget, or its parameters are no architecture.
+        BudgetError: no architecture inside the budget was found.
     """
     if isinstance(sampler, Proposer):
         proposal = sampler.propose(study, seen=seen)
@@ -67,27 +83,95 @@ def propose(
                 f"the sampler proposes architectures of the space {proposal.space.name!r}, but the study is of "
                 f"{space.name!r}: give both the same space"
             )
+        if proposal is not None and budget is not None and not budget.admits(proposal):
+            raise StudyError(
+                f"the sampler proposes architectures over the budget ({budget}): give both the same budget"
+            )
         return proposal
+    mirror = Mirror(study) if mirror is None else mirror
+    mirror.update()
     wanted = distributions(space)
-    for _ in range(_SAMPLES):
-        architecture = space.from_params(sample_params(sampler, study, wanted))
-        if architecture.key not in seen:
-            return architecture
-    return unseen(space, np.random.default_rng([len(seen)]), seen=seen)
+    drawn = (space.from_params(mirror.ask(sampler, wanted)) for _ in itertools.count())
+    found = first_new(drawn, seen=seen, budget=budget, known=_SAMPLES, rejected=_REJECTED_SLOWLY)
+    if found is not None:
+        return found
+    return unseen(space, np.random.default_rng([len(seen)]), seen=seen, budget=budget)
 
 
-def unseen(space: SearchSpace, rng: np.random.Generator, *, seen: Collection[str]) -> Architecture | None:
-    """A random architecture whose key is not among `seen`; None when none is left, or none was found."""
-    for _ in range(_DRAWS):
-        architecture = space.random(rng, inputs="uniform")
-        if architecture.key not in seen:
+def first_new(
+    drawn: Iterable[Architecture],
+    *,
+    seen: Collection[str],
+    budget: Budget | None,
+    known: int,
+    rejected: int = _REJECTED,
+) -> Architecture | None:
+    """The first architecture that is new and inside the budget; None where the patience ends before.
+
+    Args:
+        drawn: one after another.
+        seen: keys that it must not have.
+        budget: what it may cost.
+        known: how many may be among `seen`.
+        rejected: how many may be over the budget; fewer where it measures.
+    """
+    if budget is not None and budget.is_slow:
+        rejected = min(rejected, _REJECTED_SLOWLY)
+    for architecture in drawn:
+        if architecture.key in seen:
+            known -= 1
+        elif budget is None or budget.admits(architecture):
             return architecture
-    if space.cardinality > _LISTABLE:
+        else:
+            rejected -= 1
+        if known <= 0 or rejected <= 0:
+            return None
+    return None
+
+
+def unseen(
+    space: SearchSpace,
+    rng: np.random.Generator,
+    *,
+    seen: Collection[str],
+    budget: Budget | None = None,
+    inputs: InputCount = "uniform",
+) -> Architecture | None:
+    """A random architecture whose key is not among `seen`, inside the budget; None when none is left or found.
+
+    Raises:
+        BudgetError: no architecture inside the budget was found, seen or not.
+    """
+    drawn = (space.random(rng, inputs=inputs) for _ in itertools.count())
+    found = first_new(drawn, seen=seen, budget=budget, known=_DRAWS)
+    if found is not None:
+        return found
+    if space.cardinality <= _LISTABLE:
+        return _listed_unseen(space, rng, seen, budget)
+    return None if budget is None else descend(space, rng, seen=seen, budget=budget)
+
+
+def _listed_unseen(
+    space: SearchSpace, rng: np.random.Generator, seen: Collection[str], budget: Budget | None
+) -> Architecture | None:
+    def of(params: tuple[ParameterValue, ...]) -> Architecture:
+        return space.from_params(dict(zip(space.labels, params, strict=True)))
+
+    listed = _listed(space)
+    left = [params for key, params in listed.items() if key not in seen]
+    patience = _REJECTED_SLOWLY if budget is not None and budget.is_slow else len(left)
+    while left and patience:
+        patience -= 1
+        architecture = of(left.pop(int(rng.integers(len(left)))))
+        if budget is None or budget.admits(architecture):
+            return architecture
+    if budget is None:
         return None
-    left = [params for key, params in _listed(space).items() if key not in seen]
-    if not left:
+    if left:
+        return descend(space, rng, seen=seen, budget=budget)
+    if any(budget.admits(of(params)) for key, params in listed.items() if key in seen):
         return None
-    return space.from_params(dict(zip(space.labels, left[int(rng.integers(len(left)))], strict=True)))
+    raise nothing_inside(space, budget, min(map(of, listed.values()), key=budget.load))
 
 
 @lru_cache(maxsize=2)

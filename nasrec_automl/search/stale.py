@@ -1,7 +1,7 @@
 """Trials whose worker is gone.
 
 Optuna's heartbeat covers `study.optimize` alone, so each trial says which process runs it. On the worker's
-own host that process is looked up; on any other, time decides.
+own host that process is looked up; on any other, time decides: living workers give signs of life.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import psutil
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from nasrec_automl.heartbeat import LOST_AFTER
 from nasrec_automl.search.attributes import ALIVE, STALE, WORKER
-from nasrec_automl.search.ledger import Ledger
+from nasrec_automl.search.ledger import Ledger, is_lost
 
 _CLOCK_TOLERANCE = 5.0
 """Seconds. A process's start is derived from the wall clock, which may be set while it runs."""
@@ -29,7 +30,7 @@ def worker_id() -> str:
     return f"{socket.gethostname()}:{pid}:{psutil.Process(pid).create_time():.2f}:{uuid.uuid4().hex}"
 
 
-def fail_stale(study: optuna.Study, storage: BaseStorage, *, timeout: float = 3600.0) -> int:
+def fail_stale(study: optuna.Study, storage: BaseStorage, *, timeout: float = LOST_AFTER) -> int:
     """Fail every running trial whose worker is gone; workers then try its parameters again.
 
     Args:
@@ -55,6 +56,8 @@ def why_stale(trial: FrozenTrial, *, timeout: float) -> str | None:
     worker = trial.user_attrs.get(WORKER)
     if worker is None:
         return None
+    if is_lost(str(worker)):
+        return "its worker could not write to the database how it had ended"
     host, pid, started, _ = str(worker).rsplit(":", 3)
     if host == socket.gethostname():
         return None if _is_alive(int(pid), float(started)) else f"its worker, process {pid} on {host}, is gone"

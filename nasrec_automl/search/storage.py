@@ -5,23 +5,31 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.storages import BaseStorage, RDBStorage
-from optuna.study import StudyDirection
+from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from nasrec_automl.errors import StudyError
 from nasrec_automl.search.attributes import PREFIX, SCHEMA_VERSION
 from nasrec_automl.search.database import database_errors, parse_url
+from nasrec_automl.search.folders import MOUNTS, network_file_system
 
 STUDY_SCHEMA = 1
 """Version of what this package writes into studies."""
 
 _OPENINGS, _MOMENT = 10, 0.2
 """How often, and after how many seconds, a database is opened again while another process makes it."""
+
+_TABLES = {
+    *("studies", "study_directions", "study_user_attributes", "study_system_attributes", "trials", "trial_params"),
+    *("trial_user_attributes", "trial_system_attributes", "trial_values", "trial_intermediate_values"),
+    *("trial_heartbeats", "alembic_version"),
+}
+"""Optuna's tables, but for the one that says its version."""
 
 _SQLITE_TIMEOUT = 120.0
 """Seconds that a worker waits for the others' transactions, each some 50 ms long."""
@@ -40,7 +48,7 @@ def open_storage(url: str) -> RDBStorage:
     parsed = parse_url(url)
     with database_errors(parsed):
         if parsed.get_backend_name() == "sqlite":
-            _make_folder(parsed)
+            _check_folder(parsed)
             options: dict[str, Any] = {
                 "connect_args": {"timeout": _SQLITE_TIMEOUT},
                 "pool_events": [(_set_pragmas, "connect")],
@@ -49,18 +57,30 @@ def open_storage(url: str) -> RDBStorage:
             # A server may have been restarted, or may have closed a connection that an hour of training left
             # idle.
             options = {"pool_pre_ping": True}
-        # Optuna fills `{SCHEMA_VERSION}` in; any other brace is the user's own.
-        return _first_that_works(lambda: RDBStorage(url.replace("{", "{{").replace("}", "}}"), options))
+
+        def make() -> RDBStorage:
+            _check_tables(parsed)
+            # Optuna fills `{SCHEMA_VERSION}` in; any other brace is the user's own.
+            return RDBStorage(url.replace("{", "{{").replace("}", "}}"), options)
+
+        return _first_that_works(make)
 
 
-def open_study(storage: str | BaseStorage, *, name: str, identity: Mapping[str, str]) -> optuna.Study:
-    """Open a study that minimises one value; make it if it is not there.
+def open_study(
+    storage: str | BaseStorage,
+    *,
+    name: str,
+    identity: Mapping[str, str],
+    direction: Literal["minimize", "maximize"] = "minimize",
+) -> optuna.Study:
+    """Open a study of one value; make it if it is not there.
 
     Args:
         storage: the database, or its URL.
         name: of the study.
         identity: what the study is about, such as the space and a fingerprint of the data. Written when the
             study is made (`nasrec:<entry>`), compared ever after.
+        direction: what is done with the value.
 
     Raises:
         StudyError: the study of this name is about something else; the message names the entry that differs,
@@ -69,25 +89,30 @@ def open_study(storage: str | BaseStorage, *, name: str, identity: Mapping[str, 
     if isinstance(storage, str):
         storage = open_storage(storage)
     with database_errors(storage):
-        study = optuna.create_study(storage=storage, study_name=name, direction="minimize", load_if_exists=True)
-        check_identity(study, identity)
+        study = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
+        check_identity(study, identity, direction=direction)
     return study
 
 
-def check_identity(study: optuna.Study, identity: Mapping[str, str]) -> None:
+def check_identity(study: optuna.Study, identity: Mapping[str, str], *, direction: str = "minimize") -> None:
     """Compare a study with what it should be about; write it down where the study is new.
 
     Raises:
         StudyError: it is about something else, or has trials of another origin.
     """
-    if study.directions != [StudyDirection.MINIMIZE]:
-        directions = ", ".join(direction.name.lower() for direction in study.directions)
-        raise StudyError(_differs(study, "direction", directions, "minimize"))
+    directions = ", ".join(one.name.lower() for one in study.directions)
+    if directions != direction:
+        raise StudyError(_differs(study, "direction", directions, direction))
     written = study.user_attrs
     version = written.get(SCHEMA_VERSION)
     if version is None and study.get_trials(deepcopy=False):
         raise StudyError(
             f"the study {study.study_name!r} holds trials that this package did not make; choose another name"
+        )
+    if isinstance(version, int) and version > STUDY_SCHEMA:
+        raise StudyError(
+            f"the study {study.study_name!r} was made by a newer version of nasrec-automl (schema {version}, this one "
+            f"knows {STUDY_SCHEMA}); update nasrec-automl, or choose another name for the study"
         )
     if version is not None and version != STUDY_SCHEMA:
         raise StudyError(_differs(study, "schema_version", version, STUDY_SCHEMA))
@@ -110,12 +135,28 @@ def _differs(study: optuna.Study, entry: str, found: object, expected: object) -
     )
 
 
+def _check_tables(url: URL) -> None:
+    """Look before Optuna makes its tables: it would take those of its names for its own.
+
+    Raises:
+        AssertionError: there are tables of its names, but not its version, which every database of Optuna's has.
+    """
+    engine = create_engine(url)
+    try:
+        tables = set(inspect(engine).get_table_names())
+    finally:
+        engine.dispose()
+    if "version_info" not in tables and (others := tables & _TABLES):
+        names = ", ".join(sorted(others))
+        raise AssertionError(f"there are tables named {names} already, which Optuna did not make")
+
+
 def _first_that_works(make: Callable[[], RDBStorage]) -> RDBStorage:
     """Open a database again where another process is making its tables at the same moment."""
     for _ in range(_OPENINGS - 1):
         try:
             return make()
-        except AssertionError:  # Optuna expects its version beside the tables, where it is written a moment later.
+        except AssertionError:  # Its version is expected beside the tables, where Optuna writes it a moment later.
             time.sleep(_MOMENT)
         except SQLAlchemyError as error:
             if not any(words in str(error).lower() for words in ("already exists", "duplicate", "locked", "unique")):
@@ -124,12 +165,21 @@ def _first_that_works(make: Callable[[], RDBStorage]) -> RDBStorage:
     return make()
 
 
-def _make_folder(url: URL) -> None:
-    if url.database and url.database != ":memory:" and not url.database.startswith("file:"):
-        try:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StudyError(f"{url}: cannot make the folder of the database ({error.strerror})") from None
+def _check_folder(url: URL) -> None:
+    """Make the folder of an SQLite file; refuse one on a network."""
+    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+        return
+    folder = Path(url.database).resolve().parent
+    kind = network_file_system(folder, MOUNTS.read_text(encoding="utf-8")) if MOUNTS.is_file() else None
+    if kind is not None:
+        raise StudyError(
+            f"{url}: the folder is on a network file system ({kind}), where SQLite's locks do not hold; choose a file "
+            "on a disk of this machine, or a PostgreSQL or MySQL server (`storage` in a job)"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudyError(f"{url}: cannot make the folder of the database ({error.strerror})") from None
 
 
 def _set_pragmas(connection: Any, _: Any) -> None:

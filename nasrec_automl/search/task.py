@@ -54,10 +54,10 @@ class TrialSource(ABC):
     """What trials of a study are about, and which comes next. `Worker` calls it.
 
     For each trial a worker calls `propose` (unless a trial of a dead worker waits to be tried again), then
-    `key` and `describe`, and writes the trial. None of them changes the study.
+    `key`, `describe` and `notes`, and writes the trial. None of them changes the study.
 
     Attributes:
-        distributions: of every parameter; the same for all trials of a study.
+        distributions: of every parameter; the same for all trials of a study. A trial may have some of them.
         finished: states that count as finished.
     """
 
@@ -74,6 +74,21 @@ class TrialSource(ABC):
 
     def describe(self, params: Params) -> Mapping[str, Any]:
         """Attributes that are known before the trial runs; they are written with it, in one transaction."""
+        return {}
+
+    def constraints(self, params: Params) -> Mapping[str, float]:
+        """Optuna's constraints of the trial, written with it: above 0 where one is violated."""
+        return {}
+
+    def admits(self, trial: FrozenTrial) -> bool:
+        """Whether a trial is one of those that the study is to have, such as one that is inside today's budget.
+
+        Others do not count and are not tried again, but their keys are not proposed either.
+        """
+        return True
+
+    def notes(self, params: Params) -> Mapping[str, Any]:
+        """What Optuna's sampler noted with its proposal: system attributes, written in the same transaction."""
         return {}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -12,13 +13,18 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.architecture import Architecture
+from nasrec_automl.budget import Budget
 from nasrec_automl.errors import StudyError
+from nasrec_automl.search.admission import Admission, violations
 from nasrec_automl.search.census import Census
 from nasrec_automl.search.distributions import architecture_of, distributions
 from nasrec_automl.search.loop import OnTrial, WorkerOptions, work
+from nasrec_automl.search.mirror import Mirror
 from nasrec_automl.search.proposals import propose
 from nasrec_automl.search.task import Outcome, Params, Task, TrialSource
 from nasrec_automl.space import SearchSpace
+
+_logger = logging.getLogger(__name__)
 
 
 class Score(Protocol):
@@ -59,6 +65,7 @@ def search(
     count: int | None = None,
     first: Sequence[Architecture] = (),
     describe: Describe | None = None,
+    budget: Budget | None = None,
     on_trial: OnTrial | None = None,
     options: WorkerOptions | None = None,
 ) -> int:
@@ -77,6 +84,9 @@ def search(
         first: architectures that come before any that the sampler proposes, such as the hand designs.
         describe: what is known of an architecture without a score, such as its MACs and parameters; written
             as `nasrec:<name>`.
+        budget: what an architecture may cost. Its costs are written as `nasrec:macs`, `nasrec:parameters` and
+            `nasrec:latency_ms`, and as Optuna's constraints. Those of `first` that are over are left out; so are
+            trials of an earlier, larger budget: they do not count towards `target`.
         on_trial: called after each architecture that this worker has scored.
         options: how to share the study.
 
@@ -86,10 +96,11 @@ def search(
     Raises:
         StudyError: the database cannot be used, or a score is not a finite number.
         ArchitectureError: one of `first` is no point of the space.
+        BudgetError: no architecture inside the budget was found.
         Exception: whatever `evaluate` raises, once its trial has been failed with the reason.
     """
     study.sampler = sampler
-    task = _Search(study, space, evaluate, first, describe)
+    task = _Search(study, space, evaluate, first, describe, budget)
     return work(task, study, storage=storage, target=target, count=count, on_trial=on_trial, options=options)
 
 
@@ -100,21 +111,36 @@ class ArchitectureSource(TrialSource):
         study: the study; its sampler proposes.
         space: the space.
         first: architectures that come before any that the sampler proposes.
-        describe: what is known of an architecture without a score.
+        describe: what is known of an architecture without a score, beside its cost.
+        budget: what an architecture may cost. Those of `first` that are over are left out.
 
     Raises:
         ArchitectureError: one of `first` is no point of the space.
     """
 
     def __init__(
-        self, study: optuna.Study, space: SearchSpace, first: Sequence[Architecture], describe: Describe | None = None
+        self,
+        study: optuna.Study,
+        space: SearchSpace,
+        first: Sequence[Architecture],
+        describe: Describe | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self.distributions = distributions(space)
         self.space = space
         self._study = study
+        self._mirror = Mirror(study)
+        self._proposed: Params | None = None
         # Points of this very space, or an error that names the label.
-        self._first = [space.validate_architecture(architecture) for architecture in first]
+        given = [space.validate_architecture(architecture) for architecture in first]
+        self._first = [one for one in given if budget is None or budget.admits(one)]
+        if len(self._first) < len(given):
+            left_out, keys = len(given) - len(self._first), {one.key for one in self._first}
+            over = ", ".join(one.key for one in given if one.key not in keys)
+            _logger.warning("%d of the first architectures left out: over the budget (%s): %s", left_out, budget, over)
         self._describe = describe
+        self._budget = budget
+        self._admission = None if budget is None else Admission(space, budget)
 
     def key(self, params: Params) -> str | None:
         """The architecture's key."""
@@ -122,8 +148,18 @@ class ArchitectureSource(TrialSource):
         return None if architecture is None else architecture.key
 
     def describe(self, params: Params) -> Mapping[str, Any]:
-        """What is known of the architecture."""
-        return {} if self._describe is None else self._describe(self.space.from_params(params))
+        """What is known of the architecture: its cost, and what the caller knows."""
+        architecture = self.space.from_params(params)
+        costs = {} if self._budget is None else self._budget.costs(architecture)
+        return {**costs, **({} if self._describe is None else self._describe(architecture))}
+
+    def constraints(self, params: Params) -> Mapping[str, float]:
+        """The budget's."""
+        return {} if self._budget is None else violations(self._budget, self.space.from_params(params))
+
+    def admits(self, trial: FrozenTrial) -> bool:
+        """Whether the trial is inside the budget."""
+        return self._admission is None or self._admission(trial)
 
     def propose(self, census: Census) -> Params | None:
         """The next of the first ones, or what the study's sampler proposes."""
@@ -131,8 +167,15 @@ class ArchitectureSource(TrialSource):
         for architecture in self._first:
             if architecture.key not in taken:
                 return architecture.params
-        proposal = propose(self._study.sampler, self._study, self.space, seen=taken)
-        return None if proposal is None else proposal.params
+        proposal = propose(
+            self._study.sampler, self._study, self.space, seen=taken, budget=self._budget, mirror=self._mirror
+        )
+        self._proposed = None if proposal is None else proposal.params
+        return self._proposed
+
+    def notes(self, params: Params) -> Mapping[str, Any]:
+        """What one of Optuna's samplers noted with the last proposal; nothing for any other parameters."""
+        return self._mirror.notes if params == self._proposed else {}
 
 
 class _Search(ArchitectureSource, Task):
@@ -143,8 +186,9 @@ class _Search(ArchitectureSource, Task):
         evaluate: Evaluate,
         first: Sequence[Architecture],
         describe: Describe | None,
+        budget: Budget | None,
     ) -> None:
-        super().__init__(study, space, first, describe)
+        super().__init__(study, space, first, describe, budget)
         self._evaluate = evaluate
 
     def run(self, trial: FrozenTrial) -> Outcome:
@@ -158,10 +202,15 @@ class _Search(ArchitectureSource, Task):
         return Outcome(
             state=TrialState.COMPLETE,
             value=score.log_loss,
-            attrs={
-                "auc": score.auc,
-                "standard_error": score.standard_error,
-                "rows": score.rows,
-                "stopped": score.stopped,
-            },
+            attrs=score_attrs(score),
         )
+
+
+def score_attrs(score: Score) -> dict[str, Any]:
+    """What is written of a score beside its log loss."""
+    return {
+        "auc": score.auc,
+        "standard_error": score.standard_error,
+        "rows": score.rows,
+        "stopped": score.stopped,
+    }

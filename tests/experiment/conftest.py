@@ -51,7 +51,7 @@ def job_file(tmp_path: Path) -> Path:
     return _write_job(tmp_path)
 
 
-def _write_job(folder: Path, *, seconds: float = 0.0, **experiment: int) -> Path:
+def _write_job(folder: Path, *, seconds: float = 0.0, **experiment: int | str) -> Path:
     """Write a job whose units take so many seconds each."""
     content = {
         "name": "fake",
@@ -102,7 +102,7 @@ class Experiment:
     def run(self) -> RunFolder:
         return RunFolder(load_job(self.folder / "job.yaml"))
 
-    def write(self, *, seconds: float = 0.0, missing: tuple[str, ...] = STAGES, **experiment: int) -> None:
+    def write(self, *, seconds: float = 0.0, missing: tuple[str, ...] = STAGES, **experiment: int | str) -> None:
         """Write job and experiment, and all units of the stages that are not missing."""
         for source in FAKE.glob("*.py"):
             shutil.copy(source, self.folder)
@@ -141,6 +141,18 @@ class Experiment:
         result = subprocess.run(["nnictl", *arguments], capture_output=True, text=True, check=False, timeout=120)
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout
+
+    def create(self) -> str:
+        """Start the experiment by hand; returns its id."""
+        self.nnictl("create", "--config", str(self.file), "--port", str(self.port))
+        return str(self.manager().profile()["id"])
+
+    def kill_manager(self, trial: int) -> None:
+        """Kill the manager that a trial's process belongs to."""
+        manager = next(p for p in psutil.Process(trial).parents() if p.name().startswith("node"))
+        manager.send_signal(signal.SIGKILL)
+        # `nnictl resume` refuses while the dead manager waits to be reaped.
+        _until(lambda: not psutil.pid_exists(manager.pid))
 
     def manager(self) -> Manager:
         return Manager(f"http://localhost:{self.port}")

@@ -22,14 +22,11 @@ def launch_in_background(experiment: Any) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 
 
-def create(experiment: Any) -> str:
-    """Start an experiment by hand; returns its id."""
-    experiment.nnictl("create", "--config", str(experiment.file), "--port", str(experiment.port))
-    return str(experiment.manager().profile()["id"])
-
-
-def all_gone(experiment: Any, *, seconds: float = 10.0) -> None:
-    experiment.until(lambda: not experiment.processes(), seconds=seconds)
+def alive(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_runs_to_done_and_a_second_run_finds_everything_done(experiment: Any) -> None:
@@ -86,31 +83,51 @@ def test_a_run_folder_in_use_is_refused_until_it_is_free(experiment: Any) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["supernet", "search"])
+@pytest.mark.parametrize(("stage", "seconds"), [("supernet", 10.0), ("search", 1.0), ("retrain", 4.0), ("final", 10.0)])
 @pytest.mark.parametrize("how", ["stop", "kill"])
-def test_goes_on_after_a_stop_and_a_killed_manager(experiment: Any, stage: str, how: str) -> None:
+def test_goes_on_after_a_stop_and_a_killed_manager(experiment: Any, stage: str, seconds: float, how: str) -> None:
     # `nnictl stop` waits seconds for the tuner before it stops the trial.
-    experiment.write(seconds=1.0 if stage == "search" else 10.0, missing=(stage,))
-    id_ = create(experiment)
+    experiment.write(seconds=seconds, missing=(stage,))
+    id_ = experiment.create()
     pid = experiment.until(lambda: experiment.started(stage))
     if how == "stop":
         experiment.nnictl("stop", id_)
     else:
-        manager = next(p for p in psutil.Process(pid).parents() if p.name().startswith("node"))
-        manager.send_signal(signal.SIGKILL)
-        # `nnictl resume` refuses while the dead manager waits to be reaped.
-        experiment.until(lambda: not psutil.pid_exists(manager.pid))
-    all_gone(experiment)
+        experiment.kill_manager(pid)
     assert not experiment.finished()
     experiment.nnictl("resume", id_, "--port", str(experiment.port))
+    # The one of before must not write beside the new one.
+    experiment.until(lambda: experiment.started(stage) != pid)
+    assert not alive(pid)
     experiment.until_done()
     assert experiment.finished()
 
 
 @pytest.mark.slow
+def test_trials_out_of_time_go_on_from_what_they_wrote(experiment: Any) -> None:
+    # The retries are for a machine so busy that a trial does nothing in its time.
+    experiment.write(seconds=2.0, missing=("retrain",), max_trial_duration="5s", retries=2)
+    experiment.create()
+    manager = experiment.until_done()
+    assert experiment.finished()
+    trials = [(trial.parameters["stage"], trial.status) for trial in manager.trials()]
+    assert trials[-1] == ("retrain", "SUCCEEDED")
+    assert len(trials) > 1
+    assert {status for _, status in trials[:-1]} <= {"EARLY_STOPPED", "USER_CANCELED"}
+
+
+@pytest.mark.slow
+def test_trials_that_only_run_out_of_time_are_an_error_that_says_what_to_do(experiment: Any) -> None:
+    experiment.write(seconds=60.0, missing=("supernet",), max_trial_duration="2s", retries=1)
+    with pytest.raises(NasRecError, match=r"supernet stage failed 2 times .*raise experiment\.max_trial_duration"):
+        launch(experiment.file, port=experiment.port)
+    assert not experiment.processes()
+
+
+@pytest.mark.slow
 def test_a_killed_trial_is_tried_again(experiment: Any) -> None:
     experiment.write(seconds=1.0, missing=("supernet", "retrain"), retries=1)
-    create(experiment)
+    experiment.create()
     for stage in ("supernet", "retrain"):
         os.kill(experiment.until(lambda stage=stage: experiment.started(stage)), signal.SIGKILL)
     experiment.until_done()
@@ -120,7 +137,7 @@ def test_a_killed_trial_is_tried_again(experiment: Any) -> None:
 @pytest.mark.slow
 def test_a_cancelled_trial_is_tried_again(experiment: Any) -> None:
     experiment.write(seconds=2.0, missing=("supernet",), retries=1)
-    create(experiment)
+    experiment.create()
     experiment.until(lambda: experiment.started("supernet"))
     manager = experiment.manager()
     manager._read("DELETE", f"trial-jobs/{manager.trials()[0].id}")
@@ -132,7 +149,7 @@ def test_a_cancelled_trial_is_tried_again(experiment: Any) -> None:
 @pytest.mark.slow
 def test_several_trials_search_at_once(experiment: Any) -> None:
     experiment.write(seconds=0.5, missing=("supernet", "search"), search_trial=2, concurrency=2)
-    create(experiment)
+    experiment.create()
     manager = experiment.until_done()
     assert [trial.parameters["stage"] for trial in manager.trials()].count("supernet") == 1
     assert len({pid for stage, _, pid in experiment.runs() if stage == "search"}) >= 5

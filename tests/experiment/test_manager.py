@@ -16,7 +16,7 @@ from nasrec_automl.experiment.manager import MANY_TRIALS, Manager, TrialJob, err
 
 def job(number: int, status: str, **parameters: Any) -> dict[str, Any]:
     packed = json.dumps({"parameter_id": number, "parameters": parameters})
-    content = {"trialJobId": f"t{number}", "status": status, "hyperParameters": [packed]}
+    content = {"trialJobId": f"t{number}", "status": status, "hyperParameters": [packed], "startTime": 100}
     return content if status == "RUNNING" else content | {"endTime": 1000 + number}
 
 
@@ -26,6 +26,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("localhost", 0), Handler)
         self.limit = MANY_TRIALS
+        self.time_limit: str | None = None
         self.jobs: list[dict[str, Any]] = []
         self.stderr: dict[str, str] = {}
 
@@ -40,7 +41,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         answers = {
             "check-status": {"status": "RUNNING", "errors": []},
-            "experiment": {"id": "abc", "params": {"maxTrialNumber": self.server.limit}},
+            "experiment": {
+                "id": "abc",
+                "params": {"maxTrialNumber": self.server.limit, "maxTrialDuration": self.server.time_limit},
+            },
             "trial-jobs": self.server.jobs,
         }
         path = self.path.removeprefix("/api/v1/nni/")
@@ -87,10 +91,11 @@ def test_finds_the_manager_behind_the_tuners_channel() -> None:
 def test_reads_status_and_trials_in_order(server: Server, manager: Manager) -> None:
     server.jobs = [job(2, "RUNNING", stage="final"), job(1, "FAILED", stage="search", count=4), job(0, "SUCCEEDED")]
     assert manager.status() == ("RUNNING", [])
+    search = {"stage": "search", "count": 4}
     assert manager.trials() == [
-        TrialJob(id="t0", ended=1000, status="SUCCEEDED", parameters={}),
-        TrialJob(id="t1", ended=1001, status="FAILED", parameters={"stage": "search", "count": 4}),
-        TrialJob(id="t2", ended=None, status="RUNNING", parameters={"stage": "final"}),
+        TrialJob(id="t0", parameter_id=0, started=100, ended=1000, status="SUCCEEDED", parameters={}),
+        TrialJob(id="t1", parameter_id=1, started=100, ended=1001, status="FAILED", parameters=search),
+        TrialJob(id="t2", parameter_id=2, started=100, ended=None, status="RUNNING", parameters={"stage": "final"}),
     ]
     assert [trial.active for trial in manager.trials()] == [False, False, True]
     assert [trial.failed for trial in manager.trials()] == [False, True, False]
@@ -120,6 +125,26 @@ def test_last_words_are_those_of_the_trial_that_failed_last(
     server.jobs = [job(0, "FAILED"), job(1, "USER_CANCELED"), job(2, "SUCCEEDED")]
     server.stderr = {"t0": "another", "t1": stderr, "t2": "another"}
     assert manager.last_words() == words
+
+
+@pytest.mark.parametrize(
+    ("status", "seconds", "late"),
+    [
+        ("EARLY_STOPPED", 61, True),
+        ("USER_CANCELED", 61, True),
+        ("USER_CANCELED", 59, False),
+        ("FAILED", 61, False),
+        ("SUCCEEDED", 61, False),
+    ],
+)
+def test_a_trial_out_of_time_was_canceled_after_the_limit(
+    server: Server, manager: Manager, status: str, seconds: int, late: bool
+) -> None:
+    server.jobs = [job(0, "EARLY_STOPPED"), job(1, status) | {"endTime": 100 + 1000 * seconds}]
+    assert not manager.out_of_time(1)
+    server.time_limit = "1m"
+    assert manager.out_of_time(1) is late
+    assert not manager.out_of_time(0)
 
 
 def test_there_are_no_last_words_without_a_failure_or_its_file(server: Server, manager: Manager) -> None:

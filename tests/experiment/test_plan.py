@@ -19,8 +19,8 @@ def do(run: RunFolder, pipeline: ModuleType, *stages: str, count: int | None = N
         pipeline.STAGES[stage].run(run, count=count)
 
 
-def end(plan: Plan, id_: int, *, success: bool = True) -> None:
-    plan.end(id_, success=success, last_words=lambda: "disk is full")
+def end(plan: Plan, id_: int, *, success: bool = True, late: bool = False) -> None:
+    plan.end(id_, success=success, out_of_time=lambda: late, last_words=lambda: "disk is full")
 
 
 def test_issues_each_stage_once_disk_says_so(plan: Plan, run: RunFolder, pipeline: ModuleType) -> None:
@@ -110,3 +110,38 @@ def test_a_trial_that_does_nothing_is_a_failure(plan: Plan) -> None:
 def test_ends_of_unknown_trials_are_ignored(plan: Plan) -> None:
     end(plan, 7, success=False)
     assert plan.take(0) == {"stage": "supernet"}
+
+
+def test_a_trial_out_of_time_that_left_more_to_go_on_with_is_no_failure(
+    plan: Plan, run: RunFolder, pipeline: ModuleType
+) -> None:
+    do(run, pipeline, "data")
+    for id_ in range(3):
+        assert plan.take(id_) == {"stage": "supernet"}
+        (run.path / f"checkpoint-supernet-{id_}").touch()
+        end(plan, id_, success=False, late=True)
+    do(run, pipeline, "supernet")
+    for id_ in range(3, 6):
+        assert plan.take(id_) == {"stage": "search", "count": 5}
+        do(run, pipeline, "search", count=1)
+        end(plan, id_, success=False, late=True)
+
+
+def test_trials_out_of_time_that_left_nothing_are_an_error_that_says_what_to_do(
+    retrying: RunFolder, pipeline: ModuleType
+) -> None:
+    plan = Plan(run=retrying, pipeline=pipeline)
+    for id_ in range(2):
+        assert plan.take(id_) == {"stage": "supernet"}
+        end(plan, id_, success=False, late=True)
+    with pytest.raises(NasRecError, match=r"supernet stage failed 2 times.*raise experiment\.max_trial_duration"):
+        plan.take(2)
+
+
+def test_a_failure_is_one_whatever_was_kept(plan: Plan, run: RunFolder) -> None:
+    plan.take(0)
+    (run.path / "checkpoint-supernet-0").parent.mkdir(parents=True, exist_ok=True)
+    (run.path / "checkpoint-supernet-0").touch()
+    end(plan, 0, success=False)
+    with pytest.raises(NasRecError, match="the supernet stage failed; its last trial said: disk is full"):
+        plan.take(1)

@@ -26,6 +26,7 @@ class FakeManager:
         self.jobs: list[TrialJob] = []
         self.finished = False
         self.roomy = 0
+        self.late: set[int] = set()
 
     def profile(self) -> dict[str, Any]:
         return {"id": "abc", "params": {"trialCodeDirectory": str(self.folder)}}
@@ -35,7 +36,14 @@ class FakeManager:
 
     def add(self, parameters: dict[str, Any], status: str = "RUNNING") -> None:
         number = len(self.jobs)
-        self.jobs.append(TrialJob(id=f"t{number}", ended=None, status=status, parameters=parameters))
+        self.jobs.append(
+            TrialJob(
+                id=f"t{number}", parameter_id=number, started=None, ended=None, status=status, parameters=parameters
+            )
+        )
+
+    def out_of_time(self, parameter_id: int) -> bool:
+        return parameter_id in self.late
 
     def last_words(self) -> str:
         return "disk is full"
@@ -147,6 +155,16 @@ def test_a_stage_that_fails_ends_the_experiment_with_one_trial_that_says_why(tun
     assert not manager.finished
     tuner.trial_end(1, False)
     assert manager.finished
+
+
+def test_a_trial_out_of_time_is_told_from_a_failed_one(
+    tuner: Any, run: RunFolder, pipeline: ModuleType, manager: FakeManager
+) -> None:
+    tuner.ask(0, 1)
+    do(run, pipeline, "data")
+    manager.late = {0}
+    tuner.trial_end(0, False)
+    assert tuner.sent == [(1, {"stage": "supernet"})]
 
 
 def test_an_error_waits_for_what_still_runs(tuner: Any, run: RunFolder, pipeline: ModuleType) -> None:

@@ -1,4 +1,5 @@
 import json
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -142,3 +143,18 @@ def test_weights_that_are_not_finite_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"weights\.safetensors: not written, since head\.bias holds NaN"):
         save_network(network, tmp_path / "weights.safetensors")
     assert not list(tmp_path.iterdir())
+
+
+def test_where_the_disk_has_no_room_the_old_weights_stay(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_network(supernet(), path)
+    before = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))
+    try:
+        with pytest.raises(CheckpointError, match=r"weights\.safetensors: cannot be written .*; mend it and start"):
+            save_network(supernet(), path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

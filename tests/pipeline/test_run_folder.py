@@ -1,11 +1,15 @@
+import errno
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from nasrec_automl import heartbeat
 from nasrec_automl.config import DataConfig, Job
 from nasrec_automl.errors import JobError, RunFolderError
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -119,3 +123,50 @@ def test_a_lock_ends_with_its_block(tmp_path: Path) -> None:
         assert f"process {os.getpid()}" in (run.path / ".run.lock").read_text()
         with pytest.raises(RunFolderError, match=f"process {os.getpid()}"), run.lock():
             pass
+
+
+def test_an_owner_on_another_host_counts_while_it_gives_signs_of_life(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    run.create()
+    lock = run.path / ".run.lock"
+    lock.write_text(f"process {os.getpid()} on elsewhere")
+    assert run.in_use()
+    past = time.time() - heartbeat.LOST_AFTER - 1
+    os.utime(lock, (past, past))
+    assert not run.in_use()
+
+
+def test_an_owner_on_this_host_counts_while_its_process_lives(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    process = hold(run, "search")
+    try:
+        past = time.time() - heartbeat.LOST_AFTER - 1
+        os.utime(run.path / ".search.lock", (past, past))
+        assert run.in_use()
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+    assert not run.in_use()
+
+
+def test_an_owner_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeat, "INTERVAL", 0.01)
+    run = make(tmp_path)
+    with run.lock():
+        lock = run.path / ".run.lock"
+        os.utime(lock, (0, 0))
+        deadline = time.monotonic() + 10
+        while lock.stat().st_mtime == 0:
+            assert time.monotonic() < deadline, "no sign of life"
+            time.sleep(0.01)
+
+
+def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(RunFolderError, match=r"cannot lock files \(Function not implemented\)"), make(tmp_path).lock():
+        pytest.fail("nothing is locked")

@@ -113,7 +113,15 @@ def test_what_it_leaves_behind(tmp_path: Path, prepared: Path) -> None:
     run = make(tmp_path, prepared, validations=3)
     stage, reports = SupernetStage(), []
     assert stage.units(run) == (0, 1)
-    metrics = stage.run(run, report=reports.append)
+    kept = [stage.kept(run)]
+
+    def report(metrics: Mapping[str, float]) -> None:
+        reports.append(metrics)
+        kept.append(stage.kept(run))
+
+    metrics = stage.run(run, report=report)
+    assert kept == sorted(kept)
+    assert len(set(kept)) >= 3, "each checkpoint is more to go on with"
     data = PreparedData.open(prepared)
     steps = data.rows("train") // 64
     assert set(metrics) == {"log_loss", "auc"}

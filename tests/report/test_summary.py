@@ -39,6 +39,8 @@ def trial(architecture, log_loss, state="complete"):
         weight_decay=0.0,
         dropout=0.0,
         batch_size=1,
+        optimizer="adagrad",
+        embedding_dim=16,
     )
 
 

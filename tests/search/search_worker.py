@@ -1,7 +1,12 @@
-"""A worker in a process of its own: `python search_worker.py URL TARGET SECONDS`."""
+"""A worker in a process of its own: `python search_worker.py URL TARGET SECONDS [RETRIES deadly]`.
+
+Deadly is the first architecture then: the process that scores it dies.
+"""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -28,7 +33,7 @@ def score(architecture: Architecture) -> FakeScore:
     return FakeScore(int(architecture.key[:8], 16) / 2**32)
 
 
-def main(url: str, target: str, seconds: str) -> None:
+def main(url: str, target: str, seconds: str, retries: str = "20", deadly: str = "") -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     space = SearchSpace(
         name="two-blocks",
@@ -41,7 +46,11 @@ def main(url: str, target: str, seconds: str) -> None:
     storage = open_storage(url)
     study = open_study(storage, name="search", identity={"space": space.name})
 
+    first = space.random(np.random.default_rng(5))
+
     def evaluate(architecture: Architecture) -> FakeScore:
+        if deadly and architecture == first:
+            os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(float(seconds))
         return score(architecture)
 
@@ -55,8 +64,8 @@ def main(url: str, target: str, seconds: str) -> None:
             space=space, population_size=10, tournament_size=5, children=4, generations=8, seed=3
         ),
         target=int(target),
-        first=[space.random(np.random.default_rng(5))],
-        options=WorkerOptions(retries=10, poll=0.05),
+        first=[first],
+        options=WorkerOptions(retries=int(retries), poll=0.05),
     )
 
 

@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import optuna
 import pytest
+from optuna.distributions import CategoricalDistribution
+from optuna.samplers import BaseSampler
 from optuna.testing.pytest_samplers import (
     BasicSamplerTestCase,
     RelativeSamplerTestCase,
@@ -19,11 +26,26 @@ from nasrec_automl.space import SearchSpace, load_search_space, split_sources
 
 
 class TestOptunasContract(BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase):
-    """Without a space the sampler supports everything that Optuna asks of a sampler of one objective."""
+    """Without a space the sampler supports everything that Optuna asks of a sampler of one objective.
+
+    `MultiObjectiveSamplerTestCase` is the opposite of `SingleOnlySamplerTestCase`: a tournament needs an order.
+    """
 
     @pytest.fixture
-    def sampler(self) -> Callable[[], optuna.samplers.BaseSampler]:
+    def sampler(self) -> Callable[[], BaseSampler]:
         return lambda: RegularizedEvolutionSampler(population_size=4, tournament_size=2, children=2)
+
+
+class TestOptunasContractWithASpace(BasicSamplerTestCase, SingleOnlySamplerTestCase):
+    """With a space, parameters beside its labels are sampled too, each by itself.
+
+    `RelativeSamplerTestCase` hands other parameters to `sample_relative` than `infer_relative_search_space`
+    returned, which Optuna never does: a space's labels are all that is sampled at once.
+    """
+
+    @pytest.fixture
+    def sampler(self, tiny: SearchSpace) -> Callable[[], BaseSampler]:
+        return lambda: RegularizedEvolutionSampler(space=tiny, population_size=4, tournament_size=2, children=2)
 
 
 def small(space: SearchSpace | None, seed: int = 0) -> RegularizedEvolutionSampler:
@@ -111,11 +133,96 @@ def test_ask_and_tell_samples_every_label_at_once(space: SearchSpace) -> None:
     assert len({str(trial.params) for trial in study.get_trials()}) > 10
 
 
+def mixed(trial: optuna.Trial) -> float:
+    x = trial.suggest_float("x", -2, 2)
+    y = trial.suggest_int("y", 1, 100, log=True)
+    return x**2 + y + trial.suggest_categorical("z", [0, 1, 2])
+
+
+def test_children_share_parameters_with_their_parent_of_any_kind() -> None:
+    sampler = RegularizedEvolutionSampler(population_size=8, tournament_size=8, children=2, generations=0)
+    study = optuna.create_study(sampler=sampler)
+    study.optimize(mixed, n_trials=40)
+    trials = study.get_trials()
+    drawn = [trial.params["x"] for trial in trials]
+    inherited = [x for number, x in enumerate(drawn) if x in drawn[:number]]
+    assert 15 < len(inherited) < 32  # One of three parameters is drawn again: two thirds keep their parent's x.
+    assert len({str(trial.params) for trial in trials}) > 20
+
+
+@pytest.mark.parametrize("with_space", [False, True])
+def test_trials_that_run_at_once_are_no_copies(space: SearchSpace, with_space: bool) -> None:
+    """Optuna samples at the first suggest: a trial that was begun later may have ended by then."""
+    wanted = dict(distributions(space))
+    for told in range(12):
+        study = optuna.create_study(sampler=small(space if with_space else None))
+        study.add_trials(random_study(space, told).get_trials())
+        first, second = study.ask(), study.ask()
+        suggest_all(second, wanted)
+        study.tell(second, 1.0)
+        suggest_all(first, wanted)
+        assert first.params != second.params
+
+
+@pytest.mark.parametrize("end", [TrialState.PRUNED, TrialState.FAIL])
+def test_a_trial_without_a_value_is_not_proposed_again(space: SearchSpace, end: TrialState) -> None:
+    study = random_study(space, 8)
+    study.sampler = small(space)
+    ended = study.ask(dict(distributions(space)))
+    study.tell(ended, state=end)
+    assert study.ask(dict(distributions(space))).params != ended.params
+
+
+def suggest_all(trial: optuna.Trial, wanted: dict[str, CategoricalDistribution]) -> None:
+    for name, distribution in wanted.items():
+        trial.suggest_categorical(name, distribution.choices)
+
+
+EVOLVE = """
+import json, sys, optuna
+from nasrec_automl.search import RegularizedEvolutionSampler, open_storage
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+sampler = RegularizedEvolutionSampler(population_size=6, tournament_size=3, children=2, seed=int(sys.argv[2]))
+study = optuna.create_study(
+    storage=open_storage(sys.argv[1]), study_name="shared", sampler=sampler, load_if_exists=True
+)
+study.optimize(lambda trial: sum(trial.suggest_int(f"x{i}", 0, 99) for i in range(6)), n_trials=20)
+print(json.dumps([trial.params for trial in study.get_trials()]))
+"""
+
+
+def evolve(url: str, seed: int, hashes: str = "0") -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONHASHSEED": hashes}
+    return subprocess.Popen(
+        [sys.executable, "-c", EVOLVE, url, str(seed)], stdout=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def test_a_seed_gives_the_same_search_in_any_process(tmp_path: Path) -> None:
+    runs = [evolve(f"sqlite:///{tmp_path / f'{i}.db'}", seed, str(i)) for i, seed in enumerate((7, 7, 8))]
+    first, again, other = (json.loads(run.communicate(timeout=120)[0]) for run in runs)
+    assert len(first) == 20
+    assert first == again
+    assert first != other
+
+
+def test_two_processes_with_one_seed_share_a_study(url: str) -> None:
+    runs = [evolve(url, 7) for _ in range(2)]
+    for run in runs:
+        run.communicate(timeout=120)
+        assert run.returncode == 0
+    trials = optuna.load_study(study_name="shared", storage=url).get_trials()
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 40
+    # Children of one parent may be equal by chance, the same search twice would have 20.
+    assert len({str(trial.params) for trial in trials}) > 34
+
+
 def test_evolution_finds_more_than_chance() -> None:
     def objective(trial: optuna.Trial) -> float:
         return sum(trial.suggest_categorical(f"x{i}", list(range(10))) for i in range(8))
 
-    def best(sampler: optuna.samplers.BaseSampler) -> float:
+    def best(sampler: BaseSampler) -> float:
         study = optuna.create_study(sampler=sampler)
         study.optimize(objective, n_trials=150)
         return study.best_value
@@ -152,3 +259,9 @@ def test_arguments_are_checked(arguments: dict[str, int], named: str) -> None:
 def test_without_a_space_there_is_nothing_to_propose() -> None:
     with pytest.raises(StudyError, match="space"):
         small(None).propose(optuna.create_study(), seen=set())
+
+
+def test_several_objectives_are_refused(space: SearchSpace) -> None:
+    study = optuna.create_study(directions=["minimize", "minimize"])
+    with pytest.raises(StudyError, match="optimises one value, but the study has 2"):
+        small(space).propose(study, seen=set())

@@ -80,14 +80,14 @@ def test_order_is_that_of_completion() -> None:
     assert [trial.value for trial in History.of(study).complete] == [1.0, 2.0]
 
 
-def test_only_what_was_begun_before_counts() -> None:
+def test_which_child_comes_next() -> None:
     study = optuna.create_study()
     study.add_trial(optuna.create_trial(value=1.0))
     study.add_trial(optuna.create_trial(state=TrialState.FAIL))
     for _ in range(3):
         study.add_trial(optuna.create_trial(state=TrialState.RUNNING))
-    assert History.of(study).index == 4
-    assert History.of(study, before=3).index == 2
+    assert History.of(study).index == 4  # What failed is tried again.
+    assert History.of(study, number=3).index == 3
 
 
 def test_parents_have_the_labels() -> None:

@@ -1,41 +1,75 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 import optuna
 import pytest
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, NSGAIIISampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial
 
 from nasrec_automl.errors import StudyError
-from nasrec_automl.search import distributions, proposals, propose
-from nasrec_automl.search.proposals import unseen
+from nasrec_automl.search import ArchitectureRandomSampler, distributions, proposals, propose
+from nasrec_automl.search.mirror import Mirror
+from nasrec_automl.search.proposals import sample_params, unseen
 from nasrec_automl.space import SearchSpace, load_search_space
 
-
-@pytest.mark.parametrize(
-    "sampler", [RandomSampler(seed=0), TPESampler(seed=0, constant_liar=False, n_startup_trials=4)]
+SAMPLERS: dict[str, Callable[[], BaseSampler]] = {
+    "random": lambda: RandomSampler(seed=0),
+    "quasi-random": lambda: QMCSampler(seed=0, warn_independent_sampling=False),
+    "tpe": lambda: TPESampler(seed=0, n_startup_trials=4),
+    "tpe, univariate": lambda: TPESampler(seed=0, n_startup_trials=4, multivariate=False, constant_liar=False),
+    "nsga-ii": lambda: NSGAIISampler(seed=0, population_size=4),
+    "nsga-iii": lambda: NSGAIIISampler(seed=0, population_size=4),
+    "ours": lambda: ArchitectureRandomSampler(SPACE),
+}
+SPACE = SearchSpace(
+    name="one-block",
+    blocks=1,
+    dense_ops=("fc", "dot_product"),
+    sparse_ops=("efc",),
+    dense_dims=(16, 32, 64),
+    sparse_dims=(16, 32),
 )
-def test_optunas_samplers_propose_new_architectures_and_write_nothing(space: SearchSpace, sampler: BaseSampler) -> None:
-    study = optuna.create_study()
-    seen: set[str] = set()
+
+
+def add(study: optuna.Study, params: Mapping[str, object], *values: float) -> None:
+    study.add_trial(optuna.create_trial(params=dict(params), distributions=dict(distributions(SPACE)), values=values))
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_any_sampler_proposes_new_architectures_and_writes_nothing(name: str) -> None:
+    study, sampler = optuna.create_study(), SAMPLERS[name]()
+    mirror, seen = Mirror(study), set[str]()
     for value in range(12):
-        found = propose(sampler, study, space, seen=seen)
+        found = propose(sampler, study, SPACE, seen=seen, mirror=mirror)
         assert found is not None
         assert found.key not in seen
         assert len(study.get_trials()) == value
         seen.add(found.key)
-        study.add_trial(
-            optuna.create_trial(params=found.params, distributions=distributions(space), value=float(value))
-        )
+        add(study, found.params, float(value))
 
 
-def test_a_sampler_that_writes_to_its_trial_is_refused(space: SearchSpace) -> None:
+def test_without_a_mirror_a_sampler_sees_the_study_too() -> None:
+    class BestAgain(RandomSampler):
+        def sample_independent(self, study: optuna.Study, trial: FrozenTrial, name: str, _: object) -> object:
+            return study.best_trial.params[name]
+
+    study = optuna.create_study()
+    architectures = [SPACE.random(np.random.default_rng(seed)) for seed in range(3)]
+    for value, architecture in zip((2.0, 1.0, 3.0), architectures, strict=True):
+        add(study, architecture.params, value)
+    assert propose(BestAgain(), study, SPACE, seen=set()) == architectures[1]
+
+
+def test_a_sampler_that_writes_to_its_trial_needs_a_mirror(space: SearchSpace) -> None:
     study = optuna.create_study()
     sampler = TPESampler(seed=0, n_startup_trials=1)
     architecture = space.random(np.random.default_rng(0))
     for _ in range(3):
         study.add_trial(optuna.create_trial(params=architecture.params, distributions=distributions(space), value=1.0))
     with pytest.raises(StudyError, match="constant_liar=False"):
-        propose(sampler, study, space, seen=set())
+        sample_params(sampler, study, distributions(space))
 
 
 def test_a_small_space_is_listed_to_its_last_key(tiny: SearchSpace, monkeypatch: pytest.MonkeyPatch) -> None:

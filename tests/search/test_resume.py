@@ -60,6 +60,18 @@ def test_killed_anywhere_and_resumed_it_ends_as_if_unbroken(tmp_path: Path, seed
     assert complete(broken) == complete(unbroken)
 
 
+def test_what_kills_its_workers_is_given_up(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    command = [sys.executable, str(WORKER), url, "5", "0", "1", "deadly"]
+    codes = [subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode for _ in range(3)]
+    assert codes == [-signal.SIGKILL, -signal.SIGKILL, 0]
+    assert len(complete(url)) == 5
+    failed = optuna.load_study(study_name="search", storage=url).get_trials(states=(TrialState.FAIL,))
+    assert [trial.user_attrs.get("nasrec:attempt") for trial in failed] == [None, 1]
+    assert all(trial.user_attrs["nasrec:failure"] == "stale" for trial in failed)
+    assert all("is gone" in trial.user_attrs["nasrec:reason"] for trial in failed)
+
+
 def test_two_workers_one_of_them_killed(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'studies.db'}"
     workers = [start(url, 60, seconds=0.02) for _ in range(2)]  # On a database that neither has made yet.

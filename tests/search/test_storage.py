@@ -8,11 +8,15 @@ from typing import Any
 import optuna
 import pytest
 from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 
 from nasrec_automl.errors import StudyError
-from nasrec_automl.search import open_storage, open_study
+from nasrec_automl.search import RegularizedEvolutionSampler, open_storage, open_study, search
 from nasrec_automl.search import storage as storage_module
+from nasrec_automl.space import SearchSpace
+from tests.search.search_worker import score
 
 IDENTITY = {"space": "two-blocks", "data": "abc"}
 
@@ -64,7 +68,7 @@ def test_two_objectives_are_refused(url: str) -> None:
 def test_a_newer_schema_is_refused(url: str) -> None:
     study = open_study(url, name="search", identity=IDENTITY)
     study.set_user_attr("nasrec:schema_version", 2)
-    with pytest.raises(StudyError, match="schema_version 2, but 1"):
+    with pytest.raises(StudyError, match=r"newer version .*schema 2, this one knows 1.; update nasrec-automl"):
         open_study(url, name="search", identity=IDENTITY)
 
 
@@ -145,3 +149,46 @@ def test_tables_of_another_program(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE studies (title TEXT)")
     with pytest.raises(StudyError, match="made by another program"):
         open_study(f"sqlite:///{path}", name="search", identity=IDENTITY)
+
+
+def test_a_study_may_maximise_and_stays_so(storage: RDBStorage) -> None:
+    study = open_study(storage, name="tune", identity={}, direction="maximize")
+    assert study.direction == optuna.study.StudyDirection.MAXIMIZE
+    assert open_study(storage, name="tune", identity={}, direction="maximize").study_name == "tune"
+    with pytest.raises(StudyError, match="direction 'maximize', but 'minimize' is expected"):
+        open_study(storage, name="tune", identity={})
+
+
+def test_a_file_on_a_network_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"/dev/sda1 / ext4 rw 0 0\nserver:/home {tmp_path / 'home'} nfs4 rw 0 0\n")
+    monkeypatch.setattr(storage_module, "MOUNTS", mounts)
+    with pytest.raises(StudyError, match=r"network file system .nfs4.*; choose a file on a disk of this machine"):
+        open_storage(f"sqlite:///{tmp_path / 'home' / 'me' / 'studies.db'}")
+    assert not (tmp_path / "home").exists()
+    open_storage(f"sqlite:///{tmp_path / 'studies.db'}")
+
+
+def test_a_full_disk_ends_the_worker_and_loses_nothing(url: str, space: SearchSpace) -> None:
+    def run(storage: RDBStorage, target: int) -> int:
+        study = open_study(storage, name="search", identity=IDENTITY)
+        sampler = RegularizedEvolutionSampler(space=space, population_size=8, tournament_size=4, children=4)
+        return search(study, space, score, storage=storage, sampler=sampler, target=target)
+
+    def finished() -> list[tuple[object, ...]]:
+        trials = optuna.load_study(study_name="search", storage=url).get_trials(states=(TrialState.COMPLETE,))
+        return [(trial.number, trial.params, trial.value, trial.user_attrs) for trial in trials]
+
+    storage = open_storage(url)
+    assert run(storage, 3) == 3
+    with storage.engine.connect() as connection:
+        pages = connection.execute(text("PRAGMA page_count")).scalar_one()
+    event.listen(storage.engine, "connect", lambda made, _: made.execute(f"PRAGMA max_page_count = {pages + 4}"))
+    storage.engine.dispose()
+    with pytest.raises(StudyError, match="disk is full; free some space and start again: nothing"):
+        run(storage, 200)
+    kept = finished()
+    assert 3 <= len(kept) < 200
+    storage.engine.dispose()
+    assert run(open_storage(url), len(kept) + 2) == 2
+    assert finished()[: len(kept)] == kept

@@ -21,6 +21,9 @@ class FakeStage:
     def units(self, run: RunFolder) -> tuple[int, int]:
         return len(self.done(run)), self.total
 
+    def kept(self, run: RunFolder) -> int:
+        return len(self.done(run)) + len(list(run.path.glob(f"checkpoint-{self.name}-*")))
+
     def done(self, run: RunFolder) -> list[Path]:
         return sorted((run.path / "units").glob(f"{self.name}-*"))
 

@@ -1,0 +1,36 @@
+"""Signs of life, for other hosts: they cannot look a process up."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+INTERVAL = 15.0
+"""Seconds between two signs."""
+
+LOST_AFTER = 120.0
+"""Seconds without a sign after which a process of another host counts as gone. Hosts' clocks may differ by far less."""
+
+
+@contextmanager
+def heartbeat(sign: Callable[[], object]) -> Iterator[None]:
+    """Give signs of life while the block runs; a block that ends before the first is due costs nothing.
+
+    Args:
+        sign: gives one, in a thread of its own. Where it fails, the next one may not.
+    """
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(INTERVAL):
+            with suppress(Exception):
+                sign()
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

@@ -1,0 +1,51 @@
+"""NNI's `filter` of a strategy as a budget, and a budget as NNI's filter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.budget import Budget
+from nasrec_automl.nni_plugin.mutables import from_sample
+from nasrec_automl.nni_plugin.nas import RangeProfilerFilter
+from nasrec_automl.schema import FeatureSchema
+from nasrec_automl.space import SearchSpace
+
+Sample = Mapping[str, Any]
+
+Filter = Budget | Callable[[Sample], bool] | Mapping[str, Any] | None
+"""What `filter` of a strategy may be: a budget, or what NNI's `RandomOneShot` takes. That is a function of a sample,
+such as a `RangeProfilerFilter`, or a dict of its arguments (`profiler`, `min`, `max`)."""
+
+
+def budget_filter(budget: Budget, space: SearchSpace) -> Callable[[Sample], bool]:
+    """A budget as NNI wants it: a function that takes a sample and says whether it is inside.
+
+    Args:
+        budget: the budget.
+        space: of the samples.
+    """
+
+    def admits(sample: Sample) -> bool:
+        return budget.admits(from_sample(space, sample))
+
+    return admits
+
+
+def budget_of(given: Filter, space: SearchSpace, schema: FeatureSchema) -> Budget | None:
+    """The budget that a strategy's `filter` says; None where there is no filter.
+
+    Args:
+        given: the filter.
+        space: of the samples.
+        schema: of the space.
+    """
+    if given is None or isinstance(given, Budget):
+        return given
+    accepts_sample = RangeProfilerFilter(**given) if isinstance(given, Mapping) else given
+
+    def accepts(architecture: Architecture) -> bool:
+        return bool(accepts_sample(dict(architecture.params)))
+
+    return Budget(schema, accepts=accepts)

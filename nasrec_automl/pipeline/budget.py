@@ -1,0 +1,62 @@
+"""The job's budget. Needs neither NNI nor Optuna."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import cache
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.budget import Budget
+from nasrec_automl.config import Job
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.hand_designs import hand_designs
+from nasrec_automl.network.latency import SubnetLatency
+from nasrec_automl.pipeline.files import read_json, write_json
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.schema import FeatureSchema
+from nasrec_automl.space import SearchSpace
+
+
+def job_budget(run: RunFolder) -> Budget:
+    """The budget of a run whose data are prepared: costs are those of the model that retrain trains.
+
+    Where the job limits latency, a key is measured once in the run, by whoever asks first: the folder keeps what was
+    found, so that a search goes on alike after a kill, and all stages and workers agree.
+    """
+    return _budget(run.job.model_dump_json(), PreparedData.open(run.data).schema(run.job.embedding_dim))
+
+
+def left_out_designs(space: SearchSpace, budget: Budget) -> list[str]:
+    """Names of the hand designs that are over the budget."""
+    return [name for name, design in hand_designs(space).items() if not budget.admits(design)]
+
+
+@cache
+def _budget(text: str, schema: FeatureSchema) -> Budget:
+    """One object a process, which remembers latencies. The job's text is a part of the cache's key."""
+    run = RunFolder(Job.model_validate_json(text))
+    config = run.job.budget
+    return Budget(
+        schema,
+        macs=config.macs,
+        parameters=config.parameters,
+        latency_ms=config.latency_ms,
+        layer_norm=run.job.retrain.layer_norm,
+        latency=None if config.latency_ms is None else _noted_latency(run, schema),
+    )
+
+
+def _noted_latency(run: RunFolder, schema: FeatureSchema) -> Callable[[Architecture], float]:
+    job = run.job
+    measure = SubnetLatency(
+        schema, batch_size=job.budget.batch_size, layer_norm=job.retrain.layer_norm, device=job.device
+    )
+
+    def median(architecture: Architecture) -> float:
+        path = run.latency(job.budget.batch_size, architecture.key)
+        if not path.is_file():
+            write_json(path, asdict(measure(architecture)))
+        return float(read_json(path)["median_ms"])
+
+    return median

@@ -1,0 +1,95 @@
+"""A worker beside the process that owns a run: it shares the stages that any number of processes may run at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+from optuna.trial import TrialState
+
+from nasrec_automl.config import load_job
+from nasrec_automl.errors import RunFolderError
+from nasrec_automl.pipeline.retrain import RetrainStage
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.search import SearchStage
+from nasrec_automl.pipeline.studies import retrain_study, search_study
+from nasrec_automl.search.attributes import WORKER
+from nasrec_automl.search.database import database_errors, parse_url
+from nasrec_automl.search.stale import worker_id
+
+_POLL = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What a worker has done.
+
+    Attributes:
+        architectures: that it scored.
+        trainings: that it finished.
+    """
+
+    architectures: int
+    trainings: int
+
+
+def open_run(path: Path) -> RunFolder:
+    """The run of a run folder, or of a job file.
+
+    Raises:
+        NasRecError: it is neither.
+    """
+    return RunFolder(load_job(path)) if path.is_file() else RunFolder.open(path)
+
+
+def share_work(run: RunFolder, *, count: int | None = None, on_wait: Callable[[str], None] | None = None) -> Shared:
+    """Score architectures and train candidates until both studies have what the job asks for.
+
+    Any number of processes, on any machine that sees the run folder and the database, may do so beside the run's owner,
+    or without one. No lock is taken.
+
+    Args:
+        run: the run.
+        count: trials to finish at most, of both studies together.
+        on_wait: called with what is waited for, where the supernet is still being trained.
+
+    Raises:
+        RunFolderError: the supernet is not trained, and nobody is at it.
+        NasRecError: another error that the user can mend.
+    """
+    _wait_for_supernet(run, on_wait)
+    done = {"search": 0, "retrain": 0}
+    with database_errors(parse_url(run.job.storage_url)):
+        for stage, study_of in ((SearchStage(), search_study), (RetrainStage(), retrain_study)):
+            left = None if count is None else count - sum(done.values())
+            if left == 0 or stage.is_done(run):
+                continue
+            before = _finished_here(study_of(run))
+            stage.run(run, count=left)
+            done[stage.name] = _finished_here(study_of(run)) - before
+            if not stage.is_done(run):
+                break
+    return Shared(architectures=done["search"], trainings=done["retrain"])
+
+
+def _wait_for_supernet(run: RunFolder, on_wait: Callable[[str], None] | None) -> None:
+    told = False
+    while not run.weights.is_file():
+        if not run.in_use():
+            raise RunFolderError(
+                f"{run.path}: the supernet is not trained, and nobody trains it; start `nasrec-automl run JOB` and "
+                "then this worker again"
+            )
+        if not told and on_wait is not None:
+            on_wait("the supernet")
+            told = True
+        time.sleep(_POLL)
+
+
+def _finished_here(study: optuna.Study) -> int:
+    me = worker_id().rpartition(":")[0]
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    return sum(str(trial.user_attrs.get(WORKER)).rpartition(":")[0] == me for trial in trials)

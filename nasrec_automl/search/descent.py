@@ -1,0 +1,81 @@
+"""The way into a budget that random architectures miss: mutations that lower the cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+import numpy as np
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.budget import LATENCY, MACS, PARAMETERS, Budget, in_words
+from nasrec_automl.errors import BudgetError
+from nasrec_automl.space import SearchSpace
+
+_STEPS = 4_000
+"""Mutations that are tried; a space of 7 blocks is near its smallest after half of them."""
+
+_SHRINK = 0.9
+"""What is counted is inside and what is measured is not: so much of the multiply-adds is the next aim."""
+
+
+def descend(
+    space: SearchSpace, rng: np.random.Generator, *, seen: Collection[str], budget: Budget
+) -> Architecture | None:
+    """Walk from a random architecture into the budget, and on inside it until one is new.
+
+    A step is one mutation, taken where it does not raise the cost above what it is or may be. Where what is counted
+    is inside and latency is not, the walk goes on to fewer multiply-adds.
+
+    Args:
+        space: the space.
+        rng: source of randomness.
+        seen: keys that the architecture must not have.
+        budget: what it may cost.
+
+    Returns:
+        None where all that were found inside the budget are among `seen`.
+
+    Raises:
+        BudgetError: none was found inside; the message says the smallest cost that was.
+    """
+    aim, known = math.inf, False
+    current = smallest = space.random(rng, inputs="uniform")
+    load = budget.load(current)
+    for _ in range(_STEPS):
+        step = space.mutate(current, rng)
+        step_load = budget.load(step, macs=aim)
+        if step_load > max(1.0, load):
+            continue
+        current, load = step, step_load
+        if load > 1:
+            smallest = current
+        elif current.key in seen:
+            known = True
+        elif budget.admits(current):
+            return current
+        else:
+            smallest, aim = current, _SHRINK * budget.counted(current)[MACS]
+            load = budget.load(current, macs=aim)
+    if known:
+        return None
+    raise nothing_inside(space, budget, smallest)
+
+
+def nothing_inside(space: SearchSpace, budget: Budget, smallest: Architecture) -> BudgetError:
+    """The error of a budget that no architecture is inside.
+
+    Args:
+        space: that was searched.
+        budget: its budget.
+        smallest: the architecture that came closest.
+    """
+    over = budget.excess(smallest)
+    costs = {**budget.counted(smallest), **({LATENCY: budget.costs(smallest)[LATENCY]} if LATENCY in over else {})}
+    found = ", ".join(in_words(name, costs[name]) for name in over or budget.counted(smallest))
+    tables = budget.schema.table_rows * budget.schema.embedding_dim
+    hint = f" ({tables:,} of the parameters are embedding tables)" if PARAMETERS in over else ""
+    return BudgetError(
+        f"no architecture of the space {space.name!r} was found inside the budget ({budget}); the smallest found has "
+        f"{found}{hint}: raise the budget, or choose a smaller space"
+    )

@@ -1,0 +1,63 @@
+"""A study's mirror in memory, where any of Optuna's samplers can be asked without writing a trial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.storages import InMemoryStorage
+from optuna.trial import TrialState
+
+
+class Mirror:
+    """Holds what a study holds.
+
+    A worker writes a trial whole, in one transaction, and knows only then whether it may run it. So a sampler has
+    to be asked before there is a trial. Some cannot be: NSGA-II notes the generation in the trial that it samples
+    for, and TPE which trials still run. Here they find a trial to write to, and what they wrote goes with the
+    proposal into the real one.
+
+    Args:
+        study: the study. A mirror reads each of its finished trials once.
+
+    Attributes:
+        notes: what the sampler that was asked last wrote into its trial, by name: Optuna's system attributes.
+    """
+
+    def __init__(self, study: optuna.Study) -> None:
+        storage = InMemoryStorage()
+        storage.create_new_study(study.directions, study.study_name)
+        # The constructor, since `create_study` would announce a study to the user.
+        self._mirrored = optuna.Study(study.study_name, storage, RandomSampler())
+        self._study = study
+        self._ended: set[int] = set()
+        self._running: dict[int, int] = {}
+        self.notes: Mapping[str, Any] = {}
+
+    def update(self) -> None:
+        """Take over what has happened in the study since the last time."""
+        states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+        trials = [t for t in self._study.get_trials(deepcopy=False, states=states) if t.number not in self._ended]
+        # A trial is added as it is, and never changed: the place of one that ran is given up when it has ended.
+        running = {trial.number for trial in trials if trial.state == TrialState.RUNNING}
+        for number in self._running.keys() - running:
+            self._mirrored.tell(self._running.pop(number), state=TrialState.FAIL)
+        for trial in trials:
+            if trial.state.is_finished():
+                self._ended.add(trial.number)
+                self._mirrored.add_trial(trial)
+            elif trial.number not in self._running:
+                self._mirrored.add_trial(trial)
+                self._running[trial.number] = self._mirrored.get_trials(deepcopy=False)[-1].number
+
+    def ask(self, sampler: BaseSampler, wanted: Mapping[str, BaseDistribution]) -> dict[str, Any]:
+        """Ask a sampler for parameters of the study's next trial."""
+        self._mirrored.sampler = sampler
+        trial = self._mirrored.ask(dict(wanted))
+        self.notes = dict(self._mirrored.get_trials(deepcopy=False)[trial.number].system_attrs)
+        # Whether it is to run is not known; where it does, it comes back with the study.
+        self._mirrored.tell(trial, state=TrialState.FAIL)
+        return trial.params

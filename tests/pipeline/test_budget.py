@@ -1,0 +1,160 @@
+"""A job's budget: kept by every stage after the supernet, also where it changes after a run."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.errors import BudgetError, RunFolderError
+from nasrec_automl.network.latency import Latency, SubnetLatency
+from nasrec_automl.pipeline import budget as module
+from nasrec_automl.pipeline.budget import job_budget, left_out_designs
+from nasrec_automl.pipeline.candidates import candidates
+from nasrec_automl.pipeline.export import export_run
+from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.report import report_content
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.search import SearchStage
+from nasrec_automl.pipeline.stages import next_stage, run_job
+from nasrec_automl.pipeline.status import run_status
+from nasrec_automl.pipeline.studies import search_study
+from nasrec_automl.pipeline.view import stage_table
+from nasrec_automl.space import load_search_space
+
+
+def with_budget(run: RunFolder, **limits: Any) -> RunFolder:
+    return replace(run, job=run.job.model_copy(update={"budget": run.job.budget.model_copy(update=limits)}))
+
+
+def finished(run: RunFolder) -> list[FrozenTrial]:
+    return search_study(run).get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+
+def macs(run: RunFolder) -> list[int]:
+    return [trial.user_attrs["nasrec:macs"] for trial in finished(run)]
+
+
+def text_of(renderable: Any) -> str:
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(renderable)
+    return capture.get()
+
+
+def test_without_a_budget_the_trials_say_macs_and_parameters_alone(finished_run: RunFolder) -> None:
+    for trial in finished(finished_run):
+        costs = job_budget(finished_run).counted(load_search_space(finished_run.job.space).from_params(trial.params))
+        assert {name: trial.user_attrs[f"nasrec:{name}"] for name in costs} == costs
+        assert "nasrec:latency_ms" not in trial.user_attrs
+        assert trial.constraints == {}
+    assert "Budget" not in report_content(finished_run).facts
+    assert "budget" not in text_of(stage_table(finished_run))
+    assert "budget" not in read_json(finished_run.result)
+
+
+def test_a_tighter_budget_goes_on_to_a_model_inside(copied_run: RunFolder) -> None:
+    before = macs(copied_run)
+    limit = int(median(before)) - 1
+    kept = sum(cost <= limit for cost in before)
+    assert 0 < kept < 20
+    weights = copied_run.weights.stat().st_mtime_ns
+    run = with_budget(copied_run, macs=limit)
+    stage = next_stage(run)
+    assert stage is not None
+    assert stage.name == "search"
+    assert [status.state for status in run_status(run)][:3] == ["done", "done", "interrupted"]
+    assert SearchStage().units(run) == (kept, 20)
+    over = [
+        a for a in (candidates(copied_run)[name] for name in candidates(copied_run)) if not job_budget(run).admits(a)
+    ]
+    winner = load_search_space(run.job.space).from_params(read_json(run.result)["architecture"])
+    if not job_budget(run).admits(winner):
+        with pytest.raises(RunFolderError, match=r"over the job's budget by [\d,]+ multiply-adds"):
+            export_run(run, "torch", run.path / "model.pt2")
+    run_job(run)
+    assert run.weights.stat().st_mtime_ns == weights  # one supernet serves many budgets
+    after = macs(run)
+    assert after[:20] == before
+    assert len(after) == 40 - kept
+    assert all(cost <= limit for cost in after[20:])
+    found = candidates(run)
+    assert all(job_budget(run).admits(architecture) for architecture in found.values())
+    assert not {architecture.key for architecture in over} & {architecture.key for architecture in found.values()}
+    result = read_json(run.result)
+    assert result["macs"] <= limit
+    assert result["budget"] == {"macs": limit}
+    assert all(contender["macs"] <= limit for contender in read_json(run.path / "final.json")["contenders"])
+    assert export_run(run, "torch", run.path / "model.pt2").is_file()
+    content = report_content(run)
+    assert all(scored.macs <= limit for scored in content.search)
+    assert content.facts["Budget"] == f"at most {limit:,} multiply-adds"
+    assert content.facts["Inside the budget"].endswith("% of 1,000 random architectures")
+    left_out = content.facts["Left out, over the budget"]
+    assert f"{20 - kept} architectures scored under an earlier budget" in left_out
+    assert all(name in left_out for name in left_out_designs(load_search_space(run.job.space), job_budget(run)))
+    assert f"budget: at most {limit:,} multiply-adds" in text_of(stage_table(run))
+    assert next_stage(run) is None
+
+
+def fresh(run: RunFolder, folder: Path, **limits: Any) -> RunFolder:
+    """A run whose supernet is trained, and that has not searched."""
+    new = with_budget(replace(run, job=run.job.model_copy(update={"run_folder": folder})), **limits)
+    folder.mkdir()
+    for part in ("data", "supernet", "stages"):
+        shutil.copytree(run.path / part, folder / part)
+    for stage in ("search", "retrain", "final", "report"):
+        (folder / "stages" / f"{stage}.json").unlink(missing_ok=True)
+    return new
+
+
+def test_latency_is_measured_once_a_key_in_a_run(
+    finished_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    measured: list[Latency] = []
+    measure = SubnetLatency.__call__
+
+    def note(self: SubnetLatency, architecture: Architecture) -> Latency:
+        asked.append(architecture.key)
+        if not measured:  # once is enough to know that it can
+            measured.append(measure(self, architecture))
+        # Every other key is slow.
+        return replace(measured[0], median_ms=1.0 if int(architecture.key, 16) % 2 else 9.0)
+
+    monkeypatch.setattr(SubnetLatency, "__call__", note)
+
+    def searched(name: str, count: int | None) -> RunFolder:
+        run = fresh(finished_run, tmp_path / name, latency_ms=5.0, batch_size=16)
+        while not SearchStage().is_done(run):
+            module._budget.cache_clear()  # as in a new process
+            SearchStage().run(run, count=count)
+        return run
+
+    whole = searched("whole", None)
+    once = len(asked)
+    assert once == len(set(asked)) == len(list((whole.path / "latency" / "16").glob("*.json")))
+    for trial in finished(whole):
+        assert trial.user_attrs["nasrec:latency_ms"] == 1.0
+        assert int(trial.user_attrs["nasrec:key"], 16) % 2
+    noted = read_json(whole.latency(16, asked[0]))
+    assert noted["rows"] == 16
+    assert noted["device"] == "cpu"
+    broken = searched("broken", 4)
+    assert len(asked) == 2 * once
+    assert [t.params for t in finished(broken)] == [t.params for t in finished(whole)]
+    assert json.loads(whole.top.read_text())["budget"] == {"latency_ms": 5.0, "batch_size": 16}
+    assert not SearchStage().is_done(with_budget(whole, batch_size=32))
+
+
+def test_a_budget_that_cannot_be_met_is_an_error_and_can_be_mended(finished_run: RunFolder, tmp_path: Path) -> None:
+    run = fresh(finished_run, tmp_path / "run", parameters=10)
+    with pytest.raises(BudgetError, match=r"inside the budget \(at most 10 parameters\); the smallest found has"):
+        SearchStage().run(run)
+    assert SearchStage().run(with_budget(run, parameters=None), count=2)

@@ -1,0 +1,108 @@
+"""The search's objective over a finished run's supernet, in studies of other people."""
+
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.trial import FixedTrial, TrialState
+
+from nasrec_automl import objective
+from nasrec_automl.errors import CheckpointError, RunFolderError
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.search import SearchStage, _evaluator
+from nasrec_automl.pipeline.studies import search_study
+from nasrec_automl.search import ArchitectureRandomSampler, RegularizedEvolutionSampler, distributions
+from nasrec_automl.space import load_search_space
+
+SCORED = ("key", "auc", "standard_error", "rows", "stopped", "macs", "parameters")
+
+
+def scores(trial: optuna.trial.FrozenTrial) -> tuple[object, ...]:
+    return trial.value, *(trial.user_attrs[f"nasrec:{name}"] for name in SCORED)
+
+
+def test_equal_architectures_get_the_searchs_own_scores(finished_run: RunFolder) -> None:
+    found = search_study(finished_run).get_trials()
+    study = optuna.create_study()
+    for trial in found:
+        study.enqueue_trial(trial.params)
+    study.optimize(objective(finished_run.path), n_trials=len(found))
+    assert [scores(trial) for trial in study.get_trials()] == [scores(trial) for trial in found]
+
+
+def test_threads_score_alike(finished_run: RunFolder) -> None:
+    found = search_study(finished_run).get_trials()
+    study = optuna.create_study()
+    for trial in found:
+        study.enqueue_trial(trial.params)
+    _evaluator.cache_clear()
+    study.optimize(objective(finished_run.path), n_trials=len(found), n_jobs=4)
+    assert _evaluator.cache_info().misses == 1
+    by_key = {trial.user_attrs["nasrec:key"]: scores(trial) for trial in study.get_trials()}
+    assert by_key == {trial.user_attrs["nasrec:key"]: scores(trial) for trial in found}
+
+
+def test_any_sampler(finished_run: RunFolder) -> None:
+    space = load_search_space(finished_run.job.space)
+    samplers: list[BaseSampler] = [
+        RegularizedEvolutionSampler(space=space, population_size=3, tournament_size=2, children=2),
+        ArchitectureRandomSampler(space),
+        RandomSampler(seed=0),
+        TPESampler(seed=0, n_startup_trials=2),
+        NSGAIISampler(seed=0, population_size=2),
+    ]
+    study = optuna.create_study()
+    for sampler in samplers:
+        study.sampler = sampler
+        study.optimize(objective(finished_run.path), n_trials=4)
+    assert {trial.state for trial in study.get_trials()} == {TrialState.COMPLETE}
+    assert all(trial.distributions == distributions(space) for trial in study.get_trials())
+
+
+def test_the_runs_own_study_takes_it_and_the_search_counts_it(copied_run: RunFolder) -> None:
+    study = search_study(copied_run)
+    study.optimize(objective(copied_run.path), n_trials=2)
+    search = copied_run.job.search.model_copy(update={"architectures": 25})
+    grown = RunFolder(copied_run.job.model_copy(update={"search": search}))
+    assert SearchStage().units(grown) == (22, 25)
+    SearchStage().run(grown)
+    assert len(study.get_trials(states=(TrialState.COMPLETE,))) == 25
+
+
+def test_it_goes_to_another_process(finished_run: RunFolder, tmp_path: Path) -> None:
+    trial = search_study(finished_run).get_trials()[3]
+    (tmp_path / "objective").write_bytes(pickle.dumps((objective(finished_run.path), trial.params)))
+    code = (
+        "import pickle, sys, optuna\n"
+        "objective, params = pickle.load(open(sys.argv[1], 'rb'))\n"
+        "print(objective(optuna.trial.FixedTrial(params)))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "objective")]
+    assert (tmp_path / "objective").stat().st_size < 10_000
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert float(done.stdout) == pytest.approx(trial.value, abs=1e-7)
+
+
+def test_nothing_is_written_into_the_folder(finished_run: RunFolder) -> None:
+    def files() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in finished_run.path.rglob("*") if "studies.db" not in path.name}
+
+    before = files()
+    objective(finished_run.path)(FixedTrial(search_study(finished_run).best_params))
+    assert files() == before
+
+
+def test_what_is_no_run_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="not a run folder"):
+        objective(tmp_path)
+
+
+def test_a_supernet_that_is_not_trained_yet_is_named(copied_run: RunFolder) -> None:
+    shutil.rmtree(copied_run.supernet)
+    with pytest.raises(CheckpointError, match=r"not trained yet .* run `nasrec-automl run JOB`"):
+        objective(copied_run.path)

@@ -1,0 +1,75 @@
+"""Databases that earlier releases made: the search goes on in them, and the report reads them."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.pipeline.files import write_json
+from nasrec_automl.pipeline.report import report_content, write_run_report
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.search import SearchStage
+from nasrec_automl.pipeline.studies import retrain_study, search_study
+from nasrec_automl.search.incumbents import ranked
+
+KEPT = sorted((Path(__file__).parents[1] / "search" / "fixtures").glob("studies-*.db"))
+
+
+@pytest.fixture(params=KEPT, ids=lambda path: path.stem)
+def older(request: pytest.FixtureRequest, copied_run: RunFolder) -> RunFolder:
+    """A run of today, with the studies of an earlier release in place of its own."""
+    for path in copied_run.path.glob("studies.db*"):
+        path.unlink()
+    shutil.copy(request.param, copied_run.path / "studies.db")
+    url = f"sqlite:///{copied_run.path / 'studies.db'}"
+    for name in optuna.get_all_study_names(url):
+        # The same job: but data and supernet of today's run are other files.
+        study = optuna.load_study(study_name=name, storage=url)
+        study.set_user_attr("nasrec:data", PreparedData.open(copied_run.data).fingerprint)
+        study.set_user_attr("nasrec:supernet", copied_run.settings_digest("supernet"))
+    trials = ranked(optuna.load_study(study_name="tiny-search", storage=url).get_trials(states=(TrialState.COMPLETE,)))
+    top = [trial.params for trial in trials]
+    write_json(copied_run.top, {"target": len(top), "scored": len(top), "top": top})
+    return copied_run
+
+
+def test_one_is_kept() -> None:
+    assert KEPT
+    assert all(path.stat().st_size < 200_000 for path in KEPT)
+
+
+def test_the_report_reads_it(older: RunFolder) -> None:
+    content = report_content(older)
+    assert len(content.search) == 20
+    assert len(content.retrain) >= 5
+    assert sum(scored.hand is not None for scored in content.search) >= 3
+    assert write_run_report(older).is_file()
+
+
+def written(trials: list[FrozenTrial]) -> list[tuple[object, ...]]:
+    return [(trial.number, trial.params, trial.values, trial.user_attrs) for trial in trials]
+
+
+def test_the_search_goes_on_in_it(older: RunFolder) -> None:
+    before = written(search_study(older).get_trials())
+    grown = replace(
+        older, job=older.job.model_copy(update={"search": older.job.search.model_copy(update={"architectures": 23})})
+    )
+    SearchStage().run(grown)
+    after = search_study(grown).get_trials()
+    assert written(after)[: len(before)] == before
+    done = [trial for trial in after if trial.state == TrialState.COMPLETE]
+    assert len(done) == 23
+    assert max(Counter(trial.user_attrs["nasrec:key"] for trial in done).values()) == 1
+
+
+def test_the_trainings_are_found(older: RunFolder) -> None:
+    trials = retrain_study(older).get_trials(deepcopy=False)
+    assert len([trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]) >= 5

@@ -1,0 +1,137 @@
+"""Workers beside the owner of a run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from nasrec_automl.errors import RunFolderError
+from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.stages import STAGES
+from nasrec_automl.pipeline.worker import Shared, open_run, share_work
+
+SLOWLY = """
+import sys, time
+from nasrec_automl.evaluation import WeightSharingEvaluator
+from nasrec_automl.cli import main
+
+evaluate = WeightSharingEvaluator.evaluate
+WeightSharingEvaluator.evaluate = lambda *arguments: time.sleep(0.3) or evaluate(*arguments)
+main(sys.argv[1:])
+"""
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", SLOWLY, *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def trials_of(run: RunFolder) -> list[FrozenTrial]:
+    try:
+        return optuna.load_study(study_name="tiny-search", storage=f"sqlite:///{run.path / 'studies.db'}").get_trials()
+    except KeyError:
+        return []
+
+
+def wait_for(condition: object, *processes: subprocess.Popen[str]) -> None:
+    assert callable(condition)
+    while not condition():
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def searching(copied_run: RunFolder) -> RunFolder:
+    """A run whose supernet is trained, and nothing after it done."""
+    for path in copied_run.path.iterdir():
+        if path.name not in ("data", "supernet", "stages", "progress", "job.json"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in (copied_run.path / "stages").iterdir():
+        if path.stem not in ("data", "supernet"):
+            path.unlink()
+    return copied_run
+
+
+def test_a_worker_shares_both_studies_until_they_are_done(copied_run: RunFolder) -> None:
+    search = copied_run.job.search.model_copy(update={"architectures": 24})
+    grown = replace(copied_run, job=copied_run.job.model_copy(update={"search": search}))
+    assert share_work(grown, count=3) == Shared(architectures=3, trainings=0)
+    assert not STAGES["search"].is_done(grown)
+    rest = share_work(grown)
+    assert rest.architectures == 1
+    assert STAGES["search"].is_done(grown)
+    assert STAGES["retrain"].is_done(grown)
+    assert share_work(grown) == Shared(architectures=0, trainings=0)
+    assert Counter(trial.state for trial in trials_of(grown)) == {TrialState.COMPLETE: 24}
+
+
+def test_the_count_holds_for_both_studies_together(searching: RunFolder) -> None:
+    assert share_work(searching, count=22) == Shared(architectures=20, trainings=2)
+
+
+def test_a_run_is_opened_by_its_folder_or_its_job_file(copied_run: RunFolder) -> None:
+    job = copied_run.path.parent / "job.yaml"
+    assert open_run(job).path == open_run(copied_run.path).path == copied_run.path
+    with pytest.raises(RunFolderError, match="not a run folder"):
+        open_run(copied_run.path.parent / "gone")
+
+
+def test_without_a_supernet_and_anyone_who_trains_it(copied_run: RunFolder) -> None:
+    copied_run.weights.unlink()
+    with pytest.raises(RunFolderError, match="the supernet is not trained, and nobody trains it; start"):
+        share_work(copied_run)
+
+
+def test_while_someone_trains_the_supernet_it_waits(copied_run: RunFolder, tmp_path: Path) -> None:
+    weights = copied_run.weights.rename(tmp_path / "weights")
+    told: list[str] = []
+
+    def trained(what: str) -> None:
+        told.append(what)
+        threading.Timer(0.5, lambda: weights.rename(copied_run.weights)).start()
+
+    with copied_run.lock():
+        assert share_work(copied_run, on_wait=trained) == Shared(architectures=0, trainings=0)
+    assert told == ["the supernet"]
+
+
+@pytest.mark.slow
+def test_workers_come_and_go_beside_a_run(searching: RunFolder) -> None:
+    owner = start("run", searching.path.parent / "job.yaml")
+    killed, stopped, counted = (start("worker", searching.path, *rest) for rest in ((), (), ("--count", 2)))
+
+    def pids() -> set[str]:
+        return {trial.user_attrs["nasrec:worker"].split(":")[1] for trial in trials_of(searching)}
+
+    wait_for(lambda: {str(p.pid) for p in (owner, killed, stopped, counted)} <= pids(), owner, killed, stopped)
+    killed.send_signal(signal.SIGKILL)
+    stopped.send_signal(signal.SIGTERM)
+    assert "goes on from here" in stopped.communicate()[1]
+    assert stopped.returncode == 130
+    killed.communicate()
+    out, error = owner.communicate()
+    assert owner.returncode == 0, out + error
+    out, error = counted.communicate()
+    assert counted.returncode == 0, error
+    assert out.endswith("scored 2 architectures, finished 0 trainings\n")
+    trials = trials_of(searching)
+    states = Counter(trial.state for trial in trials)
+    assert states[TrialState.COMPLETE] == 20
+    assert states.keys() <= {TrialState.COMPLETE, TrialState.FAIL}
+    keys = {trial.user_attrs["nasrec:key"] for trial in trials if trial.state == TrialState.COMPLETE}
+    assert len(keys) == 20
+    assert read_json(searching.result)["test"]

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import numpy as np
+import optuna
+import pytest
+from optuna.samplers import NSGAIISampler, TPESampler
+
+from nasrec_automl.budget import Budget
+from nasrec_automl.errors import StudyError
+from nasrec_automl.search import constraints, distributions
+from nasrec_automl.search.admission import Admission, everything, violations
+from nasrec_automl.space import SearchSpace
+from nasrec_automl.testing.examples import tiny_schema
+
+
+def trial_of(space: SearchSpace, seed: int, **attrs: float) -> optuna.trial.FrozenTrial:
+    return optuna.create_trial(
+        params=space.random(np.random.default_rng(seed)).params,
+        distributions=distributions(space),
+        value=1.0,
+        user_attrs={f"nasrec:{name}": value for name, value in attrs.items()},
+    )
+
+
+def test_what_is_written_of_a_trial_decides(space: SearchSpace) -> None:
+    admits = Admission(space, Budget(tiny_schema(), macs=100, latency_ms=5, latency=lambda architecture: 9))
+    assert admits(trial_of(space, 0, macs=100, latency_ms=5))
+    assert not admits(trial_of(space, 0, macs=101, latency_ms=5))
+    assert not admits(trial_of(space, 0, macs=100, latency_ms=5.1))
+
+
+def test_what_is_not_written_is_found_from_the_parameters(space: SearchSpace) -> None:
+    costs = Budget(tiny_schema()).counted(space.random(np.random.default_rng(0)))
+    assert Admission(space, Budget(tiny_schema(), macs=costs["macs"]))(trial_of(space, 0))
+    assert not Admission(space, Budget(tiny_schema(), macs=costs["macs"] - 1))(trial_of(space, 0))
+    foreign = optuna.create_trial(value=1.0)
+    assert Admission(space, Budget(tiny_schema(), macs=1))(foreign)
+    assert everything(foreign)
+
+
+def test_a_condition_is_asked_of_every_trial(space: SearchSpace) -> None:
+    refuses = Budget(tiny_schema(), macs=10**9, accepts=lambda architecture: False)
+    assert not Admission(space, refuses)(trial_of(space, 0, macs=1))
+
+
+def test_constraints_are_shares_of_the_limits(space: SearchSpace) -> None:
+    budget = Budget(tiny_schema(), macs=100, latency_ms=5, latency=lambda architecture: 9)
+    assert constraints(budget)(trial_of(space, 0, macs=150, latency_ms=4)) == pytest.approx((0.5, -0.2))
+    with pytest.raises(StudyError, match=r"does not say its macs: set the user attribute nasrec:macs"):
+        constraints(budget)(trial_of(space, 0))
+    architecture = space.random(np.random.default_rng(0))
+    costs = budget.costs(architecture)
+    assert violations(budget, architecture) == pytest.approx({"macs": costs["macs"] / 100 - 1, "latency_ms": 9 / 5 - 1})
+    assert violations(Budget(tiny_schema()), architecture) == {}
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize("kind", [TPESampler, NSGAIISampler])
+def test_optunas_samplers_take_them(space: SearchSpace, kind: type) -> None:
+    budget = Budget(tiny_schema(), macs=8_000)
+    study = optuna.create_study(sampler=kind(seed=0, constraints_func=constraints(budget)))
+    wanted = distributions(space)
+
+    def objective(trial: optuna.Trial) -> float:
+        params = {name: trial.suggest_categorical(name, d.choices) for name, d in wanted.items()}
+        for name, cost in budget.costs(space.from_params(params)).items():
+            trial.set_user_attr(f"nasrec:{name}", cost)
+        return -float(trial.user_attrs["nasrec:macs"])  # the more the better: only the constraint holds it back
+
+    study.optimize(objective, n_trials=30)
+    inside = [trial.user_attrs["nasrec:macs"] <= 8_000 for trial in study.trials]
+    assert 0 < sum(inside) < 30
+    assert [all(c <= 0 for c in trial.constraints.values()) for trial in study.trials] == inside
+    assert study.best_trial.user_attrs["nasrec:macs"] <= 8_000

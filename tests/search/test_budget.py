@@ -1,0 +1,308 @@
+"""Everything that is proposed under a budget is inside, and a budget that does not bind changes nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import numpy as np
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.budget import Budget
+from nasrec_automl.cost import profile
+from nasrec_automl.errors import BudgetError, StudyError
+from nasrec_automl.hand_designs import hand_designs
+from nasrec_automl.schema import FeatureSchema
+from nasrec_automl.search import RegularizedEvolutionSampler, distributions, propose, search
+from nasrec_automl.search.incumbents import incumbents
+from nasrec_automl.search.proposals import unseen
+from nasrec_automl.space import SearchSpace, load_search_space
+from nasrec_automl.testing.examples import tiny_schema
+from nasrec_automl.testing.strategies import search_spaces
+
+CRITEO = FeatureSchema.from_sizes(dense=13, table_sizes=[1000] * 26)
+TABLES = 26 * 1000 * 16
+
+
+def evolution(space: SearchSpace, budget: Budget | None, seed: int = 0) -> RegularizedEvolutionSampler:
+    return RegularizedEvolutionSampler(
+        space=space, budget=budget, population_size=6, tournament_size=3, children=3, generations=10, seed=seed
+    )
+
+
+def macs_of(architecture: Architecture, schema: FeatureSchema) -> int:
+    return profile(architecture, schema).macs
+
+
+def proposals(
+    space: SearchSpace, sampler: BaseSampler, budget: Budget | None, count: int, schema: FeatureSchema
+) -> list[Architecture]:
+    """So many proposals, each scored by its cost, so that evolution pulls towards the budget's edge."""
+    study, seen, found = optuna.create_study(), set(), []
+    for _ in range(count):
+        architecture = propose(sampler, study, space, seen=seen, budget=budget)
+        if architecture is None:
+            break
+        seen.add(architecture.key)
+        found.append(architecture)
+        study.add_trial(
+            optuna.create_trial(
+                params=architecture.params,
+                distributions=distributions(space),
+                value=-float(macs_of(architecture, schema)),
+            )
+        )
+    return found
+
+
+SAMPLERS: list[Callable[[SearchSpace, Budget | None, int], BaseSampler]] = [
+    evolution,
+    lambda space, budget, seed: RandomSampler(seed=seed),
+    lambda space, budget, seed: TPESampler(seed=seed, n_startup_trials=4, constant_liar=False),
+]
+
+
+@given(st.data())
+@settings(max_examples=20)
+def test_everything_proposed_is_inside(data: st.DataObject) -> None:
+    space = data.draw(search_spaces(max_blocks=3))
+    seed = data.draw(st.integers(0, 100))
+    rng = np.random.default_rng(seed)
+    costs = sorted(macs_of(space.random(rng, inputs="uniform"), tiny_schema()) for _ in range(30))
+    limit = costs[data.draw(st.integers(0, 29))]
+    budget = Budget(tiny_schema(), macs=limit)
+    sampler = data.draw(st.sampled_from(SAMPLERS))(space, budget, seed)
+    found = proposals(space, sampler, budget, 10, tiny_schema())
+    assert found  # the architecture whose cost the limit is, is inside
+    assert all(macs_of(architecture, tiny_schema()) <= limit for architecture in found)
+    assert len({architecture.key for architecture in found}) == len(found)
+
+
+@given(search_spaces(max_blocks=3), st.integers(0, 100), st.sampled_from(SAMPLERS))
+@settings(max_examples=15)
+def test_a_loose_budget_changes_no_proposal(
+    space: SearchSpace, seed: int, sampler: Callable[[SearchSpace, Budget | None, int], BaseSampler]
+) -> None:
+    loose = Budget(tiny_schema(), macs=10**12, parameters=10**12, latency_ms=9, latency=lambda architecture: 1.0)
+    with_budget, without = (
+        proposals(space, sampler(space, budget, seed), budget, 10, tiny_schema()) for budget in (loose, None)
+    )
+    assert with_budget == without
+
+
+@pytest.mark.parametrize("limits", [{"macs": 12_000}, {"parameters": TABLES + 4_000}])
+def test_a_budget_that_no_random_architecture_meets_is_reached_by_mutations(limits: dict[str, int]) -> None:
+    space, budget = load_search_space("nasrec-full"), Budget(CRITEO, **limits)
+    rng = np.random.default_rng(0)
+    assert not any(budget.admits(space.random(rng, inputs="uniform")) for _ in range(1_000))
+    seen: set[str] = set()
+    for _ in range(8):
+        found = unseen(space, rng, seen=seen, budget=budget)
+        assert found is not None
+        assert budget.admits(found)
+        assert found.key not in seen
+        seen.add(found.key)
+
+
+def test_latency_is_reached_by_fewer_macs_and_few_measurements() -> None:
+    space = load_search_space("nasrec-full")
+    measured = []
+
+    def latency(architecture: Architecture) -> float:
+        measured.append(architecture.key)
+        return macs_of(architecture, CRITEO) / 1e5
+
+    budget = Budget(CRITEO, latency_ms=0.8, latency=latency)
+    found = unseen(space, np.random.default_rng(0), seen=(), budget=budget)
+    assert found is not None
+    assert macs_of(found, CRITEO) <= 80_000
+    assert 50 < len(measured) < 120
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"macs": 1_000}, r"\(at most 1,000 multiply-adds\); the smallest found has [\d,]+ multiply-adds: raise"),
+        ({"parameters": TABLES}, r"the smallest found has 4\d\d,\d+ parameters \(416,000 of the parameters are"),
+    ],
+)
+def test_a_budget_that_cannot_be_met_is_an_error(limits: dict[str, int], message: str) -> None:
+    space, budget = load_search_space("nasrec-full"), Budget(CRITEO, **limits)
+    with pytest.raises(BudgetError, match=message):
+        unseen(space, np.random.default_rng(0), seen=(), budget=budget)
+    with pytest.raises(BudgetError, match=message):
+        evolution(space, budget).propose(optuna.create_study(), seen=())
+    slow = Budget(CRITEO, latency_ms=1, latency=lambda architecture: 2.0)
+    with pytest.raises(BudgetError, match=r"the smallest found has 2 ms: raise"):
+        unseen(space, np.random.default_rng(0), seen=(), budget=slow)
+
+
+def test_the_error_names_the_smallest_of_a_small_space(tiny: SearchSpace) -> None:
+    smallest = min(macs_of(tiny.random(np.random.default_rng(seed)), tiny_schema()) for seed in range(400))
+    with pytest.raises(BudgetError, match=f"smallest found has {smallest:,} multiply-adds"):
+        unseen(tiny, np.random.default_rng(0), seen=(), budget=Budget(tiny_schema(), macs=smallest - 1))
+    budget = Budget(tiny_schema(), macs=smallest)
+    found = unseen(tiny, np.random.default_rng(0), seen=(), budget=budget)
+    assert found is not None
+    assert macs_of(found, tiny_schema()) == smallest
+
+
+def test_when_all_that_is_inside_is_seen_there_is_nothing_more(tiny: SearchSpace) -> None:
+    costs = {}
+    for seed in range(400):
+        architecture = tiny.random(np.random.default_rng(seed))
+        costs[architecture.key] = macs_of(architecture, tiny_schema())
+    limit = sorted(costs.values())[5]
+    inside = {key for key, macs in costs.items() if macs <= limit}
+    for budget in (
+        Budget(tiny_schema(), macs=limit),
+        Budget(tiny_schema(), macs=limit, latency_ms=9, latency=lambda architecture: 1.0),
+    ):
+        found = proposals(tiny, evolution(tiny, budget), budget, 16, tiny_schema())
+        assert {architecture.key for architecture in found} == inside
+        assert unseen(tiny, np.random.default_rng(0), seen=inside, budget=budget) is None
+
+
+def test_ask_keeps_to_the_budget_too(space: SearchSpace) -> None:
+    budget = Budget(tiny_schema(), macs=5_000)
+    study = optuna.create_study(sampler=evolution(space, budget))
+    for _ in range(14):
+        trial = study.ask(dict(distributions(space)))
+        assert budget.admits(space.from_params(trial.params))
+        study.tell(trial, -float(macs_of(space.from_params(trial.params), tiny_schema())))
+
+
+def test_a_trial_over_the_budget_is_no_parent(space: SearchSpace) -> None:
+    budget = Budget(tiny_schema(), macs=6_000)
+    study = optuna.create_study()
+    rng = np.random.default_rng(0)
+    drawn = [space.random(rng) for _ in range(200)]
+    inside = [a for a in drawn if budget.admits(a)][:6]
+    over = [a for a in drawn if not budget.admits(a)][:30]
+    for value, architecture in enumerate([*inside, *over]):
+        study.add_trial(
+            optuna.create_trial(params=architecture.params, distributions=distributions(space), value=-float(value))
+        )
+    only_inside = optuna.create_study()
+    only_inside.add_trials(study.get_trials()[:6])
+    sampler = evolution(space, budget)
+    # All that are over are better; the parent is that of the study that does not have them.
+    parent, _ = sampler._parent(history(study, sampler), space.labels.keys())
+    expected, _ = sampler._parent(history(only_inside, sampler), space.labels.keys())
+    assert parent is not None
+    assert expected is not None
+    assert parent.params == expected.params
+
+
+def history(study: optuna.Study, sampler: RegularizedEvolutionSampler) -> object:
+    from nasrec_automl.search.history import History
+
+    return History.of(study, admits=sampler._admits)
+
+
+def test_sampler_and_search_have_one_budget(space: SearchSpace) -> None:
+    with pytest.raises(StudyError, match="give both the same budget"):
+        propose(evolution(space, None), optuna.create_study(), space, seen=(), budget=Budget(tiny_schema(), macs=1))
+    with pytest.raises(StudyError, match="pass space"):
+        RegularizedEvolutionSampler(budget=Budget(tiny_schema(), macs=1))
+
+
+# The worker.
+
+
+def score(architecture: Architecture) -> SimpleNamespace:
+    loss = 1e6 / macs_of(architecture, tiny_schema())
+    return SimpleNamespace(log_loss=loss, auc=0.5, standard_error=0.1, rows=10, stopped=False)
+
+
+def run(study: optuna.Study, storage: RDBStorage, space: SearchSpace, budget: Budget, target: int) -> int:
+    return search(
+        study,
+        space,
+        score,
+        storage=storage,
+        sampler=evolution(space, budget),
+        target=target,
+        first=list(hand_designs(space).values()),
+        budget=budget,
+    )
+
+
+def done(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+
+def test_a_search_stays_inside_and_says_what_it_left_out(
+    study: optuna.Study, storage: RDBStorage, space: SearchSpace, caplog: pytest.LogCaptureFixture
+) -> None:
+    designs = hand_designs(space)
+    macs = {name: macs_of(design, tiny_schema()) for name, design in designs.items()}
+    largest = max(macs, key=lambda name: macs[name])
+    budget = Budget(tiny_schema(), macs=macs[largest] - 1, latency_ms=3, latency=lambda architecture: 2.5)
+    with caplog.at_level(logging.WARNING):
+        assert run(study, storage, space, budget, 20) == 20
+    assert designs[largest].key in caplog.text
+    assert "over the budget (at most" in caplog.text
+    for trial in done(study):
+        cost = profile(space.from_params(trial.params), tiny_schema())
+        assert trial.user_attrs["nasrec:macs"] == cost.macs < macs[largest]
+        assert trial.user_attrs["nasrec:parameters"] == cost.parameters
+        assert trial.user_attrs["nasrec:latency_ms"] == 2.5
+        assert trial.constraints == pytest.approx(
+            {"macs": cost.macs / (macs[largest] - 1) - 1, "latency_ms": 2.5 / 3 - 1}
+        )
+    inside = [design.key for design in designs.values() if budget.admits(design)]
+    assert [trial.user_attrs["nasrec:key"] for trial in done(study)][: len(inside)] == inside
+
+
+def test_a_tighter_budget_goes_on_without_what_is_over(
+    study: optuna.Study, storage: RDBStorage, space: SearchSpace
+) -> None:
+    loose, tight = Budget(tiny_schema(), macs=10**9), Budget(tiny_schema(), macs=5_000)
+    run(study, storage, space, loose, 20)
+    kept = sum(trial.user_attrs["nasrec:macs"] <= 5_000 for trial in done(study))
+    assert 0 < kept < 20
+    assert run(study, storage, space, tight, 20) == 20 - kept
+    trials = done(study)
+    assert sum(trial.user_attrs["nasrec:macs"] <= 5_000 for trial in trials) == 20
+    assert all(trial.user_attrs["nasrec:macs"] <= 5_000 for trial in trials[20:])
+    assert len({trial.user_attrs["nasrec:key"] for trial in trials}) == len(trials) == 40 - kept
+    assert run(study, storage, space, loose, 40 - kept) == 0  # the old ones count again
+
+
+def test_the_bar_for_early_stops_is_one_inside(study: optuna.Study, storage: RDBStorage, space: SearchSpace) -> None:
+    from nasrec_automl.search.admission import Admission
+
+    run(study, storage, space, Budget(tiny_schema(), macs=10**9), 12)
+    tight = Budget(tiny_schema(), macs=5_000)
+    found = incumbents(study, space, 12, admits=Admission(space, tight))
+    assert 0 < len(found) < 12
+    assert all(tight.admits(architecture) for architecture in found)
+
+
+def test_a_lost_trial_over_the_budget_is_not_tried_again(
+    study: optuna.Study, storage: RDBStorage, space: SearchSpace
+) -> None:
+    rng = np.random.default_rng(0)
+    tight = Budget(tiny_schema(), macs=5_000)
+    large = next(a for a in (space.random(rng) for _ in range(100)) if not tight.admits(a))
+    study.add_trial(
+        optuna.create_trial(
+            state=TrialState.FAIL,
+            params=large.params,
+            distributions=distributions(space),
+            user_attrs={"nasrec:key": large.key, "nasrec:failure": "stale"},
+        )
+    )
+    run(study, storage, space, tight, 4)
+    assert large.key not in {trial.user_attrs["nasrec:key"] for trial in done(study)}
+    run(study, storage, space, Budget(tiny_schema()), 6)
+    assert large.key in {trial.user_attrs["nasrec:key"] for trial in done(study)}
