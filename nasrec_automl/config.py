@@ -70,8 +70,11 @@ class DataConfig(_Section):
     """Where the data come from.
 
     Attributes:
-        source: `movielens`, `synthetic`, or `prepared` (a folder that `nasrec-automl prepare` wrote).
-        input: a folder of raw data, or the prepared folder. MovieLens is fetched when it is missing.
+        source: `criteo`, `avazu`, `kdd12`, `table`, `movielens`, `synthetic`, or `prepared` (a folder that
+            `nasrec-automl prepare` wrote).
+        input: a file, folder or glob of raw data, or the prepared folder. MovieLens is fetched when it is missing.
+        table_schema: of `table`; the job calls it `schema`, which pydantic has another use for.
+        max_rejected: share of the rows that may be bad; they are left out.
         split: `random` (stratified by the label) or `time`.
         seed: seed of the split.
         options: options of the source, such as `rows` and `seed` of `synthetic`.
@@ -79,8 +82,12 @@ class DataConfig(_Section):
         fields: how a field's table is made, by the field's name. `hash_above` leaves compositional fields alone.
     """
 
+    model_config = ConfigDict(populate_by_name=True)
+
     source: str
     input: Path | None = None
+    table_schema: Annotated[Path | None, Field(alias="schema")] = None
+    max_rejected: Fraction = 0.001
     split: Literal["random", "time"] = "random"
     seed: Seed = 2018
     options: dict[str, int | float | str] = {}
@@ -89,8 +96,9 @@ class DataConfig(_Section):
 
     @model_validator(mode="after")
     def _tables_are_ours_to_make(self) -> DataConfig:
-        if self.source == "prepared" and (self.fields or self.hash_above is not None):
-            raise ValueError("hash_above and fields decide how data are prepared, but the source is `prepared`")
+        asked = self.fields or self.hash_above is not None or self.table_schema is not None
+        if self.source == "prepared" and asked:
+            raise ValueError("hash_above, fields and schema decide how data are prepared, but the source is `prepared`")
         return self
 
 
@@ -426,14 +434,15 @@ def _fields(section: tuple[str | int, ...]) -> list[str]:
             continue
         named = get_args(model)  # of a mapping from names to sections, or of a tuple of them
         model = named[0 if isinstance(name, int) else 1] if named else model.model_fields[name].annotation
-    return list(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _absolute(job: Job, base: Path) -> Job:
     folder = base / (job.run_folder if job.run_folder != Path() else Path("runs") / job.name)
     updates: dict[str, Any] = {"run_folder": folder.resolve()}
-    if job.data.input is not None:
-        updates["data"] = job.data.model_copy(update={"input": (base / job.data.input).resolve()})
+    paths = {"input": job.data.input, "table_schema": job.data.table_schema}
+    found = {name: (base / path).resolve() for name, path in paths.items() if path is not None}
+    updates["data"] = job.data.model_copy(update=found)
     if job.experiment.machines:
         updates["experiment"] = job.experiment.model_copy(
             update={

@@ -129,10 +129,12 @@ def prepare(
         The folder, open without test.
 
     Raises:
-        DataError: bad labels or values, a part with a single class, or `output` is something else.
+        DataError: bad labels or values, weights, a part with a single class, or `output` is something else.
     """
     output = Path(output)
     check_output(output)
+    if source.weight is not None:
+        raise DataError(f"{source.name}: its rows have weights, which a prepared data set does not hold yet")
     label = source.checked_label()
     time = None if source.time is None else numbers(source.time)
     rows_of = split_rows(label, kind=split, seed=seed, time=time)
