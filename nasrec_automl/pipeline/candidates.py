@@ -55,8 +55,12 @@ def checkpoint_path(run: RunFolder, name: str, hyper: Hyper) -> Path:
 
 def best_trials(study: optuna.Study) -> dict[str, FrozenTrial]:
     """The best finished training of each candidate; trials that others added have no subnet and do not count."""
+    return _best(_trainings(study))
+
+
+def _best(trainings: list[FrozenTrial]) -> dict[str, FrozenTrial]:
     best: dict[str, FrozenTrial] = {}
-    for trial in _trainings(study):
+    for trial in trainings:
         name = trial.params[ARCHITECTURE]
         if name not in best or trial.values[0] < best[name].values[0]:
             best[name] = trial
@@ -70,10 +74,12 @@ def best_log_loss(study: optuna.Study) -> float | None:
 
 def drop_beaten(run: RunFolder, study: optuna.Study) -> None:
     """Delete the subnets of finished trainings that a better one of their candidate has beaten: tables are large."""
-    best = {name: trial.number for name, trial in best_trials(study).items()}
-    for trial in _trainings(study):
+    # Read once: what another worker finishes meanwhile may be the best of its candidate.
+    trainings = _trainings(study)
+    best = _best(trainings)
+    for trial in trainings:
         name = trial.params[ARCHITECTURE]
-        if trial.number != best[name]:
+        if trial.number != best[name].number:
             weights_path(run, name, Hyper.of(trial.params, run.job.retrain.space)).unlink(missing_ok=True)
 
 

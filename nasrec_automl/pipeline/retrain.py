@@ -111,7 +111,7 @@ class RetrainStage(Stage):
         finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         if stage_ended(study, finished=len(finished), target=total, mine=trained, count=count):
             for left in run.retrained.glob("*.ckpt"):  # of trainings that failed too often
-                left.unlink()
+                left.unlink(missing_ok=True)  # other workers end the stage at the same moment
             publish(run, lambda: report_content(run))
             write_json(run.retrain_done, {"study": study.study_name, "target": total, "trainings": len(finished)})
             progress.update(total, _note(study))

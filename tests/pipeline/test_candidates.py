@@ -68,3 +68,12 @@ def test_subnets_that_are_beaten_are_deleted(copied_run: RunFolder) -> None:
     assert path(best).exists()
     assert path(other).exists()
     assert not path(beaten).exists()
+
+
+def test_what_another_worker_finishes_meanwhile_stays(copied_run: RunFolder) -> None:
+    first, better = trial("a", 0.5), trial("a", 0.4, dropout=0.3)
+    path = weights_path(copied_run, "a", Hyper.of(better.params, copied_run.job.retrain.space))
+    path.touch()
+    reads = itertools.chain([[first]], itertools.repeat([first, better]))
+    drop_beaten(copied_run, SimpleNamespace(get_trials=lambda **_: next(reads)))
+    assert path.exists()
