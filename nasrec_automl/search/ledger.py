@@ -112,8 +112,9 @@ class Ledger:
                 return None
         except UpdateFinishedTrialError:
             return None
-        # At once: a running trial without a worker is taken for somebody's own.
-        for name, value in ((WORKER, worker), (ALIVE, time.time())):
+        # At once: a running trial without a worker is taken for somebody's own. The sign of life first: every trial
+        # that has a worker has one.
+        for name, value in ((ALIVE, time.time()), (WORKER, worker)):
             self.storage.set_trial_user_attr(trial_id, name, value)
         # Not the study's own sampler: one of Optuna's that was asked in a mirror serves no second study.
         study = copy.copy(self.study)
@@ -121,12 +122,15 @@ class Ledger:
         trial = Trial(study, trial_id)
         try:
             for name, distribution in source.distributions.items():
-                suggest(trial, name, distribution)
+                if source.applies(name, trial.params):
+                    suggest(trial, name, distribution)
         except ValueError as error:
             self.fail(waiting, ERROR, f"the enqueued trial has parameters of another space: {error}")
             return None
         for name, value in {KEY: source.key(trial.params), **_prefixed(source.describe(trial.params))}.items():
             self.storage.set_trial_user_attr(trial_id, name, value)
+        for name, excess in source.constraints(trial.params).items():
+            trial.set_constraint(name, excess)
         return self.storage.get_trial(trial_id)
 
     def show_alive(self, trial: FrozenTrial) -> None:

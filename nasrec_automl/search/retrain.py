@@ -118,6 +118,9 @@ class _Retrain(Task):
         text = json.dumps({name: params[name] for name in sorted(names)})
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    def applies(self, name: str, params: Params) -> bool:
+        return name in applying(self.distributions, params)
+
     def propose(self, census: Census) -> Params | None:
         taken = census.taken
         for params in self._defaults:

@@ -57,7 +57,8 @@ class TrialSource(ABC):
     `key`, `describe` and `notes`, and writes the trial. None of them changes the study.
 
     Attributes:
-        distributions: of every parameter; the same for all trials of a study. A trial may have some of them.
+        distributions: of every parameter; the same for all trials of a study. A trial has those that apply; what they
+            depend on comes before them.
         finished: states that count as finished.
     """
 
@@ -71,6 +72,10 @@ class TrialSource(ABC):
     @abstractmethod
     def propose(self, census: Census) -> Params | None:
         """Parameters of the next trial, with a key not in `census.taken`; None when there is none."""
+
+    def applies(self, name: str, params: Params) -> bool:
+        """Whether a trial that begins with these parameters has the one of this name."""
+        return True
 
     def describe(self, params: Params) -> Mapping[str, Any]:
         """Attributes that are known before the trial runs; they are written with it, in one transaction."""

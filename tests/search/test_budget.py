@@ -306,3 +306,15 @@ def test_a_lost_trial_over_the_budget_is_not_tried_again(
     assert large.key not in {trial.user_attrs["nasrec:key"] for trial in done(study)}
     run(study, storage, space, Budget(tiny_schema()), 6)
     assert large.key in {trial.user_attrs["nasrec:key"] for trial in done(study)}
+
+
+def test_an_enqueued_trial_has_constraints_too(study: optuna.Study, storage: RDBStorage, space: SearchSpace) -> None:
+    rng = np.random.default_rng(0)
+    tight = Budget(tiny_schema(), macs=5_000)
+    large = next(a for a in (space.random(rng) for _ in range(100)) if not tight.admits(a))
+    study.enqueue_trial(dict(large.params))
+    run(study, storage, space, tight, 2)
+    first, *others = study.get_trials()
+    assert first.state == TrialState.COMPLETE
+    assert first.constraints["macs"] == pytest.approx(macs_of(large, tiny_schema()) / 5_000 - 1)
+    assert [trial.constraints["macs"] <= 0 for trial in others] == [True, True], "one over the budget does not count"

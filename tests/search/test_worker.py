@@ -22,6 +22,7 @@ from nasrec_automl.search import (
     RegularizedEvolutionSampler,
     WorkerOptions,
     distributions,
+    fail_stale,
     open_study,
     search,
 )
@@ -422,6 +423,27 @@ def test_an_enqueued_trial_is_taken_by_one_worker(study: optuna.Study, storage: 
     assert workers[0].adopt(waiting[0]) is not None
     assert workers[1].adopt(waiting[1]) is None
     assert [trial.state for trial in study.get_trials()] == [TrialState.RUNNING]
+
+
+def test_a_trial_that_is_being_adopted_is_no_puzzle_to_other_hosts(
+    study: optuna.Study, storage: RDBStorage, space: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study.enqueue_trial(dict(space.random(np.random.default_rng(0)).params))
+    worker = Worker(ArchitectureSource(study, space, ()), Ledger(study, storage), 9, WorkerOptions())
+    waiting = worker.census().waiting[0]
+    looks: list[int] = []
+    write = storage.set_trial_user_attr
+
+    def write_and_look(trial_id: int, key: str, value: Any) -> None:
+        write(trial_id, key, value)
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr("socket.gethostname", lambda: "elsewhere")
+            looks.append(fail_stale(study, storage))
+
+    monkeypatch.setattr(storage, "set_trial_user_attr", write_and_look)
+    assert worker.adopt(waiting) is not None
+    assert len(looks) > 2
+    assert not any(looks)
 
 
 def test_an_enqueued_trial_that_finds_no_room_is_enqueued_again(
