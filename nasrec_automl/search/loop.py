@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
@@ -106,15 +107,18 @@ def work(
 
 
 def _run(task: Task, ledger: Ledger, trial: FrozenTrial) -> Outcome | None:
-    """Run a trial; None where the connection to the database broke in it, so that it is to be tried again."""
+    """Run a trial; None where the connection to the database broke in it, so that it is to be tried again.
+
+    None as well where it could not report to its trial, as another worker had taken this one for dead.
+    """
     try:
         with heartbeat(lambda: ledger.show_alive(trial)):
             return task.run(trial)
     except BaseException as error:
         lost = connection_lost(ledger.storage, error)
         kind = INTERRUPTED if lost or not isinstance(error, Exception) else ERROR
-        ledger.fail(trial, kind, reason_of(error))
-        if lost:
+        was_ours = ledger.fail(trial, kind, reason_of(error))
+        if lost or (isinstance(error, UpdateFinishedTrialError) and not was_ours):
             return None
         raise
 

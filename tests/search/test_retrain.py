@@ -159,6 +159,27 @@ def test_an_exception_fails_the_trial_and_passes_on(study: optuna.Study, storage
     assert study.get_trials()[0].user_attrs["nasrec:reason"] == "RuntimeError: out of memory"
 
 
+def test_a_worker_that_was_taken_for_dead_goes_on(study: optuna.Study, storage: RDBStorage) -> None:
+    def suspended(name: str, hyper: Hyper, report: Report) -> FakeOutcome:
+        if len(study.get_trials()) == 1:
+            study.tell(0, state=TrialState.FAIL)
+        return train(name, hyper, report)
+
+    assert run(study, storage, train=suspended, config=RetrainConfig(trials=3)) == 3
+    assert [trial.state for trial in study.get_trials()] == [TrialState.FAIL, *[TrialState.COMPLETE] * 3]
+
+
+def test_an_enqueued_training_has_the_learning_rate_of_its_optimiser_alone(
+    study: optuna.Study, storage: RDBStorage
+) -> None:
+    study.enqueue_trial({"architecture": "search-2", "optimizer": "adam", "learning_rate/adam": 0.02})
+    run(study, storage, config=with_space())
+    first = study.get_trials()[0]
+    assert first.state == TrialState.COMPLETE
+    assert first.params.items() >= {"architecture": "search-2", "optimizer": "adam", "learning_rate/adam": 0.02}.items()
+    assert [name for name in first.params if name.startswith("learning_rate")] == ["learning_rate/adam"]
+
+
 def test_a_candidate_that_cannot_be_trained_is_given_up(study: optuna.Study, storage: RDBStorage) -> None:
     def broken(name: str, hyper: Hyper, report: Report) -> FakeOutcome:
         if name == "search-2" and hyper.dropout == 0.0:
