@@ -9,7 +9,6 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from nasrec_automl.architecture import Architecture
-from nasrec_automl.budget import Budget
 from nasrec_automl.config import Job
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.errors import BudgetError
@@ -86,9 +85,9 @@ class SearchStage(Stage):
             return evaluator.evaluate(architecture, incumbents(study, space, config.early_stop, admits=admits))
 
         def on_trial(finished: Finished) -> None:
-            best = _best(scored_trials(study, admits), budget)
+            best = _best(scored_trials(study, admits))
             progress.update(finished.done, _note(best, left_out))
-            report({"log_loss": best})
+            report(_metrics(best))
 
         children = config.architectures - config.population
         mine = search(
@@ -112,8 +111,10 @@ class SearchStage(Stage):
             on_trial=on_trial,
         )
         finished = scored_trials(study, admits)
-        best = _best(finished, budget)
+        best = _best(finished)
         if stage_ended(study, finished=len(finished), target=config.architectures, mine=mine, count=count):
+            if best is None:
+                raise BudgetError(f"no architecture that was scored is inside the budget ({budget}): raise it")
             publish(run, lambda: report_content(run))
             top = [a for trial in ranked(finished) if (a := architecture_of(trial.params, space)) is not None][:_NOTED]
             write_json(
@@ -127,17 +128,23 @@ class SearchStage(Stage):
             )
             note = _note(best, left_out)
             progress.update(config.architectures, f"{note}, {len(finished)} architectures scored")
-        return {"log_loss": best}
+        return _metrics(best)
 
 
-def _best(finished: list[FrozenTrial], budget: Budget) -> float:
-    if not finished:
-        raise BudgetError(f"no architecture that was scored is inside the budget ({budget}): raise it")
-    return min(float(trial.values[0]) for trial in finished)
+def _best(finished: list[FrozenTrial]) -> float | None:
+    """The best log loss; None while all that was scored, such as what a user has enqueued, is over the budget."""
+    return min((float(trial.values[0]) for trial in finished), default=None)
 
 
-def _note(best: float, left_out: list[str]) -> str:
-    return f"best log loss {best:.4f}" + (f", over the budget: {', '.join(left_out)}" if left_out else "")
+def _metrics(best: float | None) -> dict[str, float]:
+    return {} if best is None else {"log_loss": best}
+
+
+def _note(best: float | None, left_out: list[str]) -> str:
+    parts = ([] if best is None else [f"best log loss {best:.4f}"]) + (
+        [f"over the budget: {', '.join(left_out)}"] if left_out else []
+    )
+    return ", ".join(parts)
 
 
 def load_evaluator(run: RunFolder) -> WeightSharingEvaluator:

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
@@ -158,3 +159,18 @@ def test_a_budget_that_cannot_be_met_is_an_error_and_can_be_mended(finished_run:
     with pytest.raises(BudgetError, match=r"inside the budget \(at most 10 parameters\); the smallest found has"):
         SearchStage().run(run)
     assert SearchStage().run(with_budget(run, parameters=None), count=2)
+
+
+def test_what_is_enqueued_over_the_budget_ends_no_search(copied_run: RunFolder) -> None:
+    study = search_study(copied_run)
+    space = load_search_space(copied_run.job.space)
+    rng, known = np.random.default_rng(0), {trial.user_attrs["nasrec:key"] for trial in study.get_trials()}
+    limit = min(macs(copied_run)) - 1  # all that was scored is over it
+    run = with_budget(copied_run, macs=limit)
+    over = (a for a in (space.random(rng) for _ in range(1000)) if a.key not in known and not job_budget(run).admits(a))
+    study.enqueue_trial(dict(next(over).params))
+    reported: list[object] = []
+    assert SearchStage().run(run, count=1, report=reported.append) == {}
+    assert reported == [{}]
+    assert finished(run)[-1].user_attrs["nasrec:macs"] > limit
+    assert SearchStage().units(run) == (0, 20)
