@@ -204,8 +204,10 @@ def _scored(trial: FrozenTrial, names: dict[str, str], space: SearchSpace) -> Sc
 
 
 def _trainings(run: RunFolder) -> list[RetrainTrial]:
+    """All trainings; trials that others added may be of something else."""
     ended = (TrialState.COMPLETE, TrialState.PRUNED)
-    return [_training(trial, run) for trial in retrain_study(run).get_trials(deepcopy=False, states=ended)]
+    trials = retrain_study(run).get_trials(deepcopy=False, states=ended)
+    return [_training(trial, run) for trial in trials if ARCHITECTURE in trial.params]
 
 
 def _training(trial: FrozenTrial, run: RunFolder) -> RetrainTrial:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import optuna
 import pytest
 
 from nasrec_automl.config import load_job
@@ -11,6 +12,7 @@ from nasrec_automl.errors import RunFolderError
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.report import ReportStage, report_content, write_run_report
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.studies import retrain_study
 
 
 def test_it_holds_what_the_stages_left(finished_run: RunFolder) -> None:
@@ -65,3 +67,9 @@ def test_a_run_without_a_result_has_no_report(tmp_path: Path, write_job: Callabl
     with pytest.raises(RunFolderError, match="the run has no result yet; `nasrec-automl status"):
         write_run_report(run)
     assert ReportStage().units(run) == (0, 1)
+
+
+def test_what_others_added_to_the_retrain_study_is_left_out(copied_run: RunFolder) -> None:
+    before = report_content(copied_run).retrain
+    retrain_study(copied_run).add_trial(optuna.create_trial(value=0.1))
+    assert report_content(copied_run).retrain == before
