@@ -13,6 +13,7 @@ from nasrec_automl.pipeline.candidates import retrain_study_name
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.search import open_storage, open_study
 from nasrec_automl.search.admission import Admission, Admits
+from nasrec_automl.search.attributes import WORKER
 from nasrec_automl.space import load_search_space
 
 
@@ -72,4 +73,6 @@ def stage_ended(study: optuna.Study, *, finished: int, target: int, mine: int, c
     if finished >= target:
         return True
     ran_out = count is None or mine < count
-    return ran_out and not study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    # What was asked for by hand may never end.
+    return ran_out and not any(WORKER in trial.user_attrs for trial in running)

@@ -121,6 +121,8 @@ def test_a_stage_ends_when_nothing_more_can_come() -> None:
     assert ended(12, 3, 5)
     assert not ended(12, 5, 5)
     running = study.ask()
+    assert ended(12, 3, None), "what was asked for by hand may never end"
+    running.set_user_attr("nasrec:worker", "host:1:0.00:x")
     assert not ended(12, 3, None)
     study.tell(running, state=TrialState.FAIL)
     assert ended(12, 3, None)
