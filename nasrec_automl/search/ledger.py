@@ -6,6 +6,7 @@ import copy
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import optuna
@@ -106,32 +107,52 @@ class Ledger:
             The running trial; None where another worker has taken it, or its parameters are none of the source's:
             then it has failed with the reason.
         """
-        trial_id = self.trial_id(waiting)
-        try:
-            if not self.storage.set_trial_state_values(trial_id, TrialState.RUNNING):
+        with _lost_where_it_fails(worker):
+            trial_id = patiently(self.storage, lambda: self.trial_id(waiting))
+            if not patiently(
+                self.storage,
+                lambda: self._take(trial_id),
+                again=lambda: self._has_taken(trial_id) or self._take(trial_id),
+            ):
                 return None
+            # At once: a running trial without a worker is taken for somebody's own. The sign of life first: every trial
+            # that has a worker has one.
+            self._write(trial_id, {ALIVE: time.time(), WORKER: worker})
+            try:
+                trial = patiently(self.storage, lambda: self._suggest_all(trial_id, waiting.number, source))
+            except ValueError as error:
+                self.fail(waiting, ERROR, f"the enqueued trial has parameters of another space: {error}")
+                return None
+            self._write(trial_id, {KEY: source.key(trial.params), **_prefixed(source.describe(trial.params))})
+            for name, excess in source.constraints(trial.params).items():
+                patiently(self.storage, partial(trial.set_constraint, name, excess))
+            return patiently(self.storage, lambda: self.storage.get_trial(trial_id))
+
+    def _take(self, trial_id: int) -> bool:
+        try:
+            return self.storage.set_trial_state_values(trial_id, TrialState.RUNNING)
         except UpdateFinishedTrialError:
-            return None
-        # At once: a running trial without a worker is taken for somebody's own. The sign of life first: every trial
-        # that has a worker has one.
-        for name, value in ((ALIVE, time.time()), (WORKER, worker)):
-            self.storage.set_trial_user_attr(trial_id, name, value)
+            return False
+
+    def _has_taken(self, trial_id: int) -> bool:
+        """Whether the connection broke when this worker had taken the trial: any other writes its name at once."""
+        found = self.storage.get_trial(trial_id)
+        return found.state == TrialState.RUNNING and WORKER not in found.user_attrs
+
+    def _suggest_all(self, trial_id: int, seed: int, source: TrialSource) -> Trial:
         # Not the study's own sampler: one of Optuna's that was asked in a mirror serves no second study.
         study = copy.copy(self.study)
-        study.sampler = RandomSampler(seed=waiting.number)
+        study.sampler = RandomSampler(seed=seed)
         trial = Trial(study, trial_id)
-        try:
-            for name, distribution in source.distributions.items():
-                if source.applies(name, trial.params):
-                    suggest(trial, name, distribution)
-        except ValueError as error:
-            self.fail(waiting, ERROR, f"the enqueued trial has parameters of another space: {error}")
-            return None
-        for name, value in {KEY: source.key(trial.params), **_prefixed(source.describe(trial.params))}.items():
-            self.storage.set_trial_user_attr(trial_id, name, value)
-        for name, excess in source.constraints(trial.params).items():
-            trial.set_constraint(name, excess)
-        return self.storage.get_trial(trial_id)
+        for name, distribution in source.distributions.items():
+            if source.applies(name, trial.params):
+                suggest(trial, name, distribution)
+        return trial
+
+    def _write(self, trial_id: int, attrs: Mapping[str, Any]) -> None:
+        """Write attributes of a running trial, in their order."""
+        for name, value in attrs.items():
+            patiently(self.storage, partial(self.storage.set_trial_user_attr, trial_id, name, value))
 
     def show_alive(self, trial: FrozenTrial) -> None:
         """Write that a running trial's worker lives."""

@@ -19,6 +19,7 @@ from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import OperationalError
 
 from nasrec_automl.architecture import Architecture
+from nasrec_automl.budget import Budget
 from nasrec_automl.errors import StudyError
 from nasrec_automl.search import RegularizedEvolutionSampler, open_storage, open_study, search
 from nasrec_automl.search import database as database_module
@@ -26,6 +27,7 @@ from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.search.task import Outcome
 from nasrec_automl.search.worker import ArchitectureSource
 from nasrec_automl.space import SearchSpace
+from nasrec_automl.testing.examples import tiny_schema
 from tests.search.search_worker import score
 
 IDENTITY = {"space": "two-blocks"}
@@ -133,9 +135,9 @@ def after_the_commit(call: Callable[..., Any]) -> Callable[..., Any]:
     """What a call does whose connection breaks once, when everything is written."""
     broken = False
 
-    def calling(*arguments: Any) -> Any:
+    def calling(*arguments: Any, **named: Any) -> Any:
         nonlocal broken
-        result = call(*arguments)
+        result = call(*arguments, **named)
         if not broken:
             broken = True
             raise OperationalError("COMMIT", {}, Exception("server closed the connection unexpectedly"))
@@ -157,6 +159,23 @@ def test_a_write_whose_answer_was_lost_is_made_once(
     assert (trial.number, before) == (0, [])
     assert ledger.finish(trial, Outcome(state=TrialState.COMPLETE, value=0.5)), "it counts as this worker's"
     assert [trial.state for trial in ledger.trials()] == [TrialState.COMPLETE]
+
+
+def test_an_enqueued_trial_is_adopted_where_every_answer_was_lost_once(
+    ledger: Ledger, space: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "_PAUSES", (0.01, 0.01))
+    for name in ("set_trial_state_values", "set_trial_user_attr", "set_trial_param", "set_trial_system_attr"):
+        monkeypatch.setattr(ledger.storage, name, after_the_commit(getattr(ledger.storage, name)))
+    source = ArchitectureSource(ledger.study, space, first=[], budget=Budget(tiny_schema(), macs=10**9))
+    params = space.random(np.random.default_rng(0)).params
+    optuna.load_study(study_name="search", storage=ledger.storage.url).enqueue_trial(params)
+    trial = ledger.adopt(ledger.trials()[0], source, worker="a")
+    assert trial is not None
+    assert (trial.state, trial.params) == (TrialState.RUNNING, params)
+    assert trial.user_attrs["nasrec:worker"] == "a"
+    assert trial.constraints.keys() == {"macs"}
+    assert ledger.adopt(ledger.trials()[0], source, worker="b") is None
 
 
 def test_a_trial_that_optuna_has_added_twice(
