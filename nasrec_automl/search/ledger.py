@@ -123,10 +123,18 @@ class Ledger:
             except ValueError as error:
                 self.fail(waiting, ERROR, f"the enqueued trial has parameters of another space: {error}")
                 return None
-            self._write(trial_id, {KEY: source.key(trial.params), **_prefixed(source.describe(trial.params))})
+            self._write(trial_id, {KEY: source.key(trial.params)})
+            self._write(trial_id, _prefixed(source.describe(trial.params)))
             for name, excess in source.constraints(trial.params).items():
                 patiently(self.storage, partial(trial.set_constraint, name, excess))
             return patiently(self.storage, lambda: self.storage.get_trial(trial_id))
+
+    def enqueue_again(self, trial: FrozenTrial) -> None:
+        """Enqueue once more what a user had enqueued as this trial."""
+        attrs = {name: value for name, value in trial.user_attrs.items() if not name.startswith(PREFIX)}
+        # Optuna keeps what was asked for among its own attributes.
+        asked = optuna.create_trial(state=TrialState.WAITING, user_attrs=attrs, system_attrs=trial.system_attrs)
+        patiently(self.storage, lambda: self.study.add_trial(asked))
 
     def _take(self, trial_id: int) -> bool:
         try:

@@ -188,7 +188,7 @@ class Worker:
         self.ledger.fail(trial, ABANDONED, reason)
         if self._is_full(self.tally.count(others)):
             # The study may grow later: what a user has asked for waits for that.
-            self.ledger.study.enqueue_trial(trial.params)
+            self.ledger.enqueue_again(trial)
         return None
 
     def begin(self, params: Params, census: Census) -> FrozenTrial | None:

@@ -17,7 +17,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.heartbeat import LOST_AFTER
-from nasrec_automl.search.attributes import ALIVE, STALE, WORKER
+from nasrec_automl.search.attributes import ALIVE, KEY, STALE, WORKER
 from nasrec_automl.search.ledger import Ledger, is_lost
 
 _CLOCK_TOLERANCE = 5.0
@@ -48,7 +48,12 @@ def fail_stale(study: optuna.Study, storage: BaseStorage, *, timeout: float = LO
 def close_stale(ledger: Ledger, running: list[FrozenTrial], *, timeout: float) -> int:
     """Do what `fail_stale` does, for trials that have been read already."""
     lost = [(trial, reason) for trial in running if (reason := why_stale(trial, timeout=timeout)) is not None]
-    return sum(ledger.fail(trial, STALE, reason) for trial, reason in lost)
+    failed = [trial for trial, reason in lost if ledger.fail(trial, STALE, reason)]
+    for trial in failed:
+        # An enqueued one whose worker died before it had all parameters: there is no key to try again.
+        if KEY not in trial.user_attrs and trial.system_attrs:
+            ledger.enqueue_again(trial)
+    return len(failed)
 
 
 def why_stale(trial: FrozenTrial, *, timeout: float) -> str | None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import math
+import socket
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import optuna
@@ -450,17 +452,38 @@ def test_an_enqueued_trial_that_finds_no_room_is_enqueued_again(
     study: optuna.Study, storage: RDBStorage, space: SearchSpace
 ) -> None:
     mine, other = (space.random(np.random.default_rng(seed)) for seed in range(2))
-    study.enqueue_trial(dict(mine.params))
+    study.enqueue_trial(dict(mine.params), user_attrs={"wish": "mine"})
     worker = Worker(ArchitectureSource(study, space, ()), Ledger(study, storage), 1, WorkerOptions())
     waiting = worker.census().waiting[0]
     study.add_trial(optuna.create_trial(params=other.params, distributions=distributions(space), value=1.0))
     assert worker.adopt(waiting) is None
     again = study.get_trials()[-1]
     assert again.state == TrialState.WAITING
+    assert again.user_attrs == {"wish": "mine"}
     worker.target = 2
     adopted = worker.adopt(again)
     assert adopted is not None
     assert space.from_params(adopted.params) == mine
+
+
+def test_an_enqueued_trial_whose_worker_dies_as_it_begins_is_not_lost(
+    run: Callable[..., int],
+    study: optuna.Study,
+    storage: RDBStorage,
+    space: SearchSpace,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mine = space.random(np.random.default_rng(0))
+    study.enqueue_trial(dict(mine.params))
+    ledger, source = Ledger(study, storage), ArchitectureSource(study, space, ())
+    with monkeypatch.context() as dying:
+        dying.setattr("nasrec_automl.search.ledger.suggest", Mock(side_effect=SystemExit))
+        with pytest.raises(SystemExit):
+            ledger.adopt(ledger.trials()[0], source, worker=f"{socket.gethostname()}:0:0:x")
+    assert study.get_trials()[0].state == TrialState.RUNNING
+    assert run(target=1) == 1
+    (done,) = trials(study, TrialState.COMPLETE)
+    assert space.from_params(done.params) == mine
 
 
 def test_a_long_trial_gives_signs_of_life(
