@@ -15,11 +15,9 @@ import optuna
 import plotly.graph_objects as go
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.artifacts.exceptions import ArtifactNotFound
-from optuna.exceptions import OptunaError
-from sqlalchemy.exc import SQLAlchemyError
 
 from nasrec_automl.architecture import Architecture
-from nasrec_automl.errors import NasRecError, RunFolderError
+from nasrec_automl.errors import RunFolderError
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import retrain_study, search_study, study_storage
 from nasrec_automl.report import ReportContent, wiring_svg
@@ -33,6 +31,7 @@ from nasrec_automl.report.summary import ranked
 from nasrec_automl.report.wiring_figure import wiring_figure
 from nasrec_automl.search.attributes import DASHBOARD
 from nasrec_automl.search.database import shown_url
+from nasrec_automl.search.loop import reason_of
 
 _logger = logging.getLogger(__name__)
 
@@ -68,12 +67,12 @@ def publish(run: RunFolder, fill: Callable[[], ReportContent]) -> None:
             return  # Another worker of the same stage writes the same.
         try:
             _publish(run, fill())
-        except (ImportError, OSError, NasRecError, OptunaError, SQLAlchemyError) as error:
+        except Exception as error:  # a figure that cannot be drawn must not keep the stage from ending
             _logger.warning(
                 "%s: notes and figures for Optuna's dashboard were not written (%s); `nasrec-automl report` writes "
                 "them again once the run has a result",
                 run.path,
-                error,
+                reason_of(error),
             )
 
 

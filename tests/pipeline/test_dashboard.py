@@ -221,6 +221,11 @@ def test_what_goes_wrong_is_a_warning(
     assert "`nasrec-automl report` writes them again" in caplog.text
 
 
+def test_a_figure_that_cannot_be_drawn_is_a_warning(finished_run: RunFolder, caplog: pytest.LogCaptureFixture) -> None:
+    publish(finished_run, lambda: {}["nothing"])
+    assert "were not written (KeyError: 'nothing')" in caplog.text
+
+
 def test_one_process_at_a_time_writes(copied_run: RunFolder, caplog: pytest.LogCaptureFixture) -> None:
     study = search_study(copied_run)
     save_note(study, "")

@@ -169,7 +169,7 @@ def test_an_enqueued_trial_is_adopted_where_every_answer_was_lost_once(
         monkeypatch.setattr(ledger.storage, name, after_the_commit(getattr(ledger.storage, name)))
     source = ArchitectureSource(ledger.study, space, first=[], budget=Budget(tiny_schema(), macs=10**9))
     params = space.random(np.random.default_rng(0)).params
-    optuna.load_study(study_name="search", storage=ledger.storage.url).enqueue_trial(params)
+    optuna.load_study(study_name="search", storage=ledger.storage).enqueue_trial(params)
     trial = ledger.adopt(ledger.trials()[0], source, worker="a")
     assert trial is not None
     assert (trial.state, trial.params) == (TrialState.RUNNING, params)
