@@ -12,7 +12,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = (
     {"errors"},
-    {"schema", "architecture", "space", "cost", "budget", "config", "heartbeat", "published", "hand_designs"},
+    {"schema", "architecture", "space", "cost", "budget", "config", "pareto", "heartbeat", "published", "hand_designs"},
     {"data", "ops", "sampling"},
     {"network"},
     {"training"},

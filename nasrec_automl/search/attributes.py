@@ -8,6 +8,12 @@ PREFIX = "nasrec:"
 SCHEMA_VERSION = "nasrec:schema_version"
 """Of the study: version of everything else written here."""
 
+OBJECTIVES = "objectives"
+"""Of the study's identity: what it minimises, where that is more than one value."""
+
+LOG_LOSS = "log_loss"
+"""The first objective. The others are costs, under the names of `nasrec_automl.budget`."""
+
 KEY = "nasrec:key"
 """Of a trial: what it tries. Equal keys are never finished twice."""
 

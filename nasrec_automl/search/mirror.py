@@ -9,7 +9,13 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import InMemoryStorage
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
+
+
+def notes_of(trial: FrozenTrial) -> dict[str, Any]:
+    """What a sampler noted in a trial: system attributes, but for Optuna's own of constraints and enqueued trials."""
+    own = ("constraints", "fixed_params")
+    return {name: value for name, value in trial.system_attrs.items() if name.partition(":")[0] not in own}
 
 
 class Mirror:
@@ -53,11 +59,25 @@ class Mirror:
                 self._mirrored.add_trial(trial)
                 self._running[trial.number] = self._mirrored.get_trials(deepcopy=False)[-1].number
 
-    def ask(self, sampler: BaseSampler, wanted: Mapping[str, BaseDistribution]) -> dict[str, Any]:
-        """Ask a sampler for parameters of the study's next trial."""
+    def ask(
+        self,
+        sampler: BaseSampler,
+        wanted: Mapping[str, BaseDistribution],
+        *,
+        given: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Ask a sampler for parameters of the study's next trial.
+
+        Args:
+            sampler: any of Optuna's.
+            wanted: what it has to sample.
+            given: parameters that are decided already, as of an enqueued trial: the sampler takes note of it.
+        """
         self._mirrored.sampler = sampler
+        if given is not None:
+            self._mirrored.enqueue_trial(dict(given))
         trial = self._mirrored.ask(dict(wanted))
-        self.notes = dict(self._mirrored.get_trials(deepcopy=False)[trial.number].system_attrs)
+        self.notes = notes_of(self._mirrored.get_trials(deepcopy=False)[trial.number])
         # Whether it is to run is not known; where it does, it comes back with the study.
         self._mirrored.tell(trial, state=TrialState.FAIL)
         return trial.params

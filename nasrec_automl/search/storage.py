@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from nasrec_automl.errors import StudyError
-from nasrec_automl.search.attributes import PREFIX, SCHEMA_VERSION
+from nasrec_automl.search.attributes import LOG_LOSS, OBJECTIVES, PREFIX, SCHEMA_VERSION
 from nasrec_automl.search.database import database_errors, parse_url
 from nasrec_automl.search.folders import MOUNTS, network_file_system
 
@@ -67,14 +67,18 @@ def open_storage(url: str) -> RDBStorage:
         return _first_that_works(make)
 
 
-def open_study(storage: str | BaseStorage, *, name: str, identity: Mapping[str, str]) -> optuna.Study:
-    """Open a study that minimises one value; make it if it is not there.
+def open_study(
+    storage: str | BaseStorage, *, name: str, identity: Mapping[str, str], objectives: Sequence[str] = (LOG_LOSS,)
+) -> optuna.Study:
+    """Open a study; make it if it is not there.
 
     Args:
         storage: the database, or its URL.
         name: of the study.
         identity: what the study is about, such as the space and a fingerprint of the data. Written when the
             study is made (`nasrec:<entry>`), compared ever after.
+        objectives: names of what it minimises. Several of them are the study's metric names too, and a part of
+            its identity.
 
     Raises:
         StudyError: the study of this name is about something else; the message names the entry that differs,
@@ -83,21 +87,32 @@ def open_study(storage: str | BaseStorage, *, name: str, identity: Mapping[str, 
     if isinstance(storage, str):
         storage = open_storage(storage)
     with database_errors(storage):
-        study = optuna.create_study(storage=storage, study_name=name, direction="minimize", load_if_exists=True)
-        check_identity(study, identity)
+        directions = ["minimize"] * len(objectives)
+        study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
+        check_identity(study, identity, objectives=objectives)
+        if len(objectives) > 1 and study.metric_names != list(objectives):
+            study.set_metric_names(list(objectives))
     return study
 
 
-def check_identity(study: optuna.Study, identity: Mapping[str, str]) -> None:
+def check_identity(
+    study: optuna.Study, identity: Mapping[str, str], *, objectives: Sequence[str] = (LOG_LOSS,)
+) -> None:
     """Compare a study with what it should be about; write it down where the study is new.
 
     Raises:
         StudyError: it is about something else, or has trials of another origin.
     """
-    if study.directions != [StudyDirection.MINIMIZE]:
+    if set(study.directions) != {StudyDirection.MINIMIZE}:
         directions = ", ".join(direction.name.lower() for direction in study.directions)
-        raise StudyError(_differs(study, "direction", directions, "minimize"))
+        raise StudyError(_differs(study, "direction", directions, ", ".join(["minimize"] * len(objectives))))
     written = study.user_attrs
+    if len(study.directions) != len(objectives):
+        unnamed = LOG_LOSS if len(study.directions) == 1 else f"{len(study.directions)} values"
+        found = ", ".join(study.metric_names or [unnamed])
+        raise StudyError(_differs(study, OBJECTIVES, found, ", ".join(objectives)))
+    if len(objectives) > 1:
+        identity = {**identity, OBJECTIVES: ", ".join(objectives)}
     version = written.get(SCHEMA_VERSION)
     if version is None and study.get_trials(deepcopy=False):
         raise StudyError(
