@@ -59,23 +59,9 @@ class Mirror:
                 self._mirrored.add_trial(trial)
                 self._running[trial.number] = self._mirrored.get_trials(deepcopy=False)[-1].number
 
-    def ask(
-        self,
-        sampler: BaseSampler,
-        wanted: Mapping[str, BaseDistribution],
-        *,
-        given: Mapping[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        """Ask a sampler for parameters of the study's next trial.
-
-        Args:
-            sampler: any of Optuna's.
-            wanted: what it has to sample.
-            given: parameters that are decided already, as of an enqueued trial: the sampler takes note of it.
-        """
+    def ask(self, sampler: BaseSampler, wanted: Mapping[str, BaseDistribution]) -> dict[str, Any]:
+        """Ask a sampler for parameters of the study's next trial."""
         self._mirrored.sampler = sampler
-        if given is not None:
-            self._mirrored.enqueue_trial(dict(given))
         trial = self._mirrored.ask(dict(wanted))
         self.notes = notes_of(self._mirrored.get_trials(deepcopy=False)[trial.number])
         # Whether it is to run is not known; where it does, it comes back with the study.

@@ -8,7 +8,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
+from optuna.samplers import BaseGASampler, BaseSampler, NSGAIISampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.budget import Budget
@@ -89,6 +89,9 @@ class Reseeded(BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Draw parameters together."""
+        if isinstance(self._sampler, BaseGASampler):
+            # Its parents come in another order when they are chosen than when they are found again.
+            self._sampler.get_parent_population(study, self._sampler.get_trial_generation(study, trial))
         return self._sampler.sample_relative(study, trial, search_space)
 
     def sample_independent(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,8 @@ def open_study(
         study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
         check_identity(study, identity, objectives=objectives)
         if len(objectives) > 1 and study.metric_names != list(objectives):
-            study.set_metric_names(list(objectives))
+            with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
+                study.set_metric_names(list(objectives))
     return study
 
 

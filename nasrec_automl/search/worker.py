@@ -172,9 +172,9 @@ class ArchitectureSource(TrialSource):
         for architecture in self._first:
             if architecture.key not in taken:
                 if not isinstance(sampler, Proposer):
-                    # NSGA-II counts it to its first generation: it may be a parent.
+                    # For its notes alone: NSGA-II counts it to the first generation, so that it may be a parent.
                     self._mirror.update()
-                    self._mirror.ask(sampler, self.distributions, given=architecture.params)
+                    self._mirror.ask(sampler, self.distributions)
                     self._proposed = architecture.params
                 return architecture.params
         proposal = propose(sampler, self._study, self.space, seen=taken, budget=self._budget, mirror=self._mirror)
