@@ -151,6 +151,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     report.add_argument("folder", type=Path, help="the run folder")
 
+    retrain = _command(
+        commands,
+        "retrain",
+        _retrain,
+        "train one architecture of a run from scratch, such as a point of the Pareto front",
+        "nasrec-automl retrain runs/quickstart 3f2a",
+    )
+    retrain.add_argument("folder", type=Path, help="the run folder")
+    retrain.add_argument(
+        "name", help="key of the search study or the beginning of one, a hand design, or a published architecture"
+    )
+    retrain.add_argument("--output", type=Path, help="folder of the model (default: RUN/models/NAME)")
+
     predict = _command(
         commands,
         "predict",
@@ -166,12 +179,12 @@ def _parser() -> argparse.ArgumentParser:
         commands,
         "export",
         _export,
-        "write the final model of a run for onnxruntime or torch.export",
+        "write the final model of a run, or one trained by name, for onnxruntime or torch.export",
         "nasrec-automl export runs/quickstart --output model.onnx",
     )
-    export.add_argument("folder", type=Path, help="the run folder")
+    export.add_argument("folder", type=Path, help="the run folder, or a model's, such as runs/NAME/models/KEY")
     export.add_argument("--format", choices=("onnx", "torch"), default="onnx", help="what to write (default: onnx)")
-    export.add_argument("--output", type=Path, help="file to write (default: RUN/export/model.onnx or model.pt2)")
+    export.add_argument("--output", type=Path, help="file to write (default: model.onnx or model.pt2 in RUN/export or in the model's folder)")
 
     space = commands.add_parser("space", help="look at search spaces", description="Look at search spaces.")
     show = _command(
@@ -351,6 +364,30 @@ def _report(arguments: argparse.Namespace) -> None:
     Console().print(str(path), soft_wrap=True, highlight=False)
 
 
+def _retrain(arguments: argparse.Namespace) -> None:
+    from nasrec_automl.pipeline.named import retrain_named
+    from nasrec_automl.pipeline.run_folder import RunFolder
+
+    _quiet_optuna()
+    console = Console()
+    with console.status(f"Training {arguments.name} ...") as status:
+        trained = retrain_named(
+            RunFolder.open(arguments.folder),
+            arguments.name,
+            arguments.output,
+            on_validation=lambda step, metrics: status.update(f"step {step:,}: log loss {metrics.log_loss:.4f} ..."),
+        )
+    measured, source = trained.validation, _SOURCES[trained.source]
+    for line in (
+        f"{trained.name}: validation log loss {measured.log_loss:.4f}, AUC {measured.auc:.4f} (hyper-parameters: {source})",
+        f"{trained.folder}: predict with `nasrec-automl predict --model {trained.folder} --input FILE --output FILE`",
+    ):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+_SOURCES = {"own": "its best ones", "best": "the retrain study's best ones", "default": "the default ones"}
+
+
 def _predict(arguments: argparse.Namespace) -> None:
     from nasrec_automl.pipeline.predict import load_model, predict_file
 
@@ -365,13 +402,16 @@ def _predict(arguments: argparse.Namespace) -> None:
 
 def _export(arguments: argparse.Namespace) -> None:
     from nasrec_automl.export import preprocessing_path
-    from nasrec_automl.pipeline.export import export_run
+    from nasrec_automl.pipeline.export import export_model, export_run
     from nasrec_automl.pipeline.run_folder import RunFolder
 
     console = Console()
-    run = RunFolder.open(arguments.folder)
+    folder = arguments.folder
     with console.status("Exporting ..."):
-        path = export_run(run, arguments.format, arguments.output)
+        if (folder / "model.safetensors").is_file():
+            path = export_model(folder, arguments.format, arguments.output)
+        else:
+            path = export_run(RunFolder.open(folder), arguments.format, arguments.output)
     load = "onnxruntime.InferenceSession({})" if arguments.format == "onnx" else "torch.export.load({}).module()"
     for line in (
         f"{path}: dense and ids in, probability and logit out; load it with `{load.format(repr(str(path)))}`",

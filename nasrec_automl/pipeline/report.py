@@ -9,6 +9,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from nasrec_automl.budget import LATENCY
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.hand_designs import hand_designs
@@ -28,9 +29,10 @@ from nasrec_automl.report import (
     ScoredArchitecture,
     write_report,
 )
+from nasrec_automl.report.style import COSTS
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.admission import Admits
-from nasrec_automl.search.attributes import STOPPED
+from nasrec_automl.search.attributes import LOG_LOSS, STOPPED
 from nasrec_automl.search.database import shown_url
 from nasrec_automl.search.hyper import ARCHITECTURE
 from nasrec_automl.space import SearchSpace, load_search_space
@@ -94,6 +96,7 @@ def report_content(run: RunFolder) -> ReportContent:
             for point in read_json(run.supernet / "curve.json") or []
         ],
         search=[_scored(trial, names) for trial in _scores(search_study(run), search_admission(run))],
+        objectives=job.search.objectives,
         score_rows=min(data.rows(Part.SEARCH), job.search.max_rows or data.rows(Part.SEARCH)),
         retrain=[
             _training(trial, run)
@@ -106,6 +109,7 @@ def report_content(run: RunFolder) -> ReportContent:
         how_to_go_on=[
             f"optuna-dashboard {shown_url(job.storage_url)}",
             f"nasrec-automl predict --model {run.best} --input FILE --output FILE",
+            *([f"nasrec-automl retrain {run.path} KEY"] if job.search.several else []),
         ],
     )
 
@@ -118,6 +122,7 @@ def _facts(run: RunFolder, data: PreparedData, result: dict[str, Any]) -> dict[s
     seconds = ", ".join(f"{stage} {spent:,.0f}" for stage, spent in result["seconds"].items())
     return {
         "Search space": f"{space.name}, {space.cardinality:.1e} architectures",
+        **_objective_facts(run),
         **_budget_facts(run, space),
         "Features": f"{len(data.schema().dense)} dense, {data.schema().num_fields} categorical",
         "Table rows": f"{data.schema().table_rows:,} in all, {largest:,} in the largest",
@@ -126,6 +131,17 @@ def _facts(run: RunFolder, data: PreparedData, result: dict[str, Any]) -> dict[s
         "Seed of the job": str(job.seed),
         "Seconds by stage": seconds,
     }
+
+
+def _objective_facts(run: RunFolder) -> dict[str, str]:
+    """What was minimised and by which sampler, where that is more than the log loss."""
+    config = run.job.search
+    if not config.several:
+        return {}
+    text = ", ".join("log loss" if name == LOG_LOSS else COSTS[name] for name in config.objectives)
+    if LATENCY in config.objectives:
+        text += f" for {run.job.budget.batch_size:,} rows on the {run.job.device}"
+    return {"Minimised": f"{text}, by {config.sampler}"}
 
 
 def _budget_facts(run: RunFolder, space: SearchSpace) -> dict[str, str]:
@@ -168,6 +184,7 @@ def _scored(trial: FrozenTrial, names: dict[str, str]) -> ScoredArchitecture:
         hand=names.get(attrs["nasrec:key"]),
         rows=attrs.get("nasrec:rows"),
         stopped=attrs.get(STOPPED, False),
+        latency_ms=attrs.get("nasrec:latency_ms"),
     )
 
 

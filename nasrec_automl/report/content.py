@@ -43,6 +43,7 @@ class ScoredArchitecture:
         hand: the hand design's name, for those that were enqueued.
         rows: how many rows were read, if known.
         stopped: whether these are not all: the score is then an estimate.
+        latency_ms: of the subnet, where it was measured.
     """
 
     number: int
@@ -55,6 +56,7 @@ class ScoredArchitecture:
     hand: str | None = None
     rows: int | None = None
     stopped: bool = False
+    latency_ms: float | None = None
 
     @property
     def name(self) -> str:
@@ -141,6 +143,7 @@ class ReportContent:
         facts: what was run, in order: table sizes, rows of each part, seeds, seconds by stage.
         supernet: validation while the supernet was trained.
         search: scored architectures.
+        objectives: what the search minimised, `log_loss` first; costs are attributes of `ScoredArchitecture`.
         score_rows: rows that an architecture of the search is scored on, where it is not stopped early.
         retrain: trainings from scratch.
         results: the result table.
@@ -157,6 +160,7 @@ class ReportContent:
     facts: Mapping[str, str] = field(default_factory=dict)
     supernet: Sequence[CurvePoint] = ()
     search: Sequence[ScoredArchitecture] = ()
+    objectives: Sequence[str] = ("log_loss",)
     score_rows: int | None = None
     retrain: Sequence[RetrainTrial] = ()
     results: Sequence[ResultRow] = ()
