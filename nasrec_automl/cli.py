@@ -184,7 +184,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     export.add_argument("folder", type=Path, help="the run folder, or a model's, such as runs/NAME/models/KEY")
     export.add_argument("--format", choices=("onnx", "torch"), default="onnx", help="what to write (default: onnx)")
-    export.add_argument("--output", type=Path, help="file to write (default: model.onnx or model.pt2 in RUN/export or in the model's folder)")
+    export.add_argument(
+        "--output",
+        type=Path,
+        help="file to write (default: model.onnx or model.pt2 in RUN/export or in the model's folder)",
+    )
 
     space = commands.add_parser("space", help="look at search spaces", description="Look at search spaces.")
     show = _command(

@@ -59,7 +59,9 @@ def _with_objectives(run: RunFolder, objectives: Sequence[str]) -> RunFolder:
     try:
         config = SearchConfig.model_validate({**section, "objectives": tuple(objectives)})
     except ValidationError as error:
-        raise JobError(f"objectives {[*objectives]}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+        raise JobError(
+            f"objectives {[*objectives]}: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
+        ) from None
     return RunFolder(run.job.model_copy(update={"search": config}))
 
 

@@ -87,8 +87,8 @@ def search(
         describe: what is known of an architecture without a score, such as its MACs and parameters; written
             as `nasrec:<name>`.
         budget: what an architecture may cost. Its costs are written as `nasrec:macs`, `nasrec:parameters` and (where
-            the budget measures it) `nasrec:latency_ms`, and as Optuna's constraints. Those of `first` that are over are left out; so are
-            trials of an earlier, larger budget: they do not count towards `target`.
+            it is measured) `nasrec:latency_ms`, and as Optuna's constraints. Those of `first` that are over are left
+            out; so are trials of an earlier, larger budget: they do not count towards `target`.
         objectives: what the study minimises, as in `open_study`: `log_loss`, then any of the budget's costs.
         on_trial: called after each architecture that this worker has scored.
         options: how to share the study.

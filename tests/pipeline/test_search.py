@@ -194,7 +194,7 @@ def test_the_front_is_what_goes_on_to_be_trained(front_run: RunFolder) -> None:
     assert len(noted) == 20
     assert noted[: len(front)] == [trial.params for trial in front]
     assert len(candidates(front_run)) >= 2
-    assert list(candidates(front_run).values())[0].params == front[0].params
+    assert next(iter(candidates(front_run).values())).params == front[0].params
     note = read_json(front_run.progress("search"))["note"]
     assert f"{len(front)} on the Pareto front of log_loss, macs" in note
 
@@ -215,9 +215,7 @@ def test_the_front_is_the_same_after_any_break(finished_run: RunFolder, tmp_path
 
 def test_latency_as_an_objective_is_measured_as_the_budget_says(finished_run: RunFolder, tmp_path: Path) -> None:
     run = several_objectives(finished_run, tmp_path / "run", objectives=("log_loss", "latency_ms"), architectures=8)
-    run = replace(
-        run, job=run.job.model_copy(update={"budget": run.job.budget.model_copy(update={"batch_size": 32})})
-    )
+    run = replace(run, job=run.job.model_copy(update={"budget": run.job.budget.model_copy(update={"batch_size": 32})}))
     SearchStage().run(run)
     for trial in study_of(run).trials:
         noted = read_json(run.latency(32, trial.user_attrs["nasrec:key"]))

@@ -1,7 +1,7 @@
 """A worker in a process of its own: `python search_worker.py URL TARGET SECONDS [RETRIES [deadly|safe [SAMPLER]]]`.
 
-Deadly is the first architecture then: the process that scores it dies. All samplers but evolution minimise multiply-adds
-too.
+Deadly is the first architecture then: the process that scores it dies. All samplers but evolution minimise
+multiply-adds too.
 """
 
 from __future__ import annotations

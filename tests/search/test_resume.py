@@ -18,9 +18,7 @@ from optuna.trial import TrialState
 WORKER = Path(__file__).with_name("search_worker.py")
 
 
-def start(
-    url: str, target: int, *, seconds: float = 0.0, sampler: str = "evolution"
-) -> subprocess.Popen[str]:
+def start(url: str, target: int, *, seconds: float = 0.0, sampler: str = "evolution") -> subprocess.Popen[str]:
     command = [sys.executable, str(WORKER), url, str(target), str(seconds), "20", "safe", sampler]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
@@ -88,7 +86,9 @@ def test_what_kills_its_workers_is_given_up(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sampler", ["evolution", "nsga2"])
 def test_two_workers_one_of_them_killed(tmp_path: Path, sampler: str) -> None:
     url = f"sqlite:///{tmp_path / 'studies.db'}"
-    workers = [start(url, 60, seconds=0.02, sampler=sampler) for _ in range(2)]  # On a database that neither has made yet.
+    workers = [
+        start(url, 60, seconds=0.02, sampler=sampler) for _ in range(2)
+    ]  # On a database that neither has made yet.
     for worker in workers:
         wait_until_ready(worker)
     time.sleep(0.7)

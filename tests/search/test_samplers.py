@@ -117,7 +117,9 @@ def test_a_trial_that_is_tried_again_keeps_its_generation(storage: RDBStorage, s
     )
     again = [trial for trial in searched(storage, space, "nsga2") if trial.state == TrialState.COMPLETE]
     assert again[9].system_attrs == {GENERATION: 1}
-    assert [(t.params, t.values, t.system_attrs) for t in again] == [(t.params, t.values, t.system_attrs) for t in whole]
+    assert [(t.params, t.values, t.system_attrs) for t in again] == [
+        (t.params, t.values, t.system_attrs) for t in whole
+    ]
 
 
 def test_nothing_over_the_budget_is_proposed(storage: RDBStorage, space: SearchSpace) -> None:

@@ -80,7 +80,12 @@ def test_several_objectives_are_named_and_minimised(url: str) -> None:
 
 @pytest.mark.parametrize(
     ("made", "opened"),
-    [(("log_loss",), SEVERAL), (SEVERAL, ("log_loss",)), (SEVERAL, ("log_loss", "parameters")), (SEVERAL, SEVERAL[::-1])],
+    [
+        (("log_loss",), SEVERAL),
+        (SEVERAL, ("log_loss",)),
+        (SEVERAL, ("log_loss", "parameters")),
+        (SEVERAL, SEVERAL[::-1]),
+    ],
 )
 def test_other_objectives_are_refused_by_name(url: str, made: tuple[str, ...], opened: tuple[str, ...]) -> None:
     before = open_study(url, name="search", identity=IDENTITY, objectives=made).user_attrs
