@@ -381,15 +381,20 @@ def _retrain(arguments: argparse.Namespace) -> None:
             arguments.output,
             on_validation=lambda step, metrics: status.update(f"step {step:,}: log loss {metrics.log_loss:.4f} ..."),
         )
-    measured, source = trained.validation, _SOURCES[trained.source]
+    measured = trained.validation
     for line in (
-        f"{trained.name}: validation log loss {measured.log_loss:.4f}, AUC {measured.auc:.4f} (hyper-parameters: {source})",
+        f"{trained.name}: validation log loss {measured.log_loss:.4f}, AUC {measured.auc:.4f}, "
+        f"with {_SOURCES[trained.source]}",
         f"{trained.folder}: predict with `nasrec-automl predict --model {trained.folder} --input FILE --output FILE`",
     ):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-_SOURCES = {"own": "its best ones", "best": "the retrain study's best ones", "default": "the default ones"}
+_SOURCES = {
+    "own": "the best hyper-parameters of its own trainings",
+    "best": "the best hyper-parameters of the retrain study",
+    "default": "the default hyper-parameters",
+}
 
 
 def _predict(arguments: argparse.Namespace) -> None:

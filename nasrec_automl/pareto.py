@@ -29,7 +29,7 @@ def domination_ranks(points: Sequence[Sequence[float]]) -> list[int]:
     for index in sorted(range(len(values)), key=lambda i: tuple(values[i])):
         point = values[index]
         # Where a front dominates a point, so do all fronts before it.
-        rank = bisect_left(fronts, True, key=lambda front: not front.dominates(point))  # noqa: B023
+        rank = bisect_left(fronts, True, key=lambda front: not front.dominates(point))
         if rank == len(fronts):
             fronts.append(_Front(values.shape[1]))
         fronts[rank].add(point)

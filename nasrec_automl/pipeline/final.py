@@ -177,8 +177,8 @@ def train_on_everything(run: RunFolder, data: PreparedData, candidate: Candidate
         ).subnet
     except DivergedError as error:
         raise DivergedError(
-            f"the final training of {candidate.name} diverged at {error}. It went well without the validation rows: set "
-            "lower limits of retrain.learning_rate, in another run_folder"
+            f"the final training of {candidate.name} diverged at {error}. It went well without the validation rows: "
+            "set lower limits of retrain.learning_rate, in another run_folder"
         ) from None
 
 

@@ -88,7 +88,7 @@ def open_study(
     if isinstance(storage, str):
         storage = open_storage(storage)
     with database_errors(storage):
-        directions = ["minimize"] * len(objectives)
+        directions = [StudyDirection.MINIMIZE] * len(objectives)
         study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
         check_identity(study, identity, objectives=objectives)
         if len(objectives) > 1 and study.metric_names != list(objectives):
@@ -111,8 +111,8 @@ def check_identity(
     written = study.user_attrs
     if len(study.directions) != len(objectives):
         unnamed = LOG_LOSS if len(study.directions) == 1 else f"{len(study.directions)} values"
-        found = ", ".join(study.metric_names or [unnamed])
-        raise StudyError(_differs(study, OBJECTIVES, found, ", ".join(objectives)))
+        named = ", ".join(study.metric_names or [unnamed])
+        raise StudyError(_differs(study, OBJECTIVES, named, ", ".join(objectives)))
     if len(objectives) > 1:
         identity = {**identity, OBJECTIVES: ", ".join(objectives)}
     version = written.get(SCHEMA_VERSION)
