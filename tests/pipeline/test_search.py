@@ -213,6 +213,17 @@ def test_the_front_is_the_same_after_any_break(finished_run: RunFolder, tmp_path
     assert broken.top.read_text() == whole.top.read_text()
 
 
+def test_several_objectives_stop_nothing_early(
+    finished_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nasrec_automl.evaluation.early_stop._FEWEST", 30)
+    monkeypatch.setattr("nasrec_automl.evaluation.early_stop.CONFIDENCE", 0.4)
+    _evaluator.cache_clear()
+    run = several_objectives(finished_run, tmp_path / "run", objectives=("log_loss", "macs"), early_stop=2)
+    SearchStage().run(run)
+    assert {trial.user_attrs["nasrec:rows"] for trial in study_of(run).trials} == {300}
+
+
 def test_latency_as_an_objective_is_measured_as_the_budget_says(finished_run: RunFolder, tmp_path: Path) -> None:
     run = several_objectives(finished_run, tmp_path / "run", objectives=("log_loss", "latency_ms"), architectures=8)
     run = replace(run, job=run.job.model_copy(update={"budget": run.job.budget.model_copy(update={"batch_size": 32})}))

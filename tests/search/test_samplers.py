@@ -180,3 +180,6 @@ def test_attempts_at_one_trial_differ(space: SearchSpace) -> None:
     sampler = make_sampler(SearchConfig(objectives=OBJECTIVES), space, Budget(SCHEMA), seed=1)
     drawn = [mirror.ask(sampler, distributions(space)) for _ in range(6)]
     assert all(one != other for one, other in itertools.pairwise(drawn))
+    study.add_trial(optuna.create_trial(values=[0.5, 1]))
+    mirror.update()
+    assert mirror.ask(sampler, distributions(space)) not in drawn
