@@ -1,10 +1,10 @@
-# make demo | test | test-slow | test-rl | test-mysql | test-remote | lint | bench | docs
+# make demo | test | test-slow | test-rl | test-mysql | test-remote | test-browser | lint | bench | docs
 # Each sets up .venv when it is missing or older than pyproject.toml. PYTHON chooses the interpreter.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-rl test-mysql test-remote lint bench docs clean
+.PHONY: demo test test-slow test-rl test-mysql test-remote test-browser lint bench docs clean
 .DEFAULT_GOAL := demo
 
 .venv/.installed: pyproject.toml
@@ -18,7 +18,7 @@ demo: .venv/.installed
 	@. $(BIN)/activate && nasrec-automl demo examples/quickstart/experiment.yml
 
 test: .venv/.installed
-	$(BIN)/python -m pytest -m "not slow and not mysql and not remote"
+	$(BIN)/python -m pytest -m "not slow and not mysql and not remote and not browser"
 
 test-slow: .venv/.installed
 	$(BIN)/python -m pytest -m slow
@@ -39,6 +39,11 @@ test-mysql: .venv/.installed
 # Wants root and `apt-get install openssh-server`: the tests start two machines of their own.
 test-remote: .venv/.installed
 	$(BIN)/python -m pytest -m remote
+
+# Wants `apt-get install chromium`; the tests start dashboard and browser of their own.
+test-browser: .venv/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[browser]'
+	$(BIN)/python -m pytest -m browser
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

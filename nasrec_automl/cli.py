@@ -65,15 +65,25 @@ def _parser() -> argparse.ArgumentParser:
         "turn raw files into a prepared data set",
         "nasrec-automl prepare movielens --input ml-100k --output prepared/ml-100k",
     )
-    prepare.add_argument("source", help="movielens or synthetic")
+    prepare.add_argument("source", help="criteo, avazu, kdd12, table, movielens or synthetic")
     prepare.add_argument(
         "--input",
         type=Path,
         nargs="*",
         default=[],
-        help="raw files or folder; MovieLens is fetched without it",
+        help="raw files, folders or globs; MovieLens is fetched without it",
     )
     prepare.add_argument("--output", type=Path, required=True, help="folder to write")
+    prepare.add_argument(
+        "--schema", type=Path, help="what the columns of a table are (see `nasrec-automl schema infer`)"
+    )
+    prepare.add_argument(
+        "--max-rejected",
+        type=_share,
+        default=0.001,
+        metavar="SHARE",
+        help="share of the rows that may be bad; they are kept in OUTPUT.rejected.tsv (default: 0.001)",
+    )
     prepare.add_argument(
         "--split", choices=("random", "time"), default="random", help="how rows are divided (default: random)"
     )
@@ -92,6 +102,17 @@ def _parser() -> argparse.ArgumentParser:
         help="option of the source, such as rows=50000",
     )
 
+    schema = commands.add_parser("schema", help="draft a table's schema", description="Draft a table's schema.")
+    infer = _command(
+        schema.add_subparsers(metavar="COMMAND", required=True),
+        "infer",
+        _schema_infer,
+        "look at a file's first rows and draft the schema of such files, to be checked by you",
+        "nasrec-automl schema infer clicks.csv --output schema.yaml",
+    )
+    infer.add_argument("file", type=Path, help="CSV, TSV or Parquet")
+    infer.add_argument("--output", type=Path, help="file to write (default: print it)")
+
     run = _command(
         commands,
         "run",
@@ -100,6 +121,15 @@ def _parser() -> argparse.ArgumentParser:
         "nasrec-automl run examples/quickstart/job.yaml",
     )
     run.add_argument("job", type=Path, help="the job file")
+
+    tune = _command(
+        commands,
+        "tune-supernet",
+        _tune,
+        "compare settings of the supernet's training by how well its scores rank architectures",
+        "nasrec-automl tune-supernet examples/quickstart/job.yaml",
+    )
+    tune.add_argument("job", type=Path, help="the job file; its sections tune, supernet, search.head and retrain count")
 
     worker = _command(
         commands,
@@ -219,25 +249,58 @@ def _command(
 
 def _prepare(arguments: argparse.Namespace) -> None:
     from nasrec_automl.data.dataset import Part, prepare
+    from nasrec_automl.data.rejections import Rejections
     from nasrec_automl.data.sources import read_source
+    from nasrec_automl.data.writing import check_output
 
     console = Console()
+    output = arguments.output
+    check_output(output)  # before minutes of reading
+    rejections = Rejections(arguments.max_rejected, output.with_name(f"{output.name}.rejected.tsv"))
     with console.status(f"Preparing {arguments.source} ..."):
         raw = read_source(
             arguments.source,
             arguments.input,
-            downloads=arguments.output.parent / "downloads",
+            downloads=output.parent / "downloads",
+            schema=arguments.schema,
+            rejections=rejections,
             **dict(_option(text) for text in arguments.option),
         ).with_tables(hash_above=arguments.hash_above)
-        data = prepare(raw, arguments.output, split=arguments.split, seed=arguments.seed)
+        data = prepare(raw, output, split=arguments.split, seed=arguments.seed)
+    if summary := rejections.summary():
+        console.print(summary, soft_wrap=True, highlight=False, markup=False)
     parts = ", ".join(f"{part.value} {data.rows(part):,}" for part in Part)
-    console.print(f"{arguments.output}: {data.name} ({parts})", soft_wrap=True, highlight=False)
+    console.print(f"{output}: {data.name} ({parts})", soft_wrap=True, highlight=False)
+
+
+def _schema_infer(arguments: argparse.Namespace) -> None:
+    from nasrec_automl.data.files import write_text
+    from nasrec_automl.data.infer import infer_schema
+
+    text = infer_schema(arguments.file)
+    if arguments.output is None:
+        sys.stdout.write(text)
+        return
+    if arguments.output.exists():
+        raise JobError(f"{arguments.output}: already there, so it stays: choose another name")
+    write_text(arguments.output, text)
+    Console().print(f"{arguments.output}: a draft; look at each role", soft_wrap=True, highlight=False)
 
 
 def _seed(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"expected a whole number from 0 on, but it is {text!r}")
     return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"expected a share from 0 to 1, but it is {text!r}")
+    return share
 
 
 def _count(text: str) -> int:
@@ -273,6 +336,20 @@ def _run(arguments: argparse.Namespace) -> None:
     _print_result(run, console)
 
 
+def _tune(arguments: argparse.Namespace) -> None:
+    from nasrec_automl.config import load_job
+    from nasrec_automl.pipeline.run_folder import RunFolder
+    from nasrec_automl.pipeline.tune import tune_supernet
+    from nasrec_automl.pipeline.view import tune_table
+
+    run = RunFolder(load_job(arguments.job))
+    _quiet_optuna()
+    console = Console()
+    with console.status("Training architectures from scratch, then supernets ..."):
+        tune_supernet(run)
+    console.print(tune_table(run))
+
+
 def _worker(arguments: argparse.Namespace) -> None:
     from nasrec_automl.pipeline.worker import open_run, share_work
 
@@ -295,16 +372,14 @@ def _worker(arguments: argparse.Namespace) -> None:
 
 
 def _print_result(run: RunFolder, console: Console) -> None:
+    from nasrec_automl.pipeline.dashboard import dashboard_command
     from nasrec_automl.pipeline.view import result_table
-    from nasrec_automl.search.database import shown_url
 
     console.print()
     console.print(result_table(run))
     console.print(f"\nReport:             {run.report}", soft_wrap=True, highlight=False)
     console.print(f"Model:              {run.best}", soft_wrap=True, highlight=False)
-    console.print(
-        f"Optuna's dashboard: optuna-dashboard {shown_url(run.job.storage_url)}", soft_wrap=True, highlight=False
-    )
+    console.print(f"Optuna's dashboard: {dashboard_command(run)}", soft_wrap=True, highlight=False)
 
 
 def _quiet_optuna() -> None:

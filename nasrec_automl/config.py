@@ -11,9 +11,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from nasrec_automl.errors import JobError
+from nasrec_automl.hyper_space import Distribution, HyperSpace, load_hyper_space
 
 # YAML 1.1 reads `1e-3`, without a dot, as a string; pydantic takes a string for a float.
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -58,8 +70,11 @@ class DataConfig(_Section):
     """Where the data come from.
 
     Attributes:
-        source: `movielens`, `synthetic`, or `prepared` (a folder that `nasrec-automl prepare` wrote).
-        input: a folder of raw data, or the prepared folder. MovieLens is fetched when it is missing.
+        source: `criteo`, `avazu`, `kdd12`, `table`, `movielens`, `synthetic`, or `prepared` (a folder that
+            `nasrec-automl prepare` wrote).
+        input: a file, folder or glob of raw data, or the prepared folder. MovieLens is fetched when it is missing.
+        table_schema: of `table`; the job calls it `schema`, which pydantic has another use for.
+        max_rejected: share of the rows that may be bad; they are left out.
         split: `random` (stratified by the label) or `time`.
         seed: seed of the split.
         options: options of the source, such as `rows` and `seed` of `synthetic`.
@@ -67,8 +82,12 @@ class DataConfig(_Section):
         fields: how a field's table is made, by the field's name. `hash_above` leaves compositional fields alone.
     """
 
+    model_config = ConfigDict(populate_by_name=True)
+
     source: str
     input: Path | None = None
+    table_schema: Annotated[Path | None, Field(alias="schema")] = None
+    max_rejected: Fraction = 0.001
     split: Literal["random", "time"] = "random"
     seed: Seed = 2018
     options: dict[str, int | float | str] = {}
@@ -77,8 +96,9 @@ class DataConfig(_Section):
 
     @model_validator(mode="after")
     def _tables_are_ours_to_make(self) -> DataConfig:
-        if self.source == "prepared" and (self.fields or self.hash_above is not None):
-            raise ValueError("hash_above and fields decide how data are prepared, but the source is `prepared`")
+        asked = self.fields or self.hash_above is not None or self.table_schema is not None
+        if self.source == "prepared" and asked:
+            raise ValueError("hash_above, fields and schema decide how data are prepared, but the source is `prepared`")
         return self
 
 
@@ -232,26 +252,12 @@ class SearchConfig(_Section):
         return self
 
 
-class FloatRange(_Section):
-    """A range of a hyper-parameter.
-
-    Attributes:
-        low: smallest value.
-        high: largest value.
-        log: whether to draw on a logarithmic scale.
-    """
-
-    low: NonNegativeFloat
-    high: PositiveFloat
-    log: bool = False
-
-    @model_validator(mode="after")
-    def _is_a_range(self) -> FloatRange:
-        if self.low > self.high:
-            raise ValueError(f"low ({self.low}) must not exceed high ({self.high})")
-        if self.log and self.low == 0:
-            raise ValueError("low must be above 0 where log is true")
-        return self
+def _named(space: Any, info: ValidationInfo) -> Any:
+    """Load a hyper-parameter space that is given by its name, or as a path relative to the job file."""
+    if not isinstance(space, str):
+        return space
+    folder = (info.context or {}).get("folder", Path())
+    return load_hyper_space(folder / space if space.endswith((".yaml", ".yml")) else space)
 
 
 class RetrainConfig(_Section):
@@ -266,10 +272,8 @@ class RetrainConfig(_Section):
         layer_norm: whether operators end in a LayerNorm.
         clip_norm: bound of the gradients' norm.
         eps: of Adagrad, as in `supernet`.
-        learning_rate: range to search.
-        weight_decay: range to search.
-        dropout: range to search.
-        batch_size: choices to search.
+        space: the hyper-parameters: a space's name, the path of its YAML file, or the space itself.
+        pruner: `hyperband` ends trainings that fall behind early (arXiv 1603.06560); `none` ends none.
     """
 
     top_k: Annotated[int, Field(ge=1, le=256, strict=True)] = 15
@@ -280,18 +284,28 @@ class RetrainConfig(_Section):
     layer_norm: bool = True
     clip_norm: PositiveFloat = 5.0
     eps: PositiveFloat = 1e-8
-    learning_rate: FloatRange = FloatRange(low=0.01, high=0.2, log=True)
-    weight_decay: FloatRange = FloatRange(low=1e-7, high=1e-2, log=True)
-    dropout: FloatRange = FloatRange(low=0.0, high=0.6)
-    batch_size: Annotated[tuple[Count, ...], Field(min_length=1)] = (256, 512, 1024)
+    space: Annotated[HyperSpace, BeforeValidator(_named)] = Field(
+        default_factory=lambda: load_hyper_space("retrain-default")
+    )
+    pruner: Literal["hyperband", "none"] = "hyperband"
 
-    @model_validator(mode="after")
-    def _ranges_make_sense(self) -> RetrainConfig:
-        if self.dropout.high >= 1:
-            raise ValueError(f"dropout.high ({self.dropout.high}) must be below 1")
-        if len(set(self.batch_size)) != len(self.batch_size):
-            raise ValueError(f"batch_size must hold distinct choices, but holds {list(self.batch_size)}")
-        return self
+
+class TuneConfig(_Section):
+    """Tuning of the supernet's training, by `nasrec-automl tune-supernet` alone.
+
+    Attributes:
+        trials: how many supernets are trained and judged.
+        architectures: how many are trained from scratch, once, for the supernets' scores to be compared with.
+        epochs: passes over the training part of each supernet.
+        learning_rate: range of `supernet.learning_rate`.
+        path_warm_up: range of `supernet.path_warm_up`.
+    """
+
+    trials: Count = 12
+    architectures: Annotated[int, Field(ge=3, le=1000, strict=True)] = 20
+    epochs: Count = 1
+    learning_rate: Distribution[PositiveFloat] = Distribution[PositiveFloat](low=0.03, high=0.5, log=True)
+    path_warm_up: Distribution[Fraction] = Distribution[Fraction](low=0.0, high=0.5)
 
 
 class BudgetConfig(_Section):
@@ -401,6 +415,7 @@ class Job(_Section):
     budget: BudgetConfig = BudgetConfig()
     search: SearchConfig = SearchConfig()
     retrain: RetrainConfig = RetrainConfig()
+    tune: TuneConfig = TuneConfig()
     experiment: ExperimentConfig = ExperimentConfig()
 
     @property
@@ -427,7 +442,7 @@ def load_job(path: str | Path) -> Job:
             f"{path}: expected a mapping with at least `name` and `data`, but found {type(content).__name__}"
         )
     try:
-        job = Job.model_validate(content)
+        job = Job.model_validate(content, context={"folder": path.resolve().parent})
     except ValidationError as error:
         raise JobError("; ".join(f"{path}: {_sentence(e)}" for e in error.errors())) from None
     return _absolute(job, path.resolve().parent)
@@ -455,14 +470,15 @@ def _fields(section: tuple[str | int, ...]) -> list[str]:
             continue
         named = get_args(model)  # of a mapping from names to sections, or of a tuple of them
         model = named[0 if isinstance(name, int) else 1] if named else model.model_fields[name].annotation
-    return list(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _absolute(job: Job, base: Path) -> Job:
     folder = base / (job.run_folder if job.run_folder != Path() else Path("runs") / job.name)
     updates: dict[str, Any] = {"run_folder": folder.resolve()}
-    if job.data.input is not None:
-        updates["data"] = job.data.model_copy(update={"input": (base / job.data.input).resolve()})
+    paths = {"input": job.data.input, "table_schema": job.data.table_schema}
+    found = {name: (base / path).resolve() for name, path in paths.items() if path is not None}
+    updates["data"] = job.data.model_copy(update=found)
     if job.experiment.machines:
         updates["experiment"] = job.experiment.model_copy(
             update={

@@ -18,6 +18,9 @@ class FieldSchema(BaseModel):
         pooling: how the tokens of a multi-valued field become one embedding.
         compositional: keep two small tables instead of one, about this many times smaller (arXiv 1909.02107): an id's
             embedding is the product of a row that it shares with so many ids, and of a row that tells these apart.
+        cap: the table has so many rows, fewer than there are ids.
+        beyond_cap: where the ids beyond have their rows. `unknown`: in row 0, which leaves the most frequent of a
+            vocabulary; `shared`: among the others, modulo, as if fewer rows had been hashed into.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -27,6 +30,14 @@ class FieldSchema(BaseModel):
     columns: Annotated[int, Field(ge=1)] = 1
     pooling: Literal["mean", "sum"] = "mean"
     compositional: Annotated[int, Field(ge=2)] | None = None
+    cap: Annotated[int, Field(ge=2)] | None = None
+    beyond_cap: Literal["unknown", "shared"] = "unknown"
+
+    @model_validator(mode="after")
+    def _one_way_to_be_small(self) -> FieldSchema:
+        if self.cap is not None and (self.compositional is not None or self.cap >= self.table_size):
+            raise ValueError(f"a cap must be below table_size ({self.table_size}) and not of a compositional field")
+        return self
 
     @property
     def remainders(self) -> int:
@@ -37,7 +48,7 @@ class FieldSchema(BaseModel):
     def tables(self) -> tuple[int, ...]:
         """Rows of the field's tables: one, or those of remainders and quotients, each with a row for id 0."""
         if self.compositional is None:
-            return (self.table_size,)
+            return (self.cap or self.table_size,)
         return self.remainders + 1, -(-(self.table_size - 1) // self.remainders) + 1
 
 
@@ -82,6 +93,12 @@ class FeatureSchema(BaseModel):
             fields=tuple(FieldSchema(name=f"field{i}", table_size=n) for i, n in enumerate(table_sizes, 1)),
             embedding_dim=embedding_dim,
         )
+
+    @property
+    def inputs(self) -> FeatureSchema:
+        """What the data must be: the schema without caps and at its default width, which are the network's own."""
+        fields = tuple(field.model_copy(update={"cap": None, "beyond_cap": "unknown"}) for field in self.fields)
+        return FeatureSchema(dense=self.dense, fields=fields)
 
     @property
     def num_dense(self) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from importlib import resources
 from pathlib import Path as FilePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import yaml
@@ -26,6 +26,7 @@ from nasrec_automl.architecture import (
 from nasrec_automl.errors import ArchitectureError, SpaceError
 
 InputCount = Literal["binomial", "uniform"]
+Space = TypeVar("Space", bound=BaseModel)
 
 _WIRING = ("dense_inputs", "sparse_inputs", "left", "right")
 _OPERATORS = ("ops", "dense_dim", "sparse_dim", "dense_to_sparse", "fm")
@@ -320,18 +321,33 @@ def load_search_space(name: str | FilePath) -> SearchSpace:
         >>> load_search_space("nasrec-full").blocks
         7
     """
-    shipped = shipped_files("", ".yaml")
+    return read_space(SearchSpace, "", name, "search space")
+
+
+def read_space(kind: type[Space], folder: str, name: str | FilePath, word: str) -> Space:
+    """Read a space of any kind from the files of `search_spaces/<folder>`, by name, or from a YAML file.
+
+    Args:
+        kind: what the file holds.
+        folder: in `search_spaces`.
+        name: name or path.
+        word: what to call it in errors.
+
+    Raises:
+        SpaceError: there is no such space, or the file does not hold one; the message names the field.
+    """
+    shipped = shipped_files(folder, ".yaml")
     path = shipped.get(str(name), FilePath(name))
     if not path.is_file():
-        raise SpaceError(f"no search space {str(name)!r}: expected a YAML file or one of {', '.join(shipped)}")
+        raise SpaceError(f"no {word} {str(name)!r}: expected a YAML file or one of {', '.join(shipped)}")
     try:
-        return SearchSpace.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise SpaceError(f"{path}: {where}: {first['msg']}") from None
+        raise SpaceError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpaceError(f"{path}: not a YAML file ({error})") from None
+        raise SpaceError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
 
 
 def load_architecture(name: str | FilePath, space: SearchSpace | None = None) -> Architecture:

@@ -54,7 +54,21 @@ TINY_JOB = {
         "tournament": 4,
         "children": 4,
     },
-    "retrain": {"top_k": 2, "trials": 6, "max_epochs": 2, "batch_size": [128, 256]},
+    "retrain": {
+        "top_k": 2,
+        "trials": 6,
+        "max_epochs": 2,
+        "space": {
+            "optimizer": ["adagrad", "adam"],
+            "learning_rate": {
+                "adagrad": {"low": 0.01, "high": 0.2, "log": True},
+                "adam": {"low": 1e-3, "high": 1e-2, "log": True},
+            },
+            "weight_decay": {"low": 1e-7, "high": 1e-2, "log": True},
+            "dropout": {"low": 0.0, "high": 0.6, "default": 0.0},
+            "batch_size": [128, 256],
+        },
+    },
     "experiment": {"search_trial": 12, "retrain_trial": 6},
 }
 

@@ -35,6 +35,7 @@ COMMANDS = [
         ["predict"],
         ["export"],
         ["space", "show"],
+        ["schema", "infer"],
     ),
 ]
 
@@ -137,6 +138,34 @@ def test_prepare_synthetic(tmp_path: Path) -> None:
     assert data.schema().table_sizes == (12, 12, 12)
 
 
+def test_a_table_from_draft_to_prepared_data(tmp_path: Path) -> None:
+    table, schema = tmp_path / "clicks.csv", tmp_path / "schema.yaml"
+    rows = [f"{row % 3 % 2},shop{row % 7},{row * 0.5},x" for row in range(400)]
+    table.write_text("\n".join(["clicked,shop,price,same", *rows, "2,shop1,3,x", "1,shop1"]))
+    printed = call("schema", "infer", table, "--output", tmp_path / "first.yaml")
+    assert printed.code == 2, "the bad label leaves no column of 0 and 1"
+    table.write_text("\n".join(["clicked,shop,price,same", *rows]))
+    assert call("schema", "infer", table, "--output", schema).code == 0
+    assert call("schema", "infer", table).out == schema.read_text()
+    refused("schema", "infer", table, "--output", schema, naming="already there")
+    schema.write_text(schema.read_text().replace("ignored:\n  - same", "  same:"))
+    table.write_text("\n".join(["clicked,shop,price,same", *rows, "2,shop1,3,x", "1,shop1"]))
+    prepare = ("prepare", "table", "--input", table, "--schema", schema, "--output", tmp_path / "p")
+    refused(*prepare, naming="2 of the 402 rows read are bad")
+    kept = (tmp_path / "p.rejected.tsv").read_text().splitlines()
+    assert [line.split("\t")[1:3] for line in kept[1:]] == [
+        ["402", "clicked: a label that is not 0 or 1"],
+        ["403", "2 fields instead of 4"],
+    ]
+    done = call(*prepare, "--max-rejected", "0.01")
+    assert done.code == 0, done.error
+    assert "2 of 402 rows rejected" in done.out
+    assert "Always the same, so of no use: same" in done.out
+    data = PreparedData.open(tmp_path / "p")
+    assert sum(part.rows for part in data.description.parts.values()) == 400
+    assert data.description.notes == {"rows_read": 402, "rows_rejected": 2, "constant_columns": "same"}
+
+
 def test_space_show_in_nnis_form() -> None:
     done = call("space", "show", "nasrec-small", "--nni")
     assert (done.code, done.out) == (0, load_search_space("nasrec-small").to_nni_json())
@@ -203,7 +232,10 @@ def test_experiment(tmp_path: Path, write_job: Write) -> None:
         ({"search": {"head": {"step": 1}}}, "search.head.step: no such field"),
         ({"supernet": {"epochs": "many"}}, "supernet.epochs: "),
         ({"search": {"tournament": 9}}, "search: tournament (9) must not exceed population (8)"),
-        ({"retrain": {"learning_rate": {"low": 0.2, "high": 0.1}}}, "retrain.learning_rate: low (0.2)"),
+        (
+            {"retrain": {"space": {"learning_rate": {"low": 2, "high": 1}}}},
+            "retrain.space.learning_rate.adagrad: low (2.0)",
+        ),
         ({"device": "tpu"}, "device: "),
         ({"data": None}, "data: this field is required"),
         ({"name": "a/b"}, "name: "),
@@ -281,11 +313,23 @@ def test_a_folder_that_is_no_prepared_data_set_is_named(tmp_path: Path, write_jo
         (["synthetic", "--input", "x"], "read no input"),
         (["movielens", "--input", "gone"], "gone"),
         (["synthetic", "--option", "rows=3"], "bring more rows"),
+        (["criteo"], "at least one file"),
+        (["criteo", "--input", "gone"], "gone"),
+        (["criteo", "--input", "x", "--schema", "s.yaml"], "takes no schema"),
+        (["table", "--input", "x"], "needs a schema file"),
+        (["table", "--input", "x", "--schema", "gone.yaml"], "gone.yaml"),
+        (["avazu", "--input", "x", "--option", "protocol=best"], "default and published"),
     ],
 )
 def test_prepare_names_what_is_wrong(tmp_path: Path, arguments: list[str], naming: str) -> None:
     refused("prepare", *arguments, "--output", tmp_path / "p", naming=naming)
     assert not (tmp_path / "p").exists()
+
+
+def test_a_share_that_is_none_is_named(tmp_path: Path) -> None:
+    for share in ("2", "-0.1", "nan", "few"):
+        done = call("prepare", "criteo", f"--max-rejected={share}", "--output", tmp_path / "p")
+        assert (done.code, "expected a share from 0 to 1" in done.error) == (2, True)
 
 
 def test_predict_names_a_missing_column_file_or_model(finished_run: Any, tmp_path: Path) -> None:

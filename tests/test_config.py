@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from nasrec_automl.config import AdagradHead, Job, RidgeHead, load_job
 from nasrec_automl.errors import JobError
+from nasrec_automl.hyper_space import HyperSpace, load_hyper_space
 
 MINIMAL: dict[str, Any] = {"name": "mine", "data": {"source": "synthetic"}}
 
@@ -81,16 +82,34 @@ data: {source: synthetic}
 supernet: {learning_rate: 1e-1, weight_decay: 1e-6, clip_norm: 5e0, dropout: 1e-1, path_warm_up: 1e-1}
 search: {head: {method: adagrad, learning_rate: 4e-2}}
 retrain:
-  learning_rate: {low: 1e-3, high: 1e-1, log: true}
-  weight_decay: {low: 0, high: 1e-3}
+  space: {learning_rate: {low: 1e-3, high: 1e-1, log: true}, weight_decay: {low: 0, high: 1e-3}}
 """
     job = load_job(write(tmp_path / "job.yaml", text))
     assert job.supernet.learning_rate == 0.1
     assert job.supernet.weight_decay == 1e-6
     assert job.supernet.dropout == 0.1
     assert job.search.head == AdagradHead(method="adagrad", learning_rate=0.04)
-    assert (job.retrain.learning_rate.low, job.retrain.learning_rate.high) == (1e-3, 1e-1)
-    assert job.retrain.weight_decay.high == 1e-3
+    rate = job.retrain.space.learning_rate["adagrad"]
+    assert (rate.low, rate.high) == (1e-3, 1e-1)
+    assert job.retrain.space.weight_decay.high == 1e-3
+
+
+def test_hyper_parameters_are_a_name_a_file_or_given_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = {"learning_rate": {"low": 0.01, "high": 0.1}, "batch_size": [64, 128]}
+    write(tmp_path / "spaces" / "mine.yaml", space)
+    monkeypatch.chdir("/")
+
+    def loaded(**retrain: Any) -> HyperSpace:
+        return load_job(write(tmp_path / "job.yaml", changed(retrain=retrain))).retrain.space
+
+    assert loaded() == loaded(space="retrain-default") == load_hyper_space("retrain-default")
+    assert loaded(space="spaces/mine.yaml") == loaded(space=space) == HyperSpace.model_validate(space)
+
+
+def test_a_wrong_file_of_hyper_parameters_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "mine.yaml", {"learning_rate": 0.1, "dropout": [0.1, 1]})
+    with pytest.raises(JobError, match=rf"retrain\.space: {tmp_path}/mine\.yaml: dropout\.choices\.1: .*less than 1"):
+        load_job(write(tmp_path / "job.yaml", changed(retrain={"space": "mine.yaml"})))
 
 
 def test_the_head_has_a_method_and_the_options_of_it(tmp_path: Path) -> None:
@@ -110,6 +129,9 @@ def test_the_head_has_a_method_and_the_options_of_it(tmp_path: Path) -> None:
         ({"search": {"head": {"steps": 3}}}, "search.head.steps"),
         ({"search": {"head": {"method": "adagrad", "strength": 3}}}, "search.head.strength"),
         ({"data": {"source": "synthetic", "rows": 3}}, "data.rows"),
+        ({"retrain": {"learning_rate": 0.1}}, "retrain.learning_rate"),
+        ({"retrain": {"space": {"learning_rate": 0.1, "batch": 3}}}, "retrain.space.batch"),
+        ({"retrain": {"space": {"learning_rate": {"low": 0.1, "hgh": 1}}}}, "retrain.space.learning_rate.adagrad.hgh"),
         ({"data": {"source": "synthetic", "fields": {"a": {"size": 3}}}}, "data.fields.a.size"),
         ({"experiment": {"machines": [{"hst": "a"}]}}, r"experiment\.machines\.0\.hst"),
     ],
@@ -147,10 +169,15 @@ def test_an_unknown_key_is_named(tmp_path: Path, change: dict[str, Any], field: 
         ({"search": {"head": {"strength": 0}}}, "search.head.strength", "0"),
         ({"search": {"head": {"method": "newton"}}}, "search.head", "ridge or adagrad, .*newton"),
         ({"search": {"head": 3}}, "search.head", "3"),
-        ({"retrain": {"batch_size": [0]}}, "retrain.batch_size.0", "0"),
-        ({"retrain": {"batch_size": []}}, "retrain.batch_size", r"\[\]"),
-        ({"retrain": {"dropout": {"low": 0.5, "high": 0.1}}}, "retrain.dropout", "low"),
-        ({"retrain": {"dropout": {"low": 0, "high": 0.1, "log": True}}}, "retrain.dropout", "low"),
+        ({"retrain": {"space": {"learning_rate": 0.1, "batch_size": [0]}}}, r"retrain.space.batch_size.choices.0", "0"),
+        (
+            {"retrain": {"space": {"learning_rate": {"low": 1, "high": 0.5}}}},
+            "retrain.space.learning_rate.adagrad",
+            "low",
+        ),
+        ({"retrain": {"space": "retrain-defualt"}}, "retrain.space", "one of retrain-adagrad, .*retrain-defualt"),
+        ({"retrain": {"space": 3}}, "retrain.space", "3"),
+        ({"retrain": {"pruner": "median"}}, "retrain.pruner", "'median'"),
         ({"experiment": {"port": 70000}}, "experiment.port", "70000"),
         ({"experiment": {"max_trial_duration": "2 hours"}}, "experiment.max_trial_duration", "such as 90s.*2 hours"),
         ({"experiment": {"max_trial_duration": "0h"}}, "experiment.max_trial_duration", "above zero.*0h"),

@@ -21,20 +21,22 @@ from pydantic import BaseModel
 import nasrec_automl
 from nasrec_automl.config import Job, load_job
 from nasrec_automl.data.movielens_tables import GENRES
+from nasrec_automl.data.table_schema import load_table_schema
 from nasrec_automl.experiment.launch import run_of
 from nasrec_automl.pipeline.export import export_run
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.space import load_search_space
+from tests.data.readers.rows import AVAZU, AVAZU_HEADER, KDD12, PROFILE, criteo_lines, write
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-# They start servers, or stop all of them; tests/experiment starts real experiments, and no test a dashboard.
+# They start servers, or stop all of them; tests/experiment starts real experiments, tests/pipeline a real dashboard.
 NOT_RUN = (
     "nnictl create --config examples/quickstart/experiment.yml --port 8080",
     "nnictl stop --all",
-    "optuna-dashboard sqlite:///runs/quickstart/studies.db",
+    "optuna-dashboard sqlite:///runs/quickstart/studies.db --artifact-dir runs/quickstart/artifacts",
 )
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -69,12 +71,27 @@ def write_movielens(folder: Path) -> None:
         (folder / name).write_text("\n".join(lines) + "\n", encoding="latin-1")
 
 
+def write_raw_files(folder: Path) -> None:
+    """Few rows in each format that docs/data.md names."""
+    for name in ("criteo", "avazu", "kdd12"):
+        (folder / name).mkdir()
+    write(folder / "criteo" / "train.txt", criteo_lines(400))
+    hours = [f"141021{hour:02d}" for hour in range(24)]
+    avazu = [",".join([str(row), str(row % 2), hours[row // 20], *AVAZU[3:]]) for row in range(480)]
+    write(folder / "avazu" / "train.csv", [AVAZU_HEADER, *avazu])
+    write(folder / "kdd12" / "training.txt", ["\t".join([str(row % 2), *KDD12[1:]]) for row in range(400)])
+    (folder / "kdd12" / "userid_profile.txt").write_text(PROFILE)
+    clicks = [f"{row},{row % 3 % 2},shop{row % 7},{row * 0.5},{1_700_000_000 + row}" for row in range(400)]
+    write(folder / "clicks.csv", ["row_id,clicked,shop,price,at", *clicks])
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, write_job: Callable[..., Path]) -> Path:
     """Where the docs' reader stands: the examples, and the quickstart's run of made-up ratings, exported."""
     folder = tmp_path_factory.mktemp("reader")
     example = folder / "examples" / "quickstart"
     write_movielens(folder / "ml-100k")
+    write_raw_files(folder)
     job = write_job(
         example,
         name="quickstart",
@@ -131,12 +148,14 @@ def test_the_readers_model_tells_the_rows_apart(place: Path) -> None:
 
 
 @pytest.mark.parametrize("text", list(blocks("yaml")))
-def test_yaml_blocks_are_jobs_or_spaces(text: str, tmp_path: Path) -> None:
+def test_yaml_blocks_are_jobs_spaces_or_schemas(text: str, tmp_path: Path) -> None:
     path = tmp_path / "file.yaml"
     path.write_text(text)
     content = yaml.safe_load(text)
     if "blocks" in content:
         assert load_search_space(path).name == content["name"]
+    elif "label" in content:
+        assert load_table_schema(path).name == content["name"]
     else:
         assert load_job(path).name == content["name"]
 
@@ -204,7 +223,7 @@ def fields(model: type[BaseModel]) -> Iterator[tuple[str, Any]]:
             for kind in reversed(kinds[1:]):
                 yield from ((f"head.{inner}", default) for inner, default in fields(get_args(kind)[0]))
         else:
-            yield name, field.default
+            yield field.alias or name, field.default
 
 
 def test_every_field_of_a_job_is_in_the_docs_and_no_other() -> None:

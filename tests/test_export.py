@@ -20,7 +20,7 @@ from nasrec_automl.errors import DataError, ExtraError
 from nasrec_automl.export import INPUTS, OUTPUTS, JoinedLinear, export_onnx, export_torch, join_sources
 from nasrec_automl.network import Subnet
 from nasrec_automl.ops.linear import SourceLinear
-from nasrec_automl.schema import FeatureSchema
+from nasrec_automl.schema import FeatureSchema, FieldSchema
 from nasrec_automl.space import load_search_space
 from nasrec_automl.testing.examples import make_batch, move_vectors, pooled_schema, tiny_schema, tiny_space
 from nasrec_automl.testing.strategies import spaces_and_architectures
@@ -29,6 +29,13 @@ SCHEMAS = {
     "single": tiny_schema(),
     "pooled": pooled_schema(),
     "no-dense": FeatureSchema.from_sizes(dense=0, table_sizes=[5, 6], embedding_dim=8),
+    "capped": FeatureSchema(
+        fields=(
+            FieldSchema(name="word", table_size=9, cap=4),
+            FieldSchema(name="hash", table_size=9, cap=4, beyond_cap="shared"),
+        ),
+        embedding_dim=8,
+    ),
     "criteo": FeatureSchema.from_sizes(dense=13, table_sizes=[50] * 26),
 }
 

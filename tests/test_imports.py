@@ -12,7 +12,19 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = (
     {"errors"},
-    {"schema", "architecture", "space", "cost", "budget", "pareto", "config", "heartbeat", "published", "hand_designs"},
+    {
+        "schema",
+        "architecture",
+        "space",
+        "cost",
+        "budget",
+        "pareto",
+        "hyper_space",
+        "config",
+        "heartbeat",
+        "published",
+        "hand_designs",
+    },
     {"data", "ops", "sampling"},
     {"network"},
     {"training"},
@@ -75,7 +87,8 @@ def test_imports_go_one_way(path: Path) -> None:
 
 
 def test_the_core_has_no_circle() -> None:
-    order = ("schema", "architecture", "space", "cost", "budget", "pareto", "published", "hand_designs", "config")
+    order = ("schema", "architecture", "space", "cost", "budget", "pareto")
+    order += ("published", "hand_designs", "hyper_space", "config")
     for own in order:
         tree = ast.parse((ROOT / f"{own}.py").read_text())
         module_level = ast.Module([node for node in tree.body if not is_type_checking(node)], [])

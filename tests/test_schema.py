@@ -47,6 +47,16 @@ def test_a_compositional_field_has_two_small_tables() -> None:
     assert huge.tables == (100_001, 1001)
 
 
+def test_a_cap_leaves_the_ids_and_what_the_data_must_be() -> None:
+    plain = FeatureSchema(dense=("a",), fields=(FieldSchema(name="x", table_size=9),))
+    field = FieldSchema(name="x", table_size=9, cap=4, beyond_cap="shared")
+    capped = FeatureSchema(dense=("a",), fields=(field,), embedding_dim=4)
+    assert (capped.table_sizes, capped.table_rows) == ((9,), 4)
+    assert capped.inputs == plain.inputs
+    other = FeatureSchema(dense=("a",), fields=(FieldSchema(name="x", table_size=8),))
+    assert capped.inputs != other.inputs
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -57,6 +67,8 @@ def test_a_compositional_field_has_two_small_tables() -> None:
         ({"fields": ({"name": "x", "table_size": 3, "columns": 0},)}, "columns"),
         ({"fields": ({"name": "x", "table_size": 3, "pooling": "max"},)}, "pooling"),
         ({"fields": ({"name": "x", "table_size": 3, "compositional": 1},)}, "compositional"),
+        ({"fields": ({"name": "x", "table_size": 3, "cap": 3},)}, "a cap must be below table_size"),
+        ({"fields": ({"name": "x", "table_size": 9, "cap": 3, "compositional": 2},)}, "not of a compositional field"),
         ({"embedding_dim": 0}, "embedding_dim"),
         ({"width": 3}, "width"),
     ],

@@ -19,6 +19,8 @@ import nasrec_automl.cli, nasrec_automl.config
 assert load_search_space("nasrec-full").blocks == 7
 assert load_search_space("nasrec-small").blocks == 7
 assert load_architecture("criteo-full").key
+from nasrec_automl.hyper_space import load_hyper_space
+assert load_hyper_space("retrain-default").table_cap.single
 """
 
 

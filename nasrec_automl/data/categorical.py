@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from nasrec_automl.data.columns import Value
 from nasrec_automl.data.values import categories
+from nasrec_automl.schema import FieldSchema
 
 # pandas.util.hash_array wants 16 bytes. Another key, or another hash, would break every saved model.
 _HASH_KEY = "nasrec-automl/v1"
@@ -93,6 +94,17 @@ class CategoricalColumn(Value):
             return cls(name=name, kind="hash", table_size=options.hash_above, compositional=composed)
         vocabulary = {text: row for row, (_, text) in enumerate(kept, start=1)}
         return cls(name=name, kind="vocabulary", table_size=size, compositional=composed, vocabulary=vocabulary)
+
+    def field(self, cap: int | None = None) -> FieldSchema:
+        """Describe the ids to a network whose table has at most `cap` rows; a compositional field is left alone."""
+        capped = cap is not None and cap < self.table_size and self.compositional is None
+        return FieldSchema(
+            name=self.name,
+            table_size=self.table_size,
+            compositional=self.compositional,
+            cap=cap if capped else None,
+            beyond_cap="shared" if capped and self.kind == "hash" else "unknown",
+        )
 
     def apply(self, column: pd.Series[Any]) -> NDArray[np.int64]:
         """Find the table row of each raw value `(B,)`."""

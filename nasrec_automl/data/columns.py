@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -64,13 +65,13 @@ class DerivedColumn(Value):
     Attributes:
         name: name of the new column.
         source: the raw column.
-        kind: `hour` (0-23) and `weekday` (0 is Monday) of seconds since 1970 in UTC; `decade` rounds to tens,
-            downwards.
+        kind: `hour` (0-23) and `weekday` (0 is Monday) of seconds since 1970 in UTC; `stamp_hour` and `stamp_weekday`
+            of YYMMDDHH; `decade` rounds to tens, downwards.
     """
 
     name: str
     source: str
-    kind: Literal["hour", "weekday", "decade"]
+    kind: Literal["hour", "weekday", "decade", "stamp_hour", "stamp_weekday"]
 
     def apply(self, column: pd.Series[Any]) -> NDArray[np.float64]:
         """Compute the new column `(B,)`, NaN where the source is missing."""
@@ -80,4 +81,22 @@ class DerivedColumn(Value):
         if self.kind == "weekday":
             # 1970-01-01 was a Thursday.
             return (values // 86400 + 3) % 7
+        if self.kind == "stamp_hour":
+            return values % 100
+        if self.kind == "stamp_weekday":
+            return _weekday_of_stamp(values)
         return values // 10 * 10
+
+
+def _weekday_of_stamp(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the weekday, 0 for Monday, of each YYMMDDHH; NaN where there is no such day."""
+    stamps, positions = np.unique(values, return_inverse=True)
+    return np.array([_weekday(stamp) for stamp in stamps], dtype=np.float64)[positions]
+
+
+def _weekday(stamp: float) -> float:
+    try:
+        day = int(stamp) // 100
+        return date(2000 + day // 10000, day // 100 % 100, day % 100).weekday()
+    except ValueError:
+        return np.nan

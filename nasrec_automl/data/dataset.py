@@ -63,9 +63,9 @@ class PreparedData:
         """What turns raw columns into this data's tensors."""
         return Preprocessing.load(self.path / "preprocessing.json")
 
-    def schema(self, embedding_dim: int = 16) -> FeatureSchema:
-        """Describe the columns to a network with embeddings of `embedding_dim`."""
-        return self.preprocessing.schema(embedding_dim)
+    def schema(self, embedding_dim: int = 16, table_cap: int | None = None) -> FeatureSchema:
+        """Describe the columns to a network; see `Preprocessing.schema`."""
+        return self.preprocessing.schema(embedding_dim, table_cap)
 
     def rows(self, part: Part | str) -> int:
         """Return the number of rows of a part, test included."""
@@ -129,10 +129,12 @@ def prepare(
         The folder, open without test.
 
     Raises:
-        DataError: bad labels or values, a part with a single class, or `output` is something else.
+        DataError: bad labels or values, weights, a part with a single class, or `output` is something else.
     """
     output = Path(output)
     check_output(output)
+    if source.weight is not None:
+        raise DataError(f"{source.name}: its rows have weights, which a prepared data set does not hold yet")
     label = source.checked_label()
     time = None if source.time is None else numbers(source.time)
     rows_of = split_rows(label, kind=split, seed=seed, time=time)

@@ -15,7 +15,7 @@ from nasrec_automl.data.categorical import CategoricalColumn, CategoricalOptions
 from nasrec_automl.data.columns import DenseColumn, DerivedColumn, Transform
 from nasrec_automl.data.files import write_text
 from nasrec_automl.errors import DataError
-from nasrec_automl.schema import FeatureSchema, FieldSchema
+from nasrec_automl.schema import FeatureSchema
 
 __all__ = [
     "CategoricalColumn",
@@ -121,14 +121,17 @@ class Preprocessing(BaseModel):
         return dense, ids
 
     # pydantic's own `schema` is deprecated and gone in its next version; the name means ours everywhere else.
-    def schema(self, embedding_dim: int = 16) -> FeatureSchema:  # type: ignore[override]
-        """Describe the outputs to a network with embeddings of `embedding_dim`."""
+    def schema(self, embedding_dim: int = 16, table_cap: int | None = None) -> FeatureSchema:  # type: ignore[override]
+        """Describe the outputs to a network.
+
+        Args:
+            embedding_dim: E.
+            table_cap: rows of the largest embedding table, compositional ones aside: of a larger vocabulary the
+                most frequent categories keep a row of their own, and of a larger hash more categories share one.
+        """
         return FeatureSchema(
             dense=tuple(column.name for column in self.dense),
-            fields=tuple(
-                FieldSchema(name=c.name, table_size=c.table_size, compositional=c.compositional)
-                for c in self.categorical
-            ),
+            fields=tuple(column.field(table_cap) for column in self.categorical),
             embedding_dim=embedding_dim,
         )
 

@@ -1,20 +1,71 @@
-"""What a reader hands to preparation."""
+"""What a reader hands to preparation: a stream of chunks, or all rows in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from nasrec_automl.data.categorical import CategoricalOptions
 from nasrec_automl.data.columns import DerivedColumn, Transform
+from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.values import numbers
 from nasrec_automl.errors import DataError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """Some successive examples of a source.
+
+    Attributes:
+        table: raw columns, as a user of `predict` has them; without the label and what it was made of.
+        label: `(n,)` uint8, 0 or 1.
+        row: `(n,)` int64, ascending: the accepted row, from 0, that each example was made of. Examples of one row
+            belong to one part of a split.
+        weight: `(n,)` float32, how many times each example counts; None where each counts once.
+        time: `(n,)` float64, when each happened; None where that is unknown.
+    """
+
+    table: pa.Table
+    label: NDArray[np.uint8]
+    row: NDArray[np.int64]
+    weight: NDArray[np.float32] | None = None
+    time: NDArray[np.float64] | None = None
+
+
+class RawSource(Protocol):
+    """Raw data that are read in chunks. The attributes are those of `RawData`."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def label_description(self) -> str: ...  # noqa: D102
+    @property
+    def dense(self) -> Mapping[str, Transform]: ...  # noqa: D102
+    @property
+    def categorical(self) -> Mapping[str, CategoricalOptions]: ...  # noqa: D102
+    @property
+    def derived(self) -> tuple[DerivedColumn, ...]: ...  # noqa: D102
+    @property
+    def notes(self) -> Mapping[str, float | int | str]: ...  # noqa: D102
+
+    def chunks(self, rejections: Rejections) -> Iterator[Chunk]:
+        """Read all rows from the beginning; every call gives the same chunks.
+
+        Args:
+            rejections: the account of this reading. It is complete when the last chunk has been read, and then raises
+                if too many rows are bad.
+
+        Raises:
+            DataError: the files cannot be read, or too many rows are bad.
+        """
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +82,7 @@ class RawData:
         derived: columns to compute first.
         time: a number for each row that says when it happened; None where that is unknown.
         notes: facts for the report, such as the log loss that no model can beat.
+        weight: how many times each row counts; None where each counts once.
     """
 
     name: str
@@ -42,6 +94,38 @@ class RawData:
     derived: tuple[DerivedColumn, ...] = ()
     time: pd.Series[Any] | None = None
     notes: Mapping[str, float | int | str] = field(default_factory=dict)
+    weight: pd.Series[Any] | None = None
+
+    @classmethod
+    def of(cls, source: RawSource, rejections: Rejections | None = None) -> Self:
+        """Read a whole source into memory.
+
+        Args:
+            source: of moderate size.
+            rejections: the account of the reading; the default limit without it.
+
+        Raises:
+            DataError: the files cannot be read, or too many rows are bad.
+        """
+        account = rejections if rejections is not None else Rejections()
+        chunks = list(source.chunks(account))
+        table = pa.concat_tables([chunk.table for chunk in chunks])
+        for position, name in enumerate(table.column_names):
+            # In a frame, integers with one missing would become floats, and ids above 2**53 others.
+            if name in source.categorical and pa.types.is_integer(table.schema.types[position]):
+                table = table.set_column(position, name, table[name].cast(pa.string()))
+        return cls(
+            name=source.name,
+            frame=table.to_pandas(),
+            label=pd.Series(np.concatenate([chunk.label for chunk in chunks]), name="label"),
+            label_description=source.label_description,
+            dense=source.dense,
+            categorical=source.categorical,
+            derived=source.derived,
+            time=_joined([chunk.time for chunk in chunks], "time"),
+            notes={**source.notes, **account.notes()},
+            weight=_joined([chunk.weight for chunk in chunks], "weight"),
+        )
 
     def with_tables(
         self, *, hash_above: int | None = None, fields: Mapping[str, Mapping[str, Any]] | None = None
@@ -93,3 +177,7 @@ class RawData:
                 f"{str(self.label.iloc[row])!r} ({wrong.size} such rows): correct or remove them"
             )
         return values.astype(np.uint8)
+
+
+def _joined(arrays: list[Any], name: str) -> pd.Series[Any] | None:
+    return None if arrays[0] is None else pd.Series(np.concatenate(arrays), name=name)

@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from nasrec_automl.data.movielens import fetch_movielens, read_movielens
-from nasrec_automl.data.raw import RawData
+from nasrec_automl.data.raw import RawData, RawSource
+from nasrec_automl.data.readers.avazu import avazu
+from nasrec_automl.data.readers.criteo import criteo
+from nasrec_automl.data.readers.kdd12 import kdd12
+from nasrec_automl.data.readers.table import table
+from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.synthetic import make_synthetic
+from nasrec_automl.data.table_schema import load_table_schema
 from nasrec_automl.errors import DataError
 
 DEFAULT_DOWNLOADS = Path("data")
@@ -39,27 +45,95 @@ def _synthetic(
     return make_synthetic(rows, seed, fields=fields, dense=dense)
 
 
-# A reader takes input paths, a folder for downloads and, by keyword, its own options.
+def _criteo(paths: Sequence[Path], schema: Path | None) -> RawSource:
+    return criteo(paths)
+
+
+def _avazu(paths: Sequence[Path], schema: Path | None, *, protocol: str = "default") -> RawSource:
+    return avazu(paths, protocol=protocol)
+
+
+def _kdd12(paths: Sequence[Path], schema: Path | None, *, protocol: str = "published") -> RawSource:
+    return kdd12(paths, protocol=protocol)
+
+
+def _table(paths: Sequence[Path], schema: Path | None) -> RawSource:
+    if schema is None:
+        raise DataError(
+            "a table needs a schema file that says what its columns are: `nasrec-automl schema infer` drafts it"
+        )
+    return table(paths, load_table_schema(schema))
+
+
+# Made in memory: of input paths, a folder for downloads and, by keyword, the source's own options.
 SOURCES: Mapping[str, Callable[..., RawData]] = {"movielens": _movielens, "synthetic": _synthetic}
+
+# Read of files in chunks: of input paths, a schema file and, by keyword, the source's own options.
+FILE_SOURCES: Mapping[str, Callable[..., RawSource]] = {
+    "criteo": _criteo,
+    "avazu": _avazu,
+    "kdd12": _kdd12,
+    "table": _table,
+}
+
+
+def open_source(
+    name: str, paths: Sequence[Path | str] = (), *, schema: Path | str | None = None, **options: Any
+) -> RawSource:
+    """Open raw files by the name of their source; nothing of them is read yet.
+
+    Args:
+        name: one of `FILE_SOURCES`.
+        paths: input files, folders or globs.
+        schema: file that says what the columns of `table` are.
+        options: of the source, such as `protocol` of `kdd12`.
+
+    Raises:
+        DataError: unknown source or option, an option of another type, no such files, or a schema that is missing,
+            wrong or of no use.
+    """
+    if name not in FILE_SOURCES:
+        raise DataError(f"{name!r} is no source of files; those are {', '.join(sorted(FILE_SOURCES))}")
+    if schema is not None and name != "table":
+        raise DataError(f"source {name!r} knows its columns and takes no schema: leave it out")
+    reader = FILE_SOURCES[name]
+    _check_options(name, reader, options)
+    return reader([Path(path) for path in paths], None if schema is None else Path(schema), **options)
 
 
 def read_source(
-    name: str, paths: Sequence[Path | str] = (), *, downloads: Path | str = DEFAULT_DOWNLOADS, **options: Any
+    name: str,
+    paths: Sequence[Path | str] = (),
+    *,
+    downloads: Path | str = DEFAULT_DOWNLOADS,
+    schema: Path | str | None = None,
+    rejections: Rejections | None = None,
+    **options: Any,
 ) -> RawData:
-    """Read raw data by the name of their source.
+    """Read raw data into memory by the name of their source.
 
     Args:
-        name: one of `SOURCES`.
+        name: one of `SOURCES` or `FILE_SOURCES`.
         paths: input files or folders; a source that can be fetched does without.
         downloads: where fetched files are kept.
+        schema: file that says what the columns of `table` are.
+        rejections: the account of the reading of files; the default limit without it.
         options: of the source, such as `rows` and `seed` of `synthetic`.
 
     Raises:
         DataError: unknown source or option, an option of another type, or what the reader finds wrong.
     """
+    if name in FILE_SOURCES or schema is not None:
+        return RawData.of(open_source(name, paths, schema=schema, **options), rejections)
     if name not in SOURCES:
-        raise DataError(f"there is no data source {name!r}; the sources are {', '.join(sorted(SOURCES))}")
+        known = ", ".join(sorted([*SOURCES, *FILE_SOURCES]))
+        raise DataError(f"there is no data source {name!r}; the sources are {known}")
     reader = SOURCES[name]
+    _check_options(name, reader, options)
+    return reader([Path(path) for path in paths], Path(downloads), **options)
+
+
+def _check_options(name: str, reader: Callable[..., Any], options: Mapping[str, Any]) -> None:
     known = {p.name: p for p in inspect.signature(reader).parameters.values() if p.kind is p.KEYWORD_ONLY}
     for option, value in options.items():
         if option not in known:
@@ -68,4 +142,3 @@ def read_source(
         if type(value) is not type(known[option].default):
             expected = type(known[option].default).__name__
             raise DataError(f"option {option!r} of source {name!r} must be of type {expected}, but is {value!r}")
-    return reader([Path(path) for path in paths], Path(downloads), **options)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,6 +16,8 @@ from torch import Tensor
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.batches import EvaluationBatches, TrainingBatches
 from nasrec_automl.data.rows import Rows
+from nasrec_automl.errors import DivergedError
+from nasrec_automl.hyper_space import OptimizerName
 from nasrec_automl.network import Subnet
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.training.lightning import quiet, quiet_trainer
@@ -35,6 +39,7 @@ class ScratchOptions:
     Attributes:
         batch_size: rows a step.
         learning_rate: peak of the schedule.
+        optimizer: `adagrad`, `adam` or `sgd`.
         weight_decay: of weights, and of the embedding rows of each batch.
         dropout: on the embeddings and on each block's dense output.
         layer_norm: whether operators end in a LayerNorm.
@@ -51,6 +56,7 @@ class ScratchOptions:
     clip_norm: float
     eps: float
     seed: int
+    optimizer: OptimizerName = "adagrad"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,7 @@ def train_from_scratch(
     validate_every: int = 0,
     patience: int = 0,
     report: Report | None = None,
+    checkpoint: Path | None = None,
     device: str = "cpu",
     precision: Precision = "float32",
 ) -> Trained:
@@ -102,6 +109,8 @@ def train_from_scratch(
         validate_every: steps between two measurements.
         patience: measurements without improvement that end the training; 0 for never.
         report: called after each measurement; True ends the training.
+        checkpoint: file to write after each measurement, and to go on from where it is there: `report` hears again
+            what was measured before, then the training ends as if it had not been broken. It is gone at the end.
         device: `cpu` or `cuda`.
         precision: of what is multiplied, in training and in its validations.
     """
@@ -111,6 +120,7 @@ def train_from_scratch(
         TrainingOptions(
             steps=schedule_steps,
             learning_rate=options.learning_rate,
+            optimizer=options.optimizer,
             weight_decay=options.weight_decay,
             clip_norm=options.clip_norm,
             eps=options.eps,
@@ -120,7 +130,7 @@ def train_from_scratch(
     )
     steps = schedule_steps if steps is None else min(steps, schedule_steps)
     batches = TrainingBatches(rows, options.batch_size, options.seed, steps)
-    keeper = _KeepBest(patience, report)
+    keeper = _KeepBest(patience, report, checkpoint)
     trainer = quiet_trainer(
         max_steps=steps,
         device=device,
@@ -128,8 +138,17 @@ def train_from_scratch(
         callbacks=[keeper] if validation is not None else [],
         **({"val_check_interval": min(validate_every, steps)} if validation is not None else {}),
     )
-    with quiet():
-        trainer.fit(module, batches, None if validation is None else EvaluationBatches(validation, _EVALUATION_BATCH))
+    measured = None if validation is None else EvaluationBatches(validation, _EVALUATION_BATCH)
+    resume: dict[str, Any] = {}
+    if checkpoint is not None and checkpoint.is_file():
+        resume = {"ckpt_path": str(checkpoint), "weights_only": True}
+    try:
+        with quiet():
+            trainer.fit(module, batches, measured, **resume)
+    except DivergedError:
+        keeper.forget()
+        raise
+    keeper.forget()
     if keeper.best_weights is not None:
         subnet.load_state_dict(keeper.best_weights)
     return Trained(
@@ -142,30 +161,61 @@ def train_from_scratch(
 
 
 class _KeepBest(pl.Callback):
-    """Keeps the best validation's weights in memory; ends a training that no longer improves or is told to stop."""
+    """Keeps the best validation's weights in memory; ends a training that no longer improves or is told to stop.
 
-    def __init__(self, patience: int, report: Report | None) -> None:
+    With a path it also writes what a broken training goes on from, its own state included.
+    """
+
+    def __init__(self, patience: int, report: Report | None, checkpoint: Path | None) -> None:
         self.patience = patience
         self.report = report
+        self.checkpoint = checkpoint
+        self.curve: list[tuple[int, Metrics]] = []
         self.best: Metrics | None = None
         self.best_step = 0
         self.best_weights: dict[str, Any] | None = None
         self.stopped = False
-        self._since = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.report is not None:
+            for step, metrics in self.curve:  # of a training that goes on; it was not told to stop then
+                self.report(step, metrics)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, ClickModule)
         metrics = pl_module.metrics
         assert metrics is not None
+        self.curve.append((trainer.global_step, metrics))
         if self.best is None or metrics.log_loss < self.best.log_loss:
-            self.best, self.best_step, self._since = metrics, trainer.global_step, 0
+            self.best, self.best_step = metrics, trainer.global_step
             self.best_weights = copy.deepcopy(pl_module.model.state_dict())
-        else:
-            self._since += 1
         if self.report is not None and self.report(trainer.global_step, metrics):
             self.stopped = True
-        if self.stopped or (self.patience and self._since >= self.patience):
+        since = sum(step > self.best_step for step, _ in self.curve)
+        if self.stopped or (self.patience and since >= self.patience):
             trainer.should_stop = True
+        elif self.checkpoint is not None and trainer.global_step < trainer.max_steps:
+            self._write(trainer, self.checkpoint)
+
+    def forget(self) -> None:
+        """Remove the checkpoint of a training that has ended."""
+        if self.checkpoint is not None:
+            self.checkpoint.unlink(missing_ok=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        curve = [(step, asdict(metrics)) for step, metrics in self.curve]
+        return {"curve": curve, "best_step": self.best_step, "best_weights": self.best_weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.curve = [(step, Metrics(**metrics)) for step, metrics in state_dict["curve"]]
+        self.best_step, self.best_weights = state_dict["best_step"], state_dict["best_weights"]
+        self.best = dict(self.curve)[self.best_step]
+
+    def _write(self, trainer: pl.Trainer, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        trainer.save_checkpoint(beside)
+        beside.replace(path)
 
 
 @torch.inference_mode()

@@ -64,7 +64,8 @@ def _train(run: RunFolder, architecture: Architecture, reporter: Reporter) -> di
         reporter.intermediate(_values(metrics))
         return False
 
-    hyper = Hyper.of(default_params(architecture.key, run.job.retrain), run.job.retrain)
+    space = run.job.retrain.space
+    hyper = Hyper.of(default_params(architecture.key, space), space)
     trained = train_candidate(run, architecture, hyper, on_validation)
     assert trained.metrics is not None
     return _values(trained.metrics)

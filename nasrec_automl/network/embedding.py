@@ -21,6 +21,8 @@ class Embedding(nn.Module):
     A compositional field has two tables (Shi et al. 2019, arXiv 1909.02107, element-wise product). Id 0 has the row 0
     of both for itself. The ids from 1 on are cut into runs of m: the remainder, 1 to m, is an id's place in its run;
     the quotient, from 1, is the run's number. No two ids have both in common.
+
+    The ids of a capped field that lie beyond its table have the row 0, or share the others.
     """
 
     offsets: Tensor
@@ -29,6 +31,8 @@ class Embedding(nn.Module):
     many: Tensor
     composed: Tensor
     runs: Tensor
+    limits: Tensor
+    shared: Tensor
 
     def __init__(self, schema: FeatureSchema) -> None:
         super().__init__()
@@ -41,6 +45,7 @@ class Embedding(nn.Module):
         self.fields = schema.num_fields
         self.pooled = schema.num_columns > schema.num_fields
         self.composes = bool(composed)
+        self.capped = any(field.cap is not None for field in schema.fields)
         self.weight = nn.Parameter(torch.empty(schema.table_rows, schema.embedding_dim))
         self.register_buffer("offsets", torch.tensor(offsets), persistent=False)
         self.register_buffer("segments", torch.tensor(segments), persistent=False)
@@ -50,10 +55,15 @@ class Embedding(nn.Module):
         self.register_buffer("composed", torch.tensor(composed, dtype=torch.long), persistent=False)
         runs = torch.tensor([columns[c].remainders for c in composed], dtype=torch.long)
         self.register_buffer("runs", runs, persistent=False)
+        limits = torch.tensor([field.cap or field.table_size for field in columns])
+        self.register_buffer("limits", limits, persistent=False)
+        shared = torch.tensor([field.beyond_cap == "shared" for field in columns])
+        self.register_buffer("shared", shared, persistent=False)
         with torch.no_grad():
             for start, field in zip(starts, schema.fields, strict=False):
                 rows, *quotients = field.tables
-                scale = math.sqrt(2 / (field.table_size + schema.embedding_dim))  # Xavier normal
+                ids = field.cap or field.table_size
+                scale = math.sqrt(2 / (ids + schema.embedding_dim))  # Xavier normal
                 self.weight[start : start + rows].normal_(0, scale)
                 for count in quotients:
                     # Signs: products start at the scale of one full table, and ids that share a row start apart.
@@ -65,6 +75,8 @@ class Embedding(nn.Module):
         Returns:
             `(B, E, F)`.
         """
+        if self.capped:
+            ids = self._within_caps(ids)
         vectors = self._composed(ids) if self.composes else self._rows(ids + self.offsets)  # (B, S, E)
         if not self.pooled:
             return vectors.transpose(1, 2).contiguous()
@@ -77,6 +89,11 @@ class Embedding(nn.Module):
         count = vectors.new_zeros(rows, self.fields).scatter_add(1, index, present.to(vectors.dtype))
         divisor = torch.where(self.mean, count.clamp(min=1), 1.0)  # (B, F)
         return (summed / divisor.unsqueeze(-1)).transpose(1, 2).contiguous()
+
+    def _within_caps(self, ids: Tensor) -> Tensor:
+        """Move ids `(B, S)` beyond their field's table into it."""
+        inside = (ids - 1).remainder(self.limits - 1) + 1
+        return torch.where(ids < self.limits, ids, torch.where(self.shared, inside, 0))
 
     def _rows(self, rows: Tensor) -> Tensor:
         return F.embedding(rows, self.weight, sparse=True)

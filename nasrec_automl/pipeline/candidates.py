@@ -19,6 +19,7 @@ from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.hyper import ARCHITECTURE
 from nasrec_automl.space import load_search_space
@@ -47,6 +48,11 @@ def weights_path(run: RunFolder, name: str, hyper: Hyper) -> Path:
     return run.retrained / f"{name}-{digest}.safetensors"
 
 
+def checkpoint_path(run: RunFolder, name: str, hyper: Hyper) -> Path:
+    """Where one training leaves what its next attempt goes on from."""
+    return weights_path(run, name, hyper).with_suffix(".ckpt")
+
+
 def best_trials(study: optuna.Study) -> dict[str, FrozenTrial]:
     """The best finished training of each candidate; trials that others added have no subnet and do not count."""
     best: dict[str, FrozenTrial] = {}
@@ -68,18 +74,33 @@ def drop_beaten(run: RunFolder, study: optuna.Study) -> None:
     for trial in _trainings(study):
         name = trial.params[ARCHITECTURE]
         if trial.number != best[name]:
-            weights_path(run, name, Hyper.of(trial.params, run.job.retrain)).unlink(missing_ok=True)
+            weights_path(run, name, Hyper.of(trial.params, run.job.retrain.space)).unlink(missing_ok=True)
 
 
 def scratch_options(job: Job, hyper: Hyper) -> ScratchOptions:
     """How a candidate is trained."""
     config = job.retrain
     return ScratchOptions(
-        **asdict(hyper), layer_norm=config.layer_norm, clip_norm=config.clip_norm, eps=config.eps, seed=job.seed
+        batch_size=hyper.batch_size,
+        optimizer=hyper.optimizer,
+        learning_rate=hyper.learning_rate,
+        weight_decay=hyper.weight_decay,
+        dropout=hyper.dropout,
+        layer_norm=config.layer_norm,
+        clip_norm=config.clip_norm,
+        eps=config.eps,
+        seed=job.seed,
     )
 
 
-def train_candidate(run: RunFolder, architecture: Architecture, hyper: Hyper, report: Report) -> Trained:
+def scratch_schema(job: Job, data: PreparedData, hyper: Hyper) -> FeatureSchema:
+    """The schema of a candidate's network: its embedding width and table cap are hyper-parameters."""
+    return data.schema(hyper.embedding_dim or job.embedding_dim, hyper.table_cap)
+
+
+def train_candidate(
+    run: RunFolder, architecture: Architecture, hyper: Hyper, report: Report, *, checkpoint: Path | None = None
+) -> Trained:
     """Train an architecture on train and head rows, measured on the hpo part, as the retrain section says.
 
     Args:
@@ -87,6 +108,7 @@ def train_candidate(run: RunFolder, architecture: Architecture, hyper: Hyper, re
         architecture: what to train.
         hyper: how.
         report: called after each measurement; True ends the training.
+        checkpoint: as in `train_from_scratch`.
     """
     job, config = run.job, run.job.retrain
     data = PreparedData.open(run.data)
@@ -94,7 +116,7 @@ def train_candidate(run: RunFolder, architecture: Architecture, hyper: Hyper, re
     steps_per_epoch = max(1, len(rows) // hyper.batch_size)
     return train_from_scratch(
         architecture,
-        data.schema(job.embedding_dim),
+        scratch_schema(job, data, hyper),
         rows,
         scratch_options(job, hyper),
         schedule_steps=config.max_epochs * steps_per_epoch,
@@ -102,6 +124,7 @@ def train_candidate(run: RunFolder, architecture: Architecture, hyper: Hyper, re
         validate_every=max(1, steps_per_epoch // config.validations_per_epoch),
         patience=config.patience,
         report=report,
+        checkpoint=checkpoint,
         device=job.device,
         precision=job.precision,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nasrec_automl.data.dataset import PreparedData, prepare
+from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.sources import read_source
 from nasrec_automl.errors import DataError
 from nasrec_automl.pipeline.base import Report, Stage
@@ -26,7 +27,7 @@ class DataStage(Stage):
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The data section."""
-        return {f"data.{key}": value for key, value in run.job.data.model_dump(mode="json").items()}
+        return {f"data.{key}": value for key, value in run.job.data.model_dump(mode="json", by_alias=True).items()}
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         config = run.job.data
@@ -43,10 +44,18 @@ class DataStage(Stage):
             data = PreparedData.open(run.data)
         else:
             paths = [] if config.input is None else [config.input]
-            raw = read_source(config.source, paths, downloads=run.path / "downloads", **config.options)
+            raw = read_source(
+                config.source,
+                paths,
+                downloads=run.path / "downloads",
+                schema=config.table_schema,
+                rejections=Rejections(config.max_rejected, run.path / "rejected.tsv"),
+                **config.options,
+            )
             fields = {name: field.model_dump(exclude_none=True) for name, field in config.fields.items()}
             raw = raw.with_tables(hash_above=config.hash_above, fields=fields)
             data = prepare(raw, run.data, split=config.split, seed=config.seed)
         rows = sum(part.rows for part in data.description.parts.values())
-        progress.update(1, f"{data.name}, {rows:,} rows")
+        rejected = int(data.description.notes.get("rows_rejected", 0))
+        progress.update(1, f"{data.name}, {rows:,} rows" + (f", {rejected:,} bad left out" if rejected else ""))
         return {}

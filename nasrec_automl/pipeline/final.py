@@ -11,6 +11,7 @@ import torch
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
+from nasrec_automl.config import Job
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.data.parts import TRAINING, VALIDATION
 from nasrec_automl.errors import DivergedError, StudyError
@@ -25,7 +26,14 @@ from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet, save_network
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import best_trials, candidates, retrain_study_name, scratch_options, weights_path
+from nasrec_automl.pipeline.candidates import (
+    best_trials,
+    candidates,
+    retrain_study_name,
+    scratch_options,
+    scratch_schema,
+    weights_path,
+)
 from nasrec_automl.pipeline.files import read_json, write_json, write_text
 from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -101,7 +109,7 @@ class FinalStage(Stage):
                 "key": winner.architecture.key,
                 "validation": _quality(winner.metrics),
                 "test": _quality(test_metrics),
-                **budget.costs(winner.architecture),
+                **candidate_costs(winner, data, run.job, budget),
                 **({"budget": run.job.budget.noted} if budget.limits else {}),
                 "storage": shown_url(run.job.storage) if run.job.storage else "sqlite:///studies.db",
                 "studies": [f"{run.job.name}-search", retrain_study_name(run)],
@@ -121,7 +129,7 @@ class FinalStage(Stage):
                 "retrain": read_json(run.retrain_done),
                 "winner": winner.name,
                 "test_readings": 1 + (read_json(run.path / "final.json") or {"test_readings": 0})["test_readings"],
-                "contenders": [_contender(candidate, budget) for candidate in contenders],
+                "contenders": [_contender(candidate, data, run.job, budget) for candidate in contenders],
                 "auc_difference_error": auc_difference_error(test.label, logits.numpy(), baseline_logits.numpy()),
                 "calibration": [{"predicted": b.predicted, "observed": b.observed, "rows": b.rows} for b in bins],
             },
@@ -135,7 +143,7 @@ def _contenders(run: RunFolder, data: PreparedData, report: Report) -> list[Cand
     choice = data.part(Part.CHOICE)
     found = []
     for name, trial in best_trials(retrain_study(run)).items():
-        hyper = Hyper.of(trial.params, run.job.retrain)
+        hyper = Hyper.of(trial.params, run.job.retrain.space)
         metrics = measure_subnet(load_subnet(weights_path(run, name, hyper)), choice)
         report(_quality(metrics))
         found.append(
@@ -151,7 +159,7 @@ def _contenders(run: RunFolder, data: PreparedData, report: Report) -> list[Cand
     if not found:
         raise StudyError(
             f"no training of the study {retrain_study_name(run)!r} ended well; "
-            "lower retrain.learning_rate, in another run_folder"
+            "lower retrain.space.learning_rate, in another run_folder"
         )
     return sorted(found, key=lambda candidate: candidate.metrics.log_loss)
 
@@ -167,7 +175,7 @@ def train_on_everything(run: RunFolder, data: PreparedData, candidate: Candidate
     try:
         return train_from_scratch(
             candidate.architecture,
-            data.schema(run.job.embedding_dim),
+            scratch_schema(run.job, data, candidate.hyper),
             rows,
             scratch_options(run.job, candidate.hyper),
             schedule_steps=round(candidate.schedule_steps * growth),
@@ -178,7 +186,7 @@ def train_on_everything(run: RunFolder, data: PreparedData, candidate: Candidate
     except DivergedError as error:
         raise DivergedError(
             f"the final training of {candidate.name} diverged at {error}. It went well without the validation rows: "
-            "set lower limits of retrain.learning_rate, in another run_folder"
+            "set lower limits of retrain.space.learning_rate, in another run_folder"
         ) from None
 
 
@@ -189,12 +197,18 @@ def write_model(run: RunFolder, architecture: Architecture, subnet: Subnet, fold
     shutil.copyfile(run.data / "preprocessing.json", folder / "preprocessing.json")
 
 
-def _contender(candidate: Candidate, budget: Budget) -> dict[str, Any]:
+def _contender(candidate: Candidate, data: PreparedData, job: Job, budget: Budget) -> dict[str, Any]:
     return {
         "name": candidate.name,
         "validation": _quality(candidate.metrics),
-        **budget.costs(candidate.architecture),
+        **candidate_costs(candidate, data, job, budget),
     }
+
+
+def candidate_costs(candidate: Candidate, data: PreparedData, job: Job, budget: Budget) -> dict[str, float]:
+    """What a contender costs; it is counted at its own width and tables, and the budget at the job's."""
+    own = Budget(scratch_schema(job, data, candidate.hyper), layer_norm=job.retrain.layer_norm)
+    return {**budget.costs(candidate.architecture), **own.counted(candidate.architecture)}
 
 
 def _quality(metrics: Metrics) -> dict[str, float]:

@@ -15,7 +15,7 @@ from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import best_trials, candidates, train_candidate, weights_path
 from nasrec_automl.pipeline.files import write_json
-from nasrec_automl.pipeline.final import Candidate, train_on_everything, write_model
+from nasrec_automl.pipeline.final import Candidate, candidate_costs, train_on_everything, write_model
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import retrain_study, search_study
 from nasrec_automl.search import Hyper
@@ -79,7 +79,7 @@ def retrain_named(
         "space": architecture.space.name,
         "validation": {"log_loss": validation.log_loss, "auc": validation.auc},
         "hyper_parameters": {"source": source, **asdict(candidate.hyper)},
-        **job_budget(run).costs(architecture),
+        **candidate_costs(candidate, data, run.job, job_budget(run)),
     }
     write_json(folder / "result.json", noted)
     write_model(run, architecture, subnet, folder)
@@ -129,7 +129,7 @@ def _own(run: RunFolder, name: str, architecture: Architecture, data: PreparedDa
     trial = None if known is None else best_trials(retrain_study(run)).get(known)
     if known is None or trial is None:
         return None
-    hyper = Hyper.of(trial.params, run.job.retrain)
+    hyper = Hyper.of(trial.params, run.job.retrain.space)
     path = weights_path(run, known, hyper)
     if not path.is_file():
         return None
@@ -142,12 +142,12 @@ def _trained(
     run: RunFolder, name: str, architecture: Architecture, data: PreparedData, on_validation: OnValidation | None
 ) -> tuple[Candidate, str]:
     """A training on train alone, which finds the number of steps."""
-    params, source = default_params(name, run.job.retrain), "default"
+    params, source = default_params(name, run.job.retrain.space), "default"
     if run.started("retrain"):
         best = min(best_trials(retrain_study(run)).values(), key=lambda trial: trial.values[0], default=None)
         if best is not None:
             params, source = best.params, "best"
-    hyper = Hyper.of(params, run.job.retrain)
+    hyper = Hyper.of(params, run.job.retrain.space)
 
     def report(step: int, metrics: Metrics) -> bool:
         if on_validation is not None:

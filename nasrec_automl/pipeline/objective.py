@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import optuna
 from pydantic import ValidationError
@@ -68,6 +69,10 @@ def _with_objectives(run: RunFolder, objectives: Sequence[str]) -> RunFolder:
 @dataclass(frozen=True)
 class _Objective:
     run: RunFolder
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Path, Sequence[str]]]:
+        """Pickled as folder and objectives: classes that pydantic makes for a job's generic fields cannot be."""
+        return objective, (self.run.path, self.run.job.search.objectives)
 
     def __call__(self, trial: optuna.Trial) -> float | tuple[float, ...]:
         evaluator = load_evaluator(self.run)

@@ -77,7 +77,7 @@ def load_model(folder: str | Path) -> Model:
             )
     subnet = load_subnet(folder / "model.safetensors").eval()
     preprocessing = Preprocessing.load(folder / "preprocessing.json")
-    if preprocessing.schema(subnet.schema.embedding_dim) != subnet.schema:
+    if preprocessing.schema().inputs != subnet.schema.inputs:
         raise CheckpointError(
             f"{folder}: preprocessing.json makes other columns or tables than model.safetensors was trained on; "
             "take both from the same run"

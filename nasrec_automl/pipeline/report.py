@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,19 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import LATENCY
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.budget import job_budget, left_out_designs
+from nasrec_automl.pipeline.dashboard import dashboard_command, publish
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.final import FinalStage
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.status import search_is_noted
 from nasrec_automl.pipeline.studies import retrain_study, scored_trials, search_admission, search_study
 from nasrec_automl.report import (
     CalibrationBin,
@@ -30,10 +34,11 @@ from nasrec_automl.report import (
     write_report,
 )
 from nasrec_automl.report.style import COSTS
+from nasrec_automl.report.summary import ranked
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.admission import Admits
 from nasrec_automl.search.attributes import LOG_LOSS, STOPPED
-from nasrec_automl.search.database import shown_url
+from nasrec_automl.search.distributions import architecture_of
 from nasrec_automl.search.hyper import ARCHITECTURE
 from nasrec_automl.space import SearchSpace, load_search_space
 
@@ -55,13 +60,13 @@ class ReportStage(Stage):
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         if not self.is_done(run):
             progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="reports", total=1)
-            write_report(report_content(run), run.report)
+            _write(run)
             progress.update(1)
         return {}
 
 
 def write_run_report(run: RunFolder) -> Path:
-    """Write the report of a finished run again.
+    """Write the report of a finished run again, and what Optuna's dashboard shows of it.
 
     Raises:
         RunFolderError: the run has no result yet.
@@ -70,21 +75,40 @@ def write_run_report(run: RunFolder) -> Path:
         raise RunFolderError(
             f"{run.path}: the run has no result yet; `nasrec-automl status {run.path}` says what is left"
         )
-    return write_report(report_content(run), run.report)
+    return _write(run)
+
+
+def _write(run: RunFolder) -> Path:
+    content = report_content(run)
+    publish(run, lambda: content)
+    return write_report(content, run.report)
 
 
 def report_content(run: RunFolder) -> ReportContent:
-    """Everything that the report shows, read from disk and studies."""
+    """Everything that the report shows, read from disk and studies.
+
+    Until there is a result, the best score stands in for the winner, and there are no results.
+
+    Raises:
+        RunFolderError: the search has scored nothing.
+    """
     job = run.job
     data = PreparedData.open(run.data)
     space = load_search_space(job.space)
-    result, final = read_json(run.result), read_json(run.path / "final.json")
+    done = FinalStage().is_done(run)
+    result: Any = read_json(run.result) if done else None
+    final: Any = read_json(run.path / "final.json") if done else None
     names = {design.key: name for name, design in hand_designs(space).items()}
+    search = [_scored(trial, names, space) for trial in _scores(search_study(run), search_admission(run))]
+    if result is None:
+        winner, winner_name = _best_known(run, search)
+    else:
+        winner, winner_name = space.from_params(result["architecture"]), final["winner"]
     return ReportContent(
         title=job.name,
         dataset=data.name,
-        winner=space.from_params(result["architecture"]),
-        winner_name=final["winner"],
+        winner=winner,
+        winner_name=winner_name,
         facts=_facts(run, data, result),
         supernet=[
             CurvePoint(
@@ -95,31 +119,38 @@ def report_content(run: RunFolder) -> ReportContent:
             )
             for point in read_json(run.supernet / "curve.json") or []
         ],
-        search=[_scored(trial, names) for trial in _scores(search_study(run), search_admission(run))],
+        search=search,
         objectives=job.search.objectives,
         score_rows=min(data.rows(Part.SEARCH), job.search.max_rows or data.rows(Part.SEARCH)),
-        retrain=[
-            _training(trial, run)
-            for trial in retrain_study(run).get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        ],
-        results=_results(result, final),
-        auc_difference_error=final["auc_difference_error"],
-        test_readings=final["test_readings"],
-        calibration=[CalibrationBin(**bin_) for bin_ in final["calibration"]],
+        retrain=_trainings(run) if search_is_noted(run) else [],
+        results=_results(result, final) if result else [],
+        auc_difference_error=final["auc_difference_error"] if result else None,
+        test_readings=final["test_readings"] if result else 0,
+        calibration=[CalibrationBin(**bin_) for bin_ in final["calibration"]] if result else [],
         how_to_go_on=[
-            f"optuna-dashboard {shown_url(job.storage_url)}",
-            f"nasrec-automl predict --model {run.best} --input FILE --output FILE",
-            *([f"nasrec-automl retrain {run.path} KEY"] if job.search.several else []),
+            dashboard_command(run),
+            f"nasrec-automl predict --model {shlex.quote(str(run.best))} --input FILE --output FILE"
+            if result
+            else f"nasrec-automl status {shlex.quote(str(run.path))}",
+            *([f"nasrec-automl retrain {shlex.quote(str(run.path))} KEY"] if job.search.several else []),
         ],
     )
 
 
-def _facts(run: RunFolder, data: PreparedData, result: dict[str, Any]) -> dict[str, str]:
+def _best_known(run: RunFolder, search: list[ScoredArchitecture]) -> tuple[Architecture, str]:
+    for scored in ranked(search):
+        if scored.architecture is not None:
+            return scored.architecture, scored.name
+    raise RunFolderError(f"{run.path}: the search has scored no architecture of the job's space yet")
+
+
+def _facts(run: RunFolder, data: PreparedData, result: dict[str, Any] | None) -> dict[str, str]:
     job = run.job
     space = load_search_space(job.space)
     parts = ", ".join(f"{part.value} {data.rows(part):,}" for part in Part)
     largest = max(rows for field in data.schema().fields for rows in field.tables)
-    seconds = ", ".join(f"{stage} {spent:,.0f}" for stage, spent in result["seconds"].items())
+    spent = result["seconds"] if result else {}
+    seconds = ", ".join(f"{stage} {seconds:,.0f}" for stage, seconds in spent.items())
     return {
         "Search space": f"{space.name}, {space.cardinality:.1e} architectures",
         **_objective_facts(run),
@@ -129,7 +160,7 @@ def _facts(run: RunFolder, data: PreparedData, result: dict[str, Any]) -> dict[s
         "Rows": parts,
         "Split": f"{data.description.split.kind}, seed {data.description.split.seed}",
         "Seed of the job": str(job.seed),
-        "Seconds by stage": seconds,
+        **({"Seconds by stage": seconds} if seconds else {}),
     }
 
 
@@ -171,7 +202,7 @@ def _scores(study: optuna.Study, admits: Admits) -> list[FrozenTrial]:
     return [trial for trial in trials if {"nasrec:auc", "nasrec:macs"} <= trial.user_attrs.keys()]
 
 
-def _scored(trial: FrozenTrial, names: dict[str, str]) -> ScoredArchitecture:
+def _scored(trial: FrozenTrial, names: dict[str, str], space: SearchSpace) -> ScoredArchitecture:
     attrs = trial.user_attrs
     return ScoredArchitecture(
         number=trial.number,
@@ -185,11 +216,17 @@ def _scored(trial: FrozenTrial, names: dict[str, str]) -> ScoredArchitecture:
         rows=attrs.get("nasrec:rows"),
         stopped=attrs.get(STOPPED, False),
         latency_ms=attrs.get("nasrec:latency_ms"),
+        architecture=architecture_of(trial.params, space),
     )
 
 
+def _trainings(run: RunFolder) -> list[RetrainTrial]:
+    ended = (TrialState.COMPLETE, TrialState.PRUNED)
+    return [_training(trial, run) for trial in retrain_study(run).get_trials(deepcopy=False, states=ended)]
+
+
 def _training(trial: FrozenTrial, run: RunFolder) -> RetrainTrial:
-    hyper = Hyper.of(trial.params, run.job.retrain)
+    hyper = Hyper.of(trial.params, run.job.retrain.space)
     return RetrainTrial(
         number=trial.number,
         architecture=trial.params[ARCHITECTURE],
@@ -199,6 +236,9 @@ def _training(trial: FrozenTrial, run: RunFolder) -> RetrainTrial:
         weight_decay=hyper.weight_decay,
         dropout=hyper.dropout,
         batch_size=hyper.batch_size,
+        optimizer=hyper.optimizer,
+        embedding_dim=hyper.embedding_dim or run.job.embedding_dim,
+        table_cap=hyper.table_cap,
         curve=sorted(trial.intermediate_values.items()),
     )
 

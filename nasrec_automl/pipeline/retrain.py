@@ -14,13 +14,16 @@ from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.candidates import (
     best_log_loss,
     candidates,
+    checkpoint_path,
     drop_beaten,
     retrain_study_name,
     train_candidate,
     weights_path,
 )
+from nasrec_automl.pipeline.dashboard import publish
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.progress import ProgressWriter
+from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import retrain_study, stage_ended, study_storage
 from nasrec_automl.search import Finished, Hyper, retrain
@@ -54,8 +57,13 @@ class RetrainStage(Stage):
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The retrain section, but for the number of trainings, which may grow."""
-        section = run.job.retrain.model_dump(mode="json", exclude={"trials"})
-        return {**{f"retrain.{key}": value for key, value in section.items()}, "precision": run.job.precision}
+        section = run.job.retrain.model_dump(mode="json", exclude={"trials", "space"})
+        space = run.job.retrain.space.model_dump(mode="json", exclude_none=True)
+        return {
+            **{f"retrain.{key}": value for key, value in section.items()},
+            **{f"retrain.space.{key}": value for key, value in space.items()},
+            "precision": run.job.precision,
+        }
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         job, config = run.job, run.job.retrain
@@ -73,7 +81,8 @@ class RetrainStage(Stage):
                 report({"log_loss": metrics.log_loss, "auc": metrics.auc})
                 return prune(validations, metrics.log_loss)
 
-            trained = train_candidate(run, architectures[name], hyper, on_validation)
+            checkpoint = checkpoint_path(run, name, hyper)
+            trained = train_candidate(run, architectures[name], hyper, on_validation, checkpoint=checkpoint)
             assert trained.metrics is not None
             if not trained.stopped:  # a pruned training is no contender
                 save_network(trained.subnet, weights_path(run, name, hyper))
@@ -101,6 +110,9 @@ class RetrainStage(Stage):
         )
         finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         if stage_ended(study, finished=len(finished), target=total, mine=trained, count=count):
+            for left in run.retrained.glob("*.ckpt"):  # of trainings that failed too often
+                left.unlink()
+            publish(run, lambda: report_content(run))
             write_json(run.retrain_done, {"study": study.study_name, "target": total, "trainings": len(finished)})
             progress.update(total, _note(study))
         best = best_log_loss(study)

@@ -95,6 +95,11 @@ class RunFolder:
         """The report; there when its stage is done."""
         return self.path / "report.html"
 
+    @property
+    def artifacts(self) -> Path:
+        """Files that Optuna's dashboard shows: `optuna-dashboard --artifact-dir`."""
+        return self.path / "artifacts"
+
     def latency(self, rows: int, key: str) -> Path:
         """How long the subnet of an architecture takes for a batch of so many rows, where it was measured."""
         return self.path / "latency" / str(rows) / f"{key}.json"

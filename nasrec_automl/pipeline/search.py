@@ -18,8 +18,10 @@ from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.weights import load_supernet
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.budget import job_budget, left_out_designs
+from nasrec_automl.pipeline.dashboard import publish
 from nasrec_automl.pipeline.files import write_json
 from nasrec_automl.pipeline.progress import ProgressWriter
+from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import search_is_noted
 from nasrec_automl.pipeline.studies import (
@@ -105,6 +107,7 @@ class SearchStage(Stage):
         finished = scored_trials(study, admits)
         best = _best(finished, budget)
         if stage_ended(study, finished=len(finished), target=config.architectures, mine=mine, count=count):
+            publish(run, lambda: report_content(run))
             top = [a for trial in ranked(finished) if (a := architecture_of(trial.params, space)) is not None][:_NOTED]
             write_json(
                 run.top,
@@ -145,7 +148,15 @@ def load_evaluator(run: RunFolder) -> WeightSharingEvaluator:
 @cache
 def _evaluator(text: str) -> WeightSharingEvaluator:
     """The evaluator of a job, loaded once a process. The job's text is the cache's key."""
-    run = RunFolder(Job.model_validate_json(text))
+    return make_evaluator(RunFolder(Job.model_validate_json(text)))
+
+
+def make_evaluator(run: RunFolder) -> WeightSharingEvaluator:
+    """Load the supernet of a run for an evaluator of its own.
+
+    Raises:
+        NasRecError: the supernet is not trained, or not of the job's space and data.
+    """
     job, config = run.job, run.job.search
     data = PreparedData.open(run.data)
     supernet = load_supernet(run.weights, load_search_space(job.space), data.schema(job.embedding_dim))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -140,3 +141,37 @@ def result_table(run: RunFolder) -> RenderableType:
         table,
         Text("* the winner. Validation: trained on train alone. Test: trained on train and validation.", style="dim"),
     )
+
+
+def tune_table(run: RunFolder) -> RenderableType:
+    """What the tune stage found: settings of the supernet with their rank correlation, the best first."""
+    from nasrec_automl.pipeline.tune import trial_settings, tuned
+
+    trials, supernet = tuned(run), run.job.supernet
+    table = Table(title=f"{run.job.name}: supernets of {run.job.tune.epochs} epoch(s)", title_justify="left")
+    for column in ("trial", "learning\nrate", "path\nwarm-up", "Kendall's\ntau", "best\nscore"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for trial in trials:
+        settings, found = trial_settings(trial, run), trial.user_attrs
+        own = all(settings[name] == getattr(supernet, name) for name in settings)
+        table.add_row(
+            f"{trial.number} *" if own else str(trial.number),
+            f"{settings['learning_rate']:.4g}",
+            f"{settings['path_warm_up']:.3f}",
+            f"{trial.values[0]:.3f}" if trial.values else "diverged",
+            f"{found['nasrec:log_loss']:.4f}" if trial.values else "",
+        )
+    judged = max((trial.user_attrs.get("nasrec:architectures", 0) for trial in trials), default=0)
+    notes = [
+        "* the job's own settings. Tau compares scores with trainings from scratch of "
+        f"{judged} architectures; for unrelated orders it strays by {tau_error(judged):.2f}."
+    ]
+    if trials and trials[0].values:
+        best = ", ".join(f"{name}: {value:.4g}" for name, value in trial_settings(trials[0], run).items())
+        notes.append(f"The best, for the job in a new run_folder: supernet: {{{best}}}")
+    return Group(table, Text("\n".join(notes), style="dim"))
+
+
+def tau_error(rows: int) -> float:
+    """Standard deviation of Kendall's tau of two unrelated orders (Kendall 1938)."""
+    return math.sqrt(2 * (2 * rows + 5) / (9 * rows * (rows - 1))) if rows > 1 else math.nan

@@ -44,6 +44,7 @@ class ScoredArchitecture:
         rows: how many rows were read, if known.
         stopped: whether these are not all: the score is then an estimate.
         latency_ms: of the subnet, where it was measured.
+        architecture: the architecture itself, where its trial's parameters are a point of the space.
     """
 
     number: int
@@ -57,6 +58,7 @@ class ScoredArchitecture:
     rows: int | None = None
     stopped: bool = False
     latency_ms: float | None = None
+    architecture: Architecture | None = None
 
     @property
     def name(self) -> str:
@@ -77,6 +79,9 @@ class RetrainTrial:
         weight_decay: may be 0.
         dropout: may be 0.
         batch_size: rows a step.
+        optimizer: its name.
+        embedding_dim: width of every embedding.
+        table_cap: rows of the largest embedding table, if there was a cap.
         curve: (number of the validation, log loss), ascending.
     """
 
@@ -88,6 +93,9 @@ class RetrainTrial:
     weight_decay: float
     dropout: float
     batch_size: int
+    optimizer: str
+    embedding_dim: int
+    table_cap: int | None = None
     curve: Sequence[tuple[int, float]] = ()
 
 

@@ -10,8 +10,10 @@ import plotly.graph_objects as go
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
+from nasrec_automl.report.agreement import score_against_retrained
 from nasrec_automl.report.content import ReportContent
 from nasrec_automl.report.figures import calibration, supernet_curves
+from nasrec_automl.report.frequencies import frequencies
 from nasrec_automl.report.retrain_figures import retrain_curves, retrain_settings
 from nasrec_automl.report.search_figures import score_against, score_against_macs, search_history
 from nasrec_automl.report.sentences import headline, trust, wiring_caption
@@ -111,18 +113,23 @@ def _wiring(content: ReportContent) -> str:
 
 
 def _search(content: ReportContent) -> str:
-    history = search_history(content.search, content.winner_name)
-    cost = score_against_macs(content.search, content.winner_name)
-    return _figure(
+    history = _figure(
         "search-history",
-        history,
+        search_history(content.search, content.winner_name),
         "Every architecture in the order of the search, scored with the supernet's weights; lower is better, "
         "and the shaded band is what one standard error cannot tell from the best.",
-    ) + _figure(
+    )
+    cost = _figure(
         "score-against-macs",
-        cost,
+        score_against_macs(content.search, content.winner_name),
         "The same scores against what an architecture costs; no architecture lies below and left of the Pareto front.",
     )
+    made_of = _figure(
+        "frequencies",
+        frequencies(content.search),
+        "What the blocks of the best tenth are made of, beside those of all others; what nothing reads does not count.",
+    )
+    return history + cost + made_of
 
 
 def _front(content: ReportContent) -> str:
@@ -141,16 +148,24 @@ def _front(content: ReportContent) -> str:
 
 
 def _retrain(content: ReportContent) -> str:
-    return _figure(
+    settings = _figure(
         "retrain-settings",
         retrain_settings(content.retrain),
         "Log loss of each training from scratch against its settings; hollow marks did not complete, and "
         "triangles lie higher than drawn.",
-    ) + _figure(
+    )
+    curves = _figure(
         "retrain-curves",
         retrain_curves(content.retrain),
         "Validation log loss while training from scratch; the best training is thick, dotted ones did not complete.",
     )
+    agreement = _figure(
+        "score-against-retrained",
+        score_against_retrained(content.search, content.retrain),
+        "What the search said against what training from scratch gave; τ is 1 where both put architectures in "
+        "the same order.",
+    )
+    return settings + curves + agreement
 
 
 def _calibration(content: ReportContent) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -12,6 +13,8 @@ from nasrec_automl.report.content import RetrainTrial
 from nasrec_automl.report.style import LOG_LOSS, SEQUENCE, note, plain, styled, upper_limit
 
 _SETTINGS = ("learning_rate", "weight_decay", "dropout", "batch_size")
+_FURTHER = ("optimizer", "embedding_dim", "table_cap")
+"""Shown where trainings differ in them."""
 _COMPLETE = "complete"
 
 
@@ -21,10 +24,10 @@ def retrain_settings(trials: Sequence[RetrainTrial]) -> go.Figure:
     if not valued:
         return note("No training of the retrain study has a value.")
     limit = upper_limit([trial.log_loss or 0.0 for trial in valued])
-    figure = make_subplots(cols=len(_SETTINGS), shared_yaxes=True, horizontal_spacing=0.025)
-    for column, setting in enumerate(_SETTINGS, 1):
-        values = [float(getattr(trial, setting)) for trial in valued]
-        places, axis = _axis(setting, values)
+    settings = [*_SETTINGS, *(name for name in _FURTHER if len({getattr(trial, name) for trial in valued}) > 1)]
+    figure = make_subplots(cols=len(settings), shared_yaxes=True, horizontal_spacing=0.025)
+    for column, setting in enumerate(settings, 1):
+        places, axis = _axis(setting, [getattr(trial, setting) for trial in valued])
         for architecture, color in _colors(valued).items():
             mine = [(t, place) for t, place in zip(valued, places, strict=True) if t.architecture == architecture]
             figure.add_scatter(
@@ -100,11 +103,19 @@ def _colors(trials: Sequence[RetrainTrial]) -> dict[str, str]:
     return {name: SEQUENCE[index % len(SEQUENCE)] for index, name in enumerate(names)}
 
 
-def _axis(setting: str, values: Sequence[float]) -> tuple[list[float], dict[str, object]]:
+def _axis(setting: str, values: Sequence[Any]) -> tuple[list[Any], dict[str, object]]:
     """Places of a setting's values, and its axis. Zero stands a decade below the smallest rate."""
     if setting == "dropout":
         return list(values), {}
-    if setting == "batch_size":
+    if setting == "optimizer":
+        return list(values), {"type": "category", "categoryorder": "category ascending"}
+    if setting == "table_cap":
+        caps = [f"{cap:,}" for cap in sorted({cap for cap in values if cap is not None})]
+        return ["none" if cap is None else f"{cap:,}" for cap in values], {
+            "type": "category",
+            "categoryarray": [*caps, "none"],
+        }
+    if setting in ("batch_size", "embedding_dim"):
         sizes = sorted(set(values))
         return list(values), {"type": "log", "tickvals": sizes, "ticktext": [f"{size:g}" for size in sizes]}
     positive = [value for value in values if value > 0]

@@ -57,6 +57,11 @@ def best_scored(search: Sequence[ScoredArchitecture]) -> ScoredArchitecture | No
     return min(in_order(search), key=lambda scored: scored.log_loss, default=None)
 
 
+def ranked(search: Sequence[ScoredArchitecture]) -> list[ScoredArchitecture]:
+    """The best first; those that were stopped early, whose scores are estimates, after all others."""
+    return sorted(in_order(search), key=lambda scored: (scored.stopped, scored.log_loss, scored.number))
+
+
 def within_one_error(search: Sequence[ScoredArchitecture]) -> list[ScoredArchitecture]:
     """Architectures that score at most one standard error (the best's) above the best, and the best."""
     best = best_scored(search)

@@ -8,7 +8,7 @@ from nasrec_automl.report.svg import Canvas
 from nasrec_automl.report.wiring_edges import LANES, Lane, reads_tokens_densely
 from nasrec_automl.report.wiring_layout import BOX_HEIGHT, Column, Layout
 
-_NAMES = {
+OPERATORS = {
     "fc": "FC",
     "dot_product": "Dot-Product",
     "sigmoid_gating": "Sigmoid-Gating",
@@ -25,17 +25,20 @@ _BAR = 9
 _JOINT = 8
 
 
-def wiring_svg(architecture: Architecture) -> str:
+def wiring_svg(architecture: Architecture, *, paper: bool = False) -> str:
     """Draw what the logit depends on; unused operators and mergers are faint, unused inputs are left out.
 
     Args:
         architecture: any architecture.
+        paper: whether to draw on white, for pages that may be dark.
 
     Returns:
         A stand-alone `<svg>` element that also fits into HTML. Each live input is a path with a `data-edge`.
     """
     layout = Layout(architecture)
     canvas = Canvas()
+    if paper:
+        canvas.box(0, 0, layout.width, layout.height, fill=PAPER, stroke="none", radius=0)
     _Drawing(layout, canvas).draw()
     return canvas.render(layout.width, layout.height, label=f"wiring of the architecture {architecture.key}")
 
@@ -71,7 +74,7 @@ class _Drawing:
             return
         canvas.box(column.left, 0, column.width, layout.height, fill="none", stroke=FAINT, dashed=True)
         y = (layout.dense_top + layout.sparse_top + BOX_HEIGHT) / 2
-        parts = [_NAMES[block.dense_op], _NAMES[block.sparse_op]]
+        parts = [OPERATORS[block.dense_op], OPERATORS[block.sparse_op]]
         parts += [_MERGED] * block.dense_to_sparse + [_FM] * block.fm
         canvas.text(column.middle - 3, y, f"block {column.number}: unused", color=GREY, upright=True)
         canvas.text(column.middle + 10, y, ", ".join(parts), color=FAINT, size=10, upright=True)
@@ -88,8 +91,8 @@ class _Drawing:
         self._inputs(column, "sparse", lift=_BAR if shared else 0)
         if shared:
             self._shared_tokens(column, with_sparse=live.sparse)
-        self._node(column, "dense", _NAMES[block.dense_op], f"width {block.dense_dim}", alive=live.dense)
-        self._node(column, "sparse", _NAMES[block.sparse_op], f"{block.sparse_dim} tokens", alive=live.sparse)
+        self._node(column, "dense", OPERATORS[block.dense_op], f"width {block.dense_dim}", alive=live.dense)
+        self._node(column, "sparse", OPERATORS[block.sparse_op], f"{block.sparse_dim} tokens", alive=live.sparse)
 
     def _inputs(self, column: Column, lane: Lane, *, lift: float) -> None:
         """Arrows from the rails to a block; `lift` is how far from the box they end."""

@@ -14,6 +14,9 @@ OBJECTIVES = "objectives"
 LOG_LOSS = "log_loss"
 """The first objective. The others are costs, under the names of `nasrec_automl.budget`."""
 
+DASHBOARD = "nasrec:dashboard"
+"""Of the study: what was written for Optuna's dashboard, numbers of the trials with a note and ids of the artifacts."""
+
 KEY = "nasrec:key"
 """Of a trial: what it tries. Equal keys are never finished twice."""
 

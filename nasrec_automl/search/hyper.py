@@ -1,18 +1,19 @@
-"""Hyper-parameters of training from scratch, and their ranges as Optuna sees them."""
+"""Hyper-parameters of training from scratch, as Optuna sees them."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from nasrec_automl.config import FloatRange, RetrainConfig
+from nasrec_automl.hyper_space import Distribution, HyperSpace, OptimizerName
 
 ARCHITECTURE = "architecture"
 """The parameter that names the candidate."""
+
+_OPTIMIZER, _RATE = "optimizer", "learning_rate"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,58 +21,79 @@ class Hyper:
     """What one training uses.
 
     Attributes:
+        optimizer: `adagrad`, `adam` or `sgd`.
         learning_rate: peak of the schedule.
         weight_decay: decay of weights, and of the embedding rows of each batch.
         dropout: probability, from 0 to below 1.
         batch_size: rows a step.
+        embedding_dim: width of every embedding; the job's where it is None.
+        table_cap: rows of the largest embedding table, if there is a cap.
     """
 
+    optimizer: OptimizerName
     learning_rate: float
     weight_decay: float
     dropout: float
     batch_size: int
+    embedding_dim: int | None
+    table_cap: int | None
 
     @classmethod
-    def of(cls, params: Mapping[str, Any], config: RetrainConfig) -> Hyper:
-        """Read a trial's parameters; a batch size that is no choice is the configured one."""
-        return cls(
-            learning_rate=float(params["learning_rate"]),
-            weight_decay=float(params["weight_decay"]),
-            dropout=float(params["dropout"]),
-            batch_size=int(params.get("batch_size", config.batch_size[0])),
-        )
+    def of(cls, params: Mapping[str, Any], space: HyperSpace) -> Hyper:
+        """Read a trial's parameters; what is no parameter has the space's one value."""
+        found = {name: params.get(name, one.start) for name, one in _unconditional(space).items()}
+        rate = space.learning_rate[found[_OPTIMIZER]]
+        return cls(learning_rate=params.get(_rate_name(found[_OPTIMIZER], space), rate.start), **found)
 
 
-def retrain_distributions(candidates: Collection[str], config: RetrainConfig) -> dict[str, BaseDistribution]:
-    """The retrain study's parameters. As with labels, a batch size with a single choice does not exist."""
-    found: dict[str, BaseDistribution] = {
+def retrain_distributions(candidates: Collection[str], space: HyperSpace) -> dict[str, BaseDistribution]:
+    """Every parameter of the retrain study, of which a trial has those that `applying` lists.
+
+    As with labels, a hyper-parameter with a single value does not exist. Where there are several optimisers, each has
+    a learning rate of its own, such as `learning_rate/adam`: one range for all would teach TPE the wrong rates.
+    """
+    rates = {_rate_name(optimizer, space): rate for optimizer, rate in space.learning_rate.items()}
+    searched = {name: one for name, one in {**_unconditional(space), **rates}.items() if not one.single}
+    return {
         ARCHITECTURE: CategoricalDistribution(tuple(candidates)),
-        "learning_rate": _distribution(config.learning_rate),
-        "weight_decay": _distribution(config.weight_decay),
-        "dropout": _distribution(config.dropout),
+        **{name: optuna_distribution(one) for name, one in searched.items()},
     }
-    if len(config.batch_size) > 1:
-        found["batch_size"] = CategoricalDistribution(config.batch_size)
-    return found
 
 
-def default_params(name: str, config: RetrainConfig) -> dict[str, Any]:
-    """What a candidate is trained with first: middle rates and batch size, and the least dropout."""
-    params: dict[str, Any] = {
-        ARCHITECTURE: name,
-        "learning_rate": _middle(config.learning_rate),
-        "weight_decay": _middle(config.weight_decay),
-        "dropout": config.dropout.low,
-    }
-    if len(config.batch_size) > 1:
-        params["batch_size"] = config.batch_size[len(config.batch_size) // 2]
-    return params
+def applying(distributions: Mapping[str, BaseDistribution], params: Mapping[str, Any]) -> dict[str, BaseDistribution]:
+    """The parameters that a trial has whose optimiser is known: no learning rate of another optimiser.
+
+    Args:
+        distributions: of every parameter.
+        params: of the trial, or the first of them.
+    """
+    other = f"{_RATE}/"
+    own = f"{other}{params.get(_OPTIMIZER)}"
+    return {name: one for name, one in distributions.items() if name == own or not name.startswith(other)}
 
 
-def _distribution(span: FloatRange) -> FloatDistribution:
-    return FloatDistribution(span.low, span.high, log=span.log)
+def default_params(name: str, space: HyperSpace) -> dict[str, Any]:
+    """What a candidate is trained with first: the first choices and the middles of ranges, or what the space says."""
+    params = {parameter: one.start for parameter, one in _unconditional(space).items()}
+    optimizer = params[_OPTIMIZER]
+    params |= {ARCHITECTURE: name, _rate_name(optimizer, space): space.learning_rate[optimizer].start}
+    return {parameter: params[parameter] for parameter in applying(retrain_distributions([name], space), params)}
 
 
-def _middle(span: FloatRange) -> float:
-    middle = math.sqrt(span.low * span.high) if span.log else (span.low + span.high) / 2
-    return min(max(middle, span.low), span.high)  # Rounding may leave a range of one value.
+def _unconditional(space: HyperSpace) -> dict[str, Distribution[Any]]:
+    """What every training has, by name: all but the learning rate."""
+    return {name: getattr(space, name) for name in HyperSpace.model_fields if name != _RATE}
+
+
+def _rate_name(optimizer: str, space: HyperSpace) -> str:
+    return _RATE if space.optimizer.single else f"{_RATE}/{optimizer}"
+
+
+def optuna_distribution(one: Distribution[Any]) -> BaseDistribution:
+    """A range or choices, as Optuna has them."""
+    if one.choices:
+        return CategoricalDistribution(one.choices)
+    low, high = one.limits
+    if isinstance(low, int):
+        return IntDistribution(low, high, log=one.log, step=one.step or 1)
+    return FloatDistribution(low, high, log=one.log)

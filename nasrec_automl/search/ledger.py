@@ -82,7 +82,7 @@ class Ledger:
         template = optuna.create_trial(
             state=TrialState.RUNNING,
             params=dict(params),
-            distributions=dict(source.distributions),
+            distributions={name: source.distributions[name] for name in params},
             user_attrs={**_prefixed(source.describe(params)), **attrs, WORKER: worker, ALIVE: time.time()},
             constraints=dict(source.constraints(params)),
             system_attrs=dict(source.notes(params)) if lost is None else notes_of(lost),

@@ -161,7 +161,7 @@ class Worker:
             return None
         if census.retry:
             lost = census.retry[0].params
-            return {name: lost[name] for name in self.source.distributions}
+            return {name: lost[name] for name in self.source.distributions if name in lost}
         return self.source.propose(census)
 
     def has_enqueued(self, census: Census) -> bool:

@@ -9,19 +9,20 @@ from typing import Any, Protocol
 
 import optuna
 from optuna.distributions import CategoricalDistribution
-from optuna.pruners import MedianPruner
-from optuna.samplers import TPESampler
+from optuna.pruners import NopPruner
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nasrec_automl.config import RetrainConfig
 from nasrec_automl.errors import DivergedError, StudyError
 from nasrec_automl.search.census import Census
-from nasrec_automl.search.hyper import ARCHITECTURE, Hyper, default_params, retrain_distributions
+from nasrec_automl.search.hyper import ARCHITECTURE, Hyper, applying, default_params, retrain_distributions
 from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.search.loop import OnTrial, WorkerOptions, work
 from nasrec_automl.search.proposals import sample_params
+from nasrec_automl.search.pruning import KeyedHyperband
 from nasrec_automl.search.task import Outcome, Params, Task
+from nasrec_automl.search.tpe import tpe
 
 _PROPOSALS = 20
 """Proposals that may be known already before the ranges count as used up (they may be single values)."""
@@ -64,15 +65,15 @@ def retrain(
 
     Every candidate is first trained with the default hyper-parameters and to its end, so that all are
     compared on one footing. Then TPE (arXiv 2304.11127) chooses candidate and hyper-parameters together, and
-    trainings that are worse than the median at the same step are pruned. Any number of processes may work on
-    one study (see `work`).
+    Hyperband prunes trainings that fall behind (`KeyedHyperband`). A pruned training counts: it is one of the
+    `config.trials`, and TPE learns from how far it came. Any number of processes may work on one study (see `work`).
 
     Args:
         study: the study, from `open_study`.
         candidates: names, such as `search-1` and `hand-mlp`; the same for as long as the study lives.
         train: trains one candidate.
         storage: the storage that holds the study.
-        config: ranges and the number of trials.
+        config: hyper-parameters, pruner and the number of trials.
         seed: with the number of finished trials it determines what TPE draws.
         count: how many trainings this worker does at most.
         on_trial: called after each.
@@ -100,21 +101,21 @@ class _Retrain(Task):
     def __init__(
         self, ledger: Ledger, candidates: Collection[str], train: Train, config: RetrainConfig, seed: int
     ) -> None:
-        self.distributions = retrain_distributions(candidates, config)
+        self.distributions = retrain_distributions(candidates, config.space)
         self._ledger = ledger
         self._train = train
         self._config = config
         self._seed = seed
-        self._defaults = [default_params(name, config) for name in candidates]
+        self._defaults = [default_params(name, config.space) for name in candidates]
         self._check_choices()
-        # Steps are validations; the first one says little. Nothing random, nothing kept: a resumed study
-        # prunes alike.
-        ledger.study.pruner = MedianPruner(n_startup_trials=len(candidates), n_warmup_steps=1)
+        hyperband = KeyedHyperband(config.max_epochs * config.validations_per_epoch)
+        ledger.study.pruner = hyperband if config.pruner == "hyperband" else NopPruner()
 
     def key(self, params: Params) -> str | None:
-        if not self.distributions.keys() <= params.keys():
+        names = applying(self.distributions, params).keys()
+        if not names <= params.keys():
             return None
-        text = json.dumps({name: params[name] for name in sorted(self.distributions)})
+        text = json.dumps({name: params[name] for name in sorted(names)})
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def propose(self, census: Census) -> Params | None:
@@ -140,7 +141,7 @@ class _Retrain(Task):
             return pruned
 
         try:
-            result = self._train(trial.params[ARCHITECTURE], Hyper.of(trial.params, self._config), report)
+            result = self._train(trial.params[ARCHITECTURE], Hyper.of(trial.params, self._config.space), report)
         except DivergedError as error:
             # The hyper-parameters are at fault, not the run. Optuna's FAIL would be tried again here and be unknown to
             # TPE; pruned, it counts, and TPE learns to stay away.
@@ -148,15 +149,18 @@ class _Retrain(Task):
             return Outcome(state=TrialState.PRUNED, value=None, attrs=reason)
         attrs = dict(result.attrs)
         if pruned:
-            attrs["reason"] = "pruned: worse than the median of the other trainings at the same step"
+            attrs["reason"] = "pruned: not among the best third of its bracket at the same validation"
         state = TrialState.PRUNED if pruned else TrialState.COMPLETE
         return Outcome(state=state, value=result.log_loss, attrs=attrs)
 
     def _sample(self, taken: int, attempt: int) -> dict[str, Any]:
-        # A fresh sampler for every trial: what it draws depends on the study and the seed, not on who draws.
-        seed = int.from_bytes(hashlib.sha256(f"{self._seed}/{taken}/{attempt}".encode()).digest()[:4], "big")
-        sampler = TPESampler(seed=seed, constant_liar=False, n_startup_trials=len(self._defaults))
-        return sample_params(sampler, self._ledger.study, self.distributions)
+        sampler = tpe(self._seed, taken, attempt, startup=len(self._defaults))
+        study = self._ledger.study
+        # The optimiser first: which other parameters there are depends on it.
+        always = applying(self.distributions, {})
+        params = sample_params(sampler, study, always)
+        rest = {name: one for name, one in applying(self.distributions, params).items() if name not in params}
+        return {**params, **sample_params(sampler, study, rest)}
 
     def _check_choices(self) -> None:
         for trial in self._ledger.trials()[:1]:

@@ -6,11 +6,10 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.storages import BaseStorage, RDBStorage
-from optuna.study import StudyDirection
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,6 +18,8 @@ from nasrec_automl.errors import StudyError
 from nasrec_automl.search.attributes import LOG_LOSS, OBJECTIVES, PREFIX, SCHEMA_VERSION
 from nasrec_automl.search.database import database_errors, parse_url
 from nasrec_automl.search.folders import MOUNTS, network_file_system
+
+Direction = Literal["minimize", "maximize"]
 
 STUDY_SCHEMA = 1
 """Version of what this package writes into studies."""
@@ -69,7 +70,12 @@ def open_storage(url: str) -> RDBStorage:
 
 
 def open_study(
-    storage: str | BaseStorage, *, name: str, identity: Mapping[str, str], objectives: Sequence[str] = (LOG_LOSS,)
+    storage: str | BaseStorage,
+    *,
+    name: str,
+    identity: Mapping[str, str],
+    objectives: Sequence[str] = (LOG_LOSS,),
+    direction: Direction = "minimize",
 ) -> optuna.Study:
     """Open a study; make it if it is not there.
 
@@ -78,8 +84,8 @@ def open_study(
         name: of the study.
         identity: what the study is about, such as the space and a fingerprint of the data. Written when the
             study is made (`nasrec:<entry>`), compared ever after.
-        objectives: names of what it minimises. Several of them are the study's metric names too, and a part of
-            its identity.
+        objectives: names of its values. Several of them are the study's metric names too, and a part of its identity.
+        direction: what is done with the values, all of them.
 
     Raises:
         StudyError: the study of this name is about something else; the message names the entry that differs,
@@ -88,9 +94,9 @@ def open_study(
     if isinstance(storage, str):
         storage = open_storage(storage)
     with database_errors(storage):
-        directions = [StudyDirection.MINIMIZE] * len(objectives)
+        directions: list[Direction] = [direction] * len(objectives)
         study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
-        check_identity(study, identity, objectives=objectives)
+        check_identity(study, identity, objectives=objectives, direction=direction)
         if len(objectives) > 1 and study.metric_names != list(objectives):
             with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
                 study.set_metric_names(list(objectives))
@@ -98,16 +104,20 @@ def open_study(
 
 
 def check_identity(
-    study: optuna.Study, identity: Mapping[str, str], *, objectives: Sequence[str] = (LOG_LOSS,)
+    study: optuna.Study,
+    identity: Mapping[str, str],
+    *,
+    objectives: Sequence[str] = (LOG_LOSS,),
+    direction: Direction = "minimize",
 ) -> None:
     """Compare a study with what it should be about; write it down where the study is new.
 
     Raises:
         StudyError: it is about something else, or has trials of another origin.
     """
-    if set(study.directions) != {StudyDirection.MINIMIZE}:
-        directions = ", ".join(direction.name.lower() for direction in study.directions)
-        raise StudyError(_differs(study, "direction", directions, ", ".join(["minimize"] * len(objectives))))
+    directions = {one.name.lower() for one in study.directions}
+    if directions != {direction}:
+        raise StudyError(_differs(study, "direction", ", ".join(sorted(directions)), direction))
     written = study.user_attrs
     if len(study.directions) != len(objectives):
         unnamed = LOG_LOSS if len(study.directions) == 1 else f"{len(study.directions)} values"

@@ -64,7 +64,7 @@ class TrialSource(ABC):
     `key`, `describe` and `notes`, and writes the trial. None of them changes the study.
 
     Attributes:
-        distributions: of every parameter; the same for all trials of a study.
+        distributions: of every parameter; the same for all trials of a study. A trial may have some of them.
         finished: states that count as finished.
     """
 

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasrec_automl.errors import DataError, DivergedError
+from nasrec_automl.hyper_space import OptimizerName
 from nasrec_automl.training.clipping import clip_gradients
 from nasrec_automl.training.guard import ADVICE, check_batch, check_weights
 from nasrec_automl.training.metrics import Metrics, measure
-from nasrec_automl.training.optimizer import RowAdagrad
+from nasrec_automl.training.optimizer import make_optimizer
 from nasrec_automl.training.reduction import batch_mean
 from nasrec_automl.training.schedule import warm_up_cosine
 from nasrec_automl.training.seed import seeded
@@ -31,6 +32,7 @@ class TrainingOptions:
     Attributes:
         steps: length of the learning-rate schedule.
         learning_rate: its peak.
+        optimizer: `adagrad`, `adam` or `sgd`.
         schedule_warm_up: fraction of the steps over which it rises.
         weight_decay: of weights, and of the embedding rows of each batch.
         clip_norm: bound of the gradients' norm.
@@ -40,6 +42,7 @@ class TrainingOptions:
 
     steps: int
     learning_rate: float
+    optimizer: OptimizerName = "adagrad"
     schedule_warm_up: float = 0.1
     weight_decay: float = 0.0
     clip_norm: float = 5.0
@@ -48,7 +51,7 @@ class TrainingOptions:
 
 
 class ClickModule(pl.LightningModule):
-    """Trains `model(dense, ids) -> logits` on click data with Adagrad, and measures it on validation.
+    """Trains `model(dense, ids) -> logits` on click data, and measures it on validation.
 
     After each validation `metrics` holds its result, and `val_log_loss` and `val_auc` are logged.
 
@@ -128,10 +131,14 @@ class ClickModule(pl.LightningModule):
         return metrics
 
     def configure_optimizers(self) -> Any:
-        """Adagrad with linear warm-up and cosine, a step at a time."""
+        """The optimiser with linear warm-up and cosine, a step at a time."""
         options = self.options
-        optimizer = RowAdagrad(
-            self.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, eps=options.eps
+        optimizer = make_optimizer(
+            options.optimizer,
+            self.parameters(),
+            lr=options.learning_rate,
+            weight_decay=options.weight_decay,
+            eps=options.eps,
         )
         schedule = warm_up_cosine(optimizer, steps=options.steps, warm_up=options.schedule_warm_up)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

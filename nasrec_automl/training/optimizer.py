@@ -1,41 +1,122 @@
-"""Adagrad over the live part of the weights."""
+"""Optimisers that pay for what a step used: rows of embedding tables, live slices of shared weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from nasrec_automl.hyper_space import OptimizerName
 from nasrec_automl.ops.live import drop_live_gradient, keep_live_gradients, leading, live_gradient
 
+Params = Iterable[nn.Parameter] | Iterable[dict[str, Any]]
 
-class RowAdagrad(torch.optim.Optimizer):
-    """Adagrad that pays for what a step used: slices of weights, and rows of embedding tables.
 
-    A parameter without a gradient costs nothing. Of a shared weight that a path used in part, the gradient is kept as
-    a slice (`nasrec_automl.ops.live`) and that slice alone is updated and decayed. Torch's own Adagrad works on whole
-    weights, and refuses weight decay on sparse gradients. (Duchi et al. 2011; eps stands outside the root, as in
-    torch.)
+def make_optimizer(
+    name: OptimizerName, params: Params, *, lr: float, weight_decay: float, eps: float
+) -> torch.optim.Optimizer:
+    """Make the optimiser of that name; `eps` is Adagrad's."""
+    if name == "adagrad":
+        return RowAdagrad(params, lr=lr, weight_decay=weight_decay, eps=eps)
+    if name == "adam":
+        return RowAdam(params, lr=lr, weight_decay=weight_decay)
+    return RowSGD(params, lr=lr, weight_decay=weight_decay)
+
+
+class RowOptimizer(torch.optim.Optimizer, ABC):
+    """What the optimisers share: which values a step moves, and with which part of the state.
+
+    A parameter without a gradient costs nothing. Of a sparse gradient, the rows of the batch alone are read, decayed
+    and written, with their rows of the state: a row that is not in the batch stays as it is. Torch's own optimisers
+    refuse weight decay on sparse gradients.
+
+    `step` calls `_new_state` at a parameter's first gradient, then `_update` once a step.
+
+    Args:
+        params: parameters or groups.
+        lr: learning rate.
+        weight_decay: L2 decay, added to the gradient; for a sparse gradient on its rows alone.
+        options: further settings of the optimiser, by name.
+    """
+
+    def __init__(self, params: Params, *, lr: float, weight_decay: float, **options: Any) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, **options})
+
+    @abstractmethod
+    def _new_state(self, parameter: nn.Parameter, *, rows: bool) -> dict[str, Tensor]:
+        """State to start with; of a table (`rows`) every tensor has the table's rows."""
+
+    @abstractmethod
+    def _update(
+        self, values: Tensor, gradient: Tensor, state: Mapping[str, Tensor], settings: Mapping[str, Any]
+    ) -> None:
+        """Move values, and write into their state; decay is already in the gradient."""
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Update every parameter that has a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    step = self._step_rows if parameter.grad.is_sparse else self._step_slice
+                    step(parameter, parameter.grad, group)
+                gradient = live_gradient(parameter)
+                if gradient is not None:
+                    self._step_slice(parameter, gradient, group)
+        return loss
+
+    def _state_of(self, parameter: nn.Parameter, *, rows: bool) -> dict[str, Tensor]:
+        state: dict[str, Tensor] = self.state[parameter]
+        if not state:
+            state.update(self._new_state(parameter, rows=rows))
+        return state
+
+    def _step_slice(self, parameter: nn.Parameter, gradient: Tensor, group: dict[str, Any]) -> None:
+        state = self._state_of(parameter, rows=False)
+        values = leading(parameter, gradient.shape)
+        if group["weight_decay"]:
+            gradient = gradient.add(values, alpha=group["weight_decay"])
+        live = {name: leading(t, gradient.shape) if t.dim() else t for name, t in state.items()}
+        self._update(values, gradient, live, group)
+
+    def _step_rows(self, parameter: nn.Parameter, gradient: Tensor, group: dict[str, Any]) -> None:
+        gradient = gradient.coalesce()
+        rows, values = gradient.indices()[0], gradient.values()
+        # Rows are unique here, so that selecting and copying back does what `index_add_` does, several times faster.
+        state = self._state_of(parameter, rows=True)
+        table = parameter.index_select(0, rows)
+        if group["weight_decay"]:
+            values = values.add(table, alpha=group["weight_decay"])
+        live = {name: tensor.index_select(0, rows) for name, tensor in state.items()}
+        self._update(table, values, live, group)
+        for name, tensor in live.items():
+            state[name].index_copy_(0, rows, tensor)
+        parameter.index_copy_(0, rows, table)
+
+
+class RowAdagrad(RowOptimizer):
+    """Adagrad (Duchi et al. 2011; eps stands outside the root, as in torch).
+
+    Of a shared weight that a path used in part, the gradient is kept as a slice (`nasrec_automl.ops.live`) and that
+    slice alone is updated and decayed. Torch's own Adagrad works on whole weights.
 
     Args:
         params: parameters or groups. From now on backward passes leave slices' gradients to optimisers of this class:
             others would not see them.
         lr: learning rate.
-        weight_decay: L2 decay, added to the gradient; for a sparse gradient on its rows alone.
+        weight_decay: as in `RowOptimizer`.
         eps: added to the root of the sum of squares.
     """
 
-    def __init__(
-        self,
-        params: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
-        *,
-        lr: float,
-        weight_decay: float = 0.0,
-        eps: float = 1e-8,
-    ) -> None:
-        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "eps": eps})
+    def __init__(self, params: Params, *, lr: float, weight_decay: float = 0.0, eps: float = 1e-8) -> None:
+        super().__init__(params, lr=lr, weight_decay=weight_decay, eps=eps)
         for group in self.param_groups:
             keep_live_gradients(group["params"])
 
@@ -46,47 +127,77 @@ class RowAdagrad(torch.optim.Optimizer):
             for parameter in group["params"]:
                 drop_live_gradient(parameter)
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Update every parameter that has a gradient."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            settings = {name: group[name] for name in ("lr", "weight_decay", "eps")}
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    step = self._step_rows if parameter.grad.is_sparse else self._step_slice
-                    step(parameter, parameter.grad, **settings)
-                gradient = live_gradient(parameter)
-                if gradient is not None:
-                    self._step_slice(parameter, gradient, **settings)
-        return loss
+    def _new_state(self, parameter: nn.Parameter, *, rows: bool) -> dict[str, Tensor]:
+        return {"sum": torch.zeros_like(parameter)}
 
-    def _sum(self, parameter: Tensor) -> Tensor:
-        state = self.state[parameter]
-        if "sum" not in state:
-            state["sum"] = torch.zeros_like(parameter)
-        total: Tensor = state["sum"]
-        return total
-
-    def _step_slice(
-        self, parameter: nn.Parameter, gradient: Tensor, lr: float, weight_decay: float, eps: float
+    def _update(
+        self, values: Tensor, gradient: Tensor, state: Mapping[str, Tensor], settings: Mapping[str, Any]
     ) -> None:
-        values, total = (leading(tensor, gradient.shape) for tensor in (parameter, self._sum(parameter)))
-        if weight_decay:
-            gradient = gradient.add(values, alpha=weight_decay)
-        total.addcmul_(gradient, gradient)
-        values.addcdiv_(gradient, total.sqrt().add_(eps), value=-lr)
+        total = state["sum"].addcmul_(gradient, gradient)
+        values.addcdiv_(gradient, total.sqrt().add_(settings["eps"]), value=-settings["lr"])
 
-    def _step_rows(self, parameter: nn.Parameter, gradient: Tensor, lr: float, weight_decay: float, eps: float) -> None:
-        gradient = gradient.coalesce()
-        rows, values = gradient.indices()[0], gradient.values()
-        # Rows are unique here, so that selecting and copying back does what `index_add_` does, several times faster.
-        table, sums = parameter.index_select(0, rows), self._sum(parameter)
-        if weight_decay:
-            values = values.add(table, alpha=weight_decay)
-        total = sums.index_select(0, rows).addcmul_(values, values)
-        sums.index_copy_(0, rows, total)
-        parameter.index_copy_(0, rows, table.addcdiv_(values, total.sqrt_().add_(eps), value=-lr))
+
+class RowAdam(RowOptimizer):
+    """Adam (Kingma and Ba 2015, arXiv 1412.6980, algorithm 1) that counts the steps of every table row by itself.
+
+    A row's moments decay, and its bias is corrected, by the steps that had the row in their batch: to the row, the
+    training consists of those. `torch.optim.SparseAdam` corrects by the number of all steps, which makes the first
+    step of a row that comes late 3.2 times as long as the learning rate. For the rows of every batch, and for other
+    weights, it is Adam.
+
+    Args:
+        params: parameters or groups.
+        lr: learning rate.
+        weight_decay: as in `RowOptimizer`.
+        betas: decay of the two moments.
+        eps: added to the root of the second moment.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        *,
+        lr: float,
+        weight_decay: float = 0.0,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(params, lr=lr, weight_decay=weight_decay, betas=betas, eps=eps)
+
+    def _new_state(self, parameter: nn.Parameter, *, rows: bool) -> dict[str, Tensor]:
+        return {
+            "mean": torch.zeros_like(parameter),
+            "square": torch.zeros_like(parameter),
+            "steps": parameter.new_zeros(len(parameter), 1) if rows else parameter.new_zeros(()),
+        }
+
+    def _update(
+        self, values: Tensor, gradient: Tensor, state: Mapping[str, Tensor], settings: Mapping[str, Any]
+    ) -> None:
+        first, second = settings["betas"]
+        steps = state["steps"].add_(1)
+        mean = state["mean"].lerp_(gradient, 1 - first)
+        square = state["square"].mul_(second).addcmul_(gradient, gradient, value=1 - second)
+        root = (square / (1 - second**steps)).sqrt_().add_(settings["eps"])
+        values.addcdiv_(mean / (1 - first**steps), root, value=-settings["lr"])
+
+
+class RowSGD(RowOptimizer):
+    """Stochastic gradient descent without momentum, which would have to move every row of a table at every step.
+
+    Args:
+        params: parameters or groups.
+        lr: learning rate.
+        weight_decay: as in `RowOptimizer`.
+    """
+
+    def __init__(self, params: Params, *, lr: float, weight_decay: float = 0.0) -> None:
+        super().__init__(params, lr=lr, weight_decay=weight_decay)
+
+    def _new_state(self, parameter: nn.Parameter, *, rows: bool) -> dict[str, Tensor]:
+        return {}
+
+    def _update(
+        self, values: Tensor, gradient: Tensor, state: Mapping[str, Tensor], settings: Mapping[str, Any]
+    ) -> None:
+        values.add_(gradient, alpha=-settings["lr"])

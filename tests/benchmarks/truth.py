@@ -5,17 +5,18 @@ Everything is kept in a folder, and a later run goes on where an earlier one end
 
 import json
 import time
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nasrec_automl import profile
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import DataConfig, Job, load_job
 from nasrec_automl.data.dataset import Part, PreparedData
-from nasrec_automl.evaluation.scratch import ScratchOptions, measure_subnet, train_from_scratch
+from nasrec_automl.evaluation.sample import one_of_each_size
+from nasrec_automl.evaluation.scratch import measure_subnet, train_from_scratch
+from nasrec_automl.pipeline.candidates import scratch_options, scratch_schema
 from nasrec_automl.pipeline.data import DataStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.supernet import SupernetStage
@@ -27,7 +28,7 @@ DATA = {
     "movielens": DataConfig(source="movielens"),
     "synthetic": DataConfig(source="synthetic", options={"rows": 100_000, "seed": 1}),
 }
-ARCHITECTURES, SEEDS, _DRAWN = 40, 2, 2000
+ARCHITECTURES, SEEDS = 40, 2
 
 
 def trained_supernet(name: str, folder: Path) -> RunFolder:
@@ -41,11 +42,9 @@ def trained_supernet(name: str, folder: Path) -> RunFolder:
 
 
 def sample(run: RunFolder) -> list[Architecture]:
-    """One architecture of each size: random ones, sorted by multiply-adds and cut into equal groups."""
-    space, schema = load_search_space(run.job.space), PreparedData.open(run.data).schema(run.job.embedding_dim)
-    rng = np.random.default_rng(0)
-    drawn = sorted((space.random(rng) for _ in range(_DRAWN)), key=lambda a: profile(a, schema).macs)
-    return [drawn[rng.integers(size := _DRAWN // ARCHITECTURES) + i * size] for i in range(ARCHITECTURES)]
+    """One architecture of each size."""
+    schema = PreparedData.open(run.data).schema(run.job.embedding_dim)
+    return one_of_each_size(load_search_space(run.job.space), schema, ARCHITECTURES)
 
 
 def train_truth(run: RunFolder, *, until: float) -> NDArray[np.float64]:
@@ -62,13 +61,11 @@ def train_truth(run: RunFolder, *, until: float) -> NDArray[np.float64]:
     known: dict[str, float] = json.loads(path.read_text()) if path.is_file() else {}
     config, data = run.job.retrain, PreparedData.open(run.data)
     rows, validation, measured = data.part(Part.TRAIN, Part.HEAD), data.part(Part.HPO), data.part(Part.HPO, Part.CHOICE)
-    hyper = Hyper.of(default_params("", config), config)
+    hyper = Hyper.of(default_params("", config.space), config.space)
     epoch = len(rows) // hyper.batch_size
     losses = np.full((SEEDS, ARCHITECTURES), np.nan)
     for seed in range(SEEDS):
-        options = ScratchOptions(
-            **asdict(hyper), layer_norm=config.layer_norm, clip_norm=config.clip_norm, eps=config.eps, seed=seed
-        )
+        options = replace(scratch_options(run.job, hyper), seed=seed)
         architectures = sample(run)
         # Not by size: those that are trained when time is up have all sizes.
         for i in np.random.default_rng(1).permutation(ARCHITECTURES):
@@ -77,7 +74,7 @@ def train_truth(run: RunFolder, *, until: float) -> NDArray[np.float64]:
             if name not in known and time.monotonic() < until:
                 trained = train_from_scratch(
                     architecture,
-                    data.schema(run.job.embedding_dim),
+                    scratch_schema(run.job, data, hyper),
                     rows,
                     options,
                     schedule_steps=config.max_epochs * epoch,

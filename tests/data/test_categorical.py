@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from nasrec_automl.data.categorical import CategoricalColumn, CategoricalOptions
+from nasrec_automl.schema import FieldSchema
 
 VALUES = pd.Series(["b", "a", "a", "c", "c", "c", "d", None], name="x")
 
@@ -91,3 +92,17 @@ def test_a_compositional_column_has_the_same_ids(options: dict[str, object]) -> 
 def test_a_vocabulary_outside_its_table_is_refused(row: int) -> None:
     with pytest.raises(ValidationError, match=r"rows must lie in 1\.\.4"):
         CategoricalColumn(name="x", kind="vocabulary", table_size=5, vocabulary={"a": row})
+
+
+def test_a_capped_vocabulary_is_one_that_was_made_smaller() -> None:
+    whole, small = fit(), fit(max_table_size=3)
+    field = whole.field(3)
+    assert (field.table_size, field.cap, field.beyond_cap) == (5, 3, "unknown")
+    ids = whole.apply(VALUES)
+    assert np.where(ids < 3, ids, 0).tolist() == small.apply(VALUES).tolist()
+
+
+def test_a_cap_leaves_small_and_compositional_fields_alone() -> None:
+    assert fit().field(5) == fit().field() == FieldSchema(name="x", table_size=5)
+    assert fit(compositional=2).field(3) == FieldSchema(name="x", table_size=5, compositional=2)
+    assert fit(kind="hash", max_table_size=9).field(4).beyond_cap == "shared"

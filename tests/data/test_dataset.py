@@ -138,3 +138,9 @@ def test_an_unknown_part_is_named(folder: Path) -> None:
         PreparedData.open(folder).part("valid")
     with pytest.raises(DataError, match="at least one"):
         PreparedData.open(folder).part()
+
+
+def test_rows_with_weights_are_refused(raw: RawData, tmp_path: Path) -> None:
+    weighted = dataclasses.replace(raw, weight=pd.Series(1.0, index=range(len(raw.frame))))
+    with pytest.raises(DataError, match="rows have weights"):
+        prepare(weighted, tmp_path / "p")

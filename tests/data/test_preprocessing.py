@@ -51,6 +51,14 @@ def test_shapes_types_and_schema_agree() -> None:
     assert ids[:, 2].tolist() == [1, 2, 3, 1]
 
 
+def test_a_cap_makes_smaller_tables_of_the_same_ids() -> None:
+    schema = fit().schema(embedding_dim=4, table_cap=3)
+    assert schema.table_sizes == (3, 50, 4)
+    assert [field.tables for field in schema.fields] == [(3,), (3,), (3,)]
+    assert [field.beyond_cap for field in schema.fields] == ["unknown", "shared", "unknown"]
+    assert schema.inputs == fit().schema().inputs
+
+
 def test_no_dense_feature_is_one_zero_column() -> None:
     fitted = Preprocessing.fit(FRAME, dense={}, categorical={"city": CategoricalOptions()})
     dense, _ = fitted.transform(FRAME)

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -5,7 +6,10 @@ import pytest
 
 from nasrec_automl.data.categorical import CategoricalOptions
 from nasrec_automl.data.raw import RawData
+from nasrec_automl.data.readers.criteo import criteo
+from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.errors import DataError
+from tests.data.readers.rows import criteo_lines, write
 
 
 def make(label: list[object]) -> RawData:
@@ -73,3 +77,18 @@ def test_a_field_keeps_what_is_not_set() -> None:
 def test_tables_that_cannot_be_made_are_named(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         with_fields().with_tables(fields=fields)
+
+
+def test_a_source_in_memory_has_all_chunks(tmp_path: Path) -> None:
+    lines = criteo_lines(2000)
+    source = criteo([write(tmp_path / "train.txt", [*lines, "bad"])])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nasrec_automl.data.readers.source.CHUNK_ROWS", 300)
+        patch.setattr("nasrec_automl.data.readers.inputs._BLOCK", 100_000)
+        assert sum(1 for _ in source.chunks(Rejections(0.01))) > 2
+        raw = RawData.of(source)
+    assert len(raw.frame) == len(raw.label) == 2000
+    assert raw.frame["C1"].fillna("").tolist() == [line.split("\t")[14] for line in lines]
+    assert raw.label.tolist() == [int(line[0]) for line in lines]
+    assert (raw.time, raw.weight) == (None, None)
+    assert raw.notes == {"rows_read": 2001, "rows_rejected": 1}

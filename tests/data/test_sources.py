@@ -29,12 +29,15 @@ def test_movielens_is_fetched_only_without_an_input(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize(
     ("name", "paths", "options", "message"),
     [
-        ("imdb", [], {}, "no data source 'imdb'; the sources are movielens, synthetic"),
+        ("imdb", [], {}, "no data source 'imdb'; the sources are avazu, criteo, kdd12, movielens, synthetic, table"),
         ("synthetic", [], {"row": 5}, "no option 'row'; its options are rows, seed"),
         ("synthetic", [], {"rows": "5"}, "'rows' of source 'synthetic' must be of type int, but is '5'"),
         ("synthetic", [], {"rows": True}, "must be of type int"),
         ("synthetic", ["x"], {}, "read no input"),
         ("movielens", ["x", "y"], {}, "one folder, but 2 inputs"),
+        ("movielens", ["x"], {"schema": "s.yaml"}, "'movielens' is no source of files; those are avazu, criteo"),
+        ("criteo", ["x"], {"protocol": "published"}, "no option 'protocol'; it has none"),
+        ("kdd12", ["x"], {"protocol": 1}, "'protocol' of source 'kdd12' must be of type str"),
         ("movielens", ["x"], {"rows": 5}, "no option 'rows'; it has none"),
     ],
 )

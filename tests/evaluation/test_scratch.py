@@ -1,10 +1,12 @@
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from nasrec_automl.errors import DivergedError
 from nasrec_automl.evaluation.scratch import (
     ScratchOptions,
     Trained,
@@ -14,6 +16,7 @@ from nasrec_automl.evaluation.scratch import (
 )
 from nasrec_automl.testing.examples import make_rows, tiny_schema, tiny_space
 from nasrec_automl.training.metrics import Metrics
+from nasrec_automl.training.module import ClickModule
 
 SCHEMA = tiny_schema()
 ARCHITECTURE = tiny_space().random(np.random.default_rng(0))
@@ -63,13 +66,16 @@ def test_it_learns() -> None:
 
 def test_the_best_weights_are_kept() -> None:
     # A rate far too high: the log loss goes up and down.
-    seen: dict[int, Metrics] = {}
-    trained = train(
-        replace(OPTIONS, learning_rate=0.8),
-        schedule_steps=160,
-        report=lambda step, metrics: seen.update({step: metrics}) or False,
-    )
-    best = min(seen, key=lambda step: seen[step].log_loss)
+    for seed in range(20):
+        seen: dict[int, Metrics] = {}
+        trained = train(
+            replace(OPTIONS, learning_rate=0.8, seed=seed),
+            schedule_steps=160,
+            report=lambda step, metrics, seen=seen: seen.update({step: metrics}) or False,
+        )
+        best = min(seen, key=lambda step: seen[step].log_loss)
+        if best != max(seen):
+            break
     assert best != max(seen), "the example should not end at its best"
     assert (trained.step, trained.metrics) == (best, seen[best])
     assert measure_subnet(trained.subnet, VALIDATION).log_loss == pytest.approx(seen[best].log_loss, rel=1e-6)
@@ -119,6 +125,87 @@ def test_several_epochs_keep_their_validations() -> None:
     seen = []
     train(validate_every=7, schedule_steps=35, report=lambda step, metrics: seen.append(step) or False)
     assert seen == [7, 14, 21, 28, 35]
+
+
+@pytest.mark.parametrize("optimizer", ["adagrad", "adam", "sgd"])
+@pytest.mark.parametrize("stop", [1, 2, 4])
+def test_a_broken_training_goes_on_and_ends_as_an_unbroken_one(optimizer: Any, stop: int, tmp_path: Path) -> None:
+    """16 steps an epoch, validations every 7: the breaks lie within epochs."""
+    options = replace(OPTIONS, optimizer=optimizer, learning_rate=0.01 if optimizer == "adam" else 0.1)
+    checkpoint, heard, again = tmp_path / "folder" / "a.ckpt", [], []
+
+    def breaks(step: int, metrics: Metrics) -> bool:
+        if len(heard) == stop:
+            raise RuntimeError("power cut")
+        heard.append((step, metrics))
+        return False
+
+    def listens(step: int, metrics: Metrics) -> bool:
+        again.append((step, metrics))
+        return False
+
+    arguments = {"validate_every": 7, "schedule_steps": 40, "patience": 9, "checkpoint": checkpoint}
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(options, report=breaks, **arguments)
+    assert [path.name for path in checkpoint.parent.iterdir()] == ["a.ckpt"]
+    trained_steps = []
+    with pytest.MonkeyPatch.context() as patch:
+        step = ClickModule.training_step
+        patch.setattr(
+            ClickModule, "training_step", lambda self, *a: trained_steps.append(self.global_step) or step(self, *a)
+        )
+        resumed = train(options, report=listens, **arguments)
+    assert trained_steps == list(range(7 * stop, 40)), "what was done is not done again"
+    assert not list(checkpoint.parent.iterdir())
+    assert again[:stop] == heard
+    whole = []
+    unbroken = train(options, report=lambda s, m: whole.append((s, m)) or False, **{**arguments, "checkpoint": None})
+    assert again == whole
+    assert torch.equal(weights(resumed), weights(unbroken))
+    assert (resumed.step, resumed.metrics) == (unbroken.step, unbroken.metrics)
+
+
+def test_a_broken_training_remembers_its_patience_and_its_best_weights(tmp_path: Path) -> None:
+    options, seen = replace(OPTIONS, learning_rate=0.8), []
+    arguments = {"schedule_steps": 400, "patience": 3, "checkpoint": tmp_path / "a.ckpt"}
+
+    def breaks(step: int, metrics: Metrics) -> bool:
+        seen.append(metrics.log_loss)
+        best = seen.index(min(seen))
+        if len(seen) == best + 3:  # one more without improvement would end it
+            raise RuntimeError("power cut")
+        return False
+
+    for attempts in range(100):
+        seen.clear()
+        try:
+            resumed = train(options, report=breaks if attempts < 1 else None, **arguments)
+            break
+        except RuntimeError:
+            continue
+    unbroken = train(options, **{**arguments, "checkpoint": None})
+    assert attempts == 1
+    assert torch.equal(weights(resumed), weights(unbroken))
+    assert (resumed.step, resumed.metrics) == (unbroken.step, unbroken.metrics)
+
+
+def test_a_training_that_diverges_leaves_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step, checkpoint = ClickModule.training_step, tmp_path / "a.ckpt"
+
+    def poisoned(self: ClickModule, *batch: Any) -> torch.Tensor:
+        if self.global_step == 20:
+            assert checkpoint.exists()
+        return step(self, *batch) * (torch.nan if self.global_step == 20 else 1)
+
+    monkeypatch.setattr(ClickModule, "training_step", poisoned)
+    with pytest.raises(DivergedError):
+        train(checkpoint=checkpoint)
+    assert not list(tmp_path.iterdir())
+
+
+def test_optimisers_differ() -> None:
+    results = [train(replace(OPTIONS, optimizer=one)) for one in ("adagrad", "adam", "sgd")]
+    assert len({float(weights(one).sum()) for one in results}) == 3
 
 
 def test_predictions_are_those_of_the_evaluation_mode() -> None:

@@ -160,3 +160,39 @@ def test_all_fields_are_one_lookup(schema: FeatureSchema, monkeypatch: pytest.Mo
     )
     Embedding(schema)(make_batch(schema, 4)[1])
     assert len(lookups) == 1
+
+
+def capped_schema() -> FeatureSchema:
+    """A vocabulary and a hash, both cut to fewer rows, beside a field that is not and a multi-valued one that is."""
+    return FeatureSchema(
+        dense=("price",),
+        fields=(
+            FieldSchema(name="word", table_size=9, cap=4),
+            FieldSchema(name="hash", table_size=9, cap=4, beyond_cap="shared"),
+            FieldSchema(name="user", table_size=5),
+            FieldSchema(name="tags", table_size=6, cap=3, columns=2),
+        ),
+        embedding_dim=8,
+    )
+
+
+def test_ids_beyond_a_cap_are_unknown_or_share_rows() -> None:
+    schema = capped_schema()
+    embedding = Embedding(schema)
+    assert embedding.weight.shape == (4 + 4 + 5 + 3, 8)
+    words, hashes, users, tags = embedding.weight.split([4, 4, 5, 3])
+    ids = torch.tensor([[i, i, min(i, 4), 1 + i % 5, 0] for i in range(9)])
+    out = embedding(ids)
+    torch.testing.assert_close(out[:, :, 0], words[[0, 1, 2, 3, 0, 0, 0, 0, 0]])
+    torch.testing.assert_close(out[:, :, 1], hashes[[0, 1, 2, 3, 1, 2, 3, 1, 2]])
+    torch.testing.assert_close(out[:, :, 2], users[[0, 1, 2, 3, 4, 4, 4, 4, 4]])
+    known = torch.tensor([1.0, 1, 0, 0, 0, 1, 1, 0, 0]).unsqueeze(1)
+    torch.testing.assert_close(out[:, :, 3], tags[[1, 2, 0, 0, 0, 1, 2, 0, 0]] * known)
+
+
+def test_a_capped_hash_is_a_hash_into_fewer_rows_where_sizes_allow() -> None:
+    hashed = torch.arange(1000) * 7919
+    whole, small = hashed % 12 + 1, hashed % 4 + 1
+    field = FieldSchema(name="x", table_size=13, cap=5, beyond_cap="shared")
+    embedding = Embedding(FeatureSchema(fields=(field,), embedding_dim=2))
+    torch.testing.assert_close(embedding(whole.unsqueeze(1))[:, :, 0], embedding.weight[small])

@@ -12,7 +12,7 @@ from nasrec_automl.search import Hyper
 from nasrec_automl.space import load_search_space
 
 NUMBERS = itertools.count()
-RATES = {"learning_rate": 0.1, "weight_decay": 0.0, "dropout": 0.0, "batch_size": 128}
+RATES = {"optimizer": "adagrad", "learning_rate/adagrad": 0.1, "weight_decay": 0.0, "dropout": 0.0, "batch_size": 128}
 
 
 def test_the_best_by_key_and_the_hand_designs_by_name(finished_run: RunFolder) -> None:
@@ -54,11 +54,11 @@ def test_the_best_training_of_each() -> None:
 
 
 def test_subnets_that_are_beaten_are_deleted(copied_run: RunFolder) -> None:
-    config = copied_run.job.retrain
+    space = copied_run.job.retrain.space
     best, beaten = trial("a", 0.4), trial("a", 0.5, dropout=0.3)
 
     def path(one: SimpleNamespace) -> Path:
-        return weights_path(copied_run, one.params["architecture"], Hyper.of(one.params, config))
+        return weights_path(copied_run, one.params["architecture"], Hyper.of(one.params, space))
 
     other = trial("a-b", 0.3)
     for one in (best, beaten, other):

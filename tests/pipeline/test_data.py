@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nasrec_automl.config import load_job
+from nasrec_automl.config import Job, load_job
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.errors import DataError, JobError
 from nasrec_automl.pipeline.data import DataStage
@@ -78,5 +78,27 @@ def test_an_unknown_field_is_named(tmp_path: Path, write_job: Write) -> None:
 
 
 def test_an_unknown_source_is_named(tmp_path: Path, write_job: Write) -> None:
-    with pytest.raises(DataError, match="no data source 'nothing'; the sources are movielens, synthetic"):
+    with pytest.raises(DataError, match="no data source 'nothing'; the sources are avazu, criteo, kdd12"):
         DataStage().run(open_run(write_job(tmp_path, data={"source": "nothing"})))
+
+
+def test_a_table_is_read_with_its_schema_and_bad_rows_are_kept_in_the_run_folder(
+    tmp_path: Path, write_job: Write
+) -> None:
+    lines = ["y,c", *(f"{row % 2},{row % 5}" for row in range(400)), "maybe,1"]
+    (tmp_path / "rows.csv").write_text("\n".join(lines))
+    (tmp_path / "schema.yaml").write_text("{label: y, categorical: {c: }}")
+    table = {"source": "table", "input": "rows.csv", "schema": "schema.yaml", "options": {}}
+    with pytest.raises(DataError, match=r"1 of the 401 rows read are bad, but at most 0\.100% may be"):
+        DataStage().run(open_run(write_job(tmp_path, data=table)))
+    run = open_run(write_job(tmp_path, data={**table, "max_rejected": 0.01}))
+    DataStage().run(run)
+    assert (run.path / "rejected.tsv").read_text().splitlines()[1].split("\t")[1] == "402"
+    assert PreparedData.open(run.data).name == "table"
+    progress = read_progress(run.progress("data"))
+    assert progress is not None
+    assert progress.note == "table, 400 rows, 1 bad left out"
+    again = Job.model_validate_json(run.job.model_dump_json())  # as job.json holds it
+    assert again.data.table_schema == tmp_path / "schema.yaml"
+    with pytest.raises(JobError, match=r"data\.schema: the data stage .* was started with"):
+        DataStage().run(open_run(write_job(tmp_path, data={**table, "max_rejected": 0.01, "schema": "other.yaml"})))

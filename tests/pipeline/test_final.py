@@ -1,19 +1,23 @@
 """The final stage: what it writes is what the models do."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import optuna
 import pytest
 import torch
 
 from nasrec_automl import FeatureSchema, load_model, load_search_space, profile
+from nasrec_automl.config import load_job
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.errors import DivergedError
 from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.network.weights import load_subnet
+from nasrec_automl.pipeline.export import export_run
 from nasrec_automl.pipeline.final import FinalStage
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.training.module import ClickModule
 
 KEYS = [
@@ -113,10 +117,30 @@ def test_the_final_training_says_that_it_diverged(
     monkeypatch.setattr(ClickModule, "training_step", lambda self, *args: train(self, *args) * torch.nan)
     copied_run.result.unlink()
     with pytest.raises(
-        DivergedError, match=r"the final training of \S+ diverged at step 1 of .*retrain\.learning_rate"
+        DivergedError, match=r"the final training of \S+ diverged at step 1 of .*retrain\.space\.learning_rate"
     ):
         FinalStage().run(copied_run, report=reports.append)
     # Each contender was shown as it was measured.
     measured = [contender["validation"] for contender in final["contenders"]]
     assert sorted(reports, key=lambda report: report["log_loss"]) == measured
     assert not copied_run.result.exists()
+
+
+def test_a_winner_of_its_own_width_and_smaller_tables_is_served_as_any_other(
+    tmp_path: Path, write_job: Callable[..., Path]
+) -> None:
+    space = {"optimizer": "sgd", "learning_rate": 0.3, "embedding_dim": 4, "table_cap": 5, "batch_size": 128}
+    data = {"options": {"rows": 4000, "seed": 1, "fields": 4, "dense": 3}}
+    run = RunFolder(load_job(write_job(tmp_path, data=data, retrain={"trials": 1, "top_k": 1, "space": space})))
+    run_job(run)
+    model, result = load_model(run.best), json.loads(run.result.read_text())
+    schema = model.subnet.schema
+    assert schema.embedding_dim == 4
+    assert max(schema.table_sizes) > 5
+    assert {field.tables for field in schema.fields if field.table_size > 5} == {(5,)}
+    assert result["parameters"] == sum(weight.numel() for weight in model.subnet.parameters())
+    test = PreparedData.open(run.data, test=True).part(Part.TEST)
+    assert measure_subnet(model.subnet, test).log_loss == pytest.approx(result["test"]["log_loss"], abs=1e-6)
+    assert export_run(run, "torch").is_file()
+    study = optuna.load_study(study_name=result["studies"][1], storage=f"sqlite:///{run.path / 'studies.db'}")
+    assert {frozenset(trial.params) for trial in study.trials} == {frozenset({"architecture"})}

@@ -1,5 +1,9 @@
 """The retrain stage of a finished run, and a done one that is asked for more."""
 
+import shutil
+import signal
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 
@@ -10,6 +14,7 @@ import torch
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.errors import JobError
 from nasrec_automl.evaluation.scratch import measure_subnet
+from nasrec_automl.hyper_space import load_hyper_space
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.candidates import best_trials, candidates, retrain_study_name, weights_path
 from nasrec_automl.pipeline.files import read_json
@@ -52,7 +57,7 @@ def test_the_best_subnet_of_each_is_kept_and_is_what_the_study_says(finished_run
     best = best_trials(study_of(finished_run))
     paths = set()
     for name, trial in best.items():
-        path = weights_path(finished_run, name, Hyper.of(trial.params, finished_run.job.retrain))
+        path = weights_path(finished_run, name, Hyper.of(trial.params, finished_run.job.retrain.space))
         paths.add(path)
         measured = measure_subnet(load_subnet(path), data.part(Part.HPO))
         assert measured.log_loss == pytest.approx(trial.value, abs=1e-6)
@@ -80,6 +85,59 @@ def test_more_trainings_go_on_from_the_old_ones(copied_run: RunFolder) -> None:
     assert len(trials) == 8
     assert [(trial.params, trial.values) for trial in trials[:6]] == before
     assert final == {"log_loss": study_of(copied_run).best_value}
+
+
+KILLED = """
+import os, signal, sys
+from nasrec_automl.config import load_job
+from nasrec_automl.pipeline import retrain
+from nasrec_automl.pipeline.run_folder import RunFolder
+
+run, train = RunFolder(load_job(sys.argv[1])), retrain.train_candidate
+
+def dies(run, architecture, hyper, report, **options):
+    def reported(step, metrics):
+        if list(run.retrained.glob("*.ckpt")) and reported.count == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        reported.count += 1
+        return report(step, metrics)
+    reported.count = 0
+    return train(run, architecture, hyper, reported, **options)
+
+retrain.train_candidate = dies
+retrain.RetrainStage().run(run)
+"""
+
+
+def test_a_killed_training_goes_on_where_it_was(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same study, emptied, with its first training killed at the third validation of four."""
+    whole = study_of(copied_run).trials
+    optuna.delete_study(study_name=retrain_study_name(copied_run), storage=f"sqlite:///{copied_run.path}/studies.db")
+    shutil.rmtree(copied_run.retrained)
+    command = [sys.executable, "-c", KILLED, str(copied_run.path.parent / "job.yaml")]
+    assert subprocess.run(command, check=False, timeout=120).returncode == -signal.SIGKILL
+    (checkpoint,) = copied_run.retrained.glob("*.ckpt")
+    went_so_far = torch.load(checkpoint, weights_only=True)["global_step"]
+    assert went_so_far > 0
+    steps, step = [], ClickModule.training_step
+    monkeypatch.setattr(ClickModule, "training_step", lambda self, *a: steps.append(self.global_step) or step(self, *a))
+    RetrainStage().run(copied_run, count=1)
+    assert steps[0] == went_so_far
+    assert not checkpoint.exists()
+    RetrainStage().run(copied_run)
+    assert not list(copied_run.retrained.glob("*.ckpt"))
+    found = [trial for trial in study_of(copied_run).trials if trial.state.name != "FAIL"]
+    assert len(found) == 6
+    for one, other in zip(found, whole, strict=True):
+        assert (one.params, one.state, one.values) == (other.params, other.state, other.values)
+        assert one.intermediate_values == other.intermediate_values
+
+
+def test_another_hyper_parameter_space_is_refused_by_name(copied_run: RunFolder) -> None:
+    space = copied_run.job.retrain.space
+    other = space.model_copy(update={"table_cap": load_hyper_space("retrain-size").table_cap})
+    with pytest.raises(JobError, match=r"retrain\.space\.table_cap: the retrain stage"):
+        RetrainStage().run(changed(copied_run, space=other, trials=8))
 
 
 @pytest.mark.parametrize(("name", "value"), [("max_epochs", 3), ("top_k", 1), ("eps", 0.5)])
@@ -115,6 +173,6 @@ def test_a_training_that_diverges_is_pruned_with_the_reason_and_the_study_goes_o
     assert "the norm of the gradients nan" in reason
     assert after.state.name in ("COMPLETE", "PRUNED")
     assert after.user_attrs.get("nasrec:reason") != reason
-    hyper = Hyper.of(diverged.params, copied_run.job.retrain)
+    hyper = Hyper.of(diverged.params, copied_run.job.retrain.space)
     assert weights_path(copied_run, diverged.params["architecture"], hyper) not in kept
     assert not weights_path(copied_run, diverged.params["architecture"], hyper).exists()

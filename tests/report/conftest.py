@@ -96,6 +96,7 @@ def _scored(number, architecture, rng) -> ScoredArchitecture:
         macs=cost.macs,
         parameters=cost.parameters,
         hand=HANDS[number] if number < len(HANDS) else None,
+        architecture=architecture,
     )
 
 
@@ -114,6 +115,9 @@ def _retrained(number, names, rng) -> RetrainTrial:
         weight_decay=0.0 if rng.random() < 0.3 else 10 ** rng.uniform(-7, -4),
         dropout=float(rng.choice([0.0, 0.1, 0.2, 0.3])),
         batch_size=int(rng.choice([256, 512, 1024])),
+        optimizer=str(rng.choice(["adagrad", "adam", "sgd"])),
+        embedding_dim=int(rng.choice([8, 16])),
+        table_cap=None if rng.random() < 0.5 else 1000,
         curve=curve,
     )
 

@@ -61,8 +61,10 @@ def test_every_part_is_there(page):
     assert ids == [
         "search-history",
         "score-against-macs",
+        "frequencies",
         "retrain-settings",
         "retrain-curves",
+        "score-against-retrained",
         "calibration",
         "supernet-curves",
     ]
@@ -90,7 +92,10 @@ def test_users_strings_are_escaped(full_content):
         facts={EVIL: EVIL},
         how_to_go_on=[EVIL],
         search=[replace(each, hand=EVIL) for each in plain.search],
-        retrain=[replace(each, architecture=EVIL, state=EVIL) for each in plain.retrain],
+        retrain=[
+            replace(each, architecture=EVIL, state=EVIL if each.state == "failed" else each.state)
+            for each in plain.retrain
+        ],
         results=[replace(each, name=EVIL) for each in plain.results],
     )
     page = Page(render_report(evil))

@@ -16,6 +16,8 @@ def trial(number=0, log_loss=0.5, **changes):
         "weight_decay": 0.0,
         "dropout": 0.1,
         "batch_size": 256,
+        "optimizer": "adagrad",
+        "embedding_dim": 16,
         "curve": ((1, 0.6), (2, 0.5)),
     }
     return RetrainTrial(**values | changes)
@@ -46,6 +48,17 @@ def test_zero_weight_decay_has_a_place_on_the_logarithmic_axis():
     assert axis.ticktext[0] == "0"
     assert list(figure.data[1].x) == [axis.tickvals[0], 1e-4, 1e-6]
     assert retrain_settings([trial()]).layout.xaxis2.type is None
+
+
+def test_settings_that_are_seldom_searched_have_panels_where_trials_differ():
+    titles = [axis.title.text for axis in retrain_settings([trial(), trial(1)]).select_xaxes()]
+    assert titles == ["learning rate", "weight decay", "dropout", "batch size"]
+    different = [trial(), trial(1, optimizer="adam", table_cap=1000), trial(2, table_cap=100)]
+    figure = retrain_settings(different)
+    assert [axis.title.text for axis in figure.select_xaxes()] == [*titles, "optimizer", "table cap"]
+    assert list(figure.data[-2].x) == ["adagrad", "adam", "adagrad"]
+    assert list(figure.data[-1].x) == ["none", "1,000", "100"]
+    assert list(figure.layout.xaxis6.categoryarray) == ["100", "1,000", "none"]
 
 
 def test_the_best_curve_is_thick_and_stopped_ones_are_dotted():

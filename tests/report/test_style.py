@@ -1,4 +1,6 @@
-from nasrec_automl.report.style import note, plain, upper_limit
+import plotly.graph_objects as go
+
+from nasrec_automl.report.style import note, plain, titled, upper_limit
 
 
 def test_far_outliers_get_no_room():
@@ -19,3 +21,11 @@ def test_a_note_shows_its_text_literally():
     figure = note("nothing <b>")
     assert not figure.data
     assert figure.layout.annotations[0].text == plain("nothing <b>") == "nothing &lt;b&gt;"
+
+
+def test_a_titled_figure_fits_into_the_dashboard():
+    figure = titled(go.Figure(), "a <b>")
+    assert figure.layout.title.text == "a &lt;b&gt;"
+    assert figure.layout.height <= 450
+    assert figure.layout.margin.t >= 40
+    assert figure.layout.legend.yref == "container"

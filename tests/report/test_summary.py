@@ -1,5 +1,6 @@
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from nasrec_automl.report.summary import (
     front_of_all,
     in_order,
     pareto_front,
+    ranked,
     retrained_best,
     winner_row,
     within_one_error,
@@ -40,6 +42,8 @@ def trial(architecture, log_loss, state="complete"):
         weight_decay=0.0,
         dropout=0.0,
         batch_size=1,
+        optimizer="adagrad",
+        embedding_dim=16,
     )
 
 
@@ -148,3 +152,9 @@ def test_agreement_counts_pairs_in_the_same_order(empty_content, losses, same):
         retrain=[trial(f"k{number}", loss) for number, loss in enumerate(losses)],
     )
     assert agreement(content) == (same, 3)
+
+
+def test_estimates_rank_behind_all_others(full_content):
+    first, second, third = full_content(architectures=3).search
+    search = [replace(first, log_loss=0.4, stopped=True), replace(second, log_loss=0.6), replace(third, log_loss=0.5)]
+    assert [each.number for each in ranked(search)] == [2, 1, 0]

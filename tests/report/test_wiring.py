@@ -1,3 +1,4 @@
+import re
 from collections import Counter
 from xml.etree import ElementTree
 
@@ -106,3 +107,10 @@ def test_everything_lies_inside_the_picture():
     for box in root.iter(f"{SVG}rect"):
         assert 0 <= float(box.get("x")) <= float(box.get("x")) + float(box.get("width")) <= width
         assert 0 <= float(box.get("y")) <= float(box.get("y")) + float(box.get("height")) <= height
+
+
+def test_on_paper_it_has_a_white_ground():
+    architecture = load_architecture("criteo-small")
+    plain, paper = wiring_svg(architecture), wiring_svg(architecture, paper=True)
+    ground = re.search(r'</defs>(<rect x="0" y="0" [^>]*fill="#FFFFFF"[^>]*/>)', paper)[1]
+    assert paper.replace(ground, "", 1) == plain

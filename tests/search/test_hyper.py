@@ -1,47 +1,70 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
-from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from nasrec_automl.config import FloatRange, RetrainConfig
-from nasrec_automl.search.hyper import Hyper, default_params, retrain_distributions
+from nasrec_automl.hyper_space import HyperSpace, load_hyper_space
+from nasrec_automl.search.hyper import Hyper, applying, default_params, retrain_distributions
 
-CONFIG = RetrainConfig()
+DEFAULT = load_hyper_space("retrain-default")
 
 
-def test_distributions_are_the_jobs_ranges() -> None:
-    assert retrain_distributions(["a", "b"], CONFIG) == {
+def space(**fields: Any) -> HyperSpace:
+    return HyperSpace.model_validate({"learning_rate": {"low": 0.01, "high": 0.1}, **fields})
+
+
+def test_distributions_are_the_spaces() -> None:
+    assert retrain_distributions(["a", "b"], DEFAULT) == {
         "architecture": CategoricalDistribution(("a", "b")),
-        "learning_rate": FloatDistribution(0.01, 0.2, log=True),
+        "optimizer": CategoricalDistribution(("adagrad", "adam", "sgd")),
         "weight_decay": FloatDistribution(1e-7, 1e-2, log=True),
         "dropout": FloatDistribution(0.0, 0.6),
-        "batch_size": CategoricalDistribution((256, 512, 1024)),
+        "batch_size": CategoricalDistribution((512, 256, 1024)),
+        "learning_rate/adagrad": FloatDistribution(0.01, 0.2, log=True),
+        "learning_rate/adam": FloatDistribution(3e-4, 1e-2, log=True),
+        "learning_rate/sgd": FloatDistribution(0.1, 3.0, log=True),
     }
 
 
-def test_defaults_are_the_middle_and_little_dropout() -> None:
-    params = default_params("a", CONFIG)
-    assert math.isclose(params["learning_rate"], math.sqrt(0.01 * 0.2))
+def test_whole_numbers_have_ranges_too() -> None:
+    one = space(embedding_dim={"low": 4, "high": 32, "step": 4}, batch_size={"low": 64, "high": 1024, "log": True})
+    found = retrain_distributions(["a"], one)
+    assert found["embedding_dim"] == IntDistribution(4, 32, step=4)
+    assert found["batch_size"] == IntDistribution(64, 1024, log=True)
+    assert default_params("a", one)["batch_size"] == 256
+
+
+def test_a_trial_has_the_learning_rate_of_its_optimizer() -> None:
+    found = retrain_distributions(["a"], DEFAULT)
+    rates = {name for name in applying(found, {"optimizer": "adam"}) if name.startswith("learning_rate")}
+    assert rates == {"learning_rate/adam"}
+    assert not [name for name in applying(found, {}) if name.startswith("learning_rate")]
+    assert Hyper.of({"optimizer": "adam", "learning_rate/adam": 0.002}, DEFAULT).learning_rate == 0.002
+    # Another optimiser's is not read.
+    assert Hyper.of({"optimizer": "sgd", "learning_rate/adam": 0.002}, DEFAULT).learning_rate == math.sqrt(0.1 * 3)
+
+
+def test_one_optimizer_is_no_parameter_and_its_rate_has_the_plain_name() -> None:
+    found = retrain_distributions(["a"], space())
+    assert found == {"architecture": CategoricalDistribution(("a",)), "learning_rate": FloatDistribution(0.01, 0.1)}
+    assert applying(found, {}) == found
+    assert Hyper.of({"learning_rate": 0.02}, space()).learning_rate == 0.02
+
+
+def test_defaults_come_first() -> None:
+    params = default_params("a", DEFAULT)
+    assert params.keys() == applying(retrain_distributions(["a"], DEFAULT), params).keys()
+    assert math.isclose(params["learning_rate/adagrad"], math.sqrt(0.01 * 0.2))
     assert math.isclose(params["weight_decay"], 1e-9**0.5)
-    assert params["dropout"] == 0.0
-    assert Hyper.of(params, CONFIG).batch_size == 512
+    hyper = Hyper.of(params, DEFAULT)
+    assert (hyper.optimizer, hyper.dropout, hyper.batch_size) == ("adagrad", 0.0, 512)
+    assert (hyper.embedding_dim, hyper.table_cap) == (None, None)
 
 
-def test_a_single_batch_size_is_no_parameter() -> None:
-    config = RetrainConfig(batch_size=(128,))
-    params = default_params("a", config)
-    assert "batch_size" not in params
-    assert "batch_size" not in retrain_distributions(["a"], config)
-    assert Hyper.of(params, config).batch_size == 128
-
-
-def test_a_range_of_one_value_holds_its_middle() -> None:
-    for value in (0.01, 0.02, 0.03, 0.07, 1e-7):
-        config = RetrainConfig(learning_rate=FloatRange(low=value, high=value, log=True))
-        assert default_params("a", config)["learning_rate"] == value
-
-
-def test_a_linear_range_may_begin_at_zero() -> None:
-    config = RetrainConfig(weight_decay=FloatRange(low=0.0, high=0.2))
-    assert default_params("a", config)["weight_decay"] == 0.1
+def test_what_is_no_parameter_has_the_spaces_value() -> None:
+    one = space(batch_size=128, table_cap=50, embedding_dim=4)
+    assert default_params("a", one).keys() == {"architecture", "learning_rate"}
+    hyper = Hyper.of(default_params("a", one), one)
+    assert (hyper.batch_size, hyper.table_cap, hyper.embedding_dim, hyper.weight_decay) == (128, 50, 4, 0.0)

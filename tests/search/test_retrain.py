@@ -10,12 +10,20 @@ import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
-from nasrec_automl.config import FloatRange, RetrainConfig
+from nasrec_automl.config import RetrainConfig
 from nasrec_automl.errors import DivergedError, StudyError
+from nasrec_automl.hyper_space import HyperSpace
 from nasrec_automl.search import Hyper, WorkerOptions, open_storage, open_study, retrain
 
 NAMES = ["search-1", "search-2", "hand-mlp"]
 CONFIG = RetrainConfig(trials=12)
+
+
+def with_space(**space: Any) -> RetrainConfig:
+    whole = {"optimizer": ["adagrad", "adam", "sgd"], "learning_rate": {"low": 0.01, "high": 0.2}, **space}
+    return RetrainConfig(trials=12, space=HyperSpace.model_validate(whole))
+
+
 Report = Callable[[int, float], bool]
 
 
@@ -26,7 +34,8 @@ class FakeOutcome:
 
 
 def final(name: str, hyper: Hyper) -> float:
-    return 0.4 + 0.01 * NAMES.index(name) + abs(math.log10(hyper.learning_rate / 0.1)) + hyper.dropout
+    rate = {"adagrad": 0.1, "adam": 0.001, "sgd": 1.0}[hyper.optimizer]
+    return 0.4 + 0.01 * NAMES.index(name) + abs(math.log10(hyper.learning_rate / rate)) + hyper.dropout
 
 
 def train(name: str, hyper: Hyper, report: Report) -> FakeOutcome:
@@ -53,7 +62,8 @@ def test_every_candidate_first_with_the_defaults_and_to_its_end(study: optuna.St
     run(study, storage)
     first = study.get_trials()[:3]
     assert [trial.params["architecture"] for trial in first] == NAMES
-    assert len({trial.params["learning_rate"] for trial in first}) == 1
+    assert {trial.params["optimizer"] for trial in first} == {"adagrad"}
+    assert len({trial.params["learning_rate/adagrad"] for trial in first}) == 1
     assert {trial.state for trial in first} == {TrialState.COMPLETE}
     assert [len(trial.intermediate_values) for trial in first] == [4, 4, 4]
 
@@ -164,13 +174,7 @@ def test_a_candidate_that_cannot_be_trained_is_given_up(study: optuna.Study, sto
 
 
 def test_ranges_of_single_values_end_when_they_are_used_up(study: optuna.Study, storage: RDBStorage) -> None:
-    config = RetrainConfig(
-        trials=50,
-        learning_rate=FloatRange(low=0.1, high=0.1),
-        weight_decay=FloatRange(low=0.1, high=0.1),
-        dropout=FloatRange(low=0.1, high=0.1),
-        batch_size=(64,),
-    )
+    config = RetrainConfig(trials=50, space=HyperSpace.model_validate({"learning_rate": {"low": 0.1, "high": 0.1}}))
     assert run(study, storage, config=config) == 3
 
 
@@ -178,7 +182,8 @@ def test_ranges_of_single_values_end_when_they_are_used_up(study: optuna.Study, 
     ("options", "named"),
     [
         ({"names": [*NAMES, "search-3"]}, "'architecture' among"),
-        ({"config": RetrainConfig(batch_size=(64, 128))}, "'batch_size' among"),
+        ({"config": with_space(batch_size=[64, 128])}, "'batch_size' among"),
+        ({"config": with_space(optimizer=["adagrad", "sgd"])}, "'optimizer' among"),
     ],
 )
 def test_choices_never_change_within_a_study(

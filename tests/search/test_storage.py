@@ -180,6 +180,14 @@ def test_tables_of_another_program(tmp_path: Path) -> None:
         open_study(f"sqlite:///{path}", name="search", identity=IDENTITY)
 
 
+def test_a_study_may_maximise_and_stays_so(storage: RDBStorage) -> None:
+    study = open_study(storage, name="tune", identity={}, direction="maximize")
+    assert study.direction == optuna.study.StudyDirection.MAXIMIZE
+    assert open_study(storage, name="tune", identity={}, direction="maximize").study_name == "tune"
+    with pytest.raises(StudyError, match="direction 'maximize', but 'minimize' is expected"):
+        open_study(storage, name="tune", identity={})
+
+
 def test_a_file_on_a_network_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mounts = tmp_path / "mounts"
     mounts.write_text(f"/dev/sda1 / ext4 rw 0 0\nserver:/home {tmp_path / 'home'} nfs4 rw 0 0\n")

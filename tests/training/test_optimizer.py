@@ -1,10 +1,12 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasrec_automl.ops.live import live, live_gradient
-from nasrec_automl.training.optimizer import RowAdagrad
+from nasrec_automl.training.optimizer import RowAdagrad, RowAdam, RowSGD, make_optimizer
 
 ROWS, E = 12, 3
 
@@ -85,12 +87,13 @@ def test_gradients_are_left_as_they_are() -> None:
         torch.testing.assert_close(table.grad.to_dense() if sparse else table.grad, before)
 
 
-def test_it_goes_on_from_its_state() -> None:
-    unbroken = train(lambda p: RowAdagrad(p, lr=0.3, eps=1e-2), sparse=True)
+@pytest.mark.parametrize("make", [lambda p: RowAdagrad(p, lr=0.3, eps=1e-2), lambda p: RowAdam(p, lr=0.03)])
+def test_it_goes_on_from_its_state(make: Callable[[list[nn.Parameter]], torch.optim.Optimizer]) -> None:
+    unbroken = train(make, sparse=True)
     table = nn.Parameter(start())
     state = None
     for ids in batches():
-        optimizer = RowAdagrad([table], lr=0.3, eps=1e-2)
+        optimizer = make([table])
         if state is not None:
             optimizer.load_state_dict(state)
         table.grad = None
@@ -142,3 +145,66 @@ def test_weight_decay_leaves_what_a_path_did_not_use() -> None:
     assert (weight != 1).nonzero().tolist() == [[i, j] for i in range(2) for j in range(3)]
     optimizer.zero_grad()
     assert live_gradient(weight) is None
+
+
+# Adam and SGD.
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.2])
+def test_on_whole_gradients_adam_and_sgd_are_torchs(decay: float) -> None:
+    for mine, theirs in ((RowAdam, torch.optim.Adam), (RowSGD, torch.optim.SGD)):
+        found = train(lambda p, own=mine: own(p, lr=0.03, weight_decay=decay), sparse=False)
+        expected = train(lambda p, own=theirs: own(p, lr=0.03, weight_decay=decay), sparse=False)
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+        assert not torch.equal(found, start())
+
+
+def test_sgd_on_rows_is_torchs() -> None:
+    found = train(lambda p: RowSGD(p, lr=0.03), sparse=True)
+    torch.testing.assert_close(found, train(lambda p: torch.optim.SGD(p, lr=0.03), sparse=True))
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.2])
+def test_to_every_row_adams_training_is_that_of_its_own_steps(decay: float) -> None:
+    table = train(lambda p: RowAdam(p, lr=0.03, weight_decay=decay), sparse=True)
+    for row in range(ROWS):
+        alone = nn.Parameter(start()[row : row + 1].clone())
+        adam = torch.optim.Adam([alone], lr=0.03, weight_decay=decay)
+        for ids in batches():
+            if (ids == row).any():
+                whole = nn.Parameter(torch.cat([start()[:row], alone.detach(), start()[row + 1 :]]))
+                loss(whole, ids, sparse=False).backward()
+                alone.grad = whole.grad[row : row + 1]
+                adam.step()
+        torch.testing.assert_close(table[row : row + 1], alone, rtol=1e-10, atol=1e-12)
+
+
+def test_a_late_rows_first_step_is_as_long_as_the_learning_rate() -> None:
+    table = nn.Parameter(torch.zeros(2, E))
+    optimizer = RowAdam([table], lr=0.1)
+    for row in [0] * 20 + [1]:
+        optimizer.zero_grad()
+        F.embedding(torch.tensor([row]), table, sparse=True).sum().backward()
+        optimizer.step()
+    torch.testing.assert_close(table[1], torch.full((E,), -0.1))
+
+
+@pytest.mark.parametrize("make", [RowAdam, RowSGD])
+def test_adam_and_sgd_touch_the_rows_of_the_batch_alone(make: type[torch.optim.Optimizer]) -> None:
+    table = nn.Parameter(start())
+    optimizer = make([table], lr=0.3, weight_decay=0.2)  # type: ignore[call-arg]
+    loss(table, torch.tensor([4, 1, 4, 4]), sparse=True).backward()
+    optimizer.step()
+    assert (table != start()).any(1).nonzero().flatten().tolist() == [1, 4]
+    for tensor in optimizer.state[table].values():
+        assert (tensor != 0).any(1).nonzero().flatten().tolist() == [1, 4]
+
+
+def test_optimisers_have_names() -> None:
+    made = {
+        name: make_optimizer(name, [nn.Parameter(torch.ones(1))], lr=0.1, weight_decay=0.2, eps=0.3)
+        for name in ("adagrad", "adam", "sgd")
+    }
+    assert {name: type(one) for name, one in made.items()} == {"adagrad": RowAdagrad, "adam": RowAdam, "sgd": RowSGD}
+    assert {(one.defaults["lr"], one.defaults["weight_decay"]) for one in made.values()} == {(0.1, 0.2)}
+    assert (made["adagrad"].defaults["eps"], made["adam"].defaults["eps"]) == (0.3, 1e-8)

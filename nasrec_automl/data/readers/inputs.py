@@ -1,0 +1,131 @@
+"""From paths to files, and from a file to blocks of whole lines, compressed or not."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import re
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from glob import glob
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+
+from nasrec_automl.errors import DataError
+
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+_BLOCK = 1 << 20  # small enough for the processor's cache, and for a bad line to slow little down
+_LONGEST_LINE = 1 << 24
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Whole lines of a file.
+
+    Attributes:
+        content: the lines; the file's last one may lack its end.
+        first_line: number of the first of them, from 1.
+    """
+
+    content: bytes
+    first_line: int
+
+
+def plain_name(path: Path) -> str:
+    """Return a file's name without the ending of its compression."""
+    return path.stem if path.suffix.lower() in COMPRESSED else path.name
+
+
+def find_files(paths: Sequence[Path], patterns: Sequence[str], what: str) -> tuple[Path, ...]:
+    """Find the files that paths stand for: files, folders, or globs.
+
+    Args:
+        paths: as a user gave them.
+        patterns: names, compression left aside, of the files that are taken of a folder.
+        what: they are, for the messages.
+
+    Returns:
+        At least one file; those of a folder or a glob by name, with numbers in their order (day_2 before day_10).
+
+    Raises:
+        DataError: no such file, or one file twice.
+    """
+    if not paths:
+        raise DataError(f"{what} are read of files: name at least one file or folder as input")
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = [entry for entry in path.iterdir() if entry.is_file()]
+            found = [entry for entry in inside if any(fnmatch(plain_name(entry), pattern) for pattern in patterns)]
+            expected = f"a folder with {' or '.join(patterns)}"
+        elif path.is_file():
+            found, expected = [path], ""
+        else:
+            found = [Path(name) for name in glob(str(path)) if Path(name).is_file()]  # noqa: PTH207
+            expected = "a file, a folder, or a pattern such as 'day_*.gz' that fits a file"
+        if not found:
+            raise DataError(f"{path}: expected {what} as {expected}, but there is none")
+        files += sorted(found, key=_natural)
+    twice = [name for name, count in Counter(path.with_name(plain_name(path)).resolve() for path in files).items()
+             if count > 1]  # fmt: skip
+    if twice:
+        raise DataError(f"{twice[0]}: this file is there twice, perhaps once compressed: leave one out")
+    return tuple(files)
+
+
+def read_blocks(path: Path) -> Iterator[Block]:
+    """Read a file in blocks of about a megabyte. A byte order mark is left out.
+
+    Raises:
+        DataError: the file is missing, empty, damaged, cut off where it is compressed, or has no lines.
+    """
+    line, rest, found = 1, b"", False
+    with _open(path) as stream:
+        while read := _read(stream, path, line):
+            content = rest + read if found else read.removeprefix(_BOM)
+            found = True
+            end = content.rfind(b"\n") + 1
+            if len(content) - end > _LONGEST_LINE:
+                raise DataError(
+                    f"{path}, line {line}: longer than {_LONGEST_LINE:,} bytes, so this is no text with lines"
+                )
+            block, rest = content[:end], content[end:]
+            if block:
+                yield Block(block, line)
+                line += block.count(b"\n")
+    if rest:
+        yield Block(rest, line)
+    elif line == 1:
+        raise DataError(f"{path}: the file is empty; get it again, or leave it out")
+
+
+def _open(path: Path) -> BinaryIO:
+    openers: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+    try:
+        if path.suffix.lower() == ".zst":
+            return cast(BinaryIO, pa.CompressedInputStream(pa.OSFile(str(path)), "zstd"))
+        opener = openers.get(path.suffix.lower())
+        return cast(BinaryIO, path.open("rb") if opener is None else opener(path, "rb"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be opened ({error.strerror or error})") from None
+
+
+def _read(stream: BinaryIO, path: Path, line: int) -> bytes:
+    try:
+        return stream.read(_BLOCK)
+    except (EOFError, OSError, zlib.error, lzma.LZMAError, pa.ArrowException) as error:
+        raise DataError(
+            f"{path}, after line {line - 1}: the file is cut off or damaged ({error}): get it again"
+        ) from None
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Order numbers within names by their value."""
+    return [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in re.split(r"(\d+)", str(path))]

@@ -1,0 +1,214 @@
+"""What a field of a raw file may hold.
+
+Each kind says it twice: for whole columns, as fast as Arrow reads them, and for one text, which has the last word. The
+first may refuse what the second takes, and never the other way round.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nasrec_automl.data.values import FLOAT32_MAX
+
+_WHOLE = re.compile(r"-?\d+", re.ASCII)
+_DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_HEX = re.compile(r"[0-9a-f]{8}")
+_HEX_DIGITS = b"0123456789abcdef"
+_LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1, "False": 0, "True": 1, "FALSE": 0, "TRUE": 1}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the values of a column are.
+
+    Attributes:
+        reads: type that Arrow is to read the column as.
+        makes: type of the checked column.
+        convert: makes the checked column of what was read, or None if any value may be wrong. It keeps nulls.
+        value: makes one checked value of a text that is not missing; a ValueError says what is wrong.
+        stripped: whether spaces around the text mean nothing.
+    """
+
+    reads: pa.DataType
+    makes: pa.DataType
+    convert: Callable[[pa.Array], pa.Array | None]
+    value: Callable[[str], Any]
+    stripped: bool = True
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a raw file.
+
+    Attributes:
+        name: of the column.
+        kind: what it holds; None for a column that is left out.
+        required: whether a row without a value is bad.
+    """
+
+    name: str
+    kind: Kind | None
+    required: bool = False
+
+
+def _same(array: pa.Array) -> pa.Array:
+    return array
+
+
+def _label_column(array: pa.Array) -> pa.Array | None:
+    found = pc.index_in(array, value_set=pa.array(list(_LABELS)))
+    if found.null_count != array.null_count:
+        return None
+    return pa.array(list(_LABELS.values()), pa.uint8()).take(found)
+
+
+def _label(text: str) -> int:
+    if text not in _LABELS:
+        raise ValueError("a label that is not 0 or 1")
+    return _LABELS[text]
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def value(text: str) -> int:
+        if not _WHOLE.fullmatch(text):
+            raise ValueError("text where a whole number should be")
+        # Python refuses to convert thousands of digits, even of leading zeros.
+        digits = text.lstrip("-0") or "0"
+        number = int(digits) if len(digits) <= 20 else 10**20
+        number = -number if text.startswith("-") else number
+        if not low <= number <= high:
+            raise ValueError(f"a number outside {low} to {high}")
+        return number
+
+    return value
+
+
+def _within(low: int, high: int) -> Callable[[pa.Array], pa.Array | None]:
+    def convert(array: pa.Array) -> pa.Array | None:
+        bounds = pc.min_max(array).as_py()
+        inside = bounds["min"] is None or (bounds["min"] >= low and bounds["max"] <= high)
+        return array if inside else None
+
+    return convert
+
+
+def _number_column(array: pa.Array) -> pa.Array | None:
+    values = array.to_numpy(zero_copy_only=False)
+    # One comparison finds NaN and infinity alike; a null is NaN here.
+    right = np.count_nonzero(np.abs(values) <= FLOAT32_MAX)
+    return array if right == len(array) - array.null_count else None
+
+
+def _number(text: str) -> float:
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError("text where a number should be")
+    number = float(text)
+    if not abs(number) <= FLOAT32_MAX:
+        raise ValueError("a number beyond float32")
+    return number
+
+
+def _weight_column(array: pa.Array) -> pa.Array | None:
+    least = pc.min(array).as_py()
+    return _number_column(array) if least is None or least >= 0 else None
+
+
+def _weight(text: str) -> float:
+    number = _number(text)
+    if number < 0:
+        raise ValueError("a weight below 0")
+    return number
+
+
+def _hex_column(array: pa.Array) -> pa.Array | None:
+    _, offsets, data = array.buffers()
+    places = np.frombuffer(offsets, np.int32)[array.offset : array.offset + len(array) + 1]
+    known = len(array) - array.null_count
+    if places[-1] - places[0] != 8 * known or np.count_nonzero(np.diff(places) == 8) != known:
+        return None
+    digits = b"" if data is None else data.to_pybytes()[places[0] : places[-1]]
+    return None if digits.translate(None, _HEX_DIGITS) else array
+
+
+def _hex(text: str) -> str:
+    if not _HEX.fullmatch(text):
+        raise ValueError("not 8 hex digits (0-9, a-f)")
+    return text
+
+
+def _hour_column(array: pa.Array) -> pa.Array | None:
+    hours = array.drop_null().unique().to_pylist()
+    try:
+        for hour in hours:
+            hour_seconds(hour)
+    except ValueError:
+        return None
+    return array
+
+
+def _hour(text: str) -> int:
+    hour = _whole(0, 99_999_999)(text)
+    hour_seconds(hour)
+    return hour
+
+
+def hour_seconds(hour: int) -> float:
+    """Convert YYMMDDHH, in UTC, to seconds since 1970.
+
+    Raises:
+        ValueError: no such hour.
+    """
+    try:
+        if not 10**6 <= hour < 10**8:
+            raise ValueError
+        date, hours = divmod(hour, 100)
+        moment = datetime(2000 + date // 10000, date // 100 % 100, date % 100, hours, tzinfo=UTC)
+    except ValueError:
+        raise ValueError("an hour that is not YYMMDDHH") from None
+    return moment.timestamp()
+
+
+def _instant(array: pa.Array, form: str) -> pa.Array:
+    """Parse moments; wrong ones become null."""
+    moments = pd.to_datetime(pd.Series(array.to_pandas(), dtype=object), format=form, utc=True, errors="coerce")
+    seconds = (moments - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
+    return pa.array(seconds.to_numpy(np.float64), pa.float64(), from_pandas=True)
+
+
+def instant(form: str) -> Kind:
+    """Return the kind of a moment in a form of `strptime`, or ISO8601, which becomes seconds since 1970 (UTC)."""
+
+    def convert(array: pa.Array) -> pa.Array | None:
+        made = _instant(array, form)
+        return made if made.null_count == array.null_count else None
+
+    def value(text: str) -> float:
+        seconds = _instant(pa.array([text]), form)[0].as_py()
+        if seconds is None:
+            raise ValueError(f"a time that is not {form}")
+        return float(seconds)
+
+    return Kind(pa.string(), pa.float64(), convert, value)
+
+
+_INT64 = (-(2**63), 2**63 - 1)
+
+LABEL = Kind(pa.string(), pa.uint8(), _label_column, _label)
+INTEGER = Kind(pa.int64(), pa.int64(), _same, _whole(*_INT64))
+UNSIGNED = Kind(pa.uint64(), pa.uint64(), _same, _whole(0, 2**64 - 1))
+COUNT = Kind(pa.int64(), pa.int64(), _within(0, 2**31), _whole(0, 2**31))
+SMALL = Kind(pa.uint8(), pa.uint8(), _same, _whole(0, 255))
+NUMBER = Kind(pa.float64(), pa.float64(), _number_column, _number)
+WEIGHT = Kind(pa.float64(), pa.float64(), _weight_column, _weight)
+HEX = Kind(pa.string(), pa.string(), _hex_column, _hex)
+HOUR = Kind(pa.int64(), pa.int64(), _hour_column, _hour)
+TEXT = Kind(pa.string(), pa.string(), _same, str, stripped=False)

@@ -1,0 +1,96 @@
+"""Parquet files to tables of checked columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from nasrec_automl.data.readers.kinds import Column
+from nasrec_automl.data.readers.text import check_names, checked_value
+from nasrec_automl.data.rejections import Rejected, Rejections
+from nasrec_automl.data.values import MISSING_TEXTS
+from nasrec_automl.errors import DataError
+
+_ROWS = 1 << 14
+
+
+def read_parquet(path: Path, rejections: Rejections, *, columns: Sequence[Column]) -> Iterator[pa.Table]:
+    """Read a file's accepted rows, in order. A rejected row's line is its number, from 1.
+
+    Raises:
+        DataError: the file cannot be read, lacks a column, has one without a role or of a type that fits no role, or
+            most rows are bad.
+    """
+    names = [column.name for column in columns if column.kind is not None]
+    row = 1
+    try:
+        with pq.ParquetFile(path) as file:
+            check_names(path, file.schema_arrow.names, columns)
+            for batch in file.iter_batches(_ROWS, columns=names):
+                table, rejected = _checked(pa.table(batch), columns, row, path)
+                rejections.add(path, batch.num_rows, rejected)
+                row += batch.num_rows
+                yield table
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}, after row {row - 1}: cannot be read as Parquet ({error})") from None
+
+
+def _checked(table: pa.Table, columns: Sequence[Column], first: int, path: Path) -> tuple[pa.Table, list[Rejected]]:
+    used = [column for column in columns if column.kind is not None]
+    plain = [_plain(table[column.name].combine_chunks(), column, path) for column in used]
+    made = [_quick(array, column) for array, column in zip(plain, used, strict=True)]
+    names = [column.name for column in used]
+    if not any(array is None for array in made):
+        return pa.table(dict(zip(names, made, strict=True))), []
+    rows: list[list[Any]] = []
+    rejected = []
+    for number, texts in enumerate(zip(*(array.cast(pa.string()).to_pylist() for array in plain), strict=True), first):
+        try:
+            rows.append([checked_value(c, t, MISSING_TEXTS) for c, t in zip(used, texts, strict=True)])
+        except ValueError as error:
+            rejected.append(Rejected(number, str(error), "\t".join(text or "" for text in texts)))
+    schema = pa.schema([(column.name, column.kind.makes) for column in used if column.kind is not None])
+    arrays = [pa.array([row[i] for row in rows], field.type) for i, field in enumerate(schema)]
+    return pa.Table.from_arrays(arrays, schema=schema), rejected
+
+
+def _plain(array: pa.Array, column: Column, path: Path) -> pa.Array:
+    """Bring an array to the type that the column's kind reads, or else to text; what stands for missing is null."""
+    kind, type_ = column.kind, array.type
+    if pa.types.is_dictionary(type_):
+        array, type_ = array.dictionary_decode(), type_.value_type
+    is_number = pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_)
+    if (
+        kind is not None
+        and kind.reads != kind.makes == pa.float64()
+        and pa.types.is_temporal(type_)
+        and not pa.types.is_time(type_)
+    ):
+        return array.cast(pa.timestamp("us"), safe=False).cast(pa.string())
+    if kind is not None and kind.reads == pa.float64() and (is_number or pa.types.is_boolean(type_)):
+        numbers = array.cast(pa.uint8()) if pa.types.is_boolean(type_) else array
+        numbers = numbers.cast(pa.float64(), safe=False)
+        return pc.if_else(pc.is_nan(numbers), None, numbers)
+    if not (
+        is_number
+        or pa.types.is_boolean(type_)
+        or pa.types.is_string(type_)
+        or pa.types.is_large_string(type_)
+        or pa.types.is_null(type_)
+    ):
+        raise DataError(
+            f"{path}: column {column.name!r} is of type {type_}, which fits no such role: convert or ignore it"
+        )
+    texts = array.cast(pa.string())
+    return pc.if_else(pc.is_in(texts, value_set=pa.array(sorted(MISSING_TEXTS))), None, texts)
+
+
+def _quick(array: pa.Array, column: Column) -> pa.Array | None:
+    if column.kind is None or array.type != column.kind.reads or (column.required and array.null_count):
+        return None
+    return column.kind.convert(array)

@@ -1,0 +1,97 @@
+"""A raw source of files: what it says about itself, and its chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from nasrec_automl.data.categorical import CategoricalOptions
+from nasrec_automl.data.columns import DerivedColumn, Transform
+from nasrec_automl.data.raw import Chunk
+from nasrec_automl.data.rejections import Rejections
+
+CHUNK_ROWS = 1 << 17
+# Of the public data sets: at most 500,000 rows a table (arXiv 2207.07187), and categories seen once share row 0.
+PUBLISHED_TABLE = CategoricalOptions(min_count=2, hash_above=500_000)
+
+Tables = Callable[[Path, Rejections], Iterator[pa.Table]]
+"""Reads the accepted rows of one file."""
+
+Examples = Callable[[pa.Table], Chunk]
+"""Makes examples of accepted rows; `Chunk.row` counts from the table's first row."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileSource:
+    """A `RawSource` over files.
+
+    Attributes:
+        name: of the data set.
+        label_description: what a 1 means.
+        dense: transform of each number feature.
+        categorical: table options of each categorical feature.
+        derived: columns to compute first.
+        notes: facts for the report.
+        files: in the order of reading.
+        tables: reads one file.
+        start: prepares a reading and returns what makes its examples.
+    """
+
+    name: str
+    label_description: str
+    dense: Mapping[str, Transform]
+    categorical: Mapping[str, CategoricalOptions]
+    derived: tuple[DerivedColumn, ...] = ()
+    notes: Mapping[str, float | int | str] = field(default_factory=dict)
+    files: tuple[Path, ...]
+    tables: Tables
+    start: Callable[[Rejections], Examples]
+
+    def chunks(self, rejections: Rejections) -> Iterator[Chunk]:
+        """Read all rows from the beginning, the same ones in the same order each time.
+
+        Args:
+            rejections: the account of this reading, which is finished when the last chunk has been read.
+
+        Yields:
+            Chunks of `CHUNK_ROWS` or somewhat more; the last may be smaller.
+
+        Raises:
+            DataError: a file cannot be read, or more rows are bad than `rejections` allows.
+        """
+        examples = self.start(rejections)
+        done = 0
+        for table in _gathered(self._tables(rejections)):
+            chunk = examples(table)
+            rejections.look_at(chunk.table)
+            yield replace(chunk, row=chunk.row + done)
+            done += table.num_rows
+        rejections.finish()
+
+    def _tables(self, rejections: Rejections) -> Iterator[pa.Table]:
+        for path in self.files:
+            yield from self.tables(path, rejections)
+
+
+def labelled(table: pa.Table) -> Chunk:
+    """Make an example of each row of a table whose column `label` is one."""
+    label = table["label"].to_numpy()
+    return Chunk(table=table.drop_columns(["label"]), label=label, row=np.arange(len(label)))
+
+
+def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Join small tables."""
+    waiting: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        waiting.append(table)
+        rows += table.num_rows
+        if rows >= CHUNK_ROWS:
+            yield pa.concat_tables(waiting)
+            waiting, rows = [], 0
+    if rows:
+        yield pa.concat_tables(waiting)

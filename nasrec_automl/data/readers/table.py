@@ -1,0 +1,109 @@
+"""Tables of one's own: CSV, TSV and Parquet files that a schema file describes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from nasrec_automl.data.raw import Chunk
+from nasrec_automl.data.readers.inputs import find_files, plain_name
+from nasrec_automl.data.readers.kinds import LABEL, NUMBER, TEXT, WEIGHT, Column, instant
+from nasrec_automl.data.readers.parquet import read_parquet
+from nasrec_automl.data.readers.source import FileSource
+from nasrec_automl.data.readers.text import Layout, read_text
+from nasrec_automl.data.rejections import Rejections
+from nasrec_automl.data.table_schema import TableSchema
+from nasrec_automl.data.values import MISSING_TEXTS
+from nasrec_automl.errors import DataError
+
+PATTERNS = ("*.csv", "*.tsv", "*.txt", "*.parquet")
+_SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+
+
+def table(paths: Sequence[Path], schema: TableSchema) -> FileSource:
+    """Open files that have the schema's columns, in any order where a header names them.
+
+    A label must be 0 or 1 (or 0.0, 1.0, false, true). What `pandas.read_csv` takes for missing is missing.
+
+    Args:
+        paths: files, folders, or globs; text also with `.gz`, `.bz2`, `.xz` and `.zst`.
+        schema: of all of them.
+
+    Raises:
+        DataError: there are no such files.
+    """
+    return FileSource(
+        name=schema.name,
+        label_description=schema.label_description,
+        dense=schema.dense,
+        categorical=schema.categorical,
+        derived=schema.derived,
+        files=find_files(paths, PATTERNS, "tables"),
+        tables=partial(_tables, schema=schema),
+        start=lambda _: partial(_examples, schema=schema),
+    )
+
+
+def separator_of(path: Path, schema: TableSchema | None = None) -> str:
+    """Return what stands between the fields of a text file.
+
+    Raises:
+        DataError: neither the schema nor the file's ending says it.
+    """
+    if schema is not None and schema.separator is not None:
+        return schema.separator
+    ending = Path(plain_name(path)).suffix.lower()
+    if ending not in _SEPARATORS:
+        raise DataError(
+            f"{path}: expected an ending of .csv, .tsv, .txt or .parquet: rename it, or set `separator` in the schema"
+        )
+    return _SEPARATORS[ending]
+
+
+def is_parquet(path: Path) -> bool:
+    """Say whether a file's ending is Parquet's."""
+    return path.suffix.lower() == ".parquet"
+
+
+def _tables(path: Path, rejections: Rejections, *, schema: TableSchema) -> Iterator[pa.Table]:
+    columns = _columns(schema)
+    if is_parquet(path):
+        return read_parquet(path, rejections, columns=tuple(columns.values()))
+    layout = Layout(
+        columns=tuple(columns[name] for name in schema.columns or columns),
+        separator=separator_of(path, schema),
+        header=schema.columns is None,
+        quoting=True,
+        missing=MISSING_TEXTS,
+    )
+    return read_text(path, rejections, layout=layout)
+
+
+def _columns(schema: TableSchema) -> dict[str, Column]:
+    columns = dict.fromkeys(schema.raw_columns)
+    made = {name: Column(name, None) for name in columns}
+    made |= {name: Column(name, NUMBER) for name in schema.numbers}
+    made |= {name: Column(name, TEXT) for name in schema.texts}
+    if schema.timestamp is not None:
+        when = schema.timestamp
+        kind = NUMBER if when.format == "number" else instant(when.format)
+        made[when.column] = Column(when.column, kind, required=True)
+    if schema.weight is not None:
+        made[schema.weight] = Column(schema.weight, WEIGHT, required=True)
+    made[schema.label] = Column(schema.label, LABEL, required=True)
+    return made
+
+
+def _examples(rows: pa.Table, *, schema: TableSchema) -> Chunk:
+    when = schema.timestamp
+    return Chunk(
+        table=rows.select([*schema.numbers, *schema.texts]),
+        label=rows[schema.label].to_numpy(),
+        row=np.arange(rows.num_rows),
+        weight=None if schema.weight is None else rows[schema.weight].to_numpy().astype(np.float32),
+        time=None if when is None else rows[when.column].to_numpy(),
+    )

@@ -1,0 +1,334 @@
+"""Lines of delimited text to tables of checked columns.
+
+Arrow's CSV reader does the work. Where it fails, or finds what may be wrong, the block is halved until little is left,
+and those lines are looked at one by one, with the same outcome for every good line.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pcsv
+from numpy.typing import NDArray
+
+from nasrec_automl.data.readers.inputs import Block, read_blocks
+from nasrec_automl.data.readers.kinds import Column
+from nasrec_automl.data.readers.parallel import in_order
+from nasrec_automl.data.rejections import Rejected, Rejections
+from nasrec_automl.errors import DataError
+
+NOTHING = frozenset(("",))
+_FEW = 1 << 15  # bytes that are looked at line by line
+
+
+@dataclass(frozen=True)
+class RowCheck:
+    """What must hold between the columns of a row.
+
+    Attributes:
+        reason: what is wrong with a row where it does not.
+        wrong: finds such rows `(rows,)` in a table of checked columns.
+    """
+
+    reason: str
+    wrong: Callable[[pa.Table], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the lines of a source's files are made.
+
+    Attributes:
+        columns: in the order of a file without a header; by name in one with a header.
+        separator: between fields, one character.
+        header: whether a file's first line names its columns.
+        quoting: whether fields may stand in double quotes. A quoted field must end on its line.
+        missing: texts that stand for no value.
+        checks: what must hold between columns.
+    """
+
+    columns: tuple[Column, ...]
+    separator: str
+    header: bool = False
+    quoting: bool = False
+    missing: frozenset[str] = NOTHING
+    checks: tuple[RowCheck, ...] = ()
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What became of some lines.
+
+    Attributes:
+        tables: checked columns of the accepted rows, in order.
+        read: number of rows; empty lines are none.
+        rejected: the others, in order.
+    """
+
+    tables: tuple[pa.Table, ...]
+    read: int
+    rejected: tuple[Rejected, ...] = ()
+
+
+def read_text(path: Path, rejections: Rejections, *, layout: Layout) -> Iterator[pa.Table]:
+    """Read a file's accepted rows, in order, in tables of about a megabyte of text.
+
+    Raises:
+        DataError: the file cannot be read, its header is wrong, or most rows are bad.
+    """
+    blocks = read_blocks(path)
+    if layout.header:
+        first = next(blocks)
+        head, _, rest = first.content.partition(b"\n")
+        names = split_header(path, head, layout)
+        check_names(path, names, layout.columns)
+        columns = {column.name: column for column in layout.columns}
+        layout = replace(layout, columns=tuple(columns[name] for name in names))
+        blocks = _with_first(Block(rest, first.first_line + 1), blocks)
+    for parsed in in_order(lambda block: parse(block, layout), blocks):
+        rejections.add(path, parsed.read, parsed.rejected)
+        yield from parsed.tables
+
+
+def parse(block: Block, layout: Layout) -> Parsed:
+    """Check every line of a block."""
+    content = block.content
+    if not content:
+        return Parsed((), 0)
+    table = _quick(content, layout)
+    if table is not None:
+        return Parsed((table,), table.num_rows)
+    middle = content.find(b"\n", len(content) // 2) + 1
+    if len(content) <= _FEW or middle in (0, len(content)):
+        return _slow(block, layout)
+    later = block.first_line + content.count(b"\n", 0, middle)
+    parts = [parse(Block(content[:middle], block.first_line), layout), parse(Block(content[middle:], later), layout)]
+    return Parsed(
+        tuple(table for part in parts for table in part.tables),
+        sum(part.read for part in parts),
+        tuple(row for part in parts for row in part.rejected),
+    )
+
+
+def split_header(path: Path, line: bytes, layout: Layout) -> list[str]:
+    """Return the names in a file's first line.
+
+    Raises:
+        DataError: it cannot be one.
+    """
+    try:
+        return [name.strip() for name in _split(line.removesuffix(b"\r"), layout)]
+    except ValueError as error:
+        raise DataError(f"{path}, line 1: expected the columns' names, but found {error}") from None
+
+
+def schema_of(layout: Layout) -> pa.Schema:
+    """Return the columns and types of a layout's tables."""
+    return pa.schema([(column.name, column.kind.makes) for column in layout.columns if column.kind is not None])
+
+
+def check_names(path: Path, names: Sequence[str], columns: Sequence[Column]) -> None:
+    """Check the columns of a file against those of its source.
+
+    Raises:
+        DataError: one is missing, there twice, or without a role.
+    """
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"{path}: the column {twice[0]!r} is there twice: rename or remove one")
+    known = [column.name for column in columns]
+    missing = [name for name in known if name not in names]
+    if len(missing) == len(known):
+        raise DataError(
+            f"{path}: expected a header that names the columns {_some(known)}, but the first line is "
+            f"{_some(names)[:200]}: add the header, or say that there is none"
+        )
+    if missing:
+        raise DataError(f"{path}: lacks the columns {_some(missing)}; it has {_some(names)}")
+    if strange := [name for name in names if name not in known]:
+        raise DataError(f"{path}: nothing says what the columns {_some(strange)} are: give each a role, or ignore it")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _with_first(first: Block, others: Iterator[Block]) -> Iterator[Block]:
+    yield first
+    yield from others
+
+
+def _quick(content: bytes, layout: Layout) -> pa.Table | None:
+    """Parse with Arrow, or return None if any line may be bad."""
+    if not _is_plain(content, layout):
+        return None
+    used = {column.name: column.kind for column in layout.columns if column.kind is not None}
+    try:
+        read = pcsv.read_csv(
+            pa.BufferReader(content),
+            read_options=pcsv.ReadOptions(
+                column_names=[column.name for column in layout.columns],
+                use_threads=False,
+                block_size=len(content) + 1,
+            ),
+            parse_options=pcsv.ParseOptions(
+                delimiter=layout.separator,
+                quote_char='"' if layout.quoting else False,
+                double_quote=False,
+                ignore_empty_lines=False,
+            ),
+            convert_options=pcsv.ConvertOptions(
+                check_utf8=False,  # done
+                column_types={name: kind.reads for name, kind in used.items()},
+                include_columns=list(used),
+                null_values=sorted(layout.missing),
+                strings_can_be_null=True,
+            ),
+        )
+    except pa.ArrowInvalid:
+        return None
+    if read.num_rows != content.count(b"\n") + (not content.endswith(b"\n")):
+        return None
+    columns = []
+    for column in layout.columns:
+        if column.kind is None:
+            continue
+        array = read[column.name].combine_chunks()
+        made = None if column.required and array.null_count else column.kind.convert(array)
+        if made is None:
+            return None
+        columns.append(made)
+    table = pa.Table.from_arrays(columns, schema=schema_of(layout))
+    return None if any(check.wrong(table).any() for check in layout.checks) else table
+
+
+def _is_plain(content: bytes, layout: Layout) -> bool:
+    """Whether Arrow and a look at each line would split these lines alike."""
+    if layout.quoting and b'"' in content and not _quotes_are_plain(content, layout.separator):
+        return False
+    if content.startswith((b"\n", b"\r")) or b"\n\n" in content:
+        return False
+    if b"\r" in content and (content.count(b"\r") != content.count(b"\r\n") or b"\n\r\n" in content):
+        return False
+    # Arrow would read 0x10 as sixteen. One byte is found faster than two.
+    whole = any(column.kind is not None and pa.types.is_integer(column.kind.reads) for column in layout.columns)
+    if whole and (b"x" in content or b"X" in content):
+        return False
+    return content.isascii() or _is_utf8(content)
+
+
+def _quotes_are_plain(content: bytes, separator: str) -> bool:
+    """Whether quotes stand around whole fields and nowhere else. That they close on their line is still to be seen."""
+    signs = np.frombuffer(b"\n" + content + b"\n", np.uint8)
+    quotes = np.flatnonzero(signs == ord('"'))
+    if len(quotes) % 2:
+        return False
+    before, after = signs[quotes[::2] - 1], signs[quotes[1::2] + 1]
+    opened = (before == ord(separator)) | (before == ord("\n"))
+    closed = (after == ord(separator)) | (after == ord("\n")) | (after == ord("\r"))
+    return bool(opened.all() and closed.all())
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _slow(block: Block, layout: Layout) -> Parsed:
+    """Look at each line by itself."""
+    rows: list[list[Any]] = []
+    origins: list[tuple[int, bytes]] = []
+    rejected: list[Rejected] = []
+    read = 0
+    lines = block.content.removesuffix(b"\n").split(b"\n")
+    for number, line in enumerate(lines, block.first_line):
+        line = line.removesuffix(b"\r")
+        if not line:
+            continue
+        read += 1
+        try:
+            rows.append(_values(line, number, layout))
+            origins.append((number, line))
+        except ValueError as error:
+            rejected.append(Rejected(number, str(error), _shown(line)))
+    schema = schema_of(layout)
+    columns = [pa.array([row[i] for row in rows], field.type) for i, field in enumerate(schema)]
+    table = pa.Table.from_arrays(columns, schema=schema)
+    keep = np.ones(len(rows), dtype=bool)
+    for check in layout.checks:
+        wrong = check.wrong(table) & keep
+        rejected += [Rejected(origins[i][0], check.reason, _shown(origins[i][1])) for i in np.flatnonzero(wrong)]
+        keep &= ~wrong
+    if not keep.all():
+        table = table.filter(pa.array(keep))
+    return Parsed((table,), read, tuple(sorted(rejected, key=lambda row: row.line)))
+
+
+def _values(line: bytes, number: int, layout: Layout) -> list[Any]:
+    """Return the checked values of a line; a ValueError says what is wrong."""
+    fields = _split(line, layout)
+    if len(fields) != len(layout.columns):
+        raise ValueError(f"{len(fields)} fields instead of {len(layout.columns)}")
+    try:
+        return [
+            checked_value(column, text, layout.missing)
+            for column, text in zip(layout.columns, fields, strict=True)
+            if column.kind is not None
+        ]
+    except ValueError:
+        if number == 1 and not layout.header and _is_header(fields):
+            raise ValueError("a header where none is expected") from None
+        raise
+
+
+def checked_value(column: Column, text: str | None, missing: frozenset[str]) -> Any:
+    """Return the value of one field, None where it is missing; a ValueError says what is wrong."""
+    kind = column.kind
+    if kind is None:
+        return None
+    plain = text.strip(" \t") if kind.stripped and text is not None else text
+    if text is None or text in missing or plain in missing:
+        if column.required:
+            raise ValueError(f"{column.name}: no value")
+        return None
+    try:
+        return kind.value(plain or "")
+    except ValueError as error:
+        raise ValueError(f"{column.name}: {error}") from None
+
+
+def _split(line: bytes, layout: Layout) -> list[str]:
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError("broken encoding, not UTF-8") from None
+    if "\r" in text:
+        raise ValueError("a carriage return within a line")
+    if not layout.quoting or '"' not in text:
+        return text.split(layout.separator)
+    # A field that is still open at the line's end reads on: the second line is there to notice.
+    reader = csv.reader([text, ""], delimiter=layout.separator)
+    try:
+        fields = next(reader)
+    except csv.Error as error:
+        raise ValueError(f"a line that cannot be split ({error})") from None
+    if reader.line_num > 1:
+        raise ValueError("a quoted field that does not end on its line")
+    return fields
+
+
+def _is_header(fields: list[str]) -> bool:
+    """Whether every field is a name: a letter first, and no two alike."""
+    return len(set(fields)) == len(fields) and all(field[:1].isalpha() for field in fields)
+
+
+def _shown(line: bytes) -> str:
+    return line.decode("utf-8", "backslashreplace")

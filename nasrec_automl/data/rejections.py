@@ -1,0 +1,162 @@
+"""Rows of raw files that cannot be used: counted by reason, kept aside, and an error where they are too many."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nasrec_automl.errors import DataError
+
+DEFAULT_LIMIT = 0.001
+_TEXT_LENGTH = 200
+_ESCAPES = {number: repr(chr(number))[1:-1] for number in (*range(32), 127, 0x85, 0x2028, 0x2029)}
+# Files of another format are given up early; nothing is concluded from fewer rows.
+_EARLY_ROWS, _EARLY_SHARE = 10_000, 0.5
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row that is not used.
+
+    Attributes:
+        line: in its file, from 1; of Parquet, the row.
+        reason: what is wrong with it.
+        text: the row.
+    """
+
+    line: int
+    reason: str
+    text: str
+
+
+class Rejections:
+    """The account of one reading: every row is accepted or rejected. Readers add to it, whoever reads looks at it.
+
+    Args:
+        limit: share of the rows that may be rejected.
+        path: TSV to write rejected rows to: file, line, reason, text with control characters escaped. An earlier one is
+            removed; without rejected rows there is none.
+    """
+
+    def __init__(self, limit: float = DEFAULT_LIMIT, path: Path | None = None) -> None:
+        self.limit = limit
+        self.path = path
+        self.read = 0
+        self.reasons: Counter[str] = Counter()
+        self._first: dict[str, str] = {}
+        self._constant: dict[str, Any] = {}
+        if path is not None:
+            path.unlink(missing_ok=True)
+
+    @property
+    def rejected(self) -> int:
+        """Rows that are not used."""
+        return self.reasons.total()
+
+    @property
+    def accepted(self) -> int:
+        """Rows that are used."""
+        return self.read - self.rejected
+
+    def add(self, file: Path, read: int, rejected: Iterable[Rejected]) -> None:
+        """Count rows of a file.
+
+        Args:
+            file: the file.
+            read: how many rows, the rejected ones among them.
+            rejected: in the order of their lines.
+
+        Raises:
+            DataError: most rows so far are bad.
+        """
+        self.read += read
+        rows = list(rejected)
+        for row in rows:
+            self.reasons[row.reason] += 1
+            self._first.setdefault(row.reason, f"{file}, line {row.line}: {row.text[:_TEXT_LENGTH]!r}")
+        self._write(file, rows)
+        if self.read >= _EARLY_ROWS and self.rejected > max(_EARLY_SHARE, self.limit) * self.read:
+            raise DataError(self._sentence())
+
+    def look_at(self, table: pa.Table) -> None:
+        """Look for columns whose every accepted value is the same."""
+        if not table.num_rows:
+            return
+        for name in table.column_names:
+            column = table[name]
+            if name not in self._constant:
+                self._constant[name] = column[0]
+            first = self._constant[name]
+            if first is None:
+                continue
+            same = pc.all(pc.equal(column, first)).as_py() if first.is_valid else True
+            # Null equals nothing: a column is constant if it is null throughout or nowhere.
+            if not same or column.null_count != (0 if first.is_valid else len(column)):
+                self._constant[name] = None
+
+    @property
+    def constant_columns(self) -> tuple[str, ...]:
+        """Columns that held one single value in all rows so far."""
+        return tuple(name for name, value in self._constant.items() if value is not None)
+
+    def finish(self) -> None:
+        """End the reading.
+
+        Raises:
+            DataError: no row was accepted, or more were rejected than the limit allows.
+        """
+        if self.rejected > self.limit * self.read:
+            raise DataError(self._sentence())
+        if not self.accepted:
+            raise DataError("the input files hold no rows: give files with data")
+
+    def notes(self) -> dict[str, float | int | str]:
+        """Return what a report should say about the reading."""
+        notes: dict[str, float | int | str] = {"rows_read": self.read, "rows_rejected": self.rejected}
+        if self.constant_columns:
+            notes["constant_columns"] = ", ".join(self.constant_columns)
+        return notes
+
+    def summary(self) -> str:
+        """Return lines for people: bad rows by reason and where they are, constant columns; empty if all is well."""
+        lines = []
+        if self.rejected:
+            where = f", kept in {self.path}" if self.path is not None else ""
+            lines.append(f"{self.rejected:,} of {self.read:,} rows rejected{where}:")
+            lines += [f"  {count:,} x {reason}; first: {self._first[reason]}" for reason, count in self._ranked()]
+        if self.constant_columns:
+            lines.append(f"Always the same, so of no use: {', '.join(self.constant_columns)}")
+        return "\n".join(lines)
+
+    def _ranked(self) -> list[tuple[str, int]]:
+        return self.reasons.most_common()
+
+    def _sentence(self) -> str:
+        reason, count = self._ranked()[0]
+        kept = f"all are in {self.path}; " if self.path is not None else ""
+        return (
+            f"{self.rejected:,} of the {self.read:,} rows read are bad, but at most {self.limit:.3%} may be. Most "
+            f"frequent ({count:,}): {reason}; the first is {self._first[reason]}. {kept[:1].upper()}{kept[1:]}"
+            "Correct the files, or raise max_rejected"
+        )
+
+    def _write(self, file: Path, rows: list[Rejected]) -> None:
+        if self.path is None or not rows:
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            fresh = not self.path.exists()
+            with self.path.open("a", encoding="utf-8", errors="replace", newline="\n") as out:
+                if fresh:
+                    out.write("file\tline\treason\ttext\n")
+                for row in rows:
+                    fields = (str(file), str(row.line), row.reason, row.text[:_TEXT_LENGTH])
+                    out.write("\t".join(field.translate(_ESCAPES) for field in fields) + "\n")
+        except OSError as error:
+            raise DataError(f"{self.path}: bad rows cannot be written there ({error.strerror})") from None

@@ -1,0 +1,135 @@
+"""The schema file of a table: which column is what. YAML, by a user or drafted by `nasrec-automl schema infer`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from nasrec_automl.data.categorical import CategoricalOptions
+from nasrec_automl.data.columns import DerivedColumn, Transform
+from nasrec_automl.errors import DataError
+
+_Options = Annotated[CategoricalOptions, BeforeValidator(lambda value: {} if value is None else value)]
+_Transform = Annotated[Transform, BeforeValidator(lambda value: "log" if value is None else value)]
+
+
+class Timestamp(BaseModel):
+    """The column that says when a row happened.
+
+    Attributes:
+        column: its name.
+        format: `number` (any that grows with time), `ISO8601`, or a format of `strptime` such as `%d.%m.%Y %H:%M`.
+            Moments without a time zone are UTC.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    column: str
+    format: str = "number"
+
+
+class TableSchema(BaseModel):
+    """What the columns of a table are. Every column has exactly one role, except that a number may also be the time.
+
+    Attributes:
+        label: column of 0 and 1 (or false and true).
+        name: of the data set.
+        label_description: what a 1 means.
+        weight: column of how many times each row counts.
+        timestamp: when each row happened; for a split by time. Name it under `derived` to make features of it.
+        dense: number features with their transforms.
+        categorical: categorical features with their tables' options.
+        derived: columns that are computed of others; name them under `dense` or `categorical` too.
+        ignored: columns that are left out.
+        separator: of text files; by the file's ending without it.
+        columns: names of the columns in files that have no header.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    label: str
+    name: str = "table"
+    label_description: str = "clicked"
+    weight: str | None = None
+    timestamp: Timestamp | None = None
+    dense: dict[str, _Transform] = {}
+    categorical: Annotated[dict[str, _Options], Field(min_length=1)]
+    derived: tuple[DerivedColumn, ...] = ()
+    ignored: tuple[str, ...] = ()
+    separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    columns: tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _roles_are_clear(self) -> TableSchema:
+        made = [column.name for column in self.derived]
+        own = [name for name in (self.label, self.weight) if name is not None]
+        roles = Counter([*own, *self.dense, *self.categorical, *self.ignored])
+        if twice := sorted(name for name, count in roles.items() if count > 1):
+            raise ValueError(f"column {twice[0]!r} has two roles: keep one")
+        if unused := [name for name in made if name not in self.dense and name not in self.categorical]:
+            raise ValueError(f"derived column {unused[0]!r} is no feature: name it under dense or categorical")
+        if wrong := [column.source for column in self.derived if column.source in (*made, *own, *self.categorical)]:
+            raise ValueError(f"derived columns are made of numbers of the table, but {wrong[0]!r} is none")
+        if self.timestamp is not None and self.timestamp.column in (*own, *self.ignored, *self.categorical, *made):
+            raise ValueError(f"the timestamp {self.timestamp.column!r} has another role: keep one")
+        if self.timestamp is not None and self.timestamp.format != "number" and self.timestamp.column in self.numbers:
+            raise ValueError(
+                f"the timestamp {self.timestamp.column!r} is no number, so it is no feature and has no derived"
+            )
+        if self.separator is not None and self.separator in '"\r\n':
+            raise ValueError("the separator must not be a quote or a line's end")
+        if self.columns is not None and set(self.columns) != {*self.raw_columns}:
+            strange = sorted(set(self.columns) ^ {*self.raw_columns})
+            raise ValueError(f"columns must name what has a role, and nothing else; look at {strange[0]!r}")
+        if self.columns is not None and len(set(self.columns)) != len(self.columns):
+            raise ValueError("columns must not name one twice")
+        return self
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Raw columns that are read as numbers and kept: dense features and what others are derived of."""
+        made = {column.name for column in self.derived}
+        names = [*(name for name in self.dense if name not in made), *(column.source for column in self.derived)]
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Raw columns that are read as categories."""
+        made = {column.name for column in self.derived}
+        return tuple(name for name in self.categorical if name not in made)
+
+    @property
+    def raw_columns(self) -> tuple[str, ...]:
+        """All columns that a file has."""
+        others = [self.label, *filter(None, [self.weight]), *((self.timestamp.column,) if self.timestamp else ())]
+        return tuple(dict.fromkeys([*others, *self.numbers, *self.texts, *self.ignored]))
+
+
+def load_table_schema(path: Path) -> TableSchema:
+    """Read a schema file.
+
+    Raises:
+        DataError: there is none, or it is not as it should be; the message names the field.
+    """
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: expected a schema file, but {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
+    try:
+        return TableSchema.model_validate(content)
+    except ValidationError as error:
+        raise DataError("; ".join(f"{path}: {_sentence(problem)}" for problem in error.errors())) from None
+
+
+def _sentence(problem: Any) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        message = f"no such field; there are {', '.join(TableSchema.model_fields)}"
+    return f"{where}: {message}" if where else message

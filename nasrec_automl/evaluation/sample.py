@@ -1,0 +1,27 @@
+"""Architectures that stand for a whole space."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.cost import profile
+from nasrec_automl.schema import FeatureSchema
+from nasrec_automl.space import SearchSpace
+
+_DRAWN = 2000
+
+
+def one_of_each_size(space: SearchSpace, schema: FeatureSchema, count: int, *, seed: int = 0) -> list[Architecture]:
+    """Random architectures, sorted by multiply-adds and cut into equal groups: one of each group, the smallest first.
+
+    Args:
+        space: to draw from.
+        schema: of the data.
+        count: how many, at most 2000.
+        seed: of the draws.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = sorted((space.random(rng) for _ in range(_DRAWN)), key=lambda a: profile(a, schema).macs)
+    size = _DRAWN // count
+    return [drawn[rng.integers(size) + i * size] for i in range(count)]

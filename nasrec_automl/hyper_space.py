@@ -1,0 +1,162 @@
+"""Spaces of hyper-parameters: what a training from scratch may be done with."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from nasrec_automl.space import read_space
+
+OptimizerName = Literal["adagrad", "adam", "sgd"]
+
+# YAML 1.1 reads `1e-3`, without a dot, as a string; pydantic takes a string for a float.
+_Rate = Annotated[float, Field(gt=0)]
+_Decay = Annotated[float, Field(ge=0)]
+_Probability = Annotated[float, Field(ge=0, lt=1)]
+_Count = Annotated[int, Field(ge=1, strict=True)]
+_TableSize = Annotated[int, Field(ge=2, strict=True)]
+
+T = TypeVar("T")
+
+
+class Distribution(BaseModel, Generic[T]):
+    """What a hyper-parameter may be: a range, or choices.
+
+    A list stands for its choices, and a value for the only one.
+
+    Attributes:
+        choices: the values to choose from.
+        low: smallest value of a range.
+        high: largest value of a range.
+        log: whether to draw from the range on a logarithmic scale.
+        step: between two values of a range of whole numbers.
+        default: what trainings begin with; the first choice, or the middle of a range, where it is left out.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    choices: tuple[T, ...] = ()
+    low: T | None = None
+    high: T | None = None
+    log: bool = False
+    step: _Count | None = None
+    default: T | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: Any) -> Any:
+        if isinstance(value, dict | Distribution):
+            return value
+        return {"choices": value if isinstance(value, list | tuple) else [value]}
+
+    @model_validator(mode="after")
+    def _is_a_range_or_choices(self) -> Distribution[T]:
+        low, high = self.limits
+        if self.choices:
+            if (low, high, self.step) != (None, None, None) or self.log:
+                raise ValueError("expected choices, or a range of low and high, but there are both")
+            if len(set(self.choices)) != len(self.choices):
+                raise ValueError(f"choices must be distinct, but are {list(self.choices)}")
+            if self.default is not None and self.default not in self.choices:
+                raise ValueError(f"default ({self.default}) must be one of the choices {list(self.choices)}")
+            return self
+        if not isinstance(low, int | float) or not isinstance(high, int | float):
+            raise ValueError("expected choices, or a range with the numbers low and high")
+        if low > high:
+            raise ValueError(f"low ({low}) must not exceed high ({high})")
+        if self.log and (low <= 0 or self.step is not None):
+            raise ValueError("low must be above 0 where log is true, and there is no step")
+        if self.step is not None and not isinstance(low, int):
+            raise ValueError("step is for whole numbers")
+        default: Any = self.default
+        if default is not None and not low <= default <= high:
+            raise ValueError(f"default ({default}) must lie within {low} to {high}")
+        return self
+
+    @property
+    def single(self) -> bool:
+        """Whether there is one value alone, so that there is nothing to search."""
+        return len(self.choices) == 1 or (not self.choices and self.low == self.high)
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value may be drawn."""
+        low, high = self.limits
+        return value in self.choices if self.choices else bool(low <= value <= high)
+
+    @property
+    def start(self) -> T:
+        """What trainings begin with."""
+        if self.default is not None:
+            return self.default
+        return self.choices[0] if self.choices else self._middle()
+
+    @property
+    def limits(self) -> tuple[Any, Any]:
+        """Low and high; nothing of choices."""
+        return self.low, self.high
+
+    def _middle(self) -> Any:
+        low, high = self.limits
+        middle = math.sqrt(low * high) if self.log else (low + high) / 2
+        if isinstance(low, int):
+            step = self.step or 1
+            middle = low + round((middle - low) / step) * step
+        return min(max(middle, low), high)  # Rounding may leave a range of one value.
+
+
+class HyperSpace(BaseModel):
+    """The hyper-parameters of trainings from scratch. What is left out has one value, and is not searched.
+
+    Attributes:
+        optimizer: `adagrad`, `adam` or `sgd`.
+        learning_rate: peak of the schedule; good rates differ by optimiser, so that it may be given for each.
+        weight_decay: decay of weights, and of the embedding rows of each batch.
+        dropout: on the embeddings and on each block's dense output.
+        batch_size: rows a step.
+        embedding_dim: width of every embedding; the job's where it is none.
+        table_cap: rows of the largest embedding table; as many as there are ids where it is none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    optimizer: Distribution[OptimizerName] = Distribution[OptimizerName](choices=("adagrad",))
+    learning_rate: dict[OptimizerName, Distribution[_Rate]]
+    weight_decay: Distribution[_Decay] = Distribution[_Decay](choices=(0.0,))
+    dropout: Distribution[_Probability] = Distribution[_Probability](choices=(0.0,))
+    batch_size: Distribution[_Count] = Distribution[_Count](choices=(512,))
+    embedding_dim: Distribution[_Count | None] = Distribution[_Count | None](choices=(None,))
+    table_cap: Distribution[_TableSize | None] = Distribution[_TableSize | None](choices=(None,))
+
+    @field_validator("learning_rate", mode="before")
+    @classmethod
+    def _one_for_each_optimizer(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, dict) and value.keys() & set(get_args(OptimizerName)):
+            return value
+        optimizer = info.data.get("optimizer")  # missing where it is wrong, which its own error says
+        return dict.fromkeys(("adagrad",) if optimizer is None else optimizer.choices, value)
+
+    @model_validator(mode="after")
+    def _rates_are_those_of_the_optimizers(self) -> HyperSpace:
+        rates, optimizers = set(self.learning_rate), set(self.optimizer.choices)
+        if rates != optimizers:
+            raise ValueError(
+                f"expected a learning_rate for each optimizer ({', '.join(sorted(optimizers))}), but found "
+                f"{', '.join(sorted(rates))}"
+            )
+        return self
+
+
+def load_hyper_space(name: str | Path) -> HyperSpace:
+    """Load a space by the name it ships under (`retrain-default`), or from a YAML file.
+
+    Raises:
+        SpaceError: there is no such space, or the file does not hold one; the message names the field.
+
+    Example:
+        >>> load_hyper_space("retrain-default").optimizer.start
+        'adagrad'
+    """
+    return read_space(HyperSpace, "hpo", name, "hyper-parameter space")

@@ -1,0 +1,241 @@
+"""What a run leaves in its studies for Optuna's dashboard: notes, figures, and files as artifacts."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shlex
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import optuna
+import plotly.graph_objects as go
+from optuna.artifacts import FileSystemArtifactStore, upload_artifact
+from optuna.artifacts.exceptions import ArtifactNotFound
+from optuna.exceptions import OptunaError
+from sqlalchemy.exc import SQLAlchemyError
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.errors import NasRecError, RunFolderError
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.studies import retrain_study, search_study, study_storage
+from nasrec_automl.report import ReportContent, wiring_svg
+from nasrec_automl.report.agreement import score_against_retrained
+from nasrec_automl.report.frequencies import frequencies
+from nasrec_automl.report.notes import best_trainings, retrain_note, scored_note, search_note, trained_note
+from nasrec_automl.report.retrain_figures import retrain_curves, retrain_settings
+from nasrec_automl.report.search_figures import score_against_macs, search_history
+from nasrec_automl.report.style import titled
+from nasrec_automl.report.summary import ranked
+from nasrec_automl.report.wiring_figure import wiring_figure
+from nasrec_automl.search.attributes import DASHBOARD
+from nasrec_automl.search.database import shown_url
+
+_logger = logging.getLogger(__name__)
+
+_NOTED = 10
+"""Best trials of a study that get a note."""
+
+_MODEL = ("model.safetensors", "architecture.json", "preprocessing.json")
+
+_Figures = Mapping[str, tuple[str, go.Figure]]
+"""Figure and title by name."""
+
+
+def dashboard_command(run: RunFolder) -> str:
+    """The command that opens a run's studies, with the password of the database hidden."""
+    url, artifacts = shown_url(run.job.storage_url), str(run.artifacts)
+    return f"optuna-dashboard {shlex.quote(url)} --artifact-dir {shlex.quote(artifacts)}"
+
+
+def publish(run: RunFolder, fill: Callable[[], ReportContent]) -> None:
+    """Write notes, figures and artifacts of a run's studies; what was written before is replaced.
+
+    Stages do so as they end. The studies are complete without it: whatever goes wrong is a warning. A note
+    that a user has edited stays as it is.
+
+    Args:
+        run: whose search has begun.
+        fill: gives what there is to show.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(run.lock("dashboard"))
+        except RunFolderError:
+            return  # Another worker of the same stage writes the same.
+        try:
+            _publish(run, fill())
+        except (ImportError, OSError, NasRecError, OptunaError, SQLAlchemyError) as error:
+            _logger.warning(
+                "%s: notes and figures for Optuna's dashboard were not written (%s); `nasrec-automl report` writes "
+                "them again once the run has a result",
+                run.path,
+                error,
+            )
+
+
+def _publish(run: RunFolder, content: ReportContent) -> None:
+    run.artifacts.mkdir(exist_ok=True)
+    _publish_search(_Page(search_study(run).study_name, run), content)
+    if content.retrain:
+        _publish_retrain(_Page(retrain_study(run).study_name, run), content)
+
+
+def _publish_search(page: _Page, content: ReportContent) -> None:
+    winner = content.winner_name if content.results else ""
+    figures: dict[str, tuple[str, go.Figure]] = {
+        "history": ("Search history", search_history(content.search, winner)),
+        "macs": ("Score against multiply-adds, with the Pareto front", score_against_macs(content.search, winner)),
+        "frequencies": ("Operators and widths: best decile against the others", frequencies(content.search)),
+    }
+    page.note(search_note(content, page.study.study_name))
+    best = [each for each in ranked(content.search)[:_NOTED] if each.architecture is not None]
+    page.note_trials(
+        {
+            each.number: scored_note(rank, each, page.picture(rank, each.architecture))
+            for rank, each in enumerate(best, 1)
+            if each.architecture is not None
+        }
+    )
+    page.draw({**figures, **_common(content)})
+
+
+def _publish_retrain(page: _Page, content: ReportContent) -> None:
+    scores = {each.name: each for each in content.search if each.architecture is not None}
+    page.note(retrain_note(content, page.study.study_name))
+    best = [trial for trial in best_trainings(content.retrain) if trial.architecture in scores][:_NOTED]
+    notes = {}
+    for rank, trial in enumerate(best, 1):
+        scored = scores[trial.architecture]
+        assert scored.architecture is not None
+        notes[trial.number] = trained_note(rank, trial, scored, page.picture(rank, scored.architecture))
+    page.note_trials(notes)
+    page.draw(
+        {
+            "settings": ("Log loss against each setting", retrain_settings(content.retrain)),
+            "curves": ("Validation log loss while training", retrain_curves(content.retrain)),
+            **_common(content),
+        }
+    )
+    if content.results:
+        for name in _MODEL:
+            page.attach(page.run.best / name)
+
+
+def _common(content: ReportContent) -> _Figures:
+    """What both studies show."""
+    kind = "chosen" if content.results else "best so far"
+    return {
+        "agreement": (
+            "Score against log loss from scratch",
+            score_against_retrained(content.search, content.retrain),
+        ),
+        "wiring": (f"The architecture {kind}: {content.winner_name}", wiring_figure(content.winner)),
+    }
+
+
+class _Page:
+    """What the dashboard shows of one study.
+
+    Args:
+        name: of the study.
+        run: whose study it is.
+    """
+
+    def __init__(self, name: str, run: RunFolder) -> None:
+        # An object of its own: the run's has a sampler, which a `Trial` would call.
+        self.run = run
+        self.study = optuna.load_study(
+            study_name=name, storage=study_storage(run.job.storage_url), sampler=optuna.samplers.RandomSampler()
+        )
+        self._store = FileSystemArtifactStore(run.artifacts)
+
+    def note(self, body: str) -> None:
+        """Write the study's note."""
+        _write_note(self.study, body)
+
+    def note_trials(self, notes: Mapping[int, str]) -> None:
+        """Write notes of trials by number; trials that had one before and are not among them lose it."""
+        written = self._written()
+        before = written["trials"]
+        self._write({**written, "trials": sorted({*before, *notes})})
+        for number in sorted({*before, *notes}):
+            _write_note(self._trial(number), notes.get(number, ""))
+        self._write({**self._written(), "trials": sorted(notes)})
+
+    def draw(self, figures: _Figures) -> None:
+        """Save figures under names that stay."""
+        from optuna_dashboard import save_plotly_graph_object
+
+        for name, (title, figure) in figures.items():
+            save_plotly_graph_object(self.study, titled(figure, title), graph_object_id=f"nasrec-{name}")
+
+    def picture(self, rank: int, architecture: Architecture) -> str:
+        """Attach the wiring of an architecture; its URL, relative to the dashboard."""
+        from optuna_dashboard.artifact import get_artifact_path
+
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / f"best-{rank}.svg"
+            path.write_text(wiring_svg(architecture, paper=True), encoding="utf-8")
+            return str(get_artifact_path(self.study, self.attach(path)))
+
+    def attach(self, path: Path) -> str:
+        """Make a file an artifact of the study, or its new content that of the artifact of this name; its id."""
+        written = self._written()
+        known = written["artifacts"].get(path.name)
+        if known is not None and self._holds(known):
+            with path.open("rb") as file:
+                self._store.write(known, file)
+            return str(known)
+        new = upload_artifact(artifact_store=self._store, file_path=str(path), study_or_trial=self.study)
+        self._write({**written, "artifacts": {**written["artifacts"], path.name: new}})
+        return new
+
+    def _holds(self, artifact: str) -> bool:
+        """Whether an artifact is there: the dashboard's user may have deleted it."""
+        try:
+            self._store.open_reader(artifact).close()
+        except ArtifactNotFound:
+            return False
+        return True
+
+    def _written(self) -> dict[str, Any]:
+        return {"trials": [], "artifacts": {}, **self.study.user_attrs.get(DASHBOARD, {})}
+
+    def _write(self, written: dict[str, Any]) -> None:
+        self.study.set_user_attr(DASHBOARD, written)
+
+    def _trial(self, number: int) -> optuna.Trial:
+        storage = study_storage(self.run.job.storage_url)
+        study_id = storage.get_study_id_from_name(self.study.study_name)
+        return optuna.Trial(self.study, storage.get_trial_id_from_study_id_trial_number(study_id, number))
+
+
+def _write_note(place: optuna.Study | optuna.Trial, body: str) -> None:
+    """Write a note over one of ours, or where there is none."""
+    from optuna_dashboard import get_note, save_note
+
+    before = get_note(place)
+    text = _signed(body) if body else ""
+    if before != text and (not before or _is_ours(before)):
+        save_note(place, text)
+
+
+_SIGNATURE = "*Written by nasrec_automl, and replaced as the run goes on; one that you edit stays as it is. "
+
+
+def _signed(body: str) -> str:
+    """A note with the hash that tells whether it was edited."""
+    return f"{body}\n\n{_SIGNATURE}{_digest(body)}*"
+
+
+def _is_ours(note: str) -> bool:
+    body, signature, digest = note.rpartition(f"\n\n{_SIGNATURE}")
+    return bool(signature) and digest.strip() == f"{_digest(body)}*"
+
+
+def _digest(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()[:8]

@@ -1,0 +1,74 @@
+"""Ending trainings that fall behind."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from itertools import accumulate
+
+import optuna
+from optuna.pruners import BasePruner
+from optuna.trial import FrozenTrial, TrialState
+
+from nasrec_automl.search.attributes import KEY
+
+_REDUCTION = 3
+_FIRST_RUNG = 2
+"""The first validation of a training says little."""
+
+
+class KeyedHyperband(BasePruner):
+    """Hyperband (arXiv 1603.06560) over the validations of a training, with asynchronous halving (arXiv 1810.05934).
+
+    Brackets differ in their first rung: 2, 6, 18, ... validations. At each rung of its bracket a training goes on if
+    it is among the best third of the bracket's trainings that have reached the rung so far.
+
+    Optuna's `HyperbandPruner` draws the bracket from the trial's number, and counts what a killed attempt reported
+    beside what its next attempt reports. Here the bracket follows from the trial's key and failed attempts do not
+    count, so that a study that was interrupted prunes as an unbroken one does. Nothing is kept outside the study.
+
+    Args:
+        validations: of the longest training; no training is pruned at its end.
+    """
+
+    def __init__(self, validations: int) -> None:
+        self._validations = validations
+        brackets = 1 + max(0, math.floor(math.log(validations / _FIRST_RUNG, _REDUCTION) + 1e-9))
+        # Shares of the trainings, as in the paper's algorithm 1: the same budget for each bracket.
+        self._shares = [
+            math.ceil(brackets * _REDUCTION ** (brackets - 1 - b) / (brackets - b)) for b in range(brackets)
+        ]
+
+    def bracket(self, key: str) -> int:
+        """The bracket of the trainings with this key."""
+        place = zlib.crc32(key.encode()) % sum(self._shares)
+        return next(bracket for bracket, end in enumerate(accumulate(self._shares)) if place < end)
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """Whether a training that has just reported is to end; those without a key of ours never are."""
+        step, key = trial.last_step, trial.user_attrs.get(KEY)
+        if step is None or key is None or step >= self._validations or not self._is_rung(step, self.bracket(key)):
+            return False
+        value = float(trial.intermediate_values[step])
+        if math.isnan(value):
+            return True
+        reached: list[float] = [value, *self._rivals(study, trial, step)]
+        promoted = max(1, len(reached) // _REDUCTION)
+        return value > sorted(reached)[promoted - 1]
+
+    def _is_rung(self, step: int, bracket: int) -> bool:
+        rung: int = _FIRST_RUNG * _REDUCTION**bracket
+        while rung < step:
+            rung *= _REDUCTION
+        return rung == step
+
+    def _rivals(self, study: optuna.Study, trial: FrozenTrial, step: int) -> list[float]:
+        key = trial.user_attrs[KEY]  # another trial of this key is an attempt at the same training
+        states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+        return [
+            other.intermediate_values[step]
+            for other in study.get_trials(deepcopy=False, states=states)
+            if step in other.intermediate_values
+            and other.user_attrs.get(KEY, key) != key
+            and self.bracket(other.user_attrs[KEY]) == self.bracket(key)
+        ]

@@ -1,0 +1,110 @@
+"""The tune study: settings of the supernet's training, judged by how well its scores rank architectures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from nasrec_automl.config import TuneConfig
+from nasrec_automl.errors import DivergedError
+from nasrec_automl.hyper_space import Distribution
+from nasrec_automl.search.census import Census
+from nasrec_automl.search.hyper import optuna_distribution
+from nasrec_automl.search.ledger import Ledger
+from nasrec_automl.search.loop import OnTrial, work
+from nasrec_automl.search.proposals import sample_params
+from nasrec_automl.search.task import Outcome, Params, Task
+from nasrec_automl.search.tpe import tpe
+
+TUNED = ("learning_rate", "path_warm_up")
+"""Settings of the supernet that are searched, by the job's names."""
+
+_STARTUP = 5
+_PROPOSALS = 20
+
+Rank = Callable[[str, Mapping[str, float]], tuple[float, Mapping[str, Any]]]
+"""`rank(key, settings)`: Kendall's tau of a supernet trained with these settings, and attributes, JSON values."""
+
+
+def tune(
+    study: optuna.Study,
+    rank: Rank,
+    *,
+    storage: BaseStorage,
+    config: TuneConfig,
+    start: Mapping[str, float],
+    seed: int,
+    on_trial: OnTrial | None = None,
+) -> int:
+    """Train and judge supernets until the study has `config.trials` of them.
+
+    The first has the settings of `start`, as far as they lie within the ranges; TPE chooses the others.
+
+    Args:
+        study: one that maximises, from `open_study`.
+        rank: trains and judges one supernet; killed and called again with the same key, it may go on.
+        storage: the storage that holds the study.
+        config: ranges and the number of trials.
+        start: the job's own settings.
+        seed: with the number of finished trials it determines what TPE draws.
+        on_trial: called after each.
+
+    Returns:
+        How many supernets were judged; a training that diverged counts, as pruned.
+    """
+    task = _Tune(Ledger(study, storage), rank, config, start, seed)
+    return work(task, study, storage=storage, target=config.trials, on_trial=on_trial)
+
+
+def settings_of(params: Mapping[str, Any], config: TuneConfig) -> dict[str, float]:
+    """A trial's settings; what is no parameter has the one value of its range."""
+    return {name: float(params.get(name, _range(config, name).start)) for name in TUNED}
+
+
+class _Tune(Task):
+    finished = frozenset({TrialState.COMPLETE, TrialState.PRUNED})
+
+    def __init__(self, ledger: Ledger, rank: Rank, config: TuneConfig, start: Mapping[str, float], seed: int) -> None:
+        searched = {name: one for name in TUNED if not (one := _range(config, name)).single}
+        self.distributions = {name: optuna_distribution(one) for name, one in searched.items()}
+        self._start = {name: start[name] if one.holds(start[name]) else one.start for name, one in searched.items()}
+        self._ledger = ledger
+        self._rank = rank
+        self._config = config
+        self._seed = seed
+
+    def key(self, params: Params) -> str | None:
+        if not self.distributions.keys() <= params.keys():
+            return None
+        text = json.dumps({name: params[name] for name in sorted(self.distributions)})
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def propose(self, census: Census) -> Params | None:
+        if self.key(self._start) not in census.taken:
+            return self._start
+        for attempt in range(_PROPOSALS):
+            sampler = tpe(self._seed, len(census.taken), attempt, startup=_STARTUP)
+            params = sample_params(sampler, self._ledger.study, self.distributions)
+            if self.key(params) not in census.taken:
+                return params
+        return None
+
+    def run(self, trial: FrozenTrial) -> Outcome:
+        key = self.key(trial.params)
+        assert key is not None
+        try:
+            tau, attrs = self._rank(key, settings_of(trial.params, self._config))
+        except DivergedError as error:
+            return Outcome(state=TrialState.PRUNED, value=None, attrs={"reason": f"the training diverged: {error}"})
+        return Outcome(state=TrialState.COMPLETE, value=tau, attrs=attrs)
+
+
+def _range(config: TuneConfig, name: str) -> Distribution[float]:
+    one: Distribution[float] = getattr(config, name)
+    return one

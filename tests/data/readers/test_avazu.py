@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import pytest
+
+from nasrec_automl.data.preprocessing import Preprocessing
+from nasrec_automl.data.raw import RawData
+from nasrec_automl.data.readers.avazu import avazu
+from nasrec_automl.errors import DataError
+from tests.data.readers.rows import AVAZU, AVAZU_HEADER, read_all, write
+
+
+def file(folder: Path) -> Path:
+    later = [*AVAZU[:1], "0", "14102200", *AVAZU[3:]]
+    return write(folder / "train.csv", [AVAZU_HEADER, ",".join(AVAZU), ",".join(later)])
+
+
+def test_the_hour_gives_the_time_and_two_fields_and_the_id_is_none(tmp_path: Path) -> None:
+    source = avazu([file(tmp_path)], protocol="default")
+    read = read_all(source)
+    assert (read.label, read.time) == ([1, 0], [1413932400.0, 1413936000.0])
+    assert "id" not in read.table.column_names
+    assert source.dense == {}
+    assert len(source.categorical) == 23
+    raw = RawData.of(source)
+    made = Preprocessing.fit(raw.frame, dense={}, categorical=raw.categorical, derived=raw.derived)
+    hours = next(column for column in made.categorical if column.name == "hour_of_day")
+    assert made.derived[0].apply(raw.frame["hour"]).tolist() == [23, 0]
+    assert made.derived[1].apply(raw.frame["hour"]).tolist() == [1, 2]  # 2014-10-21 was a Tuesday
+    assert hours.kind == "vocabulary"
+
+
+def test_the_published_protocol_has_id_and_hour_as_they_stand(tmp_path: Path) -> None:
+    source = avazu([file(tmp_path)], protocol="published")
+    assert source.name == "avazu-published"
+    assert len(source.categorical) == 23
+    frame = RawData.of(source).frame
+    assert frame["id"].tolist() == ["18446744073709551615"] * 2
+    assert frame["hour"].tolist() == ["14102123", "14102200"]
+
+
+def test_another_protocol_or_a_file_without_labels_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="default and published, but not 'mine'"):
+        avazu([file(tmp_path)], protocol="mine")
+    unlabelled = write(tmp_path / "test", [AVAZU_HEADER.replace("click,", ""), ",".join(AVAZU)])
+    with pytest.raises(DataError, match="lacks the columns click"):
+        read_all(avazu([unlabelled], protocol="default"))

@@ -1,0 +1,92 @@
+import bz2
+import gzip
+import lzma
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from nasrec_automl.data.readers.inputs import find_files, read_blocks
+from nasrec_automl.errors import DataError
+
+TEXT = "".join(f"line {i}\n" for i in range(300_000)).encode()
+
+
+def zstd(content: bytes) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(content)
+    return sink.getvalue().to_pybytes()
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).write_bytes(b"x\n")
+
+
+def test_a_folder_gives_the_sources_files_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    touch(tmp_path, "day_10.gz", "day_2", "day_1.zst", "readme.txt", "day_x")
+    found = find_files([tmp_path], ["day_[0-9]*"], "days")
+    assert [path.name for path in found] == ["day_1.zst", "day_2", "day_10.gz"]
+    assert find_files([tmp_path / "day_1*"], ["-"], "days") == (tmp_path / "day_1.zst", tmp_path / "day_10.gz")
+    assert find_files([tmp_path / "readme.txt"], ["-"], "days") == (tmp_path / "readme.txt",)
+
+
+def test_what_is_not_there_or_there_twice_is_named(tmp_path: Path) -> None:
+    touch(tmp_path, "day_1", "day_1.gz")
+    for paths, naming in (
+        ([], "at least one"),
+        ([tmp_path / "no"], "no: expected days as a file"),
+        ([tmp_path / "no*"], r"no\*: expected"),
+        ([tmp_path], "day_1: this file is there twice"),
+    ):
+        with pytest.raises(DataError, match=naming):
+            find_files(paths, ["day_*"], "days")
+    with pytest.raises(DataError, match=r"folder with a or b"):
+        find_files([tmp_path], ["a", "b"], "days")
+
+
+@pytest.mark.parametrize(
+    ("ending", "pack"),
+    [("", bytes), (".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress), (".zst", zstd)],
+)
+def test_blocks_are_whole_lines_with_their_numbers(ending: str, pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    path = tmp_path / f"file.txt{ending}"
+    path.write_bytes(pack(b"\xef\xbb\xbf" + TEXT + b"last"))
+    blocks = list(read_blocks(path))
+    assert b"".join(block.content for block in blocks) == TEXT + b"last"
+    assert len(blocks) > 3
+    for block in blocks:
+        assert block.content.partition(b"\n")[0] == b"line %d" % (block.first_line - 1) or block.content == b"last"
+
+
+@pytest.mark.parametrize(
+    ("ending", "pack"), [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress), (".zst", zstd)]
+)
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
+def test_a_compressed_file_that_is_cut_off(
+    ending: str, pack: Callable[[bytes], bytes], share: float, tmp_path: Path
+) -> None:
+    packed = pack(TEXT)
+    path = tmp_path / f"file.txt{ending}"
+    path.write_bytes(packed[: int(len(packed) * share)])
+    with pytest.raises(DataError, match=r"file.txt.*(cut off|empty)"):
+        list(read_blocks(path))
+
+
+def test_files_that_are_no_text(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.txt"
+    empty.touch()
+    with pytest.raises(DataError, match="empty"):
+        list(read_blocks(empty))
+    wrong = tmp_path / "text.gz"
+    wrong.write_bytes(b"label\n")
+    with pytest.raises(DataError, match="damaged"):
+        list(read_blocks(wrong))
+    long = tmp_path / "long.txt"
+    long.write_bytes(b"x" * (1 << 25))
+    with pytest.raises(DataError, match="line 1: longer than"):
+        list(read_blocks(long))
+    with pytest.raises(DataError, match="cannot be opened"):
+        list(read_blocks(tmp_path / "none"))

@@ -1,0 +1,64 @@
+"""The quick way may refuse what the exact one takes, and never the other way round. The rest is fuzzed."""
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from nasrec_automl.data.readers.kinds import (
+    COUNT,
+    HEX,
+    HOUR,
+    LABEL,
+    NUMBER,
+    UNSIGNED,
+    WEIGHT,
+    Kind,
+    hour_seconds,
+    instant,
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        (LABEL, "1", "2"),
+        (COUNT, 5, -1),
+        (COUNT, 5, 2**31 + 1),
+        (NUMBER, 1.5, float("inf")),
+        (NUMBER, 1.5, 1e39),
+        (WEIGHT, 0.0, -0.5),
+        (HEX, "00ff00ff", "00FF00FF"),
+        (HEX, "00ff00ff", "0ff00ff"),
+        (HEX, "00ff00ff", "000ff00ff"),
+        (HOUR, 14102123, 14102124),
+        (instant("%Y-%m-%d"), "2024-02-29", "2023-02-29"),
+    ],
+)
+def test_a_bad_value_among_good_ones_is_noticed(kind: Kind, good: Any, bad: Any) -> None:
+    fine = kind.convert(pa.array([good, None, good], kind.reads))
+    assert fine is not None
+    assert fine.type == kind.makes
+    assert fine.null_count == 1
+    assert kind.convert(pa.array([good, None, bad, good], kind.reads)) is None
+    assert kind.convert(pa.array([None], kind.reads)) is not None
+    assert kind.convert(pa.array([bad, good, good], kind.reads).slice(1)) is not None
+    with pytest.raises(ValueError):  # noqa: PT011 each kind says it in its own words
+        kind.value(str(bad))
+
+
+def test_values() -> None:
+    assert UNSIGNED.value(str(2**64 - 1)) == 2**64 - 1
+    assert UNSIGNED.value("0" * 5000 + "7") == 7
+    with pytest.raises(ValueError, match="outside"):
+        UNSIGNED.value(str(2**64))
+    with pytest.raises(ValueError, match="whole number"):
+        UNSIGNED.value("0x10")
+    assert hour_seconds(14102100) == 1413849600
+    assert instant("ISO8601").value("2014-10-21T02:00:00+02:00") == 1413849600
+    assert instant("%d.%m.%Y").value("21.10.2014") == 1413849600
+
+
+def test_hex_lengths_do_not_make_up_for_each_other() -> None:
+    assert HEX.convert(pa.array(["0000000", "000000000"])) is None
+    assert HEX.convert(pa.array(["", "00000000"])) is None

@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from nasrec_automl.data.readers.kinds import LABEL, NUMBER, TEXT, Column, instant
+from nasrec_automl.data.readers.parquet import read_parquet
+from nasrec_automl.data.rejections import Rejections
+from nasrec_automl.errors import DataError
+
+COLUMNS = (Column("y", LABEL, required=True), Column("n", NUMBER), Column("c", TEXT), Column("x", None))
+GOOD = {"y": [1, 0], "n": [1.5, None], "c": ["a", "b"], "x": [[1], [2]]}
+
+
+def read(path: Path, columns: tuple[Column, ...] = COLUMNS) -> tuple[pa.Table, Rejections]:
+    rejections = Rejections(1.0)
+    return pa.concat_tables(read_parquet(path, rejections, columns=columns)), rejections
+
+
+def write(folder: Path, **columns: object) -> Path:
+    pq.write_table(pa.table({**GOOD, **columns}), folder / "f.parquet")
+    return folder / "f.parquet"
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "made"),
+    [
+        ("y", pa.array([True, False]), [1, 0]),
+        ("y", pa.array(["1", "0"]).dictionary_encode(), [1, 0]),
+        ("y", pa.array([1.0, 0.0]), [1, 0]),
+        ("n", pa.array([2**60, 3]), [float(2**60), 3.0]),
+        ("n", pa.array([float("nan"), 3]), [None, 3.0]),
+        ("n", pa.array(["2", "NA"]), [2.0, None]),
+        ("n", pa.array([True, None]), [1.0, None]),
+        ("c", pa.array([2**64 - 1, None], pa.uint64()), ["18446744073709551615", None]),
+        ("c", pa.array(["NA", "b"], pa.large_string()), [None, "b"]),
+        ("c", pa.array([None, None]), [None, None]),
+    ],
+)
+def test_types_that_fit(column: str, values: pa.Array, made: list[object], tmp_path: Path) -> None:
+    table, rejections = read(write(tmp_path, **{column: values}))
+    assert table[column].to_pylist() == made
+    assert rejections.rejected == 0
+
+
+def test_rows_of_later_batches_have_their_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "f.parquet"
+    rows = 50_000
+    labels = [1] * rows
+    labels[40_000] = 7
+    pq.write_table(pa.table({"y": labels, "n": [0.0] * rows, "c": ["a"] * rows, "x": [0] * rows}), path)
+    rejections = Rejections(1.0, tmp_path / "rejected.tsv")
+    tables = list(read_parquet(path, rejections, columns=COLUMNS))
+    assert sum(table.num_rows for table in tables) == rows - 1
+    assert (tmp_path / "rejected.tsv").read_text().splitlines()[1].split("\t")[1] == "40001"
+
+
+@pytest.mark.parametrize(
+    ("change", "naming"),
+    [
+        ({"n": [[1], [2]]}, "'n' is of type list"),
+        ({"c": pa.array([0, 1], pa.timestamp("s"))}, "'c' is of type timestamp"),
+        ({"z": [1, 2]}, "nothing says what the columns z are"),
+    ],
+)
+def test_what_fits_no_role_is_named(change: dict[str, object], naming: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=naming):
+        read(write(tmp_path, **change))
+
+
+def test_damaged_files(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    content = path.read_bytes()
+    for damaged in (b"", content[: len(content) // 2], content[:-8] + b"x" * 8):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"f.parquet, after row 0: cannot be read"):
+            read(path)
+
+
+def test_moments_become_seconds(tmp_path: Path) -> None:
+    columns = (*COLUMNS, Column("t", instant("ISO8601"), required=True))
+    table, _ = read(write(tmp_path, t=pa.array([0, 1_500_000], pa.timestamp("us", "UTC"))), columns)
+    assert table["t"].to_pylist() == [0.0, 1.5]

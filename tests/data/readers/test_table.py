@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from nasrec_automl.data.raw import RawData
+from nasrec_automl.data.readers.table import table
+from nasrec_automl.data.table_schema import TableSchema
+from nasrec_automl.errors import DataError
+from tests.data.readers.rows import read_all, write
+
+SCHEMA = TableSchema.model_validate(
+    yaml.safe_load(
+        "{name: mine, label: clicked, weight: w, timestamp: {column: at, format: ISO8601}, "
+        "dense: {price: standardise}, categorical: {site: {min_count: 2}, country: }, ignored: [row]}"
+    )
+)
+LINES = [
+    "row,clicked,w,at,price,site,country",
+    '1,true,2,2024-01-01T00:00:00Z,1.5,"a,b",DE',
+    "2,0.0,0.5,2024-01-01 01:00:00,,b,NA",
+]
+
+
+def check(raw: RawData) -> None:
+    assert raw.name == "mine"
+    assert raw.label.tolist() == [1, 0]
+    assert raw.weight is not None
+    assert raw.weight.tolist() == [2.0, 0.5]
+    assert raw.time is not None
+    assert raw.time.tolist() == [1704067200.0, 1704070800.0]
+    assert raw.frame["price"].tolist() == [1.5, pytest.approx(np.nan, nan_ok=True)]
+    assert raw.frame["site"].tolist() == ["a,b", "b"]
+    assert raw.frame["country"].isna().tolist() == [False, True]
+    assert list(raw.frame) == ["price", "site", "country"]
+    assert raw.categorical["site"].min_count == 2
+    assert raw.dense == {"price": "standardise"}
+
+
+def test_csv_tsv_and_parquet_say_the_same(tmp_path: Path) -> None:
+    csv = write(tmp_path / "f.csv", LINES)
+    check(RawData.of(table([csv], SCHEMA)))
+    frame = pd.read_csv(csv)
+    frame.to_csv(tmp_path / "f.tsv.gz", sep="\t", index=False)
+    check(RawData.of(table([tmp_path / "f.tsv.gz"], SCHEMA)))
+    frame["at"] = pd.to_datetime(frame["at"], format="ISO8601", utc=True)
+    frame["site"] = frame["site"].astype("category")
+    frame["clicked"] = [True, False]
+    frame.to_parquet(tmp_path / "f.parquet")
+    check(RawData.of(table([tmp_path / "f.parquet"], SCHEMA)))
+
+
+def test_many_files_without_headers(tmp_path: Path) -> None:
+    schema = TableSchema.model_validate(
+        {"label": "y", "categorical": {"c": None}, "columns": ["c", "y"], "separator": ";"}
+    )
+    write(tmp_path / "part-2.csv", ["b;1"])
+    write(tmp_path / "part-10.csv", ["c;0"])
+    read = read_all(table([tmp_path], schema))
+    assert read.table["c"].to_pylist() == ["b", "c"]
+    assert (read.label, read.row) == ([1, 0], [0, 1])
+
+
+def test_a_bad_row_is_rejected_with_its_reason(tmp_path: Path) -> None:
+    for ending, write_it in (("csv", "to_csv"), ("parquet", "to_parquet")):
+        frame = pd.DataFrame(
+            {"y": ["1", "2", "0", "0"], "n": ["1", "2", "x", "4"], "w": [1.0, 1, 1, -1], "c": list("abcd")}
+        )
+        path = tmp_path / f"f.{ending}"
+        getattr(frame, write_it)(path, index=False)
+        schema = TableSchema(label="y", dense={"n": "log"}, categorical={"c": None}, weight="w")  # type: ignore[dict-item]
+        read = read_all(table([path], schema), path=tmp_path / f"{ending}.tsv")
+        assert (read.label, read.table["n"].to_pylist()) == ([1], [1.0])
+        assert set(read.rejections.reasons) == {
+            "y: a label that is not 0 or 1",
+            "n: text where a number should be",
+            "w: a weight below 0",
+        }
+        lines = (tmp_path / f"{ending}.tsv").read_text().splitlines()[1:]
+        assert [int(line.split("\t")[1]) - (ending == "csv") for line in lines] == [2, 3, 4]
+
+
+def test_an_ending_that_says_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"clicks.dat: expected an ending"):
+        read_all(table([write(tmp_path / "clicks.dat", LINES)], SCHEMA))

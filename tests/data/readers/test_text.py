@@ -1,0 +1,142 @@
+"""Layout, headers and line numbers; single lines of any kind are fuzzed."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nasrec_automl.data.readers.kinds import INTEGER, TEXT, Column
+from nasrec_automl.data.readers.text import Layout, read_text
+from nasrec_automl.data.rejections import Rejections
+from nasrec_automl.errors import DataError
+
+# No letter x: a file with whole numbers is looked at line by line where there is one, for 0x10 is none.
+COLUMNS = (Column("a", INTEGER, required=True), Column("b", TEXT), Column("c", None))
+PLAIN = Layout(COLUMNS, ",")
+HEADED = Layout(COLUMNS, ",", header=True, quoting=True)
+
+
+def read(path: Path, layout: Layout, kept: Path | None = None) -> tuple[list[dict[str, object]], Rejections]:
+    rejections = Rejections(1.0, kept)
+    tables = list(read_text(path, rejections, layout=layout))
+    return [row for table in tables for row in table.to_pylist()], rejections
+
+
+def test_line_numbers_hold_in_files_of_many_blocks(tmp_path: Path) -> None:
+    bad = {17, 150_000, 299_999, 300_000}
+    path, kept = tmp_path / "f.csv", tmp_path / "rejected.tsv"
+    path.write_text("".join("v\n" if line in bad else f"{line},b,c\n" for line in range(1, 300_001)))
+    rows, rejections = read(path, PLAIN, kept)
+    assert [row["a"] for row in rows] == [line for line in range(1, 300_001) if line not in bad]
+    assert (rejections.read, rejections.rejected) == (300_000, 4)
+    assert {int(line.split("\t")[1]) for line in kept.read_text().splitlines()[1:]} == bad
+
+
+def test_columns_follow_the_header(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_bytes(b"\xef\xbb\xbfc,b,a\r\n,v,1\r\n\r\n,,2")
+    rows, rejections = read(path, HEADED)
+    assert rows == [{"b": "v", "a": 1}, {"b": None, "a": 2}]
+    assert rejections.read == 2
+
+
+@pytest.mark.parametrize("content", [b"1,v,y\n\n2,v,y\n", b"\n1,v,y\n2,v,y\n", b"1,v,y\r\n\r\n2,v,y\r\n\r\n"])
+def test_empty_lines_are_no_rows(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_bytes(content)
+    nothing_required = Layout((Column("a", INTEGER), *COLUMNS[1:]), ",")
+    rows, rejections = read(path, nothing_required)
+    assert [row["a"] for row in rows] == [1, 2]
+    assert (rejections.read, rejections.rejected) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("header", "naming"),
+    [
+        ("1,v,y", "expected a header.*first line is 1, v, y"),
+        ("a,b", "lacks the columns c"),
+        ("a,b,c,d", "nothing says what the columns d are"),
+        ("a,b,c,a", "'a' is there twice"),
+        ('a,b,"c', "does not end"),
+        ("", "expected a header"),
+    ],
+)
+def test_a_wrong_header_is_named(header: str, naming: str, tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text(f"{header}\n1,v,y\n")
+    with pytest.raises(DataError, match=naming):
+        read(path, HEADED)
+
+
+def test_a_header_where_none_is_expected_is_a_bad_row(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text("a,b,c\n1,v,y\na,b,c\n")
+    rows, rejections = read(path, PLAIN)
+    assert len(rows) == 1
+    assert dict(rejections.reasons) == {
+        "a header where none is expected": 1,
+        "a: text where a whole number should be": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"1,v", "2 fields instead of 3"),
+        (b"1,v,y,z", "4 fields instead of 3"),
+        (b",v,y", "a: no value"),
+        (b"0x10,v,y", "a: text where a whole number should be"),
+        (b"1,\xff,y", "broken encoding, not UTF-8"),
+        (b"1,v\rx,y", "a carriage return within a line"),
+        (b'1,"v,y', "a quoted field that does not end on its line"),
+        (b"1," + b"v" * 200_000 + b'","y', None),
+    ],
+)
+def test_reasons(line: bytes, reason: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_bytes(b"a,b,c\n1,v,y\n" + line + b"\n2,v,y\n")
+    rows, rejections = read(path, HEADED)
+    assert [row["a"] for row in rows] == [1, 2]
+    assert len(rejections.reasons) == 1
+    if reason is not None:
+        assert dict(rejections.reasons) == {reason: 1}
+
+
+def test_quoted_fields_may_hold_separators_and_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text('a,b,c\n1,"v, ""y""",\n2,,"z"\n')
+    rows, _ = read(path, HEADED)
+    assert [row["b"] for row in rows] == ['v, "y"', None]
+
+
+@pytest.mark.parametrize(
+    "field", ["v", '"v"', '""', '"a,b"', '"a""b"', 'a"b', '"a"b', '""v', "NA", '"NA"', " v ", "é", "\x00", "'", "0x1"]
+)
+def test_a_field_means_the_same_whether_or_not_a_bad_line_is_near(field: str, tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    layout = replace(HEADED, missing=frozenset(("", "NA")))
+    lines = f"a,b,c\n1,{field},y\n2,v,{field}\n"
+    path.write_text(lines)
+    alone, _ = read(path, layout)
+    path.write_text(lines + "bad\n")
+    assert read(path, layout)[0] == alone
+    quoted = {'"v"': "v", '"a,b"': "a,b", '"a""b"': 'a"b', '"a"b': "ab", '""v': "v"}
+    missing = field in ('""', "NA", '"NA"')
+    assert [row["b"] for row in alone] == [None if missing else quoted.get(field, field), "v"]
+
+
+def test_a_quoted_newline_makes_both_lines_bad(tmp_path: Path) -> None:
+    path, kept = tmp_path / "f.csv", tmp_path / "rejected.tsv"
+    path.write_bytes(b'a,b,c\n1,v,y\n2,"v\nv",y\n3,v,y\n')
+    rows, rejections = read(path, HEADED, kept)
+    assert [row["a"] for row in rows] == [1, 3]
+    assert rejections.read == 4
+    assert [line.split("\t")[1] for line in kept.read_text().splitlines()[1:]] == ["3", "4"]
+
+
+def test_a_carriage_return_and_a_quoted_newline_do_not_make_up_for_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_bytes(b'a,b,c\n1,v,y\r2,v,y\n3,"v\n",y\n')
+    rows, rejections = read(path, HEADED)
+    assert rows == []
+    assert rejections.read == rejections.rejected == 3

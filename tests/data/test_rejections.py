@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from nasrec_automl.data.rejections import Rejected, Rejections
+from nasrec_automl.errors import DataError
+
+FILE = Path("train.txt")
+
+
+def test_rows_are_kept_aside_with_file_line_and_reason(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "rejected.tsv"
+    rejections = Rejections(0.5, path)
+    rejections.add(FILE, 3, [Rejected(2, "no label", "\t1\t" + "x" * 300)])
+    rejections.add(FILE, 5, [])
+    assert (rejections.read, rejections.rejected, rejections.accepted) == (8, 1, 7)
+    assert path.read_text().splitlines() == [
+        "file\tline\treason\ttext",
+        "train.txt\t2\tno label\t\\t1\\t" + "x" * 197,
+    ]
+    rejections.finish()
+    Rejections(0.5, path)
+    assert not path.exists(), "a new reading starts with nothing"
+
+
+def test_too_many_name_the_most_frequent_reason_and_its_first_line() -> None:
+    rejections = Rejections(0.1)
+    rejections.add(FILE, 10, [Rejected(1, "rare", "a"), Rejected(4, "often", "b"), Rejected(5, "often", "c")])
+    with pytest.raises(DataError, match=r"3 of the 10 rows.*\(2\): often; the first is train.txt, line 4: 'b'"):
+        rejections.finish()
+
+
+def test_exactly_as_many_as_allowed_are_no_error() -> None:
+    rejections = Rejections(0.1)
+    rejections.add(FILE, 10, [Rejected(1, "bad", "")])
+    rejections.finish()
+
+
+def test_files_of_another_format_are_given_up_early() -> None:
+    rejections = Rejections(0.001)
+    half = [Rejected(line, "bad", "") for line in range(5000)]
+    rejections.add(FILE, 10_000, half)
+    with pytest.raises(DataError, match="bad"):
+        rejections.add(FILE, 1, [Rejected(10_001, "bad", "")])
+
+
+def test_no_rows_at_all() -> None:
+    with pytest.raises(DataError, match="no rows"):
+        Rejections().finish()
+
+
+def test_constant_columns_are_found_over_all_chunks() -> None:
+    rejections = Rejections()
+    rejections.add(FILE, 4, [])
+    for b, d in ((1, None), (2, 7)):
+        rejections.look_at(
+            pa.table({"a": ["x", "x"], "b": [1, b], "c": pa.array([None, None], pa.int64()), "d": [7, d]})
+        )
+    rejections.look_at(pa.table({"a": pa.array([], pa.string())}))
+    assert rejections.constant_columns == ("a", "c")
+    assert rejections.notes() == {"rows_read": 4, "rows_rejected": 0, "constant_columns": "a, c"}
+    assert rejections.summary() == "Always the same, so of no use: a, c"
+
+
+def test_the_summary_counts_by_reason() -> None:
+    rejections = Rejections(1.0)
+    rejections.add(FILE, 9, [Rejected(3, "bad", "x")])
+    assert rejections.summary() == "1 of 9 rows rejected:\n  1 x bad; first: train.txt, line 3: 'x'"
+    assert Rejections().summary() == ""

@@ -1,0 +1,140 @@
+"""Tuning of the supernet's training, on a job of seconds."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from scipy.stats import kendalltau
+
+from nasrec_automl.config import load_job
+from nasrec_automl.errors import JobError, StudyError
+from nasrec_automl.pipeline import tune
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.tune import trial_settings, tune_supernet, tuned
+from nasrec_automl.pipeline.view import tau_error, tune_table
+
+Write = Callable[..., Path]
+JOB: dict[str, Any] = {
+    "data": {"options": {"rows": 2000, "seed": 1, "fields": 4, "dense": 3}},
+    "tune": {"trials": 2, "architectures": 4},
+}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, write_job: Write) -> RunFolder:
+    run = RunFolder(load_job(write_job(tmp_path_factory.mktemp("tune"), **JOB)))
+    tune_supernet(run)
+    return run
+
+
+def results(run: RunFolder) -> list[tuple[dict[str, float], float]]:
+    return [(trial_settings(trial, run), trial.values[0]) for trial in tuned(run)]
+
+
+def test_supernets_are_judged_by_their_ranks(done: RunFolder) -> None:
+    truth = json.loads((done.path / "tune" / "truth.json").read_text())
+    assert len(truth) == 4
+    assert all(0.3 < log_loss < 1 for log_loss in truth.values())
+    found = results(done)
+    assert len(found) == 2
+    assert {"learning_rate": 0.12, "path_warm_up": 0.2} in [settings for settings, _ in found]
+    assert [tau for _, tau in found] == sorted((tau for _, tau in found), reverse=True)
+    assert all(-1 <= tau <= 1 for _, tau in found)
+    assert [path.name for path in (done.path / "tune").iterdir()] == ["truth.json"], "nothing large is left"
+
+
+def test_tau_is_that_of_scores_and_trainings(done: RunFolder, tmp_path: Path, write_job: Write) -> None:
+    """The job's own settings in a run of their own give the same scores."""
+    from nasrec_automl.pipeline.search import make_evaluator
+    from nasrec_automl.pipeline.stages import STAGES
+
+    job = load_job(write_job(tmp_path, **JOB))
+    run = RunFolder(job.model_copy(update={"supernet": job.supernet.model_copy(update={"epochs": job.tune.epochs})}))
+    for name in ("data", "supernet"):
+        STAGES[name].run(run)
+    evaluator, truth = make_evaluator(run), tune._truth(done)
+    scores = [evaluator.evaluate(architecture).log_loss for architecture, _ in truth]
+    expected = kendalltau(scores, [log_loss for _, log_loss in truth]).statistic
+    (own,) = [tau for settings, tau in results(done) if settings["learning_rate"] == 0.12]
+    assert own == pytest.approx(expected)
+
+
+def test_the_table_shows_settings_and_what_to_do(done: RunFolder) -> None:
+    console = Console(width=120, record=True, file=open(os.devnull, "w"))  # noqa: SIM115, PTH123
+    console.print(tune_table(done))
+    text = console.export_text()
+    assert "0.12" in text
+    assert "0 *" in text
+    best = trial_settings(tuned(done)[0], done)
+    assert f"supernet: {{learning_rate: {best['learning_rate']:.4g}, path_warm_up: {best['path_warm_up']:.4g}}}" in text
+    assert tau_error(20) == pytest.approx(0.162, abs=1e-3)
+
+
+def test_done_it_does_nothing_and_more_trials_train_no_architecture_again(
+    tmp_path: Path, write_job: Write, done: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subprocess.run(["cp", "-a", str(done.path.parent), str(tmp_path / "copy")], check=True)
+    run = RunFolder(load_job(tmp_path / "copy" / "job.yaml"))
+    monkeypatch.setattr(tune, "train_candidate", None)
+    before = results(run)
+    tune_supernet(run)
+    assert results(run) == before
+    job = run.job.model_copy(update={"tune": run.job.tune.model_copy(update={"trials": 3})})
+    tune_supernet(replace(run, job=job))
+    assert len(results(run)) == 3
+    # What was found may be copied into the job.
+    taken = job.model_copy(update={"supernet": job.supernet.model_copy(update={"learning_rate": 0.3, "epochs": 3})})
+    tune_supernet(replace(run, job=taken))
+    other = job.model_copy(update={"supernet": job.supernet.model_copy(update={"dropout": 0.5})})
+    with pytest.raises(JobError, match=r"supernet\.dropout: the tune stage"):
+        tune_supernet(replace(run, job=other))
+
+
+KILLED = """
+import os, signal, sys
+from nasrec_automl.config import load_job
+from nasrec_automl.nni_plugin.oneshot import NasRecLightningModule
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.tune import tune_supernet
+
+run = RunFolder(load_job(sys.argv[1]))
+step = NasRecLightningModule.training_step
+
+def dies(self, *arguments):
+    if list(run.path.glob("tune/*/supernet/last.ckpt")):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, *arguments)
+
+NasRecLightningModule.training_step = dies
+tune_supernet(run)
+"""
+
+
+def test_killed_it_goes_on_from_the_supernets_checkpoint(done: RunFolder, tmp_path: Path, write_job: Write) -> None:
+    path = write_job(tmp_path, **JOB)
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False, timeout=200)
+    assert killed.returncode == -signal.SIGKILL
+    run = RunFolder(load_job(path))
+    (checkpoint,) = run.path.glob("tune/*/supernet/last.ckpt")
+    tune_supernet(run)
+    assert not checkpoint.exists()
+    assert results(run) == results(done)
+
+
+def test_too_few_trainings_that_end_well_are_named(
+    tmp_path: Path, write_job: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverges(*arguments: Any, **options: Any) -> None:
+        raise tune.DivergedError("step 1: the loss is nan")
+
+    monkeypatch.setattr(tune, "train_candidate", diverges)
+    with pytest.raises(StudyError, match="0 of 4 trainings from scratch ended well"):
+        tune_supernet(RunFolder(load_job(write_job(tmp_path, **JOB))))

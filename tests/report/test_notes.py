@@ -1,0 +1,86 @@
+import re
+from dataclasses import replace
+
+from nasrec_automl.report.notes import best_trainings, retrain_note, scored_note, search_note, trained_note
+from nasrec_automl.report.sentences import headline, trust
+from nasrec_automl.report.summary import ranked, retrained_best
+
+
+def table(note, title):
+    """Cells of the table under a title."""
+    lines = note.split(f"## {title}\n\n")[1].split("\n\n")[0].splitlines()
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+
+
+def test_the_search_note_has_the_best_and_how_to_go_on(full_content):
+    content = full_content()
+    note = search_note(content, "quickstart-search")
+    best = ranked(content.search)
+    cells = table(note, "The best scores")
+    assert [int(row[1]) for row in cells] == [each.number for each in best[:10]]
+    assert cells[0][2:] == [
+        best[0].key,
+        f"{best[0].log_loss:.5f} ± {best[0].standard_error:.5f}",
+        f"{best[0].auc:.4f}",
+        f"{best[0].macs:,}",
+        f"{best[0].parameters:,}",
+    ]
+    assert ["Data", "MovieLens-100k"] in table(note, "Data and space")
+    assert "\n".join(content.how_to_go_on) in note
+    assert headline(content) in note
+    assert all(sentence in note for sentence in trust(content))
+    assert not re.search(r"<\w", note), "the dashboard shows HTML as text"
+
+
+def test_before_the_end_nothing_was_chosen(full_content):
+    note = search_note(full_content(results=[], retrain=[]), "s")
+    assert "was chosen and" not in note
+    assert "artifacts of this study" not in retrain_note(full_content(results=[]), "s")
+
+
+def test_names_are_shown_literally(full_content):
+    note = search_note(full_content(dataset="a|b_c*d<e>"), "s")
+    assert r"a\|b\_c\*d\<e\>" in note
+
+
+def test_the_retrain_note_has_the_best_training_of_each(full_content):
+    content = full_content()
+    note = retrain_note(content, "quickstart-retrain")
+    best = retrained_best(content.retrain)
+    cells = table(note, "The best training of each")
+    assert [row[2] for row in cells] == sorted(best, key=lambda name: best[name])
+    assert [row[3] for row in cells] == [f"{loss:.5f}" for loss in sorted(best.values())]
+    scores = {each.name: each.log_loss for each in content.search}
+    assert all(row[4] == f"{scores[row[2]]:.5f}" for row in cells)
+    assert "Kendall's τ = " in note
+    assert "artifacts of this study" in note
+
+
+def test_the_best_training_of_equals_is_the_first(full_content):
+    content = full_content()
+    trial = replace(content.retrain[0], state="complete", log_loss=0.5)
+    twice = [replace(trial, number=7), trial, replace(trial, number=9, state="pruned", log_loss=0.1)]
+    assert [each.number for each in best_trainings(twice)] == [trial.number]
+
+
+def test_a_trials_note_draws_its_architecture(full_content):
+    content = full_content()
+    scored = ranked(content.search)[0]
+    note = scored_note(1, scored, "/artifacts/1/ab")
+    assert note.startswith(f"# Number 1 of the search: {scored.key}\n")
+    assert "](/artifacts/1/ab)" in note
+    assert "```\nblock 1 " in note
+    assert f"| multiply-adds per example | {scored.macs:,} |" in note
+    stopped = scored_note(1, replace(scored, rows=512, stopped=True), "/artifacts/1/ab")
+    assert "| rows read | 512, stopped early: the score is an estimate |" in stopped
+
+
+def test_a_trainings_note_has_both_losses(full_content):
+    content = full_content()
+    trial = best_trainings(content.retrain)[0]
+    scored = next(each for each in content.search if each.name == trial.architecture)
+    note = trained_note(2, trial, scored, "/artifacts/1/ab")
+    assert note.startswith("# Number 2 of the architectures trained from scratch")
+    assert f"| log loss from scratch | {trial.log_loss:.5f} |" in note
+    score = f"{scored.log_loss:.5f} ± {scored.standard_error:.5f} (trial {scored.number})"
+    assert f"| score in the search | {score} |" in note
