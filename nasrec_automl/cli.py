@@ -456,20 +456,8 @@ def _retrain(arguments: argparse.Namespace) -> None:
             arguments.output,
             on_validation=lambda step, metrics: status.update(f"step {step:,}: log loss {metrics.log_loss:.4f} ..."),
         )
-    measured = trained.validation
-    for line in (
-        f"{trained.name}: validation log loss {measured.log_loss:.4f}, AUC {measured.auc:.4f}, "
-        f"with {_SOURCES[trained.source]}",
-        f"{trained.folder}: predict with `nasrec-automl predict --model {trained.folder} --input FILE --output FILE`",
-    ):
+    for line in trained.lines:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
-
-
-_SOURCES = {
-    "own": "the best hyper-parameters of its own trainings",
-    "best": "the best hyper-parameters of the retrain study",
-    "default": "the default hyper-parameters",
-}
 
 
 def _predict(arguments: argparse.Namespace) -> None:
@@ -505,7 +493,6 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def _space_show(arguments: argparse.Namespace) -> None:
-    from rich.table import Table
 
     from nasrec_automl.space import load_search_space
 
@@ -514,14 +501,6 @@ def _space_show(arguments: argparse.Namespace) -> None:
         print(space.to_nni_json(), end="")
         return
     console = Console()
-    console.print(
-        f"{space.name}: {space.blocks} blocks, {len(space.labels)} labels, {space.cardinality:.2e} architectures",
-        highlight=False,
-    )
-    table = Table()
-    for column in ("label", "choices", "values"):
-        table.add_column(column, justify="right" if column == "choices" else "left")
-    for label, choices in space.labels.items():
-        shown = ", ".join(str(choice) for choice in choices[:8]) + (", ..." if len(choices) > 8 else "")
-        table.add_row(label, str(len(choices)), shown)
-    console.print(table)
+    from nasrec_automl.pipeline.view import space_table
+
+    console.print(space_table(space))

@@ -45,6 +45,22 @@ class NamedModel:
     validation: Metrics
     source: str
 
+    @property
+    def lines(self) -> tuple[str, str]:
+        """What was trained and how well, and how to use it."""
+        return (
+            f"{self.name}: validation log loss {self.validation.log_loss:.4f}, AUC {self.validation.auc:.4f}, "
+            f"with {_SOURCES[self.source]}",
+            f"{self.folder}: predict with `nasrec-automl predict --model {self.folder} --input FILE --output FILE`",
+        )
+
+
+_SOURCES = {
+    "own": "the best hyper-parameters of its own trainings",
+    "best": "the best hyper-parameters of the retrain study",
+    "default": "the default hyper-parameters",
+}
+
 
 def retrain_named(
     run: RunFolder, name: str, output: Path | None = None, *, on_validation: OnValidation | None = None

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 
 import optuna
@@ -21,6 +22,7 @@ from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.named import find_architecture, retrain_named
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import retrain_study, search_study
+from nasrec_automl.search import Hyper
 from nasrec_automl.search.distributions import distributions
 from nasrec_automl.training.module import ClickModule
 
@@ -52,7 +54,8 @@ def test_what_the_retrain_study_has_trained_keeps_its_own_hyper_parameters(run: 
     assert loaded.architecture.key == architecture.key == name
     noted = read_json(model.folder / "result.json")
     own = best_trials(retrain_study(run))[name]
-    assert noted["hyper_parameters"]["learning_rate"] == own.params["learning_rate"]
+    hyper = Hyper.of(own.params, run.job.retrain.space)
+    assert noted["hyper_parameters"] == {"source": "own", **asdict(hyper)}
     contender = next(c for c in read_json(run.path / "final.json")["contenders"] if c["name"] == name)
     assert noted["validation"] == pytest.approx(contender["validation"], abs=1e-6)
     assert noted["macs"] == contender["macs"]
@@ -78,10 +81,8 @@ def test_any_other_takes_the_best_ones_and_is_measured_before_it_sees_the_choice
     assert model.source == "best"
     assert len(heard) >= 2
     best = min(best_trials(retrain_study(run)).values(), key=lambda trial: trial.values[0])
-    noted = read_json(model.folder / "result.json")["hyper_parameters"]
-    assert {name: noted[name] for name in ("learning_rate", "dropout")} == {
-        name: best.params[name] for name in ("learning_rate", "dropout")
-    }
+    hyper = Hyper.of(best.params, run.job.retrain.space)
+    assert read_json(model.folder / "result.json")["hyper_parameters"] == {"source": "best", **asdict(hyper)}
     assert load_model(model.folder).architecture.key == key
     assert 0.3 < model.validation.log_loss < 1
     again = retrain_named(run, key, run.path / "again")
