@@ -493,14 +493,11 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def _space_show(arguments: argparse.Namespace) -> None:
-
+    from nasrec_automl.pipeline.view import space_table
     from nasrec_automl.space import load_search_space
 
     space = load_search_space(arguments.name)
     if arguments.nni:
         print(space.to_nni_json(), end="")
-        return
-    console = Console()
-    from nasrec_automl.pipeline.view import space_table
-
-    console.print(space_table(space))
+    else:
+        Console().print(space_table(space))
