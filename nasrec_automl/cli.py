@@ -189,9 +189,7 @@ def _parser() -> argparse.ArgumentParser:
         "nasrec-automl retrain runs/quickstart 3f2a",
     )
     retrain.add_argument("folder", type=Path, help="the run folder")
-    retrain.add_argument(
-        "name", help="key of the search study or the beginning of one, a hand design, or a published architecture"
-    )
+    retrain.add_argument("name", help="a key of the search or its beginning, a hand design, a published architecture")
     retrain.add_argument("--output", type=Path, help="folder of the model (default: RUN/models/NAME)")
 
     predict = _command(
@@ -478,12 +476,11 @@ def _export(arguments: argparse.Namespace) -> None:
     from nasrec_automl.pipeline.run_folder import RunFolder
 
     console = Console()
-    folder = arguments.folder
     with console.status("Exporting ..."):
-        if (folder / "model.safetensors").is_file():
-            path = export_model(folder, arguments.format, arguments.output)
+        if (arguments.folder / "model.safetensors").is_file():
+            path = export_model(arguments.folder, arguments.format, arguments.output)
         else:
-            path = export_run(RunFolder.open(folder), arguments.format, arguments.output)
+            path = export_run(RunFolder.open(arguments.folder), arguments.format, arguments.output)
     load = "onnxruntime.InferenceSession({})" if arguments.format == "onnx" else "torch.export.load({}).module()"
     for line in (
         f"{path}: dense and ids in, probability and logit out; load it with `{load.format(repr(str(path)))}`",
