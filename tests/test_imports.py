@@ -33,6 +33,7 @@ LAYERS = (
     {"report", "export", "nni_plugin"},
     {"pipeline"},
     {"experiment"},
+    {"commands"},
     {"cli"},
     {"__main__"},
 )
