@@ -26,7 +26,8 @@ class Budget:
         parameters: most parameters, embedding tables included. The tables are the same for all architectures.
         latency_ms: longest latency that `latency` may say.
         layer_norm: whether operators end in a LayerNorm.
-        latency: milliseconds of one forward pass of an architecture's subnet.
+        latency: milliseconds of one forward pass of an architecture's subnet. Where it is given, latency is a cost,
+            with a limit or without.
         accepts: any other condition; asked last.
 
     Raises:
@@ -75,6 +76,11 @@ class Budget:
         return self._accepts is not None
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the costs that it knows."""
+        return (MACS, PARAMETERS) if self._measure is None else (MACS, PARAMETERS, LATENCY)
+
+    @property
     def is_slow(self) -> bool:
         """Whether to admit an architecture takes more than counting."""
         return LATENCY in self.limits or self.has_condition
@@ -85,9 +91,9 @@ class Budget:
         return {MACS: cost.macs, PARAMETERS: cost.parameters}
 
     def costs(self, architecture: Architecture) -> dict[str, float]:
-        """What is known of an architecture: multiply-adds, parameters, and the latency where it is limited."""
+        """What is known of an architecture: multiply-adds, parameters, and the latency where something measures it."""
         costs: dict[str, float] = {**self.counted(architecture)}
-        if LATENCY in self.limits:
+        if self._measure is not None:
             costs[LATENCY] = self._latency(architecture)
         return costs
 

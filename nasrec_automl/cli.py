@@ -1,25 +1,17 @@
-"""The command line, and the only place that parses arguments.
-
-Heavy imports stay inside the commands, so that `--help` and a wrong argument answer at once.
-"""
+"""The command line, and the only place that parses arguments; `commands.py` says what each does with them."""
 
 from __future__ import annotations
 
 import argparse
 import errno
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from nasrec_automl import __version__
-from nasrec_automl.errors import JobError, NasRecError
-
-if TYPE_CHECKING:
-    from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl import __version__, commands
+from nasrec_automl.errors import NasRecError
 
 BAD_INPUT = 2
 """Exit code of an error that the user can mend."""
@@ -56,12 +48,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: nasrec-automl run examples/quickstart/job.yaml",
     )
     parser.add_argument("--version", action="version", version=f"nasrec-automl {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
 
     prepare = _command(
-        commands,
+        subparsers,
         "prepare",
-        _prepare,
+        commands.prepare,
         "turn raw files into a prepared data set",
         "nasrec-automl prepare movielens --input ml-100k --output prepared/ml-100k",
     )
@@ -102,11 +94,11 @@ def _parser() -> argparse.ArgumentParser:
         help="option of the source, such as rows=50000",
     )
 
-    schema = commands.add_parser("schema", help="draft a table's schema", description="Draft a table's schema.")
+    schema = subparsers.add_parser("schema", help="draft a table's schema", description="Draft a table's schema.")
     infer = _command(
         schema.add_subparsers(metavar="COMMAND", required=True),
         "infer",
-        _schema_infer,
+        commands.schema_infer,
         "look at a file's first rows and draft the schema of such files, to be checked by you",
         "nasrec-automl schema infer clicks.csv --output schema.yaml",
     )
@@ -114,27 +106,27 @@ def _parser() -> argparse.ArgumentParser:
     infer.add_argument("--output", type=Path, help="file to write (default: print it)")
 
     run = _command(
-        commands,
+        subparsers,
         "run",
-        _run,
+        commands.run,
         "run every stage of a job in this process",
         "nasrec-automl run examples/quickstart/job.yaml",
     )
     run.add_argument("job", type=Path, help="the job file")
 
     tune = _command(
-        commands,
+        subparsers,
         "tune-supernet",
-        _tune,
+        commands.tune,
         "compare settings of the supernet's training by how well its scores rank architectures",
         "nasrec-automl tune-supernet examples/quickstart/job.yaml",
     )
     tune.add_argument("job", type=Path, help="the job file; its sections tune, supernet, search.head and retrain count")
 
     worker = _command(
-        commands,
+        subparsers,
         "worker",
-        _worker,
+        commands.worker,
         "join the search and the retraining of a run, beside other processes",
         "nasrec-automl worker runs/quickstart --count 50",
     )
@@ -144,9 +136,9 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     experiment = _command(
-        commands,
+        subparsers,
         "experiment",
-        _experiment,
+        commands.experiment,
         "write the NNI experiment of a job, for `nnictl create`",
         "nasrec-automl experiment job.yaml --output experiment.yml",
     )
@@ -154,9 +146,9 @@ def _parser() -> argparse.ArgumentParser:
     experiment.add_argument("--output", type=Path, help="file to write (default: experiment.yml beside the job)")
 
     demo = _command(
-        commands,
+        subparsers,
         "demo",
-        _demo,
+        commands.demo,
         "run an experiment through `nnictl create` and show its progress and result",
         "nasrec-automl demo examples/quickstart/experiment.yml",
     )
@@ -164,27 +156,38 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--port", type=int, help="port of NNI's web page (default: the job's, or a free one)")
 
     status = _command(
-        commands,
+        subparsers,
         "status",
-        _status,
+        commands.status,
         "say what a run does, waits for, and has done",
         "nasrec-automl status runs/quickstart",
     )
     status.add_argument("folder", type=Path, help="the run folder")
 
     report = _command(
-        commands,
+        subparsers,
         "report",
-        _report,
+        commands.report,
         "write the report of a finished run again",
         "nasrec-automl report runs/quickstart",
     )
     report.add_argument("folder", type=Path, help="the run folder")
 
+    retrain = _command(
+        subparsers,
+        "retrain",
+        commands.retrain,
+        "train one architecture of a run from scratch, such as a point of the Pareto front",
+        "nasrec-automl retrain runs/quickstart 3f2a",
+    )
+    retrain.add_argument("folder", type=Path, help="the run folder")
+    retrain.add_argument("name", help="a key of the search or its beginning, a hand design, a published architecture")
+    retrain.add_argument("--output", type=Path, help="folder of the model (default: RUN/models/NAME)")
+
     predict = _command(
-        commands,
+        subparsers,
         "predict",
-        _predict,
+        commands.predict,
         "predict a file of raw rows with a trained model",
         "nasrec-automl predict --model runs/quickstart/best --input rows.csv --output probabilities.csv",
     )
@@ -193,21 +196,25 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--output", type=Path, required=True, help="CSV to write, one probability a row")
 
     export = _command(
-        commands,
+        subparsers,
         "export",
-        _export,
-        "write the final model of a run for onnxruntime or torch.export",
+        commands.export,
+        "write the final model of a run, or one trained by name, for onnxruntime or torch.export",
         "nasrec-automl export runs/quickstart --output model.onnx",
     )
-    export.add_argument("folder", type=Path, help="the run folder")
+    export.add_argument("folder", type=Path, help="the run folder, or a model's, such as runs/NAME/models/KEY")
     export.add_argument("--format", choices=("onnx", "torch"), default="onnx", help="what to write (default: onnx)")
-    export.add_argument("--output", type=Path, help="file to write (default: RUN/export/model.onnx or model.pt2)")
+    export.add_argument(
+        "--output",
+        type=Path,
+        help="file to write (default: model.onnx or model.pt2 in RUN/export or in the model's folder)",
+    )
 
-    space = commands.add_parser("space", help="look at search spaces", description="Look at search spaces.")
+    space = subparsers.add_parser("space", help="look at search spaces", description="Look at search spaces.")
     show = _command(
         space.add_subparsers(metavar="COMMAND", required=True),
         "show",
-        _space_show,
+        commands.space_show,
         "show what a search space chooses",
         "nasrec-automl space show nasrec-full",
     )
@@ -217,57 +224,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
     name: str,
     run: Callable[[argparse.Namespace], None],
     what: str,
     example: str,
 ) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
+    parser = subparsers.add_parser(
         name, help=what, description=f"{what[0].upper()}{what[1:]}.", epilog=f"example: {example}"
     )
     parser.set_defaults(run=run)
     return parser
-
-
-def _prepare(arguments: argparse.Namespace) -> None:
-    from nasrec_automl.data.dataset import Part, prepare
-    from nasrec_automl.data.rejections import Rejections
-    from nasrec_automl.data.sources import read_source
-    from nasrec_automl.data.writing import check_output
-
-    console = Console()
-    output = arguments.output
-    check_output(output)  # before minutes of reading
-    rejections = Rejections(arguments.max_rejected, output.with_name(f"{output.name}.rejected.tsv"))
-    with console.status(f"Preparing {arguments.source} ..."):
-        raw = read_source(
-            arguments.source,
-            arguments.input,
-            downloads=output.parent / "downloads",
-            schema=arguments.schema,
-            rejections=rejections,
-            **dict(_option(text) for text in arguments.option),
-        ).with_tables(hash_above=arguments.hash_above)
-        data = prepare(raw, output, split=arguments.split, seed=arguments.seed)
-    if summary := rejections.summary():
-        console.print(summary, soft_wrap=True, highlight=False, markup=False)
-    parts = ", ".join(f"{part.value} {data.rows(part):,}" for part in Part)
-    console.print(f"{output}: {data.name} ({parts})", soft_wrap=True, highlight=False)
-
-
-def _schema_infer(arguments: argparse.Namespace) -> None:
-    from nasrec_automl.data.files import write_text
-    from nasrec_automl.data.infer import infer_schema
-
-    text = infer_schema(arguments.file)
-    if arguments.output is None:
-        sys.stdout.write(text)
-        return
-    if arguments.output.exists():
-        raise JobError(f"{arguments.output}: already there, so it stays: choose another name")
-    write_text(arguments.output, text)
-    Console().print(f"{arguments.output}: a draft; look at each role", soft_wrap=True, highlight=False)
 
 
 def _seed(text: str) -> int:
@@ -290,189 +257,3 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, but it is {text!r}")
     return int(text)
-
-
-def _option(text: str) -> tuple[str, int | float | str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise JobError(f"--option {text}: expected NAME=VALUE, such as rows=50000")
-    for kind in (int, float):
-        try:
-            return name, kind(value)
-        except ValueError:
-            continue
-    return name, value
-
-
-def _run(arguments: argparse.Namespace) -> None:
-    from nasrec_automl.config import load_job
-    from nasrec_automl.pipeline.run_folder import RunFolder
-    from nasrec_automl.pipeline.view import live_view
-
-    run = RunFolder(load_job(arguments.job))
-    console = Console()
-    with live_view(run, console):
-        from nasrec_automl.pipeline.stages import run_job
-
-        _quiet_optuna()
-        run_job(run)
-    _print_result(run, console)
-
-
-def _tune(arguments: argparse.Namespace) -> None:
-    from nasrec_automl.config import load_job
-    from nasrec_automl.pipeline.run_folder import RunFolder
-    from nasrec_automl.pipeline.tune import tune_supernet
-    from nasrec_automl.pipeline.view import tune_table
-
-    run = RunFolder(load_job(arguments.job))
-    _quiet_optuna()
-    console = Console()
-    with console.status("Training architectures from scratch, then supernets ..."):
-        tune_supernet(run)
-    console.print(tune_table(run))
-
-
-def _worker(arguments: argparse.Namespace) -> None:
-    from nasrec_automl.pipeline.worker import open_run, share_work
-
-    # A worker that a cluster stops gives its trial back, as after Ctrl-C.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
-    _quiet_optuna()
-    run = open_run(arguments.run_or_job)
-    console = Console()
-    shared = share_work(
-        run,
-        count=arguments.count,
-        on_wait=lambda what: console.print(f"{run.path}: waits for {what}", soft_wrap=True, highlight=False),
-    )
-    console.print(
-        f"{run.path}: scored {shared.architectures:,} architectures, finished {shared.trainings:,} trainings",
-        soft_wrap=True,
-        highlight=False,
-    )
-
-
-def _print_result(run: RunFolder, console: Console) -> None:
-    from nasrec_automl.pipeline.dashboard import dashboard_command
-    from nasrec_automl.pipeline.view import result_table
-
-    console.print()
-    console.print(result_table(run))
-    console.print(f"\nReport:             {run.report}", soft_wrap=True, highlight=False)
-    console.print(f"Model:              {run.best}", soft_wrap=True, highlight=False)
-    console.print(f"Optuna's dashboard: {dashboard_command(run)}", soft_wrap=True, highlight=False)
-
-
-def _quiet_optuna() -> None:
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-
-def _experiment(arguments: argparse.Namespace) -> None:
-    from nasrec_automl.experiment.spec import write_experiment
-
-    output = arguments.output or arguments.job.with_name("experiment.yml")
-    write_experiment(arguments.job, output)
-    Console().print(f"{output}: start it with `nnictl create --config {output}`", soft_wrap=True, highlight=False)
-
-
-def _demo(arguments: argparse.Namespace) -> None:
-    from nasrec_automl.experiment.launch import launch, run_of
-    from nasrec_automl.experiment.note import ExperimentNote
-    from nasrec_automl.pipeline.view import live_view
-
-    # A closed terminal or a `kill` stops the experiment too, as Ctrl-C does.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
-    run = run_of(arguments.experiment)
-    console = Console()
-    if _is_finished(run):
-        note = ExperimentNote.read(run)
-        experiment = note.id if note else None
-    else:
-        with live_view(run, console):
-            experiment = launch(arguments.experiment, port=arguments.port or run.job.experiment.port)
-    _print_result(run, console)
-    if experiment is not None:
-        console.print(f"NNI's page:         nnictl view {experiment} --port 8080", soft_wrap=True, highlight=False)
-
-
-def _is_finished(run: RunFolder) -> bool:
-    """Whether nothing is left of a run; its settings are compared with the job's."""
-    if not run.result.is_file():
-        return False
-    from nasrec_automl.pipeline.stages import next_stage
-
-    _quiet_optuna()
-    return next_stage(run) is None
-
-
-def _status(arguments: argparse.Namespace) -> None:
-    from nasrec_automl.pipeline.run_folder import RunFolder
-    from nasrec_automl.pipeline.view import stage_table
-
-    Console().print(stage_table(RunFolder.open(arguments.folder)))
-
-
-def _report(arguments: argparse.Namespace) -> None:
-    from nasrec_automl.pipeline.report import write_run_report
-    from nasrec_automl.pipeline.run_folder import RunFolder
-
-    _quiet_optuna()
-    path = write_run_report(RunFolder.open(arguments.folder))
-    Console().print(str(path), soft_wrap=True, highlight=False)
-
-
-def _predict(arguments: argparse.Namespace) -> None:
-    from nasrec_automl.pipeline.predict import load_model, predict_file
-
-    console = Console()
-    model = load_model(arguments.model)
-    with console.status("Predicting ...") as status:
-        rows = predict_file(
-            model, arguments.input, arguments.output, on_rows=lambda done: status.update(f"{done:,} rows ...")
-        )
-    console.print(f"{arguments.output}: {rows:,} rows", soft_wrap=True, highlight=False)
-
-
-def _export(arguments: argparse.Namespace) -> None:
-    from nasrec_automl.export import preprocessing_path
-    from nasrec_automl.pipeline.export import export_run
-    from nasrec_automl.pipeline.run_folder import RunFolder
-
-    console = Console()
-    run = RunFolder.open(arguments.folder)
-    with console.status("Exporting ..."):
-        path = export_run(run, arguments.format, arguments.output)
-    load = "onnxruntime.InferenceSession({})" if arguments.format == "onnx" else "torch.export.load({}).module()"
-    for line in (
-        f"{path}: dense and ids in, probability and logit out; load it with `{load.format(repr(str(path)))}`",
-        f"{preprocessing_path(path)}: makes dense and ids of raw rows; load it with `Preprocessing.load`",
-    ):
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
-
-
-def _space_show(arguments: argparse.Namespace) -> None:
-    from rich.table import Table
-
-    from nasrec_automl.space import load_search_space
-
-    space = load_search_space(arguments.name)
-    if arguments.nni:
-        print(space.to_nni_json(), end="")
-        return
-    console = Console()
-    console.print(
-        f"{space.name}: {space.blocks} blocks, {len(space.labels)} labels, {space.cardinality:.2e} architectures",
-        highlight=False,
-    )
-    table = Table()
-    for column in ("label", "choices", "values"):
-        table.add_column(column, justify="right" if column == "choices" else "left")
-    for label, choices in space.labels.items():
-        shown = ", ".join(str(choice) for choice in choices[:8]) + (", ..." if len(choices) > 8 else "")
-        table.add_row(label, str(len(choices)), shown)
-    console.print(table)

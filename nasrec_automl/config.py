@@ -188,26 +188,62 @@ HeadConfig = Annotated[
 _HEADS: dict[str, Any] = {"ridge": RidgeHead, "adagrad": AdagradHead}
 
 
+Objective = Literal["log_loss", "macs", "parameters", "latency_ms"]
+SamplerName = Literal["evolution", "nsga2", "tpe", "random"]
+
+
 class SearchConfig(_Section):
     """Evolution over the weight-sharing evaluator (arXiv 2207.07187).
 
     Attributes:
         architectures: how many architectures are scored.
+        objectives: what is minimised: `log_loss` first, then any costs.
+        sampler: what proposes architectures. Of several objectives it is `nsga2` by default, and not `evolution`.
         population: how many are alive; also the number of random ones at the start.
         tournament: how many of them compete to be a parent.
         children: how many children a generation has.
         head: fitting of the head.
         max_rows: at most so many rows of the search part are scored; all of them by default.
-        early_stop: an architecture that is surely worse than this many others reads no more rows; 0 for never.
+        early_stop: an architecture that is surely worse than this many others reads no more rows; 0 for never. Of
+            several objectives all rows are read: what scores worse may still be on the front, for its cost.
     """
 
     architectures: Count = 2048
+    objectives: tuple[Objective, ...] = ("log_loss",)
+    sampler: SamplerName = "evolution"
     population: Count = 128
     tournament: Count = 64
     children: Count = 8
     head: HeadConfig = RidgeHead()
     max_rows: Count | None = None
     early_stop: Annotated[int, Field(ge=0, strict=True)] = 16
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sampler_of_several(cls, content: Any) -> Any:
+        if isinstance(content, dict) and "sampler" not in content:
+            objectives = content.get("objectives", ())
+            if isinstance(objectives, list | tuple) and len(objectives) > 1:
+                return {**content, "sampler": "nsga2"}
+        return content
+
+    @model_validator(mode="after")
+    def _objectives_fit(self) -> SearchConfig:
+        if self.objectives[:1] != ("log_loss",) or len({*self.objectives}) < len(self.objectives):
+            raise ValueError(f"objectives must hold log_loss first and nothing twice, but hold {[*self.objectives]}")
+        if self.several and self.sampler == "evolution":
+            raise ValueError(
+                f"sampler evolution has one objective, but there are {len(self.objectives)} "
+                f"({', '.join(self.objectives)}): choose nsga2, tpe or random"
+            )
+        if self.sampler == "nsga2" and self.population < 2:
+            raise ValueError(f"population must be at least 2 with sampler nsga2, but it is {self.population}")
+        return self
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one objective."""
+        return len(self.objectives) > 1
 
     @model_validator(mode="after")
     def _tournament_fits(self) -> SearchConfig:

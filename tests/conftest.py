@@ -109,6 +109,23 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory, write_job: Callable[.
     return run
 
 
+@pytest.fixture(scope="session")
+def front_run(finished_run: Any, tmp_path_factory: pytest.TempPathFactory, write_job: Callable[..., Path]) -> Any:
+    """The run folder of a whole run with two objectives, over the supernet of the other one. Tests read it."""
+    from nasrec_automl.config import load_job
+    from nasrec_automl.pipeline.run_folder import RunFolder
+    from nasrec_automl.pipeline.stages import run_job
+
+    search = {"objectives": ["log_loss", "macs"], "population": 6}
+    run = RunFolder(load_job(write_job(tmp_path_factory.mktemp("front"), search=search)))
+    for part in ("data", "supernet", "stages"):
+        shutil.copytree(finished_run.path / part, run.path / part)
+    for stage in ("search", "retrain", "final", "report"):
+        (run.path / "stages" / f"{stage}.json").unlink(missing_ok=True)
+    run_job(run)
+    return run
+
+
 @pytest.fixture
 def copied_run(finished_run: Any, tmp_path: Path) -> Any:
     """A copy of the finished run, with its job file beside it, for a test's own use."""

@@ -31,6 +31,7 @@ COMMANDS = [
         ["demo"],
         ["status"],
         ["report"],
+        ["retrain"],
         ["predict"],
         ["export"],
         ["space", "show"],
@@ -257,6 +258,24 @@ def test_a_missing_job_is_named(tmp_path: Path, command: str) -> None:
     refused(command, tmp_path / "job.yaml", naming="job.yaml: not a YAML file")
     (tmp_path / "job.yaml").write_text("- a")
     refused(command, tmp_path / "job.yaml", naming="job.yaml: expected a mapping")
+
+
+def test_retrain_by_name_predicts_and_exports(copied_run: Any, tmp_path: Path) -> None:
+    done = call("retrain", copied_run.path, "hand-mlp", "--output", tmp_path / "mine")
+    assert done.code == 0, done.error
+    assert "hand-mlp: validation log loss 0." in done.out
+    assert f"--model {tmp_path / 'mine'}" in done.out
+    assert load_model(tmp_path / "mine").subnet is not None
+    done = call("export", tmp_path / "mine", "--format", "torch")
+    assert done.code == 0, done.error
+    assert (tmp_path / "mine" / "model.pt2").is_file()
+
+
+def test_retrain_names_what_is_missing(finished_run: Any, tmp_path: Path) -> None:
+    refused("retrain", finished_run.path, "nobody", naming="no architecture 'nobody'")
+    refused("retrain", tmp_path, "hand-mlp", naming="not a run folder")
+    (tmp_path / "file").touch()
+    refused("retrain", finished_run.path, "hand-mlp", "--output", tmp_path / "file", naming=str(tmp_path / "file"))
 
 
 def test_an_unknown_space_is_named(tmp_path: Path, write_job: Write, finished_run: Any) -> None:

@@ -156,6 +156,16 @@ def test_an_unknown_key_is_named(tmp_path: Path, change: dict[str, Any], field: 
         ({"supernet": {"path_warm_up": 2}}, "supernet.path_warm_up", "2"),
         ({"supernet": []}, "supernet", r"\[\]"),
         ({"search": {"tournament": 200}}, "search", "tournament"),
+        ({"search": {"objectives": ["macs", "log_loss"]}}, "search", "log_loss first"),
+        ({"search": {"objectives": ["log_loss", "macs", "macs"]}}, "search", "nothing twice"),
+        ({"search": {"objectives": []}}, "search", "log_loss first"),
+        ({"search": {"objectives": ["log_loss", "flops"]}}, "search.objectives.1", "'macs'.*'flops'"),
+        (
+            {"search": {"objectives": ["log_loss", "macs"], "sampler": "evolution"}},
+            "search",
+            "sampler evolution has one objective, but there are 2 .* choose nsga2, tpe or random",
+        ),
+        ({"search": {"sampler": "nsga2", "population": 1, "tournament": 1}}, "search", "population must be at least 2"),
         ({"search": {"head": {"strength": 0}}}, "search.head.strength", "0"),
         ({"search": {"head": {"method": "newton"}}}, "search.head", "ridge or adagrad, .*newton"),
         ({"search": {"head": 3}}, "search.head", "3"),
@@ -191,6 +201,22 @@ def test_a_wrong_value_is_named_with_its_field_and_file(
 ) -> None:
     with pytest.raises(JobError, match=rf"job\.yaml: {field}: .*{value}"):
         load_job(write(tmp_path / "job.yaml", changed(**change)))
+
+
+@pytest.mark.parametrize(
+    ("search", "sampler"),
+    [
+        ({}, "evolution"),
+        ({"objectives": ["log_loss"]}, "evolution"),
+        ({"objectives": ["log_loss", "macs"]}, "nsga2"),
+        ({"objectives": ["log_loss", "macs", "latency_ms"], "sampler": "tpe"}, "tpe"),
+        ({"sampler": "random"}, "random"),
+    ],
+)
+def test_the_sampler_follows_from_the_objectives(tmp_path: Path, search: dict[str, Any], sampler: str) -> None:
+    job = load_job(write(tmp_path / "job.yaml", changed(search=search)))
+    assert job.search.sampler == sampler
+    assert Job.model_validate_json(job.model_dump_json()) == job
 
 
 def test_all_wrong_fields_are_named_at_once(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from functools import cache
 
 from nasrec_automl.architecture import Architecture
-from nasrec_automl.budget import Budget
+from nasrec_automl.budget import LATENCY, Budget
 from nasrec_automl.config import Job
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.hand_designs import hand_designs
@@ -21,8 +21,8 @@ from nasrec_automl.space import SearchSpace
 def job_budget(run: RunFolder) -> Budget:
     """The budget of a run whose data are prepared: costs are those of the model that retrain trains.
 
-    Where the job limits latency, a key is measured once in the run, by whoever asks first: the folder keeps what was
-    found, so that a search goes on alike after a kill, and all stages and workers agree.
+    Where the job limits latency, or minimises it, a key is measured once in the run, by whoever asks first: the folder
+    keeps what was found, so that a search goes on alike after a kill, and all stages and workers agree.
     """
     return _budget(run.job.model_dump_json(), PreparedData.open(run.data).schema(run.job.embedding_dim))
 
@@ -37,13 +37,14 @@ def _budget(text: str, schema: FeatureSchema) -> Budget:
     """One object a process, which remembers latencies. The job's text is a part of the cache's key."""
     run = RunFolder(Job.model_validate_json(text))
     config = run.job.budget
+    is_measured = config.latency_ms is not None or LATENCY in run.job.search.objectives
     return Budget(
         schema,
         macs=config.macs,
         parameters=config.parameters,
         latency_ms=config.latency_ms,
         layer_norm=run.job.retrain.layer_norm,
-        latency=None if config.latency_ms is None else _noted_latency(run, schema),
+        latency=_noted_latency(run, schema) if is_measured else None,
     )
 
 

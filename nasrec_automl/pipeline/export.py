@@ -14,6 +14,8 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 
 Format = Literal["onnx", "torch"]
 
+_FILES: dict[Format, str] = {"onnx": "model.onnx", "torch": "model.pt2"}
+
 
 def export_run(run: RunFolder, kind: Format = "onnx", output: Path | None = None) -> Path:
     """Export the final model of a run, and its preprocessing beside it.
@@ -35,8 +37,7 @@ def export_run(run: RunFolder, kind: Format = "onnx", output: Path | None = None
         raise RunFolderError(
             f"{run.path}: the run has no final model yet; `nasrec-automl status {run.path}` says what is left"
         )
-    model = load_model(run.best)
-    over = job_budget(run).excess(model.architecture)
+    over = job_budget(run).excess(load_model(run.best).architecture)
     if over:
         shown = ", ".join(in_words(name, excess) for name, excess in over.items())
         raise RunFolderError(
@@ -44,8 +45,29 @@ def export_run(run: RunFolder, kind: Format = "onnx", output: Path | None = None
             "run the job again, and it goes on to one inside"
         )
     if output is None:
-        output = run.exported / ("model.onnx" if kind == "onnx" else "model.pt2")
+        output = run.exported / _FILES[kind]
         output.parent.mkdir(exist_ok=True)
+    return export_model(run.best, kind, output)
+
+
+def export_model(folder: Path, kind: Format = "onnx", output: Path | None = None) -> Path:
+    """Export a model that `load_model` takes, and its preprocessing beside it.
+
+    Args:
+        folder: of the model, such as `runs/NAME/models/KEY`.
+        kind: an ONNX model, or a program of `torch.export`.
+        output: file to write; by default in the folder itself.
+
+    Returns:
+        The file.
+
+    Raises:
+        CheckpointError: the folder holds no model.
+        ExtraError: ONNX is not installed.
+        DataError: the output cannot be written.
+    """
+    model = load_model(folder)
+    output = folder / _FILES[kind] if output is None else output
     if kind == "onnx":
         export_onnx(model.subnet, output, preprocessing=model.preprocessing)
     else:

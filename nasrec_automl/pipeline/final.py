@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -45,8 +46,17 @@ from nasrec_automl.training.metrics import Metrics, measure
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidate:
-    """The best training of one architecture, measured on the choice part."""
+class Candidate:
+    """The best training of one architecture, measured on the choice part.
+
+    Attributes:
+        name: its key, or a hand design's name.
+        architecture: what was trained.
+        hyper: how.
+        step: at which its validation was best.
+        schedule_steps: length of the learning-rate schedule.
+        metrics: on the choice part, trained on train alone.
+    """
 
     name: str
     architecture: Architecture
@@ -81,14 +91,14 @@ class FinalStage(Stage):
         everything = data.part(*TRAINING, *VALIDATION)
         baseline = fit_baseline(everything, strength=strength)
         progress.update(2, "baseline fitted")
-        subnet = _train_winner(run, data, winner)
+        subnet = train_on_everything(run, data, winner)
         progress.update(3, f"{winner.name} trained")
 
         test = data.part(Part.TEST)
         label = torch.from_numpy(test.label.astype("float32"))
         logits, baseline_logits = predict_logits(subnet, test), baseline.logits(test)
         test_metrics, baseline_test = measure(logits, label), measure(baseline_logits, label)
-        _write_best(run, winner, subnet)
+        write_model(run, winner.architecture, subnet, run.best)
         progress.update(4, f"test log loss {test_metrics.log_loss:.4f}, AUC {test_metrics.auc:.4f}")
         budget = job_budget(run)
         write_json(
@@ -99,7 +109,7 @@ class FinalStage(Stage):
                 "key": winner.architecture.key,
                 "validation": _quality(winner.metrics),
                 "test": _quality(test_metrics),
-                **_costs(winner, data, run.job, budget),
+                **candidate_costs(winner, data, run.job, budget),
                 **({"budget": run.job.budget.noted} if budget.limits else {}),
                 "storage": shown_url(run.job.storage) if run.job.storage else "sqlite:///studies.db",
                 "studies": [f"{run.job.name}-search", retrain_study_name(run)],
@@ -127,7 +137,7 @@ class FinalStage(Stage):
         return _quality(test_metrics)
 
 
-def _contenders(run: RunFolder, data: PreparedData, report: Report) -> list[_Candidate]:
+def _contenders(run: RunFolder, data: PreparedData, report: Report) -> list[Candidate]:
     """Every candidate with its best training, best first on the choice part; each is reported as it is measured."""
     architectures = candidates(run)
     choice = data.part(Part.CHOICE)
@@ -137,7 +147,7 @@ def _contenders(run: RunFolder, data: PreparedData, report: Report) -> list[_Can
         metrics = measure_subnet(load_subnet(weights_path(run, name, hyper)), choice)
         report(_quality(metrics))
         found.append(
-            _Candidate(
+            Candidate(
                 name=name,
                 architecture=architectures[name],
                 hyper=hyper,
@@ -154,43 +164,48 @@ def _contenders(run: RunFolder, data: PreparedData, report: Report) -> list[_Can
     return sorted(found, key=lambda candidate: candidate.metrics.log_loss)
 
 
-def _train_winner(run: RunFolder, data: PreparedData, winner: _Candidate) -> Subnet:
-    """Train on train and validation for as many epochs as were best on train alone."""
+def train_on_everything(run: RunFolder, data: PreparedData, candidate: Candidate) -> Subnet:
+    """Train on train and validation for as many epochs as were best on train alone.
+
+    Raises:
+        DivergedError: the training diverged.
+    """
     rows = data.part(*TRAINING, *VALIDATION)
     growth = len(rows) / sum(data.rows(part) for part in TRAINING)
     try:
         return train_from_scratch(
-            winner.architecture,
-            scratch_schema(run.job, data, winner.hyper),
+            candidate.architecture,
+            scratch_schema(run.job, data, candidate.hyper),
             rows,
-            scratch_options(run.job, winner.hyper),
-            schedule_steps=round(winner.schedule_steps * growth),
-            steps=round(winner.step * growth),
+            scratch_options(run.job, candidate.hyper),
+            schedule_steps=round(candidate.schedule_steps * growth),
+            steps=round(candidate.step * growth),
             device=run.job.device,
             precision=run.job.precision,
         ).subnet
     except DivergedError as error:
         raise DivergedError(
-            f"the final training of {winner.name} diverged at {error}. It went well without the validation rows: set "
-            "lower limits of retrain.space.learning_rate, in another run_folder"
+            f"the final training of {candidate.name} diverged at {error}. It went well without the validation rows: "
+            "set lower limits of retrain.space.learning_rate, in another run_folder"
         ) from None
 
 
-def _write_best(run: RunFolder, winner: _Candidate, subnet: Subnet) -> None:
-    save_network(subnet, run.best / "model.safetensors")
-    write_text(run.best / "architecture.json", winner.architecture.to_json())
-    shutil.copyfile(run.data / "preprocessing.json", run.best / "preprocessing.json")
+def write_model(run: RunFolder, architecture: Architecture, subnet: Subnet, folder: Path) -> None:
+    """Write what `load_model` takes."""
+    save_network(subnet, folder / "model.safetensors")
+    write_text(folder / "architecture.json", architecture.to_json())
+    shutil.copyfile(run.data / "preprocessing.json", folder / "preprocessing.json")
 
 
-def _contender(candidate: _Candidate, data: PreparedData, job: Job, budget: Budget) -> dict[str, Any]:
+def _contender(candidate: Candidate, data: PreparedData, job: Job, budget: Budget) -> dict[str, Any]:
     return {
         "name": candidate.name,
         "validation": _quality(candidate.metrics),
-        **_costs(candidate, data, job, budget),
+        **candidate_costs(candidate, data, job, budget),
     }
 
 
-def _costs(candidate: _Candidate, data: PreparedData, job: Job, budget: Budget) -> dict[str, float]:
+def candidate_costs(candidate: Candidate, data: PreparedData, job: Job, budget: Budget) -> dict[str, float]:
     """What a contender costs; it is counted at its own width and tables, and the budget at the job's."""
     own = Budget(scratch_schema(job, data, candidate.hyper), layer_norm=job.retrain.layer_norm)
     return {**budget.costs(candidate.architecture), **own.counted(candidate.architecture)}

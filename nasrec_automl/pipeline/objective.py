@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
+from pydantic import ValidationError
 
-from nasrec_automl.errors import CheckpointError
+from nasrec_automl.config import SearchConfig
+from nasrec_automl.errors import CheckpointError, JobError
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import load_evaluator
@@ -18,23 +20,28 @@ from nasrec_automl.search.distributions import distributions, suggest
 from nasrec_automl.search.worker import score_attrs
 
 
-def objective(run_folder: str | Path) -> Callable[[optuna.Trial], float]:
+def objective(
+    run_folder: str | Path, objectives: Sequence[str] | None = None
+) -> Callable[[optuna.Trial], float | tuple[float, ...]]:
     """An objective over the trained supernet of a run: suggests an architecture, returns its log loss to minimise.
 
     It suggests the labels of the run's space as the search stage does, so that it also serves the run's own
     study, scores on the same rows with the same head, and sets the same user attributes (`nasrec:key`,
     `nasrec:auc`, `nasrec:macs`, ...). It reads all rows of every architecture, prunes nothing, and only reads the
-    run folder. Threads (`n_jobs`) share one supernet; pickled, it goes to other processes, each of which loads
-    its own.
+    run folder, in which it notes nothing but latencies. Threads (`n_jobs`) share one supernet; pickled, it goes to
+    other processes, each of which loads its own.
 
     Args:
         run_folder: of a job whose supernet stage is done.
+        objectives: what is returned: `log_loss` first, then any of `macs`, `parameters` and `latency_ms` (measured
+            as the job's budget says); the job's own by default.
 
     Returns:
-        What `study.optimize` takes.
+        What `study.optimize` takes: it returns a number, or a tuple where there are several objectives.
 
     Raises:
         RunFolderError: it is no run folder.
+        JobError: the objectives are none.
         CheckpointError: its supernet is not trained yet; when first called, that it is not of the job's space
             and data.
     """
@@ -44,24 +51,38 @@ def objective(run_folder: str | Path) -> Callable[[optuna.Trial], float]:
             f"{run.path}: the supernet is not trained yet (no {run.weights.name}); run `nasrec-automl run JOB` with "
             f"the job file of {run.job.name!r}, at least until its search begins"
         )
-    return _Objective(run)
+    return _Objective(run if objectives is None else _with_objectives(run, objectives))
+
+
+def _with_objectives(run: RunFolder, objectives: Sequence[str]) -> RunFolder:
+    """The run, as if its job had these objectives."""
+    section = run.job.search.model_dump(exclude={"sampler"})
+    try:
+        config = SearchConfig.model_validate({**section, "objectives": tuple(objectives)})
+    except ValidationError as error:
+        raise JobError(
+            f"objectives {[*objectives]}: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
+        ) from None
+    return RunFolder(run.job.model_copy(update={"search": config}))
 
 
 @dataclass(frozen=True)
 class _Objective:
     run: RunFolder
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Path]]:
-        """Pickled as the folder: classes that pydantic makes for a job's generic fields cannot be."""
-        return objective, (self.run.path,)
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Path, Sequence[str]]]:
+        """Pickled as folder and objectives: classes that pydantic makes for a job's generic fields cannot be."""
+        return objective, (self.run.path, self.run.job.search.objectives)
 
-    def __call__(self, trial: optuna.Trial) -> float:
+    def __call__(self, trial: optuna.Trial) -> float | tuple[float, ...]:
         evaluator = load_evaluator(self.run)
         space = evaluator.supernet.space
         params = {name: suggest(trial, name, choices) for name, choices in distributions(space).items()}
         architecture = space.from_params(params)
         trial.set_user_attr(KEY, architecture.key)
         score = evaluator.evaluate(architecture)
-        for name, value in {**job_budget(self.run).costs(architecture), **score_attrs(score)}.items():
+        costs = job_budget(self.run).costs(architecture)
+        for name, value in {**costs, **score_attrs(score)}.items():
             trial.set_user_attr(f"{PREFIX}{name}", value)
-        return score.log_loss
+        further = tuple(costs[name] for name in self.run.job.search.objectives[1:])
+        return (score.log_loss, *further) if further else score.log_loss

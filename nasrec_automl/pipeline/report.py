@@ -11,6 +11,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.architecture import Architecture
+from nasrec_automl.budget import LATENCY
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.hand_designs import hand_designs
@@ -32,10 +33,11 @@ from nasrec_automl.report import (
     ScoredArchitecture,
     write_report,
 )
+from nasrec_automl.report.style import COSTS
 from nasrec_automl.report.summary import ranked
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.admission import Admits
-from nasrec_automl.search.attributes import STOPPED
+from nasrec_automl.search.attributes import LOG_LOSS, STOPPED
 from nasrec_automl.search.distributions import architecture_of
 from nasrec_automl.search.hyper import ARCHITECTURE
 from nasrec_automl.space import SearchSpace, load_search_space
@@ -118,6 +120,7 @@ def report_content(run: RunFolder) -> ReportContent:
             for point in read_json(run.supernet / "curve.json") or []
         ],
         search=search,
+        objectives=job.search.objectives,
         score_rows=min(data.rows(Part.SEARCH), job.search.max_rows or data.rows(Part.SEARCH)),
         retrain=_trainings(run) if search_is_noted(run) else [],
         results=_results(result, final) if result else [],
@@ -129,6 +132,7 @@ def report_content(run: RunFolder) -> ReportContent:
             f"nasrec-automl predict --model {shlex.quote(str(run.best))} --input FILE --output FILE"
             if result
             else f"nasrec-automl status {shlex.quote(str(run.path))}",
+            *([f"nasrec-automl retrain {shlex.quote(str(run.path))} KEY"] if job.search.several else []),
         ],
     )
 
@@ -149,6 +153,7 @@ def _facts(run: RunFolder, data: PreparedData, result: dict[str, Any] | None) ->
     seconds = ", ".join(f"{stage} {seconds:,.0f}" for stage, seconds in spent.items())
     return {
         "Search space": f"{space.name}, {space.cardinality:.1e} architectures",
+        **_objective_facts(run),
         **_budget_facts(run, space),
         "Features": f"{len(data.schema().dense)} dense, {data.schema().num_fields} categorical",
         "Table rows": f"{data.schema().table_rows:,} in all, {largest:,} in the largest",
@@ -157,6 +162,17 @@ def _facts(run: RunFolder, data: PreparedData, result: dict[str, Any] | None) ->
         "Seed of the job": str(job.seed),
         **({"Seconds by stage": seconds} if seconds else {}),
     }
+
+
+def _objective_facts(run: RunFolder) -> dict[str, str]:
+    """What was minimised and by which sampler, where that is more than the log loss."""
+    config = run.job.search
+    if not config.several:
+        return {}
+    text = ", ".join("log loss" if name == LOG_LOSS else COSTS[name] for name in config.objectives)
+    if LATENCY in config.objectives:
+        text += f" for {run.job.budget.batch_size:,} rows on the {run.job.device}"
+    return {"Minimised": f"{text}, by {config.sampler}"}
 
 
 def _budget_facts(run: RunFolder, space: SearchSpace) -> dict[str, str]:
@@ -199,6 +215,7 @@ def _scored(trial: FrozenTrial, names: dict[str, str], space: SearchSpace) -> Sc
         hand=names.get(attrs["nasrec:key"]),
         rows=attrs.get("nasrec:rows"),
         stopped=attrs.get(STOPPED, False),
+        latency_ms=attrs.get("nasrec:latency_ms"),
         architecture=architecture_of(trial.params, space),
     )
 

@@ -76,6 +76,11 @@ class RunFolder:
         return self.path / "best"
 
     @property
+    def models(self) -> Path:
+        """Architectures that were trained by name, a folder each."""
+        return self.path / "models"
+
+    @property
     def exported(self) -> Path:
         """The winner for other programs; there when it was asked for."""
         return self.path / "export"

@@ -1,4 +1,4 @@
-"""Stage `search`: evolution over the weight-sharing evaluator, driven by an Optuna study."""
+"""Stage `search`: architectures by the weight-sharing evaluator's scores, driven by an Optuna study."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ from nasrec_automl.pipeline.studies import (
     stage_ended,
     study_storage,
 )
-from nasrec_automl.search import Finished, RegularizedEvolutionSampler, search
+from nasrec_automl.search import Finished, search
 from nasrec_automl.search.distributions import architecture_of
-from nasrec_automl.search.incumbents import incumbents, ranked
+from nasrec_automl.search.incumbents import incumbents, pareto_front, ranked
+from nasrec_automl.search.samplers import make_sampler
 from nasrec_automl.space import load_search_space
 
 _NOTED = 256
@@ -82,32 +83,24 @@ class SearchStage(Stage):
 
         def evaluate(architecture: Architecture) -> Score:
             # From the study alone: a worker that was killed finds the same rivals again.
-            return evaluator.evaluate(architecture, incumbents(study, space, config.early_stop, admits=admits))
+            return evaluator.evaluate(architecture, incumbents(study, space, evaluator.early_stop, admits=admits))
 
         def on_trial(finished: Finished) -> None:
             best = _best(scored_trials(study, admits))
             progress.update(finished.done, _note(best, left_out))
             report(_metrics(best))
 
-        children = config.architectures - config.population
         mine = search(
             study,
             space,
             evaluate,
             storage=study_storage(job.storage_url),
-            sampler=RegularizedEvolutionSampler(
-                space=space,
-                budget=budget,
-                population_size=config.population,
-                tournament_size=config.tournament,
-                children=config.children,
-                generations=max(1, children // config.children),
-                seed=job.seed,
-            ),
+            sampler=make_sampler(config, space, budget, job.seed),
             target=config.architectures,
             count=count,
             first=list(hand_designs(space).values()),
             budget=budget,
+            objectives=config.objectives,
             on_trial=on_trial,
         )
         finished = scored_trials(study, admits)
@@ -126,8 +119,10 @@ class SearchStage(Stage):
                     "top": [dict(a.params) for a in top],
                 },
             )
-            note = _note(best, left_out)
-            progress.update(config.architectures, f"{note}, {len(finished)} architectures scored")
+            note = f"{_note(best, left_out)}, {len(finished)} architectures scored"
+            if config.several:
+                note += f", {len(pareto_front(finished))} on the Pareto front of {', '.join(config.objectives)}"
+            progress.update(config.architectures, note)
         return _metrics(best)
 
 
@@ -179,5 +174,5 @@ def make_evaluator(run: RunFolder) -> WeightSharingEvaluator:
         head=config.head,
         seed=job.seed,
         precision=job.precision,
-        early_stop=config.early_stop,
+        early_stop=0 if config.several else config.early_stop,
     )

@@ -34,6 +34,7 @@ def search_study(run: RunFolder) -> optuna.Study:
             "data": PreparedData.open(run.data).fingerprint,
             "supernet": run.settings_digest("supernet"),
         },
+        objectives=run.job.search.objectives,
     )
 
 

@@ -17,6 +17,7 @@ from nasrec_automl.budget import limits_in_words
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import StageStatus, run_status
+from nasrec_automl.space import SearchSpace
 
 _REFRESH = 0.5
 _STYLES = {"done": "green", "running": "cyan", "interrupted": "yellow", "waiting": "dim"}
@@ -175,3 +176,15 @@ def tune_table(run: RunFolder) -> RenderableType:
 def tau_error(rows: int) -> float:
     """Standard deviation of Kendall's tau of two unrelated orders (Kendall 1938)."""
     return math.sqrt(2 * (2 * rows + 5) / (9 * rows * (rows - 1))) if rows > 1 else math.nan
+
+
+def space_table(space: SearchSpace) -> RenderableType:
+    """What a search space chooses, label by label."""
+    table = Table()
+    for column in ("label", "choices", "values"):
+        table.add_column(column, justify="right" if column == "choices" else "left")
+    for label, choices in space.labels.items():
+        shown = ", ".join(str(choice) for choice in choices[:8]) + (", ..." if len(choices) > 8 else "")
+        table.add_row(label, str(len(choices)), shown)
+    head = f"{space.name}: {space.blocks} blocks, {len(space.labels)} labels, {space.cardinality:.2e} architectures"
+    return Group(Text(head), table)

@@ -43,6 +43,7 @@ class ScoredArchitecture:
         hand: the hand design's name, for those that were enqueued.
         rows: how many rows were read, if known.
         stopped: whether these are not all: the score is then an estimate.
+        latency_ms: of the subnet, where it was measured.
         architecture: the architecture itself, where its trial's parameters are a point of the space.
     """
 
@@ -56,6 +57,7 @@ class ScoredArchitecture:
     hand: str | None = None
     rows: int | None = None
     stopped: bool = False
+    latency_ms: float | None = None
     architecture: Architecture | None = None
 
     @property
@@ -149,6 +151,7 @@ class ReportContent:
         facts: what was run, in order: table sizes, rows of each part, seeds, seconds by stage.
         supernet: validation while the supernet was trained.
         search: scored architectures.
+        objectives: what the search minimised, `log_loss` first; costs are attributes of `ScoredArchitecture`.
         score_rows: rows that an architecture of the search is scored on, where it is not stopped early.
         retrain: trainings from scratch.
         results: the result table.
@@ -165,6 +168,7 @@ class ReportContent:
     facts: Mapping[str, str] = field(default_factory=dict)
     supernet: Sequence[CurvePoint] = ()
     search: Sequence[ScoredArchitecture] = ()
+    objectives: Sequence[str] = ("log_loss",)
     score_rows: int | None = None
     retrain: Sequence[RetrainTrial] = ()
     results: Sequence[ResultRow] = ()

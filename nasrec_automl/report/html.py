@@ -15,11 +15,12 @@ from nasrec_automl.report.content import ReportContent
 from nasrec_automl.report.figures import calibration, supernet_curves
 from nasrec_automl.report.frequencies import frequencies
 from nasrec_automl.report.retrain_figures import retrain_curves, retrain_settings
-from nasrec_automl.report.search_figures import score_against_macs, search_history
+from nasrec_automl.report.search_figures import score_against, score_against_macs, search_history
 from nasrec_automl.report.sentences import headline, trust, wiring_caption
+from nasrec_automl.report.style import COSTS
 from nasrec_automl.report.stylesheet import STYLESHEET
-from nasrec_automl.report.summary import winner_row
-from nasrec_automl.report.tables import fact_table, key_numbers, result_table
+from nasrec_automl.report.summary import front_of_all, winner_row
+from nasrec_automl.report.tables import fact_table, front_table, key_numbers, result_table
 from nasrec_automl.report.wiring import wiring_svg
 
 # The browser itself refuses whatever the page might try to load.
@@ -64,6 +65,7 @@ def render_report(content: ReportContent) -> str:
         _section("How far to trust this", _list(trust(content))),
         _section("The winning architecture", _wiring(content)),
         _section("Architecture search", _search(content)),
+        *([_section("Pareto front", _front(content))] if len(content.objectives) > 1 else []),
         _section("Training from scratch", _retrain(content)),
         _section("Calibration", _calibration(content)),
         _section("The supernet", _supernet(content)),
@@ -128,6 +130,21 @@ def _search(content: ReportContent) -> str:
         "What the blocks of the best tenth are made of, beside those of all others; what nothing reads does not count.",
     )
     return history + cost + made_of
+
+
+def _front(content: ReportContent) -> str:
+    front, costs = front_of_all(content), content.objectives[1:]
+    marked = front if len(costs) > 1 else []
+    figures = [
+        _figure(
+            f"front-{name}",
+            score_against(content.search, content.winner_name, name, marked=marked),
+            f"Scores against {COSTS[name]}: architectures on the line are the best for what they cost.",
+        )
+        for name in costs
+        if name != "macs" or marked  # else it is the figure above
+    ]
+    return front_table(front, costs) + "".join(figures)
 
 
 def _retrain(content: ReportContent) -> str:

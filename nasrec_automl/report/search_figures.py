@@ -9,10 +9,10 @@ import plotly.graph_objects as go
 from nasrec_automl.report.content import ScoredArchitecture
 from nasrec_automl.report.style import (
     BLUE,
+    COSTS,
     FAINT,
     GREEN,
     LOG_LOSS,
-    MACS,
     PURPLE,
     VERMILLION,
     note,
@@ -20,7 +20,7 @@ from nasrec_automl.report.style import (
     styled,
     upper_limit,
 )
-from nasrec_automl.report.summary import best_so_far, in_order, pareto_front
+from nasrec_automl.report.summary import best_so_far, cost, in_order, pareto_front
 
 _NOTHING = "The search has scored no architecture."
 _HAND_SYMBOLS = ("diamond", "square", "cross", "x", "star", "pentagon")
@@ -30,7 +30,7 @@ _HOVER = (
     "<br>%{customdata[5]:,} multiply-adds<br>%{customdata[6]:,} parameters<br>%{customdata[7]}<extra></extra>"
 )
 
-_Place = Callable[[ScoredArchitecture], int]
+_Place = Callable[[ScoredArchitecture], float]
 
 
 def search_history(search: Sequence[ScoredArchitecture], winner_name: str) -> go.Figure:
@@ -67,21 +67,42 @@ def search_history(search: Sequence[ScoredArchitecture], winner_name: str) -> go
 
 def score_against_macs(search: Sequence[ScoredArchitecture], winner_name: str) -> go.Figure:
     """Score against multiply-adds on a logarithmic axis, with the Pareto front."""
-    scored = in_order(search)
+    return score_against(search, winner_name, "macs")
+
+
+def score_against(
+    search: Sequence[ScoredArchitecture], winner_name: str, name: str, *, marked: Sequence[ScoredArchitecture] = ()
+) -> go.Figure:
+    """Score against a cost on a logarithmic axis, with the Pareto front of the two.
+
+    Args:
+        search: scored architectures; those of which the cost is not known are left out.
+        winner_name: of the winner.
+        name: of the cost: `macs`, `parameters` or `latency_ms`.
+        marked: architectures to mark: the front of all objectives, where those are more than these two.
+    """
+    scored = [each for each in in_order(search) if cost(each, name) is not None]
     if not scored:
         return note(_NOTHING)
+
+    def place(each: ScoredArchitecture) -> float:
+        return cost(each, name) or 0.0
+
     figure = go.Figure()
-    _add_points(figure, scored, lambda each: each.macs, winner_name)
-    front = pareto_front(scored)
+    _add_points(figure, scored, place, winner_name)
+    if marked:
+        ring = {"color": GREEN, "symbol": "circle-open", "size": 10, "line": {"width": 1.5}}
+        _add(figure, marked, place, "on the front of all objectives", ring)
+    front = pareto_front(scored, name)
     figure.add_scatter(
-        x=[each.macs for each in front],
+        x=[place(each) for each in front],
         y=[each.log_loss for each in front],
         name="Pareto front",
         mode="lines",
         line={"color": GREEN, "width": 2, "shape": "hv"},
         hoverinfo="skip",
     )
-    figure.update_xaxes(title_text=MACS, type="log", dtick="D2").update_yaxes(title_text=LOG_LOSS)
+    figure.update_xaxes(title_text=COSTS[name], type="log", dtick="D2").update_yaxes(title_text=LOG_LOSS)
     return styled(figure, height=440)
 
 

@@ -15,6 +15,8 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, 
 
 LOG_LOSS = "log loss (nats)"
 MACS = "multiply-adds per example"
+COSTS = {"macs": MACS, "parameters": "parameters", "latency_ms": "latency (ms)"}
+"""Costs of an architecture, by the job's names."""
 
 _AXIS = {
     "gridcolor": GRID,

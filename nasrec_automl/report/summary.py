@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 
+from nasrec_automl.pareto import domination_ranks
 from nasrec_automl.report.content import ReportContent, ResultRow, RetrainTrial, ScoredArchitecture
 
 
@@ -24,13 +25,31 @@ def best_so_far(values: Sequence[float]) -> list[float]:
     return list(itertools.accumulate(values, min))
 
 
-def pareto_front(search: Sequence[ScoredArchitecture]) -> list[ScoredArchitecture]:
-    """Architectures that no other one beats in both log loss and multiply-adds, the cheapest first."""
+def cost(scored: ScoredArchitecture, name: str) -> float | None:
+    """A cost of an architecture: `macs`, `parameters` or `latency_ms`; None where it is not known."""
+    found: float | None = getattr(scored, name)
+    return found
+
+
+def pareto_front(search: Sequence[ScoredArchitecture], name: str = "macs") -> list[ScoredArchitecture]:
+    """Architectures that no other one beats in both log loss and a cost, the cheapest first; of equals the first."""
+    known = [(value, scored) for scored in in_order(search) if (value := cost(scored, name)) is not None]
     front: list[ScoredArchitecture] = []
-    for scored in sorted(in_order(search), key=lambda s: (s.macs, s.log_loss)):
+    for _, scored in sorted(known, key=lambda pair: (pair[0], pair[1].log_loss)):
         if not front or scored.log_loss < front[-1].log_loss:
             front.append(scored)
     return front
+
+
+def front_of_all(content: ReportContent) -> list[ScoredArchitecture]:
+    """The Pareto front of all objectives, the lowest log loss first; empty where there is one objective."""
+    costs = content.objectives[1:]
+    if not costs:
+        return []
+    known = [scored for scored in in_order(content.search) if all(cost(scored, name) is not None for name in costs)]
+    ranks = domination_ranks([(s.log_loss, *(cost(s, name) or 0.0 for name in costs)) for s in known])
+    front = [scored for scored, rank in zip(known, ranks, strict=True) if rank == 0]
+    return sorted(front, key=lambda scored: (scored.log_loss, scored.number))
 
 
 def best_scored(search: Sequence[ScoredArchitecture]) -> ScoredArchitecture | None:

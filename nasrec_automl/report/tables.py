@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from nasrec_automl.report.content import ResultRow
+from nasrec_automl.report.content import ResultRow, ScoredArchitecture
+from nasrec_automl.report.style import COSTS
+from nasrec_automl.report.summary import cost
 
 _MISSING = "&ndash;"
 
@@ -55,6 +57,27 @@ def key_numbers(winner: ResultRow | None) -> str:
     return f'<dl class="numbers">{"".join(tiles)}</dl>'
 
 
+def front_table(front: Sequence[ScoredArchitecture], costs: Sequence[str]) -> str:
+    """The Pareto front: the name of each architecture, its score and its costs.
+
+    Args:
+        front: in order.
+        costs: names of the costs to show.
+    """
+    if not front:
+        return "<p>The search has scored no architecture.</p>"
+    heads = "".join(f"<th>{escape(COSTS[name])}</th>" for name in costs)
+    lines = (
+        f'<tr><th scope="row">{escape(each.name)}</th><td>{each.log_loss:.4f}</td><td>{each.auc:.4f}</td>'
+        f"{''.join(_cost(each, name) for name in costs)}</tr>"
+        for each in front
+    )
+    return (
+        '<table class="results"><thead><tr><th>architecture</th><th>log loss</th><th>AUC</th>'
+        f"{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    )
+
+
 def fact_table(facts: Mapping[str, str]) -> str:
     """What was run."""
     if not facts:
@@ -85,6 +108,11 @@ def _measured(value: float | None, best: float) -> str:
     if value is None:
         return f"<td>{_MISSING}</td>"
     return f"<td><b>{value:.4f}</b></td>" if value == best else f"<td>{value:.4f}</td>"
+
+
+def _cost(scored: ScoredArchitecture, name: str) -> str:
+    value = cost(scored, name)
+    return f"<td>{value:.3g}</td>" if isinstance(value, float) else _counted(None if value is None else int(value))
 
 
 def _counted(value: int | None) -> str:

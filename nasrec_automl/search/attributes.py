@@ -8,6 +8,12 @@ PREFIX = "nasrec:"
 SCHEMA_VERSION = "nasrec:schema_version"
 """Of the study: version of everything else written here."""
 
+OBJECTIVES = "objectives"
+"""Of the study's identity: what it minimises, where that is more than one value."""
+
+LOG_LOSS = "log_loss"
+"""The first objective. The others are costs, under the names of `nasrec_automl.budget`."""
+
 DASHBOARD = "nasrec:dashboard"
 """Of the study: what was written for Optuna's dashboard, numbers of the trials with a note and ids of the artifacts."""
 

@@ -8,6 +8,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.architecture import Architecture
+from nasrec_automl.pareto import domination_ranks
 from nasrec_automl.search.admission import Admits, everything
 from nasrec_automl.search.attributes import STOPPED
 from nasrec_automl.search.distributions import architecture_of
@@ -15,8 +16,26 @@ from nasrec_automl.space import SearchSpace
 
 
 def ranked(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Finished trials, the best first; those that were stopped early come after all others, equals by number."""
-    return sorted(trials, key=lambda trial: (trial.user_attrs.get(STOPPED, False), trial.values[0], trial.number))
+    """Finished trials, the best first; those that were stopped early come after all others, equals by number.
+
+    Of several objectives: first the Pareto front, then that of the others, and so on, each by the first objective.
+    """
+    trials = list(trials)
+    several = bool(trials) and len(trials[0].values) > 1
+    ranks = domination_ranks([trial.values for trial in trials]) if several else [0] * len(trials)
+    keys = {
+        trial.number: (trial.user_attrs.get(STOPPED, False), rank, trial.values[0], trial.number)
+        for trial, rank in zip(trials, ranks, strict=True)
+    }
+    return sorted(trials, key=lambda trial: keys[trial.number])
+
+
+def pareto_front(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Finished trials that no other one dominates, by the first objective, then by number."""
+    trials = list(trials)
+    ranks = domination_ranks([trial.values for trial in trials])
+    front = [trial for trial, rank in zip(trials, ranks, strict=True) if rank == 0]
+    return sorted(front, key=lambda trial: (trial.values[0], trial.number))
 
 
 def incumbents(

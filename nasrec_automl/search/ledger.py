@@ -19,6 +19,7 @@ from nasrec_automl.errors import StudyError
 from nasrec_automl.search.attributes import ABANDONED, ALIVE, ERROR, FAILURE, KEY, PREFIX, REASON, WORKER
 from nasrec_automl.search.database import patiently
 from nasrec_automl.search.distributions import suggest
+from nasrec_automl.search.mirror import notes_of
 from nasrec_automl.search.task import Outcome, TrialSource
 
 
@@ -59,7 +60,13 @@ class Ledger:
         return self.storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
 
     def reserve(
-        self, source: TrialSource, params: Mapping[str, Any], attrs: Mapping[str, Any], *, worker: str
+        self,
+        source: TrialSource,
+        params: Mapping[str, Any],
+        attrs: Mapping[str, Any],
+        *,
+        worker: str,
+        lost: FrozenTrial | None = None,
     ) -> tuple[FrozenTrial, list[FrozenTrial]]:
         """Write a running trial with everything that is known of it, in one transaction.
 
@@ -68,6 +75,7 @@ class Ledger:
             params: its parameters.
             attrs: its attributes, beside those that the source describes it with.
             worker: an id that no other trial has.
+            lost: the failed trial that this one tries again: what a sampler noted in it is noted in this one.
 
         Returns:
             The trial, and every trial before it as it is after the write.
@@ -78,7 +86,7 @@ class Ledger:
             distributions={name: source.distributions[name] for name in params},
             user_attrs={**_prefixed(source.describe(params)), **attrs, WORKER: worker, ALIVE: time.time()},
             constraints=dict(source.constraints(params)),
-            system_attrs=dict(source.notes(params)),
+            system_attrs=dict(source.notes(params)) if lost is None else notes_of(lost),
         )
 
         def add_if_missing() -> None:
@@ -172,10 +180,9 @@ class Ledger:
         Returns:
             Whether it was still running: another worker may have taken this one for dead and failed it.
         """
-        values = None if outcome.value is None else [outcome.value]
         # What `Study.tell` does too, once it has read the trial again: a tenth of all that a trial costs.
-        self.study.sampler.after_trial(self.study, trial, outcome.state, values)
-        return self._close(trial, outcome.state, values, _prefixed(outcome.attrs))
+        self.study.sampler.after_trial(self.study, trial, outcome.state, outcome.values)
+        return self._close(trial, outcome.state, outcome.values, _prefixed(outcome.attrs))
 
     def fail(self, trial: FrozenTrial, kind: str, reason: str) -> bool:
         """Fail a running trial; return whether it was still running."""

@@ -197,7 +197,8 @@ class Worker:
         attrs: dict[str, Any] = {KEY: key}
         if key is not None and key in census.failures:
             attrs[ATTEMPT] = census.failures[key]
-        trial, earlier = self.ledger.reserve(self.source, params, attrs, worker=worker_id())
+        lost = next((trial for trial in census.retry if self.source.key(trial.params) == key), None)
+        trial, earlier = self.ledger.reserve(self.source, params, attrs, worker=worker_id(), lost=lost)
         reason = self._beaten(key, earlier)
         if reason is not None:
             self.ledger.fail(trial, ABANDONED, reason)

@@ -9,7 +9,13 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import InMemoryStorage
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
+
+
+def notes_of(trial: FrozenTrial) -> dict[str, Any]:
+    """What a sampler noted in a trial: system attributes, but for Optuna's own of constraints and enqueued trials."""
+    own = ("constraints", "fixed_params")
+    return {name: value for name, value in trial.system_attrs.items() if name.partition(":")[0] not in own}
 
 
 class Mirror:
@@ -57,7 +63,7 @@ class Mirror:
         """Ask a sampler for parameters of the study's next trial."""
         self._mirrored.sampler = sampler
         trial = self._mirrored.ask(dict(wanted))
-        self.notes = dict(self._mirrored.get_trials(deepcopy=False)[trial.number].system_attrs)
+        self.notes = notes_of(self._mirrored.get_trials(deepcopy=False)[trial.number])
         # Whether it is to run is not known; where it does, it comes back with the study.
         self._mirrored.tell(trial, state=TrialState.FAIL)
         return trial.params

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,9 +15,11 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from nasrec_automl.errors import StudyError
-from nasrec_automl.search.attributes import PREFIX, SCHEMA_VERSION
+from nasrec_automl.search.attributes import LOG_LOSS, OBJECTIVES, PREFIX, SCHEMA_VERSION
 from nasrec_automl.search.database import database_errors, parse_url
 from nasrec_automl.search.folders import MOUNTS, network_file_system
+
+Direction = Literal["minimize", "maximize"]
 
 STUDY_SCHEMA = 1
 """Version of what this package writes into studies."""
@@ -71,16 +74,18 @@ def open_study(
     *,
     name: str,
     identity: Mapping[str, str],
-    direction: Literal["minimize", "maximize"] = "minimize",
+    objectives: Sequence[str] = (LOG_LOSS,),
+    direction: Direction = "minimize",
 ) -> optuna.Study:
-    """Open a study of one value; make it if it is not there.
+    """Open a study; make it if it is not there.
 
     Args:
         storage: the database, or its URL.
         name: of the study.
         identity: what the study is about, such as the space and a fingerprint of the data. Written when the
             study is made (`nasrec:<entry>`), compared ever after.
-        direction: what is done with the value.
+        objectives: names of its values. Several of them are the study's metric names too, and a part of its identity.
+        direction: what is done with the values, all of them.
 
     Raises:
         StudyError: the study of this name is about something else; the message names the entry that differs,
@@ -89,21 +94,37 @@ def open_study(
     if isinstance(storage, str):
         storage = open_storage(storage)
     with database_errors(storage):
-        study = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
-        check_identity(study, identity, direction=direction)
+        directions: list[Direction] = [direction] * len(objectives)
+        study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
+        check_identity(study, identity, objectives=objectives, direction=direction)
+        if len(objectives) > 1 and study.metric_names != list(objectives):
+            with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
+                study.set_metric_names(list(objectives))
     return study
 
 
-def check_identity(study: optuna.Study, identity: Mapping[str, str], *, direction: str = "minimize") -> None:
+def check_identity(
+    study: optuna.Study,
+    identity: Mapping[str, str],
+    *,
+    objectives: Sequence[str] = (LOG_LOSS,),
+    direction: Direction = "minimize",
+) -> None:
     """Compare a study with what it should be about; write it down where the study is new.
 
     Raises:
         StudyError: it is about something else, or has trials of another origin.
     """
-    directions = ", ".join(one.name.lower() for one in study.directions)
-    if directions != direction:
-        raise StudyError(_differs(study, "direction", directions, direction))
+    directions = {one.name.lower() for one in study.directions}
+    if directions != {direction}:
+        raise StudyError(_differs(study, "direction", ", ".join(sorted(directions)), direction))
     written = study.user_attrs
+    if len(study.directions) != len(objectives):
+        unnamed = LOG_LOSS if len(study.directions) == 1 else f"{len(study.directions)} values"
+        named = ", ".join(study.metric_names or [unnamed])
+        raise StudyError(_differs(study, OBJECTIVES, named, ", ".join(objectives)))
+    if len(objectives) > 1:
+        identity = {**identity, OBJECTIVES: ", ".join(objectives)}
     version = written.get(SCHEMA_VERSION)
     if version is None and study.get_trials(deepcopy=False):
         raise StudyError(

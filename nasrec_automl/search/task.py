@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +23,19 @@ class Outcome:
     Attributes:
         state: COMPLETE or PRUNED.
         value: what the study minimises; a pruned trial may have none.
+        further: what else a study of several objectives minimises, in its order.
         attrs: written to the trial under `nasrec:<name>`; JSON values.
     """
 
     state: TrialState
     value: float | None
     attrs: Mapping[str, Any] = field(default_factory=dict)
+    further: Sequence[float] = ()
+
+    @property
+    def values(self) -> list[float] | None:
+        """The values of all objectives, as Optuna takes them."""
+        return None if self.value is None else [self.value, *self.further]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,11 +16,12 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
 from nasrec_automl.errors import StudyError
 from nasrec_automl.search.admission import Admission, violations
+from nasrec_automl.search.attributes import LOG_LOSS, PREFIX
 from nasrec_automl.search.census import Census
 from nasrec_automl.search.distributions import architecture_of, distributions
 from nasrec_automl.search.loop import OnTrial, WorkerOptions, work
 from nasrec_automl.search.mirror import Mirror
-from nasrec_automl.search.proposals import propose
+from nasrec_automl.search.proposals import Proposer, propose
 from nasrec_automl.search.task import Outcome, Params, Task, TrialSource
 from nasrec_automl.space import SearchSpace
 
@@ -66,6 +67,7 @@ def search(
     first: Sequence[Architecture] = (),
     describe: Describe | None = None,
     budget: Budget | None = None,
+    objectives: Sequence[str] = (LOG_LOSS,),
     on_trial: OnTrial | None = None,
     options: WorkerOptions | None = None,
 ) -> int:
@@ -84,9 +86,10 @@ def search(
         first: architectures that come before any that the sampler proposes, such as the hand designs.
         describe: what is known of an architecture without a score, such as its MACs and parameters; written
             as `nasrec:<name>`.
-        budget: what an architecture may cost. Its costs are written as `nasrec:macs`, `nasrec:parameters` and
-            `nasrec:latency_ms`, and as Optuna's constraints. Those of `first` that are over are left out; so are
-            trials of an earlier, larger budget: they do not count towards `target`.
+        budget: what an architecture may cost. Its costs are written as `nasrec:macs`, `nasrec:parameters` and (where
+            it is measured) `nasrec:latency_ms`, and as Optuna's constraints. Those of `first` that are over are left
+            out; so are trials of an earlier, larger budget: they do not count towards `target`.
+        objectives: what the study minimises, as in `open_study`: `log_loss`, then any of the budget's costs.
         on_trial: called after each architecture that this worker has scored.
         options: how to share the study.
 
@@ -94,13 +97,14 @@ def search(
         How many this worker has scored.
 
     Raises:
-        StudyError: the database cannot be used, or a score is not a finite number.
+        StudyError: the database cannot be used, a score is not a finite number, or the objectives are not the study's.
         ArchitectureError: one of `first` is no point of the space.
         BudgetError: no architecture inside the budget was found.
         Exception: whatever `evaluate` raises, once its trial has been failed with the reason.
     """
+    _check_objectives(study, objectives, budget)
     study.sampler = sampler
-    task = _Search(study, space, evaluate, first, describe, budget)
+    task = _Search(study, space, evaluate, first, describe, budget, costs=objectives[1:])
     return work(task, study, storage=storage, target=target, count=count, on_trial=on_trial, options=options)
 
 
@@ -164,12 +168,16 @@ class ArchitectureSource(TrialSource):
     def propose(self, census: Census) -> Params | None:
         """The next of the first ones, or what the study's sampler proposes."""
         taken = census.taken
+        sampler = self._study.sampler
         for architecture in self._first:
             if architecture.key not in taken:
+                if not isinstance(sampler, Proposer):
+                    # For its notes alone: NSGA-II counts it to the first generation, so that it may be a parent.
+                    self._mirror.update()
+                    self._mirror.ask(sampler, self.distributions)
+                    self._proposed = architecture.params
                 return architecture.params
-        proposal = propose(
-            self._study.sampler, self._study, self.space, seen=taken, budget=self._budget, mirror=self._mirror
-        )
+        proposal = propose(sampler, self._study, self.space, seen=taken, budget=self._budget, mirror=self._mirror)
         self._proposed = None if proposal is None else proposal.params
         return self._proposed
 
@@ -187,9 +195,12 @@ class _Search(ArchitectureSource, Task):
         first: Sequence[Architecture],
         describe: Describe | None,
         budget: Budget | None,
+        *,
+        costs: Sequence[str],
     ) -> None:
         super().__init__(study, space, first, describe, budget)
         self._evaluate = evaluate
+        self._costs = costs
 
     def run(self, trial: FrozenTrial) -> Outcome:
         architecture = self.space.from_params(trial.params)
@@ -202,7 +213,23 @@ class _Search(ArchitectureSource, Task):
         return Outcome(
             state=TrialState.COMPLETE,
             value=score.log_loss,
+            # Written with the trial, before it ran.
+            further=[float(trial.user_attrs[f"{PREFIX}{name}"]) for name in self._costs],
             attrs=score_attrs(score),
+        )
+
+
+def _check_objectives(study: optuna.Study, objectives: Sequence[str], budget: Budget | None) -> None:
+    known = (LOG_LOSS, *(() if budget is None else budget.names))
+    if objectives[0] != LOG_LOSS or len({*objectives}) < len(objectives) or not {*objectives} <= {*known}:
+        raise StudyError(
+            f"objectives must be {LOG_LOSS}, then costs of the budget (of {', '.join(known[1:]) or 'none'}), but they "
+            f"are {', '.join(objectives)}"
+        )
+    if len(study.directions) != len(objectives):
+        raise StudyError(
+            f"the study {study.study_name!r} has {len(study.directions)} objectives, but the search has "
+            f"{len(objectives)} ({', '.join(objectives)}): open it with the same ones"
         )
 
 

@@ -12,7 +12,8 @@ from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESample
 from optuna.trial import FixedTrial, TrialState
 
 from nasrec_automl import objective
-from nasrec_automl.errors import CheckpointError, RunFolderError
+from nasrec_automl.errors import CheckpointError, JobError, RunFolderError
+from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage, _evaluator
 from nasrec_automl.pipeline.studies import search_study
@@ -72,6 +73,34 @@ def test_the_runs_own_study_takes_it_and_the_search_counts_it(copied_run: RunFol
     assert SearchStage().units(grown) == (22, 25)
     SearchStage().run(grown)
     assert len(study.get_trials(states=(TrialState.COMPLETE,))) == 25
+
+
+def test_several_objectives_are_those_of_the_job_or_ones_own(front_run: RunFolder, finished_run: RunFolder) -> None:
+    found = search_study(front_run).get_trials()[:4]
+    study = optuna.create_study(directions=["minimize"] * 2, sampler=NSGAIISampler(seed=0, population_size=2))
+    for trial in found:
+        study.enqueue_trial(trial.params)
+    study.optimize(objective(front_run.path), n_trials=4)
+    assert [trial.values for trial in study.get_trials()] == [trial.values for trial in found]
+    params = FixedTrial(found[0].params)
+    macs = objective(finished_run.path, ["log_loss", "macs"])(params)
+    assert macs == tuple(found[0].values)
+    assert objective(front_run.path, ["log_loss"])(params) == found[0].values[0]
+
+
+def test_latency_is_measured_where_it_is_asked_for(copied_run: RunFolder) -> None:
+    trial = search_study(copied_run).get_trials()[0]
+    log_loss, parameters, latency = objective(copied_run.path, ["log_loss", "parameters", "latency_ms"])(
+        FixedTrial(trial.params)
+    )
+    assert (log_loss, parameters) == (trial.value, trial.user_attrs["nasrec:parameters"])
+    assert latency == read_json(copied_run.latency(512, trial.user_attrs["nasrec:key"]))["median_ms"]
+
+
+@pytest.mark.parametrize("objectives", [["macs"], ["log_loss", "log_loss"], ["log_loss", "auc"], []])
+def test_objectives_that_are_none_are_refused(finished_run: RunFolder, objectives: list[str]) -> None:
+    with pytest.raises(JobError, match="objectives"):
+        objective(finished_run.path, objectives)
 
 
 def test_it_goes_to_another_process(finished_run: RunFolder, tmp_path: Path) -> None:

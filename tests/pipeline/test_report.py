@@ -12,7 +12,8 @@ from nasrec_automl.errors import RunFolderError
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.report import ReportStage, report_content, write_run_report
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.studies import retrain_study
+from nasrec_automl.pipeline.studies import retrain_study, search_study
+from nasrec_automl.report.summary import front_of_all
 
 
 def test_it_holds_what_the_stages_left(finished_run: RunFolder) -> None:
@@ -73,3 +74,24 @@ def test_what_others_added_to_the_retrain_study_is_left_out(copied_run: RunFolde
     before = report_content(copied_run).retrain
     retrain_study(copied_run).add_trial(optuna.create_trial(value=0.1))
     assert report_content(copied_run).retrain == before
+
+
+def test_several_objectives_show_their_front(front_run: RunFolder) -> None:
+    content = report_content(front_run)
+    assert content.objectives == ("log_loss", "macs")
+    best = search_study(front_run).best_trials
+    front = front_of_all(content)
+    assert {each.key for each in front} == {trial.user_attrs["nasrec:key"] for trial in best}
+    text = front_run.report.read_text()
+    section = text[text.index("<h2>Pareto front</h2>") : text.index("<h2>Training from scratch</h2>")]
+    assert section.count("<tr>") == 1 + len(front)
+    for each in front:
+        assert f">{each.name}</th><td>{each.log_loss:.4f}</td>" in section
+        assert f"<td>{each.macs:,}</td>" in section
+    assert content.facts["Minimised"] == "log loss, multiply-adds per example, by nsga2"
+    assert f"nasrec-automl retrain {front_run.path} KEY" in content.how_to_go_on
+
+
+def test_one_objective_has_no_front(finished_run: RunFolder) -> None:
+    assert "<h2>Pareto front</h2>" not in finished_run.report.read_text()
+    assert "Minimised" not in report_content(finished_run).facts

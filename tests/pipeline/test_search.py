@@ -10,8 +10,11 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from nasrec_automl.errors import CheckpointError, JobError
+from nasrec_automl.config import SearchConfig
+from nasrec_automl.errors import CheckpointError, JobError, StudyError
 from nasrec_automl.hand_designs import hand_designs
+from nasrec_automl.pipeline.candidates import candidates
+from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage, _evaluator
 from nasrec_automl.pipeline.stages import STAGES
@@ -103,7 +106,6 @@ def test_weights_of_another_schema_are_refused(copied_run: RunFolder) -> None:
 def test_a_study_of_other_data_is_refused(copied_run: RunFolder) -> None:
     from nasrec_automl.data.dataset import prepare
     from nasrec_automl.data.synthetic import make_synthetic
-    from nasrec_automl.errors import StudyError
 
     prepare(make_synthetic(1000, 9, fields=4, dense=3), copied_run.data)
     with pytest.raises(StudyError, match="'tiny-search' has data"):
@@ -160,6 +162,93 @@ def test_early_stops_are_the_same_after_any_break(
     assert [_outcome(trial) for trial in broken] == [_outcome(trial) for trial in unbroken]
     best = sorted(unbroken, key=lambda trial: trial.value)[:2]
     assert not any(trial.user_attrs["nasrec:stopped"] for trial in best)
+
+
+def several_objectives(finished_run: RunFolder, folder: Path, **search: object) -> RunFolder:
+    """A run over the same supernet that has not searched."""
+    run = replace(finished_run, job=finished_run.job.model_copy(update={"run_folder": folder}))
+    folder.mkdir()
+    for part in ("data", "supernet", "stages"):
+        shutil.copytree(finished_run.path / part, folder / part)
+    (folder / "stages" / "search.json").unlink()
+    section = run.job.search.model_dump(exclude={"sampler"})
+    config = SearchConfig.model_validate({**section, "population": 6, **search})
+    return replace(run, job=run.job.model_copy(update={"search": config}))
+
+
+def test_several_objectives_have_one_trial_each_and_all_rows(front_run: RunFolder) -> None:
+    study = study_of(front_run)
+    assert study.metric_names == ["log_loss", "macs"]
+    assert [direction.name for direction in study.directions] == ["MINIMIZE"] * 2
+    trials = study.trials
+    assert Counter(trial.state.name for trial in trials) == {"COMPLETE": 20}
+    assert all(trial.values[1] == trial.user_attrs["nasrec:macs"] for trial in trials)
+    assert not any(trial.user_attrs["nasrec:stopped"] for trial in trials)
+    assert [trial.system_attrs["NSGAIISampler:generation"] for trial in trials] == [i // 6 for i in range(20)]
+    designs = hand_designs(load_search_space(front_run.job.space)).values()
+    assert [trial.user_attrs["nasrec:key"] for trial in trials[: len(designs)]] == [design.key for design in designs]
+
+
+def test_the_front_is_what_goes_on_to_be_trained(front_run: RunFolder) -> None:
+    study = study_of(front_run)
+    front = sorted(study.best_trials, key=lambda trial: trial.values[0])  # Optuna's own idea of the front
+    noted = json.loads(front_run.top.read_text())["top"]
+    assert len(noted) == 20
+    assert noted[: len(front)] == [trial.params for trial in front]
+    assert len(candidates(front_run)) >= 2
+    assert next(iter(candidates(front_run).values())).params == front[0].params
+    note = read_json(front_run.progress("search"))["note"]
+    assert f"{len(front)} on the Pareto front of log_loss, macs" in note
+
+
+def test_the_front_is_the_same_after_any_break(finished_run: RunFolder, tmp_path: Path) -> None:
+    objectives = {"objectives": ("log_loss", "macs")}
+    whole = several_objectives(finished_run, tmp_path / "whole", **objectives)
+    SearchStage().run(whole)
+    broken = several_objectives(finished_run, tmp_path / "broken", **objectives)
+    while not SearchStage().is_done(broken):
+        _evaluator.cache_clear()  # as in a new process
+        SearchStage().run(broken, count=4)
+    assert [(t.params, t.values, t.system_attrs) for t in study_of(broken).trials] == [
+        (t.params, t.values, t.system_attrs) for t in study_of(whole).trials
+    ]
+    assert broken.top.read_text() == whole.top.read_text()
+
+
+def test_several_objectives_stop_nothing_early(
+    finished_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nasrec_automl.evaluation.early_stop._FEWEST", 30)
+    monkeypatch.setattr("nasrec_automl.evaluation.early_stop.CONFIDENCE", 0.4)
+    _evaluator.cache_clear()
+    run = several_objectives(finished_run, tmp_path / "run", objectives=("log_loss", "macs"), early_stop=2)
+    SearchStage().run(run)
+    assert {trial.user_attrs["nasrec:rows"] for trial in study_of(run).trials} == {300}
+
+
+def test_latency_as_an_objective_is_measured_as_the_budget_says(finished_run: RunFolder, tmp_path: Path) -> None:
+    run = several_objectives(finished_run, tmp_path / "run", objectives=("log_loss", "latency_ms"), architectures=8)
+    run = replace(run, job=run.job.model_copy(update={"budget": run.job.budget.model_copy(update={"batch_size": 32})}))
+    SearchStage().run(run)
+    for trial in study_of(run).trials:
+        noted = read_json(run.latency(32, trial.user_attrs["nasrec:key"]))
+        assert noted["rows"] == 32
+        assert noted["repeats"] >= 30
+        assert trial.values[1] == noted["median_ms"] > 0
+        assert trial.constraints == {}
+
+
+@pytest.mark.parametrize("objectives", [("log_loss",), ("log_loss", "parameters")])
+def test_other_objectives_are_refused(finished_run: RunFolder, tmp_path: Path, objectives: tuple[str, ...]) -> None:
+    run = several_objectives(finished_run, tmp_path / "run", objectives=("log_loss", "macs"), architectures=3)
+    SearchStage().run(run)
+    before = study_of(run).trials
+    other = changed(run, objectives=objectives)
+    with pytest.raises(JobError, match=r"search\.objectives: the search stage .*'macs'"):
+        SearchStage().run(other)
+    with pytest.raises(StudyError, match=f"has objectives 'log_loss, macs', but '{', '.join(objectives)}' is expected"):
+        search_study(other)
+    assert study_of(run).trials == before
 
 
 def _outcome(trial: FrozenTrial) -> tuple[object, ...]:

@@ -1,6 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
-from nasrec_automl.report.search_figures import score_against_macs, search_history
+from nasrec_automl.report.search_figures import score_against, score_against_macs, search_history
 from nasrec_automl.report.summary import best_so_far, pareto_front
 
 
@@ -51,6 +53,25 @@ def test_the_pareto_front_is_drawn_over_a_logarithmic_axis(content):
     assert list(zip(drawn.x, drawn.y, strict=True)) == [(each.macs, each.log_loss) for each in front]
     assert figure.layout.xaxis.type == "log"
     assert figure.layout.xaxis.title.text == "multiply-adds per example"
+
+
+@pytest.mark.parametrize(("name", "axis"), [("parameters", "parameters"), ("latency_ms", "latency (ms)")])
+def test_any_cost_has_its_front(name, axis, content):
+    search = [replace(each, latency_ms=each.macs / 7 if each.number % 2 else None) for each in content.search]
+    figure = score_against(search, content.winner_name, name)
+    drawn = by_name(figure)["Pareto front"]
+    front = pareto_front(search, name)
+    assert list(zip(drawn.x, drawn.y, strict=True)) == [(getattr(each, name), each.log_loss) for each in front]
+    assert figure.layout.xaxis.title.text == axis
+    points = sum(len(t.x) for t in figure.data if t.mode == "markers" and t.name != "winner")
+    assert points == (len(search) if name == "parameters" else len(search) // 2)
+    assert not score_against(content.search, content.winner_name, "latency_ms").data
+
+
+def test_the_front_of_all_objectives_is_marked(content):
+    marked = content.search[3:6]
+    traces = by_name(score_against(content.search, content.winner_name, "macs", marked=marked))
+    assert list(traces["on the front of all objectives"].x) == [each.macs for each in marked]
 
 
 @pytest.mark.parametrize("draw", [search_history, score_against_macs])

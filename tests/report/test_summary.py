@@ -10,6 +10,7 @@ from nasrec_automl.report.summary import (
     best_baseline,
     best_scored,
     best_so_far,
+    front_of_all,
     in_order,
     pareto_front,
     ranked,
@@ -86,6 +87,28 @@ def test_pareto_front_is_exactly_what_nothing_dominates(full_content):
         )
 
     assert {each.number for each in pareto_front(search)} == {each.number for each in search if not dominated(each)}
+
+
+def test_the_front_of_all_objectives(full_content):
+    content = full_content(objectives=("log_loss", "macs", "parameters"))
+    front = front_of_all(content)
+
+    def values(each):
+        return each.log_loss, each.macs, each.parameters
+
+    def dominated(one):
+        return any(
+            all(a <= b for a, b in zip(values(other), values(one), strict=True)) and values(other) != values(one)
+            for other in content.search
+        )
+
+    assert front == sorted((each for each in content.search if not dominated(each)), key=lambda each: each.log_loss)
+    assert {each.number for each in pareto_front(content.search)} <= {each.number for each in front}
+
+
+def test_a_front_needs_costs_that_are_known(full_content):
+    assert front_of_all(full_content()) == []
+    assert front_of_all(full_content(objectives=("log_loss", "latency_ms"))) == []
 
 
 def test_ties_are_counted_from_the_best_ones_error():

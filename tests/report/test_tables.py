@@ -1,5 +1,5 @@
-from nasrec_automl.report import ResultRow
-from nasrec_automl.report.tables import fact_table, key_numbers, result_table, short
+from nasrec_automl.report import ResultRow, ScoredArchitecture
+from nasrec_automl.report.tables import fact_table, front_table, key_numbers, result_table, short
 
 
 def row(name="w", kind="winner", **values):
@@ -40,3 +40,25 @@ def test_nothing_says_so():
     assert "Nothing has been measured" in result_table([])
     assert "No facts" in fact_table({})
     assert key_numbers(None) == ""
+
+
+def test_the_front_names_each_architecture_with_its_costs():
+    points = [
+        ScoredArchitecture(
+            number=i,
+            key=f"<{i}>",
+            log_loss=0.5 + i / 100,
+            standard_error=0.01,
+            auc=0.75,
+            macs=12_345,
+            parameters=1_000_000,
+            latency_ms=latency,
+        )
+        for i, latency in enumerate((1.23456, None))
+    ]
+    html = front_table(points, ["macs", "latency_ms"])
+    first, second = html.split("<tr>")[2:]
+    assert "&lt;0&gt;</th><td>0.5000</td><td>0.7500</td><td>12,345</td><td>1.23</td>" in first
+    assert "&lt;1&gt;</th><td>0.5100</td><td>0.7500</td><td>12,345</td><td>&ndash;</td>" in second
+    assert "1,000,000" not in html
+    assert "scored no architecture" in front_table([], ["macs"])

@@ -1,6 +1,7 @@
-"""A worker in a process of its own: `python search_worker.py URL TARGET SECONDS [RETRIES deadly]`.
+"""A worker in a process of its own: `python search_worker.py URL TARGET SECONDS [RETRIES [deadly|safe [SAMPLER]]]`.
 
-Deadly is the first architecture then: the process that scores it dies.
+Deadly is the first architecture then: the process that scores it dies. All samplers but evolution minimise
+multiply-adds too.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ import numpy as np
 import optuna
 
 from nasrec_automl.architecture import Architecture
-from nasrec_automl.search import RegularizedEvolutionSampler, WorkerOptions, open_storage, open_study, search
+from nasrec_automl.budget import Budget
+from nasrec_automl.config import SearchConfig
+from nasrec_automl.schema import FeatureSchema
+from nasrec_automl.search import WorkerOptions, open_storage, open_study, search
+from nasrec_automl.search.samplers import make_sampler
 from nasrec_automl.space import SearchSpace
 
 
@@ -33,7 +38,9 @@ def score(architecture: Architecture) -> FakeScore:
     return FakeScore(int(architecture.key[:8], 16) / 2**32)
 
 
-def main(url: str, target: str, seconds: str, retries: str = "20", deadly: str = "") -> None:
+def main(
+    url: str, target: str, seconds: str, retries: str = "20", deadly: str = "safe", sampler: str = "evolution"
+) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     space = SearchSpace(
         name="two-blocks",
@@ -44,12 +51,18 @@ def main(url: str, target: str, seconds: str, retries: str = "20", deadly: str =
         sparse_dims=(16, 32),
     )
     storage = open_storage(url)
-    study = open_study(storage, name="search", identity={"space": space.name})
+    objectives = ["log_loss"] if sampler == "evolution" else ["log_loss", "macs"]
+    study = open_study(storage, name="search", identity={"space": space.name}, objectives=objectives)
+    budget = Budget(FeatureSchema.from_sizes(dense=3, table_sizes=[10] * 4))
+    config = SearchConfig.model_validate(
+        {"architectures": 42, "sampler": sampler, "objectives": objectives, "population": 10, "tournament": 5}
+        | {"children": 4}
+    )
 
     first = space.random(np.random.default_rng(5))
 
     def evaluate(architecture: Architecture) -> FakeScore:
-        if deadly and architecture == first:
+        if deadly == "deadly" and architecture == first:
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(float(seconds))
         return score(architecture)
@@ -60,9 +73,9 @@ def main(url: str, target: str, seconds: str, retries: str = "20", deadly: str =
         space,
         evaluate,
         storage=storage,
-        sampler=RegularizedEvolutionSampler(
-            space=space, population_size=10, tournament_size=5, children=4, generations=8, seed=3
-        ),
+        sampler=make_sampler(config, space, budget, seed=3),
+        budget=budget,
+        objectives=objectives,
         target=int(target),
         first=[first],
         options=WorkerOptions(retries=int(retries), poll=0.05),

@@ -59,10 +59,39 @@ def test_another_direction_is_refused(url: str) -> None:
     assert optuna.load_study(study_name="search", storage=url).user_attrs == {}
 
 
-def test_two_objectives_are_refused(url: str) -> None:
+def test_another_number_of_values_is_refused(url: str) -> None:
     optuna.create_study(study_name="search", storage=url, directions=["minimize", "minimize"])
-    with pytest.raises(StudyError, match="'minimize, minimize'"):
+    with pytest.raises(StudyError, match="objectives '2 values', but 'log_loss' is expected"):
         open_study(url, name="search", identity=IDENTITY)
+
+
+SEVERAL = ("log_loss", "macs")
+
+
+def test_several_objectives_are_named_and_minimised(url: str) -> None:
+    open_study(url, name="search", identity=IDENTITY, objectives=SEVERAL)
+    study = optuna.load_study(study_name="search", storage=url)
+    assert [direction.name for direction in study.directions] == ["MINIMIZE", "MINIMIZE"]
+    assert study.metric_names == ["log_loss", "macs"]
+    assert study.user_attrs["nasrec:objectives"] == "log_loss, macs"
+    again = open_study(url, name="search", identity=IDENTITY, objectives=SEVERAL)
+    assert again.user_attrs == study.user_attrs
+
+
+@pytest.mark.parametrize(
+    ("made", "opened"),
+    [
+        (("log_loss",), SEVERAL),
+        (SEVERAL, ("log_loss",)),
+        (SEVERAL, ("log_loss", "parameters")),
+        (SEVERAL, SEVERAL[::-1]),
+    ],
+)
+def test_other_objectives_are_refused_by_name(url: str, made: tuple[str, ...], opened: tuple[str, ...]) -> None:
+    before = open_study(url, name="search", identity=IDENTITY, objectives=made).user_attrs
+    with pytest.raises(StudyError, match=f"objectives '{', '.join(made)}', but '{', '.join(opened)}' is expected"):
+        open_study(url, name="search", identity=IDENTITY, objectives=opened)
+    assert optuna.load_study(study_name="search", storage=url).user_attrs == before
 
 
 def test_a_newer_schema_is_refused(url: str) -> None:

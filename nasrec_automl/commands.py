@@ -1,0 +1,264 @@
+"""What the command line's commands do with their arguments.
+
+Heavy imports stay inside the commands, so that `--help` and a wrong argument answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from nasrec_automl.errors import JobError
+
+if TYPE_CHECKING:
+    from nasrec_automl.pipeline.run_folder import RunFolder
+
+
+def prepare(arguments: argparse.Namespace) -> None:
+    """Turn raw files into a prepared data set."""
+    from nasrec_automl.data.dataset import Part, prepare
+    from nasrec_automl.data.rejections import Rejections
+    from nasrec_automl.data.sources import read_source
+    from nasrec_automl.data.writing import check_output
+
+    console = Console()
+    output = arguments.output
+    check_output(output)  # before minutes of reading
+    rejections = Rejections(arguments.max_rejected, output.with_name(f"{output.name}.rejected.tsv"))
+    with console.status(f"Preparing {arguments.source} ..."):
+        raw = read_source(
+            arguments.source,
+            arguments.input,
+            downloads=output.parent / "downloads",
+            schema=arguments.schema,
+            rejections=rejections,
+            **dict(_option(text) for text in arguments.option),
+        ).with_tables(hash_above=arguments.hash_above)
+        data = prepare(raw, output, split=arguments.split, seed=arguments.seed)
+    if summary := rejections.summary():
+        console.print(summary, soft_wrap=True, highlight=False, markup=False)
+    parts = ", ".join(f"{part.value} {data.rows(part):,}" for part in Part)
+    console.print(f"{output}: {data.name} ({parts})", soft_wrap=True, highlight=False)
+
+
+def schema_infer(arguments: argparse.Namespace) -> None:
+    """Draft a table's schema."""
+    from nasrec_automl.data.files import write_text
+    from nasrec_automl.data.infer import infer_schema
+
+    text = infer_schema(arguments.file)
+    if arguments.output is None:
+        sys.stdout.write(text)
+        return
+    if arguments.output.exists():
+        raise JobError(f"{arguments.output}: already there, so it stays: choose another name")
+    write_text(arguments.output, text)
+    Console().print(f"{arguments.output}: a draft; look at each role", soft_wrap=True, highlight=False)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run every stage of a job in this process."""
+    from nasrec_automl.config import load_job
+    from nasrec_automl.pipeline.run_folder import RunFolder
+    from nasrec_automl.pipeline.view import live_view
+
+    run = RunFolder(load_job(arguments.job))
+    console = Console()
+    with live_view(run, console):
+        from nasrec_automl.pipeline.stages import run_job
+
+        _quiet_optuna()
+        run_job(run)
+    _print_result(run, console)
+
+
+def tune(arguments: argparse.Namespace) -> None:
+    """Compare settings of the supernet's training."""
+    from nasrec_automl.config import load_job
+    from nasrec_automl.pipeline.run_folder import RunFolder
+    from nasrec_automl.pipeline.tune import tune_supernet
+    from nasrec_automl.pipeline.view import tune_table
+
+    run = RunFolder(load_job(arguments.job))
+    _quiet_optuna()
+    console = Console()
+    with console.status("Training architectures from scratch, then supernets ..."):
+        tune_supernet(run)
+    console.print(tune_table(run))
+
+
+def worker(arguments: argparse.Namespace) -> None:
+    """Join the search and the retraining of a run."""
+    from nasrec_automl.pipeline.worker import open_run, share_work
+
+    # A worker that a cluster stops gives its trial back, as after Ctrl-C.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    _quiet_optuna()
+    run = open_run(arguments.run_or_job)
+    console = Console()
+    shared = share_work(
+        run,
+        count=arguments.count,
+        on_wait=lambda what: console.print(f"{run.path}: waits for {what}", soft_wrap=True, highlight=False),
+    )
+    console.print(
+        f"{run.path}: scored {shared.architectures:,} architectures, finished {shared.trainings:,} trainings",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+def _print_result(run: RunFolder, console: Console) -> None:
+    from nasrec_automl.pipeline.dashboard import dashboard_command
+    from nasrec_automl.pipeline.view import result_table
+
+    console.print()
+    console.print(result_table(run))
+    console.print(f"\nReport:             {run.report}", soft_wrap=True, highlight=False)
+    console.print(f"Model:              {run.best}", soft_wrap=True, highlight=False)
+    console.print(f"Optuna's dashboard: {dashboard_command(run)}", soft_wrap=True, highlight=False)
+
+
+def _quiet_optuna() -> None:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def experiment(arguments: argparse.Namespace) -> None:
+    """Write the NNI experiment of a job."""
+    from nasrec_automl.experiment.spec import write_experiment
+
+    output = arguments.output or arguments.job.with_name("experiment.yml")
+    write_experiment(arguments.job, output)
+    Console().print(f"{output}: start it with `nnictl create --config {output}`", soft_wrap=True, highlight=False)
+
+
+def demo(arguments: argparse.Namespace) -> None:
+    """Run an experiment through `nnictl create`."""
+    from nasrec_automl.experiment.launch import launch, run_of
+    from nasrec_automl.experiment.note import ExperimentNote
+    from nasrec_automl.pipeline.view import live_view
+
+    # A closed terminal or a `kill` stops the experiment too, as Ctrl-C does.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    run = run_of(arguments.experiment)
+    console = Console()
+    if _is_finished(run):
+        note = ExperimentNote.read(run)
+        experiment = note.id if note else None
+    else:
+        with live_view(run, console):
+            experiment = launch(arguments.experiment, port=arguments.port or run.job.experiment.port)
+    _print_result(run, console)
+    if experiment is not None:
+        console.print(f"NNI's page:         nnictl view {experiment} --port 8080", soft_wrap=True, highlight=False)
+
+
+def _is_finished(run: RunFolder) -> bool:
+    """Whether nothing is left of a run; its settings are compared with the job's."""
+    if not run.result.is_file():
+        return False
+    from nasrec_automl.pipeline.stages import next_stage
+
+    _quiet_optuna()
+    return next_stage(run) is None
+
+
+def status(arguments: argparse.Namespace) -> None:
+    """Say what a run does, waits for, and has done."""
+    from nasrec_automl.pipeline.run_folder import RunFolder
+    from nasrec_automl.pipeline.view import stage_table
+
+    Console().print(stage_table(RunFolder.open(arguments.folder)))
+
+
+def report(arguments: argparse.Namespace) -> None:
+    """Write the report of a run again."""
+    from nasrec_automl.pipeline.report import write_run_report
+    from nasrec_automl.pipeline.run_folder import RunFolder
+
+    _quiet_optuna()
+    path = write_run_report(RunFolder.open(arguments.folder))
+    Console().print(str(path), soft_wrap=True, highlight=False)
+
+
+def retrain(arguments: argparse.Namespace) -> None:
+    """Train one architecture of a search by its name."""
+    from nasrec_automl.pipeline.named import retrain_named
+    from nasrec_automl.pipeline.run_folder import RunFolder
+
+    _quiet_optuna()
+    console = Console()
+    with console.status(f"Training {arguments.name} ...") as status:
+        trained = retrain_named(
+            RunFolder.open(arguments.folder),
+            arguments.name,
+            arguments.output,
+            on_validation=lambda step, metrics: status.update(f"step {step:,}: log loss {metrics.log_loss:.4f} ..."),
+        )
+    for line in trained.lines:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def predict(arguments: argparse.Namespace) -> None:
+    """Predict a file of raw rows."""
+    from nasrec_automl.pipeline.predict import load_model, predict_file
+
+    console = Console()
+    model = load_model(arguments.model)
+    with console.status("Predicting ...") as status:
+        rows = predict_file(
+            model, arguments.input, arguments.output, on_rows=lambda done: status.update(f"{done:,} rows ...")
+        )
+    console.print(f"{arguments.output}: {rows:,} rows", soft_wrap=True, highlight=False)
+
+
+def export(arguments: argparse.Namespace) -> None:
+    """Write a model for onnxruntime or torch.export."""
+    from nasrec_automl.export import preprocessing_path
+    from nasrec_automl.pipeline.export import export_model, export_run
+    from nasrec_automl.pipeline.run_folder import RunFolder
+
+    console = Console()
+    with console.status("Exporting ..."):
+        if (arguments.folder / "model.safetensors").is_file():
+            path = export_model(arguments.folder, arguments.format, arguments.output)
+        else:
+            path = export_run(RunFolder.open(arguments.folder), arguments.format, arguments.output)
+    load = "onnxruntime.InferenceSession({})" if arguments.format == "onnx" else "torch.export.load({}).module()"
+    for line in (
+        f"{path}: dense and ids in, probability and logit out; load it with `{load.format(repr(str(path)))}`",
+        f"{preprocessing_path(path)}: makes dense and ids of raw rows; load it with `Preprocessing.load`",
+    ):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def space_show(arguments: argparse.Namespace) -> None:
+    """Show what a search space chooses."""
+    from nasrec_automl.pipeline.view import space_table
+    from nasrec_automl.space import load_search_space
+
+    space = load_search_space(arguments.name)
+    if arguments.nni:
+        print(space.to_nni_json(), end="")
+    else:
+        Console().print(space_table(space))
+
+
+def _option(text: str) -> tuple[str, int | float | str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise JobError(f"--option {text}: expected NAME=VALUE, such as rows=50000")
+    for kind in (int, float):
+        try:
+            return name, kind(value)
+        except ValueError:
+            continue
+    return name, value

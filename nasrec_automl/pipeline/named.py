@@ -1,0 +1,178 @@
+"""One architecture of a run, by its name: trained from scratch into a model of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.errors import ArchitectureError, DivergedError
+from nasrec_automl.evaluation.scratch import measure_subnet
+from nasrec_automl.hand_designs import hand_designs
+from nasrec_automl.network.weights import load_subnet
+from nasrec_automl.pipeline.budget import job_budget
+from nasrec_automl.pipeline.candidates import best_trials, candidates, train_candidate, weights_path
+from nasrec_automl.pipeline.files import write_json
+from nasrec_automl.pipeline.final import Candidate, candidate_costs, train_on_everything, write_model
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.studies import retrain_study, search_study
+from nasrec_automl.search import Hyper
+from nasrec_automl.search.attributes import KEY
+from nasrec_automl.search.distributions import architecture_of
+from nasrec_automl.search.hyper import default_params
+from nasrec_automl.space import load_architecture, load_search_space, shipped_files
+from nasrec_automl.training.metrics import Metrics
+
+OnValidation = Callable[[int, Metrics], None]
+"""Told step and metrics on the hpo part."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedModel:
+    """A model that was trained by name.
+
+    Attributes:
+        folder: of the model, as `load_model` takes it.
+        name: of the architecture: its key, or the name of a design.
+        validation: on the choice part, trained on train alone.
+        source: where the hyper-parameters come from: `own`, `best` or `default`.
+    """
+
+    folder: Path
+    name: str
+    validation: Metrics
+    source: str
+
+    @property
+    def lines(self) -> tuple[str, str]:
+        """What was trained and how well, and how to use it."""
+        return (
+            f"{self.name}: validation log loss {self.validation.log_loss:.4f}, AUC {self.validation.auc:.4f}, "
+            f"with {_SOURCES[self.source]}",
+            f"{self.folder}: predict with `nasrec-automl predict --model {self.folder} --input FILE --output FILE`",
+        )
+
+
+_SOURCES = {
+    "own": "the best hyper-parameters of its own trainings",
+    "best": "the best hyper-parameters of the retrain study",
+    "default": "the default hyper-parameters",
+}
+
+
+def retrain_named(
+    run: RunFolder, name: str, output: Path | None = None, *, on_validation: OnValidation | None = None
+) -> NamedModel:
+    """Train one architecture from scratch, as the final stage trains its winner; the test part stays closed.
+
+    It is trained with the best hyper-parameters known: its own of the retrain study, or else the best of any, or else
+    the default ones. The number of steps is the one that was best on train alone; it is measured then, on the choice
+    part. What is written is trained on train and validation.
+
+    Args:
+        run: whose data are prepared.
+        name: a key of the search study or the beginning of one, a hand design, or a published architecture.
+        output: folder to write; by default in the run's folder `models`.
+        on_validation: told how the training goes on.
+
+    Raises:
+        ArchitectureError: no architecture, or more than one, has the name.
+        DivergedError: the training diverged.
+        RunFolderError: the folder cannot be written.
+    """
+    name, architecture = find_architecture(run, name)
+    data = PreparedData.open(run.data)
+    candidate, source = _own(run, name, architecture, data) or _trained(run, name, architecture, data, on_validation)
+    subnet = train_on_everything(run, data, candidate)
+    folder = run.models / name if output is None else output
+    validation = candidate.metrics
+    noted = {
+        "architecture": dict(architecture.params),
+        "key": architecture.key,
+        "name": name,
+        "space": architecture.space.name,
+        "validation": {"log_loss": validation.log_loss, "auc": validation.auc},
+        "hyper_parameters": {"source": source, **asdict(candidate.hyper)},
+        **candidate_costs(candidate, data, run.job, job_budget(run)),
+    }
+    write_json(folder / "result.json", noted)
+    write_model(run, architecture, subnet, folder)
+    return NamedModel(folder, name, validation, source)
+
+
+def find_architecture(run: RunFolder, name: str) -> tuple[str, Architecture]:
+    """The architecture that a name means, and its whole name.
+
+    Raises:
+        ArchitectureError: there is none, or more than one.
+    """
+    space = load_search_space(run.job.space)
+    designs = hand_designs(space)
+    if name in designs:
+        return name, designs[name]
+    published = shipped_files("architectures", ".json")
+    if name in published:
+        return name, load_architecture(name)
+    # A study is made where it is missing: only a run that searches has one.
+    trials = search_study(run).get_trials(deepcopy=False) if run.started("search") else []
+    found: dict[str, Architecture] = {}
+    for trial in trials:
+        written = trial.user_attrs.get(KEY)
+        if written is not None and not written.startswith(name):
+            continue
+        architecture = architecture_of(trial.params, space)
+        if architecture is not None and architecture.key.startswith(name):
+            found[architecture.key] = architecture
+    if not found:
+        raise ArchitectureError(
+            f"no architecture {name!r} in {run.path}: expected the beginning of a key of its search "
+            f"({len(trials)} trials; the report and Optuna's dashboard show them), a hand design "
+            f"({', '.join(designs)}), or a published one ({', '.join(published)})"
+        )
+    if len(found) > 1:
+        raise ArchitectureError(f"{len(found)} keys begin with {name!r}, such as {' and '.join(sorted(found)[:2])}")
+    return found.popitem()
+
+
+def _own(run: RunFolder, name: str, architecture: Architecture, data: PreparedData) -> tuple[Candidate, str] | None:
+    """The best training of the retrain study, where it has one of this architecture."""
+    if not run.started("retrain"):
+        return None
+    names = {candidate.key: known for known, candidate in candidates(run).items()}
+    known = names.get(architecture.key)
+    trial = None if known is None else best_trials(retrain_study(run)).get(known)
+    if known is None or trial is None:
+        return None
+    hyper = Hyper.of(trial.params, run.job.retrain.space)
+    path = weights_path(run, known, hyper)
+    if not path.is_file():
+        return None
+    metrics = measure_subnet(load_subnet(path), data.part(Part.CHOICE))
+    step, schedule_steps = (trial.user_attrs[f"nasrec:{attr}"] for attr in ("step", "schedule_steps"))
+    return Candidate(name, architecture, hyper, step, schedule_steps, metrics), "own"
+
+
+def _trained(
+    run: RunFolder, name: str, architecture: Architecture, data: PreparedData, on_validation: OnValidation | None
+) -> tuple[Candidate, str]:
+    """A training on train alone, which finds the number of steps."""
+    params, source = default_params(name, run.job.retrain.space), "default"
+    if run.started("retrain"):
+        best = min(best_trials(retrain_study(run)).values(), key=lambda trial: trial.values[0], default=None)
+        if best is not None:
+            params, source = best.params, "best"
+    hyper = Hyper.of(params, run.job.retrain.space)
+
+    def report(step: int, metrics: Metrics) -> bool:
+        if on_validation is not None:
+            on_validation(step, metrics)
+        return False
+
+    try:
+        trained = train_candidate(run, architecture, hyper, report)
+    except DivergedError as error:
+        raise DivergedError(f"the training of {name} diverged at {error} (hyper-parameters: {hyper})") from None
+    metrics = measure_subnet(trained.subnet, data.part(Part.CHOICE))
+    return Candidate(name, architecture, hyper, trained.step, trained.schedule_steps, metrics), source

@@ -1,0 +1,107 @@
+"""The search's samplers by name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseGASampler, BaseSampler, NSGAIISampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState
+
+from nasrec_automl.budget import Budget
+from nasrec_automl.config import SearchConfig
+from nasrec_automl.search.distributions import distributions
+from nasrec_automl.search.evolution import RegularizedEvolutionSampler
+from nasrec_automl.search.random_sampler import ArchitectureRandomSampler
+from nasrec_automl.space import SearchSpace
+
+
+def make_sampler(config: SearchConfig, space: SearchSpace, budget: Budget, seed: int) -> BaseSampler:
+    """The sampler that a job names. What it proposes depends on the study and the seed alone.
+
+    Args:
+        config: the job's section.
+        space: the search space.
+        budget: what an architecture may cost.
+        seed: all randomness derives from it.
+    """
+    if config.sampler == "evolution":
+        return RegularizedEvolutionSampler(
+            space=space,
+            budget=budget,
+            population_size=config.population,
+            tournament_size=config.tournament,
+            children=config.children,
+            generations=max(1, (config.architectures - config.population) // config.children),
+            seed=seed,
+        )
+    if config.sampler == "random":
+        return ArchitectureRandomSampler(space, budget=budget, seed=seed)
+    if config.sampler == "tpe":
+        return Reseeded(lambda own: TPESampler(seed=own, n_startup_trials=config.population), seed)
+    # The labels, which are the same for all trials: Optuna would look at every trial for those that all have.
+    return Reseeded(
+        lambda own: NSGAIISampler(population_size=config.population, seed=own), seed, relative=distributions(space)
+    )
+
+
+class Reseeded(BaseSampler):
+    """One of Optuna's samplers, made anew for every trial.
+
+    Optuna's samplers draw from a generator that lives as long as their process. Here the seed of each draw derives
+    from the number of trials that have finished or run: a search that was killed goes on as if it had not been.
+
+    Args:
+        make: makes the sampler, with a seed.
+        seed: all randomness derives from it and from the study.
+        relative: what the sampler draws together; by default it finds out.
+    """
+
+    def __init__(
+        self, make: Callable[[int], BaseSampler], seed: int, *, relative: Mapping[str, BaseDistribution] | None = None
+    ) -> None:
+        self._make = make
+        self._seed = seed
+        self._relative = relative
+        self._begun = -1
+        self._attempt = 0
+        self._sampler = make(seed)
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Make the sampler of this trial; the next one, where this is asked for again as its proposal is not taken."""
+        begun = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING)))
+        self._attempt = self._attempt + 1 if begun == self._begun else 0
+        self._begun = begun
+        digest = hashlib.sha256(f"{self._seed}/{begun}/{self._attempt}".encode()).digest()
+        self._sampler = self._make(int.from_bytes(digest[:4], "big"))
+        self._sampler.before_trial(study, trial)
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """What is drawn together."""
+        if self._relative is not None:
+            return dict(self._relative)
+        return self._sampler.infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Draw parameters together."""
+        if isinstance(self._sampler, BaseGASampler):
+            # Its parents come in another order when they are chosen than when they are found again.
+            self._sampler.get_parent_population(study, self._sampler.get_trial_generation(study, trial))
+        return self._sampler.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Draw one parameter."""
+        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def after_trial(
+        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        """Let the sampler note how a trial ended."""
+        self._sampler.after_trial(study, trial, state, values)

@@ -1,0 +1,157 @@
+"""Architectures of a run by their names, trained into models of their own."""
+
+import json
+import shutil
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import pytest
+import torch
+
+from nasrec_automl import load_architecture, load_model, load_search_space
+from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.sources import read_source
+from nasrec_automl.errors import ArchitectureError, CheckpointError, DivergedError
+from nasrec_automl.evaluation.scratch import measure_subnet
+from nasrec_automl.pipeline.candidates import best_trials, candidates
+from nasrec_automl.pipeline.export import export_model
+from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.named import find_architecture, retrain_named
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.studies import retrain_study, search_study
+from nasrec_automl.search import Hyper
+from nasrec_automl.search.distributions import distributions
+from nasrec_automl.training.module import ClickModule
+
+
+@pytest.fixture
+def run(front_run: RunFolder, tmp_path: Path) -> RunFolder:
+    """A copy of the run with two objectives, whose test part is gone: nothing here reads it."""
+    subprocess.run(["cp", "-a", str(front_run.path), str(tmp_path / "run")], check=True)
+    copied = RunFolder.open(tmp_path / "run")
+    shutil.rmtree(copied.data / "test")
+    return copied
+
+
+def keys(run: RunFolder) -> list[str]:
+    return [trial.user_attrs["nasrec:key"] for trial in search_study(run).get_trials()]
+
+
+def others(run: RunFolder) -> list[str]:
+    """Keys that were scored, and not trained."""
+    trained = {architecture.key for architecture in candidates(run).values()}
+    return [key for key in keys(run) if key not in trained]
+
+
+def test_what_the_retrain_study_has_trained_keeps_its_own_hyper_parameters(run: RunFolder) -> None:
+    name, architecture = next((n, a) for n, a in candidates(run).items() if not n.startswith("hand-"))
+    model = retrain_named(run, name)
+    assert (model.folder, model.name, model.source) == (run.models / name, name, "own")
+    loaded = load_model(model.folder)
+    assert loaded.architecture.key == architecture.key == name
+    noted = read_json(model.folder / "result.json")
+    own = best_trials(retrain_study(run))[name]
+    hyper = Hyper.of(own.params, run.job.retrain.space)
+    assert noted["hyper_parameters"] == {"source": "own", **asdict(hyper)}
+    contender = next(c for c in read_json(run.path / "final.json")["contenders"] if c["name"] == name)
+    assert noted["validation"] == pytest.approx(contender["validation"], abs=1e-6)
+    assert noted["macs"] == contender["macs"]
+    # The model that is kept has seen the choice part; its score there is none.
+    choice = PreparedData.open(run.data).part(Part.CHOICE)
+    assert measure_subnet(loaded.subnet, choice).log_loss != pytest.approx(model.validation.log_loss, abs=1e-6)
+
+
+def test_the_winner_by_name_is_the_final_model(run: RunFolder) -> None:
+    winner = read_json(run.path / "final.json")["winner"]
+    model = retrain_named(run, winner, run.path / "mine")
+    assert model.folder == run.path / "mine"
+    again, best = (load_model(folder).subnet.state_dict() for folder in (model.folder, run.best))
+    assert all(torch.equal(again[name], best[name]) for name in best)
+    for name in ("architecture.json", "preprocessing.json"):
+        assert (model.folder / name).read_bytes() == (run.best / name).read_bytes()
+
+
+def test_any_other_takes_the_best_ones_and_is_measured_before_it_sees_the_choice_part(run: RunFolder) -> None:
+    key = others(run)[0]
+    heard = []
+    model = retrain_named(run, key, on_validation=lambda step, metrics: heard.append((step, metrics.log_loss)))
+    assert model.source == "best"
+    assert len(heard) >= 2
+    best = min(best_trials(retrain_study(run)).values(), key=lambda trial: trial.values[0])
+    hyper = Hyper.of(best.params, run.job.retrain.space)
+    assert read_json(model.folder / "result.json")["hyper_parameters"] == {"source": "best", **asdict(hyper)}
+    assert load_model(model.folder).architecture.key == key
+    assert 0.3 < model.validation.log_loss < 1
+    again = retrain_named(run, key, run.path / "again")
+    assert again.validation == model.validation
+
+
+def test_before_the_retrain_stage_the_default_ones(run: RunFolder) -> None:
+    (run.path / "stages" / "retrain.json").unlink()
+    studies = optuna.get_all_study_names(run.job.storage_url)
+    assert retrain_named(run, "hand-mlp").source == "default"
+    assert optuna.get_all_study_names(run.job.storage_url) == studies
+
+
+def test_the_model_predicts_and_exports(run: RunFolder) -> None:
+    model = retrain_named(run, keys(run)[0])
+    frame: pd.DataFrame = read_source("synthetic", **run.job.data.options).frame.head(50)
+    expected = load_model(model.folder).predict(frame)
+    assert expected.shape == (50,)
+    path = export_model(model.folder, "torch")
+    assert path == model.folder / "model.pt2"
+    dense, ids = load_model(model.folder).preprocessing.transform(frame)
+    found = torch.export.load(path).module()(torch.from_numpy(dense), torch.from_numpy(ids))[0]
+    assert found.detach().numpy() == pytest.approx(expected, abs=1e-5)
+    with pytest.raises(CheckpointError, match="no model"):
+        export_model(run.path)
+
+
+def test_names(run: RunFolder) -> None:
+    key = keys(run)[-1]
+    length = next(n for n in range(1, 17) if sum(other.startswith(key[:n]) for other in keys(run)) == 1)
+    name, architecture = find_architecture(run, key[:length])
+    assert name == architecture.key == key
+    assert find_architecture(run, "hand-dlrm")[0] == "hand-dlrm"
+    assert find_architecture(run, "criteo-full") == ("criteo-full", load_architecture("criteo-full"))
+
+
+def test_a_trial_that_somebody_added_has_a_name_too(run: RunFolder) -> None:
+    space, study = load_search_space(run.job.space), search_study(run)
+    known = set(keys(run))
+    mine = next(a for seed in range(99) if (a := space.random(_rng(seed))).key not in known)
+    study.add_trial(optuna.create_trial(params=mine.params, distributions=distributions(space), values=[0.5, 10]))
+    assert find_architecture(run, mine.key[:12]) == (mine.key, mine)
+
+
+def _rng(seed: int) -> object:
+    import numpy as np
+
+    return np.random.default_rng(seed)
+
+
+def test_a_name_that_is_none_or_many(run: RunFolder) -> None:
+    with pytest.raises(ArchitectureError, match=r"no architecture 'nobody' in .*20 trials.*hand-mlp.*criteo-full"):
+        find_architecture(run, "nobody")
+    with pytest.raises(ArchitectureError, match=r"20 keys begin with '', such as \w+ and \w+"):
+        find_architecture(run, "")
+    assert not run.models.exists()
+
+
+def test_a_training_that_diverges_writes_no_model(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = ClickModule.training_step
+    monkeypatch.setattr(ClickModule, "training_step", lambda self, *args: train(self, *args) * torch.nan)
+    key = others(run)[0]
+    with pytest.raises(DivergedError, match=rf"the training of {key} diverged at step 1 .*hyper-parameters"):
+        retrain_named(run, key)
+    assert not run.models.exists()
+
+
+def test_the_note_says_what_the_model_is(run: RunFolder) -> None:
+    noted = json.loads((retrain_named(run, "hand-mlp").folder / "result.json").read_text())
+    assert noted["name"] == "hand-mlp"
+    assert noted["space"] == run.job.space or noted["space"] == "tiny"
+    assert load_search_space(run.job.space).from_params(noted["architecture"]).key == noted["key"]
