@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import socket
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -213,7 +214,8 @@ class _KeepBest(pl.Callback):
 
     def _write(self, trainer: pl.Trainer, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        # Another host may train the same candidate, where this one was taken for dead.
+        beside = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
         trainer.save_checkpoint(beside)
         beside.replace(path)
 

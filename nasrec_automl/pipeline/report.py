@@ -196,10 +196,13 @@ def _budget_facts(run: RunFolder, space: SearchSpace) -> dict[str, str]:
     return facts | ({"Left out, over the budget": ", ".join(left_out)} if left_out else {})
 
 
+_SHOWN = {f"nasrec:{name}" for name in ("key", "standard_error", "auc", "macs", "parameters")}
+
+
 def _scores(study: optuna.Study, admits: Admits) -> list[FrozenTrial]:
     """Trials of the search inside the budget; those that others added may lack what the report shows."""
     trials = scored_trials(study, admits)
-    return [trial for trial in trials if {"nasrec:auc", "nasrec:macs"} <= trial.user_attrs.keys()]
+    return [trial for trial in trials if _SHOWN <= trial.user_attrs.keys()]
 
 
 def _scored(trial: FrozenTrial, names: dict[str, str], space: SearchSpace) -> ScoredArchitecture:

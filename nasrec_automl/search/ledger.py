@@ -181,7 +181,8 @@ class Ledger:
             Whether it was still running: another worker may have taken this one for dead and failed it.
         """
         # What `Study.tell` does too, once it has read the trial again: a tenth of all that a trial costs.
-        self.study.sampler.after_trial(self.study, trial, outcome.state, outcome.values)
+        after = partial(self.study.sampler.after_trial, self.study, trial, outcome.state, outcome.values)
+        patiently(self.storage, after)
         return self._close(trial, outcome.state, outcome.values, _prefixed(outcome.attrs))
 
     def fail(self, trial: FrozenTrial, kind: str, reason: str) -> bool:
