@@ -202,7 +202,7 @@ _SHOWN = {f"nasrec:{name}" for name in ("key", "standard_error", "auc", "macs", 
 def _scores(study: optuna.Study, admits: Admits) -> list[FrozenTrial]:
     """Trials of the search inside the budget; those that others added may lack what the report shows."""
     trials = scored_trials(study, admits)
-    return [trial for trial in trials if _SHOWN <= trial.user_attrs.keys()]
+    return [trial for trial in trials if trial.user_attrs.keys() >= _SHOWN]
 
 
 def _scored(trial: FrozenTrial, names: dict[str, str], space: SearchSpace) -> ScoredArchitecture:

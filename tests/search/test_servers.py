@@ -6,6 +6,7 @@ import math
 import os
 import signal
 import threading
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -248,10 +249,13 @@ def test_a_server_that_is_not_there_is_told_at_once(unreachable: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("driver", "package"),
-    [("postgresql+psycopg", r"psycopg\[binary\]"), ("mysql", "mysqlclient")],
+    ("driver", "module", "package"),
+    [("postgresql+psycopg", "psycopg", r"psycopg\[binary\]"), ("mysql", "MySQLdb", "mysqlclient")],
 )
-def test_a_driver_that_is_not_installed(driver: str, package: str) -> None:
+def test_a_driver_that_is_not_installed(
+    driver: str, module: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)  # as if it were not, where it is
     with pytest.raises(StudyError, match=f"pip install {package}`"):
         open_storage(f"{driver}://me:s3cret@127.0.0.1:1/x")
 
