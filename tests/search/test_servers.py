@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import os
 import signal
-import threading
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
