@@ -102,7 +102,8 @@ def score_against(
         line={"color": GREEN, "width": 2, "shape": "hv"},
         hoverinfo="skip",
     )
-    figure.update_xaxes(title_text=COSTS[name], type="log", dtick="D2", tickformat="~s").update_yaxes(title_text=LOG_LOSS)
+    figure.update_xaxes(title_text=COSTS[name], type="log", dtick="D2", tickformat="~s")
+    figure.update_yaxes(title_text=LOG_LOSS)
     return styled(figure, height=440)
 
 
