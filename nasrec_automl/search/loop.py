@@ -181,8 +181,14 @@ class Worker:
         trial = self.ledger.adopt(waiting, self.source, worker=worker_id())
         if trial is None:
             return None
-        others = [other for other in self.ledger.trials() if other.number != trial.number]
-        reason = self._beaten(self.source.key(trial.params), others)
+        key = self.source.key(trial.params)
+        others = self._others(trial)
+        reason = self._beaten(key, others)
+        if reason is not None:
+            # A trial that was begun at this very moment has seen this one, and is withdrawn; an older one goes on.
+            time.sleep(self.options.poll)
+            others = self._others(trial)
+            reason = self._beaten(key, others)
         if reason is None:
             return trial
         self.ledger.fail(trial, ABANDONED, reason)
@@ -190,6 +196,9 @@ class Worker:
             # The study may grow later: what a user has asked for waits for that.
             self.ledger.enqueue_again(trial)
         return None
+
+    def _others(self, trial: FrozenTrial) -> list[FrozenTrial]:
+        return [other for other in self.ledger.trials() if other.number != trial.number]
 
     def begin(self, params: Params, census: Census) -> FrozenTrial | None:
         """Write a running trial; None where another worker was first, and this one is not to run."""

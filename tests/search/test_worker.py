@@ -448,6 +448,25 @@ def test_a_trial_that_is_being_adopted_is_no_puzzle_to_other_hosts(
     assert not any(looks)
 
 
+def test_an_enqueued_trial_outlasts_one_that_sees_it_and_withdraws(
+    study: optuna.Study, storage: RDBStorage, space: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = space.random(np.random.default_rng(0))
+    study.enqueue_trial(dict(mine.params))
+    adopting, beginning = (
+        Worker(ArchitectureSource(study, space, ()), Ledger(study, storage), 9, WorkerOptions()) for _ in range(2)
+    )
+    waiting = adopting.census().waiting[0]
+    # The other one has written the same key, has not looked yet, and looks while this one waits.
+    source = beginning.source
+    begun, _ = beginning.ledger.reserve(source, mine.params, {"nasrec:key": mine.key}, worker="other")
+    withdraw = lambda seconds: beginning.ledger.fail(begun, "abandoned", "another worker was first")  # noqa: E731
+    monkeypatch.setattr("nasrec_automl.search.loop.time.sleep", withdraw)
+    adopted = adopting.adopt(waiting)
+    assert adopted is not None
+    assert [trial.state for trial in study.get_trials()] == [TrialState.RUNNING, TrialState.FAIL]
+
+
 def test_an_enqueued_trial_that_finds_no_room_is_enqueued_again(
     study: optuna.Study, storage: RDBStorage, space: SearchSpace
 ) -> None:
