@@ -80,13 +80,15 @@ def tune(arguments: argparse.Namespace) -> None:
     """Compare settings of the supernet's training."""
     from nasrec_automl.config import load_job
     from nasrec_automl.pipeline.run_folder import RunFolder
-    from nasrec_automl.pipeline.tune import tune_supernet
-    from nasrec_automl.pipeline.view import tune_table
+    from nasrec_automl.pipeline.status import tune_status
+    from nasrec_automl.pipeline.view import live_view, tune_table
 
     run = RunFolder(load_job(arguments.job))
-    _quiet_optuna()
     console = Console()
-    with console.status("Training architectures from scratch, then supernets ..."):
+    with live_view(run, console, tune_status):
+        from nasrec_automl.pipeline.tune import tune_supernet
+
+        _quiet_optuna()
         tune_supernet(run)
     console.print(tune_table(run))
 

@@ -10,6 +10,8 @@ from nasrec_automl.pipeline.progress import Progress, read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 
 STAGE_NAMES = ("data", "supernet", "search", "retrain", "final", "report")
+TUNE_NAMES = ("tune-truth", "tune")
+"""What `tune-supernet` does: trainings from scratch, then supernets."""
 
 State = Literal["done", "running", "interrupted", "waiting"]
 
@@ -64,5 +66,23 @@ def run_status(run: RunFolder) -> list[StageStatus]:
             found.append(StageStatus(name, "running", None, progress))
         else:
             found.append(StageStatus(name, "interrupted" if progress else "waiting", None, progress))
+        before = before or name
+    return found
+
+
+def tune_status(run: RunFolder) -> list[StageStatus]:
+    """The status of both halves of `tune-supernet`, which is no stage of a job."""
+    found: list[StageStatus] = []
+    before: str | None = None
+    for name in TUNE_NAMES:
+        progress = read_progress(run.progress(name))
+        if before is not None:
+            found.append(StageStatus(name, "waiting", before, None))
+        elif progress is not None and progress.done >= progress.total:
+            found.append(StageStatus(name, "done", None, progress))
+            continue
+        else:
+            state: State = "running" if run.in_use() else "interrupted" if progress else "waiting"
+            found.append(StageStatus(name, state, None, progress))
         before = before or name
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console, Group, RenderableType
@@ -20,13 +20,14 @@ from nasrec_automl.pipeline.status import StageStatus, run_status
 from nasrec_automl.space import SearchSpace
 
 _REFRESH = 0.5
+Find = Callable[[RunFolder], list[StageStatus]]
 _STYLES = {"done": "green", "running": "cyan", "interrupted": "yellow", "waiting": "dim"}
 
 
-def stage_table(run: RunFolder) -> RenderableType:
+def stage_table(run: RunFolder, find: Find = run_status) -> RenderableType:
     """Every stage with its state, bar, rate and latest figures, and the budget, where there is one."""
     table = Table.grid(padding=(0, 2))
-    for status in run_status(run):
+    for status in find(run):
         progress = status.progress
         done, total = (progress.done, progress.total) if progress else (0, 1)
         if status.state == "done":
@@ -61,20 +62,26 @@ def _note(status: StageStatus) -> str:
 
 
 @contextmanager
-def live_view(run: RunFolder, console: Console) -> Iterator[None]:
-    """Show the stages while the block runs; where there is no terminal, a line whenever a stage's state changes."""
+def live_view(run: RunFolder, console: Console, find: Find = run_status) -> Iterator[None]:
+    """Show the stages while the block runs; where there is no terminal, a line whenever a stage's state changes.
+
+    Args:
+        run: the run.
+        console: where to show them.
+        find: says which stages there are, and what they do.
+    """
     if not console.is_terminal:
-        with _printed(run, console):
+        with _printed(run, console, find):
             yield
         return
-    with Live(get_renderable=lambda: stage_table(run), console=console, refresh_per_second=1 / _REFRESH):
+    with Live(get_renderable=lambda: stage_table(run, find), console=console, refresh_per_second=1 / _REFRESH):
         yield
 
 
 @contextmanager
-def _printed(run: RunFolder, console: Console) -> Iterator[None]:
+def _printed(run: RunFolder, console: Console, find: Find) -> Iterator[None]:
     stop = threading.Event()
-    printer = _Printer(run, console)
+    printer = _Printer(run, console, find)
 
     def watch() -> None:
         while not stop.wait(_REFRESH):
@@ -93,13 +100,14 @@ def _printed(run: RunFolder, console: Console) -> Iterator[None]:
 class _Printer:
     """Prints what changed: a stage's state, or another tenth of it."""
 
-    def __init__(self, run: RunFolder, console: Console) -> None:
+    def __init__(self, run: RunFolder, console: Console, find: Find) -> None:
         self.run = run
         self.console = console
+        self._find = find
         self._seen: set[tuple[str, str, int]] = set()
 
     def look(self) -> None:
-        for status in run_status(self.run):
+        for status in self._find(self.run):
             progress = status.progress
             if status.state == "waiting" or progress is None:
                 continue

@@ -14,10 +14,12 @@ import pytest
 from rich.console import Console
 from scipy.stats import kendalltau
 
+from nasrec_automl.cli import main
 from nasrec_automl.config import load_job
 from nasrec_automl.errors import JobError, StudyError
 from nasrec_automl.pipeline import tune
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.status import tune_status
 from nasrec_automl.pipeline.tune import trial_settings, tune_supernet, tuned
 from nasrec_automl.pipeline.view import tau_error, tune_table
 
@@ -65,6 +67,23 @@ def test_tau_is_that_of_scores_and_trainings(done: RunFolder, tmp_path: Path, wr
     expected = kendalltau(scores, [log_loss for _, log_loss in truth]).statistic
     (own,) = [tau for settings, tau in results(done) if settings["learning_rate"] == 0.12]
     assert own == pytest.approx(expected)
+
+
+def test_the_command_shows_bars_and_the_table(
+    tmp_path: Path, write_job: Write, done: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert [(status.name, status.state) for status in tune_status(done)] == [("tune-truth", "done"), ("tune", "done")]
+    run = RunFolder(load_job(write_job(tmp_path, **JOB)))
+    assert [(status.state, status.waits_for) for status in tune_status(run)] == [
+        ("waiting", None),
+        ("waiting", "tune-truth"),
+    ]
+    main(["tune-supernet", str(tmp_path / "job.yaml")])
+    printed = capsys.readouterr().out
+    assert "tune-truth: done, 4/4 trainings" in printed
+    assert "tune: done, 2/2 supernets" in printed
+    assert printed.index("tune: done") < printed.index("learning_rate")
+    assert results(run) == results(done)
 
 
 def test_the_table_shows_settings_and_what_to_do(done: RunFolder) -> None:
