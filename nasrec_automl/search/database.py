@@ -10,7 +10,14 @@ from typing import TypeVar
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    PendingRollbackError,
+    SQLAlchemyError,
+)
 
 from nasrec_automl.errors import StudyError
 
@@ -93,7 +100,12 @@ def connection_lost(storage: BaseStorage, error: BaseException) -> bool:
     """Whether an error says that a database's server went away in the middle, so that a second try may work."""
     url = _url(storage)
     error = _database_error(error)
-    if url is None or url.get_backend_name() == "sqlite" or not isinstance(error, DBAPIError):
+    if url is None or url.get_backend_name() == "sqlite":
+        return False
+    if isinstance(error, PendingRollbackError):
+        # Optuna reads trials a second time in the session whose connection broke; SQLAlchemy says no more than that.
+        return True
+    if not isinstance(error, DBAPIError):
         return False
     # A full disk and a changed password are operational errors too, which a second try does not mend.
     return error.connection_invalidated or (

@@ -16,7 +16,7 @@ import optuna
 import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, event, inspect, text
 from sqlalchemy.exc import OperationalError
 
 from nasrec_automl.architecture import Architecture
@@ -130,6 +130,27 @@ def test_a_connection_that_breaks_in_a_trial(postgres: Any, postgres_url: str, s
 def ledger(postgres_url: str) -> Ledger:
     storage = open_storage(postgres_url)
     return Ledger(open_study(storage, name="search", identity=IDENTITY), storage)
+
+
+def test_a_connection_that_breaks_while_trials_are_read(
+    postgres: Any, ledger: Ledger, space: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Optuna reads them once more in the session that broke, which fails in another way."""
+    monkeypatch.setattr(database_module, "_PAUSES", (0.01, 0.01))
+    source = ArchitectureSource(ledger.study, space, first=[])
+    trial, _ = ledger.reserve(source, space.random(np.random.default_rng(0)).params, {}, worker="a")
+    broken = False
+
+    @event.listens_for(ledger.storage.engine, "before_cursor_execute")  # type: ignore[attr-defined]
+    def break_once(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        nonlocal broken
+        if not broken and "trial_user_attributes" in statement:
+            broken = True
+            me = connection.connection.dbapi_connection.info.backend_pid
+            postgres.psql(f"SELECT pg_terminate_backend({me})")
+
+    assert [found.number for found in ledger.trials()] == [trial.number]
+    assert broken
 
 
 def after_the_commit(call: Callable[..., Any]) -> Callable[..., Any]:
