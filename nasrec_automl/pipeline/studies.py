@@ -61,6 +61,20 @@ def retrain_study(run: RunFolder) -> optuna.Study:
     )
 
 
+def tune_study(run: RunFolder) -> optuna.Study:
+    """The study of the supernet's settings, made where it is missing. It maximises Kendall's tau."""
+    return open_study(
+        study_storage(run.job.storage_url),
+        name=f"{run.job.name}-tune",
+        identity={
+            "stage": "tune",
+            "space": load_search_space(run.job.space).name,
+            "data": PreparedData.open(run.data).fingerprint,
+        },
+        direction="maximize",
+    )
+
+
 def stage_ended(study: optuna.Study, *, finished: int, target: int, mine: int, count: int | None) -> bool:
     """Whether a study has its trials, or can get no more: a worker without peers stopped short of its own limit.
 

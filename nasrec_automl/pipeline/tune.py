@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import kendalltau
 
@@ -25,9 +24,9 @@ from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import make_evaluator
-from nasrec_automl.pipeline.studies import study_storage
+from nasrec_automl.pipeline.studies import study_storage, tune_study
 from nasrec_automl.pipeline.supernet import SupernetStage
-from nasrec_automl.search import Finished, Hyper, open_study
+from nasrec_automl.search import Finished, Hyper
 from nasrec_automl.search.hyper import default_params
 from nasrec_automl.search.tune import TUNED, settings_of, tune
 from nasrec_automl.space import load_search_space
@@ -68,7 +67,7 @@ class TuneStage(Stage):
         }
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
-        job, config, study = run.job, run.job.tune, _study(run)
+        job, config, study = run.job, run.job.tune, tune_study(run)
         truth = _truth(run)
         done, total = self.units(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="supernets", total=total, done=done)
@@ -116,26 +115,13 @@ def tune_supernet(run: RunFolder) -> None:
 
 def tuned(run: RunFolder) -> list[FrozenTrial]:
     """The judged supernets, the best first; those whose training diverged have no value and come last."""
-    trials = _study(run).get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    trials = tune_study(run).get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     return sorted(trials, key=lambda trial: -trial.values[0] if trial.values else np.inf)
 
 
 def trial_settings(trial: FrozenTrial, run: RunFolder) -> dict[str, float]:
     """The supernet's settings of a trial, by the job's names."""
     return settings_of(trial.params, run.job.tune)
-
-
-def _study(run: RunFolder) -> optuna.Study:
-    return open_study(
-        study_storage(run.job.storage_url),
-        name=f"{run.job.name}-tune",
-        identity={
-            "stage": "tune",
-            "space": load_search_space(run.job.space).name,
-            "data": PreparedData.open(run.data).fingerprint,
-        },
-        direction="maximize",
-    )
 
 
 def _folder(run: RunFolder) -> Path:

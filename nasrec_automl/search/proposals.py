@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 from optuna.samplers import BaseSampler
-from optuna.trial import TrialState
 
 from nasrec_automl.architecture import Architecture, ParameterValue
 from nasrec_automl.budget import Budget
@@ -182,39 +174,3 @@ def _listed(space: SearchSpace) -> dict[str, tuple[ParameterValue, ...]]:
 def _every_key(space: SearchSpace) -> Iterator[tuple[str, tuple[ParameterValue, ...]]]:
     for params in itertools.product(*space.labels.values()):
         yield space.from_params(dict(zip(space.labels, params, strict=True))).key, params
-
-
-def sample_params(sampler: BaseSampler, study: optuna.Study, wanted: Mapping[str, BaseDistribution]) -> dict[str, Any]:
-    """Ask any sampler for parameters, without writing a trial.
-
-    Raises:
-        StudyError: the sampler writes to its trial.
-    """
-    # A trial that the study does not have: enough for samplers that only look at the trials before it.
-    trial = optuna.create_trial(state=TrialState.RUNNING)
-    # A study keeps the trials that a sampler has read until the next `ask` or `tell`, of which there is none
-    # here; a copy has the same storage and begins without.
-    study = copy.copy(study)
-    try:
-        sampler.before_trial(study, trial)
-        relative = sampler.infer_relative_search_space(study, trial)
-        params = sampler.sample_relative(study, trial, {k: v for k, v in relative.items() if k in wanted})
-        for name, distribution in wanted.items():
-            # Optuna never asks a sampler for the only value there is.
-            if distribution.single():
-                params[name] = _only_value(distribution)
-            elif name not in params:
-                params[name] = sampler.sample_independent(study, trial, name, distribution)
-    except KeyError as error:
-        raise StudyError(
-            f"{sampler} keeps notes in the trial that it samples for, and cannot be asked before there is "
-            f"one ({error}); use TPESampler(constant_liar=False), or study.optimize with an objective"
-        ) from None
-    return {name: params[name] for name in wanted}
-
-
-def _only_value(distribution: BaseDistribution) -> Any:
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices[0]
-    assert isinstance(distribution, FloatDistribution | IntDistribution)  # There is no other kind.
-    return distribution.low

@@ -19,10 +19,9 @@ from nasrec_automl.search.census import Census
 from nasrec_automl.search.hyper import ARCHITECTURE, Hyper, applying, default_params, retrain_distributions
 from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.search.loop import OnTrial, WorkerOptions, work
-from nasrec_automl.search.proposals import sample_params
 from nasrec_automl.search.pruning import KeyedHyperband
 from nasrec_automl.search.task import Outcome, Params, Task
-from nasrec_automl.search.tpe import tpe
+from nasrec_automl.search.tpe import sample_params, tpe
 
 _PROPOSALS = 20
 """Proposals that may be known already before the ranges count as used up (they may be single values)."""

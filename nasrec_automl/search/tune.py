@@ -18,9 +18,8 @@ from nasrec_automl.search.census import Census
 from nasrec_automl.search.hyper import optuna_distribution
 from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.search.loop import OnTrial, work
-from nasrec_automl.search.proposals import sample_params
 from nasrec_automl.search.task import Outcome, Params, Task
-from nasrec_automl.search.tpe import tpe
+from nasrec_automl.search.tpe import sample_params, tpe
 
 TUNED = ("learning_rate", "path_warm_up")
 """Settings of the supernet that are searched, by the job's names."""

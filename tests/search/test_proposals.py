@@ -8,10 +8,9 @@ import pytest
 from optuna.samplers import BaseSampler, NSGAIIISampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
 
-from nasrec_automl.errors import StudyError
 from nasrec_automl.search import ArchitectureRandomSampler, distributions, proposals, propose
 from nasrec_automl.search.mirror import Mirror
-from nasrec_automl.search.proposals import sample_params, unseen
+from nasrec_automl.search.proposals import unseen
 from nasrec_automl.space import SearchSpace, load_search_space
 
 SAMPLERS: dict[str, Callable[[], BaseSampler]] = {
@@ -60,16 +59,6 @@ def test_without_a_mirror_a_sampler_sees_the_study_too() -> None:
     for value, architecture in zip((2.0, 1.0, 3.0), architectures, strict=True):
         add(study, architecture.params, value)
     assert propose(BestAgain(), study, SPACE, seen=set()) == architectures[1]
-
-
-def test_a_sampler_that_writes_to_its_trial_needs_a_mirror(space: SearchSpace) -> None:
-    study = optuna.create_study()
-    sampler = TPESampler(seed=0, n_startup_trials=1)
-    architecture = space.random(np.random.default_rng(0))
-    for _ in range(3):
-        study.add_trial(optuna.create_trial(params=architecture.params, distributions=distributions(space), value=1.0))
-    with pytest.raises(StudyError, match="constant_liar=False"):
-        sample_params(sampler, study, distributions(space))
 
 
 def test_a_small_space_is_listed_to_its_last_key(tiny: SearchSpace, monkeypatch: pytest.MonkeyPatch) -> None:
