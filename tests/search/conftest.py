@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from optuna.storages import RDBStorage
 
-from nasrec_automl.search import open_storage, open_study
+from nasrec_automl.search import open_storage, open_study, search
 from nasrec_automl.space import SearchSpace
+from tests.search.search_worker import sampler, score
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -51,3 +54,15 @@ def storage(url: str) -> RDBStorage:
 @pytest.fixture
 def study(storage: RDBStorage) -> optuna.Study:
     return open_study(storage, name="search", identity={})
+
+
+@pytest.fixture
+def run(study: optuna.Study, storage: RDBStorage, space: SearchSpace) -> Callable[..., int]:
+    """Run a search of cheap scores; keyword arguments are those of `search`, and `evaluate`."""
+
+    def call(**options: Any) -> int:
+        arguments: dict[str, Any] = {"storage": storage, "sampler": sampler(space), "target": 10, **options}
+        evaluate = arguments.pop("evaluate", score)
+        return search(study, space, evaluate, **arguments)
+
+    return call

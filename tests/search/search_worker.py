@@ -14,12 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import optuna
+from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
 from nasrec_automl.config import SearchConfig
 from nasrec_automl.schema import FeatureSchema
-from nasrec_automl.search import WorkerOptions, open_storage, open_study, search
+from nasrec_automl.search import RegularizedEvolutionSampler, WorkerOptions, open_storage, open_study, search
 from nasrec_automl.search.samplers import make_sampler
 from nasrec_automl.space import SearchSpace
 
@@ -36,6 +37,14 @@ class FakeScore:
 def score(architecture: Architecture) -> FakeScore:
     """Cheap, and the same in every process."""
     return FakeScore(int(architecture.key[:8], 16) / 2**32)
+
+
+def sampler(space: SearchSpace) -> RegularizedEvolutionSampler:
+    return RegularizedEvolutionSampler(space=space, population_size=8, tournament_size=4, children=4)
+
+
+def trials(study: optuna.Study, *states: TrialState) -> list[FrozenTrial]:
+    return study.get_trials(states=states)
 
 
 def main(

@@ -24,7 +24,7 @@ from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.search import RegularizedEvolutionSampler, distributions, propose, search
 from nasrec_automl.search.incumbents import incumbents
 from nasrec_automl.search.proposals import unseen
-from nasrec_automl.space import SearchSpace, load_search_space
+from nasrec_automl.space import SearchSpace
 from nasrec_automl.testing.examples import tiny_schema
 from nasrec_automl.testing.strategies import search_spaces
 
@@ -96,53 +96,6 @@ def test_a_loose_budget_changes_no_proposal(
         proposals(space, sampler(space, budget, seed), budget, 10, tiny_schema()) for budget in (loose, None)
     )
     assert with_budget == without
-
-
-@pytest.mark.parametrize("limits", [{"macs": 12_000}, {"parameters": TABLES + 4_000}])
-def test_a_budget_that_no_random_architecture_meets_is_reached_by_mutations(limits: dict[str, int]) -> None:
-    space, budget = load_search_space("nasrec-full"), Budget(CRITEO, **limits)
-    rng = np.random.default_rng(0)
-    assert not any(budget.admits(space.random(rng, inputs="uniform")) for _ in range(1_000))
-    seen: set[str] = set()
-    for _ in range(8):
-        found = unseen(space, rng, seen=seen, budget=budget)
-        assert found is not None
-        assert budget.admits(found)
-        assert found.key not in seen
-        seen.add(found.key)
-
-
-def test_latency_is_reached_by_fewer_macs_and_few_measurements() -> None:
-    space = load_search_space("nasrec-full")
-    measured = []
-
-    def latency(architecture: Architecture) -> float:
-        measured.append(architecture.key)
-        return macs_of(architecture, CRITEO) / 1e5
-
-    budget = Budget(CRITEO, latency_ms=0.8, latency=latency)
-    found = unseen(space, np.random.default_rng(0), seen=(), budget=budget)
-    assert found is not None
-    assert macs_of(found, CRITEO) <= 80_000
-    assert 50 < len(measured) < 120
-
-
-@pytest.mark.parametrize(
-    ("limits", "message"),
-    [
-        ({"macs": 1_000}, r"\(at most 1,000 multiply-adds\); the smallest found has [\d,]+ multiply-adds: raise"),
-        ({"parameters": TABLES}, r"the smallest found has 4\d\d,\d+ parameters \(416,000 of the parameters are"),
-    ],
-)
-def test_a_budget_that_cannot_be_met_is_an_error(limits: dict[str, int], message: str) -> None:
-    space, budget = load_search_space("nasrec-full"), Budget(CRITEO, **limits)
-    with pytest.raises(BudgetError, match=message):
-        unseen(space, np.random.default_rng(0), seen=(), budget=budget)
-    with pytest.raises(BudgetError, match=message):
-        evolution(space, budget).propose(optuna.create_study(), seen=())
-    slow = Budget(CRITEO, latency_ms=1, latency=lambda architecture: 2.0)
-    with pytest.raises(BudgetError, match=r"the smallest found has 2 ms: raise"):
-        unseen(space, np.random.default_rng(0), seen=(), budget=slow)
 
 
 def test_the_error_names_the_smallest_of_a_small_space(tiny: SearchSpace) -> None:

@@ -1,21 +1,15 @@
 from __future__ import annotations
 
 import math
-import socket
-import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from typing import Any
-from unittest.mock import Mock
 
 import numpy as np
 import optuna
 import pytest
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
-from nasrec_automl import heartbeat
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.errors import ArchitectureError, StudyError
 from nasrec_automl.search import (
@@ -24,36 +18,11 @@ from nasrec_automl.search import (
     RegularizedEvolutionSampler,
     WorkerOptions,
     distributions,
-    fail_stale,
     open_study,
     search,
 )
-from nasrec_automl.search.ledger import Ledger
-from nasrec_automl.search.loop import Worker
-from nasrec_automl.search.worker import ArchitectureSource
 from nasrec_automl.space import SearchSpace, load_search_space
-
-
-@dataclass(frozen=True)
-class FakeScore:
-    log_loss: float
-    auc: float = 0.5
-    standard_error: float = 0.01
-    rows: int = 100
-    stopped: bool = False
-
-
-def score(architecture: Architecture) -> FakeScore:
-    """Cheap, and the same in every process."""
-    return FakeScore(int(architecture.key[:8], 16) / 2**32)
-
-
-def sampler(space: SearchSpace) -> RegularizedEvolutionSampler:
-    return RegularizedEvolutionSampler(space=space, population_size=8, tournament_size=4, children=4)
-
-
-def trials(study: optuna.Study, *states: TrialState) -> list[FrozenTrial]:
-    return study.get_trials(states=states)
+from tests.search.search_worker import FakeScore, sampler, score, trials
 
 
 class Scripted(RegularizedEvolutionSampler):
@@ -65,16 +34,6 @@ class Scripted(RegularizedEvolutionSampler):
 
     def propose(self, study: optuna.Study, *, seen: Collection[str]) -> Architecture | None:
         return next(self._steps)()
-
-
-@pytest.fixture
-def run(study: optuna.Study, storage: RDBStorage, space: SearchSpace) -> Callable[..., int]:
-    def call(**options: Any) -> int:
-        arguments: dict[str, Any] = {"storage": storage, "sampler": sampler(space), "target": 10, **options}
-        evaluate = arguments.pop("evaluate", score)
-        return search(study, space, evaluate, **arguments)
-
-    return call
 
 
 def test_the_target_is_reached_and_kept(run: Callable[..., int], study: optuna.Study) -> None:
@@ -348,174 +307,3 @@ def test_any_sampler_goes_on_with_a_study(
     assert len({space.from_params(trial.params).key for trial in done}) == len(done) == 90
     generations = [trial.system_attrs.get("NSGAIISampler:generation") for trial in done]
     assert [g for g in generations if g is not None] == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4]
-
-
-# Trials that a user has enqueued.
-
-
-def test_enqueued_trials_are_run_first_and_once(
-    run: Callable[..., int], study: optuna.Study, space: SearchSpace
-) -> None:
-    run(target=1)
-    mine, twice, hand = (space.random(np.random.default_rng(seed)) for seed in range(3))
-    for architecture in (mine, twice, twice):
-        study.enqueue_trial(dict(architecture.params), user_attrs={"wish": "mine"})
-    told: list[Finished] = []
-    assert run(target=5, first=[hand], describe=lambda architecture: {"macs": 7}, on_trial=told.append) == 4
-    done = trials(study, TrialState.COMPLETE)
-    assert [space.from_params(trial.params).key for trial in done[1:4]] == [mine.key, twice.key, hand.key]
-    first = done[1]
-    assert (first.value, first.user_attrs["wish"]) == (score(mine).log_loss, "mine")
-    assert first.user_attrs["nasrec:key"] == mine.key
-    assert first.user_attrs["nasrec:macs"] == 7
-    assert first.user_attrs["nasrec:worker"]
-    assert told[0].params == mine.params
-    (again,) = trials(study, TrialState.FAIL)
-    assert f"first with the key {twice.key}" in again.user_attrs["nasrec:reason"]
-
-
-def test_an_enqueued_trial_may_leave_parameters_open(
-    run: Callable[..., int], study: optuna.Study, space: SearchSpace
-) -> None:
-    used = NSGAIISampler(population_size=4)
-    run(target=1, sampler=used)
-    for _ in range(3):
-        study.enqueue_trial({"block1/dense_dim": 32})
-    assert run(target=4, sampler=used) == 3
-    done = trials(study, TrialState.COMPLETE)[1:]
-    assert [trial.number for trial in done] == [1, 2, 3]
-    assert {trial.params["block1/dense_dim"] for trial in done} == {32}
-    assert len({space.from_params(trial.params).key for trial in done}) == 3
-
-
-def test_an_enqueued_trial_of_another_space_fails_with_the_reason(run: Callable[..., int], study: optuna.Study) -> None:
-    study.enqueue_trial({"block1/dense_dim": 17})
-    assert run(target=2) == 2
-    (failed,) = trials(study, TrialState.FAIL)
-    assert "parameters of another space" in failed.user_attrs["nasrec:reason"]
-
-
-def test_an_enqueued_trial_waits_for_room(run: Callable[..., int], study: optuna.Study, space: SearchSpace) -> None:
-    run(target=2)
-    mine = space.random(np.random.default_rng(0))
-    study.enqueue_trial(dict(mine.params))
-    assert run(target=2) == 0
-    assert [trial.number for trial in trials(study, TrialState.WAITING)] == [2]
-    assert run(target=3) == 1
-    assert space.from_params(study.get_trials()[2].params) == mine
-
-
-def test_an_enqueued_trial_waits_while_others_run_the_last(
-    study: optuna.Study, storage: RDBStorage, space: SearchSpace
-) -> None:
-    worker = Worker(ArchitectureSource(study, space, ()), Ledger(study, storage), 1, WorkerOptions())
-    assert worker.begin(space.random(np.random.default_rng(0)).params, worker.census()) is not None
-    study.enqueue_trial(dict(space.random(np.random.default_rng(1)).params))
-    assert not worker.has_enqueued(worker.census())
-    worker.target = 2
-    assert worker.has_enqueued(worker.census())
-
-
-def test_an_enqueued_trial_is_taken_by_one_worker(study: optuna.Study, storage: RDBStorage, space: SearchSpace) -> None:
-    study.enqueue_trial(dict(space.random(np.random.default_rng(0)).params))
-    workers = [
-        Worker(ArchitectureSource(study, space, ()), Ledger(study, storage), 9, WorkerOptions()) for _ in range(2)
-    ]
-    waiting = [worker.census().waiting[0] for worker in workers]
-    assert workers[0].adopt(waiting[0]) is not None
-    assert workers[1].adopt(waiting[1]) is None
-    assert [trial.state for trial in study.get_trials()] == [TrialState.RUNNING]
-
-
-def test_a_trial_that_is_being_adopted_is_no_puzzle_to_other_hosts(
-    study: optuna.Study, storage: RDBStorage, space: SearchSpace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    study.enqueue_trial(dict(space.random(np.random.default_rng(0)).params))
-    worker = Worker(ArchitectureSource(study, space, ()), Ledger(study, storage), 9, WorkerOptions())
-    waiting = worker.census().waiting[0]
-    looks: list[int] = []
-    write = storage.set_trial_user_attr
-
-    def write_and_look(trial_id: int, key: str, value: Any) -> None:
-        write(trial_id, key, value)
-        with monkeypatch.context() as elsewhere:
-            elsewhere.setattr("socket.gethostname", lambda: "elsewhere")
-            looks.append(fail_stale(study, storage))
-
-    monkeypatch.setattr(storage, "set_trial_user_attr", write_and_look)
-    assert worker.adopt(waiting) is not None
-    assert len(looks) > 2
-    assert not any(looks)
-
-
-def test_an_enqueued_trial_outlasts_one_that_sees_it_and_withdraws(
-    study: optuna.Study, storage: RDBStorage, space: SearchSpace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mine = space.random(np.random.default_rng(0))
-    study.enqueue_trial(dict(mine.params))
-    adopting, beginning = (
-        Worker(ArchitectureSource(study, space, ()), Ledger(study, storage), 9, WorkerOptions()) for _ in range(2)
-    )
-    waiting = adopting.census().waiting[0]
-    # The other one has written the same key, has not looked yet, and looks while this one waits.
-    source = beginning.source
-    begun, _ = beginning.ledger.reserve(source, mine.params, {"nasrec:key": mine.key}, worker="other")
-    withdraw = lambda seconds: beginning.ledger.fail(begun, "abandoned", "another worker was first")  # noqa: E731
-    monkeypatch.setattr("nasrec_automl.search.loop.time.sleep", withdraw)
-    adopted = adopting.adopt(waiting)
-    assert adopted is not None
-    assert [trial.state for trial in study.get_trials()] == [TrialState.RUNNING, TrialState.FAIL]
-
-
-def test_an_enqueued_trial_that_finds_no_room_is_enqueued_again(
-    study: optuna.Study, storage: RDBStorage, space: SearchSpace
-) -> None:
-    mine, other = (space.random(np.random.default_rng(seed)) for seed in range(2))
-    study.enqueue_trial(dict(mine.params), user_attrs={"wish": "mine"})
-    worker = Worker(ArchitectureSource(study, space, ()), Ledger(study, storage), 1, WorkerOptions())
-    waiting = worker.census().waiting[0]
-    study.add_trial(optuna.create_trial(params=other.params, distributions=distributions(space), value=1.0))
-    assert worker.adopt(waiting) is None
-    again = study.get_trials()[-1]
-    assert again.state == TrialState.WAITING
-    assert again.user_attrs == {"wish": "mine"}
-    worker.target = 2
-    adopted = worker.adopt(again)
-    assert adopted is not None
-    assert space.from_params(adopted.params) == mine
-
-
-def test_an_enqueued_trial_whose_worker_dies_as_it_begins_is_not_lost(
-    run: Callable[..., int],
-    study: optuna.Study,
-    storage: RDBStorage,
-    space: SearchSpace,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    mine = space.random(np.random.default_rng(0))
-    study.enqueue_trial(dict(mine.params))
-    ledger, source = Ledger(study, storage), ArchitectureSource(study, space, ())
-    with monkeypatch.context() as dying:
-        dying.setattr("nasrec_automl.search.ledger.suggest", Mock(side_effect=SystemExit))
-        with pytest.raises(SystemExit):
-            ledger.adopt(ledger.trials()[0], source, worker=f"{socket.gethostname()}:0:0:x")
-    assert study.get_trials()[0].state == TrialState.RUNNING
-    assert run(target=1) == 1
-    (done,) = trials(study, TrialState.COMPLETE)
-    assert space.from_params(done.params) == mine
-
-
-def test_a_long_trial_gives_signs_of_life(
-    run: Callable[..., int], study: optuna.Study, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(heartbeat, "INTERVAL", 0.05)
-
-    def slow(architecture: Architecture) -> FakeScore:
-        first = study.get_trials()[0].user_attrs["nasrec:alive"]
-        deadline = time.monotonic() + 10
-        while study.get_trials()[0].user_attrs["nasrec:alive"] == first:
-            assert time.monotonic() < deadline, "no sign of life"
-            time.sleep(0.02)
-        return score(architecture)
-
-    assert run(target=1, evaluate=slow) == 1

@@ -1,0 +1,66 @@
+"""The way into a budget that random architectures miss."""
+
+from __future__ import annotations
+
+import numpy as np
+import optuna
+import pytest
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.budget import Budget
+from nasrec_automl.cost import profile
+from nasrec_automl.errors import BudgetError
+from nasrec_automl.schema import FeatureSchema
+from nasrec_automl.search import RegularizedEvolutionSampler
+from nasrec_automl.search.proposals import unseen
+from nasrec_automl.space import load_search_space
+
+CRITEO = FeatureSchema.from_sizes(dense=13, table_sizes=[1000] * 26)
+TABLES = 26 * 1000 * 16
+
+
+@pytest.mark.parametrize("limits", [{"macs": 12_000}, {"parameters": TABLES + 4_000}])
+def test_a_budget_that_no_random_architecture_meets_is_reached_by_mutations(limits: dict[str, int]) -> None:
+    space, budget = load_search_space("nasrec-full"), Budget(CRITEO, **limits)
+    rng = np.random.default_rng(0)
+    assert not any(budget.admits(space.random(rng, inputs="uniform")) for _ in range(1_000))
+    seen: set[str] = set()
+    for _ in range(8):
+        found = unseen(space, rng, seen=seen, budget=budget)
+        assert found is not None
+        assert budget.admits(found)
+        assert found.key not in seen
+        seen.add(found.key)
+
+
+def test_latency_is_reached_by_fewer_macs_and_few_measurements() -> None:
+    space = load_search_space("nasrec-full")
+    measured = []
+
+    def latency(architecture: Architecture) -> float:
+        measured.append(architecture.key)
+        return profile(architecture, CRITEO).macs / 1e5
+
+    budget = Budget(CRITEO, latency_ms=0.8, latency=latency)
+    found = unseen(space, np.random.default_rng(0), seen=(), budget=budget)
+    assert found is not None
+    assert profile(found, CRITEO).macs <= 80_000
+    assert 50 < len(measured) < 120
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"macs": 1_000}, r"\(at most 1,000 multiply-adds\); the smallest found has [\d,]+ multiply-adds: raise"),
+        ({"parameters": TABLES}, r"the smallest found has 4\d\d,\d+ parameters \(416,000 of the parameters are"),
+    ],
+)
+def test_a_budget_that_cannot_be_met_is_an_error(limits: dict[str, int], message: str) -> None:
+    space, budget = load_search_space("nasrec-full"), Budget(CRITEO, **limits)
+    with pytest.raises(BudgetError, match=message):
+        unseen(space, np.random.default_rng(0), seen=(), budget=budget)
+    with pytest.raises(BudgetError, match=message):
+        RegularizedEvolutionSampler(space=space, budget=budget).propose(optuna.create_study(), seen=())
+    slow = Budget(CRITEO, latency_ms=1, latency=lambda architecture: 2.0)
+    with pytest.raises(BudgetError, match=r"the smallest found has 2 ms: raise"):
+        unseen(space, np.random.default_rng(0), seen=(), budget=slow)
