@@ -1,0 +1,43 @@
+"""The studies of a run, and when a stage has what it needs of one."""
+
+import optuna
+import pytest
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.studies import retrain_study, search_study, stage_ended, tune_study
+
+
+def test_names_directions_and_what_they_are_about(copied_run: RunFolder) -> None:
+    search, retrain, tune = search_study(copied_run), retrain_study(copied_run), tune_study(copied_run)
+    assert (search.study_name, tune.study_name) == ("tiny-search", "tiny-tune")
+    assert retrain.study_name.startswith("tiny-retrain-")
+    assert [study.direction for study in (search, retrain, tune)] == [
+        StudyDirection.MINIMIZE,
+        StudyDirection.MINIMIZE,
+        StudyDirection.MAXIMIZE,
+    ]
+    assert [study.user_attrs["nasrec:stage"] for study in (search, retrain, tune)] == ["search", "retrain", "tune"]
+    assert len({study.user_attrs["nasrec:data"] for study in (search, retrain, tune)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("finished", "mine", "count", "worker", "ended"),
+    [
+        (10, 3, 3, None, True),  # it has its trials
+        (7, 3, 3, None, False),  # this worker stopped at its limit
+        (7, 2, 3, None, True),  # nothing is left: it stopped short of its limit
+        (7, 2, None, None, True),
+        (7, 2, 3, "another", False),  # another worker still runs one
+    ],
+)
+def test_a_stage_ends_when_nothing_more_can_come(
+    finished: int, mine: int, count: int | None, worker: str | None, ended: bool
+) -> None:
+    study = optuna.create_study()
+    # One that was asked for by hand may never end, and is not waited for.
+    study.add_trial(optuna.create_trial(state=TrialState.RUNNING))
+    if worker is not None:
+        study.add_trial(optuna.create_trial(state=TrialState.RUNNING, user_attrs={"nasrec:worker": worker}))
+    assert stage_ended(study, finished=finished, target=10, mine=mine, count=count) == ended
