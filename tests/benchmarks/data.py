@@ -9,7 +9,8 @@ import pandas as pd
 import pyarrow.csv as pcsv
 
 from nasrec_automl.data.batches import TrainingBatches
-from nasrec_automl.data.dataset import Part, prepare
+from nasrec_automl.data.parts import Part
+from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.readers.criteo import criteo
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.synthetic import make_synthetic
