@@ -73,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
             default=[],
             help=f"files of the {fold} rows, for --split given; --input is then training alone",
         )
+    prepare.add_argument(
+        "--append", action="store_true", help="add the rows to the prepared folder OUTPUT, with its tables and split"
+    )
     prepare.add_argument("--output", type=Path, required=True, help="folder to write")
     prepare.add_argument(
         "--schema", type=Path, help="what the columns of a table are (see `nasrec-automl schema infer`)"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 def prepare(arguments: argparse.Namespace) -> None:
     """Turn raw files into a prepared data set."""
+    from nasrec_automl.data.appending import append
     from nasrec_automl.data.dataset import Part
     from nasrec_automl.data.preparation import prepare
     from nasrec_automl.data.raw import with_tables
@@ -42,14 +43,17 @@ def prepare(arguments: argparse.Namespace) -> None:
         **dict(_option(text) for text in arguments.option),
     )
     with row_bars(console) as on_progress:
-        data = prepare(
-            with_tables(source, hash_above=arguments.hash_above),
-            output,
-            split=arguments.split,
-            seed=arguments.seed,
-            rejections=rejections,
-            on_progress=on_progress,
-        )
+        if arguments.append:
+            data = append(source, output, rejections=rejections, on_progress=on_progress)
+        else:
+            data = prepare(
+                with_tables(source, hash_above=arguments.hash_above),
+                output,
+                split=arguments.split,
+                seed=arguments.seed,
+                rejections=rejections,
+                on_progress=on_progress,
+            )
     if summary := rejections.summary():
         console.print(summary, soft_wrap=True, highlight=False, markup=False)
     parts = ", ".join(f"{part.value} {data.rows(part):,}" for part in Part)

@@ -80,6 +80,7 @@ class Description(BaseModel):
         parts: size, positive rate and shards of each part.
         ids_type: type of the ids' arrays, the smallest that fits the largest table.
         notes: facts that the reader added.
+        appended: how often rows were appended.
         fingerprint: SHA-256 over preprocessing and arrays: equal fingerprints, equal tensors.
     """
 
@@ -95,6 +96,7 @@ class Description(BaseModel):
     ids_type: str
     parts: dict[Part, PartDescription]
     notes: dict[str, float | int | str] = {}
+    appended: int = 0
     fingerprint: str
 
     @classmethod

@@ -45,8 +45,8 @@ class Progress(Protocol):
         """Take note: `done` of `total` rows or columns of a task; the total is None where it is not known."""
 
 
-def _silent(task: str, done: int, total: int | None) -> None:
-    pass
+def no_progress(task: str, done: int, total: int | None) -> None:
+    """Take no note."""
 
 
 def prepare(
@@ -56,7 +56,7 @@ def prepare(
     split: SplitKind = "random",
     seed: int = DEFAULT_SEED,
     rejections: Rejections | None = None,
-    on_progress: Progress = _silent,
+    on_progress: Progress = no_progress,
 ) -> PreparedData:
     """Make a prepared folder of raw data. Statistics and vocabularies are those of the training rows.
 
@@ -81,8 +81,8 @@ def prepare(
     declared = Declared(dense=source.dense, categorical=source.categorical, derived=source.derived)
     account = rejections if rejections is not None else Rejections()
     with replaced(output) as folder:
-        spill = _spilled(source, declared, folder, account, on_progress)
-        _divide(spill, kind=split, seed=seed)
+        spill = spill_source(source, declared, folder, account, on_progress)
+        divide_spill(spill, kind=split, seed=seed)
         columns = len(declared.dense) + len(declared.categorical)
         learned = iter(range(1, columns + 1))
         preprocessing, statistics = learn(
@@ -128,7 +128,7 @@ def ids_type(preprocessing: Preprocessing) -> np.dtype[Any]:
     return np.dtype(np.min_scalar_type(max(column.table_size for column in preprocessing.categorical) - 1))
 
 
-def _spilled(
+def spill_source(
     source: RawSource, declared: Declared, folder: Path, rejections: Rejections, on_progress: Progress
 ) -> Spill:
     """Read and encode all rows onto the disk."""
@@ -153,7 +153,7 @@ def _facts(chunk: Chunk) -> dict[str, NDArray[Any]]:
     return {name: array for name, array in facts.items() if array is not None}
 
 
-def _divide(spill: Spill, *, kind: SplitKind, seed: int) -> None:
+def divide_spill(spill: Spill, *, kind: SplitKind, seed: int) -> None:
     """Write the part of each row."""
 
     def blocks() -> Iterator[Examples]:
@@ -175,7 +175,7 @@ def write_rows(
     folder: Path,
     *,
     first: int = 0,
-    on_progress: Progress = _silent,
+    on_progress: Progress = no_progress,
 ) -> tuple[dict[Part, PartDescription], Period | None]:
     """Transform all rows and write those of each part into shards.
 
