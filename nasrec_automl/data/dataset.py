@@ -90,33 +90,38 @@ class PreparedData:
                 f"{self.path}: the test part is read once, by the final stage; use a validation part "
                 "(search, hpo, choice), or open the data with test=True for a last measurement"
             )
-        shapes = {
-            "dense": (max(1, len(self.description.dense)),),
-            "ids": (sum(field.columns for field in self.description.fields),),
-            "label": (),
-        }
         description = self.description.parts[part]
-        if description.weight is not None:
-            shapes["weight"] = ()
-        arrays = {
-            name: [self._array(shard, name, width) for shard in description.shards] for name, width in shapes.items()
-        }
-        return Rows(**{name: Joined.of(of_name) for name, of_name in arrays.items()})
+        names = ["dense", "ids", "label", *(["weight"] if description.weight is not None else [])]
+        return Rows(**{name: Joined.of([self._array(shard, name) for shard in description.shards]) for name in names})
 
-    def _array(self, shard: ShardDescription, name: str, width: tuple[int, ...]) -> NDArray[Any]:
+    def _array(self, shard: ShardDescription, name: str) -> NDArray[Any]:
         path = self.path / shard.folder / f"{name}.npy"
         advice = "prepare the data again"
-        expected = (shard.rows, *width)
+        expected = (shard.rows, *self._widths[name]), self._types[name]
         try:
             array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise DataError(
-                f"{path}: expected an array of shape {expected}, but it cannot be read ({error}): {advice}"
+                f"{path}: expected an array of shape {expected[0]}, but it cannot be read ({error}): {advice}"
             ) from None
-        if array.shape != expected:
-            raise DataError(f"{path}: expected an array of shape {expected}, but found {array.shape}: {advice}")
+        if (array.shape, array.dtype) != expected or not array.flags.c_contiguous:
+            raise DataError(
+                f"{path}: expected an array of shape {expected[0]} and type {expected[1]}, row by row, but found "
+                f"{array.shape} and {array.dtype}: {advice}"
+            )
         # Still the mapped file, without the subclass whose every slice costs microseconds.
         return array.view(np.ndarray)
+
+    @property
+    def _widths(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of one row."""
+        ids = sum(field.columns for field in self.description.fields)
+        return {"dense": (max(1, len(self.description.dense)),), "ids": (ids,), "label": (), "weight": ()}
+
+    @property
+    def _types(self) -> dict[str, np.dtype[Any]]:
+        types = {"dense": "float32", "ids": self.description.ids_type, "label": "uint8", "weight": "float32"}
+        return {name: np.dtype(type_) for name, type_ in types.items()}
 
     def verify(self) -> None:
         """Read every array, test included, and compare its checksum.
@@ -127,12 +132,8 @@ class PreparedData:
         for part in Part:
             for shard in self.description.parts[part].shards:
                 for name, checksum in shard.checksums.items():
-                    path = self.path / shard.folder / f"{name}.npy"
-                    try:
-                        array = np.load(path, mmap_mode="r", allow_pickle=False)
-                    except (OSError, ValueError) as error:
-                        raise DataError(f"{path}: cannot be read ({error}): prepare the data again") from None
-                    if _checksum(array) != checksum:
+                    if _checksum(self._array(shard, name)) != checksum:
+                        path = self.path / shard.folder / f"{name}.npy"
                         raise DataError(f"{path}: its content is not what was written: prepare the data again")
 
 

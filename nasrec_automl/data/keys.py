@@ -78,6 +78,11 @@ def keys_of_hex(column: Column, name: str) -> Keys:
     if not count:
         return _alone(keys)
     size = places[-1] - places[0]
+    if size != 8 * count and texts.null_count:  # Arrow lets a null stand over a text
+        texts = texts.fill_null("")
+        _, offsets, data = texts.buffers()
+        places = np.frombuffer(offsets, np.int32)[: len(texts) + 1]
+        size = places[-1] - places[0]
     pairs = np.frombuffer(data, np.uint8)[places[0] : places[-1]][: size - size % 2].view(np.uint16)
     bytes_of_pairs = _PAIRS[pairs]
     if size != 8 * count or np.count_nonzero(np.diff(places) == 8) != count or bytes_of_pairs.max() == _WRONG:
@@ -126,7 +131,7 @@ def _lists(column: Column, name: str, separator: str) -> pa.Array:
     values = column if isinstance(column, pa.ChunkedArray) else _from_pandas(column, name)
     array = values.combine_chunks()
     array = pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
-    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type) or pa.types.is_fixed_size_list(array.type):
         return array
     if pa.types.is_null(array.type):
         return array.cast(pa.list_(pa.string()))
@@ -136,7 +141,7 @@ def _lists(column: Column, name: str, separator: str) -> pa.Array:
 def _from_pandas(column: Any, name: str) -> pa.ChunkedArray:
     try:
         return pa.chunked_array([pa.array(column, from_pandas=True)])
-    except pa.ArrowException as error:
+    except (pa.ArrowException, UnicodeEncodeError) as error:
         raise DataError(
             f"column {name!r} must hold texts or lists of them, but some rows hold other values ({error}): "
             "write each cell in one way"
@@ -147,8 +152,13 @@ def _texts(column: Column, name: str) -> pa.Array:
     if not isinstance(column, pa.ChunkedArray):
         try:
             column = pa.chunked_array([pa.array(column, pa.string(), from_pandas=True)])
-        except pa.ArrowException:
-            row, value = next((row, value) for row, value in enumerate(column) if not isinstance(value, str | None))
+        except (pa.ArrowException, UnicodeEncodeError):
+            known = column[column.notna()]
+            row, value = next(
+                (row, value)
+                for row, value in zip(np.flatnonzero(column.notna()), known, strict=True)
+                if not isinstance(value, str) or not value.isascii()
+            )
             raise DataError(
                 f"column {name!r} must hold texts of 8 hex digits, but row {row + 1} (the first is 1) holds "
                 f"{value!r}: read the column as text"

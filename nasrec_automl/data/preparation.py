@@ -207,7 +207,7 @@ def _transformed(
 ) -> dict[str, NDArray[Any]]:
     def ids(name: str) -> NDArray[Any]:
         keys = spill.read(field_column(name), start, count).astype(np.uint64, copy=False)
-        return columns[name].ids(keys).astype(dtype).reshape(count, -1)
+        return columns[name].ids(keys).astype(dtype).reshape(count, columns[name].columns)
 
     columns = {column.name: column for column in preprocessing.categorical}
     values = {column.name: spill.read(dense_column(column.name), start, count) for column in preprocessing.dense}
@@ -226,8 +226,10 @@ def _period(spill: Spill) -> PeriodCounter | None:
         return None
     low, high = np.inf, -np.inf
     for (time,) in spill.segments("time"):
-        low, high = min(low, float(np.nanmin(time))), max(high, float(np.nanmax(time)))
-    return PeriodCounter(low, high)
+        known = time[~np.isnan(time)]
+        if known.size:
+            low, high = min(low, float(known.min())), max(high, float(known.max()))
+    return PeriodCounter(low, high) if low <= high else None
 
 
 def _remove(folder: Path) -> None:

@@ -82,6 +82,8 @@ def categories(column: Column, name: str) -> tuple[NDArray[np.int64], list[str |
         DataError: a cell holds a list or another value that is not a single one.
     """
     if isinstance(column, pa.ChunkedArray):
+        if pa.types.is_nested(column.type):
+            raise _several(name, f"its type is {column.type}")
         encoded = pc.dictionary_encode(column).combine_chunks()
         encoded = encoded.chunk(0) if isinstance(encoded, pa.ChunkedArray) else encoded
         codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
@@ -91,11 +93,15 @@ def categories(column: Column, name: str) -> tuple[NDArray[np.int64], list[str |
     try:
         codes, values = pd.factorize(column)
     except TypeError as error:
-        raise DataError(
-            f"column {name!r} must hold one value a row, but some rows hold several ({error}): "
-            "give each its own column, or declare the column as multi-valued with max_values"
-        ) from None
+        raise _several(name, str(error)) from None
     return codes.astype(np.int64), [canonical_text(value) for value in values]
+
+
+def _several(name: str, how: str) -> DataError:
+    return DataError(
+        f"column {name!r} must hold one value a row, but some rows hold several ({how}): "
+        "give each its own column, or declare the column as multi-valued with max_values"
+    )
 
 
 def numbers(column: Column, name: str) -> NDArray[np.float64]:

@@ -35,8 +35,11 @@ def replaced(output: Path) -> Iterator[Path]:
     """
     check_output(output)
     with beside(output) as folder:
+        old = _old(output)
+        if old.exists() and not output.exists():  # killed in the middle of a swap
+            old.rename(output)
         yield folder
-        _swap(folder, output)
+        _swap(folder, output, old)
 
 
 @contextmanager
@@ -53,9 +56,12 @@ def beside(output: Path) -> Iterator[Path]:
     # One fixed name: what a killed run left is found and cleared by the next one.
     folder = output.with_name(f".{output.name}.partial")
     folder.mkdir(exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        _lock(descriptor, output)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:  # another process put it in its place just now
+        raise _busy(output) from None
+    try:
+        _lock(descriptor, folder, output)
         try:
             _clear(folder)
             yield folder
@@ -67,12 +73,18 @@ def beside(output: Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, output: Path) -> None:
+def _lock(descriptor: int, folder: Path, output: Path) -> None:
     try:
         # The kernel releases it when its owner dies.
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise DataError(f"{output}: another process is preparing it: wait for it or choose another folder") from None
+        raise _busy(output) from None
+    if not folder.exists() or not os.path.samestat(os.fstat(descriptor), folder.stat()):
+        raise _busy(output)  # its owner has put it in its place in between
+
+
+def _busy(output: Path) -> DataError:
+    return DataError(f"{output}: another process is preparing it: wait for it or choose another folder")
 
 
 def _clear(folder: Path) -> None:
@@ -83,8 +95,11 @@ def _clear(folder: Path) -> None:
             entry.unlink()
 
 
-def _swap(fresh: Path, output: Path) -> None:
-    old = output.with_name(f".{output.name}.old")
+def _old(output: Path) -> Path:
+    return output.with_name(f".{output.name}.old")
+
+
+def _swap(fresh: Path, output: Path, old: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
     if output.exists():
         output.rename(old)

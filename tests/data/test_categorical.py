@@ -1,16 +1,23 @@
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 from pydantic import ValidationError
 
 from nasrec_automl.data.categorical import CategoricalColumn, CategoricalOptions
+from nasrec_automl.data.counting import count
 from nasrec_automl.schema import FieldSchema
 
 VALUES = pd.Series(["b", "a", "a", "c", "c", "c", "d", None], name="x")
 
 
+def learn(values: "pd.Series[Any]", options: CategoricalOptions) -> CategoricalColumn:
+    return CategoricalColumn.learn("x", options, count(options.keys(values, "x"), options))
+
+
 def fit(**options: object) -> CategoricalColumn:
-    return CategoricalColumn.fit(VALUES, "x", CategoricalOptions.model_validate(options))
+    return learn(VALUES, CategoricalOptions.model_validate(options))
 
 
 def test_vocabulary_is_by_frequency_then_text() -> None:
@@ -20,7 +27,7 @@ def test_vocabulary_is_by_frequency_then_text() -> None:
 
 
 def test_missing_and_unknown_are_row_0() -> None:
-    assert fit().apply(pd.Series(["a", None, "new", float("nan"), ""])).tolist() == [2, 0, 0, 0, 0]
+    assert fit().apply(pd.Series(["a", None, "new", float("nan"), ""])).tolist() == [[2], [0], [0], [0], [0]]
 
 
 def test_rare_categories_have_no_row() -> None:
@@ -34,26 +41,26 @@ def test_the_cap_counts_row_0() -> None:
 
 
 def test_counts_add_up_over_types() -> None:
-    column = CategoricalColumn.fit(pd.Series([1, "1", 1.0, "2"], dtype=object), "x", CategoricalOptions(min_count=3))
+    column = learn(pd.Series([1, "1", 1.0, "2"], dtype=object), CategoricalOptions(min_count=3))
     assert column.vocabulary == {"1": 1}
 
 
 def test_an_empty_vocabulary_is_a_valid_table() -> None:
     column = fit(min_count=100)
     assert column.table_size == 2
-    assert column.apply(VALUES).tolist() == [0] * 8
+    assert column.apply(VALUES).tolist() == [[0]] * 8
 
 
 def test_the_hash_is_the_same_everywhere() -> None:
     # SipHash-2-4 and the finaliser of SplitMix64, computed apart. Other values would break saved models.
     column = fit(kind="hash", max_table_size=1000)
     made = column.apply(pd.Series(["a", "68fd1e64", 12, 12.0, "é", None, ""], dtype=object))
-    assert made.tolist() == [100, 894, 93, 93, 828, 0, 0]
+    assert made[:, 0].tolist() == [100, 894, 93, 93, 828, 0, 0]
 
 
 def test_the_hash_fills_its_table_and_leaves_row_0() -> None:
     column = fit(kind="hash", max_table_size=8)
-    made = column.apply(pd.Series([f"c{i}" for i in range(1000)]))
+    made = column.apply(pd.Series([f"c{i}" for i in range(1000)]))[:, 0]
     assert set(made) == set(range(1, 8))
     assert np.bincount(made).max() < 200
 
@@ -106,3 +113,35 @@ def test_a_cap_leaves_small_and_compositional_fields_alone() -> None:
     assert fit().field(5) == fit().field() == FieldSchema(name="x", table_size=5)
     assert fit(compositional=2).field(3) == FieldSchema(name="x", table_size=5, compositional=2)
     assert fit(kind="hash", max_table_size=9).field(4).beyond_cap == "shared"
+
+
+def test_texts_decide_among_the_last_of_one_count() -> None:
+    values = pd.Series([*"zyxwvu", "a", "a"], name="x")
+    column = learn(values, CategoricalOptions(max_table_size=4))
+    assert column.vocabulary == {"a": 1, "u": 2, "v": 3}
+
+
+HEX = pd.Series(["00000000", "ffffffff", "ffffffff", None, "", "0000000c"])
+
+
+def test_hex_digits_make_a_vocabulary_of_their_texts() -> None:
+    column = learn(HEX, CategoricalOptions(format="hex"))
+    assert column.vocabulary == {"ffffffff": 1, "00000000": 2, "0000000c": 3}
+    assert column.apply(HEX)[:, 0].tolist() == [2, 1, 1, 0, 0, 3]
+
+
+def test_a_hash_of_hex_digits_is_the_published_one() -> None:
+    column = learn(HEX, CategoricalOptions(format="hex", kind="hash", max_table_size=1000))
+    assert column.apply(HEX)[:, 0].tolist() == [1, 0xFFFFFFFF % 999 + 1, 0xFFFFFFFF % 999 + 1, 0, 0, 13]
+
+
+GENRES = pd.Series(["a|b", "b", None, "c|b|a", ""])
+
+
+def test_a_multi_valued_column_has_several_ids_a_row() -> None:
+    column = learn(GENRES, CategoricalOptions(max_values=2, pooling="sum"))
+    assert column.vocabulary == {"b": 1, "a": 2, "c": 3}, "what is beyond the most values is not counted"
+    assert column.apply(GENRES).tolist() == [[2, 1], [1, 0], [0, 0], [3, 1], [0, 0]]
+    assert column.field() == FieldSchema(name="x", table_size=4, columns=2, pooling="sum")
+    with pytest.raises(ValidationError, match="multi-valued column has the format `any`"):
+        CategoricalOptions(format="hex", max_values=2)

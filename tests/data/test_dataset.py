@@ -1,12 +1,18 @@
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
+from nasrec_automl.data import shards
+from nasrec_automl.data.columns import DenseOptions
 from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.joined import Joined
 from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.raw import RawData
 from nasrec_automl.data.synthetic import make_synthetic
@@ -53,7 +59,7 @@ def test_statistics_are_those_of_the_training_rows_alone(tmp_path: Path) -> None
         frame=frame,
         label=pd.Series(np.arange(rows) % 2),
         label_description="even",
-        dense={"x": "standardise"},
+        dense={"x": DenseOptions(transform="standardise")},
         categorical={"c": make_synthetic(1, 0).categorical["field1"]},
         time=pd.Series(np.arange(rows)),
     )
@@ -71,6 +77,8 @@ def test_a_single_part_stays_in_its_file_and_several_are_joined(folder: Path) ->
     joined = data.part(Part.TRAIN, Part.HEAD)
     assert len(joined) == data.rows("train") + data.rows("head")
     np.testing.assert_array_equal(joined.ids[: len(train)], train.ids)
+    assert isinstance(joined.ids, Joined)
+    assert joined.ids.arrays[0].base is not None, "not copied"
 
 
 def test_arrays_are_small_and_row_major(folder: Path) -> None:
@@ -104,7 +112,7 @@ def test_the_fingerprint_is_that_of_the_tensors(folder: Path, raw: RawData, tmp_
 def test_dataset_json_tells_what_the_folder_is(folder: Path, raw: RawData) -> None:
     content = json.loads((folder / "dataset.json").read_text())
     assert content["format"] == "nasrec-automl prepared data"
-    assert content["version"] == 1
+    assert content["version"] == 2
     assert content["split"] == {"kind": "random", "seed": 2018}
     assert list(content["parts"]) == ["train", "head", "search", "hpo", "choice", "test"]
     assert content["notes"]["oracle_log_loss"] == raw.notes["oracle_log_loss"]
@@ -117,21 +125,27 @@ def test_another_folder_is_no_prepared_data_set(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"missing: expected a prepared data set.*nasrec-automl prepare"):
         PreparedData.open(tmp_path / "missing")
     (tmp_path / "dataset.json").write_text('{"format": "other"}')
-    with pytest.raises(DataError, match=r"not a prepared data set of version 1.*nasrec-automl prepare"):
+    with pytest.raises(DataError, match=r"not a prepared data set of version 2.*nasrec-automl prepare"):
         PreparedData.open(tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["cut", "other", "gone"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "other", "type", "columns", "gone"])
 def test_damaged_arrays_are_named(raw: RawData, tmp_path: Path, damage: str) -> None:
     data = prepare(raw, tmp_path / "p")
-    path = tmp_path / "p" / "train" / "ids.npy"
+    path = tmp_path / "p" / "train" / "00000" / "ids.npy"
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:200])
+    elif damage == "empty":
+        path.write_bytes(b"")
     elif damage == "other":
         np.save(path, np.zeros((3, 3)))
+    elif damage == "type":
+        np.save(path, np.load(path).astype(np.int8))
+    elif damage == "columns":
+        np.save(path, np.asfortranarray(np.load(path)))
     else:
         path.unlink()
-    with pytest.raises(DataError, match=r"train/ids\.npy: expected an array of shape .*prepare the data again"):
+    with pytest.raises(DataError, match=r"train/00000/ids\.npy: expected an array of shape .*prepare the data again"):
         data.part("train")
 
 
@@ -142,7 +156,48 @@ def test_an_unknown_part_is_named(folder: Path) -> None:
         PreparedData.open(folder).part()
 
 
-def test_rows_with_weights_are_refused(raw: RawData, tmp_path: Path) -> None:
-    weighted = dataclasses.replace(raw, weight=pd.Series(1.0, index=range(len(raw.frame))))
-    with pytest.raises(DataError, match="rows have weights"):
-        prepare(weighted, tmp_path / "p")
+def test_weights_are_kept(raw: RawData, tmp_path: Path) -> None:
+    weight = pd.Series(np.arange(len(raw.frame)) % 3 + 0.5)
+    data = prepare(dataclasses.replace(raw, weight=weight), tmp_path / "p")
+    kept = {part: np.load(tmp_path / "p" / part / "00000" / "weight.npy") for part in Part}
+    assert sorted(np.concatenate(list(kept.values()))) == sorted(weight)
+    for part, of_part in kept.items():
+        label = np.load(tmp_path / "p" / part / "00000" / "label.npy")
+        assert data.description.parts[part].weight == of_part.sum()
+        assert data.positive_rate(part) == pytest.approx(np.average(label, weights=of_part))
+    assert prepare(raw, tmp_path / "without").fingerprint != data.fingerprint
+
+
+def test_a_part_of_several_shards_is_one(raw: RawData, folder: Path, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "SHARD_ROWS", 100)
+        data = prepare(raw, tmp_path / "p")
+    one = PreparedData.open(folder)
+    assert [shard.rows for shard in data.description.parts[Part.SEARCH].shards] == [100] * (
+        len(one.part("search")) // 100
+    )
+    for name in ("dense", "ids", "label"):
+        np.testing.assert_array_equal(getattr(data.part("train"), name), getattr(one.part("train"), name))
+
+
+def test_a_whole_folder_passes_verification(folder: Path) -> None:
+    PreparedData.open(folder).verify()
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_one_flipped_byte_is_found_and_its_file_named(folder: Path, data: st.DataObject) -> None:
+    path = data.draw(st.sampled_from(sorted(folder.rglob("*.npy"))))
+    content = path.read_bytes()
+    header = st.integers(0, 127)
+    position = data.draw(st.integers(0, len(content) - 1) | header)
+    # Spaces after the header's text mean nothing, and so does another blank in their place.
+    assume(not content[position : position + 1].isspace())
+    other = bytearray(content)
+    other[position] ^= data.draw(st.integers(1, 255))
+    try:
+        path.write_bytes(other)
+        with pytest.raises(DataError, match=re.escape(str(path))):
+            PreparedData.open(folder).verify()
+    finally:
+        path.write_bytes(content)

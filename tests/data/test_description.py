@@ -6,13 +6,19 @@ import pytest
 from nasrec_automl.data.description import Description
 from nasrec_automl.errors import DataError
 
+PART = {
+    "rows": 5,
+    "positive_rate": 0.4,
+    "shards": [{"folder": "train/00000", "rows": 5, "checksums": {"label": "1" * 64}}],
+}
 CONTENT = {
     "name": "shop",
     "label": "bought",
     "split": {"kind": "random", "seed": 1},
     "dense": [],
+    "ids_type": "uint8",
     "fields": [{"name": "city", "table_size": 3}],
-    "parts": {part: {"rows": 5, "positive_rate": 0.4} for part in ("train", "head", "search", "hpo", "choice", "test")},
+    "parts": dict.fromkeys(("train", "head", "search", "hpo", "choice", "test"), PART),
     "fingerprint": "0" * 64,
 }
 
@@ -25,12 +31,12 @@ def test_a_description_reads_what_it_writes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 2}, "version 1 .version"),
-        ({"format": "other"}, "version 1 .format"),
+        ({"version": 1}, "version 2 .version"),
+        ({"format": "other"}, "version 2 .format"),
         ({"split": {"kind": "magic", "seed": 1}}, r"split\.kind"),
         ({"extra": 1}, "extra"),
         (
-            {"parts": {"train": {"rows": 5, "positive_rate": 0.4}}},
+            {"parts": {"train": PART}},
             "parts head, search, hpo, choice, test are missing",
         ),
     ],

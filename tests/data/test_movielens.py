@@ -27,9 +27,7 @@ def test_a_rating_becomes_a_row(tmp_path: Path, write_movielens: Write, kind: st
     assert frame["age"].tolist() == [24, 53, 24]
     assert frame["zip_code"].tolist() == ["02139", "T8H1N", "02139"]
     np.testing.assert_array_equal(frame["release_year"], [np.nan, 1995, 1971])
-    assert frame["genre_childrens"].tolist() == [0, 1, 0]
-    assert frame["genre_sci_fi"].tolist() == [0, 0, 1]
-    assert frame["genre_unknown"].tolist() == [1, 0, 0]
+    assert frame["genres"].tolist() == ["unknown", "Animation|Children's", "Film-Noir|Sci-Fi"]
     assert raw.time is not None
     assert raw.time.tolist() == [881250949, 0, 86400]
 
@@ -48,7 +46,9 @@ def test_features_are_what_the_frame_can_give(tmp_path: Path, write_movielens: W
     raw = read_movielens(write_movielens("grouplens", tmp_path))
     fitted = Preprocessing.fit(raw.frame, dense=raw.dense, categorical=raw.categorical, derived=raw.derived)
     dense, ids = fitted.transform(raw.frame)
-    assert dense.shape == (3, 20)
-    assert ids.shape == (3, 9)
+    assert dense.shape == (3, 1)
+    assert ids.shape == (3, 15)
+    assert fitted.schema().num_fields == 10
+    assert (ids[:, 9:] > 0).sum(axis=1).tolist() == [1, 2, 2], "a film's genres, then padding"
     # Seen once is unknown, seen twice has a row.
     assert dict(zip(raw.categorical, ids[:2].T.tolist(), strict=True))["user_id"] == [1, 0]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasrec_automl.data.preprocessing import CategoricalOptions, DerivedColumn, Preprocessing
+from nasrec_automl.data.preprocessing import CategoricalOptions, DenseOptions, DerivedColumn, Preprocessing
 from nasrec_automl.errors import DataError
 
 FRAME = pd.DataFrame(
@@ -26,7 +26,7 @@ FRAME = pd.DataFrame(
 def fit(frame: pd.DataFrame = FRAME) -> Preprocessing:
     return Preprocessing.fit(
         frame,
-        dense={"price": "standardise", "clicks": "log"},
+        dense={"price": DenseOptions(transform="standardise"), "clicks": DenseOptions(transform="log")},
         categorical={
             "city": CategoricalOptions(),
             "code": CategoricalOptions(kind="hash", max_table_size=50),
@@ -106,7 +106,7 @@ def test_text_for_a_number_is_named() -> None:
 
 def test_a_name_for_two_features_is_refused() -> None:
     with pytest.raises(DataError, match="unique, but these occur twice: code"):
-        Preprocessing.fit(FRAME, dense={"code": "log"}, categorical={"code": CategoricalOptions()})
+        Preprocessing.fit(FRAME, dense={"code": DenseOptions()}, categorical={"code": CategoricalOptions()})
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"version": 2, "categorical": []}'])
@@ -134,7 +134,7 @@ def test_a_csv_gives_the_ids_of_its_frame(values: list[object], kind: str) -> No
     # The second column keeps a missing value from becoming a blank line, which read_csv would skip.
     frame = pd.DataFrame({"x": values, "other": 1})
     options = CategoricalOptions.model_validate({"kind": kind, "max_table_size": 1000})
-    fitted = Preprocessing.fit(frame, dense={"other": "none"}, categorical={"x": options})
+    fitted = Preprocessing.fit(frame, dense={"other": DenseOptions(transform="none")}, categorical={"x": options})
     read = pd.read_csv(io.StringIO(frame.to_csv(index=False)))
     np.testing.assert_array_equal(fitted.transform(read)[1], fitted.transform(frame)[1])
 

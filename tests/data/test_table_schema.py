@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from nasrec_automl.data.columns import DenseOptions
 from nasrec_automl.data.table_schema import load_table_schema
 from nasrec_automl.errors import DataError
 
@@ -19,7 +20,7 @@ def test_roles_and_options(tmp_path: Path) -> None:
     schema = load_table_schema(tmp_path / "s.yaml")
     assert schema.categorical["c"].kind == "vocabulary"
     assert schema.categorical["d"].max_table_size == 100
-    assert schema.dense == {"n": "log", "m": "none"}
+    assert schema.dense == {"n": DenseOptions(transform="log"), "m": DenseOptions(transform="none")}
     assert schema.numbers == ("n", "m", "t")
     assert schema.texts == ("c", "d")
     assert schema.raw_columns == ("y", "w", "t", "n", "m", "c", "d", "x")

@@ -43,20 +43,20 @@ def test_missing_has_no_text(value: object) -> None:
 
 @pytest.mark.parametrize("dtype", ["object", "str", "category"])
 def test_categories_know_missing_values_of_any_type(dtype: str) -> None:
-    codes, texts = categories(pd.Series(["b", None, "a", "b"], dtype=dtype))
+    codes, texts = categories(pd.Series(["b", None, "a", "b"], dtype=dtype), "x")
     assert [texts[code] if code >= 0 else None for code in codes] == ["b", None, "a", "b"]
 
 
 def test_several_values_in_a_cell_are_an_error() -> None:
     with pytest.raises(DataError, match="'tags' must hold one value a row"):
-        categories(pd.Series([["a", "b"], ["c"]], name="tags"))
+        categories(pd.Series([["a", "b"], ["c"]]), "tags")
 
 
 def test_numbers_read_text_and_missing() -> None:
-    read = numbers(pd.Series(["1", " 2.5 ", "", None, "NA", "-3e2"], name="x"))
+    read = numbers(pd.Series(["1", " 2.5 ", "", None, "NA", "-3e2"]), "x")
     np.testing.assert_array_equal(read, [1, 2.5, np.nan, np.nan, np.nan, -300])
-    np.testing.assert_array_equal(numbers(pd.Series([1, None], dtype="Int64")), [1, np.nan])
-    np.testing.assert_array_equal(numbers(pd.Series([True, False])), [1, 0])
+    np.testing.assert_array_equal(numbers(pd.Series([1, None], dtype="Int64"), "x"), [1, np.nan])
+    np.testing.assert_array_equal(numbers(pd.Series([True, False]), "x"), [1, 0])
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,6 @@ def test_numbers_read_text_and_missing() -> None:
     ],
 )
 def test_what_is_no_number_is_named(values: object, row: int, shown: str) -> None:
-    column = pd.Series(values, name="price", index=range(7, 7 + len(values)))  # type: ignore[call-overload,arg-type]
+    column = pd.Series(values, index=range(7, 7 + len(values)))  # type: ignore[call-overload,arg-type]
     with pytest.raises(DataError, match=rf"column 'price' must hold numbers, but row {row} .* holds {shown}"):
-        numbers(column)
+        numbers(column, "price")

@@ -1,12 +1,18 @@
 import fcntl
 import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.preparation import prepare
+from nasrec_automl.data.shards import ShardWriter
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import DataError
 
@@ -14,17 +20,19 @@ RAW = make_synthetic(1000, seed=4)
 
 
 def test_an_interrupted_preparation_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    saved = []
+    written = []
+    add = ShardWriter.add
 
-    def fail(path: Path, *_: object, **__: object) -> None:
-        saved.append(path)
-        if len(saved) == 5:
+    def fail(writer: ShardWriter, rows: Mapping[str, NDArray[Any]]) -> None:
+        written.append(rows)
+        if len(written) == 5:
             raise KeyboardInterrupt
+        add(writer, rows)
 
-    monkeypatch.setattr(np, "save", fail)
+    monkeypatch.setattr(ShardWriter, "add", fail)
     with pytest.raises(KeyboardInterrupt):
         prepare(RAW, tmp_path / "p")
-    assert len(saved) == 5
+    assert len(written) == 5
     assert list(tmp_path.iterdir()) == []
 
 
@@ -35,10 +43,17 @@ def test_what_a_killed_preparation_left_is_cleared(tmp_path: Path) -> None:
     (left / "dataset.json").write_text("half")
     prepare(RAW, tmp_path / "p")
     assert [path.name for path in tmp_path.iterdir()] == ["p"]
-    assert sorted(path.name for path in (tmp_path / "p" / "train").iterdir()) == [
-        "dense.npy",
-        "ids.npy",
-        "label.npy",
+    assert sorted(
+        path.relative_to(tmp_path / "p" / "train").as_posix() for path in (tmp_path / "p").glob("train/*/*")
+    ) == [
+        "00000/dense.npy",
+        "00000/ids.npy",
+        "00000/label.npy",
+    ]
+    assert sorted(path.name for path in (tmp_path / "p").iterdir() if path.is_file()) == [
+        "dataset.json",
+        "preprocessing.json",
+        "statistics.json",
     ]
 
 
@@ -56,7 +71,7 @@ def test_a_failed_replacement_leaves_the_earlier_one(tmp_path: Path, monkeypatch
     def fail(*_: object, **__: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(np, "save", fail)
+    monkeypatch.setattr(ShardWriter, "add", fail)
     with pytest.raises(OSError, match="disk full"):
         prepare(RAW, tmp_path / "p", seed=9)
     assert PreparedData.open(tmp_path / "p").fingerprint == first
@@ -88,3 +103,80 @@ def test_two_processes_do_not_write_one_folder(tmp_path: Path) -> None:
         prepare(RAW, tmp_path / "p")
     os.close(owner)
     prepare(RAW, tmp_path / "p")
+
+
+PROCESS = """
+import sys, time
+from nasrec_automl.data.preparation import prepare
+from nasrec_automl.data.synthetic import make_synthetic
+
+def tell(task, done, total):
+    if task == sys.argv[2]:
+        print(task, flush=True)
+        time.sleep(float(sys.argv[3]))
+
+prepare(make_synthetic(1000, seed=4), sys.argv[1], seed=5, on_progress=tell)
+"""
+
+
+def start(output: Path, task: str, seconds: float) -> subprocess.Popen[str]:
+    """Prepare in another process, which halts when it is at this task."""
+    command = [sys.executable, "-c", PROCESS, str(output), task, str(seconds)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == f"{task}\n"
+    return process
+
+
+@pytest.mark.parametrize("task", ["reading rows", "writing rows"])
+def test_a_killed_process_leaves_the_earlier_folder_whole(tmp_path: Path, task: str) -> None:
+    first = prepare(RAW, tmp_path / "p").fingerprint
+    with start(tmp_path / "p", task, 60) as process:
+        process.send_signal(signal.SIGKILL)
+    assert (tmp_path / ".p.partial" / "spill").is_dir()
+    data = PreparedData.open(tmp_path / "p")
+    data.verify()
+    assert data.fingerprint == first
+    assert prepare(RAW, tmp_path / "p", seed=9).fingerprint != first
+    assert [path.name for path in tmp_path.iterdir()] == ["p"]
+
+
+def test_the_second_of_two_processes_leaves_the_first_alone(tmp_path: Path) -> None:
+    with start(tmp_path / "p", "writing rows", 3) as process:
+        with pytest.raises(DataError, match="another process is preparing it: wait"):
+            prepare(RAW, tmp_path / "p")
+        assert process.wait() == 0
+    data = PreparedData.open(tmp_path / "p")
+    data.verify()
+    assert data.description.split.seed == 5
+    assert [path.name for path in tmp_path.iterdir()] == ["p"]
+
+
+def test_a_swap_that_was_killed_half_way_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = prepare(RAW, tmp_path / "p").fingerprint
+    (tmp_path / "p").rename(tmp_path / ".p.old")
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(ShardWriter, "add", fail)
+    with pytest.raises(OSError, match="disk full"):
+        prepare(RAW, tmp_path / "p", seed=9)
+    assert PreparedData.open(tmp_path / "p").fingerprint == first
+    assert [path.name for path in tmp_path.iterdir()] == ["p"]
+
+
+def test_a_folder_that_moved_before_it_was_locked_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = fcntl.flock
+
+    def moved_and_locked(descriptor: int, how: int) -> None:
+        if (tmp_path / ".p.partial").exists():
+            (tmp_path / ".p.partial").rename(tmp_path / "p")
+            (tmp_path / ".p.partial").mkdir()
+            (tmp_path / ".p.partial" / "of the third").touch()
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", moved_and_locked)
+    with pytest.raises(DataError, match="another process is preparing it"):
+        prepare(RAW, tmp_path / "p")
+    assert (tmp_path / ".p.partial" / "of the third").exists()

@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 
 from nasrec_automl.data.preprocessing import Preprocessing
-from nasrec_automl.data.raw import RawData
 from nasrec_automl.data.readers.avazu import avazu
 from nasrec_automl.errors import DataError
 from tests.data.readers.rows import AVAZU, AVAZU_HEADER, read_all, write
@@ -21,11 +20,11 @@ def test_the_hour_gives_the_time_and_two_fields_and_the_id_is_none(tmp_path: Pat
     assert "id" not in read.table.column_names
     assert source.dense == {}
     assert len(source.categorical) == 23
-    raw = RawData.of(source)
-    made = Preprocessing.fit(raw.frame, dense={}, categorical=raw.categorical, derived=raw.derived)
+    frame = read.table.to_pandas()
+    made = Preprocessing.fit(frame, dense={}, categorical=source.categorical, derived=source.derived)
     hours = next(column for column in made.categorical if column.name == "hour_of_day")
-    assert made.derived[0].apply(raw.frame["hour"]).tolist() == [23, 0]
-    assert made.derived[1].apply(raw.frame["hour"]).tolist() == [1, 2]  # 2014-10-21 was a Tuesday
+    assert made.derived[0].apply(frame["hour"]).tolist() == [23, 0]
+    assert made.derived[1].apply(frame["hour"]).tolist() == [1, 2]  # 2014-10-21 was a Tuesday
     assert hours.kind == "vocabulary"
 
 
@@ -33,9 +32,9 @@ def test_the_published_protocol_has_id_and_hour_as_they_stand(tmp_path: Path) ->
     source = avazu([file(tmp_path)], protocol="published")
     assert source.name == "avazu-published"
     assert len(source.categorical) == 23
-    frame = RawData.of(source).frame
-    assert frame["id"].tolist() == ["18446744073709551615"] * 2
-    assert frame["hour"].tolist() == ["14102123", "14102200"]
+    rows = read_all(source).table
+    assert source.categorical["id"].keys(rows["id"], "id").texts == ["18446744073709551615"]
+    assert source.categorical["hour"].keys(rows["hour"], "hour").texts == ["14102123", "14102200"]
 
 
 def test_another_protocol_or_a_file_without_labels_is_named(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from nasrec_automl.data.raw import RawData
 from nasrec_automl.data.readers.criteo import criteo
 from nasrec_automl.errors import DataError
 from tests.data.readers.rows import CRITEO, criteo_lines, read_all, write
@@ -33,4 +32,4 @@ def test_days_are_read_in_order_and_again_alike(tmp_path: Path) -> None:
 def test_a_file_of_the_test_set_says_what_is_wrong(tmp_path: Path) -> None:
     path = write(tmp_path / "test.txt", [line.partition("\t")[2] for line in criteo_lines(20)])
     with pytest.raises(DataError, match=r"20 of the 20 rows.*39 fields instead of 40.*test.txt, line 1"):
-        RawData.of(criteo([path]))
+        read_all(criteo([path]), limit=0.001)

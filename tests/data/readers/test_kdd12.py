@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 
-from nasrec_automl.data.raw import RawData
 from nasrec_automl.data.readers.kdd12 import kdd12
 from nasrec_automl.errors import DataError
 from tests.data.readers.rows import KDD12, PROFILE, read_all, write
@@ -41,11 +40,14 @@ def test_expanded_has_both_outcomes_weighed_by_impressions(tmp_path: Path) -> No
     assert read.table["gender"].to_pylist() == [1, 2, 2, None, None]
 
 
-def test_ids_of_64_bits_and_missing_ones_stay_exact_in_a_frame(tmp_path: Path) -> None:
-    raw = RawData.of(kdd12([folder(tmp_path)], protocol="expanded"))
-    assert raw.frame["display_url"].tolist() == ["18446744073709551615"] * 5
-    assert raw.frame["user_id"].isna().tolist() == [False, False, False, False, True]
-    assert raw.weight is not None
+def test_ids_of_64_bits_and_missing_ones_stay_exact(tmp_path: Path) -> None:
+    source = kdd12([folder(tmp_path)], protocol="expanded")
+    rows = read_all(source).table
+    assert rows["display_url"].to_pylist() == [2**64 - 1] * 5
+    assert rows["user_id"].to_pylist() == [42, 7, 7, 8, None]
+    url, user = (source.categorical[name].keys(rows[name], name) for name in ("display_url", "user_id"))
+    assert url.texts == ["18446744073709551615"]
+    assert (user.keys[:, 0] == 0).tolist() == [False, False, False, False, True]
 
 
 @pytest.mark.parametrize(

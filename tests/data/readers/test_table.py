@@ -1,12 +1,14 @@
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from nasrec_automl.data.raw import RawData
+from nasrec_automl.data.categorical import CategoricalOptions
+from nasrec_automl.data.columns import DenseOptions
+from nasrec_automl.data.raw import RawSource
 from nasrec_automl.data.readers.table import table
+from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.table_schema import TableSchema
 from nasrec_automl.errors import DataError
 from tests.data.readers.rows import read_all, write
@@ -24,32 +26,27 @@ LINES = [
 ]
 
 
-def check(raw: RawData) -> None:
-    assert raw.name == "mine"
-    assert raw.label.tolist() == [1, 0]
-    assert raw.weight is not None
-    assert raw.weight.tolist() == [2.0, 0.5]
-    assert raw.time is not None
-    assert raw.time.tolist() == [1704067200.0, 1704070800.0]
-    assert raw.frame["price"].tolist() == [1.5, pytest.approx(np.nan, nan_ok=True)]
-    assert raw.frame["site"].tolist() == ["a,b", "b"]
-    assert raw.frame["country"].isna().tolist() == [False, True]
-    assert list(raw.frame) == ["price", "site", "country"]
-    assert raw.categorical["site"].min_count == 2
-    assert raw.dense == {"price": "standardise"}
+def check(source: RawSource) -> None:
+    assert source.name == "mine"
+    assert source.categorical["site"].min_count == 2
+    assert source.dense == {"price": DenseOptions(transform="standardise")}
+    read = read_all(source)
+    assert (read.label, read.weight) == ([1, 0], [2.0, 0.5])
+    assert read.time == [1704067200.0, 1704070800.0]
+    assert read.table.to_pydict() == {"price": [1.5, None], "site": ["a,b", "b"], "country": ["DE", None]}
 
 
 def test_csv_tsv_and_parquet_say_the_same(tmp_path: Path) -> None:
     csv = write(tmp_path / "f.csv", LINES)
-    check(RawData.of(table([csv], SCHEMA)))
+    check(table([csv], SCHEMA))
     frame = pd.read_csv(csv)
     frame.to_csv(tmp_path / "f.tsv.gz", sep="\t", index=False)
-    check(RawData.of(table([tmp_path / "f.tsv.gz"], SCHEMA)))
+    check(table([tmp_path / "f.tsv.gz"], SCHEMA))
     frame["at"] = pd.to_datetime(frame["at"], format="ISO8601", utc=True)
     frame["site"] = frame["site"].astype("category")
     frame["clicked"] = [True, False]
     frame.to_parquet(tmp_path / "f.parquet")
-    check(RawData.of(table([tmp_path / "f.parquet"], SCHEMA)))
+    check(table([tmp_path / "f.parquet"], SCHEMA))
 
 
 def test_many_files_without_headers(tmp_path: Path) -> None:
@@ -70,7 +67,9 @@ def test_a_bad_row_is_rejected_with_its_reason(tmp_path: Path) -> None:
         )
         path = tmp_path / f"f.{ending}"
         getattr(frame, write_it)(path, index=False)
-        schema = TableSchema(label="y", dense={"n": "log"}, categorical={"c": None}, weight="w")  # type: ignore[dict-item]
+        schema = TableSchema(
+            label="y", dense={"n": DenseOptions()}, categorical={"c": CategoricalOptions()}, weight="w"
+        )
         read = read_all(table([path], schema), path=tmp_path / f"{ending}.tsv")
         assert (read.label, read.table["n"].to_pylist()) == ([1], [1.0])
         assert set(read.rejections.reasons) == {
@@ -85,3 +84,22 @@ def test_a_bad_row_is_rejected_with_its_reason(tmp_path: Path) -> None:
 def test_an_ending_that_says_nothing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"clicks.dat: expected an ending"):
         read_all(table([write(tmp_path / "clicks.dat", LINES)], SCHEMA))
+
+
+def test_hex_digits_are_checked_row_by_row(tmp_path: Path) -> None:
+    schema = TableSchema(label="y", categorical={"c": CategoricalOptions(format="hex")})
+    frame = pd.DataFrame({"y": [1, 0, 1], "c": ["0a1b2c3d", "0A1B2C3D", None]})
+    for ending, write_it in (("csv", "to_csv"), ("parquet", "to_parquet")):
+        getattr(frame, write_it)(tmp_path / f"f.{ending}", index=False)
+        read = read_all(table([tmp_path / f"f.{ending}"], schema))
+        assert read.table["c"].to_pylist() == ["0a1b2c3d", None]
+        assert dict(read.rejections.reasons) == {"c: not 8 hex digits (0-9, a-f)": 1}
+
+
+def test_a_column_says_what_each_row_is_for(tmp_path: Path) -> None:
+    schema = TableSchema(label="y", split="part", categorical={"c": CategoricalOptions()})
+    path = write(tmp_path / "f.csv", ["y,part,c", "0,train,a", "1,test,a", "1,valid,b", "1,other,b", "0,,b"])
+    (chunk,) = table([path], schema).chunks(Rejections(1.0))
+    assert chunk.fold is not None
+    assert chunk.fold.tolist() == [0, 2, 1]
+    assert chunk.table.column_names == ["c"]

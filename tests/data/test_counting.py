@@ -1,0 +1,53 @@
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nasrec_automl.data.categorical import CategoryFormat
+from nasrec_automl.data.counting import count, count_keys
+
+few = st.integers(0, 12) | st.integers(0, 2**64 - 1)
+
+
+@settings(deadline=None)
+@given(pieces=st.lists(st.lists(few, max_size=30), max_size=5), most=st.integers(1, 20), width=st.sampled_from([1, 2]))
+def test_keys_are_counted_however_few_fit_in_memory(pieces: list[list[int]], most: int, width: int) -> None:
+    readings = 0
+
+    def read() -> list[np.ndarray]:
+        nonlocal readings
+        readings += 1
+        arrays = [np.array(piece, dtype=np.uint64) for piece in pieces]
+        return [array[: len(array) // width * width].reshape(-1, width) for array in arrays]
+
+    expected = Counter(key for piece in read() for key in piece.ravel().tolist() if key)
+    readings = 0
+    keys, counts = count_keys(read, most=most)
+    assert (keys.dtype, counts.dtype) == (np.uint64, np.int64)
+    assert len(set(keys.tolist())) == len(keys)
+    assert dict(zip(keys.tolist(), counts.tolist(), strict=True)) == expected
+    assert (readings > 1) == (len(expected) > most), "shares are for what does not fit"
+
+
+def test_shares_are_even(monkeypatch: object) -> None:
+    keys = np.arange(1, 40_001, dtype=np.uint64)  # neighbours, as ids of hex digits may be
+    readings = 0
+
+    def read() -> list[np.ndarray]:
+        nonlocal readings
+        readings += 1
+        return [keys]
+
+    assert len(count_keys(read, most=12_000)[0]) == 40_000
+    assert readings <= 1 + 4, "four shares of ten thousand"
+
+
+def test_a_column_in_memory_has_texts() -> None:
+    form = CategoryFormat()
+    counts = count(form.keys(pd.Series(["b", "a", "b", None, "02"]), "x"), form)
+    assert dict(zip(counts.texts(counts.keys), counts.counts.tolist(), strict=True)) == {"b": 2, "a": 1, "2": 1}
+    form = CategoryFormat(format="hex")
+    counts = count(form.keys(pd.Series(["0000000a", "ffffffff", "0000000a", ""]), "x"), form)
+    assert dict(zip(counts.texts(counts.keys), counts.counts.tolist(), strict=True)) == {"0000000a": 2, "ffffffff": 1}
