@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from nasrec_automl.data.columns import Value
 from nasrec_automl.data.keys import Keys, hex_keys, hex_text, keys_of_any, keys_of_hex, keys_of_lists, text_keys
 from nasrec_automl.data.values import Column
+from nasrec_automl.errors import DataError
 from nasrec_automl.schema import FieldSchema
 
 
@@ -152,8 +153,11 @@ class CategoricalColumn(CategoryFormat):
         if most is not None and len(keys) > most - 1:  # texts decide among the last of one count alone
             kept = numbers >= np.partition(numbers, len(numbers) - most + 1)[len(numbers) - most + 1]
             keys, numbers = keys[kept], numbers[kept]
-        ranked = sorted(zip((-numbers).tolist(), counts.texts(keys), strict=True))[: size - 1]
-        vocabulary = {text: row for row, (_, text) in enumerate(ranked, start=1)}
+        if options.format == "hex":  # the order of keys is that of their texts
+            ranked = counts.texts(keys[np.lexsort((keys, -numbers))][: size - 1])
+        else:
+            ranked = [text for _, text in sorted(zip((-numbers).tolist(), counts.texts(keys), strict=True))[: size - 1]]
+        vocabulary = {text: row for row, text in enumerate(ranked, start=1)}
         return cls(name=name, kind="vocabulary", table_size=size, vocabulary=vocabulary, **shared)
 
     def field(self, cap: int | None = None) -> FieldSchema:
@@ -187,7 +191,11 @@ class CategoricalColumn(CategoryFormat):
     def _rows_of_keys(self) -> tuple[pd.Index, NDArray[np.int64]]:
         vocabulary = self.vocabulary or {}
         rows = np.fromiter(vocabulary.values(), dtype=np.int64, count=len(vocabulary))
-        return pd.Index(self.text_keys(list(vocabulary))), np.append(rows, 0)  # -1, not found, has the last entry
+        index = pd.Index(self.text_keys(list(vocabulary)))
+        # Asking builds pandas' hash table. A thread that comes while another builds it would look into half of it.
+        if not index.is_unique:
+            raise DataError(f"field {self.name!r}: two texts of the vocabulary are one category: remove one")
+        return index, np.append(rows, 0)  # -1, not found, has the last entry
 
 
 def known_texts(keys: NDArray[np.uint64]) -> list[str]:

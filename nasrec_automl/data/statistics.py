@@ -96,9 +96,7 @@ class PeriodCounter:
         self._counts = np.zeros((len(PARTS), 2, _BINS), dtype=np.int64)
 
     def add(self, time: NDArray[np.float64], part: NDArray[np.uint8], label: NDArray[np.uint8]) -> None:
-        """Count rows; those without a time are left out."""
-        known = ~np.isnan(time)
-        time, part, label = time[known], part[known], label[known]
+        """Count rows."""
         places = np.clip(np.searchsorted(self._edges, time, side="right") - 1, 0, _BINS - 1)
         np.add.at(self._counts, (part, label, places), 1)
 

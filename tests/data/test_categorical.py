@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ from pydantic import ValidationError
 
 from nasrec_automl.data.categorical import CategoricalColumn, CategoricalOptions
 from nasrec_automl.data.counting import count
+from nasrec_automl.errors import DataError
 from nasrec_automl.schema import FieldSchema
 
 VALUES = pd.Series(["b", "a", "a", "c", "c", "c", "d", None], name="x")
@@ -145,3 +147,23 @@ def test_a_multi_valued_column_has_several_ids_a_row() -> None:
     assert column.field() == FieldSchema(name="x", table_size=4, columns=2, pooling="sum")
     with pytest.raises(ValidationError, match="multi-valued column has the format `any`"):
         CategoricalOptions(format="hex", max_values=2)
+
+
+def test_threads_that_come_at_once_find_the_same_rows() -> None:
+    words = [f"c{number}" for number in range(200_000)]
+    values = pd.Series([*words[-500:], "new"])
+    vocabulary = {word: row for row, word in enumerate(words, start=1)}
+    for _ in range(3):
+        column = CategoricalColumn(name="x", kind="vocabulary", table_size=200_001, vocabulary=vocabulary)
+        keys = column.keys(values, "x").keys
+        with ThreadPoolExecutor(8) as pool:
+            for found in pool.map(lambda _: column.ids(keys), range(8)):  # noqa: B023
+                assert found[:, 0].tolist() == [*range(199_501, 200_001), 0]
+
+
+def test_one_category_has_one_row() -> None:
+    column = CategoricalColumn(
+        name="x", kind="vocabulary", format="hex", table_size=3, vocabulary={"0000000a": 1, "0000000A": 2}
+    )
+    with pytest.raises(DataError, match="field 'x': two texts of the vocabulary are one category"):
+        column.apply(HEX)
