@@ -30,6 +30,8 @@ def prepare(arguments: argparse.Namespace) -> None:
     from nasrec_automl.data.rejections import Rejections
     from nasrec_automl.data.sources import open_source
 
+    if (arguments.validation or arguments.test) and arguments.split != "given" and not arguments.append:
+        raise JobError("files of validation and test are kept apart by the split `given` alone: add --split given")
     console = Console()
     output = arguments.output
     rejections = Rejections(arguments.max_rejected, output.with_name(f"{output.name}.rejected.tsv"))

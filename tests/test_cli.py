@@ -138,6 +138,28 @@ def test_prepare_synthetic(tmp_path: Path) -> None:
     assert data.schema().table_sizes == (12, 12, 12)
 
 
+def test_prepare_keeps_files_of_validation_and_test(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("{label: y, categorical: {c: }}")
+    paths = {name: tmp_path / f"{name}.csv" for name in ("input", "validation", "test")}
+    for path, rows in zip(paths.values(), (300, 90, 60), strict=True):
+        path.write_text("y,c\n" + "".join(f"{row % 2},{path.stem}\n" for row in range(rows)))
+    files = [word for name, path in paths.items() for word in (f"--{name}", path)]
+    prepare = ("prepare", "table", "--schema", tmp_path / "s.yaml", "--output", tmp_path / "p")
+    done = call(*prepare, *files, "--split", "given")
+    assert done.code == 0, done.error
+    data = PreparedData.open(tmp_path / "p")
+    assert {part: data.rows(part) for part in ("train", "head", "search", "test")} == {
+        "train": 270,
+        "head": 30,
+        "search": 44,
+        "test": 60,
+    }
+    assert data.preprocessing.categorical[0].vocabulary == {"input": 1}
+    refused(*prepare, *files, naming="add --split given")
+    refused(*prepare, *files[:4], "--split", "given", naming="validation and of test go together")
+    refused(*prepare, *files[:2], "--split", "given", naming="does not say which rows are training")
+
+
 def test_a_table_from_draft_to_prepared_data(tmp_path: Path) -> None:
     table, schema = tmp_path / "clicks.csv", tmp_path / "schema.yaml"
     rows = [f"{row % 3 % 2},shop{row % 7},{row * 0.5},x" for row in range(400)]

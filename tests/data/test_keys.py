@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasrec_automl.data.keys import Keys, hex_keys, hex_text, keys_of_any, keys_of_hex, keys_of_lists, text_keys
+from nasrec_automl.data.categorical import CategoryFormat
+from nasrec_automl.data.counting import count
+from nasrec_automl.data.keys import Keys, hex_keys, keys_of_any, keys_of_hex, keys_of_lists, text_keys
 from nasrec_automl.data.values import MISSING_TEXTS, canonical_text
 from nasrec_automl.errors import DataError
 
@@ -43,9 +45,14 @@ def test_hex_digits_are_the_number_and_1(values: list[str | None], start: int, c
     assert keys_of_hex(table, "c").keys.tolist() == expected[start:]
 
 
-@given(st.lists(st.integers(1, 2**32), max_size=5))
-def test_hex_texts_and_keys_go_both_ways(keys: list[int]) -> None:
-    assert hex_keys([hex_text(key) for key in keys]).tolist() == keys
+@given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=5, unique=True))
+def test_hex_texts_and_keys_go_both_ways(numbers: list[int]) -> None:
+    words = [f"{number:08x}" for number in numbers]
+    assert hex_keys(words).tolist() == [number + 1 for number in numbers]
+    form = CategoryFormat(format="hex")
+    counts = count(form.keys(pd.Series(words), "c"), form)
+    assert sorted(counts.texts(counts.keys)) == sorted(words)
+    assert form.text_keys(counts.texts(counts.keys)).tolist() == counts.keys.tolist()
 
 
 @pytest.mark.parametrize(

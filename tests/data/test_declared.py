@@ -1,0 +1,40 @@
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from nasrec_automl.data.categorical import CategoryFormat
+from nasrec_automl.data.columns import DenseOptions, DerivedColumn
+from nasrec_automl.data.declared import Declared
+from nasrec_automl.errors import DataError
+
+DECLARED = Declared(
+    dense={"n": DenseOptions(), "decade": DenseOptions()},
+    categorical={"c": CategoryFormat(), "hour": CategoryFormat(), "n": CategoryFormat()},
+    derived=(
+        DerivedColumn(name="hour", source="t", kind="hour"),
+        DerivedColumn(name="decade", source="year", kind="decade"),
+    ),
+)
+FRAME = pd.DataFrame({"other": [0, 0], "n": [1.0, 2.0], "c": ["a", None], "t": [3600, 7200], "year": [1999, 2001]})
+
+
+def test_raw_columns_are_named_once_without_the_derived() -> None:
+    assert DECLARED.raw_columns == ("t", "year", "n", "c")
+
+
+@pytest.mark.parametrize("rows", [FRAME, pa.table(FRAME)], ids=["frame", "table"])
+def test_columns_and_what_is_derived_of_them(rows: pd.DataFrame | pa.Table) -> None:
+    columns = DECLARED.columns(rows)
+    assert set(columns) == {"t", "year", "n", "c", "hour", "decade"}
+    assert list(columns["hour"]) == [1, 2]
+    assert list(columns["decade"]) == [1990, 2000]
+
+
+def test_a_missing_column_and_one_that_is_there_twice_are_named() -> None:
+    for rows in (FRAME.drop(columns=["c", "t"]), pa.table(FRAME.drop(columns=["c", "t"]))):
+        with pytest.raises(DataError, match="the data lack the columns t, c; expected t, year, n, c"):
+            DECLARED.columns(rows)
+    twice = pa.table([*pa.table(FRAME).columns, pa.array([1, 2])], names=[*FRAME.columns, "c"])
+    for rows in (pd.concat([FRAME, FRAME[["c"]]], axis=1), twice):
+        with pytest.raises(DataError, match="several columns named c"):
+            DECLARED.columns(rows)
