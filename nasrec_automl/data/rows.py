@@ -45,6 +45,8 @@ class Rows:
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
         """Join parts in order; their arrays stay where they are."""
+        if len(parts) == 1:
+            return parts[0]
         return cls(
             dense=Joined.of([part.dense for part in parts]),
             ids=Joined.of([part.ids for part in parts]),
