@@ -86,7 +86,9 @@ def keys_of_hex(column: Column, name: str) -> Keys:
         # A reader's text column has been checked.
         if not right or (not checked and content.tobytes().translate(None, _DIGITS)):
             raise DataError(_not_hex(texts, name))
-        keys[known] = _decoded(content) + np.uint64(1)
+        numbers = _decoded(content)
+        numbers += np.uint64(1)
+        keys[known] = numbers
     return Keys(keys, np.empty(0, dtype=np.uint64), [])
 
 
@@ -106,10 +108,16 @@ def hex_keys(texts: Sequence[str]) -> NDArray[np.uint64]:
 def _decoded(content: NDArray[np.uint8]) -> NDArray[np.uint64]:
     """Return the numbers `(n,)` that 8 n hex digits stand for, eight bytes of a word at a time."""
     words = np.frombuffer(content, "<u8")  # the first digit is in the lowest byte
-    letters = words >> np.uint64(6) & np.uint64(0x0101010101010101)  # of a to f
-    numbers = (words & np.uint64(0x0F0F0F0F0F0F0F0F)) + letters * np.uint64(9)
+    other = words >> np.uint64(6)
+    other &= np.uint64(0x0101010101010101)  # of a to f
+    other *= np.uint64(9)
+    numbers = words & np.uint64(0x0F0F0F0F0F0F0F0F)
+    numbers += other
     for shift, mask in ((4, 0x00FF00FF00FF00FF), (8, 0x0000FFFF0000FFFF), (16, 0xFFFFFFFF)):
-        numbers = (numbers << np.uint64(shift) | numbers >> np.uint64(2 * shift)) & np.uint64(mask)
+        np.right_shift(numbers, np.uint64(2 * shift), out=other)
+        numbers <<= np.uint64(shift)
+        numbers |= other
+        numbers &= np.uint64(mask)
     return numbers
 
 
