@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from nasrec_automl.data.columns import Value
-from nasrec_automl.data.keys import Keys, hex_keys, hex_text, keys_of_any, keys_of_hex, keys_of_lists, text_keys
+from nasrec_automl.data.keys import Keys, hex_keys, keys_of_any, keys_of_hex, keys_of_lists, text_keys
 from nasrec_automl.data.values import Column
 from nasrec_automl.errors import DataError
 from nasrec_automl.schema import FieldSchema
@@ -196,8 +196,3 @@ class CategoricalColumn(CategoryFormat):
         if not index.is_unique:
             raise DataError(f"field {self.name!r}: two texts of the vocabulary are one category: remove one")
         return index, np.append(rows, 0)  # -1, not found, has the last entry
-
-
-def known_texts(keys: NDArray[np.uint64]) -> list[str]:
-    """Return the texts of the keys of 8 hex digits, for `Counts`."""
-    return [hex_text(key) for key in keys.tolist()]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from nasrec_automl.data.categorical import CategoryFormat, Counts, known_texts
-from nasrec_automl.data.keys import Keys
+from nasrec_automl.data.categorical import CategoryFormat, Counts
+from nasrec_automl.data.keys import Keys, hex_texts
 
 Pieces = Callable[[], Iterable[NDArray[np.uint64]]]
 """Reads all keys from the beginning, some at a time; may be called several times."""
@@ -46,7 +46,7 @@ def count(found: Keys, form: CategoryFormat) -> Counts:
     """Count the keys of a column in memory."""
     keys, counts = count_keys(lambda: [found.keys])
     if form.format == "hex":
-        return Counts(keys, counts, known_texts)
+        return Counts(keys, counts, hex_texts)
     texts = dict(zip(found.distinct.tolist(), found.texts, strict=True))
     return Counts(keys, counts, lambda asked: [texts[key] for key in asked.tolist()])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from functools import cached_property
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, Self
 
 import numpy as np
@@ -100,7 +101,7 @@ class PreparedData:
         expected = (shard.rows, *self._widths[name]), self._types[name]
         try:
             array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, EOFError, SyntaxError, TypeError, TokenError) as error:  # NumPy's of a bad header
             raise DataError(
                 f"{path}: expected an array of shape {expected[0]}, but it cannot be read ({error}): {advice}"
             ) from None

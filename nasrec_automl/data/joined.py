@@ -42,13 +42,23 @@ class Joined:
         return np.concatenate(self.arrays).astype(dtype or self.dtype, copy=False)
 
     def __getitem__(self, index: Any) -> NDArray[Any]:
-        """Copy the rows of a slice with step 1, or at positions `(B,)`."""
+        """Copy the rows of a slice, at positions `(B,)`, where a mask `(n,)` is true, or one row."""
         if isinstance(index, slice):
             start, stop, step = index.indices(len(self))
             if step == 1:
                 return self._range(start, stop)
             index = np.arange(start, stop, step)
-        return self.take(np.asarray(index))
+        index = np.asarray(index)
+        if index.dtype == bool:
+            if index.shape != (len(self),):
+                raise IndexError(f"a mask of {len(self)} rows was expected, but its shape is {index.shape}")
+            index = np.flatnonzero(index)
+        if not index.size:
+            return self.arrays[0][:0].astype(self.dtype)
+        places = np.where(index < 0, index + len(self), index)
+        if places.min() < 0 or places.max() >= len(self):
+            raise IndexError(f"positions must be within the {len(self)} rows")
+        return self.take(places) if places.ndim else self.take(places[None])[0]
 
     def take(self, index: NDArray[Any]) -> NDArray[Any]:
         """Copy the rows at positions `(B,)`, each from 0."""

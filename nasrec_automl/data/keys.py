@@ -21,7 +21,7 @@ from nasrec_automl.errors import DataError
 
 # pandas.util.hash_array wants 16 bytes. Another key, or another hash, would break every saved model.
 _HASH_KEY = "nasrec-automl/v1"
-_WRONG = 0xFFFF
+_DIGITS = b"0123456789abcdef"
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,14 @@ def keys_of_any(column: Column, name: str) -> Keys:
 def keys_of_hex(column: Column, name: str) -> Keys:
     """Return the keys of texts of 8 hex digits; an empty text is missing.
 
+    Args:
+        column: B raw values; of a reader's table they are taken to be right.
+        name: of the column, for messages.
+
     Raises:
         DataError: something else; names the first such row.
     """
+    checked = isinstance(column, pa.ChunkedArray)
     texts = _texts(column, name)
     _, offsets, data = texts.buffers()
     places = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
@@ -75,31 +80,49 @@ def keys_of_hex(column: Column, name: str) -> Keys:
         known &= texts.is_valid().to_numpy(zero_copy_only=False)
     count = int(np.count_nonzero(known))
     keys = np.zeros(len(texts), dtype=np.uint64)
-    if not count:
-        return _alone(keys)
-    size = places[-1] - places[0]
-    if size != 8 * count and texts.null_count:  # Arrow lets a null stand over a text
-        texts = texts.fill_null("")
-        _, offsets, data = texts.buffers()
-        places = np.frombuffer(offsets, np.int32)[: len(texts) + 1]
-        size = places[-1] - places[0]
-    pairs = np.frombuffer(data, np.uint8)[places[0] : places[-1]][: size - size % 2].view(np.uint16)
-    bytes_of_pairs = _PAIRS[pairs]
-    if size != 8 * count or np.count_nonzero(np.diff(places) == 8) != count or bytes_of_pairs.max() == _WRONG:
-        raise DataError(_not_hex(texts, name))
-    values = bytes_of_pairs.astype(np.uint8).view(">u4")
-    keys[known] = values.astype(np.uint64) + np.uint64(1)
-    return _alone(keys)
+    if count:
+        if texts.null_count and places[-1] - places[0] != 8 * count:  # Arrow lets a null stand over a text
+            texts = texts.fill_null("")
+            _, offsets, data = texts.buffers()
+            places = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+        content = np.frombuffer(data, np.uint8)[places[0] : places[-1]]
+        right = len(content) == 8 * count and np.count_nonzero(np.diff(places) == 8) == count
+        # A reader's text column has been checked.
+        if not right or (not checked and content.tobytes().translate(None, _DIGITS)):
+            raise DataError(_not_hex(texts, name))
+        numbers = _decoded(content)
+        numbers += np.uint64(1)
+        keys[known] = numbers
+    return Keys(keys, np.empty(0, dtype=np.uint64), [])
 
 
-def hex_text(key: int) -> str:
-    """Return the text whose key `keys_of_hex` made."""
-    return f"{key - 1:08x}"
+def hex_texts(keys: NDArray[np.uint64]) -> list[str]:
+    """Return the texts whose keys `keys_of_hex` made."""
+    shifts = np.arange(28, -4, -4, dtype=np.uint64)
+    digits = np.frombuffer(_DIGITS, np.uint8)[(keys[:, None] - np.uint64(1)) >> shifts & np.uint64(15)]
+    texts: list[str] = digits.view("S8").ravel().astype("U8").tolist()
+    return texts
 
 
 def hex_keys(texts: Sequence[str]) -> NDArray[np.uint64]:
-    """Return the keys of texts that `hex_text` made."""
-    return np.fromiter((int(text, 16) + 1 for text in texts), dtype=np.uint64, count=len(texts))
+    """Return the keys of texts of 8 hex digits."""
+    return _decoded(np.frombuffer("".join(texts).encode("ascii"), np.uint8)) + np.uint64(1)
+
+
+def _decoded(content: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Return the numbers `(n,)` that 8 n hex digits stand for, eight bytes of a word at a time."""
+    words = np.frombuffer(content, "<u8")  # the first digit is in the lowest byte
+    other = words >> np.uint64(6)
+    other &= np.uint64(0x0101010101010101)  # of a to f
+    other *= np.uint64(9)
+    numbers = words & np.uint64(0x0F0F0F0F0F0F0F0F)
+    numbers += other
+    for shift, mask in ((4, 0x00FF00FF00FF00FF), (8, 0x0000FFFF0000FFFF), (16, 0xFFFFFFFF)):
+        np.right_shift(numbers, np.uint64(2 * shift), out=other)
+        numbers <<= np.uint64(shift)
+        numbers |= other
+        numbers &= np.uint64(mask)
+    return numbers
 
 
 def keys_of_lists(column: Column, name: str, separator: str, most: int) -> Keys:
@@ -115,7 +138,10 @@ def keys_of_lists(column: Column, name: str, separator: str, most: int) -> Keys:
         Keys `(B, K)`, in the order of the values, 0 after the last.
     """
     lists = _lists(column, name, separator)
-    inner = keys_of_any(pa.chunked_array([lists.flatten()]), name)
+    values = lists.flatten()
+    if pa.types.is_null(values.type):  # no list holds anything, which says no type
+        values = values.cast(pa.string())
+    inner = keys_of_any(pa.chunked_array([values]), name)
     parents = pc.list_parent_indices(lists).to_numpy()
     known = inner.keys != 0
     parents, found = parents[known], inner.keys[known]
@@ -176,18 +202,3 @@ def _not_hex(texts: pa.Array, name: str) -> str:
                 f"{text!r}: correct it, or leave it empty for missing"
             )
     raise AssertionError("every text is right")
-
-
-def _alone(keys: NDArray[np.uint64]) -> Keys:
-    return Keys(keys, np.empty(0, dtype=np.uint64), [])
-
-
-def _pair_table() -> NDArray[np.uint16]:
-    """The byte that each two digits stand for, by their codes read as one number of two bytes."""
-    table = np.full(1 << 16, _WRONG, dtype=np.uint16)
-    for value in range(256):
-        table[np.frombuffer(f"{value:02x}".encode(), np.uint16)[0]] = value
-    return table
-
-
-_PAIRS = _pair_table()

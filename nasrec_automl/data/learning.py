@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from nasrec_automl.data.categorical import CategoricalColumn, CategoricalOptions, Counts, known_texts
+from nasrec_automl.data.categorical import CategoricalColumn, CategoricalOptions, Counts
 from nasrec_automl.data.columns import DenseColumn, DenseOptions
 from nasrec_automl.data.counting import count_keys
 from nasrec_automl.data.declared import Declared
-from nasrec_automl.data.keys import Keys
+from nasrec_automl.data.keys import Keys, hex_texts
 from nasrec_automl.data.parts import PARTS, TRAINING
 from nasrec_automl.data.preprocessing import Preprocessing
 from nasrec_automl.data.readers.parallel import in_order
@@ -67,8 +68,8 @@ def learn(
         on_column: called after each column.
     """
     rows = 0
-    for (part,) in spill.segments(PART):
-        training = np.isin(part, _TRAINING_CODES)
+    for chunk in spill.chunks:
+        training = np.isin(spill.read(PART, chunk), _TRAINING_CODES)
         rows += int(np.count_nonzero(training))
         spill.write(_IS_TRAINING, training)
 
@@ -96,7 +97,7 @@ def learn(
     return preprocessing, statistics
 
 
-def _training(spill: Spill, column: str) -> Iterator[NDArray[np.float64] | NDArray[np.uint64]]:
+def _training(spill: Spill, column: str) -> Iterator[NDArray[Any]]:
     for values, training in spill.segments(column, _IS_TRAINING):
         yield values[training]
 
@@ -107,11 +108,10 @@ def _field(
     column = field_column(name)
 
     def pieces() -> Iterator[NDArray[np.uint64]]:
-        for keys in _training(spill, column):
-            yield keys.astype(np.uint64, copy=False)
+        return _training(spill, column)
 
     def texts(keys: NDArray[np.uint64]) -> list[str]:
-        return known_texts(keys) if options.format == "hex" or not len(keys) else spill.texts(column, keys)
+        return hex_texts(keys) if options.format == "hex" or not len(keys) else spill.texts(column, keys)
 
     counts = Counts(*count_keys(pieces), texts)
     if options.max_values is None:
@@ -126,8 +126,7 @@ def _field(
 
 def _dense(spill: Spill, name: str, options: DenseOptions, rows: int) -> tuple[DenseColumn, DenseStatistics]:
     def pieces() -> Iterator[NDArray[np.float64]]:
-        for values in _training(spill, dense_column(name)):
-            yield values.astype(np.float64, copy=False)
+        return _training(spill, dense_column(name))
 
     known, total, low, high = 0, 0.0, np.inf, -np.inf
     for values in pieces():

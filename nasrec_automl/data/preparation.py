@@ -24,6 +24,7 @@ from nasrec_automl.data.description import (
     SplitDescription,
 )
 from nasrec_automl.data.files import write_text
+from nasrec_automl.data.keys import Keys
 from nasrec_automl.data.learning import PART, dense_column, encode, field_column, learn
 from nasrec_automl.data.parts import PARTS, Examples, Part, SplitKind, divide
 from nasrec_automl.data.preprocessing import Preprocessing
@@ -31,7 +32,7 @@ from nasrec_automl.data.raw import Chunk, RawSource
 from nasrec_automl.data.readers.parallel import in_order
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.shards import ShardWriter
-from nasrec_automl.data.spill import Spill
+from nasrec_automl.data.spill import Spill, narrowed
 from nasrec_automl.data.statistics import Period, PeriodCounter
 from nasrec_automl.data.writing import check_output, replaced
 
@@ -135,12 +136,16 @@ def spill_source(
     (folder / "spill").mkdir()
     spill = Spill(folder / "spill")
     done = 0
-    chunks = in_order(lambda chunk: (chunk, *encode(chunk.table, declared)), source.chunks(rejections), ahead=1)
-    for chunk, dense, keys in chunks:
-        for name, found in keys.items():
-            spill.write_texts(field_column(name), found)
+
+    def encoded(chunk: Chunk) -> tuple[Chunk, dict[str, Keys], dict[str, NDArray[Any]]]:
+        dense, keys = encode(chunk.table, declared)
         columns: dict[str, NDArray[Any]] = {dense_column(name): values for name, values in dense.items()}
         columns |= {field_column(name): found.keys for name, found in keys.items()}
+        return chunk, keys, {name: narrowed(array) for name, array in columns.items()}
+
+    for chunk, keys, columns in in_order(encoded, source.chunks(rejections), ahead=1):
+        for name, found in keys.items():
+            spill.write_texts(field_column(name), found)
         spill.add({**columns, **_facts(chunk)})
         done += len(chunk.label)
         on_progress("reading rows", done, None)
@@ -157,12 +162,12 @@ def divide_spill(spill: Spill, *, kind: SplitKind, seed: int) -> None:
     """Write the part of each row."""
 
     def blocks() -> Iterator[Examples]:
-        for start, count in spill.starts:
+        for chunk in spill.chunks:
             yield Examples(
-                label=spill.read("label", start, count),
-                first=spill.read("first", start, count),
-                time=spill.read("time", start, count) if spill.has("time") else None,
-                fold=spill.read("fold", start, count) if spill.has("fold") else None,
+                label=spill.read("label", chunk),
+                first=spill.read("first", chunk),
+                time=spill.read("time", chunk) if spill.has("time") else None,
+                fold=spill.read("fold", chunk) if spill.has("fold") else None,
             )
 
     for parts in divide(blocks, kind=kind, seed=seed):
@@ -189,15 +194,15 @@ def write_rows(
     writers = {part: ShardWriter(folder, part, first) for part in PARTS}
     dtype = ids_type(preprocessing)
 
-    def of_parts(chunk: tuple[int, int]) -> dict[Part, dict[str, NDArray[Any]]]:
-        rows, parts = _transformed(spill, preprocessing, *chunk, dtype), spill.read(PART, *chunk)
+    def of_parts(chunk: int) -> dict[Part, dict[str, NDArray[Any]]]:
+        rows, parts = _transformed(spill, preprocessing, chunk, dtype), spill.read(PART, chunk)
         members = {part: np.flatnonzero(parts == code) for code, part in enumerate(PARTS)}
         return {
             part: {name: array[mine] for name, array in rows.items()} for part, mine in members.items() if mine.size
         }
 
     done = 0
-    for rows_of in in_order(of_parts, spill.starts, ahead=1):
+    for rows_of in in_order(of_parts, spill.chunks, ahead=1):
         for part, rows in rows_of.items():
             writers[part].add(rows)
             done += len(rows["label"])
@@ -206,20 +211,18 @@ def write_rows(
 
 
 def _transformed(
-    spill: Spill, preprocessing: Preprocessing, start: int, count: int, dtype: np.dtype[Any]
+    spill: Spill, preprocessing: Preprocessing, chunk: int, dtype: np.dtype[Any]
 ) -> dict[str, NDArray[Any]]:
-    values = {column.name: spill.read(dense_column(column.name), start, count) for column in preprocessing.dense}
-    keys = {
-        column.name: spill.read(field_column(column.name), start, count).reshape(count, column.columns)
-        for column in preprocessing.categorical
-    }
+    label = spill.read("label", chunk)
+    values = {column.name: spill.read(dense_column(column.name), chunk) for column in preprocessing.dense}
+    keys = {column.name: spill.read(field_column(column.name), chunk) for column in preprocessing.categorical}
     rows = {
-        "dense": preprocessing.dense_inputs(values, count),
-        "ids": preprocessing.id_inputs(keys).astype(dtype),
-        "label": spill.read("label", start, count),
+        "dense": preprocessing.dense_inputs(values, len(label)),
+        "ids": preprocessing.id_inputs(keys, len(label), dtype),
+        "label": label,
     }
     if spill.has("weight"):
-        rows["weight"] = spill.read("weight", start, count)
+        rows["weight"] = spill.read("weight", chunk).astype(np.float32)
     return rows
 
 

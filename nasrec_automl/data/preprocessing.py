@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -130,20 +130,30 @@ class Preprocessing(BaseModel):
         columns = self.declared.columns(frame)
         return (
             self.dense_inputs({c.name: numbers(columns[c.name], c.name) for c in self.dense}, len(frame)),
-            self.id_inputs({c.name: c.keys(columns[c.name], c.name).keys for c in self.categorical}),
+            self.id_inputs({c.name: c.keys(columns[c.name], c.name).keys for c in self.categorical}, len(frame)),
         )
 
     def dense_inputs(self, values: Mapping[str, NDArray[np.float64]], rows: int) -> NDArray[np.float32]:
         """Transform the values `(B,)` of each number feature into `(B, D)`; `rows` is B."""
-        made = [column.apply(values[column.name]) for column in self.dense]
         inputs = np.zeros((rows, max(1, sum(len(column.features) for column in self.dense))), dtype=np.float32)
-        if made:
-            np.concatenate(made, axis=1, out=inputs, casting="same_kind")
+        start = 0
+        for column in self.dense:
+            end = start + len(column.features)
+            inputs[:, start:end] = column.apply(values[column.name])
+            start = end
         return inputs
 
-    def id_inputs(self, keys: Mapping[str, NDArray[np.uint64]]) -> NDArray[np.int64]:
-        """Find the ids `(B, S)` of the keys `(B, K)` of each categorical feature."""
-        return np.concatenate([column.ids(keys[column.name]) for column in self.categorical], axis=1)
+    def id_inputs(
+        self, keys: Mapping[str, NDArray[np.uint64]], rows: int, dtype: np.dtype[Any] | type[np.integer[Any]] = np.int64
+    ) -> NDArray[Any]:
+        """Find the ids `(B, S)` of the keys `(B, K)` of each categorical feature; `rows` is B."""
+        ids = np.empty((rows, sum(column.columns for column in self.categorical)), dtype=dtype)
+        start = 0
+        for column in self.categorical:
+            end = start + column.columns
+            ids[:, start:end] = column.ids(keys[column.name])
+            start = end
+        return ids
 
     # pydantic's own `schema` is deprecated and gone in its next version; the name means ours everywhere else.
     def schema(self, embedding_dim: int = 16, table_cap: int | None = None) -> FeatureSchema:  # type: ignore[override]

@@ -119,7 +119,7 @@ def numbers(column: Column, name: str) -> NDArray[np.float64]:
     """
     if isinstance(column, pa.ChunkedArray):
         if pa.types.is_integer(column.type):
-            whole: NDArray[np.float64] = column.to_numpy().astype(np.float64, copy=False)  # a null is NaN
+            whole: NDArray[np.float64] = column.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy()
             return whole
         column = column.to_pandas()
     result: NDArray[np.float64]

@@ -40,11 +40,14 @@ def test_it_reads_like_one_array(
     some = slice(start, stop, step)
     np.testing.assert_array_equal(joined[some], whole[some])
     assert joined[some].dtype == whole.dtype
-    rows = st.integers(0, len(whole) - 1) if len(whole) else st.nothing()
-    index = np.array(data.draw(st.lists(rows, max_size=9)), dtype=np.int64)
+    rows = st.lists(st.integers(-len(whole), len(whole) - 1), max_size=9) if len(whole) else st.just([])
+    index = np.array(data.draw(rows), dtype=np.int64)
     np.testing.assert_array_equal(joined[index], whole[index])
     np.testing.assert_array_equal(joined[index.tolist()], whole[index])
-    np.testing.assert_array_equal(joined.take(index), whole[index])
+    np.testing.assert_array_equal(joined.take(index % max(1, len(whole))), whole[index])
+    mask = np.isin(np.arange(len(whole)), index)
+    np.testing.assert_array_equal(joined[mask], whole[mask])
+    assert [row.tolist() for row in joined] == whole.tolist()
 
 
 @pytest.mark.parametrize("index", [slice(0, 2), slice(1, 6), slice(3, 3), np.array([0, 5])])
@@ -52,6 +55,12 @@ def test_what_is_read_is_a_copy(index: slice | NDArray[np.int64]) -> None:
     joined = Joined(arrays_of([4, 4], (2,)))
     joined[index][:] = -1
     assert (np.asarray(joined) >= 0).all()
+
+
+@pytest.mark.parametrize("index", [8, -9, [0, 8], [-9], np.zeros(7, dtype=bool)])
+def test_what_is_not_there_is_an_error(index: object) -> None:
+    with pytest.raises(IndexError):
+        Joined(arrays_of([4, 4], (2,)))[index]
 
 
 def test_a_single_array_stays_and_joined_ones_are_joined_flat() -> None:

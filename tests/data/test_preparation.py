@@ -42,7 +42,7 @@ def arrays(data: PreparedData, part: Part) -> Columns:
 
 def random_rows(rows: int, rng: np.random.Generator, *, lists: bool) -> pd.DataFrame:
     """Raw rows of all kinds; `row` is their number."""
-    numbers = rng.normal(size=(rows, 4)) * 10 ** rng.integers(-3, 4, size=4)
+    numbers = rng.normal(size=(rows, 4)) * 10.0 ** rng.integers(-3, 4, size=4)
     numbers[rng.random(numbers.shape) < 0.1] = np.nan
     mixed = [None, "", "NA", 7, 7.0, "7", "007", "b", " b ", True, 2**60, "é", 0.1]
     tags = [["x", "y", "z", "x"][: rng.integers(0, 5)] for _ in range(rows)]

@@ -12,7 +12,7 @@ import pyarrow as pa
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_AHEAD = 4  # items in memory for each thread
+_AHEAD = 8  # items in memory for each thread
 
 
 def in_order(work: Callable[[Item], Result], items: Iterable[Item], *, ahead: int = _AHEAD) -> Iterator[Result]:

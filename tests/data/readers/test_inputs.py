@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from nasrec_automl.data.readers import inputs
 from nasrec_automl.data.readers.inputs import find_files, read_blocks
 from nasrec_automl.errors import DataError
 
@@ -51,7 +52,10 @@ def test_what_is_not_there_or_there_twice_is_named(tmp_path: Path) -> None:
     ("ending", "pack"),
     [("", bytes), (".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress), (".zst", zstd)],
 )
-def test_blocks_are_whole_lines_with_their_numbers(ending: str, pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+def test_blocks_are_whole_lines_with_their_numbers(
+    ending: str, pack: Callable[[bytes], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "_BLOCK", 1 << 20)
     path = tmp_path / f"file.txt{ending}"
     path.write_bytes(pack(b"\xef\xbb\xbf" + TEXT + b"last"))
     blocks = list(read_blocks(path))
