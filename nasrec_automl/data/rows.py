@@ -101,7 +101,11 @@ class Rows:
         # Only training needs torch; preparation and serving by ONNX read this module without it.
         import torch
 
-        parts = [(self.dense, np.float32), (self.ids, np.int64), (self.label, np.float32)]
+        parts: list[tuple[NDArray[Any], type[np.generic]]] = [
+            (self.dense, np.float32),
+            (self.ids, np.int64),
+            (self.label, np.float32),
+        ]
         if self.weight is not None:
             parts.append((self.weight, np.float32))
         return tuple(torch.from_numpy(_gather(array, index, dtype)) for array, dtype in parts)
