@@ -90,6 +90,7 @@ def ridge_head(
 
 def _mean_squares(features: Tensor, relative: Relative) -> Tensor:
     """Mean square of every feature, `(K,)` float64; 1 for a feature that is 0 in every row."""
+    squares: Tensor
     if isinstance(relative, float):
         squares = torch.linalg.vector_norm(features, dim=0).double().square() / len(features)
     else:  # in pieces: the squares of all features would double the memory

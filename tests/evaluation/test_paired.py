@@ -62,9 +62,8 @@ def test_without_weights_it_is_that_of_midranks_to_the_last_bit() -> None:
     for ties in (True, False):
         label, first, second = draw(500, ties=ties)
         pairs = zip(placements(label, first), placements(label, second), strict=True)
-        assert auc_difference_error(label, first, second) == np.sqrt(
-            sum((a - b).var(ddof=1) / len(a) for a, b in pairs)
-        )
+        variance = sum((one - other).var(ddof=1) / len(one) for one, other in pairs)
+        assert auc_difference_error(label, first, second) == np.sqrt(variance)
 
 
 def test_weights_are_those_of_the_bootstraps_aucs() -> None:
