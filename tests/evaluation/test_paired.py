@@ -69,7 +69,7 @@ def test_without_weights_it_is_that_of_midranks_to_the_last_bit() -> None:
 def test_weights_are_those_of_the_bootstraps_aucs() -> None:
     label, first, second = draw(800, ties=True)
     rng = np.random.default_rng(1)
-    weight = rng.gamma(0.5, size=800)
+    weight = rng.gamma(0.5, size=800) * np.exp(first)  # what is scored higher weighs more
     differences = []
     for _ in range(400):
         rows = rng.integers(800, size=800)
