@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
@@ -23,7 +22,7 @@ from nasrec_automl.hyper_space import OptimizerName
 from nasrec_automl.network import Subnet
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.training.lightning import quiet, quiet_trainer
-from nasrec_automl.training.metrics import Metrics, measure
+from nasrec_automl.training.metrics import Metrics, measure, targets
 from nasrec_automl.training.module import ClickModule, TrainingOptions
 from nasrec_automl.training.precision import Precision
 from nasrec_automl.training.seed import seeded
@@ -229,11 +228,11 @@ def predict_logits(subnet: Subnet, rows: Rows) -> Tensor:
     return torch.cat(
         [
             subnet(dense.to(weight), ids.to(weight.device)).cpu()
-            for dense, ids, _ in EvaluationBatches(rows, _EVALUATION_BATCH)
+            for dense, ids, *_ in EvaluationBatches(rows, _EVALUATION_BATCH)
         ]
     )
 
 
 def measure_subnet(subnet: Subnet, rows: Rows) -> Metrics:
     """Log loss and AUC of a subnet on some rows."""
-    return measure(predict_logits(subnet, rows), torch.from_numpy(np.asarray(rows.label, dtype=np.float32)))
+    return measure(predict_logits(subnet, rows), *targets(rows))

@@ -126,17 +126,19 @@ class ResultRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationBin:
-    """Rows with similar predictions.
+    """Rows with similar predictions; where rows have weights, means and shares are weighted ones.
 
     Attributes:
         predicted: their mean prediction.
         observed: the share of them that were clicked.
         rows: how many they are.
+        error: standard error of `observed`, where rows have weights; else it follows from the number of rows.
     """
 
     predicted: float
     observed: float
     rows: int
+    error: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
