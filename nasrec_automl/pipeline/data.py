@@ -56,6 +56,9 @@ class DataStage(Stage):
             raw = raw.with_tables(hash_above=config.hash_above, fields=fields)
             data = prepare(raw, run.data, split=config.split, seed=config.seed)
         rows = sum(part.rows for part in data.description.parts.values())
-        rejected = int(data.description.notes.get("rows_rejected", 0))
-        progress.update(1, f"{data.name}, {rows:,} rows" + (f", {rejected:,} bad left out" if rejected else ""))
+        notes = data.description.notes
+        rejected = int(notes.get("rows_rejected", 0))
+        completeness = f"; {notes['completeness']}" if "completeness" in notes else ""
+        left_out = f", {rejected:,} bad left out" if rejected else ""
+        progress.update(1, f"{data.name}, {rows:,} rows{left_out}{completeness}")
         return {}
