@@ -19,6 +19,7 @@ from nasrec_automl.cli import main
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.sources import read_source
 from nasrec_automl.space import load_search_space
+from tests.data.readers.rows import criteo_lines, write
 
 Write = Callable[..., Path]
 
@@ -136,6 +137,13 @@ def test_prepare_synthetic(tmp_path: Path) -> None:
     assert "test 100" in done.out
     data = PreparedData.open(tmp_path / "p")
     assert data.schema().table_sizes == (12, 12, 12)
+
+
+def test_prepare_says_how_much_of_a_public_set_it_was(tmp_path: Path) -> None:
+    train = write(tmp_path / "train.txt", criteo_lines(400))
+    done = call("prepare", "criteo", "--input", train, "--output", tmp_path / "p")
+    assert done.code == 0, done.error
+    assert "400 rows: fewer than the 45,840,617 of Kaggle's train.txt" in done.out
 
 
 def test_a_table_from_draft_to_prepared_data(tmp_path: Path) -> None:

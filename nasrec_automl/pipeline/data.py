@@ -58,7 +58,6 @@ class DataStage(Stage):
         rows = sum(part.rows for part in data.description.parts.values())
         notes = data.description.notes
         rejected = int(notes.get("rows_rejected", 0))
-        completeness = f"; {notes['completeness']}" if "completeness" in notes else ""
         left_out = f", {rejected:,} bad left out" if rejected else ""
-        progress.update(1, f"{data.name}, {rows:,} rows{left_out}{completeness}")
+        progress.update(1, f"{data.name}, {notes.get('completeness', f'{rows:,} rows')}{left_out}")
         return {}

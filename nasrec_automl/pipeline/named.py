@@ -117,8 +117,8 @@ def find_architecture(run: RunFolder, name: str) -> tuple[str, Architecture]:
     if name in published:
         return name, load_architecture(name)
     if name.endswith(".json"):
-        architecture = load_architecture(name, space)
-        return architecture.key, architecture
+        loaded = load_architecture(name, space)
+        return loaded.key, loaded
     # A study is made where it is missing: only a run that searches has one.
     trials = search_study(run).get_trials(deepcopy=False) if run.started("search") else []
     found: dict[str, Architecture] = {}
