@@ -192,7 +192,9 @@ def _parser() -> argparse.ArgumentParser:
         "nasrec-automl retrain runs/quickstart 3f2a",
     )
     retrain.add_argument("folder", type=Path, help="the run folder")
-    retrain.add_argument("name", help="a key of the search or its beginning, a hand design, a published architecture")
+    retrain.add_argument(
+        "name", help="a key of the search or its beginning, a hand design, a published architecture, a JSON file"
+    )
     retrain.add_argument("--output", type=Path, help="folder of the model (default: RUN/models/NAME)")
 
     predict = _command(

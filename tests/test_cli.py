@@ -19,6 +19,7 @@ from nasrec_automl.cli import main
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.space import load_search_space
+from tests.data.readers.rows import criteo_lines, write
 
 Write = Callable[..., Path]
 
@@ -158,6 +159,13 @@ def test_prepare_keeps_files_of_validation_and_test(tmp_path: Path) -> None:
     refused(*prepare, *files, naming="add --split given")
     refused(*prepare, *files[:4], "--split", "given", naming="validation and of test go together")
     refused(*prepare, *files[:2], "--split", "given", naming="does not say which rows are training")
+
+
+def test_prepare_says_how_much_of_a_public_set_it_was(tmp_path: Path) -> None:
+    train = write(tmp_path / "train.txt", criteo_lines(400))
+    done = call("prepare", "criteo", "--input", train, "--output", tmp_path / "p")
+    assert done.code == 0, done.error
+    assert "400 rows: fewer than the 45,840,617 of Kaggle's train.txt" in done.out
 
 
 def test_a_table_from_draft_to_prepared_data(tmp_path: Path) -> None:

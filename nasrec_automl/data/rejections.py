@@ -42,12 +42,16 @@ class Rejections:
         limit: share of the rows that may be rejected.
         path: TSV to write rejected rows to: file, line, reason, text with control characters escaped. An earlier one is
             removed; without rejected rows there is none.
+
+    Attributes:
+        completeness: of a public data set, whether the rows are all that there are; the reader says it at the end.
     """
 
     def __init__(self, limit: float = DEFAULT_LIMIT, path: Path | None = None) -> None:
         self.limit = limit
         self.path = path
         self.read = 0
+        self.completeness = ""
         self.reasons: Counter[str] = Counter()
         self._first: dict[str, str] = {}
         self._constant: dict[str, Any] = {}
@@ -119,13 +123,15 @@ class Rejections:
     def notes(self) -> dict[str, float | int | str]:
         """Return what a report should say about the reading."""
         notes: dict[str, float | int | str] = {"rows_read": self.read, "rows_rejected": self.rejected}
+        if self.completeness:
+            notes["completeness"] = self.completeness
         if self.constant_columns:
             notes["constant_columns"] = ", ".join(self.constant_columns)
         return notes
 
     def summary(self) -> str:
-        """Return lines for people: bad rows by reason and where they are, constant columns; empty if all is well."""
-        lines = []
+        """Return lines for people: completeness, bad rows by reason and where they are, constant columns."""
+        lines = [self.completeness] if self.completeness else []
         if self.rejected:
             where = f", kept in {self.path}" if self.path is not None else ""
             lines.append(f"{self.rejected:,} of {self.read:,} rows rejected{where}:")

@@ -149,6 +149,7 @@ def _facts(run: RunFolder, data: PreparedData, result: dict[str, Any] | None) ->
     space = load_search_space(job.space)
     parts = ", ".join(f"{part.value} {data.rows(part):,}" for part in Part)
     largest = max(rows for field in data.schema().fields for rows in field.tables)
+    notes = data.description.notes
     spent = result["seconds"] if result else {}
     seconds = ", ".join(f"{stage} {seconds:,.0f}" for stage, seconds in spent.items())
     return {
@@ -158,6 +159,7 @@ def _facts(run: RunFolder, data: PreparedData, result: dict[str, Any] | None) ->
         "Features": f"{len(data.schema().dense)} dense, {data.schema().num_fields} categorical",
         "Table rows": f"{data.schema().table_rows:,} in all, {largest:,} in the largest",
         "Rows": parts,
+        **({"Read": str(notes["completeness"])} if "completeness" in notes else {}),
         "Split": f"{data.description.split.kind}, seed {data.description.split.seed}",
         "Seed of the job": str(job.seed),
         **({"Seconds by stage": seconds} if seconds else {}),

@@ -129,7 +129,8 @@ class _Start(pl.Callback):
         self._weights = earlier.state_dict()
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        pl_module.shared.supernet.load_state_dict(self._weights)  # of NasRecOneShot's module
+        shared: Any = pl_module.shared  # of NasRecOneShot's module
+        shared.supernet.load_state_dict(self._weights)
 
 
 def _steps(run: RunFolder) -> int:
