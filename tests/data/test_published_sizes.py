@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from nasrec_automl.data.published_sizes import PUBLISHED_SIZES, PublishedSize
-from nasrec_automl.data.raw import RawData
 from nasrec_automl.data.readers import avazu, criteo, kdd12
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.sources import FILE_SOURCES, open_source
@@ -47,7 +46,8 @@ def test_columns_and_features_are_those_of_the_readers(public_sets: Path) -> Non
 def test_every_reading_of_a_public_set_says_how_much_it_was(name: str, public_sets: Path) -> None:
     rejections = Rejections()
     source = open_source(name, [public_sets / name])
-    notes = RawData.of(source, rejections).notes
+    list(source.chunks(rejections))
+    notes = rejections.notes()
     assert str(notes["completeness"]).startswith("480 rows: fewer than the "), "the lines of KDD12's users are no rows"
     assert rejections.summary().splitlines()[0] == notes["completeness"]
 
