@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -23,6 +25,19 @@ from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.hyper import ARCHITECTURE
 from nasrec_automl.space import load_search_space
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOutcome:
+    """What a training says of itself to its study.
+
+    Attributes:
+        log_loss: in nats, on rows that it did not learn from.
+        attrs: written to the trial.
+    """
+
+    log_loss: float
+    attrs: Mapping[str, Any]
 
 
 def candidates(run: RunFolder) -> dict[str, Architecture]:
@@ -105,7 +120,13 @@ def scratch_schema(job: Job, data: PreparedData, hyper: Hyper) -> FeatureSchema:
 
 
 def train_candidate(
-    run: RunFolder, architecture: Architecture, hyper: Hyper, report: Report, *, checkpoint: Path | None = None
+    run: RunFolder,
+    architecture: Architecture,
+    hyper: Hyper,
+    report: Report,
+    *,
+    checkpoint: Path | None = None,
+    seed: int = 0,
 ) -> Trained:
     """Train an architecture on train and head rows, measured on the hpo part, as the retrain section says.
 
@@ -115,6 +136,7 @@ def train_candidate(
         hyper: how.
         report: called after each measurement; True ends the training.
         checkpoint: as in `train_from_scratch`.
+        seed: added to the job's.
     """
     job, config = run.job, run.job.retrain
     data = PreparedData.open(run.data)
@@ -124,7 +146,7 @@ def train_candidate(
         architecture,
         scratch_schema(job, data, hyper),
         rows,
-        scratch_options(job, hyper),
+        replace(scratch_options(job, hyper), seed=job.seed + seed),
         schedule_steps=config.max_epochs * steps_per_epoch,
         validation=data.part(Part.HPO),
         validate_every=max(1, steps_per_epoch // config.validations_per_epoch),

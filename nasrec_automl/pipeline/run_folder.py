@@ -96,6 +96,16 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def rank(self) -> Path:
+        """What `rank` found; there once it has."""
+        return self.path / "rank.json"
+
+    @property
+    def rank_report(self) -> Path:
+        """The same as a page."""
+        return self.path / "rank.html"
+
+    @property
     def artifacts(self) -> Path:
         """Files that Optuna's dashboard shows: `optuna-dashboard --artifact-dir`."""
         return self.path / "artifacts"

@@ -1,4 +1,4 @@
-"""The two studies of a run, and what both stages that drive one share."""
+"""The studies of a run, and what both stages that drive one share."""
 
 from __future__ import annotations
 
@@ -72,6 +72,23 @@ def tune_study(run: RunFolder) -> optuna.Study:
             "data": PreparedData.open(run.data).fingerprint,
         },
         direction="maximize",
+    )
+
+
+def rank_study(run: RunFolder) -> optuna.Study:
+    """The study of the trainings that scores are compared with by `rank`, made where it is missing."""
+    return _trainings_study(run, "rank")
+
+
+def _trainings_study(run: RunFolder, stage: str) -> optuna.Study:
+    return open_study(
+        study_storage(run.job.storage_url),
+        name=f"{run.job.name}-{stage}",
+        identity={
+            "stage": stage,
+            "space": load_search_space(run.job.space).name,
+            "data": PreparedData.open(run.data).fingerprint,
+        },
     )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from nasrec_automl.architecture import Architecture
+from nasrec_automl.ranking import Ranking
 
 ResultKind = Literal["winner", "search", "hand design", "baseline"]
 
@@ -137,6 +138,52 @@ class CalibrationBin:
     predicted: float
     observed: float
     rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedArchitecture:
+    """An architecture whose score is compared with trainings from scratch.
+
+    Attributes:
+        key: the architecture's key.
+        params: its parameters.
+        score: log loss by the weight-sharing evaluator, in nats.
+        standard_error: of the score.
+        losses: log loss of each training from scratch.
+        parameters: parameters of the subnet, embedding tables included.
+        macs: multiply-adds per example.
+        trained_steps: in how many steps of the supernet its weights were trained, on average.
+    """
+
+    key: str
+    params: Mapping[str, Any]
+    score: float
+    standard_error: float
+    losses: Sequence[float]
+    parameters: int
+    macs: int
+    trained_steps: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankContent:
+    """What the page on a ranking shows.
+
+    Attributes:
+        title: the run's name.
+        dataset: name of the dataset.
+        ranking: the statistics.
+        architectures: what they are of.
+        score_rows: rows that scores are measured on.
+        truth_rows: rows that trainings are measured on.
+    """
+
+    title: str
+    dataset: str
+    ranking: Ranking
+    architectures: Sequence[JudgedArchitecture]
+    score_rows: int
+    truth_rows: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

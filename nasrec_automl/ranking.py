@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -77,6 +79,27 @@ class Ranking:
         """Tau as a share of the ceiling, where that is above 0."""
         return self.tau.value / self.ceiling.value if self.ceiling is not None and self.ceiling.value > 0 else None
 
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON values: what is NaN is null."""
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {name: plain(one) for name, one in value.items()}
+            return None if isinstance(value, float) and math.isnan(value) else value
+
+        return {name: plain(value) for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_plain(cls, content: Mapping[str, Any]) -> Self:
+        """Read what `to_plain` wrote."""
+
+        def read(value: Any) -> Any:
+            if not isinstance(value, dict):
+                return value
+            return Estimate(**{name: math.nan if one is None else one for name, one in value.items()})
+
+        return cls(**{name: read(value) for name, value in content.items()})
+
 
 def judge_ranking(
     scores: ArrayLike,
@@ -100,7 +123,7 @@ def judge_ranking(
     score, loss = np.asarray(scores, dtype=np.float64), np.asarray(losses, dtype=np.float64)
     size = np.asarray(parameters, dtype=np.float64)
     trained = None if steps is None else np.asarray(steps, dtype=np.float64)
-    number, seeds = loss.shape
+    number, seeds = len(loss), int(loss.shape[1])
     truth = loss.mean(axis=1)
     sign = 1.0 if not kendall_tau(size, truth) <= 0 else -1.0  # smaller is better where it is above 0
     strata = max(1, min(_MOST_STRATA, number // _SMALLEST_STRATUM))
@@ -120,7 +143,7 @@ def judge_ranking(
         ]
 
     rng = np.random.default_rng(seed)
-    drawn = np.array([statistics(rng.integers(number, size=number)) for _ in range(resamples)])
+    drawn = np.array([statistics(rng.integers(number, size=number, dtype=np.int64)) for _ in range(resamples)])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a statistic that is NaN in all draws
         lows, highs = np.nanpercentile(drawn, _INTERVAL, axis=0)

@@ -1,6 +1,7 @@
 """Statistics of a ranking: what they must be by their meaning, and the same computed slowly."""
 
 import itertools
+import json
 import math
 from functools import partial
 
@@ -10,7 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau, spearmanr
 
-from nasrec_automl.evaluation.ranking import (
+from nasrec_automl.ranking import (
+    Ranking,
     ceiling_tau,
     equal_groups,
     judge_ranking,
@@ -147,6 +149,16 @@ def test_what_was_trained_more_and_scores_too_well_is_seen() -> None:
     assert biased.high < -0.5
     assert fair.low < 0 < fair.high
     assert rank_residual(truth * 2, truth) == pytest.approx(np.zeros(60))
+
+
+def test_it_goes_into_json_and_back() -> None:
+    rng = np.random.default_rng(0)
+    for scores, steps in ((rng.random(9), rng.random(9)), (np.zeros(9), None)):
+        found = judge(scores, rng.random((9, 2)), rng.random(9), steps)
+        text = json.dumps(found.to_plain(), allow_nan=False)
+        again = Ranking.from_plain(json.loads(text))
+        assert str(again) == str(found), "NaN is not equal to NaN"
+        assert math.isnan(again.tau.value) == (steps is None)
 
 
 def test_the_best_tenth_and_the_best() -> None:
