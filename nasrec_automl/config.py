@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from nasrec_automl.config_checks import RankConfig, TuneConfig
+from nasrec_automl.config_checks import RankConfig, TuneConfig, VerdictConfig
 from nasrec_automl.config_types import (
     Count,
     Duration,
@@ -192,6 +192,7 @@ class SearchConfig(Section):
         max_rows: at most so many rows of the search part are scored; all of them by default.
         early_stop: an architecture that is surely worse than this many others reads no more rows; 0 for never. Of
             several objectives all rows are read: what scores worse may still be on the front, for its cost.
+        verdict: how the scores are checked against trainings from scratch.
     """
 
     architectures: Count = 2048
@@ -203,6 +204,7 @@ class SearchConfig(Section):
     head: HeadConfig = RidgeHead()
     max_rows: Count | None = None
     early_stop: Annotated[int, Field(ge=0, strict=True)] = 16
+    verdict: VerdictConfig = VerdictConfig()
 
     @model_validator(mode="before")
     @classmethod

@@ -4,10 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nasrec_automl.config_types import Count, Fraction, PositiveFloat, Section
 from nasrec_automl.hyper_space import Distribution
+
+
+class VerdictConfig(Section):
+    """The check of a search's scores, before the search.
+
+    Attributes:
+        architectures: how many are scored and trained from scratch, one of each size; 0 for no check.
+        seeds: how often each is trained.
+        max_epochs: longest training; as in `retrain` by default.
+    """
+
+    architectures: Annotated[int, Field(ge=0, le=1000, strict=True)] = 8
+    seeds: Annotated[int, Field(ge=1, le=100, strict=True)] = 2
+    max_epochs: Count | None = None
+
+    @model_validator(mode="after")
+    def _there_is_an_order(self) -> VerdictConfig:
+        if self.architectures in (1, 2):
+            raise ValueError(f"architectures must be 0 or at least 3, but is {self.architectures}")
+        return self
 
 
 class RankConfig(Section):

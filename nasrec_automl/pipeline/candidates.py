@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
@@ -24,7 +25,11 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.hyper import ARCHITECTURE
+from nasrec_automl.search.proposals import unseen
 from nasrec_automl.space import load_search_space
+
+_RANDOM, _STREAM = 2, 7
+"""How many random architectures there are for each of the search's best, and which random numbers draw them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +45,42 @@ class TrainingOutcome:
     attrs: Mapping[str, Any]
 
 
+def is_distrusted(run: RunFolder) -> bool:
+    """Whether the search's scores were checked and found not to rank better than size does."""
+    verdict = read_json(run.verdict)
+    return verdict is not None and not verdict["trusted"]
+
+
 def candidates(run: RunFolder) -> dict[str, Architecture]:
-    """The best of the search by key, then the hand designs by name; no key twice, and none over the budget."""
+    """The best of the search by key, then the hand designs by name; no key twice, and none over the budget.
+
+    Where the scores are not to be trusted, random architectures follow by key, `_RANDOM` for each of the best.
+    """
     space, budget = load_search_space(run.job.space), job_budget(run)
     designs = {name: design for name, design in hand_designs(space).items() if budget.admits(design)}
     names = {design.key: name for name, design in designs.items()}
     inside = (a for params in read_json(run.top)["top"] if budget.admits(a := space.from_params(params)))
     best = itertools.islice(inside, run.job.retrain.top_k)
     found = {names.get(architecture.key, architecture.key): architecture for architecture in best}
-    return {**found, **designs}
+    found = {**found, **designs}
+    if is_distrusted(run):
+        seen = {architecture.key for architecture in found.values()}
+        rng = np.random.default_rng([run.job.seed, _STREAM])
+        for _ in range(_RANDOM * run.job.retrain.top_k):
+            drawn = unseen(space, rng, seen=seen, budget=budget)
+            if drawn is None:
+                break  # a small space has no more
+            seen.add(drawn.key)
+            found[drawn.key] = drawn
+    return found
+
+
+def halved(run: RunFolder) -> list[str]:
+    """Candidates whose first trainings are pruned too: all but the hand designs, where scores are not to be trusted."""
+    if not is_distrusted(run):
+        return []
+    designs = hand_designs(load_search_space(run.job.space))
+    return [name for name in candidates(run) if name not in designs]
 
 
 def retrain_study_name(run: RunFolder) -> str:

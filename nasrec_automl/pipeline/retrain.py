@@ -15,6 +15,7 @@ from nasrec_automl.pipeline.candidates import (
     candidates,
     checkpoint_path,
     drop_beaten,
+    halved,
     retrain_study_name,
     train_candidate,
     weights_path,
@@ -98,6 +99,7 @@ class RetrainStage(Stage):
             storage=study_storage(job.storage_url),
             config=config,
             seed=job.seed,
+            halved=halved(run),
             count=count,
             on_trial=on_trial,
         )

@@ -61,6 +61,11 @@ class RunFolder:
         return self.path / "search" / "top.json"
 
     @property
+    def verdict(self) -> Path:
+        """How far the search's scores can be trusted; there once they were checked."""
+        return self.path / "search" / "verdict.json"
+
+    @property
     def retrained(self) -> Path:
         """Subnets of the retrain study."""
         return self.path / "retrain"

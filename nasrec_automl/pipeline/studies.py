@@ -80,6 +80,11 @@ def rank_study(run: RunFolder) -> optuna.Study:
     return _trainings_study(run, "rank")
 
 
+def verdict_study(run: RunFolder) -> optuna.Study:
+    """The study of the trainings that the search's scores are checked against, made where it is missing."""
+    return _trainings_study(run, "verdict")
+
+
 def _trainings_study(run: RunFolder, stage: str) -> optuna.Study:
     return open_study(
         study_storage(run.job.storage_url),

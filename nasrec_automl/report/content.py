@@ -200,6 +200,7 @@ class ReportContent:
         search: scored architectures.
         objectives: what the search minimised, `log_loss` first; costs are attributes of `ScoredArchitecture`.
         score_rows: rows that an architecture of the search is scored on, where it is not stopped early.
+        verdict: how well scores rank a few architectures that were trained from scratch, where that was checked.
         retrain: trainings from scratch.
         results: the result table.
         auc_difference_error: standard error of the winner's test AUC less that of the best baseline, paired.
@@ -217,6 +218,7 @@ class ReportContent:
     search: Sequence[ScoredArchitecture] = ()
     objectives: Sequence[str] = ("log_loss",)
     score_rows: int | None = None
+    verdict: Ranking | None = None
     retrain: Sequence[RetrainTrial] = ()
     results: Sequence[ResultRow] = ()
     auc_difference_error: float | None = None
