@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from functools import cache
 
 import optuna
@@ -86,12 +88,21 @@ def verdict_study(run: RunFolder) -> optuna.Study:
 
 
 def _trainings_study(run: RunFolder, stage: str) -> optuna.Study:
+    """A study of trainings with the default hyper-parameters: other settings of them, another study."""
+    job = run.job
+    settings = {
+        "retrain": job.retrain.model_dump(mode="json", exclude={"top_k", "trials", "pruner"}),
+        "embedding_dim": job.embedding_dim,
+        "precision": job.precision,
+        "seed": job.seed,
+    }
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
     return open_study(
-        study_storage(run.job.storage_url),
-        name=f"{run.job.name}-{stage}",
+        study_storage(job.storage_url),
+        name=f"{job.name}-{stage}-{digest}",
         identity={
             "stage": stage,
-            "space": load_search_space(run.job.space).name,
+            "space": load_search_space(job.space).name,
             "data": PreparedData.open(run.data).fingerprint,
         },
     )

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 
 import numpy as np
+from optuna.trial import TrialState
 
 from nasrec_automl.cost import profile
 from nasrec_automl.data.dataset import Part, PreparedData
@@ -15,7 +16,6 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import verdict_study
 from nasrec_automl.pipeline.truth import sample_sizes, train_truth
 from nasrec_automl.ranking import Ranking, judge_ranking
-from nasrec_automl.search.trainings import count_trained
 
 _FEWEST = 3
 """Architectures without which there is no order to speak of."""
@@ -35,14 +35,12 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
     config = run.job.search.verdict
     if not config.architectures or run.verdict.is_file():
         return
-    job = run.job
-    if config.max_epochs is not None:
-        job = job.model_copy(update={"retrain": job.retrain.model_copy(update={"max_epochs": config.max_epochs})})
+    job, short = run.job, _shortened(run)
     architectures = sample_sizes(run, config.architectures)
     folder = run.path / "search" / "verdict"
     losses = train_truth(
-        RunFolder(job),
-        verdict_study(run),
+        short,
+        verdict_study(short),
         architectures,
         config.seeds,
         (Part.HPO,),
@@ -66,11 +64,20 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
 
 
 def count_checked(run: RunFolder) -> int:
-    """Trainings of the check that have ended."""
+    """Trainings of the check that have ended, or all of them once there is a verdict."""
     config = run.job.search.verdict
-    if not config.architectures:
-        return 0
-    return count_trained(verdict_study(run), sample_sizes(run, config.architectures), config.seeds)
+    if not config.architectures or run.verdict.is_file():
+        return config.architectures * config.seeds
+    ended = (TrialState.COMPLETE, TrialState.PRUNED)
+    return len(verdict_study(_shortened(run)).get_trials(deepcopy=False, states=ended))
+
+
+def _shortened(run: RunFolder) -> RunFolder:
+    """The run, with trainings as long as those of the check."""
+    job, most = run.job, run.job.search.verdict.max_epochs
+    if most is None:
+        return run
+    return RunFolder(job.model_copy(update={"retrain": job.retrain.model_copy(update={"max_epochs": most})}))
 
 
 def read_verdict(run: RunFolder) -> Ranking | None:

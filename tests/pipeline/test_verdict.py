@@ -30,7 +30,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage, make_evaluator
 from nasrec_automl.pipeline.stages import STAGES, run_job
 from nasrec_automl.pipeline.studies import retrain_study, search_study, verdict_study
-from nasrec_automl.pipeline.verdict import count_checked, read_verdict
+from nasrec_automl.pipeline.verdict import _shortened, count_checked, read_verdict
 from nasrec_automl.space import load_search_space
 
 Write = Callable[..., Path]
@@ -85,7 +85,7 @@ def distrusted(run: RunFolder) -> RunFolder:
 
 def test_scores_are_checked_before_the_search(searched: RunFolder) -> None:
     architectures, evaluator = truth.sample_sizes(searched, 4), make_evaluator(searched)
-    trials = {trial.user_attrs["nasrec:key"]: trial.value for trial in verdict_study(searched).get_trials()}
+    trials = {trial.user_attrs["nasrec:key"]: trial.value for trial in verdict_study(_shortened(searched)).get_trials()}
     assert len(trials) == count_checked(searched) == 8
     losses = np.array([[trials[f"{one.key}-{seed}"] for seed in range(2)] for one in architectures])
     scores = [evaluator.evaluate(one).log_loss for one in architectures]
@@ -95,7 +95,9 @@ def test_scores_are_checked_before_the_search(searched: RunFolder) -> None:
     assert verdict.tau.value == pytest.approx(kendalltau(scores, losses.mean(axis=1)).statistic)
     assert read_json(searched.verdict)["trusted"] == verdict.beats_size
     first = min(trial.datetime_start for trial in search_study(searched).get_trials() if trial.datetime_start)
-    assert all(t.datetime_complete < first for t in verdict_study(searched).get_trials() if t.datetime_complete)
+    assert all(
+        t.datetime_complete < first for t in verdict_study(_shortened(searched)).get_trials() if t.datetime_complete
+    )
     assert not (searched.path / "search" / "verdict").exists(), "no checkpoint is left"
     progress = read_progress(searched.progress("search"))
     assert progress is not None
@@ -107,7 +109,7 @@ def test_trainings_of_the_check_are_as_long_as_it_says_and_measured_on_hpo(searc
     short = replace(searched, job=job.model_copy(update={"retrain": job.retrain.model_copy(update={"max_epochs": 1})}))
     architecture = truth.sample_sizes(searched, 4)[2]
     expected = truth.train_and_measure(short, architecture, 1, (Part.HPO,)).log_loss
-    trials = {trial.user_attrs["nasrec:key"]: trial.value for trial in verdict_study(searched).get_trials()}
+    trials = {trial.user_attrs["nasrec:key"]: trial.value for trial in verdict_study(_shortened(searched)).get_trials()}
     assert trials[f"{architecture.key}-1"] == expected
     assert truth.train_and_measure(searched, architecture, 1, (Part.HPO,)).log_loss != expected
 
