@@ -85,7 +85,8 @@ def distrusted(run: RunFolder) -> RunFolder:
 
 def test_scores_are_checked_before_the_search(searched: RunFolder) -> None:
     architectures, evaluator = truth.sample_sizes(searched, 4), make_evaluator(searched)
-    trials = {trial.user_attrs["nasrec:key"]: trial.value for trial in verdict_study(_shortened(searched)).get_trials()}
+    trained = verdict_study(_shortened(searched)).get_trials()
+    trials = {trial.user_attrs["nasrec:key"]: trial.value for trial in trained}
     assert len(trials) == count_checked(searched) == 8
     losses = np.array([[trials[f"{one.key}-{seed}"] for seed in range(2)] for one in architectures])
     scores = [evaluator.evaluate(one).log_loss for one in architectures]
