@@ -134,6 +134,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     tune.add_argument("job", type=Path, help="the job file; its sections tune, supernet, search.head and retrain count")
 
+    rank = _command(
+        subparsers,
+        "rank",
+        commands.rank,
+        "measure how well the supernet's scores rank architectures, against trainings from scratch",
+        "nasrec-automl rank examples/quickstart/job.yaml",
+    )
+    rank.add_argument("job", type=Path, help="the job file; a supernet that its run has trained is taken as it is")
+
     worker = _command(
         subparsers,
         "worker",

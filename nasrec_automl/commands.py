@@ -110,6 +110,25 @@ def tune(arguments: argparse.Namespace) -> None:
     console.print(tune_table(run))
 
 
+def rank(arguments: argparse.Namespace) -> None:
+    """Compare scores with trainings from scratch."""
+    from nasrec_automl.config import load_job
+    from nasrec_automl.pipeline.run_folder import RunFolder
+    from nasrec_automl.pipeline.status import rank_status
+    from nasrec_automl.pipeline.view import live_view, rank_table
+
+    run = RunFolder(load_job(arguments.job))
+    console = Console()
+    with live_view(run, console, rank_status):
+        from nasrec_automl.pipeline.rank import rank_scores
+
+        _quiet_optuna()
+        rank_scores(run)
+    console.print(rank_table(run))
+    for path in (run.rank_report, run.rank):
+        console.print(str(path), soft_wrap=True, highlight=False)
+
+
 def worker(arguments: argparse.Namespace) -> None:
     """Join the search and the retraining of a run."""
     from nasrec_automl.pipeline.worker import open_run, share_work

@@ -129,6 +129,9 @@ def find_architecture(run: RunFolder, name: str) -> tuple[str, Architecture]:
         architecture = architecture_of(trial.params, space)
         if architecture is not None and architecture.key.startswith(name):
             found[architecture.key] = architecture
+    if run.top.is_file():
+        # Where scores are not to be trusted, some candidates are none of the search's.
+        found |= {a.key: a for a in candidates(run).values() if a.key.startswith(name)}
     if not found:
         raise ArchitectureError(
             f"no architecture {name!r} in {run.path}: expected the beginning of a key of its search "

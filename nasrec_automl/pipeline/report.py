@@ -24,6 +24,7 @@ from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import search_is_noted
 from nasrec_automl.pipeline.studies import retrain_study, scored_trials, search_admission, search_study
+from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.report import (
     CalibrationBin,
     CurvePoint,
@@ -122,6 +123,7 @@ def report_content(run: RunFolder) -> ReportContent:
         search=search,
         objectives=job.search.objectives,
         score_rows=min(data.rows(Part.SEARCH), job.search.max_rows or data.rows(Part.SEARCH)),
+        verdict=read_verdict(run),
         retrain=_trainings(run) if search_is_noted(run) else [],
         results=_results(result, final) if result else [],
         auc_difference_error=final["auc_difference_error"] if result else None,

@@ -61,30 +61,36 @@ def render_report(content: ReportContent) -> str:
         f'<p class="subtitle">{escape(content.dataset)} · search space {escape(space)}</p>',
         f'<p class="lead">{escape(headline(content))}</p>',
         key_numbers(winner_row(content.results)),
-        _section("Results", result_table(content.results)),
-        _section("How far to trust this", _list(trust(content))),
-        _section("The winning architecture", _wiring(content)),
-        _section("Architecture search", _search(content)),
-        *([_section("Pareto front", _front(content))] if len(content.objectives) > 1 else []),
-        _section("Training from scratch", _retrain(content)),
-        _section("Calibration", _calibration(content)),
-        _section("The supernet", _supernet(content)),
-        _section("What was run", fact_table(content.facts)),
+        section("Results", result_table(content.results)),
+        section("How far to trust this", _list(trust(content))),
+        section("The winning architecture", _wiring(content)),
+        section("Architecture search", _search(content)),
+        *([section("Pareto front", _front(content))] if len(content.objectives) > 1 else []),
+        section("Training from scratch", _retrain(content)),
+        section("Calibration", _calibration(content)),
+        section("The supernet", _supernet(content)),
+        section("What was run", fact_table(content.facts)),
     ]
     if content.how_to_go_on:
-        body.append(_section("How to go on", f"<pre>{escape(chr(10).join(content.how_to_go_on))}</pre>"))
+        body.append(section("How to go on", f"<pre>{escape(chr(10).join(content.how_to_go_on))}</pre>"))
+    return page(content.title, body)
+
+
+def page(title: str, body: Sequence[str]) -> str:
+    """A whole page of HTML elements, which loads nothing."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(content.title)}</title><style>{STYLESHEET}</style>"
+        f"<title>{escape(title)}</title><style>{STYLESHEET}</style>"
         f"<script>{get_plotlyjs()}</script><script>{_PRINTING}</script></head>\n<body>\n"
         + "\n".join(body)
         + "\n</body></html>\n"
     )
 
 
-def _section(title: str, inner: str) -> str:
+def section(title: str, inner: str) -> str:
+    """A part of the page with its headline."""
     return f"<section><h2>{title}</h2>{inner}</section>"
 
 
@@ -92,7 +98,7 @@ def _list(items: Sequence[str]) -> str:
     return f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in items)}</ul>"
 
 
-def _figure(name: str, figure: go.Figure, caption: str) -> str:
+def drawn(name: str, figure: go.Figure, caption: str) -> str:
     """A figure with its sentence; a figure that is only a note is written as one."""
     if not figure.data:
         return f'<p class="note">{figure.layout.annotations[0].text}</p>'
@@ -113,18 +119,18 @@ def _wiring(content: ReportContent) -> str:
 
 
 def _search(content: ReportContent) -> str:
-    history = _figure(
+    history = drawn(
         "search-history",
         search_history(content.search, content.winner_name),
         "Every architecture in the order of the search, scored with the supernet's weights; lower is better, "
         "and the shaded band is what one standard error cannot tell from the best.",
     )
-    cost = _figure(
+    cost = drawn(
         "score-against-macs",
         score_against_macs(content.search, content.winner_name),
         "The same scores against what an architecture costs; no architecture lies below and left of the Pareto front.",
     )
-    made_of = _figure(
+    made_of = drawn(
         "frequencies",
         frequencies(content.search),
         "What the blocks of the best tenth are made of, beside those of all others; what nothing reads does not count.",
@@ -136,7 +142,7 @@ def _front(content: ReportContent) -> str:
     front, costs = front_of_all(content), content.objectives[1:]
     marked = front if len(costs) > 1 else []
     figures = [
-        _figure(
+        drawn(
             f"front-{name}",
             score_against(content.search, content.winner_name, name, marked=marked),
             f"Scores against {COSTS[name]}: architectures on the line are the best for what they cost.",
@@ -148,18 +154,18 @@ def _front(content: ReportContent) -> str:
 
 
 def _retrain(content: ReportContent) -> str:
-    settings = _figure(
+    settings = drawn(
         "retrain-settings",
         retrain_settings(content.retrain),
         "Log loss of each training from scratch against its settings; hollow marks did not complete, and "
         "triangles lie higher than drawn.",
     )
-    curves = _figure(
+    curves = drawn(
         "retrain-curves",
         retrain_curves(content.retrain),
         "Validation log loss while training from scratch; the best training is thick, dotted ones did not complete.",
     )
-    agreement = _figure(
+    agreement = drawn(
         "score-against-retrained",
         score_against_retrained(content.search, content.retrain),
         "What the search said against what training from scratch gave; τ is 1 where both put architectures in "
@@ -169,7 +175,7 @@ def _retrain(content: ReportContent) -> str:
 
 
 def _calibration(content: ReportContent) -> str:
-    return _figure(
+    return drawn(
         "calibration",
         calibration(content.calibration),
         "How often test rows with a given prediction were clicked: on the diagonal, predictions mean what they say.",
@@ -177,7 +183,7 @@ def _calibration(content: ReportContent) -> str:
 
 
 def _supernet(content: ReportContent) -> str:
-    return _figure(
+    return drawn(
         "supernet-curves",
         supernet_curves(content.supernet),
         "The supernet while it was trained; its shared weights are what the search scores architectures with.",

@@ -56,13 +56,13 @@ def test_weights_go_along_with_their_rows() -> None:
     chosen = rows.take([4, 1])
     assert chosen.ids[:, 0].tolist() == [12, 3]
     assert chosen.weight is not None
-    assert chosen.weight.tolist() == [4, 1]
+    assert np.asarray(chosen.weight).tolist() == [4, 1]
     drawn = rows.sample(3, seed=0)
     assert drawn.weight is not None
     assert drawn.weight.tolist() == (drawn.ids[:, 0] / 3).tolist()
     joined = Rows.concatenate([chosen, drawn])
     assert joined.weight is not None
-    assert joined.weight.tolist() == [4, 1, *drawn.weight]
+    assert np.asarray(joined.weight).tolist() == [4, 1, *drawn.weight]
 
 
 def test_rows_without_weights_stay_without() -> None:
