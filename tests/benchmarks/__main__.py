@@ -4,6 +4,7 @@ import argparse
 import gc
 import json
 import platform
+import sys
 from pathlib import Path
 
 import torch
@@ -22,6 +23,11 @@ _MEASUREMENTS = {
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["baselines"]:  # no measurement: it needs the extra `bench`, and runs of jobs
+        from tests.benchmarks.baselines.command import main as baselines
+
+        baselines(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"beginnings of: {', '.join(_MEASUREMENTS)} (all)")
     wanted = parser.parse_args().parts
