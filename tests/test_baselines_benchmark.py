@@ -1,9 +1,11 @@
 """The benchmark's baselines: tuned in their time, trained on the run's rows, compared by paired errors."""
 
+import itertools
 import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from nasrec_automl.errors import DivergedError
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.schema import FieldSchema
 from nasrec_automl.training.metrics import measure
+from tests.benchmarks.baselines import tuning
 from tests.benchmarks.baselines.compare import compare, quality
 from tests.benchmarks.baselines.method import Fitted, Method, Report
 from tests.benchmarks.baselines.plain import Boosting, Linear
@@ -116,7 +119,7 @@ def test_tables_are_as_ours_and_pay_for_their_rows_alone(write_job: Callable[...
 
 
 class Fake(Method):
-    """Worth what its parameter says: choice prefers what hpo does not."""
+    """A constant, which choice likes the less the more hpo does."""
 
     name = "fake"
     defaults = {"x": 0.5}  # noqa: RUF012
@@ -129,7 +132,12 @@ class Fake(Method):
         type(self).fits += 1
         if params["x"] > 0.9:
             raise DivergedError("step 1")
-        return Fitted(lambda some: torch.full((len(some),), params["x"] - 0.5).double(), 1.0)
+
+        def logits(some: Rows) -> torch.Tensor:
+            shift = params["x"] - 0.5
+            return torch.full((len(some),), shift if np.array_equal(some.label, validation.label) else -shift).double()
+
+        return Fitted(logits, 1.0)
 
     def refit(self, params: dict[str, Any], rows: Rows, *, seed: int, length: float) -> Fitted:
         raise NotImplementedError
@@ -164,6 +172,25 @@ def test_tuning_goes_on_with_its_study(fake: Fake, finished_run: RunFolder, tmp_
     assert "PRUNED" in states, "one that diverged counts, as pruned"
 
 
+def test_a_training_ends_with_the_time_of_tuning(
+    fake: Fake, finished_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock of one second a look: the first trial is done at once, the second would validate for ever."""
+    seconds = iter(range(10**6))
+    monkeypatch.setattr(tuning, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    validations: list[int] = []
+
+    def fit(params: dict[str, Any], rows: Rows, validation: Rows, *, seed: int, report: Report) -> Fitted:
+        if Fake.fits:
+            validations.extend(itertools.takewhile(lambda number: not report(number, 0.6), range(1, 1000)))
+        return Fake.fit(fake, params, rows, validation, seed=seed, report=report)
+
+    monkeypatch.setattr(fake, "fit", fit)
+    winner = tune(fake, PreparedData.open(finished_run.data), tmp_path, seconds=20, seed=0)
+    assert winner.trials == 2
+    assert 10 < len(validations) < 20
+
+
 def test_the_winner_is_chosen_among_the_best_few(fake: Fake, finished_run: RunFolder, tmp_path: Path) -> None:
     data = PreparedData.open(finished_run.data)
     Fake.trials = 20
@@ -173,6 +200,7 @@ def test_the_winner_is_chosen_among_the_best_few(fake: Fake, finished_run: RunFo
     few = sorted(complete, key=lambda trial: trial.value)[:5]
     assert winner.choice == min(trial.user_attrs["choice"] for trial in few)
     assert winner.hpo <= few[-1].value
+    assert winner.choice > min(trial.user_attrs["choice"] for trial in complete)
 
 
 def logits(seed: int, *, noise: float, count: int = 5000) -> tuple[np.ndarray, np.ndarray]:
