@@ -17,7 +17,7 @@ from nasrec_automl import FeatureSchema
 from nasrec_automl.config import Job, load_job
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.data.rows import Rows
-from nasrec_automl.errors import DivergedError
+from nasrec_automl.errors import DivergedError, RunFolderError
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.schema import FieldSchema
 from nasrec_automl.training.metrics import measure
@@ -154,7 +154,9 @@ def test_tuning_ends_with_its_time_and_is_done_once(fake: Fake, finished_run: Ru
     data = PreparedData.open(finished_run.data)
     winner = tune(fake, data, tmp_path, seconds=0, seed=0)
     assert (winner.params, winner.trials, Fake.fits) == (Fake.defaults, 1, 1)
-    assert tune(fake, data, tmp_path, seconds=100, seed=0) == winner
+    assert tune(fake, data, tmp_path, seconds=0, seed=0) == winner
+    with pytest.raises(RunFolderError, match=r"fake was tuned for 0 s, but 100 s are asked for.*remove"):
+        tune(fake, data, tmp_path, seconds=100, seed=0)
     assert Fake.fits == 1
 
 

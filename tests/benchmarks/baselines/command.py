@@ -1,15 +1,15 @@
 """`python -m tests.benchmarks baselines JOB_OR_RUN ...`: tune baselines as long as a run took, and compare on test.
 
 A job that has not run is run first. Several runs of one data set are several searches: give jobs that differ in seed
-and run_folder alone. Everything is kept in the run folder's `baselines`, and a later call goes on where one ended. Test
-is opened when every method of every run has its winner.
+and run_folder alone. Everything is kept in the run folder's `baselines`, and a later call goes on where one ended.
+Baselines see test when every method of every run has its winner, and each training is measured on it once.
 """
 
 import argparse
 import json
-import os
 import platform
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -33,6 +33,7 @@ from tests.benchmarks.baselines.networks import NETWORKS
 from tests.benchmarks.baselines.ours import best_hand_design, seconds_spent, train, winner, with_sampler
 from tests.benchmarks.baselines.plain import Boosting, Linear
 from tests.benchmarks.baselines.tuning import tune
+from tests.benchmarks.measure import processor
 
 METHODS: dict[str, type[Method]] = {method.name: method for method in (Linear, Boosting, *NETWORKS)}
 OURS = "searched network"
@@ -81,6 +82,15 @@ def main(arguments: list[str]) -> None:
     if len({PreparedData.open(run.data).fingerprint for run in runs}) > 1:
         raise DataError("the runs have different data: they share a table only where test is the same rows")
 
+    with ExitStack() as locks:
+        for run in runs:
+            locks.enter_context(run.lock("baselines"))
+        result = _result(runs, options, console)
+    options.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    console.print(_table(result))
+
+
+def _result(runs: list[RunFolder], options: argparse.Namespace, console: Console) -> dict[str, Any]:
     found: dict[str, list[tuple[RunFolder, Contender]]] = {}
     for run in runs:
         for name, contender in _contenders(run, options, console).items():
@@ -90,21 +100,19 @@ def main(arguments: list[str]) -> None:
         name: [_logits(run, name, contender, options.seeds, console) for run, contender in contenders]
         for name, contenders in found.items()
     }
-    label = np.asarray(PreparedData.open(runs[0].data, test=True).part(Part.TEST).label)
+    data = PreparedData.open(runs[0].data, test=True)
+    label = np.asarray(data.part(Part.TEST).label)
     rows = [_row(name, [contender.chosen for _, contender in found[name]], label, logits) for name in found]
-    data = PreparedData.open(runs[0].data)
-    result = {
+    return {
         "dataset": data.name,
         "split": data.description.split.kind,
         "test_rows": data.rows(Part.TEST),
         "searches": len(runs),
         "seeds": options.seeds,
-        "machine": f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}, "
+        "machine": f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
         f"Python {platform.python_version()}",
         "methods": rows,
     }
-    options.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    console.print(_table(result))
 
 
 def _contenders(run: RunFolder, options: argparse.Namespace, console: Console) -> dict[str, Contender]:

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.data.parts import TRAINING
-from nasrec_automl.errors import DivergedError
+from nasrec_automl.errors import DivergedError, RunFolderError
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.studies import study_storage
 from nasrec_automl.search import open_study
@@ -68,11 +68,19 @@ def tune(method: Method, data: PreparedData, folder: Path, *, seconds: float, se
         folder: for the study and the winner.
         seconds: for all trials together; at least one is run to its end.
         seed: of TPE and of the trainings.
+
+    Raises:
+        RunFolderError: it was tuned before, for another time.
     """
     path = folder / f"{method.name}.json"
     known = read_json(path)
-    if known is not None:
+    if known is not None and known["budget"] == seconds:
         return Winner(**known)
+    if known is not None:
+        raise RunFolderError(
+            f"{path}: {method.name} was tuned for {known['budget']:.0f} s, but {seconds:.0f} s are asked for, and test "
+            f"may have been read since: ask for {known['budget']:.0f} s, or remove {folder} to begin again"
+        )
     study = _open(method, data, folder)
     spent = _seconds(study)
     while True:
