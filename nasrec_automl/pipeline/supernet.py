@@ -69,7 +69,7 @@ class SupernetStage(Stage):
         curve = _Curve(run)
         if self.is_done(run):
             return curve.last()
-        total = trainingtraining_steps(run)
+        total = training_steps(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="steps", total=total)
         try:
             with ranks(run.job) as rank:
@@ -96,7 +96,7 @@ def train_supernet(run: RunFolder, rank: Rank, callbacks: list[pl.Callback]) -> 
         data.part(Part.TRAIN),
         config.batch_size,
         job.seed,
-        trainingtraining_steps(run),
+        training_steps(run),
         rank=rank.number,
         ranks=rank.count,
     )
@@ -149,11 +149,11 @@ def path_schedule(run: RunFolder) -> WarmUp:
     """What draws the path of each step of the supernet's training."""
     config = run.job.supernet
     sampler = path_sampler(config.sampling, load_search_space(run.job.space))
-    return WarmUp(sampler, steps=_path_warm_uptraining_steps(run), seed=run.job.seed)
+    return WarmUp(sampler, steps=_path_warm_up_steps(run), seed=run.job.seed)
 
 
 def _path_warm_up_steps(run: RunFolder) -> int:
-    return round(run.job.supernet.path_warm_up * trainingtraining_steps(run))
+    return round(run.job.supernet.path_warm_up * training_steps(run))
 
 
 def _checkpoint(run: RunFolder) -> Path:
@@ -211,7 +211,7 @@ def _train(
         EvaluationBatches(validation, _VALIDATION_BATCH),
         fit_kwargs={} if checkpoint is None else {"ckpt_path": checkpoint, "weights_only": True},
     )
-    strategy = NasRecOneShot(sampling=config.sampling, warm_up_steps=_path_warm_uptraining_steps(run), seed=job.seed)
+    strategy = NasRecOneShot(sampling=config.sampling, warm_up_steps=_path_warm_up_steps(run), seed=job.seed)
     with _quiet_nni(), quiet():
         if not trainer.is_global_zero:
             strategy.mutate_evaluator(evaluator).evaluate(strategy.mutate_model(space))
