@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -110,6 +111,7 @@ def sizes_of_fields(fields: Sequence[FieldStatistics], table_rows: Sequence[int]
     """
     largest = sorted(zip(fields, table_rows, strict=True), key=lambda pair: pair[0].categories)[-_MOST_FIELDS:]
     names = [plain(field.name) for field, _ in largest]
+    top = math.log10(max(10, *(max(field.categories, rows) for field, rows in largest))) + 0.1
     figure = go.Figure()
     figure.add_bar(
         y=names,
@@ -136,7 +138,7 @@ def sizes_of_fields(fields: Sequence[FieldStatistics], table_rows: Sequence[int]
         hovertemplate="%{x:,} rows",
     )
     figure.update_layout(barmode="overlay", bargap=0.35)
-    figure.update_xaxes(title_text="number, on a logarithmic scale", type="log", exponentformat="SI", dtick=1)
+    figure.update_xaxes(title_text="number, on a logarithmic scale", type="log", dtick=1, range=[0, top])
     figure.update_yaxes(ticks="", type="category")
     return styled(figure, height=120 + 22 * len(largest))
 

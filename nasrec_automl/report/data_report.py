@@ -75,7 +75,8 @@ def _parts(content: DataContent) -> str:
         "prepared or appended" + ("; weights do not count here. " if weighted else ". ") + "Bins are joined where a "
         "part has few rows.",
     )
-    return parts_table(content) + figure
+    note = '<p class="note">Standard errors take a weight for so many rows.</p>' if weighted else ""
+    return parts_table(content) + note + figure
 
 
 def _fields(content: DataContent) -> str:

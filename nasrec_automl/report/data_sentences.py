@@ -84,8 +84,8 @@ def _about_fields(content: DataContent) -> Iterator[str]:
             later.append(f"{field.name} ({share(after)} against {share(before)})")
     if later:
         yield (
-            f"Unknown in validation more often than in training: {_names(later)}. New categories keep coming: what a "
-            "model learns of the old ones helps there no further, and hashing gives the new ones rows by chance."
+            f"Unknown in validation more often than in training: {_names(later)}. Rare or new categories: what a model "
+            "learns of them in training helps it less than its training loss says. A higher min_count makes both alike."
         )
     alone = [
         field.name

@@ -29,7 +29,7 @@ def test_numbers_of_the_folder(tmp_path: Path) -> None:
     assert content.unknown_share("field1", (Part.SEARCH, Part.HPO, Part.CHOICE)) == pytest.approx(
         (ids[:][:, 0] == 0).mean()
     )
-    arrays = [path for path in (tmp_path / "p").rglob("*.npy")]
+    arrays = list((tmp_path / "p").rglob("*.npy"))
     assert content.size == sum(path.stat().st_size for path in arrays)
     assert content.rejected == ()
 
