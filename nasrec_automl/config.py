@@ -407,6 +407,8 @@ class Job(_Section):
         device: `cpu` or `cuda`.
         precision: `float32`, or `bfloat16`: of products, in trainings and scores. Weights are float32 always.
         devices: processes that train the supernet, each on cores or a GPU of its own; they share each batch.
+        continues: run folder of an earlier job on the same tables, such as of the days before: the supernet starts from
+            its weights, and the search from its winner.
         storage: SQLAlchemy URL of the studies' database; SQLite in the run folder by default.
     """
 
@@ -418,6 +420,7 @@ class Job(_Section):
     device: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["float32", "bfloat16"] = "float32"
     devices: Count = 1
+    continues: Path | None = None
     storage: str | None = None
     data: DataConfig
     supernet: SupernetConfig = SupernetConfig()
@@ -485,9 +488,12 @@ def _fields(section: tuple[str | int, ...]) -> list[str]:
 def _absolute(job: Job, base: Path) -> Job:
     folder = base / (job.run_folder if job.run_folder != Path() else Path("runs") / job.name)
     updates: dict[str, Any] = {"run_folder": folder.resolve()}
-    paths = {"input": job.data.input, "table_schema": job.data.table_schema}
+    names = ("input", "validation", "test", "table_schema")
+    paths = {name: getattr(job.data, name) for name in names}
     found = {name: (base / path).resolve() for name, path in paths.items() if path is not None}
     updates["data"] = job.data.model_copy(update=found)
+    if job.continues is not None:
+        updates["continues"] = (base / job.continues).resolve()
     if job.experiment.machines:
         updates["experiment"] = job.experiment.model_copy(
             update={

@@ -152,8 +152,11 @@ class CategoricalColumn(CategoryFormat):
         if most is not None and len(keys) > most - 1:  # texts decide among the last of one count alone
             kept = numbers >= np.partition(numbers, len(numbers) - most + 1)[len(numbers) - most + 1]
             keys, numbers = keys[kept], numbers[kept]
-        ranked = sorted(zip((-numbers).tolist(), counts.texts(keys), strict=True))[: size - 1]
-        vocabulary = {text: row for row, (_, text) in enumerate(ranked, start=1)}
+        if options.format == "hex":  # the order of keys is that of their texts
+            ranked = counts.texts(keys[np.lexsort((keys, -numbers))][: size - 1])
+        else:
+            ranked = [text for _, text in sorted(zip((-numbers).tolist(), counts.texts(keys), strict=True))[: size - 1]]
+        vocabulary = {text: row for row, text in enumerate(ranked, start=1)}
         return cls(name=name, kind="vocabulary", table_size=size, vocabulary=vocabulary, **shared)
 
     def field(self, cap: int | None = None) -> FieldSchema:

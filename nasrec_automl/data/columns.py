@@ -94,16 +94,16 @@ class DenseColumn(DenseOptions):
     def apply(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Transform values `(B,)`, NaN for missing, into finite numbers `(B, len(features))`."""
         if self.transform == "log":
-            made = np.log1p(np.maximum(values, 0.0))
-        elif self.transform == "standardise":
-            made = (values - self.mean) / self.std
+            made = np.maximum(values, 0.0)
+            np.log1p(made, out=made)
         elif self.transform == "quantile":
             made = np.interp(values, self.knots, self.levels) if self.knots else np.zeros(len(values))
         else:
-            made = values
+            made = (values - self.mean) / self.std if self.transform == "standardise" else values
+            made = np.clip(made, -FLOAT32_MAX, FLOAT32_MAX)
         missing = np.isnan(values)
-        finite = np.clip(np.where(missing, 0.0, made), -FLOAT32_MAX, FLOAT32_MAX)
-        return np.column_stack([finite, missing]) if self.flag_missing else finite[:, None]
+        made[missing] = 0.0
+        return np.column_stack([made, missing]) if self.flag_missing else made[:, None]
 
 
 def _moments(pieces: Iterable[NDArray[np.float64]]) -> tuple[float, float]:

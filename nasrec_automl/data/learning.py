@@ -22,6 +22,7 @@ from nasrec_automl.data.statistics import DenseStatistics, FieldStatistics, Stat
 from nasrec_automl.data.values import numbers
 
 PART = "part"
+_IS_TRAINING = "is training"
 _TRAINING_CODES = [PARTS.index(part) for part in TRAINING]
 
 
@@ -42,10 +43,9 @@ def encode(rows: pd.DataFrame | pa.Table, declared: Declared) -> tuple[dict[str,
         DataError: a column is missing, or a value that should be a number is not.
     """
     columns = declared.columns(rows)
-    keys = in_order(lambda field: field[1].keys(columns[field[0]], field[0]), list(declared.categorical.items()))
     return (
         {name: numbers(columns[name], name) for name in declared.dense},
-        dict(zip(declared.categorical, keys, strict=True)),
+        {name: field.keys(columns[name], name) for name, field in declared.categorical.items()},
     )
 
 
@@ -66,7 +66,11 @@ def learn(
         declared: both, with derived columns.
         on_column: called after each column.
     """
-    rows = sum(int(np.isin(part, _TRAINING_CODES).sum()) for (part,) in spill.segments(PART))
+    rows = 0
+    for (part,) in spill.segments(PART):
+        training = np.isin(part, _TRAINING_CODES)
+        rows += int(np.count_nonzero(training))
+        spill.write(_IS_TRAINING, training)
 
     def fit(name: str) -> tuple[CategoricalColumn, FieldStatistics] | tuple[DenseColumn, DenseStatistics]:
         if name in dense:
@@ -93,8 +97,8 @@ def learn(
 
 
 def _training(spill: Spill, column: str) -> Iterator[NDArray[np.float64] | NDArray[np.uint64]]:
-    for values, part in spill.segments(column, PART):
-        yield values[np.isin(part, _TRAINING_CODES)]
+    for values, training in spill.segments(column, _IS_TRAINING):
+        yield values[training]
 
 
 def _field(

@@ -135,8 +135,8 @@ def spill_source(
     (folder / "spill").mkdir()
     spill = Spill(folder / "spill")
     done = 0
-    for chunk in source.chunks(rejections):
-        dense, keys = encode(chunk.table, declared)
+    chunks = in_order(lambda chunk: (chunk, *encode(chunk.table, declared)), source.chunks(rejections), ahead=1)
+    for chunk, dense, keys in chunks:
         for name, found in keys.items():
             spill.write_texts(field_column(name), found)
         columns: dict[str, NDArray[Any]] = {dense_column(name): values for name, values in dense.items()}
@@ -188,32 +188,34 @@ def write_rows(
     """
     writers = {part: ShardWriter(folder, part, first) for part in PARTS}
     dtype = ids_type(preprocessing)
-    period = _period(spill)
-    for start, count in spill.starts:
-        rows = _transformed(spill, preprocessing, start, count, dtype)
-        parts = spill.read(PART, start, count)
-        if period is not None:
-            period.add(spill.read("time", start, count), parts, rows["label"])
-        for code, part in enumerate(PARTS):
-            mine = np.flatnonzero(parts == code)
-            if mine.size:
-                writers[part].add({name: array[mine] for name, array in rows.items()})
-        on_progress("writing rows", start + count, spill.rows)
-    return {part: writer.close() for part, writer in writers.items()}, None if period is None else period.period()
+
+    def of_parts(chunk: tuple[int, int]) -> dict[Part, dict[str, NDArray[Any]]]:
+        rows, parts = _transformed(spill, preprocessing, *chunk, dtype), spill.read(PART, *chunk)
+        members = {part: np.flatnonzero(parts == code) for code, part in enumerate(PARTS)}
+        return {
+            part: {name: array[mine] for name, array in rows.items()} for part, mine in members.items() if mine.size
+        }
+
+    done = 0
+    for rows_of in in_order(of_parts, spill.starts, ahead=1):
+        for part, rows in rows_of.items():
+            writers[part].add(rows)
+            done += len(rows["label"])
+        on_progress("writing rows", done, spill.rows)
+    return {part: writer.close() for part, writer in writers.items()}, _period(spill)
 
 
 def _transformed(
     spill: Spill, preprocessing: Preprocessing, start: int, count: int, dtype: np.dtype[Any]
 ) -> dict[str, NDArray[Any]]:
-    def ids(name: str) -> NDArray[Any]:
-        keys = spill.read(field_column(name), start, count).astype(np.uint64, copy=False)
-        return columns[name].ids(keys).astype(dtype).reshape(count, -1)
-
-    columns = {column.name: column for column in preprocessing.categorical}
     values = {column.name: spill.read(dense_column(column.name), start, count) for column in preprocessing.dense}
+    keys = {
+        column.name: spill.read(field_column(column.name), start, count).reshape(count, -1)
+        for column in preprocessing.categorical
+    }
     rows = {
         "dense": preprocessing.dense_inputs(values, count),
-        "ids": np.concatenate(list(in_order(ids, columns)), axis=1),
+        "ids": preprocessing.id_inputs(keys).astype(dtype),
         "label": spill.read("label", start, count),
     }
     if spill.has("weight"):
@@ -221,13 +223,19 @@ def _transformed(
     return rows
 
 
-def _period(spill: Spill) -> PeriodCounter | None:
+def _period(spill: Spill) -> Period | None:
+    """Count rows over time, where it is known of all of them."""
     if not spill.has("time"):
         return None
     low, high = np.inf, -np.inf
     for (time,) in spill.segments("time"):
-        low, high = min(low, float(np.nanmin(time))), max(high, float(np.nanmax(time)))
-    return PeriodCounter(low, high)
+        low, high = min(low, float(time.min())), max(high, float(time.max()))
+    if not np.isfinite(high - low):
+        return None
+    counter = PeriodCounter(low, high)
+    for columns in spill.segments("time", PART, "label"):
+        counter.add(*columns)
+    return counter.period()
 
 
 def _remove(folder: Path) -> None:

@@ -21,7 +21,7 @@ from nasrec_automl.errors import DataError
 Fold = Literal["training", "validation", "test"]
 FOLDS: tuple[Fold, ...] = get_args(Fold)
 
-CHUNK_ROWS = 1 << 17
+CHUNK_ROWS = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
