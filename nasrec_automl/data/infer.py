@@ -84,7 +84,10 @@ def _lines(path: Path, rows: int, guesses: dict[str, _Guess]) -> Iterator[str]:
         yield f"label: {_quoted(name)}  # {guess.why}"
     for name, guess in of["timestamp"].items():
         yield f"timestamp: {{column: {_quoted(name)}, format: {_quoted(guess.options)}}}  # {guess.why}"
-    for role, what in (("dense", "log, standardise or none"), ("categorical", "kind, min_count, max_values, ...")):
+    for role, what in (
+        ("dense", "log, standardise, quantile or none"),
+        ("categorical", "kind, min_count, max_values, ..."),
+    ):
         chosen = {name: guess for name, guess in guesses.items() if guess.role == role}
         if chosen:
             yield f"{role}:  # {what}"

@@ -14,6 +14,7 @@ from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import DataError
 from nasrec_automl.report.data_content import gather, rows_to_read, table_bytes
 from tests.data.readers.rows import criteo_lines, write
+from tests.report.data_contents import data_content
 
 
 def test_numbers_of_the_folder(tmp_path: Path) -> None:
@@ -68,9 +69,10 @@ def test_an_old_account_is_not_this_datas(tmp_path: Path) -> None:
     assert gather(prepare(make_synthetic(1000, 0), tmp_path / "p")).rejected == ()
 
 
-def test_weights_count(tmp_path: Path) -> None:
-    raw = make_synthetic(1000, 0)
-    weighted = replace(raw, weight=raw.label * 3 + 1)
-    content = gather(prepare(weighted, tmp_path / "p"))
-    positives = 4 * raw.label.sum()
-    assert content.positive_rate == pytest.approx(positives / (positives + (1 - raw.label).sum()))
+def test_weights_count() -> None:
+    content = data_content(rates={Part.TEST: 0.75})
+    assert content.positive_rate == pytest.approx(0.25 * 0.9 + 0.75 * 0.1)
+    parts = content.description.parts
+    heavy = {**parts, Part.TEST: parts[Part.TEST].model_copy(update={"weight": 90_000.0})}
+    weighted = replace(content, description=content.description.model_copy(update={"parts": heavy}))
+    assert weighted.positive_rate == pytest.approx(0.5)
