@@ -28,12 +28,18 @@ def parts_table(content: DataContent) -> str:
     """Rows and positive rate of each part."""
     lines = []
     for part, described in content.description.parts.items():
-        rate, error = described.positive_rate, rate_error(content, part)
+        weight = [] if described.weight is None else [f"{described.weight:,.0f}"]
         lines.append(
-            [_head(part.value), _left(_PURPOSES[part]), f"{described.rows:,}", share(described.rows / content.rows),
-             *([f"{described.weight:,.0f}"] if described.weight is not None else []),
-             f"{rate:.3%}", f"{error:.3%}"]
-        )  # fmt: skip
+            [
+                _head(part.value),
+                _left(_PURPOSES[part]),
+                f"{described.rows:,}",
+                escape(share(described.rows / content.rows)),
+                *weight,
+                f"{described.positive_rate:.3%}",
+                f"{rate_error(content, part):.3%}",
+            ]
+        )
     weighted = any(part.weight is not None for part in content.description.parts.values())
     heads = ["part", "for", "rows", "share", *(["weight"] if weighted else []), "positive", "standard error"]
     return _table(heads, lines, left=2)
@@ -54,8 +60,11 @@ def fields_table(content: DataContent) -> str:
             _left(_kind(column)),
             f"{sum(column.field().tables):,}",
             f"{field.categories:,}",
-            share(field.missing),
-            *(share(content.unknown_share(field.name, parts)) for parts in ((Part.TRAIN,), (Part.HEAD,), VALIDATION)),
+            escape(share(field.missing)),
+            *(
+                escape(share(content.unknown_share(field.name, parts)))
+                for parts in ((Part.TRAIN,), (Part.HEAD,), VALIDATION)
+            ),
         ]
         for field, column in _fields(content)
     ]
@@ -102,7 +111,7 @@ def dense_table(content: DataContent) -> str:
         [
             _head(each.name),
             _left(_transform(columns[each.name])),
-            share(each.missing),
+            escape(share(each.missing)),
             *("&ndash;" if value is None else f"{value:,.6g}" for value in (each.mean, each.low, each.high)),
         ]
         for each in content.statistics.dense
@@ -129,13 +138,13 @@ def share(value: float) -> str:
 
     Example:
         >>> share(0.0), share(0.0004), share(0.1234), share(1.0)
-        ('0', '< 0.1 %', '12.3 %', '100 %')
+        ('0', '<0.1%', '12.3%', '100%')
     """
     if value == 0:
         return "0"
     if value < 0.0005:
-        return "< 0.1 %"
-    return f"{100 * value:.1f} %" if value < 0.9995 else "100 %" if value == 1 else "> 99.9 %"
+        return "<0.1%"
+    return f"{value:.1%}" if value < 0.9995 else "100%" if value == 1 else ">99.9%"
 
 
 def memory(size: int) -> str:
@@ -166,7 +175,7 @@ def _kind(column: CategoricalColumn) -> str:
 
 
 def _transform(column: DenseColumn) -> str:
-    name = column.transform
+    name: str = column.transform
     if name == "standardise":
         name = f"standardise, ({'x' if not column.mean else f'x - {column.mean:.4g}'}) / {column.std:.4g}"
     return f"{name}, and a column that says whether it is missing" if column.flag_missing else name
@@ -175,13 +184,14 @@ def _transform(column: DenseColumn) -> str:
 def _card(field: FieldStatistics) -> str:
     most = max((part for _, part in field.top), default=1.0)
     lines = "".join(
-        f'<li style="--share:{100 * part / most:.1f}%"><span>{escape(_cut(text, _LONGEST))}</span>'
-        f"<b>{share(part)}</b></li>"
+        f'<li style="--share:{100 * part / most:.1f}%" title="{escape(text)}"><span>{escape(_cut(text, _LONGEST))}</span>'
+        f"<b>{escape(share(part))}</b></li>"
         for text, part in field.top
     )
     shown = sum(part for _, part in field.top)
     if field.categories > len(field.top):
-        rest = f"{field.categories - len(field.top):,} others: {share(max(0.0, 1 - shown))}"
+        others = field.categories - len(field.top)
+        rest = f"{others:,} other{'' if others == 1 else 's'}: {escape(share(max(0.0, 1 - shown)))}"
     else:
         rest = "no others" if field.top else "no value at all"
     return f"<div><h3>{escape(field.name)}</h3><ol>{lines}</ol><p>{rest}</p></div>"

@@ -58,7 +58,7 @@ def test_chance_is_not_said():
 def test_new_categories_are_said():
     unknown = {part: {"user": ROWS[part] // 5} for part in VALIDATION}
     [text] = things_to_look_at(data_content(unknown=unknown))
-    assert "user (20.0 % against 0)" in text
+    assert "user (20.0% against 0)" in text
 
 
 def test_the_formula_has_the_tables_as_prepared():

@@ -33,7 +33,7 @@ def rows(html: str) -> list[list[str]]:
 def test_parts_have_rows_rates_and_errors():
     content = data_content()
     assert rate_error(content, Part.TEST) == pytest.approx((0.25 * 0.75 / 10_000) ** 0.5)
-    assert rows(parts_table(content))[5] == ["test", "read once, at the end", "10,000", "10.0 %", "25.000%", "0.433%"]
+    assert rows(parts_table(content))[5] == ["test", "read once, at the end", "10,000", "10.0%", "25.000%", "0.433%"]
 
 
 def test_weights_are_so_many_rows():
@@ -45,7 +45,7 @@ def test_weights_are_so_many_rows():
 def test_unknown_values_by_part():
     unknown = {Part.TRAIN: {"site": 720}, Part.HEAD: {"site": 800}, Part.HPO: {"site": 2500}}
     line = rows(fields_table(data_content(unknown=unknown)))[0]
-    assert line == ["site", "hash", "100", "1,000", "0", "1.0 %", "10.0 %", "25.0 %"]
+    assert line == ["site", "hash", "100", "1,000", "0", "1.0%", "10.0%", "25.0%"]
 
 
 def test_multi_valued_and_compositional_tables_say_so():
@@ -75,7 +75,7 @@ def test_top_values_have_bars_and_the_rest():
     assert "<script" not in html
     assert "a&lt;b" in html
     assert [float(share) for share in re.findall(r"--share:([\d.]+)%", html)] == [100.0, 50.0]
-    assert "8 others: 25.0 %" in html
+    assert "8 others: 25.0%" in html
     assert "no others" in top_values([field(categories=2)])
     assert "no value at all" in top_values([field(categories=0, top=(), values=0)])
 
@@ -85,7 +85,7 @@ def test_dense_columns_and_their_transforms():
     assert rows(dense_table(data_content(columns=columns)))[0] == [
         "price",
         "standardise, (x - 2) / 0.5, and a column that says whether it is missing",
-        "10.0 %",
+        "10.0%",
         "3.5",
         "0",
         "90",

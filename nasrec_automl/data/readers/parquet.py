@@ -107,7 +107,7 @@ def _plain(array: pa.Array, column: Column, path: Path) -> pa.Array:
 
 
 def _is_list(type_: pa.DataType) -> bool:
-    return pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_)
+    return any((pa.types.is_list(type_), pa.types.is_large_list(type_), pa.types.is_fixed_size_list(type_)))
 
 
 def _unfit(column: Column, type_: pa.DataType, path: Path) -> DataError:
