@@ -184,8 +184,8 @@ def _transform(column: DenseColumn) -> str:
 def _card(field: FieldStatistics) -> str:
     most = max((part for _, part in field.top), default=1.0)
     lines = "".join(
-        f'<li style="--share:{100 * part / most:.1f}%" title="{escape(text)}"><span>{escape(_cut(text, _LONGEST))}</span>'
-        f"<b>{escape(share(part))}</b></li>"
+        f'<li style="--share:{100 * part / most:.1f}%" title="{escape(text)}">'
+        f"<span>{escape(_cut(text, _LONGEST))}</span><b>{escape(share(part))}</b></li>"
         for text, part in field.top
     )
     shown = sum(part for _, part in field.top)
