@@ -116,6 +116,26 @@ def _parser() -> argparse.ArgumentParser:
     infer.add_argument("file", type=Path, help="CSV, TSV or Parquet")
     infer.add_argument("--output", type=Path, help="file to write (default: print it)")
 
+    data = subparsers.add_parser("data", help="look at prepared data", description="Look at prepared data.")
+    of_data = data.add_subparsers(metavar="COMMAND", required=True)
+    looked_at = _command(
+        of_data,
+        "report",
+        commands.data_report,
+        "write an HTML page about a prepared folder: parts, positive rates, fields, tables and their memory",
+        "nasrec-automl data report prepared/criteo",
+    )
+    looked_at.add_argument("folder", type=Path, help="the prepared folder")
+    looked_at.add_argument("--output", type=Path, help="HTML file to write (default: report.html in the folder)")
+    verified = _command(
+        of_data,
+        "verify",
+        commands.data_verify,
+        "read every file of a prepared folder and compare its checksum",
+        "nasrec-automl data verify prepared/criteo",
+    )
+    verified.add_argument("folder", type=Path, help="the prepared folder")
+
     run = _command(
         subparsers,
         "run",
@@ -216,6 +236,9 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--model", type=Path, required=True, help="folder of the model, such as runs/NAME/best")
     predict.add_argument("--input", type=Path, required=True, help="CSV, TSV or Parquet with the raw columns")
     predict.add_argument("--output", type=Path, required=True, help="CSV to write, one probability a row")
+    predict.add_argument(
+        "--source", choices=("criteo",), help="format of an input without a header, with or without labels"
+    )
 
     export = _command(
         subparsers,

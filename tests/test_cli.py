@@ -17,6 +17,7 @@ import yaml
 from nasrec_automl import load_model
 from nasrec_automl.cli import main
 from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.space import load_search_space
 from tests.data.readers.rows import criteo_lines, write
@@ -37,6 +38,8 @@ COMMANDS = [
         ["export"],
         ["space", "show"],
         ["schema", "infer"],
+        ["data", "report"],
+        ["data", "verify"],
     ),
 ]
 
@@ -233,6 +236,32 @@ def test_predict(finished_run: Any, tmp_path: Path) -> None:
     assert probabilities.to_numpy() == pytest.approx(load_model(finished_run.best).predict(frame), abs=1e-6)
 
 
+def test_data_report_and_verify(tmp_path: Path) -> None:
+    prepare(make_synthetic(2000, 0), tmp_path / "p")
+    done = call("data", "report", tmp_path / "p")
+    assert done.code == 0, done.error
+    assert done.out.strip() == str(tmp_path / "p" / "report.html")
+    assert "2,000 rows" in (tmp_path / "p" / "report.html").read_text()
+    assert call("data", "report", tmp_path / "p", "--output", tmp_path / "mine.html").code == 0
+    assert (tmp_path / "mine.html").is_file()
+    done = call("data", "verify", tmp_path / "p")
+    assert done.code == 0, done.error
+    assert done.out == f"{tmp_path / 'p'}: 2,000 rows, all as they were written\n"
+
+
+def test_damaged_data_are_named(tmp_path: Path) -> None:
+    prepare(make_synthetic(2000, 0), tmp_path / "p")
+    path = tmp_path / "p" / "test" / "00000" / "label.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    refused("data", "verify", tmp_path / "p", naming=f"{path}: its content is not what was written")
+    refused("data", "report", tmp_path / "gone", naming="expected a prepared data set")
+    refused(
+        "data", "report", tmp_path / "p", "--output", tmp_path / "no" / "r.html", naming="its folder does not exist"
+    )
+
+
 @pytest.mark.parametrize(("kind", "loader"), [("onnx", "onnxruntime.InferenceSession"), ("torch", "torch.export.load")])
 def test_export(finished_run: Any, tmp_path: Path, kind: str, loader: str) -> None:
     done = call("export", finished_run.path, "--format", kind, "--output", tmp_path / "model.bin")
@@ -369,7 +398,7 @@ def test_predict_names_a_missing_column_file_or_model(finished_run: Any, tmp_pat
     frame.drop(columns=name).to_csv(rows, index=False)
     output.write_text("old")
     ends = ("--output", output)
-    refused("predict", "--model", finished_run.best, "--input", rows, *ends, naming=f"lack the column {name}")
+    refused("predict", "--model", finished_run.best, "--input", rows, *ends, naming=f"lacks the columns {name};")
     refused("predict", "--model", finished_run.best, "--input", tmp_path / "gone.csv", *ends, naming="gone.csv")
     refused("predict", "--model", tmp_path, "--input", rows, *ends, naming=f"{tmp_path}: no model")
     assert output.read_text() == "old"

@@ -94,6 +94,8 @@ class Rejections:
             return
         for name in table.column_names:
             column = table[name]
+            if pa.types.is_list(column.type):
+                continue
             if name not in self._constant:
                 self._constant[name] = column[0]
             first = self._constant[name]

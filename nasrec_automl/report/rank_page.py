@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from nasrec_automl.ranking import Estimate, Ranking
 from nasrec_automl.report.content import RankContent
-from nasrec_automl.report.html import drawn, page, section
+from nasrec_automl.report.page import figure_html, page, section
 from nasrec_automl.report.style import styled
 
 Line = tuple[str, str, str, str]
@@ -103,7 +103,7 @@ def render_rank(content: RankContent) -> str:
                 '<table class="results"><thead><tr><th>statistic</th><th>value</th><th>95 % interval</th>'
                 f"<th>meaning</th></tr></thead><tbody>{rows}</tbody></table>",
             ),
-            section("Scores and trainings", drawn("score-against-truth", score_against_truth(content), caption)),
+            section("Scores and trainings", figure_html("score-against-truth", score_against_truth(content), caption)),
         ],
     )
 
