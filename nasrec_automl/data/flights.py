@@ -36,9 +36,10 @@ def read_flights(folder: Path | str) -> RawData:
 
     The frame holds only what is known before departure: carrier, flight (carrier and number), tailnum, origin, dest,
     route, month, weekday (0 is Monday), scheduled hour, minute and arrival_hour; departure and arrival as scheduled, in
-    minutes since local midnight; distance in miles; of the plane plane_type, manufacturer, model, engines, engine, seats and
-    plane_year; the columns of the weather. Rows are in the order of their scheduled departure, and those of one day
-    are a group: they share weather and delays that spread. The time is the scheduled departure, in UTC seconds.
+    minutes since local midnight; distance in miles; of the plane plane_type, manufacturer, model, engines, engine,
+    seats and plane_year; the columns of the weather. Rows are in the order of their scheduled departure, and those of
+    one day are a group: they share weather, and delays that spread. The time is that of the scheduled departure, in
+    UTC seconds.
 
     Raises:
         DataError: a table is missing or damaged.

@@ -50,10 +50,11 @@ def _synthetic(
     seed: int = 0,
     fields: int = 8,
     dense: int = 4,
+    order: int = 3,
 ) -> RawData:
     if paths:
         raise DataError("synthetic data are generated and read no input: leave the input out")
-    return make_synthetic(rows, seed, fields=fields, dense=dense)
+    return make_synthetic(rows, seed, fields=fields, dense=dense, order=order)
 
 
 def _criteo(paths: Sequence[Path], schema: Path | None) -> RawSource:
