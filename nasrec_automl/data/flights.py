@@ -61,7 +61,7 @@ def read_flights(folder: Path | str) -> RawData:
             "dest": rows["dest"],
             "route": rows["origin"] + "-" + rows["dest"],
             "month": rows["month"],
-            "weekday": day.dt.dayofweek,
+            "weekday": day.dt.day_of_week,
             "hour": rows["hour"],
             "minute": rows["minute"],
             "departure": rows["hour"] * 60 + rows["minute"],

