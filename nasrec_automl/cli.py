@@ -57,13 +57,13 @@ def _parser() -> argparse.ArgumentParser:
         "turn raw files into a prepared data set",
         "nasrec-automl prepare movielens --input ml-100k --output prepared/ml-100k",
     )
-    prepare.add_argument("source", help="criteo, avazu, kdd12, table, movielens or synthetic")
+    prepare.add_argument("source", help="criteo, avazu, kdd12, table, movielens, flights or synthetic")
     prepare.add_argument(
         "--input",
         type=Path,
         nargs="*",
         default=[],
-        help="raw files, folders or globs; MovieLens is fetched without it",
+        help="raw files, folders or globs; MovieLens and flights are fetched without it",
     )
     for fold in ("validation", "test"):
         prepare.add_argument(

@@ -56,9 +56,9 @@ class DataConfig(Section):
     """Where the data come from.
 
     Attributes:
-        source: `criteo`, `avazu`, `kdd12`, `table`, `movielens`, `synthetic`, or `prepared` (a folder that
+        source: `criteo`, `avazu`, `kdd12`, `table`, `movielens`, `flights`, `synthetic`, or `prepared` (a folder that
             `nasrec-automl prepare` wrote).
-        input: a file, folder or glob of raw data, or the prepared folder. MovieLens is fetched when it is missing.
+        input: a file, folder or glob of raw data, or the prepared folder. Without it MovieLens and flights are fetched.
         validation: a file, folder or glob of validation rows, for the split `given`; `input` is then training alone.
         test: a file, folder or glob of test rows, likewise.
         table_schema: of `table`; the job calls it `schema`, which pydantic has another use for.
