@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-Values = TypeVar("Values", Tensor, NDArray[np.float64])
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# The report reads this module without torch.
+Values = TypeVar("Values", "Tensor", NDArray[np.float64])
 
 
 def pseudo_values(values: Values, weight: Values | None) -> Values:
