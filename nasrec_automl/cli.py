@@ -65,6 +65,17 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="raw files, folders or globs; MovieLens is fetched without it",
     )
+    for fold in ("validation", "test"):
+        prepare.add_argument(
+            f"--{fold}",
+            type=Path,
+            nargs="*",
+            default=[],
+            help=f"files of the {fold} rows, for --split given; --input is then training alone",
+        )
+    prepare.add_argument(
+        "--append", action="store_true", help="add the rows to the prepared folder OUTPUT, with its tables and split"
+    )
     prepare.add_argument("--output", type=Path, required=True, help="folder to write")
     prepare.add_argument(
         "--schema", type=Path, help="what the columns of a table are (see `nasrec-automl schema infer`)"
@@ -77,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         help="share of the rows that may be bad; they are kept in OUTPUT.rejected.tsv (default: 0.001)",
     )
     prepare.add_argument(
-        "--split", choices=("random", "time"), default="random", help="how rows are divided (default: random)"
+        "--split", choices=("random", "time", "given"), default="random", help="how rows are divided (default: random)"
     )
     prepare.add_argument("--seed", type=_seed, default=2018, help="seed of the split (default: 2018)")
     prepare.add_argument(

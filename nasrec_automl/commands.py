@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -15,30 +17,43 @@ from rich.console import Console
 from nasrec_automl.errors import JobError
 
 if TYPE_CHECKING:
+    from nasrec_automl.data.preparation import Progress as RowProgress
     from nasrec_automl.pipeline.run_folder import RunFolder
 
 
 def prepare(arguments: argparse.Namespace) -> None:
     """Turn raw files into a prepared data set."""
-    from nasrec_automl.data.dataset import Part, prepare
+    from nasrec_automl.data.appending import append
+    from nasrec_automl.data.dataset import Part
+    from nasrec_automl.data.preparation import prepare
+    from nasrec_automl.data.raw import with_tables
     from nasrec_automl.data.rejections import Rejections
-    from nasrec_automl.data.sources import read_source
-    from nasrec_automl.data.writing import check_output
+    from nasrec_automl.data.sources import open_source
 
     console = Console()
     output = arguments.output
-    check_output(output)  # before minutes of reading
     rejections = Rejections(arguments.max_rejected, output.with_name(f"{output.name}.rejected.tsv"))
-    with console.status(f"Preparing {arguments.source} ..."):
-        raw = read_source(
-            arguments.source,
-            arguments.input,
-            downloads=output.parent / "downloads",
-            schema=arguments.schema,
-            rejections=rejections,
-            **dict(_option(text) for text in arguments.option),
-        ).with_tables(hash_above=arguments.hash_above)
-        data = prepare(raw, output, split=arguments.split, seed=arguments.seed)
+    source = open_source(
+        arguments.source,
+        arguments.input,
+        validation=arguments.validation,
+        test=arguments.test,
+        downloads=output.parent / "downloads",
+        schema=arguments.schema,
+        **dict(_option(text) for text in arguments.option),
+    )
+    with row_bars(console) as on_progress:
+        if arguments.append:
+            data = append(source, output, rejections=rejections, on_progress=on_progress)
+        else:
+            data = prepare(
+                with_tables(source, hash_above=arguments.hash_above),
+                output,
+                split=arguments.split,
+                seed=arguments.seed,
+                rejections=rejections,
+                on_progress=on_progress,
+            )
     if summary := rejections.summary():
         console.print(summary, soft_wrap=True, highlight=False, markup=False)
     parts = ", ".join(f"{part.value} {data.rows(part):,}" for part in Part)
@@ -252,6 +267,26 @@ def space_show(arguments: argparse.Namespace) -> None:
         print(space.to_nni_json(), end="")
     else:
         Console().print(space_table(space))
+
+
+@contextmanager
+def row_bars(console: Console) -> Iterator[RowProgress]:
+    """Show a bar with a rate for each task; gives what takes note of them."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bars:
+
+        def on_progress(task: str, done: int, total: int | None) -> None:
+            if task not in tasks:
+                tasks[task] = bars.add_task(task, total=total, rate="")
+            elapsed = bars.tasks[tasks[task]].elapsed or 0.0
+            bars.update(
+                tasks[task], completed=done, total=total, rate=f"{done / elapsed:,.0f} a second" if elapsed else ""
+            )
+
+        yield on_progress
 
 
 def _option(text: str) -> tuple[str, int | float | str]:

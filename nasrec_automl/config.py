@@ -73,9 +73,12 @@ class DataConfig(_Section):
         source: `criteo`, `avazu`, `kdd12`, `table`, `movielens`, `synthetic`, or `prepared` (a folder that
             `nasrec-automl prepare` wrote).
         input: a file, folder or glob of raw data, or the prepared folder. MovieLens is fetched when it is missing.
+        validation: a file, folder or glob of validation rows, for the split `given`; `input` is then training alone.
+        test: a file, folder or glob of test rows, likewise.
         table_schema: of `table`; the job calls it `schema`, which pydantic has another use for.
         max_rejected: share of the rows that may be bad; they are left out.
-        split: `random` (stratified by the label) or `time`.
+        split: `random` (stratified by the label), `time`, or `given`: by `validation` and `test`, or by the column that
+            the schema names.
         seed: seed of the split.
         options: options of the source, such as `rows` and `seed` of `synthetic`.
         hash_above: rows of the largest embedding table; a field with more categories is hashed into so many.
@@ -86,9 +89,11 @@ class DataConfig(_Section):
 
     source: str
     input: Path | None = None
+    validation: Path | None = None
+    test: Path | None = None
     table_schema: Annotated[Path | None, Field(alias="schema")] = None
     max_rejected: Fraction = 0.001
-    split: Literal["random", "time"] = "random"
+    split: Literal["random", "time", "given"] = "random"
     seed: Seed = 2018
     options: dict[str, int | float | str] = {}
     hash_above: TableSize | None = None
@@ -96,6 +101,10 @@ class DataConfig(_Section):
 
     @model_validator(mode="after")
     def _tables_are_ours_to_make(self) -> DataConfig:
+        if (self.validation is None) != (self.test is None):
+            raise ValueError("validation and test go together: give files for both, or for neither")
+        if self.validation is not None and self.split != "given":
+            raise ValueError("validation and test are read for the split `given`: set split: given")
         asked = self.fields or self.hash_above is not None or self.table_schema is not None
         if self.source == "prepared" and asked:
             raise ValueError("hash_above, fields and schema decide how data are prepared, but the source is `prepared`")
@@ -398,6 +407,8 @@ class Job(_Section):
         device: `cpu` or `cuda`.
         precision: `float32`, or `bfloat16`: of products, in trainings and scores. Weights are float32 always.
         devices: processes that train the supernet, each on cores or a GPU of its own; they share each batch.
+        continues: run folder of an earlier job on the same tables, such as of the days before: the supernet starts from
+            its weights, and the search from its winner.
         storage: SQLAlchemy URL of the studies' database; SQLite in the run folder by default.
     """
 
@@ -409,6 +420,7 @@ class Job(_Section):
     device: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["float32", "bfloat16"] = "float32"
     devices: Count = 1
+    continues: Path | None = None
     storage: str | None = None
     data: DataConfig
     supernet: SupernetConfig = SupernetConfig()
@@ -476,9 +488,12 @@ def _fields(section: tuple[str | int, ...]) -> list[str]:
 def _absolute(job: Job, base: Path) -> Job:
     folder = base / (job.run_folder if job.run_folder != Path() else Path("runs") / job.name)
     updates: dict[str, Any] = {"run_folder": folder.resolve()}
-    paths = {"input": job.data.input, "table_schema": job.data.table_schema}
+    names = ("input", "validation", "test", "table_schema")
+    paths = {name: getattr(job.data, name) for name in names}
     found = {name: (base / path).resolve() for name, path in paths.items() if path is not None}
     updates["data"] = job.data.model_copy(update=found)
+    if job.continues is not None:
+        updates["continues"] = (base / job.continues).resolve()
     if job.experiment.machines:
         updates["experiment"] = job.experiment.model_copy(
             update={

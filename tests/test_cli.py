@@ -17,7 +17,7 @@ import yaml
 from nasrec_automl import load_model
 from nasrec_automl.cli import main
 from nasrec_automl.data.dataset import PreparedData
-from nasrec_automl.data.sources import read_source
+from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.space import load_search_space
 from tests.data.readers.rows import criteo_lines, write
 
@@ -200,7 +200,7 @@ def test_run_status_and_report_of_a_done_run(copied_run: Any) -> None:
 
 
 def test_predict(finished_run: Any, tmp_path: Path) -> None:
-    frame = read_source("synthetic", **finished_run.job.data.options).frame.head(50)
+    frame = make_synthetic(**{"rows": 100_000, "seed": 0, **finished_run.job.data.options}).frame.head(50)
     frame.to_csv(tmp_path / "rows.csv", index=False)
     done = call(
         *("predict", "--model", finished_run.best, "--input", tmp_path / "rows.csv", "--output", tmp_path / "out.csv")
@@ -341,7 +341,7 @@ def test_a_share_that_is_none_is_named(tmp_path: Path) -> None:
 
 
 def test_predict_names_a_missing_column_file_or_model(finished_run: Any, tmp_path: Path) -> None:
-    frame = read_source("synthetic", **finished_run.job.data.options).frame.head(5)
+    frame = make_synthetic(**{"rows": 100_000, "seed": 0, **finished_run.job.data.options}).frame.head(5)
     name = frame.columns[0]
     rows, output = tmp_path / "rows.csv", tmp_path / "out.csv"
     frame.drop(columns=name).to_csv(rows, index=False)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from nasrec_automl.data.rows import Rows
+from nasrec_automl.data.shuffle import BlockShuffle
 from nasrec_automl.errors import DataError
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -17,13 +16,13 @@ Batch = tuple[Tensor, Tensor, Tensor]
 class TrainingBatches:
     """`steps` shuffled batches over as many epochs as that takes. Lightning and plain loops read it.
 
-    Epoch e runs through a permutation drawn from (seed, e). Its last incomplete batch is dropped: every step
-    sees equally many rows. Lightning saves `state_dict` with its checkpoints and loads it to go on.
+    Epoch e runs through an order drawn from (seed, e), see `BlockShuffle`. Its last incomplete batch is dropped: every
+    step sees equally many rows. Lightning saves `state_dict` with its checkpoints and loads it to go on.
 
     Args:
         rows: n rows.
         batch_size: B; where n is smaller, a batch is the whole epoch.
-        seed: of the permutations.
+        seed: of the orders.
         steps: number of batches of one iteration.
         rank: of this process, where several share each batch: it gets every `ranks`-th row.
         ranks: number of those processes.
@@ -46,8 +45,7 @@ class TrainingBatches:
         self.ranks = ranks
         self._start = 0
         self._done = 0
-        self._epoch = -1
-        self._order: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        self._order = BlockShuffle(len(rows), seed)
 
     def __len__(self) -> int:
         return self.steps
@@ -64,10 +62,7 @@ class TrainingBatches:
             Dense `(B, D)` float32, ids `(B, S)` int64, label `(B,)` float32.
         """
         epoch, position = divmod(step, self.steps_per_epoch)
-        if epoch != self._epoch:
-            self._order = np.random.default_rng((self.seed, epoch)).permutation(len(self.rows))
-            self._epoch = epoch
-        whole = self._order[position * self.batch_size : (position + 1) * self.batch_size]
+        whole = self._order.positions(epoch, position * self.batch_size, (position + 1) * self.batch_size)
         return self.rows.batch(whole[self.rank :: self.ranks])
 
     def __iter__(self) -> Iterator[Batch]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -12,14 +13,61 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from nasrec_automl.data.columns import Value
-from nasrec_automl.data.values import categories
+from nasrec_automl.data.keys import Keys, hex_keys, keys_of_any, keys_of_hex, keys_of_lists, text_keys
+from nasrec_automl.data.values import Column
 from nasrec_automl.schema import FieldSchema
 
-# pandas.util.hash_array wants 16 bytes. Another key, or another hash, would break every saved model.
-_HASH_KEY = "nasrec-automl/v1"
+
+class CategoryFormat(Value):
+    """What the cells of a categorical column hold.
+
+    Attributes:
+        format: `any` compares values by their canonical text; `hex` takes texts of exactly 8 hex digits (0-9, a-f).
+        max_values: id columns of a multi-valued field, whose cells hold several values; None where they hold one.
+        separator: between the values of a cell that is a text; a cell may be a list as well.
+        pooling: how the embeddings of a multi-valued field's values become one.
+    """
+
+    format: Literal["any", "hex"] = "any"
+    max_values: Annotated[int, Field(ge=2)] | None = None
+    separator: Annotated[str, Field(min_length=1)] = "|"
+    pooling: Literal["mean", "sum"] = "mean"
+
+    @model_validator(mode="after")
+    def _several_values_are_texts(self) -> Self:
+        if self.format == "hex" and self.max_values is not None:
+            raise ValueError("a multi-valued column has the format `any`")
+        return self
+
+    @property
+    def columns(self) -> int:
+        """K, the number of id columns."""
+        return self.max_values or 1
+
+    def keys(self, column: Column, name: str) -> Keys:
+        """Return the keys of raw values `(B,)`.
+
+        Args:
+            column: B raw values.
+            name: of the column, for messages.
+
+        Returns:
+            Keys `(B, K)`.
+
+        Raises:
+            DataError: a cell that holds something else.
+        """
+        if self.max_values is not None:
+            return keys_of_lists(column, name, self.separator, self.max_values)
+        found = keys_of_hex(column, name) if self.format == "hex" else keys_of_any(column, name)
+        return Keys(found.keys.reshape(-1, 1), found.distinct, found.texts)
+
+    def text_keys(self, texts: Sequence[str]) -> NDArray[np.uint64]:
+        """Return the keys of canonical texts."""
+        return hex_keys(texts) if self.format == "hex" else text_keys(texts)
 
 
-class CategoricalOptions(Value):
+class CategoricalOptions(CategoryFormat):
     """How a categorical column's table is made.
 
     Attributes:
@@ -49,7 +97,22 @@ class CategoricalOptions(Value):
         return min(sizes) if sizes else None
 
 
-class CategoricalColumn(Value):
+@dataclass(frozen=True)
+class Counts:
+    """How often each category occurs in the training rows.
+
+    Attributes:
+        keys: `(U,)`, distinct; missing is not among them.
+        counts: `(U,)`.
+        texts: gives the canonical text of each of some keys.
+    """
+
+    keys: NDArray[np.uint64]
+    counts: NDArray[np.int64]
+    texts: Callable[[NDArray[np.uint64]], list[str]]
+
+
+class CategoricalColumn(CategoryFormat):
     """A categorical feature. Row 0 of its table is missing and unknown.
 
     Attributes:
@@ -76,24 +139,25 @@ class CategoricalColumn(Value):
         return self
 
     @classmethod
-    def fit(cls, column: pd.Series[Any], name: str, options: CategoricalOptions) -> Self:
-        """Learn the vocabulary: most frequent first, ties by text, so that equal data give equal tables."""
-        composed = options.compositional
-        if options.kind == "hash" and options.hash_size is not None:
-            return cls(name=name, kind="hash", table_size=options.hash_size, compositional=composed)
-        codes, texts = categories(column)
-        counts: Counter[str] = Counter()
-        for text, count in zip(texts, np.bincount(codes[codes >= 0], minlength=len(texts)), strict=True):
-            if text is not None:
-                counts[text] += int(count)
-        kept = sorted((-count, text) for text, count in counts.items() if count >= options.min_count)
-        if options.max_table_size is not None:
-            kept = kept[: options.max_table_size - 1]
-        size = max(2, len(kept) + 1)
-        if options.hash_above is not None and size > options.hash_above:
-            return cls(name=name, kind="hash", table_size=options.hash_above, compositional=composed)
-        vocabulary = {text: row for row, (_, text) in enumerate(kept, start=1)}
-        return cls(name=name, kind="vocabulary", table_size=size, compositional=composed, vocabulary=vocabulary)
+    def learn(cls, name: str, options: CategoricalOptions, counts: Counts) -> Self:
+        """Make the table: most frequent first, ties by text, so that equal data give equal tables."""
+        shared = options.model_dump(include={*CategoryFormat.model_fields, "compositional"})
+        often = counts.counts >= options.min_count
+        keys, numbers = counts.keys[often], counts.counts[often]
+        most = options.max_table_size
+        size = max(2, len(keys) + 1 if most is None else min(most, len(keys) + 1))
+        grown = options.hash_above is not None and size > options.hash_above
+        if options.hash_size is not None and (options.kind == "hash" or grown):
+            return cls(name=name, kind="hash", table_size=options.hash_size, **shared)
+        if most is not None and len(keys) > most - 1:  # texts decide among the last of one count alone
+            kept = numbers >= np.partition(numbers, len(numbers) - most + 1)[len(numbers) - most + 1]
+            keys, numbers = keys[kept], numbers[kept]
+        if options.format == "hex":  # the order of keys is that of their texts
+            ranked = counts.texts(keys[np.lexsort((keys, -numbers))][: size - 1])
+        else:
+            ranked = [text for _, text in sorted(zip((-numbers).tolist(), counts.texts(keys), strict=True))[: size - 1]]
+        vocabulary = {text: row for row, text in enumerate(ranked, start=1)}
+        return cls(name=name, kind="vocabulary", table_size=size, vocabulary=vocabulary, **shared)
 
     def field(self, cap: int | None = None) -> FieldSchema:
         """Describe the ids to a network whose table has at most `cap` rows; a compositional field is left alone."""
@@ -101,22 +165,29 @@ class CategoricalColumn(Value):
         return FieldSchema(
             name=self.name,
             table_size=self.table_size,
+            columns=self.columns,
+            pooling=self.pooling,
             compositional=self.compositional,
             cap=cap if capped else None,
             beyond_cap="shared" if capped and self.kind == "hash" else "unknown",
         )
 
-    def apply(self, column: pd.Series[Any]) -> NDArray[np.int64]:
-        """Find the table row of each raw value `(B,)`."""
-        codes, texts = categories(column)
-        # The last entry answers code -1, missing.
-        return np.append(self._rows_of(texts), 0)[codes]
+    def apply(self, column: Column) -> NDArray[np.int64]:
+        """Find the table rows `(B, K)` of raw values `(B,)`."""
+        return self.ids(self.keys(column, self.name).keys)
 
-    def _rows_of(self, texts: Sequence[str | None]) -> NDArray[np.int64]:
-        if self.vocabulary is not None:
-            found = (self.vocabulary.get(text, 0) if text is not None else 0 for text in texts)
-            return np.fromiter(found, dtype=np.int64, count=len(texts))
-        known = np.array([text is not None for text in texts], dtype=bool)
-        words = np.array([text or "" for text in texts], dtype=object)
-        hashed = pd.util.hash_array(words, hash_key=_HASH_KEY, categorize=False)
-        return np.where(known, hashed % np.uint64(self.table_size - 1) + np.uint64(1), 0).astype(np.int64)
+    def ids(self, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Find the table row of each key, whatever the shape."""
+        if self.vocabulary is None:
+            # The number that 8 hex digits stand for goes into the published fmod(id, rows - 1) + 1.
+            numbers = keys - np.uint64(self.format == "hex")
+            return np.where(keys == 0, 0, numbers % np.uint64(self.table_size - 1) + np.uint64(1)).astype(np.int64)
+        index, rows = self._rows_of_keys
+        found: NDArray[np.int64] = rows[index.get_indexer(pd.Index(keys.ravel()))].reshape(keys.shape)
+        return found
+
+    @cached_property
+    def _rows_of_keys(self) -> tuple[pd.Index, NDArray[np.int64]]:
+        vocabulary = self.vocabulary or {}
+        rows = np.fromiter(vocabulary.values(), dtype=np.int64, count=len(vocabulary))
+        return pd.Index(self.text_keys(list(vocabulary))), np.append(rows, 0)  # -1, not found, has the last entry

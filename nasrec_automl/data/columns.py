@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from nasrec_automl.data.values import FLOAT32_MAX, numbers
+from nasrec_automl.data.values import FLOAT32_MAX, Column, numbers
 
-Transform = Literal["log", "standardise", "none"]
+Transform = Literal["log", "standardise", "quantile", "none"]
+
+QUANTILE_VALUES = 1_000_000  # training values that quantiles are learned of, evenly spaced where there are more
+_KNOTS = 1001
 
 
 class Value(BaseModel):
@@ -21,42 +24,125 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class DenseColumn(Value):
-    """A number feature. A missing value is 0 after the transform.
+class DenseOptions(Value):
+    """How a number feature is made. A plain transform's name stands for it in files.
+
+    Attributes:
+        transform: `log` is log(1 + max(0, x)), `standardise` is (x - mean) / std, `quantile` the share of training
+            values below x, from -1 to 1, `none` keeps x.
+        flag_missing: whether a second feature says 1 where the value is missing.
+    """
+
+    transform: Transform = "log"
+    flag_missing: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        if value is None:
+            return {}
+        return {"transform": value} if isinstance(value, str) else value
+
+
+class DenseColumn(DenseOptions):
+    """A number feature. A missing value is 0 after the transform: of `standardise` the mean, of `quantile` the median.
 
     Attributes:
         name: raw or derived column.
-        transform: `log` is log(1 + max(0, x)), `standardise` is (x - mean) / std, `none` keeps x.
         mean: of the training rows, for `standardise`.
         std: of the training rows, for `standardise`.
+        knots: values of the training rows, ascending, for `quantile`; between them it is linear.
+        levels: what `quantile` makes of each knot.
     """
 
     name: str
-    transform: Transform
     mean: float = 0.0
     std: Annotated[float, Field(gt=0)] = 1.0
+    knots: tuple[float, ...] = ()
+    levels: tuple[float, ...] = ()
+
+    @model_validator(mode="after")
+    def _knots_have_levels(self) -> Self:
+        if len(self.knots) != len(self.levels):
+            raise ValueError(f"each knot needs a level, but there are {len(self.knots)} and {len(self.levels)}")
+        return self
 
     @classmethod
-    def fit(cls, column: pd.Series[Any], name: str, transform: Transform) -> Self:
-        """Learn the column's mean and deviation where the transform needs them."""
-        if transform != "standardise":
-            return cls(name=name, transform=transform)
-        values = numbers(column)
-        known = values[~np.isnan(values)]
-        if not known.size:
-            return cls(name=name, transform=transform)
-        # The deviation of a constant is 0, or rounding noise: neither may be divided by.
-        std = float(known.std()) if np.ptp(known) > 0 else 0.0
-        return cls(name=name, transform=transform, mean=float(known.mean()), std=std or 1.0)
+    def learn(cls, name: str, options: DenseOptions, training: Iterable[NDArray[np.float64]], rows: int) -> Self:
+        """Learn what the transform needs.
 
-    def apply(self, column: pd.Series[Any]) -> NDArray[np.float64]:
-        """Transform raw values `(B,)` into finite numbers `(B,)`."""
-        values = numbers(column)
+        Args:
+            name: of the column.
+            options: what to make of it.
+            training: values of the training rows in order, NaN for missing, in pieces; read at most once.
+            rows: number of the training rows.
+        """
+        asked = options.model_dump()
+        if options.transform == "standardise":
+            mean, std = _moments(training)
+            return cls(name=name, mean=mean, std=std, **asked)
+        if options.transform == "quantile":
+            knots, levels = _quantiles(_spaced(training, rows))
+            return cls(name=name, knots=tuple(knots.tolist()), levels=tuple(levels.tolist()), **asked)
+        return cls(name=name, **asked)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of what is made of the column."""
+        return (self.name, f"{self.name}_missing") if self.flag_missing else (self.name,)
+
+    def apply(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Transform values `(B,)`, NaN for missing, into finite numbers `(B, len(features))`."""
         if self.transform == "log":
-            values = np.log1p(np.maximum(values, 0.0))
-        elif self.transform == "standardise":
-            values = (values - self.mean) / self.std
-        return np.clip(np.nan_to_num(values, nan=0.0), -FLOAT32_MAX, FLOAT32_MAX)
+            made = np.maximum(values, 0.0)
+            np.log1p(made, out=made)
+        elif self.transform == "quantile":
+            made = np.interp(values, self.knots, self.levels) if self.knots else np.zeros(len(values))
+        else:
+            made = (values - self.mean) / self.std if self.transform == "standardise" else values
+            made = np.clip(made, -FLOAT32_MAX, FLOAT32_MAX)
+        missing = np.isnan(values)
+        made[missing] = 0.0
+        return np.column_stack([made, missing]) if self.flag_missing else made[:, None]
+
+
+def _moments(pieces: Iterable[NDArray[np.float64]]) -> tuple[float, float]:
+    """Return mean and deviation of what is not missing, pieces joined as by Chan et al. (1979, equation 1.5)."""
+    count, mean, squares = 0, 0.0, 0.0
+    low, high = np.inf, -np.inf
+    for piece in pieces:
+        known = piece[~np.isnan(piece)]
+        if not known.size:
+            continue
+        low, high = min(low, float(known.min())), max(high, float(known.max()))
+        step = float(known.mean()) - mean
+        together = count + known.size
+        squares += float(known.var()) * known.size + step * step * (count * known.size / together)
+        mean += step * (known.size / together)
+        count = together
+    # The deviation of a constant is 0, or rounding noise: neither may be divided by.
+    std = float(np.sqrt(squares / count)) if high > low else 0.0
+    return mean, std or 1.0
+
+
+def _spaced(pieces: Iterable[NDArray[np.float64]], rows: int) -> NDArray[np.float64]:
+    """Return every so-many-th value, as many as `QUANTILE_VALUES`, without the missing ones."""
+    step = max(1, -(-rows // QUANTILE_VALUES))
+    kept, done = [np.empty(0)], 0
+    for piece in pieces:
+        kept.append(piece[-done % step :: step])
+        done += len(piece)
+    values = np.concatenate(kept)
+    return values[~np.isnan(values)]
+
+
+def _quantiles(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return distinct quantiles of some values, and the level of each: of a frequent value the middle of its levels."""
+    if not values.size:
+        return np.empty(0), np.empty(0)
+    levels = np.linspace(-1.0, 1.0, _KNOTS)
+    knots, which = np.unique(np.quantile(values, (levels + 1) / 2), return_inverse=True)
+    return knots, np.bincount(which, levels) / np.bincount(which)
 
 
 class DerivedColumn(Value):
@@ -73,9 +159,9 @@ class DerivedColumn(Value):
     source: str
     kind: Literal["hour", "weekday", "decade", "stamp_hour", "stamp_weekday"]
 
-    def apply(self, column: pd.Series[Any]) -> NDArray[np.float64]:
+    def apply(self, column: Column) -> NDArray[np.float64]:
         """Compute the new column `(B,)`, NaN where the source is missing."""
-        values = numbers(column)
+        values = numbers(column, self.source)
         if self.kind == "hour":
             return values // 3600 % 24
         if self.kind == "weekday":

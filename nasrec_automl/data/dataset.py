@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -9,19 +10,17 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from nasrec_automl.data.description import Description, SplitDescription
-from nasrec_automl.data.parts import TRAINING, Part, SplitKind, split_rows
+from nasrec_automl.data.description import Description, ShardDescription
+from nasrec_automl.data.joined import Joined
+from nasrec_automl.data.parts import Part
 from nasrec_automl.data.preprocessing import Preprocessing
-from nasrec_automl.data.raw import RawData
 from nasrec_automl.data.rows import Rows
-from nasrec_automl.data.values import numbers
-from nasrec_automl.data.writing import check_output, write_prepared
 from nasrec_automl.errors import DataError
 from nasrec_automl.schema import FeatureSchema
 
-__all__ = ["Part", "PreparedData", "RawData", "Rows", "prepare", "write_prepared"]
+__all__ = ["Part", "PreparedData", "Rows"]
 
-DEFAULT_SEED = 2018
+_VERIFIED = 1 << 16  # rows that are checked at once
 
 
 class PreparedData:
@@ -76,7 +75,7 @@ class PreparedData:
         return self.description.parts[_part(part)].positive_rate
 
     def part(self, *names: Part | str) -> Rows:
-        """Return the rows of one part, memory-mapped, or of several, joined in memory.
+        """Return the rows of one part, memory-mapped, or of several, joined without copying.
 
         Raises:
             DataError: no such part, test without leave, or damaged files.
@@ -91,17 +90,23 @@ class PreparedData:
                 f"{self.path}: the test part is read once, by the final stage; use a validation part "
                 "(search, hpo, choice), or open the data with test=True for a last measurement"
             )
-        dense = (max(1, len(self.description.dense)),)
-        return Rows(
-            dense=self._array(part, "dense", dense),
-            ids=self._array(part, "ids", (len(self.description.fields),)),
-            label=self._array(part, "label", ()),
-        )
+        shapes = {
+            "dense": (max(1, len(self.description.dense)),),
+            "ids": (sum(field.columns for field in self.description.fields),),
+            "label": (),
+        }
+        description = self.description.parts[part]
+        if description.weight is not None:
+            shapes["weight"] = ()
+        arrays = {
+            name: [self._array(shard, name, width) for shard in description.shards] for name, width in shapes.items()
+        }
+        return Rows(**{name: Joined.of(of_name) for name, of_name in arrays.items()})
 
-    def _array(self, part: Part, name: str, width: tuple[int, ...]) -> NDArray[Any]:
-        path = self.path / part / f"{name}.npy"
+    def _array(self, shard: ShardDescription, name: str, width: tuple[int, ...]) -> NDArray[Any]:
+        path = self.path / shard.folder / f"{name}.npy"
         advice = "prepare the data again"
-        expected = (self.rows(part), *width)
+        expected = (shard.rows, *width)
         try:
             array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
@@ -113,49 +118,29 @@ class PreparedData:
         # Still the mapped file, without the subclass whose every slice costs microseconds.
         return array.view(np.ndarray)
 
+    def verify(self) -> None:
+        """Read every array, test included, and compare its checksum.
 
-def prepare(
-    source: RawData, output: Path | str, *, split: SplitKind = "random", seed: int = DEFAULT_SEED
-) -> PreparedData:
-    """Make a prepared folder of raw data. Statistics and vocabularies are those of the training rows.
+        Raises:
+            DataError: a file is damaged; names it.
+        """
+        for part in Part:
+            for shard in self.description.parts[part].shards:
+                for name, checksum in shard.checksums.items():
+                    path = self.path / shard.folder / f"{name}.npy"
+                    try:
+                        array = np.load(path, mmap_mode="r", allow_pickle=False)
+                    except (OSError, ValueError) as error:
+                        raise DataError(f"{path}: cannot be read ({error}): prepare the data again") from None
+                    if _checksum(array) != checksum:
+                        raise DataError(f"{path}: its content is not what was written: prepare the data again")
 
-    Args:
-        source: what a reader returned.
-        output: folder to write; an earlier prepared one is replaced.
-        split: `random` (stratified by the label) or `time`.
-        seed: of the split.
 
-    Returns:
-        The folder, open without test.
-
-    Raises:
-        DataError: bad labels or values, weights, a part with a single class, or `output` is something else.
-    """
-    output = Path(output)
-    check_output(output)
-    if source.weight is not None:
-        raise DataError(f"{source.name}: its rows have weights, which a prepared data set does not hold yet")
-    label = source.checked_label()
-    time = None if source.time is None else numbers(source.time)
-    rows_of = split_rows(label, kind=split, seed=seed, time=time)
-    training = np.sort(np.concatenate([rows_of[part] for part in TRAINING]))
-    preprocessing = Preprocessing.fit(
-        source.frame.iloc[training],
-        dense=source.dense,
-        categorical=source.categorical,
-        derived=source.derived,
-    )
-    dense, ids = preprocessing.transform(source.frame)
-    write_prepared(
-        output,
-        name=source.name,
-        label=source.label_description,
-        split=SplitDescription(kind=split, seed=seed),
-        preprocessing=preprocessing,
-        parts={part: Rows(dense[rows], ids[rows], label[rows]) for part, rows in rows_of.items()},
-        notes=source.notes,
-    )
-    return PreparedData.open(output)
+def _checksum(array: NDArray[Any]) -> str:
+    digest = hashlib.sha256()
+    for start in range(0, len(array), _VERIFIED):
+        digest.update(np.ascontiguousarray(array[start : start + _VERIFIED]).data)
+    return digest.hexdigest()
 
 
 def _part(name: Part | str) -> Part:

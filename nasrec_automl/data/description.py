@@ -14,12 +14,13 @@ FILE_NAME = "dataset.json"
 
 
 class FieldDescription(BaseModel):
-    """One categorical field: its name and the rows of its table."""
+    """One categorical field: its name, the rows of its table and its number of id columns."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     table_size: int
+    columns: int = 1
 
 
 class SplitDescription(BaseModel):
@@ -31,13 +32,38 @@ class SplitDescription(BaseModel):
     seed: int
 
 
+class ShardDescription(BaseModel):
+    """One folder of arrays: successive rows of a part.
+
+    Attributes:
+        folder: within the data set's folder, such as `train/00000`.
+        rows: number of rows.
+        checksums: SHA-256 of each array's values by its name: dense, ids, label, weight.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: str
+    rows: int
+    checksums: dict[str, str]
+
+
 class PartDescription(BaseModel):
-    """Size and positive rate of one part."""
+    """Size and positive rate of one part.
+
+    Attributes:
+        rows: number of rows.
+        positive_rate: share of ones, by weight where rows have weights.
+        weight: sum of the rows' weights; None where each counts once.
+        shards: in the order of the rows.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rows: int
     positive_rate: float
+    weight: float | None = None
+    shards: tuple[ShardDescription, ...]
 
 
 class Description(BaseModel):
@@ -51,22 +77,26 @@ class Description(BaseModel):
         split: how rows were divided.
         dense: names of the dense columns.
         fields: the categorical fields in the order of the id columns.
-        parts: size and positive rate of each part.
+        parts: size, positive rate and shards of each part.
+        ids_type: type of the ids' arrays, the smallest that fits the largest table.
         notes: facts that the reader added.
+        appended: how often rows were appended.
         fingerprint: SHA-256 over preprocessing and arrays: equal fingerprints, equal tensors.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal["nasrec-automl prepared data"] = "nasrec-automl prepared data"
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     name: str
     label: str
     split: SplitDescription
     dense: tuple[str, ...]
     fields: tuple[FieldDescription, ...]
+    ids_type: str
     parts: dict[Part, PartDescription]
     notes: dict[str, float | int | str] = {}
+    appended: int = 0
     fingerprint: str
 
     @classmethod
@@ -88,7 +118,7 @@ class Description(BaseModel):
             problem = error.errors()[0]
             where = ".".join(map(str, problem["loc"])) or "content"
             raise DataError(
-                f"{folder / FILE_NAME}: not a prepared data set of version 1 ({where}: {problem['msg']}): {advice}"
+                f"{folder / FILE_NAME}: not a prepared data set of version 2 ({where}: {problem['msg']}): {advice}"
             ) from None
         if missing := [part.value for part in Part if part not in description.parts]:
             raise DataError(f"{folder / FILE_NAME}: the parts {', '.join(missing)} are missing: {advice}")

@@ -1,16 +1,19 @@
-"""The parts of a prepared data set and who may read each."""
+"""The parts of a prepared data set, who may read each, and how rows are divided into them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nasrec_automl.data.selection import values_at
 from nasrec_automl.errors import DataError
 
-SplitKind = Literal["random", "time"]
+SplitKind = Literal["random", "time", "given"]
 
 
 class Part(StrEnum):
@@ -26,78 +29,158 @@ class Part(StrEnum):
 
 TRAINING = (Part.TRAIN, Part.HEAD)
 VALIDATION = (Part.SEARCH, Part.HPO, Part.CHOICE)
+PARTS = tuple(Part)
+
+Shares = Mapping[Part, float]
 
 # Training, validation and test are 8:1:1; a tenth of training is the head's.
-_SHARES = {
-    Part.TRAIN: 0.72,
-    Part.HEAD: 0.08,
-    Part.SEARCH: 0.05,
-    Part.HPO: 0.025,
-    Part.CHOICE: 0.025,
-    Part.TEST: 0.1,
+_TRAINING: Shares = {Part.TRAIN: 0.72, Part.HEAD: 0.08}
+_VALIDATION: Shares = {Part.SEARCH: 0.05, Part.HPO: 0.025, Part.CHOICE: 0.025}
+_TEST: Shares = {Part.TEST: 0.1}
+# Rows fall into strata first, then each stratum is divided at random, in each class alike.
+_STRATA: Mapping[SplitKind, tuple[Shares, ...]] = {
+    "random": ({**_TRAINING, **_VALIDATION, **_TEST},),
+    "time": ({Part.TRAIN: 1.0}, {Part.HEAD: 1.0}, _VALIDATION, _TEST),
+    "given": (_TRAINING, _VALIDATION, _TEST),
 }
+_CUTS = (0.72, 0.8, 0.9)  # where the time split's strata end
+_BLOCK = 1_000_000
 
 
-def split_rows(
-    label: NDArray[np.uint8], *, kind: SplitKind, seed: int, time: NDArray[np.float64] | None = None
-) -> dict[Part, NDArray[np.int64]]:
-    """Divide rows into parts.
+@dataclass(frozen=True)
+class Examples:
+    """What a split looks at: some successive examples, no group of which goes on in the next ones.
+
+    Attributes:
+        label: `(n,)` 0 and 1.
+        first: `(n,)` whether each is the first of its group; a group belongs to one part.
+        time: `(n,)` when each happened.
+        fold: `(n,)` 0 for training, 1 for validation, 2 for test.
+    """
+
+    label: NDArray[np.uint8]
+    first: NDArray[np.bool_]
+    time: NDArray[np.float64] | None = None
+    fold: NDArray[np.uint8] | None = None
+
+
+def divide(blocks: Callable[[], Iterable[Examples]], *, kind: SplitKind, seed: int) -> Iterator[NDArray[np.uint8]]:
+    """Divide examples into parts, in memory that their number does not decide.
 
     Args:
-        label: `(rows,)` of 0 and 1.
+        blocks: reads all examples from the beginning, some at a time; called several times.
         kind: `random` keeps the positive rate equal in all parts; `time` trains on the oldest rows and tests
-            on the newest, and only within validation divides at random.
+            on the newest, and only within validation divides at random; `given` takes training, validation and test
+            as the source says.
         seed: of the random divisions.
-        time: `(rows,)` when each row happened, for `time`.
 
-    Returns:
-        The row positions of each part, ascending.
+    Yields:
+        For each block the position in `PARTS` of each example's part, `(n,)`.
 
     Raises:
-        DataError: a part would be without rows or with a single class, or the times are missing.
+        DataError: a part would be without rows or with a single class (when all are divided), or times or folds are
+            missing.
     """
-    parts = _by_time(label, time, seed) if kind == "time" else _stratified(np.arange(len(label)), label, _SHARES, seed)
-    for part, rows in parts.items():
-        positives = int(label[rows].sum())
-        if positives in (0, len(rows)):
+    cuts = _time_cuts(blocks) if kind == "time" else None
+    shares = _STRATA[kind]
+    totals = np.zeros((len(shares), 2), dtype=np.int64)
+    for block in blocks():
+        strata, label = _groups(block, kind, cuts)
+        np.add.at(totals, (strata, label), 1)
+    drawn = [
+        [_Stratum(of_stratum, int(totals[number, value]), (seed, value)) for value in (0, 1)]
+        for number, of_stratum in enumerate(shares)
+    ]
+    found = np.zeros((len(PARTS), 2), dtype=np.int64)
+    for block in blocks():
+        strata, label = _groups(block, kind, cuts)
+        parts = np.empty(len(label), dtype=np.uint8)
+        for number in range(len(shares)):
+            for value in (0, 1):
+                members = (strata == number) & (label == value)
+                parts[members] = drawn[number][value].take(int(np.count_nonzero(members)))
+        parts = parts[np.cumsum(block.first) - 1]
+        np.add.at(found, (parts, block.label), 1)
+        yield parts
+    _check_classes(found, kind)
+
+
+def _groups(
+    block: Examples, kind: SplitKind, cuts: NDArray[np.float64] | None
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return stratum and class of each group; a group is positive if any of its examples is."""
+    starts = np.flatnonzero(block.first)
+    label = np.maximum.reduceat(block.label, starts) if len(starts) else block.label
+    if cuts is not None and block.time is not None:
+        return np.searchsorted(cuts, block.time[starts], side="right").astype(np.uint8), label
+    if kind == "given":
+        if block.fold is None:
+            raise DataError(
+                "this data set does not say which rows are training, validation and test: give files for each, name "
+                "the column that says it in the schema, or split at random"
+            )
+        return block.fold[starts], label
+    return np.zeros(len(starts), dtype=np.uint8), label
+
+
+class _Stratum:
+    """Deals out the parts of the members of one stratum and class, in their order.
+
+    Every million of them are divided by themselves, exactly by the shares, in a random order.
+    """
+
+    def __init__(self, shares: Shares, total: int, key: tuple[int, int]) -> None:
+        self._parts = np.array([PARTS.index(part) for part in shares], dtype=np.uint8)
+        weights = np.array(list(shares.values()))
+        self._edges = np.cumsum(weights / weights.sum())[:-1]
+        self._total = total
+        self._key = key
+        self._done = 0
+        self._block = np.empty(0, dtype=np.uint8)
+
+    def take(self, count: int) -> NDArray[np.uint8]:
+        pieces = [np.empty(0, dtype=np.uint8)]
+        while count:
+            block, inside = divmod(self._done, _BLOCK)
+            if not inside:
+                self._block = self._draw(block)
+            pieces.append(self._block[inside : inside + count])
+            self._done += len(pieces[-1])
+            count -= len(pieces[-1])
+        return np.concatenate(pieces)
+
+    def _draw(self, block: int) -> NDArray[np.uint8]:
+        size = min(_BLOCK, self._total - block * _BLOCK)
+        order = np.random.default_rng((*self._key, block) if block else self._key).permutation(size)
+        dealt = np.empty(size, dtype=np.uint8)
+        for part, members in zip(
+            self._parts, np.split(order, np.rint(self._edges * size).astype(np.int64)), strict=True
+        ):
+            dealt[members] = part
+        return dealt
+
+
+def _time_cuts(blocks: Callable[[], Iterable[Examples]]) -> NDArray[np.float64]:
+    """Return the first moment of every stratum but the first: one moment's rows are alike, and never divided."""
+    rows = 0
+    for block in blocks():
+        if block.time is None:
+            raise DataError("a split by time needs the time of each row, which this data set does not have: use random")
+        if np.isnan(block.time).any():
+            row = rows + int(np.flatnonzero(np.isnan(block.time))[0])
+            raise DataError(f"a split by time needs the time of each row, but row {row + 1} (the first is 1) has none")
+        rows += len(block.time)
+    if not rows:
+        return np.empty(0)
+    ranks = [min(int(np.rint(cut * rows)), rows - 1) for cut in _CUTS]
+    return np.array(values_at(ranks, lambda: (block.time for block in blocks() if block.time is not None)))
+
+
+def _check_classes(found: NDArray[np.int64], kind: SplitKind) -> None:
+    for part, (negatives, positives) in zip(PARTS, found.tolist(), strict=True):
+        if not negatives or not positives:
             raise DataError(
                 f"part '{part}' of the {kind} split needs rows of both classes, but has {positives} positive "
-                f"and {len(rows) - positives} negative ones of {len(label)} rows in all: bring more rows"
-                + (" or split at random" if kind == "time" else "")
+                f"and {negatives} negative ones of {found.sum()} rows in all: bring more rows"
+                + (" or split at random" if kind != "random" else "")
             )
-    return parts
-
-
-def _stratified(
-    rows: NDArray[np.int64], label: NDArray[np.uint8], shares: dict[Part, float], seed: int
-) -> dict[Part, NDArray[np.int64]]:
-    """Divide `rows` by `shares`, which add up to 1, in each class alike."""
-    edges = np.cumsum(list(shares.values()))[:-1]
-    pieces: dict[Part, list[NDArray[np.int64]]] = {part: [] for part in shares}
-    for value in (0, 1):
-        shuffled = np.random.default_rng((seed, value)).permutation(rows[label[rows] == value])
-        cuts = np.rint(edges * len(shuffled)).astype(np.int64)
-        for part, piece in zip(shares, np.split(shuffled, cuts), strict=True):
-            pieces[part].append(piece)
-    return {part: np.sort(np.concatenate(both)) for part, both in pieces.items()}
-
-
-def _by_time(label: NDArray[np.uint8], time: NDArray[np.float64] | None, seed: int) -> dict[Part, NDArray[np.int64]]:
-    if time is None:
-        raise DataError("a split by time needs the time of each row, which this data set does not have: use random")
-    if np.isnan(time).any():
-        row = int(np.flatnonzero(np.isnan(time))[0])
-        raise DataError(f"a split by time needs the time of each row, but row {row + 1} (the first is 1) has none")
-    order = np.argsort(time, kind="stable").astype(np.int64)
-    ordered = time[order]
-    # A cut moves back to the start of its moment: one moment's rows are alike and must not be on both sides.
-    ideal = np.rint(np.array([0.72, 0.8, 0.9]) * len(order)).astype(np.int64)
-    cuts = np.searchsorted(ordered, ordered[np.minimum(ideal, len(order) - 1)]) if len(order) else ideal
-    train, head, validation, test = np.split(order, cuts)
-    within = {part: _SHARES[part] / 0.1 for part in VALIDATION}
-    return {
-        Part.TRAIN: np.sort(train),
-        Part.HEAD: np.sort(head),
-        **_stratified(np.sort(validation), label, within, seed),
-        Part.TEST: np.sort(test),
-    }

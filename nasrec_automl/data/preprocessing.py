@@ -1,4 +1,4 @@
-"""From a frame of raw columns to a network's inputs; one code for preparation, `predict` and serving."""
+"""From raw columns to a network's inputs; one code for preparation, `predict` and serving."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from nasrec_automl.data.categorical import CategoricalColumn, CategoricalOptions
-from nasrec_automl.data.columns import DenseColumn, DerivedColumn, Transform
+from nasrec_automl.data.columns import DenseColumn, DenseOptions, DerivedColumn
+from nasrec_automl.data.counting import count
+from nasrec_automl.data.declared import Declared
 from nasrec_automl.data.files import write_text
+from nasrec_automl.data.values import numbers
 from nasrec_automl.errors import DataError
 from nasrec_automl.schema import FeatureSchema
 
@@ -21,9 +25,9 @@ __all__ = [
     "CategoricalColumn",
     "CategoricalOptions",
     "DenseColumn",
+    "DenseOptions",
     "DerivedColumn",
     "Preprocessing",
-    "Transform",
 ]
 
 
@@ -46,7 +50,7 @@ class Preprocessing(BaseModel):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Preprocessing:
-        features = [*(c.name for c in self.dense), *(c.name for c in self.categorical)]
+        features = [*(name for c in self.dense for name in c.features), *(c.name for c in self.categorical)]
         for names in ([c.name for c in self.derived], features):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
@@ -58,47 +62,60 @@ class Preprocessing(BaseModel):
         cls,
         frame: pd.DataFrame,
         *,
-        dense: Mapping[str, Transform],
+        dense: Mapping[str, DenseOptions],
         categorical: Mapping[str, CategoricalOptions],
         derived: Iterable[DerivedColumn] = (),
     ) -> Self:
-        """Learn from the training rows.
+        """Learn from training rows in memory. `prepare` learns the same of any number of them.
 
         Args:
             frame: raw columns of the training rows and of no others.
-            dense: transform of each number feature.
+            dense: what to make of each number feature.
             categorical: table options of each categorical feature; at least one.
             derived: columns to compute first.
 
         Raises:
             DataError: a column is missing, holds text where numbers are declared, or is declared twice.
         """
-        derived = tuple(derived)
-        made = {column.name for column in derived}
-        sources = [column.source for column in derived]
-        _check_columns(frame, [*sources, *(name for name in (*dense, *categorical) if name not in made)])
-        columns = _with_derived(frame, derived)
+        declared = Declared(dense=dense, categorical=categorical, derived=tuple(derived))
+        columns = declared.columns(frame)
+        rows = len(frame)
+        return cls.of(
+            declared,
+            dense=(DenseColumn.learn(n, how, [numbers(columns[n], n)], rows) for n, how in dense.items()),
+            categorical=(
+                CategoricalColumn.learn(n, options, count(options.keys(columns[n], n), options))
+                for n, options in categorical.items()
+            ),
+        )
+
+    @classmethod
+    def of(cls, declared: Declared, *, dense: Iterable[DenseColumn], categorical: Iterable[CategoricalColumn]) -> Self:
+        """Join what was learned of each column.
+
+        Raises:
+            DataError: the columns do not fit together.
+        """
         try:
-            return cls(
-                derived=derived,
-                dense=tuple(DenseColumn.fit(columns[name], name, how) for name, how in dense.items()),
-                categorical=tuple(
-                    CategoricalColumn.fit(columns[name], name, options) for name, options in categorical.items()
-                ),
-            )
+            return cls(derived=declared.derived, dense=tuple(dense), categorical=tuple(categorical))
         except ValidationError as error:
             raise DataError(f"the declared columns do not fit together: {_first(error)}") from None
 
     @property
+    def declared(self) -> Declared:
+        """What has to be read of raw rows."""
+        return Declared(
+            dense={column.name: column for column in self.dense},
+            categorical={column.name: column for column in self.categorical},
+            derived=self.derived,
+        )
+
+    @property
     def raw_columns(self) -> tuple[str, ...]:
         """The columns that `transform` expects of a frame."""
-        made = {column.name for column in self.derived}
-        names = [column.source for column in self.derived]
-        features = [*(column.name for column in self.dense), *(column.name for column in self.categorical)]
-        names += [name for name in features if name not in made]
-        return tuple(dict.fromkeys(names))
+        return self.declared.raw_columns
 
-    def transform(self, frame: pd.DataFrame) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def transform(self, frame: pd.DataFrame | pa.Table) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Turn B raw rows into a network's inputs.
 
         Args:
@@ -110,15 +127,33 @@ class Preprocessing(BaseModel):
         Raises:
             DataError: a column is missing, or a value that should be a number is not.
         """
-        _check_columns(frame, self.raw_columns)
-        columns = _with_derived(frame, self.derived)
-        dense = np.zeros((len(frame), max(1, len(self.dense))), dtype=np.float32)
-        for position, number in enumerate(self.dense):
-            dense[:, position] = number.apply(columns[number.name])
-        ids = np.zeros((len(frame), len(self.categorical)), dtype=np.int64)
-        for position, category in enumerate(self.categorical):
-            ids[:, position] = category.apply(columns[category.name])
-        return dense, ids
+        columns = self.declared.columns(frame)
+        return (
+            self.dense_inputs({c.name: numbers(columns[c.name], c.name) for c in self.dense}, len(frame)),
+            self.id_inputs({c.name: c.keys(columns[c.name], c.name).keys for c in self.categorical}, len(frame)),
+        )
+
+    def dense_inputs(self, values: Mapping[str, NDArray[np.float64]], rows: int) -> NDArray[np.float32]:
+        """Transform the values `(B,)` of each number feature into `(B, D)`; `rows` is B."""
+        inputs = np.zeros((rows, max(1, sum(len(column.features) for column in self.dense))), dtype=np.float32)
+        start = 0
+        for column in self.dense:
+            end = start + len(column.features)
+            inputs[:, start:end] = column.apply(values[column.name])
+            start = end
+        return inputs
+
+    def id_inputs(
+        self, keys: Mapping[str, NDArray[np.uint64]], rows: int, dtype: np.dtype[Any] | type[np.integer[Any]] = np.int64
+    ) -> NDArray[Any]:
+        """Find the ids `(B, S)` of the keys `(B, K)` of each categorical feature; `rows` is B."""
+        ids = np.empty((rows, sum(column.columns for column in self.categorical)), dtype=dtype)
+        start = 0
+        for column in self.categorical:
+            end = start + column.columns
+            ids[:, start:end] = column.ids(keys[column.name])
+            start = end
+        return ids
 
     # pydantic's own `schema` is deprecated and gone in its next version; the name means ours everywhere else.
     def schema(self, embedding_dim: int = 16, table_cap: int | None = None) -> FeatureSchema:  # type: ignore[override]
@@ -130,7 +165,7 @@ class Preprocessing(BaseModel):
                 most frequent categories keep a row of their own, and of a larger hash more categories share one.
         """
         return FeatureSchema(
-            dense=tuple(column.name for column in self.dense),
+            dense=tuple(name for column in self.dense for name in column.features),
             fields=tuple(column.field(table_cap) for column in self.categorical),
             embedding_dim=embedding_dim,
         )
@@ -152,24 +187,6 @@ class Preprocessing(BaseModel):
             raise DataError(f"{path}: expected a preprocessing file, but {error.strerror}") from None
         except ValidationError as error:
             raise DataError(f"{path}: not a preprocessing file of version 1: {_first(error)}") from None
-
-
-def _check_columns(frame: pd.DataFrame, expected: Iterable[str]) -> None:
-    names = list(dict.fromkeys(expected))
-    present = list(frame.columns)
-    if missing := [name for name in names if name not in present]:
-        raise DataError(
-            f"the data lack the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; "
-            f"expected {', '.join(names)}"
-        )
-    if twice := [name for name in names if present.count(name) > 1]:
-        raise DataError(f"the data have several columns named {', '.join(twice)}; expected one of each name")
-
-
-def _with_derived(frame: pd.DataFrame, derived: Iterable[DerivedColumn]) -> Mapping[str, pd.Series[Any]]:
-    columns: dict[str, pd.Series[Any]] = {str(name): column for name, column in frame.items()}
-    made = {c.name: pd.Series(c.apply(columns[c.source]), index=frame.index, name=c.name) for c in derived}
-    return {**columns, **made}
 
 
 def _first(error: ValidationError) -> str:

@@ -1,10 +1,10 @@
-"""What a reader hands to preparation: a stream of chunks, or all rows in memory."""
+"""What a reader hands to preparation: a stream of chunks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, TypeVar, get_args
 
 import numpy as np
 import pandas as pd
@@ -13,10 +13,15 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from nasrec_automl.data.categorical import CategoricalOptions
-from nasrec_automl.data.columns import DerivedColumn, Transform
+from nasrec_automl.data.columns import DenseOptions, DerivedColumn
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.values import numbers
 from nasrec_automl.errors import DataError
+
+Fold = Literal["training", "validation", "test"]
+FOLDS: tuple[Fold, ...] = get_args(Fold)
+
+CHUNK_ROWS = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,16 +32,18 @@ class Chunk:
         table: raw columns, as a user of `predict` has them; without the label and what it was made of.
         label: `(n,)` uint8, 0 or 1.
         row: `(n,)` int64, ascending: the accepted row, from 0, that each example was made of. Examples of one row
-            belong to one part of a split.
+            are in one chunk, and belong to one part of a split.
         weight: `(n,)` float32, how many times each example counts; None where each counts once.
         time: `(n,)` float64, when each happened; None where that is unknown.
+        fold: `(n,)` uint8, positions in `FOLDS`, where the source says what each example is for.
     """
 
-    table: pa.Table
+    table: pa.Table | pd.DataFrame
     label: NDArray[np.uint8]
     row: NDArray[np.int64]
     weight: NDArray[np.float32] | None = None
     time: NDArray[np.float64] | None = None
+    fold: NDArray[np.uint8] | None = None
 
 
 class RawSource(Protocol):
@@ -47,7 +54,7 @@ class RawSource(Protocol):
     @property
     def label_description(self) -> str: ...  # noqa: D102
     @property
-    def dense(self) -> Mapping[str, Transform]: ...  # noqa: D102
+    def dense(self) -> Mapping[str, DenseOptions]: ...  # noqa: D102
     @property
     def categorical(self) -> Mapping[str, CategoricalOptions]: ...  # noqa: D102
     @property
@@ -70,105 +77,63 @@ class RawSource(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class RawData:
-    """Raw columns with their declarations. Readers make it, `prepare` uses it.
+    """A `RawSource` in memory.
 
     Attributes:
         name: of the data set.
         frame: raw columns, as a user of `predict` has them; without the label and what it was made of.
         label: 0 or 1 for each row of `frame`.
         label_description: what a 1 means.
-        dense: transform of each number feature.
+        dense: what to make of each number feature.
         categorical: table options of each categorical feature.
         derived: columns to compute first.
         time: a number for each row that says when it happened; None where that is unknown.
         notes: facts for the report, such as the log loss that no model can beat.
-        weight: how many times each row counts; None where each counts once.
+        weight: how many times each row counts, at least 0; None where each counts once.
+        group: rows of one group stand together in `frame` and belong to one part of a split; None where each row is
+            on its own.
     """
 
     name: str
     frame: pd.DataFrame
     label: pd.Series[Any]
     label_description: str
-    dense: Mapping[str, Transform]
+    dense: Mapping[str, DenseOptions]
     categorical: Mapping[str, CategoricalOptions]
     derived: tuple[DerivedColumn, ...] = ()
     time: pd.Series[Any] | None = None
     notes: Mapping[str, float | int | str] = field(default_factory=dict)
     weight: pd.Series[Any] | None = None
+    group: pd.Series[Any] | None = None
 
-    @classmethod
-    def of(cls, source: RawSource, rejections: Rejections | None = None) -> Self:
-        """Read a whole source into memory.
-
-        Args:
-            source: of moderate size.
-            rejections: the account of the reading; the default limit without it.
+    def chunks(self, rejections: Rejections) -> Iterator[Chunk]:
+        """Give the rows in chunks; with groups, in one.
 
         Raises:
-            DataError: the files cannot be read, or too many rows are bad.
+            DataError: a label that is not 0 or 1, a negative weight, not one of them for each row, or a group in
+                several places.
         """
-        account = rejections if rejections is not None else Rejections()
-        chunks = list(source.chunks(account))
-        table = pa.concat_tables([chunk.table for chunk in chunks])
-        for position, name in enumerate(table.column_names):
-            # In a frame, integers with one missing would become floats, and ids above 2**53 others.
-            if name in source.categorical and pa.types.is_integer(table.schema.types[position]):
-                table = table.set_column(position, name, table[name].cast(pa.string()))
-        return cls(
-            name=source.name,
-            frame=table.to_pandas(),
-            label=pd.Series(np.concatenate([chunk.label for chunk in chunks]), name="label"),
-            label_description=source.label_description,
-            dense=source.dense,
-            categorical=source.categorical,
-            derived=source.derived,
-            time=_joined([chunk.time for chunk in chunks], "time"),
-            notes={**source.notes, **account.notes()},
-            weight=_joined([chunk.weight for chunk in chunks], "weight"),
-        )
-
-    def with_tables(
-        self, *, hash_above: int | None = None, fields: Mapping[str, Mapping[str, Any]] | None = None
-    ) -> Self:
-        """Have tables made otherwise than the reader declared.
-
-        Args:
-            hash_above: rows of the largest table; a field that needs more is hashed into so many. Compositional
-                fields are left alone.
-            fields: by field, options of `CategoricalOptions` to set.
-
-        Raises:
-            DataError: no such field, or options that do not fit together.
-        """
-        changes = fields or {}
-        if unknown := [name for name in changes if name not in self.categorical]:
-            raise DataError(
-                f"{self.name} has no categorical field {unknown[0]!r}; the fields are {', '.join(self.categorical)}"
+        label, weight = self._checked_label(), self._checked_weight()
+        time = None if self.time is None else numbers(self.time, "time")
+        row = self._rows_of_groups()
+        size = CHUNK_ROWS if self.group is None else max(1, len(label))
+        for start in range(0, len(label), size):
+            some = slice(start, start + size)
+            yield Chunk(
+                table=self.frame.iloc[some].reset_index(drop=True),
+                label=label[some],
+                row=row[some],
+                weight=None if weight is None else weight[some],
+                time=None if time is None else time[some],
             )
-        made = {}
-        for name, declared in self.categorical.items():
-            options = {**declared.model_dump(), **changes.get(name, {})}
-            if options["compositional"] is None and hash_above is not None:
-                options["hash_above"] = hash_above
-            try:
-                made[name] = CategoricalOptions(**options)
-            except ValidationError as error:
-                message = error.errors()[0]["msg"].removeprefix("Value error, ")
-                raise DataError(f"{self.name}, field {name!r}: {message}") from None
-        return replace(self, categorical=made)
 
-    def checked_label(self) -> NDArray[np.uint8]:
-        """Return the labels `(rows,)`.
-
-        Raises:
-            DataError: a label that is not 0 or 1, or not one label for each row.
-        """
+    def _checked_label(self) -> NDArray[np.uint8]:
         if len(self.label) != len(self.frame):
             raise DataError(
                 f"{self.name}: expected one label for each row, but {len(self.frame)} rows came with "
                 f"{len(self.label)} labels"
             )
-        values = numbers(self.label.rename("label"))
+        values = numbers(self.label, "label")
         wrong = np.flatnonzero((values != 0) & (values != 1))
         if wrong.size:
             row = int(wrong[0])
@@ -178,6 +143,54 @@ class RawData:
             )
         return values.astype(np.uint8)
 
+    def _checked_weight(self) -> NDArray[np.float32] | None:
+        if self.weight is None:
+            return None
+        values = numbers(self.weight, "weight")
+        if len(values) != len(self.frame) or not (values >= 0).all():
+            raise DataError(f"{self.name}: expected a weight of at least 0 for each of the {len(self.frame)} rows")
+        return values.astype(np.float32)
 
-def _joined(arrays: list[Any], name: str) -> pd.Series[Any] | None:
-    return None if arrays[0] is None else pd.Series(np.concatenate(arrays), name=name)
+    def _rows_of_groups(self) -> NDArray[np.int64]:
+        if self.group is None:
+            return np.arange(len(self.frame))
+        codes, groups = pd.factorize(self.group)
+        rows = np.cumsum(np.diff(codes, prepend=codes[:1]) != 0)
+        if len(rows) and rows[-1] + 1 != len(groups):
+            raise DataError(f"{self.name}: rows of one group must stand together: sort the rows by their group")
+        return rows.astype(np.int64)
+
+
+Source = TypeVar("Source", bound=RawSource)
+
+
+def with_tables(
+    source: Source, *, hash_above: int | None = None, fields: Mapping[str, Mapping[str, Any]] | None = None
+) -> Source:
+    """Have tables made otherwise than a source declares.
+
+    Args:
+        source: a dataclass.
+        hash_above: rows of the largest table; a field that needs more is hashed into so many. Compositional
+            fields are left alone.
+        fields: by field, options of `CategoricalOptions` to set.
+
+    Raises:
+        DataError: no such field, or options that do not fit together.
+    """
+    changes = fields or {}
+    if unknown := [name for name in changes if name not in source.categorical]:
+        raise DataError(
+            f"{source.name} has no categorical field {unknown[0]!r}; the fields are {', '.join(source.categorical)}"
+        )
+    made = {}
+    for name, declared in source.categorical.items():
+        options = {**declared.model_dump(), **changes.get(name, {})}
+        if options["compositional"] is None and hash_above is not None:
+            options["hash_above"] = hash_above
+        try:
+            made[name] = CategoricalOptions(**options)
+        except ValidationError as error:
+            message = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise DataError(f"{source.name}, field {name!r}: {message}") from None
+    return replace(source, categorical=made)  # type: ignore[type-var]  # a protocol cannot ask for a dataclass

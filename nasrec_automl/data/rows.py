@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from nasrec_automl.data.joined import Joined
 from nasrec_automl.errors import DataError
 
 if TYPE_CHECKING:
@@ -27,9 +28,9 @@ class Rows:
         label: `(n,)` zeros and ones of any type.
     """
 
-    dense: NDArray[Any]
-    ids: NDArray[Any]
-    label: NDArray[Any]
+    dense: NDArray[Any] | Joined
+    ids: NDArray[Any] | Joined
+    label: NDArray[Any] | Joined
 
     def __post_init__(self) -> None:
         if not len(self.dense) == len(self.ids) == len(self.label):
@@ -43,13 +44,11 @@ class Rows:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
-        """Join parts in order: several are copied into memory, a single one stays where it is."""
-        if len(parts) == 1:
-            return parts[0]
+        """Join parts in order; their arrays stay where they are."""
         return cls(
-            dense=np.concatenate([part.dense for part in parts]),
-            ids=np.concatenate([part.ids for part in parts]),
-            label=np.concatenate([part.label for part in parts]),
+            dense=Joined.of([part.dense for part in parts]),
+            ids=Joined.of([part.ids for part in parts]),
+            label=Joined.of([part.label for part in parts]),
         )
 
     def sample(self, most: int | None, seed: int) -> Self:
@@ -83,7 +82,9 @@ class Rows:
         )
 
 
-def _gather(array: NDArray[Any], index: Index, dtype: type[np.generic]) -> NDArray[Any]:
+def _gather(array: NDArray[Any] | Joined, index: Index, dtype: type[np.generic]) -> NDArray[Any]:
+    if isinstance(array, Joined):
+        return array[index].astype(dtype, copy=False)
     if isinstance(index, slice):
         return array[index].astype(dtype)  # always a copy: a tensor must not write into the file's pages
     # np.take is faster than fancy indexing and copies already.

@@ -11,9 +11,9 @@ from nasrec_automl.data.movielens import fetch_movielens, read_movielens
 from nasrec_automl.data.raw import RawData, RawSource
 from nasrec_automl.data.readers.avazu import avazu
 from nasrec_automl.data.readers.criteo import criteo
+from nasrec_automl.data.readers.given import GivenFiles
 from nasrec_automl.data.readers.kdd12 import kdd12
 from nasrec_automl.data.readers.table import table
-from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.data.table_schema import load_table_schema
 from nasrec_automl.errors import DataError
@@ -78,59 +78,48 @@ FILE_SOURCES: Mapping[str, Callable[..., RawSource]] = {
 
 
 def open_source(
-    name: str, paths: Sequence[Path | str] = (), *, schema: Path | str | None = None, **options: Any
+    name: str,
+    paths: Sequence[Path | str] = (),
+    *,
+    validation: Sequence[Path | str] = (),
+    test: Sequence[Path | str] = (),
+    schema: Path | str | None = None,
+    downloads: Path | str = DEFAULT_DOWNLOADS,
+    **options: Any,
 ) -> RawSource:
-    """Open raw files by the name of their source; nothing of them is read yet.
+    """Open raw data by the name of their source; of files nothing is read yet.
 
     Args:
-        name: one of `FILE_SOURCES`.
-        paths: input files, folders or globs.
+        name: one of `SOURCES` or `FILE_SOURCES`.
+        paths: input files, folders or globs; a source that can be fetched or generated does without.
+        validation: files of the validation rows, for the split `given`; `paths` are then those of training.
+        test: files of the test rows, likewise.
         schema: file that says what the columns of `table` are.
+        downloads: where fetched files are kept.
         options: of the source, such as `protocol` of `kdd12`.
 
     Raises:
         DataError: unknown source or option, an option of another type, no such files, or a schema that is missing,
             wrong or of no use.
     """
-    if name not in FILE_SOURCES:
-        raise DataError(f"{name!r} is no source of files; those are {', '.join(sorted(FILE_SOURCES))}")
+    if name not in SOURCES and name not in FILE_SOURCES:
+        raise DataError(
+            f"there is no data source {name!r}; the sources are {', '.join(sorted([*SOURCES, *FILE_SOURCES]))}"
+        )
     if schema is not None and name != "table":
         raise DataError(f"source {name!r} knows its columns and takes no schema: leave it out")
-    reader = FILE_SOURCES[name]
+    reader = SOURCES.get(name) or FILE_SOURCES[name]
     _check_options(name, reader, options)
-    return reader([Path(path) for path in paths], None if schema is None else Path(schema), **options)
-
-
-def read_source(
-    name: str,
-    paths: Sequence[Path | str] = (),
-    *,
-    downloads: Path | str = DEFAULT_DOWNLOADS,
-    schema: Path | str | None = None,
-    rejections: Rejections | None = None,
-    **options: Any,
-) -> RawData:
-    """Read raw data into memory by the name of their source.
-
-    Args:
-        name: one of `SOURCES` or `FILE_SOURCES`.
-        paths: input files or folders; a source that can be fetched does without.
-        downloads: where fetched files are kept.
-        schema: file that says what the columns of `table` are.
-        rejections: the account of the reading of files; the default limit without it.
-        options: of the source, such as `rows` and `seed` of `synthetic`.
-
-    Raises:
-        DataError: unknown source or option, an option of another type, or what the reader finds wrong.
-    """
-    if name in FILE_SOURCES or schema is not None:
-        return RawData.of(open_source(name, paths, schema=schema, **options), rejections)
-    if name not in SOURCES:
-        known = ", ".join(sorted([*SOURCES, *FILE_SOURCES]))
-        raise DataError(f"there is no data source {name!r}; the sources are {known}")
-    reader = SOURCES[name]
-    _check_options(name, reader, options)
-    return reader([Path(path) for path in paths], Path(downloads), **options)
+    if name in SOURCES:
+        if validation or test:
+            raise DataError(f"source {name!r} reads no files of validation and test: split it at random or by time")
+        return SOURCES[name]([Path(path) for path in paths], Path(downloads), **options)
+    if bool(validation) != bool(test):
+        raise DataError("files of validation and of test go together: give both, or let the rows be split")
+    schema = None if schema is None else Path(schema)
+    folds = [paths, validation, test] if test else [paths]
+    sources = [reader([Path(path) for path in of_fold], schema, **options) for of_fold in folds]
+    return GivenFiles.of(*sources) if test else sources[0]
 
 
 def _check_options(name: str, reader: Callable[..., Any], options: Mapping[str, Any]) -> None:

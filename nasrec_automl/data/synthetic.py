@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nasrec_automl.data.categorical import CategoricalOptions
+from nasrec_automl.data.columns import DenseOptions
 from nasrec_automl.data.raw import RawData
 from nasrec_automl.errors import DataError
 
@@ -69,7 +70,7 @@ def make_synthetic(
         frame=frame,
         label=pd.Series(label, name="label"),
         label_description="drawn from a planted probability",
-        dense={f"dense{i + 1}": "log" for i in range(dense)},
+        dense={f"dense{i + 1}": DenseOptions(transform="log") for i in range(dense)},
         categorical={f"field{i + 1}": CategoricalOptions(min_count=2) for i in range(fields)},
         time=pd.Series(_START + np.arange(rows) * _SECONDS // rows, name="time"),
         notes={"oracle_log_loss": float(-np.log(likelihood).mean()), "rows": rows, "seed": seed},

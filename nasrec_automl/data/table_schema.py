@@ -10,11 +10,10 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from nasrec_automl.data.categorical import CategoricalOptions
-from nasrec_automl.data.columns import DerivedColumn, Transform
+from nasrec_automl.data.columns import DenseOptions, DerivedColumn
 from nasrec_automl.errors import DataError
 
 _Options = Annotated[CategoricalOptions, BeforeValidator(lambda value: {} if value is None else value)]
-_Transform = Annotated[Transform, BeforeValidator(lambda value: "log" if value is None else value)]
 
 
 class Timestamp(BaseModel):
@@ -40,8 +39,9 @@ class TableSchema(BaseModel):
         name: of the data set.
         label_description: what a 1 means.
         weight: column of how many times each row counts.
+        split: column that says `train`, `validation` or `test` of each row, for the split `given`.
         timestamp: when each row happened; for a split by time. Name it under `derived` to make features of it.
-        dense: number features with their transforms.
+        dense: number features; a transform's name, or `DenseOptions`.
         categorical: categorical features with their tables' options.
         derived: columns that are computed of others; name them under `dense` or `categorical` too.
         ignored: columns that are left out.
@@ -55,8 +55,9 @@ class TableSchema(BaseModel):
     name: str = "table"
     label_description: str = "clicked"
     weight: str | None = None
+    split: str | None = None
     timestamp: Timestamp | None = None
-    dense: dict[str, _Transform] = {}
+    dense: dict[str, DenseOptions] = {}
     categorical: Annotated[dict[str, _Options], Field(min_length=1)]
     derived: tuple[DerivedColumn, ...] = ()
     ignored: tuple[str, ...] = ()
@@ -66,7 +67,7 @@ class TableSchema(BaseModel):
     @model_validator(mode="after")
     def _roles_are_clear(self) -> TableSchema:
         made = [column.name for column in self.derived]
-        own = [name for name in (self.label, self.weight) if name is not None]
+        own = [name for name in (self.label, self.weight, self.split) if name is not None]
         roles = Counter([*own, *self.dense, *self.categorical, *self.ignored])
         if twice := sorted(name for name, count in roles.items() if count > 1):
             raise ValueError(f"column {twice[0]!r} has two roles: keep one")
@@ -105,7 +106,11 @@ class TableSchema(BaseModel):
     @property
     def raw_columns(self) -> tuple[str, ...]:
         """All columns that a file has."""
-        others = [self.label, *filter(None, [self.weight]), *((self.timestamp.column,) if self.timestamp else ())]
+        others = [
+            self.label,
+            *filter(None, [self.weight, self.split]),
+            *((self.timestamp.column,) if self.timestamp else ()),
+        ]
         return tuple(dict.fromkeys([*others, *self.numbers, *self.texts, *self.ignored]))
 
 

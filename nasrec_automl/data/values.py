@@ -7,13 +7,18 @@ goes through here first, so that such differences never change a feature.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nasrec_automl.errors import DataError
+
+Column: TypeAlias = "pd.Series[Any] | pa.ChunkedArray"
+"""B raw values: of a frame, or of a reader's table."""
 
 # What `pandas.read_csv` takes for missing by default; missing here too, for a frame and its CSV must agree.
 MISSING_TEXTS = frozenset(
@@ -62,11 +67,12 @@ def canonical_text(value: object) -> str | None:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
-def categories(column: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str | None]]:
+def categories(column: Column, name: str) -> tuple[NDArray[np.int64], list[str | None]]:
     """Factorise a column, so that Python looks at each distinct value once and NumPy at the rows.
 
     Args:
         column: B raw values of any single type or several.
+        name: of the column, for messages.
 
     Returns:
         Positions `(B,)` into the list that follows, -1 for missing; the canonical text of each distinct raw
@@ -75,18 +81,29 @@ def categories(column: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str | No
     Raises:
         DataError: a cell holds a list or another value that is not a single one.
     """
+    if isinstance(column, pa.ChunkedArray):
+        encoded = pc.dictionary_encode(column).combine_chunks()
+        encoded = encoded.chunk(0) if isinstance(encoded, pa.ChunkedArray) else encoded
+        codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        if pa.types.is_integer(encoded.dictionary.type):  # their texts are canonical
+            return codes.astype(np.int64), encoded.dictionary.cast(pa.string()).to_pylist()
+        return codes.astype(np.int64), [canonical_text(value) for value in encoded.dictionary.to_pylist()]
     try:
         codes, values = pd.factorize(column)
     except TypeError as error:
         raise DataError(
-            f"column {column.name!r} must hold one value a row, but some rows hold several ({error}): "
-            "give each its own column"
+            f"column {name!r} must hold one value a row, but some rows hold several ({error}): "
+            "give each its own column, or declare the column as multi-valued with max_values"
         ) from None
     return codes.astype(np.int64), [canonical_text(value) for value in values]
 
 
-def numbers(column: pd.Series[Any]) -> NDArray[np.float64]:
+def numbers(column: Column, name: str) -> NDArray[np.float64]:
     """Read a column as numbers.
+
+    Args:
+        column: B raw values.
+        name: of the column, for messages.
 
     Returns:
         `(B,)`, NaN for missing. Everything else is finite in float32 as well.
@@ -94,18 +111,27 @@ def numbers(column: pd.Series[Any]) -> NDArray[np.float64]:
     Raises:
         DataError: text, a date or an infinite number where a number should be; names the first such row.
     """
+    if isinstance(column, pa.ChunkedArray):
+        if pa.types.is_integer(column.type):
+            whole: NDArray[np.float64] = column.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy()
+            return whole
+        column = column.to_pandas()
+    result: NDArray[np.float64]
     if pd.api.types.is_numeric_dtype(column.dtype):
         result = column.to_numpy(dtype=np.float64, na_value=np.nan)
     else:
         parsed = pd.to_numeric(column.astype(object), errors="coerce")
         result = parsed.to_numpy(dtype=np.float64, na_value=np.nan)
     # One comparison finds NaN and infinity alike.
-    suspects = np.flatnonzero(~(np.abs(result) <= FLOAT32_MAX) & ~column.isna().to_numpy(dtype=bool))
+    suspects = np.flatnonzero(~(np.abs(result) <= FLOAT32_MAX))
+    if not suspects.size:
+        return result
+    suspects = suspects[~column.iloc[suspects].isna().to_numpy(dtype=bool)]
     wrong = suspects[~column.iloc[suspects].astype(str).str.strip().isin(MISSING_TEXTS).to_numpy(dtype=bool)]
     if wrong.size:
         row = int(wrong[0])
         raise DataError(
-            f"column {column.name!r} must hold numbers, but row {row + 1} (the first is 1) holds "
+            f"column {name!r} must hold numbers, but row {row + 1} (the first is 1) holds "
             f"{str(column.iloc[row])!r}: correct it, leave it empty for missing, or declare the column as "
             "categorical"
         )

@@ -35,7 +35,7 @@ class Baseline:
 
     def measure(self, rows: Rows) -> Metrics:
         """Log loss and AUC on some rows."""
-        return measure(self.logits(rows), torch.from_numpy(rows.label.astype(np.float32)))
+        return measure(self.logits(rows), torch.from_numpy(np.asarray(rows.label, dtype=np.float32)))
 
 
 def fit_baseline(rows: Rows, *, strength: float) -> Baseline:

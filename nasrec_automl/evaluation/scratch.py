@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
@@ -235,4 +236,4 @@ def predict_logits(subnet: Subnet, rows: Rows) -> Tensor:
 
 def measure_subnet(subnet: Subnet, rows: Rows) -> Metrics:
     """Log loss and AUC of a subnet on some rows."""
-    return measure(predict_logits(subnet, rows), torch.from_numpy(rows.label.astype("float32")))
+    return measure(predict_logits(subnet, rows), torch.from_numpy(np.asarray(rows.label, dtype=np.float32)))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from nasrec_automl.data.dataset import PreparedData, prepare
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.preparation import prepare
+from nasrec_automl.data.raw import with_tables
 from nasrec_automl.data.rejections import Rejections
-from nasrec_automl.data.sources import read_source
+from nasrec_automl.data.sources import open_source
 from nasrec_automl.errors import DataError
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.progress import ProgressWriter
@@ -43,21 +46,35 @@ class DataStage(Stage):
         elif self.is_done(run):
             data = PreparedData.open(run.data)
         else:
-            paths = [] if config.input is None else [config.input]
-            raw = read_source(
+            source = open_source(
                 config.source,
-                paths,
+                _paths(config.input),
+                validation=_paths(config.validation),
+                test=_paths(config.test),
                 downloads=run.path / "downloads",
                 schema=config.table_schema,
-                rejections=Rejections(config.max_rejected, run.path / "rejected.tsv"),
                 **config.options,
             )
             fields = {name: field.model_dump(exclude_none=True) for name, field in config.fields.items()}
-            raw = raw.with_tables(hash_above=config.hash_above, fields=fields)
-            data = prepare(raw, run.data, split=config.split, seed=config.seed)
+            data = prepare(
+                with_tables(source, hash_above=config.hash_above, fields=fields),
+                run.data,
+                split=config.split,
+                seed=config.seed,
+                rejections=Rejections(config.max_rejected, run.path / "rejected.tsv"),
+                on_progress=lambda task, done, total: progress.update(0, _shown(task, done, total)),
+            )
         rows = sum(part.rows for part in data.description.parts.values())
         notes = data.description.notes
         rejected = int(notes.get("rows_rejected", 0))
         left_out = f", {rejected:,} bad left out" if rejected else ""
         progress.update(1, f"{data.name}, {notes.get('completeness', f'{rows:,} rows')}{left_out}")
         return {}
+
+
+def _paths(path: Path | None) -> list[Path]:
+    return [] if path is None else [path]
+
+
+def _shown(task: str, done: int, total: int | None) -> str:
+    return f"{task}, {done:,}" + (f" of {total:,}" if total is not None else "")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from nasrec_automl.architecture import Architecture
@@ -95,7 +96,7 @@ class FinalStage(Stage):
         progress.update(3, f"{winner.name} trained")
 
         test = data.part(Part.TEST)
-        label = torch.from_numpy(test.label.astype("float32"))
+        label = torch.from_numpy(np.asarray(test.label, dtype=np.float32))
         logits, baseline_logits = predict_logits(subnet, test), baseline.logits(test)
         test_metrics, baseline_test = measure(logits, label), measure(baseline_logits, label)
         write_model(run, winner.architecture, subnet, run.best)
@@ -122,7 +123,7 @@ class FinalStage(Stage):
             },
         )
         # Last: it says which retrain study the result is of.
-        bins = calibration_bins(test.label, torch.sigmoid(logits).numpy())
+        bins = calibration_bins(np.asarray(test.label), torch.sigmoid(logits).numpy())
         write_json(
             run.path / "final.json",
             {
@@ -130,7 +131,9 @@ class FinalStage(Stage):
                 "winner": winner.name,
                 "test_readings": 1 + (read_json(run.path / "final.json") or {"test_readings": 0})["test_readings"],
                 "contenders": [_contender(candidate, data, run.job, budget) for candidate in contenders],
-                "auc_difference_error": auc_difference_error(test.label, logits.numpy(), baseline_logits.numpy()),
+                "auc_difference_error": auc_difference_error(
+                    np.asarray(test.label), logits.numpy(), baseline_logits.numpy()
+                ),
                 "calibration": [{"predicted": b.predicted, "observed": b.observed, "rows": b.rows} for b in bins],
             },
         )

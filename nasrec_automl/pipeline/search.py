@@ -18,6 +18,7 @@ from nasrec_automl.network.weights import load_supernet
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.budget import job_budget, left_out_designs
 from nasrec_automl.pipeline.dashboard import publish
+from nasrec_automl.pipeline.earlier import continued, earlier_winner
 from nasrec_automl.pipeline.files import write_json
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.report import report_content
@@ -65,7 +66,11 @@ class SearchStage(Stage):
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The search section, but for the number of architectures, which may grow."""
         section = run.job.search.model_dump(mode="json", exclude={"architectures"})
-        return {**{f"search.{key}": value for key, value in section.items()}, "precision": run.job.precision}
+        return {
+            **{f"search.{key}": value for key, value in section.items()},
+            "precision": run.job.precision,
+            **continued(run),
+        }
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         job, config = run.job, run.job.search
@@ -98,7 +103,7 @@ class SearchStage(Stage):
             sampler=make_sampler(config, space, budget, job.seed),
             target=config.architectures,
             count=count,
-            first=list(hand_designs(space).values()),
+            first=[*hand_designs(space).values(), *earlier_winner(run, space)],
             budget=budget,
             objectives=config.objectives,
             on_trial=on_trial,

@@ -19,6 +19,7 @@ from nasrec_automl.errors import DivergedError
 from nasrec_automl.network import Supernet
 from nasrec_automl.network.weights import save_network
 from nasrec_automl.pipeline.base import Report, Stage
+from nasrec_automl.pipeline.earlier import continued, earlier_supernet
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.ranks import ranks
@@ -59,6 +60,7 @@ class SupernetStage(Stage):
             "embedding_dim": run.job.embedding_dim,
             "seed": run.job.seed,
             "precision": run.job.precision,
+            **continued(run),
             "fingerprint of the prepared data": PreparedData.open(run.data).fingerprint,
         }
 
@@ -100,6 +102,8 @@ def train_supernet(run: RunFolder, rank: Rank, callbacks: list[pl.Callback]) -> 
         every_n_train_steps=interval,
         enable_version_counter=False,
     )
+    if not checkpoint.is_file():
+        callbacks = [*callbacks, *(_Start(earlier) for earlier in earlier_supernet(run))]
     trainer = _nni_trainer(
         max_steps=len(batches),
         device=job.device,
@@ -116,6 +120,16 @@ def train_supernet(run: RunFolder, rank: Rank, callbacks: list[pl.Callback]) -> 
         trainer,
         str(checkpoint) if checkpoint.is_file() else None,
     )
+
+
+class _Start(pl.Callback):
+    """Gives the supernet the weights of an earlier one before its first step."""
+
+    def __init__(self, earlier: Supernet) -> None:
+        self._weights = earlier.state_dict()
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        pl_module.shared.supernet.load_state_dict(self._weights)  # of NasRecOneShot's module
 
 
 def _steps(run: RunFolder) -> int:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from nasrec_automl import Architecture, load_search_space
 from nasrec_automl.data.batches import TrainingBatches
-from nasrec_automl.data.dataset import Part, prepare
-from nasrec_automl.data.parts import VALIDATION
+from nasrec_automl.data.parts import VALIDATION, Part
+from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.network import Supernet

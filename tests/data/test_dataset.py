@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nasrec_automl.data.dataset import Part, PreparedData, RawData, prepare
+from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.preparation import prepare
+from nasrec_automl.data.raw import RawData
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import DataError
 

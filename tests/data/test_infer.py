@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from nasrec_automl.data.infer import infer_schema
-from nasrec_automl.data.sources import read_source
+from nasrec_automl.data.sources import open_source
 from nasrec_automl.errors import DataError
 
 
@@ -47,7 +47,7 @@ def test_each_column_has_a_role_and_a_reason(ending: str, tmp_path: Path) -> Non
     }
     assert all("#" in line for line in text.splitlines() if line != "ignored:"), "every line says why"
     (tmp_path / "schema.yaml").write_text(text)
-    raw = read_source("table", [path], schema=tmp_path / "schema.yaml")
+    raw = open_source("table", [path], schema=tmp_path / "schema.yaml")
     assert len(raw.frame) == 400
     assert raw.label.mean() == pytest.approx(58 / 400)
 

@@ -4,12 +4,14 @@ from typing import Any
 import pytest
 
 from nasrec_automl.data import sources
-from nasrec_automl.data.sources import read_source
+from nasrec_automl.data.raw import RawData
+from nasrec_automl.data.sources import open_source
 from nasrec_automl.errors import DataError
 
 
 def test_synthetic_takes_its_options() -> None:
-    raw = read_source("synthetic", rows=50, seed=3, fields=4, dense=1)
+    raw = open_source("synthetic", rows=50, seed=3, fields=4, dense=1)
+    assert isinstance(raw, RawData)
     assert len(raw.frame) == 50
     assert list(raw.frame) == ["dense1", "field1", "field2", "field3", "field4"]
     assert raw.notes["seed"] == 3
@@ -20,9 +22,9 @@ def test_movielens_is_fetched_only_without_an_input(tmp_path: Path, monkeypatch:
     read: list[Path] = []
     monkeypatch.setattr(sources, "fetch_movielens", fetched.append)
     monkeypatch.setattr(sources, "read_movielens", read.append)
-    read_source("movielens", [tmp_path / "mine"], downloads=tmp_path)
+    open_source("movielens", [tmp_path / "mine"], downloads=tmp_path)
     assert (fetched, read) == ([], [tmp_path / "mine"])
-    read_source("movielens", downloads=tmp_path)
+    open_source("movielens", downloads=tmp_path)
     assert fetched == [tmp_path / "ml-100k"] == read[1:]
 
 
@@ -35,7 +37,7 @@ def test_movielens_is_fetched_only_without_an_input(tmp_path: Path, monkeypatch:
         ("synthetic", [], {"rows": True}, "must be of type int"),
         ("synthetic", ["x"], {}, "read no input"),
         ("movielens", ["x", "y"], {}, "one folder, but 2 inputs"),
-        ("movielens", ["x"], {"schema": "s.yaml"}, "'movielens' is no source of files; those are avazu, criteo"),
+        ("movielens", ["x"], {"schema": "s.yaml"}, "'movielens' knows its columns and takes no schema"),
         ("criteo", ["x"], {"protocol": "published"}, "no option 'protocol'; it has none"),
         ("kdd12", ["x"], {"protocol": 1}, "'protocol' of source 'kdd12' must be of type str"),
         ("movielens", ["x"], {"rows": 5}, "no option 'rows'; it has none"),
@@ -43,4 +45,4 @@ def test_movielens_is_fetched_only_without_an_input(tmp_path: Path, monkeypatch:
 )
 def test_what_no_source_knows_is_named(name: str, paths: list[str], options: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        read_source(name, paths, **options)
+        open_source(name, paths, **options)

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nasrec_automl.data.dataset import PreparedData, prepare
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import DataError
 

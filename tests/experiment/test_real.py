@@ -17,7 +17,7 @@ import pytest
 
 from nasrec_automl import load_model
 from nasrec_automl.config import load_job
-from nasrec_automl.data.sources import read_source
+from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.experiment.launch import launch
 from nasrec_automl.experiment.manager import Manager
 from nasrec_automl.experiment.spec import write_experiment
@@ -87,7 +87,7 @@ def test_a_job_runs_to_done_and_leaves_what_a_run_in_one_process_leaves(
     # With one worker at a time nothing differs from `nasrec-automl run`, times aside.
     assert {**result, "seconds": None} == {**alone, "seconds": None}
     assert run.report.is_file()
-    frame = read_source("synthetic", **run.job.data.options).frame.head(20)
+    frame = make_synthetic(**{"rows": 100_000, "seed": 0, **run.job.data.options}).frame.head(20)
     assert load_model(run.best).predict(frame).tolist() == load_model(finished_run.best).predict(frame).tolist()
 
 
@@ -131,5 +131,5 @@ def test_nothing_is_lost_whatever_is_killed(experiment: Any, write_job: Callable
         assert len(finished) == target
         assert len({trial.user_attrs["nasrec:key"] for trial in finished}) == target
     assert {status.state for status in run_status(run)} == {"done"}
-    frame = read_source("synthetic", **run.job.data.options).frame.head(20)
+    frame = make_synthetic(**{"rows": 100_000, "seed": 0, **run.job.data.options}).frame.head(20)
     assert len(load_model(run.best).predict(frame)) == 20

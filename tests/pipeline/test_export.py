@@ -13,7 +13,7 @@ import torch
 
 from nasrec_automl import load_model
 from nasrec_automl.data.preprocessing import Preprocessing
-from nasrec_automl.data.sources import read_source
+from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.pipeline.export import export_run
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -49,7 +49,7 @@ def run_alone(code: str, *arguments: object) -> str:
 
 @pytest.fixture
 def frame(finished_run: RunFolder) -> pd.DataFrame:
-    return read_source("synthetic", **finished_run.job.data.options).frame.head(200)
+    return make_synthetic(**{"rows": 100_000, "seed": 0, **finished_run.job.data.options}).frame.head(200)
 
 
 def test_exporting_needs_no_nni_and_serving_no_torch(copied_run: RunFolder, frame: pd.DataFrame) -> None:

@@ -13,7 +13,7 @@ import torch
 
 from nasrec_automl import load_architecture, load_model, load_search_space
 from nasrec_automl.data.dataset import Part, PreparedData
-from nasrec_automl.data.sources import read_source
+from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import ArchitectureError, CheckpointError, DivergedError
 from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.pipeline.candidates import best_trials, candidates
@@ -98,7 +98,7 @@ def test_before_the_retrain_stage_the_default_ones(run: RunFolder) -> None:
 
 def test_the_model_predicts_and_exports(run: RunFolder) -> None:
     model = retrain_named(run, keys(run)[0])
-    frame: pd.DataFrame = read_source("synthetic", **run.job.data.options).frame.head(50)
+    frame: pd.DataFrame = make_synthetic(**{"rows": 100_000, "seed": 0, **run.job.data.options}).frame.head(50)
     expected = load_model(model.folder).predict(frame)
     assert expected.shape == (50,)
     path = export_model(model.folder, "torch")

@@ -10,7 +10,7 @@ import torch
 
 from nasrec_automl import load_model
 from nasrec_automl.data.dataset import PreparedData
-from nasrec_automl.data.sources import read_source
+from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import CheckpointError, DataError
 from nasrec_automl.evaluation.scratch import predict_logits
 from nasrec_automl.pipeline import predict as module
@@ -20,7 +20,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 
 @pytest.fixture(scope="module")
 def frame(finished_run: RunFolder) -> pd.DataFrame:
-    return read_source("synthetic", **finished_run.job.data.options).frame.head(500)
+    return make_synthetic(**{"rows": 100_000, "seed": 0, **finished_run.job.data.options}).frame.head(500)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def model(finished_run: RunFolder) -> Model:
 
 
 def test_raw_rows_get_the_subnets_own_probabilities(model: Model, finished_run: RunFolder) -> None:
-    raw = read_source("synthetic", **finished_run.job.data.options)
+    raw = make_synthetic(**{"rows": 100_000, "seed": 0, **finished_run.job.data.options})
     predicted = np.sort(model.predict(raw.frame))
     data = PreparedData.open(finished_run.data, test=True)
     logits = predict_logits(model.subnet, data.part(*("train", "head", "search", "hpo", "choice", "test")))

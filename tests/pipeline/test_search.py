@@ -104,7 +104,7 @@ def test_weights_of_another_schema_are_refused(copied_run: RunFolder) -> None:
 
 
 def test_a_study_of_other_data_is_refused(copied_run: RunFolder) -> None:
-    from nasrec_automl.data.dataset import prepare
+    from nasrec_automl.data.preparation import prepare
     from nasrec_automl.data.synthetic import make_synthetic
 
     prepare(make_synthetic(1000, 9, fields=4, dense=3), copied_run.data)

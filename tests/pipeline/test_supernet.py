@@ -16,7 +16,8 @@ import yaml
 from safetensors.torch import load_file
 
 from nasrec_automl.config import DataConfig, Job, SupernetConfig
-from nasrec_automl.data.dataset import PreparedData, prepare
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import DivergedError, JobError, TrainingError
 from nasrec_automl.network.weights import load_supernet

@@ -16,7 +16,7 @@ from nasrec_automl.data.published_sizes import PUBLISHED_SIZES
 from nasrec_automl.data.raw import Chunk
 from nasrec_automl.data.readers.inputs import find_files
 from nasrec_automl.data.readers.kinds import HEX, HOUR, INTEGER, LABEL, UNSIGNED, Column, hour_seconds
-from nasrec_automl.data.readers.source import PUBLISHED_TABLE, FileSource, labelled
+from nasrec_automl.data.readers.source import PUBLISHED_HEX_TABLE, PUBLISHED_TABLE, FileSource, labelled
 from nasrec_automl.data.readers.text import Layout, read_text
 from nasrec_automl.errors import DataError
 
@@ -63,7 +63,10 @@ def avazu(paths: Sequence[Path], *, protocol: str) -> FileSource:
         name="avazu-published" if published else "avazu",
         label_description="clicked",
         dense={},
-        categorical=dict.fromkeys(_PUBLISHED if published else (*_FIELDS, "hour_of_day", "weekday"), PUBLISHED_TABLE),
+        categorical={
+            name: PUBLISHED_HEX_TABLE if name in _HEX else PUBLISHED_TABLE
+            for name in (_PUBLISHED if published else (*_FIELDS, "hour_of_day", "weekday"))
+        },
         derived=() if published else _DERIVED,
         files=find_files(paths, ("train", "train.csv"), "Avazu's data"),
         tables=partial(read_text, layout=layout),

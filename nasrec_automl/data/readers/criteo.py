@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from nasrec_automl.data.columns import DenseOptions
 from nasrec_automl.data.published_sizes import PUBLISHED_SIZES
 from nasrec_automl.data.readers.inputs import find_files
 from nasrec_automl.data.readers.kinds import HEX, INTEGER, LABEL, Column
-from nasrec_automl.data.readers.source import PUBLISHED_TABLE, FileSource, labelled
+from nasrec_automl.data.readers.source import PUBLISHED_HEX_TABLE, FileSource, labelled
 from nasrec_automl.data.readers.text import Layout, read_text
 
 _DENSE = tuple(f"I{i}" for i in range(1, 14))
@@ -38,8 +39,8 @@ def criteo(paths: Sequence[Path]) -> FileSource:
     return FileSource(
         name="criteo",
         label_description="clicked",
-        dense=dict.fromkeys(_DENSE, "log"),
-        categorical=dict.fromkeys(_FIELDS, PUBLISHED_TABLE),
+        dense=dict.fromkeys(_DENSE, DenseOptions(transform="log")),
+        categorical=dict.fromkeys(_FIELDS, PUBLISHED_HEX_TABLE),
         files=find_files(paths, ("train.txt", "day_[0-9]*"), "Criteo's data"),
         tables=partial(read_text, layout=LAYOUT),
         start=lambda _: labelled,

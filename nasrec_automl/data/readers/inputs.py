@@ -15,12 +15,13 @@ from glob import glob
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+import numpy as np
 import pyarrow as pa
 
 from nasrec_automl.errors import DataError
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
-_BLOCK = 1 << 20  # small enough for the processor's cache, and for a bad line to slow little down
+_BLOCK = 1 << 21
 _LONGEST_LINE = 1 << 24
 _BOM = b"\xef\xbb\xbf"
 
@@ -81,7 +82,7 @@ def find_files(paths: Sequence[Path], patterns: Sequence[str], what: str) -> tup
 
 
 def read_blocks(path: Path) -> Iterator[Block]:
-    """Read a file in blocks of about a megabyte. A byte order mark is left out.
+    """Read a file in blocks of about two megabytes. A byte order mark is left out.
 
     Raises:
         DataError: the file is missing, empty, damaged, cut off where it is compressed, or has no lines.
@@ -99,7 +100,7 @@ def read_blocks(path: Path) -> Iterator[Block]:
             block, rest = content[:end], content[end:]
             if block:
                 yield Block(block, line)
-                line += block.count(b"\n")
+                line += int(np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n")))  # faster than bytes.count
     if rest:
         yield Block(rest, line)
     elif line == 1:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from nasrec_automl.data.columns import Transform
+from nasrec_automl.data.columns import DenseOptions
 from nasrec_automl.data.published_sizes import PUBLISHED_SIZES
 from nasrec_automl.data.raw import Chunk
 from nasrec_automl.data.readers.inputs import COMPRESSED, find_files
@@ -77,8 +77,8 @@ def kdd12(paths: Sequence[Path], *, protocol: str) -> FileSource:
     files = find_files(paths, ("training.txt",), "KDD12's data")
     profile = _profile_beside(files[0])
     published = protocol == "published"
-    dense: dict[str, Transform] = dict.fromkeys(
-        ("impression", "depth", "position") if published else ("depth", "position"), "log"
+    dense: dict[str, DenseOptions] = dict.fromkeys(
+        ("impression", "depth", "position") if published else ("depth", "position"), DenseOptions(transform="log")
     )
 
     def start(rejections: Rejections) -> Examples:

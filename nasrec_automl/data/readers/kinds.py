@@ -7,7 +7,7 @@ first may refuse what the second takes, and never the other way round.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +23,7 @@ _WHOLE = re.compile(r"-?\d+", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _HEX = re.compile(r"[0-9a-f]{8}")
 _HEX_DIGITS = b"0123456789abcdef"
+_FOLDS = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 _LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1, "False": 0, "True": 1, "FALSE": 0, "TRUE": 1}
 
 
@@ -64,17 +65,21 @@ def _same(array: pa.Array) -> pa.Array:
     return array
 
 
-def _label_column(array: pa.Array) -> pa.Array | None:
-    found = pc.index_in(array, value_set=pa.array(list(_LABELS)))
-    if found.null_count != array.null_count:
-        return None
-    return pa.array(list(_LABELS.values()), pa.uint8()).take(found)
+def _codes(codes: Mapping[str, int], wrong: str) -> Kind:
+    """Return the kind of a few texts that stand for numbers."""
 
+    def convert(array: pa.Array) -> pa.Array | None:
+        found = pc.index_in(array, value_set=pa.array(list(codes)))
+        if found.null_count != array.null_count:
+            return None
+        return pa.array(list(codes.values()), pa.uint8()).take(found)
 
-def _label(text: str) -> int:
-    if text not in _LABELS:
-        raise ValueError("a label that is not 0 or 1")
-    return _LABELS[text]
+    def value(text: str) -> int:
+        if text not in codes:
+            raise ValueError(wrong)
+        return codes[text]
+
+    return Kind(pa.string(), pa.uint8(), convert, value)
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
@@ -202,7 +207,8 @@ def instant(form: str) -> Kind:
 
 _INT64 = (-(2**63), 2**63 - 1)
 
-LABEL = Kind(pa.string(), pa.uint8(), _label_column, _label)
+LABEL = _codes(_LABELS, "a label that is not 0 or 1")
+FOLD = _codes(_FOLDS, "a split that is not train, validation or test")
 INTEGER = Kind(pa.int64(), pa.int64(), _same, _whole(*_INT64))
 UNSIGNED = Kind(pa.uint64(), pa.uint64(), _same, _whole(0, 2**64 - 1))
 COUNT = Kind(pa.int64(), pa.int64(), _within(0, 2**31), _whole(0, 2**31))

@@ -12,18 +12,24 @@ import pyarrow as pa
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_AHEAD = 4  # items in memory for each thread
+_AHEAD = 8  # items in memory for each thread
 
 
-def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Apply `work` to each item in as many threads as Arrow uses, a few items ahead of who reads the results."""
+def in_order(work: Callable[[Item], Result], items: Iterable[Item], *, ahead: int = _AHEAD) -> Iterator[Result]:
+    """Apply `work` to each item in as many threads as Arrow uses.
+
+    Args:
+        work: what to do.
+        items: read as they are needed.
+        ahead: items of each thread that are in memory before who reads the results has taken them.
+    """
     threads = pa.cpu_count()
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[Result]] = deque()
         try:
             for item in items:
                 waiting.append(pool.submit(work, item))
-                if len(waiting) >= threads * _AHEAD:
+                if len(waiting) >= threads * ahead:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

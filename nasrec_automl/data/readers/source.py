@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from nasrec_automl.data.categorical import CategoricalOptions
-from nasrec_automl.data.columns import DerivedColumn, Transform
+from nasrec_automl.data.columns import DenseOptions, DerivedColumn
 from nasrec_automl.data.published_sizes import PublishedSize
-from nasrec_automl.data.raw import Chunk
+from nasrec_automl.data.raw import CHUNK_ROWS, Chunk
 from nasrec_automl.data.rejections import Rejections
 
-CHUNK_ROWS = 1 << 17
 # Of the public data sets: at most 500,000 rows a table (arXiv 2207.07187), and categories seen once share row 0.
 PUBLISHED_TABLE = CategoricalOptions(min_count=2, hash_above=500_000)
+PUBLISHED_HEX_TABLE = PUBLISHED_TABLE.model_copy(update={"format": "hex"})
 
 Tables = Callable[[Path, Rejections], Iterator[pa.Table]]
 """Reads the accepted rows of one file."""
@@ -45,7 +45,7 @@ class FileSource:
 
     name: str
     label_description: str
-    dense: Mapping[str, Transform]
+    dense: Mapping[str, DenseOptions]
     categorical: Mapping[str, CategoricalOptions]
     derived: tuple[DerivedColumn, ...] = ()
     notes: Mapping[str, float | int | str] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class FileSource:
             yield replace(chunk, row=chunk.row + done)
             done += table.num_rows
         if self.published is not None:
-            rejections.completeness = self.published.completeness(rejections.read - before)
+            rejections.compare(self.published, rejections.read - before)
         rejections.finish()
 
     def _tables(self, rejections: Rejections) -> Iterator[pa.Table]:

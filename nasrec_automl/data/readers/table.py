@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from nasrec_automl.data.raw import Chunk
 from nasrec_automl.data.readers.inputs import find_files, plain_name
-from nasrec_automl.data.readers.kinds import LABEL, NUMBER, TEXT, WEIGHT, Column, instant
+from nasrec_automl.data.readers.kinds import FOLD, HEX, LABEL, NUMBER, TEXT, WEIGHT, Column, instant
 from nasrec_automl.data.readers.parquet import read_parquet
 from nasrec_automl.data.readers.source import FileSource
 from nasrec_automl.data.readers.text import Layout, read_text
@@ -87,11 +87,13 @@ def _columns(schema: TableSchema) -> dict[str, Column]:
     columns = dict.fromkeys(schema.raw_columns)
     made = {name: Column(name, None) for name in columns}
     made |= {name: Column(name, NUMBER) for name in schema.numbers}
-    made |= {name: Column(name, TEXT) for name in schema.texts}
+    made |= {name: Column(name, HEX if schema.categorical[name].format == "hex" else TEXT) for name in schema.texts}
     if schema.timestamp is not None:
         when = schema.timestamp
         kind = NUMBER if when.format == "number" else instant(when.format)
         made[when.column] = Column(when.column, kind, required=True)
+    if schema.split is not None:
+        made[schema.split] = Column(schema.split, FOLD, required=True)
     if schema.weight is not None:
         made[schema.weight] = Column(schema.weight, WEIGHT, required=True)
     made[schema.label] = Column(schema.label, LABEL, required=True)
@@ -106,4 +108,5 @@ def _examples(rows: pa.Table, *, schema: TableSchema) -> Chunk:
         row=np.arange(rows.num_rows),
         weight=None if schema.weight is None else rows[schema.weight].to_numpy().astype(np.float32),
         time=None if when is None else rows[when.column].to_numpy(),
+        fold=None if schema.split is None else rows[schema.split].to_numpy(),
     )

@@ -77,7 +77,7 @@ class Parsed:
 
 
 def read_text(path: Path, rejections: Rejections, *, layout: Layout) -> Iterator[pa.Table]:
-    """Read a file's accepted rows, in order, in tables of about a megabyte of text.
+    """Read a file's accepted rows, in order, in tables of about two megabytes of text.
 
     Raises:
         DataError: the file cannot be read, its header is wrong, or most rows are bad.
@@ -192,7 +192,8 @@ def _quick(content: bytes, layout: Layout) -> pa.Table | None:
         )
     except pa.ArrowInvalid:
         return None
-    if read.num_rows != content.count(b"\n") + (not content.endswith(b"\n")):
+    # Without quotes, nothing but a newline ends a row.
+    if layout.quoting and read.num_rows != content.count(b"\n") + (not content.endswith(b"\n")):
         return None
     columns = []
     for column in layout.columns:
@@ -211,9 +212,13 @@ def _is_plain(content: bytes, layout: Layout) -> bool:
     """Whether Arrow and a look at each line would split these lines alike."""
     if layout.quoting and b'"' in content and not _quotes_are_plain(content, layout.separator):
         return False
-    if content.startswith((b"\n", b"\r")) or b"\n\n" in content:
+    # An empty line has no value for a required column, which is looked for anyway.
+    required = any(column.required for column in layout.columns)
+    if not required and (content.startswith((b"\n", b"\r")) or b"\n\n" in content):
         return False
-    if b"\r" in content and (content.count(b"\r") != content.count(b"\r\n") or b"\n\r\n" in content):
+    if b"\r" in content and (
+        content.startswith(b"\r") or content.count(b"\r") != content.count(b"\r\n") or b"\n\r\n" in content
+    ):
         return False
     # Arrow would read 0x10 as sixteen. One byte is found faster than two.
     whole = any(column.kind is not None and pa.types.is_integer(column.kind.reads) for column in layout.columns)

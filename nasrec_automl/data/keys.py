@@ -1,0 +1,184 @@
+"""Categories as 64-bit keys, which preparation counts and looks up in bounded memory; 0 is missing.
+
+Of a column whose values are 8 hex digits the key is the number, plus 1. Of any other it is a keyed hash of the
+canonical text. Two texts with one key would be one category: of ten million, with a chance of about 3 in a million.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from nasrec_automl.data.values import Column, categories
+from nasrec_automl.errors import DataError
+
+# pandas.util.hash_array wants 16 bytes. Another key, or another hash, would break every saved model.
+_HASH_KEY = "nasrec-automl/v1"
+_DIGITS = b"0123456789abcdef"
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys of a column.
+
+    Attributes:
+        keys: `(B,)`, or `(B, K)` of a multi-valued column.
+        distinct: `(U,)` keys among them that come with a text; may repeat. Empty where keys say it themselves.
+        texts: U texts.
+    """
+
+    keys: NDArray[np.uint64]
+    distinct: NDArray[np.uint64]
+    texts: list[str]
+
+
+def text_keys(texts: Sequence[str]) -> NDArray[np.uint64]:
+    """Hash canonical texts to keys `(U,)`."""
+    words = np.array(texts, dtype=object)
+    hashed: NDArray[np.uint64] = pd.util.hash_array(words, hash_key=_HASH_KEY, categorize=False).astype(np.uint64)
+    return np.maximum(hashed, np.uint64(1))
+
+
+def keys_of_any(column: Column, name: str) -> Keys:
+    """Return the keys of values of any type.
+
+    Raises:
+        DataError: a cell holds a list or another value that is not a single one.
+    """
+    codes, texts = categories(column, name)
+    known = np.array([text is not None for text in texts], dtype=bool)
+    words = [text for text in texts if text is not None]
+    distinct = text_keys(words)
+    of_codes = np.zeros(len(texts) + 1, dtype=np.uint64)  # the last entry answers code -1, missing
+    of_codes[:-1][known] = distinct
+    return Keys(of_codes[codes], distinct, words)
+
+
+def keys_of_hex(column: Column, name: str) -> Keys:
+    """Return the keys of texts of 8 hex digits; an empty text is missing.
+
+    Args:
+        column: B raw values; of a reader's table they are taken to be right.
+        name: of the column, for messages.
+
+    Raises:
+        DataError: something else; names the first such row.
+    """
+    checked = isinstance(column, pa.ChunkedArray)
+    texts = _texts(column, name)
+    _, offsets, data = texts.buffers()
+    places = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    known = np.diff(places) != 0
+    if texts.null_count:
+        known &= texts.is_valid().to_numpy(zero_copy_only=False)
+    count = int(np.count_nonzero(known))
+    keys = np.zeros(len(texts), dtype=np.uint64)
+    if count:
+        content = np.frombuffer(data, np.uint8)[places[0] : places[-1]]
+        right = len(content) == 8 * count and np.count_nonzero(np.diff(places) == 8) == count
+        # A reader's text column has been checked.
+        if not right or (not checked and content.tobytes().translate(None, _DIGITS)):
+            raise DataError(_not_hex(texts, name))
+        keys[known] = _decoded(content) + np.uint64(1)
+    return Keys(keys, np.empty(0, dtype=np.uint64), [])
+
+
+def hex_texts(keys: NDArray[np.uint64]) -> list[str]:
+    """Return the texts whose keys `keys_of_hex` made."""
+    shifts = np.arange(28, -4, -4, dtype=np.uint64)
+    digits = np.frombuffer(_DIGITS, np.uint8)[(keys[:, None] - np.uint64(1)) >> shifts & np.uint64(15)]
+    texts: list[str] = digits.view("S8").ravel().astype("U8").tolist()
+    return texts
+
+
+def hex_keys(texts: Sequence[str]) -> NDArray[np.uint64]:
+    """Return the keys of texts of 8 hex digits."""
+    return _decoded(np.frombuffer("".join(texts).encode("ascii"), np.uint8)) + np.uint64(1)
+
+
+def _decoded(content: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Return the numbers `(n,)` that 8 n hex digits stand for, eight bytes of a word at a time."""
+    words = np.frombuffer(content, "<u8")  # the first digit is in the lowest byte
+    letters = words >> np.uint64(6) & np.uint64(0x0101010101010101)  # of a to f
+    numbers = (words & np.uint64(0x0F0F0F0F0F0F0F0F)) + letters * np.uint64(9)
+    for shift, mask in ((4, 0x00FF00FF00FF00FF), (8, 0x0000FFFF0000FFFF), (16, 0xFFFFFFFF)):
+        numbers = (numbers << np.uint64(shift) | numbers >> np.uint64(2 * shift)) & np.uint64(mask)
+    return numbers
+
+
+def keys_of_lists(column: Column, name: str, separator: str, most: int) -> Keys:
+    """Return the keys of a multi-valued column: texts with a separator, or lists.
+
+    Args:
+        column: B raw values.
+        name: of the column, for messages.
+        separator: between the values of a text.
+        most: K; values beyond are left out.
+
+    Returns:
+        Keys `(B, K)`, in the order of the values, 0 after the last.
+    """
+    lists = _lists(column, name, separator)
+    inner = keys_of_any(pa.chunked_array([lists.flatten()]), name)
+    parents = pc.list_parent_indices(lists).to_numpy()
+    known = inner.keys != 0
+    parents, found = parents[known], inner.keys[known]
+    first = np.searchsorted(parents, parents)  # ascending
+    place = np.arange(len(parents)) - first
+    kept = place < most
+    keys = np.zeros((len(lists), most), dtype=np.uint64)
+    keys[parents[kept], place[kept]] = found[kept]
+    return Keys(keys, inner.distinct, inner.texts)
+
+
+def _lists(column: Column, name: str, separator: str) -> pa.Array:
+    values = column if isinstance(column, pa.ChunkedArray) else _from_pandas(column, name)
+    array = values.combine_chunks()
+    array = pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
+    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+        return array
+    if pa.types.is_null(array.type):
+        return array.cast(pa.list_(pa.string()))
+    return pc.split_pattern(array.cast(pa.string()), separator)
+
+
+def _from_pandas(column: Any, name: str) -> pa.ChunkedArray:
+    try:
+        return pa.chunked_array([pa.array(column, from_pandas=True)])
+    except pa.ArrowException as error:
+        raise DataError(
+            f"column {name!r} must hold texts or lists of them, but some rows hold other values ({error}): "
+            "write each cell in one way"
+        ) from None
+
+
+def _texts(column: Column, name: str) -> pa.Array:
+    if not isinstance(column, pa.ChunkedArray):
+        try:
+            column = pa.chunked_array([pa.array(column, pa.string(), from_pandas=True)])
+        except pa.ArrowException:
+            row, value = next((row, value) for row, value in enumerate(column) if not isinstance(value, str | None))
+            raise DataError(
+                f"column {name!r} must hold texts of 8 hex digits, but row {row + 1} (the first is 1) holds "
+                f"{value!r}: read the column as text"
+            ) from None
+    texts = column.combine_chunks()
+    texts = pa.concat_arrays(texts.chunks) if isinstance(texts, pa.ChunkedArray) else texts
+    return texts if texts.type == pa.string() else texts.cast(pa.string())
+
+
+def _not_hex(texts: pa.Array, name: str) -> str:
+    for row, text in enumerate(texts.to_pylist()):
+        if text and (len(text) != 8 or set(text) - set("0123456789abcdef")):
+            return (
+                f"column {name!r} must hold 8 hex digits (0-9, a-f), but row {row + 1} (the first is 1) holds "
+                f"{text!r}: correct it, or leave it empty for missing"
+            )
+    raise AssertionError("every text is right")

@@ -1,0 +1,53 @@
+"""Files of training, validation and test as one source, for the split `given`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from nasrec_automl.data.categorical import CategoricalOptions
+from nasrec_automl.data.columns import DenseOptions, DerivedColumn
+from nasrec_automl.data.raw import Chunk, RawSource
+from nasrec_automl.data.rejections import Rejections
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenFiles:
+    """A `RawSource` over three, one for each of `FOLDS`. The other attributes are those of the first."""
+
+    name: str
+    label_description: str
+    dense: Mapping[str, DenseOptions]
+    categorical: Mapping[str, CategoricalOptions]
+    derived: tuple[DerivedColumn, ...]
+    notes: Mapping[str, float | int | str] = field(default_factory=dict)
+    sources: tuple[RawSource, ...]
+
+    @classmethod
+    def of(cls, training: RawSource, validation: RawSource, test: RawSource) -> GivenFiles:
+        """Join three sources of one kind."""
+        return cls(
+            name=training.name,
+            label_description=training.label_description,
+            dense=training.dense,
+            categorical=training.categorical,
+            derived=training.derived,
+            notes=training.notes,
+            sources=(training, validation, test),
+        )
+
+    def chunks(self, rejections: Rejections) -> Iterator[Chunk]:
+        """Read all rows, those of training first.
+
+        Raises:
+            DataError: a file cannot be read, or too many rows are bad.
+        """
+        done = 0
+        for fold, source in enumerate(self.sources):
+            start = done
+            for chunk in source.chunks(rejections):
+                rows = chunk.row + start
+                done = int(rows[-1]) + 1 if len(rows) else done
+                yield replace(chunk, row=rows, fold=np.full(len(rows), fold, dtype=np.uint8))

@@ -1,0 +1,109 @@
+import dataclasses
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nasrec_automl.data.appending import append
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import PARTS, TRAINING, VALIDATION, Part, SplitKind
+from nasrec_automl.data.preparation import prepare
+from nasrec_automl.data.raw import RawData
+from nasrec_automl.data.statistics import Statistics
+from nasrec_automl.data.synthetic import make_synthetic
+from nasrec_automl.errors import DataError
+
+
+def day(number: int) -> RawData:
+    raw = make_synthetic(1000, seed=number)
+    return dataclasses.replace(raw, time=pd.Series(np.arange(1000) + 10_000 * number))
+
+
+def content(data: PreparedData, *parts: Part) -> np.ndarray:
+    rows = data.part(*parts)
+    return np.column_stack([np.asarray(rows.dense), np.asarray(rows.ids), np.asarray(rows.label)])
+
+
+def ordered(rows: np.ndarray) -> list[list[float]]:
+    return sorted(rows.tolist())
+
+
+@pytest.mark.parametrize("kind", ["random", "time"])
+def test_tables_stay_and_all_rows_are_there(tmp_path: Path, kind: SplitKind) -> None:
+    before = prepare(day(0), tmp_path / "p", split=kind)
+    data = append(day(1), tmp_path / "p")
+    data = append(day(2), tmp_path / "p")
+    assert data.preprocessing == before.preprocessing
+    assert data.fingerprint != before.fingerprint
+    assert sum(data.rows(part) for part in PARTS) == 3000
+    data.verify()
+    whole = PreparedData.open(tmp_path / "p", test=True)
+    raw = pd.concat([day(number).frame for number in range(3)])
+    dense, ids = before.preprocessing.transform(raw)
+    label = pd.concat([day(number).label for number in range(3)])
+    assert ordered(content(whole, *PARTS)) == ordered(np.column_stack([dense, ids, label]))
+    for part in PARTS:
+        assert data.positive_rate(part) == pytest.approx(np.asarray(whole.part(part).label).mean())
+    periods = Statistics.load(tmp_path / "p").periods
+    assert [sum(sum(rows) for rows in period.rows.values()) for period in periods] == [1000] * 3
+
+
+def test_a_random_split_grows_in_each_part(tmp_path: Path) -> None:
+    before = prepare(day(0), tmp_path / "p")
+    first = {part: content(before, part) for part in (*TRAINING, *VALIDATION)}
+    data = append(day(1), tmp_path / "p")
+    for part, rows in first.items():
+        assert data.rows(part) == pytest.approx(2 * len(rows), abs=3)
+        np.testing.assert_array_equal(content(data, part)[: len(rows)], rows)
+
+
+def test_by_time_what_was_measured_on_becomes_training(tmp_path: Path) -> None:
+    whole = PreparedData.open(prepare(day(0), tmp_path / "p", split="time").path, test=True)
+    old = content(whole, *[part for part in PARTS if part is not Part.HEAD])
+    head = content(whole, Part.HEAD)
+    data = append(day(1), tmp_path / "p")
+    assert ordered(content(data, Part.TRAIN)[: len(old)]) == ordered(old)
+    np.testing.assert_array_equal(content(data, Part.HEAD)[: len(head)], head)
+    assert data.rows(Part.TEST) == pytest.approx(100, abs=2)
+    dense, _ = data.preprocessing.transform(day(1).frame)
+    newest = PreparedData.open(tmp_path / "p", test=True).part(Part.TEST)
+    np.testing.assert_array_equal(newest.dense, dense[-len(newest) :])
+
+
+def test_by_time_rows_must_be_later(tmp_path: Path) -> None:
+    before = prepare(day(1), tmp_path / "p", split="time").fingerprint
+    for number in (0, 1):
+        with pytest.raises(DataError, match="ends at 10999, but the new rows begin at"):
+            append(day(number), tmp_path / "p")
+    assert PreparedData.open(tmp_path / "p").fingerprint == before
+    assert [path.name for path in tmp_path.iterdir()] == ["p"]
+
+
+def test_other_rows_are_refused(tmp_path: Path) -> None:
+    prepare(day(0), tmp_path / "p")
+    with pytest.raises(DataError, match="holds synthetic, to which shop cannot be appended"):
+        append(dataclasses.replace(day(1), name="shop"), tmp_path / "p")
+    with pytest.raises(DataError, match="either all rows have weights or none"):
+        append(dataclasses.replace(day(1), weight=pd.Series(1.0, index=range(1000))), tmp_path / "p")
+    with pytest.raises(DataError, match="expected a prepared data set"):
+        append(day(1), tmp_path / "nowhere")
+
+
+def test_a_killed_appending_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = prepare(day(0), tmp_path / "p").fingerprint
+    child = os.fork()
+    if not child:
+        # All shards are in place, and nothing says so yet.
+        monkeypatch.setattr(Statistics, "save", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        append(day(1), tmp_path / "p")
+    os.waitpid(child, 0)
+    data = PreparedData.open(tmp_path / "p")
+    assert data.fingerprint == before
+    data.verify()
+    again = append(day(2), tmp_path / "p")
+    again.verify()
+    fresh = prepare(day(0), tmp_path / "q")
+    assert append(day(2), fresh.path).fingerprint == again.fingerprint

@@ -1,0 +1,80 @@
+"""A run that continues another on appended data."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.config import DataConfig
+from nasrec_automl.data.appending import append
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.synthetic import make_synthetic
+from nasrec_automl.errors import CheckpointError, RunFolderError
+from nasrec_automl.hand_designs import hand_designs
+from nasrec_automl.pipeline.earlier import earlier_winner
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.search import SearchStage
+from nasrec_automl.pipeline.stages import STAGES
+from nasrec_automl.pipeline.studies import search_study
+from nasrec_automl.space import load_search_space
+
+
+def continuing(run: RunFolder, folder: Path, **supernet: Any) -> RunFolder:
+    """A job that goes on with `run` after more of its rows came."""
+    shutil.copytree(run.data, folder / "data")
+    append(make_synthetic(2000, seed=5, fields=run.job.data.options.get("fields", 8)), folder / "data")
+    job = run.job.model_copy(
+        update={
+            "run_folder": folder / "next",
+            "continues": run.path,
+            "data": DataConfig(source="prepared", input=folder / "data"),
+            "supernet": run.job.supernet.model_copy(update=supernet),
+        }
+    )
+    fresh = RunFolder(job)
+    fresh.create()
+    return fresh
+
+
+def test_the_supernet_starts_from_the_earlier_ones_weights(finished_run: RunFolder, tmp_path: Path) -> None:
+    run = continuing(finished_run, tmp_path, learning_rate=1e-30, epochs=1)
+    assert PreparedData.open(run.data).rows("train") > PreparedData.open(finished_run.data).rows("train")
+    for name in ("data", "supernet"):
+        STAGES[name].run(run)
+    before, after = load_file(finished_run.weights), load_file(run.weights)
+    assert before.keys() == after.keys()
+    for name, tensor in before.items():
+        assert after[name].equal(tensor), name
+
+
+def test_the_search_scores_the_earlier_winner_first(finished_run: RunFolder, tmp_path: Path) -> None:
+    run = continuing(finished_run, tmp_path, epochs=1)
+    space = load_search_space(run.job.space)
+    winner = Architecture.from_json((finished_run.best / "architecture.json").read_text(), space)
+    assert earlier_winner(run, space) == [winner]
+    for name in ("data", "supernet"):
+        STAGES[name].run(run)
+    designs = [design.key for design in hand_designs(space).values()]
+    expected = list(dict.fromkeys([*designs, winner.key]))
+    SearchStage().run(run, count=len(expected))
+    assert [trial.user_attrs["nasrec:key"] for trial in search_study(run).trials] == expected
+
+
+def test_what_cannot_be_continued_is_named(finished_run: RunFolder, tmp_path: Path) -> None:
+    run = continuing(finished_run, tmp_path)
+    STAGES["data"].run(run)
+    nowhere = replace(run, job=run.job.model_copy(update={"continues": tmp_path}))
+    with pytest.raises(RunFolderError, match="not a run folder"):
+        STAGES["supernet"].run(nowhere)
+    unfinished = tmp_path / "unfinished"
+    unfinished.mkdir()
+    shutil.copy(finished_run.path / "job.json", unfinished)
+    with pytest.raises(CheckpointError, match="its supernet is not trained yet"):
+        STAGES["supernet"].run(replace(run, job=run.job.model_copy(update={"continues": unfinished})))
+    wider = replace(run, job=run.job.model_copy(update={"embedding_dim": run.job.embedding_dim + 8}))
+    with pytest.raises(CheckpointError, match="embedding width"):
+        STAGES["supernet"].run(wider)
