@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nasrec_automl.data.published_sizes import PublishedSize
 from nasrec_automl.errors import DataError
 
 DEFAULT_LIMIT = 0.001
@@ -42,16 +43,14 @@ class Rejections:
         limit: share of the rows that may be rejected.
         path: TSV to write rejected rows to: file, line, reason, text with control characters escaped. An earlier one is
             removed; without rejected rows there is none.
-
-    Attributes:
-        completeness: of a public data set, whether the rows are all that there are; the reader says it at the end.
     """
 
     def __init__(self, limit: float = DEFAULT_LIMIT, path: Path | None = None) -> None:
         self.limit = limit
         self.path = path
         self.read = 0
-        self.completeness = ""
+        self._published: PublishedSize | None = None
+        self._published_rows = 0
         self.reasons: Counter[str] = Counter()
         self._first: dict[str, str] = {}
         self._constant: dict[str, Any] = {}
@@ -67,6 +66,16 @@ class Rejections:
     def accepted(self) -> int:
         """Rows that are used."""
         return self.read - self.rejected
+
+    def compare(self, published: PublishedSize, rows: int) -> None:
+        """Note that so many more rows are of a public data set, to be compared with all of it."""
+        self._published = published
+        self._published_rows += rows
+
+    @property
+    def completeness(self) -> str:
+        """Of a public data set, whether the rows are all that there are; empty of others, and before the end."""
+        return self._published.completeness(self._published_rows) if self._published is not None else ""
 
     def add(self, file: Path, read: int, rejected: Iterable[Rejected]) -> None:
         """Count rows of a file.

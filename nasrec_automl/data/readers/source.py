@@ -75,7 +75,7 @@ class FileSource:
             yield replace(chunk, row=chunk.row + done)
             done += table.num_rows
         if self.published is not None:
-            rejections.completeness = self.published.completeness(rejections.read - before)
+            rejections.compare(self.published, rejections.read - before)
         rejections.finish()
 
     def _tables(self, rejections: Rejections) -> Iterator[pa.Table]:
