@@ -51,4 +51,3 @@ class GivenFiles:
                 rows = chunk.row + start
                 done = int(rows[-1]) + 1 if len(rows) else done
                 yield replace(chunk, row=rows, fold=np.full(len(rows), fold, dtype=np.uint8))
-        rejections.published = None  # it was of the last files alone
