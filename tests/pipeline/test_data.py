@@ -78,7 +78,7 @@ def test_an_unknown_field_is_named(tmp_path: Path, write_job: Write) -> None:
 
 
 def test_an_unknown_source_is_named(tmp_path: Path, write_job: Write) -> None:
-    with pytest.raises(DataError, match="no data source 'nothing'; the sources are avazu, criteo, kdd12"):
+    with pytest.raises(DataError, match="no data source 'nothing'; the sources are avazu, criteo, flights"):
         DataStage().run(open_run(write_job(tmp_path, data={"source": "nothing"})))
 
 
