@@ -57,13 +57,13 @@ def _parser() -> argparse.ArgumentParser:
         "turn raw files into a prepared data set",
         "nasrec-automl prepare movielens --input ml-100k --output prepared/ml-100k",
     )
-    prepare.add_argument("source", help="criteo, avazu, kdd12, table, movielens or synthetic")
+    prepare.add_argument("source", help="criteo, avazu, kdd12, table, movielens, flights or synthetic")
     prepare.add_argument(
         "--input",
         type=Path,
         nargs="*",
         default=[],
-        help="raw files, folders or globs; MovieLens is fetched without it",
+        help="raw files, folders or globs; MovieLens and flights are fetched without it",
     )
     for fold in ("validation", "test"):
         prepare.add_argument(
@@ -116,6 +116,26 @@ def _parser() -> argparse.ArgumentParser:
     infer.add_argument("file", type=Path, help="CSV, TSV or Parquet")
     infer.add_argument("--output", type=Path, help="file to write (default: print it)")
 
+    data = subparsers.add_parser("data", help="look at prepared data", description="Look at prepared data.")
+    of_data = data.add_subparsers(metavar="COMMAND", required=True)
+    looked_at = _command(
+        of_data,
+        "report",
+        commands.data_report,
+        "write an HTML page about a prepared folder: parts, positive rates, fields, tables and their memory",
+        "nasrec-automl data report prepared/criteo",
+    )
+    looked_at.add_argument("folder", type=Path, help="the prepared folder")
+    looked_at.add_argument("--output", type=Path, help="HTML file to write (default: report.html in the folder)")
+    verified = _command(
+        of_data,
+        "verify",
+        commands.data_verify,
+        "read every file of a prepared folder and compare its checksum",
+        "nasrec-automl data verify prepared/criteo",
+    )
+    verified.add_argument("folder", type=Path, help="the prepared folder")
+
     run = _command(
         subparsers,
         "run",
@@ -133,6 +153,15 @@ def _parser() -> argparse.ArgumentParser:
         "nasrec-automl tune-supernet examples/quickstart/job.yaml",
     )
     tune.add_argument("job", type=Path, help="the job file; its sections tune, supernet, search.head and retrain count")
+
+    rank = _command(
+        subparsers,
+        "rank",
+        commands.rank,
+        "measure how well the supernet's scores rank architectures, against trainings from scratch",
+        "nasrec-automl rank examples/quickstart/job.yaml",
+    )
+    rank.add_argument("job", type=Path, help="the job file; a supernet that its run has trained is taken as it is")
 
     worker = _command(
         subparsers,
@@ -192,7 +221,9 @@ def _parser() -> argparse.ArgumentParser:
         "nasrec-automl retrain runs/quickstart 3f2a",
     )
     retrain.add_argument("folder", type=Path, help="the run folder")
-    retrain.add_argument("name", help="a key of the search or its beginning, a hand design, a published architecture")
+    retrain.add_argument(
+        "name", help="a key of the search or its beginning, a hand design, a published architecture, a JSON file"
+    )
     retrain.add_argument("--output", type=Path, help="folder of the model (default: RUN/models/NAME)")
 
     predict = _command(
@@ -205,6 +236,9 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--model", type=Path, required=True, help="folder of the model, such as runs/NAME/best")
     predict.add_argument("--input", type=Path, required=True, help="CSV, TSV or Parquet with the raw columns")
     predict.add_argument("--output", type=Path, required=True, help="CSV to write, one probability a row")
+    predict.add_argument(
+        "--source", choices=("criteo",), help="format of an input without a header, with or without labels"
+    )
 
     export = _command(
         subparsers,

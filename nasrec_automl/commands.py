@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from nasrec_automl.errors import JobError
+from nasrec_automl.errors import DataError, JobError
 
 if TYPE_CHECKING:
     from nasrec_automl.data.preparation import Progress as RowProgress
@@ -77,6 +77,36 @@ def schema_infer(arguments: argparse.Namespace) -> None:
     Console().print(f"{arguments.output}: a draft; look at each role", soft_wrap=True, highlight=False)
 
 
+def data_report(arguments: argparse.Namespace) -> None:
+    """Write a page about a prepared data set."""
+    from nasrec_automl.data.dataset import PreparedData
+    from nasrec_automl.report.data_content import gather, rows_to_read
+    from nasrec_automl.report.data_report import write_data_report
+
+    data = PreparedData.open(arguments.folder)
+    output = arguments.output or data.path / "report.html"
+    if not output.parent.is_dir():
+        raise DataError(f"{output}: its folder does not exist; make it, or write elsewhere")
+    console, total = Console(), rows_to_read(data.description)
+    with row_bars(console) as on_progress:
+        content = gather(data, on_rows=lambda done: on_progress("reading rows", done, total))
+    console.print(str(write_data_report(content, output)), soft_wrap=True, highlight=False, markup=False)
+
+
+def data_verify(arguments: argparse.Namespace) -> None:
+    """Compare the checksums of a prepared data set."""
+    from nasrec_automl.data.dataset import PreparedData
+
+    console = Console()
+    data = PreparedData.open(arguments.folder)
+    with console.status("Reading every file ..."):
+        data.verify()
+    rows = sum(part.rows for part in data.description.parts.values())
+    console.print(
+        f"{data.path}: {rows:,} rows, all as they were written", soft_wrap=True, highlight=False, markup=False
+    )
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Run every stage of a job in this process."""
     from nasrec_automl.config import load_job
@@ -108,6 +138,25 @@ def tune(arguments: argparse.Namespace) -> None:
         _quiet_optuna()
         tune_supernet(run)
     console.print(tune_table(run))
+
+
+def rank(arguments: argparse.Namespace) -> None:
+    """Compare scores with trainings from scratch."""
+    from nasrec_automl.config import load_job
+    from nasrec_automl.pipeline.run_folder import RunFolder
+    from nasrec_automl.pipeline.status import rank_status
+    from nasrec_automl.pipeline.view import live_view, rank_table
+
+    run = RunFolder(load_job(arguments.job))
+    console = Console()
+    with live_view(run, console, rank_status):
+        from nasrec_automl.pipeline.rank import rank_scores
+
+        _quiet_optuna()
+        rank_scores(run)
+    console.print(rank_table(run))
+    for path in (run.rank_report, run.rank):
+        console.print(str(path), soft_wrap=True, highlight=False)
 
 
 def worker(arguments: argparse.Namespace) -> None:
@@ -234,7 +283,11 @@ def predict(arguments: argparse.Namespace) -> None:
     model = load_model(arguments.model)
     with console.status("Predicting ...") as status:
         rows = predict_file(
-            model, arguments.input, arguments.output, on_rows=lambda done: status.update(f"{done:,} rows ...")
+            model,
+            arguments.input,
+            arguments.output,
+            source=arguments.source,
+            on_rows=lambda done: status.update(f"{done:,} rows ..."),
         )
     console.print(f"{arguments.output}: {rows:,} rows", soft_wrap=True, highlight=False)
 

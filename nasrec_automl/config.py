@@ -6,14 +6,11 @@ Every path in it is relative to the file's own folder. Each stage reads only its
 from __future__ import annotations
 
 import itertools
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
-    AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Discriminator,
@@ -24,33 +21,22 @@ from pydantic import (
     model_validator,
 )
 
+from nasrec_automl.config_checks import RankConfig, TuneConfig, VerdictConfig
+from nasrec_automl.config_types import (
+    Count,
+    Duration,
+    Fraction,
+    NonNegativeFloat,
+    PositiveFloat,
+    Section,
+    Seed,
+    TableSize,
+)
 from nasrec_automl.errors import JobError
-from nasrec_automl.hyper_space import Distribution, HyperSpace, load_hyper_space
-
-# YAML 1.1 reads `1e-3`, without a dot, as a string; pydantic takes a string for a float.
-PositiveFloat = Annotated[float, Field(gt=0)]
-NonNegativeFloat = Annotated[float, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1, strict=True)]
-TableSize = Annotated[int, Field(ge=2, strict=True)]
-Seed = Annotated[int, Field(ge=0, strict=True)]
+from nasrec_automl.hyper_space import HyperSpace, load_hyper_space
 
 
-def _check_duration(value: str) -> str:
-    if not re.fullmatch(r"[0-9]*[1-9][0-9]*[smhd]", value):
-        raise ValueError("expected a time above zero with its unit, such as 90s, 30m, 2h or 1d")
-    return value
-
-
-# As NNI writes times.
-Duration = Annotated[str, AfterValidator(_check_duration)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class FieldConfig(_Section):
+class FieldConfig(Section):
     """How a categorical field's embedding table is made; what is left out is as the source declares it.
 
     Attributes:
@@ -66,13 +52,13 @@ class FieldConfig(_Section):
     compositional: Annotated[int, Field(ge=2, strict=True)] | None = None
 
 
-class DataConfig(_Section):
+class DataConfig(Section):
     """Where the data come from.
 
     Attributes:
-        source: `criteo`, `avazu`, `kdd12`, `table`, `movielens`, `synthetic`, or `prepared` (a folder that
+        source: `criteo`, `avazu`, `kdd12`, `table`, `movielens`, `flights`, `synthetic`, or `prepared` (a folder that
             `nasrec-automl prepare` wrote).
-        input: a file, folder or glob of raw data, or the prepared folder. MovieLens is fetched when it is missing.
+        input: a file, folder or glob of raw data, or the prepared folder. Without it MovieLens and flights are fetched.
         validation: a file, folder or glob of validation rows, for the split `given`; `input` is then training alone.
         test: a file, folder or glob of test rows, likewise.
         table_schema: of `table`; the job calls it `schema`, which pydantic has another use for.
@@ -95,9 +81,9 @@ class DataConfig(_Section):
     max_rejected: Fraction = 0.001
     split: Literal["random", "time", "given"] = "random"
     seed: Seed = 2018
-    options: dict[str, int | float | str] = {}
+    options: dict[str, int | float | str] = Field(default_factory=dict)
     hash_above: TableSize | None = None
-    fields: dict[str, FieldConfig] = {}
+    fields: dict[str, FieldConfig] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _tables_are_ours_to_make(self) -> DataConfig:
@@ -111,7 +97,7 @@ class DataConfig(_Section):
         return self
 
 
-class SupernetConfig(_Section):
+class SupernetConfig(Section):
     """Training of the supernet (arXiv 2207.07187).
 
     Attributes:
@@ -143,7 +129,7 @@ class SupernetConfig(_Section):
     validations: Count = 10
 
 
-class RidgeHead(_Section):
+class RidgeHead(Section):
     """The final Linear is the solution of a logistic regression with a ridge towards the supernet's head.
 
     Attributes:
@@ -162,7 +148,7 @@ class RidgeHead(_Section):
         return self.max_rows
 
 
-class AdagradHead(_Section):
+class AdagradHead(Section):
     """The final Linear takes a few Adagrad steps from the supernet's (arXiv 2207.07187).
 
     Attributes:
@@ -201,7 +187,7 @@ Objective = Literal["log_loss", "macs", "parameters", "latency_ms"]
 SamplerName = Literal["evolution", "nsga2", "tpe", "random"]
 
 
-class SearchConfig(_Section):
+class SearchConfig(Section):
     """Evolution over the weight-sharing evaluator (arXiv 2207.07187).
 
     Attributes:
@@ -215,6 +201,7 @@ class SearchConfig(_Section):
         max_rows: at most so many rows of the search part are scored; all of them by default.
         early_stop: an architecture that is surely worse than this many others reads no more rows; 0 for never. Of
             several objectives all rows are read: what scores worse may still be on the front, for its cost.
+        verdict: how the scores are checked against trainings from scratch.
     """
 
     architectures: Count = 2048
@@ -226,6 +213,7 @@ class SearchConfig(_Section):
     head: HeadConfig = RidgeHead()
     max_rows: Count | None = None
     early_stop: Annotated[int, Field(ge=0, strict=True)] = 16
+    verdict: VerdictConfig = VerdictConfig()
 
     @model_validator(mode="before")
     @classmethod
@@ -269,7 +257,7 @@ def _named(space: Any, info: ValidationInfo) -> Any:
     return load_hyper_space(folder / space if space.endswith((".yaml", ".yml")) else space)
 
 
-class RetrainConfig(_Section):
+class RetrainConfig(Section):
     """Training from scratch of the best architectures and the hand designs (arXiv 2207.07187).
 
     Attributes:
@@ -299,25 +287,7 @@ class RetrainConfig(_Section):
     pruner: Literal["hyperband", "none"] = "hyperband"
 
 
-class TuneConfig(_Section):
-    """Tuning of the supernet's training, by `nasrec-automl tune-supernet` alone.
-
-    Attributes:
-        trials: how many supernets are trained and judged.
-        architectures: how many are trained from scratch, once, for the supernets' scores to be compared with.
-        epochs: passes over the training part of each supernet.
-        learning_rate: range of `supernet.learning_rate`.
-        path_warm_up: range of `supernet.path_warm_up`.
-    """
-
-    trials: Count = 12
-    architectures: Annotated[int, Field(ge=3, le=1000, strict=True)] = 20
-    epochs: Count = 1
-    learning_rate: Distribution[PositiveFloat] = Distribution[PositiveFloat](low=0.03, high=0.5, log=True)
-    path_warm_up: Distribution[Fraction] = Distribution[Fraction](low=0.0, high=0.5)
-
-
-class BudgetConfig(_Section):
+class BudgetConfig(Section):
     """What an architecture may cost; a limit that is left out does not bind.
 
     The supernet is trained on the whole space whatever the budget. Search, retrain, final and export keep to it.
@@ -346,7 +316,7 @@ class BudgetConfig(_Section):
         return {**self.limits, **({"batch_size": self.batch_size} if self.latency_ms is not None else {})}
 
 
-class MachineConfig(_Section):
+class MachineConfig(Section):
     """A machine that runs trials, in the words of NNI's remote training service.
 
     Attributes:
@@ -364,7 +334,7 @@ class MachineConfig(_Section):
     python_path: str | None = None
 
 
-class ExperimentConfig(_Section):
+class ExperimentConfig(Section):
     """How the stages run as trials of an NNI experiment.
 
     Attributes:
@@ -395,7 +365,7 @@ class ExperimentConfig(_Section):
         return self
 
 
-class Job(_Section):
+class Job(Section):
     """A whole job.
 
     Attributes:
@@ -427,6 +397,7 @@ class Job(_Section):
     budget: BudgetConfig = BudgetConfig()
     search: SearchConfig = SearchConfig()
     retrain: RetrainConfig = RetrainConfig()
+    rank: RankConfig = RankConfig()
     tune: TuneConfig = TuneConfig()
     experiment: ExperimentConfig = ExperimentConfig()
 

@@ -53,6 +53,7 @@ TINY_JOB = {
         "population": 8,
         "tournament": 4,
         "children": 4,
+        "verdict": {"architectures": 0},
     },
     "retrain": {
         "top_k": 2,

@@ -17,8 +17,10 @@ import yaml
 from nasrec_automl import load_model
 from nasrec_automl.cli import main
 from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.space import load_search_space
+from tests.data.readers.rows import criteo_lines, write
 
 Write = Callable[..., Path]
 
@@ -36,6 +38,8 @@ COMMANDS = [
         ["export"],
         ["space", "show"],
         ["schema", "infer"],
+        ["data", "report"],
+        ["data", "verify"],
     ),
 ]
 
@@ -160,6 +164,13 @@ def test_prepare_keeps_files_of_validation_and_test(tmp_path: Path) -> None:
     refused(*prepare, *files[:2], "--split", "given", naming="does not say which rows are training")
 
 
+def test_prepare_says_how_much_of_a_public_set_it_was(tmp_path: Path) -> None:
+    train = write(tmp_path / "train.txt", criteo_lines(400))
+    done = call("prepare", "criteo", "--input", train, "--output", tmp_path / "p")
+    assert done.code == 0, done.error
+    assert "400 rows: fewer than the 45,840,617 of Kaggle's train.txt" in done.out
+
+
 def test_a_table_from_draft_to_prepared_data(tmp_path: Path) -> None:
     table, schema = tmp_path / "clicks.csv", tmp_path / "schema.yaml"
     rows = [f"{row % 3 % 2},shop{row % 7},{row * 0.5},x" for row in range(400)]
@@ -223,6 +234,32 @@ def test_predict(finished_run: Any, tmp_path: Path) -> None:
     assert "50 rows" in done.out
     probabilities = pd.read_csv(tmp_path / "out.csv")["probability"]
     assert probabilities.to_numpy() == pytest.approx(load_model(finished_run.best).predict(frame), abs=1e-6)
+
+
+def test_data_report_and_verify(tmp_path: Path) -> None:
+    prepare(make_synthetic(2000, 0), tmp_path / "p")
+    done = call("data", "report", tmp_path / "p")
+    assert done.code == 0, done.error
+    assert done.out.strip() == str(tmp_path / "p" / "report.html")
+    assert "2,000 rows" in (tmp_path / "p" / "report.html").read_text()
+    assert call("data", "report", tmp_path / "p", "--output", tmp_path / "mine.html").code == 0
+    assert (tmp_path / "mine.html").is_file()
+    done = call("data", "verify", tmp_path / "p")
+    assert done.code == 0, done.error
+    assert done.out == f"{tmp_path / 'p'}: 2,000 rows, all as they were written\n"
+
+
+def test_damaged_data_are_named(tmp_path: Path) -> None:
+    prepare(make_synthetic(2000, 0), tmp_path / "p")
+    path = tmp_path / "p" / "test" / "00000" / "label.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    refused("data", "verify", tmp_path / "p", naming=f"{path}: its content is not what was written")
+    refused("data", "report", tmp_path / "gone", naming="expected a prepared data set")
+    refused(
+        "data", "report", tmp_path / "p", "--output", tmp_path / "no" / "r.html", naming="its folder does not exist"
+    )
 
 
 @pytest.mark.parametrize(("kind", "loader"), [("onnx", "onnxruntime.InferenceSession"), ("torch", "torch.export.load")])
@@ -361,7 +398,7 @@ def test_predict_names_a_missing_column_file_or_model(finished_run: Any, tmp_pat
     frame.drop(columns=name).to_csv(rows, index=False)
     output.write_text("old")
     ends = ("--output", output)
-    refused("predict", "--model", finished_run.best, "--input", rows, *ends, naming=f"lack the column {name}")
+    refused("predict", "--model", finished_run.best, "--input", rows, *ends, naming=f"lacks the columns {name};")
     refused("predict", "--model", finished_run.best, "--input", tmp_path / "gone.csv", *ends, naming="gone.csv")
     refused("predict", "--model", tmp_path, "--input", rows, *ends, naming=f"{tmp_path}: no model")
     assert output.read_text() == "old"

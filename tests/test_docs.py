@@ -27,7 +27,7 @@ from nasrec_automl.pipeline.export import export_run
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.space import load_search_space
-from tests.data.readers.rows import AVAZU, AVAZU_HEADER, KDD12, PROFILE, criteo_lines, write
+from tests.data.readers.rows import write, write_public_sets
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -73,14 +73,7 @@ def write_movielens(folder: Path) -> None:
 
 def write_raw_files(folder: Path) -> None:
     """Few rows in each format that docs/data.md names."""
-    for name in ("criteo", "avazu", "kdd12"):
-        (folder / name).mkdir()
-    write(folder / "criteo" / "train.txt", criteo_lines(400))
-    hours = [f"141021{hour:02d}" for hour in range(24)]
-    avazu = [",".join([str(row), str(row % 2), hours[row // 20], *AVAZU[3:]]) for row in range(480)]
-    write(folder / "avazu" / "train.csv", [AVAZU_HEADER, *avazu])
-    write(folder / "kdd12" / "training.txt", ["\t".join([str(row % 2), *KDD12[1:]]) for row in range(400)])
-    (folder / "kdd12" / "userid_profile.txt").write_text(PROFILE)
+    write_public_sets(folder)
     clicks = [f"{row},{row % 3 % 2},shop{row % 7},{row * 0.5},{1_700_000_000 + row}" for row in range(400)]
     write(folder / "clicks.csv", ["row_id,clicked,shop,price,at", *clicks])
 
@@ -222,6 +215,8 @@ def fields(model: type[BaseModel]) -> Iterator[tuple[str, Any]]:
             # The default variant last: what both have, it decides.
             for kind in reversed(kinds[1:]):
                 yield from ((f"head.{inner}", default) for inner, default in fields(get_args(kind)[0]))
+        elif name == "verdict":
+            yield from ((f"verdict.{inner}", default) for inner, default in fields(kinds[0]))
         else:
             yield field.alias or name, field.default
 

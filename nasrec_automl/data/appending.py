@@ -74,7 +74,7 @@ def append(
             update={
                 "parts": parts,
                 "appended": before.appended + 1,
-                "notes": {**before.notes, **account.notes()} if account.read else before.notes,
+                "notes": _notes(before.notes, account),
                 "fingerprint": fingerprint(preprocessing, parts),
             }
         )
@@ -112,3 +112,9 @@ def _check_later(period: Period, statistics: Statistics, folder: Path) -> None:
             f"{folder}: is split by time and ends at {last:.0f}, but the new rows begin at {period.edges[0]:.0f}: "
             "append later rows alone, or prepare all of them again"
         )
+
+
+def _notes(before: Mapping[str, float | int | str], account: Rejections) -> dict[str, float | int | str]:
+    """Return the notes of the last reading; none on completeness, since they are of a part of the rows."""
+    notes = {**before, **account.notes()} if account.read else dict(before)
+    return {name: value for name, value in notes.items() if name != "completeness"}

@@ -10,7 +10,8 @@ from nasrec_automl.data.rows import Rows
 from nasrec_automl.data.shuffle import BlockShuffle
 from nasrec_automl.errors import DataError
 
-Batch = tuple[Tensor, Tensor, Tensor]
+Batch = tuple[Tensor, ...]
+"""dense `(B, D)`, ids `(B, S)`, label `(B,)`, and optionally weight `(B,)`."""
 
 
 class TrainingBatches:
@@ -59,7 +60,8 @@ class TrainingBatches:
         """Return this process's part of the batch of step `step`, counted from 0, whatever was asked before.
 
         Returns:
-            Dense `(B, D)` float32, ids `(B, S)` int64, label `(B,)` float32.
+            Dense `(B, D)` float32, ids `(B, S)` int64, label `(B,)` float32, and weight `(B,)` float32 where the rows
+            have weights.
         """
         epoch, position = divmod(step, self.steps_per_epoch)
         whole = self._order.positions(epoch, position * self.batch_size, (position + 1) * self.batch_size)

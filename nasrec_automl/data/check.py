@@ -88,8 +88,8 @@ def check_targets(rows: int, label: Tensor, weight: Tensor | None = None) -> Non
         weight: `(B,)`.
 
     Raises:
-        DataError: no rows, another number of them, a label outside 0 to 1, a weight that is negative or not finite, or
-            weights that are all 0; the message names the first bad row, counted from 0.
+        DataError: no rows, another number of them, a label outside 0 to 1, a weight that is negative or not finite; the
+            message names the first bad row, counted from 0.
     """
     if not rows:
         raise DataError("a batch needs at least one row, but has none")
@@ -102,8 +102,6 @@ def check_targets(rows: int, label: Tensor, weight: Tensor | None = None) -> Non
     _check_range("label", label, 1.0, "be within 0 to 1")
     if weight is not None:
         _check_range("weight", weight, torch.finfo(weight.dtype).max, "be finite and at least 0")
-        if not weight.any():
-            raise DataError("the weights of a batch must not all be 0, but are: leave such batches out")
 
 
 def _check_range(name: str, values: Tensor, high: float, rule: str) -> None:

@@ -11,9 +11,11 @@ from typing import Literal
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
+from nasrec_automl.data.categorical import CategoryFormat
 from nasrec_automl.data.readers.inputs import read_blocks
 from nasrec_automl.data.readers.kinds import LABEL, NUMBER, TEXT, Column
 from nasrec_automl.data.readers.table import is_parquet, separator_of
@@ -23,6 +25,7 @@ from nasrec_automl.data.values import MISSING_TEXTS
 from nasrec_automl.errors import DataError
 
 _ROWS = 100_000
+_SEPARATOR: str = CategoryFormat().separator
 _LABEL_NAMES = (
     "label",
     "click",
@@ -37,6 +40,8 @@ _LABEL_NAMES = (
 )
 _TIME_NAME = re.compile(r"(^|_)(time|timestamp|date|datetime|ts|day|hour)(_|$)|_at$", re.IGNORECASE)
 _ID_NAME = re.compile(r"(^|_)(id|uuid|guid|hash|code|zip|category|type)$|Id$", re.IGNORECASE)
+# Of a multi-valued column, at least so many of the texts have several values.
+_OFTEN = 0.1
 # Of more different numbers, the order is likely to mean something.
 _MANY = 30
 
@@ -79,7 +84,10 @@ def _lines(path: Path, rows: int, guesses: dict[str, _Guess]) -> Iterator[str]:
         yield f"label: {_quoted(name)}  # {guess.why}"
     for name, guess in of["timestamp"].items():
         yield f"timestamp: {{column: {_quoted(name)}, format: {_quoted(guess.options)}}}  # {guess.why}"
-    for role, what in (("dense", "log, standardise or none"), ("categorical", "kind, min_count, max_table_size, ...")):
+    for role, what in (
+        ("dense", "log, standardise, quantile or none"),
+        ("categorical", "kind, min_count, max_values, ..."),
+    ):
         chosen = {name: guess for name, guess in guesses.items() if guess.role == role}
         if chosen:
             yield f"{role}:  # {what}"
@@ -131,6 +139,11 @@ def _guess(name: str, column: pd.Series[str], *, taken: bool) -> _Guess:
         if numbers is None and _are_moments(known):
             return _Guess("timestamp", "named like a time, and dates", "ISO8601")
     if numbers is None:
+        most = int(known.str.count(re.escape(_SEPARATOR)).max()) + 1
+        if known.str.contains(_SEPARATOR, regex=False).mean() >= _OFTEN:
+            return _Guess(
+                "categorical", f"texts with {_SEPARATOR} between values, {most} at most", f"{{max_values: {most}}}"
+            )
         if distinct == len(column) and len(column) > _MANY:
             return _Guess("ignored", "text, different in each row: says nothing of other rows")
         return _Guess("categorical", f"text, {shown}")
@@ -164,7 +177,8 @@ def _first_rows(path: Path) -> pd.DataFrame:
         try:
             with pq.ParquetFile(path) as file:
                 batches = list(islice(file.iter_batches(_ROWS), 1))
-                frame = pa.Table.from_batches(batches, file.schema_arrow).to_pandas()
+                rows = pa.Table.from_batches(batches, file.schema_arrow)
+                frame = pa.table({name: _as_text(rows[name]) for name in rows.column_names}).to_pandas()
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path}: cannot be read as Parquet ({error})") from None
         texts: pd.DataFrame = frame.astype(str)
@@ -186,3 +200,10 @@ def _first_rows(path: Path) -> pd.DataFrame:
         return pd.DataFrame(columns=names)
     found: pd.DataFrame = pa.concat_tables(tables).slice(0, _ROWS).to_pandas()
     return found
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Write lists as a text file would have them."""
+    if not pa.types.is_list(column.type) and not pa.types.is_large_list(column.type):
+        return column
+    return pc.binary_join(column.cast(pa.list_(pa.string())), _SEPARATOR)

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nasrec_automl.data.published_sizes import PublishedSize
 from nasrec_automl.errors import DataError
 
 DEFAULT_LIMIT = 0.001
@@ -48,6 +49,8 @@ class Rejections:
         self.limit = limit
         self.path = path
         self.read = 0
+        self._published: PublishedSize | None = None
+        self._published_rows = 0
         self.reasons: Counter[str] = Counter()
         self._first: dict[str, str] = {}
         self._constant: dict[str, Any] = {}
@@ -63,6 +66,16 @@ class Rejections:
     def accepted(self) -> int:
         """Rows that are used."""
         return self.read - self.rejected
+
+    def compare(self, published: PublishedSize, rows: int) -> None:
+        """Note that so many more rows are of a public data set, to be compared with all of it."""
+        self._published = published
+        self._published_rows += rows
+
+    @property
+    def completeness(self) -> str:
+        """Of a public data set, whether the rows are all that there are; empty of others, and before the end."""
+        return self._published.completeness(self._published_rows) if self._published is not None else ""
 
     def add(self, file: Path, read: int, rejected: Iterable[Rejected]) -> None:
         """Count rows of a file.
@@ -90,6 +103,8 @@ class Rejections:
             return
         for name in table.column_names:
             column = table[name]
+            if pa.types.is_list(column.type):
+                continue
             if name not in self._constant:
                 self._constant[name] = column[0]
             first = self._constant[name]
@@ -119,13 +134,15 @@ class Rejections:
     def notes(self) -> dict[str, float | int | str]:
         """Return what a report should say about the reading."""
         notes: dict[str, float | int | str] = {"rows_read": self.read, "rows_rejected": self.rejected}
+        if self.completeness:
+            notes["completeness"] = self.completeness
         if self.constant_columns:
             notes["constant_columns"] = ", ".join(self.constant_columns)
         return notes
 
     def summary(self) -> str:
-        """Return lines for people: bad rows by reason and where they are, constant columns; empty if all is well."""
-        lines = []
+        """Return lines for people: completeness, bad rows by reason and where they are, constant columns."""
+        lines = [self.completeness] if self.completeness else []
         if self.rejected:
             where = f", kept in {self.path}" if self.path is not None else ""
             lines.append(f"{self.rejected:,} of {self.read:,} rows rejected{where}:")

@@ -26,11 +26,14 @@ class Rows:
         dense: `(n, D)` floats.
         ids: `(n, S)` integers of any width.
         label: `(n,)` zeros and ones of any type.
+        weight: `(n,)` numbers, at least 0, where rows count more or less than once: a row of weight 3 counts as three
+            equal rows, one of weight 0 as none.
     """
 
     dense: NDArray[Any] | Joined
     ids: NDArray[Any] | Joined
     label: NDArray[Any] | Joined
+    weight: NDArray[Any] | Joined | None = None
 
     def __post_init__(self) -> None:
         if not len(self.dense) == len(self.ids) == len(self.label):
@@ -38,19 +41,41 @@ class Rows:
                 f"dense, ids and label must have equally many rows, but have {len(self.dense)}, "
                 f"{len(self.ids)} and {len(self.label)}"
             )
+        if self.weight is not None and len(self.weight) != len(self.label):
+            raise DataError(f"{len(self.label)} rows must have as many weights, but have {len(self.weight)}")
 
     def __len__(self) -> int:
         return len(self.label)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
-        """Join parts in order; their arrays stay where they are."""
+        """Join parts in order; their arrays stay where they are.
+
+        Raises:
+            DataError: some parts have weights and others have none.
+        """
         if len(parts) == 1:
             return parts[0]
+        weights = [part.weight for part in parts if part.weight is not None]
+        if weights and len(weights) < len(parts):
+            raise DataError(
+                f"{len(weights)} of {len(parts)} sets of rows to join have weights: give all of them weights (1 where "
+                "a row counts once) or none"
+            )
         return cls(
             dense=Joined.of([part.dense for part in parts]),
             ids=Joined.of([part.ids for part in parts]),
             label=Joined.of([part.label for part in parts]),
+            weight=Joined.of(weights) if weights else None,
+        )
+
+    def take(self, index: Index) -> Self:
+        """Some rows, in the order of the index: a slice, or row positions."""
+        return type(self)(
+            dense=self.dense[index],
+            ids=self.ids[index],
+            label=self.label[index],
+            weight=None if self.weight is None else self.weight[index],
         )
 
     def sample(self, most: int | None, seed: int) -> Self:
@@ -62,26 +87,29 @@ class Rows:
         """
         if most is None or len(self) <= most:
             return self
-        index = np.sort(np.random.default_rng(seed).choice(len(self), most, replace=False))
-        return type(self)(dense=self.dense[index], ids=self.ids[index], label=self.label[index])
+        return self.take(np.sort(np.random.default_rng(seed).choice(len(self), most, replace=False)))
 
-    def batch(self, index: Index) -> tuple[Tensor, Tensor, Tensor]:
+    def batch(self, index: Index) -> tuple[Tensor, ...]:
         """Copy some rows into tensors.
 
         Args:
             index: a slice, or B row positions in any order.
 
         Returns:
-            Dense `(B, D)` float32, ids `(B, S)` int64, label `(B,)` float32.
+            Dense `(B, D)` float32, ids `(B, S)` int64, label `(B,)` float32, and weight `(B,)` float32 where the rows
+            have weights.
         """
         # Only training needs torch; preparation and serving by ONNX read this module without it.
         import torch
 
-        return (
-            torch.from_numpy(_gather(self.dense, index, np.float32)),
-            torch.from_numpy(_gather(self.ids, index, np.int64)),
-            torch.from_numpy(_gather(self.label, index, np.float32)),
-        )
+        parts: list[tuple[NDArray[Any] | Joined, type[np.generic]]] = [
+            (self.dense, np.float32),
+            (self.ids, np.int64),
+            (self.label, np.float32),
+        ]
+        if self.weight is not None:
+            parts.append((self.weight, np.float32))
+        return tuple(torch.from_numpy(_gather(array, index, dtype)) for array, dtype in parts)
 
 
 def _gather(array: NDArray[Any] | Joined, index: Index, dtype: type[np.generic]) -> NDArray[Any]:

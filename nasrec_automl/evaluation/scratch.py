@@ -10,10 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.batches import EvaluationBatches, TrainingBatches
@@ -23,7 +22,7 @@ from nasrec_automl.hyper_space import OptimizerName
 from nasrec_automl.network import Subnet
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.training.lightning import quiet, quiet_trainer
-from nasrec_automl.training.metrics import Metrics, measure
+from nasrec_automl.training.metrics import Metrics, measure, targets
 from nasrec_automl.training.module import ClickModule, TrainingOptions
 from nasrec_automl.training.precision import Precision
 from nasrec_automl.training.seed import seeded
@@ -80,6 +79,21 @@ class Trained:
     stopped: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How a training went.
+
+    Attributes:
+        metrics: of the best validation.
+        step: when it was, or the last step without validation.
+        stopped: whether `report` ended the training.
+    """
+
+    metrics: Metrics | None
+    step: int
+    stopped: bool
+
+
 def train_from_scratch(
     architecture: Architecture,
     schema: FeatureSchema,
@@ -118,6 +132,42 @@ def train_from_scratch(
     """
     with seeded(options.seed):
         subnet = Subnet(architecture, schema, layer_norm=options.layer_norm, dropout=options.dropout)
+    course = train_network(
+        subnet,
+        rows,
+        options,
+        schedule_steps=schedule_steps,
+        steps=steps,
+        validation=validation,
+        validate_every=validate_every,
+        patience=patience,
+        report=report,
+        checkpoint=checkpoint,
+        device=device,
+        precision=precision,
+    )
+    return Trained(subnet, course.metrics, course.step, schedule_steps, course.stopped)
+
+
+def train_network(
+    network: nn.Module,
+    rows: Rows,
+    options: ScratchOptions,
+    *,
+    schedule_steps: int,
+    steps: int | None = None,
+    validation: Rows | None = None,
+    validate_every: int = 0,
+    patience: int = 0,
+    report: Report | None = None,
+    checkpoint: Path | None = None,
+    device: str = "cpu",
+    precision: Precision = "float32",
+) -> Course:
+    """Train any `network(dense, ids) -> logits`, in place: it ends with the best weights, on the CPU, not training.
+
+    Arguments are those of `train_from_scratch`; of the options, LayerNorm and dropout are the network's own matter.
+    """
     module = ClickModule(
         TrainingOptions(
             steps=schedule_steps,
@@ -128,7 +178,7 @@ def train_from_scratch(
             eps=options.eps,
             seed=options.seed,
         ),
-        subnet,
+        network,
     )
     steps = schedule_steps if steps is None else min(steps, schedule_steps)
     batches = TrainingBatches(rows, options.batch_size, options.seed, steps)
@@ -152,14 +202,9 @@ def train_from_scratch(
         raise
     keeper.forget()
     if keeper.best_weights is not None:
-        subnet.load_state_dict(keeper.best_weights)
-    return Trained(
-        subnet=subnet.cpu().eval(),
-        metrics=keeper.best,
-        step=keeper.best_step or trainer.global_step,
-        schedule_steps=schedule_steps,
-        stopped=keeper.stopped,
-    )
+        network.load_state_dict(keeper.best_weights)
+    network.cpu().eval()
+    return Course(keeper.best, keeper.best_step or trainer.global_step, keeper.stopped)
 
 
 class _KeepBest(pl.Callback):
@@ -222,18 +267,18 @@ class _KeepBest(pl.Callback):
 
 
 @torch.inference_mode()
-def predict_logits(subnet: Subnet, rows: Rows) -> Tensor:
+def predict_logits(network: nn.Module, rows: Rows) -> Tensor:
     """Logits of some rows, `(n,)`."""
-    subnet.eval()
-    weight = subnet.embedding.weight
+    network.eval()
+    weight = next(network.parameters())
     return torch.cat(
         [
-            subnet(dense.to(weight), ids.to(weight.device)).cpu()
-            for dense, ids, _ in EvaluationBatches(rows, _EVALUATION_BATCH)
+            network(dense.to(weight), ids.to(weight.device)).cpu()
+            for dense, ids, *_ in EvaluationBatches(rows, _EVALUATION_BATCH)
         ]
     )
 
 
 def measure_subnet(subnet: Subnet, rows: Rows) -> Metrics:
     """Log loss and AUC of a subnet on some rows."""
-    return measure(predict_logits(subnet, rows), torch.from_numpy(np.asarray(rows.label, dtype=np.float32)))
+    return measure(predict_logits(subnet, rows), *targets(rows))

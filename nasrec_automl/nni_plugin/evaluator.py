@@ -8,8 +8,10 @@ import nni
 import torch
 from torch.nn import functional as F
 
+from nasrec_automl.data.batches import Batch
 from nasrec_automl.nni_plugin.nas import LightningModule
-from nasrec_automl.training.module import Batch, ClickModule, TrainingOptions
+from nasrec_automl.training.module import ClickModule, TrainingOptions
+from nasrec_automl.training.reduction import batch_mean
 
 
 class ClickEvaluatorModule(ClickModule, LightningModule):
@@ -23,13 +25,14 @@ class ClickEvaluatorModule(ClickModule, LightningModule):
         super().__init__(options)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Keep a batch's logits; in a training loop, where NNI's ENAS calls it, log the reward of the batch."""
+        """Keep what a batch gave; in a training loop, where NNI's ENAS calls it, log the reward of the batch."""
         if not self.trainer.training:
             super().validation_step(batch, batch_idx)
             return
-        dense, ids, label, *_ = batch
+        dense, ids, label, *weight = batch
         with torch.no_grad():
-            self.log("default", -F.binary_cross_entropy_with_logits(self(dense, ids), label))
+            losses = F.binary_cross_entropy_with_logits(self(dense, ids), label, reduction="none")
+            self.log("default", -batch_mean(losses, weight[0] if weight else None))
 
     # NNI's own one-shot modules hand on these two hooks, and not those of the validation's epoch.
 

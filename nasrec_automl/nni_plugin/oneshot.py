@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from nasrec_automl.architecture import Architecture
+from nasrec_automl.data.batches import Batch
 from nasrec_automl.errors import DivergedError, JobError
 from nasrec_automl.nni_plugin.filters import Filter, budget_of
 from nasrec_automl.nni_plugin.nas import OneShotStrategy, RandomSamplingLightningModule
@@ -17,7 +18,6 @@ from nasrec_automl.nni_plugin.oneshot_resume import newest_checkpoint, place_che
 from nasrec_automl.nni_plugin.supermodule import SharedNetwork
 from nasrec_automl.sampling import PATH_SAMPLERS, WarmUp, path_sampler
 from nasrec_automl.sampling.full_path import full_path
-from nasrec_automl.training.module import Batch
 
 
 class NasRecLightningModule(RandomSamplingLightningModule):

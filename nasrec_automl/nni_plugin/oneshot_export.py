@@ -39,8 +39,8 @@ def best_architectures(
 
     Args:
         supernet: trained.
-        loader: of validation batches (dense, ids, label, ...), which the supernet was not trained on. A random half
-            of the rows fits each architecture's head, the other half scores it.
+        loader: of validation batches (dense, ids, label[, weight]), which the supernet was not trained on. A random
+            half of the rows fits each architecture's head, the other half scores it.
         most: how many architectures, no two with one key; fewer where the space has no more.
         scored: how many the search scores; at least `most` are.
         seed: of the search.
@@ -79,9 +79,9 @@ def best_architectures(
 def _read(loader: Iterable[Any] | None) -> Rows:
     parts: list[Rows] = []
     read = 0
-    for dense, ids, label, *_ in loader or ():
-        parts.append(Rows(dense=dense.cpu().numpy(), ids=ids.cpu().numpy(), label=label.cpu().numpy()))
-        read += len(label)
+    for batch in loader or ():
+        parts.append(Rows(*(tensor.cpu().numpy() for tensor in batch[:4])))
+        read += len(parts[-1])
         if read >= _ROWS:
             break
     if read < 2:
@@ -95,8 +95,4 @@ def _read(loader: Iterable[Any] | None) -> Rows:
 def _halves(rows: Rows, seed: int) -> tuple[Rows, Rows]:
     order = np.random.default_rng(seed).permutation(len(rows))
     half = len(rows) // 2
-    first, second = (
-        Rows(dense=rows.dense[index], ids=rows.ids[index], label=rows.label[index])
-        for index in (order[:half], order[half:])
-    )
-    return first, second
+    return rows.take(order[:half]), rows.take(order[half:])

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
@@ -22,18 +25,62 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.hyper import ARCHITECTURE
+from nasrec_automl.search.proposals import unseen
 from nasrec_automl.space import load_search_space
+
+_RANDOM, _STREAM = 2, 7
+"""How many random architectures there are for each of the search's best, and which random numbers draw them."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOutcome:
+    """What a training says of itself to its study.
+
+    Attributes:
+        log_loss: in nats, on rows that it did not learn from.
+        attrs: written to the trial.
+    """
+
+    log_loss: float
+    attrs: Mapping[str, Any]
+
+
+def is_distrusted(run: RunFolder) -> bool:
+    """Whether the search's scores were checked and found not to rank better than size does."""
+    verdict = read_json(run.verdict)
+    return verdict is not None and not verdict["trusted"]
 
 
 def candidates(run: RunFolder) -> dict[str, Architecture]:
-    """The best of the search by key, then the hand designs by name; no key twice, and none over the budget."""
+    """The best of the search by key, then the hand designs by name; no key twice, and none over the budget.
+
+    Where the scores are not to be trusted, random architectures follow by key, `_RANDOM` for each of the best.
+    """
     space, budget = load_search_space(run.job.space), job_budget(run)
     designs = {name: design for name, design in hand_designs(space).items() if budget.admits(design)}
     names = {design.key: name for name, design in designs.items()}
     inside = (a for params in read_json(run.top)["top"] if budget.admits(a := space.from_params(params)))
     best = itertools.islice(inside, run.job.retrain.top_k)
     found = {names.get(architecture.key, architecture.key): architecture for architecture in best}
-    return {**found, **designs}
+    found = {**found, **designs}
+    if is_distrusted(run):
+        seen = {architecture.key for architecture in found.values()}
+        rng = np.random.default_rng([run.job.seed, _STREAM])
+        for _ in range(_RANDOM * run.job.retrain.top_k):
+            drawn = unseen(space, rng, seen=seen, budget=budget)
+            if drawn is None:
+                break  # a small space has no more
+            seen.add(drawn.key)
+            found[drawn.key] = drawn
+    return found
+
+
+def halved(run: RunFolder) -> list[str]:
+    """Candidates whose first trainings are pruned too: all but the hand designs, where scores are not to be trusted."""
+    if not is_distrusted(run):
+        return []
+    designs = hand_designs(load_search_space(run.job.space))
+    return [name for name in candidates(run) if name not in designs]
 
 
 def retrain_study_name(run: RunFolder) -> str:
@@ -105,7 +152,13 @@ def scratch_schema(job: Job, data: PreparedData, hyper: Hyper) -> FeatureSchema:
 
 
 def train_candidate(
-    run: RunFolder, architecture: Architecture, hyper: Hyper, report: Report, *, checkpoint: Path | None = None
+    run: RunFolder,
+    architecture: Architecture,
+    hyper: Hyper,
+    report: Report,
+    *,
+    checkpoint: Path | None = None,
+    seed: int = 0,
 ) -> Trained:
     """Train an architecture on train and head rows, measured on the hpo part, as the retrain section says.
 
@@ -115,6 +168,7 @@ def train_candidate(
         hyper: how.
         report: called after each measurement; True ends the training.
         checkpoint: as in `train_from_scratch`.
+        seed: added to the job's.
     """
     job, config = run.job, run.job.retrain
     data = PreparedData.open(run.data)
@@ -124,7 +178,7 @@ def train_candidate(
         architecture,
         scratch_schema(job, data, hyper),
         rows,
-        scratch_options(job, hyper),
+        replace(scratch_options(job, hyper), seed=job.seed + seed),
         schedule_steps=config.max_epochs * steps_per_epoch,
         validation=data.part(Part.HPO),
         validate_every=max(1, steps_per_epoch // config.validations_per_epoch),

@@ -65,8 +65,10 @@ class DataStage(Stage):
                 on_progress=lambda task, done, total: progress.update(0, _shown(task, done, total)),
             )
         rows = sum(part.rows for part in data.description.parts.values())
-        rejected = int(data.description.notes.get("rows_rejected", 0))
-        progress.update(1, f"{data.name}, {rows:,} rows" + (f", {rejected:,} bad left out" if rejected else ""))
+        notes = data.description.notes
+        rejected = int(notes.get("rows_rejected", 0))
+        left_out = f", {rejected:,} bad left out" if rejected else ""
+        progress.update(1, f"{data.name}, {notes.get('completeness', f'{rows:,} rows')}{left_out}")
         return {}
 
 

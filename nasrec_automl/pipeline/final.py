@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from nasrec_automl.architecture import Architecture
@@ -43,7 +42,7 @@ from nasrec_automl.pipeline.studies import retrain_study
 from nasrec_automl.report import calibration_bins
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.database import shown_url
-from nasrec_automl.training.metrics import Metrics, measure
+from nasrec_automl.training.metrics import Metrics, measure, targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +95,9 @@ class FinalStage(Stage):
         progress.update(3, f"{winner.name} trained")
 
         test = data.part(Part.TEST)
-        label = torch.from_numpy(np.asarray(test.label, dtype=np.float32))
+        label, *weight = targets(test)
         logits, baseline_logits = predict_logits(subnet, test), baseline.logits(test)
-        test_metrics, baseline_test = measure(logits, label), measure(baseline_logits, label)
+        test_metrics, baseline_test = measure(logits, label, *weight), measure(baseline_logits, label, *weight)
         write_model(run, winner.architecture, subnet, run.best)
         progress.update(4, f"test log loss {test_metrics.log_loss:.4f}, AUC {test_metrics.auc:.4f}")
         budget = job_budget(run)
@@ -123,7 +122,8 @@ class FinalStage(Stage):
             },
         )
         # Last: it says which retrain study the result is of.
-        bins = calibration_bins(np.asarray(test.label), torch.sigmoid(logits).numpy())
+        weights = weight[0].double().numpy() if weight else None
+        bins = calibration_bins(label, torch.sigmoid(logits).numpy(), weights)
         write_json(
             run.path / "final.json",
             {
@@ -132,9 +132,9 @@ class FinalStage(Stage):
                 "test_readings": 1 + (read_json(run.path / "final.json") or {"test_readings": 0})["test_readings"],
                 "contenders": [_contender(candidate, data, run.job, budget) for candidate in contenders],
                 "auc_difference_error": auc_difference_error(
-                    np.asarray(test.label), logits.numpy(), baseline_logits.numpy()
+                    label.numpy(), logits.numpy(), baseline_logits.numpy(), weights
                 ),
-                "calibration": [{"predicted": b.predicted, "observed": b.observed, "rows": b.rows} for b in bins],
+                "calibration": [asdict(each) for each in bins],
             },
         )
         return _quality(test_metrics)

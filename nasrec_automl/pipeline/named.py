@@ -73,7 +73,8 @@ def retrain_named(
 
     Args:
         run: whose data are prepared.
-        name: a key of the search study or the beginning of one, a hand design, or a published architecture.
+        name: a key of the search study or the beginning of one, a hand design, a published architecture, or the path of
+            an architecture's JSON file, such as the `best/architecture.json` of another run.
         output: folder to write; by default in the run's folder `models`.
         on_validation: told how the training goes on.
 
@@ -115,6 +116,9 @@ def find_architecture(run: RunFolder, name: str) -> tuple[str, Architecture]:
     published = shipped_files("architectures", ".json")
     if name in published:
         return name, load_architecture(name)
+    if name.endswith(".json"):
+        loaded = load_architecture(name, space)
+        return loaded.key, loaded
     # A study is made where it is missing: only a run that searches has one.
     trials = search_study(run).get_trials(deepcopy=False) if run.started("search") else []
     found: dict[str, Architecture] = {}
@@ -125,11 +129,14 @@ def find_architecture(run: RunFolder, name: str) -> tuple[str, Architecture]:
         architecture = architecture_of(trial.params, space)
         if architecture is not None and architecture.key.startswith(name):
             found[architecture.key] = architecture
+    if run.top.is_file():
+        # Where scores are not to be trusted, some candidates are none of the search's.
+        found |= {a.key: a for a in candidates(run).values() if a.key.startswith(name)}
     if not found:
         raise ArchitectureError(
             f"no architecture {name!r} in {run.path}: expected the beginning of a key of its search "
             f"({len(trials)} trials; the report and Optuna's dashboard show them), a hand design "
-            f"({', '.join(designs)}), or a published one ({', '.join(published)})"
+            f"({', '.join(designs)}), a published one ({', '.join(published)}), or a JSON file"
         )
     if len(found) > 1:
         raise ArchitectureError(f"{len(found)} keys begin with {name!r}, such as {' and '.join(sorted(found)[:2])}")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.preprocessing import Preprocessing
+from nasrec_automl.data.readers.unlabelled import read_unlabelled
 from nasrec_automl.errors import CheckpointError, DataError
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet
@@ -37,7 +39,7 @@ class Model:
         """What the network is."""
         return self.subnet.architecture
 
-    def predict(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+    def predict(self, frame: pd.DataFrame | pa.Table) -> NDArray[np.float64]:
         """Probability of a click for each row.
 
         Args:
@@ -85,20 +87,28 @@ def load_model(folder: str | Path) -> Model:
     return Model(subnet, preprocessing)
 
 
-def predict_file(model: Model, source: Path, output: Path, *, on_rows: Callable[[int], None] | None = None) -> int:
-    """Predict a file of any size, a chunk at a time.
+def predict_file(
+    model: Model,
+    path: Path,
+    output: Path,
+    *,
+    source: str | None = None,
+    on_rows: Callable[[int], None] | None = None,
+) -> int:
+    """Predict a file of any size, some rows at a time.
 
     Args:
         model: the model.
-        source: CSV, TSV (by their ending, also compressed) or Parquet with raw columns.
+        path: CSV, TSV (by their ending, also compressed) or Parquet with raw columns; further ones are left out.
         output: CSV with one column, `probability`; there whole or not at all.
+        source: `criteo` where the file is of that format, without a header, with or without labels.
         on_rows: told how many rows are done.
 
     Returns:
         The number of rows.
 
     Raises:
-        DataError: the file cannot be read, or a column is missing; the message names it.
+        DataError: the file cannot be read, a column is missing, or a row is bad; the message names it.
     """
     if not output.parent.is_dir():
         raise DataError(f"{output}: its folder does not exist; make it, or write elsewhere")
@@ -107,10 +117,9 @@ def predict_file(model: Model, source: Path, output: Path, *, on_rows: Callable[
     try:
         with beside.open("w", encoding="utf-8") as file:
             file.write("probability\n")
-            for chunk in _chunks(source):
-                for probability in model.predict(chunk):
-                    file.write(f"{probability:.9g}\n")
-                rows += len(chunk)
+            for table in read_unlabelled(path, model.preprocessing.declared, source=source):
+                file.writelines(f"{probability:.9g}\n" for probability in model.predict(table))
+                rows += len(table)
                 if on_rows is not None:
                     on_rows(rows)
         beside.replace(output)
@@ -118,26 +127,3 @@ def predict_file(model: Model, source: Path, output: Path, *, on_rows: Callable[
         beside.unlink(missing_ok=True)
         raise
     return rows
-
-
-def _chunks(source: Path) -> Iterator[pd.DataFrame]:
-    suffixes = [suffix.lower() for suffix in source.suffixes]
-    try:
-        if ".parquet" in suffixes:
-            yield pd.read_parquet(source)
-            return
-        separator = "\t" if ".tsv" in suffixes else ","
-        # Text, so that an id keeps its leading zeros.
-        with pd.read_csv(source, sep=separator, dtype=str, chunksize=_CHUNK) as reader:
-            chunks: Iterator[pd.DataFrame] = iter(reader)
-            yield from chunks
-    except FileNotFoundError:
-        raise DataError(f"{source}: no such file; expected CSV, TSV or Parquet with the raw columns") from None
-    except (
-        ImportError,
-        OSError,
-        UnicodeDecodeError,
-        pd.errors.ParserError,
-        pd.errors.EmptyDataError,
-    ) as error:
-        raise DataError(f"{source}: expected CSV, TSV or Parquet, but cannot read it ({error})") from None

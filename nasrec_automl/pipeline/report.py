@@ -24,6 +24,7 @@ from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import search_is_noted
 from nasrec_automl.pipeline.studies import retrain_study, scored_trials, search_admission, search_study
+from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.report import (
     CalibrationBin,
     CurvePoint,
@@ -122,6 +123,7 @@ def report_content(run: RunFolder) -> ReportContent:
         search=search,
         objectives=job.search.objectives,
         score_rows=min(data.rows(Part.SEARCH), job.search.max_rows or data.rows(Part.SEARCH)),
+        verdict=read_verdict(run),
         retrain=_trainings(run) if search_is_noted(run) else [],
         results=_results(result, final) if result else [],
         auc_difference_error=final["auc_difference_error"] if result else None,
@@ -149,6 +151,7 @@ def _facts(run: RunFolder, data: PreparedData, result: dict[str, Any] | None) ->
     space = load_search_space(job.space)
     parts = ", ".join(f"{part.value} {data.rows(part):,}" for part in Part)
     largest = max(rows for field in data.schema().fields for rows in field.tables)
+    notes = data.description.notes
     spent = result["seconds"] if result else {}
     seconds = ", ".join(f"{stage} {seconds:,.0f}" for stage, seconds in spent.items())
     return {
@@ -158,6 +161,7 @@ def _facts(run: RunFolder, data: PreparedData, result: dict[str, Any] | None) ->
         "Features": f"{len(data.schema().dense)} dense, {data.schema().num_fields} categorical",
         "Table rows": f"{data.schema().table_rows:,} in all, {largest:,} in the largest",
         "Rows": parts,
+        **({"Read": str(notes["completeness"])} if "completeness" in notes else {}),
         "Split": f"{data.description.split.kind}, seed {data.description.split.seed}",
         "Seed of the job": str(job.seed),
         **({"Seconds by stage": seconds} if seconds else {}),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import optuna
@@ -12,10 +10,12 @@ from optuna.trial import TrialState
 from nasrec_automl.network.weights import save_network
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.candidates import (
+    TrainingOutcome,
     best_log_loss,
     candidates,
     checkpoint_path,
     drop_beaten,
+    halved,
     retrain_study_name,
     train_candidate,
     weights_path,
@@ -29,12 +29,6 @@ from nasrec_automl.pipeline.studies import retrain_study, stage_ended, study_sto
 from nasrec_automl.search import Finished, Hyper, retrain
 from nasrec_automl.search.retrain import Report as Prune
 from nasrec_automl.training.metrics import Metrics
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    log_loss: float
-    attrs: Mapping[str, Any]
 
 
 class RetrainStage(Stage):
@@ -72,7 +66,7 @@ class RetrainStage(Stage):
         done, total = self.units(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="trainings", total=total, done=done)
 
-        def train(name: str, hyper: Hyper, prune: Prune) -> _Outcome:
+        def train(name: str, hyper: Hyper, prune: Prune) -> TrainingOutcome:
             validations = 0
 
             def on_validation(step: int, metrics: Metrics) -> bool:
@@ -92,7 +86,7 @@ class RetrainStage(Stage):
                 "step": trained.step,
                 "schedule_steps": trained.schedule_steps,
             }
-            return _Outcome(trained.metrics.log_loss, attrs)
+            return TrainingOutcome(trained.metrics.log_loss, attrs)
 
         def on_trial(finished: Finished) -> None:
             drop_beaten(run, study)
@@ -105,6 +99,7 @@ class RetrainStage(Stage):
             storage=study_storage(job.storage_url),
             config=config,
             seed=job.seed,
+            halved=halved(run),
             count=count,
             on_trial=on_trial,
         )

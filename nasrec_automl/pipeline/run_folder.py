@@ -61,6 +61,11 @@ class RunFolder:
         return self.path / "search" / "top.json"
 
     @property
+    def verdict(self) -> Path:
+        """How far the search's scores can be trusted; there once they were checked."""
+        return self.path / "search" / "verdict.json"
+
+    @property
     def retrained(self) -> Path:
         """Subnets of the retrain study."""
         return self.path / "retrain"
@@ -94,6 +99,16 @@ class RunFolder:
     def report(self) -> Path:
         """The report; there when its stage is done."""
         return self.path / "report.html"
+
+    @property
+    def rank(self) -> Path:
+        """What `rank` found; there once it has."""
+        return self.path / "rank.json"
+
+    @property
+    def rank_report(self) -> Path:
+        """The same as a page."""
+        return self.path / "rank.html"
 
     @property
     def artifacts(self) -> Path:

@@ -17,6 +17,7 @@ from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.weights import load_supernet
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.budget import job_budget, left_out_designs
+from nasrec_automl.pipeline.candidates import is_distrusted
 from nasrec_automl.pipeline.dashboard import publish
 from nasrec_automl.pipeline.earlier import continued, earlier_winner
 from nasrec_automl.pipeline.files import write_json
@@ -31,6 +32,7 @@ from nasrec_automl.pipeline.studies import (
     stage_ended,
     study_storage,
 )
+from nasrec_automl.pipeline.verdict import check_scores, count_checked, read_verdict
 from nasrec_automl.search import Finished, search
 from nasrec_automl.search.distributions import architecture_of
 from nasrec_automl.search.incumbents import incumbents, pareto_front, ranked
@@ -63,6 +65,10 @@ class SearchStage(Stage):
         # The best are still to be noted: without them the stage is not done.
         return min(done, target - 1), target
 
+    def kept(self, run: RunFolder) -> int:
+        """Trainings of the check too: it comes before the first score."""
+        return super().kept(run) + (count_checked(run) if run.weights.is_file() else 0)
+
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The search section, but for the number of architectures, which may grow."""
         section = run.job.search.model_dump(mode="json", exclude={"architectures"})
@@ -84,6 +90,13 @@ class SearchStage(Stage):
             unit="architectures",
             total=config.architectures,
             done=len(scored_trials(study, admits)),
+        )
+
+        trainings = config.verdict.architectures * config.verdict.seeds
+        check_scores(
+            run,
+            evaluator,
+            lambda ended: progress.update(0, f"checks its scores: {ended} of {trainings} trainings from scratch"),
         )
 
         def evaluate(architecture: Architecture) -> Score:
@@ -125,6 +138,11 @@ class SearchStage(Stage):
                 },
             )
             note = f"{_note(best, left_out)}, {len(finished)} architectures scored"
+            verdict = read_verdict(run)
+            if verdict is not None:
+                note += f", tau {verdict.tau.value:.2f} from scratch (of size alone {verdict.size_tau.value:.2f})"
+            if is_distrusted(run):
+                note += ": not to be trusted"
             if config.several:
                 note += f", {len(pareto_front(finished))} on the Pareto front of {', '.join(config.objectives)}"
             progress.update(config.architectures, note)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +13,9 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 STAGE_NAMES = ("data", "supernet", "search", "retrain", "final", "report")
 TUNE_NAMES = ("tune-truth", "tune")
 """What `tune-supernet` does: trainings from scratch, then supernets."""
+
+RANK_NAMES = ("supernet", "rank")
+"""What `rank` does: the supernet where it is not trained, then trainings from scratch."""
 
 State = Literal["done", "running", "interrupted", "waiting"]
 
@@ -72,9 +76,19 @@ def run_status(run: RunFolder) -> list[StageStatus]:
 
 def tune_status(run: RunFolder) -> list[StageStatus]:
     """The status of both halves of `tune-supernet`, which is no stage of a job."""
+    return _by_progress(run, TUNE_NAMES)
+
+
+def rank_status(run: RunFolder) -> list[StageStatus]:
+    """The status of both halves of `rank`, which is no stage of a job."""
+    return _by_progress(run, RANK_NAMES)
+
+
+def _by_progress(run: RunFolder, names: Sequence[str]) -> list[StageStatus]:
+    """The status of what is done in this order, from what each says of its progress alone."""
     found: list[StageStatus] = []
     before: str | None = None
-    for name in TUNE_NAMES:
+    for name in names:
         progress = read_progress(run.progress(name))
         if before is not None:
             found.append(StageStatus(name, "waiting", before, None))

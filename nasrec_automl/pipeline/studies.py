@@ -1,7 +1,9 @@
-"""The two studies of a run, and what both stages that drive one share."""
+"""The studies of a run, and what both stages that drive one share."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from functools import cache
 
 import optuna
@@ -72,6 +74,37 @@ def tune_study(run: RunFolder) -> optuna.Study:
             "data": PreparedData.open(run.data).fingerprint,
         },
         direction="maximize",
+    )
+
+
+def rank_study(run: RunFolder) -> optuna.Study:
+    """The study of the trainings that scores are compared with by `rank`, made where it is missing."""
+    return _trainings_study(run, "rank")
+
+
+def verdict_study(run: RunFolder) -> optuna.Study:
+    """The study of the trainings that the search's scores are checked against, made where it is missing."""
+    return _trainings_study(run, "verdict")
+
+
+def _trainings_study(run: RunFolder, stage: str) -> optuna.Study:
+    """A study of trainings with the default hyper-parameters: other settings of them, another study."""
+    job = run.job
+    settings = {
+        "retrain": job.retrain.model_dump(mode="json", exclude={"top_k", "trials", "pruner"}),
+        "embedding_dim": job.embedding_dim,
+        "precision": job.precision,
+        "seed": job.seed,
+    }
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+    return open_study(
+        study_storage(job.storage_url),
+        name=f"{job.name}-{stage}-{digest}",
+        identity={
+            "stage": stage,
+            "space": load_search_space(job.space).name,
+            "data": PreparedData.open(run.data).fingerprint,
+        },
     )
 
 

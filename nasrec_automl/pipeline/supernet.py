@@ -24,6 +24,7 @@ from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.ranks import ranks
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.sampling import WarmUp, path_sampler
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.lightning import quiet, quiet_trainer
 from nasrec_automl.training.module import TrainingOptions
@@ -68,7 +69,7 @@ class SupernetStage(Stage):
         curve = _Curve(run)
         if self.is_done(run):
             return curve.last()
-        total = _steps(run)
+        total = training_steps(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="steps", total=total)
         try:
             with ranks(run.job) as rank:
@@ -92,7 +93,12 @@ def train_supernet(run: RunFolder, rank: Rank, callbacks: list[pl.Callback]) -> 
     job, config = run.job, run.job.supernet
     data = PreparedData.open(run.data)
     batches = TrainingBatches(
-        data.part(Part.TRAIN), config.batch_size, job.seed, _steps(run), rank=rank.number, ranks=rank.count
+        data.part(Part.TRAIN),
+        config.batch_size,
+        job.seed,
+        training_steps(run),
+        rank=rank.number,
+        ranks=rank.count,
     )
     interval = max(1, len(batches) // config.validations)
     checkpoint = _checkpoint(run)
@@ -129,12 +135,25 @@ class _Start(pl.Callback):
         self._weights = earlier.state_dict()
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        pl_module.shared.supernet.load_state_dict(self._weights)  # of NasRecOneShot's module
+        shared: Any = pl_module.shared  # of NasRecOneShot's module
+        shared.supernet.load_state_dict(self._weights)
 
 
-def _steps(run: RunFolder) -> int:
+def training_steps(run: RunFolder) -> int:
+    """Steps of the supernet's training."""
     config = run.job.supernet
     return max(1, config.epochs * PreparedData.open(run.data).rows(Part.TRAIN) // config.batch_size)
+
+
+def path_schedule(run: RunFolder) -> WarmUp:
+    """What draws the path of each step of the supernet's training."""
+    config = run.job.supernet
+    sampler = path_sampler(config.sampling, load_search_space(run.job.space))
+    return WarmUp(sampler, steps=_path_warm_up_steps(run), seed=run.job.seed)
+
+
+def _path_warm_up_steps(run: RunFolder) -> int:
+    return round(run.job.supernet.path_warm_up * training_steps(run))
 
 
 def _checkpoint(run: RunFolder) -> Path:
@@ -192,9 +211,7 @@ def _train(
         EvaluationBatches(validation, _VALIDATION_BATCH),
         fit_kwargs={} if checkpoint is None else {"ckpt_path": checkpoint, "weights_only": True},
     )
-    strategy = NasRecOneShot(
-        sampling=config.sampling, warm_up_steps=round(config.path_warm_up * len(batches)), seed=job.seed
-    )
+    strategy = NasRecOneShot(sampling=config.sampling, warm_up_steps=_path_warm_up_steps(run), seed=job.seed)
     with _quiet_nni(), quiet():
         if not trainer.is_global_zero:
             strategy.mutate_evaluator(evaluator).evaluate(strategy.mutate_model(space))

@@ -181,6 +181,20 @@ def tune_table(run: RunFolder) -> RenderableType:
     return Group(table, Text("\n".join(notes), style="dim"))
 
 
+def rank_table(run: RunFolder) -> RenderableType:
+    """What the rank stage found: statistics of the scores' order, and what they are to be compared with."""
+    from nasrec_automl.pipeline.rank import rank_content
+    from nasrec_automl.report.rank_page import ranking_lines, ranking_sentence
+
+    content = rank_content(run)
+    table = Table(title=f"{content.title}: {content.dataset}", title_justify="left")
+    for column in ("statistic", "value", "95 % interval", "meaning"):
+        table.add_column(column, justify="right" if column == "value" else "left", no_wrap=column != "meaning")
+    for line in ranking_lines(content.ranking):
+        table.add_row(*line)
+    return Group(table, Text(ranking_sentence(content.ranking), style="dim"))
+
+
 def tau_error(rows: int) -> float:
     """Standard deviation of Kendall's tau of two unrelated orders (Kendall 1938)."""
     return math.sqrt(2 * (2 * rows + 5) / (9 * rows * (rows - 1))) if rows > 1 else math.nan

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from nasrec_automl.report.content import CalibrationBin
+from nasrec_automl.training.weighting import pseudo_values
 
 
-def calibration_bins(labels: ArrayLike, probabilities: ArrayLike, *, bins: int = 10) -> tuple[CalibrationBin, ...]:
-    """Group rows into bins of equal count by prediction.
+def calibration_bins(
+    labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None = None, *, bins: int = 10
+) -> tuple[CalibrationBin, ...]:
+    """Group rows into bins of equal count by prediction; only rows that count are in them.
 
     Args:
         labels: `(B,)` of 0 and 1.
         probabilities: `(B,)` predictions.
+        weights: `(B,)` where rows have weights, at least 0; they count in the means of a bin.
         bins: most bins to make; fewer rows than that make one bin each.
 
     Returns:
@@ -21,7 +27,7 @@ def calibration_bins(labels: ArrayLike, probabilities: ArrayLike, *, bins: int =
 
     Example:
         >>> calibration_bins([0, 1, 1, 1], [0.1, 0.3, 0.8, 0.8], bins=2)[1]
-        CalibrationBin(predicted=0.8, observed=1.0, rows=2)
+        CalibrationBin(predicted=0.8, observed=1.0, rows=2, error=None)
     """
     clicked = np.asarray(labels, dtype=np.float64)
     predicted = np.asarray(probabilities, dtype=np.float64)
@@ -29,9 +35,26 @@ def calibration_bins(labels: ArrayLike, probabilities: ArrayLike, *, bins: int =
         raise ValueError(
             f"expected labels and probabilities of one shape (B,), got {clicked.shape} and {predicted.shape}"
         )
+    weight = None if weights is None else np.asarray(weights, dtype=np.float64)
+    if weight is not None and weight.shape != clicked.shape:
+        raise ValueError(f"expected weights of the labels' shape {clicked.shape}, got {weight.shape}")
     order = np.argsort(predicted, kind="stable")
+    if weight is not None:
+        order = order[weight[order] > 0]
     return tuple(
-        CalibrationBin(predicted=float(predicted[rows].mean()), observed=float(clicked[rows].mean()), rows=len(rows))
+        _bin(clicked[rows], predicted[rows], None if weight is None else weight[rows])
         for rows in np.array_split(order, bins)
         if len(rows)
+    )
+
+
+def _bin(
+    clicked: NDArray[np.float64], predicted: NDArray[np.float64], weight: NDArray[np.float64] | None
+) -> CalibrationBin:
+    clicks = pseudo_values(clicked, weight)
+    return CalibrationBin(
+        predicted=float(pseudo_values(predicted, weight).mean()),
+        observed=float(clicks.mean()),
+        rows=len(clicks),
+        error=None if weight is None else float(clicks.std()) / math.sqrt(len(clicks)),
     )

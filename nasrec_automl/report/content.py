@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from nasrec_automl.architecture import Architecture
+from nasrec_automl.ranking import Ranking
 
 ResultKind = Literal["winner", "search", "hand design", "baseline"]
 
@@ -126,17 +127,65 @@ class ResultRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationBin:
-    """Rows with similar predictions.
+    """Rows with similar predictions; where rows have weights, means and shares are weighted ones.
 
     Attributes:
         predicted: their mean prediction.
         observed: the share of them that were clicked.
         rows: how many they are.
+        error: standard error of `observed`, where rows have weights; else it follows from the number of rows.
     """
 
     predicted: float
     observed: float
     rows: int
+    error: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedArchitecture:
+    """An architecture whose score is compared with trainings from scratch.
+
+    Attributes:
+        key: the architecture's key.
+        params: its parameters.
+        score: log loss by the weight-sharing evaluator, in nats.
+        standard_error: of the score.
+        losses: log loss of each training from scratch.
+        parameters: parameters of the subnet, embedding tables included.
+        macs: multiply-adds per example.
+        trained_steps: in how many steps of the supernet its weights were trained, on average.
+    """
+
+    key: str
+    params: Mapping[str, Any]
+    score: float
+    standard_error: float
+    losses: Sequence[float]
+    parameters: int
+    macs: int
+    trained_steps: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankContent:
+    """What the page on a ranking shows.
+
+    Attributes:
+        title: the run's name.
+        dataset: name of the dataset.
+        ranking: the statistics.
+        architectures: what they are of.
+        score_rows: rows that scores are measured on.
+        truth_rows: rows that trainings are measured on.
+    """
+
+    title: str
+    dataset: str
+    ranking: Ranking
+    architectures: Sequence[JudgedArchitecture]
+    score_rows: int
+    truth_rows: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +202,7 @@ class ReportContent:
         search: scored architectures.
         objectives: what the search minimised, `log_loss` first; costs are attributes of `ScoredArchitecture`.
         score_rows: rows that an architecture of the search is scored on, where it is not stopped early.
+        verdict: how well scores rank a few architectures that were trained from scratch, where that was checked.
         retrain: trainings from scratch.
         results: the result table.
         auc_difference_error: standard error of the winner's test AUC less that of the best baseline, paired.
@@ -170,6 +220,7 @@ class ReportContent:
     search: Sequence[ScoredArchitecture] = ()
     objectives: Sequence[str] = ("log_loss",)
     score_rows: int | None = None
+    verdict: Ranking | None = None
     retrain: Sequence[RetrainTrial] = ()
     results: Sequence[ResultRow] = ()
     auc_difference_error: float | None = None

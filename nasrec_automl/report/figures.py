@@ -55,7 +55,10 @@ def calibration(bins: Sequence[CalibrationBin]) -> go.Figure:
         return note("No predictions were measured, so there is no calibration to show.")
     predicted = [each.predicted for each in bins]
     most = min(1.0, 1.08 * max(*predicted, *(each.observed for each in bins)))
-    errors = [2 * (each.observed * (1 - each.observed) / each.rows) ** 0.5 for each in bins]
+    errors = [
+        2 * ((each.observed * (1 - each.observed) / each.rows) ** 0.5 if each.error is None else each.error)
+        for each in bins
+    ]
     figure = make_subplots(rows=2, shared_xaxes=True, row_heights=[0.78, 0.22], vertical_spacing=0.05)
     figure.add_scatter(
         x=[0, most],

@@ -1,41 +1,22 @@
-"""The report as one HTML file that loads nothing: plotly.js, figures and styles are inside."""
+"""The report of a run as one HTML file."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-
-import plotly.graph_objects as go
-from plotly.io import to_html
-from plotly.offline import get_plotlyjs
 
 from nasrec_automl.report.agreement import score_against_retrained
 from nasrec_automl.report.content import ReportContent
 from nasrec_automl.report.figures import calibration, supernet_curves
 from nasrec_automl.report.frequencies import frequencies
+from nasrec_automl.report.page import bullets, figure_html, page, section, write_page
 from nasrec_automl.report.retrain_figures import retrain_curves, retrain_settings
 from nasrec_automl.report.search_figures import score_against, score_against_macs, search_history
 from nasrec_automl.report.sentences import headline, trust, wiring_caption
 from nasrec_automl.report.style import COSTS
-from nasrec_automl.report.stylesheet import STYLESHEET
 from nasrec_automl.report.summary import front_of_all, winner_row
 from nasrec_automl.report.tables import fact_table, front_table, key_numbers, result_table
 from nasrec_automl.report.wiring import wiring_svg
-
-# The browser itself refuses whatever the page might try to load.
-_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'"
-)
-# Figures follow the window's width; on paper they are as wide as the stylesheet makes the page. The second
-# layout makes room for legends that need other lines at the new width.
-_PRINTING = """
-const resize = (width) => document.querySelectorAll(".plotly-graph-div")
-  .forEach((plot) => { for (const _ of [1, 2]) Plotly.relayout(plot, {width, autosize: !width}); });
-addEventListener("beforeprint", () => resize(1112));
-addEventListener("afterprint", () => resize(null));
-"""
-_CONFIG = {"displayModeBar": False, "responsive": True}
 
 
 def write_report(content: ReportContent, path: Path) -> Path:
@@ -48,9 +29,7 @@ def write_report(content: ReportContent, path: Path) -> Path:
     Returns:
         The path.
     """
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(render_report(content), encoding="utf-8")
-    return part.replace(path)
+    return write_page(render_report(content), path)
 
 
 def render_report(content: ReportContent) -> str:
@@ -61,50 +40,19 @@ def render_report(content: ReportContent) -> str:
         f'<p class="subtitle">{escape(content.dataset)} · search space {escape(space)}</p>',
         f'<p class="lead">{escape(headline(content))}</p>',
         key_numbers(winner_row(content.results)),
-        _section("Results", result_table(content.results)),
-        _section("How far to trust this", _list(trust(content))),
-        _section("The winning architecture", _wiring(content)),
-        _section("Architecture search", _search(content)),
-        *([_section("Pareto front", _front(content))] if len(content.objectives) > 1 else []),
-        _section("Training from scratch", _retrain(content)),
-        _section("Calibration", _calibration(content)),
-        _section("The supernet", _supernet(content)),
-        _section("What was run", fact_table(content.facts)),
+        section("Results", result_table(content.results)),
+        section("How far to trust this", bullets(trust(content))),
+        section("The winning architecture", _wiring(content)),
+        section("Architecture search", _search(content)),
+        *([section("Pareto front", _front(content))] if len(content.objectives) > 1 else []),
+        section("Training from scratch", _retrain(content)),
+        section("Calibration", _calibration(content)),
+        section("The supernet", _supernet(content)),
+        section("What was run", fact_table(content.facts)),
     ]
     if content.how_to_go_on:
-        body.append(_section("How to go on", f"<pre>{escape(chr(10).join(content.how_to_go_on))}</pre>"))
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(content.title)}</title><style>{STYLESHEET}</style>"
-        f"<script>{get_plotlyjs()}</script><script>{_PRINTING}</script></head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body></html>\n"
-    )
-
-
-def _section(title: str, inner: str) -> str:
-    return f"<section><h2>{title}</h2>{inner}</section>"
-
-
-def _list(items: Sequence[str]) -> str:
-    return f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in items)}</ul>"
-
-
-def _figure(name: str, figure: go.Figure, caption: str) -> str:
-    """A figure with its sentence; a figure that is only a note is written as one."""
-    if not figure.data:
-        return f'<p class="note">{figure.layout.annotations[0].text}</p>'
-    plot = to_html(
-        figure,
-        config=_CONFIG,
-        include_plotlyjs=False,
-        full_html=False,
-        div_id=name,
-        default_height=f"{figure.layout.height}px",
-    )
-    return f"<figure>{plot}<figcaption>{escape(caption)}</figcaption></figure>"
+        body.append(section("How to go on", f"<pre>{escape(chr(10).join(content.how_to_go_on))}</pre>"))
+    return page(content.title, body)
 
 
 def _wiring(content: ReportContent) -> str:
@@ -113,18 +61,18 @@ def _wiring(content: ReportContent) -> str:
 
 
 def _search(content: ReportContent) -> str:
-    history = _figure(
+    history = figure_html(
         "search-history",
         search_history(content.search, content.winner_name),
         "Every architecture in the order of the search, scored with the supernet's weights; lower is better, "
         "and the shaded band is what one standard error cannot tell from the best.",
     )
-    cost = _figure(
+    cost = figure_html(
         "score-against-macs",
         score_against_macs(content.search, content.winner_name),
         "The same scores against what an architecture costs; no architecture lies below and left of the Pareto front.",
     )
-    made_of = _figure(
+    made_of = figure_html(
         "frequencies",
         frequencies(content.search),
         "What the blocks of the best tenth are made of, beside those of all others; what nothing reads does not count.",
@@ -136,7 +84,7 @@ def _front(content: ReportContent) -> str:
     front, costs = front_of_all(content), content.objectives[1:]
     marked = front if len(costs) > 1 else []
     figures = [
-        _figure(
+        figure_html(
             f"front-{name}",
             score_against(content.search, content.winner_name, name, marked=marked),
             f"Scores against {COSTS[name]}: architectures on the line are the best for what they cost.",
@@ -148,18 +96,18 @@ def _front(content: ReportContent) -> str:
 
 
 def _retrain(content: ReportContent) -> str:
-    settings = _figure(
+    settings = figure_html(
         "retrain-settings",
         retrain_settings(content.retrain),
         "Log loss of each training from scratch against its settings; hollow marks did not complete, and "
         "triangles lie higher than drawn.",
     )
-    curves = _figure(
+    curves = figure_html(
         "retrain-curves",
         retrain_curves(content.retrain),
         "Validation log loss while training from scratch; the best training is thick, dotted ones did not complete.",
     )
-    agreement = _figure(
+    agreement = figure_html(
         "score-against-retrained",
         score_against_retrained(content.search, content.retrain),
         "What the search said against what training from scratch gave; τ is 1 where both put architectures in "
@@ -169,7 +117,7 @@ def _retrain(content: ReportContent) -> str:
 
 
 def _calibration(content: ReportContent) -> str:
-    return _figure(
+    return figure_html(
         "calibration",
         calibration(content.calibration),
         "How often test rows with a given prediction were clicked: on the diagonal, predictions mean what they say.",
@@ -177,7 +125,7 @@ def _calibration(content: ReportContent) -> str:
 
 
 def _supernet(content: ReportContent) -> str:
-    return _figure(
+    return figure_html(
         "supernet-curves",
         supernet_curves(content.supernet),
         "The supernet while it was trained; its shared weights are what the search scores architectures with.",

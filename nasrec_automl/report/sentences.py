@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import Counter
 
+from nasrec_automl.ranking import Estimate
 from nasrec_automl.report.content import ReportContent
 from nasrec_automl.report.summary import (
     agreement,
@@ -39,7 +41,12 @@ def headline(content: ReportContent) -> str:
 
 def trust(content: ReportContent) -> list[str]:
     """How far the report's numbers carry, one statement each."""
-    statements = [*_about_the_scores(content), *_about_retraining(content), *_about_hand_designs(content)]
+    statements = [
+        *_about_the_scores(content),
+        *_about_the_verdict(content),
+        *_about_retraining(content),
+        *_about_hand_designs(content),
+    ]
     winner = winner_row(content.results)
     if winner is not None and winner.test_auc is not None:
         readings = content.test_readings
@@ -103,6 +110,34 @@ def _about_early_stops(content: ReportContent) -> list[str]:
         f"{stopped:,} of them {_were(stopped)} stopped early, surely worse than the best so far on the rows that they "
         f"had read: their scores are estimates, and rank behind all others. {share:.0%} of the rows were read.",
     ]
+
+
+def _about_the_verdict(content: ReportContent) -> list[str]:
+    if content.verdict is None:
+        return []
+    verdict = content.verdict
+    tau = verdict.tau
+    if math.isnan(tau.value):
+        found = "their scores are all the same"
+    else:
+        found = f"Kendall's τ of their scores and log losses is {tau.value:.2f} (95 % interval {_interval(tau)})"
+    statement = (
+        f"Before the search, {_count(verdict.architectures, 'architecture')} of all sizes were trained from scratch, "
+        f"each with {_count(verdict.seeds, 'seed')}: {found}, that of their number of parameters alone "
+        f"{verdict.size_tau.value:.2f}"
+    )
+    if not math.isnan(verdict.strata_tau.value):
+        statement += f", and over pairs of about equal size the scores reach {verdict.strata_tau.value:.2f}"
+    if verdict.beats_size:
+        return [statement + ". So the scores say more than size does, as far as so few architectures can show it."]
+    return [
+        statement + ". So the scores are not to be trusted: they rank no better than size does. The run did not rely "
+        "on them: random architectures were trained from scratch beside the best scored ones, by successive halving."
+    ]
+
+
+def _interval(one: Estimate) -> str:
+    return f"{one.low:.2f} to {one.high:.2f}"
 
 
 def _about_retraining(content: ReportContent) -> list[str]:

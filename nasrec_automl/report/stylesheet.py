@@ -29,13 +29,24 @@ th, td {{ padding: 7px 12px; text-align: right; border-bottom: 1px solid {GRID};
 thead th {{ color: {GREY}; font-weight: 600; font-size: 13px; line-height: 1.25; vertical-align: bottom;
   border-bottom-color: {GREY}; }}
 th.group {{ text-align: center; border-bottom-color: {GRID}; }}
-th[scope=row], td.kind, thead th:first-child[rowspan], thead th:nth-child(2)[rowspan] {{ text-align: left; }}
+th[scope=row], td.kind, th.kind, thead th:first-child[rowspan], thead th:nth-child(2)[rowspan] {{ text-align: left; }}
 th[scope=row] {{ font-weight: 500; overflow-wrap: anywhere; }}
 .results {{ width: 100%; }}
 .results .winner > * {{ background: #e6f4ef; }}
 .results .winner th {{ box-shadow: inset 4px 0 {GREEN}; }}
 .facts th, .facts td {{ padding: 5px 24px 5px 0; text-align: left; vertical-align: top; }}
 .facts th {{ color: {GREY}; white-space: nowrap; font-weight: 400; }}
+.wide {{ overflow-x: auto; }}
+.cards {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(250px, 1fr)); gap: 18px 22px; }}
+.cards div {{ break-inside: avoid; min-width: 0; }}
+.cards ol {{ margin: 0; padding: 0; list-style: none; font-size: 13.5px; font-variant-numeric: tabular-nums; }}
+.cards li {{ display: flex; gap: 10px; justify-content: space-between; margin: 2px 0; padding: 1px 7px;
+  background: linear-gradient(#dcebf5, #dcebf5) no-repeat 0 / var(--share) 100%; border-radius: 3px; }}
+.cards li span {{ overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
+.cards li b {{ flex: none; font-weight: 500; }}
+.cards p {{ margin: 4px 0 0; padding: 0 7px; color: {GREY}; font-size: 13px; }}
+h3 {{ margin: 26px 0 8px; font-size: 16px; break-after: avoid; }}
+.cards h3 {{ margin: 0 0 4px; padding: 0 7px; font-size: 14.5px; overflow-wrap: anywhere; }}
 .note {{ color: {GREY}; }}
 figure {{ margin: 18px 0 30px; break-inside: avoid; }}
 figure.wiring svg {{ display: block; max-width: 100%; height: auto; }}

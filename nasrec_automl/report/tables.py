@@ -53,8 +53,13 @@ def key_numbers(winner: ResultRow | None) -> str:
         numbers.append(("multiply-adds per example", short(winner.macs)))
     if winner.parameters is not None:
         numbers.append(("parameters", short(winner.parameters)))
-    tiles = (f"<div><dd>{value}</dd><dt>{label}</dt></div>" for label, value in numbers)
-    return f'<dl class="numbers">{"".join(tiles)}</dl>'
+    return tiles(numbers)
+
+
+def tiles(numbers: Sequence[tuple[str, str]]) -> str:
+    """Labels with their numbers in large type."""
+    shown = (f"<div><dd>{value}</dd><dt>{label}</dt></div>" for label, value in numbers)
+    return f'<dl class="numbers">{"".join(shown)}</dl>'
 
 
 def front_table(front: Sequence[ScoredArchitecture], costs: Sequence[str]) -> str:

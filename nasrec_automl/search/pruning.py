@@ -12,7 +12,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.search.attributes import KEY
 
-_REDUCTION = 3
 _FIRST_RUNG = 2
 """The first validation of a training says little."""
 
@@ -20,8 +19,8 @@ _FIRST_RUNG = 2
 class KeyedHyperband(BasePruner):
     """Hyperband (arXiv 1603.06560) over the validations of a training, with asynchronous halving (arXiv 1810.05934).
 
-    Brackets differ in their first rung: 2, 6, 18, ... validations. At each rung of its bracket a training goes on if
-    it is among the best third of the bracket's trainings that have reached the rung so far.
+    Brackets differ in their first rung: 2, 6, 18, ... validations with a reduction of 3. At each rung of its bracket a
+    training goes on if it is among the best third of the bracket's trainings that have reached the rung so far.
 
     Optuna's `HyperbandPruner` draws the bracket from the trial's number, and counts what a killed attempt reported
     beside what its next attempt reports. Here the bracket follows from the trial's key and failed attempts do not
@@ -29,15 +28,17 @@ class KeyedHyperband(BasePruner):
 
     Args:
         validations: of the longest training; no training is pruned at its end.
+        reduction: a rung comes after so many times the validations of the one before, and one of so many goes on.
+        most_brackets: how many there are at most; with 1 this is successive halving (arXiv 1502.07943).
     """
 
-    def __init__(self, validations: int) -> None:
+    def __init__(self, validations: int, *, reduction: int = 3, most_brackets: int | None = None) -> None:
         self._validations = validations
-        brackets = 1 + max(0, math.floor(math.log(validations / _FIRST_RUNG, _REDUCTION) + 1e-9))
+        self._reduction = reduction
+        brackets = 1 + max(0, math.floor(math.log(validations / _FIRST_RUNG, reduction) + 1e-9))
+        brackets = min(brackets, most_brackets or brackets)
         # Shares of the trainings, as in the paper's algorithm 1: the same budget for each bracket.
-        self._shares = [
-            math.ceil(brackets * _REDUCTION ** (brackets - 1 - b) / (brackets - b)) for b in range(brackets)
-        ]
+        self._shares = [math.ceil(brackets * reduction ** (brackets - 1 - b) / (brackets - b)) for b in range(brackets)]
 
     def bracket(self, key: str) -> int:
         """The bracket of the trainings with this key."""
@@ -53,13 +54,13 @@ class KeyedHyperband(BasePruner):
         if math.isnan(value):
             return True
         reached: list[float] = [value, *self._rivals(study, trial, step)]
-        promoted = max(1, len(reached) // _REDUCTION)
+        promoted = max(1, len(reached) // self._reduction)
         return value > sorted(reached)[promoted - 1]
 
     def _is_rung(self, step: int, bracket: int) -> bool:
-        rung: int = _FIRST_RUNG * _REDUCTION**bracket
+        rung: int = _FIRST_RUNG * self._reduction**bracket
         while rung < step:
-            rung *= _REDUCTION
+            rung *= self._reduction
         return rung == step
 
     def _rivals(self, study: optuna.Study, trial: FrozenTrial, step: int) -> list[float]:

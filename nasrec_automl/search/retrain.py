@@ -56,6 +56,7 @@ def retrain(
     storage: BaseStorage,
     config: RetrainConfig,
     seed: int,
+    halved: Collection[str] = (),
     count: int | None = None,
     on_trial: OnTrial | None = None,
     options: WorkerOptions | None = None,
@@ -74,6 +75,8 @@ def retrain(
         storage: the storage that holds the study.
         config: hyper-parameters, pruner and the number of trials.
         seed: with the number of finished trials it determines what TPE draws.
+        halved: candidates of which too little is known for each to be trained to its end: their first trainings are
+            pruned too, and the pruner is successive halving, at 2, 4, 8, ... validations.
         count: how many trainings this worker does at most.
         on_trial: called after each.
         options: how to share the study.
@@ -89,7 +92,7 @@ def retrain(
     """
     if not candidates:
         raise StudyError("there is nothing to retrain: expected at least one candidate")
-    task = _Retrain(Ledger(study, storage), candidates, train, config, seed)
+    task = _Retrain(Ledger(study, storage), candidates, train, config, seed, halved)
     target = max(config.trials, len(candidates))
     return work(task, study, storage=storage, target=target, count=count, on_trial=on_trial, options=options)
 
@@ -98,7 +101,13 @@ class _Retrain(Task):
     finished = frozenset({TrialState.COMPLETE, TrialState.PRUNED})
 
     def __init__(
-        self, ledger: Ledger, candidates: Collection[str], train: Train, config: RetrainConfig, seed: int
+        self,
+        ledger: Ledger,
+        candidates: Collection[str],
+        train: Train,
+        config: RetrainConfig,
+        seed: int,
+        halved: Collection[str],
     ) -> None:
         self.distributions = retrain_distributions(candidates, config.space)
         self._ledger = ledger
@@ -107,8 +116,11 @@ class _Retrain(Task):
         self._seed = seed
         self._defaults = [default_params(name, config.space) for name in candidates]
         self._check_choices()
-        hyperband = KeyedHyperband(config.max_epochs * config.validations_per_epoch)
-        ledger.study.pruner = hyperband if config.pruner == "hyperband" else NopPruner()
+        self._unpruned = [params for params in self._defaults if params[ARCHITECTURE] not in halved]
+        validations = config.max_epochs * config.validations_per_epoch
+        self._share = "half" if halved else "third"
+        pruner = KeyedHyperband(validations, reduction=2, most_brackets=1) if halved else KeyedHyperband(validations)
+        ledger.study.pruner = pruner if config.pruner == "hyperband" else NopPruner()
 
     def key(self, params: Params) -> str | None:
         names = applying(self.distributions, params).keys()
@@ -133,7 +145,7 @@ class _Retrain(Task):
 
     def run(self, trial: FrozenTrial) -> Outcome:
         handle = Trial(self._ledger.study, self._ledger.trial_id(trial))
-        may_prune = all(trial.params != default for default in self._defaults)
+        may_prune = all(trial.params != default for default in self._unpruned)
         pruned = False
 
         def report(step: int, log_loss: float) -> bool:
@@ -151,7 +163,7 @@ class _Retrain(Task):
             return Outcome(state=TrialState.PRUNED, value=None, attrs=reason)
         attrs = dict(result.attrs)
         if pruned:
-            attrs["reason"] = "pruned: not among the best third of its bracket at the same validation"
+            attrs["reason"] = f"pruned: not among the best {self._share} of its bracket at the same validation"
         state = TrialState.PRUNED if pruned else TrialState.COMPLETE
         return Outcome(state=state, value=result.log_loss, attrs=attrs)
 

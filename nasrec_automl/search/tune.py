@@ -11,7 +11,7 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from nasrec_automl.config import TuneConfig
+from nasrec_automl.config_checks import TuneConfig
 from nasrec_automl.errors import DivergedError
 from nasrec_automl.hyper_space import Distribution
 from nasrec_automl.search.census import Census

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -80,6 +81,17 @@ def make_rows(schema: FeatureSchema, rows: int, seed: int = 0) -> Rows:
     logit = 1.5 * dense[:, 0] + np.where((ids[:, 0] + ids[:, 1]) % 2 == 0, 1.5, -1.5)
     label = np.random.default_rng([seed, 1]).random(rows) < 1 / (1 + np.exp(-logit))
     return Rows(dense=dense.astype(np.float32), ids=ids, label=label.astype(np.int8))
+
+
+def with_weights(rows: Rows, seed: int = 0) -> Rows:
+    """The rows with weights of 0 to 3."""
+    return replace(rows, weight=np.random.default_rng(seed).integers(4, size=len(rows)))
+
+
+def repeated(rows: Rows) -> Rows:
+    """Rows without weights that mean the same: each as often as its weight says, copies side by side."""
+    assert rows.weight is not None
+    return replace(rows, weight=None).take(np.repeat(np.arange(len(rows)), rows.weight))
 
 
 @torch.no_grad()

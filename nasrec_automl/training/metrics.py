@@ -5,20 +5,25 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.functional.classification import binary_auroc
 
+from nasrec_automl.data.rows import Rows
+from nasrec_automl.errors import DataError
+from nasrec_automl.training.weighting import pseudo_values
+
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Quality of predictions on some rows.
+    """Quality of predictions on some rows, which count by their weights where they have such.
 
     Attributes:
         log_loss: mean binary cross-entropy, in nats.
         auc: area under the ROC curve.
-        standard_error: of the log loss.
+        standard_error: of the log loss; a row is one observation, whatever its weight.
         rows: how many rows were measured.
     """
 
@@ -28,21 +33,36 @@ class Metrics:
     rows: int
 
 
-def measure(logits: Tensor, label: Tensor) -> Metrics:
+def measure(logits: Tensor, label: Tensor, weight: Tensor | None = None) -> Metrics:
     """Measure predictions.
 
     Args:
         logits: `(B,)`.
         label: `(B,)`, 0 or 1.
+        weight: `(B,)` where rows have weights, at least 0; rows of weight 0 change nothing.
+
+    Raises:
+        DataError: all weights are 0.
     """
-    logits = logits.double()
-    losses = log_losses(logits, label)
+    rows, logits = len(logits), logits.double()
+    if weight is not None:
+        counted = weight > 0
+        logits, label, weight = logits[counted], label[counted], weight[counted].double()
+        if not len(weight):
+            raise DataError(f"the weights of all {rows} rows to measure on are 0: give at least one a weight above 0")
+    losses = pseudo_values(log_losses(logits, label), weight)
     return Metrics(
         log_loss=losses.mean().item(),
-        auc=binary_auroc(_ranks(logits), label.long()).item(),
+        auc=_auc(logits, label.long(), weight),
         standard_error=losses.std().item() / math.sqrt(len(losses)) if len(losses) > 1 else float("nan"),
-        rows=len(losses),
+        rows=rows,
     )
+
+
+def targets(rows: Rows) -> tuple[Tensor, ...]:
+    """Labels `(n,)` float32, and weights where the rows have such: what `measure` takes beside the logits."""
+    columns = [rows.label] if rows.weight is None else [rows.label, rows.weight]
+    return tuple(torch.from_numpy(np.asarray(column).astype(np.float32)) for column in columns)
 
 
 def log_losses(logits: Tensor, label: Tensor) -> Tensor:
@@ -50,12 +70,20 @@ def log_losses(logits: Tensor, label: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits.double(), label.double(), reduction="none")
 
 
-def _ranks(logits: Tensor) -> Tensor:
-    """Dense ranks, scaled to [0, 1].
+def _auc(logits: Tensor, label: Tensor, weight: Tensor | None) -> float:
+    """Area under the ROC curve, 0 where one class alone is there.
 
-    A sigmoid would do to ties what it likes: it makes new ones of large logits, and rounds equal logits differently
-    in the vectorised middle and at the scalar end of a tensor.
+    It is found from dense ranks. A sigmoid would do to ties what it likes: it makes new ones of large logits, and
+    rounds equal logits differently in the vectorised middle and at the scalar end of a tensor.
     """
-    ranks = torch.unique(logits, return_inverse=True)[1].double()
-    scaled: Tensor = ranks / ranks.max().clamp(min=1)
-    return scaled
+    ranks = torch.unique(logits, return_inverse=True)[1]
+    if weight is None:
+        scaled = ranks.double() / ranks.max().clamp(min=1)
+        area: Tensor = binary_auroc(scaled, label)
+        return area.item()
+    # Torchmetrics knows no weights. The weight of negatives below each rank, half of those at it.
+    negative = torch.bincount(ranks, weights=weight * (label == 0))
+    below = (negative.cumsum(0) - negative / 2)[ranks]
+    positive = weight * (label == 1)
+    pairs = (positive.sum() * negative.sum()).item()
+    return (positive * below).sum().item() / pairs if pairs else 0.0

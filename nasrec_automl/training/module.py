@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nasrec_automl.data.batches import Batch
 from nasrec_automl.errors import DataError, DivergedError
 from nasrec_automl.hyper_space import OptimizerName
 from nasrec_automl.training.clipping import clip_gradients
@@ -20,9 +21,6 @@ from nasrec_automl.training.optimizer import make_optimizer
 from nasrec_automl.training.reduction import batch_mean
 from nasrec_automl.training.schedule import warm_up_cosine
 from nasrec_automl.training.seed import seeded
-
-Batch = tuple[Tensor, ...]
-"""dense `(B, D)`, ids `(B, S)`, label `(B,)`, and optionally weight `(B,)`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +62,7 @@ class ClickModule(pl.LightningModule):
         super().__init__()
         self.options = options
         self.metrics: Metrics | None = None
-        self._logits: list[Tensor] = []
-        self._labels: list[Tensor] = []
+        self._validated: list[tuple[Tensor, ...]] = []
         self._loss = torch.zeros(())
         if model is not None:
             self.model = model
@@ -102,14 +99,12 @@ class ClickModule(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation."""
-        self._logits.clear()
-        self._labels.clear()
+        self._validated.clear()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Keep a batch's logits."""
-        dense, ids, label, *_ = batch
-        self._logits.append(self(dense, ids))
-        self._labels.append(label)
+        """Keep a batch's logits, labels and weights."""
+        dense, ids, *targets = batch
+        self._validated.append((self(dense, ids), *targets))
 
     def on_validation_epoch_end(self) -> None:
         """Log what the batches gave."""
@@ -121,9 +116,14 @@ class ClickModule(pl.LightningModule):
         """Measure the batches since the last validation started.
 
         Raises:
+            DataError: some of them had weights and others none, or all weights were 0.
             DivergedError: the log loss is NaN or infinite.
         """
-        metrics = measure(torch.cat(self._logits), torch.cat(self._labels))
+        if len({len(parts) for parts in self._validated}) > 1:
+            raise DataError(
+                "some validation batches have weights and others have none: give all of them weights or none"
+            )
+        metrics = measure(*(torch.cat(parts) for parts in zip(*self._validated, strict=True)))
         if not math.isfinite(metrics.log_loss):
             raise DivergedError(
                 f"validation after {self.global_step} steps: the log loss is {metrics.log_loss}. {ADVICE}"

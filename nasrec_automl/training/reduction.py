@@ -24,17 +24,21 @@ def batch_mean(losses: Tensor, weight: Tensor | None) -> Tensor:
 
     Args:
         losses: `(B,)` of the part.
-        weight: `(B,)` where rows have weights; the mean is then over the whole batch's weight.
+        weight: `(B,)` where rows have weights; the mean is then over the whole batch's weight, and 0 where that is 0.
     """
     count = processes()
-    if count == 1:
-        return losses.mean() if weight is None else (losses * weight).sum() / weight.sum()
+    if count == 1 and weight is None:
+        return losses.mean()
     total = losses.sum() if weight is None else (losses * weight).sum()
     size = losses.new_tensor(len(losses)) if weight is None else weight.sum()
+    smallest = torch.finfo(losses.dtype).tiny
+    if count == 1:
+        return total / size.clamp(min=smallest)
     whole = torch.stack([total.detach(), size])
     distributed.all_reduce(whole)
-    part = count * total / whole[1]
-    return part + (whole[0] / whole[1] - part).detach()
+    size = whole[1].clamp(min=smallest)
+    part = count * total / size
+    return part + (whole[0] / size - part).detach()
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ import argparse
 import gc
 import json
 import platform
+import sys
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from tests.benchmarks import bfloat16, data, memory, network, study, throughput
-from tests.benchmarks.measure import THREADS, Figure
+from tests.benchmarks.measure import THREADS, Figure, processor
 
 _MEASUREMENTS = {
     f"{part.__name__.rpartition('.')[2]}/{name}": measure
@@ -22,6 +23,11 @@ _MEASUREMENTS = {
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["baselines"]:  # no measurement: it needs the extra `bench`, and runs of jobs
+        from tests.benchmarks.baselines.command import main as baselines
+
+        baselines(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"beginnings of: {', '.join(_MEASUREMENTS)} (all)")
     wanted = parser.parse_args().parts
@@ -39,7 +45,7 @@ def main() -> None:
             figures += measure()
             gc.collect()  # a measurement's networks go before the next one's come
             progress.advance(task)
-    machine = f"{_processor()}, {THREADS} threads, torch {torch.__version__}, Python {platform.python_version()}"
+    machine = f"{processor()}, {THREADS} threads, torch {torch.__version__}, Python {platform.python_version()}"
     console.print(_table(figures, machine))
     rows = [{**figure.as_dict(), "machine": machine} for figure in figures]
     Path("bench.json").write_text(json.dumps(rows, indent=2) + "\n")
@@ -60,11 +66,6 @@ def _table(figures: list[Figure], machine: str) -> Table:
             {True: "yes", False: "no", None: ""}[figure.met],
         )
     return table
-
-
-def _processor() -> str:
-    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return names[0].partition(":")[2].strip() if names else platform.machine()
 
 
 if __name__ == "__main__":

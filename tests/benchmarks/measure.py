@@ -1,8 +1,10 @@
 """How a figure is taken, and what it says."""
 
+import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 THREADS = 2
@@ -37,6 +39,12 @@ class Figure:
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "met": self.met}
+
+
+def processor() -> str:
+    """Name of this machine's processor."""
+    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return names[0].partition(":")[2].strip() if names else platform.machine()
 
 
 def seconds(run: Callable[[], object]) -> float:

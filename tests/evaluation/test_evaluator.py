@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from nasrec_automl.data.batches import TrainingBatches
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.network import Supernet
-from nasrec_automl.testing.examples import make_rows, tiny_schema, tiny_space, with_choice
+from nasrec_automl.testing.examples import make_rows, repeated, tiny_schema, tiny_space, with_choice, with_weights
 from nasrec_automl.training.metrics import measure
 
 SPACE, SCHEMA = tiny_space(), tiny_schema()
@@ -215,3 +216,51 @@ def test_the_losses_of_the_best_alone_are_kept(full: dict[Architecture, Score]) 
         scorer.evaluate(architecture, rivals)
     scorer.evaluate(list(full)[-1], rivals)
     assert set(scorer._losses) <= {rival.key for rival in rivals[:2]}
+
+
+# Weights.
+
+
+def weighing(
+    head_rows: Rows, score_rows: Rows, head: HeadConfig = RIDGE, early_stop: int = 0
+) -> WeightSharingEvaluator:
+    return WeightSharingEvaluator(
+        evaluator().supernet, head_rows=head_rows, score_rows=score_rows, head=head, seed=0, early_stop=early_stop
+    )
+
+
+@pytest.mark.parametrize("head", [RIDGE, adagrad(0), AdagradHead(method="adagrad", steps=20, batch_size=9999)])
+def test_integer_weights_are_repeated_rows(head: HeadConfig) -> None:
+    rows = with_weights(HEAD_ROWS, seed=1), with_weights(SCORE_ROWS, seed=2)
+    weighted, plain = weighing(*rows, head), weighing(*map(repeated, rows), head)
+    unlike = weighing(HEAD_ROWS, SCORE_ROWS, head)
+    for architecture in ARCHITECTURES:
+        one, other = weighted.evaluate(architecture), plain.evaluate(architecture)
+        assert one.log_loss == pytest.approx(other.log_loss, abs=1e-5)
+        assert one.auc == pytest.approx(other.auc, abs=1e-4)
+        assert one.rows == 500
+        assert one.standard_error > other.standard_error  # copies are no further observations
+        assert abs(unlike.evaluate(architecture).log_loss - one.log_loss) > 1e-4
+
+
+def test_rows_of_weight_0_are_left_out() -> None:
+    rows = with_weights(HEAD_ROWS, seed=1), with_weights(SCORE_ROWS, seed=2)
+    some = [each.take(np.flatnonzero(each.weight)) for each in rows]
+    for architecture in ARCHITECTURES:
+        one, other = (weighing(*each).evaluate(architecture) for each in (rows, some))
+        assert one.log_loss == pytest.approx(other.log_loss, abs=1e-5)
+        assert one.standard_error == pytest.approx(other.standard_error, rel=1e-4)
+
+
+def test_the_surely_worse_stop_at_weighted_rows_too() -> None:
+    rows = replace(MANY_ROWS, weight=1 + 3 * MANY_ROWS.label)  # what weighs more is lost more
+    whole = weighing(HEAD_ROWS, rows, adagrad(0))
+    full = {architecture: whole.evaluate(architecture) for architecture in CANDIDATES}
+    best, *others = sorted(full, key=lambda architecture: full[architecture].log_loss)
+    scorer, stopped = weighing(HEAD_ROWS, rows, adagrad(0), early_stop=1), 0
+    for architecture in others:
+        score = scorer.evaluate(architecture, [best])
+        stopped += score.stopped
+        assert abs(score.log_loss - full[architecture].log_loss) < 4 * score.standard_error
+        assert score.stopped or score == full[architecture]
+    assert stopped > 4

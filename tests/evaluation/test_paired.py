@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
 
 from nasrec_automl.evaluation.paired import auc_difference_error
@@ -48,6 +49,47 @@ def test_pairs_are_narrower_than_independent_errors() -> None:
     label, first, second = draw(2000)
     _, _, stranger = draw(2000, seed=5)
     assert auc_difference_error(label, first, second) < 0.7 * auc_difference_error(label, first, stranger)
+
+
+def placements(label: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """By midranks (Sun and Xu 2014): of each positive row among the negatives, of each negative among the positives."""
+    positive = label == 1
+    ranks, own, other = rankdata(scores), rankdata(scores[positive]), rankdata(scores[~positive])
+    return (ranks[positive] - own) / (~positive).sum(), 1 - (ranks[~positive] - other) / positive.sum()
+
+
+def test_without_weights_it_is_that_of_midranks_to_the_last_bit() -> None:
+    for ties in (True, False):
+        label, first, second = draw(500, ties=ties)
+        pairs = zip(placements(label, first), placements(label, second), strict=True)
+        variance = sum((one - other).var(ddof=1) / len(one) for one, other in pairs)
+        assert auc_difference_error(label, first, second) == np.sqrt(variance)
+
+
+def test_weights_are_those_of_the_bootstraps_aucs() -> None:
+    label, first, second = draw(800, ties=True)
+    rng = np.random.default_rng(1)
+    weight = rng.gamma(0.5, size=800) * np.exp(first)  # what is scored higher weighs more
+    differences = []
+    for _ in range(400):
+        rows = rng.integers(800, size=800)
+        aucs = (roc_auc_score(label[rows], scores[rows], sample_weight=weight[rows]) for scores in (first, second))
+        differences.append(np.subtract(*aucs))
+    error = auc_difference_error(label, first, second, weight)
+    assert error == pytest.approx(np.std(differences), rel=0.12)
+    assert error > 1.3 * auc_difference_error(label, first, second)
+
+
+def test_rows_of_weight_0_are_left_out_and_the_unit_does_not_count() -> None:
+    label, first, second = draw(300)
+    weight = np.random.default_rng(2).integers(3, size=300).astype(float)
+    some = weight > 0
+    error = auc_difference_error(label, first, second, weight)
+    assert error == auc_difference_error(label[some], first[some], second[some], weight[some])
+    assert error == pytest.approx(auc_difference_error(label, first, second, 100 * weight))
+    assert auc_difference_error(label, first, second, np.full(300, 2.0)) == pytest.approx(
+        auc_difference_error(label, first, second)
+    )
 
 
 def test_booleans_are_labels_too() -> None:

@@ -140,3 +140,37 @@ def test_the_start_is_left_as_it_is() -> None:
     before = [part.clone() for part in problem]
     ridge_head(*problem, strength=1.0)
     assert all(torch.equal(part, old) for part, old in zip(problem, before, strict=True))
+
+
+@given(seed=st.integers(0, 10_000), rows=st.integers(2, 600), width=st.integers(1, 40), strength=st.floats(0.1, 1e4))
+def test_weights_are_repeated_rows(seed: int, rows: int, width: int, strength: float) -> None:
+    features, label, weight, bias = draw(seed, rows=rows, width=width)
+    times = torch.randint(5, (rows,), generator=torch.Generator().manual_seed(seed))
+    times[0] += 1
+    mine = ridge_head(features, label, weight, bias, strength=strength, row_weight=times.float())
+    copies = features.repeat_interleave(times, dim=0), label.repeat_interleave(times), weight, bias
+    scale = torch.cat([copies[0].square().mean(dim=0).sqrt(), torch.ones(1)])
+    scale[scale == 0] = 1
+    # The error is bounded in logits, and a ridge of many times the rows' strength is as many times as steep.
+    steep = 1 + strength / times.sum()
+    assert (gradient(copies, mine, strength) / scale).abs().max() < 2e-6 * steep.sqrt()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_few_heavy_rows_among_many_are_solved_too(dtype: torch.dtype) -> None:
+    features, label, weight, bias = draw(rows=3000, width=60, dtype=dtype)
+    rows = torch.ones(3000, dtype=torch.long)
+    rows[torch.randperm(3000, generator=torch.Generator().manual_seed(1))[:9]] = 1000
+    fitted = ridge_head(features, label, weight, bias, strength=10.0, row_weight=rows.to(dtype))
+    copies = features.repeat_interleave(rows, dim=0), label.repeat_interleave(rows), weight, bias
+    scale = torch.cat([copies[0].double().square().mean(dim=0).sqrt(), torch.ones(1)])
+    assert (gradient(copies, fitted, 10.0) / scale).abs().max() < 2e-5
+    plain = ridge_head(features, label, weight, bias, strength=10.0)
+    assert (gradient(copies, plain, 10.0) / scale).abs().max() > 1e-2
+
+
+def test_weights_of_0_leave_the_supernets_head() -> None:
+    features, label, weight, bias = draw()
+    fitted = ridge_head(features, label, weight, bias, strength=1.0, row_weight=torch.zeros_like(label))
+    assert torch.equal(fitted[0], weight)
+    assert torch.equal(fitted[1], bias)

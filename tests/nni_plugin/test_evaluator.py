@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nni
@@ -11,7 +12,7 @@ from torch.utils.data import TensorDataset
 
 from nasrec_automl.nni_plugin import ClickEvaluatorModule, NasRecOneShot, NasRecSpace
 from nasrec_automl.nni_plugin.nas import DataLoader, Lightning, LightningModule, Trainer
-from nasrec_automl.testing.examples import make_rows, tiny_schema, tiny_space
+from nasrec_automl.testing.examples import make_rows, repeated, tiny_schema, tiny_space, with_weights
 from nasrec_automl.testing.pytest_oneshot import make_evaluator, run_experiment
 from nasrec_automl.training.lightning import quiet_trainer
 from nasrec_automl.training.module import ClickModule, TrainingOptions
@@ -151,3 +152,23 @@ def test_nnis_own_random_one_shot_measures_validation_too(tmp_path: Path, monkey
     run_experiment(space, evaluator, nni.nas.strategy.RandomOneShot(), tmp_path)
     assert len(final) == 1
     assert evaluator.module.metrics.rows == 256
+
+
+class Odds(torch.nn.Module):
+    def forward(self, dense: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        return dense[:, 0]
+
+
+def test_enas_is_rewarded_by_the_weighted_log_loss_of_a_batch() -> None:
+    module = ClickEvaluatorModule(TrainingOptions(steps=1, learning_rate=0.1))
+    module.model, module.trainer = Odds(), SimpleNamespace(training=True)
+    rewards = []
+    module.log = lambda name, value: rewards.append(value.item())
+    rows = make_rows(tiny_schema(), 64)
+    weighted = with_weights(rows)
+    for each in (rows, weighted, repeated(weighted)):
+        module.validation_step(each.batch(slice(0, len(each))), 0)
+    dense, _, label = rows.batch(slice(0, 64))
+    assert rewards[0] == -F.binary_cross_entropy_with_logits(dense[:, 0], label).item()
+    assert rewards[1] == pytest.approx(rewards[2])
+    assert rewards[0] != pytest.approx(rewards[1], rel=1e-3)

@@ -1,8 +1,10 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from nasrec_automl.architecture import Architecture
@@ -59,8 +61,13 @@ def test_equal_seeds_find_the_same(supernet: Supernet) -> None:
 
 def test_any_loader_of_batches_will_do(supernet: Supernet) -> None:
     dense, ids, label = ROWS.batch(slice(0, len(ROWS)))
-    weighted = DataLoader(TensorDataset(dense, ids, label, label + 1), batch_size=50)
+    weighted = DataLoader(TensorDataset(dense, ids, label, torch.ones_like(label)), batch_size=50)
     assert best_architectures(supernet, weighted, most=3, scored=16, seed=2) == search(supernet)
+
+
+def test_weights_of_the_loader_count(supernet: Supernet) -> None:
+    weighted = EvaluationBatches(replace(ROWS, weight=ROWS.label * 50 + 0.1), 128)
+    assert best_architectures(supernet, weighted, most=16, scored=16, seed=2) != search(supernet, most=16)
 
 
 @pytest.mark.parametrize("loader", [None, []])

@@ -15,8 +15,9 @@ from nasrec_automl import load_model
 from nasrec_automl.data.preprocessing import Preprocessing
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import RunFolderError
-from nasrec_automl.pipeline.export import export_run
+from nasrec_automl.pipeline.export import export_model, export_run
 from nasrec_automl.pipeline.run_folder import RunFolder
+from tests.pipeline.conftest import Varied
 
 EXPORT = """
 import sys
@@ -76,3 +77,12 @@ def test_a_run_without_a_model_is_named(copied_run: RunFolder) -> None:
     with pytest.raises(RunFolderError, match=r"no final model yet; `nasrec-automl status .*` says what is left"):
         export_run(copied_run)
     assert not copied_run.exported.exists()
+
+
+def test_columns_of_every_kind_are_served_as_predicted(varied: Varied, tmp_path: Path) -> None:
+    model = export_model(varied.folder, "onnx", tmp_path / "model.onnx")
+    varied.frame.to_csv(tmp_path / "rows.csv", index=False)
+    expected = load_model(varied.folder).predict(varied.frame)
+    served = json.loads(run_alone(SERVE, model, tmp_path / "model.preprocessing.json", tmp_path / "rows.csv"))
+    assert expected.std() > 0.01
+    np.testing.assert_allclose(served, expected, atol=1e-5)

@@ -117,6 +117,11 @@ def test_names(run: RunFolder) -> None:
     assert name == architecture.key == key
     assert find_architecture(run, "hand-dlrm")[0] == "hand-dlrm"
     assert find_architecture(run, "criteo-full") == ("criteo-full", load_architecture("criteo-full"))
+    file = run.path / "best" / "architecture.json"  # of any run; its space is this run's
+    winner = load_architecture(file, load_search_space(run.job.space))
+    assert find_architecture(run, str(file)) == (winner.key, winner)
+    with pytest.raises(ArchitectureError, match=r"no architecture 'gone\.json': expected a JSON file"):
+        find_architecture(run, "gone.json")
 
 
 def test_a_trial_that_somebody_added_has_a_name_too(run: RunFolder) -> None:

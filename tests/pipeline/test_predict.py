@@ -10,12 +10,19 @@ import torch
 
 from nasrec_automl import load_model
 from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.preprocessing import Preprocessing
+from nasrec_automl.data.readers import inputs
+from nasrec_automl.data.readers.criteo import criteo
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import CheckpointError, DataError
 from nasrec_automl.evaluation.scratch import predict_logits
+from nasrec_automl.network import Subnet
 from nasrec_automl.pipeline import predict as module
 from nasrec_automl.pipeline.predict import Model, predict_file
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.space import load_search_space
+from tests.data.readers.rows import criteo_lines, read_all, write
+from tests.pipeline.conftest import Varied
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +84,12 @@ def test_a_file_in_chunks_gives_the_same(
 ) -> None:
     source, output = tmp_path / f"rows.{ending}", tmp_path / "out.csv"
     frame.to_csv(source, index=False, sep="\t" if "tsv" in ending else ",")
-    monkeypatch.setattr(module, "_CHUNK", 150)
+    monkeypatch.setattr(inputs, "_BLOCK", 4000)
     heard: list[int] = []
     assert predict_file(model, source, output, on_rows=heard.append) == 500
-    assert heard == [150, 300, 450, 500]
+    assert len(heard) > 3
+    assert heard == sorted(heard)
+    assert heard[-1] == 500
     written = pd.read_csv(output)
     assert list(written) == ["probability"]
     np.testing.assert_allclose(written["probability"], model.predict(frame), atol=1e-6)
@@ -105,7 +114,7 @@ def test_what_is_no_table_is_named(model: Model, tmp_path: Path) -> None:
     empty.write_text("")
     binary.write_bytes(gzip.compress(b"a,b\n1,2\n"))
     for path in (empty, binary):
-        with pytest.raises(DataError, match=rf"{path.name}: expected CSV, TSV or Parquet, but cannot read it"):
+        with pytest.raises(DataError, match=rf"{path.name}(: the file is empty|, line 1: expected the columns' names)"):
             predict_file(model, path, tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
 
@@ -125,3 +134,45 @@ def test_preprocessing_of_other_tables_is_refused(copied_run: RunFolder) -> None
         CheckpointError, match=r"preprocessing\.json makes other columns or tables than model\.safetensors"
     ):
         load_model(copied_run.best)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "lists.parquet"])
+def test_columns_of_every_kind(varied: Varied, ending: str, tmp_path: Path) -> None:
+    model, source = load_model(varied.folder), tmp_path / f"rows.{ending}"
+    expected = model.predict(varied.frame)
+    assert expected.std() > 0.01
+    if ending == "csv":
+        varied.frame.to_csv(source, index=False)
+    else:
+        frame = varied.frame.copy()
+        if ending == "lists.parquet":
+            for name, separator in (("tags", "|"), ("words", " ")):
+                frame[name] = [None if pd.isna(text) else text.split(separator) for text in frame[name]]
+            frame["id"] = frame["id"].astype("uint64")
+            np.testing.assert_array_equal(model.predict(frame), expected)
+        frame.to_parquet(source)
+    assert predict_file(model, source, tmp_path / "out.csv") == 200
+    np.testing.assert_allclose(pd.read_csv(tmp_path / "out.csv")["probability"], expected, atol=1e-7)
+
+
+def test_a_bad_row_is_named_and_nothing_is_written(varied: Varied, tmp_path: Path) -> None:
+    frame = varied.frame.astype({"age": object})
+    frame.loc[150, "age"] = "young"
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    with pytest.raises(DataError, match=r"rows.csv, line 152: age: text where a number should be"):
+        predict_file(load_model(varied.folder), tmp_path / "rows.csv", tmp_path / "out.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+
+
+def test_criteos_own_files(tmp_path: Path) -> None:
+    lines = criteo_lines(300)
+    source = criteo([write(tmp_path / "train.txt", lines)])
+    table = read_all(source).table
+    preprocessing = Preprocessing.fit(table.to_pandas(), dense=source.dense, categorical=source.categorical)
+    architecture = load_search_space("nasrec-small").random(np.random.default_rng(0))
+    model = Model(Subnet(architecture, preprocessing.schema(8)).eval(), preprocessing)
+    write(tmp_path / "test.txt", [line.partition("\t")[2] for line in lines])
+    for name in ("train.txt", "test.txt"):
+        assert predict_file(model, tmp_path / name, tmp_path / "out.csv", source="criteo") == 300
+        found = pd.read_csv(tmp_path / "out.csv")["probability"]
+        np.testing.assert_allclose(found, model.predict(table.to_pandas()), atol=1e-7)

@@ -9,7 +9,7 @@ import pytest
 
 from nasrec_automl.config import load_job
 from nasrec_automl.errors import RunFolderError
-from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.report import ReportStage, report_content, write_run_report
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import retrain_study, search_study
@@ -32,6 +32,14 @@ def test_it_holds_what_the_stages_left(finished_run: RunFolder) -> None:
     winner = next(row for row in content.results if row.kind == "winner")
     assert (winner.name, winner.test_auc) == (content.winner_name, result["test"]["auc"])
     assert any("optuna-dashboard" in line for line in content.how_to_go_on)
+
+
+def test_of_a_public_set_it_says_whether_all_was_read(finished_run: RunFolder, copied_run: RunFolder) -> None:
+    assert "Read" not in report_content(finished_run).facts
+    path = copied_run.data / "dataset.json"
+    content = read_json(path)
+    write_json(path, {**content, "notes": {**content["notes"], "completeness": "7 rows: all of it"}})
+    assert report_content(copied_run).facts["Read"] == "7 rows: all of it"
 
 
 def test_the_file_is_one_page_with_its_own_plotly(finished_run: RunFolder) -> None:

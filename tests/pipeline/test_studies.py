@@ -6,7 +6,14 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.studies import retrain_study, search_study, stage_ended, tune_study
+from nasrec_automl.pipeline.studies import (
+    rank_study,
+    retrain_study,
+    search_study,
+    stage_ended,
+    tune_study,
+    verdict_study,
+)
 
 
 def test_names_directions_and_what_they_are_about(copied_run: RunFolder) -> None:
@@ -20,6 +27,19 @@ def test_names_directions_and_what_they_are_about(copied_run: RunFolder) -> None
     ]
     assert [study.user_attrs["nasrec:stage"] for study in (search, retrain, tune)] == ["search", "retrain", "tune"]
     assert len({study.user_attrs["nasrec:data"] for study in (search, retrain, tune)}) == 1
+
+
+def test_trainings_of_other_settings_are_another_study(copied_run: RunFolder) -> None:
+    job = copied_run.job
+
+    def names(**retrain: object) -> list[str]:
+        run = RunFolder(job.model_copy(update={"retrain": job.retrain.model_copy(update=retrain)}))
+        return [rank_study(run).study_name, verdict_study(run).study_name]
+
+    own = names()
+    assert [name.rpartition("-")[0] for name in own] == ["tiny-rank", "tiny-verdict"]
+    assert names(top_k=9, trials=99, pruner="none") == own
+    assert not {*names(max_epochs=7)} & {*own}
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -32,3 +34,33 @@ def test_fewer_rows_than_bins_and_no_rows():
 def test_shapes_must_agree():
     with pytest.raises(ValueError, match=r"expected labels and probabilities of one shape"):
         calibration_bins([0, 1], [0.5])
+
+
+def test_weights_count_in_the_means_and_their_errors():
+    rng = np.random.default_rng(0)
+    predicted, weight = rng.random(400), rng.integers(4, size=400)
+    labels = rng.random(400) < predicted
+    (whole,) = calibration_bins(labels, predicted, weight, bins=1)
+    (repeated,) = calibration_bins(labels.repeat(weight), predicted.repeat(weight), bins=1)
+    assert whole.predicted == pytest.approx(repeated.predicted)
+    assert whole.observed == pytest.approx(repeated.observed)
+    assert whole.rows == (weight > 0).sum()
+    assert sum(each.rows for each in calibration_bins(labels, predicted, weight)) == whole.rows
+    # A row is one observation: copies are fewer observations than as many rows.
+    assert whole.error > 1.1 * math.sqrt(repeated.observed * (1 - repeated.observed) / repeated.rows)
+
+
+def test_equal_weights_change_nothing():
+    rng = np.random.default_rng(0)
+    labels, predicted = rng.random(100) < 0.3, rng.random(100)
+    for one, other in zip(
+        calibration_bins(labels, predicted), calibration_bins(labels, predicted, np.full(100, 2.0)), strict=True
+    ):
+        assert (other.predicted, other.observed) == pytest.approx((one.predicted, one.observed))
+        assert other.error == pytest.approx(math.sqrt(one.observed * (1 - one.observed) / one.rows))
+        assert one.error is None
+
+
+def test_every_row_needs_a_weight():
+    with pytest.raises(ValueError, match=r"expected weights of the labels' shape \(2,\), got \(1,\)"):
+        calibration_bins([0, 1], [0.5, 0.5], [1.0])

@@ -1,6 +1,9 @@
 from dataclasses import replace
 
+import numpy as np
+
 from nasrec_automl import load_architecture
+from nasrec_automl.ranking import judge_ranking
 from nasrec_automl.report import ResultRow
 from nasrec_automl.report.sentences import headline, trust, wiring_caption
 
@@ -49,6 +52,23 @@ def test_the_caption_counts_what_the_picture_leaves_out(empty_content):
     assert "6 operators and 3 mergers of the architecture are unused" in wiring_caption(
         empty_content(winner=load_architecture("criteo-full"))
     )
+
+
+def test_trust_says_how_far_the_scores_themselves_go(full_content):
+    order = np.arange(8.0)
+    good = judge_ranking(order, np.stack([order, order], axis=1), np.ones(8) + order % 3, resamples=50)
+    text = " ".join(trust(full_content(verdict=good)))
+    assert "8 architectures of all sizes were trained from scratch, each with 2 seeds" in text
+    assert "is 1.00 (95 % interval 1.00 to 1.00)" in text
+    assert "say more than size does" in text
+    bad = judge_ranking(-order, order[:, None], order + 1, resamples=50)
+    text = " ".join(trust(full_content(verdict=bad)))
+    assert "each with 1 seed:" in text
+    assert "alone 1.00" in text
+    assert "did not rely on them" in text
+    same = judge_ranking(np.zeros(8), order[:, None], order + 1, resamples=50)
+    assert "their scores are all the same" in " ".join(trust(full_content(verdict=same)))
+    assert "nan" not in " ".join(trust(full_content(verdict=same)))
 
 
 def test_trust_says_what_was_stopped_early(full_content):

@@ -86,3 +86,13 @@ def test_nothing_is_pruned_at_its_end_or_without_a_key() -> None:
     assert KeyedHyperband(3).prune(better, trial(mine, {2: 0.2}))
     assert not KeyedHyperband(3).prune(better, trial(None, {2: 0.2}))
     assert not pruner.prune(better, trial(mine, {}))
+
+
+def test_successive_halving_has_one_bracket_and_keeps_the_best_half_at_rungs_that_double() -> None:
+    pruner = KeyedHyperband(40, reduction=2, most_brackets=1)
+    assert {pruner.bracket(str(key)) for key in range(100)} == {0}
+    better = study_of(trial("a", dict.fromkeys(range(1, 41), 0.1)))
+    assert [step for step in range(1, 41) if pruner.prune(better, trial("b", {step: 0.2}))] == [2, 4, 8, 16, 32]
+    study = study_of(*(trial(str(value), {4: value / 10}) for value in range(1, 8)))
+    tried = (0.05, 0.15, 0.25, 0.35, 0.45, 0.55)
+    assert [value for value in tried if not pruner.prune(study, trial("x", {4: value}))] == [0.05, 0.15, 0.25, 0.35]

@@ -82,6 +82,21 @@ def test_defaults_are_never_pruned(study: optuna.Study, storage: RDBStorage) -> 
     assert study.get_trials()[2].state == TrialState.COMPLETE
 
 
+def test_candidates_that_are_halved_are_pruned_in_their_first_training_too(
+    study: optuna.Study, storage: RDBStorage
+) -> None:
+    def long(name: str, hyper: Hyper, report: Report) -> FakeOutcome:
+        loss = 0.4 + 0.01 * NAMES.index(name)
+        steps = next((step for step in range(1, 9) if report(step, loss)), 8)
+        return FakeOutcome(loss, {"steps": steps})
+
+    run(study, storage, train=long, halved=NAMES[1:2], config=RetrainConfig(trials=3, max_epochs=4))
+    trials = study.get_trials()
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.COMPLETE]
+    assert [len(trial.intermediate_values) for trial in trials] == [8, 2, 8]
+    assert "not among the best half" in trials[1].user_attrs["nasrec:reason"]
+
+
 def test_pruned_trainings_count_and_say_why(study: optuna.Study, storage: RDBStorage) -> None:
     assert run(study, storage) == 12
     pruned = [trial for trial in study.get_trials() if trial.state == TrialState.PRUNED]

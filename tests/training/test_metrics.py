@@ -1,4 +1,5 @@
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -7,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss, roc_auc_score
 
-from nasrec_automl.training.metrics import measure
+from nasrec_automl.errors import DataError
+from nasrec_automl.testing.examples import make_rows, tiny_schema, with_weights
+from nasrec_automl.training.metrics import measure, targets
 
 
 @given(st.integers(2, 300), st.integers(0, 2**32), st.sampled_from([0.3, 3.0]), st.booleans())
@@ -45,6 +48,47 @@ def test_equal_logits_are_tied_wherever_they_stand() -> None:
         logits = torch.linspace(-0.9, 0.9, 4, dtype=torch.float64).repeat(rows)[:rows]
         label = torch.arange(rows) % 3 == 0
         assert measure(logits, label.float()).auc == pytest.approx(roc_auc_score(label, logits), abs=1e-6)
+
+
+@given(st.integers(2, 100), st.integers(0, 2**32), st.booleans())
+def test_integer_weights_are_repeated_rows(rows: int, seed: int, ties: bool) -> None:
+    rng = np.random.default_rng(seed)
+    logits, label = rng.normal(size=rows).round(1 if ties else 9), (rng.random(rows) < 0.4).astype(np.float32)
+    weight = rng.integers(4, size=rows)
+    label[:2], weight[:2] = (0, 1), 1
+    weighted = measure(*(torch.from_numpy(part) for part in (logits, label, weight)))
+    repeated = measure(*(torch.from_numpy(part.repeat(weight)) for part in (logits, label)))
+    assert weighted.log_loss == pytest.approx(repeated.log_loss, rel=1e-12)
+    assert weighted.auc == pytest.approx(repeated.auc, abs=1e-6)
+    assert weighted.auc == pytest.approx(roc_auc_score(label, logits, sample_weight=weight), abs=1e-12)
+    assert weighted.rows == rows
+
+
+def test_rows_of_weight_0_are_left_out_and_equal_weights_change_nothing() -> None:
+    rng = np.random.default_rng(0)
+    logits, label = torch.from_numpy(rng.normal(size=500)), torch.from_numpy(rng.integers(2, size=500)).float()
+    plain = asdict(measure(logits, label))
+    assert asdict(measure(logits, label, torch.full((500,), 0.3))) == pytest.approx(plain, abs=1e-6)
+    weight = torch.from_numpy(rng.gamma(0.5, size=500) * rng.integers(2, size=500)).float()
+    some = measure(logits[weight > 0], label[weight > 0], weight[weight > 0])
+    assert asdict(measure(logits, label, weight)) == {**asdict(some), "rows": 500}
+    assert some.log_loss != pytest.approx(plain["log_loss"], abs=1e-3)
+
+
+def test_a_single_class_has_no_auc_and_no_weight_at_all_is_an_error() -> None:
+    logits, label = torch.tensor([0.5, 1.0]), torch.tensor([0.0, 1.0])
+    assert measure(logits, label, torch.tensor([0.0, 2.0])).auc == 0
+    with pytest.raises(DataError, match="weights of all 2 rows to measure on are 0"):
+        measure(logits, label, torch.zeros(2))
+
+
+def test_targets_are_labels_and_weights() -> None:
+    rows = make_rows(tiny_schema(), 9)
+    assert [part.tolist() for part in targets(rows)] == [rows.label.tolist()]
+    weighted = with_weights(rows)
+    label, weight = targets(weighted)
+    assert (label.dtype, weight.dtype) == (torch.float32, torch.float32)
+    assert weight.tolist() == weighted.weight.tolist()
 
 
 @pytest.mark.filterwarnings("ignore:No negative samples")

@@ -13,7 +13,7 @@ from nasrec_automl.data.batches import EvaluationBatches, TrainingBatches
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.errors import DataError, DivergedError
 from nasrec_automl.network import Subnet
-from nasrec_automl.testing.examples import make_rows, tiny_schema, tiny_space
+from nasrec_automl.testing.examples import make_rows, tiny_schema, tiny_space, with_weights
 from nasrec_automl.training.lightning import quiet, quiet_trainer
 from nasrec_automl.training.metrics import measure
 from nasrec_automl.training.module import ClickModule, TrainingOptions
@@ -75,6 +75,30 @@ def test_training_lowers_the_loss_and_validation_measures_all_rows() -> None:
     with torch.no_grad():
         again = measure(module(dense, ids), label)
     assert again.log_loss == pytest.approx(module.metrics.log_loss, rel=1e-5)
+
+
+def test_a_validation_counts_rows_by_their_weights() -> None:
+    module, rows = subnet_module(), with_weights(ROWS)
+    with quiet():
+        quiet_trainer(max_steps=4, device="cpu", callbacks=[]).fit(
+            module, TrainingBatches(rows, 64, 0, 4), EvaluationBatches(rows, 5)
+        )  # some validation batches have rows of weight 0 alone
+    assert module.metrics is not None
+    module.eval()
+    dense, ids, label, weight = rows.batch(slice(0, 512))
+    with torch.no_grad():
+        again = measure(module(dense, ids), label, weight)
+    assert module.metrics.log_loss == pytest.approx(again.log_loss, rel=1e-5)
+    assert module.metrics.auc == pytest.approx(again.auc, abs=1e-4)
+    assert (again.rows, module.metrics.rows) == (512, 512)
+
+
+def test_validation_batches_with_and_without_weights_are_not_mixed() -> None:
+    module = subnet_module()
+    for rows in (ROWS, with_weights(ROWS)):
+        module.validation_step(rows.batch(slice(0, 64)), 0)
+    with pytest.raises(DataError, match="give all of them weights or none"):
+        module.measured()
 
 
 def test_each_validation_forgets_the_one_before() -> None:

@@ -14,6 +14,15 @@ def test_alone_the_mean_is_over_rows_or_their_weights() -> None:
     assert batch_mean(losses, weight) == 19 / 4
 
 
+def test_a_batch_of_weight_0_has_no_loss_and_no_gradient() -> None:
+    losses = torch.tensor([1.0, 2.0], requires_grad=True)
+    loss = batch_mean(losses, torch.zeros(2))
+    loss.backward()
+    assert loss == 0
+    assert losses.grad is not None
+    assert losses.grad.tolist() == [0, 0]
+
+
 def test_alone_gradients_stay_as_they_are() -> None:
     weight, table = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(3, 2))
     (weight.sum() + F.embedding(torch.tensor([1, 1]), table, sparse=True).sum()).backward()

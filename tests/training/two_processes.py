@@ -4,12 +4,12 @@ import sys
 
 import torch
 
-from nasrec_automl.data.batches import TrainingBatches
+from nasrec_automl.data.batches import Batch, TrainingBatches
 from nasrec_automl.network import Supernet
 from nasrec_automl.sampling import WarmUp, path_sampler
 from nasrec_automl.testing.examples import composed_schema, make_rows, tiny_space
 from nasrec_automl.training.lightning import quiet, quiet_trainer
-from nasrec_automl.training.module import Batch, ClickModule, TrainingOptions
+from nasrec_automl.training.module import ClickModule, TrainingOptions
 from nasrec_automl.training.ranks import Rank
 
 STEPS, BATCH = 12, 33  # two processes have 17 and 16 rows

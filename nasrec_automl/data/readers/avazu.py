@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from nasrec_automl.data.columns import DerivedColumn
+from nasrec_automl.data.published_sizes import PUBLISHED_SIZES
 from nasrec_automl.data.raw import Chunk
 from nasrec_automl.data.readers.inputs import find_files
 from nasrec_automl.data.readers.kinds import HEX, HOUR, INTEGER, LABEL, UNSIGNED, Column, hour_seconds
@@ -70,6 +71,7 @@ def avazu(paths: Sequence[Path], *, protocol: str) -> FileSource:
         files=find_files(paths, ("train", "train.csv"), "Avazu's data"),
         tables=partial(read_text, layout=layout),
         start=lambda _: _examples,
+        published=PUBLISHED_SIZES["avazu"],
     )
 
 

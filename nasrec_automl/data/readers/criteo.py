@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from nasrec_automl.data.columns import DenseOptions
+from nasrec_automl.data.published_sizes import PUBLISHED_SIZES
 from nasrec_automl.data.readers.inputs import find_files
 from nasrec_automl.data.readers.kinds import HEX, INTEGER, LABEL, Column
 from nasrec_automl.data.readers.source import PUBLISHED_HEX_TABLE, FileSource, labelled
@@ -43,4 +44,5 @@ def criteo(paths: Sequence[Path]) -> FileSource:
         files=find_files(paths, ("train.txt", "day_[0-9]*"), "Criteo's data"),
         tables=partial(read_text, layout=LAYOUT),
         start=lambda _: labelled,
+        published=PUBLISHED_SIZES["criteo"],
     )

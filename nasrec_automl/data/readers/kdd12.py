@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nasrec_automl.data.columns import DenseOptions
+from nasrec_automl.data.published_sizes import PUBLISHED_SIZES
 from nasrec_automl.data.raw import Chunk
 from nasrec_automl.data.readers.inputs import COMPRESSED, find_files
 from nasrec_automl.data.readers.kinds import COUNT, SMALL, UNSIGNED, Column
@@ -92,6 +93,7 @@ def kdd12(paths: Sequence[Path], *, protocol: str) -> FileSource:
         files=files,
         tables=partial(read_text, layout=LAYOUT),
         start=start,
+        published=PUBLISHED_SIZES["kdd12"],
     )
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nasrec_automl.data.categorical import CategoryFormat
 from nasrec_automl.data.values import FLOAT32_MAX
 
 _WHOLE = re.compile(r"-?\d+", re.ASCII)
@@ -218,3 +219,21 @@ WEIGHT = Kind(pa.float64(), pa.float64(), _weight_column, _weight)
 HEX = Kind(pa.string(), pa.string(), _hex_column, _hex)
 HOUR = Kind(pa.int64(), pa.int64(), _hour_column, _hour)
 TEXT = Kind(pa.string(), pa.string(), _same, str, stripped=False)
+
+
+def kind_of(field: CategoryFormat) -> Kind:
+    """Return the kind of a categorical column; of a multi-valued one it makes lists."""
+    if field.max_values is not None:
+        return several(field.separator)
+    return HEX if field.format == "hex" else TEXT
+
+
+def several(separator: str) -> Kind:
+    """Return the kind of several texts with a separator between them, which become a list."""
+    return Kind(
+        pa.string(),
+        pa.list_(pa.string()),
+        lambda array: pc.split_pattern(array, separator),
+        lambda text: text.split(separator),
+        stripped=False,
+    )

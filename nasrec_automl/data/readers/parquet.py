@@ -19,8 +19,16 @@ from nasrec_automl.errors import DataError
 _ROWS = 1 << 14
 
 
-def read_parquet(path: Path, rejections: Rejections, *, columns: Sequence[Column]) -> Iterator[pa.Table]:
+def read_parquet(
+    path: Path, rejections: Rejections, *, columns: Sequence[Column], further: bool = False
+) -> Iterator[pa.Table]:
     """Read a file's accepted rows, in order. A rejected row's line is its number, from 1.
+
+    Args:
+        path: the file.
+        rejections: the account of the reading.
+        columns: of the file.
+        further: whether it may have others, which are left out.
 
     Raises:
         DataError: the file cannot be read, lacks a column, has one without a role or of a type that fits no role, or
@@ -30,7 +38,7 @@ def read_parquet(path: Path, rejections: Rejections, *, columns: Sequence[Column
     row = 1
     try:
         with pq.ParquetFile(path) as file:
-            check_names(path, file.schema_arrow.names, columns)
+            check_names(path, file.schema_arrow.names, columns, further=further)
             for batch in file.iter_batches(_ROWS, columns=names):
                 table, rejected = _checked(pa.table(batch), columns, row, path)
                 rejections.add(path, batch.num_rows, rejected)
@@ -49,14 +57,19 @@ def _checked(table: pa.Table, columns: Sequence[Column], first: int, path: Path)
         return pa.table(dict(zip(names, made, strict=True))), []
     rows: list[list[Any]] = []
     rejected = []
-    for number, texts in enumerate(zip(*(array.cast(pa.string()).to_pylist() for array in plain), strict=True), first):
+    cells = (array if pa.types.is_list(array.type) else array.cast(pa.string()) for array in plain)
+    for number, row in enumerate(zip(*(array.to_pylist() for array in cells), strict=True), first):
         try:
-            rows.append([checked_value(c, t, MISSING_TEXTS) for c, t in zip(used, texts, strict=True)])
+            rows.append([_value(column, cell) for column, cell in zip(used, row, strict=True)])
         except ValueError as error:
-            rejected.append(Rejected(number, str(error), "\t".join(text or "" for text in texts)))
+            rejected.append(Rejected(number, str(error), "\t".join(str(cell or "") for cell in row)))
     schema = pa.schema([(column.name, column.kind.makes) for column in used if column.kind is not None])
     arrays = [pa.array([row[i] for row in rows], field.type) for i, field in enumerate(schema)]
     return pa.Table.from_arrays(arrays, schema=schema), rejected
+
+
+def _value(column: Column, cell: Any) -> Any:
+    return cell if isinstance(cell, list) else checked_value(column, cell, MISSING_TEXTS)
 
 
 def _plain(array: pa.Array, column: Column, path: Path) -> pa.Array:
@@ -64,6 +77,11 @@ def _plain(array: pa.Array, column: Column, path: Path) -> pa.Array:
     kind, type_ = column.kind, array.type
     if pa.types.is_dictionary(type_):
         array, type_ = array.dictionary_decode(), type_.value_type
+    if kind is not None and pa.types.is_list(kind.makes) and _is_list(type_):
+        try:
+            return array.cast(kind.makes)
+        except pa.ArrowException:
+            raise _unfit(column, type_, path) from None
     is_number = pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_)
     if (
         kind is not None
@@ -83,14 +101,24 @@ def _plain(array: pa.Array, column: Column, path: Path) -> pa.Array:
         or pa.types.is_large_string(type_)
         or pa.types.is_null(type_)
     ):
-        raise DataError(
-            f"{path}: column {column.name!r} is of type {type_}, which fits no such role: convert or ignore it"
-        )
+        raise _unfit(column, type_, path)
     texts = array.cast(pa.string())
     return pc.if_else(pc.is_in(texts, value_set=pa.array(sorted(MISSING_TEXTS))), None, texts)
 
 
+def _is_list(type_: pa.DataType) -> bool:
+    return any((pa.types.is_list(type_), pa.types.is_large_list(type_), pa.types.is_fixed_size_list(type_)))
+
+
+def _unfit(column: Column, type_: pa.DataType, path: Path) -> DataError:
+    return DataError(
+        f"{path}: column {column.name!r} is of type {type_}, which fits no such role: convert or ignore it"
+    )
+
+
 def _quick(array: pa.Array, column: Column) -> pa.Array | None:
+    if pa.types.is_list(array.type):
+        return array
     if column.kind is None or array.type != column.kind.reads or (column.required and array.null_count):
         return None
     return column.kind.convert(array)

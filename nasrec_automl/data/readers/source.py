@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from nasrec_automl.data.categorical import CategoricalOptions
 from nasrec_automl.data.columns import DenseOptions, DerivedColumn
+from nasrec_automl.data.published_sizes import PublishedSize
 from nasrec_automl.data.raw import CHUNK_ROWS, Chunk
 from nasrec_automl.data.rejections import Rejections
 
@@ -39,6 +40,7 @@ class FileSource:
         files: in the order of reading.
         tables: reads one file.
         start: prepares a reading and returns what makes its examples.
+        published: how large a public data set is, all of it.
     """
 
     name: str
@@ -50,6 +52,7 @@ class FileSource:
     files: tuple[Path, ...]
     tables: Tables
     start: Callable[[Rejections], Examples]
+    published: PublishedSize | None = None
 
     def chunks(self, rejections: Rejections) -> Iterator[Chunk]:
         """Read all rows from the beginning, the same ones in the same order each time.
@@ -64,12 +67,15 @@ class FileSource:
             DataError: a file cannot be read, or more rows are bad than `rejections` allows.
         """
         examples = self.start(rejections)
+        before = rejections.read  # rows of another file, such as KDD12's users
         done = 0
         for table in _gathered(self._tables(rejections)):
             chunk = examples(table)
             rejections.look_at(chunk.table)
             yield replace(chunk, row=chunk.row + done)
             done += table.num_rows
+        if self.published is not None:
+            rejections.compare(self.published, rejections.read - before)
         rejections.finish()
 
     def _tables(self, rejections: Rejections) -> Iterator[pa.Table]:

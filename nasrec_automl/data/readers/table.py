@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from nasrec_automl.data.raw import Chunk
 from nasrec_automl.data.readers.inputs import find_files, plain_name
-from nasrec_automl.data.readers.kinds import FOLD, HEX, LABEL, NUMBER, TEXT, WEIGHT, Column, instant
+from nasrec_automl.data.readers.kinds import FOLD, LABEL, NUMBER, WEIGHT, Column, instant, kind_of
 from nasrec_automl.data.readers.parquet import read_parquet
 from nasrec_automl.data.readers.source import FileSource
 from nasrec_automl.data.readers.text import Layout, read_text
@@ -87,7 +87,7 @@ def _columns(schema: TableSchema) -> dict[str, Column]:
     columns = dict.fromkeys(schema.raw_columns)
     made = {name: Column(name, None) for name in columns}
     made |= {name: Column(name, NUMBER) for name in schema.numbers}
-    made |= {name: Column(name, HEX if schema.categorical[name].format == "hex" else TEXT) for name in schema.texts}
+    made |= {name: Column(name, kind_of(schema.categorical[name])) for name in schema.texts}
     if schema.timestamp is not None:
         when = schema.timestamp
         kind = NUMBER if when.format == "number" else instant(when.format)

@@ -51,6 +51,7 @@ class Layout:
         quoting: whether fields may stand in double quotes. A quoted field must end on its line.
         missing: texts that stand for no value.
         checks: what must hold between columns.
+        further: whether a header may name further columns, which are left out.
     """
 
     columns: tuple[Column, ...]
@@ -59,6 +60,7 @@ class Layout:
     quoting: bool = False
     missing: frozenset[str] = NOTHING
     checks: tuple[RowCheck, ...] = ()
+    further: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,8 @@ def read_text(path: Path, rejections: Rejections, *, layout: Layout) -> Iterator
         first = next(blocks)
         head, _, rest = first.content.partition(b"\n")
         names = split_header(path, head, layout)
-        check_names(path, names, layout.columns)
-        columns = {column.name: column for column in layout.columns}
+        check_names(path, names, layout.columns, further=layout.further)
+        columns = {name: Column(name, None) for name in names} | {column.name: column for column in layout.columns}
         layout = replace(layout, columns=tuple(columns[name] for name in names))
         blocks = _with_first(Block(rest, first.first_line + 1), blocks)
     for parsed in in_order(lambda block: parse(block, layout), blocks):
@@ -133,11 +135,11 @@ def schema_of(layout: Layout) -> pa.Schema:
     return pa.schema([(column.name, column.kind.makes) for column in layout.columns if column.kind is not None])
 
 
-def check_names(path: Path, names: Sequence[str], columns: Sequence[Column]) -> None:
+def check_names(path: Path, names: Sequence[str], columns: Sequence[Column], *, further: bool = False) -> None:
     """Check the columns of a file against those of its source.
 
     Raises:
-        DataError: one is missing, there twice, or without a role.
+        DataError: one is missing, there twice, or without a role unless there may be `further` ones.
     """
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DataError(f"{path}: the column {twice[0]!r} is there twice: rename or remove one")
@@ -150,7 +152,7 @@ def check_names(path: Path, names: Sequence[str], columns: Sequence[Column]) -> 
         )
     if missing:
         raise DataError(f"{path}: lacks the columns {_some(missing)}; it has {_some(names)}")
-    if strange := [name for name in names if name not in known]:
+    if not further and (strange := [name for name in names if name not in known]):
         raise DataError(f"{path}: nothing says what the columns {_some(strange)} are: give each a role, or ignore it")
 
 

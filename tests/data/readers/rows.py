@@ -38,6 +38,17 @@ def write(path: Path, lines: list[str]) -> Path:
     return path
 
 
+def write_public_sets(folder: Path) -> None:
+    """480 rows of each public set, under the names of its files, in folders named as the sources."""
+    for name in ("criteo", "avazu", "kdd12"):
+        (folder / name).mkdir()
+    write(folder / "criteo" / "train.txt", criteo_lines(480))
+    avazu = [",".join([str(row), str(row % 2), f"141021{row // 20:02d}", *AVAZU[3:]]) for row in range(480)]
+    write(folder / "avazu" / "train.csv", [AVAZU_HEADER, *avazu])
+    write(folder / "kdd12" / "training.txt", ["\t".join([str(row % 2), *KDD12[1:]]) for row in range(480)])
+    (folder / "kdd12" / "userid_profile.txt").write_text(PROFILE)
+
+
 @dataclass
 class Read:
     """All of a source."""

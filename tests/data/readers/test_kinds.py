@@ -5,17 +5,20 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from nasrec_automl.data.categorical import CategoryFormat
 from nasrec_automl.data.readers.kinds import (
     COUNT,
     HEX,
     HOUR,
     LABEL,
     NUMBER,
+    TEXT,
     UNSIGNED,
     WEIGHT,
     Kind,
     hour_seconds,
     instant,
+    kind_of,
 )
 
 
@@ -62,3 +65,12 @@ def test_values() -> None:
 def test_hex_lengths_do_not_make_up_for_each_other() -> None:
     assert HEX.convert(pa.array(["0000000", "000000000"])) is None
     assert HEX.convert(pa.array(["", "00000000"])) is None
+
+
+def test_the_kind_of_a_categorical_column_is_its_formats() -> None:
+    assert kind_of(CategoryFormat()) is TEXT
+    assert kind_of(CategoryFormat(format="hex")) is HEX
+    several = kind_of(CategoryFormat(max_values=2, separator=", "))
+    texts = pa.array(["a, b", "c", None, ""])
+    assert several.convert(texts).to_pylist() == [["a", "b"], ["c"], None, [""]]
+    assert [several.value(text) for text in ("a, b", "c", "")] == [["a", "b"], ["c"], [""]]

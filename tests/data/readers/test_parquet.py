@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nasrec_automl.data.readers.kinds import LABEL, NUMBER, TEXT, Column, instant
+from nasrec_automl.data.readers.kinds import LABEL, NUMBER, TEXT, Column, instant, several
 from nasrec_automl.data.readers.parquet import read_parquet
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.errors import DataError
@@ -82,3 +82,38 @@ def test_moments_become_seconds(tmp_path: Path) -> None:
     columns = (*COLUMNS, Column("t", instant("ISO8601"), required=True))
     table, _ = read(write(tmp_path, t=pa.array([0, 1_500_000], pa.timestamp("us", "UTC"))), columns)
     assert table["t"].to_pylist() == [0.0, 1.5]
+
+
+SEVERAL = (*COLUMNS, Column("s", several("|")))
+
+
+@pytest.mark.parametrize(
+    ("values", "made"),
+    [
+        (pa.array([["a", "b"], None]), [["a", "b"], None]),
+        (pa.array([[2**60, None], []], pa.large_list(pa.int64())), [[str(2**60), None], []]),
+        (pa.array([[1, 2], [3, 4]], pa.list_(pa.int64(), 2)), [["1", "2"], ["3", "4"]]),
+        (pa.array(["a|b", "NA"]), [["a", "b"], None]),
+        (pa.array([None, None]), [None, None]),
+    ],
+)
+def test_several_values_are_lists_or_texts(values: pa.Array, made: list[object], tmp_path: Path) -> None:
+    path = write(tmp_path, s=values)
+    table, rejections = read(path, SEVERAL)
+    assert table["s"].to_pylist() == made
+    assert rejections.rejected == 0
+    path = write(tmp_path, s=values, y=pa.array([7, 0]))
+    table, rejections = read(path, SEVERAL)
+    assert table["s"].to_pylist() == made[1:]
+    assert rejections.rejected == 1
+
+
+def test_lists_of_lists_fit_no_role(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="'s' is of type list<"):
+        read(write(tmp_path, s=[[["a"]], [["b"]]]), SEVERAL)
+
+
+def test_further_columns_are_left_out_where_there_may_be_some(tmp_path: Path) -> None:
+    path = write(tmp_path, z=[1, 2])
+    tables = read_parquet(path, Rejections(1.0), columns=COLUMNS, further=True)
+    assert pa.concat_tables(tables).column_names == ["y", "n", "c"]

@@ -103,3 +103,15 @@ def test_a_column_says_what_each_row_is_for(tmp_path: Path) -> None:
     assert chunk.fold is not None
     assert chunk.fold.tolist() == [0, 2, 1]
     assert chunk.table.column_names == ["c"]
+
+
+def test_several_values_of_text_and_of_lists_go_together(tmp_path: Path) -> None:
+    schema = TableSchema.model_validate(
+        {"label": "y", "categorical": {"tags": {"max_values": 2}, "code": {"format": "hex"}}}
+    )
+    write(tmp_path / "a.csv", ["y,tags,code", "1,a|b,00000000", "0,NA,XYZ", "0,,ffffffff"])
+    pd.DataFrame({"y": [1], "tags": [["c"]], "code": ["0000000a"]}).to_parquet(tmp_path / "b.parquet")
+    found = read_all(table([tmp_path], schema))
+    assert found.table["tags"].to_pylist() == [["a", "b"], None, ["c"]]
+    assert dict(found.rejections.reasons) == {"code: not 8 hex digits (0-9, a-f)": 1}
+    assert found.rejections.constant_columns == ()

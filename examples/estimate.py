@@ -1,0 +1,111 @@
+"""Prints what a job on one of the public data sets takes: rows, steps, bytes and hours, calculated and not measured.
+
+    python examples/estimate.py examples/criteo/job.yaml
+    python examples/estimate.py examples/criteo/job.yaml --step 20 --whole 90 --score 60   # of your own machine
+
+The three times are milliseconds: a training step of 512 rows on a sampled path, the same on the whole supernet, and
+scoring 8,192 rows. The default ones are of one run of `make bench` on two cores of an AMD EPYC, with Criteo's shapes;
+the first with tables of 500,000 rows, the others of 10,000. A step of another number of rows is taken to cost in
+proportion, and one of a training from scratch as much as the supernet's on a sampled path. Reading and writing of
+files, validations and the steps of heads are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+
+from nasrec_automl.config import Job, load_job
+from nasrec_automl.data.published_sizes import PUBLISHED_SIZES
+
+CAP = 500_000  # rows of the largest table, as the readers of the public sets have it
+TRAIN, TRAIN_AND_HEAD, ALL_BUT_TEST = 0.72, 0.8, 0.9  # shares of the rows
+STEP_ROWS, SCORED_ROWS = 512, 8192
+HAND_DESIGNS = 3
+
+
+@dataclass(frozen=True)
+class Times:
+    """Milliseconds of a step on a sampled path, of one on the whole supernet, and of scoring a batch."""
+
+    step: float
+    whole: float
+    score: float
+
+
+MEASURED = {"nasrec-full": Times(118, 1508, 472), "nasrec-small": Times(83, 913, 373)}
+
+
+def estimate(job: Job, rows: int, times: Times) -> list[tuple[str, str, str]]:
+    """What is spent on what: its name, how it is calculated, and the outcome."""
+    size = PUBLISHED_SIZES[job.data.source]
+    dense = max(1, size.dense)  # without a feature, a column of zeros stands in
+    row_bytes = 4 * dense + 4 * size.fields + 1
+    cap = job.data.hash_above or CAP
+    tables = size.fields * cap * job.embedding_dim * 4
+    steps = int(rows * TRAIN) * job.supernet.epochs // job.supernet.batch_size
+    warm_up = round(steps * job.supernet.path_warm_up)
+    whole = warm_up / 2  # the probability of the whole supernet falls from 1 to 0
+    supernet = (whole * times.whole + (steps - whole) * times.step) * job.supernet.batch_size / STEP_ROWS
+    head, scored = job.search.head.rows, job.search.max_rows or round(rows * 0.05)
+    search = job.search.architectures * (head + scored) / SCORED_ROWS * times.score
+    trainings = max(job.retrain.trials, job.retrain.top_k + HAND_DESIGNS)
+    batch, epochs = job.retrain.space.batch_size.start, job.retrain.max_epochs
+    training = int(rows * TRAIN_AND_HEAD) * epochs // batch
+    final = int(rows * ALL_BUT_TEST) * epochs // batch
+    training_step = times.step * batch / STEP_ROWS
+    return [
+        ("rows", "", f"{rows:,}"),
+        ("prepared files, at most", f"rows x (4 x {dense} + 4 x {size.fields} + 1) bytes", _bytes(rows * row_bytes)),
+        ("embedding tables, at most", f"{size.fields} x {cap:,} rows x {job.embedding_dim} x 4 bytes", _bytes(tables)),
+        ("the same with Adagrad's sums", "x 2", _bytes(2 * tables)),
+        (
+            "supernet",
+            f"{steps:,} steps (0.72 rows / {job.supernet.batch_size:,}); of the first {warm_up:,} half count as whole",
+            _hours(supernet),
+        ),
+        (
+            "search",
+            f"{job.search.architectures:,} x ({head:,} + {scored:,}) rows / {SCORED_ROWS:,} x {times.score:g} ms",
+            _hours(search),
+        ),
+        (
+            "retrain",
+            f"{trainings} x {training:,} steps x {training_step:g} ms",
+            _hours(trainings * training * training_step),
+        ),
+        ("subnets that retrain keeps, at most", f"{trainings} x tables", _bytes(trainings * tables)),
+        ("final", f"{final:,} steps x {training_step:g} ms", _hours(final * training_step)),
+    ]
+
+
+def _bytes(number: float) -> str:
+    return f"{number / 1e9:,.1f} GB"
+
+
+def _hours(milliseconds: float) -> str:
+    return f"{milliseconds / 3_600_000:,.1f} h"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What a job on a public data set takes, calculated.")
+    parser.add_argument("job", help="a job file whose source is criteo, avazu or kdd12")
+    parser.add_argument("--rows", type=int, help="rows of the files (default: all that were published)")
+    for name, what in (("step", "a training step"), ("whole", "one on the whole supernet"), ("score", "8,192 rows")):
+        parser.add_argument(f"--{name}", type=float, metavar="MS", help=f"milliseconds of {what}")
+    arguments = parser.parse_args()
+    job = load_job(arguments.job)
+    if job.data.source not in PUBLISHED_SIZES:
+        parser.error(f"the source must be one of {', '.join(PUBLISHED_SIZES)}, but is {job.data.source!r}")
+    if (job.data.hash_above or CAP) > CAP:
+        parser.error(f"{arguments.job}: its tables are not capped, so that only their preparation can say their size")
+    default = MEASURED.get(job.space, MEASURED["nasrec-full"])
+    times = Times(**{name: getattr(arguments, name) or getattr(default, name) for name in ("step", "whole", "score")})
+    rows = arguments.rows or PUBLISHED_SIZES[job.data.source].rows
+    print("| calculated, not measured | how | |\n|---|---|---|")
+    for line in estimate(job, rows, times):
+        print(f"| {' | '.join(line)} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""Kinds of values that a job's sections are made of."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+# YAML 1.1 reads `1e-3`, without a dot, as a string; pydantic takes a string for a float.
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1, strict=True)]
+TableSize = Annotated[int, Field(ge=2, strict=True)]
+Seed = Annotated[int, Field(ge=0, strict=True)]
+
+
+def _check_duration(value: str) -> str:
+    if not re.fullmatch(r"[0-9]*[1-9][0-9]*[smhd]", value):
+        raise ValueError("expected a time above zero with its unit, such as 90s, 30m, 2h or 1d")
+    return value
+
+
+# As NNI writes times.
+Duration = Annotated[str, AfterValidator(_check_duration)]
+
+
+class Section(BaseModel):
+    """A section of a job: frozen, and without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

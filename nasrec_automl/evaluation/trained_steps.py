@@ -1,0 +1,63 @@
+"""How often the weights of an architecture were trained: the path of each step is known from seed and step."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasrec_automl.architecture import DOT_PRODUCT, TWO_INPUT_OPS, Architecture, Path
+from nasrec_automl.sampling import WarmUp
+
+_Piece = tuple[int, str, str, int]
+"""Weights that are trained together: block, operator or merger, input, source."""
+
+
+def trained_steps(architectures: Sequence[Architecture], schedule: WarmUp, steps: int) -> NDArray[np.float64]:
+    """For each architecture `(n,)`, in how many steps a weight of it was trained, on average over its pieces.
+
+    A piece is what an operator reads one source with, or a merger. A step trains it where the step's path has it,
+    live and at least as wide: a narrower path trains a part of it alone. Embeddings and the final Linear, which every
+    step trains, do not count.
+
+    Args:
+        architectures: of the supernet's space.
+        schedule: what drew the paths.
+        steps: how many were trained.
+    """
+    counts: Counter[tuple[_Piece, int]] = Counter()
+    for step in range(steps):
+        counts.update(_pieces(schedule.path(step)))
+    widths: dict[_Piece, list[tuple[int, int]]] = {}
+    for (piece, width), count in counts.items():
+        widths.setdefault(piece, []).append((width, count))
+
+    def mean(architecture: Architecture) -> float:
+        own = list(_pieces(architecture.path))
+        return float(
+            np.mean([sum(count for other, count in widths.get(piece, []) if other >= width) for piece, width in own])
+            if own
+            else 0.0
+        )
+
+    return np.array([mean(architecture) for architecture in architectures])
+
+
+def _pieces(path: Path) -> Iterator[tuple[_Piece, int]]:
+    """Every piece that a path runs, with its width."""
+    for number, (block, live) in enumerate(zip(path.blocks, path.live, strict=True), 1):
+        for operator in block.dense_ops if live.dense else ():
+            inputs = {"left": block.left, "right": block.right}
+            if operator not in TWO_INPUT_OPS:
+                inputs = {"dense": block.dense_inputs}
+            if operator == DOT_PRODUCT:
+                inputs["tokens"] = block.sparse_inputs
+            for name, sources in inputs.items():
+                yield from (((number, operator, name, source), block.dense_dim) for source in sources)
+        for operator in block.sparse_ops if live.sparse else ():
+            yield from (((number, operator, "tokens", source), block.sparse_dim) for source in block.sparse_inputs)
+        for merger, is_live in (("dense_to_sparse", live.dense_to_sparse), ("fm", live.fm)):
+            if is_live:
+                yield (number, merger, "dense", number), block.dense_dim

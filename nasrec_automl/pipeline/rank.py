@@ -1,0 +1,151 @@
+"""Stage `rank`, which no other needs: how well the supernet's scores rank architectures."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from nasrec_automl.cost import profile
+from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.errors import StudyError
+from nasrec_automl.evaluation.trained_steps import trained_steps
+from nasrec_automl.pipeline.base import Report, Stage
+from nasrec_automl.pipeline.data import DataStage
+from nasrec_automl.pipeline.files import read_json, write_json, write_text
+from nasrec_automl.pipeline.progress import ProgressWriter
+from nasrec_automl.pipeline.retrain import RetrainStage
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.search import load_evaluator
+from nasrec_automl.pipeline.studies import rank_study
+from nasrec_automl.pipeline.supernet import SupernetStage, path_schedule, training_steps
+from nasrec_automl.pipeline.truth import sample_sizes, train_truth
+from nasrec_automl.ranking import Ranking, judge_ranking
+from nasrec_automl.report.content import JudgedArchitecture, RankContent
+from nasrec_automl.report.rank_page import render_rank
+from nasrec_automl.search.trainings import count_trained
+
+_logger = logging.getLogger(__name__)
+
+_FEWEST = 3
+"""Architectures without which there is no rank to speak of."""
+
+MEASURED = (Part.HPO, Part.CHOICE)
+"""What trainings are measured on: no gradient and no score has seen these rows."""
+
+
+class RankStage(Stage):
+    """Scores architectures of all sizes, trains each from scratch with several seeds, and compares the two orders.
+
+    It belongs to no job's chain and changes nothing of it. The trainings are kept in a study: more of them are done
+    later without those that are there.
+    """
+
+    name = "rank"
+
+    def units(self, run: RunFolder) -> tuple[int, int]:
+        """Ended trainings and the job's number of them."""
+        config = run.job.rank
+        architectures = sample_sizes(run, config.architectures)
+        return count_trained(rank_study(run), architectures, config.seeds), len(architectures) * config.seeds
+
+    def settings(self, run: RunFolder) -> dict[str, Any]:
+        """What the trainings depend on; how many there are may change."""
+        supernet = {k: v for k, v in SupernetStage().settings(run).items() if not k.startswith("supernet.")}
+        retrain = RetrainStage().settings(run)
+        for name in ("top_k", "pruner"):
+            del retrain[f"retrain.{name}"]
+        return {**supernet, **retrain}
+
+    def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
+        config = run.job.rank
+        done, total = self.units(run)
+        progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="trainings", total=total, done=done)
+        architectures = sample_sizes(run, config.architectures)
+        folder = run.path / "rank"
+        losses = train_truth(
+            run,
+            rank_study(run),
+            architectures,
+            config.seeds,
+            MEASURED,
+            folder=folder,
+            on_training=lambda ended: progress.update(min(ended, total - 1)),  # the comparison is still to come
+        )
+        shutil.rmtree(folder, ignore_errors=True)  # checkpoints of trainings that failed too often
+        kept = [i for i in range(len(architectures)) if np.isfinite(losses[i]).all()]
+        if len(kept) < _FEWEST:
+            raise StudyError(
+                f"{len(kept)} of {len(architectures)} architectures were trained well with every seed, and a rank "
+                f"needs {_FEWEST}: raise rank.architectures, or lower the default of retrain.space.learning_rate in "
+                "another run_folder"
+            )
+        if len(kept) < len(architectures):
+            _logger.warning(
+                "%d of %d architectures are left out: a training of them diverged or failed",
+                len(architectures) - len(kept),
+                len(architectures),
+            )
+        architectures, losses = [architectures[i] for i in kept], losses[kept]
+        evaluator = load_evaluator(run)
+        scores = [evaluator.evaluate(architecture) for architecture in architectures]
+        steps = trained_steps(architectures, path_schedule(run), training_steps(run))
+        schema = PreparedData.open(run.data).schema(run.job.embedding_dim)
+        costs = [profile(one, schema, layer_norm=run.job.retrain.layer_norm) for one in architectures]
+        ranking = judge_ranking(
+            [score.log_loss for score in scores],
+            losses,
+            [cost.parameters for cost in costs],
+            steps,
+            seed=run.job.seed,
+        )
+        points = [
+            JudgedArchitecture(
+                key=architecture.key,
+                params=dict(architecture.params),
+                score=score.log_loss,
+                standard_error=score.standard_error,
+                losses=tuple(map(float, own)),
+                parameters=cost.parameters,
+                macs=cost.macs,
+                trained_steps=float(trained),
+            )
+            for architecture, score, own, cost, trained in zip(architectures, scores, losses, costs, steps, strict=True)
+        ]
+        content = {"ranking": ranking.to_plain(), "architectures": [asdict(point) for point in points]}
+        write_json(run.rank, {"dataset": PreparedData.open(run.data).name, **content})
+        write_text(run.rank_report, render_rank(rank_content(run)))
+        progress.update(total, f"tau {ranking.tau.value:.2f}")
+        return {"tau": ranking.tau.value}
+
+
+def rank_scores(run: RunFolder) -> None:
+    """Prepare data and train the supernet of a job where that is not done, and run the stage, as the folder's owner."""
+    stages = (DataStage(), SupernetStage(), RankStage())
+    with run.lock():
+        for stage in stages:
+            if run.started(stage.name):
+                run.claim(stage.name, stage.settings(run))
+        run.create()
+        for stage in stages:
+            # The comparison is quick, and its scores may be others now.
+            if stage.name == RankStage.name or not stage.is_done(run):
+                stage.run(run)
+
+
+def rank_content(run: RunFolder) -> RankContent:
+    """What the stage found, from disk."""
+    found = read_json(run.rank)
+    data = PreparedData.open(run.data)
+    scored = data.rows(Part.SEARCH)
+    return RankContent(
+        title=run.job.name,
+        dataset=found["dataset"],
+        ranking=Ranking.from_plain(found["ranking"]),
+        architectures=[JudgedArchitecture(**one) for one in found["architectures"]],
+        score_rows=min(scored, run.job.search.max_rows or scored),
+        truth_rows=sum(data.rows(part) for part in MEASURED),
+    )

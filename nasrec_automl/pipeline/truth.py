@@ -1,0 +1,100 @@
+"""What scores are compared with: architectures of all sizes, trained from scratch with several seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.evaluation.sample import one_of_each_size
+from nasrec_automl.evaluation.scratch import measure_subnet
+from nasrec_automl.pipeline.candidates import TrainingOutcome, train_candidate
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.studies import study_storage
+from nasrec_automl.search import Finished, Hyper
+from nasrec_automl.search.hyper import default_params
+from nasrec_automl.search.trainings import count_trained, train_each, trained_losses
+from nasrec_automl.space import load_search_space
+
+
+def sample_sizes(run: RunFolder, count: int) -> list[Architecture]:
+    """One architecture of each size, the smallest first; fewer where a small space has one key twice."""
+    job = run.job
+    schema = PreparedData.open(run.data).schema(job.embedding_dim)
+    drawn = one_of_each_size(load_search_space(job.space), schema, count, seed=job.seed)
+    return list({architecture.key: architecture for architecture in drawn}.values())
+
+
+def train_and_measure(
+    run: RunFolder, architecture: Architecture, seed: int, parts: Sequence[Part], *, checkpoint: Path | None = None
+) -> TrainingOutcome:
+    """Train an architecture from scratch with the default hyper-parameters, and measure it.
+
+    It learns from train and head rows, the hpo part says when it was best, and `parts` are what it is measured on.
+
+    Args:
+        run: whose data are prepared.
+        architecture: what to train.
+        seed: 0 for the job's own.
+        parts: of validation.
+        checkpoint: as in `train_from_scratch`.
+
+    Raises:
+        DivergedError: the training diverged.
+    """
+    space = run.job.retrain.space
+    hyper = Hyper.of(default_params("", space), space)
+    trained = train_candidate(run, architecture, hyper, lambda step, _: False, checkpoint=checkpoint, seed=seed)
+    metrics = measure_subnet(trained.subnet, PreparedData.open(run.data).part(*parts))
+    return TrainingOutcome(metrics.log_loss, {"auc": metrics.auc, "step": trained.step})
+
+
+def train_truth(
+    run: RunFolder,
+    study: optuna.Study,
+    architectures: Sequence[Architecture],
+    seeds: int,
+    parts: Sequence[Part],
+    *,
+    folder: Path,
+    on_training: Callable[[int], None],
+) -> NDArray[np.float64]:
+    """Train what the study does not have yet.
+
+    Args:
+        run: whose data are prepared.
+        study: of these trainings.
+        architectures: by size.
+        seeds: of each.
+        parts: that they are measured on.
+        folder: for their checkpoints, from which a training that was killed goes on.
+        on_training: told how many have ended.
+
+    Returns:
+        Log losses `(architectures, seeds)`; NaN where a training diverged or failed too often.
+    """
+    # Not by size: at any time those that are trained have all sizes.
+    order = np.random.default_rng(run.job.seed).permutation(len(architectures))
+
+    def train(architecture: Architecture, seed: int) -> TrainingOutcome:
+        checkpoint = folder / f"{architecture.key}-{seed}.ckpt"
+        return train_and_measure(run, architecture, seed, parts, checkpoint=checkpoint)
+
+    def on_trial(finished: Finished) -> None:
+        on_training(count_trained(study, architectures, seeds))
+
+    train_each(
+        study,
+        load_search_space(run.job.space),
+        [architectures[i] for i in order],
+        seeds,
+        train,
+        storage=study_storage(run.job.storage_url),
+        on_trial=on_trial,
+    )
+    return trained_losses(study, architectures, seeds)

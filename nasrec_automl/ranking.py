@@ -1,0 +1,230 @@
+"""How well scores rank architectures, beside what they are to be compared with. NumPy and SciPy alone."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
+
+Array = NDArray[np.float64]
+
+_INTERVAL = (2.5, 97.5)
+_MOST_STRATA, _SMALLEST_STRATUM = 5, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A statistic with its 95 % interval.
+
+    Attributes:
+        value: of all architectures; NaN where there is none, as of values that are all equal.
+        low: the 2.5th percentile of a bootstrap over the architectures (Efron 1979).
+        high: the 97.5th.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """How well scores rank architectures that were trained from scratch.
+
+    Attributes:
+        architectures: how many.
+        seeds: trainings of each.
+        tau: Kendall's tau-b of scores and mean log losses.
+        spearman: Spearman's rho of the same.
+        top_decile: share of the tenth with the best scores that is in the tenth with the lowest log losses.
+        regret: log loss of the best score less the lowest of all, in nats.
+        ceiling: tau between the mean log losses of disjoint halves of the seeds, over `seeds` ways to halve them. The
+            log losses that scores are compared with have twice the seeds, so that this is a little low; None for one
+            seed.
+        size_tau: tau of the number of parameters alone, with the sign that suits these log losses: never below 0.
+        larger_is_better: that sign.
+        strata_tau: tau over pairs of about equal size: of the same one of `strata` groups by number of parameters.
+        strata: how many groups.
+        training_bias: Spearman's rho of how often an architecture's weights were trained and what its score has beyond
+            its log loss (residuals of a regression of ranks). Below 0, what was trained more scores too well; None
+            where it is not known how often.
+    """
+
+    architectures: int
+    seeds: int
+    tau: Estimate
+    spearman: Estimate
+    top_decile: Estimate
+    regret: Estimate
+    ceiling: Estimate | None
+    size_tau: Estimate
+    larger_is_better: bool
+    strata_tau: Estimate
+    strata: int
+    training_bias: Estimate | None
+
+    @property
+    def beats_size(self) -> bool:
+        """Whether scores rank better than the number of parameters does."""
+        return self.tau.value > self.size_tau.value
+
+    @property
+    def share_of_ceiling(self) -> float | None:
+        """Tau as a share of the ceiling, where that is above 0."""
+        return self.tau.value / self.ceiling.value if self.ceiling is not None and self.ceiling.value > 0 else None
+
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON values: what is NaN is null."""
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {name: plain(one) for name, one in value.items()}
+            return None if isinstance(value, float) and math.isnan(value) else value
+
+        return {name: plain(value) for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_plain(cls, content: Mapping[str, Any]) -> Self:
+        """Read what `to_plain` wrote."""
+
+        def read(value: Any) -> Any:
+            if not isinstance(value, dict):
+                return value
+            return Estimate(**{name: math.nan if one is None else one for name, one in value.items()})
+
+        return cls(**{name: read(value) for name, value in content.items()})
+
+
+def judge_ranking(
+    scores: ArrayLike,
+    losses: ArrayLike,
+    parameters: ArrayLike,
+    steps: ArrayLike | None = None,
+    *,
+    seed: int = 0,
+    resamples: int = 1000,
+) -> Ranking:
+    """Compare scores with trainings from scratch.
+
+    Args:
+        scores: `(n,)` of the weight-sharing evaluator; small is good.
+        losses: `(n, seeds)` log losses from scratch, all finite.
+        parameters: `(n,)` number of parameters.
+        steps: `(n,)` how often the weights of each were trained, if known.
+        seed: of the bootstrap.
+        resamples: draws of the bootstrap.
+    """
+    score, loss = np.asarray(scores, dtype=np.float64), np.asarray(losses, dtype=np.float64)
+    size = np.asarray(parameters, dtype=np.float64)
+    trained = None if steps is None else np.asarray(steps, dtype=np.float64)
+    number, seeds = len(loss), int(loss.shape[1])
+    truth = loss.mean(axis=1)
+    sign = 1.0 if not kendall_tau(size, truth) <= 0 else -1.0  # smaller is better where it is above 0
+    strata = max(1, min(_MOST_STRATA, number // _SMALLEST_STRATUM))
+    groups = equal_groups(size, strata)
+
+    def statistics(rows: NDArray[np.int64]) -> list[float]:
+        x, y = score[rows], truth[rows]
+        return [
+            kendall_tau(x, y),
+            spearman_rho(x, y),
+            top_precision(x, y),
+            top_regret(x, y),
+            ceiling_tau(loss[rows]),
+            kendall_tau(sign * size[rows], y),
+            kendall_tau(x, y, groups[rows]),
+            math.nan if trained is None else spearman_rho(rank_residual(x, y), trained[rows]),
+        ]
+
+    rng = np.random.default_rng(seed)
+    drawn = np.array([statistics(rng.integers(number, size=number, dtype=np.int64)) for _ in range(resamples)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a statistic that is NaN in all draws
+        lows, highs = np.nanpercentile(drawn, _INTERVAL, axis=0)
+    values = statistics(np.arange(number))
+    found = [Estimate(*map(float, one)) for one in zip(values, lows, highs, strict=True)]
+    tau, spearman, top_decile, regret, ceiling, size_tau, strata_tau, bias = found
+    return Ranking(
+        architectures=number,
+        seeds=seeds,
+        tau=tau,
+        spearman=spearman,
+        top_decile=top_decile,
+        regret=regret,
+        ceiling=ceiling if seeds > 1 else None,
+        size_tau=size_tau,
+        larger_is_better=sign < 0,
+        strata_tau=strata_tau,
+        strata=strata,
+        training_bias=None if trained is None else bias,
+    )
+
+
+def kendall_tau(first: Array, second: Array, groups: NDArray[np.int64] | None = None) -> float:
+    """Kendall's tau-b (1945), which takes ties into account; NaN where one side is all ties.
+
+    Args:
+        first: `(n,)`.
+        second: `(n,)`.
+        groups: `(n,)`; pairs of two groups do not count.
+    """
+    x, y = (np.sign(values[:, None] - values[None, :]) for values in (first, second))
+    if groups is not None:
+        same = groups[:, None] == groups[None, :]
+        x, y = x * same, y * same
+    untied = math.sqrt(float((x * x).sum()) * float((y * y).sum()))
+    return float((x * y).sum()) / untied if untied else math.nan
+
+
+def spearman_rho(first: Array, second: Array) -> float:
+    """Pearson's correlation of ranks, ties at their middle; NaN where one side is all ties."""
+    x, y = (rankdata(values) - (len(values) + 1) / 2 for values in (first, second))
+    spread = math.sqrt(float(x @ x) * float(y @ y))
+    return float(x @ y) / spread if spread else math.nan
+
+
+def top_precision(scores: Array, truth: Array) -> float:
+    """Share of the best tenth by score, one at least, that is in the best tenth by truth; of ties the first count."""
+    size = max(1, round(len(scores) / 10))
+    best, true = (set(np.argsort(values, kind="stable")[:size].tolist()) for values in (scores, truth))
+    return len(best & true) / size
+
+
+def top_regret(scores: Array, truth: Array) -> float:
+    """What the choice of the best score costs, in the units of `truth`."""
+    return float(truth[np.argmin(scores)] - truth.min())
+
+
+def ceiling_tau(losses: Array) -> float:
+    """Mean tau between halves of the seeds, over as many ways to halve them as there are seeds; NaN for one seed.
+
+    Args:
+        losses: `(n, seeds)`.
+    """
+    seeds = losses.shape[1]
+    half = seeds // 2
+    if not half:
+        return math.nan
+    turned = (np.roll(losses, shift, axis=1) for shift in range(seeds))
+    return float(np.mean([kendall_tau(one[:, :half].mean(axis=1), one[:, half:].mean(axis=1)) for one in turned]))
+
+
+def rank_residual(scores: Array, truth: Array) -> Array:
+    """What a score's rank has beyond the line through the ranks of truth: above 0, the score is too bad."""
+    x, y = (rankdata(values) - (len(values) + 1) / 2 for values in (truth, scores))
+    spread = float(x @ x)
+    residual: Array = y - (float(x @ y) / spread if spread else 0.0) * x
+    return np.round(residual, 9)  # of a perfect order nothing is left, not rounding errors
+
+
+def equal_groups(values: Array, count: int) -> NDArray[np.int64]:
+    """Number `(n,)` of the group of each value, where `count` groups of equal size follow each other in order."""
+    order = np.empty(len(values), dtype=np.int64)
+    order[np.argsort(values, kind="stable")] = np.arange(len(values))
+    return order * count // len(values)

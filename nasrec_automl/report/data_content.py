@@ -1,0 +1,131 @@
+"""What a data report says, as plain values, and how they are gathered of a prepared folder."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.description import Description, PartDescription
+from nasrec_automl.data.parts import TRAINING, VALIDATION, Part
+from nasrec_automl.data.preprocessing import Preprocessing
+from nasrec_automl.data.statistics import Statistics
+from nasrec_automl.data.unknown import count_unknown
+
+EMBEDDING_DIM = 16
+"""Width that memory is told for."""
+
+_COPIES = 2  # the weights, and the sum of squares that Adagrad keeps of each
+_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectedReason:
+    """Rejected rows of one reason.
+
+    Attributes:
+        reason: what is wrong with them.
+        rows: how many.
+        first: file and line of the first of them.
+        text: its beginning.
+    """
+
+    reason: str
+    rows: int
+    first: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataContent:
+    """Everything that a data report shows.
+
+    Attributes:
+        description: what the folder holds.
+        preprocessing: tables and transforms.
+        statistics: of the rows that these were learned of, and of all rows over time.
+        unknown: of each training and validation part, rows by field without a value that its table knows.
+        size: bytes of the arrays on disk.
+        rejected: rows that were left out, the most frequent reason first.
+    """
+
+    description: Description
+    preprocessing: Preprocessing
+    statistics: Statistics
+    unknown: Mapping[Part, Mapping[str, int]]
+    size: int
+    rejected: Sequence[RejectedReason] = ()
+
+    @property
+    def rows(self) -> int:
+        """Rows of all parts."""
+        return sum(part.rows for part in self.description.parts.values())
+
+    @property
+    def positive_rate(self) -> float:
+        """Share of ones in all parts, by weight where rows have weights."""
+        parts = self.description.parts.values()
+        return sum(part.positive_rate * counted(part) for part in parts) / (sum(map(counted, parts)) or 1)
+
+    def unknown_share(self, field: str, parts: Sequence[Part]) -> float:
+        """Share of the rows of some parts without a value that the field's table knows."""
+        rows = sum(self.description.parts[part].rows for part in parts)
+        return sum(self.unknown[part][field] for part in parts) / (rows or 1)
+
+
+def gather(data: PreparedData, *, on_rows: Callable[[int], None] = lambda done: None) -> DataContent:
+    """Gather what a report says of a prepared folder; of test nothing but what `dataset.json` says.
+
+    Args:
+        data: whose training and validation ids are read, a block at a time.
+        on_rows: told how many rows are done.
+
+    Raises:
+        DataError: a file of the folder is missing or damaged.
+    """
+    shards = [data.path / shard.folder for part in data.description.parts.values() for shard in part.shards]
+    return DataContent(
+        description=data.description,
+        preprocessing=data.preprocessing,
+        statistics=Statistics.load(data.path),
+        unknown=count_unknown(data, on_rows=on_rows),
+        size=sum(file.stat().st_size for shard in shards for file in shard.iterdir()),
+        rejected=_rejected(data) if data.description.notes.get("rows_rejected") else (),
+    )
+
+
+def rows_to_read(description: Description) -> int:
+    """Return how many rows `gather` reads."""
+    return sum(description.parts[part].rows for part in (*TRAINING, *VALIDATION))
+
+
+def counted(part: PartDescription) -> float:
+    """Return how much the rows of a part count together."""
+    return part.rows if part.weight is None else part.weight
+
+
+def table_bytes(rows: int) -> int:
+    """Return the memory that tables of so many rows take in training with Adagrad."""
+    return rows * EMBEDDING_DIM * _BYTES * _COPIES
+
+
+def _rejected(data: PreparedData) -> tuple[RejectedReason, ...]:
+    """Read what `prepare`, or a run, left beside the folder."""
+    beside = (f"{data.path.name}.rejected.tsv", "rejected.tsv")
+    files = [path for path in map(data.path.resolve().with_name, beside) if path.is_file()]
+    if not files:
+        return ()
+    counts: dict[str, int] = {}
+    first: dict[str, tuple[str, str]] = {}
+    with files[0].open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
+            reason = row["reason"]
+            counts[reason] = counts.get(reason, 0) + 1
+            first.setdefault(reason, (f"{Path(row['file']).name}, line {row['line']}", row["text"]))
+    ranked = sorted(counts, key=lambda reason: -counts[reason])
+    return tuple(
+        RejectedReason(reason=reason, rows=counts[reason], first=first[reason][0], text=first[reason][1])
+        for reason in ranked
+    )

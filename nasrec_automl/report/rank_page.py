@@ -1,0 +1,118 @@
+"""The page on a ranking: its statistics, and scores against trainings from scratch."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from html import escape
+
+import plotly.graph_objects as go
+
+from nasrec_automl.ranking import Estimate, Ranking
+from nasrec_automl.report.content import RankContent
+from nasrec_automl.report.page import figure_html, page, section
+from nasrec_automl.report.style import styled
+
+Line = tuple[str, str, str, str]
+"""Name, value, 95 % interval and meaning of a statistic."""
+
+
+def ranking_lines(ranking: Ranking) -> list[Line]:
+    """Every statistic in words, what is measured first and then what it is to be compared with."""
+    found = ranking
+    sign = "larger" if found.larger_is_better else "smaller"
+    share = found.share_of_ceiling
+    lines = [
+        ("Kendall's tau", *_shown(found.tau), "scores against log losses from scratch: 1 for the same order"),
+        ("Spearman's rho", *_shown(found.spearman), "the same of ranks"),
+        ("precision of the top decile", *_shown(found.top_decile), "share of the tenth scored best that is the best"),
+        ("regret of the top 1", *_shown(found.regret, 4), "nats that the choice of the best score costs"),
+    ]
+    if found.ceiling is not None:
+        lines.append(("ceiling", *_shown(found.ceiling), "tau between halves of the seeds"))
+    if share is not None:
+        lines.append(("share of the ceiling", f"{share:.0%}", "", "Kendall's tau as a share of it"))
+    lines += [
+        ("tau of log-parameters", *_shown(found.size_tau), f"of size alone, as if {sign} were better"),
+        ("tau within sizes", *_shown(found.strata_tau), f"of pairs in the same of {found.strata} groups by parameters"),
+    ]
+    if found.training_bias is not None:
+        meaning = "rho of residual and training steps; below 0, what was trained more scores too well"
+        lines.append(("training bias", *_shown(found.training_bias), meaning))
+    return lines
+
+
+def ranking_sentence(ranking: Ranking) -> str:
+    """What was compared, and what follows."""
+    text = (
+        f"{ranking.architectures:,} architectures of all sizes, each trained from scratch with {ranking.seeds:,} "
+        f"{'seed' if ranking.seeds == 1 else 'seeds'}. "
+    )
+    if ranking.beats_size:
+        return text + "The scores rank them better than their number of parameters does."
+    return text + "The scores do not rank them better than their number of parameters does: do not trust them."
+
+
+def score_against_truth(content: RankContent) -> go.Figure:
+    """Score of each architecture against its mean log loss from scratch, coloured by size."""
+    points = content.architectures
+    means = [statistics.fmean(point.losses) for point in points]
+    errors = [_standard_error(point.losses) for point in points]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[point.score for point in points],
+        y=means,
+        error_y={"type": "data", "array": errors, "thickness": 1, "width": 0},
+        mode="markers",
+        marker={
+            "size": 9,
+            "color": [math.log10(point.parameters) for point in points],
+            "colorscale": "Viridis",
+            "colorbar": {"title": {"text": "log₁₀ of<br>parameters"}, "thickness": 14},
+        },
+        customdata=[(p.key, p.standard_error, p.parameters, p.macs, p.trained_steps) for p in points],
+        hovertemplate="<b>%{customdata[0]}</b><br>score %{x:.5f} ± %{customdata[1]:.5f}<br>from scratch %{y:.5f}"
+        "<br>%{customdata[2]:,} parameters<br>%{customdata[3]:,} multiply-adds"
+        "<br>weights trained in %{customdata[4]:,.0f} steps<extra></extra>",
+    )
+    figure.update_xaxes(title_text="score by the supernet's weights (nats)")
+    figure.update_yaxes(title_text="log loss from scratch, mean of the seeds (nats)")
+    return styled(figure, height=520)
+
+
+def render_rank(content: RankContent) -> str:
+    """The page's HTML. Equal contents give equal text."""
+    rows = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td><td>{escape(interval)}</td>'
+        f'<td class="kind">{escape(meaning)}</td></tr>'
+        for name, value, interval, meaning in ranking_lines(content.ranking)
+    )
+    caption = (
+        f"Scores on {content.score_rows:,} rows, log losses from scratch on {content.truth_rows:,} others, which no "
+        "gradient has seen. Vertical lines are one standard error over the seeds."
+    )
+    return page(
+        f"{content.title}: rank",
+        [
+            f"<h1>{escape(content.title)}: how well scores rank</h1>",
+            f'<p class="subtitle">{escape(content.dataset)}</p>',
+            f'<p class="lead">{escape(ranking_sentence(content.ranking))}</p>',
+            section(
+                "Statistics",
+                '<table class="results"><thead><tr><th>statistic</th><th>value</th><th>95 % interval</th>'
+                f"<th>meaning</th></tr></thead><tbody>{rows}</tbody></table>",
+            ),
+            section("Scores and trainings", figure_html("score-against-truth", score_against_truth(content), caption)),
+        ],
+    )
+
+
+def _shown(one: Estimate, digits: int = 2) -> tuple[str, str]:
+    if math.isnan(one.value):
+        return "n/a", ""
+    return f"{one.value:.{digits}f}", f"{one.low:.{digits}f} to {one.high:.{digits}f}"
+
+
+def _standard_error(losses: Sequence[float]) -> float:
+    return statistics.stdev(losses) / math.sqrt(len(losses)) if len(losses) > 1 else 0.0

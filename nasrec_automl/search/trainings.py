@@ -1,0 +1,112 @@
+"""Studies of trainings from scratch that are compared with scores: some architectures, each with some seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from optuna.distributions import IntDistribution
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.errors import DivergedError
+from nasrec_automl.search.attributes import KEY
+from nasrec_automl.search.census import Census
+from nasrec_automl.search.distributions import architecture_of, distributions
+from nasrec_automl.search.loop import OnTrial, work
+from nasrec_automl.search.retrain import TrainOutcome
+from nasrec_automl.search.task import Outcome, Params, Task
+from nasrec_automl.space import SearchSpace
+
+SEED = "seed"
+"""The parameter beside the labels of the architecture: 0 for the first seed."""
+
+MOST_SEEDS = 1000
+
+Train = Callable[[Architecture, int], TrainOutcome]
+"""`train(architecture, seed)`, or raise DivergedError."""
+
+
+def train_each(
+    study: optuna.Study,
+    space: SearchSpace,
+    architectures: Sequence[Architecture],
+    seeds: int,
+    train: Train,
+    *,
+    storage: BaseStorage,
+    on_trial: OnTrial | None = None,
+) -> int:
+    """Train each architecture once with each seed, as far as the study does not have it.
+
+    Other architectures and seeds may be asked of the same study later; what it has is kept.
+
+    Args:
+        study: the study, from `open_study`; it minimises log loss.
+        space: of the architectures.
+        architectures: no two of one key. All are trained with the first seed before any is with the second.
+        seeds: of each, at most `MOST_SEEDS`.
+        train: trains one. A training that diverges counts, as pruned, and is not tried again.
+        storage: the storage that holds the study.
+        on_trial: called after each.
+
+    Returns:
+        How many trainings this worker has finished.
+    """
+    task = _Trainings(space, architectures, seeds, train)
+    return work(task, study, storage=storage, target=len(task.wanted), on_trial=on_trial)
+
+
+def trained_losses(study: optuna.Study, architectures: Sequence[Architecture], seeds: int) -> NDArray[np.float64]:
+    """Log losses `(architectures, seeds)`; NaN where a training has diverged, failed, or is still to be done."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    known = {trial.user_attrs.get(KEY): trial.values[0] for trial in trials}
+    return np.array([[known.get(_key(one, seed), np.nan) for seed in range(seeds)] for one in architectures])
+
+
+def count_trained(study: optuna.Study, architectures: Sequence[Architecture], seeds: int) -> int:
+    """How many of these trainings have ended, well or not."""
+    ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    known = {trial.user_attrs.get(KEY) for trial in ended}
+    return sum(_key(one, seed) in known for one in architectures for seed in range(seeds))
+
+
+def _key(architecture: Architecture, seed: int) -> str:
+    return f"{architecture.key}-{seed}"
+
+
+class _Trainings(Task):
+    finished = frozenset({TrialState.COMPLETE, TrialState.PRUNED})
+
+    def __init__(self, space: SearchSpace, architectures: Sequence[Architecture], seeds: int, train: Train) -> None:
+        self.distributions = {**distributions(space), SEED: IntDistribution(0, MOST_SEEDS - 1)}
+        self.wanted: Mapping[str, dict[str, Any]] = {
+            _key(architecture, seed): {**architecture.params, SEED: seed}
+            for seed in range(seeds)
+            for architecture in architectures
+        }
+        self._space = space
+        self._train = train
+
+    def key(self, params: Params) -> str | None:
+        architecture = architecture_of(params, self._space)
+        return None if architecture is None or SEED not in params else _key(architecture, params[SEED])
+
+    def propose(self, census: Census) -> Params | None:
+        return next((params for key, params in self.wanted.items() if key not in census.taken), None)
+
+    def admits(self, trial: FrozenTrial) -> bool:
+        return (trial.user_attrs.get(KEY) or self.key(trial.params)) in self.wanted
+
+    def run(self, trial: FrozenTrial) -> Outcome:
+        architecture = architecture_of(trial.params, self._space)
+        assert architecture is not None  # it has a key
+        try:
+            result = self._train(architecture, trial.params[SEED])
+        except DivergedError as error:
+            return Outcome(state=TrialState.PRUNED, value=None, attrs={"reason": f"the training diverged at {error}"})
+        return Outcome(state=TrialState.COMPLETE, value=result.log_loss, attrs=result.attrs)

@@ -1,0 +1,192 @@
+"""`python -m tests.benchmarks baselines JOB_OR_RUN ...`: tune baselines as long as a run took, and compare on test.
+
+A job that has not run is run first. Several runs of one data set are several searches: give jobs that differ in seed
+and run_folder alone. Everything is kept in the run folder's `baselines`, and a later call goes on where one ended.
+Baselines see test when every method of every run has its winner, and each training is measured on it once.
+"""
+
+import argparse
+import json
+import platform
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import optuna
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from nasrec_automl.config import SamplerName
+from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.errors import DataError
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.stages import run_job
+from nasrec_automl.pipeline.worker import open_run
+from tests.benchmarks.baselines.compare import Searches, compare, quality
+from tests.benchmarks.baselines.method import Logits, Method
+from tests.benchmarks.baselines.networks import NETWORKS
+from tests.benchmarks.baselines.ours import best_hand_design, seconds_spent, train, winner, with_sampler
+from tests.benchmarks.baselines.plain import Boosting, Linear
+from tests.benchmarks.baselines.tuning import tune
+from tests.benchmarks.measure import processor
+
+METHODS: dict[str, type[Method]] = {method.name: method for method in (Linear, Boosting, *NETWORKS)}
+OURS = "searched network"
+_WIDTH = 130
+_HAND = "best hand design"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A method with everything chosen.
+
+    Attributes:
+        train: trains it with a seed.
+        seeded: whether another seed gives another model.
+        chosen: what JSON says of it.
+    """
+
+    train: Callable[[int], Logits]
+    seeded: bool
+    chosen: dict[str, Any]
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks baselines",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="JOB_OR_RUN", help="job files, or folders of runs")
+    parser.add_argument("--methods", nargs="*", choices=METHODS, default=[*METHODS], help="baselines (all)")
+    parser.add_argument(
+        "--samplers", nargs="*", choices=get_args(SamplerName), default=["random", "tpe"], help="of runs beside ours"
+    )
+    parser.add_argument("--seconds", type=float, help="of tuning; what supernet, search and retrain took by default")
+    parser.add_argument("--seeds", type=int, default=5, help="trainings of each winner")
+    parser.add_argument("--output", type=Path, default=Path("baselines.json"), help="results")
+    options = parser.parse_args(arguments)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    console = Console(width=_WIDTH)
+
+    runs = [open_run(path) for path in options.runs]
+    for run in runs:
+        if not run.result.is_file():
+            console.print(f"{run.path}: running the job")
+            run_job(run)
+    if len({PreparedData.open(run.data).fingerprint for run in runs}) > 1:
+        raise DataError("the runs have different data: they share a table only where test is the same rows")
+
+    with ExitStack() as locks:
+        for run in runs:
+            locks.enter_context(run.lock("baselines"))
+        result = _result(runs, options, console)
+    options.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    console.print(_table(result))
+
+
+def _result(runs: list[RunFolder], options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    found: dict[str, list[tuple[RunFolder, Contender]]] = {}
+    for run in runs:
+        for name, contender in _contenders(run, options, console).items():
+            found.setdefault(name, []).append((run, contender))
+    # Nothing is chosen from here on.
+    logits = {
+        name: [_logits(run, name, contender, options.seeds, console) for run, contender in contenders]
+        for name, contenders in found.items()
+    }
+    data = PreparedData.open(runs[0].data, test=True)
+    label = np.asarray(data.part(Part.TEST).label)
+    rows = [_row(name, [contender.chosen for _, contender in found[name]], label, logits) for name in found]
+    return {
+        "dataset": data.name,
+        "split": data.description.split.kind,
+        "test_rows": data.rows(Part.TEST),
+        "searches": len(runs),
+        "seeds": options.seeds,
+        "machine": f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
+        f"Python {platform.python_version()}",
+        "methods": rows,
+    }
+
+
+def _contenders(run: RunFolder, options: argparse.Namespace, console: Console) -> dict[str, Contender]:
+    """Everything with a claim on this run's rows, chosen without test."""
+    folder, data, job = run.path / "baselines", PreparedData.open(run.data), run.job
+    own = seconds_spent(run)
+    found = {OURS: _searched(run)}
+    hand = best_hand_design(run)
+    if hand is not None:
+        found[_HAND] = Contender(lambda seed: train(run, hand, seed), True, {"name": hand.name, "seconds": own})
+    for sampler in options.samplers:
+        console.print(f"{run.path}: search with {sampler}")
+        found[f"{sampler} search"] = _searched(with_sampler(run, sampler, folder / "runs" / sampler))
+    for name in options.methods:
+        method = METHODS[name](data.schema(job.embedding_dim), job)
+        seconds = own if options.seconds is None else options.seconds
+        tuned = tune(method, data, folder, seconds=seconds, seed=job.seed)
+        console.print(f"{run.path}: {name}, {tuned.trials} trials in {tuned.seconds:.0f} s, choice {tuned.choice:.4f}")
+        everything = data.part(*(part for part in Part if part is not Part.TEST))
+
+        def refit(seed: int, method: Method = method, tuned: Any = tuned, rows: Any = everything) -> Logits:
+            return method.refit(tuned.params, rows, seed=seed, length=tuned.length).logits
+
+        found[name] = Contender(refit, method.seeded, asdict(tuned))
+    return found
+
+
+def _searched(run: RunFolder) -> Contender:
+    candidate = winner(run)
+    chosen = {"name": candidate.name, "choice": candidate.metrics.log_loss, "seconds": seconds_spent(run)}
+    return Contender(lambda seed: train(run, candidate, seed), True, chosen)
+
+
+def _logits(run: RunFolder, name: str, contender: Contender, seeds: int, console: Console) -> list[NDArray[np.float64]]:
+    """Test logits of each seed; each training is done, and measured, once."""
+    found = []
+    for number in range(seeds if contender.seeded else 1):
+        seed = run.job.seed + number
+        path = run.path / "baselines" / "test" / f"{name}-{seed}.npy"
+        if not path.is_file():
+            logits = contender.train(seed)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            test = PreparedData.open(run.data, test=True).part(Part.TEST)
+            beside = path.with_suffix(".partial.npy")
+            np.save(beside, logits(test).double().numpy())
+            beside.replace(path)
+            console.print(f"{run.path}: {name} trained with seed {seed}")
+        found.append(np.load(path))
+    return found
+
+
+def _row(
+    name: str, chosen: list[dict[str, Any]], label: NDArray[np.generic], logits: dict[str, Searches]
+) -> dict[str, Any]:
+    measured = quality(label, logits[name])
+    row = {"method": name, "trainings": sum(map(len, logits[name])), **asdict(measured), "chosen": chosen}
+    if name != OURS:
+        loss, auc = compare(label, logits[name], logits[OURS])
+        row["less_ours"] = {"log_loss": asdict(loss), "auc": asdict(auc)}
+    return row
+
+
+def _table(result: dict[str, Any]) -> Table:
+    title = f"{result['dataset']}, {result['split']} split: {result['searches']} searches, {result['seeds']} seeds"
+    table = Table(title=f"{title}\n{result['machine']}", title_justify="left")
+    for column in ("method", "trials", "seconds", "log loss", "AUC", "log loss less ours", "AUC less ours"):
+        table.add_column(column, justify="left" if column == "method" else "right")
+    for row in sorted(result["methods"], key=lambda row: row["log_loss"]["mean"]):
+        less = row.get("less_ours")
+        table.add_row(
+            row["method"],
+            ", ".join(str(one["trials"]) for one in row["chosen"] if "trials" in one),
+            ", ".join(f"{one['seconds']:.0f}" for one in row["chosen"]),
+            *(f"{row[name]['mean']:.4f} ± {row[name]['deviation']:.4f}" for name in ("log_loss", "auc")),
+            *(f"{less[n]['mean']:+.4f} ± {less[n]['error']:.4f}" if less else "" for n in ("log_loss", "auc")),
+        )
+    return table

@@ -1,0 +1,77 @@
+"""What the baselines are compared with: a run's network, its best hand design, and runs with other samplers."""
+
+import shutil
+from pathlib import Path
+
+from nasrec_automl.config import SamplerName
+from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.evaluation.scratch import measure_subnet, predict_logits
+from nasrec_automl.network.weights import load_subnet
+from nasrec_automl.pipeline.candidates import best_trials, candidates, weights_path
+from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.final import Candidate, train_on_everything
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.stages import run_job
+from nasrec_automl.pipeline.studies import retrain_study
+from nasrec_automl.search import Hyper
+from tests.benchmarks.baselines.method import Logits
+
+SEARCHED = ("supernet", "search", "retrain")
+_SHARED = ("data", "supernet")
+
+
+def seconds_spent(run: RunFolder) -> float:
+    """What supernet, search and retrain of a finished run took together."""
+    spent = read_json(run.result)["seconds"]
+    return float(sum(spent[stage] for stage in SEARCHED))
+
+
+def with_sampler(run: RunFolder, sampler: SamplerName, folder: Path) -> RunFolder:
+    """The same job, over the same supernet, with another sampler: as many architectures, as many trainings.
+
+    Args:
+        run: finished.
+        sampler: in place of the job's.
+        folder: the run folder of that job; where it is finished, nothing is done.
+    """
+    search = run.job.search.model_copy(update={"sampler": sampler})
+    update = {"name": f"{run.job.name}-{sampler}", "run_folder": folder.resolve(), "search": search}
+    other = RunFolder(run.job.model_copy(update=update))
+    other.create()
+    for stage in _SHARED:
+        source, target = (one.data if stage == "data" else one.supernet for one in (run, other))
+        if not target.exists():
+            target.symlink_to(source.resolve(), target_is_directory=True)
+        for kept in run.path.glob(f"*/{stage}.json"):  # its settings, and its seconds
+            (other.path / kept.parent.name).mkdir(exist_ok=True)
+            shutil.copyfile(kept, other.path / kept.parent.name / kept.name)
+    run_job(other)
+    return other
+
+
+def winner(run: RunFolder) -> Candidate:
+    """The winner of a run."""
+    return _candidate(run, read_json(run.path / "final.json")["winner"])
+
+
+def best_hand_design(run: RunFolder) -> Candidate | None:
+    """The hand design that was best on the choice part, if there is any."""
+    for contender in read_json(run.path / "final.json")["contenders"]:  # best first
+        if contender["name"].startswith("hand-"):
+            return _candidate(run, contender["name"])
+    return None
+
+
+def train(run: RunFolder, candidate: Candidate, seed: int) -> Logits:
+    """Train a candidate as the final stage does, with another seed."""
+    seeded = RunFolder(run.job.model_copy(update={"seed": seed}))
+    subnet = train_on_everything(seeded, PreparedData.open(run.data), candidate)
+    return lambda rows: predict_logits(subnet, rows)
+
+
+def _candidate(run: RunFolder, name: str) -> Candidate:
+    trial = best_trials(retrain_study(run))[name]
+    hyper = Hyper.of(trial.params, run.job.retrain.space)
+    metrics = measure_subnet(load_subnet(weights_path(run, name, hyper)), PreparedData.open(run.data).part(Part.CHOICE))
+    step, schedule_steps = (trial.user_attrs[f"nasrec:{attr}"] for attr in ("step", "schedule_steps"))
+    return Candidate(name, candidates(run)[name], hyper, step, schedule_steps, metrics)

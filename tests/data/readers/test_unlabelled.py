@@ -1,0 +1,116 @@
+"""Rows for a model are read as training's were; a bad one is an error that names its line."""
+
+import gzip
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from nasrec_automl.data.categorical import CategoryFormat
+from nasrec_automl.data.columns import DenseOptions, DerivedColumn
+from nasrec_automl.data.declared import Declared
+from nasrec_automl.data.readers import inputs, parquet
+from nasrec_automl.data.readers.criteo import criteo
+from nasrec_automl.data.readers.unlabelled import read_unlabelled
+from nasrec_automl.errors import DataError
+from tests.data.readers.rows import criteo_lines, read_all, write
+
+DECLARED = Declared(
+    dense={"price": DenseOptions()},
+    categorical={"site": CategoryFormat(), "code": CategoryFormat(format="hex"), "tags": CategoryFormat(max_values=2)},
+)
+LINES = ["tags,more,price,code,site", 'a|b,1,2.5,0a1b2c3d,"x,y"', ",2,NA,,NA"]
+CRITEO = Declared(
+    dense={f"I{i}": DenseOptions() for i in range(1, 14)},
+    categorical={f"C{i}": CategoryFormat(format="hex") for i in range(1, 27)},
+)
+
+
+def read(path: Path, declared: Declared = DECLARED, source: str | None = None) -> pa.Table:
+    return pa.concat_tables(read_unlabelled(path, declared, source=source))
+
+
+def check(table: pa.Table) -> None:
+    assert table["price"].to_pylist() == [2.5, None]
+    assert table["site"].to_pylist() == ["x,y", None]
+    assert table["code"].to_pylist() == ["0a1b2c3d", None]
+    assert table["tags"].to_pylist() == [["a", "b"], None]
+    assert "more" not in table.column_names
+
+
+def test_text_and_parquet_say_the_same(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.csv", LINES)
+    check(read(path))
+    (tmp_path / "rows.csv.gz").write_bytes(gzip.compress(path.read_bytes()))
+    check(read(tmp_path / "rows.csv.gz"))
+    frame = pd.read_csv(path)
+    for ending in ("tsv", "txt"):
+        frame.to_csv(tmp_path / f"rows.{ending}", sep="\t", index=False)
+        check(read(tmp_path / f"rows.{ending}"))
+    frame["tags"] = [["a", "b"], None]
+    frame.to_parquet(tmp_path / "rows.parquet")
+    check(read(tmp_path / "rows.parquet"))
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_file_is_read_some_rows_at_a_time(ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "_BLOCK", 100)
+    monkeypatch.setattr(parquet, "_ROWS", 10)
+    frame = pd.DataFrame({"price": range(100), "site": "s", "code": "00000000", "tags": "a|b"})
+    path = tmp_path / f"rows.{ending}"
+    frame.to_csv(path, index=False) if ending == "csv" else frame.to_parquet(path)
+    tables = list(read_unlabelled(path, DECLARED))
+    assert len(tables) >= 10
+    assert [value for table in tables for value in table["price"].to_pylist()] == list(range(100))
+
+
+def test_derived_columns_are_read_of_their_source(tmp_path: Path) -> None:
+    derived = (DerivedColumn(name="hour", source="at", kind="hour"),)
+    declared = Declared(dense={}, categorical={"hour": CategoryFormat()}, derived=derived)
+    table = read(write(tmp_path / "rows.csv", ["at", "3600"]), declared)
+    assert table.to_pydict() == {"at": [3600.0]}
+
+
+@pytest.mark.parametrize(
+    ("lines", "naming"),
+    [
+        ([*LINES, "a,1,cheap,,x"], r"rows.csv, line 4: price: text where a number should be; correct it"),
+        ([*LINES, "a,1,1,XYZ,x"], r"rows.csv, line 4: code: not 8 hex digits"),
+        ([*LINES, "a,1,1"], r"rows.csv, line 4: 3 fields instead of 5"),
+        (["price,site,code", "1,a,00000000"], "lacks the columns tags; it has price, site, code"),
+        (["1,a,00000000"], "expected a header"),
+    ],
+)
+def test_bad_rows_and_columns_are_errors(lines: list[str], naming: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=naming):
+        read(write(tmp_path / "rows.csv", lines))
+
+
+def test_a_bad_row_of_parquet_is_named(tmp_path: Path) -> None:
+    table = pa.table({"price": ["1", "x"], "site": ["a", "b"], "code": ["", ""], "tags": [["a"], ["b"]]})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    with pytest.raises(DataError, match=r"rows.parquet, line 2: price: text where"):
+        read(tmp_path / "rows.parquet")
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"gone.csv: no such file; expected CSV, TSV or Parquet"):
+        read(tmp_path / "gone.csv")
+    (tmp_path / "rows.parquet").write_text("price\n")
+    with pytest.raises(DataError, match=r"rows.parquet.*cannot be read as Parquet"):
+        read(tmp_path / "rows.parquet")
+
+
+def test_criteos_files_with_and_without_labels(tmp_path: Path) -> None:
+    lines = criteo_lines(500)
+    labelled = write(tmp_path / "train.txt", lines)
+    unlabelled = write(tmp_path / "test.txt", [line.partition("\t")[2] for line in lines])
+    expected = read_all(criteo([labelled])).table
+    for path in (labelled, unlabelled):
+        assert read(path, CRITEO, "criteo").equals(expected)
+    with pytest.raises(DataError, match="without a header: criteo"):
+        read(labelled, CRITEO, "avazu")
+    with pytest.raises(DataError, match=r"test.txt, line 1: 2 fields instead of 39"):
+        read(write(tmp_path / "test.txt", ["1\t2"]), CRITEO, "criteo")

@@ -1,0 +1,77 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nasrec_automl.architecture import DOT_PRODUCT, EFC, FC, SUM, Architecture, Block, Path
+from nasrec_automl.evaluation.trained_steps import trained_steps
+from nasrec_automl.sampling import WarmUp, path_sampler
+from nasrec_automl.space import SearchSpace
+from nasrec_automl.testing.examples import tiny_space
+
+SPACE = tiny_space(blocks=1, dense_ops=(FC, SUM, DOT_PRODUCT), sparse_ops=(EFC,))
+BLOCK = Block(
+    dense_op=FC,
+    sparse_op=EFC,
+    dense_dim=7,
+    sparse_dim=3,
+    dense_inputs=(0,),
+    sparse_inputs=(0,),
+    left=0,
+    right=0,
+    dense_to_sparse=False,
+    fm=False,
+)
+
+
+def schedule(space: SearchSpace = SPACE, *, name: str = "single-operator", warm_up: int = 0) -> WarmUp:
+    return WarmUp(path_sampler(name, space), steps=warm_up, seed=4)
+
+
+def test_the_full_path_trains_all_in_every_step() -> None:
+    rng = np.random.default_rng(0)
+    space = tiny_space()
+    drawn = [space.random(rng) for _ in range(5)]
+    assert trained_steps(drawn, schedule(space, name="full-path"), 17) == pytest.approx(np.full(5, 17))
+
+
+def test_counts_of_one_block_are_those_of_its_paths() -> None:
+    paths = [schedule().path(step).blocks[0] for step in range(300)]
+    wide = Architecture(SPACE, (replace(BLOCK, dense_dim=11, sparse_dim=5),))
+    narrow = Architecture(SPACE, (BLOCK,))
+    fm = Architecture(SPACE, (replace(BLOCK, fm=True),))
+
+    def count(operator: str, width: int) -> int:
+        return sum(path.dense_ops == (operator,) and path.dense_dim >= width for path in paths)
+
+    def tokens(width: int) -> int:
+        return sum(path.sparse_dim >= width for path in paths)
+
+    merged = sum(path.fm and path.dense_dim >= 7 for path in paths)
+    expected = [
+        (count(FC, 11) + tokens(5)) / 2,
+        (count(FC, 7) + tokens(3)) / 2,
+        (count(FC, 7) + tokens(3) + merged) / 3,
+    ]
+    assert trained_steps([wide, narrow, fm], schedule(), 300) == pytest.approx(expected)
+    assert expected[0] < expected[1]
+
+
+def test_warm_up_trains_more() -> None:
+    space = tiny_space()
+    drawn = [space.random(np.random.default_rng(seed)) for seed in range(4)]
+    assert (trained_steps(drawn, schedule(space, warm_up=200), 200) > trained_steps(drawn, schedule(space), 200)).all()
+
+
+def test_the_path_of_every_step_is_counted_in_all_its_pieces() -> None:
+    space = tiny_space()
+    rng = np.random.default_rng(7)
+    one, other = space.random(rng), space.random(rng)
+
+    class Only(WarmUp):
+        def path(self, step: int) -> Path:
+            return one.path
+
+    own, others = trained_steps([one, other], Only(path_sampler("single-operator", space), steps=0, seed=0), 3)
+    assert own == 3
+    assert others < 3

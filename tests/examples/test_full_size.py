@@ -1,0 +1,229 @@
+"""The full-size examples: the published settings, jobs that run on files of these formats, figures as calculated."""
+
+import re
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from nasrec_automl.config import Job, load_job
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.published_sizes import PUBLISHED_SIZES
+from nasrec_automl.experiment.launch import run_of
+from nasrec_automl.experiment.spec import write_experiment
+from nasrec_automl.network.weights import load_subnet
+from nasrec_automl.pipeline.progress import read_progress
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.stages import STAGES
+from nasrec_automl.space import load_architecture
+from tests.data.readers.rows import write_public_sets
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SETS = ("criteo", "avazu", "kdd12")
+SIZES = {"full": "", "small": "small_"}
+
+# Supernet: batch, warm-up steps. Score: batches of 8,192. Final training: batch, rate by space.
+PUBLISHED: dict[str, tuple[int, int, int, int, dict[str, float]]] = {
+    "criteo": (512, 15_000, 150, 256, {"full": 0.16, "small": 0.1}),
+    "avazu": (512, 12_500, 125, 256, {"full": 0.2, "small": 0.1}),
+    "kdd12": (1024, 20_000, 175, 512, {"full": 0.16, "small": 0.1}),
+}
+each_set = pytest.mark.parametrize("name", SETS)
+each_size = pytest.mark.parametrize("size", SIZES)
+
+
+def example(name: str, size: str, kind: str) -> Path:
+    return EXAMPLES / name / f"{SIZES[size]}{kind}"
+
+
+def script(name: str, *arguments: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+    runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+
+
+def check_common(job: Job, name: str, size: str, batch: int, rate: float) -> None:
+    assert (job.seed, job.space, job.embedding_dim, job.precision) == (2018, f"nasrec-{size}", 16, "float32")
+    data = job.data
+    assert (data.source, data.split, data.seed) == (name, "random", 2018)
+    assert data.input == EXAMPLES.parent / "data" / name
+    assert data.options == ({} if name == "criteo" else {"protocol": "published"})
+    retrain = job.retrain
+    assert (retrain.max_epochs, retrain.clip_norm, retrain.eps) == (1, 5.0, 0.01)
+    space = retrain.space
+    assert all(one.single for one in (space.optimizer, space.learning_rate["adagrad"], space.batch_size))
+    assert (space.optimizer.start, space.learning_rate["adagrad"].start, space.batch_size.start) == (
+        "adagrad", rate, batch)  # fmt: skip
+    assert (space.weight_decay.start, space.dropout.start, space.table_cap.start) == (0, 0, None)
+
+
+@each_set
+@each_size
+def test_the_job_has_the_published_settings(name: str, size: str) -> None:
+    job = load_job(example(name, size, "job.yaml"))
+    batch, warm_up, scored, _, _ = PUBLISHED[name]
+    check_common(job, name, size, batch, 0.12)
+    assert job.data.hash_above == 500_000
+    supernet = job.supernet
+    assert (supernet.sampling, supernet.epochs, supernet.batch_size) == ("single-operator", 1, batch)
+    assert (supernet.learning_rate, supernet.schedule_warm_up, supernet.clip_norm) == (0.12, 0.1, 5.0)
+    assert (supernet.eps, supernet.weight_decay, supernet.dropout, supernet.layer_norm) == (0.01, 0, 0, True)
+    steps = int(PUBLISHED_SIZES[name].rows * 0.72) // batch
+    assert round(supernet.path_warm_up * steps) == warm_up
+    search = job.search
+    assert (search.sampler, search.architectures, search.population) == ("evolution", 128 + 240 * 8, 128)
+    assert (search.tournament, search.children, search.early_stop) == (64, 8, 0)
+    assert search.head.model_dump() == {
+        "method": "adagrad", "steps": 500, "batch_size": batch, "learning_rate": 0.04}  # fmt: skip
+    assert search.max_rows == scored * 8192 <= PUBLISHED_SIZES[name].rows * 0.05
+    assert (job.retrain.top_k, job.retrain.layer_norm, job.retrain.pruner) == (15, True, "none")
+
+
+@each_set
+@each_size
+def test_the_final_job_has_the_published_settings(name: str, size: str) -> None:
+    job = load_job(example(name, size, "final.yaml"))
+    *_, batch, rates = PUBLISHED[name]
+    check_common(job, name, size, batch, rates[size])
+    assert job.data.hash_above is not None
+    assert job.data.hash_above > PUBLISHED_SIZES[name].rows
+    assert not job.retrain.layer_norm
+
+
+@each_set
+@each_size
+def test_the_experiment_is_the_one_of_the_job(name: str, size: str, tmp_path: Path) -> None:
+    path = example(name, size, "experiment.yml")
+    job = example(name, size, "job.yaml")
+    assert run_of(path).job == load_job(job)
+    written = path.read_text()
+    copy = tmp_path / job.name
+    copy.write_text(job.read_text())
+    assert write_experiment(copy, tmp_path / path.name).read_text() == written
+
+
+def test_run_folders_are_of_one_job_each() -> None:
+    jobs = [load_job(path) for name in SETS for path in (EXAMPLES / name).glob("*.yaml")]
+    assert len({job.run_folder for job in jobs}) == len({job.name for job in jobs}) == len(jobs) == 12
+    assert all(job.run_folder == EXAMPLES.parent / "runs" / job.name for job in jobs)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """A folder with raw files, as the reader of the examples has the repository's."""
+    (tmp_path / "data").mkdir()
+    write_public_sets(tmp_path / "data")
+    return tmp_path
+
+
+def copied(path: Path, here: Path) -> Path:
+    """The job in a place from which the raw files are the ones made up."""
+    copy = here / "examples" / path.parent.name / path.name
+    copy.parent.mkdir(parents=True)
+    copy.write_text(path.read_text())
+    return copy
+
+
+@each_set
+def test_the_data_stage_runs_on_raw_files(name: str, here: Path) -> None:
+    run = RunFolder(load_job(copied(example(name, "full", "job.yaml"), here)))
+    STAGES["data"].run(run)
+    size = PUBLISHED_SIZES[name]
+    data = PreparedData.open(run.data)
+    assert data.name == ("criteo" if name == "criteo" else f"{name}-published")
+    assert len(data.description.dense) == size.dense
+    assert data.schema().num_fields == size.fields
+    sentence = f"480 rows: fewer than the {size.rows:,} of {size.file}"
+    assert data.description.notes["completeness"] == sentence
+    progress = read_progress(run.progress("data"))
+    assert progress is not None
+    assert progress.note == f"{data.name}, {sentence}"
+
+
+def test_of_avazu_the_final_training_learns_no_ids(here: Path) -> None:
+    run = RunFolder(load_job(copied(example("avazu", "full", "final.yaml"), here)))
+    STAGES["data"].run(run)
+    sizes = {field.name: field.table_size for field in PreparedData.open(run.data).schema().fields}
+    assert (sizes["id"], sizes["hour"]) == (2, 25)
+
+
+def test_the_final_training_of_a_published_architecture_and_of_a_file(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = copied(example("kdd12", "full", "final.yaml"), here)
+    script("train_final", job, "kdd12-full", monkeypatch=monkeypatch)
+    assert "kdd12-full: validation log loss" in capsys.readouterr().out
+    architecture = load_architecture("kdd12-full")
+    file = here / "mine.json"
+    file.write_text(architecture.to_json())
+    script("train_final", job, file, monkeypatch=monkeypatch)
+    assert f"{architecture.key}: validation log loss" in capsys.readouterr().out
+    weights = load_subnet(here / "runs" / "kdd12-full-final" / "models" / architecture.key / "model.safetensors")
+    assert not weights.layer_norm
+
+
+@each_set
+def test_the_readme_shows_what_the_script_calculates(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (EXAMPLES / name / "README.md").read_text()
+    shown = re.findall(r"    python (examples/estimate\.py) (\S+)\n\n(.*?)\n\n", text, re.DOTALL)
+    assert [Path(job).name for _, job, _ in shown] == ["job.yaml", "small_job.yaml"]
+    for _, job, table in shown:
+        script("estimate", EXAMPLES.parent / job, monkeypatch=monkeypatch)
+        assert capsys.readouterr().out == f"{table}\n"
+
+
+@each_set
+def test_what_the_readme_names_is_there(name: str) -> None:
+    text = (EXAMPLES / name / "README.md").read_text()
+    for path in re.findall(r"examples/[\w/]+\.\w+", text):
+        assert (EXAMPLES.parent / path).is_file(), path
+    for file in re.findall(r"`(\w+\.ya?ml)`", text):
+        assert (EXAMPLES / name / file).is_file(), file
+    for target in re.findall(r"\]\(([^)#]+)", text):
+        assert (EXAMPLES / name / target).exists(), target
+    assert f"{PUBLISHED_SIZES[name].rows:,} rows of {PUBLISHED_SIZES[name].columns} " in text.replace("\n", " ")
+
+
+def estimated(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    lines = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    return {line[0]: line[-1] for line in lines}
+
+
+def test_an_estimate_by_hand(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    content: dict[str, Any] = {
+        "name": "small",
+        "data": {"source": "kdd12", "input": "x", "hash_above": 400_000},
+        "embedding_dim": 8,
+        "supernet": {"epochs": 2, "batch_size": 1024, "path_warm_up": 0.5},
+        "search": {"architectures": 10, "head": {"method": "ridge", "max_rows": 8192}, "max_rows": 16384},
+        "retrain": {"trials": 20, "top_k": 2, "max_epochs": 3, "space": {"learning_rate": 0.1, "batch_size": 256}},
+    }
+    job = here / "job.yaml"
+    job.write_text(yaml.safe_dump(content))
+    times = ("--step", 100, "--whole", 1000, "--score", 3_600_000)
+    script("estimate", job, "--rows", 1_024_000, *times, monkeypatch=monkeypatch)
+    assert estimated(capsys) == {
+        "rows": "1,024,000",
+        "prepared files, at most": "0.1 GB",  # 53 bytes
+        "embedding tables, at most": "0.1 GB",  # 4 million rows of 32 bytes
+        "the same with Adagrad's sums": "0.3 GB",
+        "supernet": "0.3 h",  # 1440 steps of 2 x 512 rows: 360 of 2 s and 1080 of 0.2 s
+        "search": "30.0 h",  # 10 x 3 batches of an hour
+        "retrain": "2.7 h",  # 20 x 9600 steps of 50 ms
+        "subnets that retrain keeps, at most": "2.6 GB",
+        "final": "0.1 h",  # 10800 steps of 50 ms
+    }
+    script("estimate", job, "--rows", 1_024_000_000, *times, monkeypatch=monkeypatch)
+    large = estimated(capsys)
+    assert (large["prepared files, at most"], large["search"]) == ("54.3 GB", "30.0 h")
+
+
+def test_what_cannot_be_estimated_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for job, why in (("criteo/final.yaml", "its tables are not capped"), ("quickstart/job.yaml", "movielens")):
+        with pytest.raises(SystemExit):
+            script("estimate", EXAMPLES / job, monkeypatch=monkeypatch)
+        assert why in capsys.readouterr().err

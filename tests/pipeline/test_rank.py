@@ -1,0 +1,202 @@
+"""How well scores rank, on a job of seconds."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+from scipy.stats import kendalltau
+
+from nasrec_automl.cli import main
+from nasrec_automl.config import load_job
+from nasrec_automl.errors import DataError, DivergedError, JobError, StudyError
+from nasrec_automl.evaluation.trained_steps import trained_steps
+from nasrec_automl.pipeline import rank, truth
+from nasrec_automl.pipeline.rank import rank_content, rank_scores
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.search import make_evaluator
+from nasrec_automl.pipeline.status import rank_status
+from nasrec_automl.pipeline.studies import rank_study
+from nasrec_automl.pipeline.supernet import path_schedule, training_steps
+from nasrec_automl.pipeline.view import rank_table
+from nasrec_automl.space import load_search_space
+
+Write = Callable[..., Path]
+JOB: dict[str, Any] = {
+    "data": {"options": {"rows": 2000, "seed": 1, "fields": 4, "dense": 3}},
+    "supernet": {"epochs": 1},
+    "rank": {"architectures": 5, "seeds": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, write_job: Write) -> RunFolder:
+    run = RunFolder(load_job(write_job(tmp_path_factory.mktemp("rank"), **JOB)))
+    rank_scores(run)
+    return run
+
+
+def copied(run: RunFolder, folder: Path) -> RunFolder:
+    subprocess.run(["cp", "-a", str(run.path.parent), str(folder / "copy")], check=True)
+    return RunFolder(load_job(folder / "copy" / "job.yaml"))
+
+
+def test_scores_trainings_and_their_statistics_are_written(done: RunFolder) -> None:
+    content = rank_content(done)
+    assert len(content.architectures) == 5
+    space, evaluator = load_search_space(done.job.space), make_evaluator(done)
+    architectures = [space.from_params(one.params) for one in content.architectures]
+    assert [one.key for one in content.architectures] == [one.key for one in architectures]
+    assert [one.macs for one in content.architectures] == sorted(one.macs for one in content.architectures)
+    assert [one.score for one in content.architectures] == [evaluator.evaluate(a).log_loss for a in architectures]
+    losses = np.array([one.losses for one in content.architectures])
+    assert losses.shape == (5, 2)
+    assert (losses[:, 0] != losses[:, 1]).all()
+    tau = kendalltau([one.score for one in content.architectures], losses.mean(axis=1)).statistic
+    assert content.ranking.tau.value == pytest.approx(tau)
+    assert content.ranking.ceiling is not None
+    assert content.ranking.ceiling.value == pytest.approx(kendalltau(*losses.T).statistic)
+    steps = trained_steps(architectures, path_schedule(done), training_steps(done))
+    assert [one.trained_steps for one in content.architectures] == pytest.approx(steps)
+    assert not (done.path / "rank").exists(), "no checkpoint is left"
+    assert "</html>" in done.rank_report.read_text()
+
+
+def test_the_steps_are_those_that_the_supernet_was_trained_with(done: RunFolder, monkeypatch: Any) -> None:
+    """What is replayed is what NNI's strategy does."""
+    from nasrec_automl.nni_plugin.oneshot import NasRecLightningModule
+    from nasrec_automl.pipeline.supernet import SupernetStage
+
+    paths = []
+    step = NasRecLightningModule.training_step
+
+    def noted(self: Any, *arguments: Any) -> Any:
+        loss = step(self, *arguments)
+        paths.append(self.shared.path)
+        return loss
+
+    monkeypatch.setattr(NasRecLightningModule, "training_step", noted)
+    done.weights.rename(done.weights.with_suffix(".before"))
+    try:
+        SupernetStage().run(done)
+    finally:
+        done.weights.with_suffix(".before").rename(done.weights)
+    schedule = path_schedule(done)
+    assert paths == [schedule.path(number) for number in range(training_steps(done))]
+
+
+def test_the_study_holds_the_trainings_with_their_labels(done: RunFolder) -> None:
+    trials = rank_study(done).get_trials()
+    assert len(trials) == 10
+    assert rank_study(done).study_name.startswith("tiny-rank-")
+    assert {*load_search_space(done.job.space).labels, "seed"} == trials[0].params.keys()
+
+
+def test_done_it_trains_nothing_and_more_seeds_train_the_new_ones_alone(
+    done: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = copied(done, tmp_path)
+    before = run.rank.read_text()
+    trained: list[int] = []
+    training = truth.train_and_measure
+
+    def counted(run: RunFolder, architecture: Any, seed: int, *arguments: Any, **options: Any) -> Any:
+        trained.append(seed)
+        return training(run, architecture, seed, *arguments, **options)
+
+    monkeypatch.setattr(truth, "train_and_measure", counted)
+    rank_scores(run)
+    assert (trained, run.rank.read_text()) == ([], before)
+    job = run.job.model_copy(update={"rank": run.job.rank.model_copy(update={"seeds": 3})})
+    rank_scores(RunFolder(job))
+    assert trained == [2] * 5
+    assert rank_content(run).ranking.seeds == 3
+    other = job.model_copy(update={"retrain": job.retrain.model_copy(update={"max_epochs": 3})})
+    with pytest.raises(JobError, match=r"retrain\.max_epochs: the rank stage"):
+        rank_scores(RunFolder(other))
+
+
+KILLED = """
+import os, signal, sys
+from nasrec_automl.config import load_job
+from nasrec_automl.evaluation import scratch
+from nasrec_automl.pipeline.rank import rank_scores
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.studies import rank_study
+
+run = RunFolder(load_job(sys.argv[1]))
+write = scratch._KeepBest._write
+
+def dies(self, *arguments):
+    write(self, *arguments)
+    if len(rank_study(run).get_trials()) == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+scratch._KeepBest._write = dies
+rank_scores(run)
+"""
+
+
+def test_killed_it_goes_on_inside_a_training_and_ends_the_same(
+    done: RunFolder, tmp_path: Path, write_job: Write
+) -> None:
+    path = write_job(tmp_path, **JOB)
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False, timeout=200)
+    assert killed.returncode == -signal.SIGKILL
+    run = RunFolder(load_job(path))
+    assert len(list((run.path / "rank").glob("*.ckpt"))) == 1
+    assert not run.rank.exists()
+    assert [(one.name, one.state) for one in rank_status(run)] == [("supernet", "done"), ("rank", "interrupted")]
+    rank_scores(run)
+    assert json.loads(run.rank.read_text()) == json.loads(done.rank.read_text())
+    assert len(rank_study(run).get_trials()) == 11, "the one that was broken has failed, and was tried again"
+
+
+def test_the_command_shows_bars_and_the_table(
+    done: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = copied(done, tmp_path)
+    main(["rank", str(tmp_path / "copy" / "job.yaml")])
+    printed = capsys.readouterr().out
+    assert "rank: done, 10/10 trainings" in printed
+    assert "Kendall's tau" in printed
+    assert str(run.rank_report) in printed
+    console = Console(width=140, record=True, file=open(os.devnull, "w"))  # noqa: SIM115, PTH123
+    console.print(rank_table(done))
+    text = console.export_text()
+    assert f"{rank_content(done).ranking.tau.value:.2f}" in text
+    for name in ("ceiling", "tau of log-parameters", "tau within sizes", "training bias", "regret of the top 1"):
+        assert name in text
+
+
+def test_test_stays_closed_and_trainings_that_diverge_are_left_out(
+    done: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunFolder(copied(done, tmp_path).job.model_copy(update={"name": "again"}))
+    with pytest.raises(DataError, match="test part is read once"):
+        truth.train_and_measure(run, truth.sample_sizes(run, 3)[0], 0, [*rank.MEASURED, rank.Part.TEST])
+    lost = truth.sample_sizes(run, 5)
+    training = truth.train_and_measure
+
+    def diverges(most: int) -> Any:
+        def train(run: RunFolder, architecture: Any, seed: int, *arguments: Any, **options: Any) -> Any:
+            if architecture.key in {one.key for one in lost[:most]}:
+                raise DivergedError("step 1: the loss is nan")
+            return training(run, architecture, seed, *arguments, **options)
+
+        return train
+
+    monkeypatch.setattr(truth, "train_and_measure", diverges(1))
+    rank_scores(run)
+    assert [one.key for one in rank_content(run).architectures] == [one.key for one in lost[1:]]
+    more = RunFolder(run.job.model_copy(update={"name": "more"}))
+    monkeypatch.setattr(truth, "train_and_measure", diverges(3))
+    with pytest.raises(StudyError, match="2 of 5 architectures were trained well"):
+        rank_scores(more)

@@ -1,0 +1,41 @@
+"""Trainings that scores are compared with."""
+
+import inspect
+from dataclasses import replace
+
+import pytest
+
+from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.evaluation.scratch import measure_subnet
+from nasrec_automl.pipeline import truth
+from nasrec_automl.pipeline.candidates import train_candidate
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.truth import sample_sizes, train_and_measure
+from nasrec_automl.search import Hyper
+from nasrec_automl.search.hyper import default_params
+
+
+def test_no_key_is_drawn_twice_and_a_run_draws_the_same(finished_run: RunFolder) -> None:
+    drawn = sample_sizes(finished_run, 40)
+    assert len({one.key for one in drawn}) == len(drawn)
+    assert drawn == sample_sizes(finished_run, 40)
+    other = replace(finished_run, job=finished_run.job.model_copy(update={"seed": 6}))
+    assert drawn != sample_sizes(other, 40)
+
+
+def test_it_is_the_candidates_training_measured_on_the_parts_asked_for(finished_run: RunFolder) -> None:
+    architecture, space = sample_sizes(finished_run, 3)[1], finished_run.job.retrain.space
+    found = train_and_measure(finished_run, architecture, 0, (Part.HPO, Part.CHOICE))
+    hyper = Hyper.of(default_params("", space), space)
+    trained = train_candidate(finished_run, architecture, hyper, lambda step, metrics: False)
+    data = PreparedData.open(finished_run.data)
+    assert found.log_loss == measure_subnet(trained.subnet, data.part(Part.HPO, Part.CHOICE)).log_loss
+    assert found.attrs["step"] == trained.step
+    assert trained.metrics is not None
+    on_hpo = train_and_measure(finished_run, architecture, 0, (Part.HPO,))
+    assert on_hpo.log_loss == pytest.approx(trained.metrics.log_loss), "the best validation's weights are kept"
+    assert train_and_measure(finished_run, architecture, 1, (Part.HPO,)).log_loss != on_hpo.log_loss
+
+
+def test_test_is_never_read() -> None:
+    assert "test=" not in inspect.getsource(truth)

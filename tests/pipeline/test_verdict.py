@@ -1,0 +1,235 @@
+"""The check of a search's scores, and what a run does where they fail it."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from optuna.trial import TrialState
+from scipy.stats import kendalltau
+
+from nasrec_automl.config import load_job
+from nasrec_automl.data.dataset import Part
+from nasrec_automl.errors import DivergedError
+from nasrec_automl.hand_designs import hand_designs
+from nasrec_automl.pipeline import truth
+from nasrec_automl.pipeline.budget import job_budget
+from nasrec_automl.pipeline.candidates import candidates, halved
+from nasrec_automl.pipeline.files import read_json, write_json
+from nasrec_automl.pipeline.named import find_architecture
+from nasrec_automl.pipeline.progress import read_progress
+from nasrec_automl.pipeline.report import report_content
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.search import SearchStage, make_evaluator
+from nasrec_automl.pipeline.stages import STAGES, run_job
+from nasrec_automl.pipeline.studies import retrain_study, search_study, verdict_study
+from nasrec_automl.pipeline.verdict import _shortened, count_checked, read_verdict
+from nasrec_automl.space import load_search_space
+
+Write = Callable[..., Path]
+JOB: dict[str, Any] = {
+    "data": {"options": {"rows": 2000, "seed": 1, "fields": 4, "dense": 3}},
+    "supernet": {"epochs": 1},
+    "search": {"architectures": 8, "verdict": {"architectures": 4, "seeds": 2, "max_epochs": 1}},
+}
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory, write_job: Write) -> RunFolder:
+    run = RunFolder(load_job(write_job(tmp_path_factory.mktemp("verdict"), **JOB)))
+    for name in ("data", "supernet", "search"):
+        STAGES[name].run(run)
+    return run
+
+
+def supernet_of(searched: RunFolder, folder: Path, write_job: Write) -> Path:
+    """The job file of a run that has this one's supernet, and no more."""
+    path = write_job(folder, **JOB)
+    run = RunFolder(load_job(path))
+    run.create()
+    for name in ("data", "supernet", "progress"):
+        shutil.copytree(searched.path / name, run.path / name)
+    for name in ("data", "supernet"):
+        (run.path / "stages").mkdir(exist_ok=True)
+        shutil.copy(searched.path / "stages" / f"{name}.json", run.path / "stages")
+    return path
+
+
+def found(run: RunFolder) -> tuple[dict[str, Any], list[Any]]:
+    trials = search_study(run).get_trials(states=(TrialState.COMPLETE,))
+    return read_json(run.verdict), [(trial.params, trial.value) for trial in trials]
+
+
+def distrusted(run: RunFolder) -> RunFolder:
+    """The run, with its search done and its scores found wanting."""
+    for path in (run.retrained, run.path / "best"):
+        shutil.rmtree(path)
+    for path in (run.result, run.report, run.path / "final.json"):
+        path.unlink()
+    low = {"value": 0.1, "low": -0.5, "high": 0.6}
+    ranking = {
+        **dict.fromkeys(("tau", "spearman", "top_decile", "regret", "strata_tau"), low),
+        **{"size_tau": {**low, "value": 0.4}, "larger_is_better": True, "architectures": 8, "seeds": 2, "strata": 2},
+        **{"ceiling": None, "training_bias": None},
+    }
+    write_json(run.verdict, {"trusted": False, "asked": 8, "ranking": ranking})
+    return run
+
+
+def test_scores_are_checked_before_the_search(searched: RunFolder) -> None:
+    architectures, evaluator = truth.sample_sizes(searched, 4), make_evaluator(searched)
+    trained = verdict_study(_shortened(searched)).get_trials()
+    trials = {trial.user_attrs["nasrec:key"]: trial.value for trial in trained}
+    assert len(trials) == count_checked(searched) == 8
+    losses = np.array([[trials[f"{one.key}-{seed}"] for seed in range(2)] for one in architectures])
+    scores = [evaluator.evaluate(one).log_loss for one in architectures]
+    verdict = read_verdict(searched)
+    assert verdict is not None
+    assert (verdict.architectures, verdict.seeds) == (4, 2)
+    assert verdict.tau.value == pytest.approx(kendalltau(scores, losses.mean(axis=1)).statistic)
+    assert read_json(searched.verdict)["trusted"] == verdict.beats_size
+    first = min(trial.datetime_start for trial in search_study(searched).get_trials() if trial.datetime_start)
+    assert all(
+        t.datetime_complete < first for t in verdict_study(_shortened(searched)).get_trials() if t.datetime_complete
+    )
+    assert not (searched.path / "search" / "verdict").exists(), "no checkpoint is left"
+    progress = read_progress(searched.progress("search"))
+    assert progress is not None
+    assert f"tau {verdict.tau.value:.2f} from scratch" in progress.note
+
+
+def test_trainings_of_the_check_are_as_long_as_it_says_and_measured_on_hpo(searched: RunFolder) -> None:
+    job = searched.job
+    short = replace(searched, job=job.model_copy(update={"retrain": job.retrain.model_copy(update={"max_epochs": 1})}))
+    architecture = truth.sample_sizes(searched, 4)[2]
+    expected = truth.train_and_measure(short, architecture, 1, (Part.HPO,)).log_loss
+    trials = {trial.user_attrs["nasrec:key"]: trial.value for trial in verdict_study(_shortened(searched)).get_trials()}
+    assert trials[f"{architecture.key}-1"] == expected
+    assert truth.train_and_measure(searched, architecture, 1, (Part.HPO,)).log_loss != expected
+
+
+def test_without_a_check_there_is_no_verdict(finished_run: RunFolder) -> None:
+    assert not finished_run.verdict.exists()
+    assert read_verdict(finished_run) is None
+    assert count_checked(finished_run) == 0
+    assert report_content(finished_run).verdict is None
+
+
+KILLED = """
+import os, signal, sys
+from nasrec_automl.config import load_job
+from nasrec_automl.pipeline import truth
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.search import SearchStage
+
+calls, training = 0, truth.train_and_measure
+
+def dies(*arguments, **options):
+    global calls
+    calls += 1
+    if calls == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return training(*arguments, **options)
+
+truth.train_and_measure = dies
+SearchStage().run(RunFolder(load_job(sys.argv[1])))
+"""
+
+
+def test_killed_in_the_check_it_goes_on_to_the_same_verdict_and_search(
+    searched: RunFolder, tmp_path: Path, write_job: Write
+) -> None:
+    path = supernet_of(searched, tmp_path, write_job)
+    run = RunFolder(load_job(path))
+    before = SearchStage().kept(run)
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False, timeout=200)
+    assert killed.returncode == -signal.SIGKILL
+    assert not run.verdict.exists()
+    assert SearchStage().kept(run) == before + 3, "a later start has these to go on with"
+    SearchStage().run(run)
+    assert found(run) == found(searched)
+
+
+def test_a_search_goes_on_where_too_few_trainings_end_well(
+    searched: RunFolder, tmp_path: Path, write_job: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverges(*arguments: Any, **options: Any) -> None:
+        raise DivergedError("step 1: the loss is nan")
+
+    monkeypatch.setattr(truth, "train_and_measure", diverges)
+    run = RunFolder(load_job(supernet_of(searched, tmp_path, write_job)))
+    SearchStage().run(run)
+    assert found(run)[1] == found(searched)[1]
+    assert (read_verdict(run), halved(run)) == (None, [])
+    assert read_json(run.verdict) == {"trusted": True, "asked": 4, "ranking": None}
+
+
+def test_where_scores_are_not_trusted_random_architectures_are_candidates_too(copied_run: RunFolder) -> None:
+    before = candidates(copied_run)
+    run = distrusted(copied_run)
+    after = candidates(run)
+    assert list(after)[: len(before)] == list(before)
+    new = {name: after[name] for name in after if name not in before}
+    assert len(new) == 2 * run.job.retrain.top_k
+    assert all(name == architecture.key for name, architecture in new.items())
+    assert after == candidates(run), "and always the same"
+    designs = hand_designs(load_search_space(run.job.space))
+    assert set(halved(run)) == set(after) - set(designs)
+    limit = max(job_budget(run).counted(one)["macs"] for one in (*before.values(), *designs.values()))
+    job = run.job.model_copy(update={"budget": run.job.budget.model_copy(update={"macs": limit})})
+    tight = replace(run, job=job)
+    assert all(job_budget(tight).admits(one) for one in candidates(tight).values())
+    name, architecture = next(iter(new.items()))
+    assert find_architecture(run, name[:12]) == (name, architecture)
+
+
+RETRAIN_KILLED = """
+import os, signal, sys
+from nasrec_automl.config import load_job
+from nasrec_automl.pipeline import retrain
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.stages import run_job
+
+calls, training = 0, retrain.train_candidate
+
+def dies(*arguments, **options):
+    global calls
+    calls += 1
+    if calls == 6:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return training(*arguments, **options)
+
+retrain.train_candidate = dies
+run_job(RunFolder(load_job(sys.argv[1])))
+"""
+
+
+def test_the_fall_back_halves_says_so_and_resumes(copied_run: RunFolder, tmp_path: Path) -> None:
+    run = distrusted(copied_run)
+    longer = json.loads((run.path / "stages" / "retrain.json").read_text())
+    assert longer["retrain.max_epochs"] == 2, "four validations: rungs at 2"
+    subprocess.run(["cp", "-a", str(run.path.parent), str(tmp_path / "broken")], check=True)
+    run_job(run)
+    trials = retrain_study(run).get_trials()
+    assert len(trials) == len(candidates(run)) > run.job.retrain.trials
+    pruned = [trial for trial in trials if trial.state == TrialState.PRUNED]
+    assert pruned
+    assert all(trial.params["architecture"] in halved(run) for trial in pruned)
+    assert all("not among the best half" in trial.user_attrs["nasrec:reason"] for trial in pruned)
+    text = run.report.read_text()
+    assert "the scores are not to be trusted" in text
+    assert "by successive halving" in text
+
+    broken = RunFolder(load_job(tmp_path / "broken" / "job.yaml"))
+    command = [sys.executable, "-c", RETRAIN_KILLED, str(tmp_path / "broken" / "job.yaml")]
+    assert subprocess.run(command, check=False, timeout=200).returncode == -signal.SIGKILL
+    run_job(broken)
+    results = [{k: v for k, v in read_json(one.result).items() if k != "seconds"} for one in (run, broken)]
+    assert results[0] == results[1]

@@ -1,0 +1,74 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from nasrec_automl.ranking import Estimate, judge_ranking
+from nasrec_automl.report.content import JudgedArchitecture, RankContent
+from nasrec_automl.report.rank_page import ranking_lines, ranking_sentence, render_rank, score_against_truth
+
+
+def content(seeds: int = 2) -> RankContent:
+    rng = np.random.default_rng(0)
+    truth = rng.random(12)
+    scores, losses = truth + rng.normal(0, 0.1, 12), truth[:, None] + rng.normal(0, 0.1, (12, seeds))
+    sizes = rng.integers(1000, 100_000, 12)
+    return RankContent(
+        title="a <run>",
+        dataset="clicks & co",
+        ranking=judge_ranking(scores, losses, sizes, rng.random(12), resamples=50),
+        architectures=[
+            JudgedArchitecture(
+                key=f"key{i}",
+                params={},
+                score=scores[i],
+                standard_error=0.01,
+                losses=tuple(losses[i]),
+                parameters=int(sizes[i]),
+                macs=10,
+                trained_steps=5.0,
+            )
+            for i in range(12)
+        ],
+        score_rows=4000,
+        truth_rows=3000,
+    )
+
+
+def test_every_statistic_has_a_line() -> None:
+    full = [line[0] for line in ranking_lines(content().ranking)]
+    assert len(full) == 9
+    one_seed = [line[0] for line in ranking_lines(content(1).ranking)]
+    assert {*full} - {*one_seed} == {"ceiling", "share of the ceiling"}
+    ranking = content().ranking
+    assert ranking_lines(ranking)[0][1:3] == (
+        f"{ranking.tau.value:.2f}",
+        f"{ranking.tau.low:.2f} to {ranking.tau.high:.2f}",
+    )
+    unknown = replace(ranking, tau=Estimate(math.nan, math.nan, math.nan))
+    assert ranking_lines(unknown)[0][1:3] == ("n/a", "")
+
+
+def test_the_sentence_says_whether_scores_beat_size() -> None:
+    ranking = content().ranking
+    assert "better than their number of parameters does." in ranking_sentence(ranking)
+    worse = replace(ranking, tau=replace(ranking.tau, value=0.0))
+    assert "do not trust them" in ranking_sentence(worse)
+    assert "with 1 seed." in ranking_sentence(content(1).ranking)
+
+
+def test_the_figure_has_a_point_an_architecture_with_its_mean() -> None:
+    shown = content()
+    (points,) = score_against_truth(shown).data
+    assert list(points.x) == [one.score for one in shown.architectures]
+    assert np.allclose(points.y, [np.mean(one.losses) for one in shown.architectures])
+    assert (np.array(points.error_y.array) > 0).all()
+    assert set(score_against_truth(content(1)).data[0].error_y.array) == {0.0}
+
+
+def test_the_page_escapes_and_loads_nothing() -> None:
+    page = render_rank(content())
+    assert "a &lt;run&gt;" in page
+    assert "clicks &amp; co" in page
+    assert "4,000 rows" in page
+    assert "src=" not in page.replace('"src=', "").split("<body>")[1]

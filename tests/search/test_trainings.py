@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import numpy as np
+import optuna
+import pytest
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.errors import DivergedError
+from nasrec_automl.pipeline.candidates import TrainingOutcome
+from nasrec_automl.search import open_storage, open_study
+from nasrec_automl.search.trainings import count_trained, train_each, trained_losses
+from nasrec_automl.space import SearchSpace
+
+
+@pytest.fixture
+def drawn(space: SearchSpace) -> list[Architecture]:
+    rng = np.random.default_rng(0)
+    return [space.random(rng) for _ in range(4)]
+
+
+def train(architecture: Architecture, seed: int) -> TrainingOutcome:
+    return TrainingOutcome(int(architecture.key, 16) % 97 + seed / 10, {"auc": 0.5})
+
+
+def expected(drawn: list[Architecture], seeds: int) -> np.ndarray:
+    return np.array([[train(one, seed).log_loss for seed in range(seeds)] for one in drawn])
+
+
+def test_each_is_trained_once_with_each_seed_the_first_seed_first(
+    study: optuna.Study, storage: RDBStorage, space: SearchSpace, drawn: list[Architecture]
+) -> None:
+    told: list[int] = []
+    assert train_each(study, space, drawn, 3, train, storage=storage, on_trial=lambda end: told.append(end.done)) == 12
+    assert told == [*range(1, 13)]
+    assert [trial.params["seed"] for trial in study.get_trials()] == [0] * 4 + [1] * 4 + [2] * 4
+    assert space.from_params({k: v for k, v in study.get_trials()[1].params.items() if k != "seed"}) == drawn[1]
+    assert study.get_trials()[0].user_attrs["nasrec:auc"] == 0.5
+    assert trained_losses(study, drawn, 3) == pytest.approx(expected(drawn, 3))
+    assert train_each(study, space, drawn, 3, train, storage=storage) == 0
+
+
+def test_more_is_asked_of_a_study_that_has_some(
+    study: optuna.Study, storage: RDBStorage, space: SearchSpace, drawn: list[Architecture]
+) -> None:
+    train_each(study, space, drawn[:2], 1, train, storage=storage)
+    assert np.isnan(trained_losses(study, drawn, 2)).sum() == 6
+    assert count_trained(study, drawn, 2) == 2
+    assert train_each(study, space, drawn[1:], 2, train, storage=storage) == 5, "one of six is there"
+    assert trained_losses(study, drawn[1:], 2) == pytest.approx(expected(drawn[1:], 2))
+    assert count_trained(study, drawn[1:], 2) == 6
+
+
+@pytest.mark.parametrize("stop", [1, 5, 8])
+def test_interrupted_and_resumed_it_ends_as_if_unbroken(
+    study: optuna.Study, storage: RDBStorage, url: str, space: SearchSpace, drawn: list[Architecture], stop: int
+) -> None:
+    calls: list[tuple[str, int]] = []
+
+    def interrupted(architecture: Architecture, seed: int) -> TrainingOutcome:
+        calls.append((architecture.key, seed))
+        if len(calls) == stop:
+            raise KeyboardInterrupt
+        return train(architecture, seed)
+
+    with pytest.raises(KeyboardInterrupt):
+        train_each(study, space, drawn, 2, interrupted, storage=storage)
+    again = open_storage(url)
+    train_each(open_study(again, name="search", identity={}), space, drawn, 2, interrupted, storage=again)
+    assert calls[stop] == calls[stop - 1], "the broken one is tried again"
+    assert len(calls) == 9
+    assert trained_losses(study, drawn, 2) == pytest.approx(expected(drawn, 2))
+
+
+def test_a_training_that_diverges_counts_and_is_not_tried_again(
+    study: optuna.Study, storage: RDBStorage, space: SearchSpace, drawn: list[Architecture]
+) -> None:
+    def diverges(architecture: Architecture, seed: int) -> TrainingOutcome:
+        if architecture.key == drawn[2].key and seed == 1:
+            raise DivergedError("step 3: the loss is nan")
+        return train(architecture, seed)
+
+    assert train_each(study, space, drawn, 2, diverges, storage=storage) == 8
+    assert train_each(study, space, drawn, 2, diverges, storage=storage) == 0
+    assert np.argwhere(np.isnan(trained_losses(study, drawn, 2))).tolist() == [[2, 1]]
+    assert count_trained(study, drawn, 2) == 8
+    (pruned,) = study.get_trials(states=(TrialState.PRUNED,))
+    assert pruned.user_attrs["nasrec:reason"] == "the training diverged at step 3: the loss is nan"

@@ -1,0 +1,268 @@
+"""The benchmark's baselines: tuned in their time, trained on the run's rows, compared by paired errors."""
+
+import itertools
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+import torch
+
+from nasrec_automl import FeatureSchema
+from nasrec_automl.config import Job, load_job
+from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.rows import Rows
+from nasrec_automl.errors import DivergedError, RunFolderError
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.schema import FieldSchema
+from nasrec_automl.training.metrics import measure
+from tests.benchmarks.baselines import tuning
+from tests.benchmarks.baselines.compare import compare, quality
+from tests.benchmarks.baselines.method import Fitted, Method, Report
+from tests.benchmarks.baselines.plain import Boosting, Linear
+from tests.benchmarks.baselines.tuning import tune
+
+# One field that trees take as it is, a large one, and a multi-valued one.
+SCHEMA = FeatureSchema(
+    dense=("x",),
+    fields=(
+        FieldSchema(name="small", table_size=10),
+        FieldSchema(name="large", table_size=400),
+        FieldSchema(name="many", table_size=8, columns=2),
+    ),
+    embedding_dim=8,
+)
+
+
+def rows(count: int, seed: int) -> Rows:
+    """Labels that follow the small field and the dense feature; the large field is noise."""
+    draw = np.random.default_rng(seed)
+    sizes = [10, 400, 8, 8]
+    ids = np.stack([draw.integers(size, size=count) for size in sizes], axis=1)
+    dense = draw.normal(size=(count, 1)).astype(np.float32)
+    logit = 2 * (ids[:, 0] > 4) - 1 + dense[:, 0]
+    return Rows(dense, ids, (draw.random(count) < 1 / (1 + np.exp(-logit))).astype(np.uint8))
+
+
+TRAIN, VALIDATION = rows(4000, 0), rows(2000, 1)
+BASE = math.log(2)
+
+
+def never(validation: int, log_loss: float) -> bool:
+    return False
+
+
+def log_loss(fitted: Fitted, some: Rows) -> float:
+    return measure(fitted.logits(some), torch.from_numpy(some.label.astype(np.float32))).log_loss
+
+
+def job_of(write_job: Callable[..., Path], folder: Path) -> Job:
+    return load_job(write_job(folder))
+
+
+def check_method(method: Method, params: dict[str, Any]) -> Fitted:
+    """It learns, the same seed gives the same model, and a training of the length that it found is as good."""
+    fitted = method.fit(params, TRAIN, VALIDATION, seed=0, report=never)
+    assert log_loss(fitted, VALIDATION) < BASE - 0.1
+    again = [method.refit(params, TRAIN, seed=seed, length=fitted.length) for seed in (0, 0, 1)]
+    logits = [one.logits(VALIDATION) for one in again]
+    assert torch.equal(logits[0], logits[1])
+    assert torch.equal(logits[0], logits[2]) != method.seeded
+    assert log_loss(again[0], VALIDATION) == pytest.approx(log_loss(fitted, VALIDATION), abs=0.03)
+    return fitted
+
+
+@pytest.mark.parametrize("cls", [Linear, Boosting])
+def test_plain_methods_learn(cls: type[Method], write_job: Callable[..., Path], tmp_path: Path) -> None:
+    params = {**cls.defaults, **({"max_features": 0.5} if cls is Boosting else {})}
+    check_method(cls(SCHEMA, job_of(write_job, tmp_path)), params)
+
+
+def test_boosting_does_not_see_a_rows_own_label(write_job: Callable[..., Path], tmp_path: Path) -> None:
+    """An id for each row or two, and labels of chance: a mean that held the row's own label would give it away."""
+    method = Boosting(SCHEMA, job_of(write_job, tmp_path))
+    draw = np.random.default_rng(3)
+    some = rows(800, 2)
+    chance = Rows(some.dense, some.ids, draw.integers(2, size=800).astype(np.uint8))
+    encoder = method._encoder({"smooth": 1.0}, 0)
+    means = method._features(encoder, chance, fit=True)[:, -1]
+    assert abs(np.corrcoef(means, chance.label)[0, 1]) < 0.15
+    assert np.corrcoef(method._features(encoder, chance)[:, -1], chance.label)[0, 1] > 0.4
+
+
+@pytest.mark.parametrize("name", ["DeepFM", "DCNv2", "AutoInt", "xDeepFM"])
+def test_networks_of_the_library_learn(name: str, write_job: Callable[..., Path], tmp_path: Path) -> None:
+    pytest.importorskip("torch_rechub", reason="needs the extra bench")
+    from tests.benchmarks.baselines.command import METHODS
+
+    method = METHODS[name](SCHEMA, job_of(write_job, tmp_path))
+    check_method(method, {**method.defaults, "learning_rate/adam": 0.01, "batch_size": 128})
+
+
+def test_tables_are_as_ours_and_pay_for_their_rows_alone(write_job: Callable[..., Path], tmp_path: Path) -> None:
+    pytest.importorskip("torch_rechub", reason="needs the extra bench")
+    from tests.benchmarks.baselines.networks import DeepFMMethod
+
+    network = DeepFMMethod(SCHEMA, job_of(write_job, tmp_path))._new(DeepFMMethod.defaults, 0)
+    tables = [module for module in network.modules() if isinstance(module, torch.nn.Embedding)]
+    assert [tuple(table.weight.shape) for table in tables] == [(10, 8), (400, 8), (8, 8)]
+    dense, ids, _ = TRAIN.batch(slice(0, 4))
+    logits = network(dense, ids)
+    logits.sum().backward()
+    assert logits.shape == (4,)
+    assert all(table.weight.grad.is_sparse for table in tables)
+
+
+class Fake(Method):
+    """A constant, which choice likes the less the more hpo does."""
+
+    name = "fake"
+    defaults = {"x": 0.5}  # noqa: RUF012
+    fits = 0
+
+    def suggest(self, trial: optuna.Trial) -> None:
+        trial.suggest_float("x", 0, 1)
+
+    def fit(self, params: dict[str, Any], rows: Rows, validation: Rows, *, seed: int, report: Report) -> Fitted:
+        type(self).fits += 1
+        if params["x"] > 0.9:
+            raise DivergedError("step 1")
+
+        def logits(some: Rows) -> torch.Tensor:
+            shift = params["x"] - 0.5
+            return torch.full((len(some),), shift if np.array_equal(some.label, validation.label) else -shift).double()
+
+        return Fitted(logits, 1.0)
+
+    def refit(self, params: dict[str, Any], rows: Rows, *, seed: int, length: float) -> Fitted:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def fake(finished_run: RunFolder) -> Method:
+    Fake.fits = 0
+    Fake.trials = None
+    return Fake(SCHEMA, finished_run.job)
+
+
+def test_tuning_ends_with_its_time_and_is_done_once(fake: Fake, finished_run: RunFolder, tmp_path: Path) -> None:
+    data = PreparedData.open(finished_run.data)
+    winner = tune(fake, data, tmp_path, seconds=0, seed=0)
+    assert (winner.params, winner.trials, Fake.fits) == (Fake.defaults, 1, 1)
+    assert tune(fake, data, tmp_path, seconds=0, seed=0) == winner
+    with pytest.raises(RunFolderError, match=r"fake was tuned for 0 s, but 100 s are asked for.*remove"):
+        tune(fake, data, tmp_path, seconds=100, seed=0)
+    assert Fake.fits == 1
+
+
+def test_tuning_goes_on_with_its_study(fake: Fake, finished_run: RunFolder, tmp_path: Path) -> None:
+    data = PreparedData.open(finished_run.data)
+    tune(fake, data, tmp_path, seconds=0, seed=0)
+    (tmp_path / "fake.json").unlink()
+    study = optuna.load_study(study_name="fake", storage=f"sqlite:///{tmp_path / 'studies.db'}")
+    study.ask()  # of a process that was killed
+    Fake.trials = 30
+    winner = tune(fake, data, tmp_path, seconds=100, seed=0)
+    assert (winner.trials, Fake.fits) == (30, 30)
+    states = [trial.state.name for trial in study.get_trials()]
+    assert states.count("FAIL") == 1
+    assert "PRUNED" in states, "one that diverged counts, as pruned"
+
+
+def test_a_training_ends_with_the_time_of_tuning(
+    fake: Fake, finished_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock of one second a look: the first trial is done at once, the second would validate for ever."""
+    seconds = iter(range(10**6))
+    monkeypatch.setattr(tuning, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    validations: list[int] = []
+
+    def fit(params: dict[str, Any], rows: Rows, validation: Rows, *, seed: int, report: Report) -> Fitted:
+        if Fake.fits:
+            validations.extend(itertools.takewhile(lambda number: not report(number, 0.6), range(1, 1000)))
+        return Fake.fit(fake, params, rows, validation, seed=seed, report=report)
+
+    monkeypatch.setattr(fake, "fit", fit)
+    winner = tune(fake, PreparedData.open(finished_run.data), tmp_path, seconds=20, seed=0)
+    assert winner.trials == 2
+    assert 10 < len(validations) < 20
+
+
+def test_the_winner_is_chosen_among_the_best_few(fake: Fake, finished_run: RunFolder, tmp_path: Path) -> None:
+    data = PreparedData.open(finished_run.data)
+    Fake.trials = 20
+    winner = tune(fake, data, tmp_path, seconds=100, seed=0)
+    study = optuna.load_study(study_name="fake", storage=f"sqlite:///{tmp_path / 'studies.db'}")
+    complete = [trial for trial in study.get_trials() if trial.state.name == "COMPLETE"]
+    few = sorted(complete, key=lambda trial: trial.value)[:5]
+    assert winner.choice == min(trial.user_attrs["choice"] for trial in few)
+    assert winner.hpo <= few[-1].value
+    assert winner.choice > min(trial.user_attrs["choice"] for trial in complete)
+
+
+def logits(seed: int, *, noise: float, count: int = 5000) -> tuple[np.ndarray, np.ndarray]:
+    truth = np.random.default_rng(0).normal(size=count)
+    label = (np.random.default_rng(1).random(count) < 1 / (1 + np.exp(-truth))).astype(np.uint8)
+    return label, truth + np.random.default_rng(seed).normal(scale=noise, size=count)
+
+
+def test_a_difference_has_the_error_of_rows_and_of_seeds() -> None:
+    label, ours = logits(2, noise=0.1)
+    theirs = [logits(seed, noise=1.0)[1] for seed in range(3, 8)]
+    loss, auc = compare(label, [theirs], [[ours]])
+    assert loss.mean > 5 * loss.error > 0
+    assert auc.mean < -5 * auc.error < 0
+    mine, other = quality(label, [[ours]]), quality(label, [theirs])
+    assert loss.mean == pytest.approx(other.log_loss.mean - mine.log_loss.mean)
+    assert mine.log_loss.deviation == 0 < other.log_loss.deviation
+    # Of one training against itself nothing is left; rows that both share take no part in the error.
+    same = compare(label, [[ours]], [[ours]])
+    assert [(one.mean, one.error) for one in same] == [(0, 0), (0, 0)]
+    single, _ = compare(label, [theirs[:1]], [[ours]])
+    assert single.error < quality(label, [theirs]).log_loss.mean / math.sqrt(len(label))
+
+
+def test_several_searches_are_the_units_of_the_error() -> None:
+    """Two trainings a search that differ little, of searches that differ much."""
+    label, _ = logits(0, noise=0)
+    searches = [[logits(seed, noise=0.3 + seed)[1]] * 2 for seed in range(3)]
+    _, ours = logits(9, noise=0.1)
+    apart, _ = compare(label, searches, [[ours]])
+    joined, _ = compare(label, [[one for seeds in searches for one in seeds]], [[ours]])
+    assert apart.mean == pytest.approx(joined.mean)
+    assert apart.error > 1.3 * joined.error
+
+
+def test_the_command_compares_a_run_and_does_nothing_twice(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch_rechub", reason="needs the extra bench")
+    from tests.benchmarks import __main__ as benchmarks
+    from tests.benchmarks.baselines import command
+
+    wanted = ["baselines", str(copied_run.path), "--seconds", "0", "--seeds", "2", "--output", str(tmp_path / "b.json")]
+    methods = ["--methods", "logistic regression", "DeepFM", "--samplers", "random"]
+    monkeypatch.setattr(benchmarks.sys, "argv", ["bench", *wanted, *methods])
+    benchmarks.main()
+    result = json.loads((tmp_path / "b.json").read_text())
+    found = {row["method"]: row for row in result["methods"]}
+    assert list(found) == [command.OURS, "best hand design", "random search", "logistic regression", "DeepFM"]
+    assert [row["trainings"] for row in found.values()] == [2, 2, 2, 1, 2]
+    assert all(row["less_ours"]["log_loss"]["error"] > 0 for name, row in found.items() if name != command.OURS)
+    assert "log loss less ours" in capsys.readouterr().out
+
+    # With the run's own seed ours is the run's model, to the last digit of its result.
+    label = PreparedData.open(copied_run.data, test=True).part(Part.TEST).label
+    kept = np.load(copied_run.path / "baselines" / "test" / f"{command.OURS}-{copied_run.job.seed}.npy")
+    expected = json.loads(copied_run.result.read_text())["test"]["log_loss"]
+    assert measure(torch.from_numpy(kept), torch.from_numpy(label.astype(np.float32))).log_loss == expected
+
+    before = (tmp_path / "b.json").read_text()
+    monkeypatch.setattr(command, "train", lambda *arguments: pytest.fail("trained again"))
+    benchmarks.main()
+    assert (tmp_path / "b.json").read_text() == before
