@@ -91,7 +91,7 @@ def make_synthetic(
 
 def _shares(size: int) -> NDArray[np.float64]:
     # Few common and many rare categories, as in click data, but none so rare that it cannot be learned.
-    weights: NDArray[np.float64] = 1.0 / np.sqrt(np.arange(1, size + 1))
+    weights = 1.0 / np.sqrt(np.arange(1, size + 1))
     shares: NDArray[np.float64] = weights / weights.sum()
     return shares
 
