@@ -26,9 +26,6 @@ class Embedding(nn.Module):
     """
 
     offsets: Tensor
-    segments: Tensor
-    mean: Tensor
-    many: Tensor
     composed: Tensor
     runs: Tensor
     limits: Tensor
@@ -42,16 +39,12 @@ class Embedding(nn.Module):
         starts = [0, *accumulate(sum(field.tables) for field in schema.fields)]
         # Of each id column, then of each compositional column's quotients.
         offsets = [starts[s] for s in segments] + [starts[segments[c]] + columns[c].tables[0] for c in composed]
-        self.fields = schema.num_fields
         self.pooled = schema.num_columns > schema.num_fields
+        self.runs_of_columns = _runs(schema)
         self.composes = bool(composed)
         self.capped = any(field.cap is not None for field in schema.fields)
         self.weight = nn.Parameter(torch.empty(schema.table_rows, schema.embedding_dim))
         self.register_buffer("offsets", torch.tensor(offsets), persistent=False)
-        self.register_buffer("segments", torch.tensor(segments), persistent=False)
-        mean = torch.tensor([f.columns > 1 and f.pooling == "mean" for f in schema.fields])
-        self.register_buffer("mean", mean, persistent=False)
-        self.register_buffer("many", torch.tensor([field.columns > 1 for field in columns]), persistent=False)
         self.register_buffer("composed", torch.tensor(composed, dtype=torch.long), persistent=False)
         runs = torch.tensor([columns[c].remainders for c in composed], dtype=torch.long)
         self.register_buffer("runs", runs, persistent=False)
@@ -80,15 +73,11 @@ class Embedding(nn.Module):
         vectors = self._composed(ids) if self.composes else self._rows(ids + self.offsets)  # (B, S, E)
         if not self.pooled:
             return vectors.transpose(1, 2).contiguous()
-        present = (ids != 0) | ~self.many  # (B, S); the id 0 of a single-valued field is a token like any other
-        rows, _, e = vectors.shape
-        index = self.segments.expand(rows, -1)
-        summed = vectors.new_zeros(rows, self.fields, e).scatter_add(
-            1, index.unsqueeze(-1).expand(-1, -1, e), vectors * present.unsqueeze(-1)
-        )
-        count = vectors.new_zeros(rows, self.fields).scatter_add(1, index, present.to(vectors.dtype))
-        divisor = torch.where(self.mean, count.clamp(min=1), 1.0)  # (B, F)
-        return (summed / divisor.unsqueeze(-1)).transpose(1, 2).contiguous()
+        tokens = [
+            _pooled(vectors[:, start:end], ids[:, start:end], pooling) if pooling else vectors[:, start:end]
+            for start, end, pooling in self.runs_of_columns
+        ]
+        return torch.cat(tokens, dim=1).transpose(1, 2).contiguous()  # of (B, F, E)
 
     def _within_caps(self, ids: Tensor) -> Tensor:
         """Move ids `(B, S)` beyond their field's table into it."""
@@ -108,3 +97,24 @@ class Embedding(nn.Module):
         vectors = self._rows(rows + self.offsets)  # (B, S + C, E)
         found, quotients = vectors[:, :columns], vectors[:, columns:]
         return found.index_copy(1, self.composed, found[:, self.composed] * quotients)
+
+
+def _runs(schema: FeatureSchema) -> list[tuple[int, int, str]]:
+    """Return first and last column of each multi-valued field with its pooling, and of the columns between them."""
+    runs: list[tuple[int, int, str]] = []
+    start = 0
+    for field in schema.fields:
+        end = start + field.columns
+        if field.columns == 1 and runs and not runs[-1][2]:
+            runs[-1] = (runs[-1][0], end, "")
+        else:
+            runs.append((start, end, field.pooling if field.columns > 1 else ""))
+        start = end
+    return runs
+
+
+def _pooled(vectors: Tensor, ids: Tensor, pooling: str) -> Tensor:
+    """Pool the vectors `(B, K, E)` of the ids `(B, K)` that are not 0 into one `(B, 1, E)`."""
+    present = (ids != 0).to(vectors.dtype).unsqueeze(-1)  # (B, K, 1)
+    summed = (vectors * present).sum(dim=1, keepdim=True)
+    return summed / present.sum(dim=1, keepdim=True).clamp(min=1) if pooling == "mean" else summed
