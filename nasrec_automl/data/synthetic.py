@@ -35,8 +35,8 @@ def make_synthetic(
     Labels are drawn from its sigmoid, which is all the noise there is.
 
     The notes tell what each order is worth, in nats on these rows and labels: `oracle_log_loss` is the log loss of the
-    true probabilities, `order2_log_loss` that of the best model whose logit adds functions of one or two features,
-    `order1_log_loss` of one feature. The latter two are of the logit without what only more features give, rescaled.
+    true probabilities, `order2_log_loss` about that of the best model whose logit adds functions of one or two
+    features, `order1_log_loss` of one. The latter two are of the logit without what only more features give, rescaled.
 
     Args:
         rows: number of rows.
@@ -48,7 +48,7 @@ def make_synthetic(
         order: the largest one planted, 1 (no feature is multiplied) to 3; effects of lower orders stay as they are.
 
     Raises:
-        DataError: a size that is too small, or a rate outside (0, 1).
+        DataError: a size that is too small, a rate outside (0, 1), or another order.
     """
     too_small = rows < 1 or seed < 0 or fields < 3 or dense < 0 or categories < 2
     if too_small or not 0 < base_rate < 1 or order not in (1, 2, 3):
