@@ -201,6 +201,7 @@ def test_rows_without_a_time_have_no_period(tmp_path: Path, monkeypatch: pytest.
     prepare(simple(), tmp_path / "all")
     (period,) = Statistics.load(tmp_path / "all").periods
     assert sum(map(sum, period.rows.values())) == 600
+    monkeypatch.setattr(raw_module, "CHUNK_ROWS", 100)
     monkeypatch.setattr(spill_module, "_SEGMENT", 100)
     for missing in ([3], [450], range(600)):
         time = simple().frame["t"].astype(float)
