@@ -49,6 +49,7 @@ class Ranking:
             seed.
         size_tau: tau of the number of parameters alone, with the sign that suits these log losses: never below 0.
         larger_is_better: that sign.
+        lead: `tau` less `size_tau`, in each draw of the bootstrap.
         strata_tau: tau over pairs of about equal size: of the same one of `strata` groups by number of parameters.
         strata: how many groups.
         training_bias: Spearman's rho of how often an architecture's weights were trained and what its score has beyond
@@ -65,6 +66,7 @@ class Ranking:
     ceiling: Estimate | None
     size_tau: Estimate
     larger_is_better: bool
+    lead: Estimate
     strata_tau: Estimate
     strata: int
     training_bias: Estimate | None
@@ -72,7 +74,7 @@ class Ranking:
     @property
     def beats_size(self) -> bool:
         """Whether scores rank better than the number of parameters does."""
-        return self.tau.value > self.size_tau.value
+        return self.lead.value > 0
 
     @property
     def share_of_ceiling(self) -> float | None:
@@ -131,13 +133,15 @@ def judge_ranking(
 
     def statistics(rows: NDArray[np.int64]) -> list[float]:
         x, y = score[rows], truth[rows]
+        tau, size_tau = kendall_tau(x, y), kendall_tau(sign * size[rows], y)
         return [
-            kendall_tau(x, y),
+            tau,
             spearman_rho(x, y),
             top_precision(x, y),
             top_regret(x, y),
             ceiling_tau(loss[rows]),
-            kendall_tau(sign * size[rows], y),
+            size_tau,
+            tau - size_tau,
             kendall_tau(x, y, groups[rows]),
             math.nan if trained is None else spearman_rho(rank_residual(x, y), trained[rows]),
         ]
@@ -149,7 +153,7 @@ def judge_ranking(
         lows, highs = np.nanpercentile(drawn, _INTERVAL, axis=0)
     values = statistics(np.arange(number))
     found = [Estimate(*map(float, one)) for one in zip(values, lows, highs, strict=True)]
-    tau, spearman, top_decile, regret, ceiling, size_tau, strata_tau, bias = found
+    tau, spearman, top_decile, regret, ceiling, size_tau, lead, strata_tau, bias = found
     return Ranking(
         architectures=number,
         seeds=seeds,
@@ -160,6 +164,7 @@ def judge_ranking(
         ceiling=ceiling if seeds > 1 else None,
         size_tau=size_tau,
         larger_is_better=sign < 0,
+        lead=lead,
         strata_tau=strata_tau,
         strata=strata,
         training_bias=None if trained is None else bias,

@@ -120,6 +120,8 @@ def test_an_interval_is_ordered_and_inside_what_is_possible(scores: np.ndarray, 
         assert least <= one.low <= one.high <= 1
     assert 0 <= found.regret.low <= found.regret.high
     assert found.beats_size == (found.tau.value > found.size_tau.value)
+    assert found.lead.value == pytest.approx(found.tau.value - found.size_tau.value)
+    assert found.lead.low <= found.tau.high - found.size_tau.low
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say_and_narrow_with_more_architectures() -> None:

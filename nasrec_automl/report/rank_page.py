@@ -35,6 +35,7 @@ def ranking_lines(ranking: Ranking) -> list[Line]:
         lines.append(("share of the ceiling", f"{share:.0%}", "", "Kendall's tau as a share of it"))
     lines += [
         ("tau of log-parameters", *_shown(found.size_tau), f"of size alone, as if {sign} were better"),
+        ("lead over log-parameters", *_shown(found.lead), "Kendall's tau less that of log-parameters"),
         ("tau within sizes", *_shown(found.strata_tau), f"of pairs in the same of {found.strata} groups by parameters"),
     ]
     if found.training_bias is not None:
@@ -49,8 +50,10 @@ def ranking_sentence(ranking: Ranking) -> str:
         f"{ranking.architectures:,} architectures of all sizes, each trained from scratch with {ranking.seeds:,} "
         f"{'seed' if ranking.seeds == 1 else 'seeds'}. "
     )
-    if ranking.beats_size:
+    if ranking.lead.low > 0:
         return text + "The scores rank them better than their number of parameters does."
+    if ranking.beats_size:
+        return text + "The scores rank them better than their number of parameters does, but that may be chance."
     return text + "The scores do not rank them better than their number of parameters does: do not trust them."
 
 

@@ -75,8 +75,15 @@ def distrusted(run: RunFolder) -> RunFolder:
         path.unlink()
     low = {"value": 0.1, "low": -0.5, "high": 0.6}
     ranking = {
-        **dict.fromkeys(("tau", "spearman", "top_decile", "regret", "strata_tau"), low),
-        **{"size_tau": {**low, "value": 0.4}, "larger_is_better": True, "architectures": 8, "seeds": 2, "strata": 2},
+        **dict.fromkeys(("tau", "spearman", "top_decile", "regret", "lead", "strata_tau"), low),
+        **{
+            "size_tau": {**low, "value": 0.4},
+            "lead": {**low, "value": -0.3},
+            "larger_is_better": True,
+            "architectures": 8,
+            "seeds": 2,
+            "strata": 2,
+        },
         **{"ceiling": None, "training_bias": None},
     }
     write_json(run.verdict, {"trusted": False, "asked": 8, "ranking": ranking})

@@ -37,7 +37,7 @@ def content(seeds: int = 2) -> RankContent:
 
 def test_every_statistic_has_a_line() -> None:
     full = [line[0] for line in ranking_lines(content().ranking)]
-    assert len(full) == 9
+    assert len(full) == 10
     one_seed = [line[0] for line in ranking_lines(content(1).ranking)]
     assert {*full} - {*one_seed} == {"ceiling", "share of the ceiling"}
     ranking = content().ranking
@@ -51,9 +51,9 @@ def test_every_statistic_has_a_line() -> None:
 
 def test_the_sentence_says_whether_scores_beat_size() -> None:
     ranking = content().ranking
-    assert "better than their number of parameters does." in ranking_sentence(ranking)
-    worse = replace(ranking, tau=replace(ranking.tau, value=0.0))
-    assert "do not trust them" in ranking_sentence(worse)
+    assert ranking_sentence(replace(ranking, lead=Estimate(0.4, 0.1, 0.6))).endswith("of parameters does.")
+    assert ranking_sentence(replace(ranking, lead=Estimate(0.4, -0.1, 0.6))).endswith("but that may be chance.")
+    assert "do not trust them" in ranking_sentence(replace(ranking, lead=Estimate(0.0, -0.1, 0.1)))
     assert "with 1 seed." in ranking_sentence(content(1).ranking)
 
 
