@@ -74,8 +74,9 @@ def write_movielens(folder: Path) -> None:
 def write_raw_files(folder: Path) -> None:
     """Few rows in each format that docs/data.md names."""
     write_public_sets(folder)
-    clicks = [f"{row},{row % 3 % 2},shop{row % 7},{row * 0.5},{1_700_000_000 + row}" for row in range(400)]
-    write(folder / "clicks.csv", ["row_id,clicked,shop,price,at", *clicks])
+    clicks = [f"{row},{row % 3 % 2},shop{row % 7},{row * 0.5},{1_700_000_000 + row}" for row in range(800)]
+    for name, rows in {"clicks": clicks[:400], "later": clicks[400:]}.items():
+        write(folder / f"{name}.csv", ["row_id,clicked,shop,price,at", *rows])
 
 
 @pytest.fixture(scope="module")
