@@ -69,7 +69,7 @@ def test_without_weights_it_is_that_of_midranks_to_the_last_bit() -> None:
 def test_weights_are_those_of_the_bootstraps_aucs() -> None:
     label, first, second = draw(800, ties=True)
     rng = np.random.default_rng(1)
-    weight = rng.gamma(0.5, size=800) * np.exp(first)  # what is scored higher weighs more
+    weight = rng.gamma(0.5, size=800)
     differences = []
     for _ in range(400):
         rows = rng.integers(800, size=800)
@@ -78,6 +78,26 @@ def test_weights_are_those_of_the_bootstraps_aucs() -> None:
     error = auc_difference_error(label, first, second, weight)
     assert error == pytest.approx(np.std(differences), rel=0.12)
     assert error > 1.3 * auc_difference_error(label, first, second)
+
+
+def test_placements_are_among_weighted_rows() -> None:
+    label, first, second = draw(60, ties=True)
+    weight = np.random.default_rng(1).integers(1, 4, size=60) * np.exp(first)  # what is scored higher weighs more
+    positive, negative = label == 1, label == 0
+    own, other = (weight[rows] / weight[rows].sum() for rows in (positive, negative))
+
+    def wins(scores: np.ndarray) -> np.ndarray:
+        a, b = scores[positive][:, None], scores[negative][None]
+        return (a > b) + 0.5 * (a == b)
+
+    difference = wins(first) - wins(second)
+    by_positive, by_negative = difference @ other, own @ difference
+    mean = own @ by_positive
+    variance = sum(
+        np.square(share * (values - mean)).sum() * len(share) / (len(share) - 1)
+        for share, values in ((own, by_positive), (other, by_negative))
+    )
+    assert auc_difference_error(label, first, second, weight) == pytest.approx(np.sqrt(variance))
 
 
 def test_rows_of_weight_0_are_left_out_and_the_unit_does_not_count() -> None:

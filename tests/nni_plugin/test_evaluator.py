@@ -161,7 +161,8 @@ class Odds(torch.nn.Module):
 
 def test_enas_is_rewarded_by_the_weighted_log_loss_of_a_batch() -> None:
     module = ClickEvaluatorModule(TrainingOptions(steps=1, learning_rate=0.1))
-    module.model, module.trainer = Odds(), SimpleNamespace(training=True)
+    module.set_model(Odds())
+    module.trainer = SimpleNamespace(training=True)
     rewards = []
     module.log = lambda name, value: rewards.append(value.item())
     rows = make_rows(tiny_schema(), 64)
