@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nasrec_automl.data.dataset import PreparedData
-from nasrec_automl.data.description import FILE_NAME, PartDescription
+from nasrec_automl.data.description import FILE_NAME, PartDescription, fingerprint
 from nasrec_automl.data.files import write_text
 from nasrec_automl.data.parts import PARTS, Part
-from nasrec_automl.data.preparation import Progress, divide_spill, fingerprint, no_progress, spill_source, write_rows
+from nasrec_automl.data.preparation import Progress, divide_spill, no_progress, spill_source, write_rows
 from nasrec_automl.data.raw import RawSource
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.statistics import Period, Statistics

@@ -45,12 +45,13 @@ class CategoryFormat(Value):
         """K, the number of id columns."""
         return self.max_values or 1
 
-    def keys(self, column: Column, name: str) -> Keys:
+    def keys(self, column: Column, name: str, *, checked: bool = False) -> Keys:
         """Return the keys of raw values `(B,)`.
 
         Args:
             column: B raw values.
             name: of the column, for messages.
+            checked: whether a reader has made sure of the digits of the format `hex`.
 
         Returns:
             Keys `(B, K)`.
@@ -60,7 +61,7 @@ class CategoryFormat(Value):
         """
         if self.max_values is not None:
             return keys_of_lists(column, name, self.separator, self.max_values)
-        found = keys_of_hex(column, name) if self.format == "hex" else keys_of_any(column, name)
+        found = keys_of_hex(column, name, checked=checked) if self.format == "hex" else keys_of_any(column, name)
         return Keys(found.keys.reshape(-1, 1), found.distinct, found.texts)
 
     def text_keys(self, texts: Sequence[str]) -> NDArray[np.uint64]:

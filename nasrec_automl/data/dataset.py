@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from nasrec_automl.data.description import Description, ShardDescription
+from nasrec_automl.data.description import Description, ShardDescription, fingerprint
 from nasrec_automl.data.joined import Joined
 from nasrec_automl.data.parts import Part
 from nasrec_automl.data.preprocessing import Preprocessing
@@ -125,13 +125,18 @@ class PreparedData:
         return {name: np.dtype(type_) for name, type_ in types.items()}
 
     def verify(self) -> None:
-        """Read every array, test included, and compare its checksum.
+        """Read everything, test included, and compare checksums and fingerprint.
 
         Raises:
             DataError: a file is damaged; names it.
         """
+        parts = self.description.parts
+        if fingerprint(self.preprocessing, parts) != self.fingerprint:
+            raise DataError(
+                f"{self.path}: preprocessing.json or dataset.json is not what was written: prepare the data again"
+            )
         for part in Part:
-            for shard in self.description.parts[part].shards:
+            for shard in parts[part].shards:
                 for name, checksum in shard.checksums.items():
                     if _checksum(self._array(shard, name)) != checksum:
                         path = self.path / shard.folder / f"{name}.npy"

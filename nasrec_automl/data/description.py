@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from nasrec_automl.data.parts import Part, SplitKind
+from nasrec_automl.data.parts import PARTS, Part, SplitKind
 from nasrec_automl.errors import DataError
 
 FILE_NAME = "dataset.json"
@@ -64,6 +66,15 @@ class PartDescription(BaseModel):
     positive_rate: float
     weight: float | None = None
     shards: tuple[ShardDescription, ...]
+
+
+def fingerprint(preprocessing: BaseModel, parts: Mapping[Part, PartDescription]) -> str:
+    """Return the SHA-256 of what makes the tensors: preprocessing, and the arrays' checksums."""
+    digest = hashlib.sha256(preprocessing.model_dump_json().encode())
+    for part in PARTS:
+        for shard in parts[part].shards:
+            digest.update(f"{part} {shard.rows} {sorted(shard.checksums.items())}".encode())
+    return digest.hexdigest()
 
 
 class Description(BaseModel):

@@ -61,17 +61,17 @@ def keys_of_any(column: Column, name: str) -> Keys:
     return Keys(of_codes[codes], distinct, words)
 
 
-def keys_of_hex(column: Column, name: str) -> Keys:
+def keys_of_hex(column: Column, name: str, *, checked: bool = False) -> Keys:
     """Return the keys of texts of 8 hex digits; an empty text is missing.
 
     Args:
-        column: B raw values; of a reader's table they are taken to be right.
+        column: B raw values.
         name: of the column, for messages.
+        checked: whether their digits are known to be right.
 
     Raises:
         DataError: something else; names the first such row.
     """
-    checked = isinstance(column, pa.ChunkedArray)
     texts = _texts(column, name)
     _, offsets, data = texts.buffers()
     places = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
@@ -87,7 +87,6 @@ def keys_of_hex(column: Column, name: str) -> Keys:
             places = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
         content = np.frombuffer(data, np.uint8)[places[0] : places[-1]]
         right = len(content) == 8 * count and np.count_nonzero(np.diff(places) == 8) == count
-        # A reader's text column has been checked.
         if not right or (not checked and content.tobytes().translate(None, _DIGITS)):
             raise DataError(_not_hex(texts, name))
         numbers = _decoded(content)

@@ -6,8 +6,7 @@ training rows; then all rows are written as shards.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +21,7 @@ from nasrec_automl.data.description import (
     FieldDescription,
     PartDescription,
     SplitDescription,
+    fingerprint,
 )
 from nasrec_automl.data.files import write_text
 from nasrec_automl.data.keys import Keys
@@ -113,15 +113,6 @@ def prepare(
         )
         write_text(folder / FILE_NAME, description.model_dump_json(indent=1) + "\n")
     return PreparedData.open(output)
-
-
-def fingerprint(preprocessing: Preprocessing, parts: Mapping[Part, PartDescription]) -> str:
-    """Return the SHA-256 of what makes the tensors."""
-    digest = hashlib.sha256(preprocessing.model_dump_json().encode())
-    for part in PARTS:
-        for shard in parts[part].shards:
-            digest.update(f"{part} {shard.rows} {sorted(shard.checksums.items())}".encode())
-    return digest.hexdigest()
 
 
 def ids_type(preprocessing: Preprocessing) -> np.dtype[Any]:
