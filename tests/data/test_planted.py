@@ -11,11 +11,11 @@ def planted(order: int) -> Planted:
 
 
 def grid() -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    """Every combination of categories with a dense feature of 1 and -1, and how often each occurs."""
+    """Every combination of categories with a dense feature of 2 and -1, and how often each occurs."""
     axes = np.meshgrid(*(np.arange(len(share)) for share in SHARES), [0, 1], indexing="ij")
     *codes, sign = (axis.ravel() for axis in axes)
     weight = np.prod([share[code] for share, code in zip(SHARES, codes, strict=True)], axis=0) / 2
-    return codes, 1.0 - 2.0 * sign[:, None], weight
+    return codes, 2.0 - 3.0 * sign[:, None], weight
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
