@@ -266,7 +266,7 @@ class RetrainConfig(Section):
         max_epochs: longest training; the best validation ends it early.
         patience: validations without improvement that end a training.
         validations_per_epoch: how often the hpo part is measured.
-        layer_norm: whether operators end in a LayerNorm.
+        layer_norm: whether operators end in a LayerNorm, where `space` does not say.
         clip_norm: bound of the gradients' norm.
         eps: of Adagrad, as in `supernet`.
         space: the hyper-parameters: a space's name, the path of its YAML file, or the space itself.
@@ -285,6 +285,11 @@ class RetrainConfig(Section):
         default_factory=lambda: load_hyper_space("retrain-default")
     )
     pruner: Literal["hyperband", "none"] = "hyperband"
+
+    @property
+    def may_layer_norm(self) -> bool:
+        """Whether a training may have LayerNorm, which costs more than none."""
+        return any(self.layer_norm if one is None else one for one in self.space.layer_norm.choices)
 
 
 class BudgetConfig(Section):

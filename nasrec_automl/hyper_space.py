@@ -6,7 +6,16 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from nasrec_automl.space import read_space
 
@@ -18,6 +27,7 @@ _Decay = Annotated[float, Field(ge=0)]
 _Probability = Annotated[float, Field(ge=0, lt=1)]
 _Count = Annotated[int, Field(ge=1, strict=True)]
 _TableSize = Annotated[int, Field(ge=2, strict=True)]
+_Flag = Annotated[bool, Field(strict=True)]
 
 T = TypeVar("T")
 
@@ -63,7 +73,7 @@ class Distribution(BaseModel, Generic[T]):
             if self.default is not None and self.default not in self.choices:
                 raise ValueError(f"default ({self.default}) must be one of the choices {list(self.choices)}")
             return self
-        if not isinstance(low, int | float) or not isinstance(high, int | float):
+        if isinstance(low, bool) or not isinstance(low, int | float) or not isinstance(high, int | float):
             raise ValueError("expected choices, or a range with the numbers low and high")
         if low > high:
             raise ValueError(f"low ({low}) must not exceed high ({high})")
@@ -118,6 +128,7 @@ class HyperSpace(BaseModel):
         batch_size: rows a step.
         embedding_dim: width of every embedding; the job's where it is none.
         table_cap: rows of the largest embedding table; as many as there are ids where it is none.
+        layer_norm: whether operators end in a LayerNorm; as the job's `retrain.layer_norm` says where it is none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -129,6 +140,7 @@ class HyperSpace(BaseModel):
     batch_size: Distribution[_Count] = Distribution[_Count](choices=(512,))
     embedding_dim: Distribution[_Count | None] = Distribution[_Count | None](choices=(None,))
     table_cap: Distribution[_TableSize | None] = Distribution[_TableSize | None](choices=(None,))
+    layer_norm: Distribution[_Flag | None] = Distribution[_Flag | None](choices=(None,))
 
     @field_validator("learning_rate", mode="before")
     @classmethod
@@ -147,6 +159,14 @@ class HyperSpace(BaseModel):
                 f"{', '.join(sorted(rates))}"
             )
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_before_layer_norm(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave `layer_norm` out where it says nothing: runs note their space, and older ones note none of it."""
+        content: dict[str, Any] = handler(self)
+        if self.layer_norm == HyperSpace.model_fields["layer_norm"].default:
+            content.pop("layer_norm", None)
+        return content
 
 
 def load_hyper_space(name: str | Path) -> HyperSpace:

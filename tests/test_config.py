@@ -5,7 +5,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from nasrec_automl.config import AdagradHead, Job, RidgeHead, load_job
+from nasrec_automl.config import AdagradHead, Job, RetrainConfig, RidgeHead, load_job
 from nasrec_automl.errors import JobError
 from nasrec_automl.hyper_space import HyperSpace, load_hyper_space
 
@@ -104,6 +104,21 @@ def test_hyper_parameters_are_a_name_a_file_or_given_in_place(tmp_path: Path, mo
 
     assert loaded() == loaded(space="retrain-default") == load_hyper_space("retrain-default")
     assert loaded(space="spaces/mine.yaml") == loaded(space=space) == HyperSpace.model_validate(space)
+
+
+@pytest.mark.parametrize(
+    ("own", "said", "may"),
+    [
+        (True, None, True),
+        (False, None, False),
+        (False, [False, True], True),
+        (False, [None, False], False),
+        (True, False, False),
+    ],
+)
+def test_a_training_may_have_layer_norm_where_space_or_else_job_say_so(own: bool, said: Any, may: bool) -> None:
+    retrain = RetrainConfig.model_validate({"layer_norm": own, "space": {"learning_rate": 0.1, "layer_norm": said}})
+    assert retrain.may_layer_norm == may
 
 
 def test_a_wrong_file_of_hyper_parameters_is_named(tmp_path: Path) -> None:

@@ -28,6 +28,15 @@ def test_short_forms() -> None:
     assert space(dropout=0.1) == space(dropout=[0.1]) == space(dropout={"choices": [0.1]})
     assert space(table_cap=[None, 100]).table_cap.choices == (None, 100)
     assert space(table_cap=None) == space()
+    assert space(layer_norm=False).layer_norm.choices == (False,)
+
+
+def test_layer_norm_is_noted_only_where_the_space_says_something() -> None:
+    assert "layer_norm" not in space().model_dump()
+    assert "layer_norm" not in space(layer_norm=None).model_dump(mode="json")
+    for one in (True, False, [False, True]):
+        noted = space(layer_norm=one).model_dump()
+        assert HyperSpace.model_validate(noted) == space(layer_norm=one) != space()
 
 
 def test_a_rate_stands_for_every_optimizer() -> None:
@@ -85,6 +94,8 @@ def test_a_single_value_is_known_as_one(one: Any, single: bool) -> None:
         ({"optimizer": "adamw"}, ("optimizer", "choices", 0), "'adagrad', 'adam' or 'sgd'"),
         ({"optimizer": {"low": "adam", "high": "sgd"}}, ("optimizer",), "expected choices"),
         ({"optimizer": ["adam", "sgd"], "learning_rate": {"adam": 0.1}}, (), "for each optimizer"),
+        ({"layer_norm": "yes"}, ("layer_norm", "choices", 0), "valid boolean"),
+        ({"layer_norm": {"low": False, "high": True}}, ("layer_norm",), "numbers low and high"),
         ({"momentum": 0.9}, ("momentum",), "not permitted"),
     ],
 )

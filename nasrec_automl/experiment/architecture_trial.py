@@ -57,16 +57,13 @@ def _score(run: RunFolder, architecture: Architecture) -> dict[str, float]:
 
 
 def _train(run: RunFolder, architecture: Architecture, reporter: Reporter) -> dict[str, float]:
-    from nasrec_automl.pipeline.candidates import train_candidate
-    from nasrec_automl.search.hyper import Hyper, default_params
+    from nasrec_automl.pipeline.candidates import default_hyper, train_candidate
 
     def on_validation(step: int, metrics: Metrics) -> bool:
         reporter.intermediate(_values(metrics))
         return False
 
-    space = run.job.retrain.space
-    hyper = Hyper.of(default_params(architecture.key, space), space)
-    trained = train_candidate(run, architecture, hyper, on_validation)
+    trained = train_candidate(run, architecture, default_hyper(run.job), on_validation)
     assert trained.metrics is not None
     return _values(trained.metrics)
 

@@ -21,6 +21,8 @@ from nasrec_automl.space import SearchSpace
 def job_budget(run: RunFolder) -> Budget:
     """The budget of a run whose data are prepared: costs are those of the model that retrain trains.
 
+    Where that may have LayerNorm or not, it is counted with it, which costs more.
+
     Where the job limits latency, or minimises it, a key is measured once in the run, by whoever asks first: the folder
     keeps what was found, so that a search goes on alike after a kill, and all stages and workers agree.
     """
@@ -43,7 +45,7 @@ def _budget(text: str, schema: FeatureSchema) -> Budget:
         macs=config.macs,
         parameters=config.parameters,
         latency_ms=config.latency_ms,
-        layer_norm=run.job.retrain.layer_norm,
+        layer_norm=run.job.retrain.may_layer_norm,
         latency=_noted_latency(run, schema) if is_measured else None,
     )
 
@@ -51,7 +53,7 @@ def _budget(text: str, schema: FeatureSchema) -> Budget:
 def _noted_latency(run: RunFolder, schema: FeatureSchema) -> Callable[[Architecture], float]:
     job = run.job
     measure = SubnetLatency(
-        schema, batch_size=job.budget.batch_size, layer_norm=job.retrain.layer_norm, device=job.device
+        schema, batch_size=job.budget.batch_size, layer_norm=job.retrain.may_layer_norm, device=job.device
     )
 
     def median(architecture: Architecture) -> float:

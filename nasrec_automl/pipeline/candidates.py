@@ -24,7 +24,7 @@ from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.search import Hyper
-from nasrec_automl.search.hyper import ARCHITECTURE
+from nasrec_automl.search.hyper import ARCHITECTURE, default_params
 from nasrec_automl.search.proposals import unseen
 from nasrec_automl.space import load_search_space
 
@@ -91,7 +91,10 @@ def retrain_study_name(run: RunFolder) -> str:
 
 def weights_path(run: RunFolder, name: str, hyper: Hyper) -> Path:
     """Where the subnet of one training is kept."""
-    digest = hashlib.sha256(json.dumps(asdict(hyper)).encode()).hexdigest()[:8]
+    settings = asdict(hyper)
+    if hyper.layer_norm is None:
+        del settings["layer_norm"]  # Older runs have subnets under names without it.
+    digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:8]
     return run.retrained / f"{name}-{digest}.safetensors"
 
 
@@ -130,6 +133,17 @@ def drop_beaten(run: RunFolder, study: optuna.Study) -> None:
             weights_path(run, name, Hyper.of(trial.params, run.job.retrain.space)).unlink(missing_ok=True)
 
 
+def default_hyper(job: Job) -> Hyper:
+    """What every candidate is trained with first."""
+    space = job.retrain.space
+    return Hyper.of(default_params("", space), space)
+
+
+def has_layer_norm(job: Job, hyper: Hyper) -> bool:
+    """Whether the operators of a candidate's network end in a LayerNorm."""
+    return job.retrain.layer_norm if hyper.layer_norm is None else hyper.layer_norm
+
+
 def scratch_options(job: Job, hyper: Hyper) -> ScratchOptions:
     """How a candidate is trained."""
     config = job.retrain
@@ -139,7 +153,7 @@ def scratch_options(job: Job, hyper: Hyper) -> ScratchOptions:
         learning_rate=hyper.learning_rate,
         weight_decay=hyper.weight_decay,
         dropout=hyper.dropout,
-        layer_norm=config.layer_norm,
+        layer_norm=has_layer_norm(job, hyper),
         clip_norm=config.clip_norm,
         eps=config.eps,
         seed=job.seed,

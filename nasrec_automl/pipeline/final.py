@@ -29,6 +29,7 @@ from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import (
     best_trials,
     candidates,
+    has_layer_norm,
     retrain_study_name,
     scratch_options,
     scratch_schema,
@@ -209,8 +210,8 @@ def _contender(candidate: Candidate, data: PreparedData, job: Job, budget: Budge
 
 
 def candidate_costs(candidate: Candidate, data: PreparedData, job: Job, budget: Budget) -> dict[str, float]:
-    """What a contender costs; it is counted at its own width and tables, and the budget at the job's."""
-    own = Budget(scratch_schema(job, data, candidate.hyper), layer_norm=job.retrain.layer_norm)
+    """What a contender costs; it is counted as it was trained, and the budget as `job_budget` says."""
+    own = Budget(scratch_schema(job, data, candidate.hyper), layer_norm=has_layer_norm(job, candidate.hyper))
     return {**budget.costs(candidate.architecture), **own.counted(candidate.architecture)}
 
 

@@ -14,6 +14,7 @@ from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.errors import StudyError
 from nasrec_automl.evaluation.trained_steps import trained_steps
 from nasrec_automl.pipeline.base import Report, Stage
+from nasrec_automl.pipeline.candidates import default_hyper, has_layer_norm
 from nasrec_automl.pipeline.data import DataStage
 from nasrec_automl.pipeline.files import read_json, write_json, write_text
 from nasrec_automl.pipeline.progress import ProgressWriter
@@ -94,7 +95,8 @@ class RankStage(Stage):
         scores = [evaluator.evaluate(architecture) for architecture in architectures]
         steps = trained_steps(architectures, path_schedule(run), training_steps(run))
         schema = PreparedData.open(run.data).schema(run.job.embedding_dim)
-        costs = [profile(one, schema, layer_norm=run.job.retrain.layer_norm) for one in architectures]
+        layer_norm = has_layer_norm(run.job, default_hyper(run.job))
+        costs = [profile(one, schema, layer_norm=layer_norm) for one in architectures]
         ranking = judge_ranking(
             [score.log_loss for score in scores],
             losses,

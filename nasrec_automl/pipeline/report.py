@@ -17,6 +17,7 @@ from nasrec_automl.errors import RunFolderError
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.budget import job_budget, left_out_designs
+from nasrec_automl.pipeline.candidates import has_layer_norm
 from nasrec_automl.pipeline.dashboard import dashboard_command, publish
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.final import FinalStage
@@ -248,6 +249,7 @@ def _training(trial: FrozenTrial, run: RunFolder) -> RetrainTrial:
         optimizer=hyper.optimizer,
         embedding_dim=hyper.embedding_dim or run.job.embedding_dim,
         table_cap=hyper.table_cap,
+        layer_norm=has_layer_norm(run.job, hyper),
         curve=sorted(trial.intermediate_values.items()),
     )
 

@@ -13,11 +13,10 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.evaluation.sample import one_of_each_size
 from nasrec_automl.evaluation.scratch import measure_subnet
-from nasrec_automl.pipeline.candidates import TrainingOutcome, train_candidate
+from nasrec_automl.pipeline.candidates import TrainingOutcome, default_hyper, train_candidate
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import study_storage
-from nasrec_automl.search import Finished, Hyper
-from nasrec_automl.search.hyper import default_params
+from nasrec_automl.search import Finished
 from nasrec_automl.search.trainings import count_trained, train_each, trained_losses
 from nasrec_automl.space import load_search_space
 
@@ -47,8 +46,7 @@ def train_and_measure(
     Raises:
         DivergedError: the training diverged.
     """
-    space = run.job.retrain.space
-    hyper = Hyper.of(default_params("", space), space)
+    hyper = default_hyper(run.job)
     trained = train_candidate(run, architecture, hyper, lambda step, _: False, checkpoint=checkpoint, seed=seed)
     metrics = measure_subnet(trained.subnet, PreparedData.open(run.data).part(*parts))
     return TrainingOutcome(metrics.log_loss, {"auc": metrics.auc, "step": trained.step})

@@ -17,7 +17,7 @@ from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.errors import DivergedError, StudyError
 from nasrec_automl.evaluation.sample import one_of_each_size
 from nasrec_automl.pipeline.base import Report, Stage
-from nasrec_automl.pipeline.candidates import train_candidate
+from nasrec_automl.pipeline.candidates import default_hyper, train_candidate
 from nasrec_automl.pipeline.data import DataStage
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.progress import ProgressWriter
@@ -26,8 +26,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import make_evaluator
 from nasrec_automl.pipeline.studies import study_storage, tune_study
 from nasrec_automl.pipeline.supernet import SupernetStage
-from nasrec_automl.search import Finished, Hyper
-from nasrec_automl.search.hyper import default_params
+from nasrec_automl.search import Finished
 from nasrec_automl.search.tune import TUNED, settings_of, tune
 from nasrec_automl.space import load_search_space
 
@@ -142,7 +141,7 @@ def _truth(run: RunFolder) -> list[tuple[Architecture, float]]:
     known: dict[str, float | None] = read_json(path) or {}
     schema = PreparedData.open(run.data).schema(job.embedding_dim)
     architectures = one_of_each_size(load_search_space(job.space), schema, job.tune.architectures, seed=job.seed)
-    hyper = Hyper.of(default_params("", job.retrain.space), job.retrain.space)
+    hyper = default_hyper(job)
     progress = ProgressWriter(
         run.progress("tune-truth"), stage="tune-truth", unit="trainings", total=len(architectures), done=len(known)
     )

@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 from nasrec_automl.cost import profile
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.evaluation import WeightSharingEvaluator
+from nasrec_automl.pipeline.candidates import default_hyper, has_layer_norm
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import verdict_study
@@ -51,10 +52,11 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
     ranking = None
     if len(kept) >= _FEWEST:
         schema = PreparedData.open(run.data).schema(job.embedding_dim)
+        layer_norm = has_layer_norm(job, default_hyper(job))
         ranking = judge_ranking(
             [evaluator.evaluate(architectures[i]).log_loss for i in kept],
             losses[kept],
-            [profile(architectures[i], schema, layer_norm=job.retrain.layer_norm).parameters for i in kept],
+            [profile(architectures[i], schema, layer_norm=layer_norm).parameters for i in kept],
             seed=job.seed,
         )
     # Without a verdict the search goes on as if there were no check.

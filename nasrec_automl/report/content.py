@@ -83,6 +83,7 @@ class RetrainTrial:
         optimizer: its name.
         embedding_dim: width of every embedding.
         table_cap: rows of the largest embedding table, if there was a cap.
+        layer_norm: whether operators end in a LayerNorm.
         curve: (number of the validation, log loss), ascending.
     """
 
@@ -97,6 +98,7 @@ class RetrainTrial:
     optimizer: str
     embedding_dim: int
     table_cap: int | None = None
+    layer_norm: bool = True
     curve: Sequence[tuple[int, float]] = ()
 
 

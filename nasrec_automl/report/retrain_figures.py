@@ -13,7 +13,7 @@ from nasrec_automl.report.content import RetrainTrial
 from nasrec_automl.report.style import LOG_LOSS, SEQUENCE, note, plain, styled, upper_limit
 
 _SETTINGS = ("learning_rate", "weight_decay", "dropout", "batch_size")
-_FURTHER = ("optimizer", "embedding_dim", "table_cap")
+_FURTHER = ("optimizer", "layer_norm", "embedding_dim", "table_cap")
 """Shown where trainings differ in them."""
 _COMPLETE = "complete"
 
@@ -109,6 +109,8 @@ def _axis(setting: str, values: Sequence[Any]) -> tuple[list[Any], dict[str, obj
         return list(values), {}
     if setting == "optimizer":
         return list(values), {"type": "category", "categoryorder": "category ascending"}
+    if setting == "layer_norm":
+        return ["yes" if value else "no" for value in values], {"type": "category", "categoryarray": ["no", "yes"]}
     if setting == "table_cap":
         caps = [f"{cap:,}" for cap in sorted({cap for cap in values if cap is not None})]
         return ["none" if cap is None else f"{cap:,}" for cap in values], {

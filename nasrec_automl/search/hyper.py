@@ -13,7 +13,7 @@ from nasrec_automl.hyper_space import Distribution, HyperSpace, OptimizerName
 ARCHITECTURE = "architecture"
 """The parameter that names the candidate."""
 
-_OPTIMIZER, _RATE = "optimizer", "learning_rate"
+_OPTIMIZER, _RATE, _LAYER_NORM = "optimizer", "learning_rate", "layer_norm"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,7 @@ class Hyper:
         batch_size: rows a step.
         embedding_dim: width of every embedding; the job's where it is None.
         table_cap: rows of the largest embedding table, if there is a cap.
+        layer_norm: whether operators end in a LayerNorm; the job's where it is None.
     """
 
     optimizer: OptimizerName
@@ -37,11 +38,14 @@ class Hyper:
     batch_size: int
     embedding_dim: int | None
     table_cap: int | None
+    layer_norm: bool | None
 
     @classmethod
     def of(cls, params: Mapping[str, Any], space: HyperSpace) -> Hyper:
         """Read a trial's parameters; what is no parameter has the space's one value."""
         found = {name: params.get(name, one.start) for name, one in _unconditional(space).items()}
+        if not space.layer_norm.single and _LAYER_NORM not in params:
+            found[_LAYER_NORM] = None  # Of a study from before it was searched: all its trainings had the job's.
         rate = space.learning_rate[found[_OPTIMIZER]]
         return cls(learning_rate=params.get(_rate_name(found[_OPTIMIZER], space), rate.start), **found)
 

@@ -1,11 +1,20 @@
 """What the retrain study chooses among."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 from nasrec_automl.hand_designs import hand_designs
-from nasrec_automl.pipeline.candidates import best_trials, candidates, drop_beaten, weights_path
+from nasrec_automl.pipeline.candidates import (
+    best_trials,
+    candidates,
+    default_hyper,
+    drop_beaten,
+    has_layer_norm,
+    scratch_options,
+    weights_path,
+)
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.search import Hyper
@@ -13,6 +22,25 @@ from nasrec_automl.space import load_search_space
 
 NUMBERS = itertools.count()
 RATES = {"optimizer": "adagrad", "learning_rate/adagrad": 0.1, "weight_decay": 0.0, "dropout": 0.0, "batch_size": 128}
+
+
+def test_layer_norm_is_the_hyper_parameter_or_else_the_jobs(finished_run: RunFolder) -> None:
+    hyper = default_hyper(finished_run.job)
+    assert hyper.layer_norm is None
+    for own in (True, False):
+        job = finished_run.job.model_copy(
+            update={"retrain": finished_run.job.retrain.model_copy(update={"layer_norm": own})}
+        )
+        assert has_layer_norm(job, hyper) == scratch_options(job, hyper).layer_norm == own
+        for said in (True, False):
+            assert scratch_options(job, replace(hyper, layer_norm=said)).layer_norm == said
+
+
+def test_subnets_of_older_runs_keep_their_names(finished_run: RunFolder) -> None:
+    hyper = Hyper.of(RATES, finished_run.job.retrain.space)
+    assert weights_path(finished_run, "a", hyper).name == "a-f7aa7c80.safetensors"
+    others = {weights_path(finished_run, "a", replace(hyper, layer_norm=own)).name for own in (None, True, False)}
+    assert len(others) == 3
 
 
 def test_the_best_by_key_and_the_hand_designs_by_name(finished_run: RunFolder) -> None:

@@ -126,10 +126,11 @@ def test_the_final_training_says_that_it_diverged(
     assert not copied_run.result.exists()
 
 
-def test_a_winner_of_its_own_width_and_smaller_tables_is_served_as_any_other(
+def test_a_winner_of_its_own_width_with_smaller_tables_and_no_layer_norm_is_served_as_any_other(
     tmp_path: Path, write_job: Callable[..., Path]
 ) -> None:
     space = {"optimizer": "sgd", "learning_rate": 0.3, "embedding_dim": 4, "table_cap": 5, "batch_size": 128}
+    space["layer_norm"] = False  # and the job says true
     data = {"options": {"rows": 4000, "seed": 1, "fields": 4, "dense": 3}}
     run = RunFolder(load_job(write_job(tmp_path, data=data, retrain={"trials": 1, "top_k": 1, "space": space})))
     run_job(run)
@@ -137,6 +138,8 @@ def test_a_winner_of_its_own_width_and_smaller_tables_is_served_as_any_other(
     schema = model.subnet.schema
     assert schema.embedding_dim == 4
     assert max(schema.table_sizes) > 5
+    assert run.job.retrain.layer_norm
+    assert not model.subnet.layer_norm
     assert {field.tables for field in schema.fields if field.table_size > 5} == {(5,)}
     assert result["parameters"] == sum(weight.numel() for weight in model.subnet.parameters())
     test = PreparedData.open(run.data, test=True).part(Part.TEST)

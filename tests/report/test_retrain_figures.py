@@ -59,6 +59,9 @@ def test_settings_that_are_seldom_searched_have_panels_where_trials_differ():
     assert list(figure.data[-2].x) == ["adagrad", "adam", "adagrad"]
     assert list(figure.data[-1].x) == ["none", "1,000", "100"]
     assert list(figure.layout.xaxis6.categoryarray) == ["100", "1,000", "none"]
+    figure = retrain_settings([trial(), trial(1, layer_norm=False)])
+    assert [axis.title.text for axis in figure.select_xaxes()] == [*titles, "layer norm"]
+    assert list(figure.data[-1].x) == ["yes", "no"]
 
 
 def test_the_best_curve_is_thick_and_stopped_ones_are_dotted():

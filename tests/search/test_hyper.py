@@ -22,6 +22,7 @@ def test_distributions_are_the_spaces() -> None:
         "weight_decay": FloatDistribution(1e-7, 1e-2, log=True),
         "dropout": FloatDistribution(0.0, 0.6),
         "batch_size": CategoricalDistribution((512, 256, 1024)),
+        "layer_norm": CategoricalDistribution((False, True)),
         "learning_rate/adagrad": FloatDistribution(0.01, 0.2, log=True),
         "learning_rate/adam": FloatDistribution(3e-4, 1e-2, log=True),
         "learning_rate/sgd": FloatDistribution(0.1, 3.0, log=True),
@@ -60,7 +61,15 @@ def test_defaults_come_first() -> None:
     assert math.isclose(params["weight_decay"], 1e-9**0.5)
     hyper = Hyper.of(params, DEFAULT)
     assert (hyper.optimizer, hyper.dropout, hyper.batch_size) == ("adagrad", 0.0, 512)
-    assert (hyper.embedding_dim, hyper.table_cap) == (None, None)
+    assert (hyper.embedding_dim, hyper.table_cap, hyper.layer_norm) == (None, None, False)
+
+
+def test_a_trial_from_before_layer_norm_was_searched_has_the_jobs() -> None:
+    older = {name: value for name, value in default_params("a", DEFAULT).items() if name != "layer_norm"}
+    assert Hyper.of(older, DEFAULT).layer_norm is None
+    assert Hyper.of({**older, "layer_norm": True}, DEFAULT).layer_norm is True
+    assert Hyper.of({}, space(layer_norm=False)).layer_norm is False
+    assert Hyper.of({}, space()).layer_norm is None
 
 
 def test_what_is_no_parameter_has_the_spaces_value() -> None:
