@@ -46,7 +46,7 @@ def prepare(arguments: argparse.Namespace) -> None:
     )
     with row_bars(console) as on_progress:
         if arguments.append:
-            data = append(source, output, rejections=rejections, on_progress=on_progress)
+            data = append(source, arguments.append, output, rejections=rejections, on_progress=on_progress)
         else:
             data = prepare(
                 with_tables(source, hash_above=arguments.hash_above),
