@@ -25,12 +25,19 @@ def prepare(arguments: argparse.Namespace) -> None:
     """Turn raw files into a prepared data set."""
     from nasrec_automl.data.appending import append
     from nasrec_automl.data.dataset import Part
-    from nasrec_automl.data.preparation import prepare
+    from nasrec_automl.data.preparation import DEFAULT_SEED, prepare
     from nasrec_automl.data.raw import with_tables
     from nasrec_automl.data.rejections import Rejections
     from nasrec_automl.data.sources import open_source
 
-    if (arguments.validation or arguments.test) and arguments.split != "given" and not arguments.append:
+    if arguments.append:
+        for name in ("split", "seed", "hash_above"):
+            if getattr(arguments, name) is not None:
+                raise JobError(
+                    f"--{name.replace('_', '-')} does not go with --append: rows are added with the tables and the split "
+                    "of the folder; leave it out, or prepare all rows again"
+                )
+    elif (arguments.validation or arguments.test) and arguments.split != "given":
         raise JobError("files of validation and test are kept apart by the split `given` alone: add --split given")
     console = Console()
     output = arguments.output
@@ -51,8 +58,8 @@ def prepare(arguments: argparse.Namespace) -> None:
             data = prepare(
                 with_tables(source, hash_above=arguments.hash_above),
                 output,
-                split=arguments.split,
-                seed=arguments.seed,
+                split=arguments.split or "random",
+                seed=DEFAULT_SEED if arguments.seed is None else arguments.seed,
                 rejections=rejections,
                 on_progress=on_progress,
             )

@@ -385,6 +385,16 @@ def test_prepare_names_what_is_wrong(tmp_path: Path, arguments: list[str], namin
     assert not (tmp_path / "p").exists()
 
 
+@pytest.mark.parametrize("option", [("--split", "random"), ("--seed", "0"), ("--hash-above", "9")])
+def test_appending_takes_nothing_that_it_would_not_heed(tmp_path: Path, option: tuple[str, str]) -> None:
+    raw = ("prepare", "synthetic", "--option", "rows=500", "--output", tmp_path / "p")
+    assert call(*raw).code == 0
+    before = files(tmp_path / "p")
+    refused(*raw, "--append", *option, naming=f"{option[0]} does not go with --append")
+    assert files(tmp_path / "p") == before
+    assert call(*raw, "--append").code == 0
+
+
 def test_a_share_that_is_none_is_named(tmp_path: Path) -> None:
     for share in ("2", "-0.1", "nan", "few"):
         done = call("prepare", "criteo", f"--max-rejected={share}", "--output", tmp_path / "p")
