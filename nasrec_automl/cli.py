@@ -87,9 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SHARE",
         help="share of the rows that may be bad; they are kept in OUTPUT.rejected.tsv (default: 0.001)",
     )
-    prepare.add_argument(
-        "--split", choices=("random", "time", "given"), help="how rows are divided (default: random)"
-    )
+    prepare.add_argument("--split", choices=("random", "time", "given"), help="how rows are divided (default: random)")
     prepare.add_argument("--seed", type=_seed, help="seed of the split (default: 2018)")
     prepare.add_argument(
         "--hash-above",

@@ -29,18 +29,19 @@ def prepare(arguments: argparse.Namespace) -> None:
     from nasrec_automl.data.raw import with_tables
     from nasrec_automl.data.rejections import Rejections
     from nasrec_automl.data.sources import open_source
+    from nasrec_automl.data.writing import checked_output, resolved
 
     if arguments.append:
         for name in ("split", "seed", "hash_above"):
             if getattr(arguments, name) is not None:
                 raise JobError(
-                    f"--{name.replace('_', '-')} does not go with --append: rows are added with the tables and the split "
-                    "of the folder; leave it out, or prepare all rows again"
+                    f"--{name.replace('_', '-')} does not go with --append: rows are added with the tables "
+                    "and the split of the folder; leave it out, or prepare all rows again"
                 )
     elif (arguments.validation or arguments.test) and arguments.split != "given":
         raise JobError("files of validation and test are kept apart by the split `given` alone: add --split given")
     console = Console()
-    output = arguments.output
+    output = resolved(arguments.output) if arguments.append else checked_output(arguments.output)
     rejections = Rejections(arguments.max_rejected, output.with_name(f"{output.name}.rejected.tsv"))
     source = open_source(
         arguments.source,
@@ -66,7 +67,7 @@ def prepare(arguments: argparse.Namespace) -> None:
     if summary := rejections.summary():
         console.print(summary, soft_wrap=True, highlight=False, markup=False)
     parts = ", ".join(f"{part.value} {data.rows(part):,}" for part in Part)
-    console.print(f"{output}: {data.name} ({parts})", soft_wrap=True, highlight=False)
+    console.print(f"{arguments.output}: {data.name} ({parts})", soft_wrap=True, highlight=False)
 
 
 def schema_infer(arguments: argparse.Namespace) -> None:

@@ -395,6 +395,42 @@ def test_appending_takes_nothing_that_it_would_not_heed(tmp_path: Path, option: 
     assert call(*raw, "--append").code == 0
 
 
+def test_prepare_names_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = ("prepare", "synthetic", "--option", "rows=500", "--output")
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    refused(*raw, ".", naming=f"{tmp_path}: already there and not a prepared data set")
+    refused(*raw, "file", naming="file: already there and not a prepared data set")
+    for path in ("file/x", "file/x/y"):
+        refused(*raw, path, naming=f"{tmp_path / 'file'} is a file")
+        refused(*raw, path, "--append", naming="nothing can be written in its folder")
+    refused(*raw, "/", naming="/: is the root")
+    assert files(tmp_path) == {tmp_path / "file": b"mine"}
+
+
+def test_prepare_writes_into_the_folder_it_stands_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "p").mkdir()
+    monkeypatch.chdir(tmp_path / "p")
+    done = call("prepare", "synthetic", "--option", "rows=500", "--output", ".")
+    assert done.code == 0, done.error
+    assert PreparedData.open(tmp_path / "p").name == "synthetic"
+    assert [path.name for path in tmp_path.iterdir()] == ["p"]
+
+
+def test_a_mistyped_preparation_loses_no_rejected_rows(tmp_path: Path) -> None:
+    kept = tmp_path / "p.rejected.tsv"
+    kept.write_text("earlier")
+    table = write(tmp_path / "t.csv", ["y,c", *(f"{row % 2},a" for row in range(300))])
+    start = ("prepare", "table", "--input", table, "--output", tmp_path / "p", "--schema")
+    refused(*start, tmp_path / "gone.yaml", naming="gone.yaml")
+    (tmp_path / "s.yaml").write_text("{label: y, categorical: {d: }}")
+    refused(*start, tmp_path / "s.yaml", naming="lacks the columns d")
+    assert kept.read_text() == "earlier"
+    (tmp_path / "s.yaml").write_text("{label: y, categorical: {c: }}")
+    assert call(*start, tmp_path / "s.yaml").code == 0
+    assert not kept.exists()
+
+
 def test_a_share_that_is_none_is_named(tmp_path: Path) -> None:
     for share in ("2", "-0.1", "nan", "few"):
         done = call("prepare", "criteo", f"--max-rejected={share}", "--output", tmp_path / "p")
@@ -413,8 +449,16 @@ def test_predict_names_a_missing_column_file_or_model(finished_run: Any, tmp_pat
     refused("predict", "--model", tmp_path, "--input", rows, *ends, naming=f"{tmp_path}: no model")
     assert output.read_text() == "old"
     frame.to_csv(rows, index=False)
-    nowhere = tmp_path / "nowhere" / "out.csv"
-    refused("predict", "--model", finished_run.best, "--input", rows, "--output", nowhere, naming=str(nowhere))
+    (tmp_path / "folder").mkdir()
+    for path, naming in (
+        ("nowhere/out.csv", "its folder does not exist"),
+        ("folder", "is a folder"),
+        (".", "is a folder"),
+    ):
+        where = tmp_path / path
+        refused(
+            "predict", "--model", finished_run.best, "--input", rows, "--output", where, naming=f"{where}: {naming}"
+        )
 
 
 def test_export_names_what_is_missing(copied_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

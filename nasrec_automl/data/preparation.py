@@ -34,7 +34,7 @@ from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.shards import ShardWriter
 from nasrec_automl.data.spill import Spill, narrowed
 from nasrec_automl.data.statistics import Period, PeriodCounter
-from nasrec_automl.data.writing import check_output, replaced
+from nasrec_automl.data.writing import checked_output, replaced
 
 DEFAULT_SEED = 2018
 
@@ -77,8 +77,7 @@ def prepare(
         DataError: the files cannot be read, too many rows or any label or value of a frame are bad, a part has a
             single class, or `output` is something else.
     """
-    output = Path(output)
-    check_output(output)
+    output = checked_output(Path(output))
     declared = Declared(dense=source.dense, categorical=source.categorical, derived=source.derived)
     account = rejections if rejections is not None else Rejections()
     with replaced(output) as folder:

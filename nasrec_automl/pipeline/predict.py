@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import pandas as pd
@@ -112,10 +114,12 @@ def predict_file(
     """
     if not output.parent.is_dir():
         raise DataError(f"{output}: its folder does not exist; make it, or write elsewhere")
+    if output.exists() and not output.is_file():
+        raise DataError(f"{output}: is a folder, or no file that can be replaced; name a file to write")
     beside = output.with_name(f".{output.name}.partial")
     rows = 0
     try:
-        with beside.open("w", encoding="utf-8") as file:
+        with _opened(beside, output) as file:
             file.write("probability\n")
             for table in read_unlabelled(path, model.preprocessing.declared, source=source):
                 file.writelines(f"{probability:.9g}\n" for probability in model.predict(table))
@@ -127,3 +131,12 @@ def predict_file(
         beside.unlink(missing_ok=True)
         raise
     return rows
+
+
+def _opened(beside: Path, output: Path) -> TextIO:
+    try:
+        return beside.open("w", encoding="utf-8")
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DataError(f"{output}: nothing can be written in its folder ({error.strerror}); write elsewhere") from None
