@@ -237,6 +237,9 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--source", choices=("criteo",), help="format of an input without a header, with or without labels"
     )
+    predict.add_argument(
+        "--schema", type=Path, help="schema of the table, where its separator or columns say how the input is made"
+    )
 
     export = _command(
         subparsers,

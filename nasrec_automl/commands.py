@@ -295,6 +295,7 @@ def predict(arguments: argparse.Namespace) -> None:
             arguments.input,
             arguments.output,
             source=arguments.source,
+            schema=arguments.schema,
             on_rows=lambda done: status.update(f"{done:,} rows ..."),
         )
     console.print(f"{arguments.output}: {rows:,} rows", soft_wrap=True, highlight=False)

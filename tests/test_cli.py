@@ -236,6 +236,26 @@ def test_predict(finished_run: Any, tmp_path: Path) -> None:
     assert probabilities.to_numpy() == pytest.approx(load_model(finished_run.best).predict(frame), abs=1e-6)
 
 
+def test_predict_with_the_schema_of_a_table(finished_run: Any, tmp_path: Path) -> None:
+    raw = make_synthetic(**{"rows": 100_000, "seed": 0, **finished_run.job.data.options})
+    frame = raw.frame.head(50)
+    frame.to_csv(tmp_path / "rows.data", index=False, header=False, sep=";")
+    schema = {
+        "label": "y",
+        "separator": ";",
+        "columns": ["y", *frame.columns],
+        "dense": dict.fromkeys(raw.dense, "log"),
+        "categorical": dict.fromkeys(raw.categorical),
+    }
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(schema))
+    ends = ("--input", tmp_path / "rows.data", "--output", tmp_path / "out.csv", "--schema")
+    done = call("predict", "--model", finished_run.best, *ends, tmp_path / "s.yaml")
+    assert done.code == 0, done.error
+    probabilities = pd.read_csv(tmp_path / "out.csv")["probability"]
+    assert probabilities.to_numpy() == pytest.approx(load_model(finished_run.best).predict(frame), abs=1e-6)
+    refused("predict", "--model", finished_run.best, *ends, tmp_path / "gone.yaml", naming="gone.yaml")
+
+
 def test_data_report_and_verify(tmp_path: Path) -> None:
     prepare(make_synthetic(2000, 0), tmp_path / "p")
     done = call("data", "report", tmp_path / "p")
