@@ -74,7 +74,10 @@ def _parser() -> argparse.ArgumentParser:
             help=f"files of the {fold} rows, for --split given; --input is then training alone",
         )
     prepare.add_argument(
-        "--append", action="store_true", help="add the rows to the prepared folder OUTPUT, with its tables and split"
+        "--append",
+        type=Path,
+        metavar="DIR",
+        help="start from the prepared folder DIR, with its rows, tables and split; OUTPUT may be DIR itself",
     )
     prepare.add_argument("--output", type=Path, required=True, help="folder to write")
     prepare.add_argument(

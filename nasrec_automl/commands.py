@@ -29,7 +29,7 @@ def prepare(arguments: argparse.Namespace) -> None:
     from nasrec_automl.data.raw import with_tables
     from nasrec_automl.data.rejections import Rejections
     from nasrec_automl.data.sources import open_source
-    from nasrec_automl.data.writing import checked_output, resolved
+    from nasrec_automl.data.writing import check_output
 
     if arguments.append:
         for name in ("split", "seed", "hash_above"):
@@ -41,7 +41,7 @@ def prepare(arguments: argparse.Namespace) -> None:
     elif (arguments.validation or arguments.test) and arguments.split != "given":
         raise JobError("files of validation and test are kept apart by the split `given` alone: add --split given")
     console = Console()
-    output = resolved(arguments.output) if arguments.append else checked_output(arguments.output)
+    output = check_output(arguments.output)
     rejections = Rejections(arguments.max_rejected, output.with_name(f"{output.name}.rejected.tsv"))
     source = open_source(
         arguments.source,
@@ -54,7 +54,7 @@ def prepare(arguments: argparse.Namespace) -> None:
     )
     with row_bars(console) as on_progress:
         if arguments.append:
-            data = append(source, output, rejections=rejections, on_progress=on_progress)
+            data = append(source, arguments.append, output, rejections=rejections, on_progress=on_progress)
         else:
             data = prepare(
                 with_tables(source, hash_above=arguments.hash_above),

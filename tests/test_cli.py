@@ -410,9 +410,9 @@ def test_appending_takes_nothing_that_it_would_not_heed(tmp_path: Path, option: 
     raw = ("prepare", "synthetic", "--option", "rows=500", "--output", tmp_path / "p")
     assert call(*raw).code == 0
     before = files(tmp_path / "p")
-    refused(*raw, "--append", *option, naming=f"{option[0]} does not go with --append")
+    refused(*raw, "--append", tmp_path / "p", *option, naming=f"{option[0]} does not go with --append")
     assert files(tmp_path / "p") == before
-    assert call(*raw, "--append").code == 0
+    assert call(*raw, "--append", tmp_path / "p").code == 0
 
 
 def test_prepare_names_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -423,7 +423,7 @@ def test_prepare_names_a_folder_that_cannot_be_written(tmp_path: Path, monkeypat
     refused(*raw, "file", naming="file: already there and not a prepared data set")
     for path in ("file/x", "file/x/y"):
         refused(*raw, path, naming=f"{tmp_path / 'file'} is a file")
-        refused(*raw, path, "--append", naming="nothing can be written in its folder")
+        refused(*raw, path, "--append", "p", naming=f"{tmp_path / 'file'} is a file")
     refused(*raw, "/", naming="/: is the root")
     assert files(tmp_path) == {tmp_path / "file": b"mine"}
 

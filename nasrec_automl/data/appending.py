@@ -2,106 +2,176 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from nasrec_automl.data.categorical import CategoryFormat
+from nasrec_automl.data.columns import DenseOptions
 from nasrec_automl.data.dataset import PreparedData
-from nasrec_automl.data.description import FILE_NAME, PartDescription, fingerprint
+from nasrec_automl.data.description import FILE_NAME, PartDescription, ShardDescription, fingerprint
 from nasrec_automl.data.files import write_text
-from nasrec_automl.data.parts import PARTS, Part
+from nasrec_automl.data.parts import PARTS, Part, check_classes
 from nasrec_automl.data.preparation import Progress, divide_spill, no_progress, spill_source, write_rows
-from nasrec_automl.data.raw import RawSource
+from nasrec_automl.data.raw import CHUNK_ROWS, RawSource
 from nasrec_automl.data.rejections import Rejections
+from nasrec_automl.data.shards import SHARD_ROWS, ShardWriter
+from nasrec_automl.data.spill import Spill
 from nasrec_automl.data.statistics import Period, Statistics
-from nasrec_automl.data.writing import beside
+from nasrec_automl.data.writing import check_output, replaced
 from nasrec_automl.errors import DataError
 
 
 def append(
     source: RawSource,
     folder: Path | str,
+    output: Path | str,
     *,
     rejections: Rejections | None = None,
     on_progress: Progress = no_progress,
 ) -> PreparedData:
-    """Add rows to a prepared folder, all of them or none.
+    """Make a prepared folder of an earlier one's rows and further ones, with its tables, transforms and split.
 
-    They are split as the folder was. By time, they must be later than all rows before: those become training (heads
-    keep theirs), and validation and test are the newest of the new rows. Otherwise each part grows.
+    Full shards are shared with the earlier folder by hard links where the file system can, and others copied.
+
+    By time, the new rows must be later than all rows before: those become training (heads keep theirs), and validation
+    and test are the newest of the new rows. Otherwise each part grows.
 
     Args:
         source: of the same kind as before.
-        folder: what `prepare` wrote.
+        folder: what `prepare` or `append` wrote; it stays as it is, and so do the runs on it.
+        output: folder to write, whole or not at all; may be `folder` itself, which it then replaces.
         rejections: the account of the reading; the default limit without it.
         on_progress: told how far it is.
 
     Returns:
-        The folder, open without test.
+        The new folder, open without test.
 
     Raises:
-        DataError: not a prepared folder, another kind of source, rows that are not later, or what `prepare` finds.
+        DataError: not a prepared folder, a source of other columns, rows that are not later, or what `prepare` finds.
     """
-    folder = Path(folder)
+    folder, output = Path(folder), Path(output)
+    check_output(output)
     account = rejections if rejections is not None else Rejections()
-    with beside(folder) as partial:
-        data = PreparedData.open(folder)  # as it is while nobody else appends
-        before, statistics = data.description, Statistics.load(folder)
-        if source.name != before.name:
-            raise DataError(f"{folder}: holds {before.name}, to which {source.name} cannot be appended")
-        preprocessing = data.preprocessing
-        spill = spill_source(source, preprocessing.declared, partial, account, on_progress)
-        if spill.has("weight") != (before.parts[Part.TRAIN].weight is not None):
-            raise DataError(f"{folder}: either all rows have weights or none; the new ones are not as those before")
-        divide_spill(spill, kind=before.split.kind, seed=before.split.seed + 1 + before.appended)
-        added, period = write_rows(
-            spill, preprocessing, partial, first=_next_shard(before.parts), on_progress=on_progress
-        )
+    with replaced(output) as fresh:
+        data = PreparedData.open(folder)
+        before, statistics, preprocessing = data.description, Statistics.load(folder), data.preprocessing
+        _check_source(source, data)
         by_time = before.split.kind == "time"
+        spill = spill_source(source, preprocessing.declared, fresh, account, on_progress)
+        _check_rows(spill, data)
+        divide_spill(spill, kind=before.split.kind, seed=before.split.seed + 1 + len(before.earlier), check=False)
+        old = _as_training(before.parts) if by_time else {part: before.parts[part].shards for part in PARTS}
+        linked = {part: [shard for shard in old[part] if shard.rows == SHARD_ROWS] for part in PARTS}
+        writers = {part: ShardWriter(fresh, part, _next_shard(before.parts)) for part in PARTS}
+        for part in PARTS:
+            _link(linked[part], folder, fresh)
+            _copy([shard for shard in old[part] if shard not in linked[part]], folder, writers[part])
+        added, period = write_rows(spill, preprocessing, writers, on_progress=on_progress)
         if by_time and period is not None:
             _check_later(period, statistics, folder)
-        old = _as_training(before.parts) if by_time else before.parts
-        parts = {part: _together([old[part], added[part]]) for part in PARTS}
-        for part in added.values():
-            for shard in part.shards:
-                # A killed appending may have left one of this name, which nothing describes.
-                shutil.rmtree(folder / shard.folder, ignore_errors=True)
-                (folder / shard.folder).parent.mkdir(exist_ok=True)
-                (partial / shard.folder).rename(folder / shard.folder)
-        if period is not None:
-            statistics.model_copy(update={"periods": (*statistics.periods, period)}).save(folder)
+        shutil.rmtree(fresh / "spill")
+        parts = {part: _described(fresh, [*linked[part], *added[part].shards]) for part in PARTS}
+        check_classes({part: (found.rows, found.positive_rate) for part, found in parts.items()}, before.split.kind)
+        preprocessing.save(fresh / "preprocessing.json")
+        periods = statistics.periods if period is None else (*statistics.periods, period)
+        statistics.model_copy(update={"periods": periods}).save(fresh)
         description = before.model_copy(
             update={
                 "parts": parts,
-                "appended": before.appended + 1,
+                "earlier": (*before.earlier, before.fingerprint),
                 "notes": _notes(before.notes, account),
                 "fingerprint": fingerprint(preprocessing, parts),
             }
         )
-        write_text(folder / FILE_NAME, description.model_dump_json(indent=1) + "\n")
-    return PreparedData.open(folder)
+        write_text(fresh / FILE_NAME, description.model_dump_json(indent=1) + "\n")
+    return PreparedData.open(output)
+
+
+def _check_source(source: RawSource, data: PreparedData) -> None:
+    """Raise DataError where the source's columns mean something else than those of the folder."""
+    before, preprocessing = data.description, data.preprocessing
+    if (source.name, source.label_description) != (before.name, before.label):
+        raise DataError(
+            f"{data.path}: holds {before.name} ({before.label}), to which {source.name} ({source.label_description}) "
+            "cannot be appended"
+        )
+    if tuple(source.derived) != preprocessing.derived:
+        raise DataError(f"{data.path}: was made with other derived columns: append with the same schema")
+    for kind, declared, made, fields in (
+        ("dense", source.dense, preprocessing.dense, DenseOptions.model_fields),
+        ("categorical", source.categorical, preprocessing.categorical, CategoryFormat.model_fields),
+    ):
+        theirs = {name: options.model_dump(include=set(fields)) for name, options in declared.items()}
+        ours = {column.name: column.model_dump(include=set(fields)) for column in made}
+        if theirs != ours:
+            names = sorted(name for name in {*theirs, *ours} if theirs.get(name) != ours.get(name))
+            raise DataError(
+                f"{data.path}: the {kind} column {names[0]!r} is declared as {theirs.get(names[0])}, but was "
+                f"{ours.get(names[0])} before: append with the same schema"
+            )
+
+
+def _check_rows(spill: Spill, data: PreparedData) -> None:
+    if spill.has("weight") != (data.description.parts[Part.TRAIN].weight is not None):
+        raise DataError(f"{data.path}: either all rows have weights or none; the new ones are not as those before")
+    if spill.has("fold") and data.description.split.kind != "given":
+        raise DataError(
+            f"{data.path}: its split is {data.description.split.kind}, so that the rows appended cannot come divided: "
+            "leave validation and test out"
+        )
 
 
 def _next_shard(parts: Mapping[Part, PartDescription]) -> int:
     return 1 + max(int(shard.folder.rpartition("/")[2]) for part in parts.values() for shard in part.shards)
 
 
-def _as_training(parts: Mapping[Part, PartDescription]) -> Mapping[Part, PartDescription]:
+def _as_training(parts: Mapping[Part, PartDescription]) -> Mapping[Part, Sequence[ShardDescription]]:
     """Give training what was validation and test."""
-    nothing = PartDescription(rows=0, positive_rate=0.0, weight=None, shards=())
-    others = [parts[part] for part in PARTS if part is not Part.HEAD]
-    return {**dict.fromkeys(PARTS, nothing), Part.HEAD: parts[Part.HEAD], Part.TRAIN: _together(others)}
+    others = [shard for part in PARTS if part is not Part.HEAD for shard in parts[part].shards]
+    return {**dict.fromkeys(PARTS, ()), Part.HEAD: parts[Part.HEAD].shards, Part.TRAIN: others}
 
 
-def _together(parts: list[PartDescription]) -> PartDescription:
-    parts = [part for part in parts if part.rows]
-    weights = [part.rows if part.weight is None else part.weight for part in parts]
-    positive = sum(part.positive_rate * weight for part, weight in zip(parts, weights, strict=True))
+def _link(shards: Sequence[ShardDescription], folder: Path, fresh: Path) -> None:
+    for shard in shards:
+        (fresh / shard.folder).mkdir(parents=True)
+        for name in shard.checksums:
+            path = Path(shard.folder) / f"{name}.npy"
+            try:
+                os.link(folder / path, fresh / path)
+            except OSError:  # another file system, or one without links
+                shutil.copyfile(folder / path, fresh / path)
+
+
+def _copy(shards: Sequence[ShardDescription], folder: Path, writer: ShardWriter) -> None:
+    """Write shards again that are not full: days would add up to more files than a process may open."""
+    for shard in shards:
+        arrays = {name: np.load(folder / shard.folder / f"{name}.npy", mmap_mode="r") for name in shard.checksums}
+        for start in range(0, shard.rows, CHUNK_ROWS):
+            writer.add({name: array[start : start + CHUNK_ROWS] for name, array in arrays.items()})
+
+
+def _described(folder: Path, shards: Sequence[ShardDescription]) -> PartDescription:
+    """Add up the labels and weights of some shards."""
+    rows, positive, weight = 0, 0.0, 0.0
+    weighted = any("weight" in shard.checksums for shard in shards)
+    for shard in shards:
+        label = np.load(folder / shard.folder / "label.npy", mmap_mode="r")
+        if weighted:
+            weights = np.load(folder / shard.folder / "weight.npy", mmap_mode="r")
+            weight += float(weights.sum(dtype=np.float64))
+            positive += float(weights[label == 1].sum(dtype=np.float64))
+        else:
+            positive += float(np.count_nonzero(label))
+        rows += shard.rows
     return PartDescription(
-        rows=sum(part.rows for part in parts),
-        positive_rate=positive / (sum(weights) or 1),
-        weight=None if parts[0].weight is None else sum(weights),
-        shards=tuple(shard for part in parts for shard in part.shards),
+        rows=rows,
+        positive_rate=positive / ((weight if weighted else rows) or 1),
+        weight=weight if weighted else None,
+        shards=tuple(shards),
     )
 
 
@@ -115,6 +185,9 @@ def _check_later(period: Period, statistics: Statistics, folder: Path) -> None:
 
 
 def _notes(before: Mapping[str, float | int | str], account: Rejections) -> dict[str, float | int | str]:
-    """Return the notes of the last reading; none on completeness, since they are of a part of the rows."""
-    notes = {**before, **account.notes()} if account.read else dict(before)
-    return {name: value for name, value in notes.items() if name != "completeness"}
+    """Add up rows read; what was said of columns or of a whole data set holds for a part of the rows alone."""
+    notes = {name: value for name, value in before.items() if name not in ("completeness", "constant_columns")}
+    for name in ("rows_read", "rows_rejected"):
+        if name in account.notes() and account.read:
+            notes[name] = int(notes.get(name, 0)) + int(account.notes()[name])
+    return notes

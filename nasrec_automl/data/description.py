@@ -91,7 +91,7 @@ class Description(BaseModel):
         parts: size, positive rate and shards of each part.
         ids_type: type of the ids' arrays, the smallest that fits the largest table.
         notes: facts that the reader added.
-        appended: how often rows were appended.
+        earlier: fingerprints of the folders that it grew from by appending, the oldest first.
         fingerprint: SHA-256 over preprocessing and arrays: equal fingerprints, equal tensors.
     """
 
@@ -107,8 +107,13 @@ class Description(BaseModel):
     ids_type: str
     parts: dict[Part, PartDescription]
     notes: dict[str, float | int | str] = {}
-    appended: int = 0
+    earlier: tuple[str, ...] = ()
     fingerprint: str
+
+    @property
+    def appended(self) -> int:
+        """How often rows were appended."""
+        return len(self.earlier)
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -56,15 +56,19 @@ class Examples:
         first: `(n,)` whether each is the first of its group; a group belongs to one part.
         time: `(n,)` when each happened.
         fold: `(n,)` 0 for training, 1 for validation, 2 for test.
+        weight: `(n,)` at least 0; a row of weight 0 is in no class.
     """
 
     label: NDArray[np.uint8]
     first: NDArray[np.bool_]
     time: NDArray[np.float64] | None = None
     fold: NDArray[np.uint8] | None = None
+    weight: NDArray[np.float32] | None = None
 
 
-def divide(blocks: Callable[[], Iterable[Examples]], *, kind: SplitKind, seed: int) -> Iterator[NDArray[np.uint8]]:
+def divide(
+    blocks: Callable[[], Iterable[Examples]], *, kind: SplitKind, seed: int, check: bool = True
+) -> Iterator[NDArray[np.uint8]]:
     """Divide examples into parts, in memory that their number does not decide.
 
     Args:
@@ -73,6 +77,7 @@ def divide(blocks: Callable[[], Iterable[Examples]], *, kind: SplitKind, seed: i
             on the newest, and only within validation divides at random; `given` takes training, validation and test
             as the source says.
         seed: of the random divisions.
+        check: whether each part must have rows of both classes.
 
     Yields:
         For each block the position in `PARTS` of each example's part, `(n,)`.
@@ -100,9 +105,12 @@ def divide(blocks: Callable[[], Iterable[Examples]], *, kind: SplitKind, seed: i
                 members = (strata == number) & (label == value)
                 parts[members] = drawn[number][value].take(int(np.count_nonzero(members)))
         parts = parts[np.cumsum(block.first) - 1]
-        np.add.at(found, (parts, block.label), 1)
+        counted = block.label if block.weight is None else block.label[block.weight > 0]
+        np.add.at(found, (parts if block.weight is None else parts[block.weight > 0], counted), 1)
         yield parts
-    _check_classes(found, kind)
+    if check:
+        rows = found.sum(axis=1)
+        check_classes({part: (int(rows[i]), found[i, 1] / max(1, rows[i])) for i, part in enumerate(PARTS)}, kind)
 
 
 def _groups(
@@ -176,11 +184,21 @@ def _time_cuts(blocks: Callable[[], Iterable[Examples]]) -> NDArray[np.float64]:
     return np.array(values_at(ranks, lambda: (block.time for block in blocks() if block.time is not None)))
 
 
-def _check_classes(found: NDArray[np.int64], kind: SplitKind) -> None:
-    for part, (negatives, positives) in zip(PARTS, found.tolist(), strict=True):
-        if not negatives or not positives:
+def check_classes(found: Mapping[Part, tuple[int, float]], kind: SplitKind) -> None:
+    """Check that rows of both classes count in each part.
+
+    Args:
+        found: number of rows and positive rate of each part.
+        kind: of the split.
+
+    Raises:
+        DataError: a part is without rows of a class; names it.
+    """
+    for part in PARTS:
+        rows, rate = found[part]
+        if not rows or not 0 < rate < 1:
             raise DataError(
-                f"part '{part}' of the {kind} split needs rows of both classes, but has {positives} positive "
-                f"and {negatives} negative ones of {found.sum()} rows in all: bring more rows"
-                + (" or split at random" if kind != "random" else "")
+                f"part '{part}' of the {kind} split needs rows of both classes, but has {round(rows * rate)} positive "
+                f"and {round(rows * (1 - rate))} negative ones of {sum(each for each, _ in found.values())} rows in "
+                "all: bring more rows" + (" or split at random" if kind != "random" else "")
             )

@@ -6,7 +6,7 @@ training rows; then all rows are written as shards.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,7 +34,7 @@ from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.shards import ShardWriter
 from nasrec_automl.data.spill import Spill, narrowed
 from nasrec_automl.data.statistics import Period, PeriodCounter
-from nasrec_automl.data.writing import checked_output, replaced
+from nasrec_automl.data.writing import check_output, replaced
 
 DEFAULT_SEED = 2018
 
@@ -77,7 +77,7 @@ def prepare(
         DataError: the files cannot be read, too many rows or any label or value of a frame are bad, a part has a
             single class, or `output` is something else.
     """
-    output = checked_output(Path(output))
+    output = check_output(Path(output))
     declared = Declared(dense=source.dense, categorical=source.categorical, derived=source.derived)
     account = rejections if rejections is not None else Rejections()
     with replaced(output) as folder:
@@ -92,7 +92,8 @@ def prepare(
             declared=declared,
             on_column=lambda: on_progress("learning columns", next(learned), columns),
         )
-        parts, period = write_rows(spill, preprocessing, folder, on_progress=on_progress)
+        writers = {part: ShardWriter(folder, part) for part in PARTS}
+        parts, period = write_rows(spill, preprocessing, writers, on_progress=on_progress)
         _remove(folder / "spill")
         preprocessing.save(folder / "preprocessing.json")
         statistics.model_copy(update={"periods": () if period is None else (period,)}).save(folder)
@@ -148,8 +149,8 @@ def _facts(chunk: Chunk) -> dict[str, NDArray[Any]]:
     return {name: array for name, array in facts.items() if array is not None}
 
 
-def divide_spill(spill: Spill, *, kind: SplitKind, seed: int) -> None:
-    """Write the part of each row."""
+def divide_spill(spill: Spill, *, kind: SplitKind, seed: int, check: bool = True) -> None:
+    """Write the part of each row, as `divide`."""
 
     def blocks() -> Iterator[Examples]:
         for chunk in spill.chunks:
@@ -158,18 +159,18 @@ def divide_spill(spill: Spill, *, kind: SplitKind, seed: int) -> None:
                 first=spill.read("first", chunk),
                 time=spill.read("time", chunk) if spill.has("time") else None,
                 fold=spill.read("fold", chunk) if spill.has("fold") else None,
+                weight=spill.read("weight", chunk) if spill.has("weight") else None,
             )
 
-    for parts in divide(blocks, kind=kind, seed=seed):
+    for parts in divide(blocks, kind=kind, seed=seed, check=check):
         spill.write(PART, parts)
 
 
 def write_rows(
     spill: Spill,
     preprocessing: Preprocessing,
-    folder: Path,
+    writers: Mapping[Part, ShardWriter],
     *,
-    first: int = 0,
     on_progress: Progress = no_progress,
 ) -> tuple[dict[Part, PartDescription], Period | None]:
     """Transform all rows and write those of each part into shards.
@@ -177,11 +178,9 @@ def write_rows(
     Args:
         spill: rows with their parts.
         preprocessing: what to make of them.
-        folder: to write into.
-        first: number of each part's first shard.
+        writers: of each part.
         on_progress: told how far it is.
     """
-    writers = {part: ShardWriter(folder, part, first) for part in PARTS}
     dtype = ids_type(preprocessing)
 
     def of_parts(chunk: int) -> dict[Part, dict[str, NDArray[Any]]]:

@@ -14,13 +14,13 @@ from nasrec_automl.data.description import Description
 from nasrec_automl.errors import DataError
 
 
-def checked_output(output: Path) -> Path:
+def check_output(output: Path) -> Path:
     """Return the absolute path of a folder that can be written.
 
     Raises:
         DataError: it cannot, or writing would destroy something that is not a prepared data set.
     """
-    output = resolved(output)
+    output = _resolved(output)
     try:
         parent = next(folder for folder in output.parents if folder.exists())
         is_there = output.exists() and not (output.is_dir() and not any(output.iterdir()))
@@ -40,7 +40,7 @@ def checked_output(output: Path) -> Path:
     return output
 
 
-def resolved(output: Path) -> Path:
+def _resolved(output: Path) -> Path:
     """Return an absolute path that has a name, unlike `.` and `..`."""
     try:
         path = output.resolve()
@@ -58,7 +58,7 @@ def replaced(output: Path) -> Iterator[Path]:
     Raises:
         DataError: `output` is something else than a prepared data set, or another process is preparing it.
     """
-    output = checked_output(output)
+    output = check_output(output)
     with beside(output) as folder:
         old = _old(output)
         if old.exists() and not output.exists():  # killed in the middle of a swap
@@ -74,7 +74,7 @@ def beside(output: Path) -> Iterator[Path]:
     Raises:
         DataError: it cannot be made, or another process has it.
     """
-    output = resolved(output)
+    output = _resolved(output)
     # One fixed name: what a killed run left is found and cleared by the next one.
     folder = output.with_name(f".{output.name}.partial")
     try:

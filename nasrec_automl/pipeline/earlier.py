@@ -22,7 +22,8 @@ def earlier_supernet(run: RunFolder) -> list[Supernet]:
     """Return the earlier run's supernet; none without an earlier run.
 
     Raises:
-        CheckpointError: it is not trained yet, or of another space or other tables.
+        CheckpointError: it is not trained yet, is of another space or other tables, or was trained on rows that this
+            run validates or tests on.
         RunFolderError: there is no such run.
     """
     if run.job.continues is None:
@@ -30,8 +31,24 @@ def earlier_supernet(run: RunFolder) -> list[Supernet]:
     earlier = RunFolder.open(run.job.continues)
     if not earlier.weights.is_file():
         raise CheckpointError(f"{earlier.path}: its supernet is not trained yet: finish that run before continuing it")
-    schema = PreparedData.open(run.data).schema(run.job.embedding_dim)
-    return [load_supernet(earlier.weights, load_search_space(run.job.space), schema)]
+    data = PreparedData.open(run.data)
+    _check_data(data, PreparedData.open(earlier.data), earlier)
+    return [load_supernet(earlier.weights, load_search_space(run.job.space), data.schema(run.job.embedding_dim))]
+
+
+def _check_data(data: PreparedData, before: PreparedData, earlier: RunFolder) -> None:
+    """Raise CheckpointError unless `data` is the earlier run's data, perhaps with appended rows."""
+    advice = f"append to {before.path} with `nasrec-automl prepare ... --append`, or leave `continues` out"
+    if data.preprocessing != before.preprocessing:
+        raise CheckpointError(
+            f"{data.path}: its tables are others than those that {earlier.path} was trained with, where an id is "
+            f"another category: {advice}"
+        )
+    if before.fingerprint not in (data.fingerprint, *data.description.earlier):
+        raise CheckpointError(
+            f"{data.path}: did not grow from the data of {earlier.path}, whose training rows may be validation or test "
+            f"here: {advice}"
+        )
 
 
 def earlier_winner(run: RunFolder, space: SearchSpace) -> list[Architecture]:

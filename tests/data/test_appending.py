@@ -2,6 +2,7 @@ import dataclasses
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,11 @@ from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import PARTS, TRAINING, VALIDATION, Part, SplitKind
 from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.raw import RawData
+from nasrec_automl.data.readers.table import table
+from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.statistics import Statistics
 from nasrec_automl.data.synthetic import make_synthetic
+from nasrec_automl.data.table_schema import TableSchema
 from nasrec_automl.errors import DataError
 
 
@@ -34,8 +38,8 @@ def ordered(rows: np.ndarray) -> list[list[float]]:
 @pytest.mark.parametrize("kind", ["random", "time"])
 def test_tables_stay_and_all_rows_are_there(tmp_path: Path, kind: SplitKind) -> None:
     before = prepare(day(0), tmp_path / "p", split=kind)
-    data = append(day(1), tmp_path / "p")
-    data = append(day(2), tmp_path / "p")
+    data = append(day(1), tmp_path / "p", tmp_path / "p")
+    data = append(day(2), tmp_path / "p", tmp_path / "p")
     assert data.preprocessing == before.preprocessing
     assert data.fingerprint != before.fingerprint
     assert sum(data.rows(part) for part in PARTS) == 3000
@@ -54,7 +58,7 @@ def test_tables_stay_and_all_rows_are_there(tmp_path: Path, kind: SplitKind) -> 
 def test_a_random_split_grows_in_each_part(tmp_path: Path) -> None:
     before = prepare(day(0), tmp_path / "p")
     first = {part: content(before, part) for part in (*TRAINING, *VALIDATION)}
-    data = append(day(1), tmp_path / "p")
+    data = append(day(1), tmp_path / "p", tmp_path / "p")
     for part, rows in first.items():
         assert data.rows(part) == pytest.approx(2 * len(rows), abs=3)
         np.testing.assert_array_equal(content(data, part)[: len(rows)], rows)
@@ -64,7 +68,7 @@ def test_by_time_what_was_measured_on_becomes_training(tmp_path: Path) -> None:
     whole = PreparedData.open(prepare(day(0), tmp_path / "p", split="time").path, test=True)
     old = content(whole, *[part for part in PARTS if part is not Part.HEAD])
     head = content(whole, Part.HEAD)
-    data = append(day(1), tmp_path / "p")
+    data = append(day(1), tmp_path / "p", tmp_path / "p")
     assert ordered(content(data, Part.TRAIN)[: len(old)]) == ordered(old)
     np.testing.assert_array_equal(content(data, Part.HEAD)[: len(head)], head)
     assert data.rows(Part.TEST) == pytest.approx(100, abs=2)
@@ -77,19 +81,19 @@ def test_by_time_rows_must_be_later(tmp_path: Path) -> None:
     before = prepare(day(1), tmp_path / "p", split="time").fingerprint
     for number in (0, 1):
         with pytest.raises(DataError, match="ends at 10999, but the new rows begin at"):
-            append(day(number), tmp_path / "p")
+            append(day(number), tmp_path / "p", tmp_path / "p")
     assert PreparedData.open(tmp_path / "p").fingerprint == before
     assert [path.name for path in tmp_path.iterdir()] == ["p"]
 
 
 def test_other_rows_are_refused(tmp_path: Path) -> None:
     prepare(day(0), tmp_path / "p")
-    with pytest.raises(DataError, match="holds synthetic, to which shop cannot be appended"):
-        append(dataclasses.replace(day(1), name="shop"), tmp_path / "p")
+    with pytest.raises(DataError, match=r"holds synthetic \(.*\), to which shop \(.*\) cannot be appended"):
+        append(dataclasses.replace(day(1), name="shop"), tmp_path / "p", tmp_path / "p")
     with pytest.raises(DataError, match="either all rows have weights or none"):
-        append(dataclasses.replace(day(1), weight=pd.Series(1.0, index=range(1000))), tmp_path / "p")
+        append(dataclasses.replace(day(1), weight=pd.Series(1.0, index=range(1000))), tmp_path / "p", tmp_path / "p")
     with pytest.raises(DataError, match="expected a prepared data set"):
-        append(day(1), tmp_path / "nowhere")
+        append(day(1), tmp_path / "nowhere", tmp_path / "q")
 
 
 def test_a_killed_appending_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,12 +102,87 @@ def test_a_killed_appending_leaves_what_was_there(tmp_path: Path, monkeypatch: p
     if not child:
         # All shards are in place, and nothing says so yet.
         monkeypatch.setattr(Statistics, "save", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-        append(day(1), tmp_path / "p")
+        append(day(1), tmp_path / "p", tmp_path / "p")
     os.waitpid(child, 0)
     data = PreparedData.open(tmp_path / "p")
     assert data.fingerprint == before
     data.verify()
-    again = append(day(2), tmp_path / "p")
+    again = append(day(2), tmp_path / "p", tmp_path / "p")
     again.verify()
     fresh = prepare(day(0), tmp_path / "q")
-    assert append(day(2), fresh.path).fingerprint == again.fingerprint
+    assert append(day(2), fresh.path, fresh.path).fingerprint == again.fingerprint
+
+
+def test_the_earlier_folder_stays_and_full_shards_are_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nasrec_automl.data.shards.SHARD_ROWS", 300)
+    monkeypatch.setattr("nasrec_automl.data.appending.SHARD_ROWS", 300)
+    before = prepare(day(0), tmp_path / "p")
+    grown = append(day(1), tmp_path / "p", tmp_path / "q")
+    assert PreparedData.open(tmp_path / "p").fingerprint == before.fingerprint
+    grown.verify()
+    first = before.description.parts[Part.TRAIN].shards[0].folder
+    assert (tmp_path / "p" / first / "ids.npy").samefile(tmp_path / "q" / first / "ids.npy")
+    rows = [shard.rows for shard in grown.description.parts[Part.TRAIN].shards]
+    assert rows == [300] * 4 + [240], "shards that were not full are filled"
+
+
+def test_many_days_are_few_files(tmp_path: Path) -> None:
+    prepare(day(0), tmp_path / "p", split="time")
+    for number in range(1, 6):
+        data = append(day(number), tmp_path / "p", tmp_path / "p")
+    assert [len(data.description.parts[part].shards) for part in PARTS] == [1] * 6
+    assert data.rows(Part.TRAIN) == 6000 - sum(data.rows(part) for part in PARTS if part is not Part.TRAIN)
+
+
+def test_rows_of_one_part_alone_can_be_appended_where_the_source_says_so(tmp_path: Path) -> None:
+    schema = TableSchema.model_validate({"label": "y", "split": "part", "categorical": {"c": None}})
+    folds = ["train"] * 300 + ["validation"] * 100 + ["test"] * 60
+    pd.DataFrame({"y": [0, 1] * 230, "part": folds, "c": "a"}).to_csv(tmp_path / "a.csv", index=False)
+    pd.DataFrame({"y": [0, 1] * 20, "part": "train", "c": "a"}).to_csv(tmp_path / "b.csv", index=False)
+    before = prepare(table([tmp_path / "a.csv"], schema), tmp_path / "p", split="given")
+    data = append(table([tmp_path / "b.csv"], schema), tmp_path / "p", tmp_path / "q")
+    assert data.rows(Part.TRAIN) + data.rows(Part.HEAD) == 340
+    assert data.rows(Part.TEST) == before.rows(Part.TEST) == 60
+    prepare(day(0), tmp_path / "r")
+    divided = dataclasses.replace(day(1))
+    chunk = next(divided.chunks(Rejections()))
+    monkey = dataclasses.replace(chunk, fold=np.zeros(1000, dtype=np.uint8))
+    object.__setattr__(divided, "chunks", lambda _: iter([monkey]))
+    with pytest.raises(DataError, match="its split is random, so that the rows appended cannot come divided"):
+        append(divided, tmp_path / "r", tmp_path / "r")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"categorical": {"c": {"format": "hex"}}},
+            "categorical column 'c' is declared as .*hex.*append with the same",
+        ),
+        ({"categorical": {"c": {"max_values": 2}}}, "categorical column 'c' is declared as"),
+        ({"dense": {"x": {"flag_missing": True}}}, "dense column 'x' is declared as"),
+        ({"label_description": "bought"}, r"holds table \(clicked\), to which table \(bought\) cannot be appended"),
+    ],
+)
+def test_other_columns_are_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    schema = {"label": "y", "dense": {"x": "log"}, "categorical": {"c": {"min_count": 2}}}
+    pd.DataFrame({"y": [0, 1] * 300, "x": 1.0, "c": "0a1b2c3d"}).to_csv(tmp_path / "a.csv", index=False)
+    prepare(table([tmp_path / "a.csv"], TableSchema.model_validate(schema)), tmp_path / "p")
+    other = TableSchema.model_validate({**schema, "categorical": {"c": {"min_count": 9}}})
+    append(table([tmp_path / "a.csv"], other), tmp_path / "p", tmp_path / "q")  # tables stay, whatever they would be
+    with pytest.raises(DataError, match=message):
+        append(
+            table([tmp_path / "a.csv"], TableSchema.model_validate({**schema, **changes})),
+            tmp_path / "p",
+            tmp_path / "q",
+        )
+
+
+def test_notes_add_up_and_forget_what_holds_for_some_rows(tmp_path: Path) -> None:
+    schema = TableSchema.model_validate({"label": "y", "dense": {"x": "log"}, "categorical": {"c": None}})
+    pd.DataFrame({"y": [0, 1] * 300, "x": 1.0, "c": "a"}).to_csv(tmp_path / "a.csv", index=False)
+    before = prepare(table([tmp_path / "a.csv"], schema), tmp_path / "p")
+    assert before.description.notes["constant_columns"] == "x, c"
+    notes = append(table([tmp_path / "a.csv"], schema), tmp_path / "p", tmp_path / "p").description.notes
+    assert (notes["rows_read"], notes["rows_rejected"]) == (1200, 0)
+    assert "constant_columns" not in notes

@@ -60,7 +60,9 @@ def test_files_given_by_part_are_counted_together_and_appended_ones_are_no_whole
     rejections = Rejections()
     data = prepare(source, public_sets / "p", split="given", rejections=rejections)
     assert str(data.description.notes["completeness"]).startswith("1,440 rows: fewer")
-    data = append(open_source("criteo", files[0], validation=files[1], test=files[2]), public_sets / "p")
+    data = append(
+        open_source("criteo", files[0], validation=files[1], test=files[2]), public_sets / "p", public_sets / "q"
+    )
     assert "completeness" not in data.description.notes
 
 

@@ -15,7 +15,7 @@ from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.shards import ShardWriter
 from nasrec_automl.data.synthetic import make_synthetic
-from nasrec_automl.data.writing import checked_output
+from nasrec_automl.data.writing import check_output
 from nasrec_automl.errors import DataError
 
 RAW = make_synthetic(1000, seed=4)
@@ -189,7 +189,7 @@ def test_a_folder_without_permission_is_named_before_anything_is_read(
 ) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
     with pytest.raises(DataError, match=rf"p/q: nothing can be written in {tmp_path} \(no permission\)"):
-        checked_output(tmp_path / "p" / "q")
+        check_output(tmp_path / "p" / "q")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -15,7 +15,7 @@ from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import CheckpointError, RunFolderError
 from nasrec_automl.hand_designs import hand_designs
-from nasrec_automl.pipeline.earlier import earlier_winner
+from nasrec_automl.pipeline.earlier import earlier_supernet, earlier_winner
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.stages import STAGES
@@ -25,8 +25,8 @@ from nasrec_automl.space import load_search_space
 
 def continuing(run: RunFolder, folder: Path, **supernet: Any) -> RunFolder:
     """A job that goes on with `run` after more of its rows came."""
-    shutil.copytree(run.data, folder / "data")
-    append(make_synthetic(2000, seed=5, fields=run.job.data.options.get("fields", 8)), folder / "data")
+    rows = make_synthetic(**{**run.job.data.options, "rows": 2000, "seed": 5})
+    append(rows, run.data, folder / "data")
     job = run.job.model_copy(
         update={
             "run_folder": folder / "next",
@@ -75,6 +75,14 @@ def test_what_cannot_be_continued_is_named(finished_run: RunFolder, tmp_path: Pa
     shutil.copy(finished_run.path / "job.json", unfinished)
     with pytest.raises(CheckpointError, match="its supernet is not trained yet"):
         STAGES["supernet"].run(replace(run, job=run.job.model_copy(update={"continues": unfinished})))
+    for name, message in (("dataset.json", "did not grow from"), ("preprocessing.json", "its tables are others")):
+        other = tmp_path / name
+        shutil.copytree(finished_run.data, other)
+        old = '"fingerprint": "' if name == "dataset.json" else '"std": '
+        (other / name).write_text((other / name).read_text().replace(old, f"{old}1"))
+        job = run.job.model_copy(update={"data": DataConfig(source="prepared", input=other)})
+        with pytest.raises(CheckpointError, match=message):
+            earlier_supernet(replace(run, job=job))
     wider = replace(run, job=run.job.model_copy(update={"embedding_dim": run.job.embedding_dim + 8}))
     with pytest.raises(CheckpointError, match="embedding width"):
         STAGES["supernet"].run(wider)

@@ -27,7 +27,7 @@ def test_nothing_stands_out():
     [
         ({"rates": {Part.TEST: 0.3}}, "train (25.00%): test 30.00%. Look for a reason"),
         ({"rates": {Part.TEST: 0.3}, "split": SplitDescription(kind="time", seed=1)}, "Parts of different times do"),
-        ({"appended": 2}, "Rows were appended 2 times: tables and transforms are those of the first 80,000"),
+        ({"earlier": ("a", "b")}, "Rows were appended 2 times: tables and transforms are those of the first 80,000"),
         ({"notes": {"rows_read": 1000, "rows_rejected": 7}}, "7 of 1,000 rows read were bad"),
         ({"fields": (field("same", 1),)}, "with a single value or none: same."),
         ({"fields": (field("none", 0, values=0, missing=1.0, top=()),)}, "with a single value or none: none."),
