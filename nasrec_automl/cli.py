@@ -90,10 +90,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SHARE",
         help="share of the rows that may be bad; they are kept in OUTPUT.rejected.tsv (default: 0.001)",
     )
-    prepare.add_argument(
-        "--split", choices=("random", "time", "given"), default="random", help="how rows are divided (default: random)"
-    )
-    prepare.add_argument("--seed", type=_seed, default=2018, help="seed of the split (default: 2018)")
+    prepare.add_argument("--split", choices=("random", "time", "given"), help="how rows are divided (default: random)")
+    prepare.add_argument("--seed", type=_seed, help="seed of the split (default: 2018)")
     prepare.add_argument(
         "--hash-above",
         type=int,
@@ -241,6 +239,9 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--output", type=Path, required=True, help="CSV to write, one probability a row")
     predict.add_argument(
         "--source", choices=("criteo",), help="format of an input without a header, with or without labels"
+    )
+    predict.add_argument(
+        "--schema", type=Path, help="schema of the table, where its separator or columns say how the input is made"
     )
 
     export = _command(

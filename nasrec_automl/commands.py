@@ -25,15 +25,23 @@ def prepare(arguments: argparse.Namespace) -> None:
     """Turn raw files into a prepared data set."""
     from nasrec_automl.data.appending import append
     from nasrec_automl.data.dataset import Part
-    from nasrec_automl.data.preparation import prepare
+    from nasrec_automl.data.preparation import DEFAULT_SEED, prepare
     from nasrec_automl.data.raw import with_tables
     from nasrec_automl.data.rejections import Rejections
     from nasrec_automl.data.sources import open_source
+    from nasrec_automl.data.writing import check_output
 
-    if (arguments.validation or arguments.test) and arguments.split != "given" and not arguments.append:
+    if arguments.append:
+        for name in ("split", "seed", "hash_above"):
+            if getattr(arguments, name) is not None:
+                raise JobError(
+                    f"--{name.replace('_', '-')} does not go with --append: rows are added with the tables "
+                    "and the split of the folder; leave it out, or prepare all rows again"
+                )
+    elif (arguments.validation or arguments.test) and arguments.split != "given":
         raise JobError("files of validation and test are kept apart by the split `given` alone: add --split given")
     console = Console()
-    output = arguments.output
+    output = check_output(arguments.output)
     rejections = Rejections(arguments.max_rejected, output.with_name(f"{output.name}.rejected.tsv"))
     source = open_source(
         arguments.source,
@@ -51,15 +59,15 @@ def prepare(arguments: argparse.Namespace) -> None:
             data = prepare(
                 with_tables(source, hash_above=arguments.hash_above),
                 output,
-                split=arguments.split,
-                seed=arguments.seed,
+                split=arguments.split or "random",
+                seed=DEFAULT_SEED if arguments.seed is None else arguments.seed,
                 rejections=rejections,
                 on_progress=on_progress,
             )
     if summary := rejections.summary():
         console.print(summary, soft_wrap=True, highlight=False, markup=False)
     parts = ", ".join(f"{part.value} {data.rows(part):,}" for part in Part)
-    console.print(f"{output}: {data.name} ({parts})", soft_wrap=True, highlight=False)
+    console.print(f"{arguments.output}: {data.name} ({parts})", soft_wrap=True, highlight=False)
 
 
 def schema_infer(arguments: argparse.Namespace) -> None:
@@ -287,6 +295,7 @@ def predict(arguments: argparse.Namespace) -> None:
             arguments.input,
             arguments.output,
             source=arguments.source,
+            schema=arguments.schema,
             on_rows=lambda done: status.update(f"{done:,} rows ..."),
         )
     console.print(f"{arguments.output}: {rows:,} rows", soft_wrap=True, highlight=False)

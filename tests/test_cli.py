@@ -236,6 +236,26 @@ def test_predict(finished_run: Any, tmp_path: Path) -> None:
     assert probabilities.to_numpy() == pytest.approx(load_model(finished_run.best).predict(frame), abs=1e-6)
 
 
+def test_predict_with_the_schema_of_a_table(finished_run: Any, tmp_path: Path) -> None:
+    raw = make_synthetic(**{"rows": 100_000, "seed": 0, **finished_run.job.data.options})
+    frame = raw.frame.head(50)
+    frame.to_csv(tmp_path / "rows.data", index=False, header=False, sep=";")
+    schema = {
+        "label": "y",
+        "separator": ";",
+        "columns": ["y", *frame.columns],
+        "dense": dict.fromkeys(raw.dense, "log"),
+        "categorical": dict.fromkeys(raw.categorical),
+    }
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(schema))
+    ends = ("--input", tmp_path / "rows.data", "--output", tmp_path / "out.csv", "--schema")
+    done = call("predict", "--model", finished_run.best, *ends, tmp_path / "s.yaml")
+    assert done.code == 0, done.error
+    probabilities = pd.read_csv(tmp_path / "out.csv")["probability"]
+    assert probabilities.to_numpy() == pytest.approx(load_model(finished_run.best).predict(frame), abs=1e-6)
+    refused("predict", "--model", finished_run.best, *ends, tmp_path / "gone.yaml", naming="gone.yaml")
+
+
 def test_data_report_and_verify(tmp_path: Path) -> None:
     prepare(make_synthetic(2000, 0), tmp_path / "p")
     done = call("data", "report", tmp_path / "p")
@@ -385,6 +405,52 @@ def test_prepare_names_what_is_wrong(tmp_path: Path, arguments: list[str], namin
     assert not (tmp_path / "p").exists()
 
 
+@pytest.mark.parametrize("option", [("--split", "random"), ("--seed", "0"), ("--hash-above", "9")])
+def test_appending_takes_nothing_that_it_would_not_heed(tmp_path: Path, option: tuple[str, str]) -> None:
+    raw = ("prepare", "synthetic", "--option", "rows=500", "--output", tmp_path / "p")
+    assert call(*raw).code == 0
+    before = files(tmp_path / "p")
+    refused(*raw, "--append", tmp_path / "p", *option, naming=f"{option[0]} does not go with --append")
+    assert files(tmp_path / "p") == before
+    assert call(*raw, "--append", tmp_path / "p").code == 0
+
+
+def test_prepare_names_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = ("prepare", "synthetic", "--option", "rows=500", "--output")
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    refused(*raw, ".", naming=f"{tmp_path}: already there and not a prepared data set")
+    refused(*raw, "file", naming="file: already there and not a prepared data set")
+    for path in ("file/x", "file/x/y"):
+        refused(*raw, path, naming=f"{tmp_path / 'file'} is a file")
+        refused(*raw, path, "--append", "p", naming=f"{tmp_path / 'file'} is a file")
+    refused(*raw, "/", naming="/: is the root")
+    assert files(tmp_path) == {tmp_path / "file": b"mine"}
+
+
+def test_prepare_writes_into_the_folder_it_stands_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "p").mkdir()
+    monkeypatch.chdir(tmp_path / "p")
+    done = call("prepare", "synthetic", "--option", "rows=500", "--output", ".")
+    assert done.code == 0, done.error
+    assert PreparedData.open(tmp_path / "p").name == "synthetic"
+    assert [path.name for path in tmp_path.iterdir()] == ["p"]
+
+
+def test_a_mistyped_preparation_loses_no_rejected_rows(tmp_path: Path) -> None:
+    kept = tmp_path / "p.rejected.tsv"
+    kept.write_text("earlier")
+    table = write(tmp_path / "t.csv", ["y,c", *(f"{row % 2},a" for row in range(300))])
+    start = ("prepare", "table", "--input", table, "--output", tmp_path / "p", "--schema")
+    refused(*start, tmp_path / "gone.yaml", naming="gone.yaml")
+    (tmp_path / "s.yaml").write_text("{label: y, categorical: {d: }}")
+    refused(*start, tmp_path / "s.yaml", naming="lacks the columns d")
+    assert kept.read_text() == "earlier"
+    (tmp_path / "s.yaml").write_text("{label: y, categorical: {c: }}")
+    assert call(*start, tmp_path / "s.yaml").code == 0
+    assert not kept.exists()
+
+
 def test_a_share_that_is_none_is_named(tmp_path: Path) -> None:
     for share in ("2", "-0.1", "nan", "few"):
         done = call("prepare", "criteo", f"--max-rejected={share}", "--output", tmp_path / "p")
@@ -403,8 +469,16 @@ def test_predict_names_a_missing_column_file_or_model(finished_run: Any, tmp_pat
     refused("predict", "--model", tmp_path, "--input", rows, *ends, naming=f"{tmp_path}: no model")
     assert output.read_text() == "old"
     frame.to_csv(rows, index=False)
-    nowhere = tmp_path / "nowhere" / "out.csv"
-    refused("predict", "--model", finished_run.best, "--input", rows, "--output", nowhere, naming=str(nowhere))
+    (tmp_path / "folder").mkdir()
+    for path, naming in (
+        ("nowhere/out.csv", "its folder does not exist"),
+        ("folder", "is a folder"),
+        (".", "is a folder"),
+    ):
+        where = tmp_path / path
+        refused(
+            "predict", "--model", finished_run.best, "--input", rows, "--output", where, naming=f"{where}: {naming}"
+        )
 
 
 def test_export_names_what_is_missing(copied_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

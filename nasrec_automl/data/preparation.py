@@ -77,8 +77,7 @@ def prepare(
         DataError: the files cannot be read, too many rows or any label or value of a frame are bad, a part has a
             single class, or `output` is something else.
     """
-    output = Path(output)
-    check_output(output)
+    output = check_output(Path(output))
     declared = Declared(dense=source.dense, categorical=source.categorical, derived=source.derived)
     account = rejections if rejections is not None else Rejections()
     with replaced(output) as folder:

@@ -116,6 +116,7 @@ class RawData:
         label, weight = self._checked_label(), self._checked_weight()
         time = None if self.time is None else numbers(self.time, "time")
         row = self._rows_of_groups()
+        rejections.begin()
         size = CHUNK_ROWS if self.group is None else max(1, len(label))
         for start in range(0, len(label), size):
             some = slice(start, start + size)

@@ -42,7 +42,7 @@ class Rejections:
     Args:
         limit: share of the rows that may be rejected.
         path: TSV to write rejected rows to: file, line, reason, text with control characters escaped. An earlier one is
-            removed; without rejected rows there is none.
+            removed when reading begins; without rejected rows there is none.
     """
 
     def __init__(self, limit: float = DEFAULT_LIMIT, path: Path | None = None) -> None:
@@ -54,8 +54,7 @@ class Rejections:
         self.reasons: Counter[str] = Counter()
         self._first: dict[str, str] = {}
         self._constant: dict[str, Any] = {}
-        if path is not None:
-            path.unlink(missing_ok=True)
+        self._begun = False
 
     @property
     def rejected(self) -> int:
@@ -77,6 +76,21 @@ class Rejections:
         """Of a public data set, whether the rows are all that there are; empty of others, and before the end."""
         return self._published.completeness(self._published_rows) if self._published is not None else ""
 
+    def begin(self) -> None:
+        """Take note that rows are being read. Until then an earlier file of rejected rows stays.
+
+        Raises:
+            DataError: the earlier file cannot be removed.
+        """
+        if self._begun:
+            return
+        self._begun = True
+        if self.path is not None:
+            try:
+                self.path.unlink(missing_ok=True)
+            except OSError as error:
+                raise DataError(f"{self.path}: bad rows cannot be written there ({error.strerror})") from None
+
     def add(self, file: Path, read: int, rejected: Iterable[Rejected]) -> None:
         """Count rows of a file.
 
@@ -88,6 +102,7 @@ class Rejections:
         Raises:
             DataError: most rows so far are bad.
         """
+        self.begin()
         self.read += read
         rows = list(rejected)
         for row in rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -13,17 +14,41 @@ from nasrec_automl.data.description import Description
 from nasrec_automl.errors import DataError
 
 
-def check_output(output: Path) -> None:
-    """Raise DataError where writing would destroy something that is not a prepared data set."""
-    is_empty = output.is_dir() and not any(output.iterdir())
-    if not output.exists() or is_empty:
-        return
+def check_output(output: Path) -> Path:
+    """Return the absolute path of a folder that can be written.
+
+    Raises:
+        DataError: it cannot, or writing would destroy something that is not a prepared data set.
+    """
+    output = _resolved(output)
     try:
-        Description.load(output)
-    except DataError:
-        raise DataError(
-            f"{output}: already there and not a prepared data set, so it stays: choose another folder"
-        ) from None
+        parent = next(folder for folder in output.parents if folder.exists())
+        is_there = output.exists() and not (output.is_dir() and not any(output.iterdir()))
+    except OSError as error:
+        raise DataError(f"{output}: cannot be looked at ({error.strerror}): choose another folder") from None
+    if not parent.is_dir():
+        raise DataError(f"{output}: its folder cannot be made, since {parent} is a file: choose another one")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise DataError(f"{output}: nothing can be written in {parent} (no permission): choose another folder")
+    if is_there:
+        try:
+            Description.load(output)
+        except DataError:
+            raise DataError(
+                f"{output}: already there and not a prepared data set, so it stays: choose another folder"
+            ) from None
+    return output
+
+
+def _resolved(output: Path) -> Path:
+    """Return an absolute path that has a name, unlike `.` and `..`."""
+    try:
+        path = output.resolve()
+    except (OSError, RuntimeError) as error:
+        raise DataError(f"{output}: cannot be looked at ({error}): choose another folder") from None
+    if not path.name:
+        raise DataError(f"{output}: is the root of all folders: choose another folder")
+    return path
 
 
 @contextmanager
@@ -33,7 +58,7 @@ def replaced(output: Path) -> Iterator[Path]:
     Raises:
         DataError: `output` is something else than a prepared data set, or another process is preparing it.
     """
-    check_output(output)
+    output = check_output(output)
     with beside(output) as folder:
         old = _old(output)
         if old.exists() and not output.exists():  # killed in the middle of a swap
@@ -49,13 +74,18 @@ def beside(output: Path) -> Iterator[Path]:
     Raises:
         DataError: it cannot be made, or another process has it.
     """
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{output}: its folder cannot be made ({error.strerror}): choose another one") from None
+    output = _resolved(output)
     # One fixed name: what a killed run left is found and cleared by the next one.
     folder = output.with_name(f".{output.name}.partial")
-    folder.mkdir(exist_ok=True)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DataError(
+            f"{output}: nothing can be written in its folder ({error.strerror}): choose another one"
+        ) from None
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except FileNotFoundError:  # another process put it in its place just now

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.preprocessing import Preprocessing
 from nasrec_automl.data.readers.unlabelled import read_unlabelled
+from nasrec_automl.data.table_schema import load_table_schema
 from nasrec_automl.errors import CheckpointError, DataError
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet
@@ -93,6 +96,7 @@ def predict_file(
     output: Path,
     *,
     source: str | None = None,
+    schema: Path | None = None,
     on_rows: Callable[[int], None] | None = None,
 ) -> int:
     """Predict a file of any size, some rows at a time.
@@ -102,6 +106,7 @@ def predict_file(
         path: CSV, TSV (by their ending, also compressed) or Parquet with raw columns; further ones are left out.
         output: CSV with one column, `probability`; there whole or not at all.
         source: `criteo` where the file is of that format, without a header, with or without labels.
+        schema: schema file of the training rows; its `separator` and `columns` (no header) are heeded.
         on_rows: told how many rows are done.
 
     Returns:
@@ -112,12 +117,15 @@ def predict_file(
     """
     if not output.parent.is_dir():
         raise DataError(f"{output}: its folder does not exist; make it, or write elsewhere")
+    if output.exists() and not output.is_file():
+        raise DataError(f"{output}: is a folder, or no file that can be replaced; name a file to write")
+    table_schema = None if schema is None else load_table_schema(schema)
     beside = output.with_name(f".{output.name}.partial")
     rows = 0
     try:
-        with beside.open("w", encoding="utf-8") as file:
+        with _opened(beside, output) as file:
             file.write("probability\n")
-            for table in read_unlabelled(path, model.preprocessing.declared, source=source):
+            for table in read_unlabelled(path, model.preprocessing.declared, source=source, schema=table_schema):
                 file.writelines(f"{probability:.9g}\n" for probability in model.predict(table))
                 rows += len(table)
                 if on_rows is not None:
@@ -127,3 +135,12 @@ def predict_file(
         beside.unlink(missing_ok=True)
         raise
     return rows
+
+
+def _opened(beside: Path, output: Path) -> TextIO:
+    try:
+        return beside.open("w", encoding="utf-8")
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DataError(f"{output}: nothing can be written in its folder ({error.strerror}); write elsewhere") from None

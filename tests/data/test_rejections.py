@@ -4,6 +4,7 @@ import pyarrow as pa
 import pytest
 
 from nasrec_automl.data.rejections import Rejected, Rejections
+from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import DataError
 
 FILE = Path("train.txt")
@@ -20,8 +21,28 @@ def test_rows_are_kept_aside_with_file_line_and_reason(tmp_path: Path) -> None:
         "train.txt\t2\tno label\t\\t1\\t" + "x" * 197,
     ]
     rejections.finish()
-    Rejections(0.5, path)
+    later = Rejections(0.5, path)
+    assert path.exists(), "nothing is lost before a row is read"
+    later.add(FILE, 2, [])
     assert not path.exists(), "a new reading starts with nothing"
+    later.add(FILE, 2, [Rejected(1, "bad", "")])
+    later.add(FILE, 2, [Rejected(3, "bad", "")])
+    assert len(path.read_text().splitlines()) == 3
+
+
+def test_rows_in_memory_begin_a_reading_too(tmp_path: Path) -> None:
+    path = tmp_path / "rejected.tsv"
+    path.write_text("earlier")
+    chunks = make_synthetic(100, seed=0).chunks(Rejections(0.5, path))
+    assert path.exists()
+    next(chunks)
+    assert not path.exists()
+
+
+def test_an_earlier_file_that_cannot_be_removed_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"rejected\.tsv: bad rows cannot be written there"):
+        Rejections(0.5, tmp_path / "file" / "rejected.tsv").begin()
 
 
 def test_too_many_name_the_most_frequent_reason_and_its_first_line() -> None:

@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import os
 import signal
@@ -14,6 +15,7 @@ from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.shards import ShardWriter
 from nasrec_automl.data.synthetic import make_synthetic
+from nasrec_automl.data.writing import check_output
 from nasrec_automl.errors import DataError
 
 RAW = make_synthetic(1000, seed=4)
@@ -180,3 +182,21 @@ def test_a_folder_that_moved_before_it_was_locked_stays(tmp_path: Path, monkeypa
     with pytest.raises(DataError, match="another process is preparing it"):
         prepare(RAW, tmp_path / "p")
     assert (tmp_path / ".p.partial" / "of the third").exists()
+
+
+def test_a_folder_without_permission_is_named_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+    with pytest.raises(DataError, match=rf"p/q: nothing can be written in {tmp_path} \(no permission\)"):
+        check_output(tmp_path / "p" / "q")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_beside_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "mkdir", refuse)
+    with pytest.raises(DataError, match=r"p: nothing can be written in its folder \(Permission denied\)"):
+        prepare(RAW, tmp_path / "p")

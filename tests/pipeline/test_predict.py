@@ -1,5 +1,6 @@
 """The kept model on raw columns and on files."""
 
+import errno
 import gzip
 from pathlib import Path
 
@@ -105,6 +106,20 @@ def test_a_file_without_a_column_leaves_the_old_output(model: Model, frame: pd.D
         predict_file(model, source, output)
     assert output.read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_folder_without_permission_is_named(
+    model: Model, frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", refuse)
+        with pytest.raises(DataError, match=r"out\.csv: nothing can be written in its folder \(Permission denied\)"):
+            predict_file(model, tmp_path / "rows.csv", tmp_path / "out.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
 
 
 def test_what_is_no_table_is_named(model: Model, tmp_path: Path) -> None:

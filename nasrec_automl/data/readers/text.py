@@ -62,6 +62,11 @@ class Layout:
     checks: tuple[RowCheck, ...] = ()
     further: bool = False
 
+    @property
+    def empty_is_row(self) -> bool:
+        """Whether an empty line is a row: of a single column it is how a missing value is written."""
+        return len(self.columns) == 1
+
 
 @dataclass(frozen=True)
 class Parsed:
@@ -69,7 +74,7 @@ class Parsed:
 
     Attributes:
         tables: checked columns of the accepted rows, in order.
-        read: number of rows; empty lines are none.
+        read: number of rows; empty lines are none, unless there is one column.
         rejected: the others, in order.
     """
 
@@ -125,7 +130,7 @@ def split_header(path: Path, line: bytes, layout: Layout) -> list[str]:
         DataError: it cannot be one.
     """
     try:
-        return [name.strip() for name in _split(line.removesuffix(b"\r"), layout)]
+        return [name.strip() for name in split_line(line.removesuffix(b"\r"), layout)]
     except ValueError as error:
         raise DataError(f"{path}, line 1: expected the columns' names, but found {error}") from None
 
@@ -216,7 +221,7 @@ def _is_plain(content: bytes, layout: Layout) -> bool:
         return False
     # An empty line has no value for a required column, which is looked for anyway.
     required = any(column.required for column in layout.columns)
-    if not required and (content.startswith((b"\n", b"\r")) or b"\n\n" in content):
+    if not (required or layout.empty_is_row) and (content.startswith((b"\n", b"\r")) or b"\n\n" in content):
         return False
     if b"\r" in content and (
         content.startswith(b"\r") or content.count(b"\r") != content.count(b"\r\n") or b"\n\r\n" in content
@@ -258,7 +263,7 @@ def _slow(block: Block, layout: Layout) -> Parsed:
     lines = block.content.removesuffix(b"\n").split(b"\n")
     for number, line in enumerate(lines, block.first_line):
         line = line.removesuffix(b"\r")
-        if not line:
+        if not line and not layout.empty_is_row:
             continue
         read += 1
         try:
@@ -281,7 +286,7 @@ def _slow(block: Block, layout: Layout) -> Parsed:
 
 def _values(line: bytes, number: int, layout: Layout) -> list[Any]:
     """Return the checked values of a line; a ValueError says what is wrong."""
-    fields = _split(line, layout)
+    fields = split_line(line, layout)
     if len(fields) != len(layout.columns):
         raise ValueError(f"{len(fields)} fields instead of {len(layout.columns)}")
     try:
@@ -312,7 +317,8 @@ def checked_value(column: Column, text: str | None, missing: frozenset[str]) -> 
         raise ValueError(f"{column.name}: {error}") from None
 
 
-def _split(line: bytes, layout: Layout) -> list[str]:
+def split_line(line: bytes, layout: Layout) -> list[str]:
+    """Return a line's fields; a ValueError says what is wrong."""
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError:

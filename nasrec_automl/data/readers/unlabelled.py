@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +14,9 @@ from nasrec_automl.data.readers.inputs import plain_name, read_blocks
 from nasrec_automl.data.readers.kinds import NUMBER, Column, kind_of
 from nasrec_automl.data.readers.parquet import read_parquet
 from nasrec_automl.data.readers.table import is_parquet
-from nasrec_automl.data.readers.text import Layout, read_text
+from nasrec_automl.data.readers.text import Layout, read_text, split_line
 from nasrec_automl.data.rejections import Rejected, Rejections
+from nasrec_automl.data.table_schema import TableSchema
 from nasrec_automl.data.values import MISSING_TEXTS
 from nasrec_automl.errors import DataError
 
@@ -23,7 +24,9 @@ WITHOUT_HEADER: Mapping[str, Layout] = {"criteo": criteo.LAYOUT}
 """Sources whose files do not name their columns; the first column is the label, which may be left out."""
 
 
-def read_unlabelled(path: Path, declared: Declared, *, source: str | None = None) -> Iterator[pa.Table]:
+def read_unlabelled(
+    path: Path, declared: Declared, *, source: str | None = None, schema: TableSchema | None = None
+) -> Iterator[pa.Table]:
     """Read a file of any size, some rows at a time. Columns that are not declared are left out.
 
     Args:
@@ -31,6 +34,8 @@ def read_unlabelled(path: Path, declared: Declared, *, source: str | None = None
             `.bz2`, `.xz` or `.zst`; or Parquet.
         declared: what is made of the columns.
         source: one of `WITHOUT_HEADER`, whose format the file has.
+        schema: that of the training rows, where its `separator` or `columns` say how the file is made. Without a
+            header, the label's column may be left out.
 
     Yields:
         Tables with the raw columns.
@@ -41,19 +46,23 @@ def read_unlabelled(path: Path, declared: Declared, *, source: str | None = None
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected CSV, TSV or Parquet with the raw columns")
     if source is not None:
-        return read_text(path, _Strict(), layout=_without_header(path, source))
+        if schema is not None:
+            raise DataError(f"files of {source!r} are of a known format and take no schema: leave one of the two out")
+        return read_text(path, _Strict(), layout=_of_source(path, source))
     columns = _columns(declared)
     if is_parquet(path):
         return read_parquet(path, _Strict(), columns=columns, further=True)
     tabs = Path(plain_name(path)).suffix.lower() in (".tsv", ".txt")
     layout = Layout(
         columns=columns,
-        separator="\t" if tabs else ",",
+        separator=schema.separator if schema is not None and schema.separator else "\t" if tabs else ",",
         header=True,
         quoting=True,
         missing=MISSING_TEXTS,
         further=True,
     )
+    if schema is not None and schema.columns is not None:
+        layout = _without_header(path, layout, schema.columns, schema.label)
     return read_text(path, _Strict(), layout=layout)
 
 
@@ -71,13 +80,33 @@ def _columns(declared: Declared) -> tuple[Column, ...]:
     return tuple(Column(name, kinds.get(name, NUMBER)) for name in declared.raw_columns)
 
 
-def _without_header(path: Path, source: str) -> Layout:
+def _of_source(path: Path, source: str) -> Layout:
     if source not in WITHOUT_HEADER:
         raise DataError(
             f"files of {source!r} name their columns, or are none; without a header: {', '.join(WITHOUT_HEADER)}"
         )
     layout = WITHOUT_HEADER[source]
     label, *others = layout.columns
-    first = next(read_blocks(path)).content.partition(b"\n")[0]
-    is_labelled = first.count(layout.separator.encode()) == len(others)
-    return replace(layout, columns=(*([Column(label.name, None)] if is_labelled else []), *others))
+    return _perhaps_labelled(path, replace(layout, columns=(Column(label.name, None), *others)), label.name)
+
+
+def _without_header(path: Path, layout: Layout, names: Sequence[str], label: str) -> Layout:
+    read = {column.name: column for column in layout.columns}
+    if unnamed := [name for name in read if name not in names]:
+        raise DataError(
+            f"{path}: the model reads {', '.join(unnamed)}, which `columns` of the schema does not name: give the "
+            "schema that the model's data were prepared with"
+        )
+    columns = tuple(read.get(name, Column(name, None)) for name in names)
+    return _perhaps_labelled(path, replace(layout, columns=columns, header=False), label)
+
+
+def _perhaps_labelled(path: Path, layout: Layout, label: str) -> Layout:
+    """Leave the label's column out, unless the first line has a field for it."""
+    line = next(read_blocks(path)).content.lstrip(b"\r\n").partition(b"\n")[0].removesuffix(b"\r")
+    try:
+        is_labelled = len(split_line(line, layout)) == len(layout.columns)
+    except ValueError:  # for the reader to name
+        return layout
+    others = tuple(column for column in layout.columns if column.name != label)
+    return layout if is_labelled else replace(layout, columns=others)

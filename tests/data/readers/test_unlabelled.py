@@ -14,6 +14,7 @@ from nasrec_automl.data.declared import Declared
 from nasrec_automl.data.readers import inputs, parquet
 from nasrec_automl.data.readers.criteo import criteo
 from nasrec_automl.data.readers.unlabelled import read_unlabelled
+from nasrec_automl.data.table_schema import TableSchema
 from nasrec_automl.errors import DataError
 from tests.data.readers.rows import criteo_lines, read_all, write
 
@@ -28,8 +29,23 @@ CRITEO = Declared(
 )
 
 
-def read(path: Path, declared: Declared = DECLARED, source: str | None = None) -> pa.Table:
-    return pa.concat_tables(read_unlabelled(path, declared, source=source))
+def read(
+    path: Path, declared: Declared = DECLARED, source: str | None = None, schema: TableSchema | None = None
+) -> pa.Table:
+    return pa.concat_tables(read_unlabelled(path, declared, source=source, schema=schema))
+
+
+def schema_of_own(columns: list[str] | None) -> TableSchema:
+    return TableSchema.model_validate(
+        {
+            "label": "clicked",
+            "separator": ";",
+            "columns": columns,
+            "dense": {"price": "log"},
+            "categorical": {"site": {}, "code": {"format": "hex"}, "tags": {"max_values": 2}},
+            "ignored": ["more"],
+        }
+    )
 
 
 def check(table: pa.Table) -> None:
@@ -114,3 +130,44 @@ def test_criteos_files_with_and_without_labels(tmp_path: Path) -> None:
         read(labelled, CRITEO, "avazu")
     with pytest.raises(DataError, match=r"test.txt, line 1: 2 fields instead of 39"):
         read(write(tmp_path / "test.txt", ["1\t2"]), CRITEO, "criteo")
+
+
+def test_the_schemas_separator_and_columns_say_how_a_file_is_made(tmp_path: Path) -> None:
+    rows = ['a|b;1;2.5;1;0a1b2c3d;"x,y"', ";2;NA;0;;NA"]
+    names = ["tags", "more", "price", "clicked", "code", "site"]
+    unlabelled = ['a|b;1;2.5;0a1b2c3d;"x,y"', ";2;NA;;NA"]
+    check(read(write(tmp_path / "rows.data", [";".join(names), *rows]), schema=schema_of_own(None)))
+    check(read(write(tmp_path / "rows.csv", rows), schema=schema_of_own(names)))
+    check(read(write(tmp_path / "rows.csv", unlabelled), schema=schema_of_own(names)))
+    check(read(write(tmp_path / "rows.csv", ["", *unlabelled]), schema=schema_of_own(names)))
+    with pytest.raises(DataError, match=r"rows.csv, line 1: 4 fields instead of 5"):
+        read(write(tmp_path / "rows.csv", ["a;1;2;3"]), schema=schema_of_own(names))
+    with pytest.raises(DataError, match=r"rows.csv, line 1: a quoted field"):
+        read(write(tmp_path / "rows.csv", ['a;1;2;3;"']), schema=schema_of_own(names))
+
+
+def test_a_schema_that_does_not_fit_is_named(tmp_path: Path) -> None:
+    schema = TableSchema.model_validate({"label": "y", "categorical": {"site": {}}, "columns": ["y", "site"]})
+    path = write(tmp_path / "rows.csv", ["1,a"])
+    with pytest.raises(DataError, match=r"rows.csv: the model reads price, code, tags, which `columns`"):
+        read(path, schema=schema)
+    with pytest.raises(DataError, match=r"'criteo' are of a known format and take no schema"):
+        read(path, CRITEO, "criteo", schema)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("sign", ["x", '"x"'])
+def test_an_empty_line_of_one_column_is_a_missing_value(end: str, sign: str, tmp_path: Path) -> None:
+    declared = Declared(dense={}, categorical={"site": CategoryFormat()})
+    schema = TableSchema.model_validate({"label": "y", "categorical": {"site": {}}, "columns": ["y", "site"]})
+    path = tmp_path / "rows.csv"
+    for values in (["", "x", "", "", "x", ""], ["x", ""], [""], ["", ""], ["", *["x"] * 5]):
+        lines = [value and sign for value in values]
+        expected = [value or None for value in values]
+        path.write_text("".join(line + end for line in ["site", *lines]), newline="")
+        assert read(path, declared)["site"].to_pylist() == expected
+        path.write_text("".join(line + end for line in lines), newline="")
+        assert read(path, declared, schema=schema)["site"].to_pylist() == expected
+    numbers = Declared(dense={"price": DenseOptions()}, categorical={})
+    path.write_text("price" + end + "1" + end + end + "2", newline="")
+    assert read(path, numbers)["price"].to_pylist() == [1.0, None, 2.0]
