@@ -54,7 +54,7 @@ def append(
         DataError: not a prepared folder, a source of other columns, rows that are not later, or what `prepare` finds.
     """
     folder, output = Path(folder), Path(output)
-    check_output(output)
+    output = check_output(output)
     account = rejections if rejections is not None else Rejections()
     with replaced(output) as fresh:
         data = PreparedData.open(folder)
