@@ -1,12 +1,8 @@
 """The command line: every command answers, and bad input is one sentence, exit code 2, and harms nothing."""
 
-import io
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +11,10 @@ import pytest
 import yaml
 
 from nasrec_automl import load_model
-from nasrec_automl.cli import main
 from nasrec_automl.data.dataset import PreparedData
-from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.space import load_search_space
-from tests.data.readers.rows import criteo_lines, write
+from tests.command_line import call, files, refused
 
 Write = Callable[..., Path]
 
@@ -61,49 +55,6 @@ main(sys.argv[1:])
 """
 
 
-@dataclass
-class Done:
-    code: int
-    out: str
-    error: str
-
-
-def call(*arguments: object) -> Done:
-    out, error = io.StringIO(), io.StringIO()
-    code = 0
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
-    with redirect_stdout(out), redirect_stderr(error):
-        try:
-            main([str(argument) for argument in arguments])
-        except SystemExit as exit_:
-            code = exit_.code if isinstance(exit_.code, int) else 1
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-    return Done(code, out.getvalue(), error.getvalue())
-
-
-def refused(*arguments: object, naming: str) -> str:
-    """The command ends with exit code 2 and one sentence that names what is wrong."""
-    done = call(*arguments)
-    assert done.code == 2, done
-    lines = [line for line in done.error.splitlines() if "nasrec-automl: " in line]
-    assert len(lines) == 1, done.error
-    assert lines[0].startswith("nasrec-automl: ")
-    assert naming in lines[0]
-    assert "Traceback" not in done.error + done.out
-    return lines[0]
-
-
-def files(folder: Path) -> dict[Path, bytes]:
-    """What a folder holds, but for the note of who owns it."""
-    return {
-        path: path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and path.suffix != ".lock" and not path.name.endswith(("-wal", "-shm"))
-    }
-
-
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_help_has_an_example(command: list[str]) -> None:
     done = call(*command, "--help")
@@ -130,73 +81,6 @@ def test_without_a_command_or_with_a_wrong_one() -> None:
 
 
 # What works
-
-
-def test_prepare_synthetic(tmp_path: Path) -> None:
-    options = [word for text in ("rows=1000", "seed=3", "fields=3") for word in ("--option", text)]
-    done = call("prepare", "synthetic", "--output", tmp_path / "p", "--hash-above", "12", *options)
-    assert done.code == 0, done.error
-    assert "synthetic" in done.out
-    assert "test 100" in done.out
-    data = PreparedData.open(tmp_path / "p")
-    assert data.schema().table_sizes == (12, 12, 12)
-
-
-def test_prepare_keeps_files_of_validation_and_test(tmp_path: Path) -> None:
-    (tmp_path / "s.yaml").write_text("{label: y, categorical: {c: }}")
-    paths = {name: tmp_path / f"{name}.csv" for name in ("input", "validation", "test")}
-    for path, rows in zip(paths.values(), (300, 90, 60), strict=True):
-        path.write_text("y,c\n" + "".join(f"{row % 2},{path.stem}\n" for row in range(rows)))
-    files = [word for name, path in paths.items() for word in (f"--{name}", path)]
-    prepare = ("prepare", "table", "--schema", tmp_path / "s.yaml", "--output", tmp_path / "p")
-    done = call(*prepare, *files, "--split", "given")
-    assert done.code == 0, done.error
-    data = PreparedData.open(tmp_path / "p")
-    assert {part: data.rows(part) for part in ("train", "head", "search", "test")} == {
-        "train": 270,
-        "head": 30,
-        "search": 44,
-        "test": 60,
-    }
-    assert data.preprocessing.categorical[0].vocabulary == {"input": 1}
-    refused(*prepare, *files, naming="add --split given")
-    refused(*prepare, *files[:4], "--split", "given", naming="validation and of test go together")
-    refused(*prepare, *files[:2], "--split", "given", naming="does not say which rows are training")
-
-
-def test_prepare_says_how_much_of_a_public_set_it_was(tmp_path: Path) -> None:
-    train = write(tmp_path / "train.txt", criteo_lines(400))
-    done = call("prepare", "criteo", "--input", train, "--output", tmp_path / "p")
-    assert done.code == 0, done.error
-    assert "400 rows: fewer than the 45,840,617 of Kaggle's train.txt" in done.out
-
-
-def test_a_table_from_draft_to_prepared_data(tmp_path: Path) -> None:
-    table, schema = tmp_path / "clicks.csv", tmp_path / "schema.yaml"
-    rows = [f"{row % 3 % 2},shop{row % 7},{row * 0.5},x" for row in range(400)]
-    table.write_text("\n".join(["clicked,shop,price,same", *rows, "2,shop1,3,x", "1,shop1"]))
-    printed = call("schema", "infer", table, "--output", tmp_path / "first.yaml")
-    assert printed.code == 2, "the bad label leaves no column of 0 and 1"
-    table.write_text("\n".join(["clicked,shop,price,same", *rows]))
-    assert call("schema", "infer", table, "--output", schema).code == 0
-    assert call("schema", "infer", table).out == schema.read_text()
-    refused("schema", "infer", table, "--output", schema, naming="already there")
-    schema.write_text(schema.read_text().replace("ignored:\n  - same", "  same:"))
-    table.write_text("\n".join(["clicked,shop,price,same", *rows, "2,shop1,3,x", "1,shop1"]))
-    prepare = ("prepare", "table", "--input", table, "--schema", schema, "--output", tmp_path / "p")
-    refused(*prepare, naming="2 of the 402 rows read are bad")
-    kept = (tmp_path / "p.rejected.tsv").read_text().splitlines()
-    assert [line.split("\t")[1:3] for line in kept[1:]] == [
-        ["402", "clicked: a label that is not 0 or 1"],
-        ["403", "2 fields instead of 4"],
-    ]
-    done = call(*prepare, "--max-rejected", "0.01")
-    assert done.code == 0, done.error
-    assert "2 of 402 rows rejected" in done.out
-    assert "Always the same, so of no use: same" in done.out
-    data = PreparedData.open(tmp_path / "p")
-    assert sum(part.rows for part in data.description.parts.values()) == 400
-    assert data.description.notes == {"rows_read": 402, "rows_rejected": 2, "constant_columns": "same"}
 
 
 def test_space_show_in_nnis_form() -> None:
@@ -254,32 +138,6 @@ def test_predict_with_the_schema_of_a_table(finished_run: Any, tmp_path: Path) -
     probabilities = pd.read_csv(tmp_path / "out.csv")["probability"]
     assert probabilities.to_numpy() == pytest.approx(load_model(finished_run.best).predict(frame), abs=1e-6)
     refused("predict", "--model", finished_run.best, *ends, tmp_path / "gone.yaml", naming="gone.yaml")
-
-
-def test_data_report_and_verify(tmp_path: Path) -> None:
-    prepare(make_synthetic(2000, 0), tmp_path / "p")
-    done = call("data", "report", tmp_path / "p")
-    assert done.code == 0, done.error
-    assert done.out.strip() == str(tmp_path / "p" / "report.html")
-    assert "2,000 rows" in (tmp_path / "p" / "report.html").read_text()
-    assert call("data", "report", tmp_path / "p", "--output", tmp_path / "mine.html").code == 0
-    assert (tmp_path / "mine.html").is_file()
-    done = call("data", "verify", tmp_path / "p")
-    assert done.code == 0, done.error
-    assert done.out == f"{tmp_path / 'p'}: 2,000 rows, all as they were written\n"
-
-
-def test_damaged_data_are_named(tmp_path: Path) -> None:
-    prepare(make_synthetic(2000, 0), tmp_path / "p")
-    path = tmp_path / "p" / "test" / "00000" / "label.npy"
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-    refused("data", "verify", tmp_path / "p", naming=f"{path}: its content is not what was written")
-    refused("data", "report", tmp_path / "gone", naming="expected a prepared data set")
-    refused(
-        "data", "report", tmp_path / "p", "--output", tmp_path / "no" / "r.html", naming="its folder does not exist"
-    )
 
 
 @pytest.mark.parametrize(("kind", "loader"), [("onnx", "onnxruntime.InferenceSession"), ("torch", "torch.export.load")])
@@ -380,81 +238,6 @@ def test_a_folder_that_is_no_prepared_data_set_is_named(tmp_path: Path, write_jo
     assert files(tmp_path / "raw") == {tmp_path / "raw" / "notes.txt": b"mine"}
     refused("prepare", "synthetic", "--output", tmp_path / "raw", "--option", "rows=500", naming="raw")
     assert files(tmp_path / "raw") == {tmp_path / "raw" / "notes.txt": b"mine"}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "naming"),
-    [
-        (["nothing"], "no data source 'nothing'"),
-        (["synthetic", "--option", "rowz=5"], "no option 'rowz'"),
-        (["synthetic", "--option", "rows=many"], "'rows'"),
-        (["synthetic", "--option", "rows"], "--option rows: expected NAME=VALUE"),
-        (["synthetic", "--input", "x"], "read no input"),
-        (["movielens", "--input", "gone"], "gone"),
-        (["synthetic", "--option", "rows=3"], "bring more rows"),
-        (["criteo"], "at least one file"),
-        (["criteo", "--input", "gone"], "gone"),
-        (["criteo", "--input", "x", "--schema", "s.yaml"], "takes no schema"),
-        (["table", "--input", "x"], "needs a schema file"),
-        (["table", "--input", "x", "--schema", "gone.yaml"], "gone.yaml"),
-        (["avazu", "--input", "x", "--option", "protocol=best"], "default and published"),
-    ],
-)
-def test_prepare_names_what_is_wrong(tmp_path: Path, arguments: list[str], naming: str) -> None:
-    refused("prepare", *arguments, "--output", tmp_path / "p", naming=naming)
-    assert not (tmp_path / "p").exists()
-
-
-@pytest.mark.parametrize("option", [("--split", "random"), ("--seed", "0"), ("--hash-above", "9")])
-def test_appending_takes_nothing_that_it_would_not_heed(tmp_path: Path, option: tuple[str, str]) -> None:
-    raw = ("prepare", "synthetic", "--option", "rows=500", "--output", tmp_path / "p")
-    assert call(*raw).code == 0
-    before = files(tmp_path / "p")
-    refused(*raw, "--append", tmp_path / "p", *option, naming=f"{option[0]} does not go with --append")
-    assert files(tmp_path / "p") == before
-    assert call(*raw, "--append", tmp_path / "p").code == 0
-
-
-def test_prepare_names_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    raw = ("prepare", "synthetic", "--option", "rows=500", "--output")
-    (tmp_path / "file").write_text("mine")
-    monkeypatch.chdir(tmp_path)
-    refused(*raw, ".", naming=f"{tmp_path}: already there and not a prepared data set")
-    refused(*raw, "file", naming="file: already there and not a prepared data set")
-    for path in ("file/x", "file/x/y"):
-        refused(*raw, path, naming=f"{tmp_path / 'file'} is a file")
-        refused(*raw, path, "--append", "p", naming=f"{tmp_path / 'file'} is a file")
-    refused(*raw, "/", naming="/: is the root")
-    assert files(tmp_path) == {tmp_path / "file": b"mine"}
-
-
-def test_prepare_writes_into_the_folder_it_stands_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "p").mkdir()
-    monkeypatch.chdir(tmp_path / "p")
-    done = call("prepare", "synthetic", "--option", "rows=500", "--output", ".")
-    assert done.code == 0, done.error
-    assert PreparedData.open(tmp_path / "p").name == "synthetic"
-    assert [path.name for path in tmp_path.iterdir()] == ["p"]
-
-
-def test_a_mistyped_preparation_loses_no_rejected_rows(tmp_path: Path) -> None:
-    kept = tmp_path / "p.rejected.tsv"
-    kept.write_text("earlier")
-    table = write(tmp_path / "t.csv", ["y,c", *(f"{row % 2},a" for row in range(300))])
-    start = ("prepare", "table", "--input", table, "--output", tmp_path / "p", "--schema")
-    refused(*start, tmp_path / "gone.yaml", naming="gone.yaml")
-    (tmp_path / "s.yaml").write_text("{label: y, categorical: {d: }}")
-    refused(*start, tmp_path / "s.yaml", naming="lacks the columns d")
-    assert kept.read_text() == "earlier"
-    (tmp_path / "s.yaml").write_text("{label: y, categorical: {c: }}")
-    assert call(*start, tmp_path / "s.yaml").code == 0
-    assert not kept.exists()
-
-
-def test_a_share_that_is_none_is_named(tmp_path: Path) -> None:
-    for share in ("2", "-0.1", "nan", "few"):
-        done = call("prepare", "criteo", f"--max-rejected={share}", "--output", tmp_path / "p")
-        assert (done.code, "expected a share from 0 to 1" in done.error) == (2, True)
 
 
 def test_predict_names_a_missing_column_file_or_model(finished_run: Any, tmp_path: Path) -> None:

@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from nasrec_automl.data.values import Column, categories
+from nasrec_automl.data.values import Column, categories, float_texts
 from nasrec_automl.errors import DataError
 
 # pandas.util.hash_array wants 16 bytes. Another key, or another hash, would break every saved model.
 _HASH_KEY = "nasrec-automl/v1"
-_DIGITS = b"0123456789abcdef"
+HEX_DIGITS = b"0123456789abcdef"
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def keys_of_hex(column: Column, name: str, *, checked: bool = False) -> Keys:
             places = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
         content = np.frombuffer(data, np.uint8)[places[0] : places[-1]]
         right = len(content) == 8 * count and np.count_nonzero(np.diff(places) == 8) == count
-        if not right or (not checked and content.tobytes().translate(None, _DIGITS)):
+        if not right or (not checked and content.tobytes().translate(None, HEX_DIGITS)):
             raise DataError(_not_hex(texts, name))
         numbers = _decoded(content)
         numbers += np.uint64(1)
@@ -98,7 +98,7 @@ def keys_of_hex(column: Column, name: str, *, checked: bool = False) -> Keys:
 def hex_texts(keys: NDArray[np.uint64]) -> list[str]:
     """Return the texts whose keys `keys_of_hex` made."""
     shifts = np.arange(28, -4, -4, dtype=np.uint64)
-    digits = np.frombuffer(_DIGITS, np.uint8)[(keys[:, None] - np.uint64(1)) >> shifts & np.uint64(15)]
+    digits = np.frombuffer(HEX_DIGITS, np.uint8)[(keys[:, None] - np.uint64(1)) >> shifts & np.uint64(15)]
     texts: list[str] = digits.view("S8").ravel().astype("U8").tolist()
     return texts
 
@@ -160,7 +160,8 @@ def _lists(column: Column, name: str, separator: str) -> pa.Array:
         return array
     if pa.types.is_null(array.type):
         return array.cast(pa.list_(pa.string()))
-    return pc.split_pattern(array.cast(pa.string()), separator)
+    texts = float_texts(array) if pa.types.is_floating(array.type) else array.cast(pa.string())
+    return pc.split_pattern(texts, separator)
 
 
 def _from_pandas(column: Any, name: str) -> pa.ChunkedArray:
@@ -195,7 +196,7 @@ def _texts(column: Column, name: str) -> pa.Array:
 
 def _not_hex(texts: pa.Array, name: str) -> str:
     for row, text in enumerate(texts.to_pylist()):
-        if text and (len(text) != 8 or set(text) - set("0123456789abcdef")):
+        if text and (len(text) != 8 or set(text) - set(HEX_DIGITS.decode())):
             return (
                 f"column {name!r} must hold 8 hex digits (0-9, a-f), but row {row + 1} (the first is 1) holds "
                 f"{text!r}: correct it, or leave it empty for missing"

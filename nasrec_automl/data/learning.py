@@ -24,6 +24,7 @@ from nasrec_automl.data.values import numbers
 
 PART = "part"
 _IS_TRAINING = "is training"
+_THREADS = 4  # each holds the categories of a column: memory must not grow with the cores
 _TRAINING_CODES = [PARTS.index(part) for part in TRAINING]
 
 
@@ -85,7 +86,7 @@ def learn(
 
     names = [*dense, *categorical]
     fitted = []
-    for found in in_order(fit, names):
+    for found in in_order(fit, names, threads=_THREADS):
         fitted.append(found)
         on_column()
     columns = [column for column, _ in fitted]

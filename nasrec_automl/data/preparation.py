@@ -64,7 +64,7 @@ def prepare(
     Args:
         source: what a reader returned.
         output: folder to write, whole or not at all; an earlier prepared one is replaced. Beside it, encoded rows take
-            8 bytes a feature while it is written.
+            8 bytes a feature while it is written, and each chunk's distinct texts.
         split: as in `divide`.
         seed: of the split.
         rejections: the account of the reading; the default limit without it.

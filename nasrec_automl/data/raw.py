@@ -173,7 +173,7 @@ def with_tables(
     Args:
         source: a dataclass.
         hash_above: rows of the largest table; a field that needs more is hashed into so many. Compositional
-            fields are left alone.
+            fields are left alone; one that `fields` makes compositional loses the source's own `hash_above`, too.
         fields: by field, options of `CategoricalOptions` to set.
 
     Raises:
@@ -187,8 +187,10 @@ def with_tables(
     made = {}
     for name, declared in source.categorical.items():
         options = {**declared.model_dump(), **changes.get(name, {})}
-        if options["compositional"] is None and hash_above is not None:
-            options["hash_above"] = hash_above
+        if options["compositional"] is None:
+            options["hash_above"] = options["hash_above"] if hash_above is None else hash_above
+        elif declared.compositional is None:  # the source's cap was meant for a table of whole rows
+            options["hash_above"] = changes.get(name, {}).get("hash_above")
         try:
             made[name] = CategoricalOptions(**options)
         except ValidationError as error:

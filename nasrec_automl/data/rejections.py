@@ -55,6 +55,7 @@ class Rejections:
         self._first: dict[str, str] = {}
         self._constant: dict[str, Any] = {}
         self._begun = False
+        self._apart: list[Rejections] = []
 
     @property
     def rejected(self) -> int:
@@ -65,6 +66,18 @@ class Rejections:
     def accepted(self) -> int:
         """Rows that are used."""
         return self.read - self.rejected
+
+    def apart(self) -> Rejections:
+        """Return an account of rows that are no examples, such as KDD12's users, with the same limit, file and summary.
+
+        They neither count among these rows nor make room for bad ones.
+        """
+        other = Rejections(self.limit)
+        other.path = self.path
+        self.begin()
+        other._begun = True  # the file is one for both
+        self._apart.append(other)
+        return other
 
     def compare(self, published: PublishedSize, rows: int) -> None:
         """Note that so many more rows are of a public data set, to be compared with all of it."""
@@ -141,8 +154,9 @@ class Rejections:
         Raises:
             DataError: no row was accepted, or more were rejected than the limit allows.
         """
-        if self.rejected > self.limit * self.read:
-            raise DataError(self._sentence())
+        for account in (*self._apart, self):
+            if account.rejected > account.limit * account.read:
+                raise DataError(account._sentence())
         if not self.accepted:
             raise DataError("the input files hold no rows: give files with data")
 
@@ -158,13 +172,20 @@ class Rejections:
     def summary(self) -> str:
         """Return lines for people: completeness, bad rows by reason and where they are, constant columns."""
         lines = [self.completeness] if self.completeness else []
-        if self.rejected:
-            where = f", kept in {self.path}" if self.path is not None else ""
-            lines.append(f"{self.rejected:,} of {self.read:,} rows rejected{where}:")
-            lines += [f"  {count:,} x {reason}; first: {self._first[reason]}" for reason, count in self._ranked()]
+        for account in (*self._apart, self):
+            lines += account._bad_rows()
         if self.constant_columns:
             lines.append(f"Always the same, so of no use: {', '.join(self.constant_columns)}")
         return "\n".join(lines)
+
+    def _bad_rows(self) -> list[str]:
+        if not self.rejected:
+            return []
+        where = f", kept in {self.path}" if self.path is not None else ""
+        return [
+            f"{self.rejected:,} of {self.read:,} rows rejected{where}:",
+            *(f"  {count:,} x {reason}; first: {self._first[reason]}" for reason, count in self._ranked()),
+        ]
 
     def _ranked(self) -> list[tuple[str, int]]:
         return self.reasons.most_common()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nasrec_automl.data.keys import Keys
 
-_SEGMENT = 1 << 21  # rows that are read at once
+_SEGMENT = 1 << 21  # values of a column that are read at once
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,8 @@ class Spill:
 
     def segments(self, *names: str) -> Iterator[tuple[NDArray[Any], ...]]:
         """Read columns side by side from the beginning, several chunks at a time."""
-        for some in _gathered([piece.shape[0] for piece in self._pieces[names[0]]]):
+        pieces = zip(*(self._pieces[name] for name in names), strict=True)
+        for some in _gathered([max(prod(piece.shape) for piece in chunk) for chunk in pieces]):
             yield tuple(self._read(name, self._pieces[name][some]) for name in names)
 
     def _read(self, name: str, pieces: Sequence[_Piece]) -> NDArray[Any]:
@@ -106,14 +107,18 @@ class Spill:
         """Return the text of each of some distinct keys. No more texts can be written after it."""
         self._texts[name].close()
         order = np.argsort(keys)
-        ordered, found = keys[order], np.full(len(keys), None, dtype=object)
+        ordered, found = keys[order], np.empty(len(keys), dtype=object)
+        missing, left = np.ones(len(keys), dtype=bool), len(keys)
         with pa.ipc.open_stream(str(self._path(name).with_suffix(".texts"))) as reader:
             for batch in reader:
                 there = batch["key"].to_numpy()
                 places = np.minimum(np.searchsorted(ordered, there), len(keys) - 1)
-                known = np.flatnonzero((ordered[places] == there) & (found[order[places]] == None))  # noqa: E711
-                found[order[places[known]]] = batch["text"].take(pa.array(known)).to_pylist()
-                if not (found == None).any():  # noqa: E711
+                known = np.flatnonzero((ordered[places] == there) & missing[places])
+                new, first = np.unique(places[known], return_index=True)  # a batch may hold a key twice
+                found[order[new]] = batch["text"].take(pa.array(known[first])).to_pylist()
+                missing[new] = False
+                left -= len(new)
+                if not left:
                     break
         return list(found)
 
@@ -133,12 +138,12 @@ def narrowed(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _gathered(sizes: Sequence[int]) -> Iterator[slice]:
-    """Cut chunks into runs of about `_SEGMENT` rows."""
-    start, rows = 0, 0
+    """Cut chunks into runs of about `_SEGMENT` values."""
+    start, values = 0, 0
     for number, size in enumerate(sizes):
-        rows += size
-        if rows >= _SEGMENT:
+        values += size
+        if values >= _SEGMENT:
             yield slice(start, number + 1)
-            start, rows = number + 1, 0
-    if rows:
+            start, values = number + 1, 0
+    if values:
         yield slice(start, len(sizes))

@@ -28,7 +28,7 @@ MISSING_TEXTS = frozenset(
     )
 )
 _INTEGER = re.compile(r"([+-]?)0*(\d+)(?:\.0*)?", re.ASCII)
-_DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 # Above it a float64 no longer tells neighbouring integers apart.
 _EXACT_LIMIT = 2.0**53
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -55,7 +55,7 @@ def canonical_text(value: object) -> str | None:
     if whole := _INTEGER.fullmatch(text):
         sign, digits = whole.groups()
         return f"-{digits}" if sign == "-" and digits != "0" else digits
-    if _DECIMAL.fullmatch(text):
+    if DECIMAL.fullmatch(text):
         number = float(text)
         if abs(number) < _EXACT_LIMIT and number.is_integer():
             return str(int(number))
@@ -89,12 +89,26 @@ def categories(column: Column, name: str) -> tuple[NDArray[np.int64], list[str |
         codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
         if pa.types.is_integer(encoded.dictionary.type):  # their texts are canonical
             return codes.astype(np.int64), encoded.dictionary.cast(pa.string()).to_pylist()
-        return codes.astype(np.int64), [canonical_text(value) for value in encoded.dictionary.to_pylist()]
+        distinct = encoded.dictionary
+        values = float_texts(distinct) if pa.types.is_floating(distinct.type) else distinct
+        return codes.astype(np.int64), [canonical_text(value) for value in values.to_pylist()]
     try:
-        codes, values = pd.factorize(column)
+        codes, found = pd.factorize(column)
     except TypeError as error:
         raise _several(name, str(error)) from None
-    return codes.astype(np.int64), [canonical_text(value) for value in values]
+    array = np.asarray(found)
+    if array.dtype.kind != "f":
+        return codes.astype(np.int64), [canonical_text(value) for value in found]
+    # pandas factorises float16 as float32, and gives both out as Python's floats.
+    own = np.float16 if column.dtype == np.float16 else array.dtype
+    return codes.astype(np.int64), [canonical_text(value) for value in array.astype(own)]
+
+
+def float_texts(array: pa.Array) -> pa.Array:
+    """Write each float in as few digits as its own type needs, as CSV has it: a float32 as 0.1, not 0.10000000149."""
+    encoded = array.dictionary_encode()
+    distinct = encoded.dictionary.to_numpy(zero_copy_only=False)
+    return pa.array([str(value) for value in distinct], pa.string()).take(encoded.indices)
 
 
 def _several(name: str, how: str) -> DataError:

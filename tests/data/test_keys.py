@@ -186,6 +186,11 @@ def test_cells_of_several_kinds() -> None:
     assert lists_of(pd.Series([np.array(["a", "b"]), ("c",), ["d"], None])) == [["a", "b"], ["c"], ["d"], []]
     assert lists_of(pd.Series([[1, 2], [3]])) == [["1", "2"], ["3"]]
     assert lists_of(pd.Series([1.0, NAN])) == [["1"], []]
+    assert lists_of(pd.Series([0.1, NAN], dtype="float32")) == [["0.1"], []]
+    assert lists_of(pd.Series([0.1, NAN], dtype="float16")) == [["0.1"], []]
+    assert lists_of(pd.Series([np.array([0.1, 2], np.float32), None])) == [["0.1", "2"], []]
+    for type_ in (pa.float16(), pa.float32(), pa.float64()):
+        assert lists_of(pa.chunked_array([pa.array([[0.1, 2], None], pa.list_(type_))])) == [["0.1", "2"], []]
     assert lists_of(pd.Series(["a|b"], dtype="category")) == [["a", "b"]]
     assert lists_of(pa.chunked_array([pa.array([["a", "b"], None], pa.list_(pa.string(), 2))])) == [["a", "b"], []]
     assert lists_of(pa.chunked_array([pa.nulls(2)])) == [[], []]

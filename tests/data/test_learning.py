@@ -86,6 +86,18 @@ def test_rows_on_disk_teach_what_rows_in_memory_teach(learned: tuple[Preprocessi
     )
 
 
+def test_few_columns_are_learned_at_once(spill: Spill, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int | None] = []
+
+    def spied(work: Any, items: Any, *, threads: int | None = None) -> Any:
+        asked.append(threads)
+        return map(work, items)
+
+    monkeypatch.setattr(learning, "in_order", spied)
+    learn(spill, dense=DENSE, categorical=CATEGORICAL, declared=DECLARED, on_column=lambda: None)
+    assert asked == [4]
+
+
 def test_statistics_are_of_the_training_rows(learned: tuple[Preprocessing, Statistics]) -> None:
     rows, statistics = FRAME[TRAINING], learned[1]
     assert statistics.rows == len(rows)

@@ -58,6 +58,20 @@ def test_the_cap_is_on_every_field_but_compositional_ones() -> None:
     assert tables["user"] == CategoricalOptions(kind="hash", max_table_size=50, compositional=4)
 
 
+def test_a_compositional_field_loses_the_cap_of_its_source() -> None:
+    raw = with_fields()
+    tables = {"item": CategoricalOptions(hash_above=500), "user": CategoricalOptions(hash_above=5, compositional=2)}
+    raw = RawData(**{**vars(raw), "categorical": tables})
+    made = with_tables(raw, hash_above=20, fields={"item": {"compositional": 4}}).categorical
+    assert made["item"] == CategoricalOptions(compositional=4)
+    assert made["user"] == tables["user"], "it was meant for such a table"
+    made = with_tables(raw, fields={"item": {"compositional": 4, "hash_above": 9}}).categorical
+    assert made["item"] == CategoricalOptions(compositional=4, hash_above=9)
+    assert with_tables(raw).categorical["item"] == tables["item"]
+    with pytest.raises(DataError, match="field 'item': a hashed column needs max_table_size"):
+        with_tables(raw, fields={"item": {"compositional": 4, "kind": "hash"}})
+
+
 def test_a_field_keeps_what_is_not_set() -> None:
     tables = with_tables(with_fields(), fields={"user": {"max_table_size": 9}, "item": {"min_count": 5}}).categorical
     assert tables["item"] == CategoricalOptions(min_count=5)

@@ -94,3 +94,32 @@ def test_texts_are_found_by_their_keys(tmp_path: Path) -> None:
     for asked in (["d", "a", "é", "b", "c"], ["c"]):
         assert spill.texts("x", text_keys(asked)) == asked
     assert spill.texts("other", text_keys(["z"])) == ["z"]
+
+
+def test_wide_columns_are_read_fewer_rows_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spill_module, "_SEGMENT", 10)
+    spill = Spill(tmp_path)
+    for _ in range(4):
+        spill.add({"wide": np.ones((2, 5), np.uint64), "narrow": np.ones(2, bool)})
+    for names in (("wide", "narrow"), ("narrow", "wide")):
+        assert [len(arrays[0]) for arrays in spill.segments(*names)] == [2, 2, 2, 2]
+    assert [len(array) for (array,) in spill.segments("narrow")] == [8]
+
+
+def test_reading_texts_ends_with_the_last_that_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spill = Spill(tmp_path)
+    for words in (["b"], ["a", "b"], ["c"]):
+        spill.write_texts("x", keys_of_any(pd.Series(words), "x"))
+    twice = Keys(np.zeros(2, np.uint64), np.repeat(text_keys(["d"]), 2), ["d", "d"])
+    spill.write_texts("x", twice)
+    seen: list[int] = []
+
+    def counted(array: NDArray[Any], values: NDArray[Any]) -> NDArray[np.intp]:
+        seen.append(len(values))
+        return np.ndarray.searchsorted(array, values)
+
+    monkeypatch.setattr("nasrec_automl.data.spill.np.searchsorted", counted)
+    assert spill.texts("x", text_keys(["b", "a"])) == ["b", "a"]
+    assert seen == [1, 2]
+    assert spill.texts("x", text_keys(["d", "c"])) == ["d", "c"]
+    assert seen == [1, 2, 1, 2, 1, 2]

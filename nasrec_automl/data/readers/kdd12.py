@@ -82,7 +82,7 @@ def kdd12(paths: Sequence[Path], *, protocol: str) -> FileSource:
     )
 
     def start(rejections: Rejections) -> Examples:
-        users = _Users.read(profile, rejections)
+        users = _Users.read(profile, rejections.apart())
         return lambda table: (_published if published else _expanded)(users.join(table))
 
     return FileSource(

@@ -7,8 +7,8 @@ first may refuse what the second takes, and never the other way round.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nasrec_automl.data.categorical import CategoryFormat
-from nasrec_automl.data.values import FLOAT32_MAX
+from nasrec_automl.data.keys import HEX_DIGITS
+from nasrec_automl.data.values import DECIMAL, FLOAT32_MAX
 
+SPACES = " \t"
 _WHOLE = re.compile(r"-?\d+", re.ASCII)
-_DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _HEX = re.compile(r"[0-9a-f]{8}")
-_HEX_DIGITS = b"0123456789abcdef"
 _FOLDS = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 _LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1, "False": 0, "True": 1, "FALSE": 0, "TRUE": 1}
 
@@ -38,6 +38,7 @@ class Kind:
         convert: makes the checked column of what was read, or None if any value may be wrong. It keeps nulls.
         value: makes one checked value of a text that is not missing; a ValueError says what is wrong.
         stripped: whether spaces around the text mean nothing.
+        values: makes values of several texts, None of a wrong one, where `value` would take long over each.
     """
 
     reads: pa.DataType
@@ -45,6 +46,7 @@ class Kind:
     convert: Callable[[pa.Array], pa.Array | None]
     value: Callable[[str], Any]
     stripped: bool = True
+    values: Callable[[Sequence[str]], list[Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,21 @@ class Column:
     name: str
     kind: Kind | None
     required: bool = False
+
+    def knowing(self, texts: Iterable[str | None]) -> Column:
+        """Return the column with the values of some texts made at once, where one after another would take long."""
+        kind = self.kind
+        if kind is None or kind.values is None:
+            return self
+        one = kind.value
+        plain = sorted({text.strip(SPACES) for text in texts if text is not None})
+        known = dict(zip(plain, kind.values(plain), strict=True))
+
+        def value(text: str) -> Any:
+            made = known.get(text)
+            return one(text) if made is None else made
+
+        return replace(self, kind=replace(kind, value=value))
 
 
 def _same(array: pa.Array) -> pa.Array:
@@ -115,7 +132,7 @@ def _number_column(array: pa.Array) -> pa.Array | None:
 
 
 def _number(text: str) -> float:
-    if not _DECIMAL.fullmatch(text):
+    if not DECIMAL.fullmatch(text):
         raise ValueError("text where a number should be")
     number = float(text)
     if not abs(number) <= FLOAT32_MAX:
@@ -142,7 +159,7 @@ def _hex_column(array: pa.Array) -> pa.Array | None:
     if places[-1] - places[0] != 8 * known or np.count_nonzero(np.diff(places) == 8) != known:
         return None
     digits = b"" if data is None else data.to_pybytes()[places[0] : places[-1]]
-    return None if digits.translate(None, _HEX_DIGITS) else array
+    return None if digits.translate(None, HEX_DIGITS) else array
 
 
 def _hex(text: str) -> str:
@@ -203,7 +220,11 @@ def instant(form: str) -> Kind:
             raise ValueError(f"a time that is not {form}")
         return float(seconds)
 
-    return Kind(pa.string(), pa.float64(), convert, value)
+    def values(texts: Sequence[str]) -> list[Any]:
+        made: list[Any] = _instant(pa.array(texts, pa.string()), form).to_pylist()
+        return made
+
+    return Kind(pa.string(), pa.float64(), convert, value, values=values)
 
 
 _INT64 = (-(2**63), 2**63 - 1)

@@ -15,15 +15,18 @@ Result = TypeVar("Result")
 _AHEAD = 8  # items in memory for each thread
 
 
-def in_order(work: Callable[[Item], Result], items: Iterable[Item], *, ahead: int = _AHEAD) -> Iterator[Result]:
+def in_order(
+    work: Callable[[Item], Result], items: Iterable[Item], *, ahead: int = _AHEAD, threads: int | None = None
+) -> Iterator[Result]:
     """Apply `work` to each item in as many threads as Arrow uses.
 
     Args:
         work: what to do.
         items: read as they are needed.
         ahead: items of each thread that are in memory before who reads the results has taken them.
+        threads: at most so many.
     """
-    threads = pa.cpu_count()
+    threads = pa.cpu_count() if threads is None else min(threads, pa.cpu_count())
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[Result]] = deque()
         try:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from nasrec_automl.data.readers.kinds import Column
 from nasrec_automl.data.readers.text import check_names, checked_value
 from nasrec_automl.data.rejections import Rejected, Rejections
-from nasrec_automl.data.values import MISSING_TEXTS
+from nasrec_automl.data.values import MISSING_TEXTS, float_texts
 from nasrec_automl.errors import DataError
 
 _ROWS = 1 << 14
@@ -57,10 +57,14 @@ def _checked(table: pa.Table, columns: Sequence[Column], first: int, path: Path)
         return pa.table(dict(zip(names, made, strict=True))), []
     rows: list[list[Any]] = []
     rejected = []
-    cells = (array if pa.types.is_list(array.type) else array.cast(pa.string()) for array in plain)
-    for number, row in enumerate(zip(*(array.to_pylist() for array in cells), strict=True), first):
+    cells = [(array if pa.types.is_list(array.type) else array.cast(pa.string())).to_pylist() for array in plain]
+    knowing = [
+        column if pa.types.is_list(array.type) else column.knowing(texts)
+        for column, array, texts in zip(used, plain, cells, strict=True)
+    ]
+    for number, row in enumerate(zip(*cells, strict=True), first):
         try:
-            rows.append([_value(column, cell) for column, cell in zip(used, row, strict=True)])
+            rows.append([_value(column, cell) for column, cell in zip(knowing, row, strict=True)])
         except ValueError as error:
             rejected.append(Rejected(number, str(error), "\t".join(str(cell or "") for cell in row)))
     schema = pa.schema([(column.name, column.kind.makes) for column in used if column.kind is not None])
@@ -102,7 +106,7 @@ def _plain(array: pa.Array, column: Column, path: Path) -> pa.Array:
         or pa.types.is_null(type_)
     ):
         raise _unfit(column, type_, path)
-    texts = array.cast(pa.string())
+    texts = float_texts(array) if pa.types.is_floating(type_) else array.cast(pa.string())
     return pc.if_else(pc.is_in(texts, value_set=pa.array(sorted(MISSING_TEXTS))), None, texts)
 
 

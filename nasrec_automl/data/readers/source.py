@@ -67,7 +67,7 @@ class FileSource:
             DataError: a file cannot be read, or more rows are bad than `rejections` allows.
         """
         examples = self.start(rejections)
-        before = rejections.read  # rows of another file, such as KDD12's users
+        before = rejections.read
         done = 0
         for table in _gathered(self._tables(rejections)):
             chunk = examples(table)

@@ -18,7 +18,7 @@ import pyarrow.csv as pcsv
 from numpy.typing import NDArray
 
 from nasrec_automl.data.readers.inputs import Block, read_blocks
-from nasrec_automl.data.readers.kinds import Column
+from nasrec_automl.data.readers.kinds import SPACES, Column
 from nasrec_automl.data.readers.parallel import in_order
 from nasrec_automl.data.rejections import Rejected, Rejections
 from nasrec_automl.errors import DataError
@@ -256,8 +256,7 @@ def _is_utf8(content: bytes) -> bool:
 
 def _slow(block: Block, layout: Layout) -> Parsed:
     """Look at each line by itself."""
-    rows: list[list[Any]] = []
-    origins: list[tuple[int, bytes]] = []
+    split: list[tuple[int, bytes, list[str]]] = []
     rejected: list[Rejected] = []
     read = 0
     lines = block.content.removesuffix(b"\n").split(b"\n")
@@ -267,13 +266,21 @@ def _slow(block: Block, layout: Layout) -> Parsed:
             continue
         read += 1
         try:
-            rows.append(_values(line, number, layout))
+            split.append((number, line, _fields(line, layout)))
+        except ValueError as error:
+            rejected.append(Rejected(number, str(error), _shown(line)))
+    columns = [column.knowing(fields[i] for _, _, fields in split) for i, column in enumerate(layout.columns)]
+    rows: list[list[Any]] = []
+    origins: list[tuple[int, bytes]] = []
+    for number, line, fields in split:
+        try:
+            rows.append(_values(fields, number, layout, columns))
             origins.append((number, line))
         except ValueError as error:
             rejected.append(Rejected(number, str(error), _shown(line)))
     schema = schema_of(layout)
-    columns = [pa.array([row[i] for row in rows], field.type) for i, field in enumerate(schema)]
-    table = pa.Table.from_arrays(columns, schema=schema)
+    arrays = [pa.array([row[i] for row in rows], field.type) for i, field in enumerate(schema)]
+    table = pa.Table.from_arrays(arrays, schema=schema)
     keep = np.ones(len(rows), dtype=bool)
     for check in layout.checks:
         wrong = check.wrong(table) & keep
@@ -284,15 +291,20 @@ def _slow(block: Block, layout: Layout) -> Parsed:
     return Parsed((table,), read, tuple(sorted(rejected, key=lambda row: row.line)))
 
 
-def _values(line: bytes, number: int, layout: Layout) -> list[Any]:
-    """Return the checked values of a line; a ValueError says what is wrong."""
+def _fields(line: bytes, layout: Layout) -> list[str]:
+    """Return a text for each column; a ValueError says what is wrong."""
     fields = split_line(line, layout)
     if len(fields) != len(layout.columns):
         raise ValueError(f"{len(fields)} fields instead of {len(layout.columns)}")
+    return fields
+
+
+def _values(fields: Sequence[str], number: int, layout: Layout, columns: Sequence[Column]) -> list[Any]:
+    """Return the checked values of a line; a ValueError says what is wrong."""
     try:
         return [
             checked_value(column, text, layout.missing)
-            for column, text in zip(layout.columns, fields, strict=True)
+            for column, text in zip(columns, fields, strict=True)
             if column.kind is not None
         ]
     except ValueError:
@@ -306,7 +318,7 @@ def checked_value(column: Column, text: str | None, missing: frozenset[str]) -> 
     kind = column.kind
     if kind is None:
         return None
-    plain = text.strip(" \t") if kind.stripped and text is not None else text
+    plain = text.strip(SPACES) if kind.stripped and text is not None else text
     if text is None or text in missing or plain in missing:
         if column.required:
             raise ValueError(f"{column.name}: no value")
@@ -338,7 +350,7 @@ def split_line(line: bytes, layout: Layout) -> list[str]:
     return fields
 
 
-def _is_header(fields: list[str]) -> bool:
+def _is_header(fields: Sequence[str]) -> bool:
     """Whether every field is a name: a letter first, and no two alike."""
     return len(set(fields)) == len(fields) and all(field[:1].isalpha() for field in fields)
 

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from nasrec_automl.data.readers.kdd12 import kdd12
+from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.errors import DataError
 from tests.data.readers.rows import KDD12, PROFILE, read_all, write
 
@@ -27,7 +28,7 @@ def test_published_has_an_example_a_row_and_impressions_as_a_feature(tmp_path: P
     assert read.table["gender"].to_pylist() == [1, 2, None, None]
     assert read.table["age"].to_pylist() == [5, 3, None, None]
     assert read.table["display_url"].to_pylist() == [2**64 - 1] * 4
-    assert read.rejections.read == 6  # two lines of the profile
+    assert read.rejections.read == 4, "lines of the profile are no rows"
 
 
 def test_expanded_has_both_outcomes_weighed_by_impressions(tmp_path: Path) -> None:
@@ -75,6 +76,24 @@ def test_the_profile_need_not_be_sorted_but_each_user_is_there_once(tmp_path: Pa
     (tmp_path / "userid_profile.txt").unlink()
     with pytest.raises(DataError, match=r"userid_profile.txt: no such file"):
         kdd12([tmp_path], protocol="published")
+
+
+def test_lines_of_the_profile_have_a_limit_of_their_own(tmp_path: Path) -> None:
+    kept = tmp_path / "rejected.tsv"
+    source = kdd12([folder(tmp_path, profile=PROFILE + "x\t1\t5\n")], protocol="published")
+    rejections = Rejections(0.5, kept)
+    list(source.chunks(rejections))
+    assert (rejections.read, rejections.rejected) == (4, 0)
+    assert "userid_profile.txt\t3\tuser_id" in kept.read_text()
+    assert "1 of 3 rows rejected" in rejections.summary()
+    assert rejections.notes()["rows_read"] == 4
+    rejections = Rejections(0.2)  # of all seven lines, one is fewer
+    with pytest.raises(DataError, match=r"1 of the 3 rows read are bad.*userid_profile.txt, line 3"):
+        list(source.chunks(rejections))
+    many = "".join(f"{user}\t1\t5\n" for user in range(100, 200))
+    source = kdd12([folder(tmp_path, [*ROWS, ("1", "0", "1")], PROFILE + many)], protocol="published")
+    with pytest.raises(DataError, match="1 of the 5 rows read are bad"):
+        list(source.chunks(Rejections(0.1)))
 
 
 def test_an_unknown_protocol_is_named(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """The quick way may refuse what the exact one takes, and never the other way round. The rest is fuzzed."""
 
 from typing import Any
+from unittest.mock import Mock
 
 import pyarrow as pa
 import pytest
 
 from nasrec_automl.data.categorical import CategoryFormat
+from nasrec_automl.data.readers import kinds
 from nasrec_automl.data.readers.kinds import (
     COUNT,
     HEX,
@@ -15,6 +17,7 @@ from nasrec_automl.data.readers.kinds import (
     TEXT,
     UNSIGNED,
     WEIGHT,
+    Column,
     Kind,
     hour_seconds,
     instant,
@@ -60,6 +63,22 @@ def test_values() -> None:
     assert hour_seconds(14102100) == 1413849600
     assert instant("ISO8601").value("2014-10-21T02:00:00+02:00") == 1413849600
     assert instant("%d.%m.%Y").value("21.10.2014") == 1413849600
+
+
+def test_moments_of_many_texts_are_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["2024-02-29", " 2024-03-01\t", None, "", "soon", "2024-02-29"]
+    column = Column("at", instant("%Y-%m-%d")).knowing(texts)
+    expected = instant("%Y-%m-%d").value("2024-03-01")
+    spy = Mock(wraps=kinds._instant)
+    monkeypatch.setattr(kinds, "_instant", spy)
+    assert column.kind is not None
+    assert column.kind.value("2024-03-01") == expected
+    spy.assert_not_called()
+    with pytest.raises(ValueError, match="a time that is not"):
+        column.kind.value("soon")
+    assert column.kind.value("2024-03-02") == expected + 86400, "not among those that were known"
+    other = Column("n", NUMBER)
+    assert other.knowing(texts) is other
 
 
 def test_hex_lengths_do_not_make_up_for_each_other() -> None:

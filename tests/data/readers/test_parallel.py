@@ -30,3 +30,28 @@ def test_an_error_reaches_the_reader_and_ends_the_threads() -> None:
     with pytest.raises(ZeroDivisionError):
         list(in_order(lambda item: 1 // item, [1, 0, 1]))
     assert threading.active_count() == before
+
+
+def most_at_once(threads: int | None, expected: int) -> int:
+    """Return how many items were worked on at once; waits until as many as `expected` are."""
+    together = threading.Barrier(expected)
+    lock = threading.Lock()
+    running = most = 0
+
+    def work(item: int) -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        together.wait(30)
+        with lock:
+            running -= 1
+
+    list(in_order(work, range(2 * expected), threads=threads))
+    return most
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(2, 2), (None, 8), (99, 8)])
+def test_threads_can_be_fewer_than_cores(threads: int | None, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nasrec_automl.data.readers.parallel.pa.cpu_count", lambda: 8)
+    assert most_at_once(threads, expected) == expected

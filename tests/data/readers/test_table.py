@@ -1,4 +1,5 @@
 from pathlib import Path
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
@@ -7,6 +8,7 @@ import yaml
 from nasrec_automl.data.categorical import CategoricalOptions
 from nasrec_automl.data.columns import DenseOptions
 from nasrec_automl.data.raw import RawSource
+from nasrec_automl.data.readers import kinds
 from nasrec_automl.data.readers.table import table
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.table_schema import TableSchema
@@ -79,6 +81,25 @@ def test_a_bad_row_is_rejected_with_its_reason(tmp_path: Path) -> None:
         }
         lines = (tmp_path / f"{ending}.tsv").read_text().splitlines()[1:]
         assert [int(line.split("\t")[1]) - (ending == "csv") for line in lines] == [2, 3, 4]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_moments_of_odd_lines_are_made_together(ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pd.DataFrame({"at": pd.date_range("2024-01-01", periods=300, freq="s").astype(str), "c": 'a"b', "y": 1})
+    frame.loc[[7, 8], "y"] = [5, 0]
+    path = tmp_path / f"rows.{ending}"
+    frame.to_csv(path, index=False) if ending == "csv" else frame.to_parquet(path)
+    spy = Mock(wraps=kinds._instant)
+    monkeypatch.setattr(kinds, "_instant", spy)
+    schema = TableSchema.model_validate(
+        {"label": "y", "categorical": {"c": {}}, "timestamp": {"column": "at", "format": "ISO8601"}}
+    )
+    rejections = Rejections(0.1)
+    (chunk,) = table([path], schema).chunks(rejections)
+    assert (len(chunk.label), rejections.rejected) == (299, 1)
+    assert chunk.time is not None
+    assert chunk.time[:2].tolist() == [1704067200, 1704067201]
+    assert spy.call_count < 5
 
 
 def test_an_ending_that_says_nothing(tmp_path: Path) -> None:

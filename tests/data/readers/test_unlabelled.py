@@ -11,6 +11,7 @@ import pytest
 from nasrec_automl.data.categorical import CategoryFormat
 from nasrec_automl.data.columns import DenseOptions, DerivedColumn
 from nasrec_automl.data.declared import Declared
+from nasrec_automl.data.keys import keys_of_any
 from nasrec_automl.data.readers import inputs, parquet
 from nasrec_automl.data.readers.criteo import criteo
 from nasrec_automl.data.readers.unlabelled import read_unlabelled
@@ -68,6 +69,25 @@ def test_text_and_parquet_say_the_same(tmp_path: Path) -> None:
     frame["tags"] = [["a", "b"], None]
     frame.to_parquet(tmp_path / "rows.parquet")
     check(read(tmp_path / "rows.parquet"))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "Float32", "float[pyarrow]", "category"])
+def test_numbers_as_categories_are_the_same_everywhere(dtype: str, tmp_path: Path) -> None:
+    numbers = pd.Series([0.1, 2.5, 12, 2048, 1e-5, 9526339345363632.0, None, 0.1])
+    if "16" in dtype:
+        numbers[5] = 7
+    plain = numbers.astype(dtype if dtype in ("float16", "float64") else "float32")
+    frame = pd.DataFrame({"c": plain.astype(dtype)})
+    plain.to_frame("c").to_csv(tmp_path / "rows.csv", index=False)
+    frame.to_parquet(tmp_path / "rows.parquet")
+    declared = Declared(dense={}, categorical={"c": CategoryFormat()})
+    table = pa.chunked_array([pa.array(frame["c"], from_pandas=True)])
+    read_back = pd.read_parquet(tmp_path / "rows.parquet")["c"]
+    files = [read(tmp_path / name, declared)["c"] for name in ("rows.csv", "rows.parquet")]
+    expected, *others = [keys_of_any(form, "c") for form in (frame["c"], table, read_back, *files)]
+    assert "0.1" in expected.texts
+    for other in others:
+        assert other.keys.tolist() == expected.keys.tolist()
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
