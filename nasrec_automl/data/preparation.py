@@ -6,6 +6,7 @@ training rows; then all rows are written as shards.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -94,7 +95,7 @@ def prepare(
         )
         writers = {part: ShardWriter(folder, part) for part in PARTS}
         parts, period = write_rows(spill, preprocessing, writers, on_progress=on_progress)
-        _remove(folder / "spill")
+        shutil.rmtree(folder / "spill")
         preprocessing.save(folder / "preprocessing.json")
         statistics.model_copy(update={"periods": () if period is None else (period,)}).save(folder)
         description = Description(
@@ -228,9 +229,3 @@ def _period(spill: Spill) -> Period | None:
     for columns in spill.segments("time", PART, "label"):
         counter.add(*columns)
     return counter.period()
-
-
-def _remove(folder: Path) -> None:
-    for file in folder.iterdir():
-        file.unlink()
-    folder.rmdir()
