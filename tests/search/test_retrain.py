@@ -98,10 +98,10 @@ def test_candidates_that_are_halved_are_pruned_in_their_first_training_too(
 
 
 def test_pruned_trainings_count_and_say_why(study: optuna.Study, storage: RDBStorage) -> None:
-    assert run(study, storage) == 12
+    assert run(study, storage, config=RetrainConfig(trials=24)) == 24
     pruned = [trial for trial in study.get_trials() if trial.state == TrialState.PRUNED]
     assert pruned
-    assert len(finished(study)) == 12
+    assert len(finished(study)) == 24
     for trial in pruned:
         assert trial.user_attrs["nasrec:reason"].startswith("pruned")
         assert len(trial.intermediate_values) < 4
