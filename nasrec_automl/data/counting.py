@@ -58,10 +58,10 @@ def _count_share(
     keys, counts = np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64)
     for piece in pieces():
         mine = piece.ravel()
-        mine = mine[mine != 0]
         if shares > 1:
             mine = mine[(mine * _MIX >> np.uint64(40)) % np.uint64(shares) == share]
-        more, times = _runs(np.sort(mine))
+        mine = np.sort(mine)
+        more, times = _runs(mine[np.searchsorted(mine, 1) :])  # without 0
         keys, counts = (more, times) if not len(keys) else _joined(keys, counts, more, times)
         if len(keys) > most:
             return None

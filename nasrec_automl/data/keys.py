@@ -75,7 +75,8 @@ def keys_of_hex(column: Column, name: str, *, checked: bool = False) -> Keys:
     texts = _texts(column, name)
     _, offsets, data = texts.buffers()
     places = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
-    known = np.diff(places) != 0
+    lengths = np.diff(places)
+    known = lengths != 0
     if texts.null_count:
         known &= texts.is_valid().to_numpy(zero_copy_only=False)
     count = int(np.count_nonzero(known))
@@ -85,9 +86,12 @@ def keys_of_hex(column: Column, name: str, *, checked: bool = False) -> Keys:
             texts = texts.fill_null("")
             _, offsets, data = texts.buffers()
             places = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+            lengths = np.diff(places)
         content = np.frombuffer(data, np.uint8)[places[0] : places[-1]]
-        right = len(content) == 8 * count and np.count_nonzero(np.diff(places) == 8) == count
-        if not right or (not checked and content.tobytes().translate(None, HEX_DIGITS)):
+        right = checked or (
+            np.count_nonzero(lengths == 8) == count and not content.tobytes().translate(None, HEX_DIGITS)
+        )
+        if len(content) != 8 * count or not right:
             raise DataError(_not_hex(texts, name))
         numbers = _decoded(content)
         numbers += np.uint64(1)
