@@ -18,7 +18,7 @@ from nasrec_automl.data.parts import PARTS, Part, check_classes
 from nasrec_automl.data.preparation import Progress, divide_spill, no_progress, spill_source, write_rows
 from nasrec_automl.data.raw import CHUNK_ROWS, RawSource
 from nasrec_automl.data.rejections import Rejections
-from nasrec_automl.data.shards import SHARD_ROWS, ShardWriter
+from nasrec_automl.data.shards import SHARD_ROWS, ShardWriter, describe
 from nasrec_automl.data.spill import Spill
 from nasrec_automl.data.statistics import Period, Statistics
 from nasrec_automl.data.writing import check_output, replaced
@@ -74,7 +74,7 @@ def append(
         if by_time and period is not None:
             _check_later(period, statistics, folder)
         shutil.rmtree(fresh / "spill")
-        parts = {part: _described(fresh, [*linked[part], *added[part].shards]) for part in PARTS}
+        parts = {part: describe(fresh, [*linked[part], *added[part]]) for part in PARTS}
         check_classes({part: (found.rows, found.positive_rate) for part, found in parts.items()}, before.split.kind)
         preprocessing.save(fresh / "preprocessing.json")
         periods = statistics.periods if period is None else (*statistics.periods, period)
@@ -152,27 +152,6 @@ def _copy(shards: Sequence[ShardDescription], folder: Path, writer: ShardWriter)
         arrays = {name: np.load(folder / shard.folder / f"{name}.npy", mmap_mode="r") for name in shard.checksums}
         for start in range(0, shard.rows, CHUNK_ROWS):
             writer.add({name: array[start : start + CHUNK_ROWS] for name, array in arrays.items()})
-
-
-def _described(folder: Path, shards: Sequence[ShardDescription]) -> PartDescription:
-    """Add up the labels and weights of some shards."""
-    rows, positive, weight = 0, 0.0, 0.0
-    weighted = any("weight" in shard.checksums for shard in shards)
-    for shard in shards:
-        label = np.load(folder / shard.folder / "label.npy", mmap_mode="r")
-        if weighted:
-            weights = np.load(folder / shard.folder / "weight.npy", mmap_mode="r")
-            weight += float(weights.sum(dtype=np.float64))
-            positive += float(weights[label == 1].sum(dtype=np.float64))
-        else:
-            positive += float(np.count_nonzero(label))
-        rows += shard.rows
-    return PartDescription(
-        rows=rows,
-        positive_rate=positive / ((weight if weighted else rows) or 1),
-        weight=weight if weighted else None,
-        shards=tuple(shards),
-    )
 
 
 def _check_later(period: Period, statistics: Statistics, folder: Path) -> None:

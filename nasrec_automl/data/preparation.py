@@ -20,7 +20,7 @@ from nasrec_automl.data.description import (
     FILE_NAME,
     Description,
     FieldDescription,
-    PartDescription,
+    ShardDescription,
     SplitDescription,
     fingerprint,
 )
@@ -32,7 +32,7 @@ from nasrec_automl.data.preprocessing import Preprocessing
 from nasrec_automl.data.raw import Chunk, RawSource
 from nasrec_automl.data.readers.parallel import in_order
 from nasrec_automl.data.rejections import Rejections
-from nasrec_automl.data.shards import ShardWriter
+from nasrec_automl.data.shards import ShardWriter, describe
 from nasrec_automl.data.spill import Spill, narrowed
 from nasrec_automl.data.statistics import Period, PeriodCounter
 from nasrec_automl.data.writing import check_output, replaced
@@ -94,7 +94,8 @@ def prepare(
             on_column=lambda: on_progress("learning columns", next(learned), columns),
         )
         writers = {part: ShardWriter(folder, part) for part in PARTS}
-        parts, period = write_rows(spill, preprocessing, writers, on_progress=on_progress)
+        shards, period = write_rows(spill, preprocessing, writers, on_progress=on_progress)
+        parts = {part: describe(folder, of_part) for part, of_part in shards.items()}
         shutil.rmtree(folder / "spill")
         preprocessing.save(folder / "preprocessing.json")
         statistics.model_copy(update={"periods": () if period is None else (period,)}).save(folder)
@@ -173,7 +174,7 @@ def write_rows(
     writers: Mapping[Part, ShardWriter],
     *,
     on_progress: Progress = no_progress,
-) -> tuple[dict[Part, PartDescription], Period | None]:
+) -> tuple[dict[Part, tuple[ShardDescription, ...]], Period | None]:
     """Transform all rows and write those of each part into shards.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -64,19 +64,11 @@ class ShardWriter:
         self._first = first
         self._arrays: dict[str, _Array] = {}
         self._rows = 0
-        self._weighted: float | None = None
-        self._positive = 0.0
         self._shards: list[ShardDescription] = []
 
     def add(self, rows: Mapping[str, NDArray[Any]]) -> None:
         """Write rows: arrays of equal length by name, always the same names."""
         count = len(rows["label"])
-        weight = rows.get("weight")
-        if weight is None:
-            self._positive += float(rows["label"].sum())
-        else:
-            self._weighted = (self._weighted or 0.0) + float(weight.sum(dtype=np.float64))
-            self._positive += float(weight[rows["label"] == 1].sum(dtype=np.float64))
         start = 0
         while start < count:
             end = min(count, start + SHARD_ROWS - self._rows)
@@ -87,18 +79,11 @@ class ShardWriter:
             if self._rows == SHARD_ROWS:
                 self._close_shard()
 
-    def close(self) -> PartDescription:
+    def close(self) -> tuple[ShardDescription, ...]:
         """Finish the last shard and describe what was written."""
         if self._rows:
             self._close_shard()
-        rows = sum(shard.rows for shard in self._shards)
-        whole = rows if self._weighted is None else self._weighted
-        return PartDescription(
-            rows=rows,
-            positive_rate=self._positive / whole if whole else 0.0,
-            weight=self._weighted,
-            shards=tuple(self._shards),
-        )
+        return tuple(self._shards)
 
     def _array(self, name: str) -> _Array:
         if name not in self._arrays:
@@ -115,3 +100,24 @@ class ShardWriter:
     @property
     def _name(self) -> str:
         return f"{self._part}/{self._first + len(self._shards):05d}"
+
+
+def describe(folder: Path, shards: Sequence[ShardDescription]) -> PartDescription:
+    """Describe a part by the labels and weights of its shards in a data set's folder."""
+    rows, positive, weight = 0, 0.0, 0.0
+    weighted = any("weight" in shard.checksums for shard in shards)
+    for shard in shards:
+        label = np.load(folder / shard.folder / "label.npy", mmap_mode="r")
+        if weighted:
+            weights = np.load(folder / shard.folder / "weight.npy", mmap_mode="r")
+            weight += float(weights.sum(dtype=np.float64))
+            positive += float(weights[label == 1].sum(dtype=np.float64))
+        else:
+            positive += float(np.count_nonzero(label))
+        rows += shard.rows
+    return PartDescription(
+        rows=rows,
+        positive_rate=positive / ((weight if weighted else rows) or 1),
+        weight=weight if weighted else None,
+        shards=tuple(shards),
+    )

