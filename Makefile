@@ -1,10 +1,10 @@
-# make demo | test | test-slow | test-rl | test-mysql | test-remote | test-browser | lint | bench | docs
+# make demo | test | test-slow | test-rl | test-mysql | test-remote | test-browser | lint | bench | results | docs
 # Each sets up .venv when it is missing or older than pyproject.toml. PYTHON chooses the interpreter.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-rl test-mysql test-remote test-browser lint bench docs clean
+.PHONY: demo test test-slow test-rl test-mysql test-remote test-browser lint bench results docs clean
 .DEFAULT_GOAL := demo
 
 .venv/.installed: pyproject.toml
@@ -52,6 +52,13 @@ lint: .venv/.installed
 
 bench: .venv/.installed
 	$(BIN)/python -m tests.benchmarks
+
+# Measures what docs/results.md shows, and writes it. How long it takes in all has not been measured yet: many hours on two
+# cores. It can be stopped at any point, and the next call goes on. Nothing else may run beside it: baselines are tuned for
+# as many seconds as the searches took.
+results: .venv/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	$(BIN)/python -m tests.benchmarks results
 
 docs: .venv/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'

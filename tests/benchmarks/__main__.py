@@ -3,7 +3,6 @@
 import argparse
 import gc
 import json
-import platform
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from tests.benchmarks import bfloat16, data, memory, network, study, throughput
-from tests.benchmarks.measure import THREADS, Figure, processor
+from tests.benchmarks.measure import THREADS, Figure, machine
 
 _MEASUREMENTS = {
     f"{part.__name__.rpartition('.')[2]}/{name}": measure
@@ -27,6 +26,11 @@ def main() -> None:
         from tests.benchmarks.baselines.command import main as baselines
 
         baselines(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["results"]:
+        from tests.benchmarks.results.command import main as results
+
+        results(sys.argv[2:])
         return
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"beginnings of: {', '.join(_MEASUREMENTS)} (all)")
@@ -45,9 +49,8 @@ def main() -> None:
             figures += measure()
             gc.collect()  # a measurement's networks go before the next one's come
             progress.advance(task)
-    machine = f"{processor()}, {THREADS} threads, torch {torch.__version__}, Python {platform.python_version()}"
-    console.print(_table(figures, machine))
-    rows = [{**figure.as_dict(), "machine": machine} for figure in figures]
+    console.print(_table(figures, machine()))
+    rows = [{**figure.as_dict(), "machine": machine()} for figure in figures]
     Path("bench.json").write_text(json.dumps(rows, indent=2) + "\n")
 
 

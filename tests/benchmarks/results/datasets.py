@@ -1,0 +1,44 @@
+"""The data sets of the results, and what is to be reached on them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+"""The repository."""
+
+SHARE_TARGET = 0.8
+"""Tau as a share of the ceiling, to be reached on each."""
+
+SEARCHES, SEEDS = 3, 5
+"""Complete searches, and trainings of each winner, that a claim about baselines needs."""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set of the results.
+
+    Attributes:
+        name: of its job, its files and its parts of the page.
+        title: for readers.
+        tau: Kendall's tau to be reached.
+    """
+
+    name: str
+    title: str
+    tau: float
+
+    @property
+    def job(self) -> Path:
+        """Its job file."""
+        return ROOT / "examples" / "results" / f"{self.name}.yaml"
+
+
+DATASETS = {
+    one.name: one
+    for one in (
+        DataSet("movielens", "MovieLens, random split", 0.5),
+        DataSet("movielens-time", "MovieLens, split by time", 0.5),
+        DataSet("flights", "flights", 0.6),
+        DataSet("synthetic", "synthetic", 0.6),
+    )
+}

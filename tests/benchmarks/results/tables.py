@@ -1,0 +1,165 @@
+"""Tables of the results in Markdown, and what they say about the targets."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nasrec_automl.ranking import Ranking
+from nasrec_automl.report.rank_page import ranking_lines
+from tests.benchmarks.results.datasets import SEARCHES, SEEDS, SHARE_TARGET, DataSet
+
+MISSING = "not measured yet"
+METRICS = ("log_loss", "auc")
+
+Found = Mapping[str, Mapping[str, Any]]
+"""What was measured of one data set, by step."""
+
+
+def rank_table(rank: Mapping[str, Any], dataset: DataSet) -> str:
+    """Every statistic of a ranking; those with a target beside it."""
+    ranking = Ranking.from_plain(rank["ranking"])
+    targets = {
+        "Kendall's tau": (f"{dataset.tau:g}", ranking.tau.value >= dataset.tau),
+        "share of the ceiling": (f"{SHARE_TARGET:.0%}", (ranking.share_of_ceiling or 0) >= SHARE_TARGET),
+    }
+    lines = []
+    for name, value, interval, _ in ranking_lines(ranking):
+        target, reached = targets.get(name, ("", None))
+        lines.append((name, value, interval, target, {True: "reached", False: "not reached", None: ""}[reached]))
+    sizes = f"{ranking.architectures} architectures, {_seeds(ranking.seeds)} each. Machine: {rank['machine']}."
+    return f"{sizes}\n\n{_table(('statistic', 'value', '95 % interval', 'target', ''), lines, left=1)}"
+
+
+def ablation_table(ablations: Mapping[str, Any]) -> str:
+    """Every variant with its tau and its difference to ours."""
+    lines = [
+        (
+            one["group"],
+            one["variant"],
+            _interval(one["tau"]),
+            _digits(one["spearman"], 2),
+            _interval(one.get("less_ours"), sign="+"),
+            _digits(one["log_loss"], 4),
+            _digits(one["seconds"], 0),
+        )
+        for one in ablations["variants"]
+    ]
+    head = ("group", "variant", "Kendall's tau", "Spearman's rho", "tau less ours", "mean score", "seconds")
+    seeds = _seeds(ablations["seeds"])
+    sizes = f"{ablations['architectures']} architectures, {seeds}. Machine: {ablations['machine']}."
+    return f"{sizes}\n\n{_table(head, lines, left=2)}"
+
+
+def baseline_table(baselines: Mapping[str, Any]) -> str:
+    """Every method, the best first, with what it is less ours and where ours stands."""
+    lines = []
+    for row in sorted(baselines["methods"], key=lambda row: row["log_loss"]["mean"]):
+        ours = "less_ours" not in row
+        line = [f"**{row['method']}**" if ours else row["method"]]
+        for metric in METRICS:
+            line.append(f"{row[metric]['mean']:.4f} ± {row[metric]['deviation']:.4f}")
+            if ours:
+                line += ["", ""]
+            else:
+                less = row["less_ours"][metric]
+                line += [f"{less['mean']:+.4f} ± {less['error']:.4f}", standing(row, metric)]
+        line.append(", ".join(str(one["trials"]) for one in row["chosen"] if "trials" in one))
+        line.append(", ".join(f"{one['seconds']:.0f}" for one in row["chosen"]))
+        lines.append(line)
+    head = ("method", "log loss", "less ours", "ours is", "AUC", "less ours", "ours is", "trials", "seconds")
+    return f"{baseline_sentence(baselines)}\n\n{_table(head, lines, left=1)}"
+
+
+def baseline_sentence(baselines: Mapping[str, Any]) -> str:
+    """What was compared, whether that is enough for a claim, and what came out."""
+    others = other_methods(baselines)
+    ahead = {metric: sum(standing(row, metric) == "ahead" for row in others) for metric in METRICS}
+    enough = baselines["searches"] >= SEARCHES and baselines["seeds"] >= SEEDS
+    reached = enough and all(count == len(others) for count in ahead.values())
+    won = ", ".join(f"`{one['name']}`" for one in ours(baselines)["chosen"])
+    text = (
+        f"{_count(baselines['searches'], 'search', 'searches')}, {_seeds(baselines['seeds'])} each, "
+        f"{baselines['test_rows']:,} test rows. The final stage chose {won}. By two standard errors ours is ahead of "
+        f"{ahead['log_loss']} of {len(others)} methods in log loss and of {ahead['auc']} in AUC"
+    )
+    if not enough:
+        text += f"; too few for a claim, which needs {SEARCHES} searches and {SEEDS} seeds"
+    target = "reached" if reached else "not reached"
+    return f"{text}. Target, ahead of all of them in both: {target}. Machine: {baselines['machine']}."
+
+
+def ours(baselines: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row of the searched network: what all others are compared with."""
+    (row,) = (row for row in baselines["methods"] if "less_ours" not in row)
+    found: Mapping[str, Any] = row
+    return found
+
+
+def other_methods(baselines: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """All rows but ours."""
+    return [row for row in baselines["methods"] if "less_ours" in row]
+
+
+def standing(row: Mapping[str, Any], metric: str) -> str:
+    """Where ours stands beside a method: `ahead` or `behind` by two standard errors, or `level`."""
+    less = row["less_ours"][metric]
+    lead = less["mean"] if metric == "log_loss" else -less["mean"]
+    if lead == 0 or abs(lead) < 2 * less["error"]:
+        return "level"
+    return "ahead" if lead > 0 else "behind"
+
+
+def summary_table(found: Mapping[str, Found], datasets: Sequence[DataSet]) -> str:
+    """One row a data set: how well scores rank, and how the searched network compares."""
+    lines = []
+    for dataset in datasets:
+        steps = found.get(dataset.name, {})
+        line = [dataset.title]
+        if rank := steps.get("rank"):
+            ranking = Ranking.from_plain(rank["ranking"])
+            share = ranking.share_of_ceiling
+            line += [
+                f"{_digits(ranking.tau.value, 2)} (target {dataset.tau:g})",
+                f"{'n/a' if share is None else f'{share:.0%}'} (target {SHARE_TARGET:.0%})",
+            ]
+        else:
+            line += [MISSING] * 2
+        if baselines := steps.get("baselines"):
+            own, others = ours(baselines), other_methods(baselines)
+            best = min(others, key=lambda row: row["log_loss"]["mean"])
+            counts = [sum(standing(row, metric) == "ahead" for row in others) for metric in METRICS]
+            line += [
+                f"{own['log_loss']['mean']:.4f}, {own['auc']['mean']:.4f}",
+                f"{best['method']}: {best['log_loss']['mean']:.4f}, {best['auc']['mean']:.4f}",
+                f"{counts[0]} and {counts[1]} of {len(others)}",
+            ]
+        else:
+            line += [MISSING] * 3
+        lines.append(line)
+    head = ("data", "Kendall's tau of the scores", "of the ceiling", "ours: log loss, AUC", "best of the others",
+            "ours is ahead of")  # fmt: skip
+    return _table(head, lines, left=1)
+
+
+def _table(head: Sequence[str], lines: Sequence[Sequence[str]], *, left: int) -> str:
+    """A Markdown table whose first `left` columns hold text, and the others figures."""
+    rule = ["---"] * left + ["---:"] * (len(head) - left)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *lines))
+
+
+def _interval(one: Mapping[str, Any] | None, sign: str = "") -> str:
+    if one is None or one["value"] is None:
+        return ""
+    return f"{one['value']:{sign}.2f} ({one['low']:{sign}.2f} to {one['high']:{sign}.2f})"
+
+
+def _digits(value: float | None, digits: int) -> str:
+    return "n/a" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+def _seeds(number: int) -> str:
+    return _count(number, "seed", "seeds")
