@@ -53,9 +53,9 @@ lint: .venv/.installed
 bench: .venv/.installed
 	$(BIN)/python -m tests.benchmarks
 
-# Measures what docs/results.md shows, and writes it. How long it takes in all has not been measured yet: many hours on two
-# cores. It can be stopped at any point, and the next call goes on. Nothing else may run beside it: baselines are tuned for
-# as many seconds as the searches took.
+# Measures what docs/results.md shows, and writes it. How long that takes has not been measured yet; it is long. It can be
+# stopped at any point, and the next call goes on. Nothing else may run beside it: baselines are tuned for as many
+# seconds as the searches took.
 results: .venv/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	$(BIN)/python -m tests.benchmarks results

@@ -51,7 +51,8 @@ def processor() -> str:
 
 def machine() -> str:
     """What figures were measured on, in one line."""
-    return f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}, Python {platform.python_version()}"
+    versions = f"torch {torch.__version__}, Python {platform.python_version()}"
+    return f"{processor()}, {torch.get_num_threads()} threads, {versions}"
 
 
 def seconds(run: Callable[[], object]) -> float:

@@ -1,7 +1,7 @@
 """`python -m tests.benchmarks results`: measure all that docs/results.md shows, and write it.
 
-For each data set in order: how well scores rank, ablations, baselines over three searches. Each step keeps what it did in
-run folders, and a later call goes on where one ended. `--steps page` alone writes the page from what is on disk.
+For each data set in order: how well scores rank, ablations, baselines over three searches. Each step keeps what it did
+in run folders, and a later call goes on where one ended. `--steps page` alone writes the page from what is on disk.
 """
 
 import argparse

@@ -54,9 +54,10 @@ def write_pages(root: Path) -> None:
     written = parts(found)
     placed = {name for text in texts.values() for name in _names(text)}
     if placed != set(written):
+        lacking, foreign = sorted(set(written) - placed), sorted(placed - set(written))
         raise DataError(
-            f"{' and '.join(PAGES)} lack the markers {sorted(set(written) - placed)} and have {sorted(placed - set(written))} "
-            "that nothing is generated for: write <!-- generated: NAME --> and <!-- end -->, or remove them"
+            f"{' and '.join(PAGES)} must have a place for every generated part, and for no other: they lack {lacking}, "
+            f"and have {foreign}; add or remove lines `<!-- generated: NAME -->` and `<!-- end -->`"
         )
     drawn = pictures(found)
     folder = root / "docs" / "pictures"
