@@ -15,7 +15,7 @@ from nasrec_automl.errors import DataError
 from nasrec_automl.ranking import judge_ranking
 from tests.benchmarks.results import command
 from tests.benchmarks.results.datasets import DATASETS, ROOT
-from tests.benchmarks.results.figures import ticks
+from tests.benchmarks.results.figures import scatter, ticks
 from tests.benchmarks.results.page import PAGES, STEPS, json_path, write_pages
 from tests.benchmarks.results.tables import ablation_table, baseline_table, rank_table, standing, summary_table
 
@@ -47,17 +47,20 @@ def made_up_ablations() -> dict[str, Any]:
             "less_ours": None if less is None else {"value": less, "low": less - 0.05, "high": less + 0.05},
             "log_loss": 0.55,
             "seconds": 61.2,
+            "notes": [],
         }
 
     return {
         "dataset": "made up",
         "machine": MACHINE,
         "architectures": 30,
-        "seeds": 3,
+        "truth_seeds": 3,
+        "seeds": 2,
         "variants": [
             variant("as the job says", "ours", 0.61, None),
-            variant("any-path", "path sampling", 0.48, -0.13),
+            variant("any-path", "path sampling", 0.48, -0.13) | {"tau_deviation": 0.04, "less_ours_deviation": 0.06},
             variant("single-path", "path sampling", None, None),
+            {"variant": "full-path", "group": "path sampling", "notes": ["its supernet's training diverged"]},
         ],
     }
 
@@ -245,7 +248,11 @@ def test_few_searches_or_seeds_reach_nothing(few: dict[str, int]) -> None:
 
 def test_ablations_show_what_there_is() -> None:
     table = ablation_table(made_up_ablations())
-    assert "| path sampling | any-path | 0.48 (0.38 to 0.58) | 0.48 | -0.13 (-0.18 to -0.08) | 0.5500 | 61 |" in table
+    cells = line(table, "path sampling | any-path")[2:]
+    assert cells == ["0.48 ± 0.04 (0.38 to 0.58)", "0.48", "-0.13 ± 0.06 (-0.18 to -0.08)", "0.5500", "61"]
+    assert line(table, "path sampling | full-path")[2:] == ["", "n/a", "", "n/a", "n/a"]
+    assert table.endswith("\n\n- `full-path`: its supernet's training diverged.")
+    assert table.startswith("30 architectures, 3 trainings of each; 2 supernets a variant.")
     assert "| ours | as the job says | 0.61 (0.51 to 0.71) | 0.61 |  | 0.5500 | 61 |" in table
     assert "| path sampling | single-path |  | n/a |  | 0.5500 | 61 |" in table
 
@@ -257,6 +264,20 @@ def test_the_summary_names_the_best_other() -> None:
     assert cells[1].endswith("(target 0.6)")
     assert cells[3:] == ["0.5300, 0.8000", "level: 0.5310, 0.8000", "1 and 1 of 2"]
     assert set(line(table, "synthetic")[1:]) == {"not measured yet"}
+
+
+def test_trainings_that_went_wrong_lie_on_the_edge_with_their_value() -> None:
+    rank = made_up_rank(0.001)
+    rank["architectures"][3]["losses"] = [2.0, 4.0, 4.5]
+    svg = scatter(rank, "made up")
+    assert ">3.5</text>" in svg
+    heights = sorted(float(circle.get("cy", "")) for circle in circles(svg)[:30])  # the legend's follow
+    assert heights[0] == 44
+    assert heights[-1] - heights[1] > 200, "the others keep their room"
+
+
+def circles(svg: str) -> list[ET.Element]:
+    return [element for element in ET.fromstring(svg).iter() if element.tag.endswith("circle")]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import argparse
 import gc
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -22,15 +23,8 @@ _MEASUREMENTS = {
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["baselines"]:  # no measurement: it needs the extra `bench`, and runs of jobs
-        from tests.benchmarks.baselines.command import main as baselines
-
-        baselines(sys.argv[2:])
-        return
-    if sys.argv[1:2] == ["results"]:
-        from tests.benchmarks.results.command import main as results
-
-        results(sys.argv[2:])
+    if sys.argv[1:2] in (["ablations"], ["baselines"], ["results"]):  # no measurements: they need runs, two an extra
+        importlib.import_module(f"tests.benchmarks.{sys.argv[1]}.command").main(sys.argv[2:])
         return
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"beginnings of: {', '.join(_MEASUREMENTS)} (all)")
@@ -49,13 +43,14 @@ def main() -> None:
             figures += measure()
             gc.collect()  # a measurement's networks go before the next one's come
             progress.advance(task)
-    console.print(_table(figures, machine()))
-    rows = [{**figure.as_dict(), "machine": machine()} for figure in figures]
+    used = machine(THREADS)
+    console.print(_table(figures, used))
+    rows = [{**figure.as_dict(), "machine": used} for figure in figures]
     Path("bench.json").write_text(json.dumps(rows, indent=2) + "\n")
 
 
-def _table(figures: list[Figure], machine: str) -> Table:
-    table = Table(title=machine, title_justify="left")
+def _table(figures: list[Figure], used: str) -> Table:
+    table = Table(title=used, title_justify="left")
     for name in ("measured", "value", "unit", "compared with", "ratio", "target", "met"):
         table.add_column(name, justify="right" if name in ("value", "ratio", "target") else "left")
     for figure in figures:

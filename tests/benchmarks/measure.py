@@ -49,10 +49,9 @@ def processor() -> str:
     return names[0].partition(":")[2].strip() if names else platform.machine()
 
 
-def machine() -> str:
-    """What figures were measured on, in one line."""
-    versions = f"torch {torch.__version__}, Python {platform.python_version()}"
-    return f"{processor()}, {torch.get_num_threads()} threads, {versions}"
+def machine(threads: int) -> str:
+    """What figures were measured with, for the head of a table."""
+    return f"{processor()}, {threads} threads, torch {torch.__version__}, Python {platform.python_version()}"
 
 
 def seconds(run: Callable[[], object]) -> float:

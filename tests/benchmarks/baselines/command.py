@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 import numpy as np
 import optuna
+import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -107,7 +108,7 @@ def _result(runs: list[RunFolder], options: argparse.Namespace, console: Console
         "test_rows": data.rows(Part.TEST),
         "searches": len(runs),
         "seeds": options.seeds,
-        "machine": machine(),
+        "machine": machine(torch.get_num_threads()),
         "methods": rows,
     }
 

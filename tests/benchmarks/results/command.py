@@ -11,12 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from nasrec_automl.config import Job, load_job
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.rank import rank_scores
 from nasrec_automl.pipeline.run_folder import RunFolder
 from tests.benchmarks.measure import machine
-from tests.benchmarks.results.datasets import DATASETS, ROOT, SEARCHES, SEEDS
+from tests.benchmarks.results.datasets import DATASETS, ROOT, SEARCHES, SEEDS, SUPERNETS
 from tests.benchmarks.results.page import PAGES, STEPS, json_path, write_pages
 
 _PAGE = "page"
@@ -68,14 +70,19 @@ def _rank(runs: list[RunFolder], folder: Path, quick: bool) -> dict[str, Any]:
     rank_scores(runs[0])
     found = read_json(runs[0].rank)
     points = [{name: point[name] for name in _OF_POINT} for point in found["architectures"]]
-    return {"dataset": found["dataset"], "machine": machine(), "ranking": found["ranking"], "architectures": points}
+    return {
+        "dataset": found["dataset"],
+        "machine": machine(torch.get_num_threads()),
+        "ranking": found["ranking"],
+        "architectures": points,
+    }
 
 
 def _ablations(runs: list[RunFolder], folder: Path, quick: bool) -> dict[str, Any]:
     from tests.benchmarks.ablations.command import main as ablations
 
     runs[0].create()
-    ablations([str(runs[0].path), "--seeds", "1" if quick else str(runs[0].job.rank.seeds)])
+    ablations([str(runs[0].path), "--seeds", "1" if quick else str(SUPERNETS)])
     found: dict[str, Any] = read_json(runs[0].path / "ablations.json")
     return found
 

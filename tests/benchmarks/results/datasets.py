@@ -12,6 +12,9 @@ SHARE_TARGET = 0.8
 SEARCHES, SEEDS = 3, 5
 """Complete searches, and trainings of each winner, that a claim about baselines needs."""
 
+SUPERNETS = 3
+"""Supernets of each variant of the ablations."""
+
 
 @dataclass(frozen=True)
 class DataSet:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from nasrec_automl.report.style import BLUE, FAINT, GREEN, GREY, GRID, INK, PAPER, VERMILLION
+from nasrec_automl.report.style import BLUE, FAINT, GREEN, GREY, GRID, INK, PAPER, VERMILLION, upper_limit
 from nasrec_automl.report.svg import Canvas
 
 _WIDTH, _ROW = 760, 22
@@ -32,7 +32,10 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 
 def scatter(rank: Mapping[str, Any], title: str) -> str:
-    """Score of each architecture against its mean log loss from scratch; a vertical line is one standard error."""
+    """Score of each architecture against its mean log loss from scratch; a vertical line is one standard error.
+
+    Trainings that went wrong lie on the upper edge: to scale they would press all others into a line.
+    """
     points = sorted(rank["architectures"], key=lambda point: point["parameters"])
     means = [fmean(point["losses"]) for point in points]
     errors = [_standard_error(point["losses"]) for point in points]
@@ -40,7 +43,9 @@ def scatter(rank: Mapping[str, Any], title: str) -> str:
     canvas = _paper(height)
     scores = [point["score"] for point in points]
     x = _axis(scores, left, _WIDTH - right)
-    ends = [mean + sign * error for mean, error in zip(means, errors, strict=True) for sign in (-1, 1)]
+    limit = upper_limit(means)
+    kept = [(mean, error) for mean, error in zip(means, errors, strict=True) if mean <= limit]
+    ends = [mean + sign * error for mean, error in kept for sign in (-1, 1)]
     y = _axis(ends, height - bottom, top)
     for tick in _ticks(scores):
         canvas.line(f"M{x(tick):.1f} {top}V{height - bottom}", color=GRID, width=1)
@@ -52,6 +57,10 @@ def scatter(rank: Mapping[str, Any], title: str) -> str:
     canvas.text(20, (top + height - bottom) / 2, "log loss from scratch (nats)", color=INK, upright=True)
     for number, (point, mean, error) in enumerate(zip(points, means, errors, strict=True)):
         color, _ = _SIZES[number * len(_SIZES) // len(points)]
+        if mean > limit:
+            canvas.dot(round(x(point["score"]), 1), top, color=color)
+            canvas.text(x(point["score"]), top + 16, f"{mean:.3g}", color=color, size=11)
+            continue
         if error:
             low, high = y(mean - error), y(mean + error)
             canvas.line(f"M{x(point['score']):.1f} {low:.1f}V{high:.1f}", color=color, width=1)
@@ -67,12 +76,13 @@ def taus(ablations: Mapping[str, Any], title: str) -> str:
     rows: list[Row | str] = []
     group = None
     for one in ablations["variants"]:
+        tau = one.get("tau")
+        if tau is None or tau["value"] is None:
+            continue
         if one["group"] != group:
             group = one["group"]
             rows.append(group)
-        tau = one["tau"]
-        if tau["value"] is not None:
-            rows.append((one["variant"], tau["value"], tau["low"], tau["high"], BLUE))
+        rows.append((one["variant"], tau["value"], tau["low"], tau["high"], BLUE))
     return _rows(rows, title=f"{title}: Kendall's tau by variant", axis="Kendall's tau, with its 95 % interval", at=0.0)
 
 

@@ -36,18 +36,21 @@ def ablation_table(ablations: Mapping[str, Any]) -> str:
         (
             one["group"],
             one["variant"],
-            _interval(one["tau"]),
-            _digits(one["spearman"], 2),
-            _interval(one.get("less_ours"), sign="+"),
-            _digits(one["log_loss"], 4),
-            _digits(one["seconds"], 0),
+            _interval(one.get("tau"), one.get("tau_deviation")),
+            _digits(one.get("spearman"), 2),
+            _interval(one.get("less_ours"), one.get("less_ours_deviation"), sign="+"),
+            _digits(one.get("log_loss"), 4),
+            _digits(one.get("seconds"), 0),
         )
         for one in ablations["variants"]
     ]
-    head = ("group", "variant", "Kendall's tau", "Spearman's rho", "tau less ours", "mean score", "seconds")
-    seeds = _seeds(ablations["seeds"])
-    sizes = f"{ablations['architectures']} architectures, {seeds}. Machine: {ablations['machine']}."
-    return f"{sizes}\n\n{_table(head, lines, left=2)}"
+    head = ("part", "variant", "Kendall's tau", "Spearman's rho", "tau less ours", "mean score", "seconds")
+    text = (
+        f"{ablations['architectures']} architectures, {_count(ablations['truth_seeds'], 'training', 'trainings')} of "
+        f"each; {_count(ablations['seeds'], 'supernet', 'supernets')} a variant. Machine: {ablations['machine']}."
+    )
+    notes = "".join(f"- `{one['variant']}`: {note}.\n" for one in ablations["variants"] for note in one["notes"])
+    return f"{text}\n\n{_table(head, lines, left=2)}" + (f"\n\n{notes.rstrip()}" if notes else "")
 
 
 def baseline_table(baselines: Mapping[str, Any]) -> str:
@@ -147,10 +150,12 @@ def _table(head: Sequence[str], lines: Sequence[Sequence[str]], *, left: int) ->
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *lines))
 
 
-def _interval(one: Mapping[str, Any] | None, sign: str = "") -> str:
+def _interval(one: Mapping[str, Any] | None, deviation: float | None = None, *, sign: str = "") -> str:
+    """A value with its standard deviation between supernets, where there are several, and its interval."""
     if one is None or one["value"] is None:
         return ""
-    return f"{one['value']:{sign}.2f} ({one['low']:{sign}.2f} to {one['high']:{sign}.2f})"
+    between = "" if deviation is None else f" ± {deviation:.2f}"
+    return f"{one['value']:{sign}.2f}{between} ({one['low']:{sign}.2f} to {one['high']:{sign}.2f})"
 
 
 def _digits(value: float | None, digits: int) -> str:
