@@ -139,6 +139,8 @@ def test_jobs_differ_in_their_data_alone() -> None:
     plain = [job.model_dump(exclude={"name", "run_folder", "data"}) for job in jobs]
     assert all(one == plain[0] for one in plain)
     assert len({job.run_folder for job in jobs}) == len({str(job.data) for job in jobs}) == len(jobs)
+    for job in jobs:  # a run by hand is the first of the three searches
+        assert command.searches(job, ROOT / "runs" / "results" / job.name, 1)[0].path == job.run_folder
     assert Path(jobs[0].space) == ROOT / "examples" / "quickstart" / "space.yaml"
     written = [yaml.safe_load(dataset.job.read_text()) for dataset in DATASETS.values()]
     assert all(set(one) == {"name", "run_folder", "space", "data", "search", "retrain"} for one in written)
