@@ -2,8 +2,8 @@
 
 import argparse
 import gc
+import importlib
 import json
-import platform
 import sys
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from tests.benchmarks import bfloat16, data, memory, network, study, throughput
-from tests.benchmarks.measure import THREADS, Figure, processor
+from tests.benchmarks.measure import THREADS, Figure, machine
 
 _MEASUREMENTS = {
     f"{part.__name__.rpartition('.')[2]}/{name}": measure
@@ -23,10 +23,8 @@ _MEASUREMENTS = {
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["baselines"]:  # no measurement: it needs the extra `bench`, and runs of jobs
-        from tests.benchmarks.baselines.command import main as baselines
-
-        baselines(sys.argv[2:])
+    if sys.argv[1:2] in (["ablations"], ["baselines"]):  # no measurements: they need runs, and baselines an extra
+        importlib.import_module(f"tests.benchmarks.{sys.argv[1]}.command").main(sys.argv[2:])
         return
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"beginnings of: {', '.join(_MEASUREMENTS)} (all)")
@@ -45,14 +43,14 @@ def main() -> None:
             figures += measure()
             gc.collect()  # a measurement's networks go before the next one's come
             progress.advance(task)
-    machine = f"{processor()}, {THREADS} threads, torch {torch.__version__}, Python {platform.python_version()}"
-    console.print(_table(figures, machine))
-    rows = [{**figure.as_dict(), "machine": machine} for figure in figures]
+    used = machine(THREADS)
+    console.print(_table(figures, used))
+    rows = [{**figure.as_dict(), "machine": used} for figure in figures]
     Path("bench.json").write_text(json.dumps(rows, indent=2) + "\n")
 
 
-def _table(figures: list[Figure], machine: str) -> Table:
-    table = Table(title=machine, title_justify="left")
+def _table(figures: list[Figure], used: str) -> Table:
+    table = Table(title=used, title_justify="left")
     for name in ("measured", "value", "unit", "compared with", "ratio", "target", "met"):
         table.add_column(name, justify="right" if name in ("value", "ratio", "target") else "left")
     for figure in figures:

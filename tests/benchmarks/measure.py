@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 THREADS = 2
 
 Run = Callable[[Any], None]
@@ -45,6 +47,11 @@ def processor() -> str:
     """Name of this machine's processor."""
     names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     return names[0].partition(":")[2].strip() if names else platform.machine()
+
+
+def machine(threads: int) -> str:
+    """What figures were measured with, for the head of a table."""
+    return f"{processor()}, {threads} threads, torch {torch.__version__}, Python {platform.python_version()}"
 
 
 def seconds(run: Callable[[], object]) -> float:

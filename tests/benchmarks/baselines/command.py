@@ -7,7 +7,6 @@ Baselines see test when every method of every run has its winner, and each train
 
 import argparse
 import json
-import platform
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -33,7 +32,7 @@ from tests.benchmarks.baselines.networks import NETWORKS
 from tests.benchmarks.baselines.ours import best_hand_design, seconds_spent, train, winner, with_sampler
 from tests.benchmarks.baselines.plain import Boosting, Linear
 from tests.benchmarks.baselines.tuning import tune
-from tests.benchmarks.measure import processor
+from tests.benchmarks.measure import machine
 
 METHODS: dict[str, type[Method]] = {method.name: method for method in (Linear, Boosting, *NETWORKS)}
 OURS = "searched network"
@@ -109,8 +108,7 @@ def _result(runs: list[RunFolder], options: argparse.Namespace, console: Console
         "test_rows": data.rows(Part.TEST),
         "searches": len(runs),
         "seeds": options.seeds,
-        "machine": f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
-        f"Python {platform.python_version()}",
+        "machine": machine(torch.get_num_threads()),
         "methods": rows,
     }
 
