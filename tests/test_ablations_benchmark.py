@@ -96,7 +96,6 @@ def test_each_variant_is_another_supernet_or_another_head(ablated: tuple[RunFold
     tables = [load_file(path)["embedding.weight"] for path in (run.weights, *weights.values()) if path.exists()]
     assert len({table.numpy().tobytes() for table in tables}) == len(tables) == len(rows) - len(HEADS)
     assert not list(run.path.glob("ablations/*/*/data")), "the run's data serve all"
-    assert "all" not in load_file(weights["masked"])  # readable, and of full-width matrices
     assert "blocks.1.dense_ops.fc.linear.weight" in load_file(weights["masked"])
     assert "blocks.1.dense_ops.dot_product.weights.dense:s0" in load_file(weights[UNBALANCED])
 
@@ -120,6 +119,33 @@ def test_done_nothing_is_trained_or_scored_again(copied: RunFolder, monkeypatch:
     assert again["any-path"]["tau"] == by_name(json.loads(before))["any-path"]["tau"]
     made = load_file(copied.path / "ablations" / "any-path" / "0" / "supernet" / "weights.safetensors")
     assert all(torch.equal(made[name], weight) for name, weight in weights.items())
+
+
+@pytest.mark.parametrize("name", ["masked", UNBALANCED])
+def test_broken_off_it_goes_on_with_the_same_network(
+    copied: RunFolder, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    from nasrec_automl.nni_plugin.oneshot import NasRecLightningModule
+
+    own, step = copied.path / "ablations" / name / "0", NasRecLightningModule.training_step
+    before = load_file(own / "supernet" / "weights.safetensors")
+    subprocess.run(["rm", "-r", str(own)], check=True)
+    steps = []
+
+    def breaks(self: Any, *arguments: Any) -> Any:
+        steps.append(self.global_step)
+        if len(steps) == 6:
+            raise ValueError("broken off")
+        return step(self, *arguments)
+
+    monkeypatch.setattr(NasRecLightningModule, "training_step", breaks)
+    with pytest.raises(ValueError, match="broken off"):
+        ablate(copied, monkeypatch, "--variants", name)
+    ablate(copied, monkeypatch, "--variants", name)
+    assert 0 < steps[6] <= 5, "from a checkpoint"
+    after = load_file(own / "supernet" / "weights.safetensors")
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[key], weight) for key, weight in before.items())
 
 
 def test_seeds_are_of_the_supernets_and_not_of_the_rows(copied: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +190,7 @@ def test_the_table_says_what_the_json_says(
     row = by_name(ablate(copied, monkeypatch))[UNBALANCED]
     printed = capsys.readouterr().out
     (line,) = [line for line in printed.splitlines() if UNBALANCED in line and "│" in line]
-    assert f"{row['tau']['value']:.2f} ({row['tau']['low']:.2f} to {row['tau']['high']:.2f})" in line
+    assert f"{row['tau']['value']:.2f} ({row['tau']['low']:.2f}, {row['tau']['high']:.2f})" in line
     assert f"{row['less_ours']['value']:+.2f} ({row['less_ours']['low']:+.2f}" in line
     assert f"{UNBALANCED}: its scores are compared with trainings from scratch that have the balanced" in printed
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.dataset import PreparedData
@@ -30,12 +30,13 @@ from nasrec_automl.pipeline.worker import open_run
 from nasrec_automl.space import load_search_space
 from tests.benchmarks.ablations.compare import Judged, compare
 from tests.benchmarks.ablations.supernets import Scored, score
+from tests.benchmarks.ablations.table import table_of
 from tests.benchmarks.ablations.truth import unbalanced_truth
 from tests.benchmarks.ablations.unbalanced import mean_cost
 from tests.benchmarks.ablations.variants import OURS, UNBALANCED, Variant, variants
 from tests.benchmarks.measure import machine
 
-_WIDTH = 130
+_WIDTH = 140
 
 
 def main(arguments: list[str]) -> None:
@@ -53,9 +54,10 @@ def main(arguments: list[str]) -> None:
         help=f"train the truth of {UNBALANCED} with its own operator too; as many trainings as have a Dot-Product",
     )
     options = parser.parse_args(arguments)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     run, console = open_run(options.run), Console(width=_WIDTH)
     known = variants(run.job)
-    names = [OURS, *(name for name in options.variants or known if name != OURS)]
+    names = [*dict.fromkeys([OURS, *(options.variants or known)])]
     unknown = [name for name in names if name not in known]
     if unknown:
         parser.error(f"no variant {', '.join(unknown)}; this job has {', '.join(known)}")
@@ -72,7 +74,7 @@ def main(arguments: list[str]) -> None:
     with run.lock("ablations"):
         result = _result(run, [known[name] for name in names], options, console)
         write_json(run.path / "ablations.json", result)
-    console.print(_table(result))
+    console.print(table_of(result))
     for row in result["variants"]:
         for note in row["notes"]:
             console.print(f"{row['variant']}: {note}", highlight=False)
@@ -178,36 +180,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _plain(one) for name, one in value.items()}
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _table(result: dict[str, Any]) -> Table:
-    supernets = "a supernet" if result["seeds"] == 1 else f"{result['seeds']} supernets"
-    title = f"{result['dataset']}: {result['architectures']} architectures, {result['truth_seeds']} trainings of each"
-    table = Table(title=f"{title}, {supernets} a variant\n{result['machine']}", title_justify="left")
-    for column in ("group", "variant", "tau", "less ours", "rho", "log loss", "seconds"):
-        table.add_column(column, justify="left" if column in ("group", "variant") else "right")
-    for row in result["variants"]:
-        if "tau" not in row:
-            table.add_row(row["group"], row["variant"], "diverged")
-            continue
-        less = row.get("less_ours")
-        table.add_row(
-            row["group"],
-            row["variant"],
-            _shown(row["tau"], row["tau_deviation"], ""),
-            _shown(less, row["less_ours_deviation"], "+") if less else "",
-            _number(row["spearman"]),
-            f"{row['log_loss']:.4f}",
-            f"{row['seconds']:,.0f}",
-        )
-    return table
-
-
-def _shown(estimate: dict[str, float | None], deviation: float | None, sign: str) -> str:
-    between = "" if deviation is None else f" ± {deviation:.2f}"
-    value, low, high = (_number(estimate[name], sign) for name in ("value", "low", "high"))
-    return f"{value}{between} ({low} to {high})"
-
-
-def _number(value: float | None, sign: str = "") -> str:
-    return "none" if value is None else f"{value:{sign}.2f}"
