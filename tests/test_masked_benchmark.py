@@ -1,5 +1,7 @@
 """The network that the benchmark compares with is ours where nothing is masked, and masks where something is."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -13,32 +15,21 @@ from tests.benchmarks.masked import MaskedSupernet
 SCHEMA = FeatureSchema.from_sizes(dense=5, table_sizes=[7, 11, 3])
 
 
-def space(**sizes: tuple[int, ...]) -> SearchSpace:
+def space(**changes: Any) -> SearchSpace:
     return SearchSpace(
         name="masked",
         blocks=3,
         dense_ops=("fc", "dot_product", "sigmoid_gating", "sum"),
         sparse_ops=("efc", "attention"),
-        dense_dims=sizes.get("dense_dims", (32,)),
-        sparse_dims=sizes.get("sparse_dims", (16,)),
         max_inputs=3,
+        **{"dense_dims": (32,), "sparse_dims": (16,), **changes},
     )
 
 
 def copied(supernet: Supernet) -> MaskedSupernet:
     """The masked network with our supernet's weights."""
-    masked = MaskedSupernet(supernet.space, SCHEMA)
-    ours = dict(supernet.named_parameters())
-    with torch.no_grad():
-        for name, parameter in masked.named_parameters():
-            pieces = [ours[key] for key in ours if key.startswith(f"{name}s.")]  # `weight` and `weights.<source>`
-            if name == "head.weight":
-                tokens = [ours[key].flatten() for key in ours if key.startswith("head.tokens.")]
-                parameter.copy_(torch.cat([ours["head.dense"], *tokens]).unsqueeze(0))
-            elif name == "head.bias":
-                parameter.copy_(ours[name])
-            else:
-                parameter.copy_(torch.cat(pieces, 1) if pieces else ours[name])
+    masked = MaskedSupernet(supernet.space, supernet.schema, layer_norm=supernet.layer_norm)
+    masked.copy_weights(supernet)
     return masked
 
 
@@ -47,10 +38,11 @@ def batch() -> tuple[Tensor, Tensor]:
     return torch.randn(9, 5, generator=generator), torch.randint(3, (9, 3), generator=generator)
 
 
-@pytest.fixture
-def supernet() -> Supernet:
+@pytest.fixture(params=["as published", "without LayerNorm", "without mergers"])
+def supernet(request: pytest.FixtureRequest) -> Supernet:
     torch.manual_seed(0)
-    return Supernet(space(), SCHEMA)
+    bare = {"dense_to_sparse": (False,), "fm": (False,)} if request.param == "without mergers" else {}
+    return Supernet(space(**bare), SCHEMA, layer_norm=request.param != "without LayerNorm")
 
 
 def test_full_path_is_ours(supernet: Supernet) -> None:
@@ -85,3 +77,32 @@ def test_what_is_masked_is_not_read() -> None:
     with torch.no_grad():
         masked.head.weight[0, 8:32] += 1.0
     torch.testing.assert_close(masked(dense, ids, path), before)
+
+
+@pytest.mark.parametrize("merges", [(False, True), (False,)])
+def test_features_and_the_heads_weights_give_its_logits(merges: tuple[bool, ...]) -> None:
+    """What a mask clears is left out of both."""
+    torch.manual_seed(0)
+    masked = MaskedSupernet(space(dense_dims=(8, 32), sparse_dims=(4, 16), dense_to_sparse=merges), SCHEMA)
+    dense, ids = batch()
+    rng, widths = np.random.default_rng(0), set()
+    for architecture in (masked.space.random(rng) for _ in range(20)):
+        features, weight = masked.features(dense, ids, architecture), masked.head_weight(architecture)
+        torch.testing.assert_close(masked.head.bias + features @ weight, masked(dense, ids, architecture))
+        last = architecture.blocks[-1]
+        assert len(weight) == last.dense_dim + 16 * (last.sparse_dim + 8 * last.dense_to_sparse)
+        widths.add(len(weight))
+    assert len(widths) > 3
+
+
+def test_dropout_is_where_ours_is() -> None:
+    """On the embeddings and on each block's dense output, and in training alone."""
+    dense, ids = batch()
+    masked = MaskedSupernet(space(), SCHEMA, dropout=0.5)
+    places = [name for name, module in masked.named_modules() if isinstance(module, torch.nn.Dropout)]
+    ours = [name for name, module in Supernet(space(), SCHEMA, dropout=0.5).named_modules()]
+    assert sorted(places) == sorted(name for name in ours if name.endswith("dropout"))
+    path = full_path(masked.space)
+    assert not torch.equal(masked(dense, ids, path), masked(dense, ids, path))
+    masked.eval()
+    assert torch.equal(masked(dense, ids, path), masked(dense, ids, path))

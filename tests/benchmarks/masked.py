@@ -3,11 +3,12 @@
 The published method's way (README.md here says what is fair about it): each operator is one full-width matrix over the
 concatenation of all earlier sources, with zeros for the inputs that a path does not have; what a path makes narrower
 is computed at full width and masked; a block that nothing reads is computed. Parameters have our supernet's names, with
-`weight` where ours has one weight a source.
+`weight` where ours has one weight a source. It runs where a supernet does: the ablations train it in one's place.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,12 +26,15 @@ from nasrec_automl.architecture import (
     SIGMOID_GATING,
     SUM,
     TWO_INPUT_OPS,
+    Architecture,
     Path,
     PathBlock,
 )
 from nasrec_automl.cost import dot_product_tokens
+from nasrec_automl.network import Supernet
+from nasrec_automl.ops.attention import HEADS
 
-_HEADS = 8
+_ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -47,18 +51,36 @@ class _Zeros:
     def __init__(self) -> None:
         self._made: dict[tuple[int, ...], Tensor] = {}
 
-    def __call__(self, like: Tensor) -> Tensor:
-        shape = tuple(like.shape)
+    def __call__(self, like: Tensor, *shape: int) -> Tensor:
         if shape not in self._made:
             with torch.inference_mode(False):
                 self._made[shape] = torch.zeros(shape)
-        return self._made[shape]
+        return self._made[shape].to(like)
+
+
+def _norm(width: int, layer_norm: bool) -> nn.Module:
+    return nn.LayerNorm(width) if layer_norm else nn.Identity()
+
+
+class _Tables(nn.Embedding):
+    """One stacked table of single-valued fields; its gradients are dense."""
+
+    offsets: Tensor
+
+    def __init__(self, schema: FeatureSchema) -> None:
+        super().__init__(sum(schema.table_sizes), schema.embedding_dim)
+        sizes = torch.tensor([0, *schema.table_sizes])
+        self.register_buffer("offsets", sizes.cumsum(0)[:-1], persistent=False)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Look up `(B, F)` ids: `(B, E, F)`."""
+        return super().forward(ids + self.offsets).transpose(1, 2).contiguous()
 
 
 class _FC(nn.Module):
-    def __init__(self, width: int, d: int) -> None:
+    def __init__(self, width: int, d: int, layer_norm: bool) -> None:
         super().__init__()
-        self.linear, self.norm = nn.Linear(width, d, bias=False), nn.LayerNorm(d)
+        self.linear, self.norm = nn.Linear(width, d, bias=not layer_norm), _norm(d, layer_norm)
 
     def forward(self, dense: Tensor) -> Tensor:
         return F.relu(self.norm(self.linear(dense)))
@@ -69,11 +91,11 @@ class _DotProduct(nn.Module):
 
     pairs: Tensor
 
-    def __init__(self, width: int, tokens: int, e: int, d: int) -> None:
+    def __init__(self, width: int, tokens: int, e: int, d: int, layer_norm: bool) -> None:
         super().__init__()
         k = dot_product_tokens(d)
         self.project_dense, self.project_tokens = nn.Linear(width, e), nn.Linear(tokens, k)
-        self.linear, self.norm = nn.Linear(k * (k + 1) // 2, d, bias=False), nn.LayerNorm(d)
+        self.linear, self.norm = nn.Linear(k * (k + 1) // 2, d, bias=not layer_norm), _norm(d, layer_norm)
         rows, columns = torch.tril_indices(k + 1, k + 1, -1)
         self.register_buffer("pairs", rows * (k + 1) + columns, persistent=False)
 
@@ -85,9 +107,9 @@ class _DotProduct(nn.Module):
 
 
 class _SigmoidGating(nn.Module):
-    def __init__(self, side: int, d: int) -> None:
+    def __init__(self, side: int, d: int, layer_norm: bool) -> None:
         super().__init__()
-        self.gate, self.linear, self.norm = nn.Linear(side, side), nn.Linear(side, d), nn.LayerNorm(d)
+        self.gate, self.linear, self.norm = nn.Linear(side, side), nn.Linear(side, d), _norm(d, layer_norm)
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         out: Tensor = self.norm(self.linear(right * torch.sigmoid(self.gate(left))))
@@ -95,9 +117,9 @@ class _SigmoidGating(nn.Module):
 
 
 class _Sum(nn.Module):
-    def __init__(self, side: int, d: int) -> None:
+    def __init__(self, side: int, d: int, layer_norm: bool) -> None:
         super().__init__()
-        self.linear, self.norm = nn.Linear(side, d, bias=False), nn.LayerNorm(d)
+        self.linear, self.norm = nn.Linear(side, d, bias=not layer_norm), _norm(d, layer_norm)
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         out: Tensor = self.norm(self.linear(left + right))
@@ -105,9 +127,9 @@ class _Sum(nn.Module):
 
 
 class _EFC(nn.Module):
-    def __init__(self, tokens: int, n: int) -> None:
+    def __init__(self, tokens: int, n: int, layer_norm: bool) -> None:
         super().__init__()
-        self.linear, self.norm = nn.Linear(tokens, n, bias=False), nn.LayerNorm(n)
+        self.linear, self.norm = nn.Linear(tokens, n, bias=not layer_norm), _norm(n, layer_norm)
 
     def forward(self, tokens: Tensor) -> Tensor:
         return F.relu(self.norm(self.linear(tokens)))
@@ -119,9 +141,10 @@ class _Attention(nn.Module):
     `scaled_dot_product_attention` and not `nn.MultiheadAttention`: it is the faster of the two at these shapes.
     """
 
-    def __init__(self, tokens: int, n: int, e: int) -> None:
+    def __init__(self, tokens: int, n: int, e: int, layer_norm: bool) -> None:
         super().__init__()
-        self.project, self.norm = nn.Linear(tokens, n), nn.LayerNorm(n)
+        self.project, self.norm = nn.Linear(tokens, n), _norm(n, layer_norm)
+        self.heads = math.gcd(HEADS, e)
         self.query_key_value, self.out = nn.Linear(e, 3 * e), nn.Linear(e, e)
         self.attended_norm = nn.LayerNorm(e)
         self.feed_in, self.feed_out = nn.Linear(e, e), nn.Linear(e, e)
@@ -129,7 +152,7 @@ class _Attention(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         x = self.norm(self.project(tokens)).transpose(1, 2)  # (B, n, E)
-        heads = self.query_key_value(x).unflatten(-1, (3, _HEADS, -1)).permute(2, 0, 3, 1, 4)  # (3, B, H, n, E / H)
+        heads = self.query_key_value(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, B, H, n, E / H)
         attended = F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)
         x = self.attended_norm(x + self.out(attended))
         x = self.fed_norm(x + self.feed_out(F.relu(self.feed_in(x))))
@@ -137,10 +160,13 @@ class _Attention(nn.Module):
 
 
 class _DenseToSparse(nn.Module):
-    def __init__(self, d: int, e: int) -> None:
+    def __init__(self, d: int, e: int, layer_norm: bool) -> None:
         super().__init__()
         self.e = e
-        self.linear, self.norm = nn.Linear(d, MERGED_TOKENS * e, bias=False), nn.LayerNorm(MERGED_TOKENS * e)
+        self.linear, self.norm = (
+            nn.Linear(d, MERGED_TOKENS * e, bias=not layer_norm),
+            _norm(MERGED_TOKENS * e, layer_norm),
+        )
 
     def forward(self, dense: Tensor) -> Tensor:
         merged: Tensor = self.norm(self.linear(dense))
@@ -148,9 +174,9 @@ class _DenseToSparse(nn.Module):
 
 
 class _FM(nn.Module):
-    def __init__(self, e: int, d: int) -> None:
+    def __init__(self, e: int, d: int, layer_norm: bool) -> None:
         super().__init__()
-        self.linear, self.norm = nn.Linear(e, d, bias=False), nn.LayerNorm(d)
+        self.linear, self.norm = nn.Linear(e, d, bias=not layer_norm), _norm(d, layer_norm)
 
     def forward(self, tokens: Tensor) -> Tensor:
         out: Tensor = self.norm(self.linear(tokens.sum(-1).square() - tokens.square().sum(-1)))
@@ -166,21 +192,38 @@ class _Block(nn.Module):
         tokens: of the earlier sources' sparse tensors.
         e: embedding width.
         zeros: for the inputs that a path does not have.
+        layer_norm: whether operators end in a LayerNorm.
+        dropout: on the dense output.
     """
 
-    def __init__(self, space: SearchSpace, widths: Sequence[int], tokens: Sequence[int], e: int, zeros: _Zeros) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        widths: Sequence[int],
+        tokens: Sequence[int],
+        e: int,
+        zeros: _Zeros,
+        *,
+        layer_norm: bool,
+        dropout: float,
+    ) -> None:
         super().__init__()
         d, n, width, count, self.side = _d(space), _n(space), sum(widths), sum(tokens), max(widths)
         dense = {
-            FC: lambda: _FC(width, d),
-            DOT_PRODUCT: lambda: _DotProduct(width, count, e, d),
-            SIGMOID_GATING: lambda: _SigmoidGating(self.side, d),
-            SUM: lambda: _Sum(self.side, d),
+            FC: lambda: _FC(width, d, layer_norm),
+            DOT_PRODUCT: lambda: _DotProduct(width, count, e, d, layer_norm),
+            SIGMOID_GATING: lambda: _SigmoidGating(self.side, d, layer_norm),
+            SUM: lambda: _Sum(self.side, d, layer_norm),
         }
-        sparse = {EFC: lambda: _EFC(count, n), ATTENTION: lambda: _Attention(count, n, e)}
+        sparse = {
+            EFC: lambda: _EFC(count, n, layer_norm),
+            ATTENTION: lambda: _Attention(count, n, e, layer_norm),
+        }
         self.dense_ops = nn.ModuleDict({op: dense[op]() for op in space.dense_ops})
         self.sparse_ops = nn.ModuleDict({op: sparse[op]() for op in space.sparse_ops})
-        self.dense_to_sparse, self.fm = _DenseToSparse(d, e), _FM(e, d)
+        self.dense_to_sparse = _DenseToSparse(d, e, layer_norm) if True in space.dense_to_sparse else None
+        self.fm = _FM(e, d, layer_norm) if True in space.fm else None
+        self.dropout = nn.Dropout(dropout)
         self.zeros = zeros
         self.masks = {width: (torch.arange(d) < width).float() for width in space.dense_dims if width < d}
         self.masks |= {-count: (torch.arange(n) < count).float() for count in space.sparse_dims if count < n}
@@ -189,11 +232,13 @@ class _Block(nn.Module):
         tokens = self._read([source.tokens for source in sources], choice.sparse_inputs)
         own = self._mask(_add([self.sparse_ops[op](tokens) for op in choice.sparse_ops]), -choice.sparse_dim)
         operators = self._mask(self._dense(sources, tokens, choice), choice.dense_dim)
-        dense = operators
-        if choice.fm:
+        dense, written = operators, (own,)
+        if choice.fm and self.fm is not None:
             dense = dense + self._mask(self.fm(own), choice.dense_dim)
-        merged = self.dense_to_sparse(operators) if choice.dense_to_sparse else self.zeros(own[..., :MERGED_TOKENS])
-        return _Source(dense, (own, merged))
+        if self.dense_to_sparse is not None:
+            none = self.zeros(own, *own.shape[:2], MERGED_TOKENS)
+            written = (own, self.dense_to_sparse(operators) if choice.dense_to_sparse else none)
+        return _Source(self.dropout(dense), written)
 
     def _dense(self, sources: Sequence[_Source], tokens: Tensor, choice: PathBlock) -> Tensor:
         outputs = []
@@ -208,49 +253,97 @@ class _Block(nn.Module):
 
     def _read(self, tensors: Sequence[tuple[Tensor, ...]], chosen: Sequence[int]) -> Tensor:
         """Concatenate all sources, zeros for those that are not chosen."""
-        pieces = [x if s in chosen else self.zeros(x) for s, source in enumerate(tensors) for x in source]
+        pieces = [x if s in chosen else self.zeros(x, *x.shape) for s, source in enumerate(tensors) for x in source]
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces, -1)
 
     def _wide(self, x: Tensor) -> Tensor:
         return F.pad(x, (0, self.side - x.shape[-1])) if x.shape[-1] < self.side else x
 
     def _mask(self, x: Tensor, width: int) -> Tensor:
-        return x * self.masks[width] if width in self.masks else x
+        return x * self.masks[width].to(x) if width in self.masks else x
 
 
 class MaskedSupernet(nn.Module):
-    """Runs a path of a space at full width, with masks; LayerNorm on.
+    """Runs a path of a space at full width, with masks.
 
     Args:
         space: every operator, width and merger is built at its largest.
-        schema: single-valued fields.
+        schema: single-valued fields, where no embedding is given.
+        layer_norm: whether operators end in a LayerNorm.
+        dropout: on the embeddings and on each block's dense output.
+        embedding: maps ids to `(B, E, F)`; by default a table with dense gradients.
     """
 
-    offsets: Tensor
-
-    def __init__(self, space: SearchSpace, schema: FeatureSchema) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        schema: FeatureSchema,
+        *,
+        layer_norm: bool = True,
+        dropout: float = 0.0,
+        embedding: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         e, d, n = schema.embedding_dim, _d(space), _n(space)
+        merged = MERGED_TOKENS * (True in space.dense_to_sparse)
         widths = [schema.num_dense] + [d] * space.blocks
-        tokens = [schema.num_fields] + [n + MERGED_TOKENS] * space.blocks
+        tokens = [schema.num_fields] + [n + merged] * space.blocks
         zeros = _Zeros()
-        sizes = torch.tensor([0, *schema.table_sizes])
-        self.register_buffer("offsets", sizes.cumsum(0)[:-1], persistent=False)
-        self.embedding = nn.Embedding(sum(schema.table_sizes), e)
+        self.space, self.schema, self.layer_norm = space, schema, layer_norm
+        self.embedding = _Tables(schema) if embedding is None else embedding
         self.blocks = nn.ModuleDict(
-            {str(i): _Block(space, widths[:i], tokens[:i], e, zeros) for i in range(1, space.blocks + 1)}
+            {
+                str(i): _Block(space, widths[:i], tokens[:i], e, zeros, layer_norm=layer_norm, dropout=dropout)
+                for i in range(1, space.blocks + 1)
+            }
         )
         self.head = nn.Linear(d + e * tokens[-1], 1)
+        self.dropout = nn.Dropout(dropout)
 
-    def forward(self, dense: Tensor, ids: Tensor, path: Path) -> Tensor:
-        """Logits `(B,)` of `(B, D)` dense features and `(B, F)` ids."""
-        raw = self.embedding(ids + self.offsets).transpose(1, 2).contiguous()  # (B, E, F)
-        sources = [_Source(dense, (raw,))]
-        for block, choice in zip(self.blocks.values(), path.blocks, strict=True):
-            sources.append(block(sources, choice))
-        last = sources[-1]
+    def forward(self, dense: Tensor, ids: Tensor, choice: Architecture | Path) -> Tensor:
+        """Logits `(B,)` of `(B, D)` dense features and the ids `(B, S)` of an architecture or path."""
+        last = self._last_source(dense, ids, choice)
         logits: Tensor = self.head(torch.cat([last.dense, *(x.flatten(1) for x in last.tokens)], 1))
         return logits.squeeze(1)
+
+    def features(self, dense: Tensor, ids: Tensor, architecture: Architecture) -> Tensor:
+        """What no mask clears of what the head reads, `(B, d + E N)`."""
+        block, parts = architecture.blocks[-1], []
+        for rows in zip(dense.split(_ROWS_AT_ONCE), ids.split(_ROWS_AT_ONCE), strict=True):
+            last = self._last_source(*rows, architecture)
+            own, *merged = last.tokens
+            tokens = [own[..., : block.sparse_dim], *(merged if block.dense_to_sparse else [])]
+            parts.append(torch.cat([last.dense[:, : block.dense_dim], *(x.flatten(1) for x in tokens)], 1))
+        return torch.cat(parts)
+
+    def head_weight(self, architecture: Architecture) -> Tensor:
+        """The head's weights for `features` of an architecture, `(d + E N,)`."""
+        block, d, n = architecture.blocks[-1], _d(self.space), _n(self.space)
+        e = self.schema.embedding_dim
+        dense, own, merged = self.head.weight[0].tensor_split([d, d + e * n])
+        parts = [dense[: block.dense_dim], own.view(e, n)[:, : block.sparse_dim].flatten()]
+        return torch.cat([*parts, merged] if block.dense_to_sparse else parts)
+
+    @torch.no_grad()
+    def copy_weights(self, supernet: Supernet) -> None:
+        """Take the weights of our supernet, of the same space, schema and LayerNorm."""
+        ours = dict(supernet.named_parameters())
+        for name, parameter in self.named_parameters():
+            pieces = [ours[key] for key in ours if key.startswith(f"{name}s.")]  # `weight` and `weights.<source>`
+            if name == "head.weight":
+                tokens = [ours[key].flatten() for key in ours if key.startswith("head.tokens.")]
+                parameter.copy_(torch.cat([ours["head.dense"], *tokens]).unsqueeze(0))
+            elif name == "head.bias":
+                parameter.copy_(ours[name])
+            else:
+                parameter.copy_(torch.cat(pieces, 1) if pieces else ours[name])
+
+    def _last_source(self, dense: Tensor, ids: Tensor, choice: Architecture | Path) -> _Source:
+        path = choice if isinstance(choice, Path) else choice.path
+        sources = [_Source(dense, (self.dropout(self.embedding(ids)),))]
+        for block, chosen in zip(self.blocks.values(), path.blocks, strict=True):
+            sources.append(block(sources, chosen))
+        return sources[-1]
 
 
 def _add(tensors: Sequence[Tensor]) -> Tensor:
