@@ -6,6 +6,7 @@ Every path in it is relative to the file's own folder. Each stage reads only its
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -34,6 +35,9 @@ from nasrec_automl.config_types import (
 )
 from nasrec_automl.errors import JobError
 from nasrec_automl.hyper_space import HyperSpace, load_hyper_space
+
+_SUPERNET_STEPS = 10_000
+"""Of a supernet's training where the job says no epochs: a path's weights are trained in a small part of them."""
 
 
 class FieldConfig(Section):
@@ -102,12 +106,13 @@ class SupernetConfig(Section):
 
     Attributes:
         sampling: how a step's path is drawn.
-        epochs: passes over the training part; the number of steps follows.
+        epochs: passes over the training part; by default as many whole ones as 10,000 steps take.
         batch_size: rows a step.
         learning_rate: peak of the schedule.
         schedule_warm_up: fraction of the steps over which the learning rate rises.
         path_warm_up: fraction of the steps over which the whole supernet is trained with falling probability.
-        clip_norm: bound of the gradients' norm, dense and sparse together.
+        clip_norm: bound of the gradients' norm, dense and sparse together. The published one, 5, lets steps pass that
+            Adagrad does not forget.
         eps: of Adagrad. The published setting is 1e-2; it slows rare embedding rows down, and small data cannot wait.
         weight_decay: decay of weights, and of the embedding rows of each batch.
         dropout: dropout on the embeddings and on each block's dense output.
@@ -116,17 +121,21 @@ class SupernetConfig(Section):
     """
 
     sampling: Literal["single-operator", "single-path", "any-path", "full-path"] = "single-operator"
-    epochs: Count = 1
+    epochs: Count | None = None
     batch_size: Count = 512
     learning_rate: PositiveFloat = 0.12
     schedule_warm_up: Fraction = 0.1
     path_warm_up: Fraction = 0.2
-    clip_norm: PositiveFloat = 5.0
+    clip_norm: PositiveFloat = 0.2
     eps: PositiveFloat = 1e-8
     weight_decay: NonNegativeFloat = 0.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     layer_norm: bool = True
     validations: Count = 10
+
+    def passes(self, rows: int) -> int:
+        """Passes over a training part of so many rows."""
+        return self.epochs or math.ceil(_SUPERNET_STEPS * self.batch_size / max(1, rows))
 
 
 class RidgeHead(Section):
@@ -267,6 +276,7 @@ class RetrainConfig(Section):
         patience: validations without improvement that end a training.
         validations_per_epoch: how often the hpo part is measured.
         layer_norm: whether operators end in a LayerNorm, where `space` does not say.
+        average_weights: whether a running average of the weights is what is measured and kept.
         clip_norm: bound of the gradients' norm.
         eps: of Adagrad, as in `supernet`.
         space: the hyper-parameters: a space's name, the path of its YAML file, or the space itself.
@@ -279,7 +289,8 @@ class RetrainConfig(Section):
     patience: Count = 4
     validations_per_epoch: Count = 2
     layer_norm: bool = True
-    clip_norm: PositiveFloat = 5.0
+    average_weights: bool = True
+    clip_norm: PositiveFloat = 0.2
     eps: PositiveFloat = 1e-8
     space: Annotated[HyperSpace, BeforeValidator(_named)] = Field(
         default_factory=lambda: load_hyper_space("retrain-default")

@@ -48,13 +48,13 @@ class TuneConfig(Section):
     Attributes:
         trials: how many supernets are trained and judged.
         architectures: how many are trained from scratch, once, for the supernets' scores to be compared with.
-        epochs: passes over the training part of each supernet.
+        epochs: passes over the training part of each supernet; as in `supernet` by default.
         learning_rate: range of `supernet.learning_rate`.
         path_warm_up: range of `supernet.path_warm_up`.
     """
 
     trials: Count = 12
     architectures: Annotated[int, Field(ge=3, le=1000, strict=True)] = 20
-    epochs: Count = 1
+    epochs: Count | None = None
     learning_rate: Distribution[PositiveFloat] = Distribution[PositiveFloat](low=0.03, high=0.5, log=True)
     path_warm_up: Distribution[Fraction] = Distribution[Fraction](low=0.0, high=0.5)

@@ -247,6 +247,7 @@ def test_variants_change_what_the_job_does_not_have(ranked: RunFolder) -> None:
     usual = variants(job)
     assert [*usual] == [
         *(OURS, "single-path", "any-path", "full-path", "no-warm-up", "no-layer-norm"),
+        *("clip-5", "eps-0.01", "dropout", "decay"),
         *("adagrad-head", "unfitted-head", UNBALANCED, "masked"),
     ]
     assert usual["no-warm-up"].supernet == {"path_warm_up": 0}
@@ -254,8 +255,9 @@ def test_variants_change_what_the_job_does_not_have(ranked: RunFolder) -> None:
     other = changed(
         {"sampling": "any-path", "path_warm_up": 0.0, "layer_norm": False}, AdagradHead(method="adagrad", steps=0)
     )
-    assert [*variants(other)][1:8] == [
-        *("single-operator", "single-path", "full-path", "warm-up", "layer-norm", "ridge-head", "adagrad-head")
+    assert [*variants(other)][1:12] == [
+        *("single-operator", "single-path", "full-path", "warm-up", "layer-norm"),
+        *("clip-5", "eps-0.01", "dropout", "decay", "ridge-head", "adagrad-head"),
     ]
     assert [v.name for v in variants(changed({}, RidgeHead(strength=3))).values()] == [*usual]
 

@@ -21,6 +21,7 @@ from nasrec_automl.errors import DivergedError
 from nasrec_automl.hyper_space import OptimizerName
 from nasrec_automl.network import Subnet
 from nasrec_automl.schema import FeatureSchema
+from nasrec_automl.training.averaging import AverageWeights
 from nasrec_automl.training.lightning import quiet, quiet_trainer
 from nasrec_automl.training.metrics import Metrics, measure, targets
 from nasrec_automl.training.module import ClickModule, TrainingOptions
@@ -40,13 +41,14 @@ class ScratchOptions:
     Attributes:
         batch_size: rows a step.
         learning_rate: peak of the schedule.
-        optimizer: `adagrad`, `adam` or `sgd`.
         weight_decay: of weights, and of the embedding rows of each batch.
         dropout: on the embeddings and on each block's dense output.
         layer_norm: whether operators end in a LayerNorm.
         clip_norm: bound of the gradients' norm.
         eps: of Adagrad.
         seed: of start values, batches and dropout.
+        optimizer: `adagrad`, `adam` or `sgd`.
+        average_weights: whether a running average of the weights is what is measured and kept.
     """
 
     batch_size: int
@@ -58,6 +60,7 @@ class ScratchOptions:
     eps: float
     seed: int
     optimizer: OptimizerName = "adagrad"
+    average_weights: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,7 @@ def train_from_scratch(
     """
     with seeded(options.seed):
         subnet = Subnet(architecture, schema, layer_norm=options.layer_norm, dropout=options.dropout)
+    subnet.head.clear()
     course = train_network(
         subnet,
         rows,
@@ -182,12 +186,17 @@ def train_network(
     )
     steps = schedule_steps if steps is None else min(steps, schedule_steps)
     batches = TrainingBatches(rows, options.batch_size, options.seed, steps)
-    keeper = _KeepBest(patience, report, checkpoint)
+    keeper = _KeepBest(patience, report)
+    callbacks: list[pl.Callback] = [] if validation is None else [keeper]
+    if options.average_weights:
+        callbacks.append(AverageWeights(schedule_steps))
+    if validation is not None and checkpoint is not None:
+        callbacks.append(_Checkpoints(checkpoint))
     trainer = quiet_trainer(
         max_steps=steps,
         device=device,
         precision=precision,
-        callbacks=[keeper] if validation is not None else [],
+        callbacks=callbacks,
         **({"val_check_interval": min(validate_every, steps)} if validation is not None else {}),
     )
     measured = None if validation is None else EvaluationBatches(validation, _EVALUATION_BATCH)
@@ -198,25 +207,27 @@ def train_network(
         with quiet():
             trainer.fit(module, batches, measured, **resume)
     except DivergedError:
-        keeper.forget()
+        _forget(checkpoint)
         raise
-    keeper.forget()
+    _forget(checkpoint)
     if keeper.best_weights is not None:
         network.load_state_dict(keeper.best_weights)
     network.cpu().eval()
     return Course(keeper.best, keeper.best_step or trainer.global_step, keeper.stopped)
 
 
+def _forget(checkpoint: Path | None) -> None:
+    """Remove the checkpoint of a training that has ended."""
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+
+
 class _KeepBest(pl.Callback):
-    """Keeps the best validation's weights in memory; ends a training that no longer improves or is told to stop.
+    """Keeps the best validation's weights in memory; ends a training that no longer improves or is told to stop."""
 
-    With a path it also writes what a broken training goes on from, its own state included.
-    """
-
-    def __init__(self, patience: int, report: Report | None, checkpoint: Path | None) -> None:
+    def __init__(self, patience: int, report: Report | None) -> None:
         self.patience = patience
         self.report = report
-        self.checkpoint = checkpoint
         self.curve: list[tuple[int, Metrics]] = []
         self.best: Metrics | None = None
         self.best_step = 0
@@ -241,13 +252,6 @@ class _KeepBest(pl.Callback):
         since = sum(step > self.best_step for step, _ in self.curve)
         if self.stopped or (self.patience and since >= self.patience):
             trainer.should_stop = True
-        elif self.checkpoint is not None and trainer.global_step < trainer.max_steps:
-            self._write(trainer, self.checkpoint)
-
-    def forget(self) -> None:
-        """Remove the checkpoint of a training that has ended."""
-        if self.checkpoint is not None:
-            self.checkpoint.unlink(missing_ok=True)
 
     def state_dict(self) -> dict[str, Any]:
         curve = [(step, asdict(metrics)) for step, metrics in self.curve]
@@ -258,12 +262,21 @@ class _KeepBest(pl.Callback):
         self.best_step, self.best_weights = state_dict["best_step"], state_dict["best_weights"]
         self.best = dict(self.curve)[self.best_step]
 
-    def _write(self, trainer: pl.Trainer, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+
+class _Checkpoints(pl.Callback):
+    """Writes what a broken training goes on from, the other callbacks' state included; it comes after them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.should_stop or trainer.global_step >= trainer.max_steps:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         # Another host may train the same candidate, where this one was taken for dead.
-        beside = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
+        beside = self.path.with_name(f".{self.path.name}.{socket.gethostname()}.{os.getpid()}.partial")
         trainer.save_checkpoint(beside)
-        beside.replace(path)
+        beside.replace(self.path)
 
 
 @torch.inference_mode()

@@ -30,6 +30,15 @@ class Head(nn.Module):
         self.embedding_dim = embedding_dim
         self.bias = nn.Parameter(torch.zeros(()))
 
+    def clear(self) -> None:
+        """Set all weights to 0, for a training to start from.
+
+        The first logits of random weights are noise, other noise on each path, which a supernet would first unlearn.
+        """
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.zero_()
+
     @staticmethod
     def features(last: Source) -> Tensor:
         """Concatenate what the head reads.

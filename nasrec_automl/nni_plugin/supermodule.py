@@ -28,6 +28,7 @@ class SharedNetwork(BaseSuperNetModule):
             self.add_mutable(mutable)
         with seeded(seed):
             self.supernet = Supernet(space, schema, layer_norm=layer_norm, dropout=dropout)
+        self.supernet.head.clear()
         self.rng = np.random.default_rng(seed)
         self.path: Path = space.random(self.rng).path
 

@@ -154,6 +154,7 @@ def scratch_options(job: Job, hyper: Hyper) -> ScratchOptions:
         weight_decay=hyper.weight_decay,
         dropout=hyper.dropout,
         layer_norm=has_layer_norm(job, hyper),
+        average_weights=config.average_weights,
         clip_norm=config.clip_norm,
         eps=config.eps,
         seed=job.seed,

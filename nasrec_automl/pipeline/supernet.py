@@ -142,7 +142,8 @@ class _Start(pl.Callback):
 def training_steps(run: RunFolder) -> int:
     """Steps of the supernet's training."""
     config = run.job.supernet
-    return max(1, config.epochs * PreparedData.open(run.data).rows(Part.TRAIN) // config.batch_size)
+    rows = PreparedData.open(run.data).rows(Part.TRAIN)
+    return max(1, config.passes(rows) * rows // config.batch_size)
 
 
 def path_schedule(run: RunFolder) -> WarmUp:

@@ -73,7 +73,7 @@ class TuneStage(Stage):
 
         def rank(key: str, settings: Mapping[str, float]) -> tuple[float, Mapping[str, Any]]:
             folder = _folder(run) / key
-            supernet = job.supernet.model_copy(update={**settings, "epochs": config.epochs})
+            supernet = job.supernet.model_copy(update={**settings, "epochs": config.epochs or job.supernet.epochs})
             data = DataConfig(source="prepared", input=run.data)
             own = RunFolder(job.model_copy(update={"run_folder": folder, "data": data, "supernet": supernet}))
             try:

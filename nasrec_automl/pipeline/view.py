@@ -157,7 +157,9 @@ def tune_table(run: RunFolder) -> RenderableType:
     from nasrec_automl.pipeline.tune import trial_settings, tuned
 
     trials, supernet = tuned(run), run.job.supernet
-    table = Table(title=f"{run.job.name}: supernets of {run.job.tune.epochs} epoch(s)", title_justify="left")
+    epochs = run.job.tune.epochs
+    title = f"{run.job.name}: supernets" if epochs is None else f"{run.job.name}: supernets of {epochs} epoch(s)"
+    table = Table(title=title, title_justify="left")
     for column in ("trial", "learning\nrate", "path\nwarm-up", "Kendall's\ntau", "best\nscore"):
         table.add_column(column, justify="right", no_wrap=True)
     for trial in trials:

@@ -12,6 +12,14 @@ from tests.benchmarks.ablations.unbalanced import unbalanced
 
 OURS, UNBALANCED = "ours", "unbalanced-dot-product"
 
+_TRAINING = (
+    ("clip-5", "clip_norm", 5.0),
+    ("eps-0.01", "eps", 1e-2),
+    ("dropout", "dropout", 0.1),
+    ("decay", "weight_decay", 1e-4),
+)
+"""The published clipping and eps, and what is to keep a supernet of small data from learning rows by heart."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
@@ -45,6 +53,9 @@ def variants(job: Job) -> dict[str, Variant]:
     found.append(Variant(name=name, group="path warm-up", supernet={"path_warm_up": steps}))
     name = "no-layer-norm" if job.supernet.layer_norm else "layer-norm"
     found.append(Variant(name=name, group="LayerNorm", supernet={"layer_norm": not job.supernet.layer_norm}))
+    for name, key, value in _TRAINING:
+        if getattr(job.supernet, key) != value:
+            found.append(Variant(name=name, group="training", supernet={key: value}))
     heads = {
         "ridge-head": RidgeHead(),
         "adagrad-head": AdagradHead(method="adagrad"),

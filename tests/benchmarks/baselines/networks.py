@@ -164,6 +164,7 @@ class Network(Method):
             weight_decay=params["weight_decay"],
             dropout=params["dropout"],
             layer_norm=False,
+            average_weights=self.job.retrain.average_weights,
             clip_norm=self.job.retrain.clip_norm,
             eps=self.job.retrain.eps,
             seed=seed,
