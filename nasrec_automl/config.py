@@ -36,7 +36,7 @@ from nasrec_automl.config_types import (
 from nasrec_automl.errors import JobError
 from nasrec_automl.hyper_space import HyperSpace, load_hyper_space
 
-_SUPERNET_STEPS = 10_000
+_SUPERNET_STEPS = 2_000
 """Of a supernet's training where the job says no epochs: a path's weights are trained in a small part of them."""
 
 
@@ -106,7 +106,7 @@ class SupernetConfig(Section):
 
     Attributes:
         sampling: how a step's path is drawn.
-        epochs: passes over the training part; by default as many whole ones as 10,000 steps take.
+        epochs: passes over the training part; by default as many whole ones as 2,000 steps take.
         batch_size: rows a step.
         learning_rate: peak of the schedule.
         schedule_warm_up: fraction of the steps over which the learning rate rises.
