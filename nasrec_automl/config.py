@@ -118,6 +118,8 @@ class SupernetConfig(Section):
         dropout: dropout on the embeddings and on each block's dense output.
         layer_norm: whether operators end in a LayerNorm.
         validations: how often validation is measured and reported, and a checkpoint written.
+        patience: validations without improvement that end a training of several epochs, whose best weights are kept;
+            0 for never.
     """
 
     sampling: Literal["single-operator", "single-path", "any-path", "full-path"] = "single-operator"
@@ -132,6 +134,7 @@ class SupernetConfig(Section):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     layer_norm: bool = True
     validations: Count = 10
+    patience: Annotated[int, Field(ge=0, strict=True)] = 3
 
     def passes(self, rows: int) -> int:
         """Passes over a training part of so many rows."""

@@ -5,7 +5,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from nasrec_automl.config import AdagradHead, Job, RetrainConfig, RidgeHead, load_job
+from nasrec_automl.config import AdagradHead, Job, RetrainConfig, RidgeHead, SupernetConfig, load_job
 from nasrec_automl.errors import JobError
 from nasrec_automl.hyper_space import HyperSpace, load_hyper_space
 
@@ -22,10 +22,10 @@ def changed(**fields: Any) -> dict[str, Any]:
     return {**MINIMAL, **fields}
 
 
-def test_a_minimal_job_has_the_methods_own_settings(tmp_path: Path) -> None:
+def test_a_minimal_job_has_the_usual_settings(tmp_path: Path) -> None:
     job = load_job(write(tmp_path / "job.yaml", MINIMAL))
     assert job.space == "nasrec-full"
-    assert (job.supernet.sampling, job.supernet.learning_rate, job.supernet.clip_norm) == ("single-operator", 0.12, 5.0)
+    assert (job.supernet.sampling, job.supernet.learning_rate, job.supernet.clip_norm) == ("single-operator", 0.12, 0.2)
     assert (job.search.population, job.search.tournament, job.search.children) == (128, 64, 8)
     assert job.search.architectures == 2048
     assert job.retrain.top_k == 15
@@ -276,3 +276,10 @@ def test_jobs_are_immutable_and_round_trip_through_json(tmp_path: Path) -> None:
     with pytest.raises(ValidationError):
         job.seed = 3  # type: ignore[misc]
     assert Job.model_validate_json(job.model_dump_json()) == job
+
+
+def test_a_supernet_without_epochs_has_at_least_2000_steps_in_whole_passes() -> None:
+    assert SupernetConfig(batch_size=100).passes(100_000) == 2
+    assert SupernetConfig(batch_size=100).passes(99_000) == 3
+    assert SupernetConfig(batch_size=512).passes(40_000_000) == 1
+    assert SupernetConfig(batch_size=100, epochs=5).passes(100_000) == 5

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import os
-import socket
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +18,7 @@ from nasrec_automl.hyper_space import OptimizerName
 from nasrec_automl.network import Subnet
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.training.averaging import AverageWeights
+from nasrec_automl.training.keep_best import Checkpoints, KeepBest, Report
 from nasrec_automl.training.lightning import quiet, quiet_trainer
 from nasrec_automl.training.metrics import Metrics, measure, targets
 from nasrec_automl.training.module import ClickModule, TrainingOptions
@@ -29,9 +26,6 @@ from nasrec_automl.training.precision import Precision
 from nasrec_automl.training.seed import seeded
 
 _EVALUATION_BATCH = 8192
-
-Report = Callable[[int, Metrics], bool]
-"""Called after each validation with step and metrics; True ends the training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,12 +180,12 @@ def train_network(
     )
     steps = schedule_steps if steps is None else min(steps, schedule_steps)
     batches = TrainingBatches(rows, options.batch_size, options.seed, steps)
-    keeper = _KeepBest(patience, report)
+    keeper = KeepBest(patience, report)
     callbacks: list[pl.Callback] = [] if validation is None else [keeper]
     if options.average_weights:
         callbacks.append(AverageWeights(schedule_steps))
     if validation is not None and checkpoint is not None:
-        callbacks.append(_Checkpoints(checkpoint))
+        callbacks.append(Checkpoints(checkpoint))
     trainer = quiet_trainer(
         max_steps=steps,
         device=device,
@@ -210,8 +204,7 @@ def train_network(
         _forget(checkpoint)
         raise
     _forget(checkpoint)
-    if keeper.best_weights is not None:
-        network.load_state_dict(keeper.best_weights)
+    keeper.restore()
     network.cpu().eval()
     return Course(keeper.best, keeper.best_step or trainer.global_step, keeper.stopped)
 
@@ -220,63 +213,6 @@ def _forget(checkpoint: Path | None) -> None:
     """Remove the checkpoint of a training that has ended."""
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
-
-
-class _KeepBest(pl.Callback):
-    """Keeps the best validation's weights in memory; ends a training that no longer improves or is told to stop."""
-
-    def __init__(self, patience: int, report: Report | None) -> None:
-        self.patience = patience
-        self.report = report
-        self.curve: list[tuple[int, Metrics]] = []
-        self.best: Metrics | None = None
-        self.best_step = 0
-        self.best_weights: dict[str, Any] | None = None
-        self.stopped = False
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.report is not None:
-            for step, metrics in self.curve:  # of a training that goes on; it was not told to stop then
-                self.report(step, metrics)
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, ClickModule)
-        metrics = pl_module.metrics
-        assert metrics is not None
-        self.curve.append((trainer.global_step, metrics))
-        if self.best is None or metrics.log_loss < self.best.log_loss:
-            self.best, self.best_step = metrics, trainer.global_step
-            self.best_weights = copy.deepcopy(pl_module.model.state_dict())
-        if self.report is not None and self.report(trainer.global_step, metrics):
-            self.stopped = True
-        since = sum(step > self.best_step for step, _ in self.curve)
-        if self.stopped or (self.patience and since >= self.patience):
-            trainer.should_stop = True
-
-    def state_dict(self) -> dict[str, Any]:
-        curve = [(step, asdict(metrics)) for step, metrics in self.curve]
-        return {"curve": curve, "best_step": self.best_step, "best_weights": self.best_weights}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.curve = [(step, Metrics(**metrics)) for step, metrics in state_dict["curve"]]
-        self.best_step, self.best_weights = state_dict["best_step"], state_dict["best_weights"]
-        self.best = dict(self.curve)[self.best_step]
-
-
-class _Checkpoints(pl.Callback):
-    """Writes what a broken training goes on from, the other callbacks' state included; it comes after them."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.should_stop or trainer.global_step >= trainer.max_steps:
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        # Another host may train the same candidate, where this one was taken for dead.
-        beside = self.path.with_name(f".{self.path.name}.{socket.gethostname()}.{os.getpid()}.partial")
-        trainer.save_checkpoint(beside)
-        beside.replace(self.path)
 
 
 @torch.inference_mode()

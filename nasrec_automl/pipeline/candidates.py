@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import Job
 from nasrec_automl.data.dataset import Part, PreparedData
-from nasrec_automl.evaluation.scratch import Report, ScratchOptions, Trained, train_from_scratch
+from nasrec_automl.evaluation.scratch import ScratchOptions, Trained, train_from_scratch
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.files import read_json
@@ -27,6 +27,7 @@ from nasrec_automl.search import Hyper
 from nasrec_automl.search.hyper import ARCHITECTURE, default_params
 from nasrec_automl.search.proposals import unseen
 from nasrec_automl.space import load_search_space
+from nasrec_automl.training.keep_best import Report
 
 _RANDOM, _STREAM = 2, 7
 """How many random architectures there are for each of the search's best, and which random numbers draw them."""

@@ -22,7 +22,7 @@ from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import load_evaluator
 from nasrec_automl.pipeline.studies import rank_study
-from nasrec_automl.pipeline.supernet import SupernetStage, path_schedule, training_steps
+from nasrec_automl.pipeline.supernet import SupernetStage, kept_steps, path_schedule
 from nasrec_automl.pipeline.truth import sample_sizes, train_truth
 from nasrec_automl.ranking import Ranking, judge_ranking
 from nasrec_automl.report.content import JudgedArchitecture, RankContent
@@ -93,7 +93,7 @@ class RankStage(Stage):
         architectures, losses = [architectures[i] for i in kept], losses[kept]
         evaluator = load_evaluator(run)
         scores = [evaluator.evaluate(architecture) for architecture in architectures]
-        steps = trained_steps(architectures, path_schedule(run), training_steps(run))
+        steps = trained_steps(architectures, path_schedule(run), kept_steps(run))
         schema = PreparedData.open(run.data).schema(run.job.embedding_dim)
         layer_norm = has_layer_norm(run.job, default_hyper(run.job))
         costs = [profile(one, schema, layer_norm=layer_norm) for one in architectures]

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
 
 from nasrec_automl.data.batches import EvaluationBatches, TrainingBatches
 from nasrec_automl.data.dataset import Part, PreparedData
@@ -26,6 +25,7 @@ from nasrec_automl.pipeline.ranks import ranks
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.sampling import WarmUp, path_sampler
 from nasrec_automl.space import load_search_space
+from nasrec_automl.training.keep_best import Checkpoints, KeepBest
 from nasrec_automl.training.lightning import quiet, quiet_trainer
 from nasrec_automl.training.module import TrainingOptions
 from nasrec_automl.training.ranks import Rank
@@ -68,7 +68,7 @@ class SupernetStage(Stage):
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         curve = _Curve(run)
         if self.is_done(run):
-            return curve.last()
+            return curve.kept()
         total = training_steps(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="steps", total=total)
         try:
@@ -79,7 +79,7 @@ class SupernetStage(Stage):
         save_network(supernet, run.weights)
         progress.update(total, curve.note())
         _checkpoint(run).unlink(missing_ok=True)
-        return curve.last()
+        return curve.kept()
 
 
 def train_supernet(run: RunFolder, rank: Rank, callbacks: list[pl.Callback]) -> Supernet:
@@ -102,12 +102,7 @@ def train_supernet(run: RunFolder, rank: Rank, callbacks: list[pl.Callback]) -> 
     )
     interval = max(1, len(batches) // config.validations)
     checkpoint = _checkpoint(run)
-    keeper = ModelCheckpoint(
-        dirpath=checkpoint.parent,
-        filename=checkpoint.stem,
-        every_n_train_steps=interval,
-        enable_version_counter=False,
-    )
+    keeper = _keep_best(run)
     if not checkpoint.is_file():
         callbacks = [*callbacks, *(_Start(earlier) for earlier in earlier_supernet(run))]
     trainer = _nni_trainer(
@@ -115,10 +110,10 @@ def train_supernet(run: RunFolder, rank: Rank, callbacks: list[pl.Callback]) -> 
         device=job.device,
         precision=job.precision,
         val_check_interval=interval,
-        callbacks=[keeper, *callbacks],
+        callbacks=[*keeper, *callbacks, Checkpoints(checkpoint)],
         **rank.trainer_options(),
     )
-    return _train(
+    supernet = _train(
         run,
         data,
         batches,
@@ -126,6 +121,16 @@ def train_supernet(run: RunFolder, rank: Rank, callbacks: list[pl.Callback]) -> 
         trainer,
         str(checkpoint) if checkpoint.is_file() else None,
     )
+    for each in keeper:
+        each.restore()
+    return supernet.cpu().eval()
+
+
+def _keep_best(run: RunFolder) -> list[KeepBest]:
+    """What ends the training early. Rows that are read once cannot be learned by heart."""
+    config = run.job.supernet
+    several = config.passes(PreparedData.open(run.data).rows(Part.TRAIN)) > 1
+    return [KeepBest(config.patience)] if several and config.patience else []
 
 
 class _Start(pl.Callback):
@@ -144,6 +149,11 @@ def training_steps(run: RunFolder) -> int:
     config = run.job.supernet
     rows = PreparedData.open(run.data).rows(Part.TRAIN)
     return max(1, config.passes(rows) * rows // config.batch_size)
+
+
+def kept_steps(run: RunFolder) -> int:
+    """Steps that the weights of a trained supernet have seen."""
+    return round(_Curve(run).kept_point().get("step", training_steps(run)))
 
 
 def path_schedule(run: RunFolder) -> WarmUp:
@@ -230,7 +240,7 @@ def _train(
 
 def _trained(space: Any) -> Supernet:
     supernet: Supernet = space.network.supernet
-    return supernet.cpu().eval()
+    return supernet
 
 
 @contextmanager
@@ -249,6 +259,7 @@ class _Curve:
 
     def __init__(self, run: RunFolder) -> None:
         self.path = run.supernet / "curve.json"
+        self.best = bool(_keep_best(run))
         self.points: list[dict[str, float]] = read_json(self.path) or []
 
     def add(self, point: dict[str, float]) -> None:
@@ -256,14 +267,21 @@ class _Curve:
         self.points = [*(p for p in self.points if p["step"] < point["step"]), point]
         write_json(self.path, self.points)
 
-    def last(self) -> dict[str, float]:
-        """The last point's metrics."""
-        return {key: self.points[-1][key] for key in ("log_loss", "auc")} if self.points else {}
+    def kept_point(self) -> dict[str, float]:
+        """The point whose weights are kept: the last one, or the best where the training may end early."""
+        if not self.points:
+            return {}
+        return min(self.points, key=lambda point: point["log_loss"]) if self.best else self.points[-1]
+
+    def kept(self) -> dict[str, float]:
+        """That point's metrics."""
+        return {key: value for key, value in self.kept_point().items() if key in ("log_loss", "auc")}
 
     def note(self) -> str:
         """The last point for people."""
-        last = self.last()
-        return f"log loss {last['log_loss']:.4f}, AUC {last['auc']:.4f}" if last else ""
+        if not self.points:
+            return ""
+        return f"log loss {self.points[-1]['log_loss']:.4f}, AUC {self.points[-1]['auc']:.4f}"
 
 
 class _Watch(pl.Callback):

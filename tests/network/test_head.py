@@ -36,3 +36,10 @@ def test_it_starts_as_one_xavier_uniform_linear() -> None:
     values = torch.cat([head.dense, head.tokens["s"].flatten()])
     assert 0.95 * bound < values.abs().max() <= bound
     assert head.bias == 0
+
+
+def test_cleared_it_gives_logits_of_zero() -> None:
+    head, last = make()
+    assert head(last).all()
+    head.clear()
+    assert not head(last).any()

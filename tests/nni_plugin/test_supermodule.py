@@ -12,8 +12,21 @@ def make(seed: int = 0) -> SharedNetwork:
     return SharedNetwork(SPACE, tiny_schema(), layer_norm=True, dropout=0.0, seed=seed)
 
 
+def trained(shared: SharedNetwork) -> SharedNetwork:
+    """With a head that is not 0, for logits to differ."""
+    with torch.no_grad():
+        for parameter in shared.supernet.head.parameters():
+            parameter.uniform_(-0.5, 0.5)
+    return shared
+
+
+def test_it_starts_from_logits_of_zero() -> None:
+    dense, ids = make_batch(tiny_schema(), 4)
+    assert not make()(dense.float(), ids).any()
+
+
 def test_it_runs_the_path_that_it_was_given_last() -> None:
-    shared, (dense, ids) = make(), make_batch(tiny_schema(), 4)
+    shared, (dense, ids) = trained(make()), make_batch(tiny_schema(), 4)
     rng = np.random.default_rng(0)
     for _ in range(5):
         architecture = SPACE.random(rng)
@@ -49,7 +62,7 @@ def test_draws_and_start_values_are_those_of_the_seed() -> None:
 
 
 def test_frozen_it_is_the_extracted_subnet() -> None:
-    shared, (dense, ids) = make(), make_batch(tiny_schema(), 4)
+    shared, (dense, ids) = trained(make()), make_batch(tiny_schema(), 4)
     sample = shared.export({})
     subnet = shared.freeze(sample)
     assert isinstance(subnet, Subnet)

@@ -24,7 +24,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import make_evaluator
 from nasrec_automl.pipeline.status import rank_status
 from nasrec_automl.pipeline.studies import rank_study
-from nasrec_automl.pipeline.supernet import path_schedule, training_steps
+from nasrec_automl.pipeline.supernet import kept_steps, path_schedule, training_steps
 from nasrec_automl.pipeline.view import rank_table
 from nasrec_automl.space import load_search_space
 
@@ -63,7 +63,7 @@ def test_scores_trainings_and_their_statistics_are_written(done: RunFolder) -> N
     assert content.ranking.tau.value == pytest.approx(tau)
     assert content.ranking.ceiling is not None
     assert content.ranking.ceiling.value == pytest.approx(kendalltau(*losses.T).statistic)
-    steps = trained_steps(architectures, path_schedule(done), training_steps(done))
+    steps = trained_steps(architectures, path_schedule(done), kept_steps(done))
     assert [one.trained_steps for one in content.architectures] == pytest.approx(steps)
     assert not (done.path / "rank").exists(), "no checkpoint is left"
     assert "</html>" in done.rank_report.read_text()
@@ -126,20 +126,20 @@ def test_done_it_trains_nothing_and_more_seeds_train_the_new_ones_alone(
 KILLED = """
 import os, signal, sys
 from nasrec_automl.config import load_job
-from nasrec_automl.evaluation import scratch
+from nasrec_automl.training.keep_best import Checkpoints
 from nasrec_automl.pipeline.rank import rank_scores
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import rank_study
 
 run = RunFolder(load_job(sys.argv[1]))
-write = scratch._KeepBest._write
+write = Checkpoints.on_validation_end
 
 def dies(self, *arguments):
     write(self, *arguments)
     if len(rank_study(run).get_trials()) == 4:
         os.kill(os.getpid(), signal.SIGKILL)
 
-scratch._KeepBest._write = dies
+Checkpoints.on_validation_end = dies
 rank_scores(run)
 """
 

@@ -24,7 +24,7 @@ from nasrec_automl.network.weights import load_supernet
 from nasrec_automl.nni_plugin.oneshot import NasRecLightningModule
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.supernet import SupernetStage
+from nasrec_automl.pipeline.supernet import SupernetStage, kept_steps
 from nasrec_automl.testing.examples import tiny_space
 
 RUN = """
@@ -32,7 +32,7 @@ import sys, time
 import torch
 from nasrec_automl.nni_plugin.oneshot import NasRecLightningModule
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.supernet import SupernetStage
+from nasrec_automl.pipeline.supernet import SupernetStage, kept_steps
 
 step = NasRecLightningModule.training_step
 
@@ -77,8 +77,11 @@ def points(run: RunFolder) -> list[dict[str, float]]:
     return json.loads(path.read_text()) if path.is_file() else []
 
 
-def test_killed_and_run_again_it_ends_as_an_unbroken_run(tmp_path: Path, prepared: Path) -> None:
-    unbroken, broken = make(tmp_path / "a", prepared), make(tmp_path / "b", prepared)
+@pytest.mark.parametrize("options", [{}, {"epochs": 3, "learning_rate": 0.6, "patience": 2}])
+def test_killed_and_run_again_it_ends_as_an_unbroken_run(
+    options: dict[str, object], tmp_path: Path, prepared: Path
+) -> None:
+    unbroken, broken = make(tmp_path / "a", prepared, **options), make(tmp_path / "b", prepared, **options)
     final = SupernetStage().run(unbroken)
 
     broken.create()
@@ -108,6 +111,35 @@ def test_killed_and_run_again_it_ends_as_an_unbroken_run(tmp_path: Path, prepare
         return [{key: point[key] for key in ("step", "log_loss", "auc")} for point in points(run)]
 
     assert curve(broken) == curve(unbroken)
+
+
+def test_several_epochs_end_where_validation_no_longer_improves(
+    tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, torch.Tensor]] = []
+    validated = NasRecLightningModule.on_validation_epoch_end
+
+    def noted(self: NasRecLightningModule) -> None:
+        seen.append({name: tensor.clone() for name, tensor in self.shared.supernet.state_dict().items()})
+        validated(self)
+
+    monkeypatch.setattr(NasRecLightningModule, "on_validation_epoch_end", noted)
+    options = {"epochs": 9, "validations": 27, "learning_rate": 0.8, "dropout": 0.0}
+    run = make(tmp_path / "a", prepared, patience=2, **options)
+    metrics = SupernetStage().run(run)
+    losses = [point["log_loss"] for point in points(run)]
+    best = losses.index(min(losses))
+    assert len(losses) == best + 3 < 27, "it is to end early"
+    assert metrics["log_loss"] == losses[best]
+    assert kept_steps(run) == points(run)[best]["step"]
+    for name, tensor in weights(run).items():
+        assert torch.equal(tensor, seen[best][name]), name
+
+    seen.clear()
+    whole = make(tmp_path / "b", prepared, patience=0, **options)
+    assert SupernetStage().run(whole)["log_loss"] == points(whole)[-1]["log_loss"]
+    assert len(points(whole)) == 27
+    assert all(torch.equal(tensor, seen[-1][name]) for name, tensor in weights(whole).items())
 
 
 def test_what_it_leaves_behind(tmp_path: Path, prepared: Path) -> None:
@@ -154,7 +186,7 @@ def test_other_settings_are_refused_and_harm_nothing(tmp_path: Path, prepared: P
 
 
 def test_two_processes_train_as_one_and_go_on_after_a_kill(tmp_path: Path, prepared: Path) -> None:
-    options = {"dropout": 0.0, "validations": 4, "eps": 1e-2}
+    options = {"dropout": 0.0, "validations": 4, "eps": 1e-2, "learning_rate": 0.03}
     alone, broken = make(tmp_path / "a", prepared, **options), make(tmp_path / "b", prepared, devices=2, **options)
     SupernetStage().run(alone)
     threads = torch.get_num_threads()
