@@ -60,7 +60,7 @@ def test_without_a_validation_weights_stay() -> None:
     assert torch.equal(module.model.weight, before)
 
 
-@pytest.mark.parametrize("losses, stops", [([2.0, 1.0, 3.0], False), ([2.0, 1.0, 3.0, 3.0], True)])
+@pytest.mark.parametrize(("losses", "stops"), [([2.0, 1.0, 3.0], False), ([2.0, 1.0, 3.0, 3.0], True)])
 def test_patience(losses: list[float], stops: bool) -> None:
     keeper = KeepBest(2)
     assert validate(keeper, losses)[1].should_stop == stops
