@@ -16,6 +16,7 @@ from nasrec_automl.data.rows import Rows
 from nasrec_automl.errors import DivergedError
 from nasrec_automl.hyper_space import OptimizerName
 from nasrec_automl.network import Subnet
+from nasrec_automl.network.head import clear_head
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.training.averaging import AverageWeights
 from nasrec_automl.training.keep_best import Checkpoints, KeepBest, Report
@@ -129,7 +130,7 @@ def train_from_scratch(
     """
     with seeded(options.seed):
         subnet = Subnet(architecture, schema, layer_norm=options.layer_norm, dropout=options.dropout)
-    subnet.head.clear()
+    clear_head(subnet.head)
     course = train_network(
         subnet,
         rows,

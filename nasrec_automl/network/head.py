@@ -30,15 +30,6 @@ class Head(nn.Module):
         self.embedding_dim = embedding_dim
         self.bias = nn.Parameter(torch.zeros(()))
 
-    def clear(self) -> None:
-        """Set all weights to 0, for a training to start from.
-
-        The first logits of random weights are noise, other noise on each path, which a supernet would first unlearn.
-        """
-        with torch.no_grad():
-            for parameter in self.parameters():
-                parameter.zero_()
-
     @staticmethod
     def features(last: Source) -> Tensor:
         """Concatenate what the head reads.
@@ -68,3 +59,13 @@ class Head(nn.Module):
     def _linear(self, features: Tensor, weight: Tensor) -> Tensor:
         # Not `addmv`: it gives a scalar for a batch without rows.
         return F.linear(features, weight.unsqueeze(0), self.bias.unsqueeze(0)).squeeze(1)
+
+
+def clear_head(head: nn.Module) -> None:
+    """Set all weights to 0, for a training to start from.
+
+    The first logits of random weights are noise, other noise on each path, which a supernet would first unlearn.
+    """
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.zero_()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from nasrec_automl.architecture import Path
 from nasrec_automl.network import Supernet
+from nasrec_automl.network.head import clear_head
 from nasrec_automl.nni_plugin.mutables import from_sample, mutables
 from nasrec_automl.nni_plugin.nas import BaseSuperNetModule
 from nasrec_automl.schema import FeatureSchema
@@ -28,7 +29,7 @@ class SharedNetwork(BaseSuperNetModule):
             self.add_mutable(mutable)
         with seeded(seed):
             self.supernet = Supernet(space, schema, layer_norm=layer_norm, dropout=dropout)
-        self.supernet.head.clear()
+        clear_head(self.supernet.head)
         self.rng = np.random.default_rng(seed)
         self.path: Path = space.random(self.rng).path
 

@@ -3,7 +3,7 @@ import math
 import torch
 
 from nasrec_automl.network.block import Source
-from nasrec_automl.network.head import Head
+from nasrec_automl.network.head import Head, clear_head
 from nasrec_automl.testing.examples import move_vectors
 
 
@@ -41,5 +41,5 @@ def test_it_starts_as_one_xavier_uniform_linear() -> None:
 def test_cleared_it_gives_logits_of_zero() -> None:
     head, last = make()
     assert head(last).all()
-    head.clear()
+    clear_head(head)
     assert not head(last).any()

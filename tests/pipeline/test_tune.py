@@ -26,7 +26,7 @@ from nasrec_automl.pipeline.view import tau_error, tune_table
 Write = Callable[..., Path]
 JOB: dict[str, Any] = {
     "data": {"options": {"rows": 2000, "seed": 1, "fields": 4, "dense": 3}},
-    "tune": {"trials": 2, "architectures": 4},
+    "tune": {"trials": 2, "architectures": 4, "epochs": 1},
 }
 
 
