@@ -43,7 +43,8 @@ def estimate(job: Job, rows: int, times: Times) -> list[tuple[str, str, str]]:
     row_bytes = 4 * dense + 4 * size.fields + 1
     cap = job.data.hash_above or CAP
     tables = size.fields * cap * job.embedding_dim * 4
-    steps = int(rows * TRAIN) * job.supernet.passes(int(rows * TRAIN)) // job.supernet.batch_size
+    passes = job.supernet.passes(int(rows * TRAIN))
+    steps = int(rows * TRAIN) * passes // job.supernet.batch_size
     warm_up = round(steps * job.supernet.path_warm_up)
     whole = warm_up / 2  # the probability of the whole supernet falls from 1 to 0
     supernet = (whole * times.whole + (steps - whole) * times.step) * job.supernet.batch_size / STEP_ROWS
@@ -61,7 +62,7 @@ def estimate(job: Job, rows: int, times: Times) -> list[tuple[str, str, str]]:
         ("the same with Adagrad's sums", "x 2", _bytes(2 * tables)),
         (
             "supernet",
-            f"{steps:,} steps (0.72 rows / {job.supernet.batch_size:,}); of the first {warm_up:,} half count as whole",
+            f"{steps:,} steps (0.72 rows x {passes} / {job.supernet.batch_size:,}), half of the first {warm_up:,} as whole",
             _hours(supernet),
         ),
         (

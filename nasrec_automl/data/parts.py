@@ -21,7 +21,7 @@ class Part(StrEnum):
 
     TRAIN = "train"  # what the supernet learns from
     HEAD = "head"  # training rows that it does not see: heads are fitted on them
-    SEARCH = "search"  # validation: scores of a search
+    SEARCH = "search"  # validation: scores of a search, and when its supernet is best
     HPO = "hpo"  # validation: scores of hyper-parameters
     CHOICE = "choice"  # validation: the choice of the winner
     TEST = "test"  # read once, by the final stage

@@ -78,7 +78,8 @@ class SupernetStage(Stage):
             raise DivergedError(f"the supernet's training diverged; {_kept(_checkpoint(run))}. At {error}") from None
         save_network(supernet, run.weights)
         progress.update(total, curve.note())
-        _checkpoint(run).unlink(missing_ok=True)
+        for left in (_checkpoint(run), *run.supernet.glob(f".{_checkpoint(run).name}.*.partial")):
+            left.unlink(missing_ok=True)
         return curve.kept()
 
 
@@ -153,7 +154,7 @@ def training_steps(run: RunFolder) -> int:
 
 def kept_steps(run: RunFolder) -> int:
     """Steps that the weights of a trained supernet have seen."""
-    return round(_Curve(run).kept_point().get("step", training_steps(run)))
+    return round(_Curve(run).kept_point()["step"]) if _keep_best(run) else training_steps(run)
 
 
 def path_schedule(run: RunFolder) -> WarmUp:
@@ -278,10 +279,9 @@ class _Curve:
         return {key: value for key, value in self.kept_point().items() if key in ("log_loss", "auc")}
 
     def note(self) -> str:
-        """The last point for people."""
-        if not self.points:
-            return ""
-        return f"log loss {self.points[-1]['log_loss']:.4f}, AUC {self.points[-1]['auc']:.4f}"
+        """The point of the kept weights for people."""
+        kept = self.kept()
+        return f"log loss {kept['log_loss']:.4f}, AUC {kept['auc']:.4f}" if kept else ""
 
 
 class _Watch(pl.Callback):

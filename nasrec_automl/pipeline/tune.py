@@ -55,7 +55,7 @@ class TuneStage(Stage):
         """The tune section, but for the number of trials, and what trainings and scores depend on."""
         section = run.job.tune.model_dump(mode="json", exclude={"trials"}, exclude_none=True)
         supernet = SupernetStage().settings(run)
-        for name in (*TUNED, "epochs"):
+        for name in TUNED if run.job.tune.epochs is None else (*TUNED, "epochs"):
             del supernet[f"supernet.{name}"]
         head = {"search.head": run.job.search.head.model_dump(mode="json"), "search.max_rows": run.job.search.max_rows}
         return {

@@ -14,7 +14,7 @@ from nasrec_automl.report.data_figures import at_least
 _PURPOSES = {
     Part.TRAIN: "training of supernet and models",
     Part.HEAD: "training, for heads of the search",
-    Part.SEARCH: "validation, scores of the search",
+    Part.SEARCH: "validation, supernet and scores of the search",
     Part.HPO: "validation, scores of hyper-parameters",
     Part.CHOICE: "validation, choice of the winner",
     Part.TEST: "read once, at the end",

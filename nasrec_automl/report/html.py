@@ -128,5 +128,6 @@ def _supernet(content: ReportContent) -> str:
     return figure_html(
         "supernet-curves",
         supernet_curves(content.supernet),
-        "The supernet while it was trained; its shared weights are what the search scores architectures with.",
+        "The supernet while it was trained. The search scores architectures with its last weights, or with those of "
+        "the lowest log loss where training may end early.",
     )

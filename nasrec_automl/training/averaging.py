@@ -12,7 +12,7 @@ from torch import Tensor
 _TAIL = 8
 """About a ninth of all updates so far is what the average remembers."""
 _UPDATES = 1000
-"""In a whole training. A step that read every row of every table would cost more than the batch."""
+"""In a whole training, or up to twice as many. Each reads every row of every table, which costs more than a batch."""
 
 
 class AverageWeights(pl.Callback):

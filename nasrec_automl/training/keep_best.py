@@ -64,7 +64,9 @@ class KeepBest(pl.Callback):
         if self.report is not None and self.report(trainer.global_step, metrics):
             self.stopped = True
         since = sum(step > self.best_step for step, _ in self._curve)
-        if self.stopped or (self.patience and since >= self.patience):
+        stops = self.stopped or bool(self.patience and since >= self.patience)
+        # Rounding may differ from one process to another, and all must stop at the same step.
+        if trainer.strategy.reduce_boolean_decision(stops, all=False):
             trainer.should_stop = True
 
     def restore(self) -> None:

@@ -24,7 +24,7 @@ from nasrec_automl.network.weights import load_supernet
 from nasrec_automl.nni_plugin.oneshot import NasRecLightningModule
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.supernet import SupernetStage, kept_steps
+from nasrec_automl.pipeline.supernet import SupernetStage, kept_steps, training_steps
 from nasrec_automl.testing.examples import tiny_space
 
 RUN = """
@@ -77,12 +77,14 @@ def points(run: RunFolder) -> list[dict[str, float]]:
     return json.loads(path.read_text()) if path.is_file() else []
 
 
-@pytest.mark.parametrize("options", [{}, {"epochs": 3, "learning_rate": 0.6, "patience": 2}])
+@pytest.mark.parametrize("options", [{}, {"epochs": 9, "validations": 27, "learning_rate": 0.8, "patience": 2}])
 def test_killed_and_run_again_it_ends_as_an_unbroken_run(
     options: dict[str, object], tmp_path: Path, prepared: Path
 ) -> None:
     unbroken, broken = make(tmp_path / "a", prepared, **options), make(tmp_path / "b", prepared, **options)
     final = SupernetStage().run(unbroken)
+    if "patience" in options:
+        assert kept_steps(unbroken) < points(unbroken)[-1]["step"] < training_steps(unbroken), "it is to end early"
 
     broken.create()
     command = [sys.executable, "-c", RUN, str(broken.path)]
@@ -131,7 +133,7 @@ def test_several_epochs_end_where_validation_no_longer_improves(
     best = losses.index(min(losses))
     assert len(losses) == best + 3 < 27, "it is to end early"
     assert metrics["log_loss"] == losses[best]
-    assert kept_steps(run) == points(run)[best]["step"]
+    assert kept_steps(run) == points(run)[best]["step"] < training_steps(run)
     for name, tensor in weights(run).items():
         assert torch.equal(tensor, seen[best][name]), name
 
@@ -139,6 +141,7 @@ def test_several_epochs_end_where_validation_no_longer_improves(
     whole = make(tmp_path / "b", prepared, patience=0, **options)
     assert SupernetStage().run(whole)["log_loss"] == points(whole)[-1]["log_loss"]
     assert len(points(whole)) == 27
+    assert kept_steps(whole) == training_steps(whole)
     assert all(torch.equal(tensor, seen[-1][name]) for name, tensor in weights(whole).items())
 
 

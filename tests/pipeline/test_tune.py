@@ -117,6 +117,12 @@ def test_done_it_does_nothing_and_more_trials_train_no_architecture_again(
         tune_supernet(replace(run, job=other))
 
 
+def test_supernets_of_the_jobs_length_are_claimed_with_it(done: RunFolder) -> None:
+    job = done.job.model_copy(update={"tune": done.job.tune.model_copy(update={"epochs": None})})
+    assert tune.TuneStage().settings(replace(done, job=job))["supernet.epochs"] == job.supernet.epochs
+    assert "supernet.epochs" not in tune.TuneStage().settings(done)
+
+
 KILLED = """
 import os, signal, sys
 from nasrec_automl.config import load_job

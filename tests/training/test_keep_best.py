@@ -13,11 +13,19 @@ from nasrec_automl.training.metrics import Metrics
 from nasrec_automl.training.module import ClickModule, TrainingOptions
 
 
+class Alone:
+    """A single process."""
+
+    def reduce_boolean_decision(self, decision: bool, **_: bool) -> bool:
+        return decision
+
+
 class Trainer:
     """What the callbacks see of a trainer."""
 
     max_steps = 100
     is_global_zero = True
+    strategy = Alone()
 
     def __init__(self) -> None:
         self.global_step = 0
