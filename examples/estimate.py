@@ -44,6 +44,7 @@ def estimate(job: Job, rows: int, times: Times) -> list[tuple[str, str, str]]:
     cap = job.data.hash_above or CAP
     tables = size.fields * cap * job.embedding_dim * 4
     passes = job.supernet.passes(int(rows * TRAIN))
+    read = "0.72 rows" if passes == 1 else f"0.72 rows x {passes}"
     steps = int(rows * TRAIN) * passes // job.supernet.batch_size
     warm_up = round(steps * job.supernet.path_warm_up)
     whole = warm_up / 2  # the probability of the whole supernet falls from 1 to 0
@@ -62,7 +63,7 @@ def estimate(job: Job, rows: int, times: Times) -> list[tuple[str, str, str]]:
         ("the same with Adagrad's sums", "x 2", _bytes(2 * tables)),
         (
             "supernet",
-            f"{steps:,} steps (0.72 rows x {passes} / {job.supernet.batch_size:,}), half of the first {warm_up:,} as whole",
+            f"{steps:,} steps ({read} / {job.supernet.batch_size:,}); of the first {warm_up:,} half count as whole",
             _hours(supernet),
         ),
         (
