@@ -143,7 +143,7 @@ def test_jobs_differ_in_their_data_alone() -> None:
         assert command.searches(job, ROOT / "runs" / "results" / job.name, 1)[0].path == job.run_folder
     assert Path(jobs[0].space) == ROOT / "examples" / "quickstart" / "space.yaml"
     written = [yaml.safe_load(dataset.job.read_text()) for dataset in DATASETS.values()]
-    assert all(set(one) == {"name", "run_folder", "space", "data", "search", "retrain"} for one in written)
+    assert all(set(one) == {"name", "run_folder", "space", "data", "search", "retrain", "rank"} for one in written)
 
 
 def test_what_is_not_measured_is_said_to_be_missing(root: Path) -> None:
