@@ -103,7 +103,7 @@ def train_supernet(run: RunFolder, rank: Rank, callbacks: list[pl.Callback]) -> 
     )
     interval = max(1, len(batches) // config.validations)
     checkpoint = _checkpoint(run)
-    keeper = _keep_best(run)
+    keeper = KeepBest(config.patience) if _ends_early(run) else None
     if not checkpoint.is_file():
         callbacks = [*callbacks, *(_Start(earlier) for earlier in earlier_supernet(run))]
     trainer = _nni_trainer(
@@ -111,7 +111,7 @@ def train_supernet(run: RunFolder, rank: Rank, callbacks: list[pl.Callback]) -> 
         device=job.device,
         precision=job.precision,
         val_check_interval=interval,
-        callbacks=[*keeper, *callbacks, Checkpoints(checkpoint)],
+        callbacks=[*([keeper] if keeper else []), *callbacks, Checkpoints(checkpoint)],
         **rank.trainer_options(),
     )
     supernet = _train(
@@ -122,16 +122,15 @@ def train_supernet(run: RunFolder, rank: Rank, callbacks: list[pl.Callback]) -> 
         trainer,
         str(checkpoint) if checkpoint.is_file() else None,
     )
-    for each in keeper:
-        each.restore()
+    if keeper is not None:
+        keeper.restore()
     return supernet.cpu().eval()
 
 
-def _keep_best(run: RunFolder) -> list[KeepBest]:
-    """What ends the training early. Rows that are read once cannot be learned by heart."""
+def _ends_early(run: RunFolder) -> bool:
+    """Whether the training may end early. Rows that are read once cannot be learned by heart."""
     config = run.job.supernet
-    several = config.passes(PreparedData.open(run.data).rows(Part.TRAIN)) > 1
-    return [KeepBest(config.patience)] if several and config.patience else []
+    return config.patience > 0 and config.passes(PreparedData.open(run.data).rows(Part.TRAIN)) > 1
 
 
 class _Start(pl.Callback):
@@ -154,7 +153,7 @@ def training_steps(run: RunFolder) -> int:
 
 def kept_steps(run: RunFolder) -> int:
     """Steps that the weights of a trained supernet have seen."""
-    return round(_Curve(run).kept_point()["step"]) if _keep_best(run) else training_steps(run)
+    return round(_Curve(run).kept_point()["step"]) if _ends_early(run) else training_steps(run)
 
 
 def path_schedule(run: RunFolder) -> WarmUp:
@@ -260,7 +259,7 @@ class _Curve:
 
     def __init__(self, run: RunFolder) -> None:
         self.path = run.supernet / "curve.json"
-        self.best = bool(_keep_best(run))
+        self.best = _ends_early(run)
         self.points: list[dict[str, float]] = read_json(self.path) or []
 
     def add(self, point: dict[str, float]) -> None:

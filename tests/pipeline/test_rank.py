@@ -92,6 +92,19 @@ def test_the_steps_are_those_that_the_supernet_was_trained_with(done: RunFolder,
     assert paths == [schedule.path(number) for number in range(training_steps(done))]
 
 
+def test_steps_behind_those_whose_weights_are_kept_do_not_count(
+    done: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = copied(done, tmp_path)
+    assert training_steps(run) > 1
+    monkeypatch.setattr(rank, "kept_steps", lambda run: 1)
+    rank_scores(run)
+    space = load_search_space(run.job.space)
+    content = rank_content(run)
+    steps = trained_steps([space.from_params(one.params) for one in content.architectures], path_schedule(run), 1)
+    assert [one.trained_steps for one in content.architectures] == pytest.approx(steps)
+
+
 def test_the_study_holds_the_trainings_with_their_labels(done: RunFolder) -> None:
     trials = rank_study(done).get_trials()
     assert len(trials) == 10
