@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from nasrec_automl.space import SearchSpace
 
 FC, DOT_PRODUCT, SIGMOID_GATING, SUM = "fc", "dot_product", "sigmoid_gating", "sum"
-EFC, ATTENTION = "efc", "attention"
+EFC, ATTENTION, CROSS = "efc", "attention", "cross"
 DENSE_OPS = (FC, DOT_PRODUCT, SIGMOID_GATING, SUM)
-SPARSE_OPS = (EFC, ATTENTION)
+SPARSE_OPS = (EFC, ATTENTION, CROSS)
 
 TWO_INPUT_OPS = frozenset({SIGMOID_GATING, SUM})
 """Dense operators that read `left` and `right` instead of the dense inputs."""
@@ -53,7 +53,7 @@ class PathBlock:
         dense_dim: d, width of the dense output.
         sparse_dim: n, number of tokens that the sparse operators write.
         dense_inputs: sources whose dense outputs FC and Dot-Product read, ascending.
-        sparse_inputs: sources whose sparse outputs EFC, Attention and Dot-Product read, ascending.
+        sparse_inputs: sources whose sparse outputs the sparse operators and Dot-Product read, ascending.
         left: sources of the left input of Sigmoid-Gating and Sum; several are added.
         right: the same for the right input.
         dense_to_sparse: whether the dense-to-sparse merger is on.

@@ -2,7 +2,8 @@
 
 Multiply-adds per example, with w the width of a dense source, T the number of tokens read and E the embedding width:
 FC (sum w) d; Dot-Product (sum w) E + T k E + (k + 1)^2 E + k (k + 1) / 2 d; Sigmoid-Gating w_left w_right + w_right d;
-Sum max(w_left, w_right) d; EFC T n E; Attention T n E + 6 n E^2 + 2 n^2 E; mergers 8 E d and E d; the head d + E T.
+Sum max(w_left, w_right) d; EFC T n E; Attention T n E + 6 n E^2 + 2 n^2 E; Cross T n E + (n E)^2; mergers 8 E d and
+E d; the head d + E T.
 Embedding lookups (and the products of compositional ones), biases, normalisation and activations count nothing.
 """
 
@@ -13,7 +14,9 @@ from dataclasses import dataclass
 
 from nasrec_automl.architecture import (
     ATTENTION,
+    CROSS,
     DOT_PRODUCT,
+    EFC,
     FC,
     MERGED_TOKENS,
     SIGMOID_GATING,
@@ -155,7 +158,14 @@ class _BlockCount:
     def _sparse_macs(self) -> int:
         n, e = self.block.sparse_dim, self.e
         projection = self._tokens_read * n * e
-        return projection + (6 * n * e**2 + 2 * n**2 * e if self.block.sparse_op == ATTENTION else 0)
+        match self.block.sparse_op:
+            case op if op == EFC:
+                return projection
+            case op if op == ATTENTION:
+                return projection + 6 * n * e**2 + 2 * n**2 * e
+            case op if op == CROSS:
+                return projection + (n * e) ** 2
+        raise AssertionError(self.block.sparse_op)
 
     def _closing(self, weights: int, width: int, *, bias: bool = False) -> int:
         """Parameters of an operator's last Linear with its LayerNorm, which makes its bias needless."""
@@ -180,7 +190,12 @@ class _BlockCount:
     def _sparse_parameters(self) -> int:
         n, e = self.block.sparse_dim, self.e
         weights = self._tokens_read * n
-        if self.block.sparse_op != ATTENTION:
-            return self._closing(weights, n)
-        # Four projections and two feed-forward Linears over E, all with biases, and two LayerNorms over E.
-        return self._closing(weights, n, bias=True) + 6 * (e * e + e) + 4 * e
+        match self.block.sparse_op:
+            case op if op == EFC:
+                return self._closing(weights, n)
+            case op if op == ATTENTION:
+                # Four projections and two feed-forward Linears over E, all with biases, and two LayerNorms over E.
+                return self._closing(weights, n, bias=True) + 6 * (e * e + e) + 4 * e
+            case op if op == CROSS:
+                return self._closing(weights, n, bias=True) + (n * e) ** 2 + n * e
+        raise AssertionError(self.block.sparse_op)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from nasrec_automl.architecture import DOT_PRODUCT, EFC, FC, Architecture, Block
+from nasrec_automl.architecture import CROSS, DOT_PRODUCT, EFC, FC, Architecture, Block
 from nasrec_automl.errors import ArchitectureError
 from nasrec_automl.space import SearchSpace
 
@@ -18,18 +18,21 @@ def hand_designs(space: SearchSpace) -> dict[str, Architecture]:
     - `hand-mlp`: fully connected towers over dense features and over tokens.
     - `hand-dlrm`: a fully connected layer on the dense features, pairwise products with the tokens, one more layer.
     - `hand-deepfm`: the towers, with an FM over the tokens.
+    - `hand-dcn`: the dense tower beside two Crosses, the second of which reads the raw tokens again.
 
     At most three blocks of each are live, whatever the space's number of blocks.
     """
     tower = _tower(space)
-    dlrm, deepfm = list(tower), list(tower)
+    dlrm, deepfm, dcn = list(tower), list(tower), list(tower)
     if space.blocks > 1:
         middle = 1 if space.blocks > 2 else 0
         dlrm[middle] = replace(dlrm[middle], dense_op=DOT_PRODUCT, sparse_inputs=(0,))
         dlrm[-1] = replace(dlrm[-1], sparse_inputs=(0,))
     deepfm[0] = replace(deepfm[0], fm=True)
     deepfm[-1] = replace(deepfm[-1], fm=True)
-    drafts = {"hand-mlp": tower, "hand-dlrm": dlrm, "hand-deepfm": deepfm}
+    dcn[0] = replace(dcn[0], sparse_op=CROSS)
+    dcn[-1] = replace(dcn[-1], sparse_op=CROSS, sparse_inputs=tuple(range(min(2, space.blocks))))
+    drafts = {"hand-mlp": tower, "hand-dlrm": dlrm, "hand-deepfm": deepfm, "hand-dcn": dcn}
     designs: dict[str, Architecture] = {}
     for name, blocks in drafts.items():
         try:

@@ -60,7 +60,7 @@ def everything() -> Architecture:
     blocks = (
         block("fc", "efc", (0,), left=0, right=0, fm=True),
         block("dot_product", "attention", (0, 1), left=0, right=0, fm=False),
-        block("sigmoid_gating", "efc", (1, 2), left=1, right=2, fm=True),
+        block("sigmoid_gating", "cross", (1, 2), left=1, right=2, fm=True),
         block("sum", "attention", (2, 3), left=2, right=3, fm=True),
         block("fc", "efc", (1, 3, 4), left=0, right=0, fm=False),
     )

@@ -29,11 +29,20 @@ def test_nasrecs_spaces_express_all_three(name: str) -> None:
     assert any(live.fm for live in deepfm.live)
 
 
+def test_a_space_with_cross_expresses_a_cross_network_too() -> None:
+    dcn = hand_designs(load_search_space("nasrec-cross"))["hand-dcn"]
+    crosses = [(b.sparse_op, b.sparse_inputs) for b, live in zip(dcn.blocks, dcn.live, strict=True) if live.sparse]
+    assert crosses == [("cross", (0,)), ("cross", (0, 1))]
+    assert len(live_blocks(dcn)) == 3
+    assert "hand-dcn" in hand_designs(tiny_space(blocks=1))
+
+
 def live_blocks(architecture: Architecture) -> list[object]:
     return [b for b, live in zip(architecture.blocks, architecture.live, strict=True) if live.dense]
 
 
 def test_what_a_space_cannot_express_is_left_out() -> None:
-    assert list(hand_designs(tiny_space(fm=(False,)))) == ["hand-mlp", "hand-dlrm"]
-    assert list(hand_designs(tiny_space(dense_ops=("fc",)))) == ["hand-mlp", "hand-deepfm"]
+    assert list(hand_designs(tiny_space(fm=(False,)))) == ["hand-mlp", "hand-dlrm", "hand-dcn"]
+    assert list(hand_designs(tiny_space(dense_ops=("fc",)))) == ["hand-mlp", "hand-deepfm", "hand-dcn"]
+    assert list(hand_designs(tiny_space(sparse_ops=("efc",)))) == ["hand-mlp", "hand-dlrm", "hand-deepfm"]
     assert hand_designs(tiny_space(dense_ops=("sum",))) == {}

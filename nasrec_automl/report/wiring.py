@@ -15,6 +15,7 @@ OPERATORS = {
     "sum": "Sum",
     "efc": "EFC",
     "attention": "Attention",
+    "cross": "Cross",
 }
 _COLORS: dict[Lane, str] = {"dense": BLUE, "sparse": VERMILLION}
 _TINTS: dict[Lane, str] = {"dense": "#E9F2F9", "sparse": "#FCEFE6"}

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from nasrec_automl import FeatureSchema, SearchSpace
 from nasrec_automl.architecture import (
     ATTENTION,
+    CROSS,
     DOT_PRODUCT,
     EFC,
     FC,
@@ -159,6 +160,19 @@ class _Attention(nn.Module):
         return x.transpose(1, 2)
 
 
+class _Cross(nn.Module):
+    def __init__(self, tokens: int, n: int, e: int, layer_norm: bool) -> None:
+        super().__init__()
+        self.project, self.norm = nn.Linear(tokens, n), _norm(n, layer_norm)
+        self.linear = nn.Linear(n * e, n * e)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.project(tokens)  # (B, E, n)
+        factors = self.linear(x.transpose(1, 2).flatten(1)).unflatten(1, (-1, x.shape[1])).transpose(1, 2)
+        out: Tensor = self.norm(x + x * factors)
+        return out
+
+
 class _DenseToSparse(nn.Module):
     def __init__(self, d: int, e: int, layer_norm: bool) -> None:
         super().__init__()
@@ -218,6 +232,7 @@ class _Block(nn.Module):
         sparse = {
             EFC: lambda: _EFC(count, n, layer_norm),
             ATTENTION: lambda: _Attention(count, n, e, layer_norm),
+            CROSS: lambda: _Cross(count, n, e, layer_norm),
         }
         self.dense_ops = nn.ModuleDict({op: dense[op]() for op in space.dense_ops})
         self.sparse_ops = nn.ModuleDict({op: sparse[op]() for op in space.sparse_ops})

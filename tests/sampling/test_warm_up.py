@@ -24,7 +24,7 @@ def full_wiring(path: Path) -> bool:
 
 
 def full_operators(path: Path) -> list[bool]:
-    return [len(block.dense_ops) == 4 and len(block.sparse_ops) == 2 for block in path.blocks]
+    return [len(block.dense_ops) == 4 and len(block.sparse_ops) == 3 for block in path.blocks]
 
 
 def test_probability_falls_linearly_to_zero() -> None:

@@ -21,7 +21,7 @@ def test_distributions_are_the_spaces() -> None:
         "optimizer": CategoricalDistribution(("adagrad", "adam", "sgd")),
         "weight_decay": FloatDistribution(1e-6, 3e-3, log=True),
         "dropout": FloatDistribution(0.0, 0.6),
-        "batch_size": CategoricalDistribution((512, 256, 1024)),
+        "batch_size": CategoricalDistribution((256, 512, 1024)),
         "layer_norm": CategoricalDistribution((False, True)),
         "learning_rate/adagrad": FloatDistribution(0.03, 0.5, log=True),
         "learning_rate/adam": FloatDistribution(3e-4, 1e-2, log=True),
@@ -57,9 +57,9 @@ def test_one_optimizer_is_no_parameter_and_its_rate_has_the_plain_name() -> None
 def test_defaults_come_first() -> None:
     params = default_params("a", DEFAULT)
     assert params.keys() == applying(retrain_distributions(["a"], DEFAULT), params).keys()
-    assert (params["learning_rate/adagrad"], params["weight_decay"]) == (0.15, 1e-4)
+    assert (params["learning_rate/adagrad"], params["weight_decay"]) == (0.2, 1e-5)
     hyper = Hyper.of(params, DEFAULT)
-    assert (hyper.optimizer, hyper.dropout, hyper.batch_size) == ("adagrad", 0.0, 512)
+    assert (hyper.optimizer, hyper.dropout, hyper.batch_size) == ("adagrad", 0.0, 256)
     assert (hyper.embedding_dim, hyper.table_cap, hyper.layer_norm) == (None, None, False)
 
 

@@ -91,7 +91,7 @@ class Network(Method):
         "learning_rate/adam": 1e-3,
         "weight_decay": 1e-5,
         "dropout": 0.2,
-        "batch_size": 512,
+        "batch_size": 256,
         "width": 128,
         "depth": 2,
     }
