@@ -57,17 +57,21 @@ def database_errors(storage: BaseStorage | URL) -> Iterator[None]:
     """Turn what a database raises inside the block into a `StudyError` that hides the password."""
     try:
         yield
-    except ImportError as error:
-        if not isinstance(storage, URL):
-            raise
-        raise StudyError(_missing_driver(storage, error)) from error
     except (SQLAlchemyError, StorageInternalError) as error:
         raise StudyError(_sentence(storage, error)) from error
+
+
+@contextmanager
+def opening_errors(url: URL) -> Iterator[None]:
+    """The same for a block that does nothing but open a database, where errors of other kinds are the database's too."""
+    try:
+        with database_errors(url):
+            yield
+    except ImportError as error:
+        raise StudyError(_missing_driver(url, error)) from error
     except (RuntimeError, AssertionError) as error:
         # Optuna's words for tables of another version, and for tables that are not its own.
-        if not isinstance(storage, URL):
-            raise
-        raise StudyError(_sentence(storage, error)) from error
+        raise StudyError(_sentence(url, error)) from error
 
 
 def patiently(

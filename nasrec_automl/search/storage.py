@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from nasrec_automl.errors import StudyError
 from nasrec_automl.search.attributes import LOG_LOSS, OBJECTIVES, PREFIX, SCHEMA_VERSION
-from nasrec_automl.search.database import database_errors, parse_url
+from nasrec_automl.search.database import database_errors, opening_errors, parse_url
 from nasrec_automl.search.folders import MOUNTS, network_file_system
 
 Direction = Literal["minimize", "maximize"]
@@ -49,7 +49,7 @@ def open_storage(url: str) -> RDBStorage:
             tables are another program's; the message hides the password and says what to do.
     """
     parsed = parse_url(url)
-    with database_errors(parsed):
+    with opening_errors(parsed):
         if parsed.get_backend_name() == "sqlite":
             _check_folder(parsed)
             options: dict[str, Any] = {

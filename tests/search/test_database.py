@@ -6,7 +6,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
 from nasrec_automl.errors import StudyError
-from nasrec_automl.search.database import database_errors
+from nasrec_automl.search.database import database_errors, opening_errors
 
 URL = make_url("postgresql+psycopg2://me:se?cret@db.example:5432/studies".replace("?", "%3F"))
 
@@ -41,6 +41,14 @@ def test_the_cause_of_a_failed_commit_is_said() -> None:
         raise full
 
 
-def test_errors_of_the_block_itself_pass() -> None:
-    with pytest.raises(ZeroDivisionError), database_errors(URL):
-        1 / 0  # noqa: B018
+@pytest.mark.parametrize("error", [ZeroDivisionError, RuntimeError, ImportError])
+def test_errors_of_the_block_itself_pass(error: type[Exception]) -> None:
+    """A stage's whole work runs in such a block: what its network or its libraries raise is not the database's."""
+    with pytest.raises(error, match="no database in it"), database_errors(URL):
+        raise error("no database in it")
+
+
+@pytest.mark.parametrize("error", [RuntimeError, AssertionError, ImportError])
+def test_while_a_database_is_opened_they_are_the_databases(error: type[Exception]) -> None:
+    with pytest.raises(StudyError, match="db.example"), opening_errors(URL):
+        raise error("tables of another version")
