@@ -63,7 +63,7 @@ def database_errors(storage: BaseStorage | URL) -> Iterator[None]:
 
 @contextmanager
 def opening_errors(url: URL) -> Iterator[None]:
-    """The same for a block that does nothing but open a database, where errors of other kinds are the database's too."""
+    """The same for a block that only opens a database, where errors of other kinds are the database's too."""
     try:
         with database_errors(url):
             yield

@@ -50,5 +50,5 @@ def test_errors_of_the_block_itself_pass(error: type[Exception]) -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError, AssertionError, ImportError])
 def test_while_a_database_is_opened_they_are_the_databases(error: type[Exception]) -> None:
-    with pytest.raises(StudyError, match="db.example"), opening_errors(URL):
+    with pytest.raises(StudyError, match=r"db\.example"), opening_errors(URL):
         raise error("tables of another version")
