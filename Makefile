@@ -3,6 +3,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Processes that `test` and `test-slow` share their files among; 0: none beside pytest's own.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .PHONY: demo test test-slow test-rl test-mysql test-remote test-browser lint bench results docs clean
 .DEFAULT_GOAL := demo
@@ -18,10 +21,10 @@ demo: .venv/.installed
 	@. $(BIN)/activate && nasrec-automl demo examples/quickstart/experiment.yml
 
 test: .venv/.installed
-	$(BIN)/python -m pytest -m "not slow and not mysql and not remote and not browser"
+	$(PYTEST) -m "not slow and not mysql and not remote and not browser"
 
 test-slow: .venv/.installed
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 # Beside .venv and without what it pins: tianshou wants another protobuf than the extra `export`.
 build/rl/.installed: .venv/.installed

@@ -1,4 +1,5 @@
 import copy
+import fcntl
 import os
 import shutil
 import subprocess
@@ -11,6 +12,10 @@ from typing import Any
 
 # Before torch is imported: the tests' tensors are small, and threads cost them more than they bring.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Before NNI is imported: it lists experiments under HOME, behind a lock that lets two processes in at once. A home for
+# each process of the tests also keeps them out of the user's own.
+HOME = Path(tempfile.mkdtemp(prefix="home"))
+os.environ["HOME"] = str(HOME)
 
 import pytest
 import yaml
@@ -72,6 +77,10 @@ TINY_JOB = {
     },
     "experiment": {"search_trial": 12, "retrain_trial": 6},
 }
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(HOME, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -147,7 +156,10 @@ def postgres() -> Iterator[Any]:
 
     # Not in pytest's folder: each pytest takes the others' rights on it, and root's server runs as another user.
     folder = Path(tempfile.mkdtemp(prefix="postgres"))
-    server = get_server(folder / "data", cleanup_mode="stop")
+    # Root's first server makes that user; two processes of the tests may start one at once.
+    with (Path(tempfile.gettempdir()) / "nasrec_automl_postgres.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        server = get_server(folder / "data", cleanup_mode="stop")
     yield server
     server.cleanup()
     shutil.rmtree(folder)
