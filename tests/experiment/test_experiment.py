@@ -83,13 +83,15 @@ def test_a_run_folder_in_use_is_refused_until_it_is_free(experiment: Any) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("stage", "seconds"), [("supernet", 10.0), ("search", 1.0), ("retrain", 4.0), ("final", 10.0)])
+@pytest.mark.parametrize(("stage", "done"), [("supernet", 0), ("search", 3), ("retrain", 1), ("final", 0)])
 @pytest.mark.parametrize("how", ["stop", "kill"])
-def test_goes_on_after_a_stop_and_a_killed_manager(experiment: Any, stage: str, seconds: float, how: str) -> None:
-    # `nnictl stop` waits seconds for the tuner before it stops the trial.
-    experiment.write(seconds=seconds, missing=(stage,))
+def test_goes_on_after_a_stop_and_a_killed_manager(experiment: Any, stage: str, done: int, how: str) -> None:
+    experiment.write(missing=(stage,))
+    hold = experiment.run.path / f"hold-{stage}"
+    hold.write_text(str(done))
     id_ = experiment.create()
     pid = experiment.until(lambda: experiment.started(stage))
+    experiment.until(lambda: experiment.units(stage) == done)
     if how == "stop":
         experiment.nnictl("stop", id_)
     else:
@@ -99,6 +101,8 @@ def test_goes_on_after_a_stop_and_a_killed_manager(experiment: Any, stage: str, 
     # The one of before must not write beside the new one.
     experiment.until(lambda: experiment.started(stage) != pid)
     assert not alive(pid)
+    assert experiment.units(stage) == done
+    hold.unlink()
     experiment.until_done()
     assert experiment.finished()
 
