@@ -14,8 +14,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Before NNI is imported: it lists experiments under HOME, behind a lock that lets two processes in at once. A home for
 # each process of the tests also keeps them out of the user's own.
-HOME = Path(tempfile.mkdtemp(prefix="home"))
-os.environ["HOME"] = str(HOME)
+os.environ["HOME"] = tempfile.mkdtemp(prefix="home")
 
 import pytest
 import yaml
@@ -33,6 +32,7 @@ settings.register_profile(
 )
 settings.load_profile("nasrec_automl")
 
+HOME = Path(os.environ["HOME"])
 MARIADB = ("mariadbd", "mariadb-install-db")
 TINY_SPACE = {
     "name": "tiny",
