@@ -1,3 +1,4 @@
+import atexit
 import copy
 import fcntl
 import os
@@ -32,7 +33,9 @@ settings.register_profile(
 )
 settings.load_profile("nasrec_automl")
 
-HOME = Path(os.environ["HOME"])
+# After NNI's own clean-up, which writes there once more: what was registered first runs last.
+atexit.register(shutil.rmtree, os.environ["HOME"], ignore_errors=True)
+
 MARIADB = ("mariadbd", "mariadb-install-db")
 TINY_SPACE = {
     "name": "tiny",
@@ -82,10 +85,6 @@ TINY_JOB = {
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Those with more time than most take it: first, or the other processes wait for them at the end.
     items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
-
-
-def pytest_unconfigure() -> None:
-    shutil.rmtree(HOME, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
