@@ -3,6 +3,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Processes that share the tests of `test` and `test-slow`; 0: none beside pytest's own.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
 
 .PHONY: demo test test-slow test-rl test-mysql test-remote test-browser lint bench results docs clean
 .DEFAULT_GOAL := demo
@@ -17,11 +20,13 @@ BIN := .venv/bin
 demo: .venv/.installed
 	@. $(BIN)/activate && nasrec-automl demo examples/quickstart/experiment.yml
 
+# By file, each of which has costly fixtures of its own.
 test: .venv/.installed
-	$(BIN)/python -m pytest -m "not slow and not mysql and not remote and not browser"
+	$(PYTEST) --dist loadfile -m "not slow and not mysql and not remote and not browser"
 
+# By test: one file has half of the work.
 test-slow: .venv/.installed
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) --dist worksteal -m slow
 
 # Beside .venv and without what it pins: tianshou wants another protobuf than the extra `export`.
 build/rl/.installed: .venv/.installed

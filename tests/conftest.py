@@ -1,4 +1,6 @@
+import atexit
 import copy
+import fcntl
 import os
 import shutil
 import subprocess
@@ -11,6 +13,9 @@ from typing import Any
 
 # Before torch is imported: the tests' tensors are small, and threads cost them more than they bring.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Before NNI is imported: it lists experiments under HOME, behind a lock that lets two processes in at once. A home for
+# each process of the tests also keeps them out of the user's own.
+os.environ["HOME"] = tempfile.mkdtemp(prefix="home")
 
 import pytest
 import yaml
@@ -27,6 +32,9 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("nasrec_automl")
+
+# After NNI's own clean-up, which writes there once more: what was registered first runs last.
+atexit.register(shutil.rmtree, os.environ["HOME"], ignore_errors=True)
 
 MARIADB = ("mariadbd", "mariadb-install-db")
 TINY_SPACE = {
@@ -72,6 +80,11 @@ TINY_JOB = {
     },
     "experiment": {"search_trial": 12, "retrain_trial": 6},
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Those with more time than most take it: first, or the other processes wait for them at the end.
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
 
 
 @pytest.fixture(scope="session")
@@ -147,7 +160,10 @@ def postgres() -> Iterator[Any]:
 
     # Not in pytest's folder: each pytest takes the others' rights on it, and root's server runs as another user.
     folder = Path(tempfile.mkdtemp(prefix="postgres"))
-    server = get_server(folder / "data", cleanup_mode="stop")
+    # Root's first server makes that user; two processes of the tests may start one at once.
+    with (Path(tempfile.gettempdir()) / "nasrec_automl_postgres.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        server = get_server(folder / "data", cleanup_mode="stop")
     yield server
     server.cleanup()
     shutil.rmtree(folder)

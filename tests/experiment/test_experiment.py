@@ -83,13 +83,15 @@ def test_a_run_folder_in_use_is_refused_until_it_is_free(experiment: Any) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("stage", "seconds"), [("supernet", 10.0), ("search", 1.0), ("retrain", 4.0), ("final", 10.0)])
+@pytest.mark.parametrize(("stage", "done"), [("supernet", 0), ("search", 3), ("retrain", 1), ("final", 0)])
 @pytest.mark.parametrize("how", ["stop", "kill"])
-def test_goes_on_after_a_stop_and_a_killed_manager(experiment: Any, stage: str, seconds: float, how: str) -> None:
-    # `nnictl stop` waits seconds for the tuner before it stops the trial.
-    experiment.write(seconds=seconds, missing=(stage,))
+def test_goes_on_after_a_stop_and_a_killed_manager(experiment: Any, stage: str, done: int, how: str) -> None:
+    experiment.write(missing=(stage,))
+    hold = experiment.run.path / f"hold-{stage}"
+    hold.write_text(str(done))
     id_ = experiment.create()
     pid = experiment.until(lambda: experiment.started(stage))
+    experiment.until(lambda: experiment.units(stage) == done)
     if how == "stop":
         experiment.nnictl("stop", id_)
     else:
@@ -99,26 +101,35 @@ def test_goes_on_after_a_stop_and_a_killed_manager(experiment: Any, stage: str, 
     # The one of before must not write beside the new one.
     experiment.until(lambda: experiment.started(stage) != pid)
     assert not alive(pid)
+    assert experiment.units(stage) == done
+    hold.unlink()
     experiment.until_done()
     assert experiment.finished()
 
 
 @pytest.mark.slow
 def test_trials_out_of_time_go_on_from_what_they_wrote(experiment: Any) -> None:
-    # The retries are for a machine so busy that a trial does nothing in its time.
-    experiment.write(seconds=2.0, missing=("retrain",), max_trial_duration="5s", retries=2)
+    # On a busy machine a trial needs seconds to begin.
+    experiment.write(missing=("retrain",), max_trial_duration="15s")
+    hold = experiment.run.path / "hold-retrain"
+    hold.write_text("1")
     experiment.create()
+    pid = experiment.until(lambda: experiment.started("retrain"))
+    experiment.until(lambda: experiment.started("retrain") != pid)
+    assert not alive(pid)
+    assert experiment.units("retrain") == 1
+    hold.unlink()
     manager = experiment.until_done()
     assert experiment.finished()
-    trials = [(trial.parameters["stage"], trial.status) for trial in manager.trials()]
-    assert trials[-1] == ("retrain", "SUCCEEDED")
-    assert len(trials) > 1
-    assert {status for _, status in trials[:-1]} <= {"EARLY_STOPPED", "USER_CANCELED"}
+    first, second = [(trial.parameters["stage"], trial.status) for trial in manager.trials()]
+    assert first in [("retrain", "EARLY_STOPPED"), ("retrain", "USER_CANCELED")]
+    assert second == ("retrain", "SUCCEEDED")
 
 
 @pytest.mark.slow
 def test_trials_that_only_run_out_of_time_are_an_error_that_says_what_to_do(experiment: Any) -> None:
-    experiment.write(seconds=60.0, missing=("supernet",), max_trial_duration="2s", retries=1)
+    # The trial that says so has no more time than the others; on a busy machine it needs seconds to begin.
+    experiment.write(seconds=60.0, missing=("supernet",), max_trial_duration="15s", retries=1)
     with pytest.raises(NasRecError, match=r"supernet stage failed 2 times .*raise experiment\.max_trial_duration"):
         launch(experiment.file, port=experiment.port)
     assert not experiment.processes()

@@ -24,6 +24,7 @@ from tests.benchmarks.results.page import PAGES, STEPS, json_path, write_pages
 _PAGE = "page"
 _OF_POINT = ("key", "score", "standard_error", "losses", "parameters", "macs", "trained_steps")
 _QUICK = {
+    "supernet": {"epochs": 2},  # else 2,000 steps, hundreds of passes over a few rows
     "search": {"architectures": 8, "population": 4, "tournament": 2, "verdict": {"architectures": 0}},
     "retrain": {"top_k": 1, "trials": 4, "max_epochs": 1},
     "rank": {"architectures": 4, "seeds": 1},
@@ -108,7 +109,7 @@ _MEASURE: dict[str, Callable[[list[RunFolder], Path, bool], dict[str, Any]]] = {
 
 
 def _quickened(job: Job) -> Job:
-    """The job with few architectures and trainings, and few rows where they are generated."""
+    """The job with few architectures and trainings, short ones, and few rows where they are generated."""
     content = job.model_dump(mode="json", by_alias=True, exclude_unset=True)
     content |= {section: {**content.get(section, {}), **few} for section, few in _QUICK.items()}
     if "rows" in content["data"].get("options", {}):

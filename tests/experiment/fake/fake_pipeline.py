@@ -27,6 +27,14 @@ class FakeStage:
     def done(self, run: RunFolder) -> list[Path]:
         return sorted((run.path / "units").glob(f"{self.name}-*"))
 
+    def held(self, run: RunFolder) -> bool:
+        """Whether the test wants no more units, so that it can end the trial before its end."""
+        try:
+            most = int((run.path / f"hold-{self.name}").read_text())
+        except FileNotFoundError:
+            return False
+        return len(self.done(run)) >= most
+
     def run(
         self,
         run: RunFolder,
@@ -43,6 +51,8 @@ class FakeStage:
         for _ in range(self.total if count is None else count):
             if len(self.done(run)) >= self.total:
                 break
+            while self.held(run):
+                time.sleep(0.05)
             time.sleep(run.job.data.options.get("seconds", 0.1))
             (run.path / "units" / f"{self.name}-{time.monotonic_ns()}").touch()
             if report is not None:
