@@ -172,6 +172,7 @@ def test_tuning_goes_on_with_its_study(fake: Fake, finished_run: RunFolder, tmp_
     states = [trial.state.name for trial in study.get_trials()]
     assert states.count("FAIL") == 1
     assert "PRUNED" in states, "one that diverged counts, as pruned"
+    assert tune(fake, data, tmp_path, seconds=50, seed=0) == winner, "it had more time than that"
 
 
 def test_a_training_ends_with_the_time_of_tuning(

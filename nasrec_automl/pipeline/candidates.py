@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
@@ -25,12 +24,8 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.hyper import ARCHITECTURE, default_params
-from nasrec_automl.search.proposals import unseen
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.keep_best import Report
-
-_RANDOM, _STREAM = 2, 7
-"""How many random architectures there are for each of the search's best, and which random numbers draw them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +50,8 @@ def is_distrusted(run: RunFolder) -> bool:
 def candidates(run: RunFolder) -> dict[str, Architecture]:
     """The best of the search by key, then the hand designs by name; no key twice, and none over the budget.
 
-    Where the scores are not to be trusted, random architectures follow by key, `_RANDOM` for each of the best.
+    Where the scores were checked and are not to be trusted, the best half of the architectures that the check trained
+    follow by key: what is known of them is no score.
     """
     space, budget = load_search_space(run.job.space), job_budget(run)
     designs = {name: design for name, design in hand_designs(space).items() if budget.admits(design)}
@@ -66,13 +62,8 @@ def candidates(run: RunFolder) -> dict[str, Architecture]:
     found = {**found, **designs}
     if is_distrusted(run):
         seen = {architecture.key for architecture in found.values()}
-        rng = np.random.default_rng([run.job.seed, _STREAM])
-        for _ in range(_RANDOM * run.job.retrain.top_k):
-            drawn = unseen(space, rng, seen=seen, budget=budget)
-            if drawn is None:
-                break  # a small space has no more
-            seen.add(drawn.key)
-            found[drawn.key] = drawn
+        trained = (space.from_params(params) for params in read_json(run.verdict)["best"])
+        found |= {a.key: a for a in trained if a.key not in seen and budget.admits(a)}
     return found
 
 

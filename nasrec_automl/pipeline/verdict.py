@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 
@@ -23,7 +24,7 @@ _FEWEST = 3
 
 
 def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training: Callable[[int], None]) -> None:
-    """Score some architectures and train them from scratch, and note how well the scores rank them.
+    """Score some architectures and train them from scratch; note how well the scores rank them, and the best half.
 
     Trainings are measured on the hpo part: the choice part is for the choice of the winner alone. Any number of
     workers may do so at once; each is back when all trainings have ended. Done once, it is not done again.
@@ -60,8 +61,14 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
             seed=job.seed,
         )
     # Without a verdict the search goes on as if there were no check.
-    found = {"trusted": ranking is None or ranking.beats_size, "asked": len(architectures)}
-    write_json(run.verdict, {**found, "ranking": None if ranking is None else ranking.to_plain()})
+    by_loss = sorted(kept, key=lambda i: float(losses[i].mean()))
+    content = {
+        "trusted": ranking is None or ranking.beats_size,
+        "asked": len(architectures),
+        "ranking": None if ranking is None else ranking.to_plain(),
+        "best": [dict(architectures[i].params) for i in by_loss[: math.ceil(len(kept) / 2)]],
+    }
+    write_json(run.verdict, content)
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -132,7 +132,7 @@ def _about_the_verdict(content: ReportContent) -> list[str]:
         return [statement + ". So the scores say more than size does, as far as so few architectures can show it."]
     return [
         statement + ". So the scores are not to be trusted: they rank no better than size does. The run did not rely "
-        "on them: random architectures were trained from scratch beside the best scored ones, by successive halving."
+        "on them: the best of the check's own trainings compete beside the best scored ones, by successive halving."
     ]
 
 

@@ -86,7 +86,8 @@ def distrusted(run: RunFolder) -> RunFolder:
         },
         **{"ceiling": None, "training_bias": None},
     }
-    write_json(run.verdict, {"trusted": False, "asked": 8, "ranking": ranking})
+    best = [dict(architecture.params) for architecture in truth.sample_sizes(run, 8)[:4]]
+    write_json(run.verdict, {"trusted": False, "asked": 8, "ranking": ranking, "best": best})
     return run
 
 
@@ -101,7 +102,9 @@ def test_scores_are_checked_before_the_search(searched: RunFolder) -> None:
     assert verdict is not None
     assert (verdict.architectures, verdict.seeds) == (4, 2)
     assert verdict.tau.value == pytest.approx(kendalltau(scores, losses.mean(axis=1)).statistic)
-    assert read_json(searched.verdict)["trusted"] == verdict.beats_size
+    noted = read_json(searched.verdict)
+    assert noted["trusted"] == verdict.beats_size
+    assert noted["best"] == [dict(architectures[i].params) for i in losses.mean(axis=1).argsort()[:2]]
     first = min(trial.datetime_start for trial in search_study(searched).get_trials() if trial.datetime_start)
     assert all(
         t.datetime_complete < first for t in verdict_study(_shortened(searched)).get_trials() if t.datetime_complete
@@ -175,17 +178,17 @@ def test_a_search_goes_on_where_too_few_trainings_end_well(
     SearchStage().run(run)
     assert found(run)[1] == found(searched)[1]
     assert (read_verdict(run), halved(run)) == (None, [])
-    assert read_json(run.verdict) == {"trusted": True, "asked": 4, "ranking": None}
+    assert read_json(run.verdict) == {"trusted": True, "asked": 4, "ranking": None, "best": []}
 
 
-def test_where_scores_are_not_trusted_random_architectures_are_candidates_too(copied_run: RunFolder) -> None:
+def test_where_scores_are_not_trusted_the_best_that_were_trained_are_candidates_too(copied_run: RunFolder) -> None:
     before = candidates(copied_run)
     run = distrusted(copied_run)
     after = candidates(run)
     assert list(after)[: len(before)] == list(before)
     new = {name: after[name] for name in after if name not in before}
-    assert len(new) == 2 * run.job.retrain.top_k
-    assert all(name == architecture.key for name, architecture in new.items())
+    trained = {one.key: one for one in truth.sample_sizes(run, 8)[:4]}
+    assert new == {key: one for key, one in trained.items() if key not in {a.key for a in before.values()}} != {}
     assert after == candidates(run), "and always the same"
     designs = hand_designs(load_search_space(run.job.space))
     assert set(halved(run)) == set(after) - set(designs)

@@ -58,7 +58,7 @@ class Winner:
 
 
 def tune(method: Method, data: PreparedData, folder: Path, *, seconds: float, seed: int) -> Winner:
-    """Tune a method, or read what tuning chose before.
+    """Tune a method, or read what tuning chose before, in as much time or more.
 
     No trial starts after its time, and one that runs then ends at its next validation.
 
@@ -70,16 +70,16 @@ def tune(method: Method, data: PreparedData, folder: Path, *, seconds: float, se
         seed: of TPE and of the trainings.
 
     Raises:
-        RunFolderError: it was tuned before, for another time.
+        RunFolderError: it was tuned before, in less time.
     """
     path = folder / f"{method.name}.json"
     known = read_json(path)
-    if known is not None and known["budget"] == seconds:
+    if known is not None and known["budget"] >= seconds:
         return Winner(**known)
     if known is not None:
         raise RunFolderError(
             f"{path}: {method.name} was tuned for {known['budget']:.0f} s, but {seconds:.0f} s are asked for, and test "
-            f"may have been read since: ask for {known['budget']:.0f} s, or remove {folder} to begin again"
+            f"may have been read since: ask for {known['budget']:.0f} s at most, or remove {folder} to begin again"
         )
     study = _open(method, data, folder)
     spent = _seconds(study)

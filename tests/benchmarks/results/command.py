@@ -41,6 +41,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/results"), help="of the runs")
     parser.add_argument("--only", nargs="+", choices=DATASETS, help="data sets (all; with --quick: synthetic)")
     parser.add_argument("--steps", nargs="+", choices=[*STEPS, _PAGE], default=[*STEPS, _PAGE], help="steps (all)")
+    parser.add_argument("--samplers", nargs="*", metavar="NAME", help="of searches beside ours (random tpe)")
     options = parser.parse_args(arguments)
     folder: Path = options.folder / "quick" if options.quick else options.folder
     root = _copied_pages(folder / "page") if options.quick else ROOT
@@ -49,7 +50,7 @@ def main(arguments: list[str]) -> None:
         runs = searches(_quickened(job) if options.quick else job, folder / name, 1 if options.quick else SEARCHES)
         for step in STEPS:
             if step in options.steps:
-                write_json(folder / name / f"{step}.json", _MEASURE[step](runs, folder / name, options.quick))
+                write_json(folder / name / f"{step}.json", _MEASURE[step](runs, folder / name, options))
         if _PAGE in options.steps:
             for step in STEPS:
                 if (content := read_json(folder / name / f"{step}.json")) is not None:
@@ -66,7 +67,7 @@ def searches(job: Job, folder: Path, count: int) -> list[RunFolder]:
     ]
 
 
-def _rank(runs: list[RunFolder], folder: Path, quick: bool) -> dict[str, Any]:
+def _rank(runs: list[RunFolder], folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """How well the first run's scores rank, without the parameters of its architectures: the page needs none."""
     rank_scores(runs[0])
     found = read_json(runs[0].rank)
@@ -79,29 +80,31 @@ def _rank(runs: list[RunFolder], folder: Path, quick: bool) -> dict[str, Any]:
     }
 
 
-def _ablations(runs: list[RunFolder], folder: Path, quick: bool) -> dict[str, Any]:
+def _ablations(runs: list[RunFolder], folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     from tests.benchmarks.ablations.command import main as ablations
 
     runs[0].create()
-    ablations([str(runs[0].path), "--seeds", "1" if quick else str(SUPERNETS)])
+    ablations([str(runs[0].path), "--seeds", "1" if options.quick else str(SUPERNETS)])
     found: dict[str, Any] = read_json(runs[0].path / "ablations.json")
     return found
 
 
-def _baselines(runs: list[RunFolder], folder: Path, quick: bool) -> dict[str, Any]:
+def _baselines(runs: list[RunFolder], folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     from tests.benchmarks.baselines.command import main as baselines  # wants the extra `bench`
 
     for run in runs:
         run.create()
     output = folder / "baselines.json"
-    few = ["--seconds", "10", "--methods", "logistic regression", "--samplers"] if quick else []
-    seeds = "1" if quick else str(SEEDS)
+    few = ["--seconds", "10", "--methods", "logistic regression"] if options.quick else []
+    seeds, samplers = "1" if options.quick else str(SEEDS), [] if options.quick else options.samplers
+    if samplers is not None:
+        few += ["--samplers", *samplers]
     baselines([*(str(run.path) for run in runs), "--seeds", seeds, "--output", str(output), *few])
     found: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
     return found
 
 
-_MEASURE: dict[str, Callable[[list[RunFolder], Path, bool], dict[str, Any]]] = {
+_MEASURE: dict[str, Callable[[list[RunFolder], Path, argparse.Namespace], dict[str, Any]]] = {
     "rank": _rank,
     "ablations": _ablations,
     "baselines": _baselines,
