@@ -62,7 +62,7 @@ def candidates(run: RunFolder) -> dict[str, Architecture]:
     found = {**found, **designs}
     if is_distrusted(run):
         seen = {architecture.key for architecture in found.values()}
-        trained = (space.from_params(params) for params in read_json(run.verdict)["best"])
+        trained = (space.from_params(params) for params in read_json(run.verdict).get("best", ()))
         found |= {a.key: a for a in trained if a.key not in seen and budget.admits(a)}
     return found
 
