@@ -12,6 +12,7 @@ from nasrec_automl.training.lightning import quiet, quiet_trainer
 from nasrec_automl.training.module import ClickModule, TrainingOptions
 from nasrec_automl.training.ranks import Rank
 
+SPACE = tiny_space(sparse_ops=("efc", "attention"))  # with Cross, steps of random paths are too few for a lower loss
 STEPS, BATCH = 12, 33  # two processes have 17 and 16 rows
 
 
@@ -37,14 +38,12 @@ def train(rank: Rank, *, weighted: bool, device: str) -> dict[str, torch.Tensor]
     schema = composed_schema()
     rows = make_rows(schema, 200)
     torch.manual_seed(0)
-    supernet = Supernet(tiny_space(sparse_ops=("efc", "attention")), schema)
+    supernet = Supernet(SPACE, schema)
     options = TrainingOptions(steps=STEPS, learning_rate=0.1, clip_norm=0.5, weight_decay=0.01, eps=1e-2)
     module = Exact(options, supernet.double())
     module.weighted, module.losses = weighted, []
     # Whole weights at first, then slices of them, which other gradients reach than whole ones.
-    module.warm_up = WarmUp(
-        path_sampler("single-operator", tiny_space(sparse_ops=("efc", "attention"))), steps=4, seed=0
-    )
+    module.warm_up = WarmUp(path_sampler("single-operator", SPACE), steps=4, seed=0)
     trainer = quiet_trainer(max_steps=STEPS, device=device, callbacks=[], **rank.trainer_options())
     with quiet():
         trainer.fit(module, TrainingBatches(rows, BATCH, 0, STEPS, rank=rank.number, ranks=rank.count))
