@@ -11,10 +11,10 @@ from nasrec_automl.ops.linear import ElasticLinear, SourceLinear, closing_norm
 class Cross(SparseOp):
     """x + x * Linear(x), element by element, of tokens x projected to n (DCN V2, arXiv 2008.13535, equation 1).
 
-    NASRec's space has no product of embeddings that keeps their elements apart: Dot-Product and FM sum over E. Here
-    the projected tokens stand for both the raw input and the layer's own one of the paper; several blocks in a row
-    that read `s0` too make its deeper networks. The Linear mixes all n E elements, its biases stay where operators
-    end in a LayerNorm.
+    NASRec's products of embeddings are summed: Dot-Product's over E, the FM merger's over all pairs of tokens. Here
+    each stays, with a factor learned from all n E elements. The projected tokens stand for both the raw input and the
+    layer's own one of the paper; several blocks in a row that read `s0` too make its deeper networks. Biases stay
+    where operators end in a LayerNorm.
     """
 
     def __init__(self, shape: OpShape) -> None:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from nasrec_automl.ops import OpShape, SparseOp
+from nasrec_automl.ops import SparseOp
 from nasrec_automl.ops.cross import Cross
 from nasrec_automl.testing.examples import draw, small_op
 from nasrec_automl.testing.pytest_ops import SparseOpContract
@@ -31,23 +31,11 @@ def test_a_cross_layer_over_projected_tokens(layer_norm: bool, dim: int) -> None
 
 def test_it_multiplies_elements_that_belong_together() -> None:
     """One token whose Linear is the identity: every element times itself, and no other."""
-    op = Cross(small_shape())
+    op = small_op(Cross, layer_norm=False, tokens={"s0": 1}, tokens_fan_in=1, out=1, embedding_dim=3)
     with torch.no_grad():
+        for bias in (op.project.bias, op.linear.bias):
+            bias.zero_()
         op.project.weights["s0"].fill_(1)
         op.linear.weight.copy_(torch.eye(3))
-    x = torch.tensor([[[1.0], [2.0], [3.0]]])
+    x = draw(3, 1)
     torch.testing.assert_close(op([("s0", x)], 1), x + x.square())
-
-
-def small_shape() -> OpShape:
-    return OpShape(
-        dense={},
-        tokens={"s0": 1},
-        dense_fan_in=0,
-        tokens_fan_in=1,
-        left=1,
-        right=1,
-        out=1,
-        embedding_dim=3,
-        layer_norm=False,
-    )
