@@ -146,6 +146,27 @@ def test_jobs_differ_in_their_data_alone() -> None:
     assert all(set(one) == {"name", "run_folder", "space", "data", "search", "retrain", "rank"} for one in written)
 
 
+@pytest.mark.parametrize(
+    ("options", "passed"), [([], []), (["--samplers"], ["--samplers"]), (["--samplers", "tpe"], ["--samplers", "tpe"])]
+)
+def test_samplers_are_those_that_are_asked_for(
+    options: list[str], passed: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch_rechub", reason="needs the extra bench")
+    from tests.benchmarks.baselines import command as baselines
+
+    called: list[list[str]] = []
+
+    def compares(arguments: list[str]) -> None:
+        called.append(arguments)
+        Path(arguments[arguments.index("--output") + 1]).write_text("{}")
+
+    monkeypatch.setattr(baselines, "main", compares)
+    command.main(["--only", "synthetic", "--steps", "baselines", "--folder", str(tmp_path), *options])
+    (arguments,) = called
+    assert arguments[arguments.index("--output") + 2 :] == passed
+
+
 def test_what_is_not_measured_is_said_to_be_missing(root: Path) -> None:
     text = (root / "docs" / "results.md").read_text()
     assert text.count("\nNot measured yet.\n") == len(DATASETS) * len(STEPS)
