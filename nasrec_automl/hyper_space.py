@@ -21,6 +21,9 @@ from nasrec_automl.space import read_space
 
 OptimizerName = Literal["adagrad", "adam", "sgd"]
 
+LATER = ("embedding_decay", "layer_norm")
+"""Hyper-parameters that older runs do not have; None where they say nothing."""
+
 # YAML 1.1 reads `1e-3`, without a dot, as a string; pydantic takes a string for a float.
 _Rate = Annotated[float, Field(gt=0)]
 _Decay = Annotated[float, Field(ge=0)]
@@ -123,7 +126,8 @@ class HyperSpace(BaseModel):
     Attributes:
         optimizer: `adagrad`, `adam` or `sgd`.
         learning_rate: peak of the schedule; good rates differ by optimiser, so that it may be given for each.
-        weight_decay: decay of weights, and of the embedding rows of each batch.
+        weight_decay: decay of weights.
+        embedding_decay: decay of the embedding rows of each batch; that of weights where it is none.
         dropout: on the embeddings and on each block's dense output.
         batch_size: rows a step.
         embedding_dim: width of every embedding; the job's where it is none.
@@ -136,6 +140,7 @@ class HyperSpace(BaseModel):
     optimizer: Distribution[OptimizerName] = Distribution[OptimizerName](choices=("adagrad",))
     learning_rate: dict[OptimizerName, Distribution[_Rate]]
     weight_decay: Distribution[_Decay] = Distribution[_Decay](choices=(0.0,))
+    embedding_decay: Distribution[_Decay | None] = Distribution[_Decay | None](choices=(None,))
     dropout: Distribution[_Probability] = Distribution[_Probability](choices=(0.0,))
     batch_size: Distribution[_Count] = Distribution[_Count](choices=(512,))
     embedding_dim: Distribution[_Count | None] = Distribution[_Count | None](choices=(None,))
@@ -161,11 +166,12 @@ class HyperSpace(BaseModel):
         return self
 
     @model_serializer(mode="wrap")
-    def _as_before_layer_norm(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave `layer_norm` out where it says nothing: runs note their space, and older ones note none of it."""
+    def _as_older_runs_do(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave `LATER` out where they say nothing: runs note their space, and older ones note none of them."""
         content: dict[str, Any] = handler(self)
-        if self.layer_norm == HyperSpace.model_fields["layer_norm"].default:
-            content.pop("layer_norm", None)
+        for name in LATER:
+            if getattr(self, name) == HyperSpace.model_fields[name].default:
+                content.pop(name, None)
         return content
 
 

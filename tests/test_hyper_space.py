@@ -31,8 +31,9 @@ def test_short_forms() -> None:
     assert space(layer_norm=False).layer_norm.choices == (False,)
 
 
-def test_layer_norm_is_noted_only_where_the_space_says_something() -> None:
-    assert "layer_norm" not in space().model_dump()
+def test_what_older_runs_do_not_have_is_noted_only_where_the_space_says_something() -> None:
+    assert not {"layer_norm", "embedding_decay"} & space().model_dump().keys()
+    assert space(embedding_decay=0.0).model_dump()["embedding_decay"]["choices"] == (0.0,)
     assert "layer_norm" not in space(layer_norm=None).model_dump(mode="json")
     for one in (True, False, [False, True]):
         noted = space(layer_norm=one).model_dump()

@@ -36,7 +36,7 @@ class ScratchOptions:
     Attributes:
         batch_size: rows a step.
         learning_rate: peak of the schedule.
-        weight_decay: of weights, and of the embedding rows of each batch.
+        weight_decay: of weights.
         dropout: on the embeddings and on each block's dense output.
         layer_norm: whether operators end in a LayerNorm.
         clip_norm: bound of the gradients' norm.
@@ -44,6 +44,7 @@ class ScratchOptions:
         seed: of start values, batches and dropout.
         optimizer: `adagrad`, `adam` or `sgd`.
         average_weights: whether a running average of the weights is what is measured and kept.
+        embedding_decay: of the embedding rows of each batch; `weight_decay` where it is none.
     """
 
     batch_size: int
@@ -56,6 +57,7 @@ class ScratchOptions:
     seed: int
     optimizer: OptimizerName = "adagrad"
     average_weights: bool = False
+    embedding_decay: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,7 @@ def train_network(
             learning_rate=options.learning_rate,
             optimizer=options.optimizer,
             weight_decay=options.weight_decay,
+            embedding_decay=options.embedding_decay,
             clip_norm=options.clip_norm,
             eps=options.eps,
             seed=options.seed,

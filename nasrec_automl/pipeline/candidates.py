@@ -18,6 +18,7 @@ from nasrec_automl.config import Job
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.evaluation.scratch import ScratchOptions, Trained, train_from_scratch
 from nasrec_automl.hand_designs import hand_designs
+from nasrec_automl.hyper_space import LATER
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -84,8 +85,9 @@ def retrain_study_name(run: RunFolder) -> str:
 def weights_path(run: RunFolder, name: str, hyper: Hyper) -> Path:
     """Where the subnet of one training is kept."""
     settings = asdict(hyper)
-    if hyper.layer_norm is None:
-        del settings["layer_norm"]  # Older runs have subnets under names without it.
+    for later in LATER:
+        if settings[later] is None:
+            del settings[later]  # Older runs have subnets under names without it.
     digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:8]
     return run.retrained / f"{name}-{digest}.safetensors"
 
@@ -144,6 +146,7 @@ def scratch_options(job: Job, hyper: Hyper) -> ScratchOptions:
         optimizer=hyper.optimizer,
         learning_rate=hyper.learning_rate,
         weight_decay=hyper.weight_decay,
+        embedding_decay=hyper.embedding_decay,
         dropout=hyper.dropout,
         layer_norm=has_layer_norm(job, hyper),
         average_weights=config.average_weights,

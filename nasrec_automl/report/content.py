@@ -78,6 +78,7 @@ class RetrainTrial:
         state: how it ended, such as `complete`, `pruned` or `failed`.
         learning_rate: of the dense weights.
         weight_decay: may be 0.
+        embedding_decay: of embedding rows; may be 0.
         dropout: may be 0.
         batch_size: rows a step.
         optimizer: its name.
@@ -93,6 +94,7 @@ class RetrainTrial:
     state: str
     learning_rate: float
     weight_decay: float
+    embedding_decay: float
     dropout: float
     batch_size: int
     optimizer: str

@@ -13,7 +13,7 @@ from nasrec_automl.report.content import RetrainTrial
 from nasrec_automl.report.style import LOG_LOSS, SEQUENCE, note, plain, styled, upper_limit
 
 _SETTINGS = ("learning_rate", "weight_decay", "dropout", "batch_size")
-_FURTHER = ("optimizer", "layer_norm", "embedding_dim", "table_cap")
+_FURTHER = ("embedding_decay", "optimizer", "layer_norm", "embedding_dim", "table_cap")
 """Shown where trainings differ in them."""
 _COMPLETE = "complete"
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from nasrec_automl.hyper_space import Distribution, HyperSpace, OptimizerName
+from nasrec_automl.hyper_space import LATER, Distribution, HyperSpace, OptimizerName
 
 ARCHITECTURE = "architecture"
 """The parameter that names the candidate."""
 
-_OPTIMIZER, _RATE, _LAYER_NORM = "optimizer", "learning_rate", "layer_norm"
+_OPTIMIZER, _RATE = "optimizer", "learning_rate"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,8 @@ class Hyper:
     Attributes:
         optimizer: `adagrad`, `adam` or `sgd`.
         learning_rate: peak of the schedule.
-        weight_decay: decay of weights, and of the embedding rows of each batch.
+        weight_decay: decay of weights.
+        embedding_decay: decay of the embedding rows of each batch; that of weights where it is None.
         dropout: probability, from 0 to below 1.
         batch_size: rows a step.
         embedding_dim: width of every embedding; the job's where it is None.
@@ -34,6 +35,7 @@ class Hyper:
     optimizer: OptimizerName
     learning_rate: float
     weight_decay: float
+    embedding_decay: float | None
     dropout: float
     batch_size: int
     embedding_dim: int | None
@@ -44,8 +46,9 @@ class Hyper:
     def of(cls, params: Mapping[str, Any], space: HyperSpace) -> Hyper:
         """Read a trial's parameters; what is no parameter has the space's one value."""
         found = {name: params.get(name, one.start) for name, one in _unconditional(space).items()}
-        if not space.layer_norm.single and _LAYER_NORM not in params:
-            found[_LAYER_NORM] = None  # Of a study from before it was searched: all its trainings had the job's.
+        for name in LATER:  # A study from before one was searched has none of it.
+            if name not in params and not getattr(space, name).single:
+                found[name] = None
         rate = space.learning_rate[found[_OPTIMIZER]]
         return cls(learning_rate=params.get(_rate_name(found[_OPTIMIZER], space), rate.start), **found)
 

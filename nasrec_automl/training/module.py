@@ -32,7 +32,8 @@ class TrainingOptions:
         learning_rate: its peak.
         optimizer: `adagrad`, `adam` or `sgd`.
         schedule_warm_up: fraction of the steps over which it rises.
-        weight_decay: of weights, and of the embedding rows of each batch.
+        weight_decay: of weights.
+        embedding_decay: of the embedding rows of each batch; `weight_decay` where it is none.
         clip_norm: bound of the gradients' norm.
         eps: of Adagrad; small data want a small one.
         seed: of dropout; each step derives its own.
@@ -43,6 +44,7 @@ class TrainingOptions:
     optimizer: OptimizerName = "adagrad"
     schedule_warm_up: float = 0.1
     weight_decay: float = 0.0
+    embedding_decay: float | None = None
     clip_norm: float = 5.0
     eps: float = 1e-8
     seed: int = 0
@@ -138,6 +140,7 @@ class ClickModule(pl.LightningModule):
             self.parameters(),
             lr=options.learning_rate,
             weight_decay=options.weight_decay,
+            embedding_decay=options.embedding_decay,
             eps=options.eps,
         )
         schedule = warm_up_cosine(optimizer, steps=options.steps, warm_up=options.schedule_warm_up)

@@ -16,14 +16,20 @@ Params = Iterable[nn.Parameter] | Iterable[dict[str, Any]]
 
 
 def make_optimizer(
-    name: OptimizerName, params: Params, *, lr: float, weight_decay: float, eps: float
+    name: OptimizerName,
+    params: Params,
+    *,
+    lr: float,
+    weight_decay: float,
+    embedding_decay: float | None = None,
+    eps: float,
 ) -> torch.optim.Optimizer:
     """Make the optimiser of that name; `eps` is Adagrad's."""
     if name == "adagrad":
-        return RowAdagrad(params, lr=lr, weight_decay=weight_decay, eps=eps)
+        return RowAdagrad(params, lr=lr, weight_decay=weight_decay, embedding_decay=embedding_decay, eps=eps)
     if name == "adam":
-        return RowAdam(params, lr=lr, weight_decay=weight_decay)
-    return RowSGD(params, lr=lr, weight_decay=weight_decay)
+        return RowAdam(params, lr=lr, weight_decay=weight_decay, embedding_decay=embedding_decay)
+    return RowSGD(params, lr=lr, weight_decay=weight_decay, embedding_decay=embedding_decay)
 
 
 class RowOptimizer(torch.optim.Optimizer, ABC):
@@ -38,12 +44,17 @@ class RowOptimizer(torch.optim.Optimizer, ABC):
     Args:
         params: parameters or groups.
         lr: learning rate.
-        weight_decay: L2 decay, added to the gradient; for a sparse gradient on its rows alone.
+        weight_decay: L2 decay, added to the gradient.
+        embedding_decay: the same of a sparse gradient's rows; `weight_decay` where it is none.
         options: further settings of the optimiser, by name.
     """
 
-    def __init__(self, params: Params, *, lr: float, weight_decay: float, **options: Any) -> None:
-        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, **options})
+    def __init__(
+        self, params: Params, *, lr: float, weight_decay: float, embedding_decay: float | None, **options: Any
+    ) -> None:
+        super().__init__(
+            params, {"lr": lr, "weight_decay": weight_decay, "embedding_decay": embedding_decay, **options}
+        )
 
     @abstractmethod
     def _new_state(self, parameter: nn.Parameter, *, rows: bool) -> dict[str, Tensor]:
@@ -92,8 +103,11 @@ class RowOptimizer(torch.optim.Optimizer, ABC):
         # Rows are unique here, so that selecting and copying back does what `index_add_` does, several times faster.
         state = self._state_of(parameter, rows=True)
         table = parameter.index_select(0, rows)
-        if group["weight_decay"]:
-            values = values.add(table, alpha=group["weight_decay"])
+        decay = group.get("embedding_decay")  # Groups of older checkpoints have none.
+        if decay is None:
+            decay = group["weight_decay"]
+        if decay:
+            values = values.add(table, alpha=decay)
         live = {name: tensor.index_select(0, rows) for name, tensor in state.items()}
         self._update(table, values, live, group)
         for name, tensor in live.items():
@@ -112,11 +126,20 @@ class RowAdagrad(RowOptimizer):
             others would not see them.
         lr: learning rate.
         weight_decay: as in `RowOptimizer`.
+        embedding_decay: as in `RowOptimizer`.
         eps: added to the root of the sum of squares.
     """
 
-    def __init__(self, params: Params, *, lr: float, weight_decay: float = 0.0, eps: float = 1e-8) -> None:
-        super().__init__(params, lr=lr, weight_decay=weight_decay, eps=eps)
+    def __init__(
+        self,
+        params: Params,
+        *,
+        lr: float,
+        weight_decay: float = 0.0,
+        embedding_decay: float | None = None,
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(params, lr=lr, weight_decay=weight_decay, embedding_decay=embedding_decay, eps=eps)
         for group in self.param_groups:
             keep_live_gradients(group["params"])
 
@@ -149,6 +172,7 @@ class RowAdam(RowOptimizer):
         params: parameters or groups.
         lr: learning rate.
         weight_decay: as in `RowOptimizer`.
+        embedding_decay: as in `RowOptimizer`.
         betas: decay of the two moments.
         eps: added to the root of the second moment.
     """
@@ -159,10 +183,13 @@ class RowAdam(RowOptimizer):
         *,
         lr: float,
         weight_decay: float = 0.0,
+        embedding_decay: float | None = None,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
     ) -> None:
-        super().__init__(params, lr=lr, weight_decay=weight_decay, betas=betas, eps=eps)
+        super().__init__(
+            params, lr=lr, weight_decay=weight_decay, embedding_decay=embedding_decay, betas=betas, eps=eps
+        )
 
     def _new_state(self, parameter: nn.Parameter, *, rows: bool) -> dict[str, Tensor]:
         return {
@@ -189,10 +216,13 @@ class RowSGD(RowOptimizer):
         params: parameters or groups.
         lr: learning rate.
         weight_decay: as in `RowOptimizer`.
+        embedding_decay: as in `RowOptimizer`.
     """
 
-    def __init__(self, params: Params, *, lr: float, weight_decay: float = 0.0) -> None:
-        super().__init__(params, lr=lr, weight_decay=weight_decay)
+    def __init__(
+        self, params: Params, *, lr: float, weight_decay: float = 0.0, embedding_decay: float | None = None
+    ) -> None:
+        super().__init__(params, lr=lr, weight_decay=weight_decay, embedding_decay=embedding_decay)
 
     def _new_state(self, parameter: nn.Parameter, *, rows: bool) -> dict[str, Tensor]:
         return {}

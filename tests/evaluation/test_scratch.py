@@ -225,6 +225,15 @@ def test_optimisers_differ() -> None:
     assert len({float(weights(one).sum()) for one in results}) == 3
 
 
+def test_embedding_rows_may_have_a_decay_of_their_own() -> None:
+    def size(**decays: float) -> float:
+        return train(replace(OPTIONS, **decays), schedule_steps=20).subnet.embedding.weight.norm().item()
+
+    plain = size(weight_decay=0.0)
+    assert size(weight_decay=0.0, embedding_decay=0.1) < 0.9 * plain
+    assert size(weight_decay=0.1, embedding_decay=0.0) > 0.9 * plain
+
+
 def test_predictions_are_those_of_the_evaluation_mode() -> None:
     trained = train(validation=None)
     trained.subnet.train()

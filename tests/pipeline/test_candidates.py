@@ -36,11 +36,19 @@ def test_layer_norm_is_the_hyper_parameter_or_else_the_jobs(finished_run: RunFol
             assert scratch_options(job, replace(hyper, layer_norm=said)).layer_norm == said
 
 
+def test_trainings_decay_their_embedding_rows_as_they_are_told(finished_run: RunFolder) -> None:
+    hyper = replace(Hyper.of(RATES, finished_run.job.retrain.space), weight_decay=1e-5)
+    assert scratch_options(finished_run.job, hyper).embedding_decay is None
+    told = scratch_options(finished_run.job, replace(hyper, embedding_decay=1e-3))
+    assert (told.weight_decay, told.embedding_decay) == (1e-5, 1e-3)
+
+
 def test_subnets_of_older_runs_keep_their_names(finished_run: RunFolder) -> None:
     hyper = Hyper.of(RATES, finished_run.job.retrain.space)
     assert weights_path(finished_run, "a", hyper).name == "a-f7aa7c80.safetensors"
     others = {weights_path(finished_run, "a", replace(hyper, layer_norm=own)).name for own in (None, True, False)}
     assert len(others) == 3
+    assert weights_path(finished_run, "a", replace(hyper, embedding_decay=0.0)).name not in others
 
 
 def test_the_best_by_key_and_the_hand_designs_by_name(finished_run: RunFolder) -> None:

@@ -113,6 +113,7 @@ def _retrained(number, names, rng) -> RetrainTrial:
         state=state,
         learning_rate=rate,
         weight_decay=0.0 if rng.random() < 0.3 else 10 ** rng.uniform(-7, -4),
+        embedding_decay=10 ** rng.uniform(-6, -3),
         dropout=float(rng.choice([0.0, 0.1, 0.2, 0.3])),
         batch_size=int(rng.choice([256, 512, 1024])),
         optimizer=str(rng.choice(["adagrad", "adam", "sgd"])),

@@ -14,6 +14,7 @@ def trial(number=0, log_loss=0.5, **changes):
         "state": "complete",
         "learning_rate": 0.01,
         "weight_decay": 0.0,
+        "embedding_decay": 0.0,
         "dropout": 0.1,
         "batch_size": 256,
         "optimizer": "adagrad",
@@ -53,12 +54,13 @@ def test_zero_weight_decay_has_a_place_on_the_logarithmic_axis():
 def test_settings_that_are_seldom_searched_have_panels_where_trials_differ():
     titles = [axis.title.text for axis in retrain_settings([trial(), trial(1)]).select_xaxes()]
     assert titles == ["learning rate", "weight decay", "dropout", "batch size"]
-    different = [trial(), trial(1, optimizer="adam", table_cap=1000), trial(2, table_cap=100)]
+    different = [trial(), trial(1, optimizer="adam", table_cap=1000), trial(2, table_cap=100, embedding_decay=1e-4)]
     figure = retrain_settings(different)
-    assert [axis.title.text for axis in figure.select_xaxes()] == [*titles, "optimizer", "table cap"]
+    further = ["embedding decay", "optimizer", "table cap"]
+    assert [axis.title.text for axis in figure.select_xaxes()] == [*titles, *further]
     assert list(figure.data[-2].x) == ["adagrad", "adam", "adagrad"]
     assert list(figure.data[-1].x) == ["none", "1,000", "100"]
-    assert list(figure.layout.xaxis6.categoryarray) == ["100", "1,000", "none"]
+    assert list(figure.layout.xaxis7.categoryarray) == ["100", "1,000", "none"]
     figure = retrain_settings([trial(), trial(1, layer_norm=False)])
     assert [axis.title.text for axis in figure.select_xaxes()] == [*titles, "layer norm"]
     assert list(figure.data[-1].x) == ["yes", "no"]

@@ -20,6 +20,7 @@ def test_distributions_are_the_spaces() -> None:
         "architecture": CategoricalDistribution(("a", "b")),
         "optimizer": CategoricalDistribution(("adagrad", "adam", "sgd")),
         "weight_decay": FloatDistribution(1e-6, 3e-3, log=True),
+        "embedding_decay": FloatDistribution(1e-5, 1e-2, log=True),
         "dropout": FloatDistribution(0.0, 0.6),
         "batch_size": CategoricalDistribution((256, 512, 1024)),
         "layer_norm": CategoricalDistribution((False, True)),
@@ -60,6 +61,7 @@ def test_defaults_come_first() -> None:
     assert (params["learning_rate/adagrad"], params["weight_decay"]) == (0.2, 1e-5)
     hyper = Hyper.of(params, DEFAULT)
     assert (hyper.optimizer, hyper.dropout, hyper.batch_size) == ("adagrad", 0.0, 256)
+    assert (hyper.weight_decay, hyper.embedding_decay) == (1e-5, 3e-4)
     assert (hyper.embedding_dim, hyper.table_cap, hyper.layer_norm) == (None, None, False)
 
 
@@ -69,6 +71,14 @@ def test_a_trial_from_before_layer_norm_was_searched_has_the_jobs() -> None:
     assert Hyper.of({**older, "layer_norm": True}, DEFAULT).layer_norm is True
     assert Hyper.of({}, space(layer_norm=False)).layer_norm is False
     assert Hyper.of({}, space()).layer_norm is None
+
+
+def test_a_trial_from_before_embedding_decay_was_searched_has_that_of_weights() -> None:
+    older = {name: value for name, value in default_params("a", DEFAULT).items() if name != "embedding_decay"}
+    assert Hyper.of(older, DEFAULT).embedding_decay is None
+    assert Hyper.of({**older, "embedding_decay": 1e-3}, DEFAULT).embedding_decay == 1e-3
+    assert Hyper.of({}, space(embedding_decay=1e-3)).embedding_decay == 1e-3
+    assert Hyper.of({}, space()).embedding_decay is None
 
 
 def test_what_is_no_parameter_has_the_spaces_value() -> None:

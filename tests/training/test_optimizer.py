@@ -68,6 +68,34 @@ def test_weight_decay_of_sparse_gradients_touches_the_rows_of_the_batch_alone() 
     torch.testing.assert_close(table[[1, 4]], other[[1, 4]], rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("make", [RowAdagrad, RowAdam, RowSGD])
+def test_rows_may_have_a_decay_of_their_own(make: Callable[..., torch.optim.Optimizer]) -> None:
+    def trained(**decays: float | None) -> list[torch.Tensor]:
+        table, weight = nn.Parameter(start()), nn.Parameter(start())
+        optimizer = make([table, weight], lr=0.3, **decays)
+        ids = torch.tensor([4, 1, 4, 4])
+        (loss(table, ids, sparse=True) + loss(weight, ids, sparse=False)).backward()
+        optimizer.step()
+        return [table.detach(), weight.detach()]
+
+    plain, rows, both = trained(), trained(embedding_decay=0.2), trained(weight_decay=0.2)
+    assert not torch.equal(rows[0], plain[0])
+    torch.testing.assert_close(rows, [both[0], plain[1]], rtol=0, atol=0)
+    torch.testing.assert_close(trained(weight_decay=0.2, embedding_decay=0.0), [plain[0], both[1]], rtol=0, atol=0)
+
+
+def test_groups_of_older_checkpoints_have_the_decay_of_weights() -> None:
+    table = nn.Parameter(start())
+    optimizer = RowSGD([table], lr=0.3, embedding_decay=0.5)
+    older = optimizer.state_dict()
+    older["param_groups"][0]["weight_decay"] = 0.2
+    del older["param_groups"][0]["embedding_decay"]
+    optimizer.load_state_dict(older)
+    F.embedding(torch.tensor([1]), table, sparse=True).sum().mul(0).backward()
+    optimizer.step()
+    torch.testing.assert_close(table[1], start()[1] * (1 - 0.3 * 0.2), rtol=1e-12, atol=1e-12)
+
+
 def test_weights_without_a_gradient_have_no_state_and_stay() -> None:
     used, unused = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
     optimizer = RowAdagrad([used, unused], lr=1.0, weight_decay=0.5, eps=1e-2)
@@ -202,9 +230,16 @@ def test_adam_and_sgd_touch_the_rows_of_the_batch_alone(make: type[torch.optim.O
 
 def test_optimisers_have_names() -> None:
     made = {
-        name: make_optimizer(name, [nn.Parameter(torch.ones(1))], lr=0.1, weight_decay=0.2, eps=0.3)
+        name: make_optimizer(
+            name, [nn.Parameter(torch.ones(1))], lr=0.1, weight_decay=0.2, embedding_decay=0.4, eps=0.3
+        )
         for name in ("adagrad", "adam", "sgd")
     }
     assert {name: type(one) for name, one in made.items()} == {"adagrad": RowAdagrad, "adam": RowAdam, "sgd": RowSGD}
-    assert {(one.defaults["lr"], one.defaults["weight_decay"]) for one in made.values()} == {(0.1, 0.2)}
+    for one in made.values():
+        assert {name: one.defaults[name] for name in ("lr", "weight_decay", "embedding_decay")} == {
+            "lr": 0.1,
+            "weight_decay": 0.2,
+            "embedding_decay": 0.4,
+        }
     assert (made["adagrad"].defaults["eps"], made["adam"].defaults["eps"]) == (0.3, 1e-8)

@@ -90,6 +90,7 @@ class Network(Method):
         "optimizer": "adam",
         "learning_rate/adam": 1e-3,
         "weight_decay": 1e-5,
+        "embedding_decay": 3e-4,
         "dropout": 0.2,
         "batch_size": 256,
         "width": 128,
@@ -101,6 +102,7 @@ class Network(Method):
         low, high = _SPACE.learning_rate[optimizer].limits
         trial.suggest_float(f"learning_rate/{optimizer}", low, high, log=True)
         trial.suggest_float("weight_decay", *_SPACE.weight_decay.limits, log=True)
+        trial.suggest_float("embedding_decay", *_SPACE.embedding_decay.limits, log=True)
         trial.suggest_float("dropout", *_SPACE.dropout.limits)
         trial.suggest_categorical("batch_size", _SPACE.batch_size.choices)
         trial.suggest_categorical("width", (64, 128, 256, 512))
@@ -162,6 +164,7 @@ class Network(Method):
             optimizer=params["optimizer"],
             learning_rate=params[f"learning_rate/{params['optimizer']}"],
             weight_decay=params["weight_decay"],
+            embedding_decay=params["embedding_decay"],
             dropout=params["dropout"],
             layer_norm=False,
             average_weights=self.job.retrain.average_weights,
