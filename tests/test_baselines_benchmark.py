@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -263,7 +264,18 @@ def test_the_command_compares_a_run_and_does_nothing_twice(
     expected = json.loads(copied_run.result.read_text())["test"]["log_loss"]
     assert measure(torch.from_numpy(kept), torch.from_numpy(label.astype(np.float32))).log_loss == expected
 
+    # Several processes do what one does.
+    shutil.rmtree(copied_run.path / "baselines")
+    monkeypatch.setattr(benchmarks.sys, "argv", ["bench", *wanted, *methods, "--workers", "2"])
+    benchmarks.main()
+    again = json.loads((tmp_path / "b.json").read_text())
+    for row in (*result["methods"], *again["methods"]):
+        for chosen in row["chosen"]:
+            del chosen["seconds"]
+    assert again["methods"] == result["methods"]
+
     before = (tmp_path / "b.json").read_text()
+    monkeypatch.setattr(benchmarks.sys, "argv", ["bench", *wanted, *methods])
     monkeypatch.setattr(command, "train", lambda *arguments: pytest.fail("trained again"))
     benchmarks.main()
     assert (tmp_path / "b.json").read_text() == before

@@ -147,9 +147,14 @@ def test_jobs_differ_in_their_data_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "passed"), [([], []), (["--samplers"], ["--samplers"]), (["--samplers", "tpe"], ["--samplers", "tpe"])]
+    ("options", "passed"),
+    [
+        ([], ["--workers", "1"]),
+        (["--samplers"], ["--samplers", "--workers", "1"]),
+        (["--samplers", "tpe", "--workers", "2"], ["--samplers", "tpe", "--workers", "2"]),
+    ],
 )
-def test_samplers_are_those_that_are_asked_for(
+def test_baselines_are_compared_as_is_asked_for(
     options: list[str], passed: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("torch_rechub", reason="needs the extra bench")

@@ -13,7 +13,7 @@ from nasrec_automl.hyper_space import LATER, Distribution, HyperSpace, Optimizer
 ARCHITECTURE = "architecture"
 """The parameter that names the candidate."""
 
-_OPTIMIZER, _RATE = "optimizer", "learning_rate"
+OPTIMIZER, _RATE = "optimizer", "learning_rate"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +49,8 @@ class Hyper:
         for name in LATER:  # A study from before one was searched has none of it.
             if name not in params and not getattr(space, name).single:
                 found[name] = None
-        rate = space.learning_rate[found[_OPTIMIZER]]
-        return cls(learning_rate=params.get(_rate_name(found[_OPTIMIZER], space), rate.start), **found)
+        rate = space.learning_rate[found[OPTIMIZER]]
+        return cls(learning_rate=params.get(_rate_name(found[OPTIMIZER], space), rate.start), **found)
 
 
 def retrain_distributions(candidates: Collection[str], space: HyperSpace) -> dict[str, BaseDistribution]:
@@ -75,14 +75,14 @@ def applying(distributions: Mapping[str, BaseDistribution], params: Mapping[str,
         params: of the trial, or the first of them.
     """
     other = f"{_RATE}/"
-    own = f"{other}{params.get(_OPTIMIZER)}"
+    own = f"{other}{params.get(OPTIMIZER)}"
     return {name: one for name, one in distributions.items() if name == own or not name.startswith(other)}
 
 
 def default_params(name: str, space: HyperSpace) -> dict[str, Any]:
     """What a candidate is trained with first: the first choices and the middles of ranges, or what the space says."""
     params = {parameter: one.start for parameter, one in _unconditional(space).items()}
-    optimizer = params[_OPTIMIZER]
+    optimizer = params[OPTIMIZER]
     params |= {ARCHITECTURE: name, _rate_name(optimizer, space): space.learning_rate[optimizer].start}
     return {parameter: params[parameter] for parameter in applying(retrain_distributions([name], space), params)}
 

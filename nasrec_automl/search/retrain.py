@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
+import numpy as np
 import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.pruners import NopPruner
@@ -16,8 +17,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from nasrec_automl.config import RetrainConfig
 from nasrec_automl.errors import DivergedError, StudyError
 from nasrec_automl.search.census import Census
-from nasrec_automl.search.hyper import ARCHITECTURE, Hyper, applying, default_params, retrain_distributions
+from nasrec_automl.search.hyper import ARCHITECTURE, OPTIMIZER, Hyper, applying, default_params, retrain_distributions
 from nasrec_automl.search.ledger import Ledger
+from nasrec_automl.search.local_step import step_from
 from nasrec_automl.search.loop import OnTrial, WorkerOptions, work
 from nasrec_automl.search.pruning import KeyedHyperband
 from nasrec_automl.search.task import Outcome, Params, Task
@@ -64,9 +66,11 @@ def retrain(
     """Train candidates until the study has `config.trials` trainings, and one of each candidate at least.
 
     Every candidate is first trained with the default hyper-parameters and to its end, so that all are
-    compared on one footing. Then TPE (arXiv 2304.11127) chooses candidate and hyper-parameters together, and
-    Hyperband prunes trainings that fall behind (`KeyedHyperband`). A pruned training counts: it is one of the
-    `config.trials`, and TPE learns from how far it came. Any number of processes may work on one study (see `work`).
+    compared on one footing. Then small steps from the best training of one of the best candidates take turns with
+    TPE (arXiv 2304.11127), which chooses candidate and hyper-parameters together: it cannot tell good settings from bad
+    ones while all trainings have the defaults, and there may be time for few more. Hyperband prunes trainings that
+    fall behind (`KeyedHyperband`). A pruned training counts: it is one of the `config.trials`, and TPE learns from how
+    far it came. Any number of processes may work on one study (see `work`).
 
     Args:
         study: the study, from `open_study`.
@@ -74,7 +78,7 @@ def retrain(
         train: trains one candidate.
         storage: the storage that holds the study.
         config: hyper-parameters, pruner and the number of trials.
-        seed: with the number of finished trials it determines what TPE draws.
+        seed: with the number of finished trials it determines what is drawn.
         halved: candidates of which too little is known for each to be trained to its end: their first trainings are
             pruned too, and the pruner is successive halving, at 2, 4, 8, ... validations.
         count: how many trainings this worker does at most.
@@ -137,8 +141,9 @@ class _Retrain(Task):
         for params in self._defaults:
             if self.key(params) not in taken:
                 return params
+        steps = (len(taken) - len(self._defaults)) % 2 == 0
         for attempt in range(_PROPOSALS):
-            params = self._sample(len(taken), attempt)
+            params = (self._step(len(taken), attempt) if steps else None) or self._sample(len(taken), attempt)
             if self.key(params) not in taken:
                 return params
         return None
@@ -166,6 +171,26 @@ class _Retrain(Task):
             attrs["reason"] = f"pruned: not among the best {self._share} of its bracket at the same validation"
         state = TrialState.PRUNED if pruned else TrialState.COMPLETE
         return Outcome(state=state, value=result.log_loss, attrs=attrs)
+
+    def _step(self, taken: int, attempt: int) -> dict[str, Any] | None:
+        """A step from the best training of a candidate, each candidate half as likely as the next better one."""
+        best: dict[str, FrozenTrial] = {}
+        names = set(_choices(self.distributions[ARCHITECTURE]) or ())
+        for trial in self._ledger.trials():
+            name = trial.params.get(ARCHITECTURE, "")
+            if trial.state == TrialState.COMPLETE and name in names:
+                best[name] = min(best.get(name, trial), trial, key=lambda one: one.value or 0.0)
+        if not best:
+            return None
+        rng = np.random.default_rng([self._seed, taken, attempt])
+        ranked = sorted(best.values(), key=lambda trial: trial.value or 0.0)
+        base = ranked[min(rng.geometric(0.5), len(ranked)) - 1].params
+        found = {**default_params(base[ARCHITECTURE], self._config.space), **base}
+        moving = applying(self.distributions, found)
+        for kept in (ARCHITECTURE, OPTIMIZER):
+            moving.pop(kept, None)
+        found |= step_from(found, moving, rng)
+        return {name: found[name] for name in applying(self.distributions, found)}
 
     def _sample(self, taken: int, attempt: int) -> dict[str, Any]:
         sampler = tpe(self._seed, taken, attempt, startup=len(self._defaults))

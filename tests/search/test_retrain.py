@@ -68,6 +68,32 @@ def test_every_candidate_first_with_the_defaults_and_to_its_end(study: optuna.St
     assert [len(trial.intermediate_values) for trial in first] == [4, 4, 4]
 
 
+def test_small_steps_from_the_best_take_turns_with_tpe(study: optuna.Study, storage: RDBStorage) -> None:
+    config = RetrainConfig(trials=60)
+    run(study, storage, config=config)
+    trials = study.get_trials()
+    steps = trials[len(NAMES) :: 2]
+    for trial in steps:
+        before = [one for one in trials[: trial.number] if one.state == TrialState.COMPLETE]
+        mine = [one for one in before if one.params["architecture"] == trial.params["architecture"]]
+        base = min(mine, key=lambda one: one.value or 0.0).params
+        assert trial.params["optimizer"] == base["optimizer"]
+        rate = f"learning_rate/{base['optimizer']}"
+        low, high = math.log(trial.distributions[rate].low), math.log(trial.distributions[rate].high)
+        assert abs(math.log(trial.params[rate] / base[rate])) < 0.5 * (high - low)
+    names = [trial.params["architecture"] for trial in steps]
+    assert names.count("search-1") > names.count("search-2") > 0, "the better a candidate, the more often"
+    assert {trial.params["optimizer"] for trial in trials[len(NAMES) + 1 :: 2]} == {"adagrad", "adam", "sgd"}
+
+
+def test_steps_reach_what_tpe_does_not_find_in_few_trainings(study: optuna.Study, storage: RDBStorage) -> None:
+    """The defaults are close to the best, as they are meant to be, and wide ranges hold little that is good."""
+    run(study, storage, config=RetrainConfig(trials=3))
+    defaults = study.best_value
+    run(study, storage, config=RetrainConfig(trials=15))
+    assert study.best_value < defaults - 0.05
+
+
 def test_defaults_are_never_pruned(study: optuna.Study, storage: RDBStorage) -> None:
     def slow_and_bad(name: str, hyper: Hyper, report: Report) -> FakeOutcome:
         if name != "hand-mlp":

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 import optuna
@@ -30,14 +30,15 @@ from tests.benchmarks.baselines.compare import Searches, compare, quality
 from tests.benchmarks.baselines.method import Logits, Method
 from tests.benchmarks.baselines.networks import NETWORKS
 from tests.benchmarks.baselines.ours import best_hand_design, seconds_spent, train, winner, with_sampler
+from tests.benchmarks.baselines.parallel import on_each
 from tests.benchmarks.baselines.plain import Boosting, Linear
 from tests.benchmarks.baselines.tuning import tune
 from tests.benchmarks.measure import machine
 
 METHODS: dict[str, type[Method]] = {method.name: method for method in (Linear, Boosting, *NETWORKS)}
 OURS = "searched network"
-_WIDTH = 130
-_HAND = "best hand design"
+_CONSOLE = Console(width=130)
+_HAND, _SEARCH = "best hand design", " search"
 
 
 @dataclass(frozen=True)
@@ -68,40 +69,39 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--seconds", type=float, help="of tuning; what supernet, search and retrain took by default")
     parser.add_argument("--seeds", type=int, default=5, help="trainings of each winner")
+    parser.add_argument("--workers", type=int, default=1, help="processes, each with its share of threads")
     parser.add_argument("--output", type=Path, default=Path("baselines.json"), help="results")
     options = parser.parse_args(arguments)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    console = Console(width=_WIDTH)
 
     runs = [open_run(path) for path in options.runs]
-    for run in runs:
-        if not run.result.is_file():
-            console.print(f"{run.path}: running the job")
-            run_job(run)
+    on_each(_run, [(path,) for path in options.runs], workers=options.workers)
     if len({PreparedData.open(run.data).fingerprint for run in runs}) > 1:
         raise DataError("the runs have different data: they share a table only where test is the same rows")
 
     with ExitStack() as locks:
         for run in runs:
             locks.enter_context(run.lock("baselines"))
-        result = _result(runs, options, console)
+        result = _result(runs, options)
     options.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    console.print(_table(result))
+    _CONSOLE.print(_table(result))
 
 
-def _result(runs: list[RunFolder], options: argparse.Namespace, console: Console) -> dict[str, Any]:
-    found: dict[str, list[tuple[RunFolder, Contender]]] = {}
-    for run in runs:
-        for name, contender in _contenders(run, options, console).items():
-            found.setdefault(name, []).append((run, contender))
+def _result(runs: list[RunFolder], options: argparse.Namespace) -> dict[str, Any]:
+    searches = [f"{sampler}{_SEARCH}" for sampler in options.samplers]
+    units = [(path, name, options) for path in options.runs for name in (OURS, _HAND, *searches, *options.methods)]
+    chosen = on_each(_choose, units, workers=options.workers)
     # Nothing is chosen from here on.
-    logits = {
-        name: [_logits(run, name, contender, options.seeds, console) for run, contender in contenders]
-        for name, contenders in found.items()
-    }
+    units = [unit for unit, one in zip(units, chosen, strict=True) if one is not None]
+    measured = on_each(_logits, units, workers=options.workers)
+    found: dict[str, list[dict[str, Any]]] = {}
+    logits: dict[str, Searches] = {}
+    for (_, name, *_), one, several in zip(units, filter(None, chosen), measured, strict=True):
+        found.setdefault(name, []).append(one)
+        logits.setdefault(name, []).append(several)
     data = PreparedData.open(runs[0].data, test=True)
     label = np.asarray(data.part(Part.TEST).label)
-    rows = [_row(name, [contender.chosen for _, contender in found[name]], label, logits) for name in found]
+    rows = [_row(name, found[name], label, logits) for name in found]
     return {
         "dataset": data.name,
         "split": data.description.split.kind,
@@ -113,29 +113,46 @@ def _result(runs: list[RunFolder], options: argparse.Namespace, console: Console
     }
 
 
-def _contenders(run: RunFolder, options: argparse.Namespace, console: Console) -> dict[str, Contender]:
-    """Everything with a claim on this run's rows, chosen without test."""
+def _run(path: Path) -> None:
+    run = open_run(path)
+    if not run.result.is_file():
+        _CONSOLE.print(f"{run.path}: running the job")
+        run_job(run)
+
+
+def _choose(path: Path, name: str, options: argparse.Namespace) -> dict[str, Any] | None:
+    """What was chosen for a contender; nothing where the run has none of this name."""
+    run = open_run(path)
+    contender = _contender(run, name, options)
+    if contender is None:
+        return None
+    chosen = contender.chosen
+    _CONSOLE.print(f"{run.path}: {name} chosen, {chosen.get('trials', 'no')} trials in {chosen['seconds']:.0f} s")
+    return chosen
+
+
+def _contender(run: RunFolder, name: str, options: argparse.Namespace) -> Contender | None:
+    """A contender with everything chosen, without test; what was chosen before is read."""
     folder, data, job = run.path / "baselines", PreparedData.open(run.data), run.job
     own = seconds_spent(run)
-    found = {OURS: _searched(run)}
-    hand = best_hand_design(run)
-    if hand is not None:
-        found[_HAND] = Contender(lambda seed: train(run, hand, seed), True, {"name": hand.name, "seconds": own})
-    for sampler in options.samplers:
-        console.print(f"{run.path}: search with {sampler}")
-        found[f"{sampler} search"] = _searched(with_sampler(run, sampler, folder / "runs" / sampler))
-    for name in options.methods:
-        method = METHODS[name](data.schema(job.embedding_dim), job)
-        seconds = own if options.seconds is None else options.seconds
-        tuned = tune(method, data, folder, seconds=seconds, seed=job.seed)
-        console.print(f"{run.path}: {name}, {tuned.trials} trials in {tuned.seconds:.0f} s, choice {tuned.choice:.4f}")
+    if name == OURS:
+        return _searched(run)
+    if name == _HAND:
+        hand = best_hand_design(run)
+        if hand is None:
+            return None
+        return Contender(lambda seed: train(run, hand, seed), True, {"name": hand.name, "seconds": own})
+    if name.endswith(_SEARCH):
+        sampler = cast(SamplerName, name.removesuffix(_SEARCH))
+        return _searched(with_sampler(run, sampler, folder / "runs" / sampler))
+    method = METHODS[name](data.schema(job.embedding_dim), job)
+    tuned = tune(method, data, folder, seconds=own if options.seconds is None else options.seconds, seed=job.seed)
+
+    def refit(seed: int) -> Logits:
         everything = data.part(*(part for part in Part if part is not Part.TEST))
+        return method.refit(tuned.params, everything, seed=seed, length=tuned.length).logits
 
-        def refit(seed: int, method: Method = method, tuned: Any = tuned, rows: Any = everything) -> Logits:
-            return method.refit(tuned.params, rows, seed=seed, length=tuned.length).logits
-
-        found[name] = Contender(refit, method.seeded, asdict(tuned))
-    return found
+    return Contender(refit, method.seeded, asdict(tuned))
 
 
 def _searched(run: RunFolder) -> Contender:
@@ -144,21 +161,23 @@ def _searched(run: RunFolder) -> Contender:
     return Contender(lambda seed: train(run, candidate, seed), True, chosen)
 
 
-def _logits(run: RunFolder, name: str, contender: Contender, seeds: int, console: Console) -> list[NDArray[np.float64]]:
+def _logits(path: Path, name: str, options: argparse.Namespace) -> list[NDArray[np.float64]]:
     """Test logits of each seed; each training is done, and measured, once."""
-    found = []
-    for number in range(seeds if contender.seeded else 1):
+    run, found = open_run(path), []
+    contender = _contender(run, name, options)
+    assert contender is not None
+    for number in range(options.seeds if contender.seeded else 1):
         seed = run.job.seed + number
-        path = run.path / "baselines" / "test" / f"{name}-{seed}.npy"
-        if not path.is_file():
+        kept = run.path / "baselines" / "test" / f"{name}-{seed}.npy"
+        if not kept.is_file():
             logits = contender.train(seed)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            kept.parent.mkdir(parents=True, exist_ok=True)
             test = PreparedData.open(run.data, test=True).part(Part.TEST)
-            beside = path.with_suffix(".partial.npy")
+            beside = kept.with_suffix(".partial.npy")
             np.save(beside, logits(test).double().numpy())
-            beside.replace(path)
-            console.print(f"{run.path}: {name} trained with seed {seed}")
-        found.append(np.load(path))
+            beside.replace(kept)
+            _CONSOLE.print(f"{run.path}: {name} trained with seed {seed}")
+        found.append(np.load(kept))
     return found
 
 

@@ -42,6 +42,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--only", nargs="+", choices=DATASETS, help="data sets (all; with --quick: synthetic)")
     parser.add_argument("--steps", nargs="+", choices=[*STEPS, _PAGE], default=[*STEPS, _PAGE], help="steps (all)")
     parser.add_argument("--samplers", nargs="*", metavar="NAME", help="of searches beside ours (random tpe)")
+    parser.add_argument("--workers", type=int, default=1, help="processes of the step `baselines`, beside each other")
     options = parser.parse_args(arguments)
     folder: Path = options.folder / "quick" if options.quick else options.folder
     root = _copied_pages(folder / "page") if options.quick else ROOT
@@ -99,6 +100,7 @@ def _baselines(runs: list[RunFolder], folder: Path, options: argparse.Namespace)
     seeds, samplers = "1" if options.quick else str(SEEDS), [] if options.quick else options.samplers
     if samplers is not None:
         few += ["--samplers", *samplers]
+    few += ["--workers", str(options.workers)]
     baselines([*(str(run.path) for run in runs), "--seeds", seeds, "--output", str(output), *few])
     found: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
     return found
