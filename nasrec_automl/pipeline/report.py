@@ -244,7 +244,7 @@ def _training(trial: FrozenTrial, run: RunFolder) -> RetrainTrial:
         state=trial.state.name.lower(),
         learning_rate=hyper.learning_rate,
         weight_decay=hyper.weight_decay,
-        embedding_decay=hyper.weight_decay if hyper.embedding_decay is None else hyper.embedding_decay,
+        embedding_decay=hyper.embedding_decay,
         dropout=hyper.dropout,
         batch_size=hyper.batch_size,
         optimizer=hyper.optimizer,

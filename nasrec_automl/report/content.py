@@ -78,7 +78,7 @@ class RetrainTrial:
         state: how it ended, such as `complete`, `pruned` or `failed`.
         learning_rate: of the dense weights.
         weight_decay: may be 0.
-        embedding_decay: of embedding rows; may be 0.
+        embedding_decay: of embedding rows, if it was not that of weights.
         dropout: may be 0.
         batch_size: rows a step.
         optimizer: its name.
@@ -94,11 +94,11 @@ class RetrainTrial:
     state: str
     learning_rate: float
     weight_decay: float
-    embedding_decay: float
     dropout: float
     batch_size: int
     optimizer: str
     embedding_dim: int
+    embedding_decay: float | None = None
     table_cap: int | None = None
     layer_norm: bool = True
     curve: Sequence[tuple[int, float]] = ()

@@ -27,7 +27,7 @@ def retrain_settings(trials: Sequence[RetrainTrial]) -> go.Figure:
     settings = [*_SETTINGS, *(name for name in _FURTHER if len({getattr(trial, name) for trial in valued}) > 1)]
     figure = make_subplots(cols=len(settings), shared_yaxes=True, horizontal_spacing=0.025)
     for column, setting in enumerate(settings, 1):
-        places, axis = _axis(setting, [getattr(trial, setting) for trial in valued])
+        places, axis = _axis(setting, [_setting(trial, setting) for trial in valued])
         for architecture, color in _colors(valued).items():
             mine = [(t, place) for t, place in zip(valued, places, strict=True) if t.architecture == architecture]
             figure.add_scatter(
@@ -42,7 +42,7 @@ def retrain_settings(trials: Sequence[RetrainTrial]) -> go.Figure:
                     "size": 8,
                     "symbol": [_symbol(t, limit) for t, _ in mine],
                 },
-                customdata=[[t.number, plain(t.state), getattr(t, setting), t.log_loss] for t, _ in mine],
+                customdata=[[t.number, plain(t.state), _setting(t, setting), t.log_loss] for t, _ in mine],
                 hovertemplate="trial %{customdata[0]}, %{customdata[1]}<br>"
                 + setting.replace("_", " ")
                 + " %{customdata[2]}<br>log loss %{customdata[3]:.5f}",
@@ -86,6 +86,12 @@ def retrain_curves(trials: Sequence[RetrainTrial]) -> go.Figure:
     figure.update_xaxes(title_text="validation", rangemode="tozero")
     figure.update_yaxes(title_text=LOG_LOSS, range=[low - margin, high + margin])
     return styled(figure, height=400)
+
+
+def _setting(trial: RetrainTrial, setting: str) -> Any:
+    if setting == "embedding_decay" and trial.embedding_decay is None:
+        return trial.weight_decay
+    return getattr(trial, setting)
 
 
 def _symbol(trial: RetrainTrial, limit: float) -> str:

@@ -22,6 +22,8 @@ def step_from(
     step over an end of a range comes back into it. A choice is drawn anew with a probability of one over the number
     of parameters.
 
+    Whole numbers move by a step of their range or so where a tenth of it is less.
+
     Args:
         params: a value of every distribution; one that lies outside its range counts as the nearest inside.
         distributions: by name.
@@ -35,12 +37,20 @@ def _step(value: Any, distribution: BaseDistribution, rng: np.random.Generator, 
         drawn = distribution.choices[rng.integers(len(distribution.choices))]
         return drawn if rng.random() < change else value
     assert isinstance(distribution, FloatDistribution | IntDistribution)
+    if distribution.single():
+        return distribution.low
     scale, back = (math.log, math.exp) if distribution.log else (float, float)
     low, high = scale(distribution.low), scale(distribution.high)
     place = (scale(min(max(value, distribution.low), distribution.high)) - low) / (high - low)
-    place = abs(place + _SCALE * rng.normal()) % 2
+    place = abs(place + max(_SCALE, _coarseness(distribution)) * rng.normal()) % 2
     moved = back(low + (high - low) * min(place, 2 - place))
     moved = min(max(moved, distribution.low), distribution.high)  # exp(log(x)) may miss x
     if isinstance(distribution, IntDistribution):
         return distribution.low + round((moved - distribution.low) / distribution.step) * distribution.step
     return moved
+
+
+def _coarseness(distribution: FloatDistribution | IntDistribution) -> float:
+    if isinstance(distribution, FloatDistribution):
+        return 0.0
+    return distribution.step / (distribution.high - distribution.low)

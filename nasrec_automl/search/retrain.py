@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
@@ -11,6 +12,7 @@ import numpy as np
 import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.pruners import NopPruner
+from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -141,11 +143,13 @@ class _Retrain(Task):
         for params in self._defaults:
             if self.key(params) not in taken:
                 return params
-        steps = (len(taken) - len(self._defaults)) % 2 == 0
-        for attempt in range(_PROPOSALS):
-            params = (self._step(len(taken), attempt) if steps else None) or self._sample(len(taken), attempt)
-            if self.key(params) not in taken:
-                return params
+        # Where one way leads nowhere new, the next may: TPE, too, insists on a choice that was good.
+        ways: list[Callable[[int, int], Params | None]] = [self._step, self._by_tpe, self._at_random]
+        for propose in ways[(len(taken) - len(self._defaults)) % 2 :]:
+            for attempt in range(_PROPOSALS):
+                proposed = propose(len(taken), attempt)
+                if proposed is not None and self.key(proposed) not in taken:
+                    return proposed
         return None
 
     def run(self, trial: FrozenTrial) -> Outcome:
@@ -172,28 +176,32 @@ class _Retrain(Task):
         state = TrialState.PRUNED if pruned else TrialState.COMPLETE
         return Outcome(state=state, value=result.log_loss, attrs=attrs)
 
-    def _step(self, taken: int, attempt: int) -> dict[str, Any] | None:
-        """A step from the best training of a candidate, each candidate half as likely as the next better one."""
+    def _step(self, taken: int, attempt: int) -> Params | None:
+        """A step from the best training of a candidate: of the best one with 1/2, of the next with 1/4, and so on."""
         best: dict[str, FrozenTrial] = {}
         names = set(_choices(self.distributions[ARCHITECTURE]) or ())
         for trial in self._ledger.trials():
-            name = trial.params.get(ARCHITECTURE, "")
-            if trial.state == TrialState.COMPLETE and name in names:
+            # A trial without some of the parameters, of an older study perhaps, is no place to start from.
+            if trial.state == TrialState.COMPLETE and self.key(trial.params) and trial.params[ARCHITECTURE] in names:
+                name = trial.params[ARCHITECTURE]
                 best[name] = min(best.get(name, trial), trial, key=lambda one: one.value or 0.0)
         if not best:
             return None
         rng = np.random.default_rng([self._seed, taken, attempt])
         ranked = sorted(best.values(), key=lambda trial: trial.value or 0.0)
         base = ranked[min(rng.geometric(0.5), len(ranked)) - 1].params
-        found = {**default_params(base[ARCHITECTURE], self._config.space), **base}
-        moving = applying(self.distributions, found)
-        for kept in (ARCHITECTURE, OPTIMIZER):
-            moving.pop(kept, None)
-        found |= step_from(found, moving, rng)
-        return {name: found[name] for name in applying(self.distributions, found)}
+        whole = applying(self.distributions, base)
+        moving = {name: one for name, one in whole.items() if name not in (ARCHITECTURE, OPTIMIZER)}
+        found = {**base, **step_from(base, moving, rng)}
+        return {name: found[name] for name in whole}
 
-    def _sample(self, taken: int, attempt: int) -> dict[str, Any]:
-        sampler = tpe(self._seed, taken, attempt, startup=len(self._defaults))
+    def _by_tpe(self, taken: int, attempt: int) -> Params:
+        return self._sample(tpe(self._seed, taken, attempt, startup=len(self._defaults)))
+
+    def _at_random(self, taken: int, attempt: int) -> Params:
+        return self._sample(tpe(self._seed, taken, attempt, startup=sys.maxsize))
+
+    def _sample(self, sampler: TPESampler) -> Params:
         study = self._ledger.study
         # The optimiser first: which other parameters there are depends on it.
         always = applying(self.distributions, {})

@@ -14,7 +14,6 @@ def trial(number=0, log_loss=0.5, **changes):
         "state": "complete",
         "learning_rate": 0.01,
         "weight_decay": 0.0,
-        "embedding_decay": 0.0,
         "dropout": 0.1,
         "batch_size": 256,
         "optimizer": "adagrad",

@@ -40,7 +40,6 @@ def trial(architecture, log_loss, state="complete"):
         state=state,
         learning_rate=0.1,
         weight_decay=0.0,
-        embedding_decay=0.0,
         dropout=0.0,
         batch_size=1,
         optimizer="adagrad",

@@ -17,8 +17,9 @@ RANGES: dict[str, BaseDistribution] = {
     "width": IntDistribution(8, 32, step=8),
     "rows": IntDistribution(4, 4096, log=True),
     "norm": CategoricalDistribution((False, True)),
+    "one": IntDistribution(8, 8),
 }
-GOOD = {"rate": 0.1, "dropout": 0.3, "width": 16, "rows": 128, "norm": True}
+GOOD = {"rate": 0.1, "dropout": 0.3, "width": 16, "rows": 128, "norm": True, "one": 8}
 
 
 def steps(params: dict[str, Any], count: int = 400) -> list[dict[str, Any]]:
@@ -34,7 +35,7 @@ def steps(params: dict[str, Any], count: int = 400) -> list[dict[str, Any]]:
     norm=st.booleans(),
 )
 def test_a_step_stays_within_its_ranges(seed: int, **params: Any) -> None:
-    found = step_from(params, RANGES, np.random.default_rng(seed))
+    found = step_from({**params, "one": 8}, RANGES, np.random.default_rng(seed))
     assert found.keys() == RANGES.keys()
     for name, value in found.items():
         distribution = RANGES[name]
@@ -46,6 +47,8 @@ def test_steps_are_small_and_go_both_ways() -> None:
     decades = [math.log10(found["rate"] / 0.1) for found in steps(GOOD)]
     assert np.std(decades) == pytest.approx(0.1 * 3, rel=0.2)
     assert abs(np.mean(decades)) < 0.05
+    assert np.mean([found["width"] != 16 for found in steps(GOOD)]) > 0.2, "coarse whole numbers move too"
+    assert np.mean([found["rows"] < 128 for found in steps(GOOD)]) == pytest.approx(0.5, abs=0.1)
     assert np.std([found["dropout"] for found in steps(GOOD)]) == pytest.approx(0.1 * 0.6, rel=0.2)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +15,9 @@ from nasrec_automl.config import RetrainConfig
 from nasrec_automl.errors import DivergedError, StudyError
 from nasrec_automl.hyper_space import HyperSpace
 from nasrec_automl.search import Hyper, WorkerOptions, open_storage, open_study, retrain
+from nasrec_automl.search.local_step import step_from
 
+MODULE = importlib.import_module("nasrec_automl.search.retrain")  # the package has a function of this name
 NAMES = ["search-1", "search-2", "hand-mlp"]
 CONFIG = RetrainConfig(trials=12)
 
@@ -86,12 +89,51 @@ def test_small_steps_from_the_best_take_turns_with_tpe(study: optuna.Study, stor
     assert {trial.params["optimizer"] for trial in trials[len(NAMES) + 1 :: 2]} == {"adagrad", "adam", "sgd"}
 
 
-def test_steps_reach_what_tpe_does_not_find_in_few_trainings(study: optuna.Study, storage: RDBStorage) -> None:
+def test_steps_find_what_tpe_does_not_find_in_few_trainings(
+    study: optuna.Study, storage: RDBStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The defaults are close to the best, as they are meant to be, and wide ranges hold little that is good."""
-    run(study, storage, config=RetrainConfig(trials=3))
-    defaults = study.best_value
-    run(study, storage, config=RetrainConfig(trials=15))
-    assert study.best_value < defaults - 0.05
+    config = RetrainConfig(trials=15)
+    run(study, storage, config=config)
+    monkeypatch.setattr(MODULE, "step_from", lambda params, *_: params)  # all known already
+    alone = open_study(storage, name="alone", identity={})
+    run(alone, storage, config=config)
+    assert len(finished(alone)) == 15
+    assert study.best_value < alone.best_value - 0.05
+
+
+def test_where_no_step_leads_to_anything_new_tpe_goes_on(study: optuna.Study, storage: RDBStorage) -> None:
+    rates = {"adagrad": 0.1, "adam": 0.001, "sgd": 1.0}
+    config = with_space(learning_rate=rates)
+    run(study, storage, config=config.model_copy(update={"trials": 50}))
+    assert {(params["architecture"], params["optimizer"]) for params, _, _ in finished(study)} == {
+        (name, optimizer) for name in NAMES for optimizer in rates
+    }
+
+
+def test_no_step_begins_at_a_training_that_lacks_a_parameter(
+    study: optuna.Study, storage: RDBStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bases: list[dict[str, Any]] = []
+
+    def recorded(params: dict[str, Any], *rest: Any) -> dict[str, Any]:
+        bases.append(params)
+        return step_from(params, *rest)
+
+    run(study, storage, count=3)
+    older = study.get_trials()[0]
+    kept = {name: value for name, value in older.params.items() if name != "embedding_decay"}
+    study.add_trial(
+        optuna.create_trial(
+            params={**kept, "learning_rate/adagrad": 0.03},
+            distributions={name: older.distributions[name] for name in kept},
+            value=0.0,
+        )
+    )
+    monkeypatch.setattr(MODULE, "step_from", recorded)
+    run(study, storage, config=RetrainConfig(trials=16))
+    assert len(bases) >= 6
+    assert all(base.keys() == older.params.keys() for base in bases)
 
 
 def test_defaults_are_never_pruned(study: optuna.Study, storage: RDBStorage) -> None:

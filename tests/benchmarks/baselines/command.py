@@ -15,7 +15,6 @@ from typing import Any, cast, get_args
 
 import numpy as np
 import optuna
-import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -30,10 +29,10 @@ from tests.benchmarks.baselines.compare import Searches, compare, quality
 from tests.benchmarks.baselines.method import Logits, Method
 from tests.benchmarks.baselines.networks import NETWORKS
 from tests.benchmarks.baselines.ours import best_hand_design, seconds_spent, train, winner, with_sampler
-from tests.benchmarks.baselines.parallel import on_each
 from tests.benchmarks.baselines.plain import Boosting, Linear
 from tests.benchmarks.baselines.tuning import tune
 from tests.benchmarks.measure import machine
+from tests.benchmarks.parallel import on_each, threads_of
 
 METHODS: dict[str, type[Method]] = {method.name: method for method in (Linear, Boosting, *NETWORKS)}
 OURS = "searched network"
@@ -72,6 +71,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes, each with its share of threads")
     parser.add_argument("--output", type=Path, default=Path("baselines.json"), help="results")
     options = parser.parse_args(arguments)
+    if options.workers < 1:
+        parser.error(f"--workers must be at least 1, but is {options.workers}")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
     runs = [open_run(path) for path in options.runs]
@@ -108,7 +109,7 @@ def _result(runs: list[RunFolder], options: argparse.Namespace) -> dict[str, Any
         "test_rows": data.rows(Part.TEST),
         "searches": len(runs),
         "seeds": options.seeds,
-        "machine": machine(torch.get_num_threads()),
+        "machine": machine(threads_of(options.workers)),
         "methods": rows,
     }
 

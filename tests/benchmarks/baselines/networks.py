@@ -164,7 +164,7 @@ class Network(Method):
             optimizer=params["optimizer"],
             learning_rate=params[f"learning_rate/{params['optimizer']}"],
             weight_decay=params["weight_decay"],
-            embedding_decay=params["embedding_decay"],
+            embedding_decay=params.get("embedding_decay"),  # tuning from before it was tuned has none
             dropout=params["dropout"],
             layer_norm=False,
             average_weights=self.job.retrain.average_weights,

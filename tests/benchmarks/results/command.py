@@ -44,6 +44,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--samplers", nargs="*", metavar="NAME", help="of searches beside ours (random tpe)")
     parser.add_argument("--workers", type=int, default=1, help="processes of the step `baselines`, beside each other")
     options = parser.parse_args(arguments)
+    if options.workers < 1:
+        parser.error(f"--workers must be at least 1, but is {options.workers}")
     folder: Path = options.folder / "quick" if options.quick else options.folder
     root = _copied_pages(folder / "page") if options.quick else ROOT
     for name in options.only or (["synthetic"] if options.quick else DATASETS):

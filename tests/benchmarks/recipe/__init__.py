@@ -1,0 +1,1 @@
+"""`python -m tests.benchmarks recipe`: what each default of training from scratch brings."""

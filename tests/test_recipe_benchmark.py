@@ -1,0 +1,73 @@
+"""The benchmark's recipe: one setting of a training changes, and nothing is trained twice."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nasrec_automl.config import Job, load_job
+from nasrec_automl.pipeline.candidates import default_hyper, scratch_options
+from tests.benchmarks import __main__ as benchmarks
+from tests.benchmarks.recipe import command
+from tests.benchmarks.recipe.variants import OURS, changed, variants
+
+
+@pytest.fixture
+def job_file(write_job: Callable[..., Path], tmp_path: Path) -> Path:
+    return write_job(tmp_path / "job", retrain={"space": "retrain-adagrad"})
+
+
+def settings(job: Job) -> tuple[object, ...]:
+    return scratch_options(job, default_hyper(job)), job.retrain.max_epochs
+
+
+def test_each_variant_changes_what_it_says_alone(job_file: Path) -> None:
+    job = load_job(job_file)
+    assert settings(changed(job, variants()[OURS])) == settings(job)
+    found = {name: settings(changed(job, variant)) for name, variant in variants().items()}
+    assert len(set(found.values())) == len(found)
+    ours, _ = found[OURS]
+    options, epochs = found["rows decay as weights"]
+    assert (options.weight_decay, options.embedding_decay, epochs) == (ours.weight_decay, None, job.retrain.max_epochs)
+    options, _ = found["weights decay as rows"]
+    assert options.weight_decay == options.embedding_decay == ours.embedding_decay
+    assert found["schedule of 4 epochs"] == (ours, 4)
+
+
+def test_the_command_trains_what_is_missing(
+    job_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def call(*options: str) -> str:
+        monkeypatch.setattr(benchmarks.sys, "argv", ["bench", "recipe", str(job_file), *options])
+        benchmarks.main()
+        return capsys.readouterr().out
+
+    trained: list[tuple[str, int]] = []
+    train = command._train
+
+    def counted(path: Path, design: str, name: str, seed: int) -> dict[str, float] | None:
+        trained.append((name, seed))
+        return None if name == "no decay" else train(path, design, name, seed)
+
+    monkeypatch.setattr(command, "_train", counted)
+    shown = call("--variants", "dropout 0.1", "--seeds", "2")
+    assert trained == [(OURS, 0), ("dropout 0.1", 0), (OURS, 1), ("dropout 0.1", 1)]
+    kept = json.loads((load_job(job_file).run_folder / "recipe.json").read_text())["hand-dlrm"]
+    mean = (kept["dropout 0.1/0"]["log_loss"] + kept["dropout 0.1/1"]["log_loss"]) / 2
+    assert kept["dropout 0.1/0"] != kept["ours/0"]
+    assert f"{mean:.4f}" in shown
+    assert 0 < kept["ours/0"]["epochs"] <= 2
+
+    shown = call("--variants", "dropout 0.1", "no decay", "--seeds", "2")
+    assert trained[4:] == [("no decay", 0), ("no decay", 1)]
+    assert "2 diverged" in shown
+
+
+def test_a_design_that_the_space_cannot_express_is_refused(
+    job_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(benchmarks.sys, "argv", ["bench", "recipe", str(job_file), "--design", "hand-dcn"])
+    with pytest.raises(SystemExit):
+        benchmarks.main()
+    assert "has no design hand-dcn; it has hand-mlp" in capsys.readouterr().err
