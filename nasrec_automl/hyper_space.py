@@ -126,8 +126,8 @@ class HyperSpace(BaseModel):
     Attributes:
         optimizer: `adagrad`, `adam` or `sgd`.
         learning_rate: peak of the schedule; good rates differ by optimiser, so that it may be given for each.
-        weight_decay: decay of weights.
-        embedding_decay: decay of the embedding rows of each batch; that of weights where it is none.
+        weight_decay: decay of weights, and of embedding rows where `embedding_decay` is none.
+        embedding_decay: decay of the embedding rows of each batch.
         dropout: on the embeddings and on each block's dense output.
         batch_size: rows a step.
         embedding_dim: width of every embedding; the job's where it is none.

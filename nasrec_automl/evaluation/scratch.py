@@ -36,7 +36,7 @@ class ScratchOptions:
     Attributes:
         batch_size: rows a step.
         learning_rate: peak of the schedule.
-        weight_decay: of weights.
+        weight_decay: of weights, and of embedding rows where `embedding_decay` is None.
         dropout: on the embeddings and on each block's dense output.
         layer_norm: whether operators end in a LayerNorm.
         clip_norm: bound of the gradients' norm.
@@ -44,7 +44,7 @@ class ScratchOptions:
         seed: of start values, batches and dropout.
         optimizer: `adagrad`, `adam` or `sgd`.
         average_weights: whether a running average of the weights is what is measured and kept.
-        embedding_decay: of the embedding rows of each batch; `weight_decay` where it is none.
+        embedding_decay: of the embedding rows of each batch.
     """
 
     batch_size: int

@@ -23,8 +23,8 @@ class Hyper:
     Attributes:
         optimizer: `adagrad`, `adam` or `sgd`.
         learning_rate: peak of the schedule.
-        weight_decay: decay of weights.
-        embedding_decay: decay of the embedding rows of each batch; that of weights where it is None.
+        weight_decay: decay of weights, and of embedding rows where `embedding_decay` is None.
+        embedding_decay: decay of the embedding rows of each batch.
         dropout: probability, from 0 to below 1.
         batch_size: rows a step.
         embedding_dim: width of every embedding; the job's where it is None.

@@ -32,8 +32,8 @@ class TrainingOptions:
         learning_rate: its peak.
         optimizer: `adagrad`, `adam` or `sgd`.
         schedule_warm_up: fraction of the steps over which it rises.
-        weight_decay: of weights.
-        embedding_decay: of the embedding rows of each batch; `weight_decay` where it is none.
+        weight_decay: of weights, and of embedding rows where `embedding_decay` is None.
+        embedding_decay: of the embedding rows of each batch.
         clip_norm: bound of the gradients' norm.
         eps: of Adagrad; small data want a small one.
         seed: of dropout; each step derives its own.

@@ -128,7 +128,8 @@ def _choose(path: Path, name: str, options: argparse.Namespace) -> dict[str, Any
     if contender is None:
         return None
     chosen = contender.chosen
-    _CONSOLE.print(f"{run.path}: {name} chosen, {chosen.get('trials', 'no')} trials in {chosen['seconds']:.0f} s")
+    trials = f", {chosen['trials']} trials" if "trials" in chosen else ""
+    _CONSOLE.print(f"{run.path}: {name} chosen in {chosen['seconds']:.0f} s{trials}")
     return chosen
 
 
