@@ -51,7 +51,8 @@ def processor() -> str:
 
 def machine(threads: int) -> str:
     """What figures were measured with, for the head of a table."""
-    return f"{processor()}, {threads} thread{'s' * (threads != 1)}, torch {torch.__version__}, Python {platform.python_version()}"
+    some = f"{threads} thread{'s' * (threads != 1)}"
+    return f"{processor()}, {some}, torch {torch.__version__}, Python {platform.python_version()}"
 
 
 def seconds(run: Callable[[], object]) -> float:
