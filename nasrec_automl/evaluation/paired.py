@@ -12,6 +12,21 @@ from nasrec_automl.training.weighting import pseudo_values
 Array = NDArray[np.float64]
 
 
+def log_loss_difference_error(first: Array, second: Array, weight: Array | None = None) -> float:
+    """Standard error of the difference of two log losses on the same rows.
+
+    Args:
+        first: `(n,)` losses of the rows by the first model; at least two rows count.
+        second: the same by the second.
+        weight: `(n,)` where rows have weights, at least 0; a row is one observation, whatever its weight.
+    """
+    if weight is not None:
+        counted = weight > 0
+        first, second, weight = first[counted], second[counted], weight[counted]
+    difference = pseudo_values(first - second, weight)
+    return math.sqrt(difference.var(ddof=1) / len(difference))
+
+
 def auc_difference_error(label: NDArray[np.generic], first: Array, second: Array, weight: Array | None = None) -> float:
     """Standard error of the difference of two AUCs on the same rows (DeLong et al. 1988).
 

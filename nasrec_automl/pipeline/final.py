@@ -16,12 +16,8 @@ from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.data.parts import TRAINING, VALIDATION
 from nasrec_automl.errors import DivergedError, StudyError
 from nasrec_automl.evaluation.baseline import fit_baseline, tune_baseline
-from nasrec_automl.evaluation.paired import auc_difference_error
-from nasrec_automl.evaluation.scratch import (
-    measure_subnet,
-    predict_logits,
-    train_from_scratch,
-)
+from nasrec_automl.evaluation.paired import auc_difference_error, log_loss_difference_error
+from nasrec_automl.evaluation.scratch import predict_logits, train_from_scratch
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet, save_network
 from nasrec_automl.pipeline.base import Report, Stage
@@ -43,7 +39,7 @@ from nasrec_automl.pipeline.studies import retrain_study
 from nasrec_automl.report import calibration_bins
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.database import shown_url
-from nasrec_automl.training.metrics import Metrics, measure, targets
+from nasrec_automl.training.metrics import Metrics, log_losses, measure, targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +80,8 @@ class FinalStage(Stage):
             return measured
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="steps", total=4)
         data = PreparedData.open(run.data, test=True)
-        contenders = _contenders(run, data, report)
-        winner = min(contenders, key=lambda candidate: candidate.metrics.log_loss)
+        contenders, errors = _contenders(run, data, report)
+        winner = contenders[0]
         progress.update(1, f"winner {winner.name}")
         baseline, strength = tune_baseline(data.part(*TRAINING), data.part(Part.HPO))
         baseline_validation = baseline.measure(data.part(Part.CHOICE))
@@ -131,7 +127,10 @@ class FinalStage(Stage):
                 "retrain": read_json(run.retrain_done),
                 "winner": winner.name,
                 "test_readings": 1 + (read_json(run.path / "final.json") or {"test_readings": 0})["test_readings"],
-                "contenders": [_contender(candidate, data, run.job, budget) for candidate in contenders],
+                "contenders": [
+                    {**_contender(candidate, data, run.job, budget), "less_winner_error": error}
+                    for candidate, error in zip(contenders, errors, strict=True)
+                ],
                 "auc_difference_error": auc_difference_error(
                     label.numpy(), logits.numpy(), baseline_logits.numpy(), weights
                 ),
@@ -141,14 +140,21 @@ class FinalStage(Stage):
         return _quality(test_metrics)
 
 
-def _contenders(run: RunFolder, data: PreparedData, report: Report) -> list[Candidate]:
-    """Every candidate with its best training, best first on the choice part; each is reported as it is measured."""
+def _contenders(run: RunFolder, data: PreparedData, report: Report) -> tuple[list[Candidate], list[float | None]]:
+    """Every candidate with its best training, best first on the choice part; each is reported as it is measured.
+
+    Returns:
+        The candidates, and the standard error of the log loss of each less the winner's; None of the winner.
+    """
     architectures = candidates(run)
     choice = data.part(Part.CHOICE)
-    found = []
+    label, *weight = targets(choice)
+    weights = weight[0].double().numpy() if weight else None
+    found, losses = [], {}
     for name, trial in best_trials(retrain_study(run)).items():
         hyper = Hyper.of(trial.params, run.job.retrain.space)
-        metrics = measure_subnet(load_subnet(weights_path(run, name, hyper)), choice)
+        logits = predict_logits(load_subnet(weights_path(run, name, hyper)), choice)
+        metrics, losses[name] = measure(logits, label, *weight), log_losses(logits, label).numpy()
         report(_quality(metrics))
         found.append(
             Candidate(
@@ -165,7 +171,9 @@ def _contenders(run: RunFolder, data: PreparedData, report: Report) -> list[Cand
             f"no training of the study {retrain_study_name(run)!r} ended well; "
             "lower retrain.space.learning_rate, in another run_folder"
         )
-    return sorted(found, key=lambda candidate: candidate.metrics.log_loss)
+    first, *others = sorted(found, key=lambda candidate: candidate.metrics.log_loss)
+    errors = [log_loss_difference_error(losses[other.name], losses[first.name], weights) for other in others]
+    return [first, *others], [None, *errors]
 
 
 def train_on_everything(run: RunFolder, data: PreparedData, candidate: Candidate) -> Subnet:

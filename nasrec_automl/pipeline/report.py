@@ -270,6 +270,7 @@ def _results(result: dict[str, Any], final: dict[str, Any]) -> list[ResultRow]:
                 test_auc=result["test"]["auc"] if wins else None,
                 macs=contender["macs"],
                 parameters=contender["parameters"],
+                less_winner_error=contender.get("less_winner_error"),  # older runs have none
             )
         )
     baseline = result["baseline"]

@@ -117,6 +117,7 @@ class ResultRow:
         test_auc: on test, where it was measured.
         macs: multiply-adds per example.
         parameters: all of them.
+        less_winner_error: standard error of its log loss less the winner's, on the same rows.
     """
 
     name: str
@@ -127,6 +128,7 @@ class ResultRow:
     test_auc: float | None = None
     macs: int | None = None
     parameters: int | None = None
+    less_winner_error: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

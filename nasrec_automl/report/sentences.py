@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
+from collections.abc import Sequence
 
 from nasrec_automl.ranking import Estimate
 from nasrec_automl.report.content import ReportContent
@@ -46,6 +47,7 @@ def trust(content: ReportContent) -> list[str]:
         *_about_the_verdict(content),
         *_about_retraining(content),
         *_about_hand_designs(content),
+        *_about_the_choice(content),
     ]
     winner = winner_row(content.results)
     if winner is not None and winner.test_auc is not None:
@@ -170,6 +172,28 @@ def _about_hand_designs(content: ReportContent) -> list[str]:
     return [
         f"On validation the winner's log loss is {abs(gain):.4f} nats {side} that of the best hand design, {best.name}."
     ]
+
+
+def _about_the_choice(content: ReportContent) -> list[str]:
+    winner = winner_row(content.results)
+    rivals = [(row, row.less_winner_error) for row in content.results if row.less_winner_error is not None]
+    if winner is None or not rivals:
+        return []
+    close = [row.name for row, error in rivals if row.log_loss - winner.log_loss < 2 * error]
+    others = "the only other candidate" if len(rivals) == 1 else f"all {len(rivals):,} other candidates"
+    if not close:
+        return [f"On the choice part the winner is ahead of {others} by two standard errors of the difference or more."]
+    if len(close) < len(rivals):
+        others = f"{len(close):,} of the {len(rivals):,} other candidates ({_some(close)})"
+    return [
+        f"The choice part does not tell the winner from {others}: the log losses differ by less than two standard "
+        "errors of the difference, and another seed may choose another winner."
+    ]
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3:,} more"
 
 
 def _count(number: int, noun: str) -> str:

@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
 
-from nasrec_automl.evaluation.paired import auc_difference_error
+from nasrec_automl.evaluation.paired import auc_difference_error, log_loss_difference_error
 
 
 def draw(rows: int, seed: int = 0, *, ties: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -115,3 +115,28 @@ def test_rows_of_weight_0_are_left_out_and_the_unit_does_not_count() -> None:
 def test_booleans_are_labels_too() -> None:
     label, first, second = draw(100)
     assert auc_difference_error(label == 1, first, second) == auc_difference_error(label, first, second)
+
+
+def test_the_error_of_log_losses_is_that_of_repeated_draws() -> None:
+    rng = np.random.default_rng(0)
+
+    def draw() -> tuple[np.ndarray, np.ndarray]:
+        shared = rng.exponential(size=500)
+        return shared + 0.1 * rng.normal(size=500), shared + 0.2 * rng.normal(size=500)
+
+    differences = [first.mean() - second.mean() for first, second in (draw() for _ in range(2000))]
+    first, second = draw()
+    assert log_loss_difference_error(first, second) == pytest.approx(np.std(differences), rel=0.12)
+    assert log_loss_difference_error(first, first) == 0
+
+
+def test_rows_of_weight_0_and_the_unit_of_weights_change_nothing_of_it() -> None:
+    rng = np.random.default_rng(1)
+    first, second, weight = rng.exponential(size=(3, 300))
+    some = rng.random(300) < 0.5
+    error = log_loss_difference_error(first, second, np.where(some, weight, 0.0))
+    assert error == pytest.approx(log_loss_difference_error(first[some], second[some], weight[some]))
+    assert error == pytest.approx(log_loss_difference_error(first, second, np.where(some, 100 * weight, 0.0)))
+    assert log_loss_difference_error(first, second, np.full(300, 2.0)) == pytest.approx(
+        log_loss_difference_error(first, second)
+    )

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 import torch
@@ -13,12 +14,13 @@ from nasrec_automl import FeatureSchema, load_model, load_search_space, profile
 from nasrec_automl.config import load_job
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.errors import DivergedError
-from nasrec_automl.evaluation.scratch import measure_subnet
+from nasrec_automl.evaluation.scratch import measure_subnet, predict_logits
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.export import export_run
 from nasrec_automl.pipeline.final import FinalStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
+from nasrec_automl.training.metrics import log_losses
 from nasrec_automl.training.module import ClickModule
 
 KEYS = [
@@ -63,6 +65,24 @@ def test_the_winner_is_no_worse_than_any_contender(result: dict, final: dict) ->
     assert {"hand-mlp", "hand-dlrm", "hand-deepfm"} <= set(losses)
     assert losses[final["winner"]] == min(losses.values()) == result["validation"]["log_loss"]
     assert list(losses.values()) == sorted(losses.values())
+
+
+def test_how_far_each_contender_is_behind_has_its_paired_error(finished_run: RunFolder, final: dict) -> None:
+    choice = PreparedData.open(finished_run.data).part(Part.CHOICE)
+    label = torch.from_numpy(np.asarray(choice.label).astype(np.float32))
+
+    def losses(name: str) -> np.ndarray:
+        (path,) = finished_run.retrained.glob(f"{name}-????????.safetensors")
+        return log_losses(predict_logits(load_subnet(path), choice), label).numpy()
+
+    winner, *others = final["contenders"]
+    assert (winner["name"], winner["less_winner_error"]) == (final["winner"], None)
+    assert others
+    for other in others:
+        difference = losses(other["name"]) - losses(winner["name"])
+        behind = other["validation"]["log_loss"] - winner["validation"]["log_loss"]
+        assert difference.mean() == pytest.approx(behind, abs=1e-6)
+        assert other["less_winner_error"] == pytest.approx(difference.std(ddof=1) / np.sqrt(len(choice)), rel=1e-4)
 
 
 def test_validation_is_of_the_model_trained_on_train_alone(finished_run: RunFolder, result: dict, final: dict) -> None:

@@ -79,3 +79,23 @@ def test_trust_says_what_was_stopped_early(full_content):
     assert "2 of them were stopped early" in text
     assert "62% of the rows were read" in text
     assert "stopped early" not in " ".join(trust(content))
+
+
+def test_it_says_how_sure_the_choice_is(full_content):
+    def said(*rivals: tuple[str, float, float]) -> str:
+        rows = [ResultRow(name="w", kind="winner", log_loss=0.5, auc=0.7, test_auc=0.7)]
+        rows += [
+            ResultRow(name=name, kind="search", log_loss=0.5 + behind, auc=0.7, less_winner_error=error)
+            for name, behind, error in rivals
+        ]
+        return " ".join(trust(full_content(results=rows)))
+
+    assert "ahead of all 2 other candidates by two standard errors" in said(("a", 0.02, 0.009), ("b", 0.03, 0.01))
+    assert "ahead of the only other candidate by two" in said(("a", 0.02, 0.009))
+    assert "does not tell the winner from 1 of the 2 other candidates (a):" in said(
+        ("a", 0.01, 0.009), ("b", 0.03, 0.01)
+    )
+    close = [(name, 0.001, 0.01) for name in "abcde"]
+    assert "from 5 of the 6 other candidates (a, b, c and 2 more):" in said(*close, ("f", 0.03, 0.01))
+    assert "does not tell the winner from all 5 other candidates:" in said(*close)
+    assert "other candidate" not in said()
