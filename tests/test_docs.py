@@ -34,9 +34,11 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 # They start servers, or stop all of them; tests/experiment starts real experiments, tests/pipeline a real dashboard.
 NOT_RUN = (
+    ". .venv/bin/activate",
     "nnictl create --config examples/quickstart/experiment.yml --port 8080",
     "nnictl stop --all",
     "optuna-dashboard sqlite:///runs/quickstart/studies.db --artifact-dir runs/quickstart/artifacts",
+    "optuna-dashboard sqlite:///runs/quickstart/studies.db --artifact-dir runs/quickstart/artifacts --port 8081",
 )
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -240,7 +242,7 @@ def test_defaults_are_those_of_the_code() -> None:
             elif isinstance(default, str):
                 assert plain == default, where
             elif isinstance(default, tuple):
-                assert (split(plain) if plain else []) == [str(value) for value in default], where
+                assert (split(plain.strip("[]")) if plain else []) == [str(value) for value in default], where
             elif isinstance(default, BaseModel):
                 low, high = (float(value) for value in plain.split(" to "))
                 assert (low, high) == (default.low, default.high), where

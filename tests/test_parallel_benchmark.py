@@ -1,5 +1,6 @@
 """The benchmark's workers: every part once, in order, with a share of the threads."""
 
+import multiprocessing
 import os
 import time
 from pathlib import Path
@@ -39,6 +40,26 @@ def test_one_part_has_its_share_of_threads_too() -> None:
 
 def test_one_worker_is_this_process() -> None:
     assert on_each(describe, [(0, 0.0)], workers=1) == [(0, os.getpid(), torch.get_num_threads())]
+
+
+def wait_beside(folder: Path) -> None:
+    (folder / str(os.getpid())).touch()
+    time.sleep(60)
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    parent = multiprocessing.get_context("spawn").Process(
+        target=on_each, args=(wait_beside, [(tmp_path,), (tmp_path,)]), kwargs={"workers": 2}
+    )
+    parent.start()
+    deadline = time.monotonic() + 60
+    while len(workers := [int(path.name) for path in tmp_path.iterdir()]) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    parent.kill()
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_an_error_ends_what_has_not_begun(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """docs/results.md is what docs/results/*.json say; targets and baselines are judged right both ways."""
 
 import json
+import re
 import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -369,6 +370,6 @@ def test_a_quick_page_is_not_the_repositorys(root: Path, tmp_path: Path, monkeyp
     assert "4 architectures, 1 seed each" in (page / "docs" / "results.md").read_text()
     kept = json.loads(json_path(page, "synthetic", "rank").read_text())
     assert "params" not in kept["architectures"][0]
-    assert "threads, torch" in kept["machine"]
+    assert re.search(r"\d threads?, torch", kept["machine"])
     assert {name: (root / name).read_text() for name in PAGES} == before
     assert not (root / "docs" / "results").exists()
