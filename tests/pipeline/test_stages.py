@@ -47,7 +47,7 @@ if sys.argv[2] == "search":
 if sys.argv[2] == "retrain":
     slow(retrain, "save_network", 0.3)
 if sys.argv[2] == "final":
-    slow(final, "measure_subnet", 0.5)
+    slow(final, "predict_logits", 0.5)
 main(["run", sys.argv[1]])
 """
 
