@@ -12,6 +12,7 @@ from rich.console import Console
 
 from nasrec_automl import __version__, commands
 from nasrec_automl.errors import NasRecError
+from nasrec_automl.interrupts import no_lost_interrupts
 
 BAD_INPUT = 2
 """Exit code of an error that the user can mend."""
@@ -21,7 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; an error that the user can mend is one sentence and exit code 2."""
     parsed = _parser().parse_args(arguments)
     try:
-        parsed.run(parsed)
+        with no_lost_interrupts():
+            parsed.run(parsed)
     except NasRecError as error:
         _say(str(error))
         sys.exit(BAD_INPUT)

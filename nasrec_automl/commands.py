@@ -6,7 +6,6 @@ Heavy imports stay inside the commands, so that `--help` and a wrong argument an
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from nasrec_automl.errors import DataError, JobError
+from nasrec_automl.interrupts import terminate_as_interrupt
 
 if TYPE_CHECKING:
     from nasrec_automl.data.preparation import Progress as RowProgress
@@ -171,9 +171,7 @@ def worker(arguments: argparse.Namespace) -> None:
     """Join the search and the retraining of a run."""
     from nasrec_automl.pipeline.worker import open_run, share_work
 
-    # A worker that a cluster stops gives its trial back, as after Ctrl-C.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    terminate_as_interrupt()  # a worker that a cluster stops gives its trial back
     _quiet_optuna()
     run = open_run(arguments.run_or_job)
     console = Console()
@@ -221,9 +219,7 @@ def demo(arguments: argparse.Namespace) -> None:
     from nasrec_automl.experiment.note import ExperimentNote
     from nasrec_automl.pipeline.view import live_view
 
-    # A closed terminal or a `kill` stops the experiment too, as Ctrl-C does.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    terminate_as_interrupt()  # the experiment stops too
     run = run_of(arguments.experiment)
     console = Console()
     if _is_finished(run):

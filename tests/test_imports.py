@@ -25,6 +25,7 @@ LAYERS = (
         "config",
         "ranking",
         "heartbeat",
+        "interrupts",
         "published",
         "hand_designs",
     },
