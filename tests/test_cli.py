@@ -1,22 +1,11 @@
-"""The command line: every command answers, and bad input is one sentence, exit code 2, and harms nothing."""
+"""The command line: every command answers, and a wrong argument is named with exit code 2."""
 
 import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-import pandas as pd
 import pytest
-import yaml
 
-from nasrec_automl import load_model
-from nasrec_automl.data.dataset import PreparedData
-from nasrec_automl.data.synthetic import make_synthetic
-from nasrec_automl.space import load_search_space
-from tests.command_line import call, files, refused
-
-Write = Callable[..., Path]
+from tests.command_line import call
 
 COMMANDS = [
     *(
@@ -25,6 +14,8 @@ COMMANDS = [
         ["worker"],
         ["experiment"],
         ["demo"],
+        ["rank"],
+        ["tune-supernet"],
         ["status"],
         ["report"],
         ["retrain"],
@@ -80,265 +71,6 @@ def test_without_a_command_or_with_a_wrong_one() -> None:
     assert call("predict", "--model", "x").code == 2
 
 
-# What works
-
-
-def test_space_show_in_nnis_form() -> None:
-    done = call("space", "show", "nasrec-small", "--nni")
-    assert (done.code, done.out) == (0, load_search_space("nasrec-small").to_nni_json())
-
-
-def test_space_show() -> None:
-    done = call("space", "show", "nasrec-small")
-    assert done.code == 0
-    assert "nasrec-small: 7 blocks" in done.out
-    assert "block1/dense_dim" in done.out
-
-
-def test_run_status_and_report_of_a_done_run(copied_run: Any) -> None:
-    job = copied_run.path.parent / "job.yaml"
-    done = call("run", job)
-    assert done.code == 0, done.error
-    assert "logistic regression" in done.out
-    assert str(copied_run.report) in done.out
-    assert "optuna-dashboard sqlite:///" in done.out
-    assert call("status", copied_run.path).out.count("done") == 6
-    copied_run.report.unlink()
-    assert call("report", copied_run.path).out.strip() == str(copied_run.report)
-    assert copied_run.report.is_file()
-
-
-def test_predict(finished_run: Any, tmp_path: Path) -> None:
-    frame = make_synthetic(**{"rows": 100_000, "seed": 0, **finished_run.job.data.options}).frame.head(50)
-    frame.to_csv(tmp_path / "rows.csv", index=False)
-    done = call(
-        *("predict", "--model", finished_run.best, "--input", tmp_path / "rows.csv", "--output", tmp_path / "out.csv")
-    )
-    assert done.code == 0, done.error
-    assert "50 rows" in done.out
-    probabilities = pd.read_csv(tmp_path / "out.csv")["probability"]
-    assert probabilities.to_numpy() == pytest.approx(load_model(finished_run.best).predict(frame), abs=1e-6)
-
-
-def test_predict_with_the_schema_of_a_table(finished_run: Any, tmp_path: Path) -> None:
-    raw = make_synthetic(**{"rows": 100_000, "seed": 0, **finished_run.job.data.options})
-    frame = raw.frame.head(50)
-    frame.to_csv(tmp_path / "rows.data", index=False, header=False, sep=";")
-    schema = {
-        "label": "y",
-        "separator": ";",
-        "columns": ["y", *frame.columns],
-        "dense": dict.fromkeys(raw.dense, "log"),
-        "categorical": dict.fromkeys(raw.categorical),
-    }
-    (tmp_path / "s.yaml").write_text(yaml.safe_dump(schema))
-    ends = ("--input", tmp_path / "rows.data", "--output", tmp_path / "out.csv", "--schema")
-    done = call("predict", "--model", finished_run.best, *ends, tmp_path / "s.yaml")
-    assert done.code == 0, done.error
-    probabilities = pd.read_csv(tmp_path / "out.csv")["probability"]
-    assert probabilities.to_numpy() == pytest.approx(load_model(finished_run.best).predict(frame), abs=1e-6)
-    refused("predict", "--model", finished_run.best, *ends, tmp_path / "gone.yaml", naming="gone.yaml")
-
-
-@pytest.mark.parametrize(("kind", "loader"), [("onnx", "onnxruntime.InferenceSession"), ("torch", "torch.export.load")])
-def test_export(finished_run: Any, tmp_path: Path, kind: str, loader: str) -> None:
-    done = call("export", finished_run.path, "--format", kind, "--output", tmp_path / "model.bin")
-    assert done.code == 0, done.error
-    assert f"{loader}('{tmp_path / 'model.bin'}')" in done.out
-    assert f"{tmp_path / 'model.preprocessing.json'}: makes dense and ids" in done.out
-    assert {path.name for path in tmp_path.iterdir()} == {"model.bin", "model.preprocessing.json"}
-
-
-def test_experiment(tmp_path: Path, write_job: Write) -> None:
-    job = write_job(tmp_path)
-    done = call("experiment", job)
-    assert done.code == 0
-    assert "nnictl create --config" in done.out
-    assert yaml.safe_load((tmp_path / "experiment.yml").read_text())["experimentName"] == "tiny"
-
-
-# What is refused
-
-
-@pytest.mark.parametrize("command", ["run", "experiment"])
-@pytest.mark.parametrize(
-    ("changes", "naming"),
-    [
-        ({"sead": 1}, "sead: no such field"),
-        ({"supernet": {"epoch": 1}}, "supernet.epoch: no such field"),
-        ({"search": {"head": {"step": 1}}}, "search.head.step: no such field"),
-        ({"supernet": {"epochs": "many"}}, "supernet.epochs: "),
-        ({"search": {"tournament": 9}}, "search: tournament (9) must not exceed population (8)"),
-        (
-            {"retrain": {"space": {"learning_rate": {"low": 2, "high": 1}}}},
-            "retrain.space.learning_rate.adagrad: low (2.0)",
-        ),
-        ({"device": "tpu"}, "device: "),
-        ({"data": None}, "data: this field is required"),
-        ({"name": "a/b"}, "name: "),
-    ],
-)
-def test_a_wrong_field_is_named(
-    tmp_path: Path, write_job: Write, command: str, changes: dict[str, Any], naming: str
-) -> None:
-    job = write_job(tmp_path, **changes)
-    before = files(tmp_path)
-    sentence = refused(command, job, naming=naming)
-    assert str(job) in sentence
-    assert files(tmp_path) == before
-
-
-@pytest.mark.parametrize("command", ["run", "experiment"])
-def test_a_missing_job_is_named(tmp_path: Path, command: str) -> None:
-    refused(command, tmp_path / "gone.yaml", naming="gone.yaml: no such job file")
-    (tmp_path / "job.yaml").write_text("name: [")
-    refused(command, tmp_path / "job.yaml", naming="job.yaml: not a YAML file")
-    (tmp_path / "job.yaml").write_text("- a")
-    refused(command, tmp_path / "job.yaml", naming="job.yaml: expected a mapping")
-
-
-def test_retrain_by_name_predicts_and_exports(copied_run: Any, tmp_path: Path) -> None:
-    done = call("retrain", copied_run.path, "hand-mlp", "--output", tmp_path / "mine")
-    assert done.code == 0, done.error
-    assert "hand-mlp: validation log loss 0." in done.out
-    assert f"--model {tmp_path / 'mine'}" in done.out
-    assert load_model(tmp_path / "mine").subnet is not None
-    done = call("export", tmp_path / "mine", "--format", "torch")
-    assert done.code == 0, done.error
-    assert (tmp_path / "mine" / "model.pt2").is_file()
-
-
-def test_retrain_names_what_is_missing(finished_run: Any, tmp_path: Path) -> None:
-    refused("retrain", finished_run.path, "nobody", naming="no architecture 'nobody'")
-    refused("retrain", tmp_path, "hand-mlp", naming="not a run folder")
-    (tmp_path / "file").touch()
-    refused("retrain", finished_run.path, "hand-mlp", "--output", tmp_path / "file", naming=str(tmp_path / "file"))
-
-
-def test_an_unknown_space_is_named(tmp_path: Path, write_job: Write, finished_run: Any) -> None:
-    data = {"source": "prepared", "input": str(finished_run.data), "options": {}}
-    refused("run", write_job(tmp_path, space="nasrec-huge", data=data), naming="nasrec-huge")
-    refused("run", write_job(tmp_path / "b", space="gone.yaml", data=data), naming="gone.yaml")
-    refused("space", "show", "nasrec-huge", naming="nasrec-huge")
-    refused("space", "show", tmp_path / "gone.yaml", naming="gone.yaml")
-
-
-def test_a_space_with_a_wrong_field_is_named(tmp_path: Path, write_job: Write) -> None:
-    write_job(tmp_path)
-    path = tmp_path / "space.yaml"
-    path.write_text(f"{path.read_text()}blokcs: 3\n")
-    refused("space", "show", path, naming="blokcs")
-
-
-def test_a_folder_that_is_no_prepared_data_set_is_named(tmp_path: Path, write_job: Write) -> None:
-    (tmp_path / "raw").mkdir()
-    (tmp_path / "raw" / "notes.txt").write_text("mine")
-    job = write_job(tmp_path, data={"source": "prepared", "input": "raw", "options": {}})
-    refused("run", job, naming=f"{tmp_path / 'raw'}: expected a prepared data set")
-    assert files(tmp_path / "raw") == {tmp_path / "raw" / "notes.txt": b"mine"}
-    refused("prepare", "synthetic", "--output", tmp_path / "raw", "--option", "rows=500", naming="raw")
-    assert files(tmp_path / "raw") == {tmp_path / "raw" / "notes.txt": b"mine"}
-
-
-def test_predict_names_a_missing_column_file_or_model(finished_run: Any, tmp_path: Path) -> None:
-    frame = make_synthetic(**{"rows": 100_000, "seed": 0, **finished_run.job.data.options}).frame.head(5)
-    name = frame.columns[0]
-    rows, output = tmp_path / "rows.csv", tmp_path / "out.csv"
-    frame.drop(columns=name).to_csv(rows, index=False)
-    output.write_text("old")
-    ends = ("--output", output)
-    refused("predict", "--model", finished_run.best, "--input", rows, *ends, naming=f"lacks the columns {name};")
-    refused("predict", "--model", finished_run.best, "--input", tmp_path / "gone.csv", *ends, naming="gone.csv")
-    refused("predict", "--model", tmp_path, "--input", rows, *ends, naming=f"{tmp_path}: no model")
-    assert output.read_text() == "old"
-    frame.to_csv(rows, index=False)
-    (tmp_path / "folder").mkdir()
-    for path, naming in (
-        ("nowhere/out.csv", "its folder does not exist"),
-        ("folder", "is a folder"),
-        (".", "is a folder"),
-    ):
-        where = tmp_path / path
-        refused(
-            "predict", "--model", finished_run.best, "--input", rows, "--output", where, naming=f"{where}: {naming}"
-        )
-
-
-def test_export_names_what_is_missing(copied_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    nowhere = tmp_path / "nowhere" / "model.onnx"
-    refused("export", copied_run.path, "--output", nowhere, naming=str(nowhere))
-    monkeypatch.setitem(sys.modules, "onnxscript", None)
-    refused("export", copied_run.path, naming='pip install "nasrec-automl[export]"')
-    (copied_run.best / "preprocessing.json").unlink()
-    refused("export", copied_run.path, naming="the run has no final model yet")
-
-
-def test_weights_of_another_space_or_schema_are_refused(copied_run: Any, tmp_path: Path, write_job: Write) -> None:
-    from nasrec_automl.network import Supernet
-    from nasrec_automl.network.weights import save_network
-    from nasrec_automl.space import load_search_space
-
-    job, schema = copied_run.path.parent / "job.yaml", PreparedData.open(copied_run.data).schema(4)
-    copied_run.top.unlink()
-    save_network(Supernet(load_search_space(copied_run.job.space), schema), copied_run.weights)
-    before = files(copied_run.path)
-    sentence = refused("run", job, naming=f"{copied_run.weights}: the supernet was trained on another schema")
-    assert "embedding width 4 instead of 8" in sentence
-    save_network(Supernet(load_search_space("nasrec-small"), schema), copied_run.weights)
-    refused("run", job, naming=f"{copied_run.weights}: the supernet is of the space 'nasrec-small'")
-    changed = {path for path, content in files(copied_run.path).items() if before.get(path) != content}
-    assert {path.relative_to(copied_run.path).parts[0] for path in changed} <= {"supernet", "progress"}
-
-
-def test_other_settings_than_before_are_refused(copied_run: Any, write_job: Write) -> None:
-    before = files(copied_run.path)
-    job = write_job(copied_run.path.parent, supernet={"learning_rate": 0.5})
-    refused("run", job, naming="supernet.learning_rate: the supernet stage")
-    changed = {path.name for path, content in files(copied_run.path).items() if before.get(path) != content}
-    assert not changed
-
-
-@pytest.mark.parametrize(
-    ("storage", "naming"),
-    [
-        ("postgresql://me:secret@localhost:1/x", "postgresql://me:***@localhost:1/x"),
-        ("sqlite:////proc/nowhere/studies.db", "/proc/nowhere/studies.db"),
-        ("sqlite:////dev/null", "/dev/null"),
-        ("nonsense", "the storage is not a database URL"),
-    ],
-)
-def test_a_database_that_cannot_be_reached_is_named(
-    copied_run: Any, write_job: Write, storage: str, naming: str
-) -> None:
-    copied_run.top.unlink()
-    results = copied_run.result.read_bytes()
-    sentence = refused("run", write_job(copied_run.path.parent, storage=storage), naming=naming)
-    assert "secret" not in sentence
-    assert copied_run.result.read_bytes() == results
-
-
-def test_a_run_folder_in_use_is_refused(copied_run: Any) -> None:
-    before = files(copied_run.path)
-    with copied_run.lock():
-        refused("run", copied_run.path.parent / "job.yaml", naming=f"{copied_run.path}: in use by process")
-    assert files(copied_run.path) == before
-
-
-def test_a_folder_that_is_no_run_is_named(tmp_path: Path, write_job: Write) -> None:
-    for command in ("status", "report", "export"):
-        refused(command, tmp_path / "gone", naming=f"{tmp_path / 'gone'}: not a run folder")
-        refused(command, tmp_path, naming=f"{tmp_path}: not a run folder")
-    (tmp_path / "job.json").write_text("{}")
-    for command in ("status", "report", "export"):
-        refused(command, tmp_path, naming="job.json")
-    refused("demo", tmp_path / "gone.yml", naming="gone.yml: expected an experiment")
-
-
-def test_an_unfinished_run_has_no_report(copied_run: Any) -> None:
-    copied_run.result.unlink()
-    refused("report", copied_run.path, naming="the run has no result yet")
-
-
 def test_a_full_disk_is_one_sentence() -> None:
     done = subprocess.run(
         [sys.executable, "-c", FULL, "space", "show", "nasrec-small"], capture_output=True, text=True, check=False
@@ -351,17 +83,14 @@ def test_a_full_disk_is_one_sentence() -> None:
 
 
 @pytest.mark.parametrize("count", ["0", "-1", "many"])
-def test_a_worker_counts_from_one(finished_run: Any, count: str) -> None:
-    done = call("worker", finished_run.path, "--count", count)
+def test_a_worker_counts_from_one(count: str) -> None:
+    done = call("worker", "run", "--count", count)
     assert done.code == 2
     assert "expected a whole number from 1 on" in done.error
 
 
-def test_a_worker_of_a_done_run_has_nothing_to_do(copied_run: Any, tmp_path: Path) -> None:
-    for run_or_job in (copied_run.path, copied_run.path.parent / "job.yaml"):
-        done = call("worker", run_or_job)
-        assert done.code == 0, done.error
-        assert done.out == f"{copied_run.path}: scored 0 architectures, finished 0 trainings\n"
-    refused("worker", tmp_path / "gone", naming="not a run folder")
-    copied_run.weights.unlink()
-    refused("worker", copied_run.path, naming="the supernet is not trained, and nobody trains it; start")
+@pytest.mark.parametrize("share", ["2", "-0.1", "nan", "few"])
+def test_a_share_that_is_none_is_named(share: str) -> None:
+    done = call("prepare", "criteo", f"--max-rejected={share}", "--output", "prepared")
+    assert done.code == 2
+    assert "expected a share from 0 to 1" in done.error

@@ -33,8 +33,10 @@ def ranks(job: Job) -> Iterator[Rank]:
         return
     port = _free_port()
     threads, variable = torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
-    others = [_start(job, Rank(number, job.devices, port)) for number in range(1, job.devices)]
+    others: list[subprocess.Popen[str]] = []
     try:
+        for number in range(1, job.devices):
+            others.append(_start(job, Rank(number, job.devices, port)))
         for process in others:
             if process.stdout is not None and not process.stdout.readline():
                 process.wait()

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -60,16 +59,6 @@ def test_a_trial_runs_the_stages_beside_its_own(
     assert sent[-1]["type"] == "FINAL"
 
 
-def test_metrics_that_are_no_numbers_are_not_sent(
-    start: Any, pipeline: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    metrics = {"log_loss": 0.5, "auc": math.nan}
-    monkeypatch.setattr(pipeline.STAGES["search"], "run", lambda run, **options: metrics)
-    assert start({"stage": "search"})[1][0]["value"] == {"default": 0.5}
-    metrics["log_loss"] = math.inf
-    assert start({"stage": "search"}) == (0, [])
-
-
 @pytest.mark.parametrize(
     ("parameters", "arguments", "sentence"),
     [
@@ -92,13 +81,3 @@ def test_an_error_is_a_sentence_and_exit_code_1(
     error = capsys.readouterr().err
     assert error.startswith(sentence)
     assert error.count("\n") == 1
-
-
-def test_an_unexpected_exception_has_its_traceback(
-    start: Any, pipeline: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(pipeline.STAGES["search"], "run", lambda run, **options: 1 / 0)
-    assert start({"stage": "search"}) == (1, [])
-    error = capsys.readouterr().err
-    assert error.startswith("Traceback")
-    assert error.endswith("error: ZeroDivisionError: division by zero\n")

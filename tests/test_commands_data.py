@@ -1,4 +1,4 @@
-"""The command line's part on data: prepare, schema, data."""
+"""The commands on data: prepare, schema, data."""
 
 from pathlib import Path
 
@@ -171,9 +171,3 @@ def test_a_mistyped_preparation_loses_no_rejected_rows(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text("{label: y, categorical: {c: }}")
     assert call(*start, tmp_path / "s.yaml").code == 0
     assert not kept.exists()
-
-
-def test_a_share_that_is_none_is_named(tmp_path: Path) -> None:
-    for share in ("2", "-0.1", "nan", "few"):
-        done = call("prepare", "criteo", f"--max-rejected={share}", "--output", tmp_path / "p")
-        assert (done.code, "expected a share from 0 to 1" in done.error) == (2, True)
