@@ -12,14 +12,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.search.attributes import KEY
 
-_FIRST_RUNG = 2
-"""The first validation of a training says little."""
+_FIRST_RUNG = 4
+"""After fewer validations, that is who learns fast, and not who ends well: `tests.benchmarks rungs` measures it."""
 
 
 class KeyedHyperband(BasePruner):
     """Hyperband (arXiv 1603.06560) over the validations of a training, with asynchronous halving (arXiv 1810.05934).
 
-    Brackets differ in their first rung: 2, 6, 18, ... validations with a reduction of 3. At each rung of its bracket a
+    Brackets differ in their first rung: 4, 12, 36, ... validations with a reduction of 3. At each rung of its bracket a
     training goes on if it is among the best third of the bracket's trainings that have reached the rung so far.
 
     Optuna's `HyperbandPruner` draws the bracket from the trial's number, and counts what a killed attempt reported

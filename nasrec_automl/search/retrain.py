@@ -82,7 +82,7 @@ def retrain(
         config: hyper-parameters, pruner and the number of trials.
         seed: with the number of finished trials it determines what is drawn.
         halved: candidates of which too little is known for each to be trained to its end: their first trainings are
-            pruned too, and the pruner is successive halving, at 2, 4, 8, ... validations.
+            pruned too, and the pruner is successive halving, at 4, 8, 16, ... validations.
         count: how many trainings this worker does at most.
         on_trial: called after each.
         options: how to share the study.

@@ -23,7 +23,13 @@ _MEASUREMENTS = {
 
 
 def main() -> None:
-    if sys.argv[1:2] in (["ablations"], ["baselines"], ["recipe"], ["results"]):  # they need runs, two an extra
+    if sys.argv[1:2] in (
+        ["ablations"],
+        ["baselines"],
+        ["recipe"],
+        ["results"],
+        ["rungs"],
+    ):  # they need runs, two an extra
         importlib.import_module(f"tests.benchmarks.{sys.argv[1]}.command").main(sys.argv[2:])
         return
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)

@@ -1,6 +1,5 @@
 """The check of a search's scores, and what a run does where they fail it."""
 
-import json
 import shutil
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from optuna.trial import TrialState
 from scipy.stats import kendalltau
 
@@ -222,9 +222,12 @@ run_job(RunFolder(load_job(sys.argv[1])))
 
 
 def test_the_fall_back_halves_says_so_and_resumes(copied_run: RunFolder, tmp_path: Path) -> None:
-    run = distrusted(copied_run)
-    longer = json.loads((run.path / "stages" / "retrain.json").read_text())
-    assert longer["retrain.max_epochs"] == 2, "four validations: rungs at 2"
+    job_file = copied_run.path.parent / "job.yaml"
+    job = yaml.safe_load(job_file.read_text())
+    job["retrain"] |= {"max_epochs": 2, "validations_per_epoch": 4}  # eight validations: a rung at 4
+    job_file.write_text(yaml.safe_dump(job))
+    (copied_run.path / "stages" / "retrain.json").unlink()
+    run = distrusted(RunFolder(load_job(job_file)))
     subprocess.run(["cp", "-a", str(run.path.parent), str(tmp_path / "broken")], check=True)
     run_job(run)
     trials = retrain_study(run).get_trials()

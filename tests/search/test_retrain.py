@@ -44,8 +44,8 @@ def final(name: str, hyper: Hyper) -> float:
 def train(name: str, hyper: Hyper, report: Report) -> FakeOutcome:
     """A curve that falls to a loss that depends on the hyper-parameters alone."""
     loss = math.inf
-    for step in range(4):
-        loss = final(name, hyper) + 0.1 * (3 - step)
+    for step in range(8):
+        loss = final(name, hyper) + 0.1 * (7 - step)
         if report(step, loss):
             break
     return FakeOutcome(loss)
@@ -68,7 +68,7 @@ def test_every_candidate_first_with_the_defaults_and_to_its_end(study: optuna.St
     assert {trial.params["optimizer"] for trial in first} == {"adagrad"}
     assert len({trial.params["learning_rate/adagrad"] for trial in first}) == 1
     assert {trial.state for trial in first} == {TrialState.COMPLETE}
-    assert [len(trial.intermediate_values) for trial in first] == [4, 4, 4]
+    assert [len(trial.intermediate_values) for trial in first] == [8, 8, 8]
 
 
 def test_small_steps_from_the_best_take_turns_with_tpe(study: optuna.Study, storage: RDBStorage) -> None:
@@ -161,7 +161,7 @@ def test_candidates_that_are_halved_are_pruned_in_their_first_training_too(
     run(study, storage, train=long, halved=NAMES[1:2], config=RetrainConfig(trials=3, max_epochs=4))
     trials = study.get_trials()
     assert [trial.state for trial in trials] == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.COMPLETE]
-    assert [len(trial.intermediate_values) for trial in trials] == [8, 2, 8]
+    assert [len(trial.intermediate_values) for trial in trials] == [8, 4, 8]
     assert "not among the best half" in trials[1].user_attrs["nasrec:reason"]
 
 
@@ -172,7 +172,7 @@ def test_pruned_trainings_count_and_say_why(study: optuna.Study, storage: RDBSto
     assert len(finished(study)) == 24
     for trial in pruned:
         assert trial.user_attrs["nasrec:reason"].startswith("pruned")
-        assert len(trial.intermediate_values) < 4
+        assert len(trial.intermediate_values) < 8
         assert trial.value == trial.intermediate_values[max(trial.intermediate_values)]
 
 

@@ -1,0 +1,1 @@
+"""`python -m tests.benchmarks rungs`: how early the trainings of a retrain stage say how they will end."""
