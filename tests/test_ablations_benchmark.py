@@ -19,6 +19,7 @@ from nasrec_automl.errors import DivergedError, JobError
 from nasrec_automl.network import Subnet, Supernet
 from nasrec_automl.ops import BlockInputs, DenseOp
 from nasrec_automl.ops.dot_product import DotProduct
+from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.rank import rank_content, rank_scores
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.supernet import SupernetStage
@@ -366,3 +367,27 @@ def test_a_comparison_is_paired_and_has_the_draws_of_a_ranking() -> None:
     assert (same.less_ours.value, same.less_ours.low, same.less_ours.high, same.less_ours_deviation) == (0, 0, 0, 0)
     close = compare(Judged(good + 0.01 * rng.normal(size=good.shape), loss), Judged(good, loss), seed=7)
     assert close.less_ours.high - close.less_ours.low < (close.tau.high - close.tau.low) / 3
+
+
+def test_a_variant_of_ones_own(copied: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = by_name(
+        ablate(copied, monkeypatch, "--variants", "--change", "epochs=2", "patience=0", "--change", "eps=1e-3")
+    )
+    assert list(rows) == [OURS, "epochs=2,patience=0", "eps=1e-3"]
+    own, longer = (
+        read_progress(folder / "progress" / "supernet.json")
+        for folder in (copied.path, copied.path / "ablations" / "epochs=2,patience=0" / "0")
+    )
+    assert own is not None
+    assert longer is not None
+    assert longer.total == 2 * own.total
+    assert rows["epochs=2,patience=0"]["log_loss"] != rows[OURS]["log_loss"] != rows["eps=1e-3"]["log_loss"]
+
+
+@pytest.mark.parametrize("setting", ["epoch=2", "epochs=-1", "epochs"])
+def test_a_wrong_setting_of_ones_own_is_named(
+    copied: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], setting: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        ablate(copied, monkeypatch, "--change", setting)
+    assert "epoch" in capsys.readouterr().err

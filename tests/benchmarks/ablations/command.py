@@ -33,7 +33,7 @@ from tests.benchmarks.ablations.supernets import Scored, score
 from tests.benchmarks.ablations.table import table_of
 from tests.benchmarks.ablations.truth import unbalanced_truth
 from tests.benchmarks.ablations.unbalanced import mean_cost
-from tests.benchmarks.ablations.variants import OURS, UNBALANCED, Variant, variants
+from tests.benchmarks.ablations.variants import OURS, UNBALANCED, Variant, changed, variants
 from tests.benchmarks.measure import machine
 
 _WIDTH = 140
@@ -46,7 +46,15 @@ def main(arguments: list[str]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run", type=Path, metavar="JOB_OR_RUN", help="a job file, or the folder of a run")
-    parser.add_argument("--variants", nargs="+", metavar="NAME", help="beside the job's own settings (all)")
+    parser.add_argument("--variants", nargs="*", metavar="NAME", help="beside the job's own settings (all)")
+    parser.add_argument(
+        "--change",
+        nargs="+",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="one more variant, by settings of the job's supernet section",
+    )
     parser.add_argument("--seeds", type=int, default=1, help="supernets of each variant")
     parser.add_argument(
         "--own-truth",
@@ -57,10 +65,14 @@ def main(arguments: list[str]) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     run, console = open_run(options.run), Console(width=_WIDTH)
     known = variants(run.job)
-    names = [*dict.fromkeys([OURS, *(options.variants or known)])]
+    names = [*dict.fromkeys([OURS, *(known if options.variants is None else options.variants)])]
     unknown = [name for name in names if name not in known]
     if unknown:
         parser.error(f"no variant {', '.join(unknown)}; this job has {', '.join(known)}")
+    try:
+        asked = [changed(run.job, settings) for settings in options.change]
+    except ValueError as error:
+        parser.error(f"--change: {error}")
     if options.seeds < 1:
         parser.error(f"--seeds must be at least 1, but is {options.seeds}")
     if run.job.continues is not None:
@@ -72,7 +84,7 @@ def main(arguments: list[str]) -> None:
         console.print(f"{run.path}: ranking scores")
         rank_scores(run)
     with run.lock("ablations"):
-        result = _result(run, [known[name] for name in names], options, console)
+        result = _result(run, [*(known[name] for name in names), *asked], options, console)
         write_json(run.path / "ablations.json", result)
     console.print(table_of(result))
     for row in result["variants"]:

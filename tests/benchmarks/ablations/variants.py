@@ -1,9 +1,11 @@
 """The variants: each changes one thing of a job's supernet, or of how it scores."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
+
+import yaml
 
 from nasrec_automl.config import AdagradHead, HeadConfig, Job, RidgeHead, SupernetConfig
 from nasrec_automl.sampling import PATH_SAMPLERS
@@ -40,6 +42,25 @@ class Variant:
     head: HeadConfig | None = None
     swap: Callable[[], AbstractContextManager[None]] | None = None
     note: str = ""
+
+
+def changed(job: Job, settings: Sequence[str]) -> Variant:
+    """A variant of one's own.
+
+    Args:
+        job: whose supernet section is changed.
+        settings: `key=value` of that section, the value as a job file has it.
+
+    Raises:
+        ValueError: no such setting, or a bad value of it.
+    """
+    if bad := [setting for setting in settings if "=" not in setting]:
+        raise ValueError(f"expected KEY=VALUE, not {bad[0]!r}")
+    read = dict(setting.partition("=")[::2] for setting in settings)
+    values = {key: yaml.safe_load(value) for key, value in read.items()}
+    valid = SupernetConfig.model_validate({**job.supernet.model_dump(), **values})
+    name = ",".join(f"{key}={value}" for key, value in read.items())
+    return Variant(name=name, group="as asked", supernet={key: getattr(valid, key) for key in values})
 
 
 def variants(job: Job) -> dict[str, Variant]:
