@@ -384,7 +384,7 @@ def test_a_variant_of_ones_own(copied: RunFolder, monkeypatch: pytest.MonkeyPatc
     assert rows["epochs=2,patience=0"]["log_loss"] != rows[OURS]["log_loss"] != rows["eps=1e-3"]["log_loss"]
 
 
-@pytest.mark.parametrize("setting", ["epoch=2", "epochs=-1", "epochs"])
+@pytest.mark.parametrize("setting", ["epoch=2", "epochs=-1", "epochs", "epochs=["])
 def test_a_wrong_setting_of_ones_own_is_named(
     copied: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], setting: str
 ) -> None:

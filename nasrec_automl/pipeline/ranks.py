@@ -36,7 +36,8 @@ def ranks(job: Job) -> Iterator[Rank]:
     others: list[subprocess.Popen[str]] = []
     try:
         for number in range(1, job.devices):
-            others.append(_start(job, Rank(number, job.devices, port)))
+            others.append(_start(Rank(number, job.devices, port)))
+            _send(job, others[-1])
         for process in others:
             if process.stdout is not None and not process.stdout.readline():
                 process.wait()
@@ -70,22 +71,24 @@ def _raise_for_dead(others: list[subprocess.Popen[str]]) -> None:
             )
 
 
-def _start(job: Job, rank: Rank) -> subprocess.Popen[str]:
+def _start(rank: Rank) -> subprocess.Popen[str]:
     # NNI's variables would make a trial of each process.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("NNI_")}
     arguments = [str(number) for number in (rank.number, rank.count, rank.port)]
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-m", "nasrec_automl.pipeline.ranks", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment,
         text=True,
     )
+
+
+def _send(job: Job, process: subprocess.Popen[str]) -> None:
     assert process.stdin is not None
     with suppress(BrokenPipeError):  # one that ended at once is found out by who waits for it
         process.stdin.write(job.model_dump_json())
         process.stdin.close()
-    return process
 
 
 def _free_port() -> int:

@@ -13,7 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 from nasrec_automl.search.attributes import KEY
 
 _FIRST_RUNG = 4
-"""After fewer validations, that is who learns fast, and not who ends well: `tests.benchmarks rungs` measures it."""
+"""After fewer validations those lead that learn fast, not those that end well; later there is less left to save.
+`python -m tests.benchmarks rungs` measures it."""
 
 
 class KeyedHyperband(BasePruner):

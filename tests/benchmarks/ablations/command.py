@@ -1,8 +1,9 @@
 """`python -m tests.benchmarks ablations JOB_OR_RUN`: what each part of the method brings to the scores' ranks.
 
 All variants are compared with the architectures that `nasrec-automl rank` trained from scratch; a job that has no
-`rank.json` is ranked first. A variant's supernet is trained as the job's is, but for one thing. What is found is kept
-in the run folder's `ablations`, the table in its `ablations.json`; a later call goes on where one ended.
+`rank.json` is ranked first. A variant's supernet is trained as the job's is, but for one thing, or what `--change`
+says. What is found is kept in the run folder's `ablations`, the table in its `ablations.json`; a later call goes on
+where one ended.
 """
 
 import argparse

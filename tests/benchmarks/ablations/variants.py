@@ -57,7 +57,10 @@ def changed(job: Job, settings: Sequence[str]) -> Variant:
     if bad := [setting for setting in settings if "=" not in setting]:
         raise ValueError(f"expected KEY=VALUE, not {bad[0]!r}")
     read = dict(setting.partition("=")[::2] for setting in settings)
-    values = {key: yaml.safe_load(value) for key, value in read.items()}
+    try:
+        values = {key: yaml.safe_load(value) for key, value in read.items()}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{' '.join(settings)}: a value is no YAML: {error}") from None
     valid = SupernetConfig.model_validate({**job.supernet.model_dump(), **values})
     name = ",".join(f"{key}={value}" for key, value in read.items())
     return Variant(name=name, group="as asked", supernet={key: getattr(valid, key) for key in values})

@@ -42,10 +42,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--only", nargs="+", choices=DATASETS, help="data sets (all; with --quick: synthetic)")
     parser.add_argument("--steps", nargs="+", choices=[*STEPS, _PAGE], default=[*STEPS, _PAGE], help="steps (all)")
     parser.add_argument("--samplers", nargs="*", metavar="NAME", help="of searches beside ours (random tpe)")
+    parser.add_argument("--supernets", type=int, default=SUPERNETS, help="of each variant of the ablations (3)")
     parser.add_argument("--workers", type=int, default=1, help="processes of the step `baselines`, beside each other")
     options = parser.parse_args(arguments)
-    if options.workers < 1:
-        parser.error(f"--workers must be at least 1, but is {options.workers}")
+    if min(options.workers, options.supernets) < 1:
+        parser.error("--workers and --supernets must be at least 1")
     folder: Path = options.folder / "quick" if options.quick else options.folder
     root = _copied_pages(folder / "page") if options.quick else ROOT
     for name in options.only or (["synthetic"] if options.quick else DATASETS):
@@ -87,7 +88,7 @@ def _ablations(runs: list[RunFolder], folder: Path, options: argparse.Namespace)
     from tests.benchmarks.ablations.command import main as ablations
 
     runs[0].create()
-    ablations([str(runs[0].path), "--seeds", "1" if options.quick else str(SUPERNETS)])
+    ablations([str(runs[0].path), "--seeds", "1" if options.quick else str(options.supernets)])
     found: dict[str, Any] = read_json(runs[0].path / "ablations.json")
     return found
 
