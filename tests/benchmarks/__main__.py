@@ -21,15 +21,12 @@ _MEASUREMENTS = {
     for name, measure in part.MEASUREMENTS.items()
 }
 
+_COMMANDS = ("ablations", "baselines", "recipe", "results", "rungs")
+"""Packages with a command of their own: they need runs, and some an extra, which are not imported before."""
+
 
 def main() -> None:
-    if sys.argv[1:2] in (
-        ["ablations"],
-        ["baselines"],
-        ["recipe"],
-        ["results"],
-        ["rungs"],
-    ):  # they need runs, two an extra
+    if sys.argv[1:] and sys.argv[1] in _COMMANDS:
         importlib.import_module(f"tests.benchmarks.{sys.argv[1]}.command").main(sys.argv[2:])
         return
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)

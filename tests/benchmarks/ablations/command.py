@@ -47,7 +47,9 @@ def main(arguments: list[str]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run", type=Path, metavar="JOB_OR_RUN", help="a job file, or the folder of a run")
-    parser.add_argument("--variants", nargs="*", metavar="NAME", help="beside the job's own settings (all)")
+    parser.add_argument(
+        "--variants", nargs="*", metavar="NAME", help="beside the job's own settings (all; no name: none)"
+    )
     parser.add_argument(
         "--change",
         nargs="+",
