@@ -32,12 +32,10 @@ from tests.data.readers.rows import write, write_public_sets
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-# They start servers, or stop all of them; tests/experiment starts real experiments, tests/pipeline a real dashboard.
+# They start servers; tests/experiment starts real experiments, tests/pipeline a real dashboard.
 NOT_RUN = (
     ". .venv/bin/activate",
     "nnictl create --config examples/quickstart/experiment.yml --port 8080",
-    "nnictl stop --all",
-    "optuna-dashboard sqlite:///runs/quickstart/studies.db --artifact-dir runs/quickstart/artifacts",
     "optuna-dashboard sqlite:///runs/quickstart/studies.db --artifact-dir runs/quickstart/artifacts --port 8081",
 )
 

@@ -45,9 +45,12 @@ _Figures = Mapping[str, tuple[str, go.Figure]]
 
 
 def dashboard_command(run: RunFolder) -> str:
-    """The command that opens a run's studies, with the password of the database hidden."""
+    """The command that opens a run's studies, with the password of the database hidden.
+
+    Not on the default port, 8080: NNI's page is there, also when its experiment has ended.
+    """
     url, artifacts = shown_url(run.job.storage_url), str(run.artifacts)
-    return f"optuna-dashboard {shlex.quote(url)} --artifact-dir {shlex.quote(artifacts)}"
+    return f"optuna-dashboard {shlex.quote(url)} --artifact-dir {shlex.quote(artifacts)} --port 8081"
 
 
 def publish(run: RunFolder, fill: Callable[[], ReportContent]) -> None:

@@ -77,6 +77,7 @@ def test_the_job_has_the_published_settings(name: str, size: str) -> None:
     assert (search.tournament, search.children, search.early_stop) == (64, 8, 0)
     assert search.head.model_dump() == {
         "method": "adagrad", "steps": 500, "batch_size": batch, "learning_rate": 0.04}  # fmt: skip
+    assert search.verdict.architectures == 0
     assert search.max_rows == scored * 8192 <= PUBLISHED_SIZES[name].rows * 0.05
     assert (job.retrain.top_k, job.retrain.layer_norm, job.retrain.pruner) == (15, True, "none")
 

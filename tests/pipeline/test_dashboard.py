@@ -238,5 +238,5 @@ def test_one_process_at_a_time_writes(copied_run: RunFolder, caplog: pytest.LogC
 def test_the_command_hides_the_password(finished_run: RunFolder) -> None:
     job = finished_run.job.model_copy(update={"storage": "postgresql://me:secret@host/studies"})
     assert dashboard_command(RunFolder(job)) == (
-        f"optuna-dashboard 'postgresql://me:***@host/studies' --artifact-dir {finished_run.artifacts}"
+        f"optuna-dashboard 'postgresql://me:***@host/studies' --artifact-dir {finished_run.artifacts} --port 8081"
     )
