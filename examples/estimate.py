@@ -52,7 +52,7 @@ def estimate(job: Job, rows: int, times: Times) -> list[tuple[str, str, str]]:
     head, scored = job.search.head.rows, job.search.max_rows or round(rows * 0.05)
     search = job.search.architectures * (head + scored) / SCORED_ROWS * times.score
     trainings = max(job.retrain.trials, job.retrain.top_k + HAND_DESIGNS)
-    batch, epochs = job.retrain.space.batch_size.start, job.retrain.max_epochs
+    batch, epochs = job.retrain.space.batch_size.start, job.retrain.epochs(int(rows * TRAIN_AND_HEAD))
     training = int(rows * TRAIN_AND_HEAD) * epochs // batch
     final = int(rows * ALL_BUT_TEST) * epochs // batch
     training_step = times.step * batch / STEP_ROWS

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from nasrec_automl import __version__, commands
 from nasrec_automl.errors import NasRecError
-from nasrec_automl.interrupts import no_lost_interrupts
+from nasrec_automl.interrupts import no_lost_interrupts, terminate_as_interrupt
 
 BAD_INPUT = 2
 """Exit code of an error that the user can mend."""
@@ -21,6 +21,7 @@ BAD_INPUT = 2
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; an error that the user can mend is one sentence and exit code 2."""
     parsed = _parser().parse_args(arguments)
+    terminate_as_interrupt()
     try:
         with no_lost_interrupts():
             parsed.run(parsed)

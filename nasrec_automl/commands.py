@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from nasrec_automl.errors import DataError, JobError
-from nasrec_automl.interrupts import terminate_as_interrupt
 
 if TYPE_CHECKING:
     from nasrec_automl.data.preparation import Progress as RowProgress
@@ -171,7 +170,6 @@ def worker(arguments: argparse.Namespace) -> None:
     """Join the search and the retraining of a run."""
     from nasrec_automl.pipeline.worker import open_run, share_work
 
-    terminate_as_interrupt()  # a worker that a cluster stops gives its trial back
     _quiet_optuna()
     run = open_run(arguments.run_or_job)
     console = Console()
@@ -219,7 +217,6 @@ def demo(arguments: argparse.Namespace) -> None:
     from nasrec_automl.experiment.note import ExperimentNote
     from nasrec_automl.pipeline.view import live_view
 
-    terminate_as_interrupt()  # the experiment stops too
     run = run_of(arguments.experiment)
     console = Console()
     if _is_finished(run):

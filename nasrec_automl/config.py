@@ -39,6 +39,14 @@ from nasrec_automl.hyper_space import HyperSpace, load_hyper_space
 _SUPERNET_STEPS = 2_000
 """Of a supernet's training where the job says no epochs: a path's weights are trained in a small part of them."""
 
+_MOST_EPOCHS, _MOST_EXAMPLES, _FEWEST_VALIDATIONS = 20, 6_000_000, 10
+"""Of a training from scratch where the job does not say. The learning rate falls over all of it, so that a schedule of
+20 epochs of a large data set, which is learned in one or two, would never come to its end."""
+
+
+def _default_epochs(rows: int) -> int:
+    return min(_MOST_EPOCHS, math.ceil(_MOST_EXAMPLES / max(1, rows)))
+
 
 class FieldConfig(Section):
     """How a categorical field's embedding table is made; what is left out is as the source declares it.
@@ -275,9 +283,11 @@ class RetrainConfig(Section):
     Attributes:
         top_k: how many of the search's best architectures take part.
         trials: how many trainings the study has.
-        max_epochs: longest training; the best validation ends it early.
+        max_epochs: longest training; the best validation ends it early. By default 20, of more than 300,000 rows as
+            many as 6 million examples take, one at least.
         patience: validations without improvement that end a training.
-        validations_per_epoch: how often the hpo part is measured.
+        validations_per_epoch: how often the hpo part is measured; by default twice, and where the default of
+            `max_epochs` is small so often that such a training has ten validations.
         layer_norm: whether operators end in a LayerNorm, where `space` does not say.
         average_weights: whether a running average of the weights is what is measured and kept.
         clip_norm: bound of the gradients' norm.
@@ -288,9 +298,9 @@ class RetrainConfig(Section):
 
     top_k: Annotated[int, Field(ge=1, le=256, strict=True)] = 15
     trials: Count = 60
-    max_epochs: Count = 20
+    max_epochs: Count | None = None
     patience: Count = 4
-    validations_per_epoch: Count = 2
+    validations_per_epoch: Count | None = None
     layer_norm: bool = True
     average_weights: bool = True
     clip_norm: PositiveFloat = 0.2
@@ -299,6 +309,14 @@ class RetrainConfig(Section):
         default_factory=lambda: load_hyper_space("retrain-default")
     )
     pruner: Literal["hyperband", "none"] = "hyperband"
+
+    def epochs(self, rows: int) -> int:
+        """Epochs of the longest training on so many rows."""
+        return self.max_epochs or _default_epochs(rows)
+
+    def validations(self, rows: int) -> int:
+        """Validations in an epoch of so many rows."""
+        return self.validations_per_epoch or max(2, math.ceil(_FEWEST_VALIDATIONS / _default_epochs(rows)))
 
     @property
     def may_layer_norm(self) -> bool:

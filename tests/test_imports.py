@@ -26,6 +26,7 @@ LAYERS = (
         "ranking",
         "heartbeat",
         "interrupts",
+        "processes",
         "published",
         "hand_designs",
     },

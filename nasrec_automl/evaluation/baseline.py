@@ -9,58 +9,85 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import OneHotEncoder
 
 from nasrec_automl.data.rows import Rows
+from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.training.metrics import Metrics, measure, targets
+
+BASELINE_ROWS = 1_000_000
+"""Most rows of a fit, which is in memory: half a kilobyte a row of Criteo's. More change little in a sum of effects."""
 
 _STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A fitted logistic regression over one-hot ids and dense features.
+    """A fitted logistic regression over categories and dense features.
 
     Attributes:
-        encoder: of the ids.
-        model: the fitted regression.
+        schema: of the rows.
+        seen: positions of the categories that the fit has seen, in the fields' tables laid end to end, in order.
+        model: the fitted regression, over these and the dense features.
     """
 
-    encoder: OneHotEncoder
+    schema: FeatureSchema
+    seen: NDArray[np.int64]
     model: LogisticRegression
 
     def logits(self, rows: Rows) -> torch.Tensor:
         """Decision values, `(n,)`."""
-        return torch.from_numpy(self.model.decision_function(_design(self.encoder, rows)))
+        return torch.from_numpy(
+            self.model.decision_function(_design(_categories(rows, self.schema)[:, self.seen], rows))
+        )
 
     def measure(self, rows: Rows) -> Metrics:
         """Log loss and AUC on some rows."""
         return measure(self.logits(rows), *targets(rows))
 
 
-def fit_baseline(rows: Rows, *, strength: float) -> Baseline:
+def fit_baseline(rows: Rows, schema: FeatureSchema, *, strength: float) -> Baseline:
     """Fit a logistic regression with the given inverse regularisation strength."""
-    encoder = OneHotEncoder(handle_unknown="ignore").fit(np.asarray(rows.ids))
+    categories = _categories(rows, schema)
+    seen = np.unique(categories.indices).astype(np.int64)
     model = LogisticRegression(C=strength, max_iter=1000)
     weight = None if rows.weight is None else np.asarray(rows.weight)
-    model.fit(_design(encoder, rows), np.asarray(rows.label), sample_weight=weight)
-    return Baseline(encoder, model)
+    model.fit(_design(categories[:, seen], rows), np.asarray(rows.label), sample_weight=weight)
+    return Baseline(schema, seen, model)
 
 
-def tune_baseline(train: Rows, validation: Rows) -> tuple[Baseline, float]:
+def tune_baseline(train: Rows, validation: Rows, schema: FeatureSchema) -> tuple[Baseline, float]:
     """Choose the regularisation strength on validation rows.
 
     Returns:
         The regression fitted on `train` alone, and its strength.
     """
-    fitted = {strength: fit_baseline(train, strength=strength) for strength in _STRENGTHS}
+    fitted = {strength: fit_baseline(train, schema, strength=strength) for strength in _STRENGTHS}
     best = min(fitted, key=lambda strength: fitted[strength].measure(validation).log_loss)
     return fitted[best], best
 
 
-def _design(encoder: OneHotEncoder, rows: Rows) -> sparse.csr_matrix:
-    dense: NDArray[np.float32] = np.asarray(rows.dense)
-    design: sparse.csr_matrix = sparse.hstack(
-        [encoder.transform(np.asarray(rows.ids)), sparse.csr_matrix(dense)]
-    ).tocsr()
-    return design
+def _categories(rows: Rows, schema: FeatureSchema) -> sparse.csr_matrix:
+    """What each category counts in each row, `(n, all tables' rows)`.
+
+    Of a multi-valued field that is what the embeddings of its values count: each alike, 0 its padding.
+    """
+    ids = np.asarray(rows.ids)
+    blocks, column = [], 0
+    for field in schema.fields:
+        own = ids[:, column : column + field.columns].astype(np.int64)
+        column += field.columns
+        counts = np.ones(own.shape)
+        if field.columns > 1:
+            counts = (own > 0).astype(np.float64)
+            if field.pooling == "mean":
+                counts /= np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
+        starts = np.arange(0, own.size + 1, field.columns)
+        block = sparse.csr_matrix((counts.ravel(), own.ravel(), starts), shape=(len(own), field.table_size))
+        block.sum_duplicates()
+        block.eliminate_zeros()
+        blocks.append(block)
+    return sparse.hstack(blocks, format="csr")
+
+
+def _design(categories: sparse.csr_matrix, rows: Rows) -> sparse.csr_matrix:
+    return sparse.hstack([categories, sparse.csr_matrix(np.asarray(rows.dense))], format="csr")

@@ -20,7 +20,7 @@ from nasrec_automl.network.head import clear_head
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.training.averaging import AverageWeights
 from nasrec_automl.training.keep_best import Checkpoints, KeepBest, Report
-from nasrec_automl.training.lightning import quiet, quiet_trainer
+from nasrec_automl.training.lightning import quiet, quiet_trainer, raising_interrupts
 from nasrec_automl.training.metrics import Metrics, measure, targets
 from nasrec_automl.training.module import ClickModule, TrainingOptions
 from nasrec_automl.training.precision import Precision
@@ -202,7 +202,7 @@ def train_network(
     if checkpoint is not None and checkpoint.is_file():
         resume = {"ckpt_path": str(checkpoint), "weights_only": True}
     try:
-        with quiet():
+        with quiet(), raising_interrupts():
             trainer.fit(module, batches, measured, **resume)
     except DivergedError:
         _forget(checkpoint)

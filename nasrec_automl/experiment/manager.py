@@ -163,11 +163,9 @@ class Manager:
             try:
                 with _opener.open(request, timeout=_TIMEOUT) as response:
                     return bytes(response.read()).decode("utf-8", errors="replace")
-            except ConnectionError:
-                raise
             except OSError as error:
-                # A busy manager answers late, or with an error of its own; one that is gone refuses at once.
-                if attempt == _ATTEMPTS - 1 or isinstance(getattr(error, "reason", None), ConnectionError):
+                # A busy manager answers late, with an error of its own, or hangs up; one that is gone refuses at once.
+                if attempt == _ATTEMPTS - 1 or isinstance(getattr(error, "reason", error), ConnectionRefusedError):
                     raise
                 time.sleep(_PAUSE)
         raise AssertionError("the last attempt returns or raises")

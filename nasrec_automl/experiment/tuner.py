@@ -50,6 +50,7 @@ class StageTuner(Tuner):
         self._held: list[int] = []
         self._recovered: set[str] = set()
         self._last: int | None = None
+        self._over = False
 
     def update_search_space(self, search_space: Any) -> None:
         """The job says what is searched; the experiment's search space is not read."""
@@ -81,16 +82,19 @@ class StageTuner(Tuner):
                         out_of_time=partial(self._manager.out_of_time, parameter_id),
                         last_words=self._manager.last_words,
                     )
-                if parameter_id == self._last:
-                    self._finish()
             except Exception as error:
                 self._complaint = _sentence(error)
+            if parameter_id == self._last:
+                self._over = True
+                self._end()
             while self._held and (parameters := self._take(self._held[0])) is not None:
                 self._send(self._held.pop(0), parameters)
 
     def _take(self, id_: int) -> Parameters | None:
         """The next trial's parameters; nothing while there is none, and after the last."""
         if self._last is not None:
+            if self._over:
+                self._end()
             return None
         try:
             decision = self._decide(id_)
@@ -140,6 +144,15 @@ class StageTuner(Tuner):
         active = [trial for trial in self._manager.trials() if trial.active and trial.id in self._recovered]
         self._recovered = {trial.id for trial in active}
         return [trial.parameters for trial in active]
+
+    def _end(self) -> None:
+        """Finish after the last trial. Where the manager does not answer, NNI's next request is another occasion."""
+        try:
+            self._finish()
+        except Exception:
+            _logger.exception("The experiment cannot be ended yet")
+        else:
+            self._over = False
 
     def _finish(self) -> None:
         self._manager.finish()

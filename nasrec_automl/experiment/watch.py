@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 import time
 
 import psutil
+
+from nasrec_automl.experiment.manager import error_line
 
 _INTERVAL = 0.5
 
@@ -20,6 +23,8 @@ def watch_manager() -> None:
     """
     ancestors = _ancestors()
     if not ancestors:
+        print(error_line("no NNI manager is above this process; start it with `nnictl create`"), file=sys.stderr)
+        sys.stderr.flush()
         _end()
     threading.Thread(target=_watch, args=(ancestors,), name="watch-manager", daemon=True).start()
 

@@ -58,6 +58,8 @@ class Embedding(nn.Module):
                 ids = field.cap or field.table_size
                 scale = math.sqrt(2 / (ids + schema.embedding_dim))  # Xavier normal
                 self.weight[start : start + rows].normal_(0, scale)
+                # Where nothing is missing in training, nothing trains row 0, and it must not be noise later.
+                self.weight[start].zero_()
                 for count in quotients:
                     # Signs: products start at the scale of one full table, and ids that share a row start apart.
                     self.weight[start + rows : start + rows + count].bernoulli_(0.5).mul_(2).sub_(1)
@@ -89,6 +91,8 @@ class Embedding(nn.Module):
 
     def _composed(self, ids: Tensor) -> Tensor:
         """Look up ids of which C columns have two tables; still one lookup, of S + C rows an example."""
+        if ids.dtype != torch.int64:  # what `index_copy` copies; a cast to what is there already would be exported
+            ids = ids.long()
         columns = ids.shape[1]
         whole = ids[:, self.composed]  # (B, C)
         quotient = (whole + self.runs - 1).div(self.runs, rounding_mode="floor")  # 0 of id 0, else from 1

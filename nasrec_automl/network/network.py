@@ -83,19 +83,21 @@ class Network(nn.Module):
         """Check a batch, and cut it so that what operators write stays in a CPU's cache.
 
         It stays whole where gradients, a GPU or a compiler want it so.
-
-        Raises:
-            DataError: inputs that do not fit the schema or the weights. Not while training on an accelerator, where
-                a look at the values would wait for the device: there `ClickModule` checks batches before they move.
         """
-        self._check(dense, ids)
+        self.check(dense, ids)
         whole = torch.is_grad_enabled() or dense.device.type != "cpu" or torch.compiler.is_compiling()
         if whole or len(dense) <= _ROWS_AT_ONCE:
             return [(dense, ids)]
         starts = range(0, len(dense), _ROWS_AT_ONCE)
         return [(dense[i : i + _ROWS_AT_ONCE], ids[i : i + _ROWS_AT_ONCE]) for i in starts]
 
-    def _check(self, dense: Tensor, ids: Tensor) -> None:
+    def check(self, dense: Tensor, ids: Tensor) -> None:
+        """Check a batch; whoever runs a network's parts by themselves calls it first.
+
+        Raises:
+            DataError: inputs that do not fit the schema or the weights. Not while training on an accelerator, where
+                a look at the values would wait for the device: there `ClickModule` checks batches before they move.
+        """
         if torch.compiler.is_compiling() or ids.is_meta:  # no values to look at; export leaves no trace of it
             return
         weight = self.embedding.weight

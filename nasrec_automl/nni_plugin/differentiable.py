@@ -54,7 +54,12 @@ class DifferentiableNetwork(BaseSuperNetModule):
         self.relaxation = Relaxation(space, softmax, seed)
 
     def forward(self, dense: Tensor, ids: Tensor) -> Tensor:
-        """Logits `(B,)` of the weighted sum of all choices."""
+        """Logits `(B,)` of the weighted sum of all choices.
+
+        Raises:
+            DataError: as a `Network` does.
+        """
+        self.supernet.check(dense, ids)
         supernet, drawn = self.supernet, self.relaxation.draw()
         raw = supernet.dropout(supernet.embedding(ids))
         sources = [Source(dense, ((source_name(0), raw),))]

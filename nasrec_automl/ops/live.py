@@ -49,10 +49,26 @@ def live_gradient(parameter: nn.Parameter) -> Tensor | None:
     return gradient
 
 
+def only_gradient(parameter: nn.Parameter) -> Tensor | None:
+    """The gradient of a weight, or of the leading slice of it that was used, if any.
+
+    A backward pass that used the weight whole and in part has left two. They become one in `grad`: norms, squares and
+    decay of parts are not those of their sum.
+    """
+    gradient, kept = parameter.grad, live_gradient(parameter)
+    if kept is None:
+        return gradient
+    if gradient is None:
+        return kept
+    leading(gradient, kept.shape).add_(kept)
+    drop_live_gradient(parameter)
+    return gradient
+
+
 def dense_gradients(parameters: Iterable[nn.Parameter]) -> list[Tensor]:
-    """All gradients that are no sparse ones: of whole weights, and of slices."""
-    gradients = [gradient for p in parameters for gradient in (p.grad, live_gradient(p)) if gradient is not None]
-    return [gradient for gradient in gradients if not gradient.is_sparse]
+    """All gradients that are no sparse ones, one of each weight (`only_gradient`)."""
+    gradients = map(only_gradient, parameters)
+    return [gradient for gradient in gradients if gradient is not None and not gradient.is_sparse]
 
 
 def drop_live_gradient(parameter: nn.Parameter) -> None:

@@ -78,7 +78,7 @@ class NarrowLayer(torch.autograd.Function):
         groups = -(-len(x) // ctx.sizes[2])
         of_x = torch.empty_like(x)
         layer = narrow_kernels.Layer(*map(_matrix, parameters))
-        transposed = narrow_kernels.Layer(*map(_transposed, layer))
+        transposed = narrow_kernels.Layer(*map(_transposed, parameters))
         of_layer = narrow_kernels.Layer(*(np.empty((groups, *array.shape), np.float32) for array in layer))
         arrays = [t.detach().numpy() for t in (x, attended, shifts, inverses, gradient.contiguous(), of_x)]
         _over_groups(narrow_backward.backward, groups, *ctx.sizes, layer, transposed, *arrays, of_layer)
@@ -91,8 +91,10 @@ def _matrix(parameter: Tensor) -> np.ndarray[Any, Any]:
     return (matrix if matrix.dim() == 2 else matrix.unsqueeze(1)).numpy()
 
 
-def _transposed(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return np.zeros_like(array) if array.shape[1] == 1 else np.ascontiguousarray(array.T)
+def _transposed(parameter: Tensor) -> np.ndarray[Any, Any]:
+    matrix = _matrix(parameter)
+    # Told by the parameter's axes: where E is 1, weights are matrices of one column too.
+    return np.ascontiguousarray(matrix.T) if parameter.dim() == 2 else np.zeros_like(matrix)
 
 
 def _count(length: int) -> tuple[int, ...]:

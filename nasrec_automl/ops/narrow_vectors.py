@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numba
 import numpy as np
@@ -18,6 +18,8 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic, models, overload, register_model
 
 WIDTH = 16
+
+_Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
 
 _FLOATS, _INTEGERS = ir.VectorType(ir.FloatType(), WIDTH), ir.VectorType(ir.IntType(32), WIDTH)
 _FUSED = ("contract",)  # a product and the sum it goes into are one instruction where the processor has it
@@ -358,9 +360,16 @@ def transposed_totals(typing: Any, array: Any, row: Any, step: Any) -> Any:
     return _VECTOR(array, _INDEX, _INDEX), generate
 
 
-njit = numba.njit(nogil=True, cache=True, error_model="numpy")
-"""How the kernels are compiled: without the interpreter's lock, kept on disk.
+def njit(kernel: _Kernel) -> _Kernel:
+    """How the kernels are compiled: without the interpreter's lock, kept on disk.
 
-What is kept is compiled again when a kernel's own file changes; after a change to a file that it imports, delete
-`__pycache__`.
-"""
+    What is kept is compiled again when a kernel's own file changes; after a change to a file that it imports, delete
+    `__pycache__`. Where neither that nor the user's own cache can be written to, every process compiles for itself,
+    unless NUMBA_CACHE_DIR names another place.
+    """
+    options = {"nogil": True, "error_model": "numpy"}
+    try:
+        compiled: _Kernel = numba.njit(cache=True, **options)(kernel)
+    except RuntimeError:  # numba finds no place for its files
+        compiled = numba.njit(**options)(kernel)
+    return compiled

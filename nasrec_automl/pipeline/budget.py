@@ -12,7 +12,7 @@ from nasrec_automl.config import Job
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.latency import SubnetLatency
-from nasrec_automl.pipeline.files import read_json, write_json
+from nasrec_automl.pipeline.files import read_json, write_json_once
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.space import SearchSpace
@@ -59,7 +59,8 @@ def _noted_latency(run: RunFolder, schema: FeatureSchema) -> Callable[[Architect
     def median(architecture: Architecture) -> float:
         path = run.latency(job.budget.batch_size, architecture.key)
         if not path.is_file():
-            write_json(path, asdict(measure(architecture)))
+            # Workers begin together, and then all measure the hand designs. What the folder keeps counts for all.
+            write_json_once(path, asdict(measure(architecture)))
         return float(read_json(path)["median_ms"])
 
     return median

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import Job
 from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.parts import TRAINING
 from nasrec_automl.evaluation.scratch import ScratchOptions, Trained, train_from_scratch
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.hyper_space import LATER
@@ -127,6 +128,13 @@ def drop_beaten(run: RunFolder, study: optuna.Study) -> None:
             weights_path(run, name, Hyper.of(trial.params, run.job.retrain.space)).unlink(missing_ok=True)
 
 
+def training_lengths(run: RunFolder) -> dict[str, int]:
+    """How long a training is at most, and how often it is measured: what the retrain section makes of the rows."""
+    data, config = PreparedData.open(run.data), run.job.retrain
+    rows = sum(data.rows(part) for part in TRAINING)
+    return {"max_epochs": config.epochs(rows), "validations_per_epoch": config.validations(rows)}
+
+
 def default_hyper(job: Job) -> Hyper:
     """What every candidate is trained with first."""
     space = job.retrain.space
@@ -182,16 +190,16 @@ def train_candidate(
     """
     job, config = run.job, run.job.retrain
     data = PreparedData.open(run.data)
-    rows = data.part(Part.TRAIN, Part.HEAD)
+    rows = data.part(*TRAINING)
     steps_per_epoch = max(1, len(rows) // hyper.batch_size)
     return train_from_scratch(
         architecture,
         scratch_schema(job, data, hyper),
         rows,
         replace(scratch_options(job, hyper), seed=job.seed + seed),
-        schedule_steps=config.max_epochs * steps_per_epoch,
+        schedule_steps=config.epochs(len(rows)) * steps_per_epoch,
         validation=data.part(Part.HPO),
-        validate_every=max(1, steps_per_epoch // config.validations_per_epoch),
+        validate_every=max(1, steps_per_epoch // config.validations(len(rows))),
         patience=config.patience,
         report=report,
         checkpoint=checkpoint,

@@ -22,8 +22,8 @@ def earlier_supernet(run: RunFolder) -> list[Supernet]:
     """Return the earlier run's supernet; none without an earlier run.
 
     Raises:
-        CheckpointError: it is not trained yet, is of another space or other tables, or was trained on rows that this
-            run validates or tests on.
+        CheckpointError: it is not trained yet, is of another space or other tables, has LayerNorm where this run's has
+            none or the reverse, or was trained on rows that this run validates or tests on.
         RunFolderError: there is no such run.
     """
     if run.job.continues is None:
@@ -33,7 +33,14 @@ def earlier_supernet(run: RunFolder) -> list[Supernet]:
         raise CheckpointError(f"{earlier.path}: its supernet is not trained yet: finish that run before continuing it")
     data = PreparedData.open(run.data)
     _check_data(data, PreparedData.open(earlier.data), earlier)
-    return [load_supernet(earlier.weights, load_search_space(run.job.space), data.schema(run.job.embedding_dim))]
+    supernet = load_supernet(earlier.weights, load_search_space(run.job.space), data.schema(run.job.embedding_dim))
+    if supernet.layer_norm != run.job.supernet.layer_norm:
+        said, wanted = (str(one).lower() for one in (run.job.supernet.layer_norm, supernet.layer_norm))
+        raise CheckpointError(
+            f"supernet.layer_norm: the job says {said}, but the supernet of {earlier.path}, which it continues, was "
+            f"trained with {wanted}; set it to {wanted}, or leave `continues` out"
+        )
+    return [supernet]
 
 
 def _check_data(data: PreparedData, before: PreparedData, earlier: RunFolder) -> None:

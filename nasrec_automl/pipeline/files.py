@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +19,29 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         RunFolderError: the disk is full, or the folder is not writable; what was there before stays.
     """
-    # Workers of several hosts write into one folder.
-    beside = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(text, encoding="utf-8")
+    with _beside(path, text) as beside:
         beside.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
-        raise RunFolderError(
-            f"{path}: cannot be written ({error.strerror or error}); mend it and start again: what has finished is kept"
-        ) from None
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write beside and rename."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
+    write_text(path, _text(value))
+
+
+def write_json_once(path: Path, value: Any) -> None:
+    """Write beside and link: of processes that write one file at once the first one's stays, so read it again.
+
+    Raises:
+        RunFolderError: the disk is full, or the folder is not writable.
+    """
+    with _beside(path, _text(value)) as beside:
+        try:
+            os.link(beside, path)
+        except FileExistsError:
+            pass  # another process was first
+        except OSError:  # a file system without links, where the last one's stays
+            beside.replace(path)
+        beside.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> Any:
@@ -43,3 +50,24 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, indent=2) + "\n"
+
+
+@contextmanager
+def _beside(path: Path, text: str) -> Iterator[Path]:
+    """Write beside `path`, for the block to put it there; where the disk cannot, nothing is left."""
+    # Workers of several hosts write into one folder.
+    beside = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(text, encoding="utf-8")
+        yield beside
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise RunFolderError(
+            f"{path}: cannot be written ({error.strerror or error}); mend it and start again: what has finished is kept"
+        ) from None

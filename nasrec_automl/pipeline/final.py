@@ -15,7 +15,7 @@ from nasrec_automl.config import Job
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.data.parts import TRAINING, VALIDATION
 from nasrec_automl.errors import DivergedError, StudyError
-from nasrec_automl.evaluation.baseline import fit_baseline, tune_baseline
+from nasrec_automl.evaluation.baseline import BASELINE_ROWS, fit_baseline, tune_baseline
 from nasrec_automl.evaluation.paired import auc_difference_error, log_loss_difference_error
 from nasrec_automl.evaluation.scratch import predict_logits, train_from_scratch
 from nasrec_automl.network import Subnet
@@ -83,13 +83,15 @@ class FinalStage(Stage):
         contenders, errors = _contenders(run, data, report)
         winner = contenders[0]
         progress.update(1, f"winner {winner.name}")
-        baseline, strength = tune_baseline(data.part(*TRAINING), data.part(Part.HPO))
-        baseline_validation = baseline.measure(data.part(Part.CHOICE))
-        everything = data.part(*TRAINING, *VALIDATION)
-        baseline = fit_baseline(everything, strength=strength)
-        progress.update(2, "baseline fitted")
         subnet = train_on_everything(run, data, winner)
-        progress.update(3, f"{winner.name} trained")
+        progress.update(2, f"{winner.name} trained")
+        schema, seed = data.schema(), run.job.seed
+        some = data.part(*TRAINING).sample(BASELINE_ROWS, seed)
+        baseline, strength = tune_baseline(some, data.part(Part.HPO), schema)
+        baseline_validation = baseline.measure(data.part(Part.CHOICE))
+        some = data.part(*TRAINING, *VALIDATION).sample(BASELINE_ROWS, seed)
+        baseline = fit_baseline(some, schema, strength=strength)
+        progress.update(3, "baseline fitted")
 
         test = data.part(Part.TEST)
         label, *weight = targets(test)
@@ -113,6 +115,7 @@ class FinalStage(Stage):
                 "seconds": _seconds(run),
                 "baseline": {
                     "name": "logistic regression",
+                    "rows": len(some),
                     "validation": _quality(baseline_validation),
                     "test": _quality(baseline_test),
                 },

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,10 @@ class RankStage(Stage):
         architectures = sample_sizes(run, config.architectures)
         return count_trained(rank_study(run), architectures, config.seeds), len(architectures) * config.seeds
 
+    def has_begun(self, run: RunFolder) -> bool:
+        """A training that has a checkpoint is work done too, and trainings with other settings are in another study."""
+        return run.rank.is_file() or any(_folder(run).glob("*")) or super().has_begun(run)
+
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """What the trainings depend on; how many there are may change."""
         supernet = {k: v for k, v in SupernetStage().settings(run).items() if not k.startswith("supernet.")}
@@ -66,7 +71,7 @@ class RankStage(Stage):
         done, total = self.units(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="trainings", total=total, done=done)
         architectures = sample_sizes(run, config.architectures)
-        folder = run.path / "rank"
+        folder = _folder(run)
         losses = train_truth(
             run,
             rank_study(run),
@@ -130,12 +135,17 @@ def rank_scores(run: RunFolder) -> None:
     with run.lock():
         for stage in stages:
             if run.started(stage.name):
-                run.claim(stage.name, stage.settings(run))
+                stage.claim(run)
         run.create()
         for stage in stages:
             # The comparison is quick, and its scores may be others now.
             if stage.name == RankStage.name or not stage.is_done(run):
                 stage.run(run)
+
+
+def _folder(run: RunFolder) -> Path:
+    """Checkpoints of trainings that have not ended."""
+    return run.path / "rank"
 
 
 def rank_content(run: RunFolder) -> RankContent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import optuna
@@ -18,6 +19,7 @@ from nasrec_automl.pipeline.candidates import (
     halved,
     retrain_study_name,
     train_candidate,
+    training_lengths,
     weights_path,
 )
 from nasrec_automl.pipeline.dashboard import publish
@@ -54,7 +56,7 @@ class RetrainStage(Stage):
         section = run.job.retrain.model_dump(mode="json", exclude={"trials", "space"})
         space = run.job.retrain.space.model_dump(mode="json", exclude_none=True)
         return {
-            **{f"retrain.{key}": value for key, value in section.items()},
+            **{f"retrain.{key}": value for key, value in {**section, **training_lengths(run)}.items()},
             **{f"retrain.space.{key}": value for key, value in space.items()},
             "precision": run.job.precision,
         }
@@ -98,6 +100,7 @@ class RetrainStage(Stage):
             train,
             storage=study_storage(job.storage_url),
             config=config,
+            validations=math.prod(training_lengths(run).values()),
             seed=job.seed,
             halved=halved(run),
             count=count,

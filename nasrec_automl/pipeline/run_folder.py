@@ -12,15 +12,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
-
-import psutil
 
 from nasrec_automl.config import Job
 from nasrec_automl.errors import JobError, RunFolderError
 from nasrec_automl.heartbeat import LOST_AFTER, heartbeat
 from nasrec_automl.pipeline.files import read_json, write_json, write_text
+from nasrec_automl.processes import is_alive, own_start
+
+_OWNER = re.compile(r"process (\d+) on (.+?)(?:, started ([\dT:-]{19}\+00:00))?")
+"""What a lock file says of its owner. Earlier versions did not say when it started."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +217,8 @@ class RunFolder:
                     "set another run_folder"
                 ) from None
             file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            started = datetime.fromtimestamp(own_start(), UTC).isoformat(timespec="seconds")
+            file.write(f"process {os.getpid()} on {socket.gethostname()}, started {started}")
             file.flush()
             try:
                 # The file's time tells other hosts that this one is alive.
@@ -226,11 +230,12 @@ class RunFolder:
     def in_use(self) -> bool:
         """Whether a living process owns the folder or a stage of it, found out without touching the locks."""
         for path in self.path.glob(".*.lock"):
-            owner = re.fullmatch(r"process (\d+) on (.+)", path.read_text(encoding="utf-8").strip())
+            owner = _OWNER.fullmatch(path.read_text(encoding="utf-8").strip())
             if owner is None:
                 continue
-            if owner[2] == socket.gethostname():
-                lives = psutil.pid_exists(int(owner[1]))
+            pid, host, started = owner.groups()
+            if host == socket.gethostname():
+                lives = is_alive(int(pid), None if started is None else datetime.fromisoformat(started).timestamp())
             else:
                 lives = time.time() - path.stat().st_mtime < LOST_AFTER
             if lives:

@@ -28,7 +28,7 @@ def next_stage(run: RunFolder) -> Stage | None:
     for stage in STAGES.values():
         if not stage.is_done(run):
             return stage
-        run.claim(stage.name, stage.settings(run))
+        stage.claim(run)
     return None
 
 
@@ -38,10 +38,10 @@ def run_job(run: RunFolder) -> None:
         # Before the job is noted: one that is refused leaves the folder as it is.
         for stage in STAGES.values():
             if run.started(stage.name):
-                run.claim(stage.name, stage.settings(run))
+                stage.claim(run)
         run.create()
         for stage in STAGES.values():
             if stage.is_done(run):
-                run.claim(stage.name, stage.settings(run))
+                stage.claim(run)
             else:
                 stage.run(run)

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import retrain_study_name
+from nasrec_automl.pipeline.candidates import retrain_study_name, training_lengths
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.search import open_storage, open_study
 from nasrec_automl.search.admission import Admission, Admits
@@ -91,7 +91,10 @@ def _trainings_study(run: RunFolder, stage: str) -> optuna.Study:
     """A study of trainings with the default hyper-parameters: other settings of them, another study."""
     job = run.job
     settings = {
-        "retrain": job.retrain.model_dump(mode="json", exclude={"top_k", "trials", "pruner"}),
+        "retrain": {
+            **job.retrain.model_dump(mode="json", exclude={"top_k", "trials", "pruner"}),
+            **training_lengths(run),
+        },
         "embedding_dim": job.embedding_dim,
         "precision": job.precision,
         "seed": job.seed,

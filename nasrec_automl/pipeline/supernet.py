@@ -10,6 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.trainer.states import TrainerStatus
 
 from nasrec_automl.data.batches import EvaluationBatches, TrainingBatches
 from nasrec_automl.data.dataset import Part, PreparedData
@@ -26,12 +27,16 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.sampling import WarmUp, path_sampler
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.keep_best import Checkpoints, KeepBest
-from nasrec_automl.training.lightning import quiet, quiet_trainer
+from nasrec_automl.training.lightning import quiet, quiet_trainer, raising_interrupts
 from nasrec_automl.training.module import TrainingOptions
 from nasrec_automl.training.ranks import Rank
 
-_VALIDATION_BATCH, _VALIDATION_ROWS = 1024, 65_536
-"""Each batch validates another architecture; the curve needs no more rows."""
+_VALIDATION_ROWS = 65_536
+"""The curve needs no more rows."""
+_VALIDATION_ARCHITECTURES = 64
+"""Each batch validates another one, so that which weights are best does not hang on a few; of many rows more."""
+_VALIDATION_BATCHES = 16, 1024
+"""Fewest and most rows of a batch."""
 
 
 class SupernetStage(Stage):
@@ -219,11 +224,11 @@ def _train(
         ClickEvaluatorModule(options),
         trainer,
         batches,
-        EvaluationBatches(validation, _VALIDATION_BATCH),
+        EvaluationBatches(validation, _validation_batch(len(validation))),
         fit_kwargs={} if checkpoint is None else {"ckpt_path": checkpoint, "weights_only": True},
     )
     strategy = NasRecOneShot(sampling=config.sampling, warm_up_steps=_path_warm_up_steps(run), seed=job.seed)
-    with _quiet_nni(), quiet():
+    with _quiet_nni(), quiet(), raising_interrupts():
         if not trainer.is_global_zero:
             strategy.mutate_evaluator(evaluator).evaluate(strategy.mutate_model(space))
             return _trained(space)
@@ -235,12 +240,20 @@ def _train(
             experiment.run()
         finally:
             experiment.stop()
+        # NNI takes an interrupt for the end of the experiment, and says nothing.
+        if trainer.state.status != TrainerStatus.FINISHED:
+            raise KeyboardInterrupt
     return _trained(strategy.supernet)
 
 
 def _trained(space: Any) -> Supernet:
     supernet: Supernet = space.network.supernet
     return supernet
+
+
+def _validation_batch(rows: int) -> int:
+    smallest, largest = _VALIDATION_BATCHES
+    return max(smallest, min(largest, rows // _VALIDATION_ARCHITECTURES))
 
 
 @contextmanager

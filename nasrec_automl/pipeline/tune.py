@@ -48,8 +48,8 @@ class TuneStage(Stage):
         return min(len(tuned(run)), total), total
 
     def has_begun(self, run: RunFolder) -> bool:
-        """A trained architecture is work done too."""
-        return _truth_path(run).is_file() or super().has_begun(run)
+        """A trained architecture is work done too, and so is one whose training has a checkpoint."""
+        return any(_folder(run).glob("*")) or super().has_begun(run)
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The tune section, but for the number of trials, and what trainings and scores depend on."""
@@ -105,7 +105,7 @@ def tune_supernet(run: RunFolder) -> None:
     with run.lock():
         for stage in (DataStage(), TuneStage()):
             if run.started(stage.name):
-                run.claim(stage.name, stage.settings(run))
+                stage.claim(run)
         run.create()
         for stage in (DataStage(), TuneStage()):
             if not stage.is_done(run):

@@ -59,6 +59,7 @@ def retrain(
     *,
     storage: BaseStorage,
     config: RetrainConfig,
+    validations: int,
     seed: int,
     halved: Collection[str] = (),
     count: int | None = None,
@@ -80,6 +81,7 @@ def retrain(
         train: trains one candidate.
         storage: the storage that holds the study.
         config: hyper-parameters, pruner and the number of trials.
+        validations: of the longest training.
         seed: with the number of finished trials it determines what is drawn.
         halved: candidates of which too little is known for each to be trained to its end: their first trainings are
             pruned too, and the pruner is successive halving, at 4, 8, 16, ... validations.
@@ -98,7 +100,7 @@ def retrain(
     """
     if not candidates:
         raise StudyError("there is nothing to retrain: expected at least one candidate")
-    task = _Retrain(Ledger(study, storage), candidates, train, config, seed, halved)
+    task = _Retrain(Ledger(study, storage), candidates, train, config, validations, seed, halved)
     target = max(config.trials, len(candidates))
     return work(task, study, storage=storage, target=target, count=count, on_trial=on_trial, options=options)
 
@@ -112,6 +114,7 @@ class _Retrain(Task):
         candidates: Collection[str],
         train: Train,
         config: RetrainConfig,
+        validations: int,
         seed: int,
         halved: Collection[str],
     ) -> None:
@@ -123,7 +126,6 @@ class _Retrain(Task):
         self._defaults = [default_params(name, config.space) for name in candidates]
         self._check_choices()
         self._unpruned = [params for params in self._defaults if params[ARCHITECTURE] not in halved]
-        validations = config.max_epochs * config.validations_per_epoch
         self._share = "half" if halved else "third"
         pruner = KeyedHyperband(validations, reduction=2, most_brackets=1) if halved else KeyedHyperband(validations)
         ledger.study.pruner = pruner if config.pruner == "hyperband" else NopPruner()

@@ -12,22 +12,18 @@ import time
 import uuid
 
 import optuna
-import psutil
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.heartbeat import LOST_AFTER
+from nasrec_automl.processes import is_alive, own_start
 from nasrec_automl.search.attributes import ALIVE, KEY, STALE, WORKER
 from nasrec_automl.search.ledger import Ledger, is_lost
-
-_CLOCK_TOLERANCE = 5.0
-"""Seconds. A process's start is derived from the wall clock, which may be set while it runs."""
 
 
 def worker_id() -> str:
     """A new id: `host:pid:process start:unique`. The process that it names is this one."""
-    pid = os.getpid()
-    return f"{socket.gethostname()}:{pid}:{psutil.Process(pid).create_time():.2f}:{uuid.uuid4().hex}"
+    return f"{socket.gethostname()}:{os.getpid()}:{own_start():.2f}:{uuid.uuid4().hex}"
 
 
 def fail_stale(study: optuna.Study, storage: BaseStorage, *, timeout: float = LOST_AFTER) -> int:
@@ -65,18 +61,7 @@ def why_stale(trial: FrozenTrial, *, timeout: float) -> str | None:
         return "its worker could not write to the database how it had ended"
     host, pid, started, _ = str(worker).rsplit(":", 3)
     if host == socket.gethostname():
-        return None if _is_alive(int(pid), float(started)) else f"its worker, process {pid} on {host}, is gone"
+        return None if is_alive(int(pid), float(started)) else f"its worker, process {pid} on {host}, is gone"
     if time.time() - float(trial.user_attrs[ALIVE]) > timeout:
         return f"its worker, process {pid} on {host}, has not been heard of for {timeout:g} seconds"
     return None
-
-
-def _is_alive(pid: int, started: float) -> bool:
-    try:
-        process = psutil.Process(pid)
-        # A killed process stays a zombie until its parent looks at it.
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return False
-        return abs(process.create_time() - started) < _CLOCK_TOLERANCE
-    except psutil.NoSuchProcess:
-        return False

@@ -70,6 +70,19 @@ def check_device(device: str, devices: int = 1) -> None:
 
 
 @contextmanager
+def raising_interrupts() -> Iterator[None]:
+    """Let what ends a training from outside arrive as KeyboardInterrupt.
+
+    Lightning makes an exit of it without a word, with code 1 of Ctrl-C, and of SIGTERM with code 0, as if all had gone
+    well: whoever waits for the process would go on without its result.
+    """
+    try:
+        yield
+    except SystemExit:
+        raise KeyboardInterrupt from None
+
+
+@contextmanager
 def quiet() -> Iterator[None]:
     """Keep Lightning's start-up messages and its warnings that do not apply here out of the terminal."""
     logger = logging.getLogger("pytorch_lightning")

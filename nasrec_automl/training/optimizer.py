@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nasrec_automl.hyper_space import OptimizerName
-from nasrec_automl.ops.live import drop_live_gradient, keep_live_gradients, leading, live_gradient
+from nasrec_automl.ops.live import drop_live_gradient, keep_live_gradients, leading, only_gradient
 
 Params = Iterable[nn.Parameter] | Iterable[dict[str, Any]]
 
@@ -75,12 +75,10 @@ class RowOptimizer(torch.optim.Optimizer, ABC):
                 loss = closure()
         for group in self.param_groups:
             for parameter in group["params"]:
-                if parameter.grad is not None:
-                    step = self._step_rows if parameter.grad.is_sparse else self._step_slice
-                    step(parameter, parameter.grad, group)
-                gradient = live_gradient(parameter)
+                gradient = only_gradient(parameter)
                 if gradient is not None:
-                    self._step_slice(parameter, gradient, group)
+                    step = self._step_rows if gradient.is_sparse else self._step_slice
+                    step(parameter, gradient, group)
         return loss
 
     def _state_of(self, parameter: nn.Parameter, *, rows: bool) -> dict[str, Tensor]:

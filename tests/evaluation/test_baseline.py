@@ -2,10 +2,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.evaluation.baseline import fit_baseline, tune_baseline
-from nasrec_automl.testing.examples import make_batch, repeated, tiny_schema, with_weights
+from nasrec_automl.testing.examples import make_batch, pooled_schema, repeated, tiny_schema, with_weights
 
 
 def linear_rows(rows: int, seed: int) -> Rows:
@@ -18,7 +19,7 @@ def linear_rows(rows: int, seed: int) -> Rows:
 
 def test_it_finds_the_effects_of_ids_and_dense_features() -> None:
     train, test = linear_rows(4000, 1), linear_rows(4000, 2)
-    baseline = fit_baseline(train, strength=1.0)
+    baseline = fit_baseline(train, tiny_schema(), strength=1.0)
     metrics = baseline.measure(test)
     assert metrics.auc > 0.78
     assert metrics.rows == 4000
@@ -30,27 +31,56 @@ def test_it_finds_the_effects_of_ids_and_dense_features() -> None:
 
 def test_integer_weights_are_repeated_rows() -> None:
     train, test = with_weights(linear_rows(400, 1)), with_weights(linear_rows(400, 2), seed=1)
-    weighted, plain = fit_baseline(train, strength=1.0), fit_baseline(repeated(train), strength=1.0)
+    weighted, plain = (
+        fit_baseline(train, tiny_schema(), strength=1.0),
+        fit_baseline(repeated(train), tiny_schema(), strength=1.0),
+    )
     np.testing.assert_allclose(weighted.logits(test), plain.logits(test), atol=1e-3)
     one, other = weighted.measure(test), plain.measure(repeated(test))
     assert one.log_loss == pytest.approx(other.log_loss, abs=1e-4)
     assert one.auc == pytest.approx(other.auc, abs=1e-4)
-    unweighted = fit_baseline(replace(train, weight=None), strength=1.0)
+    unweighted = fit_baseline(replace(train, weight=None), tiny_schema(), strength=1.0)
     assert np.abs(unweighted.logits(test) - plain.logits(test)).max() > 0.1
 
 
-def test_unknown_ids_are_no_error() -> None:
+def test_categories_that_the_fit_has_not_seen_count_nothing() -> None:
     train = linear_rows(500, 1)
-    known = fit_baseline(train, strength=1.0)
-    strange = Rows(dense=train.dense[:3], ids=train.ids[:3] + 100, label=train.label[:3])
-    assert np.isfinite(known.logits(strange).numpy()).all()
+    known = fit_baseline(train.take(np.flatnonzero(train.ids[:, 0] != 3)), tiny_schema(), strength=1.0)
+    strange = train.take(np.flatnonzero(train.ids[:, 0] == 3))
+    expected = known.model.decision_function(sparse.csr_matrix(np.hstack([one_hot(strange, but=3), strange.dense])))
+    np.testing.assert_allclose(known.logits(strange), expected)
+
+
+def one_hot(rows: Rows, *, but: int) -> np.ndarray:
+    """Columns of all ids of the four fields, but for one id of the first."""
+    columns = [rows.ids[:, [field]] == np.arange(size) for field, size in enumerate(tiny_schema().table_sizes)]
+    return np.delete(np.hstack(columns), but, axis=1).astype(np.float64)
+
+
+def test_values_of_a_multi_valued_field_count_as_its_embedding_does() -> None:
+    schema = pooled_schema()  # genres (mean, three columns), user, tags (sum, two columns)
+    dense, ids = (tensor.numpy() for tensor in make_batch(schema, 3000, 1))
+    genres, tags = ids[:, :3], ids[:, 4:]
+    effects = np.linspace(-3, 3, schema.fields[0].table_size)
+    effects[0] = 0.0
+    logit = effects[genres].sum(axis=1) / np.maximum((genres > 0).sum(axis=1), 1) + 1.5 * (tags == 2).sum(axis=1)
+    label = np.random.default_rng(1).random(len(ids)) < 1 / (1 + np.exp(-logit))
+    rows = Rows(dense=dense, ids=ids, label=label.astype(np.int8))
+    baseline = fit_baseline(rows, schema, strength=100.0)
+    assert np.corrcoef(baseline.logits(rows), logit)[0, 1] > 0.97
+    # The order of the values and where the padding stands do not matter.
+    turned = replace(rows, ids=np.hstack([genres[:, ::-1], ids[:, 3:4], tags[:, ::-1]]))
+    np.testing.assert_allclose(baseline.logits(turned), baseline.logits(rows))
 
 
 def test_the_strength_is_chosen_on_validation_and_the_fit_is_on_train_alone() -> None:
     train, validation = linear_rows(300, 1), linear_rows(1000, 2)
-    baseline, strength = tune_baseline(train, validation)
-    losses = {s: fit_baseline(train, strength=s).measure(validation).log_loss for s in (0.03, 0.1, 0.3, 1.0, 3.0)}
+    baseline, strength = tune_baseline(train, validation, tiny_schema())
+    losses = {
+        s: fit_baseline(train, tiny_schema(), strength=s).measure(validation).log_loss
+        for s in (0.03, 0.1, 0.3, 1.0, 3.0)
+    }
     assert strength == min(losses, key=losses.get)
     assert baseline.measure(validation).log_loss == pytest.approx(losses[strength])
-    again, _ = tune_baseline(train, validation)
+    again, _ = tune_baseline(train, validation, tiny_schema())
     np.testing.assert_array_equal(baseline.model.coef_, again.model.coef_)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -151,6 +152,33 @@ def test_there_are_no_last_words_without_a_failure_or_its_file(server: Server, m
     assert manager.last_words() == ""
     server.jobs = [job(0, "FAILED")]
     assert manager.last_words() == ""
+
+
+def test_a_manager_that_hangs_up_is_asked_again(
+    server: Server, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nasrec_automl.experiment.manager._PAUSE", 0)
+    answer, calls = Handler.do_PUT, []
+
+    def hang_up(self: Handler) -> None:
+        calls.append(self.path)
+        if len(calls) == 3:
+            answer(self)
+
+    monkeypatch.setattr(Handler, "do_PUT", hang_up)
+    server.jobs = [job(1, "SUCCEEDED")]
+    manager.finish()
+    assert (server.limit, len(calls)) == (1, 3)
+
+
+def test_a_manager_that_is_gone_is_asked_once(
+    server: Server, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.shutdown()
+    server.server_close()
+    monkeypatch.setattr("nasrec_automl.experiment.manager.time.sleep", Mock(side_effect=AssertionError))
+    with pytest.raises(OSError, match="refused"):
+        manager.finish()
 
 
 def test_does_not_ask_a_proxy(server: Server) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -142,6 +143,21 @@ def test_a_finished_folder_takes_one_trial_that_shows_its_result(
     assert tuner.ask(1) == []
     assert not manager.finished
     tuner.trial_end(0, True)
+    assert manager.finished
+
+
+def test_where_the_manager_does_not_answer_the_end_comes_with_the_next_request(
+    tuner: Any, run: RunFolder, pipeline: ModuleType, manager: FakeManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.create()
+    do(run, pipeline, *pipeline.STAGES)
+    assert tuner.ask(0) == [{"stage": "final"}]
+    with monkeypatch.context() as silent:
+        silent.setattr(manager, "finish", Mock(side_effect=TimeoutError))
+        tuner.trial_end(0, True)
+        assert tuner.ask(1) == []
+    assert not manager.finished
+    assert tuner.ask(2) == []
     assert manager.finished
 
 

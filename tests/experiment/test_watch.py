@@ -42,3 +42,4 @@ def test_a_worker_whose_manager_is_gone_already_ends_at_once() -> None:
     code = "from nasrec_automl.experiment.watch import watch_manager; watch_manager(); print('alive')"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (1, "")
+    assert "start it with `nnictl create`" in result.stderr

@@ -48,13 +48,19 @@ def test_padding_may_stand_anywhere() -> None:
 def test_row_zero_of_a_multi_valued_field_is_never_trained() -> None:
     schema = pooled_schema()
     embedding = Embedding(schema)
-    embedding(torch.tensor([[1, 0, 0, 0, 0, 2]])).square().sum().backward()
+    embedding(torch.tensor([[1, 0, 0, 0, 0, 2]])).sub(1).square().sum().backward()
     gradient = torch.split(embedding.weight.grad.to_dense(), list(schema.table_sizes))
     assert not gradient[0][0].any()
     assert gradient[1][0].any(), "of a single-valued field it stands for missing and unknown, which are learned"
     assert not gradient[2][0].any()
     assert gradient[0][1].any()
     assert gradient[2][2].any()
+
+
+@pytest.mark.parametrize("schema", [tiny_schema(), pooled_schema(), composed_schema()])
+def test_an_unknown_id_that_nothing_has_trained_is_no_noise(schema: FeatureSchema) -> None:
+    unknown = Embedding(schema)(torch.zeros(1, schema.num_columns, dtype=torch.int64))
+    assert not unknown.any()
 
 
 @pytest.mark.parametrize("schema", [tiny_schema(), pooled_schema()])
@@ -114,6 +120,7 @@ def test_no_two_ids_are_composed_of_the_same_rows(size: int, times: int) -> None
         embedding_dim=2,
     )
     embedding = Embedding(schema)
+    torch.nn.init.ones_(embedding.weight)  # a zero among the factors would hide the other one
     pairs = [factors(embedding, schema, 1, token) for token in range(size)]
     assert len(set(pairs)) == size
     assert pairs[0] == (0, 0)
@@ -196,3 +203,9 @@ def test_a_capped_hash_is_a_hash_into_fewer_rows_where_sizes_allow() -> None:
     field = FieldSchema(name="x", table_size=13, cap=5, beyond_cap="shared")
     embedding = Embedding(FeatureSchema(fields=(field,), embedding_dim=2))
     torch.testing.assert_close(embedding(whole.unsqueeze(1))[:, :, 0], embedding.weight[small])
+
+
+@pytest.mark.parametrize("schema", [tiny_schema(), pooled_schema(), composed_schema(), capped_schema()])
+def test_ids_of_32_bits_give_what_those_of_64_give(schema: FeatureSchema) -> None:
+    embedding, (_, ids) = Embedding(schema), make_batch(schema, 9)
+    assert torch.equal(embedding(ids.int()), embedding(ids))

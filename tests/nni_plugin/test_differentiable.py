@@ -10,6 +10,7 @@ from nni.mutable import frozen_context
 from torch import nn
 
 from nasrec_automl.architecture import Architecture
+from nasrec_automl.errors import DataError
 from nasrec_automl.nni_plugin import NasRecSpace
 from nasrec_automl.nni_plugin.differentiable import DifferentiableNetwork
 from nasrec_automl.nni_plugin.nas import DARTS
@@ -99,6 +100,21 @@ def test_nnis_strategies_get_it_with_their_own_softmax(name: str, softmax: Calla
     assert network.supernet.layer_norm is False
     assert network.supernet.dropout.p == 0.2
     assert set(space.simplify()) == set(tiny_space().labels)
+
+
+@pytest.mark.parametrize("name", ["DARTS", "GumbelDARTS", "Proxyless"])
+def test_inputs_are_checked_as_the_supernets(name: str) -> None:
+    space, schema = tiny_space(), tiny_schema()
+    network = getattr(nni.nas.strategy, name)().mutate_model(NasRecSpace(space, schema)).network
+    dense, ids = make_batch(schema, 4)
+    dense = dense.float()
+    assert network(dense, ids).shape == (4,)
+    ids[2, 0] = schema.fields[0].table_size  # a row of the next field
+    with pytest.raises(DataError, match=f"row 2 holds {schema.fields[0].table_size}") as expected:
+        network.supernet(dense, ids, space.random(np.random.default_rng(0)))
+    with pytest.raises(DataError) as found:
+        network(dense, ids)
+    assert str(found.value) == str(expected.value)
 
 
 def test_what_the_memo_holds_is_not_exported_again() -> None:

@@ -2,7 +2,15 @@ import pytest
 import torch
 from torch import nn
 
-from nasrec_automl.ops.live import drop_live_gradient, keep_live_gradients, leading, live, live_gradient
+from nasrec_automl.ops.live import (
+    dense_gradients,
+    drop_live_gradient,
+    keep_live_gradients,
+    leading,
+    live,
+    live_gradient,
+    only_gradient,
+)
 
 
 def loss(weight: nn.Parameter, *sizes: int) -> torch.Tensor:
@@ -60,6 +68,22 @@ def test_the_whole_weight_and_a_slice_of_it_add_up_across_grad_and_live_gradient
     assert weight.grad is not None
     leading(weight.grad, gradient.shape).add_(gradient)
     assert torch.equal(weight.grad, plain.grad)
+
+
+def test_of_the_whole_weight_and_a_slice_there_is_one_gradient() -> None:
+    weight, plain, unused = make(), make(), make()
+    keep_live_gradients([weight])
+    assert only_gradient(weight) is None
+    loss(weight, 2, 3).backward()
+    assert only_gradient(weight) is live_gradient(weight)
+    loss(plain, 2, 3).backward()
+    for w in (weight, plain):
+        loss(w, 4, 5).backward()
+    for _ in range(2):
+        (gradient,) = dense_gradients([weight, unused])
+        assert gradient is weight.grad
+        assert torch.equal(gradient, plain.grad)
+    assert live_gradient(weight) is None
 
 
 def test_biases_that_share_a_gradient_keep_their_own() -> None:

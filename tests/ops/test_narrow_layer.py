@@ -61,6 +61,21 @@ def test_it_is_torchs_layer(rows: int, n: int, e: int, scale: float) -> None:
         assert (mine - theirs).norm() <= 1e-4 * theirs.norm() + 1e-6 * max(scale, 1.0) ** 2, name
 
 
+@pytest.mark.parametrize("n", [1, 33])
+def test_it_is_torchs_layer_where_weights_are_matrices_of_one_column(n: int) -> None:
+    narrow = attention(1, n, 1.0)
+    plain = copy.deepcopy(narrow).double()  # torch's own operations
+    gradient, results = draw(7, 1, n), []
+    for op in (narrow, plain):
+        x = draw(7, 1, n, scale=2.0).to(op.out.weight.dtype).requires_grad_()
+        assert use_narrow(x, 1) == (op is narrow)
+        out = op([("s0", x)], n)
+        results.append((out, *torch.autograd.grad(out, [x, *op.parameters()], gradient.to(out))))
+    # A norm over one number is its bias: other gradients are 0 but for what rounding leaves, as in torch's float32.
+    for mine, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(mine.double(), theirs, rtol=1e-5, atol=1e-4)
+
+
 @pytest.mark.parametrize("size", [1e2, 1e15])
 @pytest.mark.parametrize(("n", "sign"), [(3, 1), (1, -1)])
 def test_scores_far_apart_neither_overflow_nor_vanish(n: int, sign: int, size: float) -> None:

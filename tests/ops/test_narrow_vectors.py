@@ -1,6 +1,8 @@
 """Every instruction against NumPy. Compiled at each run: what the package keeps on disk may be of older ones."""
 
+import runpy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -95,3 +97,28 @@ def test_a_lane_is_the_total_of_its_row(step: int) -> None:
     x, out = draw(1 + 3 * WIDTH, WIDTH + 2), np.empty((1, WIDTH), np.float32)
     compiled(totals)(x, step, out)
     np.testing.assert_allclose(out[0], x[1::step, :WIDTH].sum(1)[:WIDTH], rtol=1e-5, atol=1e-6)
+
+
+KERNEL = """
+from nasrec_automl.ops.narrow_vectors import njit
+
+@njit
+def double(x):
+    return 2 * x
+"""
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_kernels_are_kept_where_there_is_a_place(
+    writable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "kernel.py"
+    file.write_text(KERNEL)
+    if not writable:  # files where numba would make folders: root is not stopped by permissions
+        (tmp_path / "__pycache__").touch()
+        for name in ("HOME", "XDG_CACHE_HOME"):
+            monkeypatch.setenv(name, str(file))
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    double = runpy.run_path(str(file))["double"]
+    assert double(3) == 6
+    assert bool(list(tmp_path.rglob("*.nbi"))) == writable

@@ -3,7 +3,7 @@
 import pytest
 
 from nasrec_automl.config import DataConfig, Job
-from nasrec_automl.errors import RunFolderError
+from nasrec_automl.errors import JobError, RunFolderError
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.run_folder import RunFolder
 
@@ -18,6 +18,9 @@ class Count(Stage):
 
     def units(self, run: RunFolder) -> tuple[int, int]:
         return len(self.calls), 2
+
+    def settings(self, run: RunFolder) -> dict[str, int]:
+        return {"seed": run.job.seed}
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         self.calls.append(count)
@@ -59,3 +62,33 @@ def test_a_stage_has_one_owner_unless_it_is_parallel(run: RunFolder) -> None:
         assert stage.calls == []
         shared.run(run, count=3)
     assert shared.calls == [3]
+
+
+class Interrupted(Count):
+    """Is stopped before it has done anything."""
+
+    def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
+        raise KeyboardInterrupt
+
+
+def other_seed(run: RunFolder) -> RunFolder:
+    return RunFolder(run.job.model_copy(update={"seed": 1}))
+
+
+def test_a_start_that_left_nothing_holds_nobody_to_its_settings(run: RunFolder) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Interrupted().run(run)
+    stage = Count()
+    stage.run(other_seed(run))
+    with pytest.raises(JobError, match=r"seed: the count stage .* was started with 1"):
+        stage.run(run)
+
+
+def test_a_stage_that_others_may_have_begun_keeps_its_settings(run: RunFolder) -> None:
+    class Other(Interrupted):
+        parallel = True
+
+    with pytest.raises(KeyboardInterrupt):
+        Other().run(run)
+    with pytest.raises(JobError, match="seed"):
+        Shared().run(other_seed(run))

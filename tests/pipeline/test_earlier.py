@@ -1,5 +1,6 @@
 """A run that continues another on appended data."""
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -86,3 +87,17 @@ def test_what_cannot_be_continued_is_named(finished_run: RunFolder, tmp_path: Pa
     wider = replace(run, job=run.job.model_copy(update={"embedding_dim": run.job.embedding_dim + 8}))
     with pytest.raises(CheckpointError, match="embedding width"):
         STAGES["supernet"].run(wider)
+
+
+def test_another_layer_norm_is_named(finished_run: RunFolder, tmp_path: Path) -> None:
+    assert finished_run.job.supernet.layer_norm
+    run = continuing(finished_run, tmp_path, layer_norm=False)
+    STAGES["data"].run(run)
+    message = (
+        f"supernet.layer_norm: the job says false, but the supernet of {finished_run.path}, which it continues, was "
+        "trained with true; set it to true, or leave `continues` out"
+    )
+    with pytest.raises(CheckpointError, match=re.escape(message)):
+        STAGES["supernet"].run(run)
+    same = run.job.supernet.model_copy(update={"layer_norm": True, "epochs": 1})
+    STAGES["supernet"].run(replace(run, job=run.job.model_copy(update={"supernet": same})))

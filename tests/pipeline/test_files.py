@@ -1,3 +1,4 @@
+import errno
 import os
 import socket
 from pathlib import Path
@@ -6,7 +7,7 @@ import pytest
 
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.pipeline import files
-from nasrec_automl.pipeline.files import read_json, write_json, write_text
+from nasrec_automl.pipeline.files import read_json, write_json, write_json_once, write_text
 
 
 def test_json_round_trips_and_folders_are_made(tmp_path: Path) -> None:
@@ -51,6 +52,40 @@ def test_on_a_full_disk_the_old_file_stays_and_no_other(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match=r"file\.json: cannot be written .No space left on device.; mend it"):
         write_json(path, {"new": 2})
     assert read_json(path) == {"old": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_of_two_that_write_once_the_first_ones_stays(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "value.json"
+    write_json_once(path, 1)
+    write_json_once(path, 2)
+    assert read_json(path) == 1
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_is_written_once_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "value.json"
+
+    def dies(source: Path, target: Path) -> None:
+        assert read_json(source) == 1, "written whole before the link"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files.os, "link", dies)
+    with pytest.raises(KeyboardInterrupt):
+        write_json_once(path, 1)
+    assert not path.exists()
+
+
+def test_on_a_file_system_without_links_a_file_is_written_once_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(files.os, "link", no_links)
+    path = tmp_path / "value.json"
+    write_json_once(path, 1)
+    assert read_json(path) == 1
     assert list(tmp_path.iterdir()) == [path]
 
 

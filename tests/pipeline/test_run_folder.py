@@ -2,11 +2,14 @@ import errno
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import pytest
 
 from nasrec_automl import heartbeat
@@ -121,15 +124,21 @@ def test_a_lock_ends_with_its_block(tmp_path: Path) -> None:
         raise KeyError
     with run.lock():
         assert f"process {os.getpid()}" in (run.path / ".run.lock").read_text()
+        assert run.in_use()
         with pytest.raises(RunFolderError, match=f"process {os.getpid()}"), run.lock():
             pass
 
 
-def test_an_owner_on_another_host_counts_while_it_gives_signs_of_life(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [f"process {os.getpid()} on elsewhere, started 2026-01-05T10:00:00+00:00", f"process {os.getpid()} on elsewhere"],
+    ids=["today", "earlier version"],
+)
+def test_an_owner_on_another_host_counts_while_it_gives_signs_of_life(tmp_path: Path, text: str) -> None:
     run = make(tmp_path)
     run.create()
     lock = run.path / ".run.lock"
-    lock.write_text(f"process {os.getpid()} on elsewhere")
+    lock.write_text(text)
     assert run.in_use()
     past = time.time() - heartbeat.LOST_AFTER - 1
     os.utime(lock, (past, past))
@@ -148,6 +157,28 @@ def test_an_owner_on_this_host_counts_while_its_process_lives(tmp_path: Path) ->
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
+    assert not run.in_use()
+
+
+def test_another_process_that_has_got_the_owners_number_does_not_count(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    run.create()
+    started = psutil.Process().create_time()
+    for seconds, counts in ((0, True), (-60, False)):
+        time_text = datetime.fromtimestamp(started + seconds, UTC).isoformat(timespec="seconds")
+        text = f"process {os.getpid()} on {socket.gethostname()}, started {time_text}"
+        (run.path / ".run.lock").write_text(text)
+        assert run.in_use() == counts
+
+
+def test_an_owner_of_an_earlier_version_counts_while_a_process_has_its_number(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    run.create()
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    (run.path / ".run.lock").write_text(f"process {process.pid} on {socket.gethostname()}")
+    assert run.in_use()
+    process.kill()
+    process.wait()
     assert not run.in_use()
 
 

@@ -1,6 +1,7 @@
 """The stage that trains the supernet: killed at any point and run again, it ends with the same weights."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -24,7 +26,7 @@ from nasrec_automl.network.weights import load_supernet
 from nasrec_automl.nni_plugin.oneshot import NasRecLightningModule
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.supernet import SupernetStage, kept_steps, training_steps
+from nasrec_automl.pipeline.supernet import SupernetStage, _validation_batch, kept_steps, training_steps
 from nasrec_automl.testing.examples import tiny_space
 
 RUN = """
@@ -258,6 +260,37 @@ def test_a_training_that_diverges_at_once_leaves_the_folder_free(tmp_path: Path,
     with poisoned_step(2), pytest.raises(DivergedError, match=r"no checkpoint yet.* At step 2 of"):
         SupernetStage().run(make(tmp_path, prepared, validations=1))
     SupernetStage().run(make(tmp_path, prepared, validations=1, learning_rate=0.01))
+
+
+def test_an_interrupt_that_nni_takes_for_the_end_leaves_no_weights(
+    tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make(tmp_path, prepared)
+    with monkeypatch.context() as patched:
+        patched.setattr("pytorch_lightning.Trainer.fit", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            SupernetStage().run(run)
+    assert not run.weights.is_file()
+    assert not SupernetStage().is_done(run)
+
+
+def test_interrupted_before_its_first_checkpoint_it_takes_other_settings(
+    tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("pytorch_lightning.Trainer.fit", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            SupernetStage().run(make(tmp_path, prepared))
+    corrected = make(tmp_path, prepared, learning_rate=0.01)
+    SupernetStage().run(corrected)
+    with pytest.raises(JobError, match=r"supernet\.learning_rate"):
+        SupernetStage().run(make(tmp_path, prepared))
+
+
+@pytest.mark.parametrize(("rows", "architectures"), [(320, 20), (5_000, 65), (65_536, 64), (200_000, 64)])
+def test_many_architectures_say_which_weights_are_best(rows: int, architectures: int) -> None:
+    validated = min(rows, 65_536)
+    assert math.ceil(validated / _validation_batch(validated)) == architectures
 
 
 def test_without_layer_norm_the_full_path_of_the_full_space_says_so(tmp_path: Path, prepared: Path) -> None:

@@ -52,7 +52,7 @@ def train(name: str, hyper: Hyper, report: Report) -> FakeOutcome:
 
 
 def run(study: optuna.Study, storage: RDBStorage, **options: Any) -> int:
-    arguments: dict[str, Any] = {"storage": storage, "config": CONFIG, "seed": 5, **options}
+    arguments: dict[str, Any] = {"storage": storage, "config": CONFIG, "validations": 40, "seed": 5, **options}
     return retrain(study, arguments.pop("names", NAMES), arguments.pop("train", train), **arguments)
 
 
@@ -158,7 +158,7 @@ def test_candidates_that_are_halved_are_pruned_in_their_first_training_too(
         steps = next((step for step in range(1, 9) if report(step, loss)), 8)
         return FakeOutcome(loss, {"steps": steps})
 
-    run(study, storage, train=long, halved=NAMES[1:2], config=RetrainConfig(trials=3, max_epochs=4))
+    run(study, storage, train=long, halved=NAMES[1:2], config=RetrainConfig(trials=3), validations=8)
     trials = study.get_trials()
     assert [trial.state for trial in trials] == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.COMPLETE]
     assert [len(trial.intermediate_values) for trial in trials] == [8, 4, 8]

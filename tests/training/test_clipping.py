@@ -3,6 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from nasrec_automl.ops.linear import ElasticLinear
 from nasrec_automl.ops.live import keep_live_gradients, live, live_gradient
 from nasrec_automl.training.clipping import clip_gradients
 
@@ -59,3 +60,17 @@ def test_slices_of_shared_weights_count() -> None:
     expected = nn.utils.clip_grad_norm_([plain], 5.0)
     torch.testing.assert_close(clip_gradients([weight], 5.0), expected)
     torch.testing.assert_close(live_gradient(weight), plain.grad[:2, :3])
+
+
+def test_a_weight_used_whole_and_in_part_counts_once() -> None:
+    mine, plain = ElasticLinear(3, 4, bias=True), ElasticLinear(3, 4, bias=True)
+    plain.load_state_dict(mine.state_dict())
+    keep_live_gradients(mine.parameters())
+    for layer in (mine, plain):
+        sum(layer(torch.ones(2, 3), width).sum() for width in (4, 2)).backward()
+    expected = nn.utils.clip_grad_norm_(plain.parameters(), 5.0)
+    assert expected > 5.0
+    torch.testing.assert_close(clip_gradients(mine.parameters(), 5.0), expected)
+    for parameter, other in zip(mine.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(parameter.grad, other.grad)
+        assert live_gradient(parameter) is None

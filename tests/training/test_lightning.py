@@ -1,5 +1,7 @@
 import logging
+import signal
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
-from nasrec_automl.training.lightning import quiet, quiet_trainer
+from nasrec_automl.training.lightning import quiet, quiet_trainer, raising_interrupts
 
 
 class Module(pl.LightningModule):
@@ -50,3 +52,28 @@ def test_other_warnings_are_shown_and_the_log_level_is_given_back() -> None:
     with pytest.warns(UserWarning, match="mine"), quiet():
         warnings.warn("mine", UserWarning, stacklevel=1)
     assert logger.level == before
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """What these tests were started with comes back."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_training_that_is_told_to_stop_is_interrupted(number: signal.Signals) -> None:
+    class Killed(pl.Callback):
+        def on_train_batch_end(self, *args: object) -> None:
+            signal.raise_signal(number)
+
+    trainer = quiet_trainer(max_steps=5, device="cpu", callbacks=[Killed()])
+    with pytest.raises(KeyboardInterrupt), quiet(), raising_interrupts():
+        trainer.fit(Module(), DataLoader(torch.ones(10, 1)))
+    assert trainer.global_step == 1

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nasrec_automl.ops.live import live, live_gradient
+from nasrec_automl.ops.linear import ElasticLinear
+from nasrec_automl.ops.live import keep_live_gradients, live, live_gradient
 from nasrec_automl.training.optimizer import RowAdagrad, RowAdam, RowSGD, make_optimizer
 
 ROWS, E = 12, 3
@@ -163,6 +164,28 @@ def test_a_slice_of_a_weight_is_updated_alone() -> None:
             (live(parameter, rows, columns).pow(2).sum() * 0.7).backward()
             optimizer.step()
     torch.testing.assert_close(weight, plain, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.2])
+@pytest.mark.parametrize(
+    ("make", "make_torchs"),
+    [(RowAdagrad, torch.optim.Adagrad), (RowAdam, torch.optim.Adam), (RowSGD, torch.optim.SGD)],
+)
+def test_a_weight_used_at_two_widths_moves_once(
+    make: Callable[..., torch.optim.Optimizer], make_torchs: Callable[..., torch.optim.Optimizer], decay: float
+) -> None:
+    mine, plain = ElasticLinear(3, 4, bias=True).double(), ElasticLinear(3, 4, bias=True).double()
+    plain.load_state_dict(mine.state_dict())
+    optimizers = [
+        make(mine.parameters(), lr=0.1, weight_decay=decay),
+        make_torchs(plain.parameters(), lr=0.1, weight_decay=decay),
+    ]
+    keep_live_gradients(mine.parameters())  # Adagrad's wish, which the others must cope with
+    for layer, optimizer in zip((mine, plain), optimizers, strict=True):
+        sum(layer(torch.ones(2, 3, dtype=torch.float64), width).sum() for width in (4, 2)).backward()
+        optimizer.step()
+    for parameter, expected in zip(mine.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(parameter, expected, rtol=1e-6, atol=1e-6)
 
 
 def test_weight_decay_leaves_what_a_path_did_not_use() -> None:

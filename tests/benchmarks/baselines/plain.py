@@ -36,7 +36,7 @@ class Linear(Method):
         return self.refit(params, rows, seed=seed, length=0)
 
     def refit(self, params: dict[str, Any], rows: Rows, *, seed: int, length: float) -> Fitted:
-        return Fitted(fit_baseline(rows, strength=params["strength"]).logits, length)
+        return Fitted(fit_baseline(rows, self.schema, strength=params["strength"]).logits, length)
 
 
 class Boosting(Method):

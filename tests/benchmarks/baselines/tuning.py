@@ -130,7 +130,8 @@ def _open(method: Method, data: PreparedData, folder: Path) -> optuna.Study:
     storage = study_storage(f"sqlite:///{folder / 'studies.db'}")
     study = open_study(storage, name=method.name, identity={"stage": "baseline", "data": data.fingerprint})
     config = method.job.retrain
-    hyperband = KeyedHyperband(config.max_epochs * config.validations_per_epoch)
+    rows = sum(data.rows(part) for part in TRAINING)
+    hyperband = KeyedHyperband(config.epochs(rows) * config.validations(rows))
     study.pruner = hyperband if config.pruner == "hyperband" else NopPruner()
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):  # of a process that was stopped
         study.tell(trial.number, state=TrialState.FAIL)

@@ -1,0 +1,32 @@
+"""Whether a process of this host lives. Its number alone does not tell: the system gives numbers again."""
+
+from __future__ import annotations
+
+import psutil
+
+_CLOCK_TOLERANCE = 5.0
+"""Seconds. A process's start is derived from the wall clock, which may be set while it runs."""
+
+
+def own_start() -> float:
+    """When this process started, in seconds since 1970."""
+    return psutil.Process().create_time()
+
+
+def is_alive(pid: int, started: float | None) -> bool:
+    """Whether a process of this host lives.
+
+    Args:
+        pid: its number.
+        started: when it started, in seconds since 1970; None where nobody has noted it: then any process counts.
+    """
+    try:
+        process = psutil.Process(pid)
+        # A killed process stays a zombie until its parent looks at it.
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return started is None or abs(process.create_time() - started) < _CLOCK_TOLERANCE
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:  # another user's, where the system shows no more than that there is one
+        return True
