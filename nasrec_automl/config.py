@@ -6,46 +6,31 @@ Every path in it is relative to the file's own folder. Each stage reads only its
 from __future__ import annotations
 
 import itertools
-import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
-    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
     Tag,
     ValidationError,
-    ValidationInfo,
     model_validator,
 )
 
 from nasrec_automl.config_checks import RankConfig, TuneConfig, VerdictConfig
+from nasrec_automl.config_training import RetrainConfig, SupernetConfig
 from nasrec_automl.config_types import (
     Count,
     Duration,
     Fraction,
-    NonNegativeFloat,
     PositiveFloat,
     Section,
     Seed,
     TableSize,
 )
 from nasrec_automl.errors import JobError
-from nasrec_automl.hyper_space import HyperSpace, load_hyper_space
-
-_SUPERNET_STEPS = 2_000
-"""Of a supernet's training where the job says no epochs: a path's weights are trained in a small part of them."""
-
-_MOST_EPOCHS, _MOST_EXAMPLES, _FEWEST_VALIDATIONS = 20, 6_000_000, 10
-"""Of a training from scratch where the job does not say. The learning rate falls over all of it, so that a schedule of
-20 epochs of a large data set, which is learned in one or two, would never come to its end."""
-
-
-def _default_epochs(rows: int) -> int:
-    return min(_MOST_EPOCHS, math.ceil(_MOST_EXAMPLES / max(1, rows)))
 
 
 class FieldConfig(Section):
@@ -107,46 +92,6 @@ class DataConfig(Section):
         if self.source == "prepared" and asked:
             raise ValueError("hash_above, fields and schema decide how data are prepared, but the source is `prepared`")
         return self
-
-
-class SupernetConfig(Section):
-    """Training of the supernet (arXiv 2207.07187).
-
-    Attributes:
-        sampling: how a step's path is drawn.
-        epochs: passes over the training part; by default as many whole ones as 2,000 steps take.
-        batch_size: rows a step.
-        learning_rate: peak of the schedule.
-        schedule_warm_up: fraction of the steps over which the learning rate rises.
-        path_warm_up: fraction of the steps over which the whole supernet is trained with falling probability.
-        clip_norm: bound of the gradients' norm, dense and sparse together. The published one, 5, lets steps pass that
-            Adagrad does not forget.
-        eps: of Adagrad. The published setting is 1e-2; it slows rare embedding rows down, and small data cannot wait.
-        weight_decay: decay of weights, and of the embedding rows of each batch.
-        dropout: dropout on the embeddings and on each block's dense output.
-        layer_norm: whether operators end in a LayerNorm.
-        validations: how often validation is measured and reported, and a checkpoint written.
-        patience: validations without improvement that end a training of several epochs, whose best weights are kept;
-            0 for never.
-    """
-
-    sampling: Literal["single-operator", "single-path", "any-path", "full-path"] = "single-operator"
-    epochs: Count | None = None
-    batch_size: Count = 512
-    learning_rate: PositiveFloat = 0.12
-    schedule_warm_up: Fraction = 0.1
-    path_warm_up: Fraction = 0.2
-    clip_norm: PositiveFloat = 0.2
-    eps: PositiveFloat = 1e-8
-    weight_decay: NonNegativeFloat = 0.0
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    layer_norm: bool = True
-    validations: Count = 10
-    patience: Annotated[int, Field(ge=0, strict=True)] = 3
-
-    def passes(self, rows: int) -> int:
-        """Passes over a training part of so many rows."""
-        return self.epochs or math.ceil(_SUPERNET_STEPS * self.batch_size / max(1, rows))
 
 
 class RidgeHead(Section):
@@ -267,61 +212,6 @@ class SearchConfig(Section):
         if self.tournament > self.population:
             raise ValueError(f"tournament ({self.tournament}) must not exceed population ({self.population})")
         return self
-
-
-def _named(space: Any, info: ValidationInfo) -> Any:
-    """Load a hyper-parameter space that is given by its name, or as a path relative to the job file."""
-    if not isinstance(space, str):
-        return space
-    folder = (info.context or {}).get("folder", Path())
-    return load_hyper_space(folder / space if space.endswith((".yaml", ".yml")) else space)
-
-
-class RetrainConfig(Section):
-    """Training from scratch of the best architectures and the hand designs (arXiv 2207.07187).
-
-    Attributes:
-        top_k: how many of the search's best architectures take part.
-        trials: how many trainings the study has.
-        max_epochs: longest training; the best validation ends it early. By default 20, of more than 300,000 rows as
-            many as 6 million examples take, one at least.
-        patience: validations without improvement that end a training.
-        validations_per_epoch: how often the hpo part is measured; by default twice, and where the default of
-            `max_epochs` is small so often that such a training has ten validations.
-        layer_norm: whether operators end in a LayerNorm, where `space` does not say.
-        average_weights: whether a running average of the weights is what is measured and kept.
-        clip_norm: bound of the gradients' norm.
-        eps: of Adagrad, as in `supernet`.
-        space: the hyper-parameters: a space's name, the path of its YAML file, or the space itself.
-        pruner: `hyperband` ends trainings that fall behind early (arXiv 1603.06560); `none` ends none.
-    """
-
-    top_k: Annotated[int, Field(ge=1, le=256, strict=True)] = 15
-    trials: Count = 60
-    max_epochs: Count | None = None
-    patience: Count = 4
-    validations_per_epoch: Count | None = None
-    layer_norm: bool = True
-    average_weights: bool = True
-    clip_norm: PositiveFloat = 0.2
-    eps: PositiveFloat = 1e-8
-    space: Annotated[HyperSpace, BeforeValidator(_named)] = Field(
-        default_factory=lambda: load_hyper_space("retrain-default")
-    )
-    pruner: Literal["hyperband", "none"] = "hyperband"
-
-    def epochs(self, rows: int) -> int:
-        """Epochs of the longest training on so many rows."""
-        return self.max_epochs or _default_epochs(rows)
-
-    def validations(self, rows: int) -> int:
-        """Validations in an epoch of so many rows."""
-        return self.validations_per_epoch or max(2, math.ceil(_FEWEST_VALIDATIONS / _default_epochs(rows)))
-
-    @property
-    def may_layer_norm(self) -> bool:
-        """Whether a training may have LayerNorm, which costs more than none."""
-        return any(self.layer_norm if one is None else one for one in self.space.layer_norm.choices)
 
 
 class BudgetConfig(Section):

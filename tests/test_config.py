@@ -5,7 +5,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from nasrec_automl.config import AdagradHead, Job, RetrainConfig, RidgeHead, SupernetConfig, load_job
+from nasrec_automl.config import AdagradHead, Job, RidgeHead, load_job
+from nasrec_automl.config_training import RetrainConfig, SupernetConfig
 from nasrec_automl.errors import JobError
 from nasrec_automl.hyper_space import HyperSpace, load_hyper_space
 
@@ -283,16 +284,3 @@ def test_a_supernet_without_epochs_has_at_least_2000_steps_in_whole_passes() -> 
     assert SupernetConfig(batch_size=100).passes(99_000) == 3
     assert SupernetConfig(batch_size=512).passes(40_000_000) == 1
     assert SupernetConfig(batch_size=100, epochs=5).passes(100_000) == 5
-
-
-@pytest.mark.parametrize(
-    ("rows", "epochs", "validations"),
-    [(1, 20, 2), (80_000, 20, 2), (300_000, 20, 2), (400_000, 15, 2), (2_000_000, 3, 4), (36_700_000, 1, 10)],
-)
-def test_trainings_are_as_long_as_their_rows_want(rows: int, epochs: int, validations: int) -> None:
-    ours = RetrainConfig()
-    assert (ours.epochs(rows), ours.validations(rows)) == (epochs, validations)
-    said = RetrainConfig(max_epochs=7, validations_per_epoch=3)
-    assert (said.epochs(rows), said.validations(rows)) == (7, 3)
-    # How often a training is measured does not hang on how long the job lets it be.
-    assert RetrainConfig(max_epochs=1).validations(rows) == validations

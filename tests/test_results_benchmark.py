@@ -89,7 +89,7 @@ def made_up_baselines(*others: dict[str, Any], searches: int = 3, seeds: int = 5
         "searches": searches,
         "seeds": seeds,
         "machine": MACHINE,
-        "methods": [row("searched network", 0.53, 0.8), *others],
+        "methods": [row("winner of a run", 0.53, 0.8), *others],
     }
 
 
@@ -258,7 +258,7 @@ def test_ours_is_ahead_by_two_standard_errors_or_is_not() -> None:
     ]
     table = baseline_table(made_up_baselines(WORSE, LEVEL, BETTER))
     assert [text.split("|")[1].strip() for text in table.splitlines() if "±" in text] == [
-        *["better", "**searched network**"],
+        *["better", "**winner of a run**"],
         *["level", "worse"],
     ]
     assert (

@@ -16,7 +16,7 @@ from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from nasrec_automl.config import RetrainConfig
+from nasrec_automl.config_training import RetrainConfig
 from nasrec_automl.errors import DivergedError, StudyError
 from nasrec_automl.search.census import Census
 from nasrec_automl.search.hyper import ARCHITECTURE, OPTIMIZER, Hyper, applying, default_params, retrain_distributions

@@ -17,7 +17,8 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from nasrec_automl.config import DataConfig, Job, SupernetConfig
+from nasrec_automl.config import DataConfig, Job
+from nasrec_automl.config_training import SupernetConfig
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.synthetic import make_synthetic

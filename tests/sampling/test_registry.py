@@ -1,6 +1,6 @@
 import pytest
 
-from nasrec_automl.config import SupernetConfig
+from nasrec_automl.config_training import SupernetConfig
 from nasrec_automl.errors import JobError
 from nasrec_automl.sampling import PATH_SAMPLERS, path_sampler
 from nasrec_automl.testing.examples import tiny_space

@@ -11,7 +11,7 @@ import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
-from nasrec_automl.config import RetrainConfig
+from nasrec_automl.config_training import RetrainConfig
 from nasrec_automl.errors import DivergedError, StudyError
 from nasrec_automl.hyper_space import HyperSpace
 from nasrec_automl.search import Hyper, WorkerOptions, open_storage, open_study, retrain

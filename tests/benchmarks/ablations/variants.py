@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from nasrec_automl.config import AdagradHead, HeadConfig, Job, RidgeHead, SupernetConfig
+from nasrec_automl.config import AdagradHead, HeadConfig, Job, RidgeHead
+from nasrec_automl.config_training import SupernetConfig
 from nasrec_automl.sampling import PATH_SAMPLERS
 from tests.benchmarks.ablations.masked import masked
 from tests.benchmarks.ablations.unbalanced import unbalanced

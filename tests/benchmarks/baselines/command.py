@@ -35,7 +35,7 @@ from tests.benchmarks.measure import machine
 from tests.benchmarks.parallel import on_each, threads_of
 
 METHODS: dict[str, type[Method]] = {method.name: method for method in (Linear, Boosting, *NETWORKS)}
-OURS = "searched network"
+OURS = "winner of a run"
 _CONSOLE = Console(width=130)
 _HAND, _SEARCH = "best hand design", " search"
 

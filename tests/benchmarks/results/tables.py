@@ -92,7 +92,7 @@ def baseline_sentence(baselines: Mapping[str, Any]) -> str:
 
 
 def ours(baselines: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The row of the searched network: what all others are compared with."""
+    """The row of the winner of a run: what all others are compared with."""
     (row,) = (row for row in baselines["methods"] if "less_ours" not in row)
     found: Mapping[str, Any] = row
     return found
@@ -113,7 +113,7 @@ def standing(row: Mapping[str, Any], metric: str) -> str:
 
 
 def summary_table(found: Mapping[str, Found], datasets: Sequence[DataSet]) -> str:
-    """One row a data set: how well scores rank, and how the searched network compares."""
+    """One row a data set: how well scores rank, and how the winner of a run compares."""
     lines = []
     for dataset in datasets:
         steps = found.get(dataset.name, {})
