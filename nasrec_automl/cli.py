@@ -16,6 +16,8 @@ from nasrec_automl.interrupts import no_lost_interrupts, terminate_as_interrupt
 
 BAD_INPUT = 2
 """Exit code of an error that the user can mend."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C or a kill, as a shell has it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -30,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
         Console(stderr=True).print("Stopped; the same command goes on from here.")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.exit(0)
     except OSError as error:

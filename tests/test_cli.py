@@ -1,10 +1,16 @@
 """The command line: every command answers, and a wrong argument is named with exit code 2."""
 
+import json
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from nasrec_automl.cli import INTERRUPTED
 from tests.command_line import call
 
 COMMANDS = [
@@ -94,3 +100,21 @@ def test_a_share_that_is_none_is_named(share: str) -> None:
     done = call("prepare", "criteo", f"--max-rejected={share}", "--output", "prepared")
     assert done.code == 2
     assert "expected a share from 0 to 1" in done.error
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_is_told_to_stop_in_a_training_says_so(
+    tmp_path: Path, write_job: Callable[..., Path], number: signal.Signals
+) -> None:
+    job = write_job(tmp_path, supernet={"epochs": 1000, "patience": 0})
+    progress = tmp_path / "run" / "progress" / "supernet.json"
+    command = [sys.executable, "-m", "nasrec_automl", "run", job]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while not (progress.is_file() and json.loads(progress.read_text())["done"] > 3):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, error = process.communicate()
+    assert (process.returncode, INTERRUPTED) == (130, 130)
+    assert "Stopped; the same command goes on from here." in error
+    assert not (tmp_path / "run" / "supernet" / "weights.safetensors").exists()
