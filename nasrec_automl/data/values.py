@@ -29,8 +29,8 @@ MISSING_TEXTS = frozenset(
 )
 _INTEGER = re.compile(r"([+-]?)0*(\d+)(?:\.0*)?", re.ASCII)
 DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
-# `12e4` may be a code; what writes floats gives the exponent a sign.
-_FLOAT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]\d+)?", re.ASCII | re.IGNORECASE)
+# `12e4` may be a code. What writes floats gives the exponent a sign, or (Java) the mantissa one digit and a point.
+_FLOAT = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]\d+)?|[1-9]\.\d+e\d+)", re.ASCII | re.IGNORECASE)
 # Above it a float64 no longer tells neighbouring integers apart.
 _EXACT_LIMIT = 2.0**53
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -40,8 +40,8 @@ def canonical_text(value: object) -> str | None:
     """Write a category as the text that it is compared by.
 
     Whole numbers lose leading zeros and a fraction of zeros, other numbers keep 15 digits (what survives any
-    parser) and may have an exponent with a sign, booleans are capitalised. Integers above 2**53 are exact if they
-    arrive as integers or text.
+    parser) and may have an exponent as programs write it, booleans are capitalised. Integers above 2**53 are exact
+    if they arrive as integers or text.
 
     Returns:
         The text, or None for a missing value.

@@ -49,21 +49,19 @@ class Stage(ABC):
         """What the stage's outcome depends on, by the job's own names; the folder holds the stage to it."""
         return {}
 
-    def claim(self, run: RunFolder) -> bool:
-        """Hold the folder to the settings of the stage; those of a start that left nothing behind are forgotten.
-
-        Returns:
-            Whether there were none before.
+    def check(self, run: RunFolder) -> None:
+        """Compare the job with what the stage has left; nothing is written.
 
         Raises:
             JobError: the stage was started with other settings.
         """
+        with database_errors(parse_url(run.job.storage_url)):
+            if run.started(self.name) and not self._left_nothing(run):
+                run.claim(self.name, self.settings(run))
+
+    def _left_nothing(self, run: RunFolder) -> bool:
         # Of a parallel stage another process may be about to leave its first unit.
-        if not self.parallel and run.started(self.name):
-            with database_errors(parse_url(run.job.storage_url)):
-                if not self.has_begun(run):
-                    run.disclaim(self.name)
-        return run.claim(self.name, self.settings(run))
+        return not self.parallel and not self.has_begun(run)
 
     def run(self, run: RunFolder, *, count: int | None = None, report: Report | None = None) -> dict[str, float]:
         """Run the stage, or go on with it; at once when it is done.
@@ -80,7 +78,9 @@ class Stage(ABC):
             JobError: the stage was started with other settings.
         """
         with nullcontext() if self.parallel else run.lock(self.name), database_errors(parse_url(run.job.storage_url)):
-            first = self.claim(run)
+            if self._left_nothing(run):  # its settings were those of a start that was stopped at once
+                run.disclaim(self.name)
+            first = run.claim(self.name, self.settings(run))
             try:
                 return self._run(run, count, report or _ignore)
             except NasRecError:

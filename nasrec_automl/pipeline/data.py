@@ -28,6 +28,14 @@ class DataStage(Stage):
         """One unit: the prepared folder."""
         return int((run.data / "dataset.json").is_file()), 1
 
+    def has_begun(self, run: RunFolder) -> bool:
+        """Of what the noted settings prepared: the job's own may name another folder."""
+        noted = run.noted(self.name)
+        if noted is None:
+            return False
+        prepared = noted["data.source"] == "prepared" and noted["data.input"] is not None
+        return (Path(noted["data.input"] if prepared else run.path / "data") / "dataset.json").is_file()
+
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The data section."""
         return {f"data.{key}": value for key, value in run.job.data.model_dump(mode="json", by_alias=True).items()}

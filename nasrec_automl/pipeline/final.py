@@ -83,15 +83,15 @@ class FinalStage(Stage):
         contenders, errors = _contenders(run, data, report)
         winner = contenders[0]
         progress.update(1, f"winner {winner.name}")
-        subnet = train_on_everything(run, data, winner)
-        progress.update(2, f"{winner.name} trained")
         schema, seed = data.schema(), run.job.seed
         some = data.part(*TRAINING).sample(BASELINE_ROWS, seed)
         baseline, strength = tune_baseline(some, data.part(Part.HPO), schema)
         baseline_validation = baseline.measure(data.part(Part.CHOICE))
         some = data.part(*TRAINING, *VALIDATION).sample(BASELINE_ROWS, seed)
         baseline = fit_baseline(some, schema, strength=strength)
-        progress.update(3, "baseline fitted")
+        progress.update(2, "baseline fitted")
+        subnet = train_on_everything(run, data, winner)
+        progress.update(3, f"{winner.name} trained")
 
         test = data.part(Part.TEST)
         label, *weight = targets(test)

@@ -134,8 +134,7 @@ def rank_scores(run: RunFolder) -> None:
     stages = (DataStage(), SupernetStage(), RankStage())
     with run.lock():
         for stage in stages:
-            if run.started(stage.name):
-                stage.claim(run)
+            stage.check(run)
         run.create()
         for stage in stages:
             # The comparison is quick, and its scores may be others now.

@@ -155,8 +155,7 @@ class RunFolder:
 
     def settings_digest(self, stage: str) -> str:
         """Hash of the settings that a stage was started with; equal ones give equal outcomes."""
-        noted = read_json(self.path / "stages" / f"{stage}.json")
-        return hashlib.sha256(json.dumps(noted, sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(self.noted(stage), sort_keys=True).encode()).hexdigest()[:16]
 
     def disclaim(self, stage: str) -> None:
         """Forget a stage's settings: it failed before it left anything."""
@@ -164,7 +163,12 @@ class RunFolder:
 
     def started(self, stage: str) -> bool:
         """Whether the settings of a stage are noted."""
-        return (self.path / "stages" / f"{stage}.json").is_file()
+        return self.noted(stage) is not None
+
+    def noted(self, stage: str) -> dict[str, Any] | None:
+        """The settings that a stage was started with, if it was."""
+        settings: dict[str, Any] | None = read_json(self.path / "stages" / f"{stage}.json")
+        return settings
 
     def claim(self, stage: str, section: dict[str, Any]) -> bool:
         """Note the settings of a stage at its first start, and hold it to them later.
@@ -176,7 +180,7 @@ class RunFolder:
             JobError: the stage was started with other settings; the message names the first that differs.
         """
         path = self.path / "stages" / f"{stage}.json"
-        before = read_json(path)
+        before = self.noted(stage)
         section = json.loads(json.dumps(section, default=str))
         if before is None:
             write_json(path, section)

@@ -28,7 +28,7 @@ def next_stage(run: RunFolder) -> Stage | None:
     for stage in STAGES.values():
         if not stage.is_done(run):
             return stage
-        stage.claim(run)
+        run.claim(stage.name, stage.settings(run))
     return None
 
 
@@ -37,11 +37,10 @@ def run_job(run: RunFolder) -> None:
     with run.lock():
         # Before the job is noted: one that is refused leaves the folder as it is.
         for stage in STAGES.values():
-            if run.started(stage.name):
-                stage.claim(run)
+            stage.check(run)
         run.create()
         for stage in STAGES.values():
             if stage.is_done(run):
-                stage.claim(run)
+                run.claim(stage.name, stage.settings(run))
             else:
                 stage.run(run)

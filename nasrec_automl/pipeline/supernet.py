@@ -10,7 +10,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.trainer.states import TrainerStatus
 
 from nasrec_automl.data.batches import EvaluationBatches, TrainingBatches
 from nasrec_automl.data.dataset import Part, PreparedData
@@ -71,9 +70,11 @@ class SupernetStage(Stage):
         }
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
-        curve = _Curve(run)
         if self.is_done(run):
-            return curve.kept()
+            return _Curve(run).kept()
+        if not _checkpoint(run).is_file():  # points of a training that was stopped before its first
+            (run.supernet / "curve.json").unlink(missing_ok=True)
+        curve = _Curve(run)
         total = training_steps(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="steps", total=total)
         try:
@@ -237,11 +238,10 @@ def _train(
         settings.experiment_working_directory = run.supernet / "nni"
         experiment = NasExperiment(space, evaluator, strategy, settings)
         try:
-            experiment.run()
+            ended = experiment.run()
         finally:
             experiment.stop()
-        # NNI takes an interrupt for the end of the experiment, and says nothing.
-        if trainer.state.status != TrainerStatus.FINISHED:
+        if ended is None:  # NNI takes an interrupt for the end of the experiment, and says no more
             raise KeyboardInterrupt
     return _trained(strategy.supernet)
 

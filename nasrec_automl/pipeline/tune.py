@@ -104,8 +104,7 @@ def tune_supernet(run: RunFolder) -> None:
     """Prepare the data of a job where they are not, and run the stage, as the folder's owner."""
     with run.lock():
         for stage in (DataStage(), TuneStage()):
-            if run.started(stage.name):
-                stage.claim(run)
+            stage.check(run)
         run.create()
         for stage in (DataStage(), TuneStage()):
             if not stage.is_done(run):

@@ -73,6 +73,14 @@ def test_values_of_a_multi_valued_field_count_as_its_embedding_does() -> None:
     np.testing.assert_allclose(baseline.logits(turned), baseline.logits(rows))
 
 
+def test_many_rows_are_read_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = linear_rows(500, 1)
+    baseline = fit_baseline(rows, tiny_schema(), strength=1.0)
+    whole = baseline.logits(rows)
+    monkeypatch.setattr("nasrec_automl.evaluation.baseline._ROWS_AT_ONCE", 64)
+    np.testing.assert_allclose(baseline.logits(rows), whole)
+
+
 def test_the_strength_is_chosen_on_validation_and_the_fit_is_on_train_alone() -> None:
     train, validation = linear_rows(300, 1), linear_rows(1000, 2)
     baseline, strength = tune_baseline(train, validation, tiny_schema())

@@ -84,6 +84,18 @@ def test_a_start_that_left_nothing_holds_nobody_to_its_settings(run: RunFolder) 
         stage.run(run)
 
 
+def test_a_look_at_the_settings_changes_none(run: RunFolder) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Interrupted().run(run)
+    Interrupted().check(other_seed(run))
+    assert run.noted("count") == {"seed": run.job.seed}
+    stage = Count()
+    stage.run(run)
+    stage.check(run)
+    with pytest.raises(JobError, match="seed"):
+        stage.check(other_seed(run))
+
+
 def test_a_stage_that_others_may_have_begun_keeps_its_settings(run: RunFolder) -> None:
     class Other(Interrupted):
         parallel = True

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -43,6 +44,33 @@ def test_prepared_data_stay_where_they_are(tmp_path: Path, write_job: Write, fin
     DataStage().run(run)
     assert run.data == finished_run.data
     assert not (run.path / "data").exists()
+
+
+def test_what_was_prepared_is_held_to_its_settings_whatever_the_job_says_now(
+    tmp_path: Path, write_job: Write, finished_run: RunFolder
+) -> None:
+    DataStage().run(open_run(write_job(tmp_path)))
+    for changes in ({"source": "prepared", "input": "nowhere", "options": {}}, {"seed": 7}):
+        with pytest.raises(JobError, match=r"data\.\w+: the data stage"):
+            DataStage().run(open_run(write_job(tmp_path, data=changes)))
+    DataStage().run(open_run(write_job(tmp_path)))
+    # And so is a folder that was prepared elsewhere.
+    elsewhere = {"source": "prepared", "input": str(finished_run.data), "options": {}}
+    DataStage().run(open_run(write_job(tmp_path / "other", data=elsewhere)))
+    with pytest.raises(JobError, match=r"data\.\w+: the data stage"):
+        DataStage().run(open_run(write_job(tmp_path / "other")))
+
+
+def test_stopped_before_anything_was_prepared_it_takes_other_settings(
+    tmp_path: Path, write_job: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("nasrec_automl.pipeline.data.prepare", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            DataStage().run(open_run(write_job(tmp_path)))
+    run = open_run(write_job(tmp_path, data={"seed": 7}))
+    DataStage().run(run)
+    assert PreparedData.open(run.data).description.split.seed == 7
 
 
 def test_a_folder_that_holds_no_prepared_data_is_named(tmp_path: Path, write_job: Write) -> None:

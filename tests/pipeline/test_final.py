@@ -13,7 +13,9 @@ import torch
 from nasrec_automl import FeatureSchema, load_model, load_search_space, profile
 from nasrec_automl.config import load_job
 from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.parts import TRAINING, VALIDATION
 from nasrec_automl.errors import DivergedError
+from nasrec_automl.evaluation.baseline import fit_baseline, tune_baseline
 from nasrec_automl.evaluation.scratch import measure_subnet, predict_logits
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.export import export_run
@@ -127,6 +129,20 @@ def test_best_is_the_winner(finished_run: RunFolder, result: dict) -> None:
 def test_done_it_measures_nothing_again(copied_run: RunFolder, result: dict) -> None:
     shutil.rmtree(copied_run.data / "test")
     assert FinalStage().run(copied_run) == result["test"]
+
+
+def test_of_many_rows_the_baseline_is_fitted_on_some(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nasrec_automl.pipeline.final.BASELINE_ROWS", 500)
+    copied_run.result.unlink()
+    FinalStage().run(copied_run)
+    found = json.loads(copied_run.result.read_text())["baseline"]
+    data = PreparedData.open(copied_run.data, test=True)
+    schema, seed = data.schema(), copied_run.job.seed
+    some = data.part(*TRAINING, *VALIDATION).sample(500, seed)
+    _, strength = tune_baseline(data.part(*TRAINING).sample(500, seed), data.part(Part.HPO), schema)
+    expected = fit_baseline(some, schema, strength=strength).measure(data.part(Part.TEST))
+    assert found["rows"] == 500
+    assert found["test"]["log_loss"] == pytest.approx(expected.log_loss)
 
 
 def test_the_final_training_says_that_it_diverged(

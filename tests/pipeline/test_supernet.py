@@ -283,7 +283,10 @@ def test_interrupted_before_its_first_checkpoint_it_takes_other_settings(
         with pytest.raises(KeyboardInterrupt):
             SupernetStage().run(make(tmp_path, prepared))
     corrected = make(tmp_path, prepared, learning_rate=0.01)
+    # A point of the curve is there before its checkpoint is.
+    (corrected.supernet / "curve.json").write_text(json.dumps([{"step": 1, "log_loss": 0.0, "auc": 1.0}]))
     SupernetStage().run(corrected)
+    assert min(point["log_loss"] for point in points(corrected)) > 0.1
     with pytest.raises(JobError, match=r"supernet\.learning_rate"):
         SupernetStage().run(make(tmp_path, prepared))
 
