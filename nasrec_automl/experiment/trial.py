@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from nasrec_automl.config import load_job
 from nasrec_automl.errors import JobError, NasRecError
+from nasrec_automl.experiment.cores import share_cores
 from nasrec_automl.experiment.trial_process import Reporter, leave, run_trial
 from nasrec_automl.experiment.trial_stages import TRIAL_STAGES, Parameters, Pipeline, load_pipeline
 from nasrec_automl.experiment.watch import watch_manager
@@ -42,6 +43,8 @@ def _run(
     metrics: dict[str, float] = {}
     for name in TRIAL_STAGES[parameters["stage"]]:
         stage = stages_of_job[name]
+        if stage.parallel:
+            share_cores(run.job.experiment)
         # Data and report have nothing to show: the result is that of the stage beside them.
         metrics = stage.run(run, count=parameters.get("count"), report=reporter.intermediate) or metrics
     return metrics

@@ -53,7 +53,8 @@ class TrainingOptions:
 class ClickModule(pl.LightningModule):
     """Trains `model(dense, ids) -> logits` on click data, and measures it on validation.
 
-    After each validation `metrics` holds its result, and `val_log_loss` and `val_auc` are logged.
+    After each validation `metrics` holds its result, and `val_log_loss` and `val_auc` are logged; after each step
+    `train_log_loss`, where the trainer has a logger.
 
     Raises, while a trainer runs it:
         DataError: a batch holds a bad value, or does not fit the network's schema.
@@ -96,7 +97,8 @@ class ClickModule(pl.LightningModule):
         losses = F.binary_cross_entropy_with_logits(logits.to(label), label, reduction="none")
         loss = batch_mean(losses, weight[0] if weight else None)
         self._loss = loss.detach()
-        self.log("train_log_loss", loss)
+        if self.loggers:  # without one nobody would read it, and it costs as much as a layer
+            self.log("train_log_loss", loss)
         return loss
 
     def on_validation_epoch_start(self) -> None:

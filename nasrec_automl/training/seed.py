@@ -18,6 +18,13 @@ def seeded(*entropy: int) -> Iterator[None]:
     """
     # Without their number, (3,) and (3, 0) would be one: a SeedSequence is padded with zeros.
     seed = int(np.random.SeedSequence((len(entropy), *entropy)).generate_state(1, np.uint64)[0])
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    # `torch.manual_seed` formats a stack trace for each kind of accelerator that is not there: a millisecond a step.
+    generators = [torch.default_generator, *torch.cuda.default_generators]
+    states = [generator.get_state() for generator in generators]
+    try:
+        for generator in generators:
+            generator.manual_seed(seed)
         yield
+    finally:
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)

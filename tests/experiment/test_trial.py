@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from nasrec_automl.config import ExperimentConfig
 from nasrec_automl.experiment import trial, trial_process
 from nasrec_automl.pipeline.run_folder import RunFolder
 
@@ -57,6 +58,16 @@ def test_a_trial_runs_the_stages_beside_its_own(
     assert code == 0
     assert [name for name, each in pipeline.STAGES.items() if each.done(run)] == stages
     assert sent[-1]["type"] == "FINAL"
+
+
+@pytest.mark.parametrize(("stage", "shared"), [("supernet", 0), ("search", 1), ("retrain", 1), ("final", 0)])
+def test_trials_that_run_side_by_side_share_the_cores(
+    start: Any, monkeypatch: pytest.MonkeyPatch, stage: str, shared: int
+) -> None:
+    calls: list[ExperimentConfig] = []
+    monkeypatch.setattr(trial, "share_cores", calls.append)
+    assert start({"stage": stage, "count": 1})[0] == 0
+    assert len(calls) == shared
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import CSVLogger
 from torch import nn
 from torch.nn import functional as F
 
@@ -47,7 +48,6 @@ def subnet_module(seed: int = 0, dropout: float = 0.0, **options: object) -> Cli
 
 def step(weight: torch.Tensor | None) -> float:
     module = ClickModule(TrainingOptions(steps=1, learning_rate=0.1), Constant())
-    module.log = lambda *args, **kwargs: None
     dense, ids = torch.tensor([[1.0], [-2.0], [0.5]]), torch.zeros(3, 1, dtype=torch.long)
     batch = (dense, ids, torch.tensor([1.0, 0.0, 0.0]), *([] if weight is None else [weight]))
     return module.training_step(batch, 0).item()
@@ -60,6 +60,16 @@ def test_the_loss_is_binary_cross_entropy() -> None:
     weight = torch.tensor([1.0, 2.0, 5.0])
     assert step(weight) == pytest.approx(((losses * weight).sum() / 8).item())
     assert step(torch.ones(3)) == pytest.approx(step(None))
+
+
+def test_the_loss_of_each_step_goes_to_a_logger(tmp_path: Path) -> None:
+    trainer = pl.Trainer(max_steps=3, logger=CSVLogger(tmp_path), log_every_n_steps=1, accelerator="cpu")
+    with quiet():
+        trainer.fit(subnet_module(), TrainingBatches(ROWS, 64, 0, 3))
+    lines = next(tmp_path.rglob("metrics.csv")).read_text().splitlines()
+    assert "train_log_loss" in lines[0]
+    assert len(lines) > 3
+    assert "train_log_loss" not in fit(subnet_module(), 3).callback_metrics
 
 
 def test_training_lowers_the_loss_and_validation_measures_all_rows() -> None:

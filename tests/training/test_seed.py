@@ -34,3 +34,10 @@ def test_also_after_an_error() -> None:
     except KeyError:
         pass
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_it_draws_what_torch_draws_of_that_seed() -> None:
+    with seeded(3, 7):
+        seed, drawn = torch.initial_seed(), torch.rand(2)
+    torch.manual_seed(seed)
+    assert torch.equal(torch.rand(2), drawn)

@@ -1,0 +1,20 @@
+"""The cores of a machine, divided among the trials that it runs at once."""
+
+from __future__ import annotations
+
+import os
+
+from nasrec_automl.config import ExperimentConfig
+
+
+def share_cores(config: ExperimentConfig) -> None:
+    """Let torch use this trial's part of the cores, in a stage whose trials run side by side.
+
+    Without it each trial would take all of them, and they would hold one another up. `OMP_NUM_THREADS` has the last
+    word.
+    """
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        beside = -(-config.concurrency // max(1, len(config.machines)))
+        torch.set_num_threads(max(1, torch.get_num_threads() // beside))
