@@ -18,6 +18,8 @@ BAD_INPUT = 2
 """Exit code of an error that the user can mend."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C or a kill, as a shell has it."""
+_GOES_ON = (commands.run, commands.tune, commands.rank, commands.worker, commands.demo)
+"""What does not start anew after that."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -31,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _say(str(error))
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
-        Console(stderr=True).print("Stopped; the same command goes on from here.")
+        again = "goes on from here" if parsed.run in _GOES_ON else "starts anew"
+        Console(stderr=True).print(f"Stopped; the same command {again}.")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.exit(0)
@@ -146,10 +149,17 @@ def _parser() -> argparse.ArgumentParser:
         subparsers,
         "run",
         commands.run,
-        "run every stage of a job in this process",
+        "run every stage of a job, without NNI's server",
         "nasrec-automl run examples/quickstart/job.yaml",
     )
     run.add_argument("job", type=Path, help="the job file")
+    run.add_argument(
+        "--workers",
+        type=_count,
+        default=1,
+        help="processes that share the search and the retraining, and divide the cores (default: 1, whose result the "
+        "seed alone determines)",
+    )
 
     tune = _command(
         subparsers,
@@ -176,7 +186,7 @@ def _parser() -> argparse.ArgumentParser:
         "join the search and the retraining of a run, beside other processes",
         "nasrec-automl worker runs/quickstart --count 50",
     )
-    worker.add_argument("run_or_job", type=Path, metavar="RUN", help="the run folder, or the job file")
+    _run_or_job(worker)
     worker.add_argument(
         "--count", type=_count, help="architectures and trainings to finish at most (default: until nothing is left)"
     )
@@ -208,7 +218,7 @@ def _parser() -> argparse.ArgumentParser:
         "say what a run does, waits for, and has done",
         "nasrec-automl status runs/quickstart",
     )
-    status.add_argument("folder", type=Path, help="the run folder")
+    _run_or_job(status)
 
     report = _command(
         subparsers,
@@ -217,7 +227,7 @@ def _parser() -> argparse.ArgumentParser:
         "write the report of a finished run again",
         "nasrec-automl report runs/quickstart",
     )
-    report.add_argument("folder", type=Path, help="the run folder")
+    _run_or_job(report)
 
     retrain = _command(
         subparsers,
@@ -226,7 +236,7 @@ def _parser() -> argparse.ArgumentParser:
         "train one architecture of a run from scratch, such as a point of the Pareto front",
         "nasrec-automl retrain runs/quickstart 3f2a",
     )
-    retrain.add_argument("folder", type=Path, help="the run folder")
+    _run_or_job(retrain)
     retrain.add_argument(
         "name", help="a key of the search or its beginning, a hand design, a published architecture, a JSON file"
     )
@@ -289,6 +299,10 @@ def _command(
     )
     parser.set_defaults(run=run)
     return parser
+
+
+def _run_or_job(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_or_job", type=Path, metavar="RUN", help="the run folder, or the job file")
 
 
 def _seed(text: str) -> int:

@@ -115,7 +115,7 @@ def data_verify(arguments: argparse.Namespace) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run every stage of a job in this process."""
+    """Run every stage of a job."""
     from nasrec_automl.config import load_job
     from nasrec_automl.pipeline.run_folder import RunFolder
     from nasrec_automl.pipeline.view import live_view
@@ -126,7 +126,7 @@ def run(arguments: argparse.Namespace) -> None:
         from nasrec_automl.pipeline.stages import run_job
 
         _quiet_optuna()
-        run_job(run)
+        run_job(run, workers=arguments.workers)
     _print_result(run, console)
 
 
@@ -168,10 +168,11 @@ def rank(arguments: argparse.Namespace) -> None:
 
 def worker(arguments: argparse.Namespace) -> None:
     """Join the search and the retraining of a run."""
-    from nasrec_automl.pipeline.worker import open_run, share_work
+    from nasrec_automl.pipeline.run_folder import RunFolder
+    from nasrec_automl.pipeline.worker import share_work
 
     _quiet_optuna()
-    run = open_run(arguments.run_or_job)
+    run = RunFolder.open(arguments.run_or_job)
     console = Console()
     shared = share_work(
         run,
@@ -245,7 +246,7 @@ def status(arguments: argparse.Namespace) -> None:
     from nasrec_automl.pipeline.run_folder import RunFolder
     from nasrec_automl.pipeline.view import stage_table
 
-    Console().print(stage_table(RunFolder.open(arguments.folder)))
+    Console().print(stage_table(RunFolder.open(arguments.run_or_job)))
 
 
 def report(arguments: argparse.Namespace) -> None:
@@ -254,7 +255,7 @@ def report(arguments: argparse.Namespace) -> None:
     from nasrec_automl.pipeline.run_folder import RunFolder
 
     _quiet_optuna()
-    path = write_run_report(RunFolder.open(arguments.folder))
+    path = write_run_report(RunFolder.open(arguments.run_or_job))
     Console().print(str(path), soft_wrap=True, highlight=False)
 
 
@@ -267,7 +268,7 @@ def retrain(arguments: argparse.Namespace) -> None:
     console = Console()
     with console.status(f"Training {arguments.name} ...") as status:
         trained = retrain_named(
-            RunFolder.open(arguments.folder),
+            RunFolder.open(arguments.run_or_job),
             arguments.name,
             arguments.output,
             on_validation=lambda step, metrics: status.update(f"step {step:,}: log loss {metrics.log_loss:.4f} ..."),

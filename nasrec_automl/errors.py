@@ -49,5 +49,9 @@ class RunFolderError(NasRecError, OSError):
     """A run folder is in use or is not a run folder."""
 
 
+class InUseError(RunFolderError):
+    """Another process owns a run folder, or a stage of it."""
+
+
 class ExtraError(NasRecError, ImportError):
     """Something needs a package that the installation left out."""

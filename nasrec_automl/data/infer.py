@@ -17,7 +17,7 @@ import yaml
 
 from nasrec_automl.data.categorical import CategoryFormat
 from nasrec_automl.data.readers.inputs import read_blocks
-from nasrec_automl.data.readers.kinds import LABEL, NUMBER, TEXT, Column
+from nasrec_automl.data.readers.kinds import LABEL, LABELS, NUMBER, TEXT, Column
 from nasrec_automl.data.readers.table import is_parquet, separator_of
 from nasrec_automl.data.readers.text import Layout, check_names, read_text, split_header
 from nasrec_automl.data.rejections import Rejections
@@ -107,7 +107,7 @@ def _quoted(text: str) -> str:
 
 
 def _label_of(rows: pd.DataFrame, path: Path) -> tuple[str, str]:
-    binary = [name for name in rows.columns if set(rows[name].dropna().unique()) <= _label_texts()]
+    binary = [name for name in rows.columns if set(rows[name].dropna().unique()) <= LABELS.keys()]
     binary = [name for name in binary if rows[name].notna().all()]
     for name in binary:
         if str(name).lower() in _LABEL_NAMES:
@@ -116,10 +116,6 @@ def _label_of(rows: pd.DataFrame, path: Path) -> tuple[str, str]:
         others = f"; so do {', '.join(binary[1:4])}" if binary[1:] else ""
         return binary[0], f"GUESSED: holds 0 and 1{others}; positive in {_positive(rows[binary[0]]):.1%} of the rows"
     raise DataError(f"{path}: no column holds 0 and 1 alone, so none can be the label: add one")
-
-
-def _label_texts() -> set[str]:
-    return {"0", "1", "0.0", "1.0", "false", "true", "False", "True", "FALSE", "TRUE"}
 
 
 def _positive(column: pd.Series[str]) -> float:

@@ -116,7 +116,7 @@ class OptunaEvolution(Strategy):
 
     def _initialize(self, model_space: Any, engine: Any) -> Any:
         space, schema = _searched(model_space)
-        budget = budget_of(self._filter, space, schema)
+        budget = budget_of(self._filter, schema)
         storage = open_storage(self._url)
         study = open_study(
             storage, name=self._study_name, identity={"stage": "nni", "space": space.name, **self._identity}

@@ -33,12 +33,11 @@ def budget_filter(budget: Budget, space: SearchSpace) -> Callable[[Sample], bool
     return admits
 
 
-def budget_of(given: Filter, space: SearchSpace, schema: FeatureSchema) -> Budget | None:
+def budget_of(given: Filter, schema: FeatureSchema) -> Budget | None:
     """The budget that a strategy's `filter` says; None where there is no filter.
 
     Args:
         given: the filter.
-        space: of the samples.
         schema: of the space.
     """
     if given is None or isinstance(given, Budget):

@@ -116,7 +116,7 @@ class NasRecLightningModule(RandomSamplingLightningModule):
             most=most,
             scored=self._export_candidates,
             seed=self._seed,
-            budget=budget_of(self._export_filter, supernet.space, supernet.schema),
+            budget=budget_of(self._export_filter, supernet.schema),
         )
 
 

@@ -21,21 +21,22 @@ def _make_pair_indices(vectors: int) -> Tensor:
     return indices
 
 
+# Both are kept for the whole process, on each device: a copy to an accelerator would wait for it at every call. Made
+# while a model is measured, they must serve a training too.
 @cache
-def _pair_indices(vectors: int) -> Tensor:
-    # Kept for the whole process: made while a model is measured, it must serve a training too.
+def _pair_indices(vectors: int, device: torch.device) -> Tensor:
     with torch.inference_mode(False):
-        return _make_pair_indices(vectors)
+        return _make_pair_indices(vectors).to(device)
 
 
 @cache
-def _pair_positions(vectors: int) -> Tensor:
+def _pair_positions(vectors: int, device: torch.device) -> Tensor:
     """Where each `(i, j)` of the square stands in the list of pairs, `(V * V,)`; anywhere for the diagonal."""
     with torch.inference_mode(False):
         rows, columns = torch.tril_indices(vectors, vectors, -1)
         positions = torch.zeros(vectors, vectors, dtype=torch.long)
         positions[rows, columns] = positions[columns, rows] = torch.arange(len(rows))
-    return positions.flatten()
+        return positions.flatten().to(device)
 
 
 class PairwiseProducts(torch.autograd.Function):
@@ -52,14 +53,14 @@ class PairwiseProducts(torch.autograd.Function):
         count = vectors.shape[2]
         products = torch.bmm(vectors.transpose(1, 2), vectors).flatten(1)  # (B, V^2)
         # A gather, not `index_select`: several times faster along the last axis of a batch.
-        return products.gather(1, _pair_indices(count).to(products.device).expand(len(products), -1))
+        return products.gather(1, _pair_indices(count, products.device).expand(len(products), -1))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         """The gradient of `vectors`."""
         (vectors,) = ctx.saved_tensors
         rows, _, count = vectors.shape
-        positions = _pair_positions(count).to(gradient.device)
+        positions = _pair_positions(count, gradient.device)
         if count == 1:
             return torch.zeros_like(vectors)
         square = gradient.gather(1, positions.expand(rows, -1)).view(rows, count, count)

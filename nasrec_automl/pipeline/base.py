@@ -84,7 +84,7 @@ class Stage(ABC):
             try:
                 return self._run(run, count, report or _ignore)
             except NasRecError:
-                if first and not self.has_begun(run):
+                if first and self._left_nothing(run):
                     run.disclaim(self.name)
                 raise
 

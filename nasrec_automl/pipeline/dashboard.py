@@ -6,7 +6,6 @@ import hashlib
 import logging
 import shlex
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,7 +16,7 @@ from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from nasrec_automl.architecture import Architecture
-from nasrec_automl.errors import RunFolderError
+from nasrec_automl.errors import InUseError
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import retrain_study, search_study, study_storage
 from nasrec_automl.report import ReportContent, wiring_svg
@@ -63,20 +62,18 @@ def publish(run: RunFolder, fill: Callable[[], ReportContent]) -> None:
         run: whose search has begun.
         fill: gives what there is to show.
     """
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(run.lock("dashboard"))
-        except RunFolderError:
-            return  # Another worker of the same stage writes the same.
-        try:
+    try:
+        with run.lock("dashboard"):
             _publish(run, fill())
-        except Exception as error:  # a figure that cannot be drawn must not keep the stage from ending
-            _logger.warning(
-                "%s: notes and figures for Optuna's dashboard were not written (%s); `nasrec-automl report` writes "
-                "them again once the run has a result",
-                run.path,
-                reason_of(error),
-            )
+    except InUseError:
+        pass  # another worker of the same stage writes the same
+    except Exception as error:  # a figure that cannot be drawn must not keep the stage from ending
+        _logger.warning(
+            "%s: notes and figures for Optuna's dashboard were not written (%s); `nasrec-automl report` writes "
+            "them again once the run has a result",
+            run.path,
+            reason_of(error),
+        )
 
 
 def _publish(run: RunFolder, content: ReportContent) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
 from nasrec_automl.config import Job
 from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.files import write_bytes
 from nasrec_automl.data.parts import TRAINING, VALIDATION
 from nasrec_automl.errors import DivergedError, StudyError
 from nasrec_automl.evaluation.baseline import BASELINE_ROWS, fit_baseline, tune_baseline
@@ -209,7 +209,7 @@ def write_model(run: RunFolder, architecture: Architecture, subnet: Subnet, fold
     """Write what `load_model` takes."""
     save_network(subnet, folder / "model.safetensors")
     write_text(folder / "architecture.json", architecture.to_json())
-    shutil.copyfile(run.data / "preprocessing.json", folder / "preprocessing.json")
+    write_bytes(folder / "preprocessing.json", (run.data / "preprocessing.json").read_bytes())
 
 
 def _contender(candidate: Candidate, data: PreparedData, job: Job, budget: Budget) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from nasrec_automl.config import Job
-from nasrec_automl.errors import JobError, RunFolderError
+from nasrec_automl.config import Job, load_job
+from nasrec_automl.errors import InUseError, JobError, RunFolderError
 from nasrec_automl.heartbeat import LOST_AFTER, heartbeat
 from nasrec_automl.pipeline.files import read_json, write_json, write_text
 from nasrec_automl.processes import is_alive, own_start
@@ -128,15 +128,20 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path | str) -> RunFolder:
-        """Open the run folder of a job that ran before.
+        """Open the run of a folder that `nasrec-automl run` made, or of a job file.
 
         Raises:
-            RunFolderError: it is none.
+            RunFolderError: it is neither.
+            JobError: the job file is not as it should be.
         """
         path = Path(path).resolve()
+        if path.is_file():
+            return cls(load_job(path))
         text = path / "job.json"
         if not text.is_file():
-            raise RunFolderError(f"{path}: not a run folder; expected one that `nasrec-automl run JOB` made")
+            raise RunFolderError(
+                f"{path}: not a run folder; expected one that `nasrec-automl run JOB` made, or a job file"
+            )
         try:
             job = Job.model_validate_json(text.read_text(encoding="utf-8"))
         except ValueError:
@@ -200,7 +205,8 @@ class RunFolder:
         On a shared folder this holds between machines where the file system's locks do (NFS 4 does).
 
         Raises:
-            RunFolderError: another process owns it, and the message says which; or the folder cannot be locked.
+            InUseError: another process owns it, and the message says which.
+            RunFolderError: the folder cannot be written or locked.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -212,7 +218,7 @@ class RunFolder:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise RunFolderError(
+                raise InUseError(
                     f"{self.path}: in use by {_owner(file)}; wait until it ends, or set another run_folder"
                 ) from None
             except OSError as error:

@@ -10,6 +10,7 @@ from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.supernet import SupernetStage
+from nasrec_automl.pipeline.worker_processes import worker_processes
 
 __all__ = ["STAGES", "Report", "Stage", "next_stage", "run_job"]
 
@@ -32,8 +33,14 @@ def next_stage(run: RunFolder) -> Stage | None:
     return None
 
 
-def run_job(run: RunFolder) -> None:
-    """Run every stage that is not done, in this process, as the folder's owner."""
+def run_job(run: RunFolder, *, workers: int = 1) -> None:
+    """Run every stage that is not done, as the folder's owner.
+
+    Args:
+        run: the run folder.
+        workers: processes that share the parallel stages, this one included. With several, what is proposed depends on
+            whose trials end first.
+    """
     with run.lock():
         # Before the job is noted: one that is refused leaves the folder as it is.
         for stage in STAGES.values():
@@ -42,5 +49,8 @@ def run_job(run: RunFolder) -> None:
         for stage in STAGES.values():
             if stage.is_done(run):
                 run.claim(stage.name, stage.settings(run))
+            elif stage.parallel and workers > 1:
+                with worker_processes(run.job, stage.name, workers):
+                    stage.run(run)
             else:
                 stage.run(run)

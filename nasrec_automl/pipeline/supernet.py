@@ -10,6 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 
 from nasrec_automl.data.batches import EvaluationBatches, TrainingBatches
 from nasrec_automl.data.dataset import Part, PreparedData
@@ -303,7 +304,7 @@ class _Watch(pl.Callback):
         self.progress = progress
         self.curve = curve
         self.report = report
-        self._train_losses: list[float] = []
+        self._train_losses: list[Tensor] = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.progress.restart(trainer.global_step)
@@ -311,14 +312,14 @@ class _Watch(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._train_losses.append(float(outputs["loss"]))
+        self._train_losses.append(outputs["loss"].detach())  # its value would wait for an accelerator
         self.progress.update(trainer.global_step, self.curve.note())
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         metrics = pl_module.training_module.metrics
         point = {"step": trainer.global_step, "log_loss": metrics.log_loss, "auc": metrics.auc}
         if self._train_losses:
-            point["train_loss"] = sum(self._train_losses) / len(self._train_losses)
+            point["train_loss"] = torch.stack(self._train_losses).double().mean().item()
             self._train_losses.clear()
         self.curve.add(point)
         self.report({"log_loss": metrics.log_loss, "auc": metrics.auc})

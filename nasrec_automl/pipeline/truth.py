@@ -80,7 +80,8 @@ def train_truth(
     order = np.random.default_rng(run.job.seed).permutation(len(architectures))
 
     def train(architecture: Architecture, seed: int) -> TrainingOutcome:
-        checkpoint = folder / f"{architecture.key}-{seed}.ckpt"
+        # The study's name says how it trains: what was begun with other settings is no start for this one.
+        checkpoint = folder / f"{study.study_name}-{architecture.key}-{seed}.ckpt"
         return train_and_measure(run, architecture, seed, parts, checkpoint=checkpoint)
 
     def on_trial(finished: Finished) -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import optuna
 from optuna.trial import TrialState
 
-from nasrec_automl.config import load_job
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -34,15 +32,6 @@ class Shared:
 
     architectures: int
     trainings: int
-
-
-def open_run(path: Path) -> RunFolder:
-    """The run of a run folder, or of a job file.
-
-    Raises:
-        NasRecError: it is neither.
-    """
-    return RunFolder(load_job(path)) if path.is_file() else RunFolder.open(path)
 
 
 def share_work(run: RunFolder, *, count: int | None = None, on_wait: Callable[[str], None] | None = None) -> Shared:

@@ -51,6 +51,8 @@ def incumbents(
         most: how many at most.
         admits: which trials count.
     """
+    if not most:
+        return []
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     best = ranked(t for t in trials if t.user_attrs.get(STOPPED) is False and admits(t))[:most]
     return [found for trial in best if (found := architecture_of(trial.params, space)) is not None]

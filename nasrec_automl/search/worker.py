@@ -52,7 +52,6 @@ class Score(Protocol):
 
 
 Evaluate = Callable[[Architecture], Score]
-Describe = Callable[[Architecture], Mapping[str, Any]]
 
 
 def search(
@@ -65,7 +64,6 @@ def search(
     target: int,
     count: int | None = None,
     first: Sequence[Architecture] = (),
-    describe: Describe | None = None,
     budget: Budget | None = None,
     objectives: Sequence[str] = (LOG_LOSS,),
     on_trial: OnTrial | None = None,
@@ -84,8 +82,6 @@ def search(
         target: how many scored architectures the study is to have, by all workers together.
         count: how many this worker scores at most.
         first: architectures that come before any that the sampler proposes, such as the hand designs.
-        describe: what is known of an architecture without a score, such as its MACs and parameters; written
-            as `nasrec:<name>`.
         budget: what an architecture may cost. Its costs are written as `nasrec:macs`, `nasrec:parameters` and (where
             it is measured) `nasrec:latency_ms`, and as Optuna's constraints. Those of `first` that are over are left
             out; so are trials of an earlier, larger budget: they do not count towards `target`.
@@ -104,7 +100,7 @@ def search(
     """
     _check_objectives(study, objectives, budget)
     study.sampler = sampler
-    task = _Search(study, space, evaluate, first, describe, budget, costs=objectives[1:])
+    task = _Search(study, space, evaluate, first, budget, costs=objectives[1:])
     return work(task, study, storage=storage, target=target, count=count, on_trial=on_trial, options=options)
 
 
@@ -115,7 +111,6 @@ class ArchitectureSource(TrialSource):
         study: the study; its sampler proposes.
         space: the space.
         first: architectures that come before any that the sampler proposes.
-        describe: what is known of an architecture without a score, beside its cost.
         budget: what an architecture may cost. Those of `first` that are over are left out.
 
     Raises:
@@ -127,7 +122,6 @@ class ArchitectureSource(TrialSource):
         study: optuna.Study,
         space: SearchSpace,
         first: Sequence[Architecture],
-        describe: Describe | None = None,
         budget: Budget | None = None,
     ) -> None:
         self.distributions = distributions(space)
@@ -142,7 +136,6 @@ class ArchitectureSource(TrialSource):
             left_out, keys = len(given) - len(self._first), {one.key for one in self._first}
             over = ", ".join(one.key for one in given if one.key not in keys)
             _logger.warning("%d of the first architectures left out: over the budget (%s): %s", left_out, budget, over)
-        self._describe = describe
         self._budget = budget
         self._admission = None if budget is None else Admission(space, budget)
 
@@ -152,10 +145,8 @@ class ArchitectureSource(TrialSource):
         return None if architecture is None else architecture.key
 
     def describe(self, params: Params) -> Mapping[str, Any]:
-        """What is known of the architecture: its cost, and what the caller knows."""
-        architecture = self.space.from_params(params)
-        costs = {} if self._budget is None else self._budget.costs(architecture)
-        return {**costs, **({} if self._describe is None else self._describe(architecture))}
+        """What is known of the architecture before it is scored: its cost."""
+        return {} if self._budget is None else self._budget.costs(self.space.from_params(params))
 
     def constraints(self, params: Params) -> Mapping[str, float]:
         """The budget's."""
@@ -193,12 +184,11 @@ class _Search(ArchitectureSource, Task):
         space: SearchSpace,
         evaluate: Evaluate,
         first: Sequence[Architecture],
-        describe: Describe | None,
         budget: Budget | None,
         *,
         costs: Sequence[str],
     ) -> None:
-        super().__init__(study, space, first, describe, budget)
+        super().__init__(study, space, first, budget)
         self._evaluate = evaluate
         self._costs = costs
 

@@ -60,7 +60,7 @@ class KeepBest(pl.Callback):
         self._curve.append((trainer.global_step, metrics))
         if self.best is None or metrics.log_loss < self.best.log_loss:
             self.best, self.best_step = metrics, trainer.global_step
-            self._weights = copy.deepcopy(self._network.state_dict())
+            self._keep()
         if self.report is not None and self.report(trainer.global_step, metrics):
             self.stopped = True
         since = sum(step > self.best_step for step, _ in self._curve)
@@ -68,6 +68,15 @@ class KeepBest(pl.Callback):
         # Rounding may differ from one process to another, and all must stop at the same step.
         if trainer.strategy.reduce_boolean_decision(stops, all=False):
             trainer.should_stop = True
+
+    def _keep(self) -> None:
+        """Copy the weights, the later times into the memory of the first: tables are large."""
+        weights = self._network.state_dict()
+        if self._weights is None:
+            self._weights = copy.deepcopy(weights)
+        else:
+            for name, tensor in weights.items():
+                self._weights[name].copy_(tensor)
 
     def restore(self) -> None:
         """Give the network the weights of its best validation, if there was one."""

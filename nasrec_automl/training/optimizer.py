@@ -81,6 +81,13 @@ class RowOptimizer(torch.optim.Optimizer, ABC):
                     step(parameter, gradient, group)
         return loss
 
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients."""
+        super().zero_grad(set_to_none)
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                drop_live_gradient(parameter)
+
     def _state_of(self, parameter: nn.Parameter, *, rows: bool) -> dict[str, Tensor]:
         state: dict[str, Tensor] = self.state[parameter]
         if not state:
@@ -140,13 +147,6 @@ class RowAdagrad(RowOptimizer):
         super().__init__(params, lr=lr, weight_decay=weight_decay, embedding_decay=embedding_decay, eps=eps)
         for group in self.param_groups:
             keep_live_gradients(group["params"])
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget all gradients."""
-        super().zero_grad(set_to_none)
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                drop_live_gradient(parameter)
 
     def _new_state(self, parameter: nn.Parameter, *, rows: bool) -> dict[str, Tensor]:
         return {"sum": torch.zeros_like(parameter)}

@@ -64,7 +64,7 @@ def _searched(run: RunFolder, fresh: int, *, until: float) -> list[dict[str, flo
     )
     path = run.path / f"early_stop-{fresh}.json"
     known: dict[str, dict[str, float]] = json.loads(path.read_text()) if path.is_file() else {}
-    storage = open_storage(f"sqlite:///{run.path / 'early_stop-{fresh}.db'}")
+    storage = open_storage(f"sqlite:///{run.path / f'early_stop-{fresh}.db'}")
     study = open_study(storage, name="early-stop", identity={})
 
     def evaluate(architecture: Architecture) -> Score:

@@ -95,13 +95,13 @@ def test_nnis_strategies_run_models_inside_alone(name: str, strategy: Any, tmp_p
     ],
 )
 def test_whatever_says_it_a_filter_is_the_same_budget(given: Any) -> None:
-    budget = budget_of(given(), SPACE, SCHEMA)
+    budget = budget_of(given(), SCHEMA)
     assert budget is not None
     drawn = [SPACE.random(np.random.default_rng(seed)) for seed in range(60)]
     admitted = [budget.admits(architecture) for architecture in drawn]
     assert admitted == [profile(architecture, SCHEMA).macs <= MACS for architecture in drawn]
     assert 0 < sum(admitted) < 60
-    assert budget_of(None, SPACE, SCHEMA) is None
+    assert budget_of(None, SCHEMA) is None
 
 
 def test_the_one_shot_strategy_trains_everything_and_exports_what_is_inside(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
-"""A model that reads columns of every kind, and rows for it."""
+"""A model that reads columns of every kind, and rows for it; a run whose search has not begun."""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from nasrec_automl.data.columns import DenseOptions, DerivedColumn
 from nasrec_automl.data.preprocessing import Preprocessing
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import save_network
+from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.testing.examples import tiny_space
 
 
@@ -76,3 +78,15 @@ def varied_rows(count: int) -> pd.DataFrame:
             "at": draw.integers(0, 10**9, count),
         }
     )
+
+
+@pytest.fixture
+def searching(copied_run: RunFolder) -> RunFolder:
+    """A run whose supernet is trained, and nothing after it done."""
+    for path in copied_run.path.iterdir():
+        if path.name not in ("data", "supernet", "stages", "progress", "job.json"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in (copied_run.path / "stages").iterdir():
+        if path.stem not in ("data", "supernet"):
+            path.unlink()
+    return copied_run

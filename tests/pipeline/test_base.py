@@ -3,7 +3,7 @@
 import pytest
 
 from nasrec_automl.config import DataConfig, Job
-from nasrec_automl.errors import JobError, RunFolderError
+from nasrec_automl.errors import JobError, RunFolderError, StudyError
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.run_folder import RunFolder
 
@@ -96,11 +96,13 @@ def test_a_look_at_the_settings_changes_none(run: RunFolder) -> None:
         stage.check(other_seed(run))
 
 
-def test_a_stage_that_others_may_have_begun_keeps_its_settings(run: RunFolder) -> None:
-    class Other(Interrupted):
-        parallel = True
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), StudyError("the database cannot be used")])
+def test_a_stage_that_others_may_have_begun_keeps_its_settings(run: RunFolder, end: BaseException) -> None:
+    class Other(Shared):
+        def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
+            raise end
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(type(end)):
         Other().run(run)
     with pytest.raises(JobError, match="seed"):
         Shared().run(other_seed(run))

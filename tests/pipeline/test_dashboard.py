@@ -1,7 +1,9 @@
 """What a run leaves for Optuna's dashboard, read through the dashboard's own functions and pages."""
 
+import errno
 import json
 import logging
+import os
 import re
 import sys
 from dataclasses import replace
@@ -233,6 +235,17 @@ def test_one_process_at_a_time_writes(copied_run: RunFolder, caplog: pytest.LogC
         publish(copied_run, lambda: report_content(copied_run))
     assert get_note(study) == ""
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_a_folder_that_cannot_be_locked_is_a_warning(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    publish(copied_run, lambda: report_content(copied_run))
+    assert "the file system cannot lock files" in caplog.text
 
 
 def test_the_command_hides_the_password(finished_run: RunFolder) -> None:

@@ -69,6 +69,12 @@ def test_a_folder_is_opened_again_also_where_it_was_moved_to(tmp_path: Path) -> 
     assert opened.job.seed == 7
 
 
+def test_a_run_is_opened_by_its_job_file_too(tmp_path: Path) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text("name: tiny\nrun_folder: here\ndata: {source: synthetic}\n")
+    assert RunFolder.open(job).path == tmp_path / "here"
+
+
 def test_another_folder_is_no_run_folder(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="not a run folder; expected one that `nasrec-automl run JOB` made"):
         RunFolder.open(tmp_path)

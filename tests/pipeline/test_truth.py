@@ -2,15 +2,18 @@
 
 import inspect
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.pipeline import truth
-from nasrec_automl.pipeline.candidates import train_candidate
+from nasrec_automl.pipeline.candidates import TrainingOutcome, train_candidate
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.truth import sample_sizes, train_and_measure
+from nasrec_automl.pipeline.studies import verdict_study
+from nasrec_automl.pipeline.truth import sample_sizes, train_and_measure, train_truth
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.hyper import default_params
 
@@ -35,6 +38,26 @@ def test_it_is_the_candidates_training_measured_on_the_parts_asked_for(finished_
     on_hpo = train_and_measure(finished_run, architecture, 0, (Part.HPO,))
     assert on_hpo.log_loss == pytest.approx(trained.metrics.log_loss), "the best validation's weights are kept"
     assert train_and_measure(finished_run, architecture, 1, (Part.HPO,)).log_loss != on_hpo.log_loss
+
+
+def test_a_checkpoint_is_of_the_study_that_says_how_it_trains(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[Path] = []
+
+    def train(*arguments: Any, checkpoint: Path) -> TrainingOutcome:
+        seen.append(checkpoint)
+        return TrainingOutcome(0.5, {})
+
+    monkeypatch.setattr(truth, "train_and_measure", train)
+    architectures = sample_sizes(copied_run, 2)
+    for eps in (1e-6, 1e-5):
+        retrain = copied_run.job.retrain.model_copy(update={"eps": eps})
+        run = RunFolder(copied_run.job.model_copy(update={"retrain": retrain}))
+        train_truth(
+            run, verdict_study(run), architectures, 1, (Part.HPO,), folder=tmp_path, on_training=lambda ended: None
+        )
+    assert len(seen) == len({*seen}) == 2 * len(architectures)
 
 
 def test_test_is_never_read() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from nasrec_automl.errors import RunFolderError
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import STAGES
-from nasrec_automl.pipeline.worker import Shared, open_run, share_work
+from nasrec_automl.pipeline.worker import Shared, share_work
 
 SLOWLY = """
 import sys, time
@@ -54,18 +53,6 @@ def wait_for(condition: object, *processes: subprocess.Popen[str]) -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture
-def searching(copied_run: RunFolder) -> RunFolder:
-    """A run whose supernet is trained, and nothing after it done."""
-    for path in copied_run.path.iterdir():
-        if path.name not in ("data", "supernet", "stages", "progress", "job.json"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for path in (copied_run.path / "stages").iterdir():
-        if path.stem not in ("data", "supernet"):
-            path.unlink()
-    return copied_run
-
-
 def test_a_worker_shares_both_studies_until_they_are_done(copied_run: RunFolder) -> None:
     search = copied_run.job.search.model_copy(update={"architectures": 24})
     grown = replace(copied_run, job=copied_run.job.model_copy(update={"search": search}))
@@ -81,13 +68,6 @@ def test_a_worker_shares_both_studies_until_they_are_done(copied_run: RunFolder)
 
 def test_the_count_holds_for_both_studies_together(searching: RunFolder) -> None:
     assert share_work(searching, count=22) == Shared(architectures=20, trainings=2)
-
-
-def test_a_run_is_opened_by_its_folder_or_its_job_file(copied_run: RunFolder) -> None:
-    job = copied_run.path.parent / "job.yaml"
-    assert open_run(job).path == open_run(copied_run.path).path == copied_run.path
-    with pytest.raises(RunFolderError, match="not a run folder"):
-        open_run(copied_run.path.parent / "gone")
 
 
 def test_without_a_supernet_and_anyone_who_trains_it(copied_run: RunFolder) -> None:

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from nasrec_automl import load_architecture, load_search_space
+from nasrec_automl.ops import DENSE_OP_CLASSES, SPARSE_OP_CLASSES
 from nasrec_automl.report import wiring_svg
 from nasrec_automl.report.style import FAINT
+from nasrec_automl.report.wiring import OPERATORS
 from nasrec_automl.report.wiring_edges import live_edges
 from nasrec_automl.space import SearchSpace
 from nasrec_automl.testing.examples import with_choice
@@ -25,6 +27,10 @@ def one_block_space():
         dense_dims=(16,),
         sparse_dims=(16,),
     )
+
+
+def test_every_operator_has_a_title():
+    assert set(OPERATORS) == {*DENSE_OP_CLASSES, *SPARSE_OP_CLASSES}
 
 
 def architectures():

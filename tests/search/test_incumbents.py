@@ -1,3 +1,5 @@
+from typing import cast
+
 import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -34,7 +36,13 @@ def test_the_best_in_full_and_no_others(study: optuna.Study, space: SearchSpace)
     add(study, drawn[5], 0.5, stopped=False)
     assert incumbents(study, space, 9) == [drawn[2], drawn[5], drawn[0]]
     assert incumbents(study, space, 2) == [drawn[2], drawn[5]]
-    assert incumbents(study, space, 0) == []
+
+
+def test_where_none_is_asked_for_the_study_is_not_read(space: SearchSpace) -> None:
+    class Unread:
+        pass
+
+    assert incumbents(cast(optuna.Study, Unread()), space, 0) == []
 
 
 def test_what_was_stopped_ranks_last(study: optuna.Study, space: SearchSpace) -> None:

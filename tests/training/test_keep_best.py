@@ -101,3 +101,16 @@ def test_checkpoints_are_whole_and_none_is_written_at_the_end(tmp_path: Path) ->
     Checkpoints(path).on_validation_end(own, module)
     assert path.read_text() == "8"
     assert [each.name for each in path.parent.iterdir()] == ["a.ckpt"]
+
+
+def test_a_better_one_takes_the_memory_of_the_one_before() -> None:
+    keeper = KeepBest(0)
+    validate(keeper, [3.0])
+    kept = keeper.state_dict()["best_weights"]["weight"]
+    assert kept.item() == 1
+    module, _ = validate(keeper, [2.0], trainer := Trainer())
+    assert keeper.state_dict()["best_weights"]["weight"].data_ptr() == kept.data_ptr()
+    trainer.global_step = 7
+    validate(keeper, [1.0], trainer)
+    assert kept.item() == 8
+    assert kept.data_ptr() != module.model.weight.data_ptr()

@@ -266,3 +266,14 @@ def test_optimisers_have_names() -> None:
             "embedding_decay": 0.4,
         }
     assert (made["adagrad"].defaults["eps"], made["adam"].defaults["eps"]) == (0.3, 1e-8)
+
+
+def test_an_optimiser_after_another_forgets_the_gradients_of_slices_too() -> None:
+    weight = nn.Parameter(torch.zeros(4))
+    RowAdagrad([weight], lr=1.0, eps=1e-2)
+    optimizer = RowSGD([weight], lr=1.0)
+    for step in range(1, 4):
+        optimizer.zero_grad()
+        live(weight, 2).sum().backward()
+        optimizer.step()
+        assert weight.tolist() == [-step, -step, 0, 0]

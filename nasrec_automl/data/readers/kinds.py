@@ -25,7 +25,7 @@ SPACES = " \t"
 _WHOLE = re.compile(r"-?\d+", re.ASCII)
 _HEX = re.compile(r"[0-9a-f]{8}")
 _FOLDS = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
-_LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1, "False": 0, "True": 1, "FALSE": 0, "TRUE": 1}
+LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1, "False": 0, "True": 1, "FALSE": 0, "TRUE": 1}
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ def instant(form: str) -> Kind:
 
 _INT64 = (-(2**63), 2**63 - 1)
 
-LABEL = _codes(_LABELS, "a label that is not 0 or 1")
+LABEL = _codes(LABELS, "a label that is not 0 or 1")
 FOLD = _codes(_FOLDS, "a split that is not train, validation or test")
 INTEGER = Kind(pa.int64(), pa.int64(), _same, _whole(*_INT64))
 UNSIGNED = Kind(pa.uint64(), pa.uint64(), _same, _whole(0, 2**64 - 1))

@@ -27,7 +27,6 @@ from nasrec_automl.pipeline.files import write_json
 from nasrec_automl.pipeline.rank import RankStage, rank_content, rank_scores
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.supernet import SupernetStage
-from nasrec_automl.pipeline.worker import open_run
 from nasrec_automl.space import load_search_space
 from tests.benchmarks.ablations.compare import Judged, compare
 from tests.benchmarks.ablations.supernets import Scored, score
@@ -66,7 +65,7 @@ def main(arguments: list[str]) -> None:
     )
     options = parser.parse_args(arguments)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    run, console = open_run(options.run), Console(width=_WIDTH)
+    run, console = RunFolder.open(options.run), Console(width=_WIDTH)
     known = variants(run.job)
     names = [*dict.fromkeys([OURS, *(known if options.variants is None else options.variants)])]
     unknown = [name for name in names if name not in known]

@@ -24,7 +24,6 @@ from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.errors import DataError
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
-from nasrec_automl.pipeline.worker import open_run
 from tests.benchmarks.baselines.compare import Searches, compare, quality
 from tests.benchmarks.baselines.method import Logits, Method
 from tests.benchmarks.baselines.networks import NETWORKS
@@ -75,7 +74,7 @@ def main(arguments: list[str]) -> None:
         parser.error(f"--workers must be at least 1, but is {options.workers}")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-    runs = [open_run(path) for path in options.runs]
+    runs = [RunFolder.open(path) for path in options.runs]
     on_each(_run, [(path,) for path in options.runs], workers=options.workers)
     if len({PreparedData.open(run.data).fingerprint for run in runs}) > 1:
         raise DataError("the runs have different data: they share a table only where test is the same rows")
@@ -115,7 +114,7 @@ def _result(runs: list[RunFolder], options: argparse.Namespace) -> dict[str, Any
 
 
 def _run(path: Path) -> None:
-    run = open_run(path)
+    run = RunFolder.open(path)
     if not run.result.is_file():
         _CONSOLE.print(f"{run.path}: running the job")
         run_job(run)
@@ -123,7 +122,7 @@ def _run(path: Path) -> None:
 
 def _choose(path: Path, name: str, options: argparse.Namespace) -> dict[str, Any] | None:
     """What was chosen for a contender; nothing where the run has none of this name."""
-    run = open_run(path)
+    run = RunFolder.open(path)
     contender = _contender(run, name, options)
     if contender is None:
         return None
@@ -165,7 +164,7 @@ def _searched(run: RunFolder) -> Contender:
 
 def _logits(path: Path, name: str, options: argparse.Namespace) -> list[NDArray[np.float64]]:
     """Test logits of each seed; each training is done, and measured, once."""
-    run, found = open_run(path), []
+    run, found = RunFolder.open(path), []
     contender = _contender(run, name, options)
     assert contender is not None
     for number in range(options.seeds if contender.seeded else 1):

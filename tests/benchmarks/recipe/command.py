@@ -24,7 +24,6 @@ from nasrec_automl.pipeline.data import DataStage
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.truth import train_and_measure
-from nasrec_automl.pipeline.worker import open_run
 from nasrec_automl.space import load_search_space
 from tests.benchmarks.measure import machine
 from tests.benchmarks.parallel import on_each, threads_of
@@ -48,7 +47,7 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     if min(options.workers, options.seeds) < 1:
         parser.error("--workers and --seeds must be at least 1")
-    run = open_run(options.run)
+    run = RunFolder.open(options.run)
     designs = hand_designs(load_search_space(run.job.space))
     if options.design not in designs:
         parser.error(f"the job's space has no design {options.design}; it has {', '.join(designs)}")
@@ -71,7 +70,7 @@ def main(arguments: list[str]) -> None:
 
 def _train(path: Path, design: str, name: str, seed: int) -> dict[str, float] | None:
     """How one training went; nothing where it diverged."""
-    run = open_run(path)
+    run = RunFolder.open(path)
     run = RunFolder(changed(run.job, variants()[name]))
     architecture = hand_designs(load_search_space(run.job.space))[design]
     data, began = PreparedData.open(run.data), time.monotonic()
