@@ -82,8 +82,9 @@ class StageTuner(Tuner):
                         out_of_time=partial(self._manager.out_of_time, parameter_id),
                         last_words=self._manager.last_words,
                     )
-            except Exception as error:
-                self._complaint = _sentence(error)
+            except Exception:
+                # What it could not read now, the next decision reads, or ends the experiment with the reason.
+                _logger.exception("The end of trial %s was not looked into", parameter_id)
             if parameter_id == self._last:
                 self._over = True
                 self._end()

@@ -17,6 +17,7 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import Job
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.data.parts import TRAINING
+from nasrec_automl.errors import RunFolderError
 from nasrec_automl.evaluation.scratch import ScratchOptions, Trained, train_from_scratch
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.hyper_space import LATER
@@ -115,6 +116,16 @@ def _best(trainings: list[FrozenTrial]) -> dict[str, FrozenTrial]:
 def best_log_loss(study: optuna.Study) -> float | None:
     """The best log loss of the study; nothing while no training has ended well."""
     return min((trial.values[0] for trial in _trainings(study)), default=None)
+
+
+def check_subnets(run: RunFolder, study: optuna.Study) -> None:
+    """Raise RunFolderError unless the subnet of each candidate's best training is in the folder."""
+    for name, trial in best_trials(study).items():
+        if not weights_path(run, name, Hyper.of(trial.params, run.job.retrain.space)).is_file():
+            raise RunFolderError(
+                f"{run.path}: the study {study.study_name!r} has trainings whose networks are not here, as of a folder "
+                "that was deleted, or another one; give the job another `name`, or delete the study"
+            )
 
 
 def drop_beaten(run: RunFolder, study: optuna.Study) -> None:

@@ -14,6 +14,7 @@ from nasrec_automl.pipeline.candidates import (
     TrainingOutcome,
     best_log_loss,
     candidates,
+    check_subnets,
     checkpoint_path,
     drop_beaten,
     halved,
@@ -27,7 +28,7 @@ from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.studies import retrain_study, stage_ended, study_storage
+from nasrec_automl.pipeline.studies import retrain_settings, retrain_study, stage_ended, study_storage
 from nasrec_automl.search import Finished, Hyper, retrain
 from nasrec_automl.search.retrain import Report as Prune
 from nasrec_automl.training.metrics import Metrics
@@ -53,18 +54,13 @@ class RetrainStage(Stage):
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The retrain section, but for the number of trainings, which may grow."""
-        section = run.job.retrain.model_dump(mode="json", exclude={"trials", "space"})
-        space = run.job.retrain.space.model_dump(mode="json", exclude_none=True)
-        return {
-            **{f"retrain.{key}": value for key, value in {**section, **training_lengths(run)}.items()},
-            **{f"retrain.space.{key}": value for key, value in space.items()},
-            "precision": run.job.precision,
-        }
+        return retrain_settings(run)
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         job, config = run.job, run.job.retrain
         architectures = candidates(run)
         study = retrain_study(run)
+        check_subnets(run, study)
         done, total = self.units(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="trainings", total=total, done=done)
 

@@ -158,9 +158,16 @@ class RunFolder:
             raise RunFolderError(f"{self.path}: cannot write the run folder ({error.strerror or error})") from None
         write_text(self.path / "job.json", self.job.model_dump_json(indent=2) + "\n")
 
-    def settings_digest(self, stage: str) -> str:
-        """Hash of the settings that a stage was started with; equal ones give equal outcomes."""
-        return hashlib.sha256(json.dumps(self.noted(stage), sort_keys=True).encode()).hexdigest()[:16]
+    def settings_digest(self, stage: str, otherwise: dict[str, Any] | None = None) -> str:
+        """Hash of the settings that a stage was started with; equal ones give equal outcomes.
+
+        Args:
+            stage: its name.
+            otherwise: settings to take where it was not started yet.
+        """
+        settings = self.noted(stage)
+        text = json.dumps(otherwise if settings is None else settings, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def disclaim(self, stage: str) -> None:
         """Forget a stage's settings: it failed before it left anything."""
@@ -194,7 +201,8 @@ class RunFolder:
             if before.get(name) != section.get(name):
                 raise JobError(
                     f"{name}: the {stage} stage in {self.path} was started with {before.get(name)!r}, but the job "
-                    f"says {section.get(name)!r}; use another run_folder, or restore the setting"
+                    f"says {section.get(name)!r}; use another run_folder{' and name' if self.job.storage else ''}, or "
+                    "restore the setting"
                 )
         return False
 

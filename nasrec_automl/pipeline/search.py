@@ -19,7 +19,7 @@ from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.budget import job_budget, left_out_designs
 from nasrec_automl.pipeline.candidates import is_distrusted
 from nasrec_automl.pipeline.dashboard import publish
-from nasrec_automl.pipeline.earlier import continued, earlier_winner
+from nasrec_automl.pipeline.earlier import earlier_winner
 from nasrec_automl.pipeline.files import write_json
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.report import report_content
@@ -28,6 +28,7 @@ from nasrec_automl.pipeline.status import search_is_noted
 from nasrec_automl.pipeline.studies import (
     scored_trials,
     search_admission,
+    search_settings,
     search_study,
     stage_ended,
     study_storage,
@@ -71,12 +72,7 @@ class SearchStage(Stage):
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The search section, but for the number of architectures, which may grow."""
-        section = run.job.search.model_dump(mode="json", exclude={"architectures"})
-        return {
-            **{f"search.{key}": value for key, value in section.items()},
-            "precision": run.job.precision,
-            **continued(run),
-        }
+        return search_settings(run)
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         job, config = run.job, run.job.search

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import cache
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -12,17 +13,43 @@ from optuna.trial import FrozenTrial, TrialState
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import retrain_study_name, training_lengths
+from nasrec_automl.pipeline.earlier import continued
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.search import open_storage, open_study
 from nasrec_automl.search.admission import Admission, Admits
 from nasrec_automl.search.attributes import WORKER
 from nasrec_automl.space import load_search_space
 
+_SETTINGS = "settings"
+"""Of a study's identity: a hash of its stage's settings. A database that runs share may have a study of this name from
+a folder with others."""
+
 
 @cache
 def study_storage(url: str) -> optuna.storages.RDBStorage:
     """The database, opened once a process: reading a long study again costs seconds."""
     return open_storage(url)
+
+
+def search_settings(run: RunFolder) -> dict[str, Any]:
+    """The search section, but for the number of architectures, which may grow."""
+    section = run.job.search.model_dump(mode="json", exclude={"architectures"})
+    return {
+        **{f"search.{key}": value for key, value in section.items()},
+        "precision": run.job.precision,
+        **continued(run),
+    }
+
+
+def retrain_settings(run: RunFolder) -> dict[str, Any]:
+    """The retrain section, but for the number of trainings, which may grow."""
+    section = run.job.retrain.model_dump(mode="json", exclude={"trials", "space"})
+    space = run.job.retrain.space.model_dump(mode="json", exclude_none=True)
+    return {
+        **{f"retrain.{key}": value for key, value in {**section, **training_lengths(run)}.items()},
+        **{f"retrain.space.{key}": value for key, value in space.items()},
+        "precision": run.job.precision,
+    }
 
 
 def search_study(run: RunFolder) -> optuna.Study:
@@ -35,7 +62,9 @@ def search_study(run: RunFolder) -> optuna.Study:
             "space": load_search_space(run.job.space).name,
             "data": PreparedData.open(run.data).fingerprint,
             "supernet": run.settings_digest("supernet"),
+            _SETTINGS: run.settings_digest("search", search_settings(run)),
         },
+        later=(_SETTINGS,),
         objectives=run.job.search.objectives,
     )
 
@@ -59,7 +88,9 @@ def retrain_study(run: RunFolder) -> optuna.Study:
             "stage": "retrain",
             "data": PreparedData.open(run.data).fingerprint,
             "supernet": run.settings_digest("supernet"),
+            _SETTINGS: run.settings_digest("retrain", retrain_settings(run)),
         },
+        later=(_SETTINGS,),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.search.attributes import ABANDONED, ERROR, FAILURE, INTERRUPTED, KEY, STALE, WORKER
 from nasrec_automl.search.task import TrialSource
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +24,7 @@ class Census:
         running: trials that workers run. One that was asked for by hand is not among them: it may never end.
         done_keys: keys of the finished trials.
         running_keys: keys of everything that runs, also by hand.
-        failures: failed attempts by key.
+        failures: failed attempts by key; interruptions are none, nor is an end that came further than those before.
         given_up: keys that have failed too often.
         waiting: trials that a user has enqueued, in their order.
         retry: trials whose workers died or were interrupted, to try again as they were, oldest first.
@@ -57,6 +60,7 @@ class Tally:
         self._done = 0
         self._done_keys: set[str] = set()
         self._failures: Counter[str] = Counter()
+        self._reached: dict[str, int] = {}
         self._lost: dict[str, FrozenTrial] = {}
 
     def count(self, trials: Iterable[FrozenTrial]) -> Census:
@@ -98,9 +102,27 @@ class Tally:
             if key is not None:
                 self._done_keys.add(key)
         elif key is not None and trial.user_attrs.get(FAILURE) in (STALE, INTERRUPTED, ERROR):
-            self._failures[key] += 1
+            if self._is_failure(trial, key):
+                self._failures[key] += 1
+                if self._failures[key] == self._retries + 1:
+                    _logger.warning(
+                        "trial %d failed, as %d before it: what it tries is given up", trial.number, self._retries
+                    )
             if trial.user_attrs[FAILURE] != ERROR and self._source.admits(trial):
                 self._lost.setdefault(key, trial)
+
+    def _is_failure(self, trial: FrozenTrial, key: str) -> bool:
+        """Whether a trial that ended without a result speaks against its key.
+
+        Whoever interrupts a worker means the worker. A process that died may have died of the trial, but not where it
+        came further than those before it.
+        """
+        if trial.user_attrs[FAILURE] == INTERRUPTED:
+            return False
+        came = len(trial.intermediate_values)
+        further = came > self._reached.get(key, 0)
+        self._reached[key] = max(came, self._reached.get(key, 0))
+        return trial.user_attrs[FAILURE] == ERROR or not further
 
     def _key(self, trial: FrozenTrial) -> str | None:
         """The trial's key, computed where no worker wrote it; None if the parameters are not the source's."""

@@ -19,7 +19,7 @@ from nasrec_automl.errors import StudyError
 from nasrec_automl.search.attributes import ABANDONED, ALIVE, ERROR, FAILURE, KEY, PREFIX, REASON, WORKER
 from nasrec_automl.search.database import patiently
 from nasrec_automl.search.distributions import suggest
-from nasrec_automl.search.mirror import notes_of
+from nasrec_automl.search.mirror import notes_of, unstoppable
 from nasrec_automl.search.task import Outcome, TrialSource
 
 
@@ -75,7 +75,7 @@ class Ledger:
             params: its parameters.
             attrs: its attributes, beside those that the source describes it with.
             worker: an id that no other trial has.
-            lost: the failed trial that this one tries again: what a sampler noted in it is noted in this one.
+            lost: the failed trial that this one tries again: what a sampler or a user noted in it is noted in this one.
 
         Returns:
             The trial, and every trial before it as it is after the write.
@@ -84,7 +84,13 @@ class Ledger:
             state=TrialState.RUNNING,
             params=dict(params),
             distributions={name: source.distributions[name] for name in params},
-            user_attrs={**_prefixed(source.describe(params)), **attrs, WORKER: worker, ALIVE: time.time()},
+            user_attrs={
+                **({} if lost is None else _users(lost)),
+                **_prefixed(source.describe(params)),
+                **attrs,
+                WORKER: worker,
+                ALIVE: time.time(),
+            },
             constraints=dict(source.constraints(params)),
             system_attrs=dict(source.notes(params)) if lost is None else notes_of(lost),
         )
@@ -93,7 +99,7 @@ class Ledger:
             if not _written_by(worker, self.study.get_trials(deepcopy=False)):
                 self.study.add_trial(template)
 
-        with _lost_where_it_fails(worker):
+        with lost_where_it_fails(worker):
             patiently(self.storage, lambda: self.study.add_trial(template), again=add_if_missing)
         trials = self.trials()
         # `add_trial` returns nothing; the unique id says which one it is. Optuna adds a trial again by itself when a
@@ -115,7 +121,7 @@ class Ledger:
             The running trial; None where another worker has taken it, or its parameters are none of the source's:
             then it has failed with the reason.
         """
-        with _lost_where_it_fails(worker):
+        with lost_where_it_fails(worker):
             trial_id = patiently(self.storage, lambda: self.trial_id(waiting))
             if not patiently(
                 self.storage,
@@ -135,13 +141,14 @@ class Ledger:
             self._write(trial_id, _prefixed(source.describe(trial.params)))
             for name, excess in source.constraints(trial.params).items():
                 patiently(self.storage, partial(trial.set_constraint, name, excess))
-            return patiently(self.storage, lambda: self.storage.get_trial(trial_id))
+            taken = patiently(self.storage, lambda: self.storage.get_trial(trial_id))
+            # SQLite lets two workers take a trial at the same moment: the last name in it counts.
+            return taken if taken.user_attrs.get(WORKER) == worker else None
 
     def enqueue_again(self, trial: FrozenTrial) -> None:
         """Enqueue once more what a user had enqueued as this trial."""
-        attrs = {name: value for name, value in trial.user_attrs.items() if not name.startswith(PREFIX)}
         # Optuna keeps what was asked for among its own attributes.
-        asked = optuna.create_trial(state=TrialState.WAITING, user_attrs=attrs, system_attrs=trial.system_attrs)
+        asked = optuna.create_trial(state=TrialState.WAITING, user_attrs=_users(trial), system_attrs=trial.system_attrs)
         patiently(self.storage, lambda: self.study.add_trial(asked))
 
     def _take(self, trial_id: int) -> bool:
@@ -181,7 +188,7 @@ class Ledger:
             Whether it was still running: another worker may have taken this one for dead and failed it.
         """
         # What `Study.tell` does too, once it has read the trial again: a tenth of all that a trial costs.
-        after = partial(self.study.sampler.after_trial, self.study, trial, outcome.state, outcome.values)
+        after = partial(self.study.sampler.after_trial, unstoppable(self.study), trial, outcome.state, outcome.values)
         patiently(self.storage, after)
         return self._close(trial, outcome.state, outcome.values, _prefixed(outcome.attrs))
 
@@ -205,7 +212,7 @@ class Ledger:
             # Others only ever fail a trial: what has ended otherwise was ended here, before the connection broke.
             return close() or (state != TrialState.FAIL and self.storage.get_trial(self.trial_id(trial)).state == state)
 
-        with _lost_where_it_fails(trial.user_attrs.get(WORKER)):
+        with lost_where_it_fails(trial.user_attrs.get(WORKER)):
             return patiently(self.storage, close, again=close_again)
 
 
@@ -213,18 +220,24 @@ _lost: set[str] = set()
 
 
 def is_lost(worker: str) -> bool:
-    """Whether this process gave a trial up, as the database could not be written to: it is alive, the trial is not."""
+    """Whether this process gave a trial up, as where the database could not be written to: the process lives on."""
     return worker in _lost
 
 
 @contextmanager
-def _lost_where_it_fails(worker: str | None) -> Iterator[None]:
+def lost_where_it_fails(worker: str | None) -> Iterator[None]:
+    """Give up the trial of a worker's id where the block ends by an exception, be it Ctrl-C in a notebook."""
     try:
         yield
     except BaseException:
         if worker is not None:
             _lost.add(worker)
         raise
+
+
+def _users(trial: FrozenTrial) -> dict[str, Any]:
+    """A trial's attributes that are not of this package."""
+    return {name: value for name, value in trial.user_attrs.items() if not name.startswith(PREFIX)}
 
 
 def _written_by(worker: str, trials: list[FrozenTrial]) -> list[int]:

@@ -17,13 +17,16 @@ from nasrec_automl.heartbeat import LOST_AFTER, heartbeat
 from nasrec_automl.search.attributes import ABANDONED, ATTEMPT, ERROR, INTERRUPTED, KEY
 from nasrec_automl.search.census import Census, Tally
 from nasrec_automl.search.database import connection_lost, database_errors, patiently
-from nasrec_automl.search.ledger import Ledger
+from nasrec_automl.search.ledger import Ledger, lost_where_it_fails
 from nasrec_automl.search.stale import close_stale, worker_id
 from nasrec_automl.search.task import Finished, Outcome, Params, Task, TrialSource
 
 OnTrial = Callable[[Finished], None]
 
 _LONGEST_REASON = 2000
+
+_ENQUEUED = "fixed_params"
+"""Optuna's own attribute of a trial that was enqueued: what was asked for. It has no public name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,20 +87,26 @@ def work(
             census = worker.census()
             if census.done >= target:
                 break
-            if worker.has_enqueued(census):
-                trial = worker.adopt(census.waiting[0])
-            else:
+            params: Params | None = None
+            if not worker.has_enqueued(census):
                 params = patiently(storage, partial(worker.next_params, census))
                 if params is None:
                     if not census.running:
                         break
                     time.sleep(worker.options.poll)
                     continue
-                trial = worker.begin(params, census)
-            if trial is None:
-                continue
-            outcome = _run(task, worker.ledger, trial)
-            if outcome is not None and worker.ledger.finish(trial, outcome):
+            me = worker_id()
+            # In a notebook this process lives on after Ctrl-C, and the trial must not seem to.
+            with lost_where_it_fails(me):
+                if params is None:
+                    trial = worker.adopt(census.waiting[0], worker=me)
+                else:
+                    trial = worker.begin(params, census, worker=me)
+                if trial is None:
+                    continue
+                outcome = _run(task, worker.ledger, trial)
+                ended = outcome is not None and worker.ledger.finish(trial, outcome)
+            if outcome is not None and ended:
                 finished += 1
                 if on_trial is not None:
                     done = census.done + 1
@@ -121,6 +130,11 @@ def _run(task: Task, ledger: Ledger, trial: FrozenTrial) -> Outcome | None:
         if lost or (isinstance(error, UpdateFinishedTrialError) and not was_ours):
             return None
         raise
+
+
+def _adopted(trial: FrozenTrial) -> bool:
+    """Whether a running trial is one that a user had enqueued."""
+    return trial.state == TrialState.RUNNING and _ENQUEUED in trial.system_attrs
 
 
 def reason_of(error: BaseException) -> str:
@@ -172,13 +186,13 @@ class Worker:
         """Whether a user has enqueued a trial, and there is room for it."""
         return bool(census.waiting) and not self._is_full(census)
 
-    def adopt(self, waiting: FrozenTrial) -> FrozenTrial | None:
+    def adopt(self, waiting: FrozenTrial, *, worker: str | None = None) -> FrozenTrial | None:
         """Start a trial that a user has enqueued; None where it is not to run, or another worker runs it.
 
         It keeps its number, that is lower than those of trials begun since. So all others count here, not only
-        earlier ones.
+        earlier ones; of two that were enqueued, the earlier one goes on.
         """
-        trial = self.ledger.adopt(waiting, self.source, worker=worker_id())
+        trial = self.ledger.adopt(waiting, self.source, worker=worker or worker_id())
         if trial is None:
             return None
         key = self.source.key(trial.params)
@@ -188,7 +202,7 @@ class Worker:
             # A trial that was begun at this very moment has seen this one, and is withdrawn; an older one goes on.
             time.sleep(self.options.poll)
             others = self._others(trial)
-            reason = self._beaten(key, others)
+            reason = self._beaten(key, [one for one in others if one.number < trial.number or not _adopted(one)])
         if reason is None:
             return trial
         self.ledger.fail(trial, ABANDONED, reason)
@@ -200,14 +214,14 @@ class Worker:
     def _others(self, trial: FrozenTrial) -> list[FrozenTrial]:
         return [other for other in self.ledger.trials() if other.number != trial.number]
 
-    def begin(self, params: Params, census: Census) -> FrozenTrial | None:
+    def begin(self, params: Params, census: Census, *, worker: str | None = None) -> FrozenTrial | None:
         """Write a running trial; None where another worker was first, and this one is not to run."""
         key = self.source.key(params)
         attrs: dict[str, Any] = {KEY: key}
         if key is not None and key in census.failures:
             attrs[ATTEMPT] = census.failures[key]
         lost = next((trial for trial in census.retry if self.source.key(trial.params) == key), None)
-        trial, earlier = self.ledger.reserve(self.source, params, attrs, worker=worker_id(), lost=lost)
+        trial, earlier = self.ledger.reserve(self.source, params, attrs, worker=worker or worker_id(), lost=lost)
         reason = self._beaten(key, earlier)
         if reason is not None:
             self.ledger.fail(trial, ABANDONED, reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,13 @@ def notes_of(trial: FrozenTrial) -> dict[str, Any]:
     """What a sampler noted in a trial: system attributes, but for Optuna's own of constraints and enqueued trials."""
     own = ("constraints", "fixed_params")
     return {name: value for name, value in trial.system_attrs.items() if name.partition(":")[0] not in own}
+
+
+def unstoppable(study: optuna.Study) -> optuna.Study:
+    """A study that a sampler which has tried everything cannot stop: `Study.stop` is for `Study.optimize` alone."""
+    copied = copy.copy(study)
+    copied.stop = lambda: None  # type: ignore[method-assign]
+    return copied
 
 
 class Mirror:
@@ -37,7 +45,7 @@ class Mirror:
         storage = InMemoryStorage()
         storage.create_new_study(study.directions, study.study_name)
         # The constructor, since `create_study` would announce a study to the user.
-        self._mirrored = optuna.Study(study.study_name, storage, RandomSampler())
+        self._mirrored = unstoppable(optuna.Study(study.study_name, storage, RandomSampler()))
         self._study = study
         self._ended: set[int] = set()
         self._running: dict[int, int] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from nasrec_automl.errors import StudyError
 from nasrec_automl.search.attributes import LOG_LOSS, OBJECTIVES, PREFIX, SCHEMA_VERSION
-from nasrec_automl.search.database import database_errors, opening_errors, parse_url
+from nasrec_automl.search.database import database_errors, opening_errors, parse_url, patiently
 from nasrec_automl.search.folders import MOUNTS, network_file_system
 
 Direction = Literal["minimize", "maximize"]
@@ -74,6 +74,7 @@ def open_study(
     *,
     name: str,
     identity: Mapping[str, str],
+    later: Collection[str] = (),
     objectives: Sequence[str] = (LOG_LOSS,),
     direction: Direction = "minimize",
 ) -> optuna.Study:
@@ -84,6 +85,7 @@ def open_study(
         name: of the study.
         identity: what the study is about, such as the space and a fingerprint of the data. Written when the
             study is made (`nasrec:<entry>`), compared ever after.
+        later: entries that studies of earlier versions do not have, where they are not compared.
         objectives: names of its values. Several of them are the study's metric names too, and a part of its identity.
         direction: what is done with the values, all of them.
 
@@ -93,20 +95,26 @@ def open_study(
     """
     if isinstance(storage, str):
         storage = open_storage(storage)
-    with database_errors(storage):
+    opened: BaseStorage = storage
+
+    def open_it() -> optuna.Study:
         directions: list[Direction] = [direction] * len(objectives)
-        study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
-        check_identity(study, identity, objectives=objectives, direction=direction)
+        study = optuna.create_study(storage=opened, study_name=name, directions=directions, load_if_exists=True)
+        check_identity(study, identity, later=later, objectives=objectives, direction=direction)
         if len(objectives) > 1 and study.metric_names != list(objectives):
             with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
                 study.set_metric_names(list(objectives))
-    return study
+        return study
+
+    with database_errors(opened):
+        return patiently(opened, open_it)
 
 
 def check_identity(
     study: optuna.Study,
     identity: Mapping[str, str],
     *,
+    later: Collection[str] = (),
     objectives: Sequence[str] = (LOG_LOSS,),
     direction: Direction = "minimize",
 ) -> None:
@@ -141,7 +149,7 @@ def check_identity(
         found = written.get(f"{PREFIX}{entry}")
         # Another worker may be making the same study right now: it has written some entries, and the version
         # comes last.
-        if found != expected and not (found is None and version is None):
+        if found != expected and not (found is None and (version is None or entry in later)):
             raise StudyError(_differs(study, entry, found, expected))
     if version is None:
         for entry, expected in identity.items():

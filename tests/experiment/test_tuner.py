@@ -10,7 +10,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from nasrec_automl.errors import RunFolderError
+from nasrec_automl.errors import RunFolderError, StudyError
 from nasrec_automl.experiment.manager import TrialJob
 from nasrec_automl.experiment.note import ExperimentNote
 from nasrec_automl.experiment.tuner import StageTuner
@@ -244,6 +244,20 @@ def test_an_unexpected_exception_kills_nothing(
     monkeypatch.setattr(pipeline, "next_stage", broken)
     tuner.trial_end(0, True)
     assert tuner.sent[0][1]["error"] == "ZeroDivisionError: division by zero"
+
+
+def test_an_end_that_cannot_be_looked_into_is_not_held_against_the_experiment(
+    tuner: Any, run: RunFolder, pipeline: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(run: RunFolder) -> None:
+        raise StudyError("the database was restarted")
+
+    tuner.ask(0)
+    do(run, pipeline, "data", "supernet")
+    with monkeypatch.context() as patched:
+        patched.setattr(pipeline, "next_stage", unreachable)
+        tuner.trial_end(0, True)
+    assert tuner.ask(1) == [{"stage": "search", "count": 5}]
 
 
 def test_is_light_to_import() -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from nasrec_automl.data.dataset import Part, PreparedData
-from nasrec_automl.errors import JobError
+from nasrec_automl.errors import JobError, RunFolderError
 from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.hyper_space import load_hyper_space
 from nasrec_automl.network.weights import load_subnet
@@ -176,3 +176,11 @@ def test_a_training_that_diverges_is_pruned_with_the_reason_and_the_study_goes_o
     hyper = Hyper.of(diverged.params, copied_run.job.retrain.space)
     assert weights_path(copied_run, diverged.params["architecture"], hyper) not in kept
     assert not weights_path(copied_run, diverged.params["architecture"], hyper).exists()
+
+
+def test_a_study_whose_networks_are_elsewhere_is_refused(copied_run: RunFolder) -> None:
+    copied_run.retrain_done.unlink()
+    for left in copied_run.retrained.glob("*.safetensors"):
+        left.unlink()
+    with pytest.raises(RunFolderError, match=r"has trainings whose networks are not here.*give the job another `name`"):
+        RetrainStage().run(copied_run)

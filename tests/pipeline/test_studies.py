@@ -1,16 +1,22 @@
 """The studies of a run, and when a stage has what it needs of one."""
 
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
 import optuna
 import pytest
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
+from nasrec_automl.errors import StudyError
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import (
     rank_study,
     retrain_study,
     search_study,
     stage_ended,
+    study_storage,
     tune_study,
     verdict_study,
 )
@@ -40,6 +46,36 @@ def test_trainings_of_other_settings_are_another_study(copied_run: RunFolder) ->
     assert [name.rpartition("-")[0] for name in own] == ["tiny-rank", "tiny-verdict"]
     assert names(top_k=9, trials=99, pruner="none") == own
     assert not {*names(max_epochs=7)} & {*own}
+
+
+@pytest.mark.parametrize(("study", "section"), [(search_study, "search"), (retrain_study, "retrain")])
+def test_a_folder_with_other_settings_takes_no_study_of_a_database_that_both_use(
+    copied_run: RunFolder, tmp_path: Path, study: Callable[[RunFolder], optuna.Study], section: str
+) -> None:
+    study(copied_run)
+    job = copied_run.job.model_copy(update={"storage": copied_run.job.storage_url, "run_folder": tmp_path / "other"})
+    other = RunFolder(job)
+    shutil.copytree(copied_run.path, other.path)
+    assert study(other).study_name == study(copied_run).study_name
+    (other.path / "stages" / f"{section}.json").unlink()
+    assert study(other).study_name == study(copied_run).study_name
+    changes = {"search": {"max_rows": 50}, "retrain": {"patience": 9}}[section]
+    changed = RunFolder(job.model_copy(update={section: getattr(job, section).model_copy(update=changes)}))
+    with pytest.raises(StudyError, match=r"settings .* choose another name for the study"):
+        study(changed)
+
+
+def test_a_study_of_before_its_settings_were_a_part_of_it_is_taken(copied_run: RunFolder) -> None:
+    study = search_study(copied_run)
+    copied_run.noted("search")
+    storage = study_storage(copied_run.job.storage_url)
+    study_id = storage.get_study_id_from_name(study.study_name)
+    older = {name: value for name, value in study.user_attrs.items() if name != "nasrec:settings"}
+    storage.delete_study(study_id)
+    again = storage.create_new_study(study.directions, study.study_name)
+    for name, value in older.items():
+        storage.set_study_user_attr(again, name, value)
+    assert "nasrec:settings" not in search_study(copied_run).user_attrs
 
 
 @pytest.mark.parametrize(

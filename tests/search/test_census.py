@@ -33,7 +33,7 @@ def numbers() -> optuna.Study:
     return optuna.create_study()
 
 
-def add(study: optuna.Study, x: int, state: TrialState, **attrs: str) -> None:
+def add(study: optuna.Study, x: int, state: TrialState, *, validations: int = 0, **attrs: str) -> None:
     study.add_trial(
         optuna.create_trial(
             state=state,
@@ -41,6 +41,7 @@ def add(study: optuna.Study, x: int, state: TrialState, **attrs: str) -> None:
             params={"x": x},
             distributions={"x": IntDistribution(0, 9)},
             user_attrs={f"nasrec:{name}": value for name, value in attrs.items()},
+            intermediate_values=dict.fromkeys(range(validations), 0.5),
         )
     )
 
@@ -71,15 +72,36 @@ def test_a_lost_trial_is_no_longer_retried_once_its_key_runs_or_is_done(numbers:
     assert tally.count(numbers.get_trials()).retry == ()
 
 
-def test_keys_that_fail_too_often_are_given_up(numbers: optuna.Study) -> None:
+def test_keys_that_fail_too_often_are_given_up(numbers: optuna.Study, caplog: pytest.LogCaptureFixture) -> None:
     tally = Tally(Numbers(), retries=1)
     add(numbers, 3, TrialState.FAIL, failure="stale")
     assert tally.count(numbers.get_trials()).given_up == set()
-    add(numbers, 3, TrialState.FAIL, failure="interrupted")
+    assert not caplog.records
+    add(numbers, 3, TrialState.FAIL, failure="error")
     census = tally.count(numbers.get_trials())
+    assert "trial 1 failed, as 1 before it: what it tries is given up" in caplog.text
     assert census.given_up == {"3"}
     assert census.retry == ()
     assert "3" in census.taken
+
+
+def test_whoever_stops_a_worker_does_not_stop_its_trial(numbers: optuna.Study) -> None:
+    tally = Tally(Numbers(), retries=1)
+    for _ in range(5):
+        add(numbers, 3, TrialState.FAIL, failure="interrupted")
+    census = tally.count(numbers.get_trials())
+    assert not census.given_up
+    assert not census.failures
+    assert [trial.number for trial in census.retry] == [0]
+
+
+@pytest.mark.parametrize(("reached", "given_up"), [([1, 2, 3, 4], False), ([1, 2, 2, 2], True), ([3, 1, 2], True)])
+def test_a_process_that_dies_is_no_failure_where_it_came_further(
+    numbers: optuna.Study, reached: list[int], given_up: bool
+) -> None:
+    for validations in reached:
+        add(numbers, 3, TrialState.FAIL, validations=validations, failure="stale")
+    assert bool(Tally(Numbers(), retries=1).count(numbers.get_trials()).given_up) is given_up
 
 
 def test_what_has_ended_is_looked_at_once(numbers: optuna.Study) -> None:

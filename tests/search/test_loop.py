@@ -11,7 +11,7 @@ from unittest.mock import Mock
 import numpy as np
 import optuna
 import pytest
-from optuna.samplers import NSGAIISampler
+from optuna.samplers import BaseSampler, BruteForceSampler, GridSampler, NSGAIISampler
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
@@ -22,6 +22,8 @@ from nasrec_automl.search import (
     WorkerOptions,
     distributions,
     fail_stale,
+    open_study,
+    search,
 )
 from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.search.loop import Worker
@@ -101,6 +103,87 @@ def test_an_enqueued_trial_is_taken_by_one_worker(study: optuna.Study, storage: 
     assert workers[0].adopt(waiting[0]) is not None
     assert workers[1].adopt(waiting[1]) is None
     assert [trial.state for trial in study.get_trials()] == [TrialState.RUNNING]
+
+
+def test_where_a_database_lets_two_take_a_trial_the_last_name_in_it_counts(
+    study: optuna.Study, storage: RDBStorage, space: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study.enqueue_trial(dict(space.random(np.random.default_rng(0)).params))
+    source = ArchitectureSource(study, space, ())
+    first, second = Ledger(study, storage), Ledger(study, storage)
+    (waiting,) = first.trials()
+    monkeypatch.setattr(first, "_take", lambda trial_id: True)
+    assert second.adopt(waiting, source, worker="second") is not None
+    write = first._write
+
+    def before_the_other(trial_id: int, attrs: Any) -> None:
+        if "nasrec:worker" not in attrs:
+            write(trial_id, attrs)
+
+    monkeypatch.setattr(first, "_write", before_the_other)
+    assert first.adopt(waiting, source, worker="first") is None
+    assert [trial.user_attrs["nasrec:worker"] for trial in study.get_trials()] == ["second"]
+
+
+def test_of_two_enqueued_trials_of_one_key_the_earlier_goes_on(
+    study: optuna.Study, storage: RDBStorage, space: SearchSpace
+) -> None:
+    mine = dict(space.random(np.random.default_rng(0)).params)
+    for _ in range(2):
+        study.enqueue_trial(mine)
+    workers = [
+        Worker(ArchitectureSource(study, space, ()), Ledger(study, storage), 9, WorkerOptions(poll=0.01))
+        for _ in range(2)
+    ]
+    early, late = workers[0].census().waiting
+    taken = workers[1].ledger.adopt(late, workers[1].source, worker="late")
+    assert taken is not None
+    adopted = workers[0].adopt(early)
+    assert adopted is not None
+    assert adopted.number == early.number
+    # The other one looks now.
+    reason = workers[1]._beaten(workers[1].source.key(mine), workers[1]._others(taken))
+    assert reason is not None
+
+
+def test_after_ctrl_c_between_writing_and_running_a_trial_the_next_call_ends(
+    run: Callable[..., int], study: optuna.Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ctrl_c(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Worker, "_beaten", ctrl_c)
+        with pytest.raises(KeyboardInterrupt):
+            run(target=3)
+    assert [trial.state for trial in study.get_trials()] == [TrialState.RUNNING]
+    assert run(target=3) == 3
+    assert len(trials(study, TrialState.COMPLETE)) == 3
+
+
+def test_what_a_user_wrote_into_an_enqueued_trial_goes_with_its_next_attempt(
+    run: Callable[..., int], study: optuna.Study, space: SearchSpace
+) -> None:
+    def ctrl_c(architecture: Architecture) -> FakeScore:
+        raise KeyboardInterrupt
+
+    study.enqueue_trial(dict(space.random(np.random.default_rng(0)).params), user_attrs={"warm_start": "trial 5"})
+    with pytest.raises(KeyboardInterrupt):
+        run(target=1, evaluate=ctrl_c)
+    assert run(target=1) == 1
+    (done,) = trials(study, TrialState.COMPLETE)
+    assert done.user_attrs["warm_start"] == "trial 5"
+
+
+@pytest.mark.parametrize(
+    "make", [lambda space: BruteForceSampler(seed=1), lambda space: GridSampler({**space.labels}, seed=1)]
+)
+def test_a_sampler_that_would_stop_the_study_leaves_nothing_out(
+    make: Callable[[SearchSpace], BaseSampler], storage: RDBStorage, tiny: SearchSpace
+) -> None:
+    study = open_study(storage, name="tiny", identity={})
+    assert search(study, tiny, score, storage=storage, sampler=make(tiny), target=99) == 16
+    assert {trial.state for trial in study.get_trials()} == {TrialState.COMPLETE}
 
 
 def test_a_trial_that_is_being_adopted_is_no_puzzle_to_other_hosts(
