@@ -5,7 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Processes that share the tests of `test` and `test-slow`; 0: none beside pytest's own.
 WORKERS ?= 2
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
+# A core for each of them: their networks are small, and threads of several processes hold one another up.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 .PHONY: demo test test-slow test-rl test-mysql test-remote test-browser lint bench results docs clean
 .DEFAULT_GOAL := demo

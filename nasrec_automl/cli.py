@@ -39,14 +39,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         sys.exit(0)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        _say(f"{error.filename or 'the disk'}: no space left; free some and start again: what has finished is kept")
+        _say(_in_words(error))
         sys.exit(BAD_INPUT)
 
 
+def _in_words(error: OSError) -> str:
+    """Return a sentence about a file that cannot be read or written; an error of anything else is raised again."""
+    # Of a renaming it is the new name that the user knows.
+    name = error.filename if error.filename2 is None else error.filename2
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{name or 'the disk'}: no space left; free some and start again: what has finished is kept"
+    if not isinstance(name, str | Path):
+        raise error
+    reason = error.strerror or type(error).__name__
+    return f"{name}: {reason[:1].lower()}{reason[1:]}; look at the path and its permissions, and start again"
+
+
 def _say(sentence: str) -> None:
-    Console(stderr=True, soft_wrap=True).print(f"nasrec-automl: {sentence}", style="red", markup=False, highlight=False)
+    console = Console(stderr=True, soft_wrap=True, emoji=False)
+    console.print(f"nasrec-automl: {sentence}", style="red", markup=False, highlight=False)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -98,11 +109,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SHARE",
         help="share of the rows that may be bad; they are kept in OUTPUT.rejected.tsv (default: 0.001)",
     )
-    prepare.add_argument("--split", choices=("random", "time", "given"), help="how rows are divided (default: random)")
-    prepare.add_argument("--seed", type=_seed, help="seed of the split (default: 2018)")
+    prepare.add_argument(
+        "--split",
+        choices=("random", "time", "given"),
+        help="how rows are divided (default: given where the schema names a column `split`, else random)",
+    )
+    prepare.add_argument("--seed", type=_from(0), help="seed of the split (default: 2018)")
     prepare.add_argument(
         "--hash-above",
-        type=int,
+        type=_from(2),
         metavar="ROWS",
         help="rows of the largest embedding table; fields with more categories are hashed into so many",
     )
@@ -155,7 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("job", type=Path, help="the job file")
     run.add_argument(
         "--workers",
-        type=_count,
+        type=_from(1),
         default=1,
         help="processes that share the search and the retraining, and divide the cores (default: 1, whose result the "
         "seed alone determines)",
@@ -188,7 +203,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _run_or_job(worker)
     worker.add_argument(
-        "--count", type=_count, help="architectures and trainings to finish at most (default: until nothing is left)"
+        "--count", type=_from(1), help="architectures and trainings to finish at most (default: until nothing is left)"
     )
 
     experiment = _command(
@@ -305,12 +320,6 @@ def _run_or_job(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_or_job", type=Path, metavar="RUN", help="the run folder, or the job file")
 
 
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number from 0 on, but it is {text!r}")
-    return int(text)
-
-
 def _share(text: str) -> float:
     try:
         share = float(text)
@@ -321,7 +330,10 @@ def _share(text: str) -> float:
     return share
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, but it is {text!r}")
-    return int(text)
+def _from(least: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least} on, but it is {text!r}")
+        return int(text)
+
+    return whole

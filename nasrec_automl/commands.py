@@ -9,9 +9,11 @@ import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 
 from nasrec_automl.errors import DataError, JobError
 
@@ -58,15 +60,15 @@ def prepare(arguments: argparse.Namespace) -> None:
             data = prepare(
                 with_tables(source, hash_above=arguments.hash_above),
                 output,
-                split=arguments.split or "random",
+                split=arguments.split,
                 seed=DEFAULT_SEED if arguments.seed is None else arguments.seed,
                 rejections=rejections,
                 on_progress=on_progress,
             )
     if summary := rejections.summary():
-        console.print(summary, soft_wrap=True, highlight=False, markup=False)
+        _say(console, summary)
     parts = ", ".join(f"{part.value} {data.rows(part):,}" for part in Part)
-    console.print(f"{arguments.output}: {data.name} ({parts})", soft_wrap=True, highlight=False)
+    _say(console, f"{arguments.output}: {data.name} ({parts})")
 
 
 def schema_infer(arguments: argparse.Namespace) -> None:
@@ -74,14 +76,15 @@ def schema_infer(arguments: argparse.Namespace) -> None:
     from nasrec_automl.data.files import write_text
     from nasrec_automl.data.infer import infer_schema
 
-    text = infer_schema(arguments.file)
     if arguments.output is None:
-        sys.stdout.write(text)
+        sys.stdout.write(infer_schema(arguments.file))
         return
     if arguments.output.exists():
         raise JobError(f"{arguments.output}: already there, so it stays: choose another name")
+    _check_output(arguments.output)
+    text = infer_schema(arguments.file)
     write_text(arguments.output, text)
-    Console().print(f"{arguments.output}: a draft; look at each role", soft_wrap=True, highlight=False)
+    _say(Console(), f"{arguments.output}: a draft; look at each role")
 
 
 def data_report(arguments: argparse.Namespace) -> None:
@@ -92,12 +95,11 @@ def data_report(arguments: argparse.Namespace) -> None:
 
     data = PreparedData.open(arguments.folder)
     output = arguments.output or data.path / "report.html"
-    if not output.parent.is_dir():
-        raise DataError(f"{output}: its folder does not exist; make it, or write elsewhere")
+    _check_output(output)
     console, total = Console(), rows_to_read(data.description)
     with row_bars(console) as on_progress:
         content = gather(data, on_rows=lambda done: on_progress("reading rows", done, total))
-    console.print(str(write_data_report(content, output)), soft_wrap=True, highlight=False, markup=False)
+    _say(console, str(write_data_report(content, output)))
 
 
 def data_verify(arguments: argparse.Namespace) -> None:
@@ -109,9 +111,7 @@ def data_verify(arguments: argparse.Namespace) -> None:
     with console.status("Reading every file ..."):
         data.verify()
     rows = sum(part.rows for part in data.description.parts.values())
-    console.print(
-        f"{data.path}: {rows:,} rows, all as they were written", soft_wrap=True, highlight=False, markup=False
-    )
+    _say(console, f"{data.path}: {rows:,} rows, all as they were written")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -163,7 +163,7 @@ def rank(arguments: argparse.Namespace) -> None:
         rank_scores(run)
     console.print(rank_table(run))
     for path in (run.rank_report, run.rank):
-        console.print(str(path), soft_wrap=True, highlight=False)
+        _say(console, str(path))
 
 
 def worker(arguments: argparse.Namespace) -> None:
@@ -177,13 +177,9 @@ def worker(arguments: argparse.Namespace) -> None:
     shared = share_work(
         run,
         count=arguments.count,
-        on_wait=lambda what: console.print(f"{run.path}: waits for {what}", soft_wrap=True, highlight=False),
+        on_wait=lambda what: _say(console, f"{run.path}: waits for {what}"),
     )
-    console.print(
-        f"{run.path}: scored {shared.architectures:,} architectures, finished {shared.trainings:,} trainings",
-        soft_wrap=True,
-        highlight=False,
-    )
+    _say(console, f"{run.path}: scored {shared.architectures:,} architectures, finished {shared.trainings:,} trainings")
 
 
 def _print_result(run: RunFolder, console: Console) -> None:
@@ -192,9 +188,9 @@ def _print_result(run: RunFolder, console: Console) -> None:
 
     console.print()
     console.print(result_table(run))
-    console.print(f"\nReport:             {run.report}", soft_wrap=True, highlight=False)
-    console.print(f"Model:              {run.best}", soft_wrap=True, highlight=False)
-    console.print(f"Optuna's dashboard: {dashboard_command(run)}", soft_wrap=True, highlight=False)
+    _say(console, f"\nReport:             {run.report}")
+    _say(console, f"Model:              {run.best}")
+    _say(console, f"Optuna's dashboard: {dashboard_command(run)}")
 
 
 def _quiet_optuna() -> None:
@@ -208,8 +204,10 @@ def experiment(arguments: argparse.Namespace) -> None:
     from nasrec_automl.experiment.spec import write_experiment
 
     output = arguments.output or arguments.job.with_name("experiment.yml")
+    if arguments.output is not None:
+        _check_output(output)
     write_experiment(arguments.job, output)
-    Console().print(f"{output}: start it with `nnictl create --config {output}`", soft_wrap=True, highlight=False)
+    _say(Console(), f"{output}: start it with `nnictl create --config {output}`")
 
 
 def demo(arguments: argparse.Namespace) -> None:
@@ -228,7 +226,7 @@ def demo(arguments: argparse.Namespace) -> None:
             experiment = launch(arguments.experiment, port=arguments.port or run.job.experiment.port)
     _print_result(run, console)
     if experiment is not None:
-        console.print(f"NNI's page:         nnictl view {experiment} --port 8080", soft_wrap=True, highlight=False)
+        _say(console, f"NNI's page:         nnictl view {experiment} --port 8080")
 
 
 def _is_finished(run: RunFolder) -> bool:
@@ -256,7 +254,7 @@ def report(arguments: argparse.Namespace) -> None:
 
     _quiet_optuna()
     path = write_run_report(RunFolder.open(arguments.run_or_job))
-    Console().print(str(path), soft_wrap=True, highlight=False)
+    _say(Console(), str(path))
 
 
 def retrain(arguments: argparse.Namespace) -> None:
@@ -266,7 +264,7 @@ def retrain(arguments: argparse.Namespace) -> None:
 
     _quiet_optuna()
     console = Console()
-    with console.status(f"Training {arguments.name} ...") as status:
+    with console.status(f"Training {escape(arguments.name)} ...") as status:
         trained = retrain_named(
             RunFolder.open(arguments.run_or_job),
             arguments.name,
@@ -274,7 +272,7 @@ def retrain(arguments: argparse.Namespace) -> None:
             on_validation=lambda step, metrics: status.update(f"step {step:,}: log loss {metrics.log_loss:.4f} ..."),
         )
     for line in trained.lines:
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+        _say(console, line)
 
 
 def predict(arguments: argparse.Namespace) -> None:
@@ -292,7 +290,7 @@ def predict(arguments: argparse.Namespace) -> None:
             schema=arguments.schema,
             on_rows=lambda done: status.update(f"{done:,} rows ..."),
         )
-    console.print(f"{arguments.output}: {rows:,} rows", soft_wrap=True, highlight=False)
+    _say(console, f"{arguments.output}: {rows:,} rows")
 
 
 def export(arguments: argparse.Namespace) -> None:
@@ -312,7 +310,7 @@ def export(arguments: argparse.Namespace) -> None:
         f"{path}: dense and ids in, probability and logit out; load it with `{load.format(repr(str(path)))}`",
         f"{preprocessing_path(path)}: makes dense and ids of raw rows; load it with `Preprocessing.load`",
     ):
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+        _say(console, line)
 
 
 def space_show(arguments: argparse.Namespace) -> None:
@@ -325,6 +323,23 @@ def space_show(arguments: argparse.Namespace) -> None:
         print(space.to_nni_json(), end="")
     else:
         Console().print(space_table(space))
+
+
+def _say(console: Console, line: str) -> None:
+    """Print a line as it is: a name or path in it may hold what Rich would take for a style or an emoji."""
+    console.print(line, soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+
+def _check_output(path: Path) -> None:
+    """Check, before anything is read, that a file can be written to a place.
+
+    Raises:
+        DataError: its folder is missing, or it is a folder itself.
+    """
+    if not path.parent.is_dir():
+        raise DataError(f"{path}: its folder does not exist; make it, or write elsewhere")
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; name a file to write")
 
 
 @contextmanager

@@ -9,7 +9,6 @@ import itertools
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-import yaml
 from pydantic import (
     ConfigDict,
     Discriminator,
@@ -31,6 +30,7 @@ from nasrec_automl.config_types import (
     TableSize,
 )
 from nasrec_automl.errors import JobError
+from nasrec_automl.yaml_files import in_words, load_yaml
 
 
 class FieldConfig(Section):
@@ -61,7 +61,7 @@ class DataConfig(Section):
         table_schema: of `table`; the job calls it `schema`, which pydantic has another use for.
         max_rejected: share of the rows that may be bad; they are left out.
         split: `random` (stratified by the label), `time`, or `given`: by `validation` and `test`, or by the column that
-            the schema names.
+            the schema names. Without it `given` where the schema names one, else `random`.
         seed: seed of the split.
         options: options of the source, such as `rows` and `seed` of `synthetic`.
         hash_above: rows of the largest embedding table; a field with more categories is hashed into so many.
@@ -76,7 +76,7 @@ class DataConfig(Section):
     test: Path | None = None
     table_schema: Annotated[Path | None, Field(alias="schema")] = None
     max_rejected: Fraction = 0.001
-    split: Literal["random", "time", "given"] = "random"
+    split: Literal["random", "time", "given"] | None = None
     seed: Seed = 2018
     options: dict[str, int | float | str] = Field(default_factory=dict)
     hash_above: TableSize | None = None
@@ -134,6 +134,9 @@ class AdagradHead(Section):
         return self.steps * self.batch_size
 
 
+_NO_METHOD = "no_method"
+
+
 def _method(head: Any) -> str:
     """Method of a head that is still to be validated: the default one where none is named."""
     return str(head.get("method", "ridge") if isinstance(head, dict) else getattr(head, "method", "ridge"))
@@ -141,7 +144,7 @@ def _method(head: Any) -> str:
 
 HeadConfig = Annotated[
     Annotated[RidgeHead, Tag("ridge")] | Annotated[AdagradHead, Tag("adagrad")],
-    Discriminator(_method, custom_error_type="method", custom_error_message="expected a method, ridge or adagrad"),
+    Discriminator(_method, custom_error_type=_NO_METHOD, custom_error_message="expected a method, ridge or adagrad"),
 ]
 """Fitting of the final Linear before an architecture is scored; `method` says how."""
 
@@ -157,6 +160,7 @@ class SearchConfig(Section):
 
     Attributes:
         architectures: how many architectures are scored.
+        timeout: once the scores of the study have taken so long together, the best so far are the search's result.
         objectives: what is minimised: `log_loss` first, then any costs.
         sampler: what proposes architectures. Of several objectives it is `nsga2` by default, and not `evolution`.
         population: how many are alive; also the number of random ones at the start.
@@ -170,6 +174,7 @@ class SearchConfig(Section):
     """
 
     architectures: Count = 2048
+    timeout: Duration | None = None
     objectives: tuple[Objective, ...] = ("log_loss",)
     sampler: SamplerName = "evolution"
     population: Count = 128
@@ -343,10 +348,7 @@ def load_job(path: str | Path) -> Job:
     path = Path(path)
     if not path.is_file():
         raise JobError(f"{path}: no such job file; expected a YAML file with at least `name` and `data`")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise JobError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
+    content = load_yaml(path, JobError)
     if not isinstance(content, dict):
         raise JobError(
             f"{path}: expected a mapping with at least `name` and `data`, but found {type(content).__name__}"
@@ -365,10 +367,9 @@ def _sentence(error: Any) -> str:
         where = where.replace(f".head.{variant}", ".head")
     if error["type"] == "extra_forbidden":
         return f"{where}: no such field; there are {', '.join(_fields(error['loc'][:-1]))}"
-    if error["type"] == "missing":
-        return f"{where}: this field is required"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{where}: {message}, but it is {error['input']!r}"
+    if error["type"] == _NO_METHOD:
+        return f"{where}: {error['msg']}, but it is {_method(error['input'])!r}"
+    return f"{where}: {in_words(error)}"
 
 
 def _fields(section: tuple[str | int, ...]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo
 
-from nasrec_automl.config_types import Count, Fraction, NonNegativeFloat, PositiveFloat, Section
+from nasrec_automl.config_types import Count, Duration, Fraction, NonNegativeFloat, PositiveFloat, Section
 from nasrec_automl.hyper_space import HyperSpace, load_hyper_space
 
 _SUPERNET_STEPS = 2_000
@@ -77,6 +77,7 @@ class RetrainConfig(Section):
     Attributes:
         top_k: how many of the search's best architectures take part.
         trials: how many trainings the study has.
+        timeout: once the trainings of the study have taken so long together, no other one begins.
         max_epochs: longest training; the best validation ends it early. By default 20, of more than 300,000 rows as
             many as 6 million examples take, one at least.
         patience: validations without improvement that end a training.
@@ -92,6 +93,7 @@ class RetrainConfig(Section):
 
     top_k: Annotated[int, Field(ge=1, le=256, strict=True)] = 15
     trials: Count = 60
+    timeout: Duration | None = None
     max_epochs: Count | None = None
     patience: Count = 4
     validations_per_epoch: Count | None = None

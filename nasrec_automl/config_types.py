@@ -18,12 +18,17 @@ Seed = Annotated[int, Field(ge=0, strict=True)]
 
 def _check_duration(value: str) -> str:
     if not re.fullmatch(r"[0-9]*[1-9][0-9]*[smhd]", value):
-        raise ValueError("expected a time above zero with its unit, such as 90s, 30m, 2h or 1d")
+        raise ValueError(f"expected a time above zero with its unit, such as 90s, 30m, 2h or 1d, but it is {value!r}")
     return value
 
 
 # As NNI writes times.
 Duration = Annotated[str, AfterValidator(_check_duration)]
+
+
+def in_seconds(duration: str) -> int:
+    """Seconds of a `Duration`."""
+    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[duration[-1]]
 
 
 class Section(BaseModel):

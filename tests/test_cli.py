@@ -1,5 +1,6 @@
 """The command line: every command answers, and a wrong argument is named with exit code 2."""
 
+import errno
 import json
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nasrec_automl.cli import INTERRUPTED
-from tests.command_line import call
+from tests.command_line import call, refused
 
 COMMANDS = [
     *(
@@ -86,6 +87,39 @@ def test_a_full_disk_is_one_sentence() -> None:
         done.stderr.strip()
         == "nasrec-automl: /dev/full: no space left; free some and start again: what has finished is kept"
     )
+
+
+@pytest.mark.parametrize(
+    ("files", "naming"),
+    [
+        (("/a/b.txt",), "nasrec-automl: /a/b.txt: permission denied; look at the path"),
+        (("/a/.b.txt.part", None, "/a/b.txt"), "nasrec-automl: /a/b.txt: permission denied; look at the path"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named(
+    files: tuple[str | None, ...], naming: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(name: str) -> None:
+        raise OSError(errno.EACCES, "Permission denied", *files)
+
+    monkeypatch.setattr("nasrec_automl.space.load_search_space", fail)
+    refused("space", "show", "nasrec-small", naming=naming)
+
+
+def test_an_error_of_no_file_stays_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(name: str) -> None:
+        raise OSError("something else")
+
+    monkeypatch.setattr("nasrec_automl.space.load_search_space", fail)
+    with pytest.raises(OSError, match="something else"):
+        call("space", "show", "nasrec-small")
+
+
+@pytest.mark.parametrize("rows", ["1", "many"])
+def test_a_largest_table_has_two_rows(rows: str) -> None:
+    done = call("prepare", "criteo", "--hash-above", rows, "--output", "prepared")
+    assert done.code == 2
+    assert f"argument --hash-above: expected a whole number from 2 on, but it is '{rows}'" in done.error
 
 
 @pytest.mark.parametrize("count", ["0", "-1", "many"])

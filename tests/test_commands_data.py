@@ -43,6 +43,17 @@ def test_prepare_keeps_files_of_validation_and_test(tmp_path: Path) -> None:
     refused(*prepare, *files[:2], "--split", "given", naming="does not say which rows are training")
 
 
+def test_prepare_divides_by_the_schemas_column(tmp_path: Path) -> None:
+    folds = ["train"] * 300 + ["validation"] * 100 + ["test"] * 60
+    rows = write(tmp_path / "t.csv", ["y,c,fold", *(f"{row % 2},a,{fold}" for row, fold in enumerate(folds))])
+    (tmp_path / "s.yaml").write_text("{label: y, categorical: {c: }, split: fold}")
+    prepare = ("prepare", "table", "--input", rows, "--schema", tmp_path / "s.yaml", "--output", tmp_path / "p")
+    refused(*prepare, "--split", "random", naming="the split asked for is random")
+    done = call(*prepare)
+    assert done.code == 0, done.error
+    assert "test 60" in done.out
+
+
 def test_prepare_says_how_much_of_a_public_set_it_was(tmp_path: Path) -> None:
     train = write(tmp_path / "train.txt", criteo_lines(400))
     done = call("prepare", "criteo", "--input", train, "--output", tmp_path / "p")
@@ -60,6 +71,8 @@ def test_a_table_from_draft_to_prepared_data(tmp_path: Path) -> None:
     assert call("schema", "infer", table, "--output", schema).code == 0
     assert call("schema", "infer", table).out == schema.read_text()
     refused("schema", "infer", table, "--output", schema, naming="already there")
+    nowhere = tmp_path / "no" / "s.yaml"
+    refused("schema", "infer", table, "--output", nowhere, naming=f"{nowhere}: its folder does not exist")
     schema.write_text(schema.read_text().replace("ignored:\n  - same", "  same:"))
     table.write_text("\n".join(["clicked,shop,price,same", *rows, "2,shop1,3,x", "1,shop1"]))
     prepare = ("prepare", "table", "--input", table, "--schema", schema, "--output", tmp_path / "p")
@@ -75,7 +88,22 @@ def test_a_table_from_draft_to_prepared_data(tmp_path: Path) -> None:
     assert "Always the same, so of no use: same" in done.out
     data = PreparedData.open(tmp_path / "p")
     assert sum(part.rows for part in data.description.parts.values()) == 400
-    assert data.description.notes == {"rows_read": 402, "rows_rejected": 2, "constant_columns": "same"}
+    assert data.description.notes == {
+        "label_column": "clicked",
+        "rows_read": 402,
+        "rows_rejected": 2,
+        "constant_columns": "same",
+    }
+
+
+def test_names_are_printed_as_they_are(tmp_path: Path) -> None:
+    table = write(tmp_path / "t.csv", ["y,c", *(f"{row % 2},a" for row in range(300))])
+    schema = write(tmp_path / "s.yaml", ["{name: 'a[/b]:car:', label: y, categorical: {c: }}"])
+    done = call("prepare", "table", "--input", table, "--schema", schema, "--output", tmp_path / "p[red]")
+    assert done.code == 0, done.error
+    assert f"{tmp_path / 'p[red]'}: a[/b]:car: (train 216" in done.out
+    done = call("schema", "infer", tmp_path / "[x]:car:.csv")
+    assert f"nasrec-automl: {tmp_path / '[x]:car:.csv'}: cannot be opened" in done.error
 
 
 def test_data_report_and_verify(tmp_path: Path) -> None:
@@ -102,6 +130,7 @@ def test_damaged_data_are_named(tmp_path: Path) -> None:
     refused(
         "data", "report", tmp_path / "p", "--output", tmp_path / "no" / "r.html", naming="its folder does not exist"
     )
+    refused("data", "report", tmp_path / "p", "--output", tmp_path / "p", naming=f"{tmp_path / 'p'}: is a folder; name")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from nasrec_automl.data.description import FILE_NAME, PartDescription, ShardDesc
 from nasrec_automl.data.files import write_text
 from nasrec_automl.data.parts import PARTS, Part, check_classes
 from nasrec_automl.data.preparation import Progress, divide_spill, no_progress, spill_source, write_rows
-from nasrec_automl.data.raw import CHUNK_ROWS, RawSource
+from nasrec_automl.data.raw import CHUNK_ROWS, COLUMN_NOTES, RawSource
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.shards import SHARD_ROWS, ShardWriter, describe
 from nasrec_automl.data.spill import Spill
@@ -99,6 +99,12 @@ def _check_source(source: RawSource, data: PreparedData) -> None:
             f"{data.path}: holds {before.name} ({before.label}), to which {source.name} ({source.label_description}) "
             "cannot be appended"
         )
+    for note in COLUMN_NOTES if COLUMN_NOTES[0] in before.notes else ():  # earlier versions kept no such notes
+        was, now = (notes.get(note, "none") for notes in (before.notes, source.notes))
+        if was != now:
+            raise DataError(
+                f"{data.path}: the {note.replace('_', ' ')} was {was}, but is {now} now: append with the same schema"
+            )
     if tuple(source.derived) != preprocessing.derived:
         raise DataError(f"{data.path}: was made with other derived columns: append with the same schema")
     for kind, declared, made, fields in (

@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from nasrec_automl.data.values import FLOAT32_MAX, Column, numbers
+from nasrec_automl.errors import DataError
 
 Transform = Literal["log", "standardise", "quantile", "none"]
 
 QUANTILE_VALUES = 1_000_000  # training values that quantiles are learned of, evenly spaced where there are more
 _KNOTS = 1001
+# In the year 5138; milliseconds, and whatever is finer, have been above it since 1973.
+_LAST_SECOND = 1e11
 
 
 class Value(BaseModel):
@@ -160,8 +163,14 @@ class DerivedColumn(Value):
     kind: Literal["hour", "weekday", "decade", "stamp_hour", "stamp_weekday"]
 
     def apply(self, column: Column) -> NDArray[np.float64]:
-        """Compute the new column `(B,)`, NaN where the source is missing."""
+        """Compute the new column `(B,)`, NaN where the source is missing.
+
+        Raises:
+            DataError: the source holds text, or milliseconds where seconds should be.
+        """
         values = numbers(column, self.source)
+        if self.kind in ("hour", "weekday"):
+            self._check_seconds(values)
         if self.kind == "hour":
             return values // 3600 % 24
         if self.kind == "weekday":
@@ -172,6 +181,14 @@ class DerivedColumn(Value):
         if self.kind == "stamp_weekday":
             return _weekday_of_stamp(values)
         return values // 10 * 10
+
+    def _check_seconds(self, values: NDArray[np.float64]) -> None:
+        wrong = np.flatnonzero(np.abs(values) > _LAST_SECOND)
+        if wrong.size:
+            raise DataError(
+                f"derived column {self.name!r}: {self.kind} is made of seconds since 1970, but {self.source!r} holds "
+                f"{values[wrong[0]]:.0f}, as milliseconds are: divide the column by 1000, or leave {self.name!r} out"
+            )
 
 
 def _weekday_of_stamp(values: NDArray[np.float64]) -> NDArray[np.float64]:

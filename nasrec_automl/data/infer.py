@@ -5,27 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import yaml
 
-from nasrec_automl.data.categorical import CategoryFormat
-from nasrec_automl.data.readers.inputs import read_blocks
-from nasrec_automl.data.readers.kinds import LABEL, LABELS, NUMBER, TEXT, Column
-from nasrec_automl.data.readers.table import is_parquet, separator_of
-from nasrec_automl.data.readers.text import Layout, check_names, read_text, split_header
-from nasrec_automl.data.rejections import Rejections
-from nasrec_automl.data.values import MISSING_TEXTS
+from nasrec_automl.data.first_rows import SEPARATOR, FirstRows, read_first_rows
+from nasrec_automl.data.readers.kinds import LABEL, LABELS, NUMBER
 from nasrec_automl.errors import DataError
 
-_ROWS = 100_000
-_SEPARATOR: str = CategoryFormat().separator
 _LABEL_NAMES = (
     "label",
     "click",
@@ -39,6 +28,8 @@ _LABEL_NAMES = (
     "purchased",
 )
 _TIME_NAME = re.compile(r"(^|_)(time|timestamp|date|datetime|ts|day|hour)(_|$)|_at$", re.IGNORECASE)
+# What pandas calls an index without a name in CSV, and when it reads that again, and in Parquet.
+_INDEX_NAME = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
 _ID_NAME = re.compile(r"(^|_)(id|uuid|guid|hash|code|zip|category|type)$|Id$", re.IGNORECASE)
 # Of a multi-valued column, at least so many of the texts have several values.
 _OFTEN = 0.1
@@ -62,24 +53,44 @@ def infer_schema(path: Path) -> str:
         path: CSV or TSV with a header, compressed or not, or Parquet.
 
     Raises:
-        DataError: the file cannot be read, or has no column that could be the label or none that could be a category.
+        DataError: the file cannot be read, has no header or no rows, or has no column that could be the label or none
+            that could be a category.
     """
-    rows = _first_rows(path)
-    if not len(rows):
-        raise DataError(f"{path}: there are no rows to look at")
-    label = _label_of(rows, path)
-    guesses: dict[str, _Guess] = {}
-    for name in rows.columns:
-        guess = _guess(str(name), rows[name], taken=any(g.role == "timestamp" for g in guesses.values()))
-        guesses[str(name)] = _Guess("label", label[1]) if name == label[0] else guess
+    rows = read_first_rows(path)
+    bad = f". {rows.bad_rows}" if rows.bad_rows else ""
+    if not rows.rejections.accepted:
+        raise DataError(f"{path}: there are no rows to look at: correct the file, or take another{bad}")
+    label = _label_of(rows)
+    if label is None:
+        raise DataError(f"{path}: no column holds 0 and 1 alone, so none can be the label: add one{bad}")
+    guesses = {
+        name: _Guess("ignored", f"of type {type_}, which no role can read") for name, type_ in rows.unusable.items()
+    }
+    for name in rows.texts.columns:
+        timed = any(guess.role == "timestamp" for guess in guesses.values())
+        guesses[name] = label[1] if name == label[0] else _guess(name, rows, timed=timed)
     if not any(guess.role == "categorical" for guess in guesses.values()):
-        raise DataError(f"{path}: no column looks like a category, but a model needs one; write the schema by hand")
-    return "\n".join(_lines(path, len(rows), guesses)) + "\n"
+        raise DataError(
+            f"{path}: no column looks like a category, but a model needs one; write the schema by hand{bad}"
+        )
+    return "\n".join(_in_line(line) for line in _lines(path, rows, guesses)) + "\n"
 
 
-def _lines(path: Path, rows: int, guesses: dict[str, _Guess]) -> Iterator[str]:
+def _in_line(text: str) -> str:
+    """Escape what would end a line of YAML, such as a newline in a column's name that a comment repeats."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
+def _lines(path: Path, rows: FirstRows, guesses: dict[str, _Guess]) -> Iterator[str]:
     of = {role: {n: g for n, g in guesses.items() if g.role == role} for role in ("label", "timestamp", "ignored")}
-    yield f"# Drafted from the first {rows:,} rows of {path.name}. Check each role; the comments say why it was chosen."
+    yield (
+        f"# Drafted from the first {len(rows.texts):,} rows of {path.name}. "
+        "Check each role; the comments say why it was chosen."
+    )
+    if rows.bad_rows:
+        yield f"# {rows.bad_rows}"
+    if rows.separator is not None:
+        yield f"separator: {_quoted(rows.separator)}  # between the fields; the file's ending says another"
     for name, guess in of["label"].items():
         yield f"label: {_quoted(name)}  # {guess.why}"
     for name, guess in of["timestamp"].items():
@@ -106,45 +117,82 @@ def _quoted(text: str) -> str:
     ) else text  # fmt: skip
 
 
-def _label_of(rows: pd.DataFrame, path: Path) -> tuple[str, str]:
-    binary = [name for name in rows.columns if set(rows[name].dropna().unique()) <= LABELS.keys()]
-    binary = [name for name in binary if rows[name].notna().all()]
-    for name in binary:
-        if str(name).lower() in _LABEL_NAMES:
-            return name, f"holds 0 and 1, and is named so; positive in {_positive(rows[name]):.1%} of the rows"
-    if binary:
-        others = f"; so do {', '.join(binary[1:4])}" if binary[1:] else ""
-        return binary[0], f"GUESSED: holds 0 and 1{others}; positive in {_positive(rows[binary[0]]):.1%} of the rows"
-    raise DataError(f"{path}: no column holds 0 and 1 alone, so none can be the label: add one")
+def _label_of(rows: FirstRows) -> tuple[str, _Guess] | None:
+    """Choose a column of 0 and 1: one that is named so, else one without missing values, else any."""
+    single = [name for name in rows.texts.columns if name not in rows.most and name not in rows.moments]
+    columns = {name: rows.texts[name] for name in single}
+    binary = [name for name, column in columns.items() if column.notna().any() and _is_binary(column)]
+    named = [name for name in binary if name.lower() in _LABEL_NAMES]
+    found = named or [name for name in binary if columns[name].notna().all()] or binary
+    if not found:
+        return None
+    others = f"; so do {', '.join(found[1:4])}" if found[1:] else ""
+    how = "holds 0 and 1, and is named so" if named else f"GUESSED: holds 0 and 1{others}"
+    column = columns[found[0]]
+    positive = float(column.dropna().map(LABEL.value).mean())
+    return found[0], _Guess("label", f"{how}; positive in {positive:.1%} of the rows{_without(column)}")
 
 
-def _positive(column: pd.Series[str]) -> float:
-    return float(column.map(LABEL.value).mean())
+def _is_binary(column: pd.Series[str]) -> bool:
+    return set(column.dropna().unique()) <= LABELS.keys()
 
 
-def _guess(name: str, column: pd.Series[str], *, taken: bool) -> _Guess:
+def _without(column: pd.Series[str]) -> str:
+    """Say how many rows lack what each must have."""
+    missing = int(column.isna().sum())
+    return f"; MISSING in {missing:,} of {len(column):,} rows, which preparation rejects" if missing else ""
+
+
+def _guess(name: str, rows: FirstRows, *, timed: bool) -> _Guess:
+    """Guess the role of a column that is not the label.
+
+    Args:
+        name: of the column.
+        rows: the file's first rows.
+        timed: whether another column is the timestamp.
+    """
+    column = rows.texts[name]
     known = column.dropna()
     distinct = known.nunique()
     if distinct <= 1 and not (len(known) < len(column) and distinct):
         return _Guess("ignored", "always the same" if len(known) else "always missing")
-    shown = f"{distinct:,} different"
+    if name in rows.most:
+        most = rows.most[name]
+        return _Guess("categorical", f"lists, the longest of {most}", f"{{max_values: {max(2, most)}}}")
+    if name in rows.moments:
+        if timed:
+            return _Guess("ignored", "dates, which are no feature, and another column is the time")
+        return _Guess("timestamp", f"of a type of dates{_without(column)}", "ISO8601")
     numbers = _numbers(known)
-    if _TIME_NAME.search(name) and not taken:
+    if _TIME_NAME.search(name) and not timed:
         if numbers is not None and distinct > _MANY:
-            return _Guess("timestamp", "named like a time, and numbers", "number")
+            return _Guess("timestamp", f"named like a time, and numbers{_without(column)}", "number")
         if numbers is None and _are_moments(known):
-            return _Guess("timestamp", "named like a time, and dates", "ISO8601")
-    if numbers is None:
-        most = int(known.str.count(re.escape(_SEPARATOR)).max()) + 1
-        if known.str.contains(_SEPARATOR, regex=False).mean() >= _OFTEN:
-            return _Guess(
-                "categorical", f"texts with {_SEPARATOR} between values, {most} at most", f"{{max_values: {most}}}"
-            )
-        if distinct == len(column) and len(column) > _MANY:
-            return _Guess("ignored", "text, different in each row: says nothing of other rows")
-        return _Guess("categorical", f"text, {shown}")
+            return _Guess("timestamp", f"named like a time, and dates{_without(column)}", "ISO8601")
+    return _guess_text(known, len(column)) if numbers is None else _guess_number(name, numbers, len(column))
+
+
+def _guess_text(known: pd.Series[str], rows: int) -> _Guess:
+    distinct = known.nunique()
+    most = int(known.str.count(re.escape(SEPARATOR)).max()) + 1
+    if known.str.contains(SEPARATOR, regex=False).mean() >= _OFTEN:
+        why = f"texts with {SEPARATOR} between values, {most} at most"
+        return _Guess("categorical", why, f"{{max_values: {most}}}")
+    if distinct == rows and rows > _MANY:
+        return _Guess("ignored", "text, different in each row: says nothing of other rows")
+    return _Guess("categorical", f"text, {distinct:,} different")
+
+
+def _guess_number(name: str, numbers: pd.Series[float], rows: int) -> _Guess:
+    """Guess the role of a column by its distinct numbers, in the order that they come in."""
+    distinct = len(numbers)
+    shown = f"{distinct:,} different"
     whole = bool((numbers % 1 == 0).all())
-    if whole and distinct == len(column) and len(column) > _MANY and _ID_NAME.search(name):
+    counts_rows = name == "index" and distinct == rows and numbers.is_monotonic_increasing
+    if whole and (counts_rows or _INDEX_NAME.fullmatch(name)):
+        # Of rows sorted by their label it would give the label away.
+        return _Guess("ignored", "whole numbers, named as pandas names a row's place in the file")
+    if whole and distinct == rows and rows > _MANY and _ID_NAME.search(name):
         return _Guess("ignored", "an id, different in each row: says nothing of other rows")
     if whole and _ID_NAME.search(name):
         return _Guess("categorical", f"whole numbers, {shown}, named like an id")
@@ -156,6 +204,7 @@ def _guess(name: str, column: pd.Series[str], *, taken: bool) -> _Guess:
 
 
 def _numbers(known: pd.Series[str]) -> pd.Series[float] | None:
+    """Return the number of each distinct text, in the order that they come in; None where one is no number."""
     try:
         return pd.Series([NUMBER.value(text.strip()) for text in known.unique()], dtype=float)
     except ValueError:
@@ -165,41 +214,3 @@ def _numbers(known: pd.Series[str]) -> pd.Series[float] | None:
 def _are_moments(known: pd.Series[str]) -> bool:
     moments = pd.to_datetime(known, format="ISO8601", utc=True, errors="coerce")
     return bool(moments.notna().all())
-
-
-def _first_rows(path: Path) -> pd.DataFrame:
-    """Read the first rows as texts, None where missing."""
-    if is_parquet(path):
-        try:
-            with pq.ParquetFile(path) as file:
-                batches = list(islice(file.iter_batches(_ROWS), 1))
-                rows = pa.Table.from_batches(batches, file.schema_arrow)
-                frame = pa.table({name: _as_text(rows[name]) for name in rows.column_names}).to_pandas()
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{path}: cannot be read as Parquet ({error})") from None
-        texts: pd.DataFrame = frame.astype(str)
-        known: pd.DataFrame = texts.where(frame.notna() & ~texts.isin(MISSING_TEXTS))
-        return known
-    layout = Layout((), separator_of(path), header=True, quoting=True, missing=MISSING_TEXTS)
-    head = next(read_blocks(path)).content.partition(b"\n")[0]
-    names = split_header(path, head, layout)
-    columns = tuple(Column(name, TEXT) for name in names)
-    check_names(path, names, columns)
-    layout = Layout(columns, layout.separator, header=True, quoting=True, missing=MISSING_TEXTS)
-    tables, rows = [], 0
-    for table in read_text(path, Rejections(limit=1.0), layout=layout):
-        tables.append(table)
-        rows += table.num_rows
-        if rows >= _ROWS:
-            break
-    if not tables:
-        return pd.DataFrame(columns=names)
-    found: pd.DataFrame = pa.concat_tables(tables).slice(0, _ROWS).to_pandas()
-    return found
-
-
-def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Write lists as a text file would have them."""
-    if not pa.types.is_list(column.type) and not pa.types.is_large_list(column.type):
-        return column
-    return pc.binary_join(column.cast(pa.list_(pa.string())), _SEPARATOR)

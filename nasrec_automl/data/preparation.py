@@ -36,6 +36,7 @@ from nasrec_automl.data.shards import ShardWriter, describe
 from nasrec_automl.data.spill import Spill, narrowed
 from nasrec_automl.data.statistics import Period, PeriodCounter
 from nasrec_automl.data.writing import check_output, replaced
+from nasrec_automl.errors import DataError
 
 DEFAULT_SEED = 2018
 
@@ -55,7 +56,7 @@ def prepare(
     source: RawSource,
     output: Path | str,
     *,
-    split: SplitKind = "random",
+    split: SplitKind | None = None,
     seed: int = DEFAULT_SEED,
     rejections: Rejections | None = None,
     on_progress: Progress = no_progress,
@@ -66,7 +67,7 @@ def prepare(
         source: what a reader returned.
         output: folder to write, whole or not at all; an earlier prepared one is replaced. Beside it, encoded rows take
             8 bytes a feature while it is written, and each chunk's distinct texts.
-        split: as in `divide`.
+        split: as in `divide`; without it `given` where the source says what each row is for, else `random`.
         seed: of the split.
         rejections: the account of the reading; the default limit without it.
         on_progress: told how far it is.
@@ -76,14 +77,15 @@ def prepare(
 
     Raises:
         DataError: the files cannot be read, too many rows or any label or value of a frame are bad, a part has a
-            single class, or `output` is something else.
+            single class, `split` goes against the source, or `output` is something else.
     """
     output = check_output(Path(output))
     declared = Declared(dense=source.dense, categorical=source.categorical, derived=source.derived)
     account = rejections if rejections is not None else Rejections()
     with replaced(output) as folder:
         spill = spill_source(source, declared, folder, account, on_progress)
-        divide_spill(spill, kind=split, seed=seed)
+        kind = _split_of(spill, split)
+        divide_spill(spill, kind=kind, seed=seed)
         columns = len(declared.dense) + len(declared.categorical)
         learned = iter(range(1, columns + 1))
         preprocessing, statistics = learn(
@@ -102,7 +104,7 @@ def prepare(
         description = Description(
             name=source.name,
             label=source.label_description,
-            split=SplitDescription(kind=split, seed=seed),
+            split=SplitDescription(kind=kind, seed=seed),
             dense=tuple(name for column in preprocessing.dense for name in column.features),
             fields=tuple(
                 FieldDescription(name=column.name, table_size=column.table_size, columns=column.columns)
@@ -149,6 +151,18 @@ def _facts(chunk: Chunk) -> dict[str, NDArray[Any]]:
     first = np.diff(chunk.row, prepend=-1) != 0
     facts = {"label": chunk.label, "first": first, "weight": chunk.weight, "time": chunk.time, "fold": chunk.fold}
     return {name: array for name, array in facts.items() if array is not None}
+
+
+def _split_of(spill: Spill, asked: SplitKind | None) -> SplitKind:
+    """Return how rows are to be divided; a source that says what each row is for is heeded, or refused."""
+    if not spill.has("fold"):
+        return asked or "random"
+    if asked not in (None, "given"):
+        raise DataError(
+            f"the rows say which of them are training, validation and test, but the split asked for is {asked}: ask "
+            "for `given` or for none, or put the column that says it, `split` of the schema, under `ignored`"
+        )
+    return "given"
 
 
 def divide_spill(spill: Spill, *, kind: SplitKind, seed: int, check: bool = True) -> None:

@@ -23,6 +23,9 @@ FOLDS: tuple[Fold, ...] = get_args(Fold)
 
 CHUNK_ROWS = 1 << 16
 
+COLUMN_NOTES = ("label_column", "weight_column", "time_column")
+"""Notes of a table that say which columns its rows' facts were made of, where there are such."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Chunk:

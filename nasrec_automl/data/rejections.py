@@ -190,13 +190,16 @@ class Rejections:
     def _ranked(self) -> list[tuple[str, int]]:
         return self.reasons.most_common()
 
-    def _sentence(self) -> str:
+    def most_frequent(self) -> str:
+        """Return the reason of most bad rows, and the first of them; there is at least one."""
         reason, count = self._ranked()[0]
+        return f"Most frequent ({count:,}): {reason}; the first is {self._first[reason]}"
+
+    def _sentence(self) -> str:
         kept = f"all are in {self.path}; " if self.path is not None else ""
         return (
-            f"{self.rejected:,} of the {self.read:,} rows read are bad, but at most {self.limit:.3%} may be. Most "
-            f"frequent ({count:,}): {reason}; the first is {self._first[reason]}. {kept[:1].upper()}{kept[1:]}"
-            "Correct the files, or raise max_rejected"
+            f"{self.rejected:,} of the {self.read:,} rows read are bad, but at most {self.limit:.3%} may be. "
+            f"{self.most_frequent()}. {kept[:1].upper()}{kept[1:]}Correct the files, or raise max_rejected"
         )
 
     def _write(self, file: Path, rows: list[Rejected]) -> None:

@@ -9,11 +9,13 @@ from typing import Any
 
 from nasrec_automl.data.flights import fetch_flights, read_flights
 from nasrec_automl.data.movielens import fetch_movielens, read_movielens
-from nasrec_automl.data.raw import RawData, RawSource
+from nasrec_automl.data.raw import FOLDS, RawData, RawSource
 from nasrec_automl.data.readers.avazu import avazu
 from nasrec_automl.data.readers.criteo import criteo
 from nasrec_automl.data.readers.given import GivenFiles
+from nasrec_automl.data.readers.inputs import file_of
 from nasrec_automl.data.readers.kdd12 import kdd12
+from nasrec_automl.data.readers.source import FileSource
 from nasrec_automl.data.readers.table import table
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.data.table_schema import load_table_schema
@@ -55,19 +57,19 @@ def _synthetic(
     return make_synthetic(rows, seed, fields=fields, dense=dense, order=order)
 
 
-def _criteo(paths: Sequence[Path], schema: Path | None) -> RawSource:
+def _criteo(paths: Sequence[Path], schema: Path | None) -> FileSource:
     return criteo(paths)
 
 
-def _avazu(paths: Sequence[Path], schema: Path | None, *, protocol: str = "default") -> RawSource:
+def _avazu(paths: Sequence[Path], schema: Path | None, *, protocol: str = "default") -> FileSource:
     return avazu(paths, protocol=protocol)
 
 
-def _kdd12(paths: Sequence[Path], schema: Path | None, *, protocol: str = "published") -> RawSource:
+def _kdd12(paths: Sequence[Path], schema: Path | None, *, protocol: str = "published") -> FileSource:
     return kdd12(paths, protocol=protocol)
 
 
-def _table(paths: Sequence[Path], schema: Path | None) -> RawSource:
+def _table(paths: Sequence[Path], schema: Path | None) -> FileSource:
     if schema is None:
         raise DataError(
             "a table needs a schema file that says what its columns are: `nasrec-automl schema infer` drafts it"
@@ -83,7 +85,7 @@ SOURCES: Mapping[str, Callable[..., RawData]] = {
 }
 
 # Read of files in chunks: of input paths, a schema file and, by keyword, the source's own options.
-FILE_SOURCES: Mapping[str, Callable[..., RawSource]] = {
+FILE_SOURCES: Mapping[str, Callable[..., FileSource]] = {
     "criteo": _criteo,
     "avazu": _avazu,
     "kdd12": _kdd12,
@@ -113,8 +115,8 @@ def open_source(
         options: of the source, such as `protocol` of `kdd12`.
 
     Raises:
-        DataError: unknown source or option, an option of another type, no such files, or a schema that is missing,
-            wrong or of no use.
+        DataError: unknown source or option, an option of another type, no such files, a file of two folds, or a
+            schema that is missing, wrong or of no use.
     """
     if name not in SOURCES and name not in FILE_SOURCES:
         raise DataError(
@@ -132,8 +134,23 @@ def open_source(
         raise DataError("files of validation and of test go together: give both, or let the rows be split")
     schema = None if schema is None else Path(schema)
     folds = [paths, validation, test] if test else [paths]
-    sources = [reader([Path(path) for path in of_fold], schema, **options) for of_fold in folds]
-    return GivenFiles.of(*sources) if test else sources[0]
+    sources = [FILE_SOURCES[name]([Path(path) for path in of_fold], schema, **options) for of_fold in folds]
+    if not test:
+        return sources[0]
+    _check_apart(sources)
+    return GivenFiles.of(*sources)
+
+
+def _check_apart(sources: Sequence[FileSource]) -> None:
+    """Raise DataError where a file is in two folds: what is learned would be measured on."""
+    known: dict[Path, str] = {}
+    for fold, source in zip(FOLDS, sources, strict=True):
+        for path in source.files:
+            if (other := known.setdefault(file_of(path), fold)) != fold:
+                raise DataError(
+                    f"{path}: expected other files for {fold} than for {other}, but this one, perhaps compressed, is "
+                    "in both: leave it out of one"
+                )
 
 
 def _check_options(name: str, reader: Callable[..., Any], options: Mapping[str, Any]) -> None:

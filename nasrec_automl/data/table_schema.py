@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+import pandas as pd
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from nasrec_automl.data.categorical import CategoricalOptions
 from nasrec_automl.data.columns import DenseOptions, DerivedColumn
 from nasrec_automl.errors import DataError
+from nasrec_automl.yaml_files import in_words, load_yaml
 
 _Options = Annotated[CategoricalOptions, BeforeValidator(lambda value: {} if value is None else value)]
 
@@ -29,6 +39,18 @@ class Timestamp(BaseModel):
 
     column: str
     format: str = "number"
+
+    @field_validator("format")
+    @classmethod
+    def _is_a_format(cls, form: str) -> str:
+        try:
+            if form != "number":
+                pd.to_datetime([], format=form)
+        except (ValueError, re.error) as error:
+            raise ValueError(
+                f"expected number, ISO8601, or a format of strptime such as %d.%m.%Y %H:%M, but {form!r} came ({error})"
+            ) from None
+        return form
 
 
 class TableSchema(BaseModel):
@@ -121,20 +143,41 @@ def load_table_schema(path: Path) -> TableSchema:
         DataError: there is none, or it is not as it should be; the message names the field.
     """
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = load_yaml(path, DataError)
     except OSError as error:
         raise DataError(f"{path}: expected a schema file, but {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
     try:
         return TableSchema.model_validate(content)
     except ValidationError as error:
         raise DataError("; ".join(f"{path}: {_sentence(problem)}" for problem in error.errors())) from None
 
 
+# By a field's name and its depth; what may be there in place of a mapping or list.
+_EXAMPLES = {
+    ("", 0): "{label: clicked, categorical: {shop: }}, as `nasrec-automl schema infer` drafts it",
+    ("timestamp", 1): "{column: at, format: number}",
+    ("dense", 1): "{price: log, age: quantile}",
+    ("dense", 2): "{transform: quantile, flag_missing: true}, or a transform's name",
+    ("categorical", 1): "{shop: {min_count: 5}, country: }",
+    ("categorical", 2): "{kind: hash, max_table_size: 1000}",
+    ("derived", 1): "[{name: hour, source: at, kind: hour}]",
+    ("derived", 2): "{name: hour, source: at, kind: hour}",
+    ("ignored", 1): "[row_id]",
+    ("columns", 1): "[clicked, price, shop]",
+}
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "timestamp": Timestamp,
+    "dense": DenseOptions,
+    "categorical": CategoricalOptions,
+    "derived": DerivedColumn,
+}
+
+
 def _sentence(problem: Any) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
-    message = str(problem["msg"]).removeprefix("Value error, ")
+    place = [str(part) for part in problem["loc"] if part != "[key]"]
     if problem["type"] == "extra_forbidden":
-        message = f"no such field; there are {', '.join(TableSchema.model_fields)}"
-    return f"{where}: {message}" if where else message
+        section = TableSchema if len(place) == 1 else _SECTIONS[place[0]]
+        message = f"no such field; there are {', '.join(section.model_fields)}"
+    else:
+        message = in_words(problem, _EXAMPLES.get((place[0] if place else "", len(place)), ""))
+    return f"{'.'.join(place)}: {message}" if place else message

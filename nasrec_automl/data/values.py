@@ -82,11 +82,12 @@ def categories(column: Column, name: str) -> tuple[NDArray[np.int64], list[str |
         value. Two raw values may share one text.
 
     Raises:
-        DataError: a cell holds a list or another value that is not a single one.
+        DataError: a cell holds a list or another value that is not a single one, or the column is of a type of moments.
     """
     if isinstance(column, pa.ChunkedArray):
         if pa.types.is_nested(column.type):
             raise _several(name, f"its type is {column.type}")
+        _check_not_moments(column.type.value_type if pa.types.is_dictionary(column.type) else column.type, name)
         encoded = pc.dictionary_encode(column).combine_chunks()
         encoded = encoded.chunk(0) if isinstance(encoded, pa.ChunkedArray) else encoded
         codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
@@ -95,6 +96,7 @@ def categories(column: Column, name: str) -> tuple[NDArray[np.int64], list[str |
         distinct = encoded.dictionary
         values = float_texts(distinct) if pa.types.is_floating(distinct.type) else distinct
         return codes.astype(np.int64), [canonical_text(value) for value in values.to_pylist()]
+    _check_not_moments(column.cat.categories.dtype if column.dtype == "category" else column.dtype, name)
     try:
         codes, found = pd.factorize(column)
     except TypeError as error:
@@ -105,6 +107,16 @@ def categories(column: Column, name: str) -> tuple[NDArray[np.int64], list[str |
     # pandas factorises float16 as float32, and gives both out as Python's floats.
     own = np.float16 if column.dtype == np.float16 else array.dtype
     return codes.astype(np.int64), [canonical_text(value) for value in array.astype(own)]
+
+
+def _check_not_moments(type_: Any, name: str) -> None:
+    """Raise DataError where values have no text of their own: a day may be written with and without its hours."""
+    is_moment = pa.types.is_temporal(type_) if isinstance(type_, pa.DataType) else type_.kind in "mM"
+    if is_moment:
+        raise DataError(
+            f"column {name!r} is of type {type_}, and moments are no categories: write them as texts, in the form that "
+            "the training rows have"
+        )
 
 
 def float_texts(array: pa.Array) -> pa.Array:

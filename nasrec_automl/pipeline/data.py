@@ -38,7 +38,11 @@ class DataStage(Stage):
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The data section."""
-        return {f"data.{key}": value for key, value in run.job.data.model_dump(mode="json", by_alias=True).items()}
+        settings = {f"data.{key}": value for key, value in run.job.data.model_dump(mode="json", by_alias=True).items()}
+        noted = run.noted(self.name)
+        if settings["data.split"] is None and noted is not None and noted.get("data.split") == "random":
+            settings["data.split"] = "random"  # what earlier versions noted without a split
+        return settings
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         config = run.job.data

@@ -52,7 +52,8 @@ class Model:
             `(rows,)`.
 
         Raises:
-            DataError: a column is missing, or holds text where a number should be; the message names it.
+            DataError: a column is missing, or holds text where a number should be, or moments where a category should
+                be; the message names it.
         """
         dense, ids = self.preprocessing.transform(frame)
         if not len(frame):
@@ -113,12 +114,15 @@ def predict_file(
         The number of rows.
 
     Raises:
-        DataError: the file cannot be read, a column is missing, or a row is bad; the message names it.
+        DataError: the file cannot be read, a column is missing, a row is bad, or the output is what is read; the
+            message names it.
     """
     if not output.parent.is_dir():
         raise DataError(f"{output}: its folder does not exist; make it, or write elsewhere")
     if output.exists() and not output.is_file():
         raise DataError(f"{output}: is a folder, or no file that can be replaced; name a file to write")
+    if any(output.exists() and read.exists() and output.samefile(read) for read in (path, schema) if read is not None):
+        raise DataError(f"{output}: is read, and would be replaced by its probabilities; name another file to write")
     table_schema = None if schema is None else load_table_schema(schema)
     beside = output.with_name(f".{output.name}.partial")
     rows = 0

@@ -28,6 +28,7 @@ from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.status import retrain_is_noted
 from nasrec_automl.pipeline.studies import retrain_settings, retrain_study, stage_ended, study_storage
 from nasrec_automl.search import Finished, Hyper, retrain
 from nasrec_automl.search.retrain import Report as Prune
@@ -47,13 +48,14 @@ class RetrainStage(Stage):
             return 0, total
         total = max(total, len(candidates(run)))
         noted = read_json(run.retrain_done)
-        if noted is not None and noted["target"] == total and noted["study"] == retrain_study_name(run):
+        of_these = noted is not None and (noted["target"], noted["study"]) == (total, retrain_study_name(run))
+        if of_these and retrain_is_noted(run):
             return total, total
         done = retrain_study(run).get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         return min(len(done), total - 1), total
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
-        """The retrain section, but for the number of trainings, which may grow."""
+        """The retrain section, but for the number of trainings and the timeout, which may grow."""
         return retrain_settings(run)
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
@@ -107,7 +109,8 @@ class RetrainStage(Stage):
             for left in run.retrained.glob("*.ckpt"):  # of trainings that failed too often
                 left.unlink(missing_ok=True)  # other workers end the stage at the same moment
             publish(run, lambda: report_content(run))
-            write_json(run.retrain_done, {"study": study.study_name, "target": total, "trainings": len(finished)})
+            ended = {"target": total, "timeout": config.timeout, "trainings": len(finished)}
+            write_json(run.retrain_done, {"study": study.study_name, **ended})
             progress.update(total, _note(study))
         best = best_log_loss(study)
         return {} if best is None else {"log_loss": best}

@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import Job
+from nasrec_automl.config_types import in_seconds
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.errors import BudgetError
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator
@@ -71,7 +72,7 @@ class SearchStage(Stage):
         return super().kept(run) + (count_checked(run) if run.weights.is_file() else 0)
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
-        """The search section, but for the number of architectures, which may grow."""
+        """The search section, but for the number of architectures and the timeout, which may grow."""
         return search_settings(run)
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
@@ -112,6 +113,7 @@ class SearchStage(Stage):
             sampler=make_sampler(config, space, budget, job.seed),
             target=config.architectures,
             count=count,
+            timeout=None if config.timeout is None else in_seconds(config.timeout),
             first=[*hand_designs(space).values(), *earlier_winner(run, space)],
             budget=budget,
             objectives=config.objectives,
@@ -128,6 +130,7 @@ class SearchStage(Stage):
                 run.top,
                 {
                     "target": config.architectures,
+                    "timeout": config.timeout,
                     "scored": len(finished),
                     "budget": job.budget.noted,
                     "top": [dict(a.params) for a in top],
@@ -137,6 +140,8 @@ class SearchStage(Stage):
             verdict = read_verdict(run)
             if verdict is not None:
                 note += f", tau {verdict.tau.value:.2f} from scratch (of size alone {verdict.size_tau.value:.2f})"
+            if config.timeout is not None and len(finished) < config.architectures:
+                note += f", no more after {config.timeout}"
             if is_distrusted(run):
                 note += ": not to be trusted"
             if config.several:

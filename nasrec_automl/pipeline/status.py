@@ -39,20 +39,29 @@ class StageStatus:
 
 def search_is_noted(run: RunFolder) -> bool:
     """Whether the best of the search are noted: of as many architectures as the job asks for, inside its budget."""
-    top = read_json(run.top)
-    asked = run.job.search.architectures, run.job.budget.noted
-    return top is not None and (top["target"], top.get("budget", {})) == asked
+    top, config = read_json(run.top), run.job.search
+    asked = config.architectures, run.job.budget.noted
+    if top is None or (top["target"], top.get("budget", {})) != asked:
+        return False
+    return bool(top["scored"] >= top["target"] or top.get("timeout") == config.timeout)
+
+
+def retrain_is_noted(run: RunFolder) -> bool:
+    """Whether the retrain stage noted its end: of as many trainings as the job asks for, or as it has time for."""
+    noted, config = read_json(run.retrain_done), run.job.retrain
+    # A small number of trials grows to one for each candidate.
+    if noted is None or noted["target"] < config.trials:
+        return False
+    return bool(noted["trainings"] >= noted["target"] or noted.get("timeout") == config.timeout)
 
 
 def run_status(run: RunFolder) -> list[StageStatus]:
     """The status of every stage, in order."""
-    retrained = read_json(run.retrain_done)
     done = (
         (run.data / "dataset.json").is_file(),
         run.weights.is_file(),
         search_is_noted(run),
-        # A small number of trials grows to one for each candidate.
-        retrained is not None and retrained["target"] >= run.job.retrain.trials,
+        retrain_is_noted(run),
         run.result.is_file(),
         run.report.is_file(),
     )

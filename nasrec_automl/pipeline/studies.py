@@ -32,8 +32,8 @@ def study_storage(url: str) -> optuna.storages.RDBStorage:
 
 
 def search_settings(run: RunFolder) -> dict[str, Any]:
-    """The search section, but for the number of architectures, which may grow."""
-    section = run.job.search.model_dump(mode="json", exclude={"architectures"})
+    """The search section, but for the number of architectures and the timeout, which may grow."""
+    section = run.job.search.model_dump(mode="json", exclude={"architectures", "timeout"})
     return {
         **{f"search.{key}": value for key, value in section.items()},
         "precision": run.job.precision,
@@ -42,8 +42,8 @@ def search_settings(run: RunFolder) -> dict[str, Any]:
 
 
 def retrain_settings(run: RunFolder) -> dict[str, Any]:
-    """The retrain section, but for the number of trainings, which may grow."""
-    section = run.job.retrain.model_dump(mode="json", exclude={"trials", "space"})
+    """The retrain section, but for the number of trainings and the timeout, which may grow."""
+    section = run.job.retrain.model_dump(mode="json", exclude={"trials", "timeout", "space"})
     space = run.job.retrain.space.model_dump(mode="json", exclude_none=True)
     return {
         **{f"retrain.{key}": value for key, value in {**section, **training_lengths(run)}.items()},
@@ -123,7 +123,7 @@ def _trainings_study(run: RunFolder, stage: str) -> optuna.Study:
     job = run.job
     settings = {
         "retrain": {
-            **job.retrain.model_dump(mode="json", exclude={"top_k", "trials", "pruner"}),
+            **job.retrain.model_dump(mode="json", exclude={"top_k", "trials", "timeout", "pruner"}),
             **training_lengths(run),
         },
         "embedding_dim": job.embedding_dim,

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -119,6 +120,7 @@ class _Printer:
                     f"{status.name}: {status.state}, {progress.done:,}/{progress.total:,} {progress.unit}, "
                     f"{_rate(status)}{', ' if progress.note else ''}{progress.note}",
                     highlight=False,
+                    markup=False,
                     soft_wrap=True,
                 )
 
@@ -126,7 +128,7 @@ class _Printer:
 def result_table(run: RunFolder) -> RenderableType:
     """The result beside the baseline and the other contenders."""
     result, final = read_json(run.result), read_json(run.path / "final.json")
-    table = Table(title=f"{run.job.name}: {result['dataset']}", title_justify="left")
+    table = Table(title=escape(f"{run.job.name}: {result['dataset']}"), title_justify="left")
     table.add_column("model", no_wrap=True)
     for column in ("validation\nlog loss", "validation\nAUC", "test\nlog loss", "test\nAUC", "multiply\nadds"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -134,7 +136,7 @@ def result_table(run: RunFolder) -> RenderableType:
         wins = contender["name"] == final["winner"]
         test = [f"{result['test'][key]:.4f}" for key in ("log_loss", "auc")] if wins else ["", ""]
         table.add_row(
-            f"{contender['name']} *" if wins else contender["name"],
+            escape(f"{contender['name']} *" if wins else contender["name"]),
             *(f"{contender['validation'][key]:.4f}" for key in ("log_loss", "auc")),
             *test,
             f"{contender['macs']:,}",
@@ -189,7 +191,7 @@ def rank_table(run: RunFolder) -> RenderableType:
     from nasrec_automl.report.rank_page import ranking_lines, ranking_sentence
 
     content = rank_content(run)
-    table = Table(title=f"{content.title}: {content.dataset}", title_justify="left")
+    table = Table(title=escape(f"{content.title}: {content.dataset}"), title_justify="left")
     for column in ("statistic", "value", "95 % interval", "meaning"):
         table.add_column(column, justify="right" if column == "value" else "left", no_wrap=column != "meaning")
     for line in ranking_lines(content.ranking):

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
+from nasrec_automl.data.files import write_text
 from nasrec_automl.report.stylesheet import STYLESHEET
 
 # The browser itself refuses whatever the page might try to load.
@@ -37,9 +38,8 @@ def write_page(html: str, path: Path) -> Path:
     Returns:
         The path.
     """
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(html, encoding="utf-8")
-    return part.replace(path)
+    write_text(path, html)
+    return path
 
 
 def page(title: str, body: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ class Census:
 
     Attributes:
         done: number of finished trials that the source admits.
+        seconds: that all finished trials took together.
         running: trials that workers run. One that was asked for by hand is not among them: it may never end.
         done_keys: keys of the finished trials.
         running_keys: keys of everything that runs, also by hand.
@@ -31,6 +32,7 @@ class Census:
     """
 
     done: int
+    seconds: float
     running: tuple[FrozenTrial, ...]
     done_keys: Set[str]
     running_keys: Set[str]
@@ -58,6 +60,7 @@ class Tally:
         self._retries = retries
         self._counted: set[int] = set()
         self._done = 0
+        self._seconds = 0.0
         self._done_keys: set[str] = set()
         self._failures: Counter[str] = Counter()
         self._reached: dict[str, int] = {}
@@ -87,6 +90,7 @@ class Tally:
         retry = (t for key, t in self._lost.items() if key not in self._done_keys and key not in closed)
         return Census(
             done=self._done,
+            seconds=self._seconds,
             running=tuple(running),
             done_keys=self._done_keys,
             running_keys=running_keys,
@@ -99,6 +103,7 @@ class Tally:
     def _count_ended(self, trial: FrozenTrial, key: str | None) -> None:
         if trial.state in self._source.finished:
             self._done += self._source.admits(trial)
+            self._seconds += 0.0 if trial.duration is None else trial.duration.total_seconds()
             if key is not None:
                 self._done_keys.add(key)
         elif key is not None and trial.user_attrs.get(FAILURE) in (STALE, INTERRUPTED, ERROR):

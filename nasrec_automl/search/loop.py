@@ -52,6 +52,7 @@ def work(
     storage: BaseStorage,
     target: int,
     count: int | None = None,
+    timeout: float | None = None,
     on_trial: OnTrial | None = None,
     options: WorkerOptions | None = None,
 ) -> int:
@@ -70,6 +71,7 @@ def work(
         storage: the storage that holds it.
         target: how many finished trials the study is to have, by all workers together.
         count: how many this worker runs at most; by default as many as it takes.
+        timeout: seconds. Once the study's finished trials have taken so long together, and there is one, none begins.
         on_trial: called after each trial that this worker has finished; again, where a connection broke in it.
         options: how to share the study.
 
@@ -85,7 +87,7 @@ def work(
     with database_errors(storage):
         while count is None or finished < count:
             census = worker.census()
-            if census.done >= target:
+            if census.done >= target or (timeout is not None and census.done and census.seconds >= timeout):
                 break
             params: Params | None = None
             if not worker.has_enqueued(census):

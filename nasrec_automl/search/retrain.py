@@ -17,6 +17,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nasrec_automl.config_training import RetrainConfig
+from nasrec_automl.config_types import in_seconds
 from nasrec_automl.errors import DivergedError, StudyError
 from nasrec_automl.search.census import Census
 from nasrec_automl.search.hyper import ARCHITECTURE, OPTIMIZER, Hyper, applying, default_params, retrain_distributions
@@ -80,7 +81,7 @@ def retrain(
         candidates: names, such as `search-1` and `hand-mlp`; the same for as long as the study lives.
         train: trains one candidate.
         storage: the storage that holds the study.
-        config: hyper-parameters, pruner and the number of trials.
+        config: hyper-parameters, pruner, the number of trials and how long they may take together.
         validations: of the longest training.
         seed: with the number of finished trials it determines what is drawn.
         halved: candidates of which too little is known for each to be trained to its end: their first trainings are
@@ -102,7 +103,16 @@ def retrain(
         raise StudyError("there is nothing to retrain: expected at least one candidate")
     task = _Retrain(Ledger(study, storage), candidates, train, config, validations, seed, halved)
     target = max(config.trials, len(candidates))
-    return work(task, study, storage=storage, target=target, count=count, on_trial=on_trial, options=options)
+    return work(
+        task,
+        study,
+        storage=storage,
+        target=target,
+        count=count,
+        timeout=None if config.timeout is None else in_seconds(config.timeout),
+        on_trial=on_trial,
+        options=options,
+    )
 
 
 class _Retrain(Task):

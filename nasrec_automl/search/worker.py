@@ -63,6 +63,7 @@ def search(
     sampler: BaseSampler,
     target: int,
     count: int | None = None,
+    timeout: float | None = None,
     first: Sequence[Architecture] = (),
     budget: Budget | None = None,
     objectives: Sequence[str] = (LOG_LOSS,),
@@ -81,6 +82,7 @@ def search(
         sampler: proposes architectures.
         target: how many scored architectures the study is to have, by all workers together.
         count: how many this worker scores at most.
+        timeout: seconds that the study's scores may take together, as in `work`.
         first: architectures that come before any that the sampler proposes, such as the hand designs.
         budget: what an architecture may cost. Its costs are written as `nasrec:macs`, `nasrec:parameters` and (where
             it is measured) `nasrec:latency_ms`, and as Optuna's constraints. Those of `first` that are over are left
@@ -101,7 +103,16 @@ def search(
     _check_objectives(study, objectives, budget)
     study.sampler = sampler
     task = _Search(study, space, evaluate, first, budget, costs=objectives[1:])
-    return work(task, study, storage=storage, target=target, count=count, on_trial=on_trial, options=options)
+    return work(
+        task,
+        study,
+        storage=storage,
+        target=target,
+        count=count,
+        timeout=timeout,
+        on_trial=on_trial,
+        options=options,
+    )
 
 
 class ArchitectureSource(TrialSource):

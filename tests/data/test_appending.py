@@ -12,7 +12,7 @@ from nasrec_automl.data.appending import append
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import PARTS, TRAINING, VALIDATION, Part, SplitKind
 from nasrec_automl.data.preparation import prepare
-from nasrec_automl.data.raw import RawData
+from nasrec_automl.data.raw import RawData, RawSource
 from nasrec_automl.data.readers.table import table
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.statistics import Statistics
@@ -176,6 +176,35 @@ def test_other_columns_are_named(tmp_path: Path, changes: dict[str, Any], messag
             tmp_path / "p",
             tmp_path / "q",
         )
+
+
+def test_rows_of_another_label_or_time_are_refused(tmp_path: Path) -> None:
+    schema = {"label": "y", "timestamp": {"column": "t"}, "categorical": {"c": None}, "ignored": ["z"]}
+    frame = pd.DataFrame({"y": [0, 1] * 300, "z": [1, 0] * 300, "t": 1.0, "u": 2.0, "c": "a"})
+
+    def rows(changes: dict[str, Any]) -> RawSource:
+        described = TableSchema.model_validate({**schema, **changes})
+        frame[list(described.raw_columns)].to_csv(tmp_path / "a.csv", index=False)
+        return table([tmp_path / "a.csv"], described)
+
+    prepare(rows({}), tmp_path / "p")
+    for changes, naming in (
+        ({"label": "z", "ignored": ["y"]}, "the label column was y, but is z now: append with the same schema"),
+        ({"timestamp": {"column": "u"}}, r"the time column was t \(number\), but is u \(number\) now"),
+        (
+            {"timestamp": {"column": "t", "format": "ISO8601"}},
+            r"time column was t \(number\), but is t \(ISO8601\)",
+        ),
+        ({"weight": "u"}, "the weight column was none, but is u now"),
+    ):
+        with pytest.raises(DataError, match=naming):
+            append(rows(changes), tmp_path / "p", tmp_path / "q")
+    grown = append(rows({}), tmp_path / "p", tmp_path / "p")
+    assert grown.description.notes["label_column"] == "y"
+    # Earlier versions did not note the columns.
+    unnoted = grown.description.model_copy(update={"notes": {}})
+    (tmp_path / "p" / "dataset.json").write_text(unnoted.model_dump_json())
+    append(rows({"label": "z", "ignored": ["y"]}), tmp_path / "p", tmp_path / "q")
 
 
 def test_notes_add_up_and_forget_what_holds_for_some_rows(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from nasrec_automl.data import columns
 from nasrec_automl.data.columns import DenseColumn, DenseOptions, DerivedColumn, Transform
+from nasrec_automl.errors import DataError
 
 NAN = float("nan")
 
@@ -129,3 +130,12 @@ def test_each_knot_has_a_level() -> None:
 def test_derived(kind: str, source: list[float], expected: list[float]) -> None:
     column = DerivedColumn.model_validate({"name": "new", "source": "old", "kind": kind})
     np.testing.assert_array_equal(column.apply(pd.Series(source)), expected)
+
+
+@pytest.mark.parametrize("kind", ["hour", "weekday"])
+def test_milliseconds_are_no_seconds(kind: str) -> None:
+    column = DerivedColumn.model_validate({"name": "new", "source": "old", "kind": kind})
+    with pytest.raises(DataError, match=r"'old' holds 881250949000, as milliseconds are: divide the column by 1000"):
+        column.apply(pd.Series([881250949, NAN, 881250949000]))
+    decade = DerivedColumn.model_validate({"name": "new", "source": "old", "kind": "decade"})
+    assert decade.apply(pd.Series([881250949000])).tolist() == [881250949000]

@@ -1,10 +1,15 @@
+from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from nasrec_automl.data.infer import infer_schema
+from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.sources import open_source
 from nasrec_automl.errors import DataError
 from tests.data.readers.rows import read_all
@@ -68,6 +73,7 @@ def test_a_label_that_is_not_named_so_is_marked_as_guessed(tmp_path: Path) -> No
         ("a,b\n0,1.5\n1,2.5\n", "no column looks like a category"),
         ("", "empty"),
         ("a,a\n1,2\n", "'a' is there twice"),
+        ("1,x,2.5\n0,y,3.5\n", "line 1: .* but '1' is a number, .* under `columns`"),
     ],
 )
 def test_files_that_cannot_be_drafted(text: str, naming: str, tmp_path: Path) -> None:
@@ -91,3 +97,110 @@ def test_several_values_are_drafted_as_such(ending: str, tmp_path: Path) -> None
         made.to_parquet(path)
     schema = yaml.safe_load(infer_schema(path))
     assert schema["categorical"] == {"tags": {"max_values": 3}, "odd": None}
+
+
+def drafted(path: Path) -> dict[str, Any]:
+    """The draft of a file, by which `prepare` reads all its rows."""
+    schema = path.with_suffix(".yaml")
+    schema.write_text(infer_schema(path))
+    assert all(chunk.table.num_rows for chunk in open_source("table", [path], schema=schema).chunks(Rejections(0.5)))
+    return dict(yaml.safe_load(schema.read_text()))
+
+
+def test_a_column_named_as_the_label_may_have_missing_values(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text("promo,clicked,c\n" + "".join(f"{i // 3 % 2},{i % 2 if i else ''},c{i % 3}\n" for i in range(40)))
+    assert drafted(path)["label"] == "clicked"
+    assert "MISSING in 1 of 40 rows, which preparation rejects" in infer_schema(path)
+    path.write_text(path.read_text().replace("clicked", "won"))
+    assert drafted(path)["label"] == "promo"
+    path.write_text("won,c\n0,a\n1,b\n,a\n")
+    assert "label: won  # GUESSED" in infer_schema(path), "better than none"
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_index_of_a_frame_is_no_feature(order: int, ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"f.{ending}"
+    made = frame()[["clicked", "city", "price"]].query("price % 5 > 0").iloc[::order]
+    if ending == "parquet":
+        made.to_parquet(path)
+    else:
+        made.to_csv(path)
+    name = "__index_level_0__" if ending == "parquet" else ""
+    assert drafted(path)["ignored"] == [name]
+    assert list(drafted(path)["dense"]) == ["price"]
+
+
+def test_an_index_that_was_made_a_column_is_no_feature(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    made = frame()[["clicked", "city", "price"]]
+    made.reset_index().to_csv(path, index_label="Unnamed: 0")
+    assert drafted(path)["ignored"] == ["Unnamed: 0", "index"]
+    made.assign(index=made.index[::-1]).to_csv(path, index=False)
+    assert list(drafted(path)["dense"]) == ["price", "index"], "which may be an index of prices"
+
+
+def test_rows_that_cannot_be_read_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text("clicked,c\n0,a\n1,b\n1,b,\n1,a\n")
+    bad = "# 1 of the 4 rows read are bad and left out. Most frequent (1): 3 fields instead of 2; the first is"
+    assert f"{bad} {path}, line 4: '1,b,'" in infer_schema(path)
+    assert drafted(path)["label"] == "clicked"
+    path.write_text("clicked,c\n1,a,\n")
+    with pytest.raises(DataError, match=r"no rows .* Most frequent \(1\): 3 fields instead of 2; the first"):
+        infer_schema(path)
+    path.write_bytes(b"clicked,c\n1,\xfc\n0,\xfc\n1,2.5\n0,3.5\n")
+    with pytest.raises(DataError, match=r"category.* Most frequent \(2\): broken encoding, not UTF-8; the first"):
+        infer_schema(path)
+
+
+def test_a_separator_that_the_ending_does_not_say_is_drafted(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    frame().to_csv(path, index=False, sep=";")
+    assert drafted(path)["separator"] == ";"
+    frame().to_csv(path, index=False)
+    assert "separator" not in drafted(path)
+
+
+def test_types_of_parquet_that_no_role_reads_are_ignored(tmp_path: Path) -> None:
+    day = date(2024, 1, 1)
+    columns = {
+        "clicked": pa.array([True, False] * 50),
+        "born": pa.array([day + timedelta(days=i // 2) for i in range(100)]),
+        "seen": pa.array([day + timedelta(days=i % 7) for i in range(100)]),
+        "took": pa.array([timedelta(hours=i) for i in range(100)]),
+        "raw": pa.array([b"a", b"b"] * 50),
+        "who": pa.array([{"a": 1}, {"a": 2}] * 50),
+        "parts": pa.array([[{"a": 1}], [{"a": 2}]] * 50),
+        "tags": pa.array([["x"], ["y"]] * 50),
+        "some": pa.array([None, None, ["a", None, "b"], []] * 25, pa.list_(pa.string())),
+        "pair": pa.array([[1, 2], [3, 4]] * 50, pa.list_(pa.int64(), 2)),
+        "long": pa.array([["a|b", "c", "d"], ["e"]] * 50, pa.large_list(pa.large_string())),
+        "void": pa.array([[], [None]] * 50, pa.list_(pa.string())),
+        "shop": pa.array(["p", "q"] * 50).dictionary_encode(),
+    }
+    path = tmp_path / "f.parquet"
+    pq.write_table(pa.table(columns), path)
+    assert drafted(path) == {
+        "label": "clicked",
+        "timestamp": {"column": "born", "format": "ISO8601"},
+        "categorical": {
+            "tags": {"max_values": 2},
+            "some": {"max_values": 2},
+            "pair": {"max_values": 2},
+            "long": {"max_values": 3},
+            "shop": None,
+        },
+        "ignored": ["took", "raw", "who", "parts", "seen", "void"],
+    }
+    assert "- took  # of type duration[us], which no role can read" in infer_schema(path)
+    pq.write_table(pa.Table.from_arrays([columns["shop"], columns["shop"]], ["c", "c"]), path)
+    with pytest.raises(DataError, match="'c' is there twice"):
+        infer_schema(path)
+
+
+def test_a_name_that_a_comment_repeats_stays_on_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "f.parquet"
+    pd.DataFrame({"a": [0, 1], "b\nignored: [c]": [0, 1], "c": ["x", "y"]}).to_parquet(path)
+    assert "ignored" not in drafted(path)

@@ -261,9 +261,13 @@ def test_a_column_says_which_rows_are_validation_and_test(tmp_path: Path) -> Non
     folds = rng.choice(["train", "validation", "test"], size=600, p=[0.6, 0.25, 0.15])
     write(tmp_path / "f.csv", ["y,n,c,fold", *(f"{row % 2},{row},a,{fold}" for row, fold in enumerate(folds))])
     (tmp_path / "s.yaml").write_text("{label: y, dense: {n: none}, categorical: {c: }, split: fold}")
-    data = prepare(
-        open_source("table", [tmp_path / "f.csv"], schema=tmp_path / "s.yaml"), tmp_path / "p", split="given"
-    )
+    source = open_source("table", [tmp_path / "f.csv"], schema=tmp_path / "s.yaml")
+    data = prepare(source, tmp_path / "p")
+    assert data.description.split.kind == "given"
+    assert prepare(source, tmp_path / "q", split="given").fingerprint == data.fingerprint
+    for other in ("random", "time"):
+        with pytest.raises(DataError, match=f"validation and test, but the split asked for is {other}: ask for"):
+            prepare(source, tmp_path / "r", split=other)
     expected = {**dict.fromkeys(Part, "validation"), **dict.fromkeys(TRAINING, "train"), Part.TEST: "test"}
     for part in Part:
         assert set(folds[arrays(data, part)["dense"][:, 0].astype(int)]) == {expected[part]}

@@ -55,7 +55,7 @@ def test_every_reading_of_a_public_set_says_how_much_it_was(name: str, public_se
 
 
 def test_files_given_by_part_are_counted_together_and_appended_ones_are_no_whole(public_sets: Path) -> None:
-    files = [[public_sets / "criteo"]] * 3
+    files = [[write(public_sets / f"day_{number}", criteo_lines(480, number))] for number in range(3)]
     source = open_source("criteo", files[0], validation=files[1], test=files[2])
     rejections = Rejections()
     data = prepare(source, public_sets / "p", split="given", rejections=rejections)

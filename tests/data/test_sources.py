@@ -32,6 +32,25 @@ def test_data_are_fetched_only_without_an_input(
 
 
 @pytest.mark.parametrize(
+    ("folds", "naming"),
+    [
+        (("*.csv", "c.txt", "b.csv"), r"b\.csv: expected other files for test than for training"),
+        (("a.csv", "b.csv", "b.csv.gz"), r"b\.csv\.gz: expected other files for test than for validation"),
+        (("more", "b.csv", "c.txt"), r"b\.csv: expected other files for validation than for training"),
+    ],
+)
+def test_a_file_of_two_folds_is_named(tmp_path: Path, folds: tuple[str, str, str], naming: str) -> None:
+    for name in ("a.csv", "b.csv", "b.csv.gz", "c.txt"):
+        (tmp_path / name).write_text("1,x\n")
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "link.csv").symlink_to(tmp_path / "b.csv")
+    (tmp_path / "s.yaml").write_text("{label: y, categorical: {c: }}")
+    training, validation, test = ([tmp_path / fold] for fold in folds)
+    with pytest.raises(DataError, match=naming):
+        open_source("table", training, validation=validation, test=test, schema=tmp_path / "s.yaml")
+
+
+@pytest.mark.parametrize(
     ("name", "paths", "options", "message"),
     [
         (

@@ -1,5 +1,6 @@
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from nasrec_automl.data.values import MISSING_TEXTS, canonical_text, categories, numbers
@@ -55,6 +56,15 @@ def test_categories_know_missing_values_of_any_type(dtype: str) -> None:
 def test_several_values_in_a_cell_are_an_error() -> None:
     with pytest.raises(DataError, match="'tags' must hold one value a row"):
         categories(pd.Series([["a", "b"], ["c"]]), "tags")
+
+
+@pytest.mark.parametrize("dtype", ["datetime64[us]", "datetime64[ns, UTC]", "category", "date32[pyarrow]", "table"])
+def test_moments_are_no_categories(dtype: str) -> None:
+    moments = pd.Series(pd.to_datetime(["2024-01-01", None], utc="UTC" in dtype))
+    table = pa.chunked_array([pa.array(moments)])
+    for column in (table, table.dictionary_encode()) if dtype == "table" else (moments.astype(dtype),):
+        with pytest.raises(DataError, match=r"column 'day' is of type .*, and moments are no categories: write"):
+            categories(column, "day")
 
 
 def test_numbers_read_text_and_missing() -> None:

@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import pytest
 
 from nasrec_automl.config import Job, load_job
-from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.errors import DataError, JobError
 from nasrec_automl.pipeline.data import DataStage
 from nasrec_automl.pipeline.progress import read_progress
@@ -59,6 +59,29 @@ def test_what_was_prepared_is_held_to_its_settings_whatever_the_job_says_now(
     DataStage().run(open_run(write_job(tmp_path / "other", data=elsewhere)))
     with pytest.raises(JobError, match=r"data\.\w+: the data stage"):
         DataStage().run(open_run(write_job(tmp_path / "other")))
+
+
+def test_without_a_split_the_schemas_column_divides(tmp_path: Path, write_job: Write) -> None:
+    folds = ["train"] * 300 + ["validation"] * 100 + ["test"] * 60
+    lines = ["y,c,fold", *(f"{row % 2},{row % 5},{fold}" for row, fold in enumerate(folds))]
+    (tmp_path / "rows.csv").write_text("\n".join(lines))
+    (tmp_path / "schema.yaml").write_text("{label: y, categorical: {c: }, split: fold}")
+    table = {"source": "table", "input": "rows.csv", "schema": "schema.yaml", "options": {}}
+    with pytest.raises(DataError, match="but the split asked for is random"):
+        DataStage().run(open_run(write_job(tmp_path, data={**table, "split": "random"})))
+    run = open_run(write_job(tmp_path, data=table))
+    DataStage().run(run)
+    data = PreparedData.open(run.data)
+    assert (data.description.split.kind, data.rows(Part.TEST)) == ("given", 60)
+    with pytest.raises(JobError, match=r"data\.split: the data stage .* was started with None"):
+        DataStage().run(open_run(write_job(tmp_path, data={**table, "split": "random"})))
+
+
+def test_earlier_versions_noted_a_split_that_the_job_did_not_name(tmp_path: Path, write_job: Write) -> None:
+    DataStage().run(open_run(write_job(tmp_path, data={"split": "random"})))
+    DataStage().run(open_run(write_job(tmp_path)))
+    with pytest.raises(JobError, match=r"data\.split: the data stage .* was started with 'random'"):
+        DataStage().run(open_run(write_job(tmp_path, data={"split": "time"})))
 
 
 def test_stopped_before_anything_was_prepared_it_takes_other_settings(

@@ -108,6 +108,19 @@ def test_a_file_without_a_column_leaves_the_old_output(model: Model, frame: pd.D
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_the_output_is_not_what_is_read(model: Model, frame: pd.DataFrame, tmp_path: Path) -> None:
+    source, schema, link = tmp_path / "rows.csv", tmp_path / "schema.yaml", tmp_path / "link.csv"
+    frame.to_csv(source, index=False)
+    schema.write_text("{label: y, categorical: {c: }}")
+    link.symlink_to(source)
+    before = source.read_bytes()
+    for output in (source, link, schema):
+        with pytest.raises(DataError, match=rf"{output.name}: is read, and would be replaced by its probabilities"):
+            predict_file(model, source, output, schema=schema)
+    assert source.read_bytes() == before
+    assert predict_file(model, link, tmp_path / "out.csv") == 500
+
+
 def test_a_folder_without_permission_is_named(
     model: Model, frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,7 +41,7 @@ def test_the_study_has_as_many_trainings_as_were_asked(finished_run: RunFolder) 
     assert set(states) <= {"COMPLETE", "PRUNED"}
     assert sum(states.values()) == 6
     noted = read_json(finished_run.retrain_done)
-    assert noted == {"study": retrain_study_name(finished_run), "target": 6, "trainings": 6}
+    assert noted == {"study": retrain_study_name(finished_run), "target": 6, "timeout": None, "trainings": 6}
     assert noted["study"].startswith("tiny-retrain-")
     assert RetrainStage().units(finished_run) == (6, 6)
 
@@ -184,3 +184,18 @@ def test_a_study_whose_networks_are_elsewhere_is_refused(copied_run: RunFolder) 
         left.unlink()
     with pytest.raises(RunFolderError, match=r"has trainings whose networks are not here.*give the job another `name`"):
         RetrainStage().run(copied_run)
+
+
+def test_a_stage_out_of_time_ends_with_what_was_trained(copied_run: RunFolder) -> None:
+    def of(timeout: str | None) -> RunFolder:
+        config = copied_run.job.retrain.model_copy(update={"trials": 90, "timeout": timeout})
+        return RunFolder(copied_run.job.model_copy(update={"retrain": config}))
+
+    late = of("1s")
+    assert not RetrainStage().is_done(late)
+    RetrainStage().run(late)
+    assert RetrainStage().is_done(late)
+    noted = read_json(late.retrain_done)
+    assert noted["target"] == 90
+    assert 6 <= noted["trainings"] < 90
+    assert not RetrainStage().is_done(of("1h"))

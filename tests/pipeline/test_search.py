@@ -253,3 +253,20 @@ def test_other_objectives_are_refused(finished_run: RunFolder, tmp_path: Path, o
 
 def _outcome(trial: FrozenTrial) -> tuple[object, ...]:
     return trial.params, trial.value, *(trial.user_attrs[f"nasrec:{name}"] for name in ("rows", "standard_error"))
+
+
+def test_a_search_ends_with_the_best_that_it_had_time_for_and_goes_on_with_more(searching: RunFolder) -> None:
+    def of(architectures: int, timeout: str | None) -> RunFolder:
+        config = searching.job.search.model_copy(update={"architectures": architectures, "timeout": timeout})
+        return RunFolder(searching.job.model_copy(update={"search": config}))
+
+    late = of(5000, "1s")
+    SearchStage().run(late)
+    assert SearchStage().is_done(late)
+    scored = read_json(late.top)["scored"]
+    assert 0 < scored < 5000
+    assert "no more after 1s" in read_json(late.progress("search"))["note"]
+    assert not SearchStage().is_done(of(5000, "1h"))
+    more = of(scored + 2, "1h")
+    SearchStage().run(more)
+    assert read_json(more.top)["scored"] == scored + 2

@@ -1,10 +1,13 @@
 """A run in the terminal."""
 
 import io
+from collections.abc import Callable
+from pathlib import Path
 
 from rich.console import Console, RenderableType
 
-from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.config import load_job
+from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.status import STAGE_NAMES
@@ -44,6 +47,18 @@ def test_the_result_stands_beside_the_baseline_and_the_contenders(finished_run: 
     for contender in final["contenders"]:
         assert contender["name"] in text
     assert "logistic regression" in text
+
+
+def test_names_are_shown_as_they_are(tmp_path: Path, write_job: Callable[..., Path]) -> None:
+    run = RunFolder(load_job(write_job(tmp_path)))
+    quality = {"log_loss": 0.5, "auc": 0.7}
+    both = {"validation": quality, "test": quality}
+    write_json(run.result, {"dataset": "a[/b]", "baseline": {"name": "baseline", **both}, **both})
+    contender = {"name": "x[red]", "macs": 1, **both}
+    write_json(run.path / "final.json", {"winner": "x[red]", "contenders": [contender]})
+    text = shown(result_table(run))
+    assert "tiny: a[/b]" in text
+    assert "x[red] *" in text
 
 
 def test_without_a_terminal_it_prints_what_changes(copied_run: RunFolder) -> None:

@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from nasrec_automl.report.page import bullets, figure_html, page, write_page
 from nasrec_automl.report.style import note
 from tests.report.test_html import Page
@@ -19,3 +21,10 @@ def test_a_page_is_replaced_as_a_whole(tmp_path: Path) -> None:
     (tmp_path / "a.html").write_text("old")
     assert write_page("neu: ä", tmp_path / "a.html").read_text(encoding="utf-8") == "neu: ä"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_page_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.html").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_page("new", tmp_path / "a.html")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "a.html"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from unittest.mock import Mock
 
@@ -13,7 +14,7 @@ import optuna
 import pytest
 from optuna.samplers import BaseSampler, BruteForceSampler, GridSampler, NSGAIISampler
 from optuna.storages import RDBStorage
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl import heartbeat
 from nasrec_automl.architecture import Architecture
@@ -278,3 +279,17 @@ def test_a_long_trial_gives_signs_of_life(
         return score(architecture)
 
     assert run(target=1, evaluate=slow) == 1
+
+
+def test_no_trial_begins_once_the_study_has_taken_its_time(
+    run: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FrozenTrial, "duration", timedelta(seconds=10))
+    assert run(target=50, timeout=35.0) == 4
+    assert run(target=50, timeout=35.0) == 0
+    assert run(target=50, timeout=0.0) == 0
+    assert run(target=6, timeout=99.0) == 2
+
+
+def test_there_is_time_for_one_trial(run: Callable[..., int]) -> None:
+    assert run(target=5, timeout=0.0) == 1

@@ -11,6 +11,7 @@ from nasrec_automl.data.categorical import CategoricalOptions
 from nasrec_automl.data.columns import DenseOptions, DerivedColumn
 from nasrec_automl.data.raw import Chunk, RawSource
 from nasrec_automl.data.rejections import Rejections
+from nasrec_automl.errors import DataError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +43,17 @@ class GivenFiles:
         """Read all rows, those of training first.
 
         Raises:
-            DataError: a file cannot be read, or too many rows are bad.
+            DataError: a file cannot be read, too many rows are bad, or each row says what it is for, too.
         """
         done = 0
         for fold, source in enumerate(self.sources):
             start = done
             for chunk in source.chunks(rejections):
+                if chunk.fold is not None:
+                    raise DataError(
+                        f"{self.name}: its files are those of training, validation and test, but the schema's column "
+                        "`split` says it of each row, too: ignore the column, or give all files as one input"
+                    )
                 rows = chunk.row + start
                 done = int(rows[-1]) + 1 if len(rows) else done
                 yield replace(chunk, row=rows, fold=np.full(len(rows), fold, dtype=np.uint8))

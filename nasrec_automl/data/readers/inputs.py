@@ -44,6 +44,12 @@ def plain_name(path: Path) -> str:
     return path.stem if path.suffix.lower() in COMPRESSED else path.name
 
 
+def file_of(path: Path) -> Path:
+    """Return the path that tells files apart: links followed, without the ending of its compression."""
+    real = path.resolve()
+    return real.with_name(plain_name(real))
+
+
 def find_files(paths: Sequence[Path], patterns: Sequence[str], what: str) -> tuple[Path, ...]:
     """Find the files that paths stand for: files, folders, or globs.
 
@@ -74,9 +80,7 @@ def find_files(paths: Sequence[Path], patterns: Sequence[str], what: str) -> tup
         if not found:
             raise DataError(f"{path}: expected {what} as {expected}, but there is none")
         files += sorted(found, key=_natural)
-    twice = [name for name, count in Counter(path.with_name(plain_name(path)).resolve() for path in files).items()
-             if count > 1]  # fmt: skip
-    if twice:
+    if twice := [file for file, count in Counter(map(file_of, files)).items() if count > 1]:
         raise DataError(f"{twice[0]}: this file is there twice, perhaps once compressed: leave one out")
     return tuple(files)
 

@@ -203,7 +203,8 @@ def hour_seconds(hour: int) -> float:
 def _instant(array: pa.Array, form: str) -> pa.Array:
     """Parse moments; wrong ones become null."""
     moments = pd.to_datetime(pd.Series(array.to_pandas(), dtype=object), format=form, utc=True, errors="coerce")
-    seconds = (moments - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
+    # In microseconds: nanoseconds, the default, end in 2262.
+    seconds = (moments - pd.Timestamp(0, tz="UTC").as_unit("us")) / pd.Timedelta(seconds=1)
     return pa.array(seconds.to_numpy(np.float64), pa.float64(), from_pandas=True)
 
 

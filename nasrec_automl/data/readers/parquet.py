@@ -81,37 +81,48 @@ def _plain(array: pa.Array, column: Column, path: Path) -> pa.Array:
     kind, type_ = column.kind, array.type
     if pa.types.is_dictionary(type_):
         array, type_ = array.dictionary_decode(), type_.value_type
-    if kind is not None and pa.types.is_list(kind.makes) and _is_list(type_):
+    if kind is not None and pa.types.is_list(kind.makes) and is_list(type_):
         try:
             return array.cast(kind.makes)
         except pa.ArrowException:
             raise _unfit(column, type_, path) from None
-    is_number = pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_)
-    if (
-        kind is not None
-        and kind.reads != kind.makes == pa.float64()
-        and pa.types.is_temporal(type_)
-        and not pa.types.is_time(type_)
-    ):
+    if kind is not None and kind.reads != kind.makes == pa.float64() and is_moment(type_):
         return array.cast(pa.timestamp("us"), safe=False).cast(pa.string())
-    if kind is not None and kind.reads == pa.float64() and (is_number or pa.types.is_boolean(type_)):
+    if kind is not None and kind.reads == pa.float64() and (_is_number(type_) or pa.types.is_boolean(type_)):
         numbers = array.cast(pa.uint8()) if pa.types.is_boolean(type_) else array
         numbers = numbers.cast(pa.float64(), safe=False)
         return pc.if_else(pc.is_nan(numbers), None, numbers)
-    if not (
-        is_number
-        or pa.types.is_boolean(type_)
-        or pa.types.is_string(type_)
-        or pa.types.is_large_string(type_)
-        or pa.types.is_null(type_)
-    ):
+    if not is_single(type_):
         raise _unfit(column, type_, path)
     texts = float_texts(array) if pa.types.is_floating(type_) else array.cast(pa.string())
     return pc.if_else(pc.is_in(texts, value_set=pa.array(sorted(MISSING_TEXTS))), None, texts)
 
 
-def _is_list(type_: pa.DataType) -> bool:
+def is_single(type_: pa.DataType) -> bool:
+    """Say whether values of a type are read as a number or a text."""
+    return _is_number(type_) or any(
+        (
+            pa.types.is_boolean(type_),
+            pa.types.is_string(type_),
+            pa.types.is_large_string(type_),
+            pa.types.is_null(type_),
+            pa.types.is_dictionary(type_) and is_single(type_.value_type),
+        )
+    )
+
+
+def is_list(type_: pa.DataType) -> bool:
+    """Say whether values of a type are lists."""
     return any((pa.types.is_list(type_), pa.types.is_large_list(type_), pa.types.is_fixed_size_list(type_)))
+
+
+def is_moment(type_: pa.DataType) -> bool:
+    """Say whether values of a type are dates or moments."""
+    return any((pa.types.is_date(type_), pa.types.is_timestamp(type_)))
+
+
+def _is_number(type_: pa.DataType) -> bool:
+    return any((pa.types.is_integer(type_), pa.types.is_floating(type_), pa.types.is_decimal(type_)))
 
 
 def _unfit(column: Column, type_: pa.DataType, path: Path) -> DataError:

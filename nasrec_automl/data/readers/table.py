@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from nasrec_automl.data.raw import Chunk
+from nasrec_automl.data.raw import COLUMN_NOTES, Chunk
 from nasrec_automl.data.readers.inputs import find_files, plain_name
 from nasrec_automl.data.readers.kinds import FOLD, LABEL, NUMBER, WEIGHT, Column, instant, kind_of
 from nasrec_automl.data.readers.parquet import read_parquet
@@ -42,10 +42,17 @@ def table(paths: Sequence[Path], schema: TableSchema) -> FileSource:
         dense=schema.dense,
         categorical=schema.categorical,
         derived=schema.derived,
+        notes=_column_notes(schema),
         files=find_files(paths, PATTERNS, "tables"),
         tables=partial(_tables, schema=schema),
         start=lambda _: partial(_examples, schema=schema),
     )
+
+
+def _column_notes(schema: TableSchema) -> dict[str, str]:
+    time = schema.timestamp
+    named = (schema.label, schema.weight, None if time is None else f"{time.column} ({time.format})")
+    return {note: column for note, column in zip(COLUMN_NOTES, named, strict=True) if column is not None}
 
 
 def separator_of(path: Path, schema: TableSchema | None = None) -> str:

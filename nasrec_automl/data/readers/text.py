@@ -7,8 +7,10 @@ and those lines are looked at one by one, with the same outcome for every good l
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from nasrec_automl.errors import DataError
 
 NOTHING = frozenset(("",))
 _FEW = 1 << 15  # bytes that are looked at line by line
+_LONGEST_ROW = 1 << 14  # bytes of a row over several lines; a quote that is closed later is a stray one
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ class Layout:
         columns: in the order of a file without a header; by name in one with a header.
         separator: between fields, one character.
         header: whether a file's first line names its columns.
-        quoting: whether fields may stand in double quotes. A quoted field must end on its line.
+        quoting: whether fields may stand in double quotes. A quoted field must end on its line: a row over several
+            lines is one bad row.
         missing: texts that stand for no value.
         checks: what must hold between columns.
         further: whether a header may name further columns, which are left out.
@@ -76,11 +80,13 @@ class Parsed:
         tables: checked columns of the accepted rows, in order.
         read: number of rows; empty lines are none, unless there is one column.
         rejected: the others, in order.
+        rest: the last lines, which are in none of the above: of what they are the next lines decide.
     """
 
     tables: tuple[pa.Table, ...]
     read: int
     rejected: tuple[Rejected, ...] = ()
+    rest: Block | None = None
 
 
 def read_text(path: Path, rejections: Rejections, *, layout: Layout) -> Iterator[pa.Table]:
@@ -98,13 +104,30 @@ def read_text(path: Path, rejections: Rejections, *, layout: Layout) -> Iterator
         columns = {name: Column(name, None) for name in names} | {column.name: column for column in layout.columns}
         layout = replace(layout, columns=tuple(columns[name] for name in names))
         blocks = _with_first(Block(rest, first.first_line + 1), blocks)
-    for parsed in in_order(lambda block: parse(block, layout), blocks):
+    for parsed in _parsed(blocks, layout):
         rejections.add(path, parsed.read, parsed.rejected)
         yield from parsed.tables
 
 
-def parse(block: Block, layout: Layout) -> Parsed:
-    """Check every line of a block."""
+def _parsed(blocks: Iterator[Block], layout: Layout) -> Iterator[Parsed]:
+    if not layout.quoting:  # nothing is left to the next block, which need not be kept
+        yield from in_order(lambda block: parse(block, layout), blocks)
+        return
+    rest = None
+    for block, parsed in in_order(lambda block: (block, parse(block, layout)), blocks):
+        found = parsed if rest is None else parse(_joined(rest, block), layout)
+        rest = found.rest
+        yield found
+    if rest is not None:
+        yield parse(rest, layout, ends=True)
+
+
+def _joined(first: Block | None, second: Block) -> Block:
+    return second if first is None else Block(first.content + second.content, first.first_line)
+
+
+def parse(block: Block, layout: Layout, *, ends: bool = False) -> Parsed:
+    """Check every line of a block; `ends` says that no lines come after it."""
     content = block.content
     if not content:
         return Parsed((), 0)
@@ -113,13 +136,14 @@ def parse(block: Block, layout: Layout) -> Parsed:
         return Parsed((table,), table.num_rows)
     middle = content.find(b"\n", len(content) // 2) + 1
     if len(content) <= _FEW or middle in (0, len(content)):
-        return _slow(block, layout)
+        return _slow(block, layout, ends)
     later = block.first_line + content.count(b"\n", 0, middle)
-    parts = [parse(Block(content[:middle], block.first_line), layout), parse(Block(content[middle:], later), layout)]
+    first = parse(Block(content[:middle], block.first_line), layout)
+    if first.rest is not None and len(first.rest.content) == middle:  # halves would never come to an end
+        return _slow(block, layout, ends)
+    second = parse(_joined(first.rest, Block(content[middle:], later)), layout, ends=ends)
     return Parsed(
-        tuple(table for part in parts for table in part.tables),
-        sum(part.read for part in parts),
-        tuple(row for part in parts for row in part.rejected),
+        (*first.tables, *second.tables), first.read + second.read, (*first.rejected, *second.rejected), second.rest
     )
 
 
@@ -254,21 +278,31 @@ def _is_utf8(content: bytes) -> bool:
     return True
 
 
-def _slow(block: Block, layout: Layout) -> Parsed:
-    """Look at each line by itself."""
+def _slow(block: Block, layout: Layout, ends: bool) -> Parsed:
+    """Look at each line by itself, and at a bad one with those after it, for a row may go on within quotes."""
+    content = block.content.removesuffix(b"\n") + b"\n"
     split: list[tuple[int, bytes, list[str]]] = []
     rejected: list[Rejected] = []
-    read = 0
-    lines = block.content.removesuffix(b"\n").split(b"\n")
-    for number, line in enumerate(lines, block.first_line):
+    rest: Block | None = None
+    position, after = 0, block.first_line
+    for number, line in enumerate(content.split(b"\n")[:-1], block.first_line):
+        start, position = position, position + len(line) + 1
         line = line.removesuffix(b"\r")
-        if not line and not layout.empty_is_row:
+        if number < after or (not line and not layout.empty_is_row):
             continue
-        read += 1
         try:
             split.append((number, line, _fields(line, layout)))
         except ValueError as error:
+            if layout.quoting and b'"' in line:
+                whole = _row(layout.separator, len(layout.columns)).match(content, start, start + _LONGEST_ROW)
+                if whole is not None:
+                    line = whole[0].removesuffix(b"\r")
+                    after = number + line.count(b"\n") + 1
+                elif not ends and len(content) - start < _LONGEST_ROW:
+                    rest = Block(content[start:], number)
+                    break
             rejected.append(Rejected(number, str(error), _shown(line)))
+    read = len(split) + len(rejected)
     columns = [column.knowing(fields[i] for _, _, fields in split) for i, column in enumerate(layout.columns)]
     rows: list[list[Any]] = []
     origins: list[tuple[int, bytes]] = []
@@ -288,7 +322,15 @@ def _slow(block: Block, layout: Layout) -> Parsed:
         keep &= ~wrong
     if not keep.all():
         table = table.filter(pa.array(keep))
-    return Parsed((table,), read, tuple(sorted(rejected, key=lambda row: row.line)))
+    return Parsed((table,), read, tuple(sorted(rejected, key=lambda row: row.line)), rest)
+
+
+@lru_cache
+def _row(separator: str, fields: int) -> re.Pattern[bytes]:
+    """Return the pattern of a row of so many fields, those in quotes with newlines perhaps."""
+    between = re.escape(separator.encode())
+    field = rb'(?:"(?:[^"]++|"")*+"|(?!")(?:(?!%b)[^\n])*+)' % between
+    return re.compile(rb"%b(?:%b%b){%d}(?=\r?\n)" % (field, between, field, fields - 1))
 
 
 def _fields(line: bytes, layout: Layout) -> list[str]:

@@ -102,11 +102,18 @@ def _without_header(path: Path, layout: Layout, names: Sequence[str], label: str
 
 
 def _perhaps_labelled(path: Path, layout: Layout, label: str) -> Layout:
-    """Leave the label's column out, unless the first line has a field for it."""
+    """Leave the label's column out, unless the first line has a field for it.
+
+    Raises:
+        DataError: the first line is a header, which as a row of categories would have a probability.
+    """
     line = next(read_blocks(path)).content.lstrip(b"\r\n").partition(b"\n")[0].removesuffix(b"\r")
     try:
-        is_labelled = len(split_line(line, layout)) == len(layout.columns)
+        fields = split_line(line, layout)
     except ValueError:  # for the reader to name
         return layout
     others = tuple(column for column in layout.columns if column.name != label)
-    return layout if is_labelled else replace(layout, columns=others)
+    found = layout.columns if len(fields) == len(layout.columns) else others
+    if [field.strip() for field in fields] == [column.name for column in found]:
+        raise DataError(f"{path}: its first line names the columns, but no header is expected: remove that line")
+    return replace(layout, columns=found)

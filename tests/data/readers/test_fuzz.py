@@ -147,6 +147,26 @@ def fields_of(line: str, separator: str, quoting: bool) -> list[str]:
     return [*fields, field]
 
 
+def lines_of_row(lines: list[bytes], separator: str, fields: int) -> int:
+    """How many lines a row has that begins with the first: several where newlines in quotes make it whole in 16 KB."""
+    text = (b"\n".join(lines) + b"\n").decode("latin-1").replace("\r\n", "\n\n")
+    found, state = 1, "start"
+    for place, sign in enumerate(text[:16384]):
+        if state == "quoted":
+            state = "closing" if sign == '"' else state
+        elif state == "closing" and sign == '"':
+            state = "quoted"
+        elif sign == "\n":
+            return b"\n".join(lines).count(b"\n", 0, place) + 1 if found == fields else 1
+        elif sign == separator:
+            found, state = found + 1, "start"
+        elif state == "closing":
+            return 1
+        else:
+            state = "quoted" if sign == '"' and state == "start" else "within"
+    return 1
+
+
 @dataclass(frozen=True)
 class Format:
     """A reader and what it must make of a line."""
@@ -164,15 +184,19 @@ class Format:
     def reference(self, content: bytes) -> tuple[list[Values], list[int], int]:
         """Accepted rows, lines of rejected ones, rows read."""
         rows, rejected, read = [], [], 0
-        for line_number, line in enumerate(content.split(b"\n"), 1):
+        lines, skipped = content.split(b"\n"), 0
+        for line_number, line in enumerate(lines, 1):
             line = line.removesuffix(b"\r")
-            if (line_number == 1 and self.header) or not line:
+            if (line_number == 1 and self.header) or not line or line_number <= skipped:
                 continue
             read += 1
             try:
                 rows.append(self.row(line))
             except BadRowError:
                 rejected.append(line_number)
+                if self.quoting:
+                    following = lines[line_number - 1 :]
+                    skipped = line_number - 1 + lines_of_row(following, self.separator, len(self.values))
         return rows, rejected, read
 
     def row(self, line: bytes) -> Values:
@@ -249,7 +273,10 @@ def lines(form: Format) -> st.SearchStrategy[bytes]:
         st.lists(change, min_size=1, max_size=2).map(spoiled),
         st.integers(0, len(good)).map(lambda cut: good[:cut]),
         st.sampled_from(
-            [good + form.separator.encode(), b"", b"\xff" + good, good + b"\xc3", good.replace(b"1", b'"1"')]
+            [
+                *(good + form.separator.encode(), b"", b"\xff" + good, good + b"\xc3", good.replace(b"1", b'"1"')),
+                *(good.replace(b"x y", b'"x\n' + inside + b'\ny"') for inside in (b"", good, b'""', b"\xff\r", b'"')),
+            ]
         ),
         st.binary(max_size=20),
     )

@@ -5,7 +5,9 @@ import pytest
 from nasrec_automl.data.readers.criteo import criteo
 from nasrec_automl.data.readers.given import GivenFiles
 from nasrec_automl.data.readers.kdd12 import kdd12
+from nasrec_automl.data.readers.table import table
 from nasrec_automl.data.rejections import Rejections
+from nasrec_automl.data.table_schema import TableSchema
 from nasrec_automl.errors import DataError
 from tests.data.readers.rows import KDD12, PROFILE, criteo_lines, read_all, write
 
@@ -39,6 +41,13 @@ def test_examples_of_one_row_stay_together_across_files(tmp_path: Path) -> None:
     chunks = list(GivenFiles.of(*sources).chunks(Rejections()))
     assert [row for chunk in chunks for row in chunk.row.tolist()] == [0, 0, 1, 2, 2, 3, 4, 4]
     assert [fold for chunk in chunks for fold in chunk.fold.tolist()] == [0, 0, 0, 1, 1, 2, 2, 2]
+
+
+def test_a_column_that_says_it_too_is_an_error(tmp_path: Path) -> None:
+    schema = TableSchema.model_validate({"label": "y", "split": "fold", "categorical": {"c": None}})
+    source = table([write(tmp_path / "a.csv", ["y,fold,c", "1,test,x"])], schema)
+    with pytest.raises(DataError, match=r"table: its files are those of training.*but the schema's column `split`"):
+        read_all(GivenFiles.of(source, source, source))
 
 
 def test_bad_rows_of_any_file_are_an_error(tmp_path: Path) -> None:

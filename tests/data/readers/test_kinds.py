@@ -65,6 +65,16 @@ def test_values() -> None:
     assert instant("%d.%m.%Y").value("21.10.2014") == 1413849600
 
 
+def test_moments_lie_in_the_years_1_to_9999() -> None:
+    texts = ["0001-01-01", "1500-01-01", None, "2024-01-01", "9999-12-31"]
+    made = instant("ISO8601").convert(pa.array(texts))
+    assert made is not None
+    assert made.to_pylist() == [-62135596800, -14831769600, None, 1704067200, 253402214400]
+    assert instant("%Y-%m-%d").value("9999-12-31") == 253402214400
+    with pytest.raises(ValueError, match="a time that is not ISO8601"):
+        instant("ISO8601").value("10000-01-01")
+
+
 def test_moments_of_many_texts_are_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["2024-02-29", " 2024-03-01\t", None, "", "soon", "2024-02-29"]
     column = Column("at", instant("%Y-%m-%d")).knowing(texts)

@@ -1,3 +1,4 @@
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
@@ -82,6 +83,10 @@ def test_moments_become_seconds(tmp_path: Path) -> None:
     columns = (*COLUMNS, Column("t", instant("ISO8601"), required=True))
     table, _ = read(write(tmp_path, t=pa.array([0, 1_500_000], pa.timestamp("us", "UTC"))), columns)
     assert table["t"].to_pylist() == [0.0, 1.5]
+    table, _ = read(write(tmp_path, t=pa.array([date(1, 1, 1), date(9999, 12, 31)])), columns)
+    assert table["t"].to_pylist() == [-62135596800.0, 253402214400.0]
+    with pytest.raises(DataError, match=r"'t' is of type duration\[s\], which fits no such role"):
+        read(write(tmp_path, t=pa.array([1, 2], pa.duration("s"))), columns)
 
 
 SEVERAL = (*COLUMNS, Column("s", several("|")))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from nasrec_automl.data.readers import inputs, text
 from nasrec_automl.data.readers.kinds import INTEGER, TEXT, Column
 from nasrec_automl.data.readers.text import Layout, read_text
 from nasrec_automl.data.rejections import Rejections
@@ -125,13 +126,39 @@ def test_a_field_means_the_same_whether_or_not_a_bad_line_is_near(field: str, tm
     assert [row["b"] for row in alone] == [None if missing else quoted.get(field, field), "v"]
 
 
-def test_a_quoted_newline_makes_both_lines_bad(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("few", [1, 1 << 15])
+def test_a_row_over_several_lines_is_one_bad_row(
+    few: int, end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "_FEW", few)
     path, kept = tmp_path / "f.csv", tmp_path / "rejected.tsv"
-    path.write_bytes(b'a,b,c\n1,v,y\n2,"v\nv",y\n3,v,y\n')
-    rows, rejections = read(path, HEADED, kept)
-    assert [row["a"] for row in rows] == [1, 3]
-    assert rejections.read == 4
-    assert [line.split("\t")[1] for line in kept.read_text().splitlines()[1:]] == ["3", "4"]
+    lines = ["a,b,c", "1,v,y", '2,"v', "3,like a row,y", "", 'v ""w""",y', "4,v,y", '5,v,"y', 'y"']
+    for last in ("", end):
+        path.write_text(end.join(lines) + last, newline="")
+        rows, rejections = read(path, HEADED, kept)
+        assert [row["a"] for row in rows] == [1, 4]
+        assert dict(rejections.reasons) == {"a quoted field that does not end on its line": 2}
+        assert rejections.read == 4
+        assert [line.split("\t")[1] for line in kept.read_text().splitlines()[1:]] == ["3", "8"]
+
+
+def test_rows_over_several_lines_meet_the_ends_of_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "_BLOCK", 5000)
+    path = tmp_path / "f.csv"
+    path.write_text("a,b,c\n" + "".join(f'{row},v,y\n-1,"v\n-2,w,y\n-3,w,y\n",y\n' for row in range(2000)))
+    rows, rejections = read(path, HEADED)
+    assert [row["a"] for row in rows] == list(range(2000))
+    assert (rejections.read, rejections.rejected) == (4000, 2000)
+
+
+@pytest.mark.parametrize("stray", ['1,"v,y', '1,"v,y,z', '1,v,"y'])
+def test_a_stray_quote_costs_its_line_alone(stray: str, tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    for after in ("", '2,"v",y\n', "2,v,y\n" * 3000 + '2,v",y\n'):
+        path.write_text(f"a,b,c\n0,v,y\n{stray}\n2,v,y\n{after}")
+        rows, rejections = read(path, HEADED)
+        assert len(rows) == rejections.read - 1 == 2 + after.count("\n")
 
 
 def test_a_carriage_return_and_a_quoted_newline_do_not_make_up_for_each_other(tmp_path: Path) -> None:
@@ -139,4 +166,4 @@ def test_a_carriage_return_and_a_quoted_newline_do_not_make_up_for_each_other(tm
     path.write_bytes(b'a,b,c\n1,v,y\r2,v,y\n3,"v\n",y\n')
     rows, rejections = read(path, HEADED)
     assert rows == []
-    assert rejections.read == rejections.rejected == 3
+    assert rejections.read == rejections.rejected == 2

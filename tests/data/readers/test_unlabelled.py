@@ -166,6 +166,16 @@ def test_the_schemas_separator_and_columns_say_how_a_file_is_made(tmp_path: Path
         read(write(tmp_path / "rows.csv", ['a;1;2;3;"']), schema=schema_of_own(names))
 
 
+@pytest.mark.parametrize("header", ["y;site;tag", "site;tag", '"site"; tag'])
+def test_a_header_where_none_is_expected_is_no_row(header: str, tmp_path: Path) -> None:
+    names = {"label": "y", "separator": ";", "columns": ["y", "site", "tag"]}
+    schema = TableSchema.model_validate({**names, "categorical": {"site": {}, "tag": {}}})
+    declared = Declared(dense={}, categorical={"site": CategoryFormat(), "tag": CategoryFormat()})
+    path = write(tmp_path / "rows.csv", [header, "1;a;b" if header.startswith("y") else "a;b"])
+    with pytest.raises(DataError, match=r"rows\.csv: its first line names the columns, but no header is expected"):
+        read(path, declared, schema=schema)
+
+
 def test_a_schema_that_does_not_fit_is_named(tmp_path: Path) -> None:
     schema = TableSchema.model_validate({"label": "y", "categorical": {"site": {}}, "columns": ["y", "site"]})
     path = write(tmp_path / "rows.csv", ["1,a"])

@@ -1,0 +1,84 @@
+"""YAML files that people write: read without a key that is there twice, and pydantic's complaints in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nasrec_automl.errors import NasRecError
+
+_SHOWN = 60
+
+
+class _KeyTwiceError(yaml.MarkedYAMLError):
+    pass
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is there twice in a mapping, of which `yaml.safe_load` takes the last without a word."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if (key.tag, key.value) in seen:
+                raise _KeyTwiceError(problem=repr(key.value), problem_mark=key.start_mark)
+            seen.add((key.tag, key.value))
+        return node
+
+
+def load_yaml(path: Path, error: type[NasRecError]) -> Any:
+    """Read a YAML file.
+
+    Args:
+        path: the file.
+        error: what to raise.
+
+    Returns:
+        Its content, None of an empty file.
+
+    Raises:
+        NasRecError: of the type `error`: the file is no YAML in UTF-8, or has a key twice in one mapping.
+        OSError: the file cannot be read.
+    """
+    try:
+        return _Loader(path.read_text(encoding="utf-8")).get_single_data()
+    except _KeyTwiceError as twice:
+        line = twice.problem_mark.line + 1 if twice.problem_mark is not None else "?"
+        raise error(f"{path}, line {line}: {twice.problem} is there twice in one mapping: keep one") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as wrong:
+        raise error(f"{path}: not a YAML file ({' '.join(str(wrong).split())})") from None
+
+
+def in_words(problem: Mapping[str, Any], example: str = "") -> str:
+    """Say what pydantic has against a value.
+
+    Args:
+        problem: one of the `errors()` of a `ValidationError`.
+        example: of a right mapping or list, as YAML.
+
+    Example:
+        >>> in_words({"type": "tuple_type", "input": "id", "msg": "Input should be a valid tuple"}, "[row_id]")
+        "expected a list such as [row_id], but it is 'id'"
+    """
+    kind, given = problem["type"], problem["input"]
+    shown = repr(given) if len(repr(given)) <= _SHOWN else f"{repr(given)[:_SHOWN]}..."
+    came = "but it is empty" if given is None else f"but it is {shown}"
+    such = f" such as {example}" if example else ""
+    if kind == "missing":
+        return "this field is required"
+    if kind in ("model_type", "dict_type"):
+        return f"expected a mapping{such}, {came}"
+    if kind in ("tuple_type", "list_type"):
+        return f"expected a list{such}, {came}"
+    several = isinstance(given, dict | list)
+    if kind == "string_type":
+        return f"expected a text, {came}" + ("" if given is None or several else ": put it in quotes")
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    # Our own messages say what came where that helps.
+    return message if kind == "value_error" or several else f"{message}, {came}"
