@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from nasrec_automl.architecture import Architecture
+from nasrec_automl.data.files import written_beside
 from nasrec_automl.errors import CheckpointError
 from nasrec_automl.network.network import Network
 from nasrec_automl.network.subnet import Subnet
@@ -40,15 +40,12 @@ def save_network(network: Supernet | Subnet, path: Path) -> None:
     else:
         metadata["space"] = network.architecture.space.model_dump_json()
         metadata["architecture"] = network.architecture.to_json()
-    beside = path.with_name(f".{path.name}.partial")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, beside, metadata=metadata)
-        beside.replace(path)
+        with written_beside(path) as beside:
+            save_file(tensors, beside, metadata=metadata)
     except (OSError, SafetensorError) as error:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
         raise CheckpointError(
             f"{path}: cannot be written ({error}); mend it and start again: what has finished is kept"
         ) from None

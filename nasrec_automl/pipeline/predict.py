@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from nasrec_automl.architecture import Architecture
+from nasrec_automl.data.files import written_beside
 from nasrec_automl.data.preprocessing import Preprocessing
 from nasrec_automl.data.readers.unlabelled import read_unlabelled
 from nasrec_automl.data.table_schema import load_table_schema
@@ -124,20 +125,14 @@ def predict_file(
     if any(output.exists() and read.exists() and output.samefile(read) for read in (path, schema) if read is not None):
         raise DataError(f"{output}: is read, and would be replaced by its probabilities; name another file to write")
     table_schema = None if schema is None else load_table_schema(schema)
-    beside = output.with_name(f".{output.name}.partial")
     rows = 0
-    try:
-        with _opened(beside, output) as file:
-            file.write("probability\n")
-            for table in read_unlabelled(path, model.preprocessing.declared, source=source, schema=table_schema):
-                file.writelines(f"{probability:.9g}\n" for probability in model.predict(table))
-                rows += len(table)
-                if on_rows is not None:
-                    on_rows(rows)
-        beside.replace(output)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    with written_beside(output) as beside, _opened(beside, output) as file:
+        file.write("probability\n")
+        for table in read_unlabelled(path, model.preprocessing.declared, source=source, schema=table_schema):
+            file.writelines(f"{probability:.9g}\n" for probability in model.predict(table))
+            rows += len(table)
+            if on_rows is not None:
+                on_rows(rows)
     return rows
 
 
