@@ -168,13 +168,7 @@ def _parser() -> argparse.ArgumentParser:
         "nasrec-automl run examples/quickstart/job.yaml",
     )
     run.add_argument("job", type=Path, help="the job file")
-    run.add_argument(
-        "--workers",
-        type=_from(1),
-        default=1,
-        help="processes that share the search and the retraining, and divide the cores (default: 1, whose result the "
-        "seed alone determines)",
-    )
+    _workers(run, "the search and the retraining", "1, whose result the seed alone determines")
 
     tune = _command(
         subparsers,
@@ -193,6 +187,7 @@ def _parser() -> argparse.ArgumentParser:
         "nasrec-automl rank examples/quickstart/job.yaml",
     )
     rank.add_argument("job", type=Path, help="the job file; a supernet that its run has trained is taken as it is")
+    _workers(rank, "the trainings", "1")
 
     worker = _command(
         subparsers,
@@ -314,6 +309,15 @@ def _command(
     )
     parser.set_defaults(run=run)
     return parser
+
+
+def _workers(parser: argparse.ArgumentParser, what: str, default: str) -> None:
+    parser.add_argument(
+        "--workers",
+        type=_from(1),
+        default=1,
+        help=f"processes that share {what}, and divide the cores (default: {default})",
+    )
 
 
 def _run_or_job(parser: argparse.ArgumentParser) -> None:

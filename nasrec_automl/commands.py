@@ -160,7 +160,7 @@ def rank(arguments: argparse.Namespace) -> None:
         from nasrec_automl.pipeline.rank import rank_scores
 
         _quiet_optuna()
-        rank_scores(run)
+        rank_scores(run, workers=arguments.workers)
     console.print(rank_table(run))
     for path in (run.rank_report, run.rank):
         _say(console, str(path))

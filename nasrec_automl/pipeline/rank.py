@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nasrec_automl.cost import profile
 from nasrec_automl.data.dataset import Part, PreparedData
@@ -25,6 +27,7 @@ from nasrec_automl.pipeline.search import load_evaluator
 from nasrec_automl.pipeline.studies import rank_study
 from nasrec_automl.pipeline.supernet import SupernetStage, kept_steps, path_schedule
 from nasrec_automl.pipeline.truth import sample_sizes, train_truth
+from nasrec_automl.pipeline.worker_processes import worker_processes
 from nasrec_automl.ranking import Ranking, judge_ranking
 from nasrec_automl.report.content import JudgedArchitecture, RankContent
 from nasrec_automl.report.rank_page import render_rank
@@ -44,9 +47,15 @@ class RankStage(Stage):
 
     It belongs to no job's chain and changes nothing of it. The trainings are kept in a study: more of them are done
     later without those that are there.
+
+    Args:
+        workers: processes that share the trainings, this one included; what they end with is the same.
     """
 
     name = "rank"
+
+    def __init__(self, workers: int = 1) -> None:
+        self._workers = workers
 
     def units(self, run: RunFolder) -> tuple[int, int]:
         """Ended trainings and the job's number of them."""
@@ -71,17 +80,10 @@ class RankStage(Stage):
         done, total = self.units(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="trainings", total=total, done=done)
         architectures = sample_sizes(run, config.architectures)
-        folder = _folder(run)
-        losses = train_truth(
-            run,
-            rank_study(run),
-            architectures,
-            config.seeds,
-            MEASURED,
-            folder=folder,
-            on_training=lambda ended: progress.update(min(ended, total - 1)),  # the comparison is still to come
-        )
-        shutil.rmtree(folder, ignore_errors=True)  # checkpoints of trainings that failed too often
+        with worker_processes(run.job, self.name, self._workers):
+            # The comparison is still to come.
+            losses = train_ranked(run, lambda ended: progress.update(min(ended, total - 1)))
+        shutil.rmtree(_folder(run), ignore_errors=True)  # checkpoints of trainings that failed too often
         kept = [i for i in range(len(architectures)) if np.isfinite(losses[i]).all()]
         if len(kept) < _FEWEST:
             raise StudyError(
@@ -129,9 +131,37 @@ class RankStage(Stage):
         return {"tau": ranking.tau.value}
 
 
-def rank_scores(run: RunFolder) -> None:
-    """Prepare data and train the supernet of a job where that is not done, and run the stage, as the folder's owner."""
-    stages = (DataStage(), SupernetStage(), RankStage())
+def train_ranked(run: RunFolder, on_training: Callable[[int], None]) -> NDArray[np.float64]:
+    """Train what the study does not have yet; any number of processes may, and each is back when all have ended.
+
+    Args:
+        run: whose data are prepared.
+        on_training: told how many have ended.
+
+    Returns:
+        Log losses `(architectures, seeds)`, as `train_truth`.
+    """
+    config = run.job.rank
+    architectures = sample_sizes(run, config.architectures)
+    return train_truth(
+        run,
+        rank_study(run),
+        architectures,
+        config.seeds,
+        MEASURED,
+        folder=_folder(run),
+        on_training=on_training,
+    )
+
+
+def rank_scores(run: RunFolder, *, workers: int = 1) -> None:
+    """Prepare data and train the supernet of a job where that is not done, and run the stage, as the folder's owner.
+
+    Args:
+        run: the run folder.
+        workers: processes that share the trainings, this one included.
+    """
+    stages = (DataStage(), SupernetStage(), RankStage(workers))
     with run.lock():
         for stage in stages:
             stage.check(run)

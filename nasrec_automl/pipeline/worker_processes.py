@@ -1,4 +1,4 @@
-"""Workers that a run's owner starts and ends: one stage in several processes of this machine."""
+"""Workers that a run's owner starts and ends: what a stage can share, in several processes of this machine."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _GRACE = 10.0
 
 @contextmanager
 def worker_processes(job: Job, stage: str, workers: int) -> Iterator[None]:
-    """Let `workers` processes share a parallel stage, this one included, each with its part of the cores.
+    """Let `workers` processes share a stage's trials, this one included, each with its part of the cores.
 
     The others end with this process, however it ends, or with the context. One that fails says why, and is no more
     than missing: its trial is tried again.
 
     Args:
         job: whose stage.
-        stage: its name; this process runs it inside the context.
+        stage: its name; this process runs what is shared inside the context.
         workers: processes.
     """
     threads = torch.get_num_threads()
@@ -77,6 +77,7 @@ def _end_with_owner() -> None:
 
 
 def _main() -> None:
+    from nasrec_automl.pipeline.rank import RankStage, train_ranked
     from nasrec_automl.pipeline.stages import STAGES
 
     terminate_as_interrupt()
@@ -85,7 +86,10 @@ def _main() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         with no_lost_interrupts():
-            STAGES[sys.argv[1]].run(run)
+            if sys.argv[1] == RankStage.name:
+                train_ranked(run, lambda ended: None)
+            else:
+                STAGES[sys.argv[1]].run(run)
     except NasRecError as error:
         print(f"a worker ends: {error}", file=sys.stderr)
         sys.exit(1)

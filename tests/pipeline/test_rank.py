@@ -5,11 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from rich.console import Console
 from scipy.stats import kendalltau
@@ -19,13 +21,14 @@ from nasrec_automl.config import load_job
 from nasrec_automl.errors import DataError, DivergedError, JobError, StudyError
 from nasrec_automl.evaluation.trained_steps import trained_steps
 from nasrec_automl.pipeline import rank, truth
-from nasrec_automl.pipeline.rank import rank_content, rank_scores
+from nasrec_automl.pipeline.rank import rank_content, rank_scores, train_ranked
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import make_evaluator
 from nasrec_automl.pipeline.status import rank_status
-from nasrec_automl.pipeline.studies import rank_study
+from nasrec_automl.pipeline.studies import rank_study, study_storage
 from nasrec_automl.pipeline.supernet import kept_steps, path_schedule, training_steps
 from nasrec_automl.pipeline.view import rank_table
+from nasrec_automl.pipeline.worker_processes import worker_processes
 from nasrec_automl.space import load_search_space
 
 Write = Callable[..., Path]
@@ -142,7 +145,7 @@ from nasrec_automl.config import load_job
 from nasrec_automl.training.keep_best import Checkpoints
 from nasrec_automl.pipeline.rank import rank_scores
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.studies import rank_study
+from nasrec_automl.pipeline.studies import rank_study, study_storage
 
 run = RunFolder(load_job(sys.argv[1]))
 write = Checkpoints.on_validation_end
@@ -213,3 +216,22 @@ def test_test_stays_closed_and_trainings_that_diverge_are_left_out(
     monkeypatch.setattr(truth, "train_and_measure", diverges(3))
     with pytest.raises(StudyError, match="2 of 5 architectures were trained well"):
         rank_scores(more)
+
+
+def test_processes_that_share_the_trainings_end_with_the_same(done: RunFolder, tmp_path: Path) -> None:
+    run = copied(done, tmp_path)
+    study = rank_study(run)
+    expected = run.rank.read_text()
+    storage = study_storage(run.job.storage_url)
+    storage.delete_study(storage.get_study_id_from_name(study.study_name))
+    run.rank.unlink()
+    with worker_processes(run.job, "rank", 2):
+        (other,) = psutil.Process().children()
+        while not any("nasrec:worker" in trial.user_attrs for trial in rank_study(run).get_trials()):
+            assert other.is_running()
+            time.sleep(0.05)
+        train_ranked(run, lambda ended: None)
+    workers = {trial.user_attrs["nasrec:worker"].split(":")[1] for trial in rank_study(run).get_trials()}
+    assert workers == {str(other.pid), str(os.getpid())}
+    rank_scores(run, workers=2)
+    assert run.rank.read_text() == expected

@@ -67,7 +67,6 @@ def test_a_folder_with_other_settings_takes_no_study_of_a_database_that_both_use
 
 def test_a_study_of_before_its_settings_were_a_part_of_it_is_taken(copied_run: RunFolder) -> None:
     study = search_study(copied_run)
-    copied_run.noted("search")
     storage = study_storage(copied_run.job.storage_url)
     study_id = storage.get_study_id_from_name(study.study_name)
     older = {name: value for name, value in study.user_attrs.items() if name != "nasrec:settings"}
