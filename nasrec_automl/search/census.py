@@ -25,8 +25,9 @@ class Census:
         running: trials that workers run. One that was asked for by hand is not among them: it may never end.
         done_keys: keys of the finished trials.
         running_keys: keys of everything that runs, also by hand.
-        failures: failed attempts by key; interruptions are none, nor is an end that came further than those before.
-        given_up: keys that have failed too often.
+        failures: failed attempts by key.
+        given_up: keys that have failed too often; interruptions do not count for it, nor ends that came further than
+            those before.
         waiting: trials that a user has enqueued, in their order.
         retry: trials whose workers died or were interrupted, to try again as they were, oldest first.
     """
@@ -63,6 +64,7 @@ class Tally:
         self._seconds = 0.0
         self._done_keys: set[str] = set()
         self._failures: Counter[str] = Counter()
+        self._against: Counter[str] = Counter()
         self._reached: dict[str, int] = {}
         self._lost: dict[str, FrozenTrial] = {}
 
@@ -85,7 +87,7 @@ class Tally:
                     running_keys.add(key)
             else:
                 waiting.append(trial)
-        given_up = {key for key, count in self._failures.items() if count > self._retries}
+        given_up = {key for key, count in self._against.items() if count > self._retries}
         closed = running_keys | given_up
         retry = (t for key, t in self._lost.items() if key not in self._done_keys and key not in closed)
         return Census(
@@ -107,16 +109,17 @@ class Tally:
             if key is not None:
                 self._done_keys.add(key)
         elif key is not None and trial.user_attrs.get(FAILURE) in (STALE, INTERRUPTED, ERROR):
-            if self._is_failure(trial, key):
-                self._failures[key] += 1
-                if self._failures[key] == self._retries + 1:
+            self._failures[key] += 1
+            if self._speaks_against(trial, key):
+                self._against[key] += 1
+                if self._against[key] == self._retries + 1:
                     _logger.warning(
                         "trial %d failed, as %d before it: what it tries is given up", trial.number, self._retries
                     )
             if trial.user_attrs[FAILURE] != ERROR and self._source.admits(trial):
                 self._lost.setdefault(key, trial)
 
-    def _is_failure(self, trial: FrozenTrial, key: str) -> bool:
+    def _speaks_against(self, trial: FrozenTrial, key: str) -> bool:
         """Whether a trial that ended without a result speaks against its key.
 
         Whoever interrupts a worker means the worker. A process that died may have died of the trial, but not where it

@@ -265,8 +265,9 @@ def test_lost_parameters_come_before_any_proposal(
 
 
 def test_lost_parameters_are_given_up_after_so_many_retries(
-    run: Callable[..., int], study: optuna.Study, space: SearchSpace
+    run: Callable[..., int], study: optuna.Study, space: SearchSpace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("nasrec_automl.search.loop.INTERRUPTED", "stale")  # as if the process had died
     lost, other = (space.random(np.random.default_rng(seed)) for seed in range(2))
 
     def deadly(architecture: Architecture) -> FakeScore:
