@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--steps", nargs="+", choices=[*STEPS, _PAGE], default=[*STEPS, _PAGE], help="steps (all)")
     parser.add_argument("--samplers", nargs="*", metavar="NAME", help="of searches beside ours (random tpe)")
     parser.add_argument("--supernets", type=int, default=SUPERNETS, help="of each variant of the ablations (3)")
-    parser.add_argument("--workers", type=int, default=1, help="processes of the step `baselines`, beside each other")
+    parser.add_argument("--workers", type=int, default=1, help="processes of ranks and baselines, beside each other")
     options = parser.parse_args(arguments)
     if min(options.workers, options.supernets) < 1:
         parser.error("--workers and --supernets must be at least 1")
@@ -73,7 +73,7 @@ def searches(job: Job, folder: Path, count: int) -> list[RunFolder]:
 
 def _rank(runs: list[RunFolder], folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """How well the first run's scores rank, without the parameters of its architectures: the page needs none."""
-    rank_scores(runs[0])
+    rank_scores(runs[0], workers=options.workers)
     found = read_json(runs[0].rank)
     points = [{name: point[name] for name in _OF_POINT} for point in found["architectures"]]
     return {
