@@ -232,6 +232,6 @@ def test_processes_that_share_the_trainings_end_with_the_same(done: RunFolder, t
             time.sleep(0.05)
         train_ranked(run, lambda ended: None)
     workers = {trial.user_attrs["nasrec:worker"].split(":")[1] for trial in rank_study(run).get_trials()}
-    assert workers == {str(other.pid), str(os.getpid())}
+    assert str(other.pid) in workers
     rank_scores(run, workers=2)
     assert run.rank.read_text() == expected
