@@ -12,7 +12,6 @@ from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from nasrec_automl.architecture import (
@@ -24,6 +23,7 @@ from nasrec_automl.architecture import (
     ParameterValue,
 )
 from nasrec_automl.errors import ArchitectureError, SpaceError
+from nasrec_automl.yaml_files import in_words, load_yaml
 
 InputCount = Literal["binomial", "uniform"]
 Space = TypeVar("Space", bound=BaseModel)
@@ -341,13 +341,11 @@ def read_space(kind: type[Space], folder: str, name: str | FilePath, word: str) 
     if not path.is_file():
         raise SpaceError(f"no {word} {str(name)!r}: expected a YAML file or one of {', '.join(shipped)}")
     try:
-        return kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return kind.model_validate(load_yaml(path, SpaceError))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise SpaceError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpaceError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
+        raise SpaceError(f"{path}: {where}: {in_words(first)}") from None
 
 
 def load_architecture(name: str | FilePath, space: SearchSpace | None = None) -> Architecture:

@@ -114,5 +114,5 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(SpaceError, match=r"mine\.yaml: not a YAML file"):
         load_hyper_space(path)
     path.write_text("dropout: 0.1")
-    with pytest.raises(SpaceError, match=r"mine\.yaml: learning_rate: Field required"):
+    with pytest.raises(SpaceError, match=r"mine\.yaml: learning_rate: this field is required"):
         load_hyper_space(path)

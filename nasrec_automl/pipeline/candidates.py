@@ -120,12 +120,20 @@ def best_log_loss(study: optuna.Study) -> float | None:
 
 def check_subnets(run: RunFolder, study: optuna.Study) -> None:
     """Raise RunFolderError unless the subnet of each candidate's best training is in the folder."""
-    for name, trial in best_trials(study).items():
-        if not weights_path(run, name, Hyper.of(trial.params, run.job.retrain.space)).is_file():
-            raise RunFolderError(
-                f"{run.path}: the study {study.study_name!r} has trainings whose networks are not here, as of a folder "
-                "that was deleted, or another one; give the job another `name`, or delete the study"
-            )
+
+    def missing() -> set[int]:
+        return {
+            trial.number
+            for name, trial in best_trials(study).items()
+            if not weights_path(run, name, Hyper.of(trial.params, run.job.retrain.space)).is_file()
+        }
+
+    # Twice: another worker may just have beaten one, and dropped its subnet.
+    if missing() & missing():
+        raise RunFolderError(
+            f"{run.path}: the study {study.study_name!r} has trainings whose networks are not here, as of a folder "
+            "that was deleted, or another one; give the job another `name`, or delete the study"
+        )
 
 
 def drop_beaten(run: RunFolder, study: optuna.Study) -> None:

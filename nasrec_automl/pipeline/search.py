@@ -137,11 +137,11 @@ class SearchStage(Stage):
                 },
             )
             note = f"{_note(best, left_out)}, {len(finished)} architectures scored"
+            if config.timeout is not None and len(finished) < config.architectures:
+                note += f", no more after {config.timeout}"
             verdict = read_verdict(run)
             if verdict is not None:
                 note += f", tau {verdict.tau.value:.2f} from scratch (of size alone {verdict.size_tau.value:.2f})"
-            if config.timeout is not None and len(finished) < config.architectures:
-                note += f", no more after {config.timeout}"
             if is_distrusted(run):
                 note += ": not to be trusted"
             if config.several:

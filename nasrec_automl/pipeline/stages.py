@@ -49,7 +49,7 @@ def run_job(run: RunFolder, *, workers: int = 1) -> None:
         for stage in STAGES.values():
             if stage.is_done(run):
                 run.claim(stage.name, stage.settings(run))
-            elif stage.parallel and workers > 1:
+            elif stage.parallel:
                 with worker_processes(run.job, stage.name, workers):
                     stage.run(run)
             else:

@@ -18,15 +18,13 @@ from nasrec_automl.search.attributes import ABANDONED, ATTEMPT, ERROR, INTERRUPT
 from nasrec_automl.search.census import Census, Tally
 from nasrec_automl.search.database import connection_lost, database_errors, patiently
 from nasrec_automl.search.ledger import Ledger, lost_where_it_fails
+from nasrec_automl.search.mirror import ENQUEUED
 from nasrec_automl.search.stale import close_stale, worker_id
 from nasrec_automl.search.task import Finished, Outcome, Params, Task, TrialSource
 
 OnTrial = Callable[[Finished], None]
 
 _LONGEST_REASON = 2000
-
-_ENQUEUED = "fixed_params"
-"""Optuna's own attribute of a trial that was enqueued: what was asked for. It has no public name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +134,7 @@ def _run(task: Task, ledger: Ledger, trial: FrozenTrial) -> Outcome | None:
 
 def _adopted(trial: FrozenTrial) -> bool:
     """Whether a running trial is one that a user had enqueued."""
-    return trial.state == TrialState.RUNNING and _ENQUEUED in trial.system_attrs
+    return trial.state == TrialState.RUNNING and ENQUEUED in trial.system_attrs
 
 
 def reason_of(error: BaseException) -> str:

@@ -12,10 +12,13 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
+ENQUEUED = "fixed_params"
+"""Optuna's own attribute of a trial that was enqueued: what was asked for. It has no public name."""
+
 
 def notes_of(trial: FrozenTrial) -> dict[str, Any]:
     """What a sampler noted in a trial: system attributes, but for Optuna's own of constraints and enqueued trials."""
-    own = ("constraints", "fixed_params")
+    own = ("constraints", ENQUEUED)
     return {name: value for name, value in trial.system_attrs.items() if name.partition(":")[0] not in own}
 
 

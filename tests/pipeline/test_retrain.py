@@ -1,5 +1,6 @@
 """The retrain stage of a finished run, and a done one that is asked for more."""
 
+import copy
 import shutil
 import signal
 import subprocess
@@ -16,10 +17,11 @@ from nasrec_automl.errors import JobError, RunFolderError
 from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.hyper_space import load_hyper_space
 from nasrec_automl.network.weights import load_subnet
-from nasrec_automl.pipeline.candidates import best_trials, candidates, retrain_study_name, weights_path
+from nasrec_automl.pipeline.candidates import best_trials, candidates, check_subnets, retrain_study_name, weights_path
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.studies import retrain_study
 from nasrec_automl.search import Hyper
 from nasrec_automl.training.module import ClickModule
 
@@ -199,3 +201,18 @@ def test_a_stage_out_of_time_ends_with_what_was_trained(copied_run: RunFolder) -
     assert noted["target"] == 90
     assert 6 <= noted["trainings"] < 90
     assert not RetrainStage().is_done(of("1h"))
+
+
+def test_a_network_that_another_worker_has_just_beaten_is_not_missed(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = retrain_study(copied_run)
+    best = best_trials(study)
+    name, trial = next(iter(best.items()))
+    beaten = copy.copy(trial)
+    beaten.params = {**trial.params, "learning_rate": trial.params.get("learning_rate", 0.1) * 1.01}
+    beaten.number = 1000
+    readings = [{**best, name: beaten}, best]
+    monkeypatch.setattr("nasrec_automl.pipeline.candidates.best_trials", lambda study: readings.pop(0))
+    check_subnets(copied_run, study)
+    assert not readings
