@@ -60,7 +60,7 @@ def test_defaults_come_first() -> None:
     assert params.keys() == applying(retrain_distributions(["a"], DEFAULT), params).keys()
     assert (params["learning_rate/adagrad"], params["weight_decay"]) == (0.2, 1e-5)
     hyper = Hyper.of(params, DEFAULT)
-    assert (hyper.optimizer, hyper.dropout, hyper.batch_size) == ("adagrad", 0.0, 256)
+    assert (hyper.optimizer, hyper.dropout, hyper.batch_size) == ("adagrad", 0.1, 512)
     assert (hyper.weight_decay, hyper.embedding_decay) == (1e-5, 3e-4)
     assert (hyper.embedding_dim, hyper.table_cap, hyper.layer_norm) == (None, None, False)
 
