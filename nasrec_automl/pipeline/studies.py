@@ -118,6 +118,11 @@ def verdict_study(run: RunFolder) -> optuna.Study:
     return _trainings_study(run, "verdict")
 
 
+def tune_truth_study(run: RunFolder) -> optuna.Study:
+    """The study of the trainings that supernets are judged by, made where it is missing."""
+    return _trainings_study(run, "tune-truth")
+
+
 def _trainings_study(run: RunFolder, stage: str) -> optuna.Study:
     """A study of trainings with the default hyper-parameters: other settings of them, another study."""
     job = run.job

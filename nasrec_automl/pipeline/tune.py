@@ -13,23 +13,22 @@ from scipy.stats import kendalltau
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import DataConfig
-from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.dataset import Part
 from nasrec_automl.errors import DivergedError, StudyError
-from nasrec_automl.evaluation.sample import one_of_each_size
 from nasrec_automl.pipeline.base import Report, Stage
-from nasrec_automl.pipeline.candidates import default_hyper, train_candidate
 from nasrec_automl.pipeline.data import DataStage
-from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import make_evaluator
-from nasrec_automl.pipeline.studies import study_storage, tune_study
+from nasrec_automl.pipeline.studies import study_storage, tune_study, tune_truth_study
 from nasrec_automl.pipeline.supernet import SupernetStage
+from nasrec_automl.pipeline.truth import sample_sizes, train_truth
 from nasrec_automl.search import Finished
+from nasrec_automl.search.trainings import count_trained
 from nasrec_automl.search.tune import TUNED, settings_of, tune
-from nasrec_automl.space import load_search_space
 
+_TRUTH = "tune-truth"
 _FEWEST = 3
 """Architectures without which there is no rank to speak of."""
 
@@ -48,8 +47,8 @@ class TuneStage(Stage):
         return min(len(tuned(run)), total), total
 
     def has_begun(self, run: RunFolder) -> bool:
-        """A trained architecture is work done too, and so is one whose training has a checkpoint."""
-        return any(_folder(run).glob("*")) or super().has_begun(run)
+        """A training from scratch is work done too, to its end or not."""
+        return run.progress(_TRUTH).is_file() or super().has_begun(run)
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The tune section, but for the number of trials, and what trainings and scores depend on."""
@@ -126,36 +125,24 @@ def _folder(run: RunFolder) -> Path:
     return run.path / "tune"
 
 
-def _truth_path(run: RunFolder) -> Path:
-    return _folder(run) / "truth.json"
-
-
 def _truth(run: RunFolder) -> list[tuple[Architecture, float]]:
     """Architectures of all sizes with their log losses on the hpo part, each trained from scratch once for all trials.
 
     Raises:
         StudyError: too few of the trainings ended well.
     """
-    job, path = run.job, _truth_path(run)
-    known: dict[str, float | None] = read_json(path) or {}
-    schema = PreparedData.open(run.data).schema(job.embedding_dim)
-    architectures = one_of_each_size(load_search_space(job.space), schema, job.tune.architectures, seed=job.seed)
-    hyper = default_hyper(job)
+    architectures, study = sample_sizes(run, run.job.tune.architectures), tune_truth_study(run)
     progress = ProgressWriter(
-        run.progress("tune-truth"), stage="tune-truth", unit="trainings", total=len(architectures), done=len(known)
+        run.progress(_TRUTH),
+        stage=_TRUTH,
+        unit="trainings",
+        total=len(architectures),
+        done=count_trained(study, architectures, 1),
     )
-    for number, architecture in enumerate(architectures, 1):
-        if architecture.key not in known:
-            checkpoint = _folder(run) / f"{architecture.key}.ckpt"
-            try:
-                trained = train_candidate(run, architecture, hyper, lambda step, metrics: False, checkpoint=checkpoint)
-                assert trained.metrics is not None
-                known[architecture.key] = trained.metrics.log_loss
-            except DivergedError:
-                known[architecture.key] = None
-            write_json(path, known)
-        progress.update(number)
-    found = [(a, log_loss) for a in architectures if (log_loss := known[a.key]) is not None]
+    folder = _folder(run) / "truth"
+    losses = train_truth(run, study, architectures, 1, (Part.HPO,), folder=folder, on_training=progress.update)[:, 0]
+    shutil.rmtree(folder, ignore_errors=True)
+    found = [(a, float(loss)) for a, loss in zip(architectures, losses, strict=True) if np.isfinite(loss)]
     if len(found) < _FEWEST:
         raise StudyError(
             f"{len(found)} of {len(architectures)} trainings from scratch ended well, and a rank needs {_FEWEST}: "

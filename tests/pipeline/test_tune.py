@@ -1,6 +1,5 @@
 """Tuning of the supernet's training, on a job of seconds."""
 
-import json
 import os
 import signal
 import subprocess
@@ -16,10 +15,11 @@ from scipy.stats import kendalltau
 
 from nasrec_automl.cli import main
 from nasrec_automl.config import load_job
-from nasrec_automl.errors import JobError, StudyError
-from nasrec_automl.pipeline import tune
+from nasrec_automl.errors import DivergedError, JobError, StudyError
+from nasrec_automl.pipeline import truth, tune
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import tune_status
+from nasrec_automl.pipeline.studies import tune_truth_study
 from nasrec_automl.pipeline.tune import trial_settings, tune_supernet, tuned
 from nasrec_automl.pipeline.view import tau_error, tune_table
 
@@ -42,15 +42,16 @@ def results(run: RunFolder) -> list[tuple[dict[str, float], float]]:
 
 
 def test_supernets_are_judged_by_their_ranks(done: RunFolder) -> None:
-    truth = json.loads((done.path / "tune" / "truth.json").read_text())
-    assert len(truth) == 4
-    assert all(0.3 < log_loss < 1 for log_loss in truth.values())
+    trained = tune._truth(done)
+    assert len(trained) == 4
+    assert all(0.3 < log_loss < 1 for _, log_loss in trained)
+    assert len(tune_truth_study(done).get_trials(deepcopy=False)) == 4
     found = results(done)
     assert len(found) == 2
     assert {"learning_rate": 0.12, "path_warm_up": 0.2} in [settings for settings, _ in found]
     assert [tau for _, tau in found] == sorted((tau for _, tau in found), reverse=True)
     assert all(-1 <= tau <= 1 for _, tau in found)
-    assert [path.name for path in (done.path / "tune").iterdir()] == ["truth.json"], "nothing large is left"
+    assert not list((done.path / "tune").iterdir()), "nothing large is left"
 
 
 def test_tau_is_that_of_scores_and_trainings(done: RunFolder, tmp_path: Path, write_job: Write) -> None:
@@ -62,9 +63,9 @@ def test_tau_is_that_of_scores_and_trainings(done: RunFolder, tmp_path: Path, wr
     run = RunFolder(job.model_copy(update={"supernet": job.supernet.model_copy(update={"epochs": job.tune.epochs})}))
     for name in ("data", "supernet"):
         STAGES[name].run(run)
-    evaluator, truth = make_evaluator(run), tune._truth(done)
-    scores = [evaluator.evaluate(architecture).log_loss for architecture, _ in truth]
-    expected = kendalltau(scores, [log_loss for _, log_loss in truth]).statistic
+    evaluator, trained = make_evaluator(run), tune._truth(done)
+    scores = [evaluator.evaluate(architecture).log_loss for architecture, _ in trained]
+    expected = kendalltau(scores, [log_loss for _, log_loss in trained]).statistic
     (own,) = [tau for settings, tau in results(done) if settings["learning_rate"] == 0.12]
     assert own == pytest.approx(expected)
 
@@ -102,7 +103,7 @@ def test_done_it_does_nothing_and_more_trials_train_no_architecture_again(
 ) -> None:
     subprocess.run(["cp", "-a", str(done.path.parent), str(tmp_path / "copy")], check=True)
     run = RunFolder(load_job(tmp_path / "copy" / "job.yaml"))
-    monkeypatch.setattr(tune, "train_candidate", None)
+    monkeypatch.setattr(truth, "train_candidate", None)
     before = results(run)
     tune_supernet(run)
     assert results(run) == before
@@ -158,8 +159,8 @@ def test_too_few_trainings_that_end_well_are_named(
     tmp_path: Path, write_job: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def diverges(*arguments: Any, **options: Any) -> None:
-        raise tune.DivergedError("step 1: the loss is nan")
+        raise DivergedError("step 1: the loss is nan")
 
-    monkeypatch.setattr(tune, "train_candidate", diverges)
+    monkeypatch.setattr(truth, "train_candidate", diverges)
     with pytest.raises(StudyError, match="0 of 4 trainings from scratch ended well"):
         tune_supernet(RunFolder(load_job(write_job(tmp_path, **JOB))))
