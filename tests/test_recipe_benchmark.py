@@ -51,15 +51,15 @@ def test_the_command_trains_what_is_missing(
         return None if name == "no decay" else train(path, design, name, seed)
 
     monkeypatch.setattr(command, "_train", counted)
-    shown = call("--variants", "dropout 0.1", "--seeds", "2")
-    assert trained == [(OURS, 0), ("dropout 0.1", 0), (OURS, 1), ("dropout 0.1", 1)]
+    shown = call("--variants", "no dropout", "--seeds", "2")
+    assert trained == [(OURS, 0), ("no dropout", 0), (OURS, 1), ("no dropout", 1)]
     kept = json.loads((load_job(job_file).run_folder / "recipe.json").read_text())["hand-dlrm"]
-    mean = (kept["dropout 0.1/0"]["log_loss"] + kept["dropout 0.1/1"]["log_loss"]) / 2
-    assert kept["dropout 0.1/0"] != kept["ours/0"]
+    mean = (kept["no dropout/0"]["log_loss"] + kept["no dropout/1"]["log_loss"]) / 2
+    assert kept["no dropout/0"] != kept["ours/0"]
     assert f"{mean:.4f}" in shown
     assert 0 < kept["ours/0"]["epochs"] <= 2
 
-    shown = call("--variants", "dropout 0.1", "no decay", "--seeds", "2")
+    shown = call("--variants", "no dropout", "no decay", "--seeds", "2")
     assert trained[4:] == [("no decay", 0), ("no decay", 1)]
     assert "2 diverged" in shown
 
