@@ -2,10 +2,18 @@
 
 `nni.nas.strategy` comes before anything of `nni.nas.oneshot`: the other order is a circular import that NNI swallows,
 and leaves its own one-shot strategies broken. Two classes of torch that are no modules make NNI warn; it is harmless.
+
+NNI copies a file of settings to the environment at its first use, in place: of two processes that start at once on a
+fresh machine, one would read half of it. Here it is put there whole.
 """
 
 # isort: off
 import warnings
+from contextlib import suppress
+
+from nni.runtime.config import get_builtin_config_file, get_config_directory
+
+from nasrec_automl.data.files import write_bytes
 
 with warnings.catch_warnings():
     warnings.filterwarnings(
@@ -29,6 +37,19 @@ with warnings.catch_warnings():
     from nni.nas.space import ModelStatus, RawFormatModelSpace, model_context
     from nni.nas.strategy import DARTS, ENAS, Proxyless, Strategy
 # isort: on
+
+_SERVICES = "training_services.json"
+
+
+def settle_settings() -> None:
+    """Put NNI's list of training services where NNI looks for it, unless it is there."""
+    with suppress(OSError):  # where nothing can be written NNI says so itself
+        path = get_config_directory() / _SERVICES
+        if not path.exists():
+            write_bytes(path, get_builtin_config_file(_SERVICES).read_bytes())
+
+
+settle_settings()
 
 __all__ = [
     "DARTS",
@@ -60,4 +81,5 @@ __all__ = [
     "model_context",
     "nas_strategies",
     "profiler_leaf_module",
+    "settle_settings",
 ]

@@ -1,5 +1,12 @@
+import json
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+from nni.runtime.config import get_config_file
+
+from nasrec_automl.nni_plugin.nas import settle_settings
 
 
 def test_importing_it_says_nothing_and_leaves_nnis_own_one_shot_strategies_whole() -> None:
@@ -8,3 +15,18 @@ def test_importing_it_says_nothing_and_leaves_nnis_own_one_shot_strategies_whole
     command = [sys.executable, "-W", "error::RuntimeWarning", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("RandomOneShot\n", "")
+
+
+@pytest.mark.parametrize("before", ["", '{"nasrec_automl.errors": {}}'], ids=["fresh", "used"])
+def test_nni_finds_its_settings_whole_and_those_that_were_there_stay(
+    before: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NNI_CONFIG_DIR", str(tmp_path))
+    # NNI's own copy is written in place: another process could read half of it.
+    monkeypatch.setattr("shutil.copyfile", lambda *_: pytest.fail("NNI copied its settings"))
+    if before:
+        (tmp_path / "training_services.json").write_text(before)
+    settle_settings()
+    found = get_config_file("training_services.json")
+    assert json.loads(found.read_text()) == json.loads(before or "{}")
+    assert [path.name for path in tmp_path.iterdir()] == [found.name]
