@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
 import numpy as np
 import optuna
@@ -36,7 +36,15 @@ from tests.benchmarks.parallel import on_each, threads_of
 METHODS: dict[str, type[Method]] = {method.name: method for method in (Linear, Boosting, *NETWORKS)}
 OURS = "winner of a run"
 _CONSOLE = Console(width=130)
-_HAND, _SEARCH = "best hand design", " search"
+OTHER_SEARCHES: dict[str, SamplerName] = {
+    "random search": "random",
+    "TPE search": "tpe",
+    "NSGA-II search": "nsga2",
+    "evolution search": "evolution",
+}
+"""Runs over the same supernet with another sampler, by their names in the table."""
+
+_HAND = "best hand design"
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="JOB_OR_RUN", help="job files, or folders of runs")
     parser.add_argument("--methods", nargs="*", choices=METHODS, default=[*METHODS], help="baselines (all)")
     parser.add_argument(
-        "--samplers", nargs="*", choices=get_args(SamplerName), default=["random", "tpe"], help="of runs beside ours"
+        "--samplers",
+        nargs="*",
+        choices=[*OTHER_SEARCHES.values()],
+        default=["random", "tpe"],
+        help="of runs beside ours",
     )
     parser.add_argument("--seconds", type=float, help="of tuning; what supernet, search and retrain took by default")
     parser.add_argument("--seeds", type=int, default=5, help="trainings of each winner")
@@ -88,7 +100,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _result(runs: list[RunFolder], options: argparse.Namespace) -> dict[str, Any]:
-    searches = [f"{sampler}{_SEARCH}" for sampler in options.samplers]
+    searches = [name for sampler in options.samplers for name, of in OTHER_SEARCHES.items() if of == sampler]
     units = [(path, name, options) for path in options.runs for name in (OURS, _HAND, *searches, *options.methods)]
     chosen = on_each(_choose, units, workers=options.workers)
     # Nothing is chosen from here on.
@@ -143,9 +155,8 @@ def _contender(run: RunFolder, name: str, options: argparse.Namespace) -> Conten
         if hand is None:
             return None
         return Contender(lambda seed: train(run, hand, seed), True, {"name": hand.name, "seconds": own})
-    if name.endswith(_SEARCH):
-        sampler = cast(SamplerName, name.removesuffix(_SEARCH))
-        return _searched(with_sampler(run, sampler, folder / "runs" / sampler))
+    if name in OTHER_SEARCHES:
+        return _searched(with_sampler(run, OTHER_SEARCHES[name], folder / "runs" / OTHER_SEARCHES[name]))
     method = METHODS[name](data.schema(job.embedding_dim), job)
     tuned = tune(method, data, folder, seconds=own if options.seconds is None else options.seconds, seed=job.seed)
 
