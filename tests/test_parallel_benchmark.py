@@ -66,3 +66,20 @@ def test_an_error_ends_what_has_not_begun(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the first part fails"):
         on_each(touch_or_fail, [(tmp_path, number) for number in range(200)], workers=2)
     assert len(list(tmp_path.iterdir())) < 100
+
+
+def wait_or_fail(folder: Path, number: int) -> None:
+    if number == 0:
+        while not any(folder.iterdir()):
+            time.sleep(0.05)
+        raise ValueError("the first part fails")
+    wait_beside(folder)
+
+
+def test_an_error_ends_what_runs_beside_it(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="the first part fails"):
+        on_each(wait_or_fail, [(tmp_path, 0), (tmp_path, 1)], workers=2)
+    deadline = time.monotonic() + 30
+    while multiprocessing.active_children():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -19,7 +19,7 @@ _THREADS = "OMP_NUM_THREADS"
 def on_each(work: Callable[..., T], parts: Sequence[tuple[Any, ...]], *, workers: int) -> list[T]:
     """Call `work(*part)` for every part, and return what the calls return, in the order of the parts.
 
-    Where a call raises, those that have not begun never do, and the exception passes on.
+    Where a call raises, the others end at once or never begin, and the exception passes on.
 
     Args:
         work: a function of a module.
@@ -38,6 +38,8 @@ def on_each(work: Callable[..., T], parts: Sequence[tuple[Any, ...]], *, workers
             return [future.result() for future in futures]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for worker in multiprocessing.active_children():  # else this process would wait for them at its own end
+                worker.terminate()
             raise
 
 
