@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from nasrec_automl.architecture import Architecture
@@ -23,5 +25,5 @@ def one_of_each_size(space: SearchSpace, schema: FeatureSchema, count: int, *, s
     """
     rng = np.random.default_rng(seed)
     drawn = sorted((space.random(rng) for _ in range(_DRAWN)), key=lambda a: profile(a, schema).macs)
-    size = _DRAWN // count
-    return [drawn[rng.integers(size) + i * size] for i in range(count)]
+    edges = [i * _DRAWN // count for i in range(count + 1)]
+    return [drawn[rng.integers(low, high)] for low, high in pairwise(edges)]

@@ -8,19 +8,21 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nasrec_automl.architecture import DOT_PRODUCT, TWO_INPUT_OPS, Architecture, Path
+from nasrec_automl.architecture import DOT_PRODUCT, SIGMOID_GATING, SUM, Architecture, Path
 from nasrec_automl.sampling import WarmUp
 
 _Piece = tuple[int, str, str, int]
-"""Weights that are trained together: block, operator or merger, input, source."""
+"""Weights that are trained together: block, operator or merger, which of its weights, source that they read.
+
+Where all sources share them, by position, the block's own number stands for the source."""
 
 
 def trained_steps(architectures: Sequence[Architecture], schedule: WarmUp, steps: int) -> NDArray[np.float64]:
     """For each architecture `(n,)`, in how many steps a weight of it was trained, on average over its pieces.
 
-    A piece is what an operator reads one source with, or a merger. A step trains it where the step's path has it,
-    live and at least as wide: a narrower path trains a part of it alone. Embeddings and the final Linear, which every
-    step trains, do not count.
+    A piece is what an operator reads one source with, a Linear of Sum or Sigmoid-Gating, which all sources share, or
+    a merger. A step trains it where the step's path has it, live and at least as wide: a narrower path trains a part
+    of it alone. Embeddings and the final Linear, which every step trains, do not count.
 
     Args:
         architectures: of the supernet's space.
@@ -49,15 +51,21 @@ def _pieces(path: Path) -> Iterator[tuple[_Piece, int]]:
     """Every piece that a path runs, with its width."""
     for number, (block, live) in enumerate(zip(path.blocks, path.live, strict=True), 1):
         for operator in block.dense_ops if live.dense else ():
-            inputs = {"left": block.left, "right": block.right}
-            if operator not in TWO_INPUT_OPS:
-                inputs = {"dense": block.dense_inputs}
+            if operator in (SUM, SIGMOID_GATING):
+                yield (number, operator, "linear", number), block.dense_dim
+                if operator == SIGMOID_GATING:
+                    yield (number, operator, "gate", number), max(_width(path, source) for source in block.right)
+                continue
+            yield from (((number, operator, "dense", source), block.dense_dim) for source in block.dense_inputs)
             if operator == DOT_PRODUCT:
-                inputs["tokens"] = block.sparse_inputs
-            for name, sources in inputs.items():
-                yield from (((number, operator, name, source), block.dense_dim) for source in sources)
+                yield from (((number, operator, "tokens", source), block.dense_dim) for source in block.sparse_inputs)
         for operator in block.sparse_ops if live.sparse else ():
             yield from (((number, operator, "tokens", source), block.sparse_dim) for source in block.sparse_inputs)
         for merger, is_live in (("dense_to_sparse", live.dense_to_sparse), ("fm", live.fm)):
             if is_live:
                 yield (number, merger, "dense", number), block.dense_dim
+
+
+def _width(path: Path, source: int) -> int:
+    """Width of a dense source; of the raw input, which every path reads whole, the least."""
+    return path.blocks[source - 1].dense_dim if source else 0

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nasrec_automl.architecture import DOT_PRODUCT, EFC, FC, SUM, Architecture, Block, Path
+from nasrec_automl.architecture import DOT_PRODUCT, EFC, FC, SIGMOID_GATING, SUM, Architecture, Block, Path
 from nasrec_automl.evaluation.trained_steps import trained_steps
 from nasrec_automl.sampling import WarmUp, path_sampler
 from nasrec_automl.space import SearchSpace
@@ -75,3 +75,29 @@ def test_the_path_of_every_step_is_counted_in_all_its_pieces() -> None:
     own, others = trained_steps([one, other], Only(path_sampler("single-operator", space), steps=0, seed=0), 3)
     assert own == 3
     assert others < 3
+
+
+def test_weights_that_sources_share_are_counted_whatever_the_source_is() -> None:
+    space = tiny_space(blocks=2, dense_ops=(SUM, SIGMOID_GATING), sparse_ops=(EFC,))
+    paths = [schedule(space).path(step) for step in range(400)]
+
+    def count(operator: str, right: int) -> float:
+        second = replace(BLOCK, dense_op=operator, right=right)
+        architecture = Architecture(space, (replace(BLOCK, dense_op=SUM), second))
+        return float(trained_steps([architecture], schedule(space), 400)[0])
+
+    def has(path: Path, number: int, operator: str) -> bool:
+        return path.live[number].dense and path.blocks[number].dense_ops == (operator,)
+
+    first = sum(has(path, 0, SUM) and path.blocks[0].dense_dim >= 7 for path in paths)
+    added = sum(has(path, 1, SUM) and path.blocks[1].dense_dim >= 7 for path in paths)
+    gated = sum(has(path, 1, SIGMOID_GATING) and path.blocks[1].dense_dim >= 7 for path in paths)
+    gate = sum(
+        has(path, 1, SIGMOID_GATING) and path.blocks[1].right == (1,) and path.blocks[0].dense_dim >= 7
+        for path in paths
+    )
+    tokens = sum(0 in path.blocks[1].sparse_inputs and path.blocks[1].sparse_dim >= 3 for path in paths)
+    # Where both inputs are the raw one, nothing reads the first block.
+    assert count(SUM, 0) == pytest.approx(np.mean([added, tokens]))
+    assert count(SUM, 1) == pytest.approx(np.mean([first, added, tokens]))
+    assert count(SIGMOID_GATING, 1) == pytest.approx(np.mean([first, gated, gate, tokens]))
