@@ -44,9 +44,9 @@ class Ranking:
         spearman: Spearman's rho of the same.
         top_decile: share of the tenth with the best scores that is in the tenth with the lowest log losses.
         regret: log loss of the best score less the lowest of all, in nats.
-        ceiling: tau between the mean log losses of disjoint halves of the seeds, over `seeds` ways to halve them. The
-            log losses that scores are compared with have twice the seeds, so that this is a little low; None for one
-            seed.
+        ceiling: tau between the mean log losses of disjoint halves of the seeds, over `seeds` ways to halve them: how
+            far another training agrees. Scores are compared with the mean of all seeds, which has less noise than a
+            half, so that scores without noise of their own could lie above it; None for one seed.
         size_tau: tau of the number of parameters alone, with the sign that suits these log losses: never below 0.
         larger_is_better: that sign.
         lead: `tau` less `size_tau`, in each draw of the bootstrap.
@@ -141,7 +141,7 @@ def judge_ranking(
             top_regret(x, y),
             ceiling_tau(loss[rows]),
             size_tau,
-            tau - size_tau,
+            tau - (0.0 if math.isnan(size_tau) else size_tau),  # sizes that are all equal say nothing
             kendall_tau(x, y, groups[rows]),
             math.nan if trained is None else spearman_rho(rank_residual(x, y), trained[rows]),
         ]

@@ -65,17 +65,26 @@ def candidates(run: RunFolder) -> dict[str, Architecture]:
     found = {**found, **designs}
     if is_distrusted(run):
         seen = {architecture.key for architecture in found.values()}
-        trained = (space.from_params(params) for params in read_json(run.verdict).get("best", ()))
-        found |= {a.key: a for a in trained if a.key not in seen and budget.admits(a)}
+        found |= {a.key: a for a in checked_best(run) if a.key not in seen and budget.admits(a)}
     return found
 
 
 def halved(run: RunFolder) -> list[str]:
-    """Candidates whose first trainings are pruned too: all but the hand designs, where scores are not to be trusted."""
+    """Candidates whose first trainings are pruned too: all but the hand designs, where scores are not to be trusted.
+
+    Those that the check found best come first, so that they are trained whatever the time limit leaves.
+    """
     if not is_distrusted(run):
         return []
-    designs = hand_designs(load_search_space(run.job.space))
-    return [name for name in candidates(run) if name not in designs]
+    space = load_search_space(run.job.space)
+    designs, checked = hand_designs(space), {one.key for one in checked_best(run)}
+    return sorted((name for name in candidates(run) if name not in designs), key=lambda name: name not in checked)
+
+
+def checked_best(run: RunFolder) -> list[Architecture]:
+    """The best half of the architectures that the check of the scores trained, best first."""
+    space = load_search_space(run.job.space)
+    return [space.from_params(params) for params in read_json(run.verdict).get("best", ())]
 
 
 def retrain_study_name(run: RunFolder) -> str:

@@ -24,9 +24,10 @@ from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import load_evaluator
+from nasrec_automl.pipeline.stages import STAGES
 from nasrec_automl.pipeline.studies import rank_study
 from nasrec_automl.pipeline.supernet import SupernetStage, kept_steps, path_schedule
-from nasrec_automl.pipeline.truth import sample_sizes, train_truth
+from nasrec_automl.pipeline.truth import sample_sizes, score_each, train_truth
 from nasrec_automl.pipeline.worker_processes import worker_processes
 from nasrec_automl.ranking import Ranking, judge_ranking
 from nasrec_automl.report.content import JudgedArchitecture, RankContent
@@ -91,16 +92,18 @@ class RankStage(Stage):
                 f"needs {_FEWEST}: raise rank.architectures, or lower the default of retrain.space.learning_rate in "
                 "another run_folder"
             )
-        if len(kept) < len(architectures):
+        left_out = len(architectures) - len(kept)
+        if left_out:
             _logger.warning(
                 "%d of %d architectures are left out: a training of them diverged or failed",
-                len(architectures) - len(kept),
+                left_out,
                 len(architectures),
             )
         architectures, losses = [architectures[i] for i in kept], losses[kept]
         evaluator = load_evaluator(run)
-        scores = [evaluator.evaluate(architecture) for architecture in architectures]
-        steps = trained_steps(architectures, path_schedule(run), kept_steps(run))
+        scores = score_each(evaluator, architectures)
+        # A supernet that went on from another run's has steps that this run's seed knows nothing of.
+        steps = None if run.job.continues else trained_steps(architectures, path_schedule(run), kept_steps(run))
         schema = PreparedData.open(run.data).schema(run.job.embedding_dim)
         layer_norm = has_layer_norm(run.job, default_hyper(run.job))
         costs = [profile(one, schema, layer_norm=layer_norm) for one in architectures]
@@ -120,11 +123,15 @@ class RankStage(Stage):
                 losses=tuple(map(float, own)),
                 parameters=cost.parameters,
                 macs=cost.macs,
-                trained_steps=float(trained),
+                trained_steps=None if steps is None else float(steps[i]),
             )
-            for architecture, score, own, cost, trained in zip(architectures, scores, losses, costs, steps, strict=True)
+            for i, (architecture, score, own, cost) in enumerate(zip(architectures, scores, losses, costs, strict=True))
         ]
-        content = {"ranking": ranking.to_plain(), "architectures": [asdict(point) for point in points]}
+        content = {
+            "ranking": ranking.to_plain(),
+            "left_out": left_out,
+            "architectures": [asdict(point) for point in points],
+        }
         write_json(run.rank, {"dataset": PreparedData.open(run.data).name, **content})
         write_text(run.rank_report, render_rank(rank_content(run)))
         progress.update(total, f"tau {ranking.tau.value:.2f}")
@@ -163,7 +170,8 @@ def rank_scores(run: RunFolder, *, workers: int = 1) -> None:
     """
     stages = (DataStage(), SupernetStage(), RankStage(workers))
     with run.lock():
-        for stage in stages:
+        # Those of the job too: it is noted in the folder, and a search that is there keeps its own.
+        for stage in (*STAGES.values(), stages[-1]):
             stage.check(run)
         run.create()
         for stage in stages:
@@ -189,4 +197,5 @@ def rank_content(run: RunFolder) -> RankContent:
         architectures=[JudgedArchitecture(**one) for one in found["architectures"]],
         score_rows=min(scored, run.job.search.max_rows or scored),
         truth_rows=sum(data.rows(part) for part in MEASURED),
+        left_out=found.get("left_out", 0),  # older files lack it
     )

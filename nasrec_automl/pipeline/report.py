@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from nasrec_automl.errors import RunFolderError
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.budget import job_budget, left_out_designs
-from nasrec_automl.pipeline.candidates import has_layer_norm
+from nasrec_automl.pipeline.candidates import has_layer_norm, training_lengths
 from nasrec_automl.pipeline.dashboard import dashboard_command, publish
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.final import FinalStage
@@ -33,6 +34,7 @@ from nasrec_automl.report import (
     ResultRow,
     RetrainTrial,
     ScoredArchitecture,
+    Verdict,
     write_report,
 )
 from nasrec_automl.report.style import COSTS
@@ -42,6 +44,7 @@ from nasrec_automl.search.admission import Admits
 from nasrec_automl.search.attributes import LOG_LOSS, STOPPED
 from nasrec_automl.search.distributions import architecture_of
 from nasrec_automl.search.hyper import ARCHITECTURE
+from nasrec_automl.search.pruning import FIRST_RUNG
 from nasrec_automl.space import SearchSpace, load_search_space
 
 _SAMPLED = 1_000
@@ -124,7 +127,7 @@ def report_content(run: RunFolder) -> ReportContent:
         search=search,
         objectives=job.search.objectives,
         score_rows=min(data.rows(Part.SEARCH), job.search.max_rows or data.rows(Part.SEARCH)),
-        verdict=read_verdict(run),
+        verdict=_verdict(run),
         retrain=_trainings(run) if search_is_noted(run) else [],
         results=_results(result, final) if result else [],
         auc_difference_error=final["auc_difference_error"] if result else None,
@@ -225,6 +228,19 @@ def _scored(trial: FrozenTrial, names: dict[str, str], space: SearchSpace) -> Sc
         stopped=attrs.get(STOPPED, False),
         latency_ms=attrs.get("nasrec:latency_ms"),
         architecture=architecture_of(trial.params, space),
+    )
+
+
+def _verdict(run: RunFolder) -> Verdict | None:
+    found = read_json(run.verdict)
+    if found is None:
+        return None
+    ranking = read_verdict(run)
+    return Verdict(
+        asked=found["asked"],
+        trained=found.get("trained", 0 if ranking is None else ranking.architectures),  # older runs lack it
+        ranking=ranking,
+        halved=run.job.retrain.pruner == "hyperband" and math.prod(training_lengths(run).values()) > FIRST_RUNG,
     )
 
 

@@ -86,15 +86,14 @@ class SearchStage(Stage):
             stage=self.name,
             unit="architectures",
             total=config.architectures,
-            done=len(scored_trials(study, admits)),
+            done=(scored := len(scored_trials(study, admits))),
         )
-
-        trainings = config.verdict.architectures * config.verdict.seeds
         check_scores(
             run,
             evaluator,
-            lambda ended: progress.update(0, f"checks its scores: {ended} of {trainings} trainings from scratch"),
+            lambda ended, all_: progress.update(scored, f"checks its scores: {ended} of {all_} trainings from scratch"),
         )
+        progress.restart(len(scored_trials(study, admits)))
 
         def evaluate(architecture: Architecture) -> Score:
             # From the study alone: a worker that was killed finds the same rivals again.
@@ -140,6 +139,8 @@ class SearchStage(Stage):
             if config.timeout is not None and len(finished) < config.architectures:
                 note += f", no more after {config.timeout}"
             verdict = read_verdict(run)
+            if verdict is None and run.verdict.is_file():
+                note += ", too few trainings ended well to check the scores"
             if verdict is not None:
                 note += f", tau {verdict.tau.value:.2f} from scratch (of size alone {verdict.size_tau.value:.2f})"
             if is_distrusted(run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.errors import StudyError
+from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.evaluation.sample import one_of_each_size
 from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.pipeline.candidates import TrainingOutcome, default_hyper, train_candidate
@@ -50,6 +53,22 @@ def train_and_measure(
     trained = train_candidate(run, architecture, hyper, lambda step, _: False, checkpoint=checkpoint, seed=seed)
     metrics = measure_subnet(trained.subnet, PreparedData.open(run.data).part(*parts))
     return TrainingOutcome(metrics.log_loss, {"auc": metrics.auc, "step": trained.step})
+
+
+def score_each(evaluator: WeightSharingEvaluator, architectures: Sequence[Architecture]) -> list[Score]:
+    """Score architectures that trainings are to be compared with.
+
+    Raises:
+        StudyError: a score is no number.
+    """
+    scores = [evaluator.evaluate(architecture) for architecture in architectures]
+    for architecture, score in zip(architectures, scores, strict=True):
+        if not math.isfinite(score.log_loss):
+            raise StudyError(
+                f"architecture {architecture.key}: the score is {score.log_loss}, which ranks nothing; train the "
+                "supernet again in another run_folder, with a lower supernet.learning_rate"
+            )
+    return scores
 
 
 def train_truth(

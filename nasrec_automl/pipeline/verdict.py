@@ -16,14 +16,14 @@ from nasrec_automl.pipeline.candidates import default_hyper, has_layer_norm
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import verdict_study
-from nasrec_automl.pipeline.truth import sample_sizes, train_truth
+from nasrec_automl.pipeline.truth import sample_sizes, score_each, train_truth
 from nasrec_automl.ranking import Ranking, judge_ranking
 
 _FEWEST = 3
 """Architectures without which there is no order to speak of."""
 
 
-def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training: Callable[[int], None]) -> None:
+def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training: Callable[[int, int], None]) -> None:
     """Score some architectures and train them from scratch; note how well the scores rank them, and the best half.
 
     Trainings are measured on the hpo part: the choice part is for the choice of the winner alone. Any number of
@@ -32,7 +32,7 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
     Args:
         run: whose supernet is trained.
         evaluator: of the search.
-        on_training: told how many trainings have ended.
+        on_training: told how many trainings have ended, and how many there are.
     """
     config = run.job.search.verdict
     if not config.architectures or run.verdict.is_file():
@@ -47,7 +47,7 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
         config.seeds,
         (Part.HPO,),
         folder=folder,
-        on_training=on_training,
+        on_training=lambda ended: on_training(ended, len(architectures) * config.seeds),
     )
     kept = [i for i in range(len(architectures)) if np.isfinite(losses[i]).all()]
     ranking = None
@@ -55,7 +55,7 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
         schema = PreparedData.open(run.data).schema(job.embedding_dim)
         layer_norm = has_layer_norm(job, default_hyper(job))
         ranking = judge_ranking(
-            [evaluator.evaluate(architectures[i]).log_loss for i in kept],
+            [score.log_loss for score in score_each(evaluator, [architectures[i] for i in kept])],
             losses[kept],
             [profile(architectures[i], schema, layer_norm=layer_norm).parameters for i in kept],
             seed=job.seed,
@@ -65,6 +65,7 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
     content = {
         "trusted": ranking is None or ranking.beats_size,
         "asked": len(architectures),
+        "trained": len(kept),
         "ranking": None if ranking is None else ranking.to_plain(),
         "best": [dict(architectures[i].params) for i in by_loss[: math.ceil(len(kept) / 2)]],
     }
@@ -73,7 +74,7 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
 
 
 def count_checked(run: RunFolder) -> int:
-    """Trainings of the check that have ended, or all of them once there is a verdict."""
+    """Trainings of the check that have ended, or as many as were asked for once there is a verdict."""
     config = run.job.search.verdict
     if not config.architectures or run.verdict.is_file():
         return config.architectures * config.seeds

@@ -160,7 +160,7 @@ class JudgedArchitecture:
         losses: log loss of each training from scratch.
         parameters: parameters of the subnet, embedding tables included.
         macs: multiply-adds per example.
-        trained_steps: in how many steps of the supernet its weights were trained, on average.
+        trained_steps: in how many steps of the supernet its weights were trained, on average, if known.
     """
 
     key: str
@@ -170,7 +170,24 @@ class JudgedArchitecture:
     losses: Sequence[float]
     parameters: int
     macs: int
-    trained_steps: float
+    trained_steps: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """How a run checked its scores before its search.
+
+    Attributes:
+        asked: architectures that were trained from scratch for it.
+        trained: those whose trainings all ended well.
+        ranking: how well the scores rank them; None where they were too few for an order.
+        halved: whether candidates go through successive halving where the scores are not trusted.
+    """
+
+    asked: int
+    trained: int
+    ranking: Ranking | None
+    halved: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +201,7 @@ class RankContent:
         architectures: what they are of.
         score_rows: rows that scores are measured on.
         truth_rows: rows that trainings are measured on.
+        left_out: further architectures, of which a training diverged or failed.
     """
 
     title: str
@@ -192,6 +210,7 @@ class RankContent:
     architectures: Sequence[JudgedArchitecture]
     score_rows: int
     truth_rows: int
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +227,7 @@ class ReportContent:
         search: scored architectures.
         objectives: what the search minimised, `log_loss` first; costs are attributes of `ScoredArchitecture`.
         score_rows: rows that an architecture of the search is scored on, where it is not stopped early.
-        verdict: how well scores rank a few architectures that were trained from scratch, where that was checked.
+        verdict: how the scores were checked, where they were.
         retrain: trainings from scratch.
         results: the result table.
         auc_difference_error: standard error of the winner's test AUC less that of the best baseline, paired.
@@ -226,7 +245,7 @@ class ReportContent:
     search: Sequence[ScoredArchitecture] = ()
     objectives: Sequence[str] = ("log_loss",)
     score_rows: int | None = None
-    verdict: Ranking | None = None
+    verdict: Verdict | None = None
     retrain: Sequence[RetrainTrial] = ()
     results: Sequence[ResultRow] = ()
     auc_difference_error: float | None = None

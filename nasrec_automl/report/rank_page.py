@@ -10,7 +10,7 @@ from html import escape
 import plotly.graph_objects as go
 
 from nasrec_automl.ranking import Estimate, Ranking
-from nasrec_automl.report.content import RankContent
+from nasrec_automl.report.content import JudgedArchitecture, RankContent
 from nasrec_automl.report.page import figure_html, page, section
 from nasrec_automl.report.style import styled
 
@@ -36,20 +36,24 @@ def ranking_lines(ranking: Ranking) -> list[Line]:
     lines += [
         ("tau of log-parameters", *_shown(found.size_tau), f"of size alone, as if {sign} were better"),
         ("lead over log-parameters", *_shown(found.lead), "Kendall's tau less that of log-parameters"),
-        ("tau within sizes", *_shown(found.strata_tau), f"of pairs in the same of {found.strata} groups by parameters"),
     ]
+    if found.strata > 1:
+        meaning = f"of pairs in the same of {found.strata} groups by parameters"
+        lines.append(("tau within sizes", *_shown(found.strata_tau), meaning))
     if found.training_bias is not None:
         meaning = "rho of residual and training steps; below 0, what was trained more scores too well"
         lines.append(("training bias", *_shown(found.training_bias), meaning))
     return lines
 
 
-def ranking_sentence(ranking: Ranking) -> str:
+def ranking_sentence(ranking: Ranking, left_out: int = 0) -> str:
     """What was compared, and what follows."""
     text = (
         f"{ranking.architectures:,} architectures of all sizes, each trained from scratch with {ranking.seeds:,} "
         f"{'seed' if ranking.seeds == 1 else 'seeds'}. "
     )
+    if left_out:
+        text += f"{left_out:,} more {'is' if left_out == 1 else 'are'} left out: a training diverged or failed. "
     if ranking.lead.low > 0:
         return text + "The scores rank them better than their number of parameters does."
     if ranking.beats_size:
@@ -74,14 +78,17 @@ def score_against_truth(content: RankContent) -> go.Figure:
             "colorscale": "Viridis",
             "colorbar": {"title": {"text": "log₁₀ of<br>parameters"}, "thickness": 14},
         },
-        customdata=[(p.key, p.standard_error, p.parameters, p.macs, p.trained_steps) for p in points],
+        customdata=[(p.key, p.standard_error, p.parameters, p.macs, _steps(p)) for p in points],
         hovertemplate="<b>%{customdata[0]}</b><br>score %{x:.5f} ± %{customdata[1]:.5f}<br>from scratch %{y:.5f}"
-        "<br>%{customdata[2]:,} parameters<br>%{customdata[3]:,} multiply-adds"
-        "<br>weights trained in %{customdata[4]:,.0f} steps<extra></extra>",
+        "<br>%{customdata[2]:,} parameters<br>%{customdata[3]:,} multiply-adds%{customdata[4]}<extra></extra>",
     )
     figure.update_xaxes(title_text="score by the supernet's weights (nats)")
     figure.update_yaxes(title_text="log loss from scratch, mean of the seeds (nats)")
     return styled(figure, height=520)
+
+
+def _steps(point: JudgedArchitecture) -> str:
+    return "" if point.trained_steps is None else f"<br>weights trained in {point.trained_steps:,.0f} steps"
 
 
 def render_rank(content: RankContent) -> str:
@@ -100,7 +107,7 @@ def render_rank(content: RankContent) -> str:
         [
             f"<h1>{escape(content.title)}: how well scores rank</h1>",
             f'<p class="subtitle">{escape(content.dataset)}</p>',
-            f'<p class="lead">{escape(ranking_sentence(content.ranking))}</p>',
+            f'<p class="lead">{escape(ranking_sentence(content.ranking, content.left_out))}</p>',
             section(
                 "Statistics",
                 '<table class="results"><thead><tr><th>statistic</th><th>value</th><th>95 % interval</th>'

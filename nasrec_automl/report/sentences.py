@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from nasrec_automl.ranking import Estimate
-from nasrec_automl.report.content import ReportContent
+from nasrec_automl.report.content import ReportContent, Verdict
 from nasrec_automl.report.summary import (
     agreement,
     best_baseline,
@@ -117,7 +117,14 @@ def _about_early_stops(content: ReportContent) -> list[str]:
 def _about_the_verdict(content: ReportContent) -> list[str]:
     if content.verdict is None:
         return []
-    verdict = content.verdict
+    check = content.verdict
+    if check.ranking is None:
+        return [
+            f"The scores could not be checked: of {_count(check.asked, 'architecture')} that "
+            f"{_were(check.asked)} trained from scratch for it {check.trained:,} ended well with every seed, too few "
+            "for an order. The search went on as if there were no check."
+        ]
+    verdict = check.ranking
     tau = verdict.tau
     if math.isnan(tau.value):
         found = "their scores are all the same"
@@ -125,17 +132,34 @@ def _about_the_verdict(content: ReportContent) -> list[str]:
         found = f"Kendall's τ of their scores and log losses is {tau.value:.2f} (95 % interval {_interval(tau)})"
     statement = (
         f"Before the search, {_count(verdict.architectures, 'architecture')} of all sizes were trained from scratch, "
-        f"each with {_count(verdict.seeds, 'seed')}: {found}, that of their number of parameters alone "
-        f"{verdict.size_tau.value:.2f}"
+        f"each with {_count(verdict.seeds, 'seed')}{_left_out(check)}: {found}, that of their number of parameters "
+        f"alone {0.0 if math.isnan(verdict.size_tau.value) else verdict.size_tau.value:.2f}"
     )
-    if not math.isnan(verdict.strata_tau.value):
-        statement += f", and over pairs of about equal size the scores reach {verdict.strata_tau.value:.2f}"
+    if verdict.strata > 1 and not math.isnan(verdict.strata_tau.value):
+        statement += (
+            f", and over the pairs within {verdict.strata:,} groups by size the scores reach "
+            f"{verdict.strata_tau.value:.2f}"
+        )
+    if verdict.lead.low > 0:
+        return [statement + ". So the scores say more than size does."]
     if verdict.beats_size:
-        return [statement + ". So the scores say more than size does, as far as so few architectures can show it."]
+        return [
+            statement + ". So the scores seem to say more than size does, and the run went by them; of so few "
+            "architectures that may be chance."
+        ]
+    how = "go through successive halving" if check.halved else "are trained to their end"
     return [
-        statement + ". So the scores are not to be trusted: they rank no better than size does. The run did not rely "
-        "on them: the best of the check's own trainings compete beside the best scored ones, by successive halving."
+        statement + ". So the scores are not to be trusted: they rank no better than size does. The run does not rely "
+        "on them: the best half of these architectures compete too, those that the budget admits, and all candidates "
+        f"but the hand designs {how}."
     ]
+
+
+def _left_out(check: Verdict) -> str:
+    left_out = check.asked - check.trained
+    if not left_out:
+        return ""
+    return f" ({left_out:,} more {_are(left_out)} left out, of which a training diverged or failed)"
 
 
 def _interval(one: Estimate) -> str:

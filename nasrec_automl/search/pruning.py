@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.search.attributes import KEY
 
-_FIRST_RUNG = 4
+FIRST_RUNG = 4
 """After fewer validations those lead that learn fast, not those that end well; later there is less left to save.
 `python -m tests.benchmarks rungs` measures it."""
 
@@ -36,7 +36,7 @@ class KeyedHyperband(BasePruner):
     def __init__(self, validations: int, *, reduction: int = 3, most_brackets: int | None = None) -> None:
         self._validations = validations
         self._reduction = reduction
-        brackets = 1 + max(0, math.floor(math.log(validations / _FIRST_RUNG, reduction) + 1e-9))
+        brackets = 1 + max(0, math.floor(math.log(validations / FIRST_RUNG, reduction) + 1e-9))
         brackets = min(brackets, most_brackets or brackets)
         # Shares of the trainings, as in the paper's algorithm 1: the same budget for each bracket.
         self._shares = [math.ceil(brackets * reduction ** (brackets - 1 - b) / (brackets - b)) for b in range(brackets)]
@@ -59,7 +59,7 @@ class KeyedHyperband(BasePruner):
         return value > sorted(reached)[promoted - 1]
 
     def _is_rung(self, step: int, bracket: int) -> bool:
-        rung: int = _FIRST_RUNG * self._reduction**bracket
+        rung: int = FIRST_RUNG * self._reduction**bracket
         while rung < step:
             rung *= self._reduction
         return rung == step

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -62,7 +62,7 @@ def retrain(
     config: RetrainConfig,
     validations: int,
     seed: int,
-    halved: Collection[str] = (),
+    halved: Sequence[str] = (),
     count: int | None = None,
     on_trial: OnTrial | None = None,
     options: WorkerOptions | None = None,
@@ -84,8 +84,9 @@ def retrain(
         config: hyper-parameters, pruner, the number of trials and how long they may take together.
         validations: of the longest training.
         seed: with the number of finished trials it determines what is drawn.
-        halved: candidates of which too little is known for each to be trained to its end: their first trainings are
-            pruned too, and the pruner is successive halving, at 4, 8, 16, ... validations.
+        halved: candidates of which too little is known for each to be trained to its end: their first trainings come
+            after those of the others, in this order, and are pruned too, and the pruner is successive halving, at 4, 8,
+            16, ... validations.
         count: how many trainings this worker does at most.
         on_trial: called after each.
         options: how to share the study.
@@ -126,14 +127,16 @@ class _Retrain(Task):
         config: RetrainConfig,
         validations: int,
         seed: int,
-        halved: Collection[str],
+        halved: Sequence[str],
     ) -> None:
         self.distributions = retrain_distributions(candidates, config.space)
         self._ledger = ledger
         self._train = train
         self._config = config
         self._seed = seed
-        self._defaults = [default_params(name, config.space) for name in candidates]
+        # A time limit may leave out what is trained last.
+        order = [*(name for name in candidates if name not in halved), *halved]
+        self._defaults = [default_params(name, config.space) for name in order]
         self._check_choices()
         self._unpruned = [params for params in self._defaults if params[ARCHITECTURE] not in halved]
         self._share = "half" if halved else "third"

@@ -139,6 +139,27 @@ def test_done_it_trains_nothing_and_more_seeds_train_the_new_ones_alone(
         rank_scores(RunFolder(other))
 
 
+def test_a_run_keeps_the_job_that_it_ran_with(copied_run: RunFolder) -> None:
+    noted = (copied_run.path / "job.json").read_text()
+    retrain = copied_run.job.retrain.model_copy(update={"top_k": copied_run.job.retrain.top_k + 1})
+    with pytest.raises(JobError, match=r"retrain\.top_k"):
+        rank_scores(RunFolder(copied_run.job.model_copy(update={"retrain": retrain})))
+    assert (copied_run.path / "job.json").read_text() == noted
+
+
+def test_of_a_supernet_that_went_on_from_another_it_is_not_known_how_often_weights_were_trained(
+    done: RunFolder, tmp_path: Path
+) -> None:
+    run = copied(done, tmp_path)
+    (run.path / "stages" / "rank.json").unlink()
+    later = RunFolder(run.job.model_copy(update={"name": "later", "continues": done.path}))
+    rank.RankStage().run(later)
+    content = rank_content(later)
+    assert {one.trained_steps for one in content.architectures} == {None}
+    assert content.ranking.training_bias is None
+    assert "weights trained in" not in later.rank_report.read_text()
+
+
 KILLED = """
 import os, signal, sys
 from nasrec_automl.config import load_job
@@ -188,8 +209,9 @@ def test_the_command_shows_bars_and_the_table(
     console.print(rank_table(done))
     text = console.export_text()
     assert f"{rank_content(done).ranking.tau.value:.2f}" in text
-    for name in ("ceiling", "tau of log-parameters", "tau within sizes", "training bias", "regret of the top 1"):
+    for name in ("ceiling", "tau of log-parameters", "training bias", "regret of the top 1"):
         assert name in text
+    assert "tau within sizes" not in text, "five architectures are one group"
 
 
 def test_test_stays_closed_and_trainings_that_diverge_are_left_out(
@@ -211,7 +233,10 @@ def test_test_stays_closed_and_trainings_that_diverge_are_left_out(
 
     monkeypatch.setattr(truth, "train_and_measure", diverges(1))
     rank_scores(run)
-    assert [one.key for one in rank_content(run).architectures] == [one.key for one in lost[1:]]
+    content = rank_content(run)
+    assert [one.key for one in content.architectures] == [one.key for one in lost[1:]]
+    assert content.left_out == 1
+    assert "1 more is left out: a training diverged or failed." in run.rank_report.read_text()
     more = RunFolder(run.job.model_copy(update={"name": "more"}))
     monkeypatch.setattr(truth, "train_and_measure", diverges(3))
     with pytest.raises(StudyError, match="2 of 5 architectures were trained well"):

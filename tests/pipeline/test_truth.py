@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 
 from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.errors import StudyError
+from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.pipeline import truth
 from nasrec_automl.pipeline.candidates import TrainingOutcome, train_candidate
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.search import make_evaluator
 from nasrec_automl.pipeline.studies import verdict_study
-from nasrec_automl.pipeline.truth import sample_sizes, train_and_measure, train_truth
+from nasrec_automl.pipeline.truth import sample_sizes, score_each, train_and_measure, train_truth
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.hyper import default_params
 
@@ -62,3 +65,18 @@ def test_a_checkpoint_is_of_the_study_that_says_how_it_trains(
 
 def test_test_is_never_read() -> None:
     assert "test=" not in inspect.getsource(truth)
+
+
+def test_scores_that_are_no_numbers_are_no_order(finished_run: RunFolder) -> None:
+    evaluator, architectures = make_evaluator(finished_run), sample_sizes(finished_run, 3)
+    assert score_each(evaluator, architectures) == [evaluator.evaluate(one) for one in architectures]
+
+    class Broken(WeightSharingEvaluator):
+        def __init__(self) -> None: ...
+
+        def evaluate(self, architecture: Any, incumbents: Any = ()) -> Score:
+            score = evaluator.evaluate(architecture)
+            return replace(score, log_loss=float("nan")) if architecture == architectures[1] else score
+
+    with pytest.raises(StudyError, match=f"architecture {architectures[1].key}: the score is nan"):
+        score_each(Broken(), architectures)

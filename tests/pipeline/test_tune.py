@@ -164,3 +164,11 @@ def test_too_few_trainings_that_end_well_are_named(
     monkeypatch.setattr(truth, "train_candidate", diverges)
     with pytest.raises(StudyError, match="0 of 4 trainings from scratch ended well"):
         tune_supernet(RunFolder(load_job(write_job(tmp_path, **JOB))))
+
+
+def test_a_run_keeps_the_job_that_it_ran_with(copied_run: RunFolder) -> None:
+    noted = (copied_run.path / "job.json").read_text()
+    retrain = copied_run.job.retrain.model_copy(update={"top_k": copied_run.job.retrain.top_k + 1})
+    with pytest.raises(JobError, match=r"retrain\.top_k"):
+        tune_supernet(RunFolder(copied_run.job.model_copy(update={"retrain": retrain})))
+    assert (copied_run.path / "job.json").read_text() == noted

@@ -178,7 +178,13 @@ def test_a_search_goes_on_where_too_few_trainings_end_well(
     SearchStage().run(run)
     assert found(run)[1] == found(searched)[1]
     assert (read_verdict(run), halved(run)) == (None, [])
-    assert read_json(run.verdict) == {"trusted": True, "asked": 4, "ranking": None, "best": []}
+    assert read_json(run.verdict) == {"trusted": True, "asked": 4, "trained": 0, "ranking": None, "best": []}
+    content = report_content(run).verdict
+    assert content is not None
+    assert (content.asked, content.trained, content.ranking) == (4, 0, None)
+    progress = read_progress(run.progress("search"))
+    assert progress is not None
+    assert "too few trainings ended well to check the scores" in progress.note
 
 
 def test_where_scores_are_not_trusted_the_best_that_were_trained_are_candidates_too(copied_run: RunFolder) -> None:
@@ -192,6 +198,10 @@ def test_where_scores_are_not_trusted_the_best_that_were_trained_are_candidates_
     assert after == candidates(run), "and always the same"
     designs = hand_designs(load_search_space(run.job.space))
     assert set(halved(run)) == set(after) - set(designs)
+    assert [name for name in halved(run) if name in trained] == halved(run)[: len(set(halved(run)) & set(trained))]
+    assert [name for name in halved(run) if name not in trained] == [
+        name for name in before if name in halved(run) and name not in trained
+    ]
     limit = max(job_budget(run).counted(one)["macs"] for one in (*before.values(), *designs.values()))
     job = run.job.model_copy(update={"budget": run.job.budget.model_copy(update={"macs": limit})})
     tight = replace(run, job=job)
@@ -235,10 +245,13 @@ def test_the_fall_back_halves_says_so_and_resumes(copied_run: RunFolder, tmp_pat
     pruned = [trial for trial in trials if trial.state == TrialState.PRUNED]
     assert pruned
     assert all(trial.params["architecture"] in halved(run) for trial in pruned)
+    started = sorted(trials, key=lambda trial: trial.number)
+    names = [trial.params["architecture"] for trial in started]
+    assert names == [*(name for name in candidates(run) if name not in halved(run)), *halved(run)]
     assert all("not among the best half" in trial.user_attrs["nasrec:reason"] for trial in pruned)
     text = run.report.read_text()
     assert "the scores are not to be trusted" in text
-    assert "by successive halving" in text
+    assert "successive halving" in text
 
     broken = RunFolder(load_job(tmp_path / "broken" / "job.yaml"))
     command = [sys.executable, "-c", RETRAIN_KILLED, str(tmp_path / "broken" / "job.yaml")]

@@ -45,6 +45,8 @@ def test_every_statistic_has_a_line() -> None:
         f"{ranking.tau.value:.2f}",
         f"{ranking.tau.low:.2f} to {ranking.tau.high:.2f}",
     )
+    one_group = [line[0] for line in ranking_lines(replace(ranking, strata=1))]
+    assert {*full} - {*one_group} == {"tau within sizes"}
     unknown = replace(ranking, tau=Estimate(math.nan, math.nan, math.nan))
     assert ranking_lines(unknown)[0][1:3] == ("n/a", "")
 
@@ -55,6 +57,8 @@ def test_the_sentence_says_whether_scores_beat_size() -> None:
     assert ranking_sentence(replace(ranking, lead=Estimate(0.4, -0.1, 0.6))).endswith("but that may be chance.")
     assert "do not trust them" in ranking_sentence(replace(ranking, lead=Estimate(0.0, -0.1, 0.1)))
     assert "with 1 seed." in ranking_sentence(content(1).ranking)
+    assert "left out" not in ranking_sentence(ranking)
+    assert "2 more are left out: a training diverged or failed." in ranking_sentence(ranking, 2)
 
 
 def test_the_figure_has_a_point_an_architecture_with_its_mean() -> None:
