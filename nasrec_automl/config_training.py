@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo
 
-from nasrec_automl.config_types import Count, Duration, Fraction, NonNegativeFloat, PositiveFloat, Section
+from nasrec_automl.config_types import Count, Duration, Fraction, NonNegativeFloat, PositiveFloat, Probability, Section
 from nasrec_automl.hyper_space import HyperSpace, load_hyper_space
 
 _SUPERNET_STEPS = 2_000
@@ -53,7 +53,7 @@ class SupernetConfig(Section):
     clip_norm: PositiveFloat = 0.2
     eps: PositiveFloat = 1e-8
     weight_decay: NonNegativeFloat = 0.0
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    dropout: Probability = 0.0
     layer_norm: bool = True
     validations: Count = 10
     patience: Annotated[int, Field(ge=0, strict=True)] = 3

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     ValidationInfo,
@@ -17,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from nasrec_automl.config_types import Count, NonNegativeFloat, PositiveFloat, Probability, Section, TableSize
 from nasrec_automl.space import read_space
 
 OptimizerName = Literal["adagrad", "adam", "sgd"]
@@ -24,18 +23,12 @@ OptimizerName = Literal["adagrad", "adam", "sgd"]
 LATER = ("embedding_decay", "layer_norm")
 """Hyper-parameters that older runs do not have; None where they say nothing."""
 
-# YAML 1.1 reads `1e-3`, without a dot, as a string; pydantic takes a string for a float.
-_Rate = Annotated[float, Field(gt=0)]
-_Decay = Annotated[float, Field(ge=0)]
-_Probability = Annotated[float, Field(ge=0, lt=1)]
-_Count = Annotated[int, Field(ge=1, strict=True)]
-_TableSize = Annotated[int, Field(ge=2, strict=True)]
 _Flag = Annotated[bool, Field(strict=True)]
 
 T = TypeVar("T")
 
 
-class Distribution(BaseModel, Generic[T]):
+class Distribution(Section, Generic[T]):
     """What a hyper-parameter may be: a range, or choices.
 
     A list stands for its choices, and a value for the only one.
@@ -49,13 +42,11 @@ class Distribution(BaseModel, Generic[T]):
         default: what trainings begin with; the first choice, or the middle of a range, where it is left out.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     choices: tuple[T, ...] = ()
     low: T | None = None
     high: T | None = None
     log: bool = False
-    step: _Count | None = None
+    step: Count | None = None
     default: T | None = None
 
     @model_validator(mode="before")
@@ -120,7 +111,7 @@ class Distribution(BaseModel, Generic[T]):
         return min(max(middle, low), high)  # Rounding may leave a range of one value.
 
 
-class HyperSpace(BaseModel):
+class HyperSpace(Section):
     """The hyper-parameters of trainings from scratch. What is left out has one value, and is not searched.
 
     Attributes:
@@ -135,16 +126,14 @@ class HyperSpace(BaseModel):
         layer_norm: whether operators end in a LayerNorm; as the job's `retrain.layer_norm` says where it is none.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     optimizer: Distribution[OptimizerName] = Distribution[OptimizerName](choices=("adagrad",))
-    learning_rate: dict[OptimizerName, Distribution[_Rate]]
-    weight_decay: Distribution[_Decay] = Distribution[_Decay](choices=(0.0,))
-    embedding_decay: Distribution[_Decay | None] = Distribution[_Decay | None](choices=(None,))
-    dropout: Distribution[_Probability] = Distribution[_Probability](choices=(0.0,))
-    batch_size: Distribution[_Count] = Distribution[_Count](choices=(512,))
-    embedding_dim: Distribution[_Count | None] = Distribution[_Count | None](choices=(None,))
-    table_cap: Distribution[_TableSize | None] = Distribution[_TableSize | None](choices=(None,))
+    learning_rate: dict[OptimizerName, Distribution[PositiveFloat]]
+    weight_decay: Distribution[NonNegativeFloat] = Distribution[NonNegativeFloat](choices=(0.0,))
+    embedding_decay: Distribution[NonNegativeFloat | None] = Distribution[NonNegativeFloat | None](choices=(None,))
+    dropout: Distribution[Probability] = Distribution[Probability](choices=(0.0,))
+    batch_size: Distribution[Count] = Distribution[Count](choices=(512,))
+    embedding_dim: Distribution[Count | None] = Distribution[Count | None](choices=(None,))
+    table_cap: Distribution[TableSize | None] = Distribution[TableSize | None](choices=(None,))
     layer_norm: Distribution[_Flag | None] = Distribution[_Flag | None](choices=(None,))
 
     @field_validator("learning_rate", mode="before")

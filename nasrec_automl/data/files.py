@@ -9,11 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def beside_of(path: Path) -> Path:
+    """Where this process writes what is to be `path`; processes of several hosts may do so in a folder they share."""
+    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
+
+
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
     """Give a path to write to: it is renamed to `path` where the block ends well, and gone otherwise."""
-    # Processes of several hosts may write one file in a folder that they share.
-    beside = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
+    beside = beside_of(path)
     try:
         yield beside
         beside.replace(path)

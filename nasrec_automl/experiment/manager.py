@@ -89,19 +89,19 @@ class Manager:
         Raises:
             OSError: no manager answers.
         """
-        content = self._request("GET", "check-status")
+        content = self._get("check-status")
         return content["status"], [str(error) for error in content["errors"]]
 
     def profile(self) -> dict[str, Any]:
         """The experiment's `id`, and its configuration as `params`."""
-        return dict(self._request("GET", "experiment"))
+        return dict(self._get("experiment"))
 
     def trials(self) -> list[TrialJob]:
         """Every trial that was submitted, in the order in which they ended; those that have not come last.
 
         After a resume NNI gives the numbers on its page a second time, so they are no order.
         """
-        jobs = [_trial(content) for content in self._request("GET", "trial-jobs")]
+        jobs = [_trial(content) for content in self._get("trial-jobs")]
         return sorted(jobs, key=lambda job: math.inf if job.ended is None else job.ended)
 
     def out_of_time(self, parameter_id: int) -> bool:
@@ -149,8 +149,8 @@ class Manager:
         """Let the experiment end: NNI calls it DONE when as many trials as its limit were submitted and have ended."""
         self.limit_trials(len(self.trials()))
 
-    def _request(self, method: str, path: str) -> Any:
-        return json.loads(self._read(method, path))
+    def _get(self, path: str) -> Any:
+        return json.loads(self._read("GET", path))
 
     def _read(self, method: str, path: str, body: Any = None) -> str:
         request = urllib.request.Request(

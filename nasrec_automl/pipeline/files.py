@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from nasrec_automl.data import files
 from nasrec_automl.errors import RunFolderError
 
 
@@ -19,8 +19,9 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         RunFolderError: the disk is full, or the folder is not writable; what was there before stays.
     """
-    with _beside(path, text) as beside:
-        beside.replace(path)
+    with _in_a_sentence(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_text(path, text)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -34,14 +35,19 @@ def write_json_once(path: Path, value: Any) -> None:
     Raises:
         RunFolderError: the disk is full, or the folder is not writable.
     """
-    with _beside(path, _text(value)) as beside:
+    beside = files.beside_of(path)
+    with _in_a_sentence(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            os.link(beside, path)
-        except FileExistsError:
-            pass  # another process was first
-        except OSError:  # a file system without links, where the last one's stays
-            beside.replace(path)
-        beside.unlink(missing_ok=True)
+            beside.write_text(_text(value), encoding="utf-8")
+            try:
+                os.link(beside, path)
+            except FileExistsError:
+                pass  # another process was first
+            except OSError:  # a file system without links, where the last one's stays
+                beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> Any:
@@ -57,17 +63,10 @@ def _text(value: Any) -> str:
 
 
 @contextmanager
-def _beside(path: Path, text: str) -> Iterator[Path]:
-    """Write beside `path`, for the block to put it there; where the disk cannot, nothing is left."""
-    # Workers of several hosts write into one folder.
-    beside = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
+def _in_a_sentence(path: Path) -> Iterator[None]:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(text, encoding="utf-8")
-        yield beside
+        yield
     except OSError as error:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
         raise RunFolderError(
             f"{path}: cannot be written ({error.strerror or error}); mend it and start again: what has finished is kept"
         ) from None

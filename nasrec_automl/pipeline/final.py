@@ -12,7 +12,6 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
 from nasrec_automl.config import Job
 from nasrec_automl.data.dataset import Part, PreparedData
-from nasrec_automl.data.files import write_bytes
 from nasrec_automl.data.parts import TRAINING, VALIDATION
 from nasrec_automl.errors import DivergedError, StudyError
 from nasrec_automl.evaluation.baseline import BASELINE_ROWS, fit_baseline, tune_baseline
@@ -209,7 +208,7 @@ def write_model(run: RunFolder, architecture: Architecture, subnet: Subnet, fold
     """Write what `load_model` takes."""
     save_network(subnet, folder / "model.safetensors")
     write_text(folder / "architecture.json", architecture.to_json())
-    write_bytes(folder / "preprocessing.json", (run.data / "preprocessing.json").read_bytes())
+    write_text(folder / "preprocessing.json", (run.data / "preprocessing.json").read_text(encoding="utf-8"))
 
 
 def _contender(candidate: Candidate, data: PreparedData, job: Job, budget: Budget) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from nasrec_automl.pipeline.search import load_evaluator
 from nasrec_automl.pipeline.stages import STAGES
 from nasrec_automl.pipeline.studies import rank_study
 from nasrec_automl.pipeline.supernet import SupernetStage, kept_steps, path_schedule
-from nasrec_automl.pipeline.truth import sample_sizes, score_each, train_truth
+from nasrec_automl.pipeline.truth import FEWEST, sample_sizes, score_each, train_truth
 from nasrec_automl.pipeline.worker_processes import worker_processes
 from nasrec_automl.ranking import Ranking, judge_ranking
 from nasrec_automl.report.content import JudgedArchitecture, RankContent
@@ -35,9 +35,6 @@ from nasrec_automl.report.rank_page import render_rank
 from nasrec_automl.search.trainings import count_trained
 
 _logger = logging.getLogger(__name__)
-
-_FEWEST = 3
-"""Architectures without which there is no rank to speak of."""
 
 MEASURED = (Part.HPO, Part.CHOICE)
 """What trainings are measured on: no gradient and no score has seen these rows."""
@@ -86,10 +83,10 @@ class RankStage(Stage):
             losses = train_ranked(run, lambda ended: progress.update(min(ended, total - 1)))
         shutil.rmtree(_folder(run), ignore_errors=True)  # checkpoints of trainings that failed too often
         kept = [i for i in range(len(architectures)) if np.isfinite(losses[i]).all()]
-        if len(kept) < _FEWEST:
+        if len(kept) < FEWEST:
             raise StudyError(
                 f"{len(kept)} of {len(architectures)} architectures were trained well with every seed, and a rank "
-                f"needs {_FEWEST}: raise rank.architectures, or lower the default of retrain.space.learning_rate in "
+                f"needs {FEWEST}: raise rank.architectures, or lower the default of retrain.space.learning_rate in "
                 "another run_folder"
             )
         left_out = len(architectures) - len(kept)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +11,8 @@ from nasrec_automl.pipeline.progress import Progress, read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 
 STAGE_NAMES = ("data", "supernet", "search", "retrain", "final", "report")
-TUNE_NAMES = ("tune-truth", "tune")
+TUNE_TRUTH = "tune-truth"
+TUNE_NAMES = (TUNE_TRUTH, "tune")
 """What `tune-supernet` does: trainings from scratch, then supernets."""
 
 RANK_NAMES = ("supernet", "rank")
@@ -65,22 +66,7 @@ def run_status(run: RunFolder) -> list[StageStatus]:
         run.result.is_file(),
         run.report.is_file(),
     )
-    in_use = run.in_use()
-    found: list[StageStatus] = []
-    before: str | None = None
-    for name, is_done in zip(STAGE_NAMES, done, strict=True):
-        progress = read_progress(run.progress(name))
-        if is_done and before is None:
-            found.append(StageStatus(name, "done", None, progress))
-            continue
-        if before is not None:
-            found.append(StageStatus(name, "waiting", before, None))
-        elif in_use:
-            found.append(StageStatus(name, "running", None, progress))
-        else:
-            found.append(StageStatus(name, "interrupted" if progress else "waiting", None, progress))
-        before = before or name
-    return found
+    return _in_order(run, dict(zip(STAGE_NAMES, done, strict=True)))
 
 
 def tune_status(run: RunFolder) -> list[StageStatus]:
@@ -95,17 +81,23 @@ def rank_status(run: RunFolder) -> list[StageStatus]:
 
 def _by_progress(run: RunFolder, names: Sequence[str]) -> list[StageStatus]:
     """The status of what is done in this order, from what each says of its progress alone."""
+    found = {name: read_progress(run.progress(name)) for name in names}
+    return _in_order(run, {name: one is not None and one.done >= one.total for name, one in found.items()})
+
+
+def _in_order(run: RunFolder, done: Mapping[str, bool]) -> list[StageStatus]:
+    """The status of what waits for what stands before it, by whether each is done."""
+    in_use = run.in_use()
     found: list[StageStatus] = []
     before: str | None = None
-    for name in names:
+    for name, is_done in done.items():
         progress = read_progress(run.progress(name))
         if before is not None:
             found.append(StageStatus(name, "waiting", before, None))
-        elif progress is not None and progress.done >= progress.total:
+        elif is_done:
             found.append(StageStatus(name, "done", None, progress))
-            continue
         else:
-            state: State = "running" if run.in_use() else "interrupted" if progress else "waiting"
+            state: State = "running" if in_use else "interrupted" if progress else "waiting"
             found.append(StageStatus(name, state, None, progress))
-        before = before or name
+            before = name
     return found

@@ -23,6 +23,9 @@ from nasrec_automl.search import Finished
 from nasrec_automl.search.trainings import count_trained, train_each, trained_losses
 from nasrec_automl.space import load_search_space
 
+FEWEST = 3
+"""Architectures without which there is no order to speak of."""
+
 
 def sample_sizes(run: RunFolder, count: int) -> list[Architecture]:
     """One architecture of each size, the smallest first; fewer where a small space has one key twice."""

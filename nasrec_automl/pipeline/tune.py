@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
-from scipy.stats import kendalltau
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import DataConfig
@@ -22,16 +21,14 @@ from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import make_evaluator
 from nasrec_automl.pipeline.stages import STAGES
+from nasrec_automl.pipeline.status import TUNE_TRUTH
 from nasrec_automl.pipeline.studies import study_storage, tune_study, tune_truth_study
 from nasrec_automl.pipeline.supernet import SupernetStage
-from nasrec_automl.pipeline.truth import sample_sizes, train_truth
+from nasrec_automl.pipeline.truth import FEWEST, sample_sizes, train_truth
+from nasrec_automl.ranking import kendall_tau
 from nasrec_automl.search import Finished
 from nasrec_automl.search.trainings import count_trained
 from nasrec_automl.search.tune import TUNED, settings_of, tune
-
-_TRUTH = "tune-truth"
-_FEWEST = 3
-"""Architectures without which there is no rank to speak of."""
 
 
 class TuneStage(Stage):
@@ -49,7 +46,7 @@ class TuneStage(Stage):
 
     def has_begun(self, run: RunFolder) -> bool:
         """A training from scratch is work done too, to its end or not."""
-        return run.progress(_TRUTH).is_file() or super().has_begun(run)
+        return run.progress(TUNE_TRUTH).is_file() or super().has_begun(run)
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The tune section, but for the number of trials, and what trainings and scores depend on."""
@@ -82,13 +79,13 @@ class TuneStage(Stage):
                 shutil.rmtree(folder)
                 raise
             evaluator = make_evaluator(own)
-            scores = [evaluator.evaluate(architecture).log_loss for architecture, _ in truth]
-            tau = float(kendalltau(scores, [log_loss for _, log_loss in truth]).statistic)
+            scores = np.array([evaluator.evaluate(architecture).log_loss for architecture, _ in truth])
+            tau = kendall_tau(scores, np.array([log_loss for _, log_loss in truth]))
             shutil.rmtree(folder)  # its supernet has the size of the job's
-            return (0.0 if np.isnan(tau) else tau), {"architectures": len(truth), "log_loss": min(scores)}
+            return (0.0 if np.isnan(tau) else tau), {"architectures": len(truth), "log_loss": float(scores.min())}
 
         def on_trial(finished: Finished) -> None:
-            best = max((trial.values[0] for trial in tuned(run) if trial.values), default=None)
+            best = _best(run)
             note = "" if best is None else f"best tau {best:.2f}"
             progress.update(finished.done, note)
             report({} if best is None else {"tau": best})
@@ -96,7 +93,7 @@ class TuneStage(Stage):
         start = {name: getattr(job.supernet, name) for name in TUNED}
         storage = study_storage(job.storage_url)
         tune(study, rank, storage=storage, config=config, start=start, seed=job.seed, on_trial=on_trial)
-        best = max((trial.values[0] for trial in tuned(run) if trial.values), default=None)
+        best = _best(run)
         return {} if best is None else {"tau": best}
 
 
@@ -123,6 +120,11 @@ def trial_settings(trial: FrozenTrial, run: RunFolder) -> dict[str, float]:
     return settings_of(trial.params, run.job.tune)
 
 
+def _best(run: RunFolder) -> float | None:
+    """The best tau so far."""
+    return max((trial.values[0] for trial in tuned(run) if trial.values), default=None)
+
+
 def _folder(run: RunFolder) -> Path:
     return run.path / "tune"
 
@@ -135,8 +137,8 @@ def _truth(run: RunFolder) -> list[tuple[Architecture, float]]:
     """
     architectures, study = sample_sizes(run, run.job.tune.architectures), tune_truth_study(run)
     progress = ProgressWriter(
-        run.progress(_TRUTH),
-        stage=_TRUTH,
+        run.progress(TUNE_TRUTH),
+        stage=TUNE_TRUTH,
         unit="trainings",
         total=len(architectures),
         done=count_trained(study, architectures, 1),
@@ -145,9 +147,9 @@ def _truth(run: RunFolder) -> list[tuple[Architecture, float]]:
     losses = train_truth(run, study, architectures, 1, (Part.HPO,), folder=folder, on_training=progress.update)[:, 0]
     shutil.rmtree(folder, ignore_errors=True)
     found = [(a, float(loss)) for a, loss in zip(architectures, losses, strict=True) if np.isfinite(loss)]
-    if len(found) < _FEWEST:
+    if len(found) < FEWEST:
         raise StudyError(
-            f"{len(found)} of {len(architectures)} trainings from scratch ended well, and a rank needs {_FEWEST}: "
+            f"{len(found)} of {len(architectures)} trainings from scratch ended well, and a rank needs {FEWEST}: "
             "raise tune.architectures, or lower the default of retrain.space.learning_rate"
         )
     return found

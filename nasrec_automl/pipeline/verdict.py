@@ -16,11 +16,8 @@ from nasrec_automl.pipeline.candidates import default_hyper, has_layer_norm
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import verdict_study
-from nasrec_automl.pipeline.truth import sample_sizes, score_each, train_truth
+from nasrec_automl.pipeline.truth import FEWEST, sample_sizes, score_each, train_truth
 from nasrec_automl.ranking import Ranking, judge_ranking
-
-_FEWEST = 3
-"""Architectures without which there is no order to speak of."""
 
 
 def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training: Callable[[int, int], None]) -> None:
@@ -51,7 +48,7 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
     )
     kept = [i for i in range(len(architectures)) if np.isfinite(losses[i]).all()]
     ranking = None
-    if len(kept) >= _FEWEST:
+    if len(kept) >= FEWEST:
         schema = PreparedData.open(run.data).schema(job.embedding_dim)
         layer_norm = has_layer_norm(job, default_hyper(job))
         ranking = judge_ranking(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import plotly.graph_objects as go
-from scipy.stats import kendalltau
 
+from nasrec_automl.ranking import kendall_tau
 from nasrec_automl.report.content import RetrainTrial, ScoredArchitecture
 from nasrec_automl.report.style import BLUE, GREY, VERMILLION, note, plain, styled
 from nasrec_automl.report.summary import in_order, retrained_best
@@ -60,7 +61,7 @@ def agreement_in_words(scores: Sequence[float], retrained: Sequence[float]) -> s
         >>> agreement_in_words([0.1], [0.5])
         "Kendall's τ: too few architectures"
     """
-    tau = float(kendalltau(scores, retrained).statistic) if len(scores) > 1 else math.nan
+    tau = kendall_tau(np.array(scores), np.array(retrained))
     if math.isnan(tau):
         return "Kendall's τ: too few architectures"
     return f"Kendall's τ = {tau:.2f} over {len(scores):,} architectures"

@@ -75,7 +75,7 @@ class RetrainTrial:
         number: the trial's number in the study.
         architecture: the architecture's `ScoredArchitecture.name`.
         log_loss: the trial's value in nats; None where it has none.
-        state: how it ended, such as `complete`, `pruned` or `failed`.
+        state: how it ended, `complete` or `pruned`.
         learning_rate: of the dense weights.
         weight_decay: may be 0.
         embedding_decay: of embedding rows, if it was not that of weights.
@@ -102,6 +102,11 @@ class RetrainTrial:
     table_cap: int | None = None
     layer_norm: bool = True
     curve: Sequence[tuple[int, float]] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it was trained to its end."""
+        return self.state == "complete"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

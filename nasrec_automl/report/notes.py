@@ -125,7 +125,7 @@ def best_trainings(retrain: Sequence[RetrainTrial]) -> list[RetrainTrial]:
     found = {
         trial.architecture: trial
         for trial in sorted(retrain, key=lambda trial: -trial.number)
-        if trial.log_loss == best.get(trial.architecture) and trial.state == "complete"
+        if trial.log_loss == best.get(trial.architecture) and trial.is_complete
     }
     return sorted(found.values(), key=lambda trial: (best[trial.architecture], trial.number))
 

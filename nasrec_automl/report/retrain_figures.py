@@ -15,7 +15,6 @@ from nasrec_automl.report.style import LOG_LOSS, SEQUENCE, note, plain, styled, 
 _SETTINGS = ("learning_rate", "weight_decay", "dropout", "batch_size")
 _FURTHER = ("embedding_decay", "optimizer", "layer_norm", "embedding_dim", "table_cap")
 """Shown where trainings differ in them."""
-_COMPLETE = "complete"
 
 
 def retrain_settings(trials: Sequence[RetrainTrial]) -> go.Figure:
@@ -59,7 +58,7 @@ def retrain_curves(trials: Sequence[RetrainTrial]) -> go.Figure:
     drawn = [trial for trial in trials if any(math.isfinite(loss) for _, loss in trial.curve)]
     if not drawn:
         return note("The trainings left no curves.")
-    complete = [t for t in drawn if _is_complete(t) and t.log_loss is not None]
+    complete = [t for t in drawn if t.is_complete and t.log_loss is not None]
     best = min(complete, key=lambda t: t.log_loss or 0.0, default=None)
     figure = go.Figure()
     named: set[str] = set()
@@ -75,7 +74,7 @@ def retrain_curves(trials: Sequence[RetrainTrial]) -> go.Figure:
             line={
                 "color": colors[trial.architecture],
                 "width": 3.5 if trial is best else 1.3,
-                "dash": "solid" if _is_complete(trial) else "dot",
+                "dash": "solid" if trial.is_complete else "dot",
             },
             hovertemplate=f"trial {trial.number}, {plain(trial.state)}<br>validation %{{x}}<br>log loss %{{y:.5f}}",
         )
@@ -96,11 +95,7 @@ def _setting(trial: RetrainTrial, setting: str) -> Any:
 
 def _symbol(trial: RetrainTrial, limit: float) -> str:
     shape = "triangle-up" if (trial.log_loss or 0.0) > limit else "circle"
-    return shape if _is_complete(trial) else f"{shape}-open"
-
-
-def _is_complete(trial: RetrainTrial) -> bool:
-    return trial.state.lower() == _COMPLETE
+    return shape if trial.is_complete else f"{shape}-open"
 
 
 def _colors(trials: Sequence[RetrainTrial]) -> dict[str, str]:

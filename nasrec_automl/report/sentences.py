@@ -169,7 +169,7 @@ def _interval(one: Estimate) -> str:
 def _about_retraining(content: ReportContent) -> list[str]:
     if not content.retrain:
         return ["Nothing was trained from scratch to check the scores."]
-    states = Counter(trial.state.lower() for trial in content.retrain)
+    states = Counter(trial.state for trial in content.retrain)
     ended = ", ".join(f"{number:,} {state}" for state, number in states.most_common())
     trained = len(retrained_best(content.retrain))
     statements = [

@@ -85,7 +85,7 @@ def retrained_best(retrain: Sequence[RetrainTrial]) -> dict[str, float]:
     """Lowest log loss of each retrained architecture, over its completed trials."""
     best: dict[str, float] = {}
     for trial in retrain:
-        if trial.state.lower() == "complete" and trial.log_loss is not None and math.isfinite(trial.log_loss):
+        if trial.is_complete and trial.log_loss is not None and math.isfinite(trial.log_loss):
             best[trial.architecture] = min(trial.log_loss, best.get(trial.architecture, math.inf))
     return best
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
-import socket
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import nn
 
+from nasrec_automl.data.files import beside_of
 from nasrec_automl.training.metrics import Metrics
 from nasrec_automl.training.module import ClickModule
 
@@ -112,8 +111,7 @@ class Checkpoints(pl.Callback):
         if trainer.should_stop or trainer.global_step >= trainer.max_steps:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # Another host may train the same candidate, where this one was taken for dead.
-        beside = self.path.with_name(f".{self.path.name}.{socket.gethostname()}.{os.getpid()}.partial")
+        beside = beside_of(self.path)  # another host may train the same candidate, where this one was taken for dead
         trainer.save_checkpoint(beside)
         if trainer.is_global_zero:
             beside.replace(self.path)

@@ -161,9 +161,10 @@ def test_candidates_that_are_halved_are_pruned_in_their_first_training_too(
 
     run(study, storage, train=long, halved=NAMES[1:2], config=RetrainConfig(trials=3), validations=8)
     trials = study.get_trials()
-    assert [trial.state for trial in trials] == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.COMPLETE]
-    assert [len(trial.intermediate_values) for trial in trials] == [8, 4, 8]
-    assert "not among the best half" in trials[1].user_attrs["nasrec:reason"]
+    assert [trial.params["architecture"] for trial in trials] == [NAMES[0], *NAMES[2:], NAMES[1]]
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.PRUNED]
+    assert [len(trial.intermediate_values) for trial in trials] == [8, 8, 4]
+    assert "not among the best half" in trials[2].user_attrs["nasrec:reason"]
 
 
 def test_pruned_trainings_count_and_say_why(study: optuna.Study, storage: RDBStorage) -> None:
