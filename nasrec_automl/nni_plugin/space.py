@@ -90,8 +90,8 @@ class NasRecSpace(ModelSpace):
 
     Frozen by `freeze`, `random` or inside `model_context`, its `network` is the subnet of the sample. Any loader of
     `(dense, ids, label[, weight])` and any Lightning module of NNI's around it will do. The embeddings' gradients are
-    sparse: `torch.optim.SGD` and `torch.optim.Adagrad` (both without weight decay) take
-    them, `torch.optim.Adam` and `AdamW` refuse them, `SparseAdam` takes the embeddings alone and nothing else.
+    sparse: `torch.optim.SGD` and `torch.optim.Adagrad` take them (without weight decay), `torch.optim.Adam` and
+    `AdamW` refuse them, `SparseAdam` takes the embeddings alone and nothing else.
 
     Args:
         space: name of a space, path of its YAML file, the space, or its fields.

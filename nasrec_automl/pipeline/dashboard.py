@@ -24,7 +24,7 @@ from nasrec_automl.report.agreement import score_against_retrained
 from nasrec_automl.report.frequencies import frequencies
 from nasrec_automl.report.notes import best_trainings, retrain_note, scored_note, search_note, trained_note
 from nasrec_automl.report.retrain_figures import retrain_curves, retrain_settings
-from nasrec_automl.report.search_figures import score_against_macs, search_history
+from nasrec_automl.report.search_figures import score_against, search_history
 from nasrec_automl.report.style import titled
 from nasrec_automl.report.summary import ranked
 from nasrec_automl.report.wiring_figure import wiring_figure
@@ -87,7 +87,7 @@ def _publish_search(page: _Page, content: ReportContent) -> None:
     winner = content.winner_name if content.results else ""
     figures: dict[str, tuple[str, go.Figure]] = {
         "history": ("Search history", search_history(content.search, winner)),
-        "macs": ("Score against multiply-adds, with the Pareto front", score_against_macs(content.search, winner)),
+        "macs": ("Score against multiply-adds, with the Pareto front", score_against(content.search, winner)),
         "frequencies": ("Operators and widths: best decile against the others", frequencies(content.search)),
     }
     page.note(search_note(content, page.study.study_name))

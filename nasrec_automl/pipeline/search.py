@@ -16,6 +16,7 @@ from nasrec_automl.errors import BudgetError
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.weights import load_supernet
+from nasrec_automl.pareto import domination_ranks
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.budget import job_budget, left_out_designs
 from nasrec_automl.pipeline.candidates import is_distrusted
@@ -37,7 +38,7 @@ from nasrec_automl.pipeline.studies import (
 from nasrec_automl.pipeline.verdict import check_scores, count_checked, read_verdict
 from nasrec_automl.search import Finished, search
 from nasrec_automl.search.distributions import architecture_of
-from nasrec_automl.search.incumbents import incumbents, pareto_front, ranked
+from nasrec_automl.search.incumbents import incumbents, ranked
 from nasrec_automl.search.samplers import make_sampler
 from nasrec_automl.space import load_search_space
 
@@ -146,7 +147,8 @@ class SearchStage(Stage):
             if is_distrusted(run):
                 note += ": not to be trusted"
             if config.several:
-                note += f", {len(pareto_front(finished))} on the Pareto front of {', '.join(config.objectives)}"
+                front = domination_ranks([trial.values for trial in finished]).count(0)
+                note += f", {front} on the Pareto front of {', '.join(config.objectives)}"
             progress.update(config.architectures, note)
         return _metrics(best)
 

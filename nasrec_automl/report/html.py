@@ -11,7 +11,7 @@ from nasrec_automl.report.figures import calibration, supernet_curves
 from nasrec_automl.report.frequencies import frequencies
 from nasrec_automl.report.page import bullets, figure_html, page, section, write_page
 from nasrec_automl.report.retrain_figures import retrain_curves, retrain_settings
-from nasrec_automl.report.search_figures import score_against, score_against_macs, search_history
+from nasrec_automl.report.search_figures import score_against, search_history
 from nasrec_automl.report.sentences import headline, trust, wiring_caption
 from nasrec_automl.report.style import COSTS
 from nasrec_automl.report.summary import front_of_all, winner_row
@@ -69,7 +69,7 @@ def _search(content: ReportContent) -> str:
     )
     cost = figure_html(
         "score-against-macs",
-        score_against_macs(content.search, content.winner_name),
+        score_against(content.search, content.winner_name),
         "The same scores against what an architecture costs; no architecture lies below and left of the Pareto front.",
     )
     made_of = figure_html(

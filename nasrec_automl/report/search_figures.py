@@ -65,13 +65,12 @@ def search_history(search: Sequence[ScoredArchitecture], winner_name: str) -> go
     return styled(figure, height=440)
 
 
-def score_against_macs(search: Sequence[ScoredArchitecture], winner_name: str) -> go.Figure:
-    """Score against multiply-adds on a logarithmic axis, with the Pareto front."""
-    return score_against(search, winner_name, "macs")
-
-
 def score_against(
-    search: Sequence[ScoredArchitecture], winner_name: str, name: str, *, marked: Sequence[ScoredArchitecture] = ()
+    search: Sequence[ScoredArchitecture],
+    winner_name: str,
+    name: str = "macs",
+    *,
+    marked: Sequence[ScoredArchitecture] = (),
 ) -> go.Figure:
     """Score against a cost on a logarithmic axis, with the Pareto front of the two.
 

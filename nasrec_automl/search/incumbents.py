@@ -30,14 +30,6 @@ def ranked(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     return sorted(trials, key=lambda trial: keys[trial.number])
 
 
-def pareto_front(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Finished trials that no other one dominates, by the first objective, then by number."""
-    trials = list(trials)
-    ranks = domination_ranks([trial.values for trial in trials])
-    front = [trial for trial, rank in zip(trials, ranks, strict=True) if rank == 0]
-    return sorted(front, key=lambda trial: (trial.values[0], trial.number))
-
-
 def incumbents(
     study: optuna.Study, space: SearchSpace, most: int, *, admits: Admits = everything
 ) -> list[Architecture]:

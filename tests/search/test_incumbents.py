@@ -6,7 +6,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.search import distributions
-from nasrec_automl.search.incumbents import incumbents, pareto_front, ranked
+from nasrec_automl.search.incumbents import incumbents, ranked
 from nasrec_automl.space import SearchSpace
 
 
@@ -63,5 +63,4 @@ def several(*values: tuple[float, float]) -> list[FrozenTrial]:
 def test_of_several_objectives_the_front_ranks_first() -> None:
     trials = several((0.5, 30), (0.6, 10), (0.51, 31), (0.55, 20), (0.61, 11), (0.7, 40), (0.5, 30))
     assert numbers(ranked(trials)) == [0, 6, 3, 1, 2, 4, 5]
-    assert numbers(pareto_front(trials)) == [0, 6, 3, 1]
-    assert ranked([]) == pareto_front([]) == []
+    assert ranked([]) == []
