@@ -82,12 +82,9 @@ class SearchStage(Stage):
         evaluator = load_evaluator(run)
         study, budget, admits = search_study(run), job_budget(run), search_admission(run)
         left_out = left_out_designs(space, budget)
+        scored = len(scored_trials(study, admits))
         progress = ProgressWriter(
-            run.progress(self.name),
-            stage=self.name,
-            unit="architectures",
-            total=config.architectures,
-            done=(scored := len(scored_trials(study, admits))),
+            run.progress(self.name), stage=self.name, unit="architectures", total=config.architectures, done=scored
         )
         check_scores(
             run,
