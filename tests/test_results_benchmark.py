@@ -244,6 +244,13 @@ def test_targets_of_ranks_are_judged_both_ways() -> None:
     assert line(rank_table(between, DATASETS["movielens"]), "Kendall's tau")[3:] == ["0.5", "reached"]
 
 
+def test_a_share_of_a_ceiling_that_may_be_chance_reaches_nothing() -> None:
+    rank = made_up_rank(0.0005)
+    rank["ranking"]["ceiling"] = {"value": 0.1, "low": -0.1, "high": 0.3}
+    assert line(rank_table(rank, DATASETS["flights"]), "share of the ceiling")[3:] == ["80%", "not shown"]
+    assert "| no ceiling (target 80%) |" in summary_table({"flights": {"rank": rank}}, [DATASETS["flights"]])
+
+
 def test_one_seed_has_no_ceiling_to_be_reached() -> None:
     table = rank_table(made_up_rank(0.001, seeds=1), DATASETS["flights"])
     assert "ceiling" not in table

@@ -18,16 +18,21 @@ Found = Mapping[str, Mapping[str, Any]]
 def rank_table(rank: Mapping[str, Any], dataset: DataSet) -> str:
     """Every statistic of a ranking; those with a target beside it."""
     ranking = Ranking.from_plain(rank["ranking"])
+    share = "reached" if (ranking.share_of_ceiling or 0) >= SHARE_TARGET else "not reached"
     targets = {
-        "Kendall's tau": (f"{dataset.tau:g}", ranking.tau.value >= dataset.tau),
-        "share of the ceiling": (f"{SHARE_TARGET:.0%}", (ranking.share_of_ceiling or 0) >= SHARE_TARGET),
+        "Kendall's tau": (f"{dataset.tau:g}", "reached" if ranking.tau.value >= dataset.tau else "not reached"),
+        "share of the ceiling": (f"{SHARE_TARGET:.0%}", share if _has_ceiling(ranking) else "not shown"),
     }
-    lines = []
-    for name, value, interval, _ in ranking_lines(ranking):
-        target, reached = targets.get(name, ("", None))
-        lines.append((name, value, interval, target, {True: "reached", False: "not reached", None: ""}[reached]))
+    lines = [
+        (name, value, interval, *targets.get(name, ("", ""))) for name, value, interval, _ in ranking_lines(ranking)
+    ]
     sizes = f"{ranking.architectures} architectures, {_seeds(ranking.seeds)} each. Machine: {rank['machine']}."
     return f"{sizes}\n\n{_table(('statistic', 'value', '95 % interval', 'target', ''), lines, left=1)}"
+
+
+def _has_ceiling(ranking: Ranking) -> bool:
+    """Whether trainings of other seeds agree at all: a share of an agreement that may be chance says nothing."""
+    return ranking.ceiling is not None and ranking.ceiling.low > 0
 
 
 def ablation_table(ablations: Mapping[str, Any]) -> str:
@@ -120,10 +125,10 @@ def summary_table(found: Mapping[str, Found], datasets: Sequence[DataSet]) -> st
         line = [dataset.title]
         if rank := steps.get("rank"):
             ranking = Ranking.from_plain(rank["ranking"])
-            share = ranking.share_of_ceiling
+            share = ranking.share_of_ceiling if _has_ceiling(ranking) else None
             line += [
                 f"{_digits(ranking.tau.value, 2)} (target {dataset.tau:g})",
-                f"{'n/a' if share is None else f'{share:.0%}'} (target {SHARE_TARGET:.0%})",
+                f"{'no ceiling' if share is None else f'{share:.0%}'} (target {SHARE_TARGET:.0%})",
             ]
         else:
             line += [MISSING] * 2
