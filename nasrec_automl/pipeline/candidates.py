@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -29,19 +27,6 @@ from nasrec_automl.search import Hyper
 from nasrec_automl.search.hyper import ARCHITECTURE, default_params
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.keep_best import Report
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingOutcome:
-    """What a training says of itself to its study.
-
-    Attributes:
-        log_loss: in nats, on rows that it did not learn from.
-        attrs: written to the trial.
-    """
-
-    log_loss: float
-    attrs: Mapping[str, Any]
 
 
 def is_distrusted(run: RunFolder) -> bool:

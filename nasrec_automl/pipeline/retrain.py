@@ -11,7 +11,6 @@ from optuna.trial import TrialState
 from nasrec_automl.network.weights import save_network
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.candidates import (
-    TrainingOutcome,
     best_log_loss,
     candidates,
     check_subnets,
@@ -30,8 +29,8 @@ from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import retrain_is_noted
 from nasrec_automl.pipeline.studies import retrain_settings, retrain_study, stage_ended, study_storage
-from nasrec_automl.search import Finished, Hyper, retrain
-from nasrec_automl.search.retrain import Report as Prune
+from nasrec_automl.search import Finished, Hyper, TrainOutcome, retrain
+from nasrec_automl.search.retrain import Prune
 from nasrec_automl.training.metrics import Metrics
 
 
@@ -66,7 +65,7 @@ class RetrainStage(Stage):
         done, total = self.units(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="trainings", total=total, done=done)
 
-        def train(name: str, hyper: Hyper, prune: Prune) -> TrainingOutcome:
+        def train(name: str, hyper: Hyper, prune: Prune) -> TrainOutcome:
             validations = 0
 
             def on_validation(step: int, metrics: Metrics) -> bool:
@@ -86,7 +85,7 @@ class RetrainStage(Stage):
                 "step": trained.step,
                 "schedule_steps": trained.schedule_steps,
             }
-            return TrainingOutcome(trained.metrics.log_loss, attrs)
+            return TrainOutcome(trained.metrics.log_loss, attrs)
 
         def on_trial(finished: Finished) -> None:
             drop_beaten(run, study)

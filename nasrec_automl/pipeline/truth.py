@@ -16,10 +16,10 @@ from nasrec_automl.errors import StudyError
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.evaluation.sample import one_of_each_size
 from nasrec_automl.evaluation.scratch import measure_subnet
-from nasrec_automl.pipeline.candidates import TrainingOutcome, default_hyper, train_candidate
+from nasrec_automl.pipeline.candidates import default_hyper, train_candidate
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import study_storage
-from nasrec_automl.search import Finished
+from nasrec_automl.search import Finished, TrainOutcome
 from nasrec_automl.search.trainings import count_trained, train_each, trained_losses
 from nasrec_automl.space import load_search_space
 
@@ -37,7 +37,7 @@ def sample_sizes(run: RunFolder, count: int) -> list[Architecture]:
 
 def train_and_measure(
     run: RunFolder, architecture: Architecture, seed: int, parts: Sequence[Part], *, checkpoint: Path | None = None
-) -> TrainingOutcome:
+) -> TrainOutcome:
     """Train an architecture from scratch with the default hyper-parameters, and measure it.
 
     It learns from train and head rows, the hpo part says when it was best, and `parts` are what it is measured on.
@@ -55,7 +55,7 @@ def train_and_measure(
     hyper = default_hyper(run.job)
     trained = train_candidate(run, architecture, hyper, lambda step, _: False, checkpoint=checkpoint, seed=seed)
     metrics = measure_subnet(trained.subnet, PreparedData.open(run.data).part(*parts))
-    return TrainingOutcome(metrics.log_loss, {"auc": metrics.auc, "step": trained.step})
+    return TrainOutcome(metrics.log_loss, {"auc": metrics.auc, "step": trained.step})
 
 
 def score_each(evaluator: WeightSharingEvaluator, architectures: Sequence[Architecture]) -> list[Score]:
@@ -101,7 +101,7 @@ def train_truth(
     # Not by size: at any time those that are trained have all sizes.
     order = np.random.default_rng(run.job.seed).permutation(len(architectures))
 
-    def train(architecture: Architecture, seed: int) -> TrainingOutcome:
+    def train(architecture: Architecture, seed: int) -> TrainOutcome:
         # The study's name says how it trains: what was begun with other settings is no start for this one.
         checkpoint = folder / f"{study.study_name}-{architecture.key}-{seed}.ckpt"
         return train_and_measure(run, architecture, seed, parts, checkpoint=checkpoint)

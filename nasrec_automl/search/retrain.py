@@ -6,7 +6,8 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import optuna
@@ -32,25 +33,24 @@ _PROPOSALS = 20
 """Proposals that may be known already before the ranges count as used up (they may be single values)."""
 
 
-class TrainOutcome(Protocol):
-    """What a training says of itself.
+@dataclass(frozen=True, slots=True)
+class TrainOutcome:
+    """What a training says of itself to its study.
 
     Attributes:
-        log_loss: the best on the hpo part, in nats.
+        log_loss: in nats, on rows that it did not learn from.
         attrs: written to the trial under `nasrec:<name>`; JSON values.
     """
 
-    @property
-    def log_loss(self) -> float: ...  # noqa: D102
-    @property
-    def attrs(self) -> Mapping[str, Any]: ...  # noqa: D102
+    log_loss: float
+    attrs: Mapping[str, Any]
 
 
-Report = Callable[[int, float], bool]
-"""`report(step, log_loss)` records a point of the validation curve; True means: stop, others do better."""
+Prune = Callable[[int, float], bool]
+"""`prune(step, log_loss)` records a point of the validation curve; True means: stop, others do better."""
 
-Train = Callable[[str, Hyper, Report], TrainOutcome]
-"""`train(name, hyper, report)`: train the candidate of that name from scratch, or raise DivergedError."""
+Train = Callable[[str, Hyper, Prune], TrainOutcome]
+"""`train(name, hyper, prune)`: train the candidate of that name from scratch, or raise DivergedError."""
 
 
 def retrain(

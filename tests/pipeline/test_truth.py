@@ -12,12 +12,12 @@ from nasrec_automl.errors import StudyError
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.pipeline import truth
-from nasrec_automl.pipeline.candidates import TrainingOutcome, train_candidate
+from nasrec_automl.pipeline.candidates import train_candidate
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import make_evaluator
 from nasrec_automl.pipeline.studies import verdict_study
 from nasrec_automl.pipeline.truth import sample_sizes, score_each, train_and_measure, train_truth
-from nasrec_automl.search import Hyper
+from nasrec_automl.search import Hyper, TrainOutcome
 from nasrec_automl.search.hyper import default_params
 
 
@@ -48,9 +48,9 @@ def test_a_checkpoint_is_of_the_study_that_says_how_it_trains(
 ) -> None:
     seen: list[Path] = []
 
-    def train(*arguments: Any, checkpoint: Path) -> TrainingOutcome:
+    def train(*arguments: Any, checkpoint: Path) -> TrainOutcome:
         seen.append(checkpoint)
-        return TrainingOutcome(0.5, {})
+        return TrainOutcome(0.5, {})
 
     monkeypatch.setattr(truth, "train_and_measure", train)
     architectures = sample_sizes(copied_run, 2)

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
@@ -14,8 +12,9 @@ from optuna.trial import TrialState
 from nasrec_automl.config_training import RetrainConfig
 from nasrec_automl.errors import DivergedError, StudyError
 from nasrec_automl.hyper_space import HyperSpace
-from nasrec_automl.search import Hyper, WorkerOptions, open_storage, open_study, retrain
+from nasrec_automl.search import Hyper, TrainOutcome, WorkerOptions, open_storage, open_study, retrain
 from nasrec_automl.search.local_step import step_from
+from nasrec_automl.search.retrain import Prune
 
 MODULE = importlib.import_module("nasrec_automl.search.retrain")  # the package has a function of this name
 NAMES = ["search-1", "search-2", "hand-mlp"]
@@ -28,28 +27,19 @@ def with_space(**space: Any) -> RetrainConfig:
     return RetrainConfig(trials=12, space=HyperSpace.model_validate(whole))
 
 
-Report = Callable[[int, float], bool]
-
-
-@dataclass
-class FakeOutcome:
-    log_loss: float
-    attrs: dict[str, Any] = field(default_factory=lambda: {"auc": 0.7})
-
-
 def final(name: str, hyper: Hyper) -> float:
     rate = {"adagrad": 0.1, "adam": 0.001, "sgd": 1.0}[hyper.optimizer]
     return 0.4 + 0.01 * NAMES.index(name) + abs(math.log10(hyper.learning_rate / rate)) + abs(hyper.dropout - DROPOUT)
 
 
-def train(name: str, hyper: Hyper, report: Report) -> FakeOutcome:
+def train(name: str, hyper: Hyper, report: Prune) -> TrainOutcome:
     """A curve that falls to a loss that depends on the hyper-parameters alone."""
     loss = math.inf
     for step in range(8):
         loss = final(name, hyper) + 0.1 * (7 - step)
         if report(step, loss):
             break
-    return FakeOutcome(loss)
+    return TrainOutcome(loss, {"auc": 0.7})
 
 
 def run(study: optuna.Study, storage: RDBStorage, **options: Any) -> int:
@@ -138,14 +128,14 @@ def test_no_step_begins_at_a_training_that_lacks_a_parameter(
 
 
 def test_defaults_are_never_pruned(study: optuna.Study, storage: RDBStorage) -> None:
-    def slow_and_bad(name: str, hyper: Hyper, report: Report) -> FakeOutcome:
+    def slow_and_bad(name: str, hyper: Hyper, report: Prune) -> TrainOutcome:
         if name != "hand-mlp":
             return train(name, hyper, report)
         # Meanwhile another worker completes more than enough trainings to prune by.
         run(open_study(storage, name="search", identity={}), storage, count=6)
         assert len(study.get_trials(states=(TrialState.COMPLETE,))) >= 3
         assert not any(report(step, 99.0) for step in range(9))
-        return FakeOutcome(99.0)
+        return TrainOutcome(99.0, {"auc": 0.7})
 
     run(study, storage, train=slow_and_bad, count=3)
     assert study.get_trials()[2].state == TrialState.COMPLETE
@@ -154,10 +144,10 @@ def test_defaults_are_never_pruned(study: optuna.Study, storage: RDBStorage) -> 
 def test_candidates_that_are_halved_are_pruned_in_their_first_training_too(
     study: optuna.Study, storage: RDBStorage
 ) -> None:
-    def long(name: str, hyper: Hyper, report: Report) -> FakeOutcome:
+    def long(name: str, hyper: Hyper, report: Prune) -> TrainOutcome:
         loss = 0.4 + 0.01 * NAMES.index(name)
         steps = next((step for step in range(1, 9) if report(step, loss)), 8)
-        return FakeOutcome(loss, {"steps": steps})
+        return TrainOutcome(loss, {"steps": steps})
 
     run(study, storage, train=long, halved=NAMES[1:2], config=RetrainConfig(trials=3), validations=8)
     trials = study.get_trials()
@@ -198,7 +188,7 @@ def test_interrupted_and_resumed_it_ends_as_if_unbroken(
 ) -> None:
     calls = 0
 
-    def interrupted(name: str, hyper: Hyper, report: Report) -> FakeOutcome:
+    def interrupted(name: str, hyper: Hyper, report: Prune) -> TrainOutcome:
         nonlocal calls
         calls += 1
         if calls == stop:
@@ -223,10 +213,10 @@ def test_another_seed_is_another_study(study: optuna.Study, storage: RDBStorage)
 
 
 def test_a_training_that_diverges_counts_as_the_worst(study: optuna.Study, storage: RDBStorage) -> None:
-    def diverges(name: str, hyper: Hyper, report: Report) -> FakeOutcome:
+    def diverges(name: str, hyper: Hyper, report: Prune) -> TrainOutcome:
         if name == "search-1":
             raise DivergedError("step 3 of 9: the loss is nan")
-        return FakeOutcome(0.5)
+        return TrainOutcome(0.5, {"auc": 0.7})
 
     assert run(study, storage, train=diverges, config=RetrainConfig(trials=3)) == 3
     trial = study.get_trials()[0]
@@ -236,7 +226,7 @@ def test_a_training_that_diverges_counts_as_the_worst(study: optuna.Study, stora
 
 
 def test_an_exception_fails_the_trial_and_passes_on(study: optuna.Study, storage: RDBStorage) -> None:
-    def broken(name: str, hyper: Hyper, report: Report) -> FakeOutcome:
+    def broken(name: str, hyper: Hyper, report: Prune) -> TrainOutcome:
         raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
@@ -245,7 +235,7 @@ def test_an_exception_fails_the_trial_and_passes_on(study: optuna.Study, storage
 
 
 def test_a_worker_that_was_taken_for_dead_goes_on(study: optuna.Study, storage: RDBStorage) -> None:
-    def suspended(name: str, hyper: Hyper, report: Report) -> FakeOutcome:
+    def suspended(name: str, hyper: Hyper, report: Prune) -> TrainOutcome:
         if len(study.get_trials()) == 1:
             study.tell(0, state=TrialState.FAIL)
         return train(name, hyper, report)
@@ -266,7 +256,7 @@ def test_an_enqueued_training_has_the_learning_rate_of_its_optimiser_alone(
 
 
 def test_a_candidate_that_cannot_be_trained_is_given_up(study: optuna.Study, storage: RDBStorage) -> None:
-    def broken(name: str, hyper: Hyper, report: Report) -> FakeOutcome:
+    def broken(name: str, hyper: Hyper, report: Prune) -> TrainOutcome:
         if name == "search-2" and hyper.dropout == DROPOUT:
             raise RuntimeError
         return train(name, hyper, report)

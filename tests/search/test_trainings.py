@@ -8,8 +8,7 @@ from optuna.trial import TrialState
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.errors import DivergedError
-from nasrec_automl.pipeline.candidates import TrainingOutcome
-from nasrec_automl.search import open_storage, open_study
+from nasrec_automl.search import TrainOutcome, open_storage, open_study
 from nasrec_automl.search.trainings import count_trained, train_each, trained_losses
 from nasrec_automl.space import SearchSpace
 
@@ -20,8 +19,8 @@ def drawn(space: SearchSpace) -> list[Architecture]:
     return [space.random(rng) for _ in range(4)]
 
 
-def train(architecture: Architecture, seed: int) -> TrainingOutcome:
-    return TrainingOutcome(int(architecture.key, 16) % 97 + seed / 10, {"auc": 0.5})
+def train(architecture: Architecture, seed: int) -> TrainOutcome:
+    return TrainOutcome(int(architecture.key, 16) % 97 + seed / 10, {"auc": 0.5})
 
 
 def expected(drawn: list[Architecture], seeds: int) -> np.ndarray:
@@ -58,7 +57,7 @@ def test_interrupted_and_resumed_it_ends_as_if_unbroken(
 ) -> None:
     calls: list[tuple[str, int]] = []
 
-    def interrupted(architecture: Architecture, seed: int) -> TrainingOutcome:
+    def interrupted(architecture: Architecture, seed: int) -> TrainOutcome:
         calls.append((architecture.key, seed))
         if len(calls) == stop:
             raise KeyboardInterrupt
@@ -76,7 +75,7 @@ def test_interrupted_and_resumed_it_ends_as_if_unbroken(
 def test_a_training_that_diverges_counts_and_is_not_tried_again(
     study: optuna.Study, storage: RDBStorage, space: SearchSpace, drawn: list[Architecture]
 ) -> None:
-    def diverges(architecture: Architecture, seed: int) -> TrainingOutcome:
+    def diverges(architecture: Architecture, seed: int) -> TrainOutcome:
         if architecture.key == drawn[2].key and seed == 1:
             raise DivergedError("step 3: the loss is nan")
         return train(architecture, seed)
