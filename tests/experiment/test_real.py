@@ -30,7 +30,7 @@ from nasrec_automl.pipeline.studies import retrain_study, search_study
 def curves(manager: Manager) -> dict[str, list[dict[str, float]]]:
     """The intermediate results of every trial as NNI's page reads them, in their order."""
     found: dict[str, list[dict[str, float]]] = {}
-    for metric in sorted(manager._request("GET", "metric-data"), key=lambda metric: int(metric["sequence"])):
+    for metric in sorted(manager._get("metric-data"), key=lambda metric: int(metric["sequence"])):
         if metric["type"] == "PERIODICAL":
             found.setdefault(metric["trialJobId"], []).append(json.loads(json.loads(metric["data"])))
     return found

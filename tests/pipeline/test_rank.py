@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 from rich.console import Console
 from scipy.stats import kendalltau
@@ -30,6 +29,7 @@ from nasrec_automl.pipeline.supernet import kept_steps, path_schedule, training_
 from nasrec_automl.pipeline.view import rank_table
 from nasrec_automl.pipeline.worker_processes import worker_processes
 from nasrec_automl.space import load_search_space
+from tests.children import children
 
 Write = Callable[..., Path]
 JOB: dict[str, Any] = {
@@ -251,7 +251,7 @@ def test_processes_that_share_the_trainings_end_with_the_same(done: RunFolder, t
     storage.delete_study(storage.get_study_id_from_name(study.study_name))
     run.rank.unlink()
     with worker_processes(run.job, "rank", 2):
-        (other,) = psutil.Process().children()
+        (other,) = children()
         while not any("nasrec:worker" in trial.user_attrs for trial in rank_study(run).get_trials()):
             assert other.is_running()
             time.sleep(0.05)

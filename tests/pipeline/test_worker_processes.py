@@ -19,6 +19,7 @@ from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import STAGES, run_job
 from nasrec_automl.pipeline.worker_processes import worker_processes
+from tests.children import children
 
 OWNER = """
 import sys, time
@@ -58,7 +59,7 @@ def scored(run: RunFolder) -> list[FrozenTrial]:
 def test_another_process_does_the_stage_with_its_part_of_the_cores(searching: RunFolder) -> None:
     with worker_processes(searching.job, "search", 2):
         assert torch.get_num_threads() == 2
-        (other,) = psutil.Process().children()
+        (other,) = children()
         assert other.environ()["OMP_NUM_THREADS"] == "2"
         wait_until(lambda: STAGES["search"].is_done(searching))
     assert torch.get_num_threads() == 4
@@ -68,7 +69,7 @@ def test_another_process_does_the_stage_with_its_part_of_the_cores(searching: Ru
 
 def test_a_worker_that_is_not_done_gives_its_trial_back(searching: RunFolder) -> None:
     with worker_processes(searching.job, "search", 2):
-        (other,) = psutil.Process().children()
+        (other,) = children()
         wait_until(lambda: bool(scored(searching)))
     assert not other.is_running()
     STAGES["search"].run(searching)
@@ -98,7 +99,7 @@ def test_a_worker_that_fails_says_why_and_is_only_missing(
 ) -> None:
     weights = searching.weights.rename(searching.path / "weights")
     with worker_processes(searching.job, "search", 2):
-        (other,) = psutil.Process().children()
+        (other,) = children()
         wait_until(lambda: other.status() == psutil.STATUS_ZOMBIE)
         weights.rename(searching.weights)
         STAGES["search"].run(searching)
@@ -110,4 +111,4 @@ def test_a_job_with_two_workers(searching: RunFolder) -> None:
     run_job(searching, workers=2)
     assert len(scored(searching)) == searching.job.search.architectures
     assert read_json(searching.result)["test"]
-    assert psutil.Process().children() == []
+    assert children() == []
