@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nasrec_automl.architecture import DOT_PRODUCT, SIGMOID_GATING, SUM, Architecture, Path
+from nasrec_automl.architecture import DOT_PRODUCT, SIGMOID_GATING, TWO_INPUT_OPS, Architecture, Path
 from nasrec_automl.sampling import WarmUp
 
 _Piece = tuple[int, str, str, int]
@@ -51,7 +51,7 @@ def _pieces(path: Path) -> Iterator[tuple[_Piece, int]]:
     """Every piece that a path runs, with its width."""
     for number, (block, live) in enumerate(zip(path.blocks, path.live, strict=True), 1):
         for operator in block.dense_ops if live.dense else ():
-            if operator in (SUM, SIGMOID_GATING):
+            if operator in TWO_INPUT_OPS:
                 yield (number, operator, "linear", number), block.dense_dim
                 if operator == SIGMOID_GATING:
                     yield (number, operator, "gate", number), max(_width(path, source) for source in block.right)

@@ -69,8 +69,10 @@ class ProgressWriter:
         self.update(done)
 
     def restart(self, done: int) -> None:
-        """Say how many units were done when the work began, which the rate leaves out."""
-        self._fixed["done_at_start"] = done
+        """Say that the work begins now, and how many units were done before: the rate leaves both out."""
+        now = time.time()
+        self._spent_before += now - self._fixed["started"]
+        self._fixed |= {"started": now, "done_at_start": done}
         self._last = 0.0
         self.update(done)
 

@@ -24,7 +24,7 @@ from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import load_evaluator
-from nasrec_automl.pipeline.stages import STAGES
+from nasrec_automl.pipeline.stages import run_apart
 from nasrec_automl.pipeline.studies import rank_study
 from nasrec_automl.pipeline.supernet import SupernetStage, kept_steps, path_schedule
 from nasrec_automl.pipeline.truth import FEWEST, sample_sizes, score_each, train_truth
@@ -60,6 +60,10 @@ class RankStage(Stage):
         config = run.job.rank
         architectures = sample_sizes(run, config.architectures)
         return count_trained(rank_study(run), architectures, config.seeds), len(architectures) * config.seeds
+
+    def is_done(self, run: RunFolder) -> bool:
+        """Never: the comparison is quick, and its scores may be others now."""
+        return False
 
     def has_begun(self, run: RunFolder) -> bool:
         """A training that has a checkpoint is work done too, and trainings with other settings are in another study."""
@@ -165,16 +169,7 @@ def rank_scores(run: RunFolder, *, workers: int = 1) -> None:
         run: the run folder.
         workers: processes that share the trainings, this one included.
     """
-    stages = (DataStage(), SupernetStage(), RankStage(workers))
-    with run.lock():
-        # Those of the job too: it is noted in the folder, and a search that is there keeps its own.
-        for stage in (*STAGES.values(), stages[-1]):
-            stage.check(run)
-        run.create()
-        for stage in stages:
-            # The comparison is quick, and its scores may be others now.
-            if stage.name == RankStage.name or not stage.is_done(run):
-                stage.run(run)
+    run_apart(run, (DataStage(), SupernetStage(), RankStage(workers)))
 
 
 def _folder(run: RunFolder) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.data import DataStage
 from nasrec_automl.pipeline.final import FinalStage
@@ -12,7 +14,7 @@ from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.supernet import SupernetStage
 from nasrec_automl.pipeline.worker_processes import worker_processes
 
-__all__ = ["STAGES", "Report", "Stage", "next_stage", "run_job"]
+__all__ = ["STAGES", "Report", "Stage", "next_stage", "run_apart", "run_job"]
 
 STAGES: dict[str, Stage] = {
     stage.name: stage
@@ -31,6 +33,20 @@ def next_stage(run: RunFolder) -> Stage | None:
             return stage
         run.claim(stage.name, stage.settings(run))
     return None
+
+
+def run_apart(run: RunFolder, stages: Sequence[Stage]) -> None:
+    """Run stages of which the last is no job's, as the folder's owner, as far as they are not done.
+
+    Every stage of the job is checked too: the job is noted in the folder, and what is there keeps its own.
+    """
+    with run.lock():
+        for stage in (*STAGES.values(), *stages):
+            stage.check(run)
+        run.create()
+        for stage in stages:
+            if not stage.is_done(run):
+                stage.run(run)
 
 
 def run_job(run: RunFolder, *, workers: int = 1) -> None:

@@ -20,7 +20,7 @@ from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import make_evaluator
-from nasrec_automl.pipeline.stages import STAGES
+from nasrec_automl.pipeline.stages import run_apart
 from nasrec_automl.pipeline.status import TUNE_TRUTH
 from nasrec_automl.pipeline.studies import study_storage, tune_study, tune_truth_study
 from nasrec_automl.pipeline.supernet import SupernetStage
@@ -99,14 +99,7 @@ class TuneStage(Stage):
 
 def tune_supernet(run: RunFolder) -> None:
     """Prepare the data of a job where they are not, and run the stage, as the folder's owner."""
-    with run.lock():
-        # Those of the job too: it is noted in the folder, and a search that is there keeps its own.
-        for stage in (*STAGES.values(), TuneStage()):
-            stage.check(run)
-        run.create()
-        for stage in (DataStage(), TuneStage()):
-            if not stage.is_done(run):
-                stage.run(run)
+    run_apart(run, (DataStage(), TuneStage()))
 
 
 def tuned(run: RunFolder) -> list[FrozenTrial]:

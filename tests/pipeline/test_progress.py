@@ -57,12 +57,14 @@ def test_the_rate_counts_what_this_process_did(tmp_path: Path, clock: Clock) -> 
     clock.now += 5
     writer.update(50)
     assert read(path).rate == 2
+    spent = read(path).seconds
     clock.now += 5
     writer.restart(60)
     clock.now += 10
     writer.update(70)
-    # Ten units since the work began, twenty seconds since the process did.
-    assert read(path).rate == pytest.approx(0.5)
+    # Ten units and ten seconds since the work began; all time counts as spent.
+    assert read(path).rate == pytest.approx(1)
+    assert read(path).seconds == pytest.approx(spent + 15)
 
 
 def test_time_adds_up_over_starts(tmp_path: Path, clock: Clock) -> None:
