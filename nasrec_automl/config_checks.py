@@ -19,8 +19,8 @@ class VerdictConfig(Section):
         max_epochs: longest training; as in `retrain` by default.
     """
 
-    architectures: Annotated[int, Field(ge=0, le=1000, strict=True)] = 8
-    seeds: Annotated[int, Field(ge=1, le=100, strict=True)] = 2
+    architectures: Annotated[int, Field(ge=0, le=1000, strict=True)] = 16
+    seeds: Annotated[int, Field(ge=1, le=100, strict=True)] = 1
     max_epochs: Count | None = None
 
     @model_validator(mode="after")

@@ -86,7 +86,9 @@ class RetrainConfig(Section):
         layer_norm: whether operators end in a LayerNorm, where `space` does not say.
         average_weights: whether a running average of the weights is what is measured and kept.
         clip_norm: bound of the gradients' norm.
-        eps: of Adagrad, as in `supernet`.
+        eps: of Adagrad, for weights that every example has. With a smaller one the first steps are as long as the
+            learning rate, whatever the gradient, after which many ReLUs are dead: some trainings learn late, or never.
+        embedding_eps: the same for embedding rows, whose gradients are rare and small.
         space: the hyper-parameters: a space's name, the path of its YAML file, or the space itself.
         pruner: `hyperband` ends trainings that fall behind early (arXiv 1603.06560); `none` ends none.
     """
@@ -100,7 +102,8 @@ class RetrainConfig(Section):
     layer_norm: bool = True
     average_weights: bool = True
     clip_norm: PositiveFloat = 0.2
-    eps: PositiveFloat = 1e-8
+    eps: PositiveFloat = 1e-3
+    embedding_eps: PositiveFloat = 1e-8
     space: Annotated[HyperSpace, BeforeValidator(_named)] = Field(
         default_factory=lambda: load_hyper_space("retrain-default")
     )
