@@ -38,8 +38,8 @@ def is_distrusted(run: RunFolder) -> bool:
 def candidates(run: RunFolder) -> dict[str, Architecture]:
     """The best of the search by key, then the hand designs by name; no key twice, and none over the budget.
 
-    Where the scores were checked and are not to be trusted, the best half of the architectures that the check trained
-    follow by key: what is known of them is no score.
+    Where the scores were checked and are not to be trusted, the best of the search are those that a predictor puts
+    first (`best_predicted`), and the best quarter of the architectures that the check trained follow by key.
     """
     space, budget = load_search_space(run.job.space), job_budget(run)
     designs = {name: design for name, design in hand_designs(space).items() if budget.admits(design)}
@@ -67,7 +67,7 @@ def halved(run: RunFolder) -> list[str]:
 
 
 def checked_best(run: RunFolder) -> list[Architecture]:
-    """The best half of the architectures that the check of the scores trained, best first."""
+    """The best of the architectures that the check of the scores trained, best first."""
     space = load_search_space(run.job.space)
     return [space.from_params(params) for params in read_json(run.verdict).get("best", ())]
 

@@ -19,9 +19,12 @@ from nasrec_automl.pipeline.studies import verdict_study
 from nasrec_automl.pipeline.truth import FEWEST, sample_sizes, score_each, train_truth
 from nasrec_automl.ranking import Ranking, judge_ranking
 
+_PARTED = 4
+"""Where scores are not to be trusted, the best of so many architectures of the check is a candidate."""
+
 
 def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training: Callable[[int, int], None]) -> None:
-    """Score some architectures and train them from scratch; note how well the scores rank them, and the best half.
+    """Score some architectures and train them from scratch; note how well the scores rank them, and how each did.
 
     Trainings are measured on the hpo part: the choice part is for the choice of the winner alone. Any number of
     workers may do so at once; each is back when all trainings have ended. Done once, it is not done again.
@@ -58,13 +61,16 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
             seed=job.seed,
         )
     # Without a verdict the search goes on as if there were no check.
-    by_loss = sorted(kept, key=lambda i: float(losses[i].mean()))
+    means = losses.mean(axis=1)
+    by_loss = sorted(kept, key=lambda i: float(means[i]))
     content = {
         "trusted": ranking is None or ranking.beats_size,
         "asked": len(architectures),
         "trained": len(kept),
         "ranking": None if ranking is None else ranking.to_plain(),
-        "best": [dict(architectures[i].params) for i in by_loss[: math.ceil(len(kept) / 2)]],
+        "best": [dict(architectures[i].params) for i in by_loss[: math.ceil(len(kept) / _PARTED)]],
+        "architectures": [dict(architecture.params) for architecture in architectures],
+        "log_losses": [float(mean) if math.isfinite(mean) else None for mean in means],
     }
     write_json(run.verdict, content)
     shutil.rmtree(folder, ignore_errors=True)

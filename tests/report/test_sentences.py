@@ -69,6 +69,7 @@ def test_trust_says_how_far_the_scores_themselves_go(full_content):
     assert "left out" not in text
     assert "alone 1.00" in text
     assert "does not rely on them" in text
+    assert "in place of the best scores it took architectures whose log loss" in text
     assert "go through successive halving" in text
     text = " ".join(trust(full_content(verdict=Verdict(asked=8, trained=8, ranking=bad, halved=False))))
     assert "halving" not in text

@@ -1,0 +1,57 @@
+"""The order of a search's architectures where its scores are not to be trusted: by what the check's trainings say."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.evaluation.predictor import predict_log_losses
+from nasrec_automl.pareto import domination_ranks
+from nasrec_automl.pipeline.budget import job_budget
+from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.space import load_search_space
+
+_DRAWN, _STREAM = 4096, 1
+"""Random architectures, and what tells their randomness from that of the check, which has the same seed."""
+
+
+def best_predicted(run: RunFolder, scored: Sequence[Architecture], count: int) -> list[Architecture]:
+    """The architectures inside the budget whose log loss a performance predictor puts lowest, the best first.
+
+    It is fitted to the trainings of the check. What it chooses from is what the search scored, and random
+    architectures: a prediction costs next to nothing. Of several objectives, what was scored is put in order as
+    `search.incumbents.ranked` does, with predictions in place of scores. Those that the check trained are left out:
+    more is known of them.
+
+    Args:
+        run: whose scores were checked.
+        scored: by the search, inside the budget.
+        count: how many at most.
+    """
+    job, noted = run.job, read_json(run.verdict)
+    if "architectures" not in noted:  # an older check, which kept the best of its trainings alone
+        return list(scored[:count])
+    space, budget, objectives = load_search_space(job.space), job_budget(run), job.search.objectives
+    trained = [space.from_params(params) for params in noted["architectures"]]
+    rng = np.random.default_rng([job.seed, _STREAM])
+    # To know a cost of several objectives, or to admit, may take a measurement each.
+    drawn = 0 if len(objectives) > 1 or budget.is_slow else _DRAWN
+    found = {one.key: one for one in (*scored, *(space.random(rng) for _ in range(drawn)))}
+    known = {one.key for one in trained}
+    pool = [one for key, one in found.items() if key not in known]
+    if not pool:
+        return []
+    losses = np.array([np.nan if loss is None else loss for loss in noted["log_losses"]])
+    predicted = predict_log_losses(trained, losses, pool).tolist()
+    ranks = [0] * len(pool)
+    if len(objectives) > 1:
+        costs = [budget.costs(one) for one in pool]
+        ranks = domination_ranks(
+            [(loss, *(own[name] for name in objectives[1:])) for loss, own in zip(predicted, costs, strict=True)]
+        )
+    in_order = (pool[i] for i in sorted(range(len(pool)), key=lambda i: (ranks[i], predicted[i])))
+    return list(itertools.islice(filter(budget.admits, in_order), count))

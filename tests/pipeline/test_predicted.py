@@ -1,0 +1,114 @@
+"""The order of a search's architectures where its scores are not to be trusted."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nasrec_automl.architecture import DENSE_OPS, DOT_PRODUCT, Architecture
+from nasrec_automl.evaluation.predictor import operator_counts, predict_log_losses
+from nasrec_automl.pareto import domination_ranks
+from nasrec_automl.pipeline.budget import job_budget
+from nasrec_automl.pipeline.candidates import candidates
+from nasrec_automl.pipeline.files import read_json, write_json
+from nasrec_automl.pipeline.predicted import best_predicted
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.search import SearchStage
+from nasrec_automl.pipeline.truth import sample_sizes
+from nasrec_automl.space import load_search_space
+
+PLACE = DENSE_OPS.index(DOT_PRODUCT)
+
+
+def products(architecture: Architecture) -> float:
+    return float(operator_counts(architecture)[PLACE])
+
+
+def checked(run: RunFolder) -> list[Architecture]:
+    """Note a check by which scores are worth nothing, and every Dot-Product is worth 0.01."""
+    trained = sample_sizes(run, 12)
+    write_json(
+        run.verdict,
+        {
+            "trusted": False,
+            "asked": 12,
+            "trained": 11,
+            "ranking": None,
+            "best": [dict(max(trained, key=products).params)],
+            "architectures": [dict(one.params) for one in trained],
+            "log_losses": [None, *(0.5 - 0.01 * products(one) for one in trained[1:])],
+        },
+    )
+    return trained
+
+
+def scored(run: RunFolder) -> list[Architecture]:
+    space = load_search_space(run.job.space)
+    return [space.from_params(params) for params in read_json(run.top)["top"]]
+
+
+def test_it_puts_first_what_the_trainings_say_is_best(copied_run: RunFolder) -> None:
+    trained, known = checked(copied_run), scored(copied_run)
+    best = best_predicted(copied_run, known, 256)
+    assert len({one.key for one in best}) == 256
+    assert not {one.key for one in best} & {one.key for one in trained}
+    losses = read_json(copied_run.verdict)["log_losses"]
+    predicted = predict_log_losses(trained, [np.nan if loss is None else loss for loss in losses], best)
+    assert (np.diff(predicted) >= 0).all()
+    assert np.mean([products(one) for one in best[:10]]) > 1 + np.mean([products(one) for one in known])
+    assert best == best_predicted(copied_run, known, 256), "and always the same"
+
+
+def test_it_keeps_to_the_budget_and_measures_nothing_new(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked(copied_run)
+    known = scored(copied_run)
+    free = best_predicted(copied_run, known, 10)
+    counted = job_budget(copied_run).counted
+    limit = int(np.median([counted(one)["macs"] for one in free]))
+    job = copied_run.job.model_copy(update={"budget": copied_run.job.budget.model_copy(update={"macs": limit})})
+    tight = best_predicted(replace(copied_run, job=job), known, 10)
+    assert len(tight) == 10
+    assert all(counted(one)["macs"] <= limit for one in tight)
+    assert any(counted(one)["macs"] > limit for one in free)
+    monkeypatch.setattr(type(job_budget(copied_run)), "is_slow", True)
+    measured = best_predicted(copied_run, known, 256)
+    assert {one.key for one in measured} <= {one.key for one in known}, "of these the latency is known"
+
+
+def test_of_several_objectives_predictions_stand_in_for_scores(front_run: RunFolder, copied_run: RunFolder) -> None:
+    trained, known = checked(copied_run), scored(front_run)
+    run = replace(copied_run, job=copied_run.job.model_copy(update={"search": front_run.job.search}))
+    best = best_predicted(run, known, 256)
+    left = {one.key for one in known} - {one.key for one in trained}
+    assert {one.key for one in best} == left
+    losses = [np.nan if loss is None else loss for loss in read_json(run.verdict)["log_losses"]]
+    predicted = predict_log_losses(trained, losses, best).tolist()
+    macs = [job_budget(run).counted(one)["macs"] for one in best]
+    ranks = domination_ranks(list(zip(predicted, macs, strict=True)))
+    assert ranks == sorted(ranks)
+    assert max(ranks) > 0
+
+
+def test_a_search_whose_scores_are_not_trusted_ends_with_them(copied_run: RunFolder) -> None:
+    by_score = scored(copied_run)
+    trained = checked(copied_run)
+    copied_run.top.unlink()
+    SearchStage().run(copied_run)
+    top = scored(copied_run)
+    assert top == best_predicted(copied_run, by_score, 256)
+    found = candidates(copied_run)
+    assert set(found) >= {one.key for one in top[: copied_run.job.retrain.top_k]}
+    assert max(trained, key=products).key in {one.key for one in found.values()}
+
+
+def test_an_older_check_knows_too_little(copied_run: RunFolder) -> None:
+    by_score = scored(copied_run)
+    checked(copied_run)
+    noted = read_json(copied_run.verdict)
+    del noted["architectures"], noted["log_losses"]
+    write_json(copied_run.verdict, noted)
+    copied_run.top.unlink()
+    SearchStage().run(copied_run)
+    assert scored(copied_run) == by_score
