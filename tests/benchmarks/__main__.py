@@ -21,7 +21,7 @@ _MEASUREMENTS = {
     for name, measure in part.MEASUREMENTS.items()
 }
 
-_COMMANDS = ("ablations", "baselines", "recipe", "results", "rungs")
+_COMMANDS = ("ablations", "baselines", "predictor", "recipe", "results", "rungs")
 """Packages with a command of their own: they need runs, and some an extra, which are not imported before."""
 
 

@@ -1,0 +1,1 @@
+"""`python -m tests.benchmarks predictor`: how well few trainings order architectures that were not trained."""
