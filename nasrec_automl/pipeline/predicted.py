@@ -1,4 +1,4 @@
-"""The order of a search's architectures where its scores are not to be trusted: by what the check's trainings say."""
+"""What a search hands on: its best scores, or what the check's trainings say is best."""
 
 from __future__ import annotations
 
@@ -11,12 +11,35 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.evaluation.predictor import predict_log_losses
 from nasrec_automl.pareto import domination_ranks
 from nasrec_automl.pipeline.budget import job_budget
+from nasrec_automl.pipeline.candidates import is_distrusted
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.space import load_search_space
 
 _DRAWN, _STREAM = 4096, 1
 """Random architectures, and what tells their randomness from that of the check, which has the same seed."""
+
+
+def handed_on(run: RunFolder, scored: Sequence[Architecture], count: int) -> list[Architecture]:
+    """The architectures that are trained from scratch first, the best first.
+
+    They go by the scores where these are not checked, or surely say more than size does; by predictions where they say
+    no more than size; and by both in turns where their lead may be chance.
+
+    Args:
+        run: whose search has ended.
+        scored: by the search, inside the budget, the best score first.
+        count: how many at most.
+    """
+    verdict = read_verdict(run)
+    if verdict is None or verdict.lead.low > 0:
+        return list(scored[:count])
+    predicted = best_predicted(run, scored, count)
+    if is_distrusted(run):
+        return predicted
+    turns = (one for both in itertools.zip_longest(scored, predicted) for one in both if one is not None)
+    return list({one.key: one for one in turns}.values())[:count]
 
 
 def best_predicted(run: RunFolder, scored: Sequence[Architecture], count: int) -> list[Architecture]:

@@ -23,7 +23,7 @@ from nasrec_automl.pipeline.candidates import is_distrusted
 from nasrec_automl.pipeline.dashboard import publish
 from nasrec_automl.pipeline.earlier import earlier_winner
 from nasrec_automl.pipeline.files import write_json
-from nasrec_automl.pipeline.predicted import best_predicted
+from nasrec_automl.pipeline.predicted import handed_on
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -124,8 +124,6 @@ class SearchStage(Stage):
                 raise BudgetError(f"no architecture that was scored is inside the budget ({budget}): raise it")
             publish(run, lambda: report_content(run))
             top = [a for trial in ranked(finished) if (a := architecture_of(trial.params, space)) is not None]
-            if is_distrusted(run):
-                top = best_predicted(run, top, _NOTED)
             write_json(
                 run.top,
                 {
@@ -133,7 +131,7 @@ class SearchStage(Stage):
                     "timeout": config.timeout,
                     "scored": len(finished),
                     "budget": job.budget.noted,
-                    "top": [dict(a.params) for a in top[:_NOTED]],
+                    "top": [dict(a.params) for a in handed_on(run, top, _NOTED)],
                 },
             )
             note = f"{_note(best, left_out)}, {len(finished)} architectures scored"

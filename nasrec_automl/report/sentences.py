@@ -20,6 +20,10 @@ from nasrec_automl.report.summary import (
 )
 from nasrec_automl.report.wiring_edges import unused_parts
 
+_PREDICTED = (
+    "architectures whose log loss a regression on the number of their operators, fitted to these trainings, puts lowest"
+)
+
 
 def headline(content: ReportContent) -> str:
     """What was found, in one sentence."""
@@ -144,15 +148,14 @@ def _about_the_verdict(content: ReportContent) -> list[str]:
         return [statement + ". So the scores say more than size does."]
     if verdict.beats_size:
         return [
-            statement + ". So the scores seem to say more than size does, and the run went by them; of so few "
-            "architectures that may be chance."
+            statement + ". So the scores seem to say more than size does; of so few architectures that may be chance. "
+            f"The run took the best scores in turns with {_PREDICTED}."
         ]
     how = "go through successive halving" if check.halved else "are trained to their end"
     return [
         statement + ". So the scores are not to be trusted: they rank no better than size does. The run does not rely "
-        "on them: in place of the best scores it took architectures whose log loss a regression on the number of their "
-        "operators, fitted to these trainings, puts lowest, and the best quarter of those that were trained. All "
-        f"candidates but the hand designs {how}."
+        f"on them: in place of the best scores it took {_PREDICTED}, and the best quarter of those that were trained. "
+        f"All candidates but the hand designs {how}."
     ]
 
 

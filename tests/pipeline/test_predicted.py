@@ -11,10 +11,11 @@ from nasrec_automl.pareto import domination_ranks
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import candidates
 from nasrec_automl.pipeline.files import read_json, write_json
-from nasrec_automl.pipeline.predicted import best_predicted
+from nasrec_automl.pipeline.predicted import best_predicted, handed_on
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.truth import sample_sizes
+from nasrec_automl.ranking import Estimate, judge_ranking
 from nasrec_automl.space import load_search_space
 
 PLACE = DENSE_OPS.index(DOT_PRODUCT)
@@ -24,19 +25,22 @@ def products(architecture: Architecture) -> float:
     return float(operator_counts(architecture)[PLACE])
 
 
-def checked(run: RunFolder) -> list[Architecture]:
-    """Note a check by which scores are worth nothing, and every Dot-Product is worth 0.01."""
+def checked(run: RunFolder, *, lead: tuple[float, float] = (-0.3, -0.8)) -> list[Architecture]:
+    """Note a check by which scores have this lead over size, and the low end of it; every Dot-Product is worth 0.01."""
     trained = sample_sizes(run, 12)
+    losses = np.array([[0.5 - 0.01 * products(one)] for one in trained[1:]])
+    ranking = judge_ranking(range(11), losses, range(11), resamples=20)
+    value, low = lead
     write_json(
         run.verdict,
         {
-            "trusted": False,
+            "trusted": value > 0,
             "asked": 12,
             "trained": 11,
-            "ranking": None,
+            "ranking": replace(ranking, lead=Estimate(value, low, 0.9)).to_plain(),
             "best": [dict(max(trained, key=products).params)],
             "architectures": [dict(one.params) for one in trained],
-            "log_losses": [None, *(0.5 - 0.01 * products(one) for one in trained[1:])],
+            "log_losses": [None, *losses[:, 0].tolist()],
         },
     )
     return trained
@@ -101,6 +105,26 @@ def test_a_search_whose_scores_are_not_trusted_ends_with_them(copied_run: RunFol
     found = candidates(copied_run)
     assert set(found) >= {one.key for one in top[: copied_run.job.retrain.top_k]}
     assert max(trained, key=products).key in {one.key for one in found.values()}
+
+
+def test_scores_whose_lead_may_be_chance_take_turns_with_predictions(copied_run: RunFolder) -> None:
+    by_score = scored(copied_run)
+    checked(copied_run, lead=(0.4, -0.1))
+    predicted = best_predicted(copied_run, by_score, 256)
+    both = handed_on(copied_run, by_score, 256)
+    assert len({one.key for one in both}) == 256
+    assert both[:2] == [by_score[0], predicted[0]]
+    assert {one.key for one in both[:10]} <= {one.key for one in (*by_score[:9], *predicted[:9])}
+    assert {one.key for one in both} >= {one.key for one in by_score}, "all have their turn"
+    assert handed_on(copied_run, by_score, 3) == both[:3]
+
+
+def test_scores_that_surely_lead_are_all_that_counts(copied_run: RunFolder) -> None:
+    by_score = scored(copied_run)
+    assert handed_on(copied_run, by_score, 256) == by_score, "there is no check"
+    checked(copied_run, lead=(0.4, 0.1))
+    assert handed_on(copied_run, by_score, 256) == by_score
+    assert handed_on(copied_run, by_score, 3) == by_score[:3]
 
 
 def test_an_older_check_knows_too_little(copied_run: RunFolder) -> None:

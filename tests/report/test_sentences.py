@@ -88,6 +88,7 @@ def test_trust_says_what_few_trainings_cannot_show(full_content):
     text = " ".join(trust(full_content(verdict=Verdict(asked=6, trained=6, ranking=chance))))
     assert "seem to say more than size does" in text
     assert "may be chance" in text
+    assert "took the best scores in turns with architectures whose log loss" in text
     assert "groups by size" not in text, "one group is all of them"
     text = " ".join(trust(full_content(verdict=Verdict(asked=8, trained=2, ranking=None))))
     assert "of 8 architectures that were trained from scratch for it 2 ended well with every seed" in text
