@@ -6,7 +6,14 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    model_serializer,
+    model_validator,
+)
 
 from nasrec_automl.config_types import Count, Duration, Fraction, NonNegativeFloat, PositiveFloat, Probability, Section
 from nasrec_automl.hyper_space import HyperSpace, load_hyper_space
@@ -75,7 +82,7 @@ class RetrainConfig(Section):
     """Training from scratch of the best architectures and the hand designs (arXiv 2207.07187).
 
     Attributes:
-        top_k: how many of the search's best architectures take part.
+        top_k: how many of the architectures that the search hands on take part.
         trials: how many trainings the study has.
         timeout: once the trainings of the study have taken so long together, no other one begins.
         max_epochs: longest training; the best validation ends it early. By default 20, of more than 300,000 rows as
@@ -87,8 +94,8 @@ class RetrainConfig(Section):
         average_weights: whether a running average of the weights is what is measured and kept.
         clip_norm: bound of the gradients' norm.
         eps: of Adagrad, for weights that every example has. With a smaller one the first steps are as long as the
-            learning rate, whatever the gradient, after which many ReLUs are dead: some trainings learn late, or never.
-        embedding_eps: the same for embedding rows, whose gradients are rare and small.
+            learning rate, whatever the gradient, after which some architectures learn late, or less than they could.
+        embedding_eps: the same for embedding rows, whose gradients are rare and small; `eps` where that alone is given.
         space: the hyper-parameters: a space's name, the path of its YAML file, or the space itself.
         pruner: `hyperband` ends trainings that fall behind early (arXiv 1603.06560); `none` ends none.
     """
@@ -108,6 +115,21 @@ class RetrainConfig(Section):
         default_factory=lambda: load_hyper_space("retrain-default")
     )
     pruner: Literal["hyperband", "none"] = "hyperband"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_eps_is_that_of_both(cls, content: Any) -> Any:
+        if isinstance(content, dict) and "eps" in content:
+            return {"embedding_eps": content["eps"], **content}
+        return content
+
+    @model_serializer(mode="wrap")
+    def _as_older_runs_do(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave `embedding_eps` out where it is `eps`: older runs note one for both."""
+        content: dict[str, Any] = handler(self)
+        if self.embedding_eps == self.eps:
+            content.pop("embedding_eps", None)
+        return content
 
     def epochs(self, rows: int) -> int:
         """Epochs of the longest training on so many rows."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -28,6 +29,9 @@ from nasrec_automl.search.hyper import ARCHITECTURE, default_params
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.keep_best import Report
 
+_PARTED = 4
+"""Of so many architectures that the check trained well the best is a candidate, where the scores alone do not count."""
+
 
 def is_distrusted(run: RunFolder) -> bool:
     """Whether the search's scores were checked and found not to rank better than size does."""
@@ -35,11 +39,21 @@ def is_distrusted(run: RunFolder) -> bool:
     return verdict is not None and not verdict["trusted"]
 
 
-def candidates(run: RunFolder) -> dict[str, Architecture]:
-    """The best of the search by key, then the hand designs by name; no key twice, and none over the budget.
+def goes_by_scores(run: RunFolder) -> bool:
+    """Whether the scores alone say what is trained: unchecked, or surely better than size."""
+    verdict = read_json(run.verdict)
+    if verdict is None or verdict["ranking"] is None:
+        return True
+    if "architectures" not in verdict:  # an older check, which kept the best of its trainings alone
+        return bool(verdict["trusted"])
+    low = verdict["ranking"]["lead"]["low"]
+    return low is not None and low > 0
 
-    Where the scores were checked and are not to be trusted, the best of the search are those that a predictor puts
-    first (`best_predicted`), and the best quarter of the architectures that the check trained follow by key.
+
+def candidates(run: RunFolder) -> dict[str, Architecture]:
+    """What the search handed on by key, then the hand designs by name; no key twice, and none over the budget.
+
+    Where the scores alone do not count, the best of the architectures that the check trained follow by key.
     """
     space, budget = load_search_space(run.job.space), job_budget(run)
     designs = {name: design for name, design in hand_designs(space).items() if budget.admits(design)}
@@ -48,10 +62,8 @@ def candidates(run: RunFolder) -> dict[str, Architecture]:
     best = itertools.islice(inside, run.job.retrain.top_k)
     found = {names.get(architecture.key, architecture.key): architecture for architecture in best}
     found = {**found, **designs}
-    if is_distrusted(run):
-        seen = {architecture.key for architecture in found.values()}
-        found |= {a.key: a for a in checked_best(run) if a.key not in seen and budget.admits(a)}
-    return found
+    seen = {architecture.key for architecture in found.values()}
+    return {**found, **{a.key: a for a in checked_best(run) if a.key not in seen}}
 
 
 def halved(run: RunFolder) -> list[str]:
@@ -67,9 +79,19 @@ def halved(run: RunFolder) -> list[str]:
 
 
 def checked_best(run: RunFolder) -> list[Architecture]:
-    """The best of the architectures that the check of the scores trained, best first."""
-    space = load_search_space(run.job.space)
-    return [space.from_params(params) for params in read_json(run.verdict).get("best", ())]
+    """The best quarter of the architectures inside the budget that the check of the scores trained well, best first.
+
+    None where the scores alone count. An older check kept its best by itself.
+    """
+    if goes_by_scores(run):
+        return []
+    space, budget, verdict = load_search_space(run.job.space), job_budget(run), read_json(run.verdict)
+    if "architectures" not in verdict:
+        return [a for params in verdict.get("best", ()) if budget.admits(a := space.from_params(params))]
+    trained = zip(verdict["log_losses"], map(space.from_params, verdict["architectures"]), strict=True)
+    inside = [(loss, one) for loss, one in trained if loss is not None and budget.admits(one)]
+    inside.sort(key=lambda pair: pair[0])
+    return [one for _, one in inside[: math.ceil(len(inside) / _PARTED)]]
 
 
 def retrain_study_name(run: RunFolder) -> str:

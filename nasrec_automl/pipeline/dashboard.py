@@ -105,11 +105,11 @@ def _publish_search(page: _Page, content: ReportContent) -> None:
 def _publish_retrain(page: _Page, content: ReportContent) -> None:
     scores = {each.name: each for each in content.search if each.architecture is not None}
     page.note(retrain_note(content, page.study.study_name))
-    best = [trial for trial in best_trainings(content.retrain) if trial.architecture in scores][:_NOTED]
     notes = {}
-    for rank, trial in enumerate(best, 1):
-        scored = scores[trial.architecture]
-        assert scored.architecture is not None
+    for rank, trial in enumerate(best_trainings(content.retrain)[:_NOTED], 1):
+        scored = scores.get(trial.architecture)
+        if scored is None or scored.architecture is None:
+            continue  # the search did not score it
         notes[trial.number] = trained_note(rank, trial, scored, page.picture(rank, scored.architecture))
     page.note_trials(notes)
     page.draw(

@@ -130,7 +130,7 @@ def find_architecture(run: RunFolder, name: str) -> tuple[str, Architecture]:
         if architecture is not None and architecture.key.startswith(name):
             found[architecture.key] = architecture
     if run.top.is_file():
-        # Where scores are not to be trusted, some candidates are none of the search's.
+        # Where the scores alone do not count, the search did not score some candidates.
         found |= {a.key: a for a in candidates(run).values() if a.key.startswith(name)}
     if not found:
         raise ArchitectureError(

@@ -11,18 +11,20 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.evaluation.predictor import predict_log_losses
 from nasrec_automl.pareto import domination_ranks
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import is_distrusted
+from nasrec_automl.pipeline.candidates import checked_best, goes_by_scores, is_distrusted
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.space import load_search_space
 
 _DRAWN, _STREAM = 4096, 1
 """Random architectures, and what tells their randomness from that of the check, which has the same seed."""
 
+_DIGITS = 9
+"""Of a prediction. Many architectures have the same operators, and rounding must not put them in order."""
+
 
 def handed_on(run: RunFolder, scored: Sequence[Architecture], count: int) -> list[Architecture]:
-    """The architectures that are trained from scratch first, the best first.
+    """The architectures that are to be trained from scratch, the best first.
 
     They go by the scores where these are not checked, or surely say more than size does; by predictions where they say
     no more than size; and by both in turns where their lead may be chance.
@@ -32,8 +34,7 @@ def handed_on(run: RunFolder, scored: Sequence[Architecture], count: int) -> lis
         scored: by the search, inside the budget, the best score first.
         count: how many at most.
     """
-    verdict = read_verdict(run)
-    if verdict is None or verdict.lead.low > 0:
+    if goes_by_scores(run) or "architectures" not in read_json(run.verdict):  # as an older check lacks
         return list(scored[:count])
     predicted = best_predicted(run, scored, count)
     if is_distrusted(run):
@@ -46,30 +47,28 @@ def best_predicted(run: RunFolder, scored: Sequence[Architecture], count: int) -
     """The architectures inside the budget whose log loss a performance predictor puts lowest, the best first.
 
     It is fitted to the trainings of the check. What it chooses from is what the search scored, and random
-    architectures: a prediction costs next to nothing. Of several objectives, what was scored is put in order as
-    `search.incumbents.ranked` does, with predictions in place of scores. Those that the check trained are left out:
-    more is known of them.
+    architectures: a prediction costs next to nothing. There are no random ones where latency is limited, which would
+    have to be measured, and where there are several objectives: then it is put in order as
+    `search.incumbents.ranked` does, with predictions in place of scores. The check's best are left out: they are
+    candidates by themselves.
 
     Args:
         run: whose scores were checked.
-        scored: by the search, inside the budget.
+        scored: by the search, inside the budget, the best score first.
         count: how many at most.
     """
     job, noted = run.job, read_json(run.verdict)
-    if "architectures" not in noted:  # an older check, which kept the best of its trainings alone
-        return list(scored[:count])
     space, budget, objectives = load_search_space(job.space), job_budget(run), job.search.objectives
-    trained = [space.from_params(params) for params in noted["architectures"]]
     rng = np.random.default_rng([job.seed, _STREAM])
-    # To know a cost of several objectives, or to admit, may take a measurement each.
     drawn = 0 if len(objectives) > 1 or budget.is_slow else _DRAWN
     found = {one.key: one for one in (*scored, *(space.random(rng) for _ in range(drawn)))}
-    known = {one.key for one in trained}
-    pool = [one for key, one in found.items() if key not in known]
+    best = {one.key for one in checked_best(run)}
+    pool = [one for key, one in found.items() if key not in best]
     if not pool:
         return []
-    losses = np.array([np.nan if loss is None else loss for loss in noted["log_losses"]])
-    predicted = predict_log_losses(trained, losses, pool).tolist()
+    trained = [space.from_params(params) for params in noted["architectures"]]
+    losses = [np.nan if loss is None else loss for loss in noted["log_losses"]]
+    predicted = np.round(predict_log_losses(trained, losses, pool), _DIGITS).tolist()
     ranks = [0] * len(pool)
     if len(objectives) > 1:
         costs = [budget.costs(one) for one in pool]

@@ -241,6 +241,7 @@ def _verdict(run: RunFolder) -> Verdict | None:
         trained=found.get("trained", 0 if ranking is None else ranking.architectures),  # older runs lack it
         ranking=ranking,
         halved=run.job.retrain.pruner == "hyperband" and math.prod(training_lengths(run).values()) > FIRST_RUNG,
+        predicted="architectures" in found,
     )
 
 

@@ -60,7 +60,7 @@ class RunFolder:
 
     @property
     def top(self) -> Path:
-        """The best architectures of the search; there when its stage is done."""
+        """The architectures that the search hands on; there when its stage is done."""
         return self.path / "search" / "top.json"
 
     @property

@@ -44,7 +44,7 @@ from nasrec_automl.search.samplers import make_sampler
 from nasrec_automl.space import load_search_space
 
 _NOTED = 256
-"""Best architectures that are noted; `retrain.top_k` takes the first of them."""
+"""Architectures that are handed on at most; `retrain.top_k` takes the first of them."""
 
 _LOADING = threading.Lock()
 """A cache alone would let two threads load at once."""

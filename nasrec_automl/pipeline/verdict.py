@@ -13,14 +13,11 @@ from nasrec_automl.cost import profile
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.evaluation import WeightSharingEvaluator
 from nasrec_automl.pipeline.candidates import default_hyper, has_layer_norm
-from nasrec_automl.pipeline.files import read_json, write_json
+from nasrec_automl.pipeline.files import read_json, write_json_once
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import verdict_study
 from nasrec_automl.pipeline.truth import FEWEST, sample_sizes, score_each, train_truth
 from nasrec_automl.ranking import Ranking, judge_ranking
-
-_PARTED = 4
-"""Where scores are not to be trusted, the best of so many architectures of the check is a candidate."""
 
 
 def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training: Callable[[int, int], None]) -> None:
@@ -62,17 +59,15 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
         )
     # Without a verdict the search goes on as if there were no check.
     means = losses.mean(axis=1)
-    by_loss = sorted(kept, key=lambda i: float(means[i]))
     content = {
         "trusted": ranking is None or ranking.beats_size,
         "asked": len(architectures),
         "trained": len(kept),
         "ranking": None if ranking is None else ranking.to_plain(),
-        "best": [dict(architectures[i].params) for i in by_loss[: math.ceil(len(kept) / _PARTED)]],
         "architectures": [dict(architecture.params) for architecture in architectures],
         "log_losses": [float(mean) if math.isfinite(mean) else None for mean in means],
     }
-    write_json(run.verdict, content)
+    write_json_once(run.verdict, content)  # all workers go by one
     shutil.rmtree(folder, ignore_errors=True)
 
 

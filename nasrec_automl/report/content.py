@@ -187,12 +187,15 @@ class Verdict:
         trained: those whose trainings all ended well.
         ranking: how well the scores rank them; None where they were too few for an order.
         halved: whether candidates go through successive halving where the scores are not trusted.
+        predicted: whether a predictor fitted to these trainings proposes candidates where the scores alone do not
+            count; in older runs none does.
     """
 
     asked: int
     trained: int
     ranking: Ranking | None
     halved: bool = True
+    predicted: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,7 +60,7 @@ def retrain_note(content: ReportContent, study: str) -> str:
     ]
     return _joined(
         f"# {_text(study)}",
-        f"The best architectures of the search and the hand designs, trained from scratch on {_text(content.dataset)}: "
+        f"What the search handed on and the hand designs, trained from scratch on {_text(content.dataset)}: "
         f"{len(content.retrain):,} trainings. "
         + agreement_in_words([scores[name].log_loss for name in both], [retrained[name] for name in both])
         + " (score in the search against log loss from scratch).",

@@ -21,7 +21,8 @@ from nasrec_automl.report.summary import (
 from nasrec_automl.report.wiring_edges import unused_parts
 
 _PREDICTED = (
-    "architectures whose log loss a regression on the number of their operators, fitted to these trainings, puts lowest"
+    "architectures that a regression of the log loss on the number of their operators, fitted to these trainings, puts "
+    "first, and the best quarter of these architectures competes too, of those that the budget admits"
 )
 
 
@@ -148,14 +149,23 @@ def _about_the_verdict(content: ReportContent) -> list[str]:
         return [statement + ". So the scores say more than size does."]
     if verdict.beats_size:
         return [
-            statement + ". So the scores seem to say more than size does; of so few architectures that may be chance. "
-            f"The run took the best scores in turns with {_PREDICTED}."
+            statement
+            + ". So the scores seem to say more than size does; of so few architectures that may be chance. "
+            + (
+                f"The run took the best scores in turns with {_PREDICTED}."
+                if check.predicted
+                else "The run went by them."
+            )
         ]
+    taken = (
+        f"in place of the best scores it took {_PREDICTED}."
+        if check.predicted
+        else "the best half of these architectures compete too, those that the budget admits."
+    )
     how = "go through successive halving" if check.halved else "are trained to their end"
     return [
         statement + ". So the scores are not to be trusted: they rank no better than size does. The run does not rely "
-        f"on them: in place of the best scores it took {_PREDICTED}, and the best quarter of those that were trained. "
-        f"All candidates but the hand designs {how}."
+        f"on them: {taken} All candidates but the hand designs {how}."
     ]
 
 

@@ -9,9 +9,10 @@ from nasrec_automl.architecture import DENSE_OPS, DOT_PRODUCT, Architecture
 from nasrec_automl.evaluation.predictor import operator_counts, predict_log_losses
 from nasrec_automl.pareto import domination_ranks
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import candidates
+from nasrec_automl.pipeline.candidates import candidates, checked_best, halved
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.predicted import best_predicted, handed_on
+from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.truth import sample_sizes
@@ -38,7 +39,6 @@ def checked(run: RunFolder, *, lead: tuple[float, float] = (-0.3, -0.8)) -> list
             "asked": 12,
             "trained": 11,
             "ranking": replace(ranking, lead=Estimate(value, low, 0.9)).to_plain(),
-            "best": [dict(max(trained, key=products).params)],
             "architectures": [dict(one.params) for one in trained],
             "log_losses": [None, *losses[:, 0].tolist()],
         },
@@ -55,7 +55,7 @@ def test_it_puts_first_what_the_trainings_say_is_best(copied_run: RunFolder) -> 
     trained, known = checked(copied_run), scored(copied_run)
     best = best_predicted(copied_run, known, 256)
     assert len({one.key for one in best}) == 256
-    assert not {one.key for one in best} & {one.key for one in trained}
+    assert not {one.key for one in best} & {one.key for one in checked_best(copied_run)}
     losses = read_json(copied_run.verdict)["log_losses"]
     predicted = predict_log_losses(trained, [np.nan if loss is None else loss for loss in losses], best)
     assert (np.diff(predicted) >= 0).all()
@@ -85,7 +85,7 @@ def test_of_several_objectives_predictions_stand_in_for_scores(front_run: RunFol
     trained, known = checked(copied_run), scored(front_run)
     run = replace(copied_run, job=copied_run.job.model_copy(update={"search": front_run.job.search}))
     best = best_predicted(run, known, 256)
-    left = {one.key for one in known} - {one.key for one in trained}
+    left = {one.key for one in known} - {one.key for one in checked_best(run)}
     assert {one.key for one in best} == left
     losses = [np.nan if loss is None else loss for loss in read_json(run.verdict)["log_losses"]]
     predicted = predict_log_losses(trained, losses, best).tolist()
@@ -104,7 +104,9 @@ def test_a_search_whose_scores_are_not_trusted_ends_with_them(copied_run: RunFol
     assert top == best_predicted(copied_run, by_score, 256)
     found = candidates(copied_run)
     assert set(found) >= {one.key for one in top[: copied_run.job.retrain.top_k]}
-    assert max(trained, key=products).key in {one.key for one in found.values()}
+    assert len(checked_best(copied_run)) == 3, "a quarter of the eleven that ended well"
+    assert {one.key for one in checked_best(copied_run)} <= {one.key for one in found.values()}
+    assert max(map(products, trained[1:])) == products(checked_best(copied_run)[0])
 
 
 def test_scores_whose_lead_may_be_chance_take_turns_with_predictions(copied_run: RunFolder) -> None:
@@ -115,24 +117,46 @@ def test_scores_whose_lead_may_be_chance_take_turns_with_predictions(copied_run:
     assert len({one.key for one in both}) == 256
     assert both[:2] == [by_score[0], predicted[0]]
     assert {one.key for one in both[:10]} <= {one.key for one in (*by_score[:9], *predicted[:9])}
-    assert {one.key for one in both} >= {one.key for one in by_score}, "all have their turn"
+    later = [one for one in both if one.key not in {first.key for first in by_score}]
+    assert later == [one for one in predicted if one in later], "in the predictor's order"
     assert handed_on(copied_run, by_score, 3) == both[:3]
+    assert {one.key for one in checked_best(copied_run)} <= {one.key for one in candidates(copied_run).values()}
+    assert halved(copied_run) == []
 
 
 def test_scores_that_surely_lead_are_all_that_counts(copied_run: RunFolder) -> None:
     by_score = scored(copied_run)
     assert handed_on(copied_run, by_score, 256) == by_score, "there is no check"
+    before = candidates(copied_run)
     checked(copied_run, lead=(0.4, 0.1))
     assert handed_on(copied_run, by_score, 256) == by_score
+    assert candidates(copied_run) == before
     assert handed_on(copied_run, by_score, 3) == by_score[:3]
 
 
-def test_an_older_check_knows_too_little(copied_run: RunFolder) -> None:
-    by_score = scored(copied_run)
-    checked(copied_run)
+def test_where_the_check_trained_all_that_there_is_its_best_compete(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = checked(copied_run)
+    monkeypatch.setattr(type(job_budget(copied_run)), "is_slow", True)
+    few = checked_best(copied_run)
+    assert best_predicted(copied_run, few, 256) == [], "these are candidates by themselves"
+    some = best_predicted(copied_run, trained, 256)
+    assert {one.key for one in (*some, *few)} == {one.key for one in trained}
+
+
+@pytest.mark.parametrize("lead", [(-0.3, -0.8), (0.4, -0.1)])
+def test_an_older_check_knows_too_little(copied_run: RunFolder, lead: tuple[float, float]) -> None:
+    by_score, before = scored(copied_run), set(candidates(copied_run))
+    trained = checked(copied_run, lead=lead)
     noted = read_json(copied_run.verdict)
     del noted["architectures"], noted["log_losses"]
-    write_json(copied_run.verdict, noted)
+    write_json(copied_run.verdict, {**noted, "best": [dict(one.params) for one in trained[:2]]})
     copied_run.top.unlink()
     SearchStage().run(copied_run)
     assert scored(copied_run) == by_score
+    more = {one.key for one in trained[:2]} if lead[0] < 0 else set()
+    assert set(candidates(copied_run)) == before | more
+    content = report_content(copied_run).verdict
+    assert content is not None
+    assert not content.predicted

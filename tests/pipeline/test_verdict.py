@@ -21,7 +21,7 @@ from nasrec_automl.errors import DivergedError
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline import truth
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import candidates, halved
+from nasrec_automl.pipeline.candidates import candidates, checked_best, halved
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.named import find_architecture
 from nasrec_automl.pipeline.progress import read_progress
@@ -86,8 +86,11 @@ def distrusted(run: RunFolder) -> RunFolder:
         },
         **{"ceiling": None, "training_bias": None},
     }
-    best = [dict(architecture.params) for architecture in truth.sample_sizes(run, 8)[:4]]
-    write_json(run.verdict, {"trusted": False, "asked": 8, "ranking": ranking, "best": best})
+    trained = {
+        "architectures": [dict(architecture.params) for architecture in truth.sample_sizes(run, 8)],
+        "log_losses": [0.5, 0.51, None, *np.linspace(0.6, 0.7, 5).tolist()],
+    }
+    write_json(run.verdict, {"trusted": False, "asked": 8, "trained": 7, "ranking": ranking, **trained})
     return run
 
 
@@ -104,7 +107,6 @@ def test_scores_are_checked_before_the_search(searched: RunFolder) -> None:
     assert verdict.tau.value == pytest.approx(kendalltau(scores, losses.mean(axis=1)).statistic)
     noted = read_json(searched.verdict)
     assert noted["trusted"] == verdict.beats_size
-    assert noted["best"] == [dict(architectures[losses.mean(axis=1).argmin()].params)], "a quarter of them"
     assert noted["architectures"] == [dict(one.params) for one in architectures]
     assert noted["log_losses"] == losses.mean(axis=1).tolist()
     first = min(trial.datetime_start for trial in search_study(searched).get_trials() if trial.datetime_start)
@@ -182,7 +184,7 @@ def test_a_search_goes_on_where_too_few_trainings_end_well(
     assert (read_verdict(run), halved(run)) == (None, [])
     noted = read_json(run.verdict)
     assert [len(noted.pop("architectures")), noted.pop("log_losses")] == [4, [None] * 4]
-    assert noted == {"trusted": True, "asked": 4, "trained": 0, "ranking": None, "best": []}
+    assert noted == {"trusted": True, "asked": 4, "trained": 0, "ranking": None}
     content = report_content(run).verdict
     assert content is not None
     assert (content.asked, content.trained, content.ranking) == (4, 0, None)
@@ -197,7 +199,8 @@ def test_where_scores_are_not_trusted_the_best_that_were_trained_are_candidates_
     after = candidates(run)
     assert list(after)[: len(before)] == list(before)
     new = {name: after[name] for name in after if name not in before}
-    trained = {one.key: one for one in truth.sample_sizes(run, 8)[:4]}
+    assert checked_best(run) == truth.sample_sizes(run, 8)[:2], "a quarter of the seven that ended well"
+    trained = {one.key: one for one in checked_best(run)}
     assert new == {key: one for key, one in trained.items() if key not in {a.key for a in before.values()}} != {}
     assert after == candidates(run), "and always the same"
     designs = hand_designs(load_search_space(run.job.space))
@@ -210,6 +213,11 @@ def test_where_scores_are_not_trusted_the_best_that_were_trained_are_candidates_
     job = run.job.model_copy(update={"budget": run.job.budget.model_copy(update={"macs": limit})})
     tight = replace(run, job=job)
     assert all(job_budget(tight).admits(one) for one in candidates(tight).values())
+    sizes = {key: job_budget(run).counted(one)["macs"] for key, one in trained.items()}
+    job = run.job.model_copy(update={"budget": run.job.budget.model_copy(update={"macs": max(sizes.values()) - 1})})
+    others = checked_best(replace(run, job=job))
+    assert others, "of those inside the budget a quarter again"
+    assert set(trained) - {one.key for one in others} == {max(sizes, key=lambda key: sizes[key])}
     name, architecture = next(iter(new.items()))
     assert find_architecture(run, name[:12]) == (name, architecture)
 
@@ -242,12 +250,18 @@ def test_the_fall_back_halves_says_so_and_resumes(copied_run: RunFolder, tmp_pat
     job_file.write_text(yaml.safe_dump(job))
     (copied_run.path / "stages" / "retrain.json").unlink()
     run = distrusted(RunFolder(load_job(job_file)))
+    run.top.unlink()  # the search ends again, with what a predictor puts first
     subprocess.run(["cp", "-a", str(run.path.parent), str(tmp_path / "broken")], check=True)
     run_job(run)
     trials = retrain_study(run).get_trials()
     assert len(trials) == len(candidates(run)) > run.job.retrain.trials
     pruned = [trial for trial in trials if trial.state == TrialState.PRUNED]
     assert pruned
+    scored = {trial.user_attrs["nasrec:key"] for trial in search_study(run).get_trials()}
+    designs, checked = hand_designs(load_search_space(run.job.space)), {one.key for one in checked_best(run)}
+    predicted = [name for name in candidates(run) if name not in designs and name not in checked]
+    assert len(predicted) == run.job.retrain.top_k
+    assert set(predicted) - scored, "some of them the search never saw"
     assert all(trial.params["architecture"] in halved(run) for trial in pruned)
     started = sorted(trials, key=lambda trial: trial.number)
     names = [trial.params["architecture"] for trial in started]

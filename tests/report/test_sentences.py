@@ -69,11 +69,14 @@ def test_trust_says_how_far_the_scores_themselves_go(full_content):
     assert "left out" not in text
     assert "alone 1.00" in text
     assert "does not rely on them" in text
-    assert "in place of the best scores it took architectures whose log loss" in text
+    assert "in place of the best scores it took architectures that a regression" in text
     assert "go through successive halving" in text
     text = " ".join(trust(full_content(verdict=Verdict(asked=8, trained=8, ranking=bad, halved=False))))
     assert "halving" not in text
     assert "are trained to their end" in text
+    text = " ".join(trust(full_content(verdict=Verdict(asked=8, trained=8, ranking=bad, predicted=False))))
+    assert "the best half of these architectures compete too" in text
+    assert "regression" not in text
     same = judge_ranking(np.zeros(8), order[:, None], order + 1, resamples=50)
     text = " ".join(trust(full_content(verdict=Verdict(asked=8, trained=8, ranking=same))))
     assert "their scores are all the same" in text
@@ -88,7 +91,9 @@ def test_trust_says_what_few_trainings_cannot_show(full_content):
     text = " ".join(trust(full_content(verdict=Verdict(asked=6, trained=6, ranking=chance))))
     assert "seem to say more than size does" in text
     assert "may be chance" in text
-    assert "took the best scores in turns with architectures whose log loss" in text
+    assert "took the best scores in turns with architectures that a regression" in text
+    older = Verdict(asked=6, trained=6, ranking=chance, predicted=False)
+    assert "The run went by them." in " ".join(trust(full_content(verdict=older)))
     assert "groups by size" not in text, "one group is all of them"
     text = " ".join(trust(full_content(verdict=Verdict(asked=8, trained=2, ranking=None))))
     assert "of 8 architectures that were trained from scratch for it 2 ended well with every seed" in text
