@@ -6,14 +6,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    SerializerFunctionWrapHandler,
-    ValidationInfo,
-    model_serializer,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationInfo
 
 from nasrec_automl.config_types import Count, Duration, Fraction, NonNegativeFloat, PositiveFloat, Probability, Section
 from nasrec_automl.hyper_space import HyperSpace, load_hyper_space
@@ -93,9 +86,7 @@ class RetrainConfig(Section):
         layer_norm: whether operators end in a LayerNorm, where `space` does not say.
         average_weights: whether a running average of the weights is what is measured and kept.
         clip_norm: bound of the gradients' norm.
-        eps: of Adagrad, for weights that every example has. With a smaller one the first steps are as long as the
-            learning rate, whatever the gradient, after which some architectures learn late, or less than they could.
-        embedding_eps: the same for embedding rows, whose gradients are rare and small; `eps` where that alone is given.
+        eps: of Adagrad, as in `supernet`.
         space: the hyper-parameters: a space's name, the path of its YAML file, or the space itself.
         pruner: `hyperband` ends trainings that fall behind early (arXiv 1603.06560); `none` ends none.
     """
@@ -109,27 +100,11 @@ class RetrainConfig(Section):
     layer_norm: bool = True
     average_weights: bool = True
     clip_norm: PositiveFloat = 0.2
-    eps: PositiveFloat = 1e-3
-    embedding_eps: PositiveFloat = 1e-8
+    eps: PositiveFloat = 1e-8
     space: Annotated[HyperSpace, BeforeValidator(_named)] = Field(
         default_factory=lambda: load_hyper_space("retrain-default")
     )
     pruner: Literal["hyperband", "none"] = "hyperband"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_eps_is_that_of_both(cls, content: Any) -> Any:
-        if isinstance(content, dict) and "eps" in content:
-            return {"embedding_eps": content["eps"], **content}
-        return content
-
-    @model_serializer(mode="wrap")
-    def _as_older_runs_do(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave `embedding_eps` out where it is `eps`: older runs note one for both."""
-        content: dict[str, Any] = handler(self)
-        if self.embedding_eps == self.eps:
-            content.pop("embedding_eps", None)
-        return content
 
     def epochs(self, rows: int) -> int:
         """Epochs of the longest training on so many rows."""

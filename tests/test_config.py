@@ -288,16 +288,3 @@ def test_a_supernet_without_epochs_has_at_least_2000_steps_in_whole_passes() -> 
     assert SupernetConfig(batch_size=100).passes(99_000) == 3
     assert SupernetConfig(batch_size=512).passes(40_000_000) == 1
     assert SupernetConfig(batch_size=100, epochs=5).passes(100_000) == 5
-
-
-def test_one_eps_of_trainings_from_scratch_is_that_of_embedding_rows_too(tmp_path: Path) -> None:
-    default = RetrainConfig()
-    assert (default.eps, default.embedding_eps) == (1e-3, 1e-8)
-    both = RetrainConfig.model_validate({"eps": 1e-2})
-    assert (both.eps, both.embedding_eps) == (1e-2, 1e-2)
-    assert "embedding_eps" not in both.model_dump(), "an older run notes one for both"
-    own = RetrainConfig.model_validate({"eps": 1e-2, "embedding_eps": 1e-4})
-    assert (own.eps, own.embedding_eps) == (1e-2, 1e-4)
-    for one in (default, both, own):
-        assert RetrainConfig.model_validate(one.model_dump()) == one
-        assert RetrainConfig.model_validate_json(one.model_dump_json()) == one

@@ -45,7 +45,6 @@ class ScratchOptions:
         optimizer: `adagrad`, `adam` or `sgd`.
         average_weights: whether a running average of the weights is what is measured and kept.
         embedding_decay: of the embedding rows of each batch.
-        embedding_eps: of Adagrad, for embedding rows; `eps` where it is None.
     """
 
     batch_size: int
@@ -59,7 +58,6 @@ class ScratchOptions:
     optimizer: OptimizerName = "adagrad"
     average_weights: bool = False
     embedding_decay: float | None = None
-    embedding_eps: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +178,6 @@ def train_network(
             embedding_decay=options.embedding_decay,
             clip_norm=options.clip_norm,
             eps=options.eps,
-            embedding_eps=options.embedding_eps,
             seed=options.seed,
         ),
         network,

@@ -195,7 +195,6 @@ def scratch_options(job: Job, hyper: Hyper) -> ScratchOptions:
         average_weights=config.average_weights,
         clip_norm=config.clip_norm,
         eps=config.eps,
-        embedding_eps=config.embedding_eps,
         seed=job.seed,
     )
 

@@ -35,8 +35,7 @@ class TrainingOptions:
         weight_decay: of weights, and of embedding rows where `embedding_decay` is None.
         embedding_decay: of the embedding rows of each batch.
         clip_norm: bound of the gradients' norm.
-        eps: of Adagrad.
-        embedding_eps: of Adagrad, for embedding rows; `eps` where it is None.
+        eps: of Adagrad; small data want a small one.
         seed: of dropout; each step derives its own.
     """
 
@@ -48,7 +47,6 @@ class TrainingOptions:
     embedding_decay: float | None = None
     clip_norm: float = 5.0
     eps: float = 1e-8
-    embedding_eps: float | None = None
     seed: int = 0
 
 
@@ -146,7 +144,6 @@ class ClickModule(pl.LightningModule):
             weight_decay=options.weight_decay,
             embedding_decay=options.embedding_decay,
             eps=options.eps,
-            embedding_eps=options.embedding_eps,
         )
         schedule = warm_up_cosine(optimizer, steps=options.steps, warm_up=options.schedule_warm_up)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -23,18 +23,10 @@ def make_optimizer(
     weight_decay: float,
     embedding_decay: float | None = None,
     eps: float,
-    embedding_eps: float | None = None,
 ) -> torch.optim.Optimizer:
-    """Make the optimiser of that name; `eps` and `embedding_eps` are Adagrad's."""
+    """Make the optimiser of that name; `eps` is Adagrad's."""
     if name == "adagrad":
-        return RowAdagrad(
-            params,
-            lr=lr,
-            weight_decay=weight_decay,
-            embedding_decay=embedding_decay,
-            eps=eps,
-            embedding_eps=embedding_eps,
-        )
+        return RowAdagrad(params, lr=lr, weight_decay=weight_decay, embedding_decay=embedding_decay, eps=eps)
     if name == "adam":
         return RowAdam(params, lr=lr, weight_decay=weight_decay, embedding_decay=embedding_decay)
     return RowSGD(params, lr=lr, weight_decay=weight_decay, embedding_decay=embedding_decay)
@@ -72,7 +64,7 @@ class RowOptimizer(torch.optim.Optimizer, ABC):
     def _update(
         self, values: Tensor, gradient: Tensor, state: Mapping[str, Tensor], settings: Mapping[str, Any]
     ) -> None:
-        """Move values, and write into their state; decay is in the gradient, and `eps` is that of these values."""
+        """Move values, and write into their state; decay is already in the gradient."""
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -122,8 +114,7 @@ class RowOptimizer(torch.optim.Optimizer, ABC):
         if decay:
             values = values.add(table, alpha=decay)
         live = {name: tensor.index_select(0, rows) for name, tensor in state.items()}
-        own = group.get("embedding_eps")  # The same.
-        self._update(table, values, live, group if own is None else {**group, "eps": own})
+        self._update(table, values, live, group)
         for name, tensor in live.items():
             state[name].index_copy_(0, rows, tensor)
         parameter.index_copy_(0, rows, table)
@@ -142,9 +133,6 @@ class RowAdagrad(RowOptimizer):
         weight_decay: as in `RowOptimizer`.
         embedding_decay: as in `RowOptimizer`.
         eps: added to the root of the sum of squares.
-        embedding_eps: the same of a sparse gradient's rows; `eps` where it is none. Gradients of a row are rare and
-            small, those of a weight that every example has are not: until their sum is past eps, weights move less
-            than the learning rate says.
     """
 
     def __init__(
@@ -155,16 +143,8 @@ class RowAdagrad(RowOptimizer):
         weight_decay: float = 0.0,
         embedding_decay: float | None = None,
         eps: float = 1e-8,
-        embedding_eps: float | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            lr=lr,
-            weight_decay=weight_decay,
-            embedding_decay=embedding_decay,
-            eps=eps,
-            embedding_eps=embedding_eps,
-        )
+        super().__init__(params, lr=lr, weight_decay=weight_decay, embedding_decay=embedding_decay, eps=eps)
         for group in self.param_groups:
             keep_live_gradients(group["params"])
 

@@ -51,8 +51,7 @@ def check_common(job: Job, name: str, size: str, batch: int, rate: float) -> Non
     assert data.input == EXAMPLES.parent / "data" / name
     assert data.options == ({} if name == "criteo" else {"protocol": "published"})
     retrain = job.retrain
-    assert (retrain.max_epochs, retrain.clip_norm) == (1, 5.0)
-    assert retrain.eps == retrain.embedding_eps == 0.01
+    assert (retrain.max_epochs, retrain.clip_norm, retrain.eps) == (1, 5.0, 0.01)
     space = retrain.space
     assert all(one.single for one in (space.optimizer, space.learning_rate["adagrad"], space.batch_size))
     assert (space.optimizer.start, space.learning_rate["adagrad"].start, space.batch_size.start) == (

@@ -119,13 +119,13 @@ def test_each_validation_forgets_the_one_before() -> None:
 
 
 def test_the_optimiser_is_adagrad_with_its_schedule() -> None:
-    module = subnet_module(learning_rate=0.3, weight_decay=0.01, embedding_decay=0.02, eps=1e-3, embedding_eps=1e-4)
+    module = subnet_module(learning_rate=0.3, weight_decay=0.01, embedding_decay=0.02, eps=1e-3)
     made = module.configure_optimizers()
     optimizer = made["optimizer"]
     assert isinstance(optimizer, RowAdagrad)
     group = optimizer.param_groups[0]
     assert (group["weight_decay"], group["embedding_decay"]) == (0.01, 0.02)
-    assert (group["eps"], group["embedding_eps"], group["initial_lr"]) == (1e-3, 1e-4, 0.3)
+    assert (group["eps"], group["initial_lr"]) == (1e-3, 0.3)
     assert made["lr_scheduler"]["interval"] == "step"
     assert group["lr"] == pytest.approx(0.3 / 2), "the first of two warm-up steps"
 

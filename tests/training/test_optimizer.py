@@ -116,24 +116,6 @@ def test_gradients_are_left_as_they_are() -> None:
         torch.testing.assert_close(table.grad.to_dense() if sparse else table.grad, before)
 
 
-@pytest.mark.parametrize(("embedding_eps", "effective"), [(1e-8, 1e-8), (None, 0.5)])
-def test_rows_of_tables_may_have_an_eps_of_their_own(embedding_eps: float | None, effective: float) -> None:
-    table, weight = nn.Parameter(start()), nn.Parameter(start())
-    optimizer = RowAdagrad([table, weight], lr=0.3, eps=0.5, embedding_eps=embedding_eps)
-    expected = [nn.Parameter(start()), nn.Parameter(start())]
-    theirs = [torch.optim.Adagrad([one], lr=0.3, eps=eps) for one, eps in zip(expected, (effective, 0.5), strict=True)]
-    ids = torch.tensor([4, 1, 4, 4])
-    for _ in range(3):
-        for one in (optimizer, *theirs):
-            one.zero_grad()
-        for first, second in ((table, weight), expected):
-            (loss(first, ids, sparse=True) + loss(second, ids, sparse=False)).backward()
-        for one in (optimizer, *theirs):
-            one.step()
-    for mine, other in zip((table, weight), expected, strict=True):
-        torch.testing.assert_close(mine, other)
-
-
 @pytest.mark.parametrize("make", [lambda p: RowAdagrad(p, lr=0.3, eps=1e-2), lambda p: RowAdam(p, lr=0.03)])
 def test_it_goes_on_from_its_state(make: Callable[[list[nn.Parameter]], torch.optim.Optimizer]) -> None:
     unbroken = train(make, sparse=True)
@@ -272,13 +254,7 @@ def test_adam_and_sgd_touch_the_rows_of_the_batch_alone(make: type[torch.optim.O
 def test_optimisers_have_names() -> None:
     made = {
         name: make_optimizer(
-            name,
-            [nn.Parameter(torch.ones(1))],
-            lr=0.1,
-            weight_decay=0.2,
-            embedding_decay=0.4,
-            eps=0.3,
-            embedding_eps=0.5,
+            name, [nn.Parameter(torch.ones(1))], lr=0.1, weight_decay=0.2, embedding_decay=0.4, eps=0.3
         )
         for name in ("adagrad", "adam", "sgd")
     }
@@ -290,7 +266,6 @@ def test_optimisers_have_names() -> None:
             "embedding_decay": 0.4,
         }
     assert (made["adagrad"].defaults["eps"], made["adam"].defaults["eps"]) == (0.3, 1e-8)
-    assert made["adagrad"].defaults["embedding_eps"] == 0.5
 
 
 def test_an_optimiser_after_another_forgets_the_gradients_of_slices_too() -> None:

@@ -170,7 +170,6 @@ class Network(Method):
             average_weights=self.job.retrain.average_weights,
             clip_norm=self.job.retrain.clip_norm,
             eps=self.job.retrain.eps,
-            embedding_eps=self.job.retrain.embedding_eps,
             seed=seed,
         )
 

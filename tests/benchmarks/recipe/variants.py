@@ -40,8 +40,6 @@ _VARIANTS = (
     Variant(name="rate 0.3", hyper={"learning_rate": 0.3}),
     Variant(name="Adam, rate 1e-3", hyper={"optimizer": "adam", "learning_rate": 1e-3}),
     Variant(name="last weights", retrain={"average_weights": False}),
-    Variant(name="eps 1e-8", retrain={"eps": 1e-8}),
-    Variant(name="eps 1e-2", retrain={"eps": 1e-2}),
     Variant(name="clipped at 5", retrain={"clip_norm": 5.0}),
     Variant(name="schedule of 4 epochs", retrain={"max_epochs": 4}),
 )
