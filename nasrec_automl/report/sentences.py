@@ -22,7 +22,7 @@ from nasrec_automl.report.wiring_edges import unused_parts
 
 _PREDICTED = (
     "architectures that a regression of the log loss on the number of their operators, fitted to these trainings, puts "
-    "first, and the best quarter of these architectures competes too, of those that the budget admits"
+    "first; the best quarter of those trained here, as far as the budget admits them, competes too"
 )
 
 

@@ -23,6 +23,7 @@ from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.studies import retrain_study, search_study, study_storage
+from nasrec_automl.report.notes import best_trainings
 from nasrec_automl.search.attributes import DASHBOARD
 
 
@@ -108,6 +109,16 @@ def test_the_best_trials_have_notes_with_their_architecture_drawn(finished_run: 
         assert f"wiring of the architecture {key}".encode() in picture
     noted = [each["trial_id"] for each in dashboard.study(search_study(finished_run))["trials"] if each["note"]["body"]]
     assert len(noted) == 10
+
+
+def test_a_training_has_its_place_among_all_also_where_the_search_did_not_score_the_best(copied_run: RunFolder) -> None:
+    content = report_content(copied_run)
+    first, second = (trial.architecture for trial in best_trainings(content.retrain)[:2])
+    unscored = replace(content, search=[one for one in content.search if first not in (one.name, one.key)])
+    publish(copied_run, lambda: unscored)
+    study = retrain_study(copied_run)
+    numbers = [trial.number for trial in study.get_trials() if trial.params["architecture"] == second]
+    assert any("# Number 2 of the architectures trained from scratch: " in trial_note(study, n) for n in numbers)
 
 
 def test_figures_are_saved_into_the_studies(finished_run: RunFolder) -> None:

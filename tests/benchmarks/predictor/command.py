@@ -18,11 +18,9 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.evaluation.predictor import predict_log_losses
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.truth import FEWEST
 from nasrec_automl.ranking import kendall_tau
 from nasrec_automl.space import load_search_space
-
-FEWEST = 3
-"""Architectures that are left, without which there is no order to speak of."""
 
 
 @dataclass(frozen=True)
