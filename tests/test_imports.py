@@ -26,6 +26,7 @@ LAYERS = (
         "config_training",
         "config",
         "ranking",
+        "verdict",
         "heartbeat",
         "interrupts",
         "processes",

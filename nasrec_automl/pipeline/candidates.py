@@ -23,6 +23,7 @@ from nasrec_automl.hyper_space import LATER
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.hyper import ARCHITECTURE, default_params
@@ -31,23 +32,6 @@ from nasrec_automl.training.keep_best import Report
 
 _PARTED = 4
 """Of so many architectures that the check trained well the best is a candidate, where the scores alone do not count."""
-
-
-def is_distrusted(run: RunFolder) -> bool:
-    """Whether the search's scores were checked and found not to rank better than size does."""
-    verdict = read_json(run.verdict)
-    return verdict is not None and not verdict["trusted"]
-
-
-def goes_by_scores(run: RunFolder) -> bool:
-    """Whether the scores alone say what is trained: unchecked, or surely better than size."""
-    verdict = read_json(run.verdict)
-    if verdict is None or verdict["ranking"] is None:
-        return True
-    if "architectures" not in verdict:  # an older check, which kept the best of its trainings alone
-        return bool(verdict["trusted"])
-    low = verdict["ranking"]["lead"]["low"]
-    return low is not None and low > 0
 
 
 def candidates(run: RunFolder) -> dict[str, Architecture]:
@@ -71,7 +55,8 @@ def halved(run: RunFolder) -> list[str]:
 
     Those that the check found best come first, so that they are trained whatever the time limit leaves.
     """
-    if not is_distrusted(run):
+    verdict = read_verdict(run)
+    if verdict is None or verdict.trusted:
         return []
     space = load_search_space(run.job.space)
     designs, checked = hand_designs(space), {one.key for one in checked_best(run)}
@@ -81,14 +66,13 @@ def halved(run: RunFolder) -> list[str]:
 def checked_best(run: RunFolder) -> list[Architecture]:
     """The best quarter of the architectures inside the budget that the check of the scores trained well, best first.
 
-    None where the scores alone count. An older check kept its best by itself.
+    None where the scores alone count.
     """
-    if goes_by_scores(run):
+    verdict = read_verdict(run)
+    if verdict is None or verdict.by_scores_alone:
         return []
-    space, budget, verdict = load_search_space(run.job.space), job_budget(run), read_json(run.verdict)
-    if "architectures" not in verdict:
-        return [a for params in verdict.get("best", ()) if budget.admits(a := space.from_params(params))]
-    trained = zip(verdict["log_losses"], map(space.from_params, verdict["architectures"]), strict=True)
+    space, budget = load_search_space(run.job.space), job_budget(run)
+    trained = zip(verdict.log_losses, map(space.from_params, verdict.architectures), strict=True)
     inside = [(loss, one) for loss, one in trained if loss is not None and budget.admits(one)]
     inside.sort(key=lambda pair: pair[0])
     return [one for _, one in inside[: math.ceil(len(inside) / _PARTED)]]

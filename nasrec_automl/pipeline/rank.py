@@ -189,5 +189,5 @@ def rank_content(run: RunFolder) -> RankContent:
         architectures=[JudgedArchitecture(**one) for one in found["architectures"]],
         score_rows=min(scored, run.job.search.max_rows or scored),
         truth_rows=sum(data.rows(part) for part in MEASURED),
-        left_out=found.get("left_out", 0),  # older files lack it
+        left_out=found["left_out"],
     )

@@ -34,7 +34,6 @@ from nasrec_automl.report import (
     ResultRow,
     RetrainTrial,
     ScoredArchitecture,
-    Verdict,
     write_report,
 )
 from nasrec_automl.report.style import COSTS
@@ -45,6 +44,7 @@ from nasrec_automl.search.attributes import LOG_LOSS, STOPPED
 from nasrec_automl.search.distributions import architecture_of
 from nasrec_automl.search.hyper import ARCHITECTURE
 from nasrec_automl.search.pruning import FIRST_RUNG
+from nasrec_automl.search.task import ENDED
 from nasrec_automl.space import SearchSpace, load_search_space
 
 _SAMPLED = 1_000
@@ -127,7 +127,8 @@ def report_content(run: RunFolder) -> ReportContent:
         search=search,
         objectives=job.search.objectives,
         score_rows=min(data.rows(Part.SEARCH), job.search.max_rows or data.rows(Part.SEARCH)),
-        verdict=_verdict(run),
+        verdict=read_verdict(run),
+        halved=job.retrain.pruner == "hyperband" and math.prod(training_lengths(run).values()) > FIRST_RUNG,
         retrain=_trainings(run) if search_is_noted(run) else [],
         results=_results(result, final) if result else [],
         auc_difference_error=final["auc_difference_error"] if result else None,
@@ -231,24 +232,9 @@ def _scored(trial: FrozenTrial, names: dict[str, str], space: SearchSpace) -> Sc
     )
 
 
-def _verdict(run: RunFolder) -> Verdict | None:
-    found = read_json(run.verdict)
-    if found is None:
-        return None
-    ranking = read_verdict(run)
-    return Verdict(
-        asked=found["asked"],
-        trained=found.get("trained", 0 if ranking is None else ranking.architectures),  # older runs lack it
-        ranking=ranking,
-        halved=run.job.retrain.pruner == "hyperband" and math.prod(training_lengths(run).values()) > FIRST_RUNG,
-        predicted="architectures" in found,
-    )
-
-
 def _trainings(run: RunFolder) -> list[RetrainTrial]:
     """All trainings; trials that others added may be of something else."""
-    ended = (TrialState.COMPLETE, TrialState.PRUNED)
-    trials = retrain_study(run).get_trials(deepcopy=False, states=ended)
+    trials = retrain_study(run).get_trials(deepcopy=False, states=ENDED)
     return [_training(trial, run) for trial in trials if ARCHITECTURE in trial.params]
 
 
@@ -287,7 +273,7 @@ def _results(result: dict[str, Any], final: dict[str, Any]) -> list[ResultRow]:
                 test_auc=result["test"]["auc"] if wins else None,
                 macs=contender["macs"],
                 parameters=contender["parameters"],
-                less_winner_error=contender.get("less_winner_error"),  # older runs have none
+                less_winner_error=contender["less_winner_error"],
             )
         )
     baseline = result["baseline"]

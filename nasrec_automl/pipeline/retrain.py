@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState
 
 from nasrec_automl.network.weights import save_network
 from nasrec_automl.pipeline.base import Report, Stage
@@ -31,6 +30,7 @@ from nasrec_automl.pipeline.status import retrain_is_noted
 from nasrec_automl.pipeline.studies import retrain_settings, retrain_study, stage_ended, study_storage
 from nasrec_automl.search import Finished, Hyper, TrainOutcome, retrain
 from nasrec_automl.search.retrain import Prune
+from nasrec_automl.search.task import ENDED
 from nasrec_automl.training.metrics import Metrics
 
 
@@ -50,7 +50,7 @@ class RetrainStage(Stage):
         of_these = noted is not None and (noted["target"], noted["study"]) == (total, retrain_study_name(run))
         if of_these and retrain_is_noted(run):
             return total, total
-        done = retrain_study(run).get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        done = retrain_study(run).get_trials(deepcopy=False, states=ENDED)
         return min(len(done), total - 1), total
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class RetrainStage(Stage):
             count=count,
             on_trial=on_trial,
         )
-        finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        finished = study.get_trials(deepcopy=False, states=ENDED)
         if stage_ended(study, finished=len(finished), target=total, mine=trained, count=count):
             for left in run.retrained.glob("*.ckpt"):  # of trainings that failed too often
                 left.unlink(missing_ok=True)  # other workers end the stage at the same moment

@@ -19,11 +19,11 @@ from nasrec_automl.network.weights import load_supernet
 from nasrec_automl.pareto import domination_ranks
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.budget import job_budget, left_out_designs
-from nasrec_automl.pipeline.candidates import is_distrusted
+from nasrec_automl.pipeline.check import check_scores, count_checked
 from nasrec_automl.pipeline.dashboard import publish
 from nasrec_automl.pipeline.earlier import earlier_winner
 from nasrec_automl.pipeline.files import write_json
-from nasrec_automl.pipeline.predicted import handed_on
+from nasrec_automl.pipeline.handed_on import handed_on
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -36,12 +36,13 @@ from nasrec_automl.pipeline.studies import (
     stage_ended,
     study_storage,
 )
-from nasrec_automl.pipeline.verdict import check_scores, count_checked, read_verdict
+from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.search import Finished, search
 from nasrec_automl.search.distributions import architecture_of
 from nasrec_automl.search.incumbents import incumbents, ranked
 from nasrec_automl.search.samplers import make_sampler
 from nasrec_automl.space import load_search_space
+from nasrec_automl.verdict import Verdict
 
 _NOTED = 256
 """Architectures that are handed on at most; `retrain.top_k` takes the first of them."""
@@ -138,12 +139,8 @@ class SearchStage(Stage):
             if config.timeout is not None and len(finished) < config.architectures:
                 note += f", no more after {config.timeout}"
             verdict = read_verdict(run)
-            if verdict is None and run.verdict.is_file():
-                note += ", too few trainings ended well to check the scores"
             if verdict is not None:
-                note += f", tau {verdict.tau.value:.2f} from scratch (of size alone {verdict.size_tau.value:.2f})"
-            if is_distrusted(run):
-                note += ": not to be trusted"
+                note += f", {_words(verdict)}"
             if config.several:
                 front = domination_ranks([trial.values for trial in finished]).count(0)
                 note += f", {front} on the Pareto front of {', '.join(config.objectives)}"
@@ -165,6 +162,14 @@ def _note(best: float | None, left_out: list[str]) -> str:
         [f"over the budget: {', '.join(left_out)}"] if left_out else []
     )
     return ", ".join(parts)
+
+
+def _words(verdict: Verdict) -> str:
+    found = verdict.ranking
+    if found is None:
+        return "too few trainings ended well to check the scores"
+    tau = f"tau {found.tau.value:.2f} from scratch (of size alone {found.size_tau.value:.2f})"
+    return tau if verdict.trusted else f"{tau}: not to be trusted"
 
 
 def load_evaluator(run: RunFolder) -> WeightSharingEvaluator:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import DataConfig
@@ -27,6 +27,7 @@ from nasrec_automl.pipeline.supernet import SupernetStage
 from nasrec_automl.pipeline.truth import FEWEST, sample_sizes, train_truth
 from nasrec_automl.ranking import kendall_tau
 from nasrec_automl.search import Finished
+from nasrec_automl.search.task import ENDED
 from nasrec_automl.search.trainings import count_trained
 from nasrec_automl.search.tune import TUNED, settings_of, tune
 
@@ -104,7 +105,7 @@ def tune_supernet(run: RunFolder) -> None:
 
 def tuned(run: RunFolder) -> list[FrozenTrial]:
     """The judged supernets, the best first; those whose training diverged have no value and come last."""
-    trials = tune_study(run).get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    trials = tune_study(run).get_trials(deepcopy=False, states=ENDED)
     return sorted(trials, key=lambda trial: -trial.values[0] if trial.values else np.inf)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import optuna
-from optuna.trial import TrialState
 
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.pipeline.retrain import RetrainStage
@@ -17,6 +16,7 @@ from nasrec_automl.pipeline.studies import retrain_study, search_study
 from nasrec_automl.search.attributes import WORKER
 from nasrec_automl.search.database import database_errors, parse_url
 from nasrec_automl.search.stale import worker_id
+from nasrec_automl.search.task import ENDED
 
 _POLL = 1.0
 
@@ -80,5 +80,5 @@ def _wait_for_supernet(run: RunFolder, on_wait: Callable[[str], None] | None) ->
 
 def _finished_here(study: optuna.Study) -> int:
     me = worker_id().rpartition(":")[0]
-    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    trials = study.get_trials(deepcopy=False, states=ENDED)
     return sum(str(trial.user_attrs.get(WORKER)).rpartition(":")[0] == me for trial in trials)

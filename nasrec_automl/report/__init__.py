@@ -13,7 +13,6 @@ from nasrec_automl.report.content import (
     ResultRow,
     RetrainTrial,
     ScoredArchitecture,
-    Verdict,
 )
 from nasrec_automl.report.html import write_report
 from nasrec_automl.report.wiring import wiring_svg
@@ -26,7 +25,6 @@ __all__ = [
     "ResultRow",
     "RetrainTrial",
     "ScoredArchitecture",
-    "Verdict",
     "calibration_bins",
     "wiring_svg",
     "write_report",

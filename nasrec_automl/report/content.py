@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.ranking import Ranking
+from nasrec_automl.verdict import Verdict
 
 ResultKind = Literal["winner", "search", "hand design", "baseline"]
 
@@ -179,26 +180,6 @@ class JudgedArchitecture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """How a run checked its scores before its search.
-
-    Attributes:
-        asked: architectures that were trained from scratch for it.
-        trained: those whose trainings all ended well.
-        ranking: how well the scores rank them; None where they were too few for an order.
-        halved: whether candidates go through successive halving where the scores are not trusted.
-        predicted: whether a predictor fitted to these trainings proposes candidates where the scores alone do not
-            count; in older runs none does.
-    """
-
-    asked: int
-    trained: int
-    ranking: Ranking | None
-    halved: bool = True
-    predicted: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RankContent:
     """What the page on a ranking shows.
 
@@ -235,7 +216,8 @@ class ReportContent:
         search: scored architectures.
         objectives: what the search minimised, `log_loss` first; costs are attributes of `ScoredArchitecture`.
         score_rows: rows that an architecture of the search is scored on, where it is not stopped early.
-        verdict: how the scores were checked, where they were.
+        verdict: what the check of the scores found, where there was one.
+        halved: whether candidates go through successive halving where the scores are not trusted.
         retrain: trainings from scratch.
         results: the result table.
         auc_difference_error: standard error of the winner's test AUC less that of the best baseline, paired.
@@ -254,6 +236,7 @@ class ReportContent:
     objectives: Sequence[str] = ("log_loss",)
     score_rows: int | None = None
     verdict: Verdict | None = None
+    halved: bool = True
     retrain: Sequence[RetrainTrial] = ()
     results: Sequence[ResultRow] = ()
     auc_difference_error: float | None = None

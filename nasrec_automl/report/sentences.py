@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from nasrec_automl.ranking import Estimate
-from nasrec_automl.report.content import ReportContent, Verdict
+from nasrec_automl.report.content import ReportContent
 from nasrec_automl.report.summary import (
     agreement,
     best_baseline,
@@ -19,6 +19,7 @@ from nasrec_automl.report.summary import (
     within_one_error,
 )
 from nasrec_automl.report.wiring_edges import unused_parts
+from nasrec_automl.verdict import Verdict
 
 _PREDICTED = (
     "architectures that a regression of the log loss on the number of their operators, fitted to these trainings, puts "
@@ -124,10 +125,11 @@ def _about_the_verdict(content: ReportContent) -> list[str]:
         return []
     check = content.verdict
     if check.ranking is None:
+        asked = len(check.architectures)
         return [
-            f"The scores could not be checked: of {_count(check.asked, 'architecture')} that "
-            f"{_were(check.asked)} trained from scratch for it {check.trained:,} ended well with every seed, too few "
-            "for an order. The search went on as if there were no check."
+            f"The scores could not be checked: of {_count(asked, 'architecture')} that {_were(asked)} trained from "
+            f"scratch for it {asked - check.left_out:,} ended well with every seed, too few for an order. The search "
+            "went on as if there were no check."
         ]
     verdict = check.ranking
     tau = verdict.tau
@@ -150,30 +152,20 @@ def _about_the_verdict(content: ReportContent) -> list[str]:
     if verdict.beats_size:
         return [
             statement
-            + ". So the scores seem to say more than size does; of so few architectures that may be chance. "
-            + (
-                f"The run took the best scores in turns with {_PREDICTED}."
-                if check.predicted
-                else "The run went by them."
-            )
+            + ". So the scores seem to say more than size does; of so few architectures that may be chance. The run "
+            f"took the best scores in turns with {_PREDICTED}."
         ]
-    taken = (
-        f"in place of the best scores it took {_PREDICTED}."
-        if check.predicted
-        else "the best half of these architectures compete too, those that the budget admits."
-    )
-    how = "go through successive halving" if check.halved else "are trained to their end"
+    how = "go through successive halving" if content.halved else "are trained to their end"
     return [
         statement + ". So the scores are not to be trusted: they rank no better than size does. The run does not rely "
-        f"on them: {taken} All candidates but the hand designs {how}."
+        f"on them: in place of the best scores it took {_PREDICTED}. All candidates but the hand designs {how}."
     ]
 
 
 def _left_out(check: Verdict) -> str:
-    left_out = check.asked - check.trained
-    if not left_out:
+    if not check.left_out:
         return ""
-    return f" ({left_out:,} more {_are(left_out)} left out, of which a training diverged or failed)"
+    return f" ({check.left_out:,} more {_are(check.left_out)} left out, of which a training diverged or failed)"
 
 
 def _interval(one: Estimate) -> str:

@@ -12,6 +12,8 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from nasrec_automl.search.task import ENDED
+
 ENQUEUED = "fixed_params"
 """Optuna's own attribute of a trial that was enqueued: what was asked for. It has no public name."""
 
@@ -56,7 +58,7 @@ class Mirror:
 
     def update(self) -> None:
         """Take over what has happened in the study since the last time."""
-        states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+        states = ENDED | {TrialState.RUNNING}
         trials = [t for t in self._study.get_trials(deepcopy=False, states=states) if t.number not in self._ended]
         # A trial is added as it is, and never changed: the place of one that ran is given up when it has ended.
         running = {trial.number for trial in trials if trial.state == TrialState.RUNNING}

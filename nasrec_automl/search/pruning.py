@@ -11,6 +11,7 @@ from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.search.attributes import KEY
+from nasrec_automl.search.task import ENDED
 
 FIRST_RUNG = 4
 """After fewer validations those lead that learn fast, not those that end well; later there is less left to save.
@@ -66,7 +67,7 @@ class KeyedHyperband(BasePruner):
 
     def _rivals(self, study: optuna.Study, trial: FrozenTrial, step: int) -> list[float]:
         key = trial.user_attrs[KEY]  # another trial of this key is an attempt at the same training
-        states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+        states = ENDED | {TrialState.RUNNING}
         return [
             other.intermediate_values[step]
             for other in study.get_trials(deepcopy=False, states=states)

@@ -26,7 +26,7 @@ from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.search.local_step import step_from
 from nasrec_automl.search.loop import OnTrial, WorkerOptions, work
 from nasrec_automl.search.pruning import KeyedHyperband
-from nasrec_automl.search.task import Outcome, Params, Task
+from nasrec_automl.search.task import ENDED, Outcome, Params, Task
 from nasrec_automl.search.tpe import sample_params, tpe
 
 _PROPOSALS = 20
@@ -117,7 +117,7 @@ def retrain(
 
 
 class _Retrain(Task):
-    finished = frozenset({TrialState.COMPLETE, TrialState.PRUNED})
+    finished = ENDED
 
     def __init__(
         self,
@@ -181,10 +181,7 @@ class _Retrain(Task):
         try:
             result = self._train(trial.params[ARCHITECTURE], Hyper.of(trial.params, self._config.space), report)
         except DivergedError as error:
-            # The hyper-parameters are at fault, not the run. Optuna's FAIL would be tried again here and be unknown to
-            # TPE; pruned, it counts, and TPE learns to stay away.
-            reason = {"reason": f"the training diverged at {error}"}
-            return Outcome(state=TrialState.PRUNED, value=None, attrs=reason)
+            return Outcome.of_diverged(error)
         attrs = dict(result.attrs)
         if pruned:
             attrs["reason"] = f"pruned: not among the best {self._share} of its bracket at the same validation"

@@ -5,15 +5,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
+
+from nasrec_automl.errors import DivergedError
 
 if TYPE_CHECKING:
     from nasrec_automl.search.census import Census
 
 Params = Mapping[str, Any]
+
+ENDED = frozenset({TrialState.COMPLETE, TrialState.PRUNED})
+"""States of trials that came to an end, and are not tried again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +36,15 @@ class Outcome:
     value: float | None
     attrs: Mapping[str, Any] = field(default_factory=dict)
     further: Sequence[float] = ()
+
+    @classmethod
+    def of_diverged(cls, error: DivergedError) -> Self:
+        """Of a training that diverged.
+
+        What it was trained with is at fault, not the run. Optuna's FAIL would be tried again here, and be unknown to
+        TPE; pruned, it counts, and TPE learns to stay away.
+        """
+        return cls(state=TrialState.PRUNED, value=None, attrs={"reason": f"the training diverged at {error}"})
 
     @property
     def values(self) -> list[float] | None:

@@ -19,7 +19,7 @@ from nasrec_automl.search.census import Census
 from nasrec_automl.search.distributions import architecture_of, distributions
 from nasrec_automl.search.loop import OnTrial, work
 from nasrec_automl.search.retrain import TrainOutcome
-from nasrec_automl.search.task import Outcome, Params, Task
+from nasrec_automl.search.task import ENDED, Outcome, Params, Task
 from nasrec_automl.space import SearchSpace
 
 SEED = "seed"
@@ -70,7 +70,7 @@ def trained_losses(study: optuna.Study, architectures: Sequence[Architecture], s
 
 def count_trained(study: optuna.Study, architectures: Sequence[Architecture], seeds: int) -> int:
     """How many of these trainings have ended, well or not."""
-    ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    ended = study.get_trials(deepcopy=False, states=ENDED)
     known = {trial.user_attrs.get(KEY) for trial in ended}
     return sum(_key(one, seed) in known for one in architectures for seed in range(seeds))
 
@@ -80,7 +80,7 @@ def _key(architecture: Architecture, seed: int) -> str:
 
 
 class _Trainings(Task):
-    finished = frozenset({TrialState.COMPLETE, TrialState.PRUNED})
+    finished = ENDED
 
     def __init__(self, space: SearchSpace, architectures: Sequence[Architecture], seeds: int, train: Train) -> None:
         self.distributions = {**distributions(space), SEED: IntDistribution(0, MOST_SEEDS - 1)}
@@ -108,5 +108,5 @@ class _Trainings(Task):
         try:
             result = self._train(architecture, trial.params[SEED])
         except DivergedError as error:
-            return Outcome(state=TrialState.PRUNED, value=None, attrs={"reason": f"the training diverged at {error}"})
+            return Outcome.of_diverged(error)
         return Outcome(state=TrialState.COMPLETE, value=result.log_loss, attrs=result.attrs)

@@ -18,7 +18,7 @@ from nasrec_automl.search.census import Census
 from nasrec_automl.search.hyper import optuna_distribution
 from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.search.loop import OnTrial, work
-from nasrec_automl.search.task import Outcome, Params, Task
+from nasrec_automl.search.task import ENDED, Outcome, Params, Task
 from nasrec_automl.search.tpe import sample_params, tpe
 
 TUNED = ("learning_rate", "path_warm_up")
@@ -67,7 +67,7 @@ def settings_of(params: Mapping[str, Any], config: TuneConfig) -> dict[str, floa
 
 
 class _Tune(Task):
-    finished = frozenset({TrialState.COMPLETE, TrialState.PRUNED})
+    finished = ENDED
 
     def __init__(self, ledger: Ledger, rank: Rank, config: TuneConfig, start: Mapping[str, float], seed: int) -> None:
         searched = {name: one for name in TUNED if not (one := _range(config, name)).single}
@@ -100,7 +100,7 @@ class _Tune(Task):
         try:
             tau, attrs = self._rank(key, settings_of(trial.params, self._config))
         except DivergedError as error:
-            return Outcome(state=TrialState.PRUNED, value=None, attrs={"reason": f"the training diverged: {error}"})
+            return Outcome.of_diverged(error)
         return Outcome(state=TrialState.COMPLETE, value=tau, attrs=attrs)
 
 

@@ -97,4 +97,4 @@ def test_a_supernet_that_diverges_counts_and_says_why(tau_study: optuna.Study, s
     assert run(tau_study, storage, rank=diverges, config=TuneConfig(trials=3)) == 3
     first = tau_study.get_trials()[0]
     assert (first.state, first.value) == (TrialState.PRUNED, None)
-    assert first.user_attrs["nasrec:reason"] == "the training diverged: step 3: the loss is nan"
+    assert first.user_attrs["nasrec:reason"] == "the training diverged at step 3: the loss is nan"

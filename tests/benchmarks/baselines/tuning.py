@@ -23,6 +23,7 @@ from nasrec_automl.pipeline.studies import study_storage
 from nasrec_automl.search import open_study
 from nasrec_automl.search.attributes import KEY
 from nasrec_automl.search.pruning import KeyedHyperband
+from nasrec_automl.search.task import ENDED
 from nasrec_automl.search.tpe import tpe
 from nasrec_automl.training.metrics import measure
 from tests.benchmarks.baselines.method import Method
@@ -31,7 +32,6 @@ _STARTUP = 8
 """Trials before TPE learns."""
 _FINALISTS = 5
 """The best on hpo that meet on choice: as in our final stage, the choice is among few."""
-_DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def tune(method: Method, data: PreparedData, folder: Path, *, seconds: float, se
     study = _open(method, data, folder)
     spent = _seconds(study)
     while True:
-        finished = len(study.get_trials(deepcopy=False, states=_DONE))
+        finished = len(study.get_trials(deepcopy=False, states=ENDED))
         if finished and (spent >= seconds or finished == method.trials):
             break
         spent += _trial(method, data, study, left=seconds - spent, number=finished, seed=seed)
@@ -135,13 +135,13 @@ def _open(method: Method, data: PreparedData, folder: Path) -> optuna.Study:
     study.pruner = hyperband if config.pruner == "hyperband" else NopPruner()
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):  # of a process that was stopped
         study.tell(trial.number, state=TrialState.FAIL)
-    if not study.get_trials(deepcopy=False, states=_DONE):
+    if not study.get_trials(deepcopy=False, states=ENDED):
         study.enqueue_trial(method.defaults)
     return study
 
 
 def _seconds(study: optuna.Study) -> float:
-    return sum(map(_duration, study.get_trials(deepcopy=False, states=_DONE)))
+    return sum(map(_duration, study.get_trials(deepcopy=False, states=ENDED)))
 
 
 def _duration(trial: FrozenTrial) -> float:

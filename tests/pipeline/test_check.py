@@ -22,7 +22,8 @@ from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline import truth
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import candidates, checked_best, halved
-from nasrec_automl.pipeline.files import read_json, write_json
+from nasrec_automl.pipeline.check import _shortened, count_checked
+from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.named import find_architecture
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.report import report_content
@@ -30,8 +31,10 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage, make_evaluator
 from nasrec_automl.pipeline.stages import STAGES, run_job
 from nasrec_automl.pipeline.studies import retrain_study, search_study, verdict_study
-from nasrec_automl.pipeline.verdict import _shortened, count_checked, read_verdict
+from nasrec_automl.pipeline.verdict import note_verdict, read_verdict
+from nasrec_automl.ranking import judge_ranking
 from nasrec_automl.space import load_search_space
+from nasrec_automl.verdict import Verdict
 
 Write = Callable[..., Path]
 JOB: dict[str, Any] = {
@@ -73,24 +76,11 @@ def distrusted(run: RunFolder) -> RunFolder:
         shutil.rmtree(path)
     for path in (run.result, run.report, run.path / "final.json"):
         path.unlink()
-    low = {"value": 0.1, "low": -0.5, "high": 0.6}
-    ranking = {
-        **dict.fromkeys(("tau", "spearman", "top_decile", "regret", "lead", "strata_tau"), low),
-        **{
-            "size_tau": {**low, "value": 0.4},
-            "lead": {**low, "value": -0.3},
-            "larger_is_better": True,
-            "architectures": 8,
-            "seeds": 2,
-            "strata": 2,
-        },
-        **{"ceiling": None, "training_bias": None},
-    }
-    trained = {
-        "architectures": [dict(architecture.params) for architecture in truth.sample_sizes(run, 8)],
-        "log_losses": [0.5, 0.51, None, *np.linspace(0.6, 0.7, 5).tolist()],
-    }
-    write_json(run.verdict, {"trusted": False, "asked": 8, "trained": 7, "ranking": ranking, **trained})
+    losses = [0.5, 0.51, None, *np.linspace(0.6, 0.7, 5).tolist()]
+    known = np.array([loss for loss in losses if loss is not None])
+    ranking = judge_ranking(-known, known[:, None], known, resamples=20)  # the reverse order, and that of sizes
+    params = [architecture.params for architecture in truth.sample_sizes(run, 8)]
+    note_verdict(run, Verdict(architectures=params, log_losses=losses, ranking=ranking))
     return run
 
 
@@ -103,12 +93,12 @@ def test_scores_are_checked_before_the_search(searched: RunFolder) -> None:
     scores = [evaluator.evaluate(one).log_loss for one in architectures]
     verdict = read_verdict(searched)
     assert verdict is not None
-    assert (verdict.architectures, verdict.seeds) == (4, 2)
-    assert verdict.tau.value == pytest.approx(kendalltau(scores, losses.mean(axis=1)).statistic)
-    noted = read_json(searched.verdict)
-    assert noted["trusted"] == verdict.beats_size
-    assert noted["architectures"] == [dict(one.params) for one in architectures]
-    assert noted["log_losses"] == losses.mean(axis=1).tolist()
+    found = verdict.ranking
+    assert found is not None
+    assert (found.architectures, found.seeds) == (4, 2)
+    assert found.tau.value == pytest.approx(kendalltau(scores, losses.mean(axis=1)).statistic)
+    assert verdict.architectures == [dict(one.params) for one in architectures]
+    assert verdict.log_losses == losses.mean(axis=1).tolist()
     first = min(trial.datetime_start for trial in search_study(searched).get_trials() if trial.datetime_start)
     assert all(
         t.datetime_complete < first for t in verdict_study(_shortened(searched)).get_trials() if t.datetime_complete
@@ -116,7 +106,7 @@ def test_scores_are_checked_before_the_search(searched: RunFolder) -> None:
     assert not (searched.path / "search" / "verdict").exists(), "no checkpoint is left"
     progress = read_progress(searched.progress("search"))
     assert progress is not None
-    assert f"tau {verdict.tau.value:.2f} from scratch" in progress.note
+    assert f"tau {found.tau.value:.2f} from scratch" in progress.note
 
 
 def test_trainings_of_the_check_are_as_long_as_it_says_and_measured_on_hpo(searched: RunFolder) -> None:
@@ -181,13 +171,11 @@ def test_a_search_goes_on_where_too_few_trainings_end_well(
     run = RunFolder(load_job(supernet_of(searched, tmp_path, write_job)))
     SearchStage().run(run)
     assert found(run)[1] == found(searched)[1]
-    assert (read_verdict(run), halved(run)) == (None, [])
-    noted = read_json(run.verdict)
-    assert [len(noted.pop("architectures")), noted.pop("log_losses")] == [4, [None] * 4]
-    assert noted == {"trusted": True, "asked": 4, "trained": 0, "ranking": None}
-    content = report_content(run).verdict
-    assert content is not None
-    assert (content.asked, content.trained, content.ranking) == (4, 0, None)
+    assert halved(run) == []
+    noted = read_verdict(run)
+    assert noted is not None
+    assert (len(noted.architectures), noted.log_losses, noted.ranking) == (4, [None] * 4, None)
+    assert report_content(run).verdict == noted
     progress = read_progress(run.progress("search"))
     assert progress is not None
     assert "too few trainings ended well to check the scores" in progress.note

@@ -9,17 +9,18 @@ import pytest
 from nasrec_automl.architecture import DENSE_OPS, DOT_PRODUCT, Architecture
 from nasrec_automl.evaluation.predictor import operator_counts, predict_log_losses
 from nasrec_automl.pareto import domination_ranks
-from nasrec_automl.pipeline import predicted as predicted_module
+from nasrec_automl.pipeline import handed_on as handed_on_module
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import candidates, checked_best, halved
-from nasrec_automl.pipeline.files import read_json, write_json
-from nasrec_automl.pipeline.predicted import best_predicted, handed_on
-from nasrec_automl.pipeline.report import report_content
+from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.handed_on import best_predicted, handed_on
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.truth import sample_sizes
+from nasrec_automl.pipeline.verdict import note_verdict
 from nasrec_automl.ranking import Estimate, judge_ranking
 from nasrec_automl.space import load_search_space
+from nasrec_automl.verdict import Verdict
 
 PLACE = DENSE_OPS.index(DOT_PRODUCT)
 
@@ -28,24 +29,23 @@ def products(architecture: Architecture) -> float:
     return float(operator_counts(architecture)[PLACE])
 
 
-def checked(run: RunFolder, *, lead: tuple[float, float] = (-0.3, -0.8)) -> list[Architecture]:
+def checked(run: RunFolder, *, lead: tuple[float, float] = (-0.3, -0.8)) -> tuple[list[Architecture], Verdict]:
     """Note a check by which scores have this lead over size, and the low end of it; every Dot-Product is worth 0.01."""
     trained = sample_sizes(run, 12)
     losses = np.array([[0.5 - 0.01 * products(one)] for one in trained[1:]])
     ranking = judge_ranking(range(11), losses, range(11), resamples=20)
     value, low = lead
-    write_json(
-        run.verdict,
-        {
-            "trusted": value > 0,
-            "asked": 12,
-            "trained": 11,
-            "ranking": replace(ranking, lead=Estimate(value, low, 0.9)).to_plain(),
-            "architectures": [dict(one.params) for one in trained],
-            "log_losses": [None, *losses[:, 0].tolist()],
-        },
+    verdict = Verdict(
+        architectures=[one.params for one in trained],
+        log_losses=[None, *losses[:, 0].tolist()],
+        ranking=replace(ranking, lead=Estimate(value, low, 0.9)),
     )
-    return trained
+    note_verdict(run, verdict)
+    return trained, verdict
+
+
+def losses_of(verdict: Verdict) -> list[float]:
+    return [np.nan if loss is None else loss for loss in verdict.log_losses]
 
 
 def scored(run: RunFolder) -> list[Architecture]:
@@ -54,58 +54,56 @@ def scored(run: RunFolder) -> list[Architecture]:
 
 
 def test_it_puts_first_what_the_trainings_say_is_best(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    trained, known = checked(copied_run), scored(copied_run)
-    best = best_predicted(copied_run, known, 256)
+    (trained, verdict), known = checked(copied_run), scored(copied_run)
+    best = best_predicted(copied_run, verdict, known, 256)
     assert len({one.key for one in best}) == 256
     assert not {one.key for one in best} & {one.key for one in checked_best(copied_run)}
-    losses = read_json(copied_run.verdict)["log_losses"]
-    predicted = predict_log_losses(trained, [np.nan if loss is None else loss for loss in losses], best)
+    predicted = predict_log_losses(trained, losses_of(verdict), best)
     # Of those with the same operators the first stays the first, whatever rounding makes of their predictions.
     rounded = np.round(predicted, 9)
     assert (np.diff(rounded) >= 0).all()
     ties = [one for one, loss in zip(best, rounded, strict=True) if loss == rounded[0]]
     assert len(ties) > 1
     before = list({one.key: one for one in (*ties[::-1], *known)}.values())
-    assert best_predicted(copied_run, before, len(ties)) == ties[::-1]
+    assert best_predicted(copied_run, verdict, before, len(ties)) == ties[::-1]
     rng = np.random.default_rng(0)
 
     def rounds(*arguments: Any) -> Any:
         found = predict_log_losses(*arguments)
         return found + rng.normal(0, 1e-15, len(found))
 
-    monkeypatch.setattr(predicted_module, "predict_log_losses", rounds)
-    assert best_predicted(copied_run, before, len(ties)) == ties[::-1]
+    monkeypatch.setattr(handed_on_module, "predict_log_losses", rounds)
+    assert best_predicted(copied_run, verdict, before, len(ties)) == ties[::-1]
     monkeypatch.undo()
     assert np.mean([products(one) for one in best[:10]]) > 1 + np.mean([products(one) for one in known])
-    assert best == best_predicted(copied_run, known, 256), "and always the same"
+    assert best == best_predicted(copied_run, verdict, known, 256), "and always the same"
 
 
 def test_it_keeps_to_the_budget_and_measures_nothing_new(
     copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checked(copied_run)
+    _, verdict = checked(copied_run)
     known = scored(copied_run)
-    free = best_predicted(copied_run, known, 10)
+    free = best_predicted(copied_run, verdict, known, 10)
     counted = job_budget(copied_run).counted
     limit = int(np.median([counted(one)["macs"] for one in free]))
     job = copied_run.job.model_copy(update={"budget": copied_run.job.budget.model_copy(update={"macs": limit})})
-    tight = best_predicted(replace(copied_run, job=job), known, 10)
+    tight = best_predicted(replace(copied_run, job=job), verdict, known, 10)
     assert len(tight) == 10
     assert all(counted(one)["macs"] <= limit for one in tight)
     assert any(counted(one)["macs"] > limit for one in free)
     monkeypatch.setattr(type(job_budget(copied_run)), "is_slow", True)
-    measured = best_predicted(copied_run, known, 256)
+    measured = best_predicted(copied_run, verdict, known, 256)
     assert {one.key for one in measured} <= {one.key for one in known}, "of these the latency is known"
 
 
 def test_of_several_objectives_predictions_stand_in_for_scores(front_run: RunFolder, copied_run: RunFolder) -> None:
-    trained, known = checked(copied_run), scored(front_run)
+    (trained, verdict), known = checked(copied_run), scored(front_run)
     run = replace(copied_run, job=copied_run.job.model_copy(update={"search": front_run.job.search}))
-    best = best_predicted(run, known, 256)
+    best = best_predicted(run, verdict, known, 256)
     left = {one.key for one in known} - {one.key for one in checked_best(run)}
     assert {one.key for one in best} == left
-    losses = [np.nan if loss is None else loss for loss in read_json(run.verdict)["log_losses"]]
-    predicted = np.round(predict_log_losses(trained, losses, best), 9).tolist()
+    predicted = np.round(predict_log_losses(trained, losses_of(verdict), best), 9).tolist()
     macs = [job_budget(run).counted(one)["macs"] for one in best]
     ranks = domination_ranks(list(zip(predicted, macs, strict=True)))
     assert ranks == sorted(ranks)
@@ -114,11 +112,11 @@ def test_of_several_objectives_predictions_stand_in_for_scores(front_run: RunFol
 
 def test_a_search_whose_scores_are_not_trusted_ends_with_them(copied_run: RunFolder) -> None:
     by_score = scored(copied_run)
-    trained = checked(copied_run)
+    trained, verdict = checked(copied_run)
     copied_run.top.unlink()
     SearchStage().run(copied_run)
     top = scored(copied_run)
-    assert top == best_predicted(copied_run, by_score, 256)
+    assert top == best_predicted(copied_run, verdict, by_score, 256)
     found = candidates(copied_run)
     assert set(found) >= {one.key for one in top[: copied_run.job.retrain.top_k]}
     assert len(checked_best(copied_run)) == 3, "a quarter of the eleven that ended well"
@@ -128,8 +126,8 @@ def test_a_search_whose_scores_are_not_trusted_ends_with_them(copied_run: RunFol
 
 def test_scores_whose_lead_may_be_chance_take_turns_with_predictions(copied_run: RunFolder) -> None:
     by_score = scored(copied_run)
-    checked(copied_run, lead=(0.4, -0.1))
-    predicted = best_predicted(copied_run, by_score, 256)
+    _, verdict = checked(copied_run, lead=(0.4, -0.1))
+    predicted = best_predicted(copied_run, verdict, by_score, 256)
     both = handed_on(copied_run, by_score, 256)
     assert len({one.key for one in both}) == 256
     assert both[:2] == [by_score[0], predicted[0]]
@@ -154,26 +152,9 @@ def test_scores_that_surely_lead_are_all_that_counts(copied_run: RunFolder) -> N
 def test_where_the_check_trained_all_that_there_is_its_best_compete(
     copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained = checked(copied_run)
+    trained, verdict = checked(copied_run)
     monkeypatch.setattr(type(job_budget(copied_run)), "is_slow", True)
     few = checked_best(copied_run)
-    assert best_predicted(copied_run, few, 256) == [], "these are candidates by themselves"
-    some = best_predicted(copied_run, trained, 256)
+    assert best_predicted(copied_run, verdict, few, 256) == [], "these are candidates by themselves"
+    some = best_predicted(copied_run, verdict, trained, 256)
     assert {one.key for one in (*some, *few)} == {one.key for one in trained}
-
-
-@pytest.mark.parametrize("lead", [(-0.3, -0.8), (0.4, -0.1)])
-def test_an_older_check_knows_too_little(copied_run: RunFolder, lead: tuple[float, float]) -> None:
-    by_score, before = scored(copied_run), set(candidates(copied_run))
-    trained = checked(copied_run, lead=lead)
-    noted = read_json(copied_run.verdict)
-    del noted["architectures"], noted["log_losses"]
-    write_json(copied_run.verdict, {**noted, "best": [dict(one.params) for one in trained[:2]]})
-    copied_run.top.unlink()
-    SearchStage().run(copied_run)
-    assert scored(copied_run) == by_score
-    more = {one.key for one in trained[:2]} if lead[0] < 0 else set()
-    assert set(candidates(copied_run)) == before | more
-    content = report_content(copied_run).verdict
-    assert content is not None
-    assert not content.predicted

@@ -11,10 +11,11 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.evaluation.predictor import predict_log_losses
 from nasrec_automl.pareto import domination_ranks
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import checked_best, goes_by_scores, is_distrusted
-from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.candidates import checked_best
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.space import load_search_space
+from nasrec_automl.verdict import Verdict
 
 _DRAWN, _STREAM = 4096, 1
 """Random architectures, and what tells their randomness from that of the check, which has the same seed."""
@@ -34,16 +35,17 @@ def handed_on(run: RunFolder, scored: Sequence[Architecture], count: int) -> lis
         scored: by the search, inside the budget, the best score first.
         count: how many at most.
     """
-    if goes_by_scores(run) or "architectures" not in read_json(run.verdict):  # as an older check lacks
+    verdict = read_verdict(run)
+    if verdict is None or verdict.by_scores_alone:
         return list(scored[:count])
-    predicted = best_predicted(run, scored, count)
-    if is_distrusted(run):
+    predicted = best_predicted(run, verdict, scored, count)
+    if not verdict.trusted:
         return predicted
     turns = (one for both in itertools.zip_longest(scored, predicted) for one in both if one is not None)
     return list({one.key: one for one in turns}.values())[:count]
 
 
-def best_predicted(run: RunFolder, scored: Sequence[Architecture], count: int) -> list[Architecture]:
+def best_predicted(run: RunFolder, verdict: Verdict, scored: Sequence[Architecture], count: int) -> list[Architecture]:
     """The architectures inside the budget whose log loss a performance predictor puts lowest, the best first.
 
     It is fitted to the trainings of the check. What it chooses from is what the search scored, and random
@@ -54,10 +56,11 @@ def best_predicted(run: RunFolder, scored: Sequence[Architecture], count: int) -
 
     Args:
         run: whose scores were checked.
+        verdict: of this check.
         scored: by the search, inside the budget, the best score first.
         count: how many at most.
     """
-    job, noted = run.job, read_json(run.verdict)
+    job = run.job
     space, budget, objectives = load_search_space(job.space), job_budget(run), job.search.objectives
     rng = np.random.default_rng([job.seed, _STREAM])
     drawn = 0 if len(objectives) > 1 or budget.is_slow else _DRAWN
@@ -66,8 +69,8 @@ def best_predicted(run: RunFolder, scored: Sequence[Architecture], count: int) -
     pool = [one for key, one in found.items() if key not in best]
     if not pool:
         return []
-    trained = [space.from_params(params) for params in noted["architectures"]]
-    losses = [np.nan if loss is None else loss for loss in noted["log_losses"]]
+    trained = [space.from_params(params) for params in verdict.architectures]
+    losses = [np.nan if loss is None else loss for loss in verdict.log_losses]
     predicted = np.round(predict_log_losses(trained, losses, pool), _DIGITS).tolist()
     ranks = [0] * len(pool)
     if len(objectives) > 1:

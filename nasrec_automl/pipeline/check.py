@@ -1,0 +1,82 @@
+"""The check of a search's scores: a few trainings from scratch, before the search."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+
+import numpy as np
+
+from nasrec_automl.cost import profile
+from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.evaluation import WeightSharingEvaluator
+from nasrec_automl.pipeline.candidates import default_hyper, has_layer_norm
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.studies import verdict_study
+from nasrec_automl.pipeline.truth import FEWEST, sample_sizes, score_each, train_truth
+from nasrec_automl.pipeline.verdict import note_verdict
+from nasrec_automl.ranking import judge_ranking
+from nasrec_automl.search.task import ENDED
+from nasrec_automl.verdict import Verdict
+
+
+def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training: Callable[[int, int], None]) -> None:
+    """Score some architectures and train them from scratch; note how well the scores rank them, and how each did.
+
+    Trainings are measured on the hpo part: the choice part is for the choice of the winner alone. Any number of
+    workers may do so at once; each is back when all trainings have ended. Done once, it is not done again.
+
+    Args:
+        run: whose supernet is trained.
+        evaluator: of the search.
+        on_training: told how many trainings have ended, and how many there are.
+    """
+    config = run.job.search.verdict
+    if not config.architectures or run.verdict.is_file():
+        return
+    job, short = run.job, _shortened(run)
+    architectures = sample_sizes(run, config.architectures)
+    folder = run.path / "search" / "verdict"
+    losses = train_truth(
+        short,
+        verdict_study(short),
+        architectures,
+        config.seeds,
+        (Part.HPO,),
+        folder=folder,
+        on_training=lambda ended: on_training(ended, len(architectures) * config.seeds),
+    )
+    kept = [i for i in range(len(architectures)) if np.isfinite(losses[i]).all()]
+    ranking = None
+    if len(kept) >= FEWEST:
+        schema = PreparedData.open(run.data).schema(job.embedding_dim)
+        layer_norm = has_layer_norm(job, default_hyper(job))
+        ranking = judge_ranking(
+            [score.log_loss for score in score_each(evaluator, [architectures[i] for i in kept])],
+            losses[kept],
+            [profile(architectures[i], schema, layer_norm=layer_norm).parameters for i in kept],
+            seed=job.seed,
+        )
+    verdict = Verdict(
+        architectures=[architecture.params for architecture in architectures],
+        log_losses=[float(each.mean()) if np.isfinite(each).all() else None for each in losses],
+        ranking=ranking,
+    )
+    note_verdict(run, verdict)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def count_checked(run: RunFolder) -> int:
+    """Trainings of the check that have ended, or as many as were asked for once there is a verdict."""
+    config = run.job.search.verdict
+    if not config.architectures or run.verdict.is_file():
+        return config.architectures * config.seeds
+    return len(verdict_study(_shortened(run)).get_trials(deepcopy=False, states=ENDED))
+
+
+def _shortened(run: RunFolder) -> RunFolder:
+    """The run, with trainings as long as those of the check."""
+    job, most = run.job, run.job.search.verdict.max_epochs
+    if most is None:
+        return run
+    return RunFolder(job.model_copy(update={"retrain": job.retrain.model_copy(update={"max_epochs": most})}))

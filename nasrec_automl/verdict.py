@@ -1,0 +1,59 @@
+"""How far the scores of a search can be trusted, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from nasrec_automl.ranking import Ranking
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a run's check of its scores found.
+
+    Attributes:
+        architectures: parameters of all that were trained from scratch for it.
+        log_losses: the mean of each; None where a training of it diverged.
+        ranking: how well the scores rank the architectures whose trainings all ended well; None where these are too few
+            for an order.
+    """
+
+    architectures: Sequence[Mapping[str, Any]]
+    log_losses: Sequence[float | None]
+    ranking: Ranking | None
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the scores rank better than size does; where that is not known, a run goes on as without a check."""
+        return self.ranking is None or self.ranking.beats_size
+
+    @property
+    def by_scores_alone(self) -> bool:
+        """Whether the scores alone say what is trained: they are surely better than size, or nothing is known."""
+        return self.ranking is None or self.ranking.lead.low > 0
+
+    @property
+    def left_out(self) -> int:
+        """How many architectures the ranking leaves out."""
+        return self.log_losses.count(None)
+
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "trusted": self.trusted,
+            "ranking": None if self.ranking is None else self.ranking.to_plain(),
+            "architectures": [dict(params) for params in self.architectures],
+            "log_losses": list(self.log_losses),
+        }
+
+    @classmethod
+    def from_plain(cls, content: Mapping[str, Any]) -> Self:
+        """Read what `to_plain` wrote."""
+        ranking = content["ranking"]
+        return cls(
+            architectures=content["architectures"],
+            log_losses=content["log_losses"],
+            ranking=None if ranking is None else Ranking.from_plain(ranking),
+        )
