@@ -19,7 +19,6 @@ from nasrec_automl.data.parts import TRAINING
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.evaluation.scratch import ScratchOptions, Trained, train_from_scratch
 from nasrec_automl.hand_designs import hand_designs
-from nasrec_automl.hyper_space import LATER
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -84,19 +83,15 @@ def retrain_study_name(run: RunFolder) -> str:
     return f"{run.job.name}-retrain-{digest}"
 
 
-def weights_path(run: RunFolder, name: str, hyper: Hyper) -> Path:
-    """Where the subnet of one training is kept."""
-    settings = asdict(hyper)
-    for later in LATER:
-        if settings[later] is None:
-            del settings[later]  # Older runs have subnets under names without it.
-    digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:8]
+def weights_path(run: RunFolder, study: optuna.Study, name: str, hyper: Hyper) -> Path:
+    """Where the subnet of one training is kept. A run may have several retrain studies, and each its own subnets."""
+    digest = hashlib.sha256(json.dumps([study.study_name, asdict(hyper)]).encode()).hexdigest()[:8]
     return run.retrained / f"{name}-{digest}.safetensors"
 
 
-def checkpoint_path(run: RunFolder, name: str, hyper: Hyper) -> Path:
+def checkpoint_path(run: RunFolder, study: optuna.Study, name: str, hyper: Hyper) -> Path:
     """Where one training leaves what its next attempt goes on from."""
-    return weights_path(run, name, hyper).with_suffix(".ckpt")
+    return weights_path(run, study, name, hyper).with_suffix(".ckpt")
 
 
 def best_trials(study: optuna.Study) -> dict[str, FrozenTrial]:
@@ -125,7 +120,7 @@ def check_subnets(run: RunFolder, study: optuna.Study) -> None:
         return {
             trial.number
             for name, trial in best_trials(study).items()
-            if not weights_path(run, name, Hyper.of(trial.params, run.job.retrain.space)).is_file()
+            if not weights_path(run, study, name, Hyper.of(trial.params, run.job.retrain.space)).is_file()
         }
 
     # Twice: another worker may just have beaten one, and dropped its subnet.
@@ -144,7 +139,7 @@ def drop_beaten(run: RunFolder, study: optuna.Study) -> None:
     for trial in trainings:
         name = trial.params[ARCHITECTURE]
         if trial.number != best[name].number:
-            weights_path(run, name, Hyper.of(trial.params, run.job.retrain.space)).unlink(missing_ok=True)
+            weights_path(run, study, name, Hyper.of(trial.params, run.job.retrain.space)).unlink(missing_ok=True)
 
 
 def training_lengths(run: RunFolder) -> dict[str, int]:

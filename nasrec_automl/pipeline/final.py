@@ -33,7 +33,7 @@ from nasrec_automl.pipeline.candidates import (
 from nasrec_automl.pipeline.files import read_json, write_json, write_text
 from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.status import STAGE_NAMES
+from nasrec_automl.pipeline.status import STAGE_NAMES, final_is_noted
 from nasrec_automl.pipeline.studies import retrain_study
 from nasrec_automl.report import calibration_bins
 from nasrec_automl.search import Hyper
@@ -69,9 +69,7 @@ class FinalStage(Stage):
 
     def units(self, run: RunFolder) -> tuple[int, int]:
         """One unit: the result of the present retrain study."""
-        final = read_json(run.path / "final.json")
-        current = final is not None and final["retrain"] == read_json(run.retrain_done)
-        return int(current and run.result.is_file()), 1
+        return int(final_is_noted(run)), 1
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         if self.is_done(run):
@@ -124,11 +122,11 @@ class FinalStage(Stage):
         weights = weight[0].double().numpy() if weight else None
         bins = calibration_bins(label, torch.sigmoid(logits).numpy(), weights)
         write_json(
-            run.path / "final.json",
+            run.final,
             {
                 "retrain": read_json(run.retrain_done),
                 "winner": winner.name,
-                "test_readings": 1 + (read_json(run.path / "final.json") or {"test_readings": 0})["test_readings"],
+                "test_readings": 1 + (read_json(run.final) or {"test_readings": 0})["test_readings"],
                 "contenders": [
                     {**_contender(candidate, data, run.job, budget), "less_winner_error": error}
                     for candidate, error in zip(contenders, errors, strict=True)
@@ -152,10 +150,11 @@ def _contenders(run: RunFolder, data: PreparedData, report: Report) -> tuple[lis
     choice = data.part(Part.CHOICE)
     label, *weight = targets(choice)
     weights = weight[0].double().numpy() if weight else None
+    study = retrain_study(run)
     found, losses = [], {}
-    for name, trial in best_trials(retrain_study(run)).items():
+    for name, trial in best_trials(study).items():
         hyper = Hyper.of(trial.params, run.job.retrain.space)
-        logits = predict_logits(load_subnet(weights_path(run, name, hyper)), choice)
+        logits = predict_logits(load_subnet(weights_path(run, study, name, hyper)), choice)
         metrics, losses[name] = measure(logits, label, *weight), log_losses(logits, label).numpy()
         report(_quality(metrics))
         found.append(
@@ -170,7 +169,7 @@ def _contenders(run: RunFolder, data: PreparedData, report: Report) -> tuple[lis
         )
     if not found:
         raise StudyError(
-            f"no training of the study {retrain_study_name(run)!r} ended well; "
+            f"no training of the study {study.study_name!r} ended well; "
             "lower retrain.space.learning_rate, in another run_folder"
         )
     first, *others = sorted(found, key=lambda candidate: candidate.metrics.log_loss)

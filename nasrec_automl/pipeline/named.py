@@ -149,11 +149,12 @@ def _own(run: RunFolder, name: str, architecture: Architecture, data: PreparedDa
         return None
     names = {candidate.key: known for known, candidate in candidates(run).items()}
     known = names.get(architecture.key)
-    trial = None if known is None else best_trials(retrain_study(run)).get(known)
+    study = retrain_study(run)
+    trial = None if known is None else best_trials(study).get(known)
     if known is None or trial is None:
         return None
     hyper = Hyper.of(trial.params, run.job.retrain.space)
-    path = weights_path(run, known, hyper)
+    path = weights_path(run, study, known, hyper)
     if not path.is_file():
         return None
     metrics = measure_subnet(load_subnet(path), data.part(Part.CHOICE))

@@ -21,10 +21,9 @@ from nasrec_automl.pipeline.budget import job_budget, left_out_designs
 from nasrec_automl.pipeline.candidates import has_layer_norm, training_lengths
 from nasrec_automl.pipeline.dashboard import dashboard_command, publish
 from nasrec_automl.pipeline.files import read_json
-from nasrec_automl.pipeline.final import FinalStage
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.status import search_is_noted
+from nasrec_automl.pipeline.status import final_is_noted, report_is_noted, search_is_noted
 from nasrec_automl.pipeline.studies import retrain_study, scored_trials, search_admission, search_study
 from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.report import (
@@ -58,9 +57,7 @@ class ReportStage(Stage):
 
     def units(self, run: RunFolder) -> tuple[int, int]:
         """One unit: the report of the present result."""
-        if not run.report.is_file() or not FinalStage().is_done(run):
-            return 0, 1
-        return int(run.report.stat().st_mtime >= run.result.stat().st_mtime), 1
+        return int(report_is_noted(run)), 1
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         if not self.is_done(run):
@@ -76,7 +73,7 @@ def write_run_report(run: RunFolder) -> Path:
     Raises:
         RunFolderError: the run has no result yet.
     """
-    if not FinalStage().is_done(run):
+    if not final_is_noted(run):
         raise RunFolderError(
             f"{run.path}: the run has no result yet; `nasrec-automl status {run.path}` says what is left"
         )
@@ -100,9 +97,9 @@ def report_content(run: RunFolder) -> ReportContent:
     job = run.job
     data = PreparedData.open(run.data)
     space = load_search_space(job.space)
-    done = FinalStage().is_done(run)
+    done = final_is_noted(run)
     result: Any = read_json(run.result) if done else None
-    final: Any = read_json(run.path / "final.json") if done else None
+    final: Any = read_json(run.final) if done else None
     names = {design.key: name for name, design in hand_designs(space).items()}
     search = [_scored(trial, names, space) for trial in _scores(search_study(run), search_admission(run))]
     if result is None:

@@ -61,6 +61,9 @@ class RetrainStage(Stage):
         job, config = run.job, run.job.retrain
         architectures = candidates(run)
         study = retrain_study(run)
+        noted = read_json(run.retrain_done)
+        if noted is not None and noted["study"] != study.study_name:
+            run.retrain_done.unlink(missing_ok=True)  # of other candidates: the stage has not ended with these
         check_subnets(run, study)
         done, total = self.units(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="trainings", total=total, done=done)
@@ -74,11 +77,11 @@ class RetrainStage(Stage):
                 report({"log_loss": metrics.log_loss, "auc": metrics.auc})
                 return prune(validations, metrics.log_loss)
 
-            checkpoint = checkpoint_path(run, name, hyper)
+            checkpoint = checkpoint_path(run, study, name, hyper)
             trained = train_candidate(run, architectures[name], hyper, on_validation, checkpoint=checkpoint)
             assert trained.metrics is not None
             if not trained.stopped:  # a pruned training is no contender
-                save_network(trained.subnet, weights_path(run, name, hyper))
+                save_network(trained.subnet, weights_path(run, study, name, hyper))
             attrs = {
                 "auc": trained.metrics.auc,
                 "standard_error": trained.metrics.standard_error,
@@ -105,8 +108,9 @@ class RetrainStage(Stage):
         )
         finished = study.get_trials(deepcopy=False, states=ENDED)
         if stage_ended(study, finished=len(finished), target=total, mine=trained, count=count):
-            for left in run.retrained.glob("*.ckpt"):  # of trainings that failed too often
-                left.unlink(missing_ok=True)  # other workers end the stage at the same moment
+            for pattern in ("*.ckpt", ".*.ckpt.*.partial", ".*.safetensors.*.partial"):
+                for left in run.retrained.glob(pattern):  # of trainings that failed too often, or were killed
+                    left.unlink(missing_ok=True)  # other workers end the stage at the same moment
             publish(run, lambda: report_content(run))
             ended = {"target": total, "timeout": config.timeout, "trainings": len(finished)}
             write_json(run.retrain_done, {"study": study.study_name, **ended})

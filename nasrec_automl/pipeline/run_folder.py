@@ -75,7 +75,7 @@ class RunFolder:
 
     @property
     def retrain_done(self) -> Path:
-        """How many trainings the retrain stage ended with; there when the stage is done."""
+        """Which study the retrain stage ended, and with how many trainings."""
         return self.retrained / "finished.json"
 
     @property
@@ -95,8 +95,13 @@ class RunFolder:
 
     @property
     def result(self) -> Path:
-        """The job's result; there when the final stage is done."""
+        """The job's result; `final` says what it is of."""
         return self.path / "result.json"
+
+    @property
+    def final(self) -> Path:
+        """What the final stage chose among, and which end of the retrain stage its result is of."""
+        return self.path / "final.json"
 
     @property
     def report(self) -> Path:

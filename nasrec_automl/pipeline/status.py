@@ -56,6 +56,19 @@ def retrain_is_noted(run: RunFolder) -> bool:
     return bool(noted["trainings"] >= noted["target"] or noted.get("timeout") == config.timeout)
 
 
+def final_is_noted(run: RunFolder) -> bool:
+    """Whether there is a result, of what the retrain stage ended with last."""
+    final = read_json(run.final)
+    return final is not None and final["retrain"] == read_json(run.retrain_done) and run.result.is_file()
+
+
+def report_is_noted(run: RunFolder) -> bool:
+    """Whether there is a report of this result."""
+    if not run.report.is_file() or not final_is_noted(run):
+        return False
+    return run.report.stat().st_mtime >= run.result.stat().st_mtime
+
+
 def run_status(run: RunFolder) -> list[StageStatus]:
     """The status of every stage, in order."""
     done = (
@@ -63,8 +76,8 @@ def run_status(run: RunFolder) -> list[StageStatus]:
         run.weights.is_file(),
         search_is_noted(run),
         retrain_is_noted(run),
-        run.result.is_file(),
-        run.report.is_file(),
+        final_is_noted(run),
+        report_is_noted(run),
     )
     return _in_order(run, dict(zip(STAGE_NAMES, done, strict=True)))
 

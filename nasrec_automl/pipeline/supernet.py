@@ -72,6 +72,7 @@ class SupernetStage(Stage):
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         if self.is_done(run):
+            _tidy(run)
             return _Curve(run).kept()
         if not _checkpoint(run).is_file():  # points of a training that was stopped before its first
             (run.supernet / "curve.json").unlink(missing_ok=True)
@@ -85,9 +86,15 @@ class SupernetStage(Stage):
             raise DivergedError(f"the supernet's training diverged; {_kept(_checkpoint(run))}. At {error}") from None
         save_network(supernet, run.weights)
         progress.update(total, curve.note())
-        for left in (_checkpoint(run), *run.supernet.glob(f".{_checkpoint(run).name}.*.partial")):
-            left.unlink(missing_ok=True)
+        _tidy(run)
         return curve.kept()
+
+
+def _tidy(run: RunFolder) -> None:
+    """Delete what a trained supernet needs no more, also that of a process that was killed."""
+    beside = (left for path in (_checkpoint(run), run.weights) for left in path.parent.glob(f".{path.name}.*.partial"))
+    for left in (_checkpoint(run), *beside):
+        left.unlink(missing_ok=True)
 
 
 def train_supernet(run: RunFolder, rank: Rank, callbacks: list[pl.Callback]) -> Supernet:

@@ -127,7 +127,7 @@ class _Printer:
 
 def result_table(run: RunFolder) -> RenderableType:
     """The result beside the baseline and the other contenders."""
-    result, final = read_json(run.result), read_json(run.path / "final.json")
+    result, final = read_json(run.result), read_json(run.final)
     table = Table(title=escape(f"{run.job.name}: {result['dataset']}"), title_justify="left")
     table.add_column("model", no_wrap=True)
     for column in ("validation\nlog loss", "validation\nAUC", "test\nlog loss", "test\nAUC", "multiply\nadds"):

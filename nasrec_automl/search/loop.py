@@ -69,7 +69,8 @@ def work(
         storage: the storage that holds it.
         target: how many finished trials the study is to have, by all workers together.
         count: how many this worker runs at most; by default as many as it takes.
-        timeout: seconds. Once the study's finished trials have taken so long together, and there is one, none begins.
+        timeout: seconds. Once the study's finished trials have taken so long together, and there is one, none begins;
+            those that run end first.
         on_trial: called after each trial that this worker has finished; again, where a connection broke in it.
         options: how to share the study.
 
@@ -85,11 +86,12 @@ def work(
     with database_errors(storage):
         while count is None or finished < count:
             census = worker.census()
-            if census.done >= target or (timeout is not None and census.done and census.seconds >= timeout):
+            if census.done >= target:
                 break
+            late = timeout is not None and census.done > 0 and census.seconds >= timeout
             params: Params | None = None
-            if not worker.has_enqueued(census):
-                params = patiently(storage, partial(worker.next_params, census))
+            if late or not worker.has_enqueued(census):
+                params = None if late else patiently(storage, partial(worker.next_params, census))
                 if params is None:
                     if not census.running:
                         break

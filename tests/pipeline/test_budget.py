@@ -66,6 +66,7 @@ def test_a_tighter_budget_goes_on_to_a_model_inside(copied_run: RunFolder) -> No
     kept = sum(cost <= limit for cost in before)
     assert 0 < kept < 20
     weights = copied_run.weights.stat().st_mtime_ns
+    subnets = set(copied_run.retrained.glob("*.safetensors"))
     run = with_budget(copied_run, macs=limit)
     stage = next_stage(run)
     assert stage is not None
@@ -91,7 +92,7 @@ def test_a_tighter_budget_goes_on_to_a_model_inside(copied_run: RunFolder) -> No
     result = read_json(run.result)
     assert result["macs"] <= limit
     assert result["budget"] == {"macs": limit}
-    assert all(contender["macs"] <= limit for contender in read_json(run.path / "final.json")["contenders"])
+    assert all(contender["macs"] <= limit for contender in read_json(run.final)["contenders"])
     assert export_run(run, "torch", run.path / "model.pt2").is_file()
     content = report_content(run)
     assert all(scored.macs <= limit for scored in content.search)
@@ -102,6 +103,7 @@ def test_a_tighter_budget_goes_on_to_a_model_inside(copied_run: RunFolder) -> No
     assert all(name in left_out for name in left_out_designs(load_search_space(run.job.space), job_budget(run)))
     assert f"budget: at most {limit:,} multiply-adds" in text_of(stage_table(run))
     assert next_stage(run) is None
+    assert subnets <= set(run.retrained.glob("*.safetensors")), "a budget that grows again finds its own"
 
 
 def fresh(run: RunFolder, folder: Path, **limits: Any) -> RunFolder:

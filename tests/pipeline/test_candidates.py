@@ -43,12 +43,13 @@ def test_trainings_decay_their_embedding_rows_as_they_are_told(finished_run: Run
     assert (told.weight_decay, told.embedding_decay) == (1e-5, 1e-3)
 
 
-def test_subnets_of_older_runs_keep_their_names(finished_run: RunFolder) -> None:
+def test_every_training_of_every_study_has_a_place_of_its_own(finished_run: RunFolder) -> None:
     hyper = Hyper.of(RATES, finished_run.job.retrain.space)
-    assert weights_path(finished_run, "a", hyper).name == "a-f7aa7c80.safetensors"
-    others = {weights_path(finished_run, "a", replace(hyper, layer_norm=own)).name for own in (None, True, False)}
-    assert len(others) == 3
-    assert weights_path(finished_run, "a", replace(hyper, embedding_decay=0.0)).name not in others
+    changed = (*(replace(hyper, layer_norm=own) for own in (None, True, False)), replace(hyper, embedding_decay=0.0))
+    studies = study_of(), SimpleNamespace(study_name="another")
+    paths = {weights_path(finished_run, study, "a", one) for study in studies for one in changed}
+    assert len(paths) == 8
+    assert paths == {weights_path(finished_run, study, "a", one) for study in studies for one in changed}
 
 
 def test_the_best_by_key_and_the_hand_designs_by_name(finished_run: RunFolder) -> None:
@@ -79,7 +80,7 @@ def trial(name: str, value: float, **rates: float) -> SimpleNamespace:
 
 
 def study_of(*trials: SimpleNamespace) -> SimpleNamespace:
-    return SimpleNamespace(get_trials=lambda **_: trials)
+    return SimpleNamespace(study_name="retrain", get_trials=lambda **_: trials)
 
 
 def test_the_best_training_of_each() -> None:
@@ -94,7 +95,7 @@ def test_subnets_that_are_beaten_are_deleted(copied_run: RunFolder) -> None:
     best, beaten = trial("a", 0.4), trial("a", 0.5, dropout=0.3)
 
     def path(one: SimpleNamespace) -> Path:
-        return weights_path(copied_run, one.params["architecture"], Hyper.of(one.params, space))
+        return weights_path(copied_run, study_of(), one.params["architecture"], Hyper.of(one.params, space))
 
     other = trial("a-b", 0.3)
     for one in (best, beaten, other):
@@ -108,8 +109,8 @@ def test_subnets_that_are_beaten_are_deleted(copied_run: RunFolder) -> None:
 
 def test_what_another_worker_finishes_meanwhile_stays(copied_run: RunFolder) -> None:
     first, better = trial("a", 0.5), trial("a", 0.4, dropout=0.3)
-    path = weights_path(copied_run, "a", Hyper.of(better.params, copied_run.job.retrain.space))
+    path = weights_path(copied_run, study_of(), "a", Hyper.of(better.params, copied_run.job.retrain.space))
     path.touch()
     reads = itertools.chain([[first]], itertools.repeat([first, better]))
-    drop_beaten(copied_run, SimpleNamespace(get_trials=lambda **_: next(reads)))
+    drop_beaten(copied_run, SimpleNamespace(study_name="retrain", get_trials=lambda **_: next(reads)))
     assert path.exists()

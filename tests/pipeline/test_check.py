@@ -74,7 +74,7 @@ def distrusted(run: RunFolder) -> RunFolder:
     """The run, with its search done and its scores found wanting."""
     for path in (run.retrained, run.path / "best"):
         shutil.rmtree(path)
-    for path in (run.result, run.report, run.path / "final.json"):
+    for path in (run.result, run.report, run.final):
         path.unlink()
     losses = [0.5, 0.51, None, *np.linspace(0.6, 0.7, 5).tolist()]
     known = np.array([loss for loss in losses if loss is not None])

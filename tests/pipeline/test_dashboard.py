@@ -91,7 +91,7 @@ def test_the_search_study_has_a_note(finished_run: RunFolder) -> None:
     assert f"{best.user_attrs['nasrec:macs']:,} | {best.user_attrs['nasrec:parameters']:,}" in line
     for words in ("| Data | synthetic |", "| Search space | tiny, ", dashboard_command(finished_run), "s0 is the raw"):
         assert words in note
-    assert f"The architecture {read_json(finished_run.path / 'final.json')['winner']} was chosen" in note
+    assert f"The architecture {read_json(finished_run.final)['winner']} was chosen" in note
 
 
 def test_the_best_trials_have_notes_with_their_architecture_drawn(finished_run: RunFolder) -> None:
@@ -122,7 +122,7 @@ def test_a_training_has_its_place_among_all_also_where_the_search_did_not_score_
 
 
 def test_figures_are_saved_into_the_studies(finished_run: RunFolder) -> None:
-    winner = read_json(finished_run.path / "final.json")["winner"]
+    winner = read_json(finished_run.final)["winner"]
     search, retrain = published(finished_run)
     both = {
         "nasrec-agreement": "Score against log loss from scratch",
@@ -208,7 +208,7 @@ def test_each_stage_writes_as_it_ends(copied_run: RunFolder) -> None:
 
 
 def test_before_there_is_a_result_the_best_score_is_shown(copied_run: RunFolder) -> None:
-    for path in (copied_run.result, copied_run.path / "final.json", copied_run.top):
+    for path in (copied_run.result, copied_run.final, copied_run.top):
         path.unlink()
     study = search_study(copied_run)
     publish(copied_run, lambda: report_content(copied_run))

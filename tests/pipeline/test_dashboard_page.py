@@ -125,7 +125,7 @@ def test_the_search_study_shows_its_figures(dashboard: str, page: Any, finished_
     assert title(agreement) == "Score against log loss from scratch"
     assert "Kendall's τ = " in agreement.locator(".infolayer").text_content()
     wiring = drawn(page, "wiring")
-    assert title(wiring) == f"The architecture chosen: {read_json(finished_run.path / 'final.json')['winner']}"
+    assert title(wiring) == f"The architecture chosen: {read_json(finished_run.final)['winner']}"
     box = wiring.locator(".imagelayer image").bounding_box()
     assert box is not None
     assert min(box["width"], box["height"]) > 200

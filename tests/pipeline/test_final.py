@@ -38,7 +38,7 @@ def result(finished_run: RunFolder) -> dict:
 
 @pytest.fixture(scope="module")
 def final(finished_run: RunFolder) -> dict:
-    return json.loads((finished_run.path / "final.json").read_text())
+    return json.loads((finished_run.final).read_text())
 
 
 def test_the_result_has_the_keys_that_others_rely_on(result: dict) -> None:

@@ -56,7 +56,7 @@ def test_what_the_retrain_study_has_trained_keeps_its_own_hyper_parameters(run: 
     own = best_trials(retrain_study(run))[name]
     hyper = Hyper.of(own.params, run.job.retrain.space)
     assert noted["hyper_parameters"] == {"source": "own", **asdict(hyper)}
-    contender = next(c for c in read_json(run.path / "final.json")["contenders"] if c["name"] == name)
+    contender = next(c for c in read_json(run.final)["contenders"] if c["name"] == name)
     assert noted["validation"] == pytest.approx(contender["validation"], abs=1e-6)
     assert noted["macs"] == contender["macs"]
     # The model that is kept has seen the choice part; its score there is none.
@@ -65,7 +65,7 @@ def test_what_the_retrain_study_has_trained_keeps_its_own_hyper_parameters(run: 
 
 
 def test_the_winner_by_name_is_the_final_model(run: RunFolder) -> None:
-    winner = read_json(run.path / "final.json")["winner"]
+    winner = read_json(run.final)["winner"]
     model = retrain_named(run, winner, run.path / "mine")
     assert model.folder == run.path / "mine"
     again, best = (load_model(folder).subnet.state_dict() for folder in (model.folder, run.best))

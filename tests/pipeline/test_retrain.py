@@ -17,10 +17,12 @@ from nasrec_automl.errors import JobError, RunFolderError
 from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.hyper_space import load_hyper_space
 from nasrec_automl.network.weights import load_subnet
+from nasrec_automl.pipeline import retrain as retrain_module
 from nasrec_automl.pipeline.candidates import best_trials, candidates, check_subnets, retrain_study_name, weights_path
-from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.status import run_status
 from nasrec_automl.pipeline.studies import retrain_study
 from nasrec_automl.search import Hyper
 from nasrec_automl.training.module import ClickModule
@@ -59,7 +61,9 @@ def test_the_best_subnet_of_each_is_kept_and_is_what_the_study_says(finished_run
     best = best_trials(study_of(finished_run))
     paths = set()
     for name, trial in best.items():
-        path = weights_path(finished_run, name, Hyper.of(trial.params, finished_run.job.retrain.space))
+        path = weights_path(
+            finished_run, study_of(finished_run), name, Hyper.of(trial.params, finished_run.job.retrain.space)
+        )
         paths.add(path)
         measured = measure_subnet(load_subnet(path), data.part(Part.HPO))
         assert measured.log_loss == pytest.approx(trial.value, abs=1e-6)
@@ -114,6 +118,7 @@ retrain.RetrainStage().run(run)
 def test_a_killed_training_goes_on_where_it_was(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same study, emptied, with its first training killed at the third validation of four."""
     whole = study_of(copied_run).trials
+    half_written = copied_run.retrained / ".a-12345678.ckpt.host.1.partial"
     optuna.delete_study(study_name=retrain_study_name(copied_run), storage=f"sqlite:///{copied_run.path}/studies.db")
     shutil.rmtree(copied_run.retrained)
     command = [sys.executable, "-c", KILLED, str(copied_run.path.parent / "job.yaml")]
@@ -121,6 +126,7 @@ def test_a_killed_training_goes_on_where_it_was(copied_run: RunFolder, monkeypat
     (checkpoint,) = copied_run.retrained.glob("*.ckpt")
     went_so_far = torch.load(checkpoint, weights_only=True)["global_step"]
     assert went_so_far > 0
+    half_written.touch()
     steps, step = [], ClickModule.training_step
     monkeypatch.setattr(ClickModule, "training_step", lambda self, *a: steps.append(self.global_step) or step(self, *a))
     RetrainStage().run(copied_run, count=1)
@@ -128,6 +134,7 @@ def test_a_killed_training_goes_on_where_it_was(copied_run: RunFolder, monkeypat
     assert not checkpoint.exists()
     RetrainStage().run(copied_run)
     assert not list(copied_run.retrained.glob("*.ckpt"))
+    assert not half_written.exists()
     found = [trial for trial in study_of(copied_run).trials if trial.state.name != "FAIL"]
     assert len(found) == 6
     for one, other in zip(found, whole, strict=True):
@@ -176,8 +183,8 @@ def test_a_training_that_diverges_is_pruned_with_the_reason_and_the_study_goes_o
     assert after.state.name in ("COMPLETE", "PRUNED")
     assert after.user_attrs.get("nasrec:reason") != reason
     hyper = Hyper.of(diverged.params, copied_run.job.retrain.space)
-    assert weights_path(copied_run, diverged.params["architecture"], hyper) not in kept
-    assert not weights_path(copied_run, diverged.params["architecture"], hyper).exists()
+    assert weights_path(copied_run, study_of(copied_run), diverged.params["architecture"], hyper) not in kept
+    assert not weights_path(copied_run, study_of(copied_run), diverged.params["architecture"], hyper).exists()
 
 
 def test_a_study_whose_networks_are_elsewhere_is_refused(copied_run: RunFolder) -> None:
@@ -201,6 +208,23 @@ def test_a_stage_out_of_time_ends_with_what_was_trained(copied_run: RunFolder) -
     assert noted["target"] == 90
     assert 6 <= noted["trainings"] < 90
     assert not RetrainStage().is_done(of("1h"))
+
+
+def test_while_other_candidates_are_trained_the_stage_is_not_done(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    top = read_json(copied_run.top)
+    write_json(copied_run.top, {**top, "top": top["top"][::-1]})
+
+    def looks(*arguments: object, **options: object) -> None:
+        states = {status.name: status.state for status in run_status(copied_run)}
+        assert states["retrain"] == "interrupted"
+        assert states["final"] == states["report"] == "waiting"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(retrain_module, "train_candidate", looks)
+    with pytest.raises(KeyboardInterrupt):
+        RetrainStage().run(copied_run)
 
 
 def test_a_network_that_another_worker_has_just_beaten_is_not_missed(

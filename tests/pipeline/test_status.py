@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nasrec_automl.config import load_job
+from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import STAGE_NAMES, run_status
 
 HOLD = """
 import sys, time
+from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 
 with RunFolder.open(sys.argv[1]).lock(sys.argv[2]):
@@ -73,6 +75,14 @@ def test_a_run_that_somebody_owns_runs(copied_run: RunFolder) -> None:
         with held(copied_run, lock):
             assert states(copied_run) == ["done"] * 4 + ["running", "waiting"]
         assert states(copied_run) == ["done"] * 4 + ["interrupted", "waiting"]
+
+
+def test_a_result_of_other_trainings_is_not_done(copied_run: RunFolder) -> None:
+    os.utime(copied_run.report, (0, 0))
+    assert states(copied_run) == ["done"] * 5 + ["interrupted"]
+    noted = read_json(copied_run.retrain_done)
+    write_json(copied_run.retrain_done, {**noted, "trainings": noted["trainings"] + 1})
+    assert states(copied_run) == ["done"] * 4 + ["interrupted", "waiting"]
 
 
 def test_looking_changes_nothing(copied_run: RunFolder) -> None:

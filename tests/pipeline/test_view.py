@@ -36,7 +36,7 @@ def test_what_waits_says_for_what(copied_run: RunFolder) -> None:
 
 
 def test_the_result_stands_beside_the_baseline_and_the_contenders(finished_run: RunFolder) -> None:
-    result, final = read_json(finished_run.result), read_json(finished_run.path / "final.json")
+    result, final = read_json(finished_run.result), read_json(finished_run.final)
     text = shown(result_table(finished_run))
     winner = next(line for line in text.splitlines() if f"{final['winner']} *" in line)
     for part in ("validation", "test"):
@@ -55,7 +55,7 @@ def test_names_are_shown_as_they_are(tmp_path: Path, write_job: Callable[..., Pa
     both = {"validation": quality, "test": quality}
     write_json(run.result, {"dataset": "a[/b]", "baseline": {"name": "baseline", **both}, **both})
     contender = {"name": "x[red]", "macs": 1, **both}
-    write_json(run.path / "final.json", {"winner": "x[red]", "contenders": [contender]})
+    write_json(run.final, {"winner": "x[red]", "contenders": [contender]})
     text = shown(result_table(run))
     assert "tiny: a[/b]" in text
     assert "x[red] *" in text

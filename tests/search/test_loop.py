@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -20,6 +21,7 @@ from nasrec_automl import heartbeat
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.search import (
     Finished,
+    Outcome,
     WorkerOptions,
     distributions,
     fail_stale,
@@ -293,3 +295,21 @@ def test_no_trial_begins_once_the_study_has_taken_its_time(
 
 def test_there_is_time_for_one_trial(run: Callable[..., int]) -> None:
     assert run(target=5, timeout=0.0) == 1
+
+
+def test_what_runs_when_the_time_is_up_ends_first(
+    run: Callable[..., int], study: optuna.Study, storage: RDBStorage, space: SearchSpace
+) -> None:
+    run(target=1)
+    other = Worker(ArchitectureSource(study, space, ()), Ledger(study, storage), 50, WorkerOptions())
+    trial = other.begin(space.random(np.random.default_rng(7)).params, other.census())
+    assert trial is not None
+    ended: list[int] = []
+    late = threading.Thread(target=lambda: ended.append(run(target=50, timeout=0.0)))
+    late.start()
+    late.join(1.5)
+    assert late.is_alive()
+    other.ledger.finish(trial, Outcome(state=TrialState.COMPLETE, value=0.5))
+    late.join(20)
+    assert ended == [0]
+    assert len(trials(study, TrialState.COMPLETE)) == 2

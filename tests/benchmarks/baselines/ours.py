@@ -51,12 +51,12 @@ def with_sampler(run: RunFolder, sampler: SamplerName, folder: Path) -> RunFolde
 
 def winner(run: RunFolder) -> Candidate:
     """The winner of a run."""
-    return _candidate(run, read_json(run.path / "final.json")["winner"])
+    return _candidate(run, read_json(run.final)["winner"])
 
 
 def best_hand_design(run: RunFolder) -> Candidate | None:
     """The hand design that was best on the choice part, if there is any."""
-    for contender in read_json(run.path / "final.json")["contenders"]:  # best first
+    for contender in read_json(run.final)["contenders"]:  # best first
         if contender["name"].startswith("hand-"):
             return _candidate(run, contender["name"])
     return None
@@ -70,8 +70,10 @@ def train(run: RunFolder, candidate: Candidate, seed: int) -> Logits:
 
 
 def _candidate(run: RunFolder, name: str) -> Candidate:
-    trial = best_trials(retrain_study(run))[name]
+    study = retrain_study(run)
+    trial = best_trials(study)[name]
     hyper = Hyper.of(trial.params, run.job.retrain.space)
-    metrics = measure_subnet(load_subnet(weights_path(run, name, hyper)), PreparedData.open(run.data).part(Part.CHOICE))
+    subnet = load_subnet(weights_path(run, study, name, hyper))
+    metrics = measure_subnet(subnet, PreparedData.open(run.data).part(Part.CHOICE))
     step, schedule_steps = (trial.user_attrs[f"nasrec:{attr}"] for attr in ("step", "schedule_steps"))
     return Candidate(name, candidates(run)[name], hyper, step, schedule_steps, metrics)
