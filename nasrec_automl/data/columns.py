@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import date
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -163,7 +163,7 @@ class DerivedColumn(Value):
     kind: Literal["hour", "weekday", "decade", "stamp_hour", "stamp_weekday"]
 
     def apply(self, column: Column) -> NDArray[np.float64]:
-        """Compute the new column `(B,)`, NaN where the source is missing.
+        """Compute the new column `(B,)`, NaN where the source is missing, or a stamp of no moment.
 
         Raises:
             DataError: the source holds text, or milliseconds where seconds should be.
@@ -177,9 +177,9 @@ class DerivedColumn(Value):
             # 1970-01-01 was a Thursday.
             return (values // 86400 + 3) % 7
         if self.kind == "stamp_hour":
-            return values % 100
+            return _of_stamps(values, lambda moment: moment.hour)
         if self.kind == "stamp_weekday":
-            return _weekday_of_stamp(values)
+            return _of_stamps(values, datetime.weekday)
         return values // 10 * 10
 
     def _check_seconds(self, values: NDArray[np.float64]) -> None:
@@ -191,15 +191,16 @@ class DerivedColumn(Value):
             )
 
 
-def _weekday_of_stamp(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the weekday, 0 for Monday, of each YYMMDDHH; NaN where there is no such day."""
+def _of_stamps(values: NDArray[np.float64], part: Callable[[datetime], int]) -> NDArray[np.float64]:
+    """Return a part of the moment that each YYMMDDHH is; NaN where there is no such moment."""
     stamps, positions = np.unique(values, return_inverse=True)
-    return np.array([_weekday(stamp) for stamp in stamps], dtype=np.float64)[positions]
+    moments = map(_moment, stamps.tolist())
+    return np.array([np.nan if moment is None else part(moment) for moment in moments], dtype=np.float64)[positions]
 
 
-def _weekday(stamp: float) -> float:
+def _moment(stamp: float) -> datetime | None:
     try:
-        day = int(stamp) // 100
-        return date(2000 + day // 10000, day // 100 % 100, day % 100).weekday()
-    except ValueError:
-        return np.nan
+        day, hour = divmod(int(stamp), 100)
+        return datetime(2000 + day // 10000, day // 100 % 100, day % 100, hour, tzinfo=UTC)
+    except (ValueError, OverflowError):  # the latter of a number that is no stamp at all, such as nanoseconds
+        return None

@@ -145,7 +145,8 @@ def keys_of_lists(column: Column, name: str, separator: str, most: int) -> Keys:
     if pa.types.is_null(values.type):  # no list holds anything, which says no type
         values = values.cast(pa.string())
     inner = keys_of_any(pa.chunked_array([values]), name)
-    parents = pc.list_parent_indices(lists).to_numpy()
+    # Arrow lets a null stand over values: `flatten` leaves those out, `list_parent_indices` does not.
+    parents = np.repeat(np.arange(len(lists)), pc.list_value_length(lists).fill_null(0).to_numpy())
     known = inner.keys != 0
     parents, found = parents[known], inner.keys[known]
     first = np.searchsorted(parents, parents)  # ascending

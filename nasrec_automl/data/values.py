@@ -90,12 +90,12 @@ def categories(column: Column, name: str) -> tuple[NDArray[np.int64], list[str |
         _check_not_moments(column.type.value_type if pa.types.is_dictionary(column.type) else column.type, name)
         encoded = pc.dictionary_encode(column).combine_chunks()
         encoded = encoded.chunk(0) if isinstance(encoded, pa.ChunkedArray) else encoded
-        codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        codes = encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy()  # an unsigned index holds no -1
         if pa.types.is_integer(encoded.dictionary.type):  # their texts are canonical
-            return codes.astype(np.int64), encoded.dictionary.cast(pa.string()).to_pylist()
+            return codes, encoded.dictionary.cast(pa.string()).to_pylist()
         distinct = encoded.dictionary
         values = float_texts(distinct) if pa.types.is_floating(distinct.type) else distinct
-        return codes.astype(np.int64), [canonical_text(value) for value in values.to_pylist()]
+        return codes, [canonical_text(value) for value in values.to_pylist()]
     _check_not_moments(column.cat.categories.dtype if column.dtype == "category" else column.dtype, name)
     try:
         codes, found = pd.factorize(column)

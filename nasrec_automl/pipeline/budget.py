@@ -19,9 +19,10 @@ from nasrec_automl.space import SearchSpace
 
 
 def job_budget(run: RunFolder) -> Budget:
-    """The budget of a run whose data are prepared: costs are those of the model that retrain trains.
+    """The budget of a run whose data are prepared.
 
-    Where that may have LayerNorm or not, it is counted with it, which costs more.
+    Costs are those of a model with the job's embedding width and whole tables, also where the retrain stage searches
+    these, and with LayerNorm where a training may have it.
 
     Where the job limits latency, or minimises it, a key is measured once in the run, by whoever asks first: the folder
     keeps what was found, so that a search goes on alike after a kill, and all stages and workers agree.

@@ -7,13 +7,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nasrec_automl.cost import profile
-from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.dataset import Part
 from nasrec_automl.evaluation import WeightSharingEvaluator
-from nasrec_automl.pipeline.candidates import default_hyper, has_layer_norm
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import verdict_study
-from nasrec_automl.pipeline.truth import FEWEST, sample_sizes, score_each, train_truth
+from nasrec_automl.pipeline.truth import FEWEST, sample_sizes, score_each, train_truth, trained_profiles
 from nasrec_automl.pipeline.verdict import note_verdict
 from nasrec_automl.ranking import judge_ranking
 from nasrec_automl.search.task import ENDED
@@ -34,7 +32,7 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
     config = run.job.search.verdict
     if not config.architectures or run.verdict.is_file():
         return
-    job, short = run.job, _shortened(run)
+    short = _shortened(run)
     architectures = sample_sizes(run, config.architectures)
     folder = run.path / "search" / "verdict"
     losses = train_truth(
@@ -49,13 +47,12 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
     kept = [i for i in range(len(architectures)) if np.isfinite(losses[i]).all()]
     ranking = None
     if len(kept) >= FEWEST:
-        schema = PreparedData.open(run.data).schema(job.embedding_dim)
-        layer_norm = has_layer_norm(job, default_hyper(job))
+        well = [architectures[i] for i in kept]
         ranking = judge_ranking(
-            [score.log_loss for score in score_each(evaluator, [architectures[i] for i in kept])],
+            [score.log_loss for score in score_each(evaluator, well)],
             losses[kept],
-            [profile(architectures[i], schema, layer_norm=layer_norm).parameters for i in kept],
-            seed=job.seed,
+            [cost.parameters for cost in trained_profiles(run, well)],
+            seed=run.job.seed,
         )
     verdict = Verdict(
         architectures=[architecture.params for architecture in architectures],

@@ -37,8 +37,7 @@ def export_run(run: RunFolder, kind: Format = "onnx", output: Path | None = None
         raise RunFolderError(
             f"{run.path}: the run has no final model yet; `nasrec-automl status {run.path}` says what is left"
         )
-    over = job_budget(run).excess(load_model(run.best).architecture)
-    if over:
+    if run.job.budget.limits and (over := job_budget(run).excess(load_model(run.best).architecture)):
         shown = ", ".join(in_words(name, excess) for name, excess in over.items())
         raise RunFolderError(
             f"{run.path}: the run's model is over the job's budget by {shown}: it was found under an earlier budget; "

@@ -12,22 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nasrec_automl.cost import profile
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.errors import StudyError
 from nasrec_automl.evaluation.trained_steps import trained_steps
 from nasrec_automl.pipeline.base import Report, Stage
-from nasrec_automl.pipeline.candidates import default_hyper, has_layer_norm
 from nasrec_automl.pipeline.data import DataStage
 from nasrec_automl.pipeline.files import read_json, write_json, write_text
 from nasrec_automl.pipeline.progress import ProgressWriter
-from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import load_evaluator
 from nasrec_automl.pipeline.stages import run_apart
-from nasrec_automl.pipeline.studies import rank_study
+from nasrec_automl.pipeline.studies import rank_study, training_settings
 from nasrec_automl.pipeline.supernet import SupernetStage, kept_steps, path_schedule
-from nasrec_automl.pipeline.truth import FEWEST, sample_sizes, score_each, train_truth
+from nasrec_automl.pipeline.truth import FEWEST, sample_sizes, score_each, train_truth, trained_profiles
 from nasrec_automl.pipeline.worker_processes import worker_processes
 from nasrec_automl.ranking import Ranking, judge_ranking
 from nasrec_automl.report.content import JudgedArchitecture, RankContent
@@ -72,10 +69,7 @@ class RankStage(Stage):
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """What the trainings depend on; how many there are may change."""
         supernet = {k: v for k, v in SupernetStage().settings(run).items() if not k.startswith("supernet.")}
-        retrain = RetrainStage().settings(run)
-        for name in ("top_k", "pruner"):
-            del retrain[f"retrain.{name}"]
-        return {**supernet, **retrain}
+        return {**supernet, **training_settings(run)}
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         config = run.job.rank
@@ -105,9 +99,7 @@ class RankStage(Stage):
         scores = score_each(evaluator, architectures)
         # A supernet that went on from another run's has steps that this run's seed knows nothing of.
         steps = None if run.job.continues else trained_steps(architectures, path_schedule(run), kept_steps(run))
-        schema = PreparedData.open(run.data).schema(run.job.embedding_dim)
-        layer_norm = has_layer_norm(run.job, default_hyper(run.job))
-        costs = [profile(one, schema, layer_norm=layer_norm) for one in architectures]
+        costs = trained_profiles(run, architectures)
         ranking = judge_ranking(
             [score.log_loss for score in scores],
             losses,

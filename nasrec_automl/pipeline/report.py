@@ -39,7 +39,7 @@ from nasrec_automl.report.style import COSTS
 from nasrec_automl.report.summary import ranked
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.admission import Admits
-from nasrec_automl.search.attributes import LOG_LOSS, STOPPED
+from nasrec_automl.search.attributes import KEY, LOG_LOSS, STOPPED
 from nasrec_automl.search.distributions import architecture_of
 from nasrec_automl.search.hyper import ARCHITECTURE
 from nasrec_automl.search.pruning import FIRST_RUNG
@@ -206,9 +206,15 @@ _SHOWN = {f"nasrec:{name}" for name in ("key", "standard_error", "auc", "macs", 
 
 
 def _scores(study: optuna.Study, admits: Admits) -> list[FrozenTrial]:
-    """Trials of the search inside the budget; those that others added may lack what the report shows."""
-    trials = scored_trials(study, admits)
-    return [trial for trial in trials if trial.user_attrs.keys() >= _SHOWN]
+    """Trials of the search inside the budget, the first of each key.
+
+    Those that others added may lack what the report shows, and may be of a key that the study has.
+    """
+    found: dict[str, FrozenTrial] = {}
+    for trial in scored_trials(study, admits):
+        if trial.user_attrs.keys() >= _SHOWN:
+            found.setdefault(trial.user_attrs[KEY], trial)
+    return list(found.values())
 
 
 def _scored(trial: FrozenTrial, names: dict[str, str], space: SearchSpace) -> ScoredArchitecture:
@@ -258,12 +264,13 @@ def _training(trial: FrozenTrial, run: RunFolder) -> RetrainTrial:
 def _results(result: dict[str, Any], final: dict[str, Any]) -> list[ResultRow]:
     rows = []
     for contender in final["contenders"]:
-        name = contender["name"]
+        name, hand = contender["name"], contender["name"].startswith("hand-")
         wins = name == final["winner"]
         rows.append(
             ResultRow(
                 name=name,
-                kind="winner" if wins else "hand design" if name.startswith("hand-") else "search",
+                kind="winner" if wins else "hand design" if hand else "search",
+                hand=hand,
                 log_loss=contender["validation"]["log_loss"],
                 auc=contender["validation"]["auc"],
                 test_log_loss=result["test"]["log_loss"] if wins else None,

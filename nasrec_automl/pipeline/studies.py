@@ -52,6 +52,12 @@ def retrain_settings(run: RunFolder) -> dict[str, Any]:
     }
 
 
+def training_settings(run: RunFolder) -> dict[str, Any]:
+    """What one training with the default hyper-parameters depends on, of the retrain section."""
+    among_several = ("retrain.top_k", "retrain.pruner")
+    return {name: value for name, value in retrain_settings(run).items() if name not in among_several}
+
+
 def search_study(run: RunFolder) -> optuna.Study:
     """The study of the search, made where it is missing. Its scores are those of one supernet."""
     return open_study(

@@ -11,12 +11,13 @@ import optuna
 from numpy.typing import NDArray
 
 from nasrec_automl.architecture import Architecture
+from nasrec_automl.cost import Profile, profile
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.errors import StudyError
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.evaluation.sample import one_of_each_size
 from nasrec_automl.evaluation.scratch import measure_subnet
-from nasrec_automl.pipeline.candidates import default_hyper, train_candidate
+from nasrec_automl.pipeline.candidates import default_hyper, has_layer_norm, scratch_schema, train_candidate
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import study_storage
 from nasrec_automl.search import Finished, TrainOutcome
@@ -56,6 +57,13 @@ def train_and_measure(
     trained = train_candidate(run, architecture, hyper, lambda step, _: False, checkpoint=checkpoint, seed=seed)
     metrics = measure_subnet(trained.subnet, PreparedData.open(run.data).part(*parts))
     return TrainOutcome(metrics.log_loss, {"auc": metrics.auc, "step": trained.step})
+
+
+def trained_profiles(run: RunFolder, architectures: Sequence[Architecture]) -> list[Profile]:
+    """What the networks cost that these trainings train."""
+    job, hyper = run.job, default_hyper(run.job)
+    schema = scratch_schema(job, PreparedData.open(run.data), hyper)
+    return [profile(one, schema, layer_norm=has_layer_norm(job, hyper)) for one in architectures]
 
 
 def score_each(evaluator: WeightSharingEvaluator, architectures: Sequence[Architecture]) -> list[Score]:

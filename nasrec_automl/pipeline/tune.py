@@ -17,12 +17,11 @@ from nasrec_automl.errors import DivergedError, StudyError
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.data import DataStage
 from nasrec_automl.pipeline.progress import ProgressWriter
-from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import make_evaluator
 from nasrec_automl.pipeline.stages import run_apart
 from nasrec_automl.pipeline.status import TUNE_TRUTH
-from nasrec_automl.pipeline.studies import study_storage, tune_study, tune_truth_study
+from nasrec_automl.pipeline.studies import study_storage, training_settings, tune_study, tune_truth_study
 from nasrec_automl.pipeline.supernet import SupernetStage
 from nasrec_automl.pipeline.truth import FEWEST, sample_sizes, train_truth
 from nasrec_automl.ranking import kendall_tau
@@ -60,7 +59,7 @@ class TuneStage(Stage):
             **{f"tune.{key}": value for key, value in section.items()},
             **supernet,
             **head,
-            **RetrainStage().settings(run),
+            **training_settings(run),
         }
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:

@@ -196,7 +196,7 @@ def rank_table(run: RunFolder) -> RenderableType:
         table.add_column(column, justify="right" if column == "value" else "left", no_wrap=column != "meaning")
     for line in ranking_lines(content.ranking):
         table.add_row(*line)
-    return Group(table, Text(ranking_sentence(content.ranking), style="dim"))
+    return Group(table, Text(ranking_sentence(content.ranking, content.left_out), style="dim"))
 
 
 def tau_error(rows: int) -> float:

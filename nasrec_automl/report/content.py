@@ -117,6 +117,7 @@ class ResultRow:
     Attributes:
         name: of the model.
         kind: where it comes from. One row is the winner.
+        hand: whether it is a hand design, of the winner too.
         log_loss: on validation, trained on train alone.
         auc: on the same rows.
         test_log_loss: on test, where it was measured.
@@ -130,6 +131,7 @@ class ResultRow:
     kind: ResultKind
     log_loss: float
     auc: float
+    hand: bool = False
     test_log_loss: float | None = None
     test_auc: float | None = None
     macs: int | None = None

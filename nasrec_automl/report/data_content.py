@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,14 @@ from nasrec_automl.data.parts import TRAINING, VALIDATION, Part
 from nasrec_automl.data.preprocessing import Preprocessing
 from nasrec_automl.data.statistics import Statistics
 from nasrec_automl.data.unknown import count_unknown
+from nasrec_automl.errors import DataError
 
 EMBEDDING_DIM = 16
 """Width that memory is told for."""
 
 _COPIES = 2  # the weights, and the sum of squares that Adagrad keeps of each
 _BYTES = 4
+_COLUMNS = 4  # of the file of rejected rows: file, line, reason, text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,8 @@ class DataContent:
         statistics: of the rows that these were learned of, and of all rows over time.
         unknown: of each training and validation part, rows by field without a value that its table knows.
         size: bytes of the arrays on disk.
-        rejected: rows that were left out, the most frequent reason first.
+        rejected: rows that were left out, the most frequent reason first; empty where the file that keeps them is gone
+            or holds those of another reading.
     """
 
     description: Description
@@ -85,13 +87,12 @@ def gather(data: PreparedData, *, on_rows: Callable[[int], None] = lambda done: 
     Raises:
         DataError: a file of the folder is missing or damaged.
     """
-    shards = [data.path / shard.folder for part in data.description.parts.values() for shard in part.shards]
     return DataContent(
         description=data.description,
         preprocessing=data.preprocessing,
         statistics=Statistics.load(data.path),
         unknown=count_unknown(data, on_rows=on_rows),
-        size=sum(file.stat().st_size for shard in shards for file in shard.iterdir()),
+        size=_size(data),
         rejected=_rejected(data) if data.description.notes.get("rows_rejected") else (),
     )
 
@@ -111,19 +112,35 @@ def table_bytes(rows: int) -> int:
     return rows * EMBEDDING_DIM * _BYTES * _COPIES
 
 
+def _size(data: PreparedData) -> int:
+    shards = [shard for part in data.description.parts.values() for shard in part.shards]
+    try:
+        return sum(
+            (data.path / shard.folder / f"{name}.npy").stat().st_size for shard in shards for name in shard.checksums
+        )
+    except OSError as error:
+        raise DataError(f"{error.filename}: expected an array, but {error.strerror}: prepare the data again") from None
+
+
 def _rejected(data: PreparedData) -> tuple[RejectedReason, ...]:
-    """Read what `prepare`, or a run, left beside the folder."""
+    """Read what `prepare`, or a run, left beside the folder; every reading writes it anew, also one that fails."""
     beside = (f"{data.path.name}.rejected.tsv", "rejected.tsv")
     files = [path for path in map(data.path.resolve().with_name, beside) if path.is_file()]
     if not files:
         return ()
     counts: dict[str, int] = {}
     first: dict[str, tuple[str, str]] = {}
-    with files[0].open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
-            reason = row["reason"]
+    with files[0].open(encoding="utf-8", errors="replace", newline="\n") as lines:
+        next(lines, None)  # the names of the columns
+        for row in lines:
+            fields = row.rstrip("\n").split("\t")
+            if len(fields) != _COLUMNS:  # the last line of a reading that was killed
+                continue
+            file, line, reason, text = fields
             counts[reason] = counts.get(reason, 0) + 1
-            first.setdefault(reason, (f"{Path(row['file']).name}, line {row['line']}", row["text"]))
+            first.setdefault(reason, (f"{Path(file).name}, line {line}", text))
+    if sum(counts.values()) != data.description.notes.get("rows_rejected"):
+        return ()
     ranked = sorted(counts, key=lambda reason: -counts[reason])
     return tuple(
         RejectedReason(reason=reason, rows=counts[reason], first=first[reason][0], text=first[reason][1])

@@ -75,8 +75,8 @@ def _parts(content: DataContent) -> str:
         "prepared or appended" + ("; weights do not count here. " if weighted else ". ") + "Bins are joined where a "
         "part has few rows.",
     )
-    note = '<p class="note">Standard errors take a weight for so many rows.</p>' if weighted else ""
-    return parts_table(content) + note + figure
+    note = "Standard errors are those of rows that weigh alike; unequal weights make them larger."
+    return parts_table(content) + (f'<p class="note">{note}</p>' if weighted else "") + figure
 
 
 def _fields(content: DataContent) -> str:

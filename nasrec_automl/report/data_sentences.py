@@ -66,7 +66,8 @@ def _about_parts(content: DataContent) -> Iterator[str]:
     rejected = int(content.description.notes.get("rows_rejected", 0))
     if rejected:
         read = int(content.description.notes.get("rows_read", 0))
-        yield f"{rejected:,} of {read:,} rows read were bad and are left out; why is below."
+        why = "; why is below" if content.rejected else ""
+        yield f"{rejected:,} of {read:,} rows read were bad and are left out{why}."
 
 
 def _about_fields(content: DataContent) -> Iterator[str]:

@@ -8,7 +8,7 @@ from html import escape
 from nasrec_automl.data.parts import VALIDATION, Part
 from nasrec_automl.data.preprocessing import CategoricalColumn, DenseColumn
 from nasrec_automl.data.statistics import FieldStatistics
-from nasrec_automl.report.data_content import DataContent, counted, table_bytes
+from nasrec_automl.report.data_content import DataContent, table_bytes
 from nasrec_automl.report.data_figures import at_least
 
 _PURPOSES = {
@@ -46,9 +46,9 @@ def parts_table(content: DataContent) -> str:
 
 
 def rate_error(content: DataContent, part: Part) -> float:
-    """Standard error of a part's positive rate; a weight is so many rows."""
+    """Standard error of a part's positive rate, of rows that weigh alike: each is one observation."""
     described = content.description.parts[part]
-    rate, rows = described.positive_rate, counted(described)
+    rate, rows = described.positive_rate, described.rows
     return float((rate * (1 - rate) / rows) ** 0.5) if rows else 0.0
 
 
@@ -151,12 +151,13 @@ def memory(size: int) -> str:
     """Bytes in the unit that suits them.
 
     Example:
-        >>> memory(1_250_000_000), memory(128_000), memory(640)
-        ('1.25 GB', '128 kB', '640 B')
+        >>> memory(1_250_000_000), memory(128_000), memory(999_900), memory(640)
+        ('1.25 GB', '128 kB', '1 MB', '640 B')
     """
     for unit, least in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if size >= least:
-            return f"{size / least:.3g} {unit}" if size < 1000 * least else f"{size / least:,.0f} {unit}"
+        if size >= least - least // 2000:  # less is at most 999 of the next smaller unit
+            value = size / least
+            return f"{value:.3g} {unit}" if value < 100 else f"{value:,.0f} {unit}"
     return f"{size} B"
 
 

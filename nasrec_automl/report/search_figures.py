@@ -20,7 +20,7 @@ from nasrec_automl.report.style import (
     styled,
     upper_limit,
 )
-from nasrec_automl.report.summary import best_so_far, cost, in_order, pareto_front
+from nasrec_automl.report.summary import best_scored, best_so_far, cost, in_order, pareto_front
 
 _NOTHING = "The search has scored no architecture."
 _HAND_SYMBOLS = ("diamond", "square", "cross", "x", "star", "pentagon")
@@ -35,11 +35,10 @@ _Place = Callable[[ScoredArchitecture], float]
 
 def search_history(search: Sequence[ScoredArchitecture], winner_name: str) -> go.Figure:
     """Score of each architecture in the order of the search, with the best so far."""
-    scored = in_order(search)
-    if not scored:
+    scored, best = in_order(search), best_scored(search)
+    if best is None:
         return note(_NOTHING)
     figure = go.Figure()
-    best = min(scored, key=lambda each: each.log_loss)
     figure.add_hrect(
         y0=best.log_loss,
         y1=best.log_loss + best.standard_error,

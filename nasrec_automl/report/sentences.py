@@ -193,15 +193,18 @@ def _about_retraining(content: ReportContent) -> list[str]:
 
 def _about_hand_designs(content: ReportContent) -> list[str]:
     winner = winner_row(content.results)
-    hands = [row for row in content.results if row.kind == "hand design"]
-    if winner is None or not hands:
+    if winner is None:
         return []
-    best = min(hands, key=lambda row: row.log_loss)
+    others, what = ("search", "architecture of the search") if winner.hand else ("hand design", "hand design")
+    start = "The winner is a hand design. " if winner.hand else ""
+    rivals = [row for row in content.results if row.kind == others]
+    if not rivals:
+        return [start.strip()] if start else []
+    best = min(rivals, key=lambda row: row.log_loss)
     gain = best.log_loss - winner.log_loss
     side = "below" if gain >= 0 else "above"
-    return [
-        f"On validation the winner's log loss is {abs(gain):.4f} nats {side} that of the best hand design, {best.name}."
-    ]
+    compared = f"the winner's log loss is {abs(gain):.4f} nats {side} that of the best {what}, {best.name}"
+    return [f"{start}On validation {compared}."]
 
 
 def _about_the_choice(content: ReportContent) -> list[str]:

@@ -52,22 +52,26 @@ def front_of_all(content: ReportContent) -> list[ScoredArchitecture]:
     return sorted(front, key=lambda scored: (scored.log_loss, scored.number))
 
 
-def best_scored(search: Sequence[ScoredArchitecture]) -> ScoredArchitecture | None:
-    """The architecture with the lowest score."""
-    return min(in_order(search), key=lambda scored: scored.log_loss, default=None)
-
-
 def ranked(search: Sequence[ScoredArchitecture]) -> list[ScoredArchitecture]:
     """The best first; those that were stopped early, whose scores are estimates, after all others."""
     return sorted(in_order(search), key=lambda scored: (scored.stopped, scored.log_loss, scored.number))
 
 
+def best_scored(search: Sequence[ScoredArchitecture]) -> ScoredArchitecture | None:
+    """The first of `ranked`."""
+    return next(iter(ranked(search)), None)
+
+
 def within_one_error(search: Sequence[ScoredArchitecture]) -> list[ScoredArchitecture]:
-    """Architectures that score at most one standard error (the best's) above the best, and the best."""
+    """Architectures that score at most one standard error (the best's) above the best, and the best.
+
+    Estimates are not among them, where the best is none.
+    """
     best = best_scored(search)
     if best is None:
         return []
-    return [scored for scored in in_order(search) if scored.log_loss <= best.log_loss + best.standard_error]
+    limit = best.log_loss + best.standard_error
+    return [scored for scored in in_order(search) if scored.stopped == best.stopped and scored.log_loss <= limit]
 
 
 def winner_row(results: Sequence[ResultRow]) -> ResultRow | None:

@@ -30,7 +30,7 @@ def result_table(rows: Sequence[ResultRow]) -> str:
         )
         lines.append(
             f'<tr class="{"winner" if row.kind == "winner" else ""}"><th scope="row">{escape(row.name)}</th>'
-            f"<td class='kind'>{escape(row.kind)}</td>{''.join(cells)}</tr>"
+            f"<td class='kind'>{escape(_kind(row))}</td>{''.join(cells)}</tr>"
         )
     return (
         '<table class="results"><thead><tr><th rowspan="2">model</th><th rowspan="2">kind</th>'
@@ -95,14 +95,18 @@ def short(number: int) -> str:
     """A count with three digits.
 
     Example:
-        >>> short(1464700), short(950)
-        ('1.46 M', '950')
+        >>> short(1464700), short(999_900), short(950)
+        ('1.46 M', '1.00 M', '950')
     """
     for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
-        if number >= size:
+        if number >= size - size // 2000:  # less is at most 999 of the next smaller unit
             value = number / size
             return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"
     return str(number)
+
+
+def _kind(row: ResultRow) -> str:
+    return "winner, hand design" if row.kind == "winner" and row.hand else row.kind
 
 
 def _known(value: float | None, otherwise: float) -> float:

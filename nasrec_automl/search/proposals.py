@@ -87,7 +87,9 @@ def propose(
     found = first_new(drawn, seen=seen, budget=budget, known=_SAMPLES, rejected=_REJECTED_SLOWLY)
     if found is not None:
         return found
-    return unseen(space, np.random.default_rng([len(seen)]), seen=seen, budget=budget)
+    # From the sampler's own next draw: with another seed it falls back to other architectures.
+    rng = np.random.default_rng(int(next(drawn).key, 16))
+    return unseen(space, rng, seen=seen, budget=budget)
 
 
 def first_new(

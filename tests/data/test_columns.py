@@ -121,9 +121,9 @@ def test_each_knot_has_a_level() -> None:
         # 1997-12-04 15:55:49 UTC was a Thursday; one second before 1970 a Wednesday.
         ("hour", [881250949, -1, NAN], [15, 23, NAN]),
         ("weekday", [881250949, -1, NAN], [3, 2, NAN]),
-        # 2014-10-21 was a Tuesday; 2000-02-30 was no day.
-        ("stamp_hour", [14102123, 14102200, NAN], [23, 0, NAN]),
-        ("stamp_weekday", [14102123, 14102200, 23000, NAN], [1, 2, NAN, NAN]),
+        # 2014-10-21 was a Tuesday; 2000-02-30 was no day, 99 no hour.
+        ("stamp_hour", [14102123, 14102200, 23000, 14102199, 1.4e18, -1, NAN], [23, 0, *[NAN] * 5]),
+        ("stamp_weekday", [14102123, 14102200, 23000, 14102199, 1.4e18, -1, NAN], [1, 2, *[NAN] * 5]),
         ("decade", [1995, 7, NAN], [1990, 0, NAN]),
     ],
 )

@@ -14,6 +14,7 @@ from nasrec_automl.data.values import MISSING_TEXTS, canonical_text
 from nasrec_automl.errors import DataError
 
 NAN = float("nan")
+SECOND = pa.array([False, True, False])
 hex_cells = st.lists(
     st.none() | st.just("") | st.integers(0, 2**32 - 1).map(lambda number: f"{number:08x}"), max_size=20
 )
@@ -194,6 +195,20 @@ def test_cells_of_several_kinds() -> None:
     assert lists_of(pa.chunked_array([pa.array([["a", "b"], None], pa.list_(pa.string(), 2))])) == [["a", "b"], []]
     assert lists_of(pa.chunked_array([pa.nulls(2)])) == [[], []]
     assert lists_of(pd.Series([*sorted(MISSING_TEXTS)])) == [[]] * len(MISSING_TEXTS)
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        pa.ListArray.from_arrays(pa.array([0, 2, 4, 6], pa.int32()), pa.array(list("abcdef")), mask=SECOND),
+        pa.LargeListArray.from_arrays(pa.array([0, 2, 4, 6], pa.int64()), pa.array(list("abcdef")), mask=SECOND),
+        pa.FixedSizeListArray.from_arrays(pa.array(list("abcdef")), 2, mask=SECOND),
+    ],
+    ids=lambda lists: str(lists.type),
+)
+def test_a_missing_list_may_stand_over_values(lists: pa.Array) -> None:
+    assert lists_of(pa.chunked_array([lists])) == [["a", "b"], [], ["e", "f"]]
+    assert lists_of(pa.chunked_array([lists.slice(1)])) == [[], ["e", "f"]]
 
 
 @pytest.mark.parametrize("values", [["a|b", ["c"]], [["a", 1]], ["a\ud800"]])

@@ -53,6 +53,13 @@ def test_categories_know_missing_values_of_any_type(dtype: str) -> None:
     assert [texts[code] if code >= 0 else None for code in codes] == ["b", None, "a", "b"]
 
 
+@pytest.mark.parametrize("type_", [pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64(), pa.int8()])
+def test_a_dictionary_may_have_an_index_of_any_type(type_: pa.DataType) -> None:
+    column = pa.chunked_array([pa.DictionaryArray.from_arrays(pa.array([1, None, 0], type_), pa.array(["a", "b"]))])
+    codes, texts = categories(column, "x")
+    assert (codes.tolist(), texts, codes.dtype) == ([1, -1, 0], ["a", "b"], np.int64)
+
+
 def test_several_values_in_a_cell_are_an_error() -> None:
     with pytest.raises(DataError, match="'tags' must hold one value a row"):
         categories(pd.Series([["a", "b"], ["c"]]), "tags")

@@ -72,6 +72,11 @@ def test_an_output_of_ones_own(copied_run: RunFolder, tmp_path: Path) -> None:
     assert not copied_run.exported.exists()
 
 
+def test_it_needs_no_data(copied_run: RunFolder) -> None:
+    shutil.rmtree(copied_run.data)
+    assert export_run(copied_run, "torch").is_file()
+
+
 def test_a_run_without_a_model_is_named(copied_run: RunFolder) -> None:
     shutil.rmtree(copied_run.best)
     with pytest.raises(RunFolderError, match=r"no final model yet; `nasrec-automl status .*` says what is left"):

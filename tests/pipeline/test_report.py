@@ -9,6 +9,7 @@ import pytest
 
 from nasrec_automl.config import load_job
 from nasrec_automl.errors import RunFolderError
+from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.report import ReportStage, report_content, write_run_report
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -29,6 +30,9 @@ def test_it_holds_what_the_stages_left(finished_run: RunFolder) -> None:
     kinds = [row.kind for row in content.results]
     assert kinds.count("winner") == kinds.count("baseline") == 1
     assert {row.kind for row in content.results if row.name.startswith("hand-")} <= {"winner", "hand design"}
+    assert {row.name for row in content.results if row.hand} == set(hand_designs(content.winner.space)) & {
+        row.name for row in content.results
+    }
     winner = next(row for row in content.results if row.kind == "winner")
     assert (winner.name, winner.test_auc) == (content.winner_name, result["test"]["auc"])
     assert any("optuna-dashboard" in line for line in content.how_to_go_on)
@@ -82,6 +86,14 @@ def test_what_others_added_to_the_retrain_study_is_left_out(copied_run: RunFolde
     before = report_content(copied_run).retrain
     retrain_study(copied_run).add_trial(optuna.create_trial(value=0.1))
     assert report_content(copied_run).retrain == before
+
+
+def test_an_architecture_that_others_scored_again_counts_once(copied_run: RunFolder) -> None:
+    study = search_study(copied_run)
+    before = report_content(copied_run).search
+    first = study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))[0]
+    study.add_trial(first)
+    assert report_content(copied_run).search == before
 
 
 def test_several_objectives_show_their_front(front_run: RunFolder) -> None:

@@ -11,14 +11,28 @@ from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.errors import StudyError
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.evaluation.scratch import measure_subnet
+from nasrec_automl.hyper_space import HyperSpace
 from nasrec_automl.pipeline import truth
-from nasrec_automl.pipeline.candidates import train_candidate
+from nasrec_automl.pipeline.candidates import default_hyper, train_candidate
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import make_evaluator
 from nasrec_automl.pipeline.studies import verdict_study
-from nasrec_automl.pipeline.truth import sample_sizes, score_each, train_and_measure, train_truth
+from nasrec_automl.pipeline.truth import sample_sizes, score_each, train_and_measure, train_truth, trained_profiles
 from nasrec_automl.search import Hyper, TrainOutcome
 from nasrec_automl.search.hyper import default_params
+
+
+def test_sizes_are_those_of_the_networks_that_are_trained(finished_run: RunFolder) -> None:
+    retrain = finished_run.job.retrain
+    space = {**retrain.space.model_dump(), "embedding_dim": [4], "table_cap": [3], "layer_norm": [True]}
+    update = {"retrain": retrain.model_copy(update={"space": HyperSpace.model_validate(space)})}
+    run = replace(finished_run, job=finished_run.job.model_copy(update=update))
+    architecture = sample_sizes(run, 3)[2]
+    subnet = train_candidate(run, architecture, default_hyper(run.job), lambda step, metrics: False).subnet
+    (found,) = trained_profiles(run, [architecture])
+    assert found.parameters == sum(weight.numel() for weight in subnet.parameters())
+    (other,) = trained_profiles(finished_run, [architecture])
+    assert found.parameters != other.parameters
 
 
 def test_no_key_is_drawn_twice_and_a_run_draws_the_same(finished_run: RunFolder) -> None:

@@ -118,6 +118,15 @@ def test_done_it_does_nothing_and_more_trials_train_no_architecture_again(
         tune_supernet(replace(run, job=other))
 
 
+def test_what_makes_no_difference_to_its_trainings_may_change(done: RunFolder) -> None:
+    retrain = done.job.retrain.model_copy(update={"top_k": 7, "pruner": "none"})
+    changed = replace(done, job=done.job.model_copy(update={"retrain": retrain}))
+    assert tune.TuneStage().settings(changed) == tune.TuneStage().settings(done)
+    retrain = done.job.retrain.model_copy(update={"patience": 9})
+    changed = replace(done, job=done.job.model_copy(update={"retrain": retrain}))
+    assert tune.TuneStage().settings(changed) != tune.TuneStage().settings(done)
+
+
 def test_supernets_of_the_jobs_length_are_claimed_with_it(done: RunFolder) -> None:
     job = done.job.model_copy(update={"tune": done.job.tune.model_copy(update={"epochs": None})})
     assert tune.TuneStage().settings(replace(done, job=job))["supernet.epochs"] == job.supernet.epochs

@@ -16,6 +16,8 @@ from nasrec_automl.report.data_content import gather, rows_to_read, table_bytes
 from tests.data.readers.rows import criteo_lines, write
 from tests.report.data_contents import data_content
 
+ROW = b"train.txt\t1001\t1 fields instead of 40\tbad\n"
+
 
 def test_numbers_of_the_folder(tmp_path: Path) -> None:
     raw = make_synthetic(2000, 0)
@@ -62,6 +64,30 @@ def test_rejected_rows_by_reason(name: str, tmp_path: Path) -> None:
         ("2 fields instead of 40", 1, "train.txt, line 6"),
     ]
     assert rejected[1].text == r"1\t2"
+
+
+@pytest.mark.parametrize(
+    ("kept", "shown"),
+    [(b"", []), (ROW.rpartition(b"\t")[0], []), (ROW, [1]), (ROW[:-1] + b"\xc3", [1]), (ROW * 2, [])],
+    ids=["none", "cut off", "its own", "cut off within a letter", "of another reading"],
+)
+def test_reasons_are_shown_where_they_are_of_the_rows_that_were_left_out(
+    kept: bytes, shown: list[int], tmp_path: Path
+) -> None:
+    source = criteo([write(tmp_path / "train.txt", [*criteo_lines(1000), "bad"])])
+    data = prepare(source, tmp_path / "p", rejections=Rejections(1.0))
+    (tmp_path / "rejected.tsv").write_bytes(b"file\tline\treason\ttext\n" + kept)
+    assert [each.rows for each in gather(data).rejected] == shown
+
+
+@pytest.mark.parametrize("part", [Part.TRAIN, Part.TEST])
+@pytest.mark.parametrize("what", ["label.npy", ""], ids=["array", "shard"])
+def test_what_is_missing_is_named(part: Part, what: str, tmp_path: Path) -> None:
+    data = prepare(make_synthetic(1000, 0), tmp_path / "p")
+    missing = tmp_path / "p" / part.value / "00000" / what
+    missing.rename(tmp_path / "gone")
+    with pytest.raises(DataError, match=rf"{part.value}/00000/.*\.npy.*prepare the data again"):
+        gather(data)
 
 
 def test_an_old_account_is_not_this_datas(tmp_path: Path) -> None:

@@ -39,6 +39,11 @@ def test_what_is_not_known_is_said_or_left_out() -> None:
     assert "Rejected rows" not in page.text
 
 
+def test_what_weights_do_to_errors_is_said() -> None:
+    assert "unequal weights make them larger" in Page(render_data_report(data_content(weight=2.0))).text
+    assert "unequal weights" not in Page(render_data_report(data_content())).text
+
+
 def test_strings_of_the_data_are_escaped() -> None:
     plain = Page(render_data_report(data_content()))
     rejected = (RejectedReason(reason=EVIL, rows=1, first=EVIL, text=EVIL),)

@@ -4,6 +4,7 @@ from nasrec_automl.data.columns import DenseColumn
 from nasrec_automl.data.description import SplitDescription
 from nasrec_automl.data.parts import VALIDATION, Part
 from nasrec_automl.data.statistics import DenseStatistics
+from nasrec_automl.report.data_content import RejectedReason
 from nasrec_automl.report.data_sentences import data_headline, memory_formula, things_to_look_at
 from tests.report.data_contents import ROWS, data_content, field
 
@@ -53,6 +54,20 @@ def test_a_flagged_column_needs_no_flag():
 def test_chance_is_not_said():
     [text] = things_to_look_at(data_content(rates={Part.TEST: 0.26}))
     assert text.startswith("Nothing stands out")
+
+
+def test_heavy_rows_leave_chance_chance():
+    [text] = things_to_look_at(data_content(rates={Part.TEST: 0.26}, weight=100.0))
+    assert text.startswith("Nothing stands out")
+
+
+def test_reasons_are_promised_where_they_are_shown():
+    notes = {"rows_read": 1000, "rows_rejected": 7}
+    [text] = things_to_look_at(data_content(notes=notes))
+    assert text == "7 of 1,000 rows read were bad and are left out."
+    rejected = (RejectedReason(reason="bad", rows=7, first="f, line 1", text=""),)
+    [text] = things_to_look_at(data_content(notes=notes, rejected=rejected))
+    assert text == "7 of 1,000 rows read were bad and are left out; why is below."
 
 
 def test_new_categories_are_said():

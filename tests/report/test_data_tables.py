@@ -9,6 +9,7 @@ from nasrec_automl.report.data_content import RejectedReason
 from nasrec_automl.report.data_tables import (
     dense_table,
     fields_table,
+    memory,
     memory_table,
     parts_table,
     rate_error,
@@ -36,9 +37,9 @@ def test_parts_have_rows_rates_and_errors():
     assert rows(parts_table(content))[5] == ["test", "read once, at the end", "10,000", "10.0%", "25.000%", "0.433%"]
 
 
-def test_weights_are_so_many_rows():
+def test_a_row_is_one_observation_whatever_its_weight():
     content = data_content(weight=4.0)
-    assert rate_error(content, Part.TEST) == pytest.approx((0.25 * 0.75 / 40_000) ** 0.5)
+    assert rate_error(content, Part.TEST) == pytest.approx((0.25 * 0.75 / 10_000) ** 0.5)
     assert "40,000" in rows(parts_table(content))[5]
 
 
@@ -63,6 +64,20 @@ def test_memory_at_each_count_and_cap():
     assert once == ["1", "50,052", "1.29 MB", "6.41 MB", "6.41 MB", "6.41 MB"]
     assert twice == ["2", "25,027", "1.28 MB", "3.2 MB", "3.2 MB", "3.2 MB"]
     assert 128 * (50_001 + 51) == 6_406_656
+
+
+def test_memory_rounds_to_less_than_a_thousand_of_its_unit():
+    sizes = (999, 999_499, 999_500, 999_499_999, 999_500_000, 999_999_999, 999_600_000_000, 1_234_000_000_000)
+    assert [memory(size) for size in sizes] == [
+        "999 B",
+        "999 kB",
+        "1 MB",
+        "999 MB",
+        "1 GB",
+        "1 GB",
+        "1,000 GB",
+        "1,234 GB",
+    ]
 
 
 def test_vocabularies_at_each_count():

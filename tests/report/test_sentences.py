@@ -34,6 +34,22 @@ def test_headline_says_when_the_baseline_is_better(full_content):
     assert "not been measured on test" in headline(full_content(results=[replace(rows[0], test_auc=None)]))
 
 
+def test_trust_says_what_a_hand_design_that_wins_is_ahead_of(full_content):
+    rows = [
+        ResultRow(name="hand-mlp", kind="winner", log_loss=0.5, auc=0.7, hand=True),
+        ResultRow(name="hand-dlrm", kind="hand design", log_loss=0.51, auc=0.7, hand=True),
+        ResultRow(name="k1", kind="search", log_loss=0.52, auc=0.7),
+        ResultRow(name="k2", kind="search", log_loss=0.53, auc=0.7),
+    ]
+    text = " ".join(trust(full_content(results=rows)))
+    assert (
+        "The winner is a hand design. On validation the winner's log loss is 0.0200 nats below that of the best "
+        in text
+    )
+    assert "best architecture of the search, k1." in text
+    assert "The winner is a hand design." in trust(full_content(results=rows[:2]))
+
+
 def test_headline_without_results(empty_content):
     assert headline(empty_content(winner_name="w")) == "The architecture w was chosen; it has not been measured yet."
 

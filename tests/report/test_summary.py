@@ -117,6 +117,14 @@ def test_ties_are_counted_from_the_best_ones_error():
     assert best_scored(search) is search[0]
 
 
+def test_an_estimate_is_neither_the_best_nor_level_with_it():
+    search = [scored(0, 0.50, error=0.01), replace(scored(1, 0.49), stopped=True), scored(2, 0.505)]
+    assert best_scored(search) is search[0]
+    assert [each.number for each in within_one_error(search)] == [0, 2]
+    assert best_scored(search[1:2]) is search[1]
+    assert within_one_error(search[1:2]) == search[1:2]
+
+
 def test_nothing_gives_nothing(empty_content):
     assert pareto_front([]) == within_one_error([]) == in_order([]) == []
     assert best_scored([]) is winner_row([]) is best_baseline([]) is None

@@ -62,3 +62,8 @@ def test_the_front_names_each_architecture_with_its_costs():
     assert "&lt;1&gt;</th><td>0.5100</td><td>0.7500</td><td>12,345</td><td>&ndash;</td>" in second
     assert "1,000,000" not in html
     assert "scored no architecture" in front_table([], ["macs"])
+
+
+def test_a_hand_design_that_wins_is_both():
+    assert "winner, hand design" in result_table([row(hand=True)])
+    assert "winner, hand design" not in result_table([row(), row(kind="hand design", hand=True)])

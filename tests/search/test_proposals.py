@@ -49,6 +49,29 @@ def test_any_sampler_proposes_new_architectures_and_writes_nothing(name: str) ->
         add(study, found.params, float(value))
 
 
+def test_a_sampler_that_finds_nothing_new_falls_back_by_its_own_seed() -> None:
+    class Seen:
+        """Keys of which a sampler knows all, and the fall-back none."""
+
+        asked = 0
+
+        def __contains__(self, key: object) -> bool:
+            self.asked += 1
+            return self.asked <= proposals._SAMPLES
+
+        def __len__(self) -> int:
+            return 3
+
+    def found(seed: int) -> str:
+        study = optuna.create_study()
+        architecture = propose(RandomSampler(seed=seed), study, load_search_space("nasrec-small"), seen=Seen())
+        assert architecture is not None
+        return architecture.key
+
+    assert found(1) == found(1)
+    assert len({found(seed) for seed in range(4)}) == 4
+
+
 def test_without_a_mirror_a_sampler_sees_the_study_too() -> None:
     class BestAgain(RandomSampler):
         def sample_independent(self, study: optuna.Study, trial: FrozenTrial, name: str, _: object) -> object:

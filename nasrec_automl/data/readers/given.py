@@ -9,7 +9,8 @@ import numpy as np
 
 from nasrec_automl.data.categorical import CategoricalOptions
 from nasrec_automl.data.columns import DenseOptions, DerivedColumn
-from nasrec_automl.data.raw import Chunk, RawSource
+from nasrec_automl.data.raw import Chunk
+from nasrec_automl.data.readers.source import FileSource
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.errors import DataError
 
@@ -24,10 +25,10 @@ class GivenFiles:
     categorical: Mapping[str, CategoricalOptions]
     derived: tuple[DerivedColumn, ...]
     notes: Mapping[str, float | int | str] = field(default_factory=dict)
-    sources: tuple[RawSource, ...]
+    sources: tuple[FileSource, ...]
 
     @classmethod
-    def of(cls, training: RawSource, validation: RawSource, test: RawSource) -> GivenFiles:
+    def of(cls, training: FileSource, validation: FileSource, test: FileSource) -> GivenFiles:
         """Join three sources of one kind."""
         return cls(
             name=training.name,
@@ -48,7 +49,7 @@ class GivenFiles:
         done = 0
         for fold, source in enumerate(self.sources):
             start = done
-            for chunk in source.chunks(rejections):
+            for chunk in source.unfinished(rejections):
                 if chunk.fold is not None:
                     raise DataError(
                         f"{self.name}: its files are those of training, validation and test, but the schema's column "
@@ -57,3 +58,4 @@ class GivenFiles:
                 rows = chunk.row + start
                 done = int(rows[-1]) + 1 if len(rows) else done
                 yield replace(chunk, row=rows, fold=np.full(len(rows), fold, dtype=np.uint8))
+        rejections.finish()

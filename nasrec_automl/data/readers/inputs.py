@@ -59,7 +59,8 @@ def find_files(paths: Sequence[Path], patterns: Sequence[str], what: str) -> tup
         what: they are, for the messages.
 
     Returns:
-        At least one file; those of a folder or a glob by name, with numbers in their order (day_2 before day_10).
+        At least one file; those of a folder or a glob by name, with numbers in their order (day_2 before day_10), and
+        without files of rejected rows.
 
     Raises:
         DataError: no such file, or one file twice.
@@ -69,13 +70,13 @@ def find_files(paths: Sequence[Path], patterns: Sequence[str], what: str) -> tup
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = [entry for entry in path.iterdir() if entry.is_file()]
+            inside = filter(_is_input, path.iterdir())
             found = [entry for entry in inside if any(fnmatch(plain_name(entry), pattern) for pattern in patterns)]
             expected = f"a folder with {' or '.join(patterns)}"
         elif path.is_file():
             found, expected = [path], ""
         else:
-            found = [Path(name) for name in glob(str(path)) if Path(name).is_file()]  # noqa: PTH207
+            found = list(filter(_is_input, map(Path, glob(str(path)))))  # noqa: PTH207
             expected = "a file, a folder, or a pattern such as 'day_*.gz' that fits a file"
         if not found:
             raise DataError(f"{path}: expected {what} as {expected}, but there is none")
@@ -129,6 +130,11 @@ def _read(stream: BinaryIO, path: Path, line: int) -> bytes:
         raise DataError(
             f"{path}, after line {line - 1}: the file is cut off or damaged ({error}): get it again"
         ) from None
+
+
+def _is_input(path: Path) -> bool:
+    """Say whether something found is a file, and not one that an earlier reading wrote of its rejected rows."""
+    return path.is_file() and not f".{plain_name(path)}".endswith(".rejected.tsv")
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

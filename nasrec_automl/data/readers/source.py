@@ -66,6 +66,11 @@ class FileSource:
         Raises:
             DataError: a file cannot be read, or more rows are bad than `rejections` allows.
         """
+        yield from self.unfinished(rejections)
+        rejections.finish()
+
+    def unfinished(self, rejections: Rejections) -> Iterator[Chunk]:
+        """Read all rows as `chunks`, into an account that further sources go on with."""
         examples = self.start(rejections)
         before = rejections.read
         done = 0
@@ -76,7 +81,6 @@ class FileSource:
             done += table.num_rows
         if self.published is not None:
             rejections.compare(self.published, rejections.read - before)
-        rejections.finish()
 
     def _tables(self, rejections: Rejections) -> Iterator[pa.Table]:
         for path in self.files:

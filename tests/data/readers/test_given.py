@@ -50,7 +50,10 @@ def test_a_column_that_says_it_too_is_an_error(tmp_path: Path) -> None:
         read_all(GivenFiles.of(source, source, source))
 
 
-def test_bad_rows_of_any_file_are_an_error(tmp_path: Path) -> None:
+def test_the_limit_is_a_share_of_the_rows_of_all_files(tmp_path: Path) -> None:
     good, bad = write(tmp_path / "a.txt", criteo_lines(20)), write(tmp_path / "b.txt", ["bad"] * 3)
-    with pytest.raises(DataError, match="3 of the 23 rows"):
-        read_all(GivenFiles.of(criteo([good]), criteo([bad]), criteo([good])), limit=0.1)
+    for folds in ((bad, good, good), (good, bad, good), (good, good, bad)):
+        read = read_all(GivenFiles.of(*(criteo([file]) for file in folds)), limit=3 / 43)
+        assert (read.rejections.read, read.rejections.rejected) == (43, 3)
+        with pytest.raises(DataError, match="3 of the 43 rows"):
+            read_all(GivenFiles.of(*(criteo([file]) for file in folds)), limit=2 / 43)

@@ -34,6 +34,14 @@ def test_a_folder_gives_the_sources_files_in_the_order_of_their_numbers(tmp_path
     assert find_files([tmp_path / "readme.txt"], ["-"], "days") == (tmp_path / "readme.txt",)
 
 
+def test_bad_rows_of_an_earlier_reading_are_read_by_name_alone(tmp_path: Path) -> None:
+    touch(tmp_path, "a.tsv", "prepared.rejected.tsv", "rejected.tsv", "rejected.tsv.gz", "not_rejected.tsv")
+    expected = (tmp_path / "a.tsv", tmp_path / "not_rejected.tsv")
+    assert find_files([tmp_path], ["*.tsv"], "tables") == expected
+    assert find_files([tmp_path / "*.tsv*"], ["-"], "tables") == expected
+    assert find_files([tmp_path / "rejected.tsv"], ["-"], "tables") == (tmp_path / "rejected.tsv",)
+
+
 def test_what_is_not_there_or_there_twice_is_named(tmp_path: Path) -> None:
     touch(tmp_path, "day_1", "day_1.gz")
     for paths, naming in (
