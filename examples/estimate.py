@@ -13,6 +13,7 @@ files, validations and the steps of heads are left out.
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import dataclass
 
 from nasrec_automl.config import Job, load_job
@@ -22,6 +23,7 @@ CAP = 500_000  # rows of the largest table, as the readers of the public sets ha
 TRAIN, TRAIN_AND_HEAD, ALL_BUT_TEST = 0.72, 0.8, 0.9  # shares of the rows
 STEP_ROWS, SCORED_ROWS = 512, 8192
 HAND_DESIGNS = 3
+CHECKED = 4  # of so many architectures of the check one may become a candidate of retrain
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,22 @@ def estimate(job: Job, rows: int, times: Times) -> list[tuple[str, str, str]]:
     whole = warm_up / 2  # the probability of the whole supernet falls from 1 to 0
     supernet = (whole * times.whole + (steps - whole) * times.step) * job.supernet.batch_size / STEP_ROWS
     head, scored = job.search.head.rows, job.search.max_rows or round(rows * 0.05)
-    search = job.search.architectures * (head + scored) / SCORED_ROWS * times.score
-    trainings = max(job.retrain.trials, job.retrain.top_k + HAND_DESIGNS)
+    score = (head + scored) / SCORED_ROWS * times.score
+    check = job.search.verdict
+    checked = math.ceil(check.architectures / CHECKED)
+    trainings = max(job.retrain.trials, job.retrain.top_k + HAND_DESIGNS + checked)
     batch, epochs = job.retrain.space.batch_size.start, job.retrain.epochs(int(rows * TRAIN_AND_HEAD))
     training = int(rows * TRAIN_AND_HEAD) * epochs // batch
     final = int(rows * ALL_BUT_TEST) * epochs // batch
     training_step = times.step * batch / STEP_ROWS
+    check_steps = int(rows * TRAIN_AND_HEAD) * (check.max_epochs or epochs) // batch
+    check_time = check.architectures * (check.seeds * check_steps * training_step + score)
+    check_row = (
+        "check of the scores",
+        f"{check.architectures} scores; {check.architectures * check.seeds} x {check_steps:,} steps x "
+        f"{training_step:g} ms",
+        _hours(check_time),
+    )
     return [
         ("rows", "", f"{rows:,}"),
         ("prepared files, at most", f"rows x (4 x {dense} + 4 x {size.fields} + 1) bytes", _bytes(rows * row_bytes)),
@@ -66,10 +78,11 @@ def estimate(job: Job, rows: int, times: Times) -> list[tuple[str, str, str]]:
             f"{steps:,} steps ({read} / {job.supernet.batch_size:,}); of the first {warm_up:,} half count as whole",
             _hours(supernet),
         ),
+        *([check_row] if check.architectures else []),
         (
             "search",
             f"{job.search.architectures:,} x ({head:,} + {scored:,}) rows / {SCORED_ROWS:,} x {times.score:g} ms",
-            _hours(search),
+            _hours(job.search.architectures * score),
         ),
         (
             "retrain",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from nasrec_automl.errors import ArchitectureError
+from nasrec_automl.errors import ArchitectureError, SpaceError
 
 if TYPE_CHECKING:
     from nasrec_automl.space import SearchSpace
@@ -146,6 +146,9 @@ class Architecture:
         Args:
             text: the JSON.
             space: the space; by default the one that the text names, which must then ship with the package.
+
+        Raises:
+            ArchitectureError: the text is no architecture, or not one of the space.
         """
         from nasrec_automl.space import load_search_space
 
@@ -160,7 +163,10 @@ class Architecture:
                 f"but this text is not ({error!r})"
             ) from None
         if space is None:
-            space = load_search_space(name)
+            try:
+                space = load_search_space(name)
+            except SpaceError:
+                raise ArchitectureError(f"its space {name!r} does not ship with the package: pass space=...") from None
         elif space.name != name:
             raise ArchitectureError(f"the architecture is of the space {name!r}, but {space.name!r} is expected")
         return space.from_params(params)

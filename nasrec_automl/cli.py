@@ -198,7 +198,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     _run_or_job(worker)
     worker.add_argument(
-        "--count", type=_from(1), help="architectures and trainings to finish at most (default: until nothing is left)"
+        "--count",
+        type=_from(1),
+        help="architectures and trainings to finish at most; the trainings of the check come before and do not count "
+        "(default: until nothing is left)",
     )
 
     experiment = _command(
@@ -219,7 +222,7 @@ def _parser() -> argparse.ArgumentParser:
         "nasrec-automl demo examples/quickstart/experiment.yml",
     )
     demo.add_argument("experiment", type=Path, help="an experiment file that `nasrec-automl experiment` wrote")
-    demo.add_argument("--port", type=int, help="port of NNI's web page (default: the job's, or a free one)")
+    demo.add_argument("--port", type=_from(1, 65535), help="port of NNI's web page (default: the job's, or a free one)")
 
     status = _command(
         subparsers,
@@ -334,10 +337,11 @@ def _share(text: str) -> float:
     return share
 
 
-def _from(least: int) -> Callable[[str], int]:
+def _from(least: int, most: int | None = None) -> Callable[[str], int]:
     def whole(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"expected a whole number from {least} on, but it is {text!r}")
+        if not text.isdecimal() or int(text) < least or (most is not None and int(text) > most):
+            until = "on" if most is None else f"to {most}"
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least} {until}, but it is {text!r}")
         return int(text)
 
     return whole

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 def prepare(arguments: argparse.Namespace) -> None:
     """Turn raw files into a prepared data set."""
+    from nasrec_automl.config import check_option_names
     from nasrec_automl.data.appending import append
     from nasrec_automl.data.dataset import Part
     from nasrec_automl.data.preparation import DEFAULT_SEED, prepare
@@ -41,6 +42,8 @@ def prepare(arguments: argparse.Namespace) -> None:
                 )
     elif (arguments.validation or arguments.test) and arguments.split != "given":
         raise JobError("files of validation and test are kept apart by the split `given` alone: add --split given")
+    options = dict(_option(text) for text in arguments.option)
+    check_option_names(arguments.source, options)
     console = Console()
     output = check_output(arguments.output)
     rejections = Rejections(arguments.max_rejected, output.with_name(f"{output.name}.rejected.tsv"))
@@ -51,7 +54,7 @@ def prepare(arguments: argparse.Namespace) -> None:
         test=arguments.test,
         downloads=output.parent / "downloads",
         schema=arguments.schema,
-        **dict(_option(text) for text in arguments.option),
+        **options,
     )
     with row_bars(console) as on_progress:
         if arguments.append:

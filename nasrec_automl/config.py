@@ -1,11 +1,12 @@
 """The job file: one YAML file, the only configuration.
 
-Every path in it is relative to the file's own folder. Each stage reads only its own section.
+Every path in it is relative to the file's own folder, or begins with `~`. Each stage reads only its own section.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -28,6 +29,7 @@ from nasrec_automl.config_types import (
     Section,
     Seed,
     TableSize,
+    path_from,
 )
 from nasrec_automl.errors import JobError
 from nasrec_automl.yaml_files import in_words, load_yaml
@@ -47,6 +49,24 @@ class FieldConfig(Section):
     min_count: Count | None = None
     max_table_size: TableSize | None = None
     compositional: Annotated[int, Field(ge=2, strict=True)] | None = None
+
+
+_BESIDE_OPTIONS = ("name", "paths", "validation", "test", "schema", "downloads")
+"""What else `open_source` takes."""
+
+
+def check_option_names(source: str, options: Mapping[str, Any]) -> None:
+    """Check that no option of a data source is called as what stands beside its options.
+
+    Raises:
+        JobError: one is.
+    """
+    for name in _BESIDE_OPTIONS:
+        if name in options:
+            raise JobError(
+                f"source {source!r} has no option {name!r}: leave it out; schema, validation and test are given beside "
+                "the options"
+            )
 
 
 class DataConfig(Section):
@@ -81,6 +101,11 @@ class DataConfig(Section):
     options: dict[str, int | float | str] = Field(default_factory=dict)
     hash_above: TableSize | None = None
     fields: dict[str, FieldConfig] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _options_are_the_sources(self) -> DataConfig:
+        check_option_names(self.source, self.options)
+        return self
 
     @model_validator(mode="after")
     def _tables_are_ours_to_make(self) -> DataConfig:
@@ -214,7 +239,7 @@ class SearchConfig(Section):
 
     @model_validator(mode="after")
     def _tournament_fits(self) -> SearchConfig:
-        if self.tournament > self.population:
+        if self.sampler == "evolution" and self.tournament > self.population:
             raise ValueError(f"tournament ({self.tournament}) must not exceed population ({self.population})")
         return self
 
@@ -385,25 +410,30 @@ def _fields(section: tuple[str | int, ...]) -> list[str]:
 
 
 def _absolute(job: Job, base: Path) -> Job:
-    folder = base / (job.run_folder if job.run_folder != Path() else Path("runs") / job.name)
-    updates: dict[str, Any] = {"run_folder": folder.resolve()}
+    def found(path: str | Path) -> Path:
+        return path_from(base, path).resolve()
+
+    updates: dict[str, Any] = {
+        "run_folder": found(job.run_folder if job.run_folder != Path() else Path("runs") / job.name)
+    }
     names = ("input", "validation", "test", "table_schema")
     paths = {name: getattr(job.data, name) for name in names}
-    found = {name: (base / path).resolve() for name, path in paths.items() if path is not None}
-    updates["data"] = job.data.model_copy(update=found)
+    updates["data"] = job.data.model_copy(
+        update={name: found(path) for name, path in paths.items() if path is not None}
+    )
     if job.continues is not None:
-        updates["continues"] = (base / job.continues).resolve()
+        updates["continues"] = found(job.continues)
     if job.experiment.machines:
         updates["experiment"] = job.experiment.model_copy(
             update={
                 "machines": tuple(
-                    machine.model_copy(update={"ssh_key_file": (base / machine.ssh_key_file.expanduser()).resolve()})
+                    machine.model_copy(update={"ssh_key_file": found(machine.ssh_key_file)})
                     for machine in job.experiment.machines
                 )
             }
         )
     if job.space.endswith((".yaml", ".yml")):
-        updates["space"] = str((base / job.space).resolve())
+        updates["space"] = str(found(job.space))
     if job.storage is not None and job.storage.startswith("sqlite:///") and ":memory:" not in job.storage:
-        updates["storage"] = f"sqlite:///{(base / job.storage.removeprefix('sqlite:///')).resolve()}"
+        updates["storage"] = f"sqlite:///{found(job.storage.removeprefix('sqlite:///'))}"
     return job.model_copy(update=updates)

@@ -8,7 +8,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo
 
-from nasrec_automl.config_types import Count, Duration, Fraction, NonNegativeFloat, PositiveFloat, Probability, Section
+from nasrec_automl.config_types import (
+    Count,
+    Duration,
+    Fraction,
+    NonNegativeFloat,
+    PositiveFloat,
+    Probability,
+    Section,
+    path_from,
+)
 from nasrec_automl.hyper_space import HyperSpace, load_hyper_space
 
 _SUPERNET_STEPS = 2_000
@@ -68,7 +77,7 @@ def _named(space: Any, info: ValidationInfo) -> Any:
     if not isinstance(space, str):
         return space
     folder = (info.context or {}).get("folder", Path())
-    return load_hyper_space(folder / space if space.endswith((".yaml", ".yml")) else space)
+    return load_hyper_space(path_from(folder, space) if space.endswith((".yaml", ".yml")) else space)
 
 
 class RetrainConfig(Section):

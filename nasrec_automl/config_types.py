@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -30,6 +32,12 @@ Duration = Annotated[str, AfterValidator(_check_duration)]
 def in_seconds(duration: str) -> int:
     """Seconds of a `Duration`."""
     return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[duration[-1]]
+
+
+def path_from(folder: Path, path: str | Path) -> Path:
+    """A path of a job file in this folder: relative to it, or from a home where it begins with `~`."""
+    # Path.expanduser raises where `~` begins a name and no user has it.
+    return folder / os.path.expanduser(path)  # noqa: PTH111
 
 
 class Section(BaseModel):

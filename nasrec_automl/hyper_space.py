@@ -38,7 +38,7 @@ class Distribution(Section, Generic[T]):
         low: smallest value of a range.
         high: largest value of a range.
         log: whether to draw from the range on a logarithmic scale.
-        step: between two values of a range of whole numbers.
+        step: between two values of a range of whole numbers, which high and default keep to.
         default: what trainings begin with; the first choice, or the middle of a range, where it is left out.
     """
 
@@ -52,9 +52,15 @@ class Distribution(Section, Generic[T]):
     @model_validator(mode="before")
     @classmethod
     def _short_forms(cls, value: Any) -> Any:
-        if isinstance(value, dict | Distribution):
+        if isinstance(value, Distribution):
             return value
-        return {"choices": value if isinstance(value, list | tuple) else [value]}
+        if not isinstance(value, dict):
+            value = {"choices": value if isinstance(value, list | tuple) else [value]}
+        choices = value.get("choices")
+        if "default" not in value and isinstance(choices, list | tuple) and None in choices:
+            # `default: null` then means that choice, and job.json always writes a default.
+            return {**value, "default": choices[0]}
+        return value
 
     @model_validator(mode="after")
     def _is_a_range_or_choices(self) -> Distribution[T]:
@@ -78,6 +84,13 @@ class Distribution(Section, Generic[T]):
         default: Any = self.default
         if default is not None and not low <= default <= high:
             raise ValueError(f"default ({default}) must lie within {low} to {high}")
+        # Optuna would cut high, and refuse the default at the first training.
+        for name, value in (("high", high), ("default", default)):
+            if self.step is not None and value is not None and (past := (value - low) % self.step):
+                raise ValueError(
+                    f"{name} ({value}) must be a whole number of steps ({self.step}) above low ({low}), such as "
+                    f"{value - past}"
+                )
         return self
 
     @property
@@ -93,9 +106,11 @@ class Distribution(Section, Generic[T]):
     @property
     def start(self) -> T:
         """What trainings begin with."""
-        if self.default is not None:
-            return self.default
-        return self.choices[0] if self.choices else self._middle()
+        value: Any = self.default
+        if value is None and None not in self.choices:
+            value = self.choices[0] if self.choices else self._middle()
+        start: T = value
+        return start
 
     @property
     def limits(self) -> tuple[Any, Any]:

@@ -1,5 +1,6 @@
 import json
 from dataclasses import FrozenInstanceError, replace
+from pathlib import Path as FilePath
 
 import numpy as np
 import pytest
@@ -204,6 +205,14 @@ def test_json_of_another_space_names_both() -> None:
     text = load_architecture("criteo-full").to_json()
     with pytest.raises(ArchitectureError, match="of the space 'nasrec-full', but 'tiny' is expected"):
         Architecture.from_json(text, SPACE)
+
+
+def test_json_of_a_space_that_does_not_ship_wants_the_space(tmp_path: FilePath) -> None:
+    architecture, file = SPACE.random(np.random.default_rng(0)), tmp_path / "mine.json"
+    file.write_text(architecture.to_json())
+    with pytest.raises(ArchitectureError, match=rf"{file}: its space 'tiny' does not ship .*: pass space="):
+        load_architecture(file)
+    assert load_architecture(file, SPACE) == architecture
 
 
 @given(architectures(SPACE))

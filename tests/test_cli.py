@@ -129,6 +129,17 @@ def test_a_worker_counts_from_one(count: str) -> None:
     assert "expected a whole number from 1 on" in done.error
 
 
+def test_what_a_worker_does_not_count_is_said() -> None:
+    assert "the trainings of the check come before and do not count" in " ".join(call("worker", "--help").out.split())
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "99999", "http"])
+def test_a_port_that_is_none_is_named(port: str) -> None:
+    done = call("demo", "experiment.yml", "--port", port)
+    assert done.code == 2
+    assert f"argument --port: expected a whole number from 1 to 65535, but it is '{port}'" in done.error
+
+
 @pytest.mark.parametrize("share", ["2", "-0.1", "nan", "few"])
 def test_a_share_that_is_none_is_named(share: str) -> None:
     done = call("prepare", "criteo", f"--max-rejected={share}", "--output", "prepared")

@@ -98,6 +98,13 @@ def test_experiment(tmp_path: Path, write_job: Write) -> None:
     assert yaml.safe_load((tmp_path / "experiment.yml").read_text())["experimentName"] == "tiny"
 
 
+def test_a_job_that_is_named_as_an_experiment_stays(tmp_path: Path, write_job: Write) -> None:
+    job = write_job(tmp_path).rename(tmp_path / "experiment.yml")
+    before = files(tmp_path)
+    refused("experiment", job, naming=f"{job}: is the job itself: name another file to write (--output)")
+    assert files(tmp_path) == before
+
+
 def test_a_worker_of_a_done_run_has_nothing_to_do(copied_run: Any, tmp_path: Path) -> None:
     for run_or_job in (copied_run.path, copied_run.path.parent / "job.yaml"):
         done = call("worker", run_or_job)

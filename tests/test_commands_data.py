@@ -1,11 +1,13 @@
 """The commands on data: prepare, schema, data."""
 
+import inspect
 from pathlib import Path
 
 import pytest
 
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.preparation import prepare
+from nasrec_automl.data.sources import open_source
 from nasrec_automl.data.synthetic import make_synthetic
 from tests.command_line import call, files, refused
 from tests.data.readers.rows import criteo_lines, write
@@ -52,6 +54,13 @@ def test_prepare_divides_by_the_schemas_column(tmp_path: Path) -> None:
     done = call(*prepare)
     assert done.code == 0, done.error
     assert "test 60" in done.out
+
+
+@pytest.mark.parametrize("name", [*sorted(inspect.signature(open_source).parameters.keys() - {"options"}), "nothing"])
+def test_prepare_names_an_option_that_a_source_does_not_have(name: str, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("{label: y, categorical: {c: }}")
+    prepare = ("prepare", "table", "--schema", tmp_path / "s.yaml", "--output", tmp_path / "p")
+    refused(*prepare, "--option", f"{name}=c.yaml", naming=f"source 'table' has no option '{name}'")
 
 
 def test_prepare_says_how_much_of_a_public_set_it_was(tmp_path: Path) -> None:

@@ -60,6 +60,32 @@ def test_a_key_file_is_relative_to_the_job_file_or_to_a_home(tmp_path: Path, mon
     assert found == [tmp_path / "keys" / "id", tmp_path / "home" / ".ssh" / "id"]
 
 
+def test_any_path_may_begin_at_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("HOME", str(home))
+    write(home / "hyper.yaml", {"learning_rate": 0.1})
+    files = {"input": "~/rows", "validation": "~/valid", "test": "~/test", "schema": "~/schema.yaml"}
+    content = changed(
+        run_folder="~/runs/a",
+        space="~/space.yaml",
+        continues="~/runs/b",
+        storage="sqlite:///~/studies.db",
+        data={"source": "table", "split": "given", **files},
+        retrain={"space": "~/hyper.yaml"},
+    )
+    job = load_job(write(tmp_path / "jobs" / "job.yaml", content))
+    assert (job.run_folder, job.continues) == (home / "runs" / "a", home / "runs" / "b")
+    assert (job.space, job.storage) == (str(home / "space.yaml"), f"sqlite:///{home / 'studies.db'}")
+    data = job.data
+    assert [data.input, data.validation, data.test, data.table_schema] == [
+        home / Path(path).name for path in files.values()
+    ]
+    assert job.retrain.space.learning_rate["adagrad"].start == 0.1
+    # One that is nobody's is a name as any other.
+    content = changed(run_folder="~nobody-of-this-name/a")
+    assert load_job(write(tmp_path / "job.yaml", content)).run_folder == tmp_path / "~nobody-of-this-name" / "a"
+
+
 def test_the_run_folder_is_named_after_the_job(tmp_path: Path) -> None:
     assert load_job(write(tmp_path / "job.yaml", MINIMAL)).run_folder == tmp_path / "runs" / "mine"
 
@@ -171,7 +197,7 @@ def test_an_unknown_key_is_named(tmp_path: Path, change: dict[str, Any], field: 
         ({"supernet": {"dropout": 1}}, "supernet.dropout", "1"),
         ({"supernet": {"path_warm_up": 2}}, "supernet.path_warm_up", "2"),
         ({"supernet": []}, "supernet", r"\[\]"),
-        ({"search": {"tournament": 200}}, "search", "tournament"),
+        ({"search": {"tournament": 200}}, "search", r"tournament \(200\) must not exceed population \(128\)"),
         ({"search": {"objectives": ["macs", "log_loss"]}}, "search", "log_loss first"),
         ({"search": {"objectives": ["log_loss", "macs", "macs"]}}, "search", "nothing twice"),
         ({"search": {"objectives": []}}, "search", "log_loss first"),
@@ -216,6 +242,7 @@ def test_an_unknown_key_is_named(tmp_path: Path, change: dict[str, Any], field: 
         ({"data": {"source": "synthetic", "fields": {"a": {"compositional": 1}}}}, "data.fields.a.compositional", "1"),
         ({"data": {"source": "prepared", "hash_above": 9}}, "data", "the source is `prepared`"),
         ({"data": {"source": "prepared", "fields": {"a": {"kind": "hash"}}}}, "data", "the source is `prepared`"),
+        ({"data": {"source": "table", "options": {"schema": "s.yaml"}}}, "data", "'table' has no option 'schema'"),
         ({"data": 3}, "data", "3"),
     ],
 )
@@ -234,6 +261,10 @@ def test_a_wrong_value_is_named_with_its_field_and_file(
         ({"objectives": ["log_loss", "macs"]}, "nsga2"),
         ({"objectives": ["log_loss", "macs", "latency_ms"], "sampler": "tpe"}, "tpe"),
         ({"sampler": "random"}, "random"),
+        # Evolution alone reads the tournament, which is 64 by default.
+        ({"sampler": "random", "population": 16}, "random"),
+        ({"sampler": "tpe", "population": 16}, "tpe"),
+        ({"objectives": ["log_loss", "macs"], "population": 16}, "nsga2"),
     ],
 )
 def test_the_sampler_follows_from_the_objectives(tmp_path: Path, search: dict[str, Any], sampler: str) -> None:

@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from nasrec_automl.config_types import Count, Duration, PositiveFloat, Section
+from nasrec_automl.config_types import Count, Duration, PositiveFloat, Section, path_from
 
 
 @pytest.mark.parametrize("text", ["90s", "30m", "2h", "1d", "010s"])
@@ -19,6 +21,12 @@ def test_a_number_may_be_written_without_a_dot_and_a_count_may_not_be_rounded() 
     assert TypeAdapter(PositiveFloat).validate_python("1e-3") == 0.001
     with pytest.raises(ValidationError):
         TypeAdapter(Count).validate_python(2.5)
+
+
+def test_a_path_is_relative_to_a_folder_or_to_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    for path, found in (("a/b", "/jobs/a/b"), ("/a", "/a"), ("~/a", "/home/me/a"), ("a/~", "/jobs/a/~")):
+        assert path_from(Path("/jobs"), path) == path_from(Path("/jobs"), Path(path)) == Path(found)
 
 
 def test_a_section_knows_its_keys_and_never_changes() -> None:

@@ -31,6 +31,7 @@ from tests.data.readers.rows import write, write_public_sets
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINKED = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(ROOT.glob("examples/*/README.md"))]
 
 # They start servers; tests/experiment starts real experiments, tests/pipeline a real dashboard.
 NOT_RUN = (
@@ -168,10 +169,31 @@ def test_the_manifest_for_kubernetes_is_yaml_with_a_kind_and_a_name_each() -> No
     assert len(set(found)) == len(found) == 5
 
 
-def test_links_between_pages_lead_somewhere() -> None:
-    for page in PAGES:
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+def headings(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub and mkdocs both make them."""
+    found = re.findall(r"^#+ (.+)$", BLOCK.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in found}
+
+
+def broken_links(page: Path) -> Iterator[str]:
+    for target, _, anchor in re.findall(r"\]\(([^)#:]*)(#([^)]*))?\)", page.read_text()):
+        to = page.parent / target if target else page
+        if not to.exists() or (anchor and anchor not in headings(to)):
+            yield f"{target}#{anchor}" if anchor else target
+
+
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    assert not list(broken_links(page))
+
+
+def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
+    (tmp_path / "there.md").write_text("# A `name`, and its path\n\n```sh\n# no heading\n```\n")
+    (tmp_path / "page.md").write_text(
+        "## Here\n[a](there.md) [b](there.md#a-name-and-its-path) [c](#here) [d](https://example.org/#x) "
+        "[e](gone.md) [f](gone.md#here) [g](there.md#no-heading) [h](#nowhere)"
+    )
+    assert list(broken_links(tmp_path / "page.md")) == ["gone.md", "gone.md#here", "there.md#no-heading", "#nowhere"]
 
 
 # docs/job.md against the models

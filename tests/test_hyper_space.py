@@ -66,8 +66,31 @@ def test_what_trainings_begin_with(one: Any, start: float) -> None:
 
 
 def test_whole_numbers_begin_with_one_that_may_be_drawn() -> None:
-    assert space(embedding_dim={"low": 4, "high": 32, "step": 8}).embedding_dim.start in (4, 12, 20, 28)
+    assert space(embedding_dim={"low": 4, "high": 28, "step": 8}).embedding_dim.start in (4, 12, 20, 28)
+    assert space(embedding_dim={"low": 4, "high": 28, "step": 8, "default": 12}).embedding_dim.start == 12
     assert isinstance(space(batch_size={"low": 64, "high": 1000, "log": True}).batch_size.start, int)
+
+
+@pytest.mark.parametrize(
+    ("one", "start"),
+    [
+        ({"choices": [1000, None], "default": None}, None),
+        ({"choices": [1000, None], "default": 1000}, 1000),
+        ([1000, None], 1000),
+        ([None, 1000], None),
+        ({"choices": [None, 1000], "default": 1000}, 1000),
+        ({"choices": [1000, 2000], "default": None}, 1000),
+    ],
+)
+def test_null_is_a_default_where_it_is_a_choice(one: Any, start: int | None) -> None:
+    first = space(table_cap=one)
+    assert first.table_cap.start == start
+    for again in (
+        HyperSpace.model_validate_json(first.model_dump_json()),
+        HyperSpace.model_validate(first.model_dump()),
+    ):
+        assert again == first
+        assert again.table_cap.start == start
 
 
 @pytest.mark.parametrize(("one", "single"), [(3, True), ([3, 4], False), ({"low": 3, "high": 3}, True)])
@@ -85,6 +108,16 @@ def test_a_single_value_is_known_as_one(one: Any, single: bool) -> None:
         ({"weight_decay": {"low": 0, "high": 1, "step": 1}}, ("weight_decay",), "whole numbers"),
         ({"dropout": {"low": 0, "high": 1}}, ("dropout", "high"), "less than 1"),
         ({"dropout": {"low": 0, "high": 0.5, "default": 0.6}}, ("dropout",), "must lie within"),
+        (
+            {"batch_size": {"low": 256, "high": 1024, "step": 256, "default": 600}},
+            ("batch_size",),
+            r"default \(600\) must be a whole number of steps \(256\) above low \(256\), such as 512",
+        ),
+        (
+            {"batch_size": {"low": 4, "high": 32, "step": 8}},
+            ("batch_size",),
+            r"high \(32\) must be a whole number of steps \(8\) above low \(4\), such as 28",
+        ),
         ({"batch_size": [256, 0]}, ("batch_size", "choices", 1), "greater than or equal to 1"),
         ({"batch_size": []}, ("batch_size",), "expected choices"),
         ({"batch_size": [4, 4]}, ("batch_size",), "distinct"),

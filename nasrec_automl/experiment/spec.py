@@ -42,10 +42,13 @@ def write_experiment(job: str | Path, output: str | Path) -> Path:
         The path of the file. With `experiment.machines`, a small folder that NNI wants is left in the run folder.
 
     Raises:
-        JobError: the job file is not as it should be, or its machines cannot work together on it.
+        JobError: the job file is not as it should be, its machines cannot work together on it, or it would be
+            written over.
     """
     job, output = Path(job).resolve(), Path(output).resolve()
     config = load_job(job)
+    if output == job:
+        raise JobError(f"{job}: is the job itself: name another file to write (--output)")
     remote = bool(config.experiment.machines)
     if remote:
         _check_machines(job, config)

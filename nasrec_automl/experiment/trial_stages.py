@@ -39,6 +39,9 @@ class Stage(Protocol):
     def kept(self, run: RunFolder) -> int:
         """A number that changes whenever there is more for a later start to go on with."""
 
+    def check(self, run: RunFolder) -> None:
+        """Compare the job with what the stage has left."""
+
     def run(
         self,
         run: RunFolder,

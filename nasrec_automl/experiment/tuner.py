@@ -127,12 +127,15 @@ class StageTuner(Tuner):
             profile = self._manager.profile()
             run = RunFolder(load_job(Path(profile["params"]["trialCodeDirectory"]) / self._job))
             self._ownership.enter_context(run.lock())
+            pipeline = self._pipeline()
+            # Before anything is noted: a job that is refused leaves the folder as it is.
+            for stage in pipeline.STAGES.values():
+                stage.check(run)
             run.create()
             ExperimentNote(id=profile["id"], url=self._manager.url).write(run)
             if os.environ.get("NNI_MODE") == "resume":
                 # NNI runs these again by itself, and does not tell the tuner when they end.
                 self._recovered = {trial.id for trial in self._manager.trials() if trial.active}
-            pipeline = self._pipeline()
             if pipeline.next_stage(run) is not None:
                 # The limit of a resumed experiment may be what its end had lowered it to.
                 self._manager.make_room()

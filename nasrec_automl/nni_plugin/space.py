@@ -165,9 +165,10 @@ class NasRecSpace(ModelSpace):
         progress: bool = True,
         *,
         schema: FeatureSchema,
+        space: str | Path | SearchSpace | Mapping[str, Any] | None = None,
         **options: Any,
     ) -> NasRecSpace:
-        """Make a published architecture with new weights.
+        """Make a published architecture, or one of a file, with new weights.
 
         Args:
             name: `criteo`, `avazu` or `kdd12`, then `-full` or `-small`; or the JSON file of an architecture.
@@ -175,10 +176,11 @@ class NasRecSpace(ModelSpace):
             download: NNI's; there is nothing to load.
             progress: NNI's.
             schema: the features.
+            space: as in the constructor; needed when the file's space does not ship with the package.
             options: of the constructor: `layer_norm` (the published final trainings go without), `dropout`, `seed`.
 
         Raises:
-            ArchitectureError: there is no such architecture.
+            ArchitectureError: there is no such architecture, or it is of another space.
             CheckpointError: weights are asked for.
         """
         if pretrained:
@@ -186,7 +188,7 @@ class NasRecSpace(ModelSpace):
                 f"no weights were published for {name!r}: leave `pretrained` out and train it, "
                 "or load a run of your own with `nasrec_automl.load_model`"
             )
-        architecture = load_architecture(name)
+        architecture = load_architecture(name, None if space is None else _space(space))
         with model_context(dict(architecture.params)):
             return cls(architecture.space, schema, **options)
 

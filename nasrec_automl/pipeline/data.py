@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nasrec_automl.config import DataConfig
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.raw import with_tables
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.sources import open_source
-from nasrec_automl.errors import DataError
+from nasrec_automl.errors import DataError, JobError
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -44,6 +45,16 @@ class DataStage(Stage):
             settings["data.split"] = "random"  # what earlier versions noted without a split
         return settings
 
+    def check(self, run: RunFolder) -> None:
+        """Of data that are prepared, also compare the job with how they were, before anything is noted.
+
+        Raises:
+            JobError: the stage was started with other settings, or the data were prepared with others.
+        """
+        super().check(run)
+        if run.job.data.source == "prepared" and not run.started(self.name):
+            _check_prepared(run.job.data)
+
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         config = run.job.data
         # What later stages need of the job, asked for before hours of training.
@@ -52,9 +63,7 @@ class DataStage(Stage):
         check_device(run.job.device, run.job.devices)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="data sets", total=1)
         if config.source == "prepared":
-            if config.input is None:
-                raise DataError("data.input: a prepared data set needs the path of its folder")
-            data = PreparedData.open(config.input)
+            data = _open_prepared(config)
         elif self.is_done(run):
             data = PreparedData.open(run.data)
         else:
@@ -82,6 +91,25 @@ class DataStage(Stage):
         left_out = f", {rejected:,} bad left out" if rejected else ""
         progress.update(1, f"{data.name}, {notes.get('completeness', f'{rows:,} rows')}{left_out}")
         return {}
+
+
+def _open_prepared(config: DataConfig) -> PreparedData:
+    if config.input is None:
+        raise DataError("data.input: a prepared data set needs the path of its folder")
+    return PreparedData.open(config.input)
+
+
+def _check_prepared(config: DataConfig) -> None:
+    """Raise JobError where a job asks for what is decided when data are prepared, and for another thing than was."""
+    split = _open_prepared(config).description.split
+    default = DataConfig(source="prepared")
+    own = default.model_copy(update={"split": split.kind, "seed": split.seed})
+    for name in ("validation", "test", "max_rejected", "split", "seed", "options"):
+        if getattr(config, name) not in (getattr(default, name), getattr(own, name)):
+            raise JobError(
+                f"data.{name}: decides how data are prepared, but those in {config.input} are prepared already (split "
+                f"{split.kind}, seed {split.seed}): leave it out, or prepare them again"
+            )
 
 
 def _paths(path: Path | None) -> list[Path]:

@@ -12,12 +12,13 @@ import yaml
 from nasrec_automl.config import Job, load_job
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.published_sizes import PUBLISHED_SIZES
+from nasrec_automl.errors import JobError
 from nasrec_automl.experiment.launch import run_of
 from nasrec_automl.experiment.spec import write_experiment
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.stages import STAGES
+from nasrec_automl.pipeline.stages import STAGES, run_apart
 from nasrec_automl.space import load_architecture
 from tests.data.readers.rows import write_public_sets
 
@@ -165,6 +166,18 @@ def test_the_final_training_of_a_published_architecture_and_of_a_file(
     assert not weights.layer_norm
 
 
+def test_a_final_training_that_is_refused_leaves_the_run_as_it_is(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = copied(example("kdd12", "full", "final.yaml"), here)
+    run = RunFolder(load_job(job))
+    run_apart(run, (STAGES["data"],))
+    before = (run.path / "job.json").read_text()
+    job.write_text(job.read_text().replace("hash_above: 2000000000", "hash_above: 2100000000"))
+    assert load_job(job) != run.job
+    with pytest.raises(JobError, match=r"data\.hash_above: the data stage .* was started with"):
+        script("train_final", job, "kdd12-full", monkeypatch=monkeypatch)
+    assert (run.path / "job.json").read_text() == before
+
+
 @each_set
 def test_the_readme_shows_what_the_script_calculates(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -200,14 +213,19 @@ def test_an_estimate_by_hand(here: Path, monkeypatch: pytest.MonkeyPatch, capsys
         "data": {"source": "kdd12", "input": "x", "hash_above": 400_000},
         "embedding_dim": 8,
         "supernet": {"epochs": 2, "batch_size": 1024, "path_warm_up": 0.5},
-        "search": {"architectures": 10, "head": {"method": "ridge", "max_rows": 8192}, "max_rows": 16384},
+        "search": {
+            "architectures": 10,
+            "head": {"method": "ridge", "max_rows": 8192},
+            "max_rows": 16384,
+            "verdict": {"architectures": 0},
+        },
         "retrain": {"trials": 20, "top_k": 2, "max_epochs": 3, "space": {"learning_rate": 0.1, "batch_size": 256}},
     }
     job = here / "job.yaml"
     job.write_text(yaml.safe_dump(content))
     times = ("--step", 100, "--whole", 1000, "--score", 3_600_000)
     script("estimate", job, "--rows", 1_024_000, *times, monkeypatch=monkeypatch)
-    assert estimated(capsys) == {
+    without = {
         "rows": "1,024,000",
         "prepared files, at most": "0.1 GB",  # 53 bytes
         "embedding tables, at most": "0.1 GB",  # 4 million rows of 32 bytes
@@ -218,6 +236,18 @@ def test_an_estimate_by_hand(here: Path, monkeypatch: pytest.MonkeyPatch, capsys
         "subnets that retrain keeps, at most": "2.6 GB",
         "final": "0.1 h",  # 10800 steps of 50 ms
     }
+    assert estimated(capsys) == without
+    content["search"]["verdict"] = {"architectures": 70, "seeds": 2, "max_epochs": 1}
+    job.write_text(yaml.safe_dump(content))
+    script("estimate", job, "--rows", 1_024_000, *times, monkeypatch=monkeypatch)
+    assert estimated(capsys) == {
+        **without,
+        "check of the scores": "216.2 h",  # 140 x 3200 steps of 50 ms, and 70 x 3 batches of an hour
+        "retrain": "3.1 h",  # 2 + 3 + 18 of them, at most
+        "subnets that retrain keeps, at most": "2.9 GB",
+    }
+    content["search"]["verdict"] = {"architectures": 0}
+    job.write_text(yaml.safe_dump(content))
     script("estimate", job, "--rows", 1_024_000_000, *times, monkeypatch=monkeypatch)
     large = estimated(capsys)
     assert (large["prepared files, at most"], large["search"]) == ("54.3 GB", "30.0 h")

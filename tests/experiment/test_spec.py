@@ -47,6 +47,16 @@ def test_a_bad_job_is_refused_and_nothing_written(job_file: Path) -> None:
     assert not job_file.with_name("experiment.yml").exists()
 
 
+def test_the_job_itself_is_never_written_over(job_file: Path) -> None:
+    before = job_file.read_text()
+    with pytest.raises(JobError, match=r"job\.yaml: is the job itself: name another file to write \(--output\)"):
+        write_experiment(job_file, job_file)
+    (job_file.parent / "link.yml").symlink_to(job_file)
+    with pytest.raises(JobError, match="is the job itself"):
+        write_experiment(job_file, job_file.parent / "link.yml")
+    assert job_file.read_text() == before
+
+
 def test_the_quickstarts_is_such_a_file(tmp_path: Path) -> None:
     quickstart = Path(__file__).parents[2] / "examples" / "quickstart"
     job = tmp_path / "job.yaml"

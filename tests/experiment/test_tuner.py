@@ -228,6 +228,17 @@ def test_bad_arguments_become_a_trial_that_fails(
     assert manager.finished
 
 
+def test_a_job_that_is_refused_leaves_the_run_as_it_is(tuner: Any, run: RunFolder, manager: FakeManager) -> None:
+    run.create()
+    (run.path / "job.json").write_text("the job of before")
+    ExperimentNote(id="before", url=manager.url).write(run)
+    (run.path / "wrong-retrain").write_text("retrain.space: the retrain stage was started with other ones")
+    (parameters,) = tuner.ask(0)
+    assert parameters["error"] == "retrain.space: the retrain stage was started with other ones"
+    assert (run.path / "job.json").read_text() == "the job of before"
+    assert ExperimentNote.read(run) == ExperimentNote(id="before", url=manager.url)
+
+
 def test_a_folder_in_use_becomes_a_trial_that_fails(tuner: Any, run: RunFolder) -> None:
     with run.lock():
         (parameters,) = tuner.ask(0)

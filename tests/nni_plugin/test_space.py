@@ -113,6 +113,17 @@ def test_an_architecture_from_a_file_and_what_there_is_not(tmp_path: Path) -> No
         NasRecSpace.load_searched_model("criteo-full", pretrained=True, schema=schema)
 
 
+def test_an_architecture_of_a_space_of_ones_own(tmp_path: Path) -> None:
+    path, architecture = tmp_path / "mine.json", tiny_space().random(np.random.default_rng(0))
+    path.write_text(architecture.to_json())
+    with pytest.raises(ArchitectureError, match=rf"{path}: its space 'tiny' does not ship .*: pass space="):
+        NasRecSpace.load_searched_model(str(path), schema=tiny_schema())
+    for space in spaces(tmp_path).values():
+        if space != "nasrec-small":
+            model = NasRecSpace.load_searched_model(str(path), schema=tiny_schema(), space=space)
+            assert model.network.architecture == architecture
+
+
 @pytest.mark.parametrize("name", ["full", "small"])
 def test_presets_are_the_published_spaces(name: str) -> None:
     space = NasRecSpace(**NasRecSpace.preset(name), schema=tiny_schema())

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -12,6 +13,7 @@ from nasrec_automl.errors import DataError, JobError
 from nasrec_automl.pipeline.data import DataStage
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.stages import run_apart
 
 Write = Callable[..., Path]
 
@@ -44,6 +46,36 @@ def test_prepared_data_stay_where_they_are(tmp_path: Path, write_job: Write, fin
     DataStage().run(run)
     assert run.data == finished_run.data
     assert not (run.path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ({"split": "time"}, "data.split"),
+        ({"seed": 7}, "data.seed"),
+        ({"max_rejected": 0.5}, "data.max_rejected"),
+        ({"options": {"rows": 50}}, "data.options"),
+        ({"split": "given", "validation": "a", "test": "b"}, "data.validation"),
+    ],
+)
+def test_what_decides_how_data_are_prepared_is_refused_of_prepared_ones(
+    tmp_path: Path, write_job: Write, finished_run: RunFolder, asked: dict[str, Any], named: str
+) -> None:
+    prepared = {"source": "prepared", "input": str(finished_run.data), "options": {}}
+    run = open_run(write_job(tmp_path, data={**prepared, **asked}))
+    with pytest.raises(JobError, match=rf"^{named}: .*{finished_run.data} are prepared already .split random, seed"):
+        run_apart(run, (DataStage(),))
+    assert not (run.path / "job.json").exists()
+
+
+def test_prepared_data_may_be_called_what_they_are(tmp_path: Path, write_job: Write, finished_run: RunFolder) -> None:
+    prepared = {"source": "prepared", "input": str(finished_run.data), "options": {}}
+    for own in ({}, {"split": "random"}, {"seed": 2018, "max_rejected": 0.001}):
+        DataStage().check(open_run(write_job(tmp_path, data={**prepared, **own})))
+    # Earlier versions let it pass: what they began goes on.
+    run = open_run(write_job(tmp_path, data={**prepared, "split": "time"}))
+    run.claim("data", DataStage().settings(run))
+    DataStage().check(run)
 
 
 def test_what_was_prepared_is_held_to_its_settings_whatever_the_job_says_now(

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from nasrec_automl.errors import DataError
+from nasrec_automl.errors import DataError, JobError
 from nasrec_automl.pipeline.run_folder import RunFolder
 
 
@@ -23,6 +23,11 @@ class FakeStage:
 
     def kept(self, run: RunFolder) -> int:
         return len(self.done(run)) + len(list(run.path.glob(f"checkpoint-{self.name}-*")))
+
+    def check(self, run: RunFolder) -> None:
+        wrong = run.path / f"wrong-{self.name}"
+        if wrong.exists():
+            raise JobError(wrong.read_text())
 
     def done(self, run: RunFolder) -> list[Path]:
         return sorted((run.path / "units").glob(f"{self.name}-*"))
