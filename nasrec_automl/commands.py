@@ -9,13 +9,12 @@ import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 
-from nasrec_automl.errors import DataError, JobError
+from nasrec_automl.errors import JobError
 
 if TYPE_CHECKING:
     from nasrec_automl.data.preparation import Progress as RowProgress
@@ -76,7 +75,7 @@ def prepare(arguments: argparse.Namespace) -> None:
 
 def schema_infer(arguments: argparse.Namespace) -> None:
     """Draft a table's schema."""
-    from nasrec_automl.data.files import write_text
+    from nasrec_automl.data.files import check_output_file, write_text
     from nasrec_automl.data.infer import infer_schema
 
     if arguments.output is None:
@@ -84,7 +83,7 @@ def schema_infer(arguments: argparse.Namespace) -> None:
         return
     if arguments.output.exists():
         raise JobError(f"{arguments.output}: already there, so it stays: choose another name")
-    _check_output(arguments.output)
+    check_output_file(arguments.output)
     text = infer_schema(arguments.file)
     write_text(arguments.output, text)
     _say(Console(), f"{arguments.output}: a draft; look at each role")
@@ -93,12 +92,13 @@ def schema_infer(arguments: argparse.Namespace) -> None:
 def data_report(arguments: argparse.Namespace) -> None:
     """Write a page about a prepared data set."""
     from nasrec_automl.data.dataset import PreparedData
+    from nasrec_automl.data.files import check_output_file
     from nasrec_automl.report.data_content import gather, rows_to_read
     from nasrec_automl.report.data_report import write_data_report
 
     data = PreparedData.open(arguments.folder)
     output = arguments.output or data.path / "report.html"
-    _check_output(output)
+    check_output_file(output)
     console, total = Console(), rows_to_read(data.description)
     with row_bars(console) as on_progress:
         content = gather(data, on_rows=lambda done: on_progress("reading rows", done, total))
@@ -204,11 +204,12 @@ def _quiet_optuna() -> None:
 
 def experiment(arguments: argparse.Namespace) -> None:
     """Write the NNI experiment of a job."""
+    from nasrec_automl.data.files import check_output_file
     from nasrec_automl.experiment.spec import write_experiment
 
     output = arguments.output or arguments.job.with_name("experiment.yml")
     if arguments.output is not None:
-        _check_output(output)
+        check_output_file(output)
     write_experiment(arguments.job, output)
     _say(Console(), f"{output}: start it with `nnictl create --config {output}`")
 
@@ -331,18 +332,6 @@ def space_show(arguments: argparse.Namespace) -> None:
 def _say(console: Console, line: str) -> None:
     """Print a line as it is: a name or path in it may hold what Rich would take for a style or an emoji."""
     console.print(line, soft_wrap=True, highlight=False, markup=False, emoji=False)
-
-
-def _check_output(path: Path) -> None:
-    """Check, before anything is read, that a file can be written to a place.
-
-    Raises:
-        DataError: its folder is missing, or it is a folder itself.
-    """
-    if not path.parent.is_dir():
-        raise DataError(f"{path}: its folder does not exist; make it, or write elsewhere")
-    if path.is_dir():
-        raise DataError(f"{path}: is a folder; name a file to write")
 
 
 @contextmanager

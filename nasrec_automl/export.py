@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.nn import functional as F
 
+from nasrec_automl.data.files import check_output_file
 from nasrec_automl.data.preprocessing import Preprocessing
 from nasrec_automl.errors import DataError, ExtraError
 from nasrec_automl.network import Subnet
@@ -153,10 +154,7 @@ def _program(subnet: Subnet) -> ExportedProgram:
 @contextmanager
 def _written_beside(path: Path, preprocessing: Preprocessing | None) -> Iterator[Path]:
     """Give a folder beside `path` to write into; what lies in it afterwards moves to where `path` is."""
-    if not path.parent.is_dir():
-        raise DataError(f"{path}: its folder does not exist; make it, or write elsewhere")
-    if path.is_dir():
-        raise DataError(f"{path}: expected the name of a file to write, but it is a folder")
+    check_output_file(path)
     try:
         beside = tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
     except OSError as error:

@@ -288,7 +288,7 @@ def test_an_output_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     subnet = make_subnet(chain(), tiny_schema())
     with pytest.raises(DataError, match=r"gone/model\.pt2: its folder does not exist"):
         export_torch(subnet, tmp_path / "gone" / "model.pt2")
-    with pytest.raises(DataError, match="expected the name of a file to write, but it is a folder"):
+    with pytest.raises(DataError, match="is a folder, or no file that can be replaced; name a file to write"):
         export_torch(subnet, tmp_path)
     with pytest.raises(DataError, match="cannot write in its folder"):
         export_torch(subnet, "/proc/model.pt2")

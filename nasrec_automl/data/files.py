@@ -8,6 +8,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nasrec_automl.errors import DataError
+
+
+def check_output_file(path: Path) -> None:
+    """Check, before anything is read, that a file can be written to a place.
+
+    Raises:
+        DataError: its folder is missing, or what is there is no file.
+    """
+    if not path.parent.is_dir():
+        raise DataError(f"{path}: its folder does not exist; make it, or write elsewhere")
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: is a folder, or no file that can be replaced; name a file to write")
+
 
 def beside_of(path: Path) -> Path:
     """Where this process writes what is to be `path`; processes of several hosts may do so in a folder they share."""

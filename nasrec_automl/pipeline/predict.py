@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from nasrec_automl.architecture import Architecture
-from nasrec_automl.data.files import written_beside
+from nasrec_automl.data.files import check_output_file, written_beside
 from nasrec_automl.data.preprocessing import Preprocessing
 from nasrec_automl.data.readers.unlabelled import read_unlabelled
 from nasrec_automl.data.table_schema import load_table_schema
@@ -118,10 +118,7 @@ def predict_file(
         DataError: the file cannot be read, a column is missing, a row is bad, or the output is what is read; the
             message names it.
     """
-    if not output.parent.is_dir():
-        raise DataError(f"{output}: its folder does not exist; make it, or write elsewhere")
-    if output.exists() and not output.is_file():
-        raise DataError(f"{output}: is a folder, or no file that can be replaced; name a file to write")
+    check_output_file(output)
     if any(output.exists() and read.exists() and output.samefile(read) for read in (path, schema) if read is not None):
         raise DataError(f"{output}: is read, and would be replaced by its probabilities; name another file to write")
     table_schema = None if schema is None else load_table_schema(schema)
