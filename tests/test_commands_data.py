@@ -139,7 +139,9 @@ def test_damaged_data_are_named(tmp_path: Path) -> None:
     refused(
         "data", "report", tmp_path / "p", "--output", tmp_path / "no" / "r.html", naming="its folder does not exist"
     )
-    refused("data", "report", tmp_path / "p", "--output", tmp_path / "p", naming=f"{tmp_path / 'p'}: is a folder, or no")
+    refused(
+        "data", "report", tmp_path / "p", "--output", tmp_path / "p", naming=f"{tmp_path / 'p'}: is a folder, or no"
+    )
 
 
 @pytest.mark.parametrize(
