@@ -1,5 +1,6 @@
 # make demo | test | test-slow | test-rl | test-mysql | test-remote | test-browser | lint | bench | results | docs
-# Each sets up .venv when it is missing or older than pyproject.toml. PYTHON chooses the interpreter.
+# Each sets up .venv when it is missing or older than pyproject.toml. PYTHON chooses the interpreter. pip says errors alone
+# (-qq): setuptools warns of every editable installation.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -14,8 +15,8 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 .venv/.installed: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Installing nasrec_automl and what it needs into .venv (a few minutes, the first time) ..."
-	@$(BIN)/python -m pip install --quiet --upgrade pip
-	@$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@$(BIN)/python -m pip install -qq --upgrade pip
+	@$(BIN)/python -m pip install -qq --editable '.[test]'
 	@touch $@
 
 demo: .venv/.installed
@@ -31,7 +32,7 @@ test-slow: .venv/.installed
 
 # Beside .venv and without what it pins: tianshou wants another protobuf than the extra `export`.
 build/rl/.installed: .venv/.installed
-	$(BIN)/python -m pip install --quiet --upgrade --target build/rl --no-deps 'tianshou<0.5' 'gym>=0.26' gym-notices \
+	$(BIN)/python -m pip install -qq --upgrade --target build/rl --no-deps 'tianshou<0.5' 'gym>=0.26' gym-notices \
 		h5py tensorboard tensorboard-data-server absl-py grpcio markdown werkzeug
 	@touch $@
 
@@ -48,7 +49,7 @@ test-remote: .venv/.installed
 
 # Wants `apt-get install chromium`; the tests start dashboard and browser of their own.
 test-browser: .venv/.installed
-	$(BIN)/python -m pip install --quiet --editable '.[browser]'
+	$(BIN)/python -m pip install -qq --editable '.[browser]'
 	$(BIN)/python -m pytest -m browser
 
 lint: .venv/.installed
@@ -63,11 +64,11 @@ bench: .venv/.installed
 # stopped at any point, and the next call goes on. Nothing else may run beside it: baselines are tuned for as many
 # seconds as the searches took.
 results: .venv/.installed
-	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	$(BIN)/python -m pip install -qq --editable '.[bench]'
 	$(BIN)/python -m tests.benchmarks results
 
 docs: .venv/.installed
-	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/python -m pip install -qq --editable '.[docs]'
 	$(BIN)/mkdocs build --strict
 
 clean:
