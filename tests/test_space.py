@@ -362,7 +362,7 @@ def test_an_architecture_is_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     path.write_text(architecture.to_json())
     assert load_architecture(path, tiny_space()) == architecture
-    with pytest.raises(SpaceError, match="no search space 'tiny'"):
+    with pytest.raises(ArchitectureError, match=r"mine\.json: its space 'tiny' does not ship with the package"):
         load_architecture(path)
 
 
