@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
+from optuna.trial import FrozenTrial
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
@@ -42,7 +43,7 @@ from nasrec_automl.training.metrics import Metrics, log_losses, measure, targets
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class Contender:
     """The best training of one architecture, measured on the choice part.
 
     Attributes:
@@ -60,6 +61,13 @@ class Candidate:
     step: int
     schedule_steps: int
     metrics: Metrics
+
+    @classmethod
+    def of(cls, run: RunFolder, name: str, architecture: Architecture, trial: FrozenTrial, metrics: Metrics) -> Self:
+        """The training that a trial of the retrain study was."""
+        hyper = Hyper.of(trial.params, run.job.retrain.space)
+        step, schedule_steps = (trial.user_attrs[f"nasrec:{attr}"] for attr in ("step", "schedule_steps"))
+        return cls(name, architecture, hyper, step, schedule_steps, metrics)
 
 
 class FinalStage(Stage):
@@ -105,7 +113,7 @@ class FinalStage(Stage):
                 "key": winner.architecture.key,
                 "validation": _quality(winner.metrics),
                 "test": _quality(test_metrics),
-                **candidate_costs(winner, data, run.job, budget),
+                **contender_costs(winner, data, run.job, budget),
                 **({"budget": run.job.budget.noted} if budget.limits else {}),
                 "storage": shown_url(run.job.storage) if run.job.storage else "sqlite:///studies.db",
                 "studies": [f"{run.job.name}-search", retrain_study_name(run)],
@@ -128,8 +136,8 @@ class FinalStage(Stage):
                 "winner": winner.name,
                 "test_readings": 1 + (read_json(run.final) or {"test_readings": 0})["test_readings"],
                 "contenders": [
-                    {**_contender(candidate, data, run.job, budget), "less_winner_error": error}
-                    for candidate, error in zip(contenders, errors, strict=True)
+                    {**_plain(contender, data, run.job, budget), "less_winner_error": error}
+                    for contender, error in zip(contenders, errors, strict=True)
                 ],
                 "auc_difference_error": auc_difference_error(
                     label.numpy(), logits.numpy(), baseline_logits.numpy(), weights
@@ -140,11 +148,11 @@ class FinalStage(Stage):
         return _quality(test_metrics)
 
 
-def _contenders(run: RunFolder, data: PreparedData, report: Report) -> tuple[list[Candidate], list[float | None]]:
+def _contenders(run: RunFolder, data: PreparedData, report: Report) -> tuple[list[Contender], list[float | None]]:
     """Every candidate with its best training, best first on the choice part; each is reported as it is measured.
 
     Returns:
-        The candidates, and the standard error of the log loss of each less the winner's; None of the winner.
+        The contenders, and the standard error of the log loss of each less the winner's; None of the winner.
     """
     architectures = candidates(run)
     choice = data.part(Part.CHOICE)
@@ -157,27 +165,18 @@ def _contenders(run: RunFolder, data: PreparedData, report: Report) -> tuple[lis
         logits = predict_logits(load_subnet(weights_path(run, study, name, hyper)), choice)
         metrics, losses[name] = measure(logits, label, *weight), log_losses(logits, label).numpy()
         report(_quality(metrics))
-        found.append(
-            Candidate(
-                name=name,
-                architecture=architectures[name],
-                hyper=hyper,
-                step=trial.user_attrs["nasrec:step"],
-                schedule_steps=trial.user_attrs["nasrec:schedule_steps"],
-                metrics=metrics,
-            )
-        )
+        found.append(Contender.of(run, name, architectures[name], trial, metrics))
     if not found:
         raise StudyError(
             f"no training of the study {study.study_name!r} ended well; "
             "lower retrain.space.learning_rate, in another run_folder"
         )
-    first, *others = sorted(found, key=lambda candidate: candidate.metrics.log_loss)
+    first, *others = sorted(found, key=lambda contender: contender.metrics.log_loss)
     errors = [log_loss_difference_error(losses[other.name], losses[first.name], weights) for other in others]
     return [first, *others], [None, *errors]
 
 
-def train_on_everything(run: RunFolder, data: PreparedData, candidate: Candidate) -> Subnet:
+def train_on_everything(run: RunFolder, data: PreparedData, contender: Contender) -> Subnet:
     """Train on train and validation for as many epochs as were best on train alone.
 
     Raises:
@@ -187,18 +186,18 @@ def train_on_everything(run: RunFolder, data: PreparedData, candidate: Candidate
     growth = len(rows) / sum(data.rows(part) for part in TRAINING)
     try:
         return train_from_scratch(
-            candidate.architecture,
-            scratch_schema(run.job, data, candidate.hyper),
+            contender.architecture,
+            scratch_schema(run.job, data, contender.hyper),
             rows,
-            scratch_options(run.job, candidate.hyper),
-            schedule_steps=round(candidate.schedule_steps * growth),
-            steps=round(candidate.step * growth),
+            scratch_options(run.job, contender.hyper),
+            schedule_steps=round(contender.schedule_steps * growth),
+            steps=round(contender.step * growth),
             device=run.job.device,
             precision=run.job.precision,
         ).subnet
     except DivergedError as error:
         raise DivergedError(
-            f"the final training of {candidate.name} diverged at {error}. It went well without the validation rows: "
+            f"the final training of {contender.name} diverged at {error}. It went well without the validation rows: "
             "set lower limits of retrain.space.learning_rate, in another run_folder"
         ) from None
 
@@ -210,18 +209,18 @@ def write_model(run: RunFolder, architecture: Architecture, subnet: Subnet, fold
     write_text(folder / "preprocessing.json", (run.data / "preprocessing.json").read_text(encoding="utf-8"))
 
 
-def _contender(candidate: Candidate, data: PreparedData, job: Job, budget: Budget) -> dict[str, Any]:
+def _plain(contender: Contender, data: PreparedData, job: Job, budget: Budget) -> dict[str, Any]:
     return {
-        "name": candidate.name,
-        "validation": _quality(candidate.metrics),
-        **candidate_costs(candidate, data, job, budget),
+        "name": contender.name,
+        "validation": _quality(contender.metrics),
+        **contender_costs(contender, data, job, budget),
     }
 
 
-def candidate_costs(candidate: Candidate, data: PreparedData, job: Job, budget: Budget) -> dict[str, float]:
+def contender_costs(contender: Contender, data: PreparedData, job: Job, budget: Budget) -> dict[str, float]:
     """What a contender costs; it is counted as it was trained, and the budget as `job_budget` says."""
-    own = Budget(scratch_schema(job, data, candidate.hyper), layer_norm=has_layer_norm(job, candidate.hyper))
-    return {**budget.costs(candidate.architecture), **own.counted(candidate.architecture)}
+    own = Budget(scratch_schema(job, data, contender.hyper), layer_norm=has_layer_norm(job, contender.hyper))
+    return {**budget.costs(contender.architecture), **own.counted(contender.architecture)}
 
 
 def _quality(metrics: Metrics) -> dict[str, float]:

@@ -15,7 +15,7 @@ from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import best_trials, candidates, train_candidate, weights_path
 from nasrec_automl.pipeline.files import write_json
-from nasrec_automl.pipeline.final import Candidate, candidate_costs, train_on_everything, write_model
+from nasrec_automl.pipeline.final import Contender, contender_costs, train_on_everything, write_model
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import retrain_study, search_study
 from nasrec_automl.search import Hyper
@@ -85,18 +85,18 @@ def retrain_named(
     """
     name, architecture = find_architecture(run, name)
     data = PreparedData.open(run.data)
-    candidate, source = _own(run, name, architecture, data) or _trained(run, name, architecture, data, on_validation)
-    subnet = train_on_everything(run, data, candidate)
+    contender, source = _own(run, name, architecture, data) or _trained(run, name, architecture, data, on_validation)
+    subnet = train_on_everything(run, data, contender)
     folder = run.models / name if output is None else output
-    validation = candidate.metrics
+    validation = contender.metrics
     noted = {
         "architecture": dict(architecture.params),
         "key": architecture.key,
         "name": name,
         "space": architecture.space.name,
         "validation": {"log_loss": validation.log_loss, "auc": validation.auc},
-        "hyper_parameters": {"source": source, **asdict(candidate.hyper)},
-        **candidate_costs(candidate, data, run.job, job_budget(run)),
+        "hyper_parameters": {"source": source, **asdict(contender.hyper)},
+        **contender_costs(contender, data, run.job, job_budget(run)),
     }
     write_json(folder / "result.json", noted)
     write_model(run, architecture, subnet, folder)
@@ -143,7 +143,7 @@ def find_architecture(run: RunFolder, name: str) -> tuple[str, Architecture]:
     return found.popitem()
 
 
-def _own(run: RunFolder, name: str, architecture: Architecture, data: PreparedData) -> tuple[Candidate, str] | None:
+def _own(run: RunFolder, name: str, architecture: Architecture, data: PreparedData) -> tuple[Contender, str] | None:
     """The best training of the retrain study, where it has one of this architecture."""
     if not run.started("retrain"):
         return None
@@ -158,13 +158,12 @@ def _own(run: RunFolder, name: str, architecture: Architecture, data: PreparedDa
     if not path.is_file():
         return None
     metrics = measure_subnet(load_subnet(path), data.part(Part.CHOICE))
-    step, schedule_steps = (trial.user_attrs[f"nasrec:{attr}"] for attr in ("step", "schedule_steps"))
-    return Candidate(name, architecture, hyper, step, schedule_steps, metrics), "own"
+    return Contender.of(run, name, architecture, trial, metrics), "own"
 
 
 def _trained(
     run: RunFolder, name: str, architecture: Architecture, data: PreparedData, on_validation: OnValidation | None
-) -> tuple[Candidate, str]:
+) -> tuple[Contender, str]:
     """A training on train alone, which finds the number of steps."""
     params, source = default_params(name, run.job.retrain.space), "default"
     if run.started("retrain"):
@@ -183,4 +182,4 @@ def _trained(
     except DivergedError as error:
         raise DivergedError(f"the training of {name} diverged at {error} (hyper-parameters: {hyper})") from None
     metrics = measure_subnet(trained.subnet, data.part(Part.CHOICE))
-    return Candidate(name, architecture, hyper, trained.step, trained.schedule_steps, metrics), source
+    return Contender(name, architecture, hyper, trained.step, trained.schedule_steps, metrics), source

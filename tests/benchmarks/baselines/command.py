@@ -168,9 +168,9 @@ def _contender(run: RunFolder, name: str, options: argparse.Namespace) -> Conten
 
 
 def _searched(run: RunFolder) -> Contender:
-    candidate = winner(run)
-    chosen = {"name": candidate.name, "choice": candidate.metrics.log_loss, "seconds": seconds_spent(run)}
-    return Contender(lambda seed: train(run, candidate, seed), True, chosen)
+    found = winner(run)
+    chosen = {"name": found.name, "choice": found.metrics.log_loss, "seconds": seconds_spent(run)}
+    return Contender(lambda seed: train(run, found, seed), True, chosen)
 
 
 def _logits(path: Path, name: str, options: argparse.Namespace) -> list[NDArray[np.float64]]:

@@ -9,7 +9,7 @@ from nasrec_automl.evaluation.scratch import measure_subnet, predict_logits
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.candidates import best_trials, candidates, weights_path
 from nasrec_automl.pipeline.files import read_json
-from nasrec_automl.pipeline.final import Candidate, train_on_everything
+from nasrec_automl.pipeline.final import Contender, train_on_everything
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.studies import retrain_study
@@ -49,31 +49,30 @@ def with_sampler(run: RunFolder, sampler: SamplerName, folder: Path) -> RunFolde
     return other
 
 
-def winner(run: RunFolder) -> Candidate:
+def winner(run: RunFolder) -> Contender:
     """The winner of a run."""
-    return _candidate(run, read_json(run.final)["winner"])
+    return _contender(run, read_json(run.final)["winner"])
 
 
-def best_hand_design(run: RunFolder) -> Candidate | None:
+def best_hand_design(run: RunFolder) -> Contender | None:
     """The hand design that was best on the choice part, if there is any."""
     for contender in read_json(run.final)["contenders"]:  # best first
         if contender["name"].startswith("hand-"):
-            return _candidate(run, contender["name"])
+            return _contender(run, contender["name"])
     return None
 
 
-def train(run: RunFolder, candidate: Candidate, seed: int) -> Logits:
-    """Train a candidate as the final stage does, with another seed."""
+def train(run: RunFolder, contender: Contender, seed: int) -> Logits:
+    """Train a contender as the final stage does, with another seed."""
     seeded = RunFolder(run.job.model_copy(update={"seed": seed}))
-    subnet = train_on_everything(seeded, PreparedData.open(run.data), candidate)
+    subnet = train_on_everything(seeded, PreparedData.open(run.data), contender)
     return lambda rows: predict_logits(subnet, rows)
 
 
-def _candidate(run: RunFolder, name: str) -> Candidate:
+def _contender(run: RunFolder, name: str) -> Contender:
     study = retrain_study(run)
     trial = best_trials(study)[name]
     hyper = Hyper.of(trial.params, run.job.retrain.space)
     subnet = load_subnet(weights_path(run, study, name, hyper))
     metrics = measure_subnet(subnet, PreparedData.open(run.data).part(Part.CHOICE))
-    step, schedule_steps = (trial.user_attrs[f"nasrec:{attr}"] for attr in ("step", "schedule_steps"))
-    return Candidate(name, candidates(run)[name], hyper, step, schedule_steps, metrics)
+    return Contender.of(run, name, candidates(run)[name], trial, metrics)
