@@ -127,24 +127,30 @@ def test_without_a_check_there_is_no_verdict(finished_run: RunFolder) -> None:
 
 
 KILLED = """
-import os, signal, sys
+import importlib, os, signal, sys
 from nasrec_automl.config import load_job
-from nasrec_automl.pipeline import truth
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.search import SearchStage
+from nasrec_automl.pipeline.stages import run_job
 
-calls, training = 0, truth.train_and_measure
+module, name, last = importlib.import_module(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+calls, training = 0, getattr(module, name)
 
 def dies(*arguments, **options):
     global calls
     calls += 1
-    if calls == 4:
+    if calls == last:
         os.kill(os.getpid(), signal.SIGKILL)
     return training(*arguments, **options)
 
-truth.train_and_measure = dies
-SearchStage().run(RunFolder(load_job(sys.argv[1])))
+setattr(module, name, dies)
+run_job(RunFolder(load_job(sys.argv[1])))
 """
+
+
+def killed(job: Path, module: str, name: str, last: int) -> bool:
+    """Run a job whose process is killed when a function of the pipeline is called for the `last` time."""
+    command = [sys.executable, "-c", KILLED, str(job), f"nasrec_automl.pipeline.{module}", name, str(last)]
+    return subprocess.run(command, check=False, timeout=200).returncode == -signal.SIGKILL
 
 
 def test_killed_in_the_check_it_goes_on_to_the_same_verdict_and_search(
@@ -153,8 +159,7 @@ def test_killed_in_the_check_it_goes_on_to_the_same_verdict_and_search(
     path = supernet_of(searched, tmp_path, write_job)
     run = RunFolder(load_job(path))
     before = SearchStage().kept(run)
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False, timeout=200)
-    assert killed.returncode == -signal.SIGKILL
+    assert killed(path, "truth", "train_and_measure", 4)
     assert not run.verdict.exists()
     assert SearchStage().kept(run) == before + 3, "a later start has these to go on with"
     SearchStage().run(run)
@@ -210,27 +215,6 @@ def test_where_scores_are_not_trusted_the_best_that_were_trained_are_candidates_
     assert find_architecture(run, name[:12]) == (name, architecture)
 
 
-RETRAIN_KILLED = """
-import os, signal, sys
-from nasrec_automl.config import load_job
-from nasrec_automl.pipeline import retrain
-from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.stages import run_job
-
-calls, training = 0, retrain.train_candidate
-
-def dies(*arguments, **options):
-    global calls
-    calls += 1
-    if calls == 6:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return training(*arguments, **options)
-
-retrain.train_candidate = dies
-run_job(RunFolder(load_job(sys.argv[1])))
-"""
-
-
 def test_the_fall_back_halves_says_so_and_resumes(copied_run: RunFolder, tmp_path: Path) -> None:
     job_file = copied_run.path.parent / "job.yaml"
     job = yaml.safe_load(job_file.read_text())
@@ -260,8 +244,7 @@ def test_the_fall_back_halves_says_so_and_resumes(copied_run: RunFolder, tmp_pat
     assert "successive halving" in text
 
     broken = RunFolder(load_job(tmp_path / "broken" / "job.yaml"))
-    command = [sys.executable, "-c", RETRAIN_KILLED, str(tmp_path / "broken" / "job.yaml")]
-    assert subprocess.run(command, check=False, timeout=200).returncode == -signal.SIGKILL
+    assert killed(tmp_path / "broken" / "job.yaml", "retrain", "train_candidate", 6)
     run_job(broken)
     results = [{k: v for k, v in read_json(one.result).items() if k != "seconds"} for one in (run, broken)]
     assert results[0] == results[1]
