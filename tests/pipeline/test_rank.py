@@ -236,7 +236,11 @@ def test_test_stays_closed_and_trainings_that_diverge_are_left_out(
     content = rank_content(run)
     assert [one.key for one in content.architectures] == [one.key for one in lost[1:]]
     assert content.left_out == 1
-    assert "1 more is left out: a training diverged or failed." in run.rank_report.read_text()
+    left_out = "1 more is left out: a training diverged or failed."
+    assert left_out in run.rank_report.read_text()
+    console = Console(width=300, record=True)
+    console.print(rank_table(run))
+    assert left_out in console.export_text()
     more = RunFolder(run.job.model_copy(update={"name": "more"}))
     monkeypatch.setattr(truth, "train_and_measure", diverges(3))
     with pytest.raises(StudyError, match="2 of 5 architectures were trained well"):

@@ -318,3 +318,13 @@ def test_data_prepared_again_with_other_tables_are_refused(tmp_path: Path, train
     prepare(make_synthetic(2000, 0, fields=4, dense=2, categories=20), data)
     with pytest.raises(JobError, match=r"fingerprint of the prepared data: the supernet stage in .* was started with"):
         SupernetStage().run(run)
+
+
+def test_what_a_killed_process_left_is_deleted_once_the_supernet_is_there(copied_run: RunFolder) -> None:
+    names = ("last.ckpt", ".last.ckpt.host.1.partial", f".{copied_run.weights.name}.host.1.partial")
+    left = [copied_run.supernet / name for name in names]
+    for path in left:
+        path.touch()
+    SupernetStage().run(copied_run)
+    assert not [path for path in left if path.exists()]
+    assert copied_run.weights.is_file()
