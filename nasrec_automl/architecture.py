@@ -20,12 +20,16 @@ if TYPE_CHECKING:
     from nasrec_automl.space import SearchSpace
 
 FC, DOT_PRODUCT, SIGMOID_GATING, SUM = "fc", "dot_product", "sigmoid_gating", "sum"
-EFC, ATTENTION, CROSS = "efc", "attention", "cross"
-DENSE_OPS = (FC, DOT_PRODUCT, SIGMOID_GATING, SUM)
-SPARSE_OPS = (EFC, ATTENTION, CROSS)
+FLAT_FC, BI_INTERACTION = "flat_fc", "bi_interaction"
+EFC, ATTENTION, CROSS, PROJECTION = "efc", "attention", "cross", "projection"
+DENSE_OPS = (FC, DOT_PRODUCT, SIGMOID_GATING, SUM, FLAT_FC, BI_INTERACTION)
+SPARSE_OPS = (EFC, ATTENTION, CROSS, PROJECTION)
 
 TWO_INPUT_OPS = frozenset({SIGMOID_GATING, SUM})
 """Dense operators that read `left` and `right` instead of the dense inputs."""
+
+TOKEN_OPS = frozenset({DOT_PRODUCT, FLAT_FC, BI_INTERACTION})
+"""Dense operators that read the sparse inputs beside the dense ones."""
 
 MERGED_TOKENS = 8
 """Tokens that the dense-to-sparse merger appends to a block's sparse output."""
@@ -52,8 +56,8 @@ class PathBlock:
         sparse_ops: sparse operators; the outputs of several are added.
         dense_dim: d, width of the dense output.
         sparse_dim: n, number of tokens that the sparse operators write.
-        dense_inputs: sources whose dense outputs FC and Dot-Product read, ascending.
-        sparse_inputs: sources whose sparse outputs the sparse operators and Dot-Product read, ascending.
+        dense_inputs: sources whose dense outputs the operators but Sigmoid-Gating and Sum read, ascending.
+        sparse_inputs: sources whose sparse outputs the sparse operators and `TOKEN_OPS` read, ascending.
         left: sources of the left input of Sigmoid-Gating and Sum; several are added.
         right: the same for the right input.
         dense_to_sparse: whether the dense-to-sparse merger is on.
@@ -238,7 +242,7 @@ def _liveness(blocks: tuple[PathBlock, ...]) -> tuple[Live, ...]:
         if dense:
             if not TWO_INPUT_OPS.issuperset(block.dense_ops):
                 dense_read.update(block.dense_inputs)
-            if DOT_PRODUCT in block.dense_ops:
+            if not TOKEN_OPS.isdisjoint(block.dense_ops):
                 sparse_read.update(block.sparse_inputs)
             if not TWO_INPUT_OPS.isdisjoint(block.dense_ops):
                 dense_read.update(block.left, block.right)
@@ -260,7 +264,7 @@ def _effective(block: Block, live: Live) -> dict[str, Any]:
             form["inputs"] = block.dense_inputs
     if live.sparse:
         form["sparse"] = [block.sparse_op, block.sparse_dim]
-    if live.sparse or (live.dense and block.dense_op == DOT_PRODUCT):
+    if live.sparse or (live.dense and block.dense_op in TOKEN_OPS):
         form["tokens"] = block.sparse_inputs
     if live.dense_to_sparse:
         form["dense_to_sparse"] = True

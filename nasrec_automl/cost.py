@@ -2,9 +2,10 @@
 
 Multiply-adds per example, with w the width of a dense source, T the number of tokens read and E the embedding width:
 FC (sum w) d; Dot-Product (sum w) E + T k E + (k + 1)^2 E + k (k + 1) / 2 d; Sigmoid-Gating w_left w_right + w_right d;
-Sum max(w_left, w_right) d; EFC T n E; Attention T n E + 6 n E^2 + 2 n^2 E; Cross T n E + (n E)^2; mergers 8 E d and
-E d; the head d + E T.
-Embedding lookups (and the products of compositional ones), biases, normalisation and activations count nothing.
+Sum max(w_left, w_right) d; Flat-FC (sum w + E T) d; Bi-Interaction (sum w + E) d; EFC and Projection T n E; Attention
+T n E + 6 n E^2 + 2 n^2 E; Cross T n E + (n E)^2; mergers 8 E d and E d; the head d + E T.
+Embedding lookups (and the products of compositional ones), sums and squares of tokens, biases, normalisation and
+activations count nothing.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from dataclasses import dataclass
 
 from nasrec_automl.architecture import (
     ATTENTION,
+    BI_INTERACTION,
     CROSS,
     DOT_PRODUCT,
     EFC,
     FC,
+    FLAT_FC,
     MERGED_TOKENS,
+    PROJECTION,
     SIGMOID_GATING,
     SUM,
     Architecture,
@@ -153,13 +157,17 @@ class _BlockCount:
                 return left * right + right * d
             case op if op == SUM:
                 return max(left, right) * d
+            case op if op == FLAT_FC:
+                return (self._dense_read + e * self._tokens_read) * d
+            case op if op == BI_INTERACTION:
+                return (self._dense_read + e) * d
         raise AssertionError(self.block.dense_op)
 
     def _sparse_macs(self) -> int:
         n, e = self.block.sparse_dim, self.e
         projection = self._tokens_read * n * e
         match self.block.sparse_op:
-            case op if op == EFC:
+            case op if op in (EFC, PROJECTION):
                 return projection
             case op if op == ATTENTION:
                 return projection + 6 * n * e**2 + 2 * n**2 * e
@@ -185,13 +193,15 @@ class _BlockCount:
                 return left * right + right + self._closing(right * d, d, bias=True)
             case op if op == SUM:
                 return self._closing(max(left, right) * d, d)
+            case op if op in (FLAT_FC, BI_INTERACTION):
+                return self._closing(self._dense_macs(), d)
         raise AssertionError(self.block.dense_op)
 
     def _sparse_parameters(self) -> int:
         n, e = self.block.sparse_dim, self.e
         weights = self._tokens_read * n
         match self.block.sparse_op:
-            case op if op == EFC:
+            case op if op in (EFC, PROJECTION):
                 return self._closing(weights, n)
             case op if op == ATTENTION:
                 # Four projections and two feed-forward Linears over E, all with biases, and two LayerNorms over E.

@@ -57,7 +57,7 @@ def needed(architecture: Architecture) -> list[str]:
             else [("D", s) for s in b.dense_inputs]
         )
         tokens = [("S", s) for s in b.sparse_inputs]
-        edges["d", number] = dense + (tokens if b.dense_op == "dot_product" else [])
+        edges["d", number] = dense + (tokens if b.dense_op in ("dot_product", "flat_fc", "bi_interaction") else [])
         edges["s", number] = tokens
         edges["m", number], edges["f", number] = [("d", number)], [("s", number)]
         edges["D", number] = [("d", number)] + ([("f", number)] if b.fm else [])

@@ -62,9 +62,10 @@ def everything() -> Architecture:
         block("dot_product", "attention", (0, 1), left=0, right=0, fm=False),
         block("sigmoid_gating", "cross", (1, 2), left=1, right=2, fm=True),
         block("sum", "attention", (2, 3), left=2, right=3, fm=True),
-        block("fc", "efc", (1, 3, 4), left=0, right=0, fm=False),
+        block("flat_fc", "projection", (1, 3, 4), left=0, right=0, fm=False),
+        block("bi_interaction", "efc", (1, 3, 5), left=0, right=0, fm=False),
     )
-    space = tiny_space(blocks=5, max_inputs=3)
+    space = tiny_space(blocks=6, max_inputs=3)
     return space.validate_architecture(Architecture(space, blocks))
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from nasrec_automl import FeatureSchema, SearchSpace
+from nasrec_automl.architecture import DENSE_OPS, SPARSE_OPS
 from nasrec_automl.network import Supernet
 from nasrec_automl.sampling.full_path import full_path
 from tests.benchmarks.masked import MaskedSupernet
@@ -19,8 +20,8 @@ def space(**changes: Any) -> SearchSpace:
     return SearchSpace(
         name="masked",
         blocks=3,
-        dense_ops=("fc", "dot_product", "sigmoid_gating", "sum"),
-        sparse_ops=("efc", "attention", "cross"),
+        dense_ops=DENSE_OPS,
+        sparse_ops=SPARSE_OPS,
         max_inputs=3,
         **{"dense_dims": (32,), "sparse_dims": (16,), **changes},
     )

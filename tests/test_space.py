@@ -313,7 +313,7 @@ def test_a_space_is_read_from_a_file(tmp_path: Path) -> None:
 
 
 def test_an_unknown_space_names_those_there_are() -> None:
-    with pytest.raises(SpaceError, match=r"no search space 'nasrec-huge': .* nasrec-cross, nasrec-full, nasrec-small"):
+    with pytest.raises(SpaceError, match=r"no search space 'nasrec-huge': .* nasrec-full, nasrec-plus, nasrec-small"):
         load_search_space("nasrec-huge")
 
 
@@ -321,7 +321,10 @@ def test_an_unknown_space_names_those_there_are() -> None:
     ("change", "message"),
     [
         ({"dense_ops": ["fc", "mlp"]}, r"dense_ops: .*unknown operators \['mlp'\]; known are .*'dot_product'"),
-        ({"sparse_ops": ["fc"]}, r"sparse_ops: .*unknown operators \['fc'\]; known .*\['efc', 'attention', 'cross'\]"),
+        (
+            {"sparse_ops": ["fc"]},
+            r"sparse_ops: .*unknown operators \['fc'\]; known .*\['efc', 'attention', 'cross', 'projection'\]",
+        ),
         ({"dense_dims": [16, 16]}, "dense_dims: .*distinct"),
         ({"dense_dims": []}, "dense_dims"),
         ({"sparse_dims": [0]}, "sparse_dims.0"),

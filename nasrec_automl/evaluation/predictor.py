@@ -24,7 +24,7 @@ def operator_counts(architecture: Architecture) -> NDArray[np.float64]:
     """How often an architecture has each operator and merger, of its live parts.
 
     Returns:
-        `(9,)`: of `DENSE_OPS`, of `SPARSE_OPS`, of the dense-to-sparse merger and of FM.
+        `(12,)`: of `DENSE_OPS`, of `SPARSE_OPS`, of the dense-to-sparse merger and of FM.
     """
     counts = dict.fromkeys((*DENSE_OPS, *SPARSE_OPS, "dense_to_sparse", "fm"), 0)
     for block, live in zip(architecture.blocks, architecture.live, strict=True):

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nasrec_automl.architecture import DOT_PRODUCT, SIGMOID_GATING, TWO_INPUT_OPS, Architecture, Path
+from nasrec_automl.architecture import BI_INTERACTION, SIGMOID_GATING, TOKEN_OPS, TWO_INPUT_OPS, Architecture, Path
 from nasrec_automl.sampling import WarmUp
 
 _Piece = tuple[int, str, str, int]
@@ -57,7 +57,9 @@ def _pieces(path: Path) -> Iterator[tuple[_Piece, int]]:
                     yield (number, operator, "gate", number), max(_width(path, source) for source in block.right)
                 continue
             yield from (((number, operator, "dense", source), block.dense_dim) for source in block.dense_inputs)
-            if operator == DOT_PRODUCT:
+            if operator == BI_INTERACTION:
+                yield (number, operator, "pooled", number), block.dense_dim
+            elif operator in TOKEN_OPS:
                 yield from (((number, operator, "tokens", source), block.dense_dim) for source in block.sparse_inputs)
         for operator in block.sparse_ops if live.sparse else ():
             yield from (((number, operator, "tokens", source), block.sparse_dim) for source in block.sparse_inputs)

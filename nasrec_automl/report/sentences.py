@@ -85,9 +85,9 @@ def wiring_caption(content: ReportContent) -> str:
         )
     return (
         "From the raw input, s0, to the logit. Blue lines carry dense vectors, orange lines tokens. A dot "
-        "marks where a block reads an earlier output; a line without a dot passes by. A Dot-Product reads "
-        "the tokens of its block too (thick line). FM adds (+) to the dense output; the other merger "
-        "appends (‖) tokens to the sparse one." + unused
+        "marks where a block reads an earlier output; a line without a dot passes by. A thick line carries a "
+        "block's tokens to its dense operator, where that reads them too. FM adds (+) to the dense output; "
+        "the other merger appends (‖) tokens to the sparse one." + unused
     )
 
 

@@ -13,9 +13,12 @@ OPERATORS = {
     "dot_product": "Dot-Product",
     "sigmoid_gating": "Sigmoid-Gating",
     "sum": "Sum",
+    "flat_fc": "Flat-FC",
+    "bi_interaction": "Bi-Interaction",
     "efc": "EFC",
     "attention": "Attention",
     "cross": "Cross",
+    "projection": "Projection",
 }
 _COLORS: dict[Lane, str] = {"dense": BLUE, "sparse": VERMILLION}
 _TINTS: dict[Lane, str] = {"dense": "#E9F2F9", "sparse": "#FCEFE6"}
@@ -110,7 +113,7 @@ class _Drawing:
             canvas.text(place, end + away * 14 + 3, label, color=INK, anchor=anchor, size=11)
 
     def _shared_tokens(self, column: Column, *, with_sparse: bool) -> None:
-        """The concatenated tokens below the sparse box, on their way into the Dot-Product."""
+        """The concatenated tokens below the sparse box, on their way into the dense operator."""
         color, bottom = _COLORS["sparse"], self._layout.sparse_top + BOX_HEIGHT
         x, y, to = column.left - 11, bottom + _BAR, self._layout.middle("dense")
         path = f"M{column.right - 8:g} {y:g}H{x:g}V{to:g}H{column.left - 2:g}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from nasrec_automl.architecture import DOT_PRODUCT, SIGMOID_GATING, TWO_INPUT_OPS, Architecture, Block, Live
+from nasrec_automl.architecture import SIGMOID_GATING, TOKEN_OPS, TWO_INPUT_OPS, Architecture, Block, Live
 
 Lane = Literal["dense", "sparse"]
 LANES: tuple[Lane, Lane] = ("dense", "sparse")
@@ -37,7 +37,7 @@ class Edge:
 def live_edges(architecture: Architecture) -> list[Edge]:
     """Every input that the logit depends on, block by block.
 
-    A block's sparse inputs count once, though both its sparse operator and a Dot-Product may read them.
+    A block's sparse inputs count once, though its sparse and its dense operator may both read them.
     """
     edges: list[Edge] = []
     for number, (block, live) in enumerate(zip(architecture.blocks, architecture.live, strict=True), 1):
@@ -48,7 +48,7 @@ def live_edges(architecture: Architecture) -> list[Edge]:
 
 def reads_tokens_densely(block: Block, live: Live) -> bool:
     """Whether the block's dense operator reads its sparse inputs."""
-    return live.dense and block.dense_op == DOT_PRODUCT
+    return live.dense and block.dense_op in TOKEN_OPS
 
 
 def unused_parts(architecture: Architecture) -> tuple[int, int]:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from nasrec_automl.architecture import (
     DENSE_OPS,
-    DOT_PRODUCT,
     SPARSE_OPS,
+    TOKEN_OPS,
     TWO_INPUT_OPS,
     Architecture,
     Block,
@@ -71,7 +71,7 @@ def _dead_keys(block: Block, live: Live) -> list[str]:
         keys += ["left", "right"]
     if not live.sparse:
         keys += ["sparse_op", "sparse_dim"]
-        keys += [] if live.dense and block.dense_op == DOT_PRODUCT else ["sparse_inputs"]
+        keys += [] if live.dense and block.dense_op in TOKEN_OPS else ["sparse_inputs"]
     # A merger that is on and not live has no reader; one that is off may have one, unless its half block is dead.
     keys += ["dense_to_sparse"] if (block.dense_to_sparse and not live.dense_to_sparse) or not live.sparse else []
     keys += ["fm"] if (block.fm and not live.fm) or not live.dense else []

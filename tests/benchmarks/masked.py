@@ -19,13 +19,17 @@ from torch.nn import functional as F
 from nasrec_automl import FeatureSchema, SearchSpace
 from nasrec_automl.architecture import (
     ATTENTION,
+    BI_INTERACTION,
     CROSS,
     DOT_PRODUCT,
     EFC,
     FC,
+    FLAT_FC,
     MERGED_TOKENS,
+    PROJECTION,
     SIGMOID_GATING,
     SUM,
+    TOKEN_OPS,
     TWO_INPUT_OPS,
     Architecture,
     Path,
@@ -127,6 +131,28 @@ class _Sum(nn.Module):
         return out
 
 
+class _FlatFC(nn.Module):
+    def __init__(self, width: int, elements: int, d: int, layer_norm: bool) -> None:
+        super().__init__()
+        self.dense, self.tokens = nn.Linear(width, d, bias=not layer_norm), nn.Linear(elements, d, bias=False)
+        self.norm = _norm(d, layer_norm)
+
+    def forward(self, dense: Tensor, tokens: Tensor) -> Tensor:
+        return F.relu(self.norm(self.dense(dense) + self.tokens(tokens.transpose(1, 2).flatten(1))))
+
+
+class _BiInteraction(nn.Module):
+    def __init__(self, width: int, e: int, d: int, layer_norm: bool) -> None:
+        super().__init__()
+        self.dense, self.pooled = nn.Linear(width, d, bias=not layer_norm), nn.Linear(e, d, bias=False)
+        self.norm = _norm(d, layer_norm)
+
+    def forward(self, dense: Tensor, tokens: Tensor) -> Tensor:
+        pairs = (tokens.sum(-1).square() - tokens.square().sum(-1)) / 2
+        out: Tensor = self.norm(self.dense(dense) + self.pooled(pairs))
+        return out
+
+
 class _EFC(nn.Module):
     def __init__(self, tokens: int, n: int, layer_norm: bool) -> None:
         super().__init__()
@@ -170,6 +196,16 @@ class _Cross(nn.Module):
         x = self.project(tokens)  # (B, E, n)
         factors = self.linear(x.transpose(1, 2).flatten(1)).unflatten(1, (-1, x.shape[1])).transpose(1, 2)
         out: Tensor = self.norm(x + x * factors)
+        return out
+
+
+class _Projection(nn.Module):
+    def __init__(self, tokens: int, n: int, layer_norm: bool) -> None:
+        super().__init__()
+        self.linear, self.norm = nn.Linear(tokens, n, bias=not layer_norm), _norm(n, layer_norm)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        out: Tensor = self.norm(self.linear(tokens))
         return out
 
 
@@ -228,11 +264,14 @@ class _Block(nn.Module):
             DOT_PRODUCT: lambda: _DotProduct(width, count, e, d, layer_norm),
             SIGMOID_GATING: lambda: _SigmoidGating(self.side, d, layer_norm),
             SUM: lambda: _Sum(self.side, d, layer_norm),
+            FLAT_FC: lambda: _FlatFC(width, count * e, d, layer_norm),
+            BI_INTERACTION: lambda: _BiInteraction(width, e, d, layer_norm),
         }
         sparse = {
             EFC: lambda: _EFC(count, n, layer_norm),
             ATTENTION: lambda: _Attention(count, n, e, layer_norm),
             CROSS: lambda: _Cross(count, n, e, layer_norm),
+            PROJECTION: lambda: _Projection(count, n, layer_norm),
         }
         self.dense_ops = nn.ModuleDict({op: dense[op]() for op in space.dense_ops})
         self.sparse_ops = nn.ModuleDict({op: sparse[op]() for op in space.sparse_ops})
@@ -260,7 +299,7 @@ class _Block(nn.Module):
         if not TWO_INPUT_OPS.issuperset(choice.dense_ops):
             read = self._read([(source.dense,) for source in sources], choice.dense_inputs)
             outputs += [self.dense_ops[op](read) for op in choice.dense_ops if op == FC]
-            outputs += [self.dense_ops[op](read, tokens) for op in choice.dense_ops if op == DOT_PRODUCT]
+            outputs += [self.dense_ops[op](read, tokens) for op in choice.dense_ops if op in TOKEN_OPS]
         if not TWO_INPUT_OPS.isdisjoint(choice.dense_ops):
             left, right = (_add([self._wide(sources[s].dense) for s in side]) for side in (choice.left, choice.right))
             outputs += [self.dense_ops[op](left, right) for op in choice.dense_ops if op in TWO_INPUT_OPS]

@@ -11,7 +11,7 @@ from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.space import load_search_space
 from nasrec_automl.testing.strategies import spaces_and_architectures, with_other_dead_parts
 
-SPACE = load_search_space("nasrec-cross")
+SPACE = load_search_space("nasrec-plus")
 
 
 def drawn(count: int, seed: int = 0) -> list[Architecture]:
@@ -32,15 +32,15 @@ def test_dead_parts_count_nothing(data: st.DataObject, architecture: Architectur
 @given(spaces_and_architectures())
 def test_all_live_operators_and_mergers_are_counted(architecture: Architecture) -> None:
     counts, live = operator_counts(architecture), architecture.live
-    assert counts.shape == (9,)
-    assert counts[:4].sum() == sum(one.dense for one in live)
-    assert counts[4:7].sum() == sum(one.sparse for one in live)
-    assert counts[7:].tolist() == [sum(one.dense_to_sparse for one in live), sum(one.fm for one in live)]
+    assert counts.shape == (12,)
+    assert counts[:6].sum() == sum(one.dense for one in live)
+    assert counts[6:10].sum() == sum(one.sparse for one in live)
+    assert counts[10:].tolist() == [sum(one.dense_to_sparse for one in live), sum(one.fm for one in live)]
 
 
 def test_counts_of_a_design() -> None:
     # FC in blocks 1, 2 and N; Cross in 1 and N, and in block 2 an EFC that nothing reads.
-    assert operator_counts(hand_designs(SPACE)["hand-dcn"]).tolist() == [3, 0, 0, 0, 0, 0, 2, 0, 0]
+    assert operator_counts(hand_designs(SPACE)["hand-dcn"]).tolist() == [3, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0]
 
 
 def test_it_finds_the_operator_that_makes_the_difference() -> None:

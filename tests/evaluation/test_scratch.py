@@ -263,7 +263,7 @@ def test_training_in_bfloat16_learns_as_float32_does() -> None:
 def test_integer_weights_are_repeated_rows() -> None:
     """In steps over all rows, by plain gradients: Adagrad enlarges rounding, a sum in another order as much."""
     rows, validation = with_weights(TRAIN, seed=1), with_weights(VALIDATION, seed=2)
-    options = replace(OPTIONS, batch_size=9999, dropout=0.0, weight_decay=0.0, optimizer="sgd", learning_rate=0.5)
+    options = replace(OPTIONS, batch_size=9999, dropout=0.0, weight_decay=0.0, optimizer="sgd", learning_rate=0.1)
     arguments = {"schedule_steps": 12, "validate_every": 4}
     weighted = train_from_scratch(ARCHITECTURE, SCHEMA, rows, options, validation=validation, **arguments)
     plain = train_from_scratch(
@@ -271,7 +271,7 @@ def test_integer_weights_are_repeated_rows() -> None:
     )
     torch.testing.assert_close(weights(weighted), weights(plain), rtol=1e-4, atol=1e-5)
     unlike = train_from_scratch(ARCHITECTURE, SCHEMA, TRAIN, options, **{"schedule_steps": 12})
-    assert (weights(unlike) - weights(plain)).abs().max() > 1e-2
+    assert (weights(unlike) - weights(plain)).abs().max() > 1e-3
     assert weighted.metrics is not None
     assert plain.metrics is not None
     assert weighted.metrics.log_loss == pytest.approx(plain.metrics.log_loss, abs=1e-5)

@@ -3,7 +3,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nasrec_automl.architecture import DOT_PRODUCT, EFC, FC, SIGMOID_GATING, SUM, Architecture, Block, Path
+from nasrec_automl.architecture import (
+    BI_INTERACTION,
+    DOT_PRODUCT,
+    EFC,
+    FC,
+    FLAT_FC,
+    SIGMOID_GATING,
+    SUM,
+    Architecture,
+    Block,
+    Path,
+)
 from nasrec_automl.evaluation.trained_steps import trained_steps
 from nasrec_automl.sampling import WarmUp, path_sampler
 from nasrec_automl.space import SearchSpace
@@ -55,6 +66,33 @@ def test_counts_of_one_block_are_those_of_its_paths() -> None:
     ]
     assert trained_steps([wide, narrow, fm], schedule(), 300) == pytest.approx(expected)
     assert expected[0] < expected[1]
+
+
+def test_what_a_dense_operator_reads_tokens_with_is_a_piece_of_each_source_or_one_of_all() -> None:
+    space = tiny_space(blocks=2, dense_ops=(FLAT_FC, BI_INTERACTION), sparse_ops=(EFC,))
+    paths = [schedule(space).path(step) for step in range(400)]
+
+    def count(operator: str, tokens: int) -> float:
+        second = replace(BLOCK, dense_op=operator, sparse_inputs=(tokens,))
+        architecture = Architecture(space, (replace(BLOCK, dense_op=FLAT_FC), second))
+        return float(trained_steps([architecture], schedule(space), 400)[0])
+
+    def has(path: Path, operator: str) -> bool:
+        return path.blocks[1].dense_ops == (operator,) and path.blocks[1].dense_dim >= 7
+
+    def reads(path: Path, tokens: int) -> bool:
+        return tokens in path.blocks[1].sparse_inputs
+
+    for operator in (FLAT_FC, BI_INTERACTION):
+        shared = operator == BI_INTERACTION
+        dense = sum(has(path, operator) and 0 in path.blocks[1].dense_inputs for path in paths)
+        pooled = sum(has(path, operator) and (shared or reads(path, 0)) for path in paths)
+        sparse = sum(reads(path, 0) and path.blocks[1].sparse_dim >= 3 for path in paths)
+        assert count(operator, 0) == pytest.approx(np.mean([dense, pooled, sparse]))
+        first = sum(path.live[0].sparse and path.blocks[0].sparse_dim >= 3 for path in paths)
+        pooled = sum(has(path, operator) and (shared or reads(path, 1)) for path in paths)
+        sparse = sum(reads(path, 1) and path.blocks[1].sparse_dim >= 3 for path in paths)
+        assert count(operator, 1) == pytest.approx(np.mean([first, dense, pooled, sparse]))
 
 
 def test_warm_up_trains_more() -> None:

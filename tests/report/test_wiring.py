@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nasrec_automl import load_architecture, load_search_space
+from nasrec_automl.architecture import DENSE_OPS, SPARSE_OPS
 from nasrec_automl.ops import DENSE_OP_CLASSES, SPARSE_OP_CLASSES
 from nasrec_automl.report import wiring_svg
 from nasrec_automl.report.style import FAINT
@@ -22,8 +23,8 @@ def one_block_space():
     return SearchSpace(
         name="one",
         blocks=1,
-        dense_ops=("fc", "dot_product", "sigmoid_gating", "sum"),
-        sparse_ops=("efc", "attention"),
+        dense_ops=DENSE_OPS,
+        sparse_ops=SPARSE_OPS,
         dense_dims=(16,),
         sparse_dims=(16,),
     )
@@ -36,7 +37,12 @@ def test_every_operator_has_a_title():
 def architectures():
     yield from map(load_architecture, PUBLISHED)
     rng = np.random.default_rng(0)
-    for space in (load_search_space("nasrec-full"), load_search_space("nasrec-small"), one_block_space()):
+    for space in (
+        load_search_space("nasrec-full"),
+        load_search_space("nasrec-plus"),
+        load_search_space("nasrec-small"),
+        one_block_space(),
+    ):
         yield from (space.random(rng) for _ in range(10))
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nasrec_automl.architecture import Path
+from nasrec_automl.architecture import DENSE_OPS, SPARSE_OPS, Path
 from nasrec_automl.sampling import PATH_SAMPLERS, WarmUp, path_sampler
 from nasrec_automl.sampling.full_path import full_path
 from nasrec_automl.testing.examples import assert_path_of, tiny_space
@@ -24,7 +24,7 @@ def full_wiring(path: Path) -> bool:
 
 
 def full_operators(path: Path) -> list[bool]:
-    return [len(block.dense_ops) == 4 and len(block.sparse_ops) == 3 for block in path.blocks]
+    return [(block.dense_ops, block.sparse_ops) == (DENSE_OPS, SPARSE_OPS) for block in path.blocks]
 
 
 def test_probability_falls_linearly_to_zero() -> None:
