@@ -63,6 +63,11 @@ def test_the_command_trains_what_is_missing(
     assert trained[4:] == [("no decay", 0), ("no decay", 1)]
     assert "2 diverged" in shown
 
+    shown = call("--variants", "--seeds", "2")
+    assert len(trained) == 6
+    assert "ours" in shown
+    assert "no dropout" not in shown
+
 
 def test_a_design_that_the_space_cannot_express_is_refused(
     job_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

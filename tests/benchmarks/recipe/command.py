@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
     known = variants()
     parser.add_argument("run", type=Path, metavar="JOB_OR_RUN", help="a job file, or the folder of a run")
     parser.add_argument("--design", default="hand-dlrm", help="the architecture: a hand design (hand-dlrm)")
-    parser.add_argument("--variants", nargs="+", choices=known, help="beside the job's own settings (all)")
+    parser.add_argument("--variants", nargs="*", choices=known, default=[*known], help="beside ours (all)")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each variant")
     parser.add_argument("--workers", type=int, default=1, help="processes, each with its share of threads")
     options = parser.parse_args(arguments)
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> None:
         parser.error(f"the job's space has no design {options.design}; it has {', '.join(designs)}")
     run.create()
     DataStage().run(run)
-    names = [*dict.fromkeys([OURS, *(options.variants or known)])]
+    names = [*dict.fromkeys([OURS, *options.variants])]
     path = run.path / "recipe.json"
     with run.lock("recipe"):
         kept: dict[str, Any] = read_json(path) or {}
