@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nasrec_automl.architecture import Architecture, Block, Live, Path
+from nasrec_automl.architecture import DENSE_OPS, Architecture, Block, Live, Path
 from nasrec_automl.errors import ArchitectureError
 from nasrec_automl.space import SearchSpace, load_architecture, load_search_space
 from nasrec_automl.testing.examples import tiny_space, with_choice
@@ -84,6 +84,14 @@ def test_half_blocks_live_alone() -> None:
     # Block 3's Dot-Product reads the tokens of block 1 and the dense output of block 2.
     last = block(dense_op="dot_product", dense_inputs=(2,), sparse_inputs=(1,))
     assert live(make(block(), block(), last)) == ["-s--", "d---", "ds--"]
+
+
+@pytest.mark.parametrize("op", DENSE_OPS)
+def test_dense_operators_that_read_tokens_keep_them_alive(op: str) -> None:
+    # Of block 1 the tokens are read by block 2, whose own tokens nothing reads.
+    reader = block(dense_op=op, sparse_inputs=(1,))
+    first = live(make(block(), reader, block(dense_inputs=(2,))))[0]
+    assert first == ("-s--" if op in ("dot_product", "flat_fc", "bi_interaction") else "----")
 
 
 def test_mergers_keep_the_other_half_alive() -> None:

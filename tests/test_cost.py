@@ -1,6 +1,7 @@
 import math
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,12 +10,12 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from nasrec_automl.architecture import Architecture
+from nasrec_automl.architecture import DENSE_OPS, SPARSE_OPS, Architecture
 from nasrec_automl.cost import Profile, dot_product_tokens, profile
 from nasrec_automl.network import Subnet
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.space import load_architecture, load_search_space
-from nasrec_automl.testing.examples import composed_schema, make_batch, pooled_schema, tiny_schema
+from nasrec_automl.testing.examples import composed_schema, make_batch, pooled_schema, tiny_schema, tiny_space
 from nasrec_automl.testing.strategies import architectures, search_spaces, with_other_dead_parts
 
 SCHEMAS = {"criteo": (13, 26), "avazu": (0, 23), "kdd12": (3, 10)}
@@ -77,6 +78,14 @@ def test_closed_form_is_what_a_forward_pass_does(
     architecture: Architecture, schema: FeatureSchema, layer_norm: bool
 ) -> None:
     assert_counted(architecture, schema, layer_norm)
+
+
+@pytest.mark.parametrize("layer_norm", [True, False])
+@pytest.mark.parametrize("op", [*DENSE_OPS, *SPARSE_OPS])
+def test_every_operator_costs_what_a_forward_pass_does(op: str, layer_norm: bool) -> None:
+    one = {"dense_ops": (op,)} if op in DENSE_OPS else {"sparse_ops": (op,)}
+    architecture = tiny_space(blocks=1, dense_to_sparse=(True,), fm=(True,), **one).random(np.random.default_rng(0))
+    assert_counted(architecture, tiny_schema(), layer_norm)
 
 
 @given(st.sampled_from(["nasrec-full", "nasrec-small"]).map(load_search_space).flatmap(architectures), st.booleans())

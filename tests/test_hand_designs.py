@@ -52,6 +52,8 @@ def test_a_space_that_has_their_operators_expresses_the_tower_and_deepfm_as_publ
         ]
         assert not any(live.fm for live in tower.live)
     assert [block.dense_op for block in live_blocks(designs["hand-dcn"])] == ["fc", "fc", "fc"]
+    bare = hand_designs(tiny_space(sparse_ops=("efc",)))["hand-deepfm"].blocks[-1]
+    assert (bare.dense_op, bare.sparse_op, bare.sparse_inputs) == ("bi_interaction", "efc", (0,))
     one = hand_designs(tiny_space(blocks=1))["hand-deepfm"].blocks[0]
     assert (one.dense_op, one.sparse_op) == ("bi_interaction", "projection")
 

@@ -6,8 +6,9 @@ from nasrec_automl.report.wiring_edges import live_edges, unused_parts
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_edges_are_the_inputs_of_the_effective_form(seed):
-    architecture = load_search_space("nasrec-full").random(np.random.default_rng(seed))
+@pytest.mark.parametrize("space", ["nasrec-full", "nasrec-plus"])
+def test_edges_are_the_inputs_of_the_effective_form(seed, space):
+    architecture = load_search_space(space).random(np.random.default_rng(seed))
     edges = live_edges(architecture)
     for number, form in enumerate(architecture.effective, 1):
         dense = sorted(edge.source for edge in edges if edge.block == number and edge.lane == "dense")
