@@ -153,13 +153,19 @@ class _BiInteraction(nn.Module):
         return out
 
 
-class _EFC(nn.Module):
+class _Projection(nn.Module):
     def __init__(self, tokens: int, n: int, layer_norm: bool) -> None:
         super().__init__()
         self.linear, self.norm = nn.Linear(tokens, n, bias=not layer_norm), _norm(n, layer_norm)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return F.relu(self.norm(self.linear(tokens)))
+        out: Tensor = self.norm(self.linear(tokens))
+        return out
+
+
+class _EFC(_Projection):
+    def forward(self, tokens: Tensor) -> Tensor:
+        return F.relu(super().forward(tokens))
 
 
 class _Attention(nn.Module):
@@ -196,16 +202,6 @@ class _Cross(nn.Module):
         x = self.project(tokens)  # (B, E, n)
         factors = self.linear(x.transpose(1, 2).flatten(1)).unflatten(1, (-1, x.shape[1])).transpose(1, 2)
         out: Tensor = self.norm(x + x * factors)
-        return out
-
-
-class _Projection(nn.Module):
-    def __init__(self, tokens: int, n: int, layer_norm: bool) -> None:
-        super().__init__()
-        self.linear, self.norm = nn.Linear(tokens, n, bias=not layer_norm), _norm(n, layer_norm)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        out: Tensor = self.norm(self.linear(tokens))
         return out
 
 
