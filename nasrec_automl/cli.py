@@ -232,6 +232,7 @@ def _parser() -> argparse.ArgumentParser:
         "nasrec-automl status runs/quickstart",
     )
     _run_or_job(status)
+    status.add_argument("--json", action="store_true", help="the stages as JSON, for scripts")
 
     report = _command(
         subparsers,

@@ -6,6 +6,7 @@ Heavy imports stay inside the commands, so that `--help` and a wrong argument an
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -246,9 +247,14 @@ def _is_finished(run: RunFolder) -> bool:
 def status(arguments: argparse.Namespace) -> None:
     """Say what a run does, waits for, and has done."""
     from nasrec_automl.pipeline.run_folder import RunFolder
+    from nasrec_automl.pipeline.status import run_status
     from nasrec_automl.pipeline.view import stage_table
 
-    Console().print(stage_table(RunFolder.open(arguments.run_or_job)))
+    run = RunFolder.open(arguments.run_or_job)
+    if arguments.json:
+        print(json.dumps([status.to_plain() for status in run_status(run)], indent=2))
+    else:
+        Console().print(stage_table(run))
 
 
 def report(arguments: argparse.Namespace) -> None:

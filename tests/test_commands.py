@@ -1,6 +1,7 @@
 """What the commands do, as a user calls them; bad input is one sentence, exit code 2, and harms nothing."""
 
 import io
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from nasrec_automl import load_model
 from nasrec_automl.commands import row_bars
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.synthetic import make_synthetic
+from nasrec_automl.pipeline.status import STAGE_NAMES
 from nasrec_automl.space import load_search_space
 from tests.command_line import call, files, refused
 
@@ -44,6 +46,9 @@ def test_run_status_and_report_of_a_done_run(copied_run: Any) -> None:
     assert str(copied_run.report) in done.out
     assert "optuna-dashboard sqlite:///" in done.out
     assert call("status", copied_run.path).out.count("done") == 6
+    found = json.loads(call("status", copied_run.path, "--json").out)
+    assert [(stage["name"], stage["state"]) for stage in found] == [(name, "done") for name in STAGE_NAMES]
+    assert found[1]["progress"]["done"] == found[1]["progress"]["total"] > 0
     copied_run.report.unlink()
     assert call("report", copied_run.path).out.strip() == str(copied_run.report)
     assert copied_run.report.is_file()

@@ -9,6 +9,7 @@ import os
 import re
 import socket
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -240,8 +241,7 @@ class RunFolder:
                     "set another run_folder"
                 ) from None
             file.truncate(0)
-            started = datetime.fromtimestamp(own_start(), UTC).isoformat(timespec="seconds")
-            file.write(f"process {os.getpid()} on {socket.gethostname()}, started {started}")
+            file.write(_this_process())
             file.flush()
             try:
                 # The file's time tells other hosts that this one is alive.
@@ -250,20 +250,47 @@ class RunFolder:
             finally:
                 file.truncate(0)
 
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Be seen by `in_use` until the block ends or this process dies, without owning anything.
+
+        Raises:
+            RunFolderError: the folder cannot be written.
+        """
+        path = self.path / f".worker-{uuid.uuid4().hex}.lock"
+        try:
+            path.write_text(_this_process(), encoding="utf-8")
+        except OSError as error:
+            raise RunFolderError(f"{self.path}: cannot write the run folder ({error.strerror or error})") from None
+        try:
+            with heartbeat(lambda: os.utime(path)):
+                yield
+        finally:
+            path.unlink(missing_ok=True)
+
     def in_use(self) -> bool:
-        """Whether a living process owns the folder or a stage of it, found out without touching the locks."""
+        """Whether a living process owns the folder or a stage of it, or is at work in it; no lock is touched."""
         for path in self.path.glob(".*.lock"):
-            owner = _OWNER.fullmatch(path.read_text(encoding="utf-8").strip())
+            try:
+                text, signed = path.read_text(encoding="utf-8"), path.stat().st_mtime
+            except FileNotFoundError:  # of a worker that has just ended
+                continue
+            owner = _OWNER.fullmatch(text.strip())
             if owner is None:
                 continue
             pid, host, started = owner.groups()
             if host == socket.gethostname():
                 lives = is_alive(int(pid), None if started is None else datetime.fromisoformat(started).timestamp())
             else:
-                lives = time.time() - path.stat().st_mtime < LOST_AFTER
+                lives = time.time() - signed < LOST_AFTER
             if lives:
                 return True
         return False
+
+
+def _this_process() -> str:
+    started = datetime.fromtimestamp(own_start(), UTC).isoformat(timespec="seconds")
+    return f"process {os.getpid()} on {socket.gethostname()}, started {started}"
 
 
 def _owner(file: TextIO) -> str:

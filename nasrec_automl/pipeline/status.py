@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.progress import Progress, read_progress
@@ -36,6 +36,11 @@ class StageStatus:
     state: State
     waits_for: str | None
     progress: Progress | None
+
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON values."""
+        progress = None if self.progress is None else self.progress.model_dump(exclude={"stage"})
+        return {"name": self.name, "state": self.state, "waits_for": self.waits_for, "progress": progress}
 
 
 def search_is_noted(run: RunFolder) -> bool:

@@ -51,7 +51,7 @@ def share_work(run: RunFolder, *, count: int | None = None, on_wait: Callable[[s
     """
     _wait_for_supernet(run, on_wait)
     done = {"search": 0, "retrain": 0}
-    with database_errors(parse_url(run.job.storage_url)):
+    with run.at_work(), database_errors(parse_url(run.job.storage_url)):
         for stage, study_of in ((SearchStage(), search_study), (RetrainStage(), retrain_study)):
             left = None if count is None else count - sum(done.values())
             if left == 0 or stage.is_done(run):

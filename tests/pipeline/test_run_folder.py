@@ -207,3 +207,31 @@ def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(fcntl, "flock", no_locks)
     with pytest.raises(RunFolderError, match=r"cannot lock files \(Function not implemented\)"), make(tmp_path).lock():
         pytest.fail("nothing is locked")
+
+
+def test_one_who_is_at_work_is_seen_and_owns_nothing(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    run.create()
+    with run.at_work(), run.at_work(), run.lock():
+        assert run.in_use()
+    with run.at_work():
+        assert run.in_use()
+        (path,) = run.path.glob(".worker-*.lock")
+        path.write_text("process 1 on elsewhere")
+        past = time.time() - heartbeat.LOST_AFTER - 1
+        os.utime(path, (past, past))
+        assert not run.in_use()
+    assert not list(run.path.glob(".worker-*"))
+
+
+def test_one_who_ends_while_it_is_looked_for_is_not_there(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    run.create()
+    (run.path / ".worker-gone.lock").symlink_to(tmp_path / "gone")
+    assert not run.in_use()
+
+
+def test_nobody_can_be_at_work_where_nothing_can_be_written(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    with pytest.raises(RunFolderError, match="cannot write"), run.at_work():
+        pass

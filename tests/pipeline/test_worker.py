@@ -11,15 +11,18 @@ import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.errors import RunFolderError
+from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import STAGES
+from nasrec_automl.pipeline.status import run_status
 from nasrec_automl.pipeline.worker import Shared, share_work
 
 SLOWLY = """
@@ -68,6 +71,20 @@ def test_a_worker_shares_both_studies_until_they_are_done(copied_run: RunFolder)
 
 def test_the_count_holds_for_both_studies_together(searching: RunFolder) -> None:
     assert share_work(searching, count=22) == Shared(architectures=20, trainings=2)
+
+
+def test_while_a_worker_is_at_it_the_run_is_in_use(searching: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    evaluate = WeightSharingEvaluator.evaluate
+
+    def looking(*arguments: Any) -> Score:
+        seen.extend(status.state for status in run_status(searching))
+        return evaluate(*arguments)
+
+    monkeypatch.setattr(WeightSharingEvaluator, "evaluate", looking)
+    share_work(searching, count=1)
+    assert seen == ["done", "done", "running", "waiting", "waiting", "waiting"]
+    assert not searching.in_use()
 
 
 def test_without_a_supernet_and_anyone_who_trains_it(copied_run: RunFolder) -> None:
