@@ -13,17 +13,16 @@ files, validations and the steps of heads are left out.
 from __future__ import annotations
 
 import argparse
-import math
 from dataclasses import dataclass
 
 from nasrec_automl.config import Job, load_job
 from nasrec_automl.data.published_sizes import PUBLISHED_SIZES
+from nasrec_automl.pipeline.candidates import best_quarter
 
 CAP = 500_000  # rows of the largest table, as the readers of the public sets have it
 TRAIN, TRAIN_AND_HEAD, ALL_BUT_TEST = 0.72, 0.8, 0.9  # shares of the rows
 STEP_ROWS, SCORED_ROWS = 512, 8192
 HAND_DESIGNS = 3
-CHECKED = 4  # of so many architectures of the check one may become a candidate of retrain
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def estimate(job: Job, rows: int, times: Times) -> list[tuple[str, str, str]]:
     head, scored = job.search.head.rows, job.search.max_rows or round(rows * 0.05)
     score = (head + scored) / SCORED_ROWS * times.score
     check = job.search.verdict
-    checked = math.ceil(check.architectures / CHECKED)
+    checked = best_quarter(check.architectures)
     trainings = max(job.retrain.trials, job.retrain.top_k + HAND_DESIGNS + checked)
     batch, epochs = job.retrain.space.batch_size.start, job.retrain.epochs(int(rows * TRAIN_AND_HEAD))
     training = int(rows * TRAIN_AND_HEAD) * epochs // batch

@@ -29,9 +29,6 @@ from nasrec_automl.search.hyper import ARCHITECTURE, default_params
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.keep_best import Report
 
-_PARTED = 4
-"""Of so many architectures that the check trained well the best is a candidate, where the scores alone do not count."""
-
 
 def candidates(run: RunFolder) -> dict[str, Architecture]:
     """What the search handed on by key, then the hand designs by name; no key twice, and none over the budget.
@@ -50,16 +47,16 @@ def candidates(run: RunFolder) -> dict[str, Architecture]:
 
 
 def halved(run: RunFolder) -> list[str]:
-    """Candidates whose first trainings are pruned too: all but the hand designs, where scores are not to be trusted.
+    """Candidates whose first trainings are pruned too: those that no one has trained, where scores are not trusted.
 
-    Those that the check found best come first, so that they are trained whatever the time limit leaves.
+    The hand designs are a measure for all others, and what the check found best has been trained to its end.
     """
     verdict = read_verdict(run)
     if verdict is None or verdict.trusted:
         return []
     space = load_search_space(run.job.space)
     designs, checked = hand_designs(space), {one.key for one in checked_best(run)}
-    return sorted((name for name in candidates(run) if name not in designs), key=lambda name: name not in checked)
+    return [name for name in candidates(run) if name not in designs and name not in checked]
 
 
 def checked_best(run: RunFolder) -> list[Architecture]:
@@ -74,7 +71,12 @@ def checked_best(run: RunFolder) -> list[Architecture]:
     trained = zip(verdict.log_losses, map(space.from_params, verdict.architectures), strict=True)
     inside = [(loss, one) for loss, one in trained if loss is not None and budget.admits(one)]
     inside.sort(key=lambda pair: pair[0])
-    return [one for _, one in inside[: math.ceil(len(inside) / _PARTED)]]
+    return [one for _, one in inside[: best_quarter(len(inside))]]
+
+
+def best_quarter(trained: int) -> int:
+    """How many of so many architectures that the check trained are candidates, where the scores alone do not count."""
+    return math.ceil(trained / 4)
 
 
 def retrain_study_name(run: RunFolder) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 
 import numpy as np
 
+from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.dataset import Part
 from nasrec_automl.evaluation import WeightSharingEvaluator
+from nasrec_automl.evaluation.scratch import Trained
+from nasrec_automl.pipeline.budget import job_budget
+from nasrec_automl.pipeline.candidates import best_quarter, checked_best
+from nasrec_automl.pipeline.kept import Curve, check_folder, drop_kept, keep_training
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import verdict_study
 from nasrec_automl.pipeline.truth import FEWEST, sample_sizes, score_each, train_truth, trained_profiles
@@ -32,17 +36,22 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
     config = run.job.search.verdict
     if not config.architectures or run.verdict.is_file():
         return
-    short = _shortened(run)
+    short, budget = _shortened(run), job_budget(run)
     architectures = sample_sizes(run, config.architectures)
-    folder = run.path / "search" / "verdict"
+
+    def keep(architecture: Architecture, trained: Trained, curve: Curve) -> None:
+        if budget.admits(architecture):
+            keep_training(run, architecture, trained, curve, most=best_quarter(config.architectures))
+
     losses = train_truth(
         short,
         verdict_study(short),
         architectures,
         config.seeds,
         (Part.HPO,),
-        folder=folder,
+        folder=check_folder(run),
         on_training=lambda ended: on_training(ended, len(architectures) * config.seeds),
+        keep=keep if short == run else None,  # a short training is no beginning of a whole one
     )
     kept = [i for i in range(len(architectures)) if np.isfinite(losses[i]).all()]
     ranking = None
@@ -60,7 +69,7 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
         ranking=ranking,
     )
     note_verdict(run, verdict)
-    shutil.rmtree(folder, ignore_errors=True)
+    drop_kept(run, but=[one.key for one in checked_best(run)])
 
 
 def count_checked(run: RunFolder) -> int:

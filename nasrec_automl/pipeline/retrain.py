@@ -23,6 +23,7 @@ from nasrec_automl.pipeline.candidates import (
 )
 from nasrec_automl.pipeline.dashboard import publish
 from nasrec_automl.pipeline.files import read_json, write_json
+from nasrec_automl.pipeline.kept import drop_kept, take_over
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -77,8 +78,10 @@ class RetrainStage(Stage):
                 report({"log_loss": metrics.log_loss, "auc": metrics.auc})
                 return prune(validations, metrics.log_loss)
 
-            checkpoint = checkpoint_path(run, study, name, hyper)
-            trained = train_candidate(run, architectures[name], hyper, on_validation, checkpoint=checkpoint)
+            trained = take_over(run, architectures[name], hyper, on_validation)
+            if trained is None:
+                checkpoint = checkpoint_path(run, study, name, hyper)
+                trained = train_candidate(run, architectures[name], hyper, on_validation, checkpoint=checkpoint)
             assert trained.metrics is not None
             if not trained.stopped:  # a pruned training is no contender
                 save_network(trained.subnet, weights_path(run, study, name, hyper))
@@ -111,6 +114,7 @@ class RetrainStage(Stage):
             for pattern in ("*.ckpt", ".*.ckpt.*.partial", ".*.safetensors.*.partial"):
                 for left in run.retrained.glob(pattern):  # of trainings that failed too often, or were killed
                     left.unlink(missing_ok=True)  # other workers end the stage at the same moment
+            drop_kept(run)
             publish(run, lambda: report_content(run))
             ended = {"target": total, "timeout": config.timeout, "trainings": len(finished)}
             write_json(run.retrain_done, {"study": study.study_name, **ended})

@@ -124,13 +124,30 @@ def verdict_study(run: RunFolder) -> optuna.Study:
     return _trainings_study(run, "verdict")
 
 
+def verdict_study_name(run: RunFolder) -> str:
+    """The name of that study: trainings of one name depend on the same settings."""
+    return _trainings_study_name(run, "verdict")
+
+
 def tune_truth_study(run: RunFolder) -> optuna.Study:
     """The study of the trainings that supernets are judged by, made where it is missing."""
     return _trainings_study(run, "tune-truth")
 
 
 def _trainings_study(run: RunFolder, stage: str) -> optuna.Study:
-    """A study of trainings with the default hyper-parameters: other settings of them, another study."""
+    return open_study(
+        study_storage(run.job.storage_url),
+        name=_trainings_study_name(run, stage),
+        identity={
+            "stage": stage,
+            "space": load_search_space(run.job.space).name,
+            "data": PreparedData.open(run.data).fingerprint,
+        },
+    )
+
+
+def _trainings_study_name(run: RunFolder, stage: str) -> str:
+    """The name of a study of trainings with the default hyper-parameters: other settings of them, another study."""
     job = run.job
     settings = {
         "retrain": {
@@ -142,15 +159,7 @@ def _trainings_study(run: RunFolder, stage: str) -> optuna.Study:
         "seed": job.seed,
     }
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
-    return open_study(
-        study_storage(job.storage_url),
-        name=f"{job.name}-{stage}-{digest}",
-        identity={
-            "stage": stage,
-            "space": load_search_space(job.space).name,
-            "data": PreparedData.open(run.data).fingerprint,
-        },
-    )
+    return f"{job.name}-{stage}-{digest}"
 
 
 def stage_ended(study: optuna.Study, *, finished: int, target: int, mine: int, count: int | None) -> bool:

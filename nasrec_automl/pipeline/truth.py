@@ -16,13 +16,14 @@ from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.errors import StudyError
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.evaluation.sample import one_of_each_size
-from nasrec_automl.evaluation.scratch import measure_subnet
+from nasrec_automl.evaluation.scratch import Trained, measure_subnet
 from nasrec_automl.pipeline.candidates import default_hyper, has_layer_norm, scratch_schema, train_candidate
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import study_storage
 from nasrec_automl.search import Finished, TrainOutcome
 from nasrec_automl.search.trainings import count_trained, train_each, trained_losses
 from nasrec_automl.space import load_search_space
+from nasrec_automl.training.metrics import Metrics
 
 FEWEST = 3
 """Architectures without which there is no order to speak of."""
@@ -36,8 +37,18 @@ def sample_sizes(run: RunFolder, count: int) -> list[Architecture]:
     return list({architecture.key: architecture for architecture in drawn}.values())
 
 
+Keep = Callable[[Architecture, Trained, Sequence[tuple[int, Metrics]]], None]
+"""`keep(architecture, trained, curve)` is given a training with the job's own seed, and all its validations."""
+
+
 def train_and_measure(
-    run: RunFolder, architecture: Architecture, seed: int, parts: Sequence[Part], *, checkpoint: Path | None = None
+    run: RunFolder,
+    architecture: Architecture,
+    seed: int,
+    parts: Sequence[Part],
+    *,
+    checkpoint: Path | None = None,
+    keep: Keep | None = None,
 ) -> TrainOutcome:
     """Train an architecture from scratch with the default hyper-parameters, and measure it.
 
@@ -49,12 +60,21 @@ def train_and_measure(
         seed: 0 for the job's own.
         parts: of validation.
         checkpoint: as in `train_from_scratch`.
+        keep: called with what was trained, where the seed is 0.
 
     Raises:
         DivergedError: the training diverged.
     """
+    curve: list[tuple[int, Metrics]] = []
+
+    def on_validation(step: int, metrics: Metrics) -> bool:
+        curve.append((step, metrics))
+        return False
+
     hyper = default_hyper(run.job)
-    trained = train_candidate(run, architecture, hyper, lambda step, _: False, checkpoint=checkpoint, seed=seed)
+    trained = train_candidate(run, architecture, hyper, on_validation, checkpoint=checkpoint, seed=seed)
+    if keep is not None and seed == 0:
+        keep(architecture, trained, curve)
     metrics = measure_subnet(trained.subnet, PreparedData.open(run.data).part(*parts))
     return TrainOutcome(metrics.log_loss, {"auc": metrics.auc, "step": trained.step})
 
@@ -91,6 +111,7 @@ def train_truth(
     *,
     folder: Path,
     on_training: Callable[[int], None],
+    keep: Keep | None = None,
 ) -> NDArray[np.float64]:
     """Train what the study does not have yet.
 
@@ -102,6 +123,7 @@ def train_truth(
         parts: that they are measured on.
         folder: for their checkpoints, from which a training that was killed goes on.
         on_training: told how many have ended.
+        keep: as in `train_and_measure`.
 
     Returns:
         Log losses `(architectures, seeds)`; NaN where a training diverged or failed too often.
@@ -112,7 +134,7 @@ def train_truth(
     def train(architecture: Architecture, seed: int) -> TrainOutcome:
         # The study's name says how it trains: what was begun with other settings is no start for this one.
         checkpoint = folder / f"{study.study_name}-{architecture.key}-{seed}.ckpt"
-        return train_and_measure(run, architecture, seed, parts, checkpoint=checkpoint)
+        return train_and_measure(run, architecture, seed, parts, checkpoint=checkpoint, keep=keep)
 
     def on_trial(finished: Finished) -> None:
         on_training(count_trained(study, architectures, seeds))

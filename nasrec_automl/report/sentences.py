@@ -158,7 +158,7 @@ def _about_the_verdict(content: ReportContent) -> list[str]:
     how = "go through successive halving" if content.halved else "are trained to their end"
     return [
         statement + ". So the scores are not to be trusted: they rank no better than size does. The run does not rely "
-        f"on them: in place of the best scores it took {_PREDICTED}. All candidates but the hand designs {how}."
+        f"on them: in place of the best scores it took {_PREDICTED}. Those that the predictor puts first {how}."
     ]
 
 

@@ -197,11 +197,7 @@ def test_where_scores_are_not_trusted_the_best_that_were_trained_are_candidates_
     assert new == {key: one for key, one in trained.items() if key not in {a.key for a in before.values()}} != {}
     assert after == candidates(run), "and always the same"
     designs = hand_designs(load_search_space(run.job.space))
-    assert set(halved(run)) == set(after) - set(designs)
-    assert [name for name in halved(run) if name in trained] == halved(run)[: len(set(halved(run)) & set(trained))]
-    assert [name for name in halved(run) if name not in trained] == [
-        name for name in before if name in halved(run) and name not in trained
-    ]
+    assert halved(run) == [name for name in before if name not in designs and name not in trained] != []
     limit = max(job_budget(run).counted(one)["macs"] for one in (*before.values(), *designs.values()))
     job = run.job.model_copy(update={"budget": run.job.budget.model_copy(update={"macs": limit})})
     tight = replace(run, job=job)

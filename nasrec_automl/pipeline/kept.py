@@ -1,0 +1,100 @@
+"""The best trainings of a search's check, which the retrain stage takes over: its own would be the same."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.errors import CheckpointError
+from nasrec_automl.evaluation.scratch import Trained
+from nasrec_automl.network.weights import load_subnet, save_network
+from nasrec_automl.pipeline.candidates import default_hyper
+from nasrec_automl.pipeline.files import read_json, write_json
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.studies import verdict_study_name
+from nasrec_automl.search import Hyper
+from nasrec_automl.training.keep_best import Report
+from nasrec_automl.training.metrics import Metrics
+
+Curve = Sequence[tuple[int, Metrics]]
+"""Step and metrics of each validation."""
+
+
+def check_folder(run: RunFolder) -> Path:
+    """Where the check has its checkpoints, and the trainings that are kept."""
+    return run.path / "search" / "verdict"
+
+
+def keep_training(run: RunFolder, architecture: Architecture, trained: Trained, curve: Curve, *, most: int) -> None:
+    """Keep a training, until so many others are better: tables are large.
+
+    Args:
+        run: by whose retrain section it was trained, with the job's seed.
+        architecture: what was trained.
+        trained: the network, with the weights of its best validation.
+        curve: all its validations, at least one.
+        most: how many trainings are kept.
+    """
+    weights, noted = _files(run, architecture.key)
+    save_network(trained.subnet, weights)
+    write_json(
+        noted,
+        {
+            "study": verdict_study_name(run),
+            "log_loss": min(metrics.log_loss for _, metrics in curve),
+            "schedule_steps": trained.schedule_steps,
+            "curve": [(step, asdict(metrics)) for step, metrics in curve],
+        },
+    )
+    found = [(content["log_loss"], path.stem) for path in noted.parent.glob("*.json") if (content := read_json(path))]
+    for _, key in sorted(found)[most:]:
+        for path in _files(run, key):
+            path.unlink(missing_ok=True)  # another worker may do so at the same moment
+
+
+def take_over(run: RunFolder, architecture: Architecture, hyper: Hyper, report: Report) -> Trained | None:
+    """The check's training of an architecture, where it has one with these hyper-parameters.
+
+    Args:
+        run: the run.
+        architecture: what is to be trained.
+        hyper: how.
+        report: hears of each validation, as a training's own does; True ends it there.
+    """
+    weights, noted = _files(run, architecture.key)
+    content = read_json(noted)
+    if content is None or content["study"] != verdict_study_name(run) or hyper != default_hyper(run.job):
+        return None
+    try:
+        subnet = load_subnet(weights)
+    except CheckpointError:  # another worker has just ended the stage
+        return None
+    seen: list[tuple[int, Metrics]] = []
+    stopped = False
+    for step, metrics in content["curve"]:
+        seen.append((step, Metrics(**metrics)))
+        if stopped := report(*seen[-1]):
+            break
+    step, best = min(seen, key=lambda point: point[1].log_loss)
+    return Trained(subnet, best, step, content["schedule_steps"], stopped)
+
+
+def drop_kept(run: RunFolder, *, but: Collection[str] = ()) -> None:
+    """Delete what the check left, but for the trainings of the architectures with these keys."""
+    if not but:
+        shutil.rmtree(check_folder(run), ignore_errors=True)
+    for path in check_folder(run).glob("*"):
+        if path.stem not in but:
+            path.unlink(missing_ok=True)
+    with suppress(OSError):  # it is not empty, or not there
+        check_folder(run).rmdir()
+
+
+def _files(run: RunFolder, key: str) -> tuple[Path, Path]:
+    """Weights, and what is noted beside them."""
+    folder = check_folder(run)
+    return folder / f"{key}.safetensors", folder / f"{key}.json"
