@@ -67,14 +67,12 @@ def job_of(write_job: Callable[..., Path], folder: Path) -> Job:
 
 
 def check_method(method: Method, params: dict[str, Any]) -> Fitted:
-    """It learns, the same seed gives the same model, and a training of the length that it found is as good."""
-    fitted = method.fit(params, TRAIN, VALIDATION, seed=0, report=never)
+    """It learns, and the same seed gives the same model."""
+    fitted, *others = (method.fit(params, TRAIN, VALIDATION, seed=seed, report=never) for seed in (0, 0, 1))
     assert log_loss(fitted, VALIDATION) < BASE - 0.1
-    again = [method.refit(params, TRAIN, seed=seed, length=fitted.length) for seed in (0, 0, 1)]
-    logits = [one.logits(VALIDATION) for one in again]
+    logits = [one.logits(VALIDATION) for one in (fitted, *others)]
     assert torch.equal(logits[0], logits[1])
     assert torch.equal(logits[0], logits[2]) != method.seeded
-    assert log_loss(again[0], VALIDATION) == pytest.approx(log_loss(fitted, VALIDATION), abs=0.03)
     return fitted
 
 
@@ -139,9 +137,6 @@ class Fake(Method):
             return torch.full((len(some),), shift if np.array_equal(some.label, validation.label) else -shift).double()
 
         return Fitted(logits, 1.0)
-
-    def refit(self, params: dict[str, Any], rows: Rows, *, seed: int, length: float) -> Fitted:
-        raise NotImplementedError
 
 
 @pytest.fixture

@@ -29,6 +29,8 @@ class Part(StrEnum):
 
 TRAINING = (Part.TRAIN, Part.HEAD)
 VALIDATION = (Part.SEARCH, Part.HPO, Part.CHOICE)
+FINAL = (*TRAINING, Part.SEARCH, Part.CHOICE)
+"""What the winner learns from, while the hpo part says when to end."""
 PARTS = tuple(Part)
 
 Shares = Mapping[Part, float]

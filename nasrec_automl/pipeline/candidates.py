@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -191,22 +192,24 @@ def train_candidate(
     hyper: Hyper,
     report: Report,
     *,
+    parts: Sequence[Part] = TRAINING,
     checkpoint: Path | None = None,
     seed: int = 0,
 ) -> Trained:
-    """Train an architecture on train and head rows, measured on the hpo part, as the retrain section says.
+    """Train an architecture, measured on the hpo part, as the retrain section says.
 
     Args:
         run: whose data are prepared.
         architecture: what to train.
         hyper: how.
         report: called after each measurement; True ends the training.
+        parts: to train on.
         checkpoint: as in `train_from_scratch`.
         seed: added to the job's.
     """
     job, config = run.job, run.job.retrain
     data = PreparedData.open(run.data)
-    rows = data.part(*TRAINING)
+    rows = data.part(*parts)
     steps_per_epoch = max(1, len(rows) // hyper.batch_size)
     return train_from_scratch(
         architecture,

@@ -1,23 +1,23 @@
-"""Stage `final`: choose the winner, train it on train and validation, and measure it once on test."""
+"""Stage `final`: choose the winner, train it on validation rows too, and measure it once on test."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
-from optuna.trial import FrozenTrial
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
 from nasrec_automl.config import Job
 from nasrec_automl.data.dataset import Part, PreparedData
-from nasrec_automl.data.parts import TRAINING, VALIDATION
+from nasrec_automl.data.parts import FINAL, TRAINING, VALIDATION
 from nasrec_automl.errors import DivergedError, StudyError
 from nasrec_automl.evaluation.baseline import BASELINE_ROWS, fit_baseline, tune_baseline
 from nasrec_automl.evaluation.paired import auc_difference_error, log_loss_difference_error
-from nasrec_automl.evaluation.scratch import predict_logits, train_from_scratch
+from nasrec_automl.evaluation.scratch import predict_logits
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet, save_network
 from nasrec_automl.pipeline.base import Report, Stage
@@ -25,10 +25,11 @@ from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import (
     best_trials,
     candidates,
+    checkpoint_path,
     has_layer_norm,
     retrain_study_name,
-    scratch_options,
     scratch_schema,
+    train_candidate,
     weights_path,
 )
 from nasrec_automl.pipeline.files import read_json, write_json, write_text
@@ -41,6 +42,9 @@ from nasrec_automl.search import Hyper
 from nasrec_automl.search.database import shown_url
 from nasrec_automl.training.metrics import Metrics, log_losses, measure, targets
 
+OnValidation = Callable[[int, Metrics], object]
+"""Told step and metrics of each validation of a training."""
+
 
 @dataclass(frozen=True, slots=True)
 class Contender:
@@ -50,24 +54,13 @@ class Contender:
         name: its key, or a hand design's name.
         architecture: what was trained.
         hyper: how.
-        step: at which its validation was best.
-        schedule_steps: length of the learning-rate schedule.
         metrics: on the choice part, trained on train alone.
     """
 
     name: str
     architecture: Architecture
     hyper: Hyper
-    step: int
-    schedule_steps: int
     metrics: Metrics
-
-    @classmethod
-    def of(cls, run: RunFolder, name: str, architecture: Architecture, trial: FrozenTrial, metrics: Metrics) -> Self:
-        """The training that a trial of the retrain study was."""
-        hyper = Hyper.of(trial.params, run.job.retrain.space)
-        step, schedule_steps = (trial.user_attrs[f"nasrec:{attr}"] for attr in ("step", "schedule_steps"))
-        return cls(name, architecture, hyper, step, schedule_steps, metrics)
 
 
 class FinalStage(Stage):
@@ -95,7 +88,12 @@ class FinalStage(Stage):
         some = data.part(*TRAINING, *VALIDATION).sample(BASELINE_ROWS, seed)
         baseline = fit_baseline(some, schema, strength=strength)
         progress.update(2, "baseline fitted")
-        subnet = train_on_everything(run, data, winner)
+        subnet = train_final(
+            run,
+            winner,
+            on_validation=lambda step, metrics: progress.update(2, f"step {step:,}: log loss {metrics.log_loss:.4f}"),
+            checkpoint=checkpoint_path(run, retrain_study(run), f"final-{winner.name}", winner.hyper),
+        )
         progress.update(3, f"{winner.name} trained")
 
         test = data.part(Part.TEST)
@@ -165,7 +163,7 @@ def _contenders(run: RunFolder, data: PreparedData, report: Report) -> tuple[lis
         logits = predict_logits(load_subnet(weights_path(run, study, name, hyper)), choice)
         metrics, losses[name] = measure(logits, label, *weight), log_losses(logits, label).numpy()
         report(_quality(metrics))
-        found.append(Contender.of(run, name, architectures[name], trial, metrics))
+        found.append(Contender(name, architectures[name], hyper, metrics))
     if not found:
         raise StudyError(
             f"no training of the study {study.study_name!r} ended well; "
@@ -176,24 +174,32 @@ def _contenders(run: RunFolder, data: PreparedData, report: Report) -> tuple[lis
     return [first, *others], [None, *errors]
 
 
-def train_on_everything(run: RunFolder, data: PreparedData, contender: Contender) -> Subnet:
-    """Train on train and validation for as many epochs as were best on train alone.
+def train_final(
+    run: RunFolder, contender: Contender, *, on_validation: OnValidation | None = None, checkpoint: Path | None = None
+) -> Subnet:
+    """Train on all rows but those of test and of the hpo part, which says when to end, as in every other training.
+
+    It takes no number of steps from the training on train alone: where the same network learns faster from other rows,
+    which happens, as many steps are far too many.
+
+    Args:
+        run: whose data are prepared.
+        contender: what to train, and how.
+        on_validation: told step and metrics of each validation.
+        checkpoint: as in `train_from_scratch`.
 
     Raises:
         DivergedError: the training diverged.
     """
-    rows = data.part(*TRAINING, *VALIDATION)
-    growth = len(rows) / sum(data.rows(part) for part in TRAINING)
+
+    def report(step: int, metrics: Metrics) -> bool:
+        if on_validation is not None:
+            on_validation(step, metrics)
+        return False
+
     try:
-        return train_from_scratch(
-            contender.architecture,
-            scratch_schema(run.job, data, contender.hyper),
-            rows,
-            scratch_options(run.job, contender.hyper),
-            schedule_steps=round(contender.schedule_steps * growth),
-            steps=round(contender.step * growth),
-            device=run.job.device,
-            precision=run.job.precision,
+        return train_candidate(
+            run, contender.architecture, contender.hyper, report, parts=FINAL, checkpoint=checkpoint
         ).subnet
     except DivergedError as error:
         raise DivergedError(

@@ -15,7 +15,7 @@ from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import best_trials, candidates, train_candidate, weights_path
 from nasrec_automl.pipeline.files import write_json
-from nasrec_automl.pipeline.final import Contender, contender_costs, train_on_everything, write_model
+from nasrec_automl.pipeline.final import Contender, contender_costs, train_final, write_model
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import retrain_study, search_study
 from nasrec_automl.search import Hyper
@@ -68,8 +68,8 @@ def retrain_named(
     """Train one architecture from scratch, as the final stage trains its winner; the test part stays closed.
 
     It is trained with the best hyper-parameters known: its own of the retrain study, or else the best of any, or else
-    the default ones. The number of steps is the one that was best on train alone; it is measured then, on the choice
-    part. What is written is trained on train and validation.
+    the default ones. Trained on train alone, it is measured on the choice part. What is written is trained as the final
+    stage does.
 
     Args:
         run: whose data are prepared.
@@ -86,7 +86,7 @@ def retrain_named(
     name, architecture = find_architecture(run, name)
     data = PreparedData.open(run.data)
     contender, source = _own(run, name, architecture, data) or _trained(run, name, architecture, data, on_validation)
-    subnet = train_on_everything(run, data, contender)
+    subnet = train_final(run, contender)
     folder = run.models / name if output is None else output
     validation = contender.metrics
     noted = {
@@ -158,13 +158,13 @@ def _own(run: RunFolder, name: str, architecture: Architecture, data: PreparedDa
     if not path.is_file():
         return None
     metrics = measure_subnet(load_subnet(path), data.part(Part.CHOICE))
-    return Contender.of(run, name, architecture, trial, metrics), "own"
+    return Contender(name, architecture, hyper, metrics), "own"
 
 
 def _trained(
     run: RunFolder, name: str, architecture: Architecture, data: PreparedData, on_validation: OnValidation | None
 ) -> tuple[Contender, str]:
-    """A training on train alone, which finds the number of steps."""
+    """A training on train alone, which says on the choice part what the architecture is worth."""
     params, source = default_params(name, run.job.retrain.space), "default"
     if run.started("retrain"):
         best = min(best_trials(retrain_study(run)).values(), key=lambda trial: trial.values[0], default=None)
@@ -182,4 +182,4 @@ def _trained(
     except DivergedError as error:
         raise DivergedError(f"the training of {name} diverged at {error} (hyper-parameters: {hyper})") from None
     metrics = measure_subnet(trained.subnet, data.part(Part.CHOICE))
-    return Contender(name, architecture, hyper, trained.step, trained.schedule_steps, metrics), source
+    return Contender(name, architecture, hyper, metrics), source

@@ -150,7 +150,10 @@ def result_table(run: RunFolder) -> RenderableType:
     )
     return Group(
         table,
-        Text("* the winner. Validation: trained on train alone. Test: trained on train and validation.", style="dim"),
+        Text(
+            "* the winner. Validation: trained on train alone. Test: trained on validation too, but for the hpo part.",
+            style="dim",
+        ),
     )
 
 

@@ -14,15 +14,18 @@ from nasrec_automl import FeatureSchema, load_model, load_search_space, profile
 from nasrec_automl.config import load_job
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.data.parts import TRAINING, VALIDATION
+from nasrec_automl.data.rows import Rows
 from nasrec_automl.errors import DivergedError
+from nasrec_automl.evaluation import scratch
 from nasrec_automl.evaluation.baseline import fit_baseline, tune_baseline
 from nasrec_automl.evaluation.scratch import measure_subnet, predict_logits
 from nasrec_automl.network.weights import load_subnet
+from nasrec_automl.pipeline import final as final_stage
 from nasrec_automl.pipeline.export import export_run
 from nasrec_automl.pipeline.final import FinalStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
-from nasrec_automl.training.metrics import log_losses
+from nasrec_automl.training.metrics import Metrics, log_losses
 from nasrec_automl.training.module import ClickModule
 
 KEYS = [
@@ -124,6 +127,65 @@ def test_best_is_the_winner(finished_run: RunFolder, result: dict) -> None:
     ).read_bytes()
     assert not load_model(finished_run.best).subnet.training
     assert torch.is_grad_enabled()
+
+
+def test_the_winner_learns_from_all_but_hpo_which_says_when_to_end_and_test(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, list[int]] = {"train": [], "validation": []}
+    train = scratch.train_network
+
+    def watched(network: object, rows: Rows, *arguments: object, validation: Rows, **options: object) -> object:
+        seen["train"].append(len(rows))
+        seen["validation"].append(len(validation))
+        return train(network, rows, *arguments, validation=validation, **options)
+
+    monkeypatch.setattr(scratch, "train_network", watched)
+    before = load_subnet(copied_run.best / "model.safetensors").state_dict()
+    copied_run.result.unlink()
+    FinalStage().run(copied_run)
+    data = PreparedData.open(copied_run.data)
+    known = sum(data.rows(part) for part in (*TRAINING, *VALIDATION))
+    assert seen == {"train": [known - data.rows(Part.HPO)], "validation": [data.rows(Part.HPO)]}
+    after = load_subnet(copied_run.best / "model.safetensors").state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+def test_the_final_training_goes_on_where_it_was_stopped(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = load_subnet(copied_run.best / "model.safetensors").state_dict()
+    copied_run.result.unlink()
+    train = final_stage.train_candidate
+
+    def stopped(run: RunFolder, architecture: object, hyper: object, report: object, **options: object) -> object:
+        heard: list[int] = []
+
+        def second(step: int, metrics: Metrics) -> bool:
+            heard.append(step)
+            if len(heard) == 2:
+                raise KeyboardInterrupt
+            return report(step, metrics)
+
+        return train(run, architecture, hyper, second, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(final_stage, "train_candidate", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            FinalStage().run(copied_run)
+    assert len(list(copied_run.retrained.glob("final-*.ckpt"))) == 1
+    step, steps = ClickModule.training_step, []
+
+    def counted(self: ClickModule, *arguments: object) -> object:
+        steps.append(self.global_step)
+        return step(self, *arguments)
+
+    monkeypatch.setattr(ClickModule, "training_step", counted)
+    FinalStage().run(copied_run)
+    assert steps[0] > 0, "it did not begin anew"
+    after = load_subnet(copied_run.best / "model.safetensors").state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+    assert not list(copied_run.retrained.glob("*.ckpt"))
 
 
 def test_done_it_measures_nothing_again(copied_run: RunFolder, result: dict) -> None:

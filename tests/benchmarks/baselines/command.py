@@ -21,6 +21,7 @@ from rich.table import Table
 
 from nasrec_automl.config import SamplerName
 from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.parts import FINAL
 from nasrec_automl.errors import DataError
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
@@ -160,11 +161,11 @@ def _contender(run: RunFolder, name: str, options: argparse.Namespace) -> Conten
     method = METHODS[name](data.schema(job.embedding_dim), job)
     tuned = tune(method, data, folder, seconds=own if options.seconds is None else options.seconds, seed=job.seed)
 
-    def refit(seed: int) -> Logits:
-        everything = data.part(*(part for part in Part if part is not Part.TEST))
-        return method.refit(tuned.params, everything, seed=seed, length=tuned.length).logits
+    def fit(seed: int) -> Logits:  # as our final training: the hpo part says when to end
+        rows = data.part(*FINAL)
+        return method.fit(tuned.params, rows, data.part(Part.HPO), seed=seed, report=lambda *_: False).logits
 
-    return Contender(refit, method.seeded, asdict(tuned))
+    return Contender(fit, method.seeded, asdict(tuned))
 
 
 def _searched(run: RunFolder) -> Contender:

@@ -25,7 +25,7 @@ class Fitted:
 
     Attributes:
         logits: what it says of rows.
-        length: for how long it was trained, in the method's own unit; `refit` takes it.
+        length: for how long it was trained, in the method's own unit.
     """
 
     logits: Logits
@@ -33,7 +33,7 @@ class Fitted:
 
 
 class Method(ABC):
-    """One family of models. Tuning calls `suggest` and `fit` for each trial, and the end `refit` for each seed.
+    """One family of models. Tuning calls `suggest` and `fit` for each trial, and the end `fit` for each seed.
 
     Attributes:
         name: in tables and studies.
@@ -62,7 +62,3 @@ class Method(ABC):
         Raises:
             DivergedError: the training diverged.
         """
-
-    @abstractmethod
-    def refit(self, params: dict[str, Any], rows: Rows, *, seed: int, length: float) -> Fitted:
-        """Train for a length that `fit` found, with nothing to validate on."""

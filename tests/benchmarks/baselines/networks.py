@@ -137,20 +137,6 @@ class Network(Method):
         )
         return Fitted(lambda some: predict_logits(network, some), course.step / epoch)
 
-    def refit(self, params: dict[str, Any], rows: Rows, *, seed: int, length: float) -> Fitted:
-        epoch = self._epoch(params, rows)
-        network = self._new(params, seed)
-        train_network(
-            network,
-            rows,
-            self._options(params, seed),
-            schedule_steps=self.job.retrain.epochs(len(rows)) * epoch,
-            steps=round(length * epoch),
-            device=self.job.device,
-            precision=self.job.precision,
-        )
-        return Fitted(lambda some: predict_logits(network, some), length)
-
     def _new(self, params: dict[str, Any], seed: int) -> Adapted:
         with seeded(seed):
             return Adapted(self.build(Columns(self.schema), params), self.schema)

@@ -9,7 +9,7 @@ from nasrec_automl.evaluation.scratch import measure_subnet, predict_logits
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.candidates import best_trials, candidates, weights_path
 from nasrec_automl.pipeline.files import read_json
-from nasrec_automl.pipeline.final import Contender, train_on_everything
+from nasrec_automl.pipeline.final import Contender, train_final
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.studies import retrain_study
@@ -65,7 +65,7 @@ def best_hand_design(run: RunFolder) -> Contender | None:
 def train(run: RunFolder, contender: Contender, seed: int) -> Logits:
     """Train a contender as the final stage does, with another seed."""
     seeded = RunFolder(run.job.model_copy(update={"seed": seed}))
-    subnet = train_on_everything(seeded, PreparedData.open(run.data), contender)
+    subnet = train_final(seeded, contender)
     return lambda rows: predict_logits(subnet, rows)
 
 
@@ -75,4 +75,4 @@ def _contender(run: RunFolder, name: str) -> Contender:
     hyper = Hyper.of(trial.params, run.job.retrain.space)
     subnet = load_subnet(weights_path(run, study, name, hyper))
     metrics = measure_subnet(subnet, PreparedData.open(run.data).part(Part.CHOICE))
-    return Contender.of(run, name, candidates(run)[name], trial, metrics)
+    return Contender(name, candidates(run)[name], hyper, metrics)

@@ -33,10 +33,7 @@ class Linear(Method):
         trial.suggest_float("strength", 1e-3, 30, log=True)
 
     def fit(self, params: dict[str, Any], rows: Rows, validation: Rows, *, seed: int, report: Report) -> Fitted:
-        return self.refit(params, rows, seed=seed, length=0)
-
-    def refit(self, params: dict[str, Any], rows: Rows, *, seed: int, length: float) -> Fitted:
-        return Fitted(fit_baseline(rows, self.schema, strength=params["strength"]).logits, length)
+        return Fitted(fit_baseline(rows, self.schema, strength=params["strength"]).logits, 0)
 
 
 class Boosting(Method):
@@ -76,12 +73,6 @@ class Boosting(Method):
         )
         best = max(1, int(np.argmax(model.validation_score_)))  # its first entry is of no iteration at all
         return Fitted(lambda some: self._logits(model, encoder, some, best), best)
-
-    def refit(self, params: dict[str, Any], rows: Rows, *, seed: int, length: float) -> Fitted:
-        encoder = self._encoder(params, seed)
-        model = self._model(params, seed, early_stopping=False, max_iter=int(length))
-        model.fit(self._features(encoder, rows, fit=True), np.asarray(rows.label))
-        return Fitted(lambda some: self._logits(model, encoder, some, int(length)), length)
 
     def _model(self, params: dict[str, Any], seed: int, **options: Any) -> HistGradientBoostingClassifier:
         small = len(self.schema.dense) + np.arange((~self._large()).sum())
