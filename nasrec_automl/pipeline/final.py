@@ -43,7 +43,18 @@ from nasrec_automl.search.database import shown_url
 from nasrec_automl.training.metrics import Metrics, log_losses, measure, targets
 
 OnValidation = Callable[[int, Metrics], object]
-"""Told step and metrics of each validation of a training."""
+"""Told step and metrics on the hpo part, at each validation of a training."""
+
+
+def telling(on_validation: OnValidation | None) -> Callable[[int, Metrics], bool]:
+    """What tells of each validation, and ends no training."""
+
+    def report(step: int, metrics: Metrics) -> bool:
+        if on_validation is not None:
+            on_validation(step, metrics)
+        return False
+
+    return report
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +202,7 @@ def train_final(
     Raises:
         DivergedError: the training diverged.
     """
-
-    def report(step: int, metrics: Metrics) -> bool:
-        if on_validation is not None:
-            on_validation(step, metrics)
-        return False
-
+    report = telling(on_validation)
     try:
         return train_candidate(
             run, contender.architecture, contender.hyper, report, parts=FINAL, checkpoint=checkpoint

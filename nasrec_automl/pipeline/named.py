@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import best_trials, candidates, train_candidate, weights_path
 from nasrec_automl.pipeline.files import write_json
-from nasrec_automl.pipeline.final import Contender, contender_costs, train_final, write_model
+from nasrec_automl.pipeline.final import Contender, OnValidation, contender_costs, telling, train_final, write_model
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import retrain_study, search_study
 from nasrec_automl.search import Hyper
@@ -24,9 +23,6 @@ from nasrec_automl.search.distributions import architecture_of
 from nasrec_automl.search.hyper import default_params
 from nasrec_automl.space import load_architecture, load_search_space, shipped_files
 from nasrec_automl.training.metrics import Metrics
-
-OnValidation = Callable[[int, Metrics], None]
-"""Told step and metrics on the hpo part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +82,7 @@ def retrain_named(
     name, architecture = find_architecture(run, name)
     data = PreparedData.open(run.data)
     contender, source = _own(run, name, architecture, data) or _trained(run, name, architecture, data, on_validation)
-    subnet = train_final(run, contender)
+    subnet = train_final(run, contender, on_validation=on_validation)
     folder = run.models / name if output is None else output
     validation = contender.metrics
     noted = {
@@ -172,13 +168,8 @@ def _trained(
             params, source = best.params, "best"
     hyper = Hyper.of(params, run.job.retrain.space)
 
-    def report(step: int, metrics: Metrics) -> bool:
-        if on_validation is not None:
-            on_validation(step, metrics)
-        return False
-
     try:
-        trained = train_candidate(run, architecture, hyper, report)
+        trained = train_candidate(run, architecture, hyper, telling(on_validation))
     except DivergedError as error:
         raise DivergedError(f"the training of {name} diverged at {error} (hyper-parameters: {hyper})") from None
     metrics = measure_subnet(trained.subnet, data.part(Part.CHOICE))

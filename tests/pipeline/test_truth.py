@@ -57,6 +57,17 @@ def test_it_is_the_candidates_training_measured_on_the_parts_asked_for(finished_
     assert train_and_measure(finished_run, architecture, 1, (Part.HPO,)).log_loss != on_hpo.log_loss
 
 
+def test_only_a_training_with_the_jobs_own_seed_is_offered_to_be_kept(finished_run: RunFolder) -> None:
+    architecture = sample_sizes(finished_run, 3)[1]
+    offered: list[Any] = []
+    for seed in (1, 0):
+        train_and_measure(
+            finished_run, architecture, seed, (Part.HPO,), keep=lambda one, trained, curve: offered.append((one, curve))
+        )
+    assert [one for one, _ in offered] == [architecture]
+    assert offered[0][1]
+
+
 def test_a_checkpoint_is_of_the_study_that_says_how_it_trains(
     copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
