@@ -89,7 +89,11 @@ def estimate(job: Job, rows: int, times: Times) -> list[tuple[str, str, str]]:
             _hours(trainings * training * training_step),
         ),
         ("subnets that retrain keeps, at most", f"{trainings} x tables", _bytes(trainings * tables)),
-        ("final", f"{final:,} steps x {training_step:g} ms", _hours(final * training_step)),
+        (
+            "final",
+            f"{job.retrain.final_seeds} x {final:,} steps x {training_step:g} ms",
+            _hours(job.retrain.final_seeds * final * training_step),
+        ),
     ]
 
 

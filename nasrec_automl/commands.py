@@ -279,7 +279,9 @@ def retrain(arguments: argparse.Namespace) -> None:
             RunFolder.open(arguments.run_or_job),
             arguments.name,
             arguments.output,
-            on_validation=lambda step, metrics: status.update(f"step {step:,}: log loss {metrics.log_loss:.4f} ..."),
+            on_validation=lambda training, step, metrics: status.update(
+                f"{training}, step {step:,}: log loss {metrics.log_loss:.4f} ..."
+            ),
         )
     for line in trained.lines:
         _say(console, line)

@@ -98,6 +98,8 @@ class RetrainConfig(Section):
         eps: of Adagrad, as in `supernet`.
         space: the hyper-parameters: a space's name, the path of its YAML file, or the space itself.
         pruner: `hyperband` ends trainings that fall behind early (arXiv 1603.06560); `none` ends none.
+        final_seeds: how often the winner is trained at the end, each time with another seed; the best on the hpo part
+            is kept.
     """
 
     top_k: Annotated[int, Field(ge=1, le=256, strict=True)] = 15
@@ -114,6 +116,7 @@ class RetrainConfig(Section):
         default_factory=lambda: load_hyper_space("retrain-default")
     )
     pruner: Literal["hyperband", "none"] = "hyperband"
+    final_seeds: Count = 3
 
     def epochs(self, rows: int) -> int:
         """Epochs of the longest training on so many rows."""

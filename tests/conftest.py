@@ -67,6 +67,7 @@ TINY_JOB = {
         "top_k": 2,
         "trials": 6,
         "max_epochs": 2,
+        "final_seeds": 2,
         "space": {
             "optimizer": ["adagrad", "adam"],
             "learning_rate": {

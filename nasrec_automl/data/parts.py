@@ -23,7 +23,7 @@ class Part(StrEnum):
     HEAD = "head"  # training rows that it does not see: heads are fitted on them
     SEARCH = "search"  # validation: scores of a search, and when its supernet is best
     HPO = "hpo"  # validation: scores of hyper-parameters
-    CHOICE = "choice"  # validation: the choice of the winner
+    CHOICE = "choice"  # validation: the choice of the winner, with search where that chose no candidate
     TEST = "test"  # read once, by the final stage
 
 

@@ -47,13 +47,27 @@ def candidates(run: RunFolder) -> dict[str, Architecture]:
     return {**found, **{a.key: a for a in checked_best(run) if a.key not in seen}}
 
 
+def scores_count(run: RunFolder) -> bool:
+    """Whether the search's scores have a say in what the candidates are."""
+    verdict = read_verdict(run)
+    return verdict is None or verdict.trusted
+
+
+def choice_parts(run: RunFolder) -> tuple[Part, ...]:
+    """The parts whose rows choose the winner: of no training's rows, and none that had a say in what is chosen among.
+
+    Scores are measured on the search part, and what they chose looks better there than it is. Where they do not count,
+    its rows are as good as those of the choice part, and of small data there are few.
+    """
+    return (Part.CHOICE,) if scores_count(run) else (Part.SEARCH, Part.CHOICE)
+
+
 def halved(run: RunFolder) -> list[str]:
     """Candidates whose first trainings are pruned too: those that no one has trained, where scores are not trusted.
 
     The hand designs are a measure for all others, and what the check found best has been trained to its end.
     """
-    verdict = read_verdict(run)
-    if verdict is None or verdict.trusted:
+    if scores_count(run):
         return []
     space = load_search_space(run.job.space)
     designs, checked = hand_designs(space), {one.key for one in checked_best(run)}

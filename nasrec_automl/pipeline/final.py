@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
 from nasrec_automl.config import Job
 from nasrec_automl.data.dataset import Part, PreparedData
-from nasrec_automl.data.parts import FINAL, TRAINING, VALIDATION
-from nasrec_automl.errors import DivergedError, StudyError
+from nasrec_automl.data.parts import TRAINING, VALIDATION
+from nasrec_automl.errors import StudyError
 from nasrec_automl.evaluation.baseline import BASELINE_ROWS, fit_baseline, tune_baseline
 from nasrec_automl.evaluation.paired import auc_difference_error, log_loss_difference_error
 from nasrec_automl.evaluation.scratch import predict_logits
@@ -26,13 +25,14 @@ from nasrec_automl.pipeline.candidates import (
     best_trials,
     candidates,
     checkpoint_path,
+    choice_parts,
     has_layer_norm,
     retrain_study_name,
     scratch_schema,
-    train_candidate,
     weights_path,
 )
 from nasrec_automl.pipeline.files import read_json, write_json, write_text
+from nasrec_automl.pipeline.final_training import Contender, train_final
 from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import STAGE_NAMES, final_is_noted
@@ -41,37 +41,6 @@ from nasrec_automl.report import calibration_bins
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.database import shown_url
 from nasrec_automl.training.metrics import Metrics, log_losses, measure, targets
-
-OnValidation = Callable[[int, Metrics], object]
-"""Told step and metrics on the hpo part, at each validation of a training."""
-
-
-def telling(on_validation: OnValidation | None) -> Callable[[int, Metrics], bool]:
-    """What tells of each validation, and ends no training."""
-
-    def report(step: int, metrics: Metrics) -> bool:
-        if on_validation is not None:
-            on_validation(step, metrics)
-        return False
-
-    return report
-
-
-@dataclass(frozen=True, slots=True)
-class Contender:
-    """The best training of one architecture, measured on the choice part.
-
-    Attributes:
-        name: its key, or a hand design's name.
-        architecture: what was trained.
-        hyper: how.
-        metrics: on the choice part, trained on train alone.
-    """
-
-    name: str
-    architecture: Architecture
-    hyper: Hyper
-    metrics: Metrics
 
 
 class FinalStage(Stage):
@@ -95,14 +64,16 @@ class FinalStage(Stage):
         schema, seed = data.schema(), run.job.seed
         some = data.part(*TRAINING).sample(BASELINE_ROWS, seed)
         baseline, strength = tune_baseline(some, data.part(Part.HPO), schema)
-        baseline_validation = baseline.measure(data.part(Part.CHOICE))
+        baseline_validation = baseline.measure(data.part(*choice_parts(run)))
         some = data.part(*TRAINING, *VALIDATION).sample(BASELINE_ROWS, seed)
         baseline = fit_baseline(some, schema, strength=strength)
         progress.update(2, "baseline fitted")
         subnet = train_final(
             run,
             winner,
-            on_validation=lambda step, metrics: progress.update(2, f"step {step:,}: log loss {metrics.log_loss:.4f}"),
+            on_validation=lambda training, step, metrics: progress.update(
+                2, f"{training}, step {step:,}: log loss {metrics.log_loss:.4f}"
+            ),
             checkpoint=checkpoint_path(run, retrain_study(run), f"final-{winner.name}", winner.hyper),
         )
         progress.update(3, f"{winner.name} trained")
@@ -143,6 +114,7 @@ class FinalStage(Stage):
             {
                 "retrain": read_json(run.retrain_done),
                 "winner": winner.name,
+                "chosen_on": list(choice_parts(run)),
                 "test_readings": 1 + (read_json(run.final) or {"test_readings": 0})["test_readings"],
                 "contenders": [
                     {**_plain(contender, data, run.job, budget), "less_winner_error": error}
@@ -158,13 +130,13 @@ class FinalStage(Stage):
 
 
 def _contenders(run: RunFolder, data: PreparedData, report: Report) -> tuple[list[Contender], list[float | None]]:
-    """Every candidate with its best training, best first on the choice part; each is reported as it is measured.
+    """Every candidate with its best training, best first on the rows of the choice; each is reported when measured.
 
     Returns:
         The contenders, and the standard error of the log loss of each less the winner's; None of the winner.
     """
     architectures = candidates(run)
-    choice = data.part(Part.CHOICE)
+    choice = data.part(*choice_parts(run))
     label, *weight = targets(choice)
     weights = weight[0].double().numpy() if weight else None
     study = retrain_study(run)
@@ -183,35 +155,6 @@ def _contenders(run: RunFolder, data: PreparedData, report: Report) -> tuple[lis
     first, *others = sorted(found, key=lambda contender: contender.metrics.log_loss)
     errors = [log_loss_difference_error(losses[other.name], losses[first.name], weights) for other in others]
     return [first, *others], [None, *errors]
-
-
-def train_final(
-    run: RunFolder, contender: Contender, *, on_validation: OnValidation | None = None, checkpoint: Path | None = None
-) -> Subnet:
-    """Train on all rows but those of test and of the hpo part, which says when to end, as in every other training.
-
-    It takes no number of steps from the training on train alone: where the same network learns faster from other rows,
-    which happens, as many steps are far too many.
-
-    Args:
-        run: whose data are prepared.
-        contender: what to train, and how.
-        on_validation: told step and metrics of each validation.
-        checkpoint: as in `train_from_scratch`.
-
-    Raises:
-        DivergedError: the training diverged.
-    """
-    report = telling(on_validation)
-    try:
-        return train_candidate(
-            run, contender.architecture, contender.hyper, report, parts=FINAL, checkpoint=checkpoint
-        ).subnet
-    except DivergedError as error:
-        raise DivergedError(
-            f"the final training of {contender.name} diverged at {error}. It went well without the validation rows: "
-            "set lower limits of retrain.space.learning_rate, in another run_folder"
-        ) from None
 
 
 def write_model(run: RunFolder, architecture: Architecture, subnet: Subnet, folder: Path) -> None:

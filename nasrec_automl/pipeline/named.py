@@ -6,15 +6,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from nasrec_automl.architecture import Architecture
-from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.errors import ArchitectureError, DivergedError
 from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import best_trials, candidates, train_candidate, weights_path
+from nasrec_automl.pipeline.candidates import best_trials, candidates, choice_parts, train_candidate, weights_path
 from nasrec_automl.pipeline.files import write_json
-from nasrec_automl.pipeline.final import Contender, OnValidation, contender_costs, telling, train_final, write_model
+from nasrec_automl.pipeline.final import contender_costs, write_model
+from nasrec_automl.pipeline.final_training import Contender, OnValidation, telling, train_final
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import retrain_study, search_study
 from nasrec_automl.search import Hyper
@@ -32,7 +33,7 @@ class NamedModel:
     Attributes:
         folder: of the model, as `load_model` takes it.
         name: of the architecture: its key, or the name of a design.
-        validation: on the choice part, trained on train alone.
+        validation: on the rows that choose a winner, trained on train alone.
         source: where the hyper-parameters come from: `own`, `best` or `default`.
     """
 
@@ -64,8 +65,8 @@ def retrain_named(
     """Train one architecture from scratch, as the final stage trains its winner; the test part stays closed.
 
     It is trained with the best hyper-parameters known: its own of the retrain study, or else the best of any, or else
-    the default ones. Trained on train alone, it is measured on the choice part. What is written is trained as the final
-    stage does.
+    the default ones. Trained on train alone, it is measured on the rows that choose a winner. What is written is
+    trained as the final stage does.
 
     Args:
         run: whose data are prepared.
@@ -153,14 +154,14 @@ def _own(run: RunFolder, name: str, architecture: Architecture, data: PreparedDa
     path = weights_path(run, study, known, hyper)
     if not path.is_file():
         return None
-    metrics = measure_subnet(load_subnet(path), data.part(Part.CHOICE))
+    metrics = measure_subnet(load_subnet(path), data.part(*choice_parts(run)))
     return Contender(name, architecture, hyper, metrics), "own"
 
 
 def _trained(
     run: RunFolder, name: str, architecture: Architecture, data: PreparedData, on_validation: OnValidation | None
 ) -> tuple[Contender, str]:
-    """A training on train alone, which says on the choice part what the architecture is worth."""
+    """A training on train alone, which says on the rows of the choice what the architecture is worth."""
     params, source = default_params(name, run.job.retrain.space), "default"
     if run.started("retrain"):
         best = min(best_trials(retrain_study(run)).values(), key=lambda trial: trial.values[0], default=None)
@@ -169,8 +170,8 @@ def _trained(
     hyper = Hyper.of(params, run.job.retrain.space)
 
     try:
-        trained = train_candidate(run, architecture, hyper, telling(on_validation))
+        trained = train_candidate(run, architecture, hyper, telling(on_validation, "training on train alone"))
     except DivergedError as error:
         raise DivergedError(f"the training of {name} diverged at {error} (hyper-parameters: {hyper})") from None
-    metrics = measure_subnet(trained.subnet, data.part(Part.CHOICE))
+    metrics = measure_subnet(trained.subnet, data.part(*choice_parts(run)))
     return Contender(name, architecture, hyper, metrics), source

@@ -42,8 +42,8 @@ def search_settings(run: RunFolder) -> dict[str, Any]:
 
 
 def retrain_settings(run: RunFolder) -> dict[str, Any]:
-    """The retrain section, but for the number of trainings and the timeout, which may grow."""
-    section = run.job.retrain.model_dump(mode="json", exclude={"trials", "timeout", "space"})
+    """The retrain section, but for what may grow, trainings and timeout, and for what the final stage alone reads."""
+    section = run.job.retrain.model_dump(mode="json", exclude={"trials", "timeout", "space", "final_seeds"})
     space = run.job.retrain.space.model_dump(mode="json", exclude_none=True)
     return {
         **{f"retrain.{key}": value for key, value in {**section, **training_lengths(run)}.items()},

@@ -16,7 +16,7 @@ _PURPOSES = {
     Part.HEAD: "training, for heads of the search",
     Part.SEARCH: "validation, supernet and scores of the search",
     Part.HPO: "validation, scores of hyper-parameters",
-    Part.CHOICE: "validation, choice of the winner",
+    Part.CHOICE: "validation, choice of the winner (with search rows, where scores do not count)",
     Part.TEST: "read once, at the end",
 }
 _CAPS = (10_000, 100_000, 500_000, None)

@@ -215,11 +215,11 @@ def _about_the_choice(content: ReportContent) -> list[str]:
     close = [row.name for row, error in rivals if row.log_loss - winner.log_loss < 2 * error]
     others = "the only other candidate" if len(rivals) == 1 else f"all {len(rivals):,} other candidates"
     if not close:
-        return [f"On the choice part the winner is ahead of {others} by two standard errors of the difference or more."]
+        return [f"On validation the winner is ahead of {others} by two standard errors of the difference or more."]
     if len(close) < len(rivals):
         others = f"{len(close):,} of the {len(rivals):,} other candidates ({_some(close)})"
     return [
-        f"The choice part does not tell the winner from {others}: the log losses differ by less than two standard "
+        f"Validation does not tell the winner from {others}: the log losses differ by less than two standard "
         "errors of the difference, and another seed may choose another winner."
     ]
 

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from nasrec_automl.architecture import DENSE_OPS, DOT_PRODUCT, Architecture
+from nasrec_automl.data.dataset import Part
 from nasrec_automl.evaluation.predictor import operator_counts, predict_log_losses
 from nasrec_automl.pareto import domination_ranks
 from nasrec_automl.pipeline import handed_on as handed_on_module
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import candidates, checked_best, halved
+from nasrec_automl.pipeline.candidates import candidates, checked_best, choice_parts, halved
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.handed_on import best_predicted, handed_on
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -137,6 +138,23 @@ def test_scores_whose_lead_may_be_chance_take_turns_with_predictions(copied_run:
     assert handed_on(copied_run, by_score, 3) == both[:3]
     assert {one.key for one in checked_best(copied_run)} <= {one.key for one in candidates(copied_run).values()}
     assert halved(copied_run) == []
+
+
+@pytest.mark.parametrize(
+    ("lead", "parts"),
+    [
+        (None, (Part.CHOICE,)),
+        ((0.4, 0.1), (Part.CHOICE,)),
+        ((0.4, -0.1), (Part.CHOICE,)),
+        ((-0.3, -0.8), (Part.SEARCH, Part.CHOICE)),
+    ],
+)
+def test_rows_whose_scores_chose_candidates_choose_no_winner(
+    copied_run: RunFolder, lead: tuple[float, float] | None, parts: tuple[Part, ...]
+) -> None:
+    if lead is not None:
+        checked(copied_run, lead=lead)
+    assert choice_parts(copied_run) == parts
 
 
 def test_scores_that_surely_lead_are_all_that_counts(copied_run: RunFolder) -> None:

@@ -77,9 +77,12 @@ def test_the_winner_by_name_is_the_final_model(run: RunFolder) -> None:
 def test_any_other_takes_the_best_ones_and_is_measured_before_it_sees_the_choice_part(run: RunFolder) -> None:
     key = others(run)[0]
     heard = []
-    model = retrain_named(run, key, on_validation=lambda step, metrics: heard.append((step, metrics.log_loss)))
+    model = retrain_named(run, key, on_validation=lambda training, step, metrics: heard.append(training))
     assert model.source == "best"
-    assert len(heard) >= 2
+    assert list(dict.fromkeys(heard)) == [
+        "training on train alone",
+        *(f"final training {number} of 2" for number in (1, 2)),
+    ]
     best = min(best_trials(retrain_study(run)).values(), key=lambda trial: trial.values[0])
     hyper = Hyper.of(best.params, run.job.retrain.space)
     assert read_json(model.folder / "result.json")["hyper_parameters"] == {"source": "best", **asdict(hyper)}

@@ -23,8 +23,10 @@ from nasrec_automl.config import SamplerName
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.data.parts import FINAL
 from nasrec_automl.errors import DataError
+from nasrec_automl.pipeline.final_training import SEEDS_APART
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
+from nasrec_automl.training.metrics import measure, targets
 from tests.benchmarks.baselines.compare import Searches, compare, quality
 from tests.benchmarks.baselines.method import Logits, Method
 from tests.benchmarks.baselines.networks import NETWORKS
@@ -161,9 +163,11 @@ def _contender(run: RunFolder, name: str, options: argparse.Namespace) -> Conten
     method = METHODS[name](data.schema(job.embedding_dim), job)
     tuned = tune(method, data, folder, seconds=own if options.seconds is None else options.seconds, seed=job.seed)
 
-    def fit(seed: int) -> Logits:  # as our final training: the hpo part says when to end
-        rows = data.part(*FINAL)
-        return method.fit(tuned.params, rows, data.part(Part.HPO), seed=seed, report=lambda *_: False).logits
+    def fit(seed: int) -> Logits:  # as our final trainings: hpo rows say when one ends, and which is the best
+        rows, hpo = data.part(*FINAL), data.part(Part.HPO)
+        seeds = [seed + number * SEEDS_APART for number in range(job.retrain.final_seeds if method.seeded else 1)]
+        fitted = [method.fit(tuned.params, rows, hpo, seed=one, report=lambda *_: False).logits for one in seeds]
+        return min(fitted, key=lambda logits: measure(logits(hpo), *targets(hpo)).log_loss)
 
     return Contender(fit, method.seeded, asdict(tuned))
 

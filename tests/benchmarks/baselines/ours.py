@@ -4,12 +4,12 @@ import shutil
 from pathlib import Path
 
 from nasrec_automl.config import SamplerName
-from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.evaluation.scratch import measure_subnet, predict_logits
 from nasrec_automl.network.weights import load_subnet
-from nasrec_automl.pipeline.candidates import best_trials, candidates, weights_path
+from nasrec_automl.pipeline.candidates import best_trials, candidates, choice_parts, weights_path
 from nasrec_automl.pipeline.files import read_json
-from nasrec_automl.pipeline.final import Contender, train_final
+from nasrec_automl.pipeline.final_training import Contender, train_final
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.studies import retrain_study
@@ -55,7 +55,7 @@ def winner(run: RunFolder) -> Contender:
 
 
 def best_hand_design(run: RunFolder) -> Contender | None:
-    """The hand design that was best on the choice part, if there is any."""
+    """The hand design that was best on the rows that chose the winner, if there is any."""
     for contender in read_json(run.final)["contenders"]:  # best first
         if contender["name"].startswith("hand-"):
             return _contender(run, contender["name"])
@@ -74,5 +74,5 @@ def _contender(run: RunFolder, name: str) -> Contender:
     trial = best_trials(study)[name]
     hyper = Hyper.of(trial.params, run.job.retrain.space)
     subnet = load_subnet(weights_path(run, study, name, hyper))
-    metrics = measure_subnet(subnet, PreparedData.open(run.data).part(Part.CHOICE))
+    metrics = measure_subnet(subnet, PreparedData.open(run.data).part(*choice_parts(run)))
     return Contender(name, candidates(run)[name], hyper, metrics)

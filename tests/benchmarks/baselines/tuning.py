@@ -1,4 +1,4 @@
-"""Tuning of a baseline for so many seconds: hpo scores the trials, choice picks the winner, test stays closed.
+"""Tuning of a baseline for so many seconds: hpo scores trials, search and choice rows the best; test stays closed.
 
 The study is in SQLite in the run's folder, and goes on where it was stopped.
 """
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import torch
 from optuna.pruners import NopPruner
 from optuna.trial import FrozenTrial, TrialState
 
@@ -25,13 +24,13 @@ from nasrec_automl.search.attributes import KEY
 from nasrec_automl.search.pruning import KeyedHyperband
 from nasrec_automl.search.task import ENDED
 from nasrec_automl.search.tpe import tpe
-from nasrec_automl.training.metrics import measure
+from nasrec_automl.training.metrics import measure, targets
 from tests.benchmarks.baselines.method import Method
 
 _STARTUP = 8
 """Trials before TPE learns."""
 _FINALISTS = 5
-"""The best on hpo that meet on choice: as in our final stage, the choice is among few."""
+"""The best on hpo that meet on search and choice rows: as in our final stage, the choice is among few."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Winner:
         params: of the method.
         length: of its training.
         hpo: log loss there.
-        choice: log loss there.
+        choice: log loss on search and choice rows.
         trials: how many there were, pruned ones included.
         seconds: that they took together.
         budget: the seconds that they had.
@@ -111,16 +110,16 @@ def _trial(method: Method, data: PreparedData, study: optuna.Study, *, left: flo
         pruned = number > 0 and trial.should_prune()  # the first has the defaults, and is the one to compare with
         return pruned or (number > 0 and time.monotonic() - start > left)
 
-    rows, hpo, choice = data.part(*TRAINING), data.part(Part.HPO), data.part(Part.CHOICE)
+    rows, hpo, choice = data.part(*TRAINING), data.part(Part.HPO), data.part(Part.SEARCH, Part.CHOICE)
     try:
         fitted = method.fit(trial.params, rows, hpo, seed=seed, report=report)
     except DivergedError:
         study.tell(trial, state=TrialState.PRUNED)
     else:
         if not pruned:
-            trial.set_user_attr("choice", measure(fitted.logits(choice), _label(choice)).log_loss)
+            trial.set_user_attr("choice", measure(fitted.logits(choice), *targets(choice)).log_loss)
             trial.set_user_attr("length", fitted.length)
-            study.tell(trial, measure(fitted.logits(hpo), _label(hpo)).log_loss)
+            study.tell(trial, measure(fitted.logits(hpo), *targets(hpo)).log_loss)
         else:
             study.tell(trial, state=TrialState.PRUNED)
     return time.monotonic() - start
@@ -147,7 +146,3 @@ def _seconds(study: optuna.Study) -> float:
 def _duration(trial: FrozenTrial) -> float:
     assert trial.duration is not None
     return trial.duration.total_seconds()
-
-
-def _label(rows: Any) -> torch.Tensor:
-    return torch.from_numpy(rows.label.astype("float32"))

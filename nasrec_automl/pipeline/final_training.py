@@ -1,0 +1,111 @@
+"""The last trainings of a run: the winner on validation rows too, with several seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.data.parts import FINAL
+from nasrec_automl.errors import DivergedError
+from nasrec_automl.network import Subnet
+from nasrec_automl.network.weights import load_subnet, save_network
+from nasrec_automl.pipeline.candidates import train_candidate
+from nasrec_automl.pipeline.files import read_json, write_json
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.search import Hyper
+from nasrec_automl.training.metrics import Metrics
+
+SEEDS_APART = 1000
+"""Between one final training's seed and the next one's: runs with neighbouring seeds share none."""
+
+OnValidation = Callable[[str, int, Metrics], object]
+"""Told at each validation of a training which one it is, in words, the step, and metrics on the hpo part."""
+
+
+def telling(on_validation: OnValidation | None, training: str) -> Callable[[int, Metrics], bool]:
+    """What tells of each validation of a training, and ends none."""
+
+    def report(step: int, metrics: Metrics) -> bool:
+        if on_validation is not None:
+            on_validation(training, step, metrics)
+        return False
+
+    return report
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """The best training of one architecture, measured on the rows that choose the winner.
+
+    Attributes:
+        name: its key, or a hand design's name.
+        architecture: what was trained.
+        hyper: how.
+        metrics: on the parts of `choice_parts`, trained on train alone.
+    """
+
+    name: str
+    architecture: Architecture
+    hyper: Hyper
+    metrics: Metrics
+
+
+def train_final(
+    run: RunFolder, contender: Contender, *, on_validation: OnValidation | None = None, checkpoint: Path | None = None
+) -> Subnet:
+    """Train on all rows but those of test and of the hpo part, which says when to end, as in every other training.
+
+    It takes no number of steps from the training on train alone: where the same network learns faster from other rows,
+    which happens, as many steps are far too many. On small data trainings of one network differ by their seed as much
+    as good architectures do. So there are `retrain.final_seeds` trainings, the first with the job's own seed, and the
+    best on the hpo part is kept.
+
+    Args:
+        run: whose data are prepared.
+        contender: what to train, and how.
+        on_validation: told of each validation.
+        checkpoint: as in `train_from_scratch`, of the training that goes on; beside it is kept what has ended. A call
+            that was killed goes on from there, and all of it is gone at the end.
+
+    Raises:
+        DivergedError: all trainings diverged; where some did, the others count.
+    """
+    total = run.job.retrain.final_seeds
+    kept, noted = (None if checkpoint is None else checkpoint.with_suffix(end) for end in (".safetensors", ".json"))
+    done, lowest, best, diverged = 0, math.inf, None, None
+    if kept is not None and noted is not None and (found := read_json(noted)) is not None:
+        done, lowest, best = found["done"], found["log_loss"], load_subnet(kept)
+    for number in range(done, total):
+        report = telling(on_validation, f"final training {number + 1} of {total}")
+        try:
+            trained = train_candidate(
+                run,
+                contender.architecture,
+                contender.hyper,
+                report,
+                parts=FINAL,
+                checkpoint=checkpoint,
+                seed=number * SEEDS_APART,
+            )
+        except DivergedError as error:
+            diverged = error
+        else:
+            assert trained.metrics is not None
+            if trained.metrics.log_loss < lowest:
+                lowest, best = trained.metrics.log_loss, trained.subnet
+                if kept is not None:
+                    save_network(best, kept)
+        if noted is not None and best is not None:  # after the weights: what is noted is there
+            write_json(noted, {"done": number + 1, "log_loss": lowest})
+    if best is None:
+        raise DivergedError(
+            f"the final training of {contender.name} diverged at {diverged}. It went well without the validation rows: "
+            "set lower limits of retrain.space.learning_rate, in another run_folder"
+        ) from None
+    for path in (noted, kept):
+        if path is not None:
+            path.unlink(missing_ok=True)
+    return best

@@ -1,0 +1,171 @@
+"""The final trainings: several seeds, the best on hpo rows; killed at any point they end with the same network."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.parts import FINAL
+from nasrec_automl.errors import DivergedError
+from nasrec_automl.evaluation.scratch import measure_subnet
+from nasrec_automl.network.weights import load_subnet
+from nasrec_automl.pipeline import final_training
+from nasrec_automl.pipeline.candidates import candidates, default_hyper, train_candidate
+from nasrec_automl.pipeline.final_training import SEEDS_APART, Contender, train_final
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.training.metrics import Metrics
+from nasrec_automl.training.module import ClickModule
+
+
+def with_seeds(run: RunFolder, count: int) -> RunFolder:
+    return RunFolder(run.job.model_copy(update={"retrain": run.job.retrain.model_copy(update={"final_seeds": count})}))
+
+
+@pytest.fixture(scope="module")
+def run(finished_run: RunFolder) -> RunFolder:
+    return with_seeds(finished_run, 3)
+
+
+@pytest.fixture(scope="module")
+def contender(run: RunFolder) -> Contender:
+    name, architecture = next(iter(candidates(run).items()))
+    return Contender(name, architecture, default_hyper(run.job), Metrics(0.5, 0.7, 0.01, 100))
+
+
+@pytest.fixture(scope="module")
+def alone(run: RunFolder, contender: Contender) -> list[tuple[float, Mapping[str, Tensor]]]:
+    """Log loss on hpo rows, and weights, of each training by itself."""
+    hpo, found = PreparedData.open(run.data).part(Part.HPO), []
+    for number in range(3):
+        subnet = train_candidate(
+            run,
+            contender.architecture,
+            contender.hyper,
+            lambda step, metrics: False,
+            parts=FINAL,
+            seed=number * SEEDS_APART,
+        ).subnet
+        found.append((measure_subnet(subnet, hpo).log_loss, subnet.state_dict()))
+    return found
+
+
+def same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def losing(monkeypatch: pytest.MonkeyPatch, losses: Sequence[float | None], real: Any) -> list[int]:
+    """Trainings that end with these log losses, or diverge; the seeds that they were asked for."""
+    seeds: list[int] = []
+
+    def train(*arguments: object, seed: int, **options: object) -> object:
+        seeds.append(seed)
+        loss = losses[len(seeds) - 1]
+        if loss is None:
+            raise DivergedError("step 7 of 9")
+        return SimpleNamespace(metrics=Metrics(loss, 0.5, 0.01, 100), subnet=real[len(seeds) - 1])
+
+    monkeypatch.setattr(final_training, "train_candidate", train)
+    return seeds
+
+
+def test_it_is_the_best_of_its_trainings_on_hpo_rows(
+    run: RunFolder, contender: Contender, alone: list[tuple[float, Mapping[str, Tensor]]]
+) -> None:
+    heard: list[str] = []
+    subnet = train_final(run, contender, on_validation=lambda training, step, metrics: heard.append(training))
+    losses = [loss for loss, _ in alone]
+    assert len(set(losses)) == 3
+    _, best = min(alone, key=lambda one: one[0])
+    assert same(subnet.state_dict(), best)
+    assert list(dict.fromkeys(heard)) == [f"final training {number} of 3" for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("losses", "best"), [((0.4, 0.5, 0.6), 0), ((0.5, 0.4, 0.6), 1), ((0.5, 0.4, 0.3), 2), ((None, 0.5, None), 1)]
+)
+def test_wherever_the_best_comes_and_though_others_diverge(
+    run: RunFolder,
+    contender: Contender,
+    monkeypatch: pytest.MonkeyPatch,
+    losses: Sequence[float | None],
+    best: int,
+) -> None:
+    networks = [object(), object(), object()]
+    seeds = losing(monkeypatch, losses, networks)
+    assert train_final(run, contender) is networks[best]
+    assert seeds == [0, 1000, 2000]
+
+
+def test_it_says_that_all_of_them_diverged(
+    run: RunFolder, contender: Contender, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    losing(monkeypatch, (None, None, None), [])
+    pattern = rf"the final training of {contender.name} diverged at step 7 of .*retrain\.space\.learning_rate"
+    with pytest.raises(DivergedError, match=pattern):
+        train_final(run, contender, checkpoint=tmp_path / "final.ckpt")
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_seed_is_the_job_s_own(
+    run: RunFolder, contender: Contender, alone: list[tuple[float, Mapping[str, Tensor]]]
+) -> None:
+    assert same(train_final(with_seeds(run, 1), contender).state_dict(), alone[0][1])
+
+
+@pytest.mark.parametrize("killed", [(1, 2), (2, 2), (3, 1), (3, 2)])
+def test_killed_it_goes_on_and_ends_with_the_same_network(
+    run: RunFolder,
+    contender: Contender,
+    alone: list[tuple[float, Mapping[str, Tensor]]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    killed: tuple[int, int],
+) -> None:
+    checkpoint = tmp_path / "final.ckpt"
+    count = 0
+
+    def kill(training: str, step: int, metrics: Metrics) -> None:
+        nonlocal count
+        if training == f"final training {killed[0]} of 3":
+            count += 1
+            if count == killed[1]:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_final(run, contender, on_validation=kill, checkpoint=checkpoint)
+    heard: list[str] = []
+    steps: list[int] = []
+    step = ClickModule.training_step
+
+    def counted(self: ClickModule, *arguments: object) -> object:
+        steps.append(self.global_step)
+        return step(self, *arguments)
+
+    monkeypatch.setattr(ClickModule, "training_step", counted)
+    subnet = train_final(
+        run, contender, on_validation=lambda training, step, metrics: heard.append(training), checkpoint=checkpoint
+    )
+    assert same(subnet.state_dict(), min(alone, key=lambda one: one[0])[1])
+    assert set(heard) == {f"final training {number} of 3" for number in range(killed[0], 4)}, (
+        "what ended is not repeated"
+    )
+    assert (steps[0] > 0) == (killed[1] > 1), "it did not begin anew"
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_has_ended_is_kept_whole(
+    run: RunFolder, contender: Contender, alone: list[tuple[float, Mapping[str, Tensor]]], tmp_path: Path
+) -> None:
+    def kill(training: str, step: int, metrics: Metrics) -> None:
+        if training.endswith("3 of 3"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_final(run, contender, on_validation=kill, checkpoint=tmp_path / "final.ckpt")
+    best = min(alone[:2], key=lambda one: one[0])[1]
+    assert same(load_subnet(tmp_path / "final.safetensors").state_dict(), best)
