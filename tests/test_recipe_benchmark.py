@@ -69,6 +69,21 @@ def test_the_command_trains_what_is_missing(
     assert "no dropout" not in shown
 
 
+def test_what_the_best_of_several_on_hpo_rows_has_elsewhere() -> None:
+    trainings = [
+        {"hpo": 0.5, "log_loss": 0.61, "epochs": 1.0, "seconds": 1.0},
+        {"hpo": 0.4, "log_loss": 0.62, "epochs": 1.0, "seconds": 1.0},
+        {"hpo": 0.6, "log_loss": 0.70, "epochs": 1.0, "seconds": 1.0},
+    ]
+    assert command._best_of(trainings, 2) == pytest.approx((0.62 + 0.61 + 0.62) / 3)
+    found = {f"{OURS}/{seed}": one for seed, one in enumerate(trainings)}
+    table = command._table("title", found, [OURS], 3, 2)
+    assert "best of 2 on hpo" in [column.header for column in table.columns]
+    assert "0.6167" in list(table.columns[2].cells)
+    few = command._table("title", found, [OURS], 3, 3)
+    assert [column.header for column in few.columns] == ["variant", "log loss", "less ours", "epochs", "seconds"]
+
+
 def test_a_design_that_the_space_cannot_express_is_refused(
     job_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

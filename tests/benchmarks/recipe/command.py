@@ -2,10 +2,13 @@
 
 One architecture is trained from scratch with the settings that every candidate is trained with first, and with one of
 them changed, with the same seeds. The hpo part says when a training was best; what is measured are search and choice
-rows, which it did not see. What is found is kept in the run folder's `recipe.json`; a later call trains the rest.
+rows, which it did not see. Of more trainings than `retrain.final_seeds` it also says what the best on hpo rows of so
+many has there, the mean over all ways to draw them: what the final stage gains from its number of trainings. All is
+kept in the run folder's `recipe.json`; a later call trains the rest.
 """
 
 import argparse
+import itertools
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,12 +21,12 @@ from rich.table import Table
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.data.parts import TRAINING
 from nasrec_automl.errors import DivergedError
+from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.hand_designs import hand_designs
-from nasrec_automl.pipeline.candidates import default_hyper
+from nasrec_automl.pipeline.candidates import default_hyper, train_candidate
 from nasrec_automl.pipeline.data import DataStage
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.truth import train_and_measure
 from nasrec_automl.space import load_search_space
 from tests.benchmarks.measure import machine
 from tests.benchmarks.parallel import on_each, threads_of
@@ -65,7 +68,8 @@ def main(arguments: list[str]) -> None:
             found = on_each(_train, [(options.run, options.design, *part) for part in parts], workers=options.workers)
             mine |= {f"{name}/{seed}": one for (name, seed), one in zip(parts, found, strict=True)}
             write_json(path, {**kept, "machine": machine(threads_of(options.workers))})
-    Console(width=110).print(_table(f"{run.job.name}, {options.design}", mine, names, options.seeds))
+    title = f"{run.job.name}, {options.design}: {options.seeds} trainings each"
+    Console(width=110).print(_table(title, mine, names, options.seeds, run.job.retrain.final_seeds))
 
 
 def _train(path: Path, design: str, name: str, seed: int) -> dict[str, float] | None:
@@ -73,19 +77,22 @@ def _train(path: Path, design: str, name: str, seed: int) -> dict[str, float] | 
     run = RunFolder.open(path)
     run = RunFolder(changed(run.job, variants()[name]))
     architecture = hand_designs(load_search_space(run.job.space))[design]
-    data, began = PreparedData.open(run.data), time.monotonic()
+    data, hyper, began = PreparedData.open(run.data), default_hyper(run.job), time.monotonic()
     try:
-        outcome = train_and_measure(run, architecture, seed, _MEASURED)
+        trained = train_candidate(run, architecture, hyper, lambda step, metrics: False, seed=seed)
     except DivergedError:
         return None
+    assert trained.metrics is not None
     seconds = time.monotonic() - began
-    epochs = outcome.attrs["step"] * default_hyper(run.job).batch_size / sum(data.rows(part) for part in TRAINING)
-    return {"log_loss": outcome.log_loss, "epochs": epochs, "seconds": seconds}
+    measured = measure_subnet(trained.subnet, data.part(*_MEASURED))
+    epochs = trained.step * hyper.batch_size / sum(data.rows(part) for part in TRAINING)
+    return {"log_loss": measured.log_loss, "hpo": trained.metrics.log_loss, "epochs": epochs, "seconds": seconds}
 
 
-def _table(title: str, found: dict[str, Any], names: Sequence[str], seeds: int) -> Table:
-    table = Table(title=f"{title}: {seeds} trainings each", title_justify="left")
-    for column in ("variant", "log loss", "less ours", "epochs", "seconds"):
+def _table(title: str, found: dict[str, Any], names: Sequence[str], seeds: int, kept_of: int) -> Table:
+    table = Table(title=title, title_justify="left")
+    best = [f"best of {kept_of} on hpo"] if seeds > kept_of > 1 else []
+    for column in ("variant", "log loss", *best, "less ours", "epochs", "seconds"):
         table.add_column(column, justify="left" if column == "variant" else "right")
     for name in names:
         trainings = [found[f"{name}/{seed}"] for seed in range(seeds)]
@@ -95,17 +102,24 @@ def _table(title: str, found: dict[str, Any], names: Sequence[str], seeds: int) 
             if one is not None and ours is not None
         ]
         if len(pairs) < seeds:
-            table.add_row(name, f"{seeds - len(pairs)} diverged", "", "", "")
+            table.add_row(name, f"{seeds - len(pairs)} diverged")
             continue
         losses, less = np.array(pairs)[:, 0], np.subtract(*np.array(pairs).T)
         table.add_row(
             name,
             f"{losses.mean():.4f}{_spread(losses)}",
+            *(f"{_best_of(trainings, kept_of):.4f}" for _ in best),
             "" if name == OURS else f"{less.mean():+.4f}{_spread(less / np.sqrt(seeds))}",
             f"{np.mean([one['epochs'] for one in trainings]):.1f}",
             f"{np.mean([one['seconds'] for one in trainings]):.0f}",
         )
     return table
+
+
+def _best_of(trainings: Sequence[dict[str, float]], count: int) -> float:
+    """Log loss of the best on hpo rows of so many trainings, the mean over all ways to draw them."""
+    drawn = itertools.combinations(trainings, count)
+    return float(np.mean([min(some, key=lambda one: one["hpo"])["log_loss"] for some in drawn]))
 
 
 def _spread(values: np.ndarray) -> str:
