@@ -1,5 +1,6 @@
 """The benchmark's baselines: tuned in their time, trained on the run's rows, compared by paired errors."""
 
+import argparse
 import itertools
 import json
 import math
@@ -26,7 +27,7 @@ from tests.benchmarks.baselines import tuning
 from tests.benchmarks.baselines.compare import compare, quality
 from tests.benchmarks.baselines.method import Fitted, Method, Report
 from tests.benchmarks.baselines.plain import Boosting, Linear
-from tests.benchmarks.baselines.tuning import tune
+from tests.benchmarks.baselines.tuning import Winner, tune
 
 # One field that trees take as it is, a large one, and a multi-valued one.
 SCHEMA = FeatureSchema(
@@ -274,3 +275,29 @@ def test_the_command_compares_a_run_and_does_nothing_twice(
     monkeypatch.setattr(command, "train", lambda *arguments: pytest.fail("trained again"))
     benchmarks.main()
     assert (tmp_path / "b.json").read_text() == before
+
+
+def test_a_baseline_is_the_best_of_as_many_final_trainings_as_a_run_has(
+    finished_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch_rechub")
+    from tests.benchmarks.baselines import command
+
+    class Guess(Linear):
+        """Says the seed's own logit of every row; the labels of hpo rows say which is best."""
+
+        seeded = True
+
+        def fit(self, params: object, rows: Rows, validation: Rows, *, seed: int, report: object) -> Fitted:
+            seeds.append(seed)
+            return Fitted(lambda some: torch.full((len(some),), 5.0 - 6.0 * (seed >= 1000)), 0.0)
+
+    seeds: list[int] = []
+    monkeypatch.setitem(command.METHODS, "guess", Guess)
+    monkeypatch.setattr(command, "tune", lambda *_, **__: Winner({}, 0.0, 0.5, 0.5, 1, 1.0, 1.0))
+    found = command._contender(finished_run, "guess", argparse.Namespace(seconds=1.0))
+    assert found is not None
+    hpo = PreparedData.open(finished_run.data).part(Part.HPO)
+    assert hpo.label.mean() < 0.5
+    assert set(found.train(7)(hpo).tolist()) == {-1.0}
+    assert seeds == [7, 1007]
