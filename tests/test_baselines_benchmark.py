@@ -280,7 +280,7 @@ def test_the_command_compares_a_run_and_does_nothing_twice(
 def test_a_baseline_is_the_best_of_as_many_final_trainings_as_a_run_has(
     finished_run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("torch_rechub")
+    pytest.importorskip("torch_rechub", reason="needs the extra bench")
     from tests.benchmarks.baselines import command
 
     class Guess(Linear):
