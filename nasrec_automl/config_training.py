@@ -98,6 +98,10 @@ class RetrainConfig(Section):
         eps: of Adagrad, as in `supernet`.
         space: the hyper-parameters: a space's name, the path of its YAML file, or the space itself.
         pruner: `hyperband` ends trainings that fall behind early (arXiv 1603.06560); `none` ends none.
+        teachers: among how many of the best trained candidates are those that the last trainings learn from beside
+            labels (arXiv 1503.02531): as many as are best together on the hpo part. 0 for labels alone.
+        teacher_share: what share of each label is then the probability that the teachers give together.
+        finalists: how many of the best candidates are trained once more, by teachers, before the winner is chosen.
         final_seeds: how often the winner is trained at the end, each time with another seed; the best on the hpo part
             is kept.
     """
@@ -116,6 +120,9 @@ class RetrainConfig(Section):
         default_factory=lambda: load_hyper_space("retrain-default")
     )
     pruner: Literal["hyperband", "none"] = "hyperband"
+    teachers: Annotated[int, Field(ge=0, strict=True)] = 5
+    teacher_share: Annotated[float, Field(gt=0, le=1)] = 0.8
+    finalists: Count = 3
     final_seeds: Count = 3
 
     def epochs(self, rows: int) -> int:

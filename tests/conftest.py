@@ -67,6 +67,8 @@ TINY_JOB = {
         "top_k": 2,
         "trials": 6,
         "max_epochs": 2,
+        "teachers": 2,
+        "finalists": 2,
         "final_seeds": 2,
         "space": {
             "optimizer": ["adagrad", "adam"],

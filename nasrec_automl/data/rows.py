@@ -25,7 +25,7 @@ class Rows:
     Attributes:
         dense: `(n, D)` floats.
         ids: `(n, S)` integers of any width.
-        label: `(n,)` zeros and ones of any type.
+        label: `(n,)` zeros and ones of any type; where teachers have a say in them, floats between.
         weight: `(n,)` numbers, at least 0, where rows count more or less than once: a row of weight 3 counts as three
             equal rows, one of weight 0 as none.
     """

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import optuna
+from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.architecture import Architecture
@@ -209,6 +211,7 @@ def train_candidate(
     parts: Sequence[Part] = TRAINING,
     checkpoint: Path | None = None,
     seed: int = 0,
+    label: NDArray[np.float32] | None = None,
 ) -> Trained:
     """Train an architecture, measured on the hpo part, as the retrain section says.
 
@@ -220,10 +223,13 @@ def train_candidate(
         parts: to train on.
         checkpoint: as in `train_from_scratch`.
         seed: added to the job's.
+        label: of these parts' rows, in place of their own.
     """
     job, config = run.job, run.job.retrain
     data = PreparedData.open(run.data)
     rows = data.part(*parts)
+    if label is not None:
+        rows = replace(rows, label=label)
     steps_per_epoch = max(1, len(rows) // hyper.batch_size)
     return train_from_scratch(
         architecture,

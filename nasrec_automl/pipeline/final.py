@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import STAGE_NAMES, final_is_noted
 from nasrec_automl.pipeline.studies import retrain_study
+from nasrec_automl.pipeline.teachers import teach_finalists, teachers
+from nasrec_automl.pipeline.telling import OnValidation
 from nasrec_automl.report import calibration_bins
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.database import shown_url
@@ -56,34 +59,43 @@ class FinalStage(Stage):
         if self.is_done(run):
             measured: dict[str, float] = read_json(run.result)["test"]
             return measured
-        progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="steps", total=4)
+        progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="steps", total=5)
         data = PreparedData.open(run.data, test=True)
-        contenders, errors = _contenders(run, data, report)
+
+        def told_at(step: int) -> OnValidation:
+            return lambda training, at, metrics: progress.update(
+                step, f"{training}, step {at:,}: log loss {metrics.log_loss:.4f}"
+            )
+
+        taught = teach_finalists(run, told_at(0))
+        progress.update(1, f"{len(taught)} finalists trained")
+        contenders, errors = _contenders(run, data, taught, report)
         winner = contenders[0]
-        progress.update(1, f"winner {winner.name}")
+        progress.update(2, f"winner {winner.name}")
         schema, seed = data.schema(), run.job.seed
         some = data.part(*TRAINING).sample(BASELINE_ROWS, seed)
         baseline, strength = tune_baseline(some, data.part(Part.HPO), schema)
         baseline_validation = baseline.measure(data.part(*choice_parts(run)))
         some = data.part(*TRAINING, *VALIDATION).sample(BASELINE_ROWS, seed)
         baseline = fit_baseline(some, schema, strength=strength)
-        progress.update(2, "baseline fitted")
+        progress.update(3, "baseline fitted")
         subnet = train_final(
             run,
             winner,
-            on_validation=lambda training, step, metrics: progress.update(
-                2, f"{training}, step {step:,}: log loss {metrics.log_loss:.4f}"
-            ),
+            on_validation=told_at(3),
             checkpoint=checkpoint_path(run, retrain_study(run), f"final-{winner.name}", winner.hyper),
         )
-        progress.update(3, f"{winner.name} trained")
+        progress.update(4, f"{winner.name} trained")
 
         test = data.part(Part.TEST)
         label, *weight = targets(test)
         logits, baseline_logits = predict_logits(subnet, test), baseline.logits(test)
         test_metrics, baseline_test = measure(logits, label, *weight), measure(baseline_logits, label, *weight)
         write_model(run, winner.architecture, subnet, run.best)
-        progress.update(4, f"test log loss {test_metrics.log_loss:.4f}, AUC {test_metrics.auc:.4f}")
+        for path in (*run.retrained.glob("final-*"), *run.retrained.glob("finalist-*")):
+            if path not in taught.values():  # of a final stage that was killed, or of another result
+                path.unlink(missing_ok=True)
+        progress.update(5, f"test log loss {test_metrics.log_loss:.4f}, AUC {test_metrics.auc:.4f}")
         budget = job_budget(run)
         write_json(
             run.result,
@@ -115,6 +127,8 @@ class FinalStage(Stage):
                 "retrain": read_json(run.retrain_done),
                 "winner": winner.name,
                 "chosen_on": list(choice_parts(run)),
+                "finalists": list(taught),
+                "teachers": len(teachers(run)),
                 "test_readings": 1 + (read_json(run.final) or {"test_readings": 0})["test_readings"],
                 "contenders": [
                     {**_plain(contender, data, run.job, budget), "less_winner_error": error}
@@ -129,8 +143,12 @@ class FinalStage(Stage):
         return _quality(test_metrics)
 
 
-def _contenders(run: RunFolder, data: PreparedData, report: Report) -> tuple[list[Contender], list[float | None]]:
-    """Every candidate with its best training, best first on the rows of the choice; each is reported when measured.
+def _contenders(
+    run: RunFolder, data: PreparedData, taught: Mapping[str, Path], report: Report
+) -> tuple[list[Contender], list[float | None]]:
+    """Every candidate, best first on the rows of the choice; each is reported when measured.
+
+    A finalist is what its teachers have taught it, all others are what the best of their trainings was.
 
     Returns:
         The contenders, and the standard error of the log loss of each less the winner's; None of the winner.
@@ -143,7 +161,8 @@ def _contenders(run: RunFolder, data: PreparedData, report: Report) -> tuple[lis
     found, losses = [], {}
     for name, trial in best_trials(study).items():
         hyper = Hyper.of(trial.params, run.job.retrain.space)
-        logits = predict_logits(load_subnet(weights_path(run, study, name, hyper)), choice)
+        path = taught.get(name) or weights_path(run, study, name, hyper)
+        logits = predict_logits(load_subnet(path), choice)
         metrics, losses[name] = measure(logits, label, *weight), log_losses(logits, label).numpy()
         report(_quality(metrics))
         found.append(Contender(name, architectures[name], hyper, metrics))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,25 +14,13 @@ from nasrec_automl.network.weights import load_subnet, save_network
 from nasrec_automl.pipeline.candidates import train_candidate
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.teachers import final_teachers, labels_of
+from nasrec_automl.pipeline.telling import OnValidation, telling
 from nasrec_automl.search import Hyper
 from nasrec_automl.training.metrics import Metrics
 
 SEEDS_APART = 1000
 """Between one final training's seed and the next one's: runs with neighbouring seeds share none."""
-
-OnValidation = Callable[[str, int, Metrics], object]
-"""Told at each validation of a training which one it is, in words, the step, and metrics on the hpo part."""
-
-
-def telling(on_validation: OnValidation | None, training: str) -> Callable[[int, Metrics], bool]:
-    """What tells of each validation of a training, and ends none."""
-
-    def report(step: int, metrics: Metrics) -> bool:
-        if on_validation is not None:
-            on_validation(training, step, metrics)
-        return False
-
-    return report
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +60,7 @@ def train_final(
     Raises:
         DivergedError: all trainings diverged; where some did, the others count.
     """
-    total = run.job.retrain.final_seeds
+    total, label = run.job.retrain.final_seeds, labels_of(run, final_teachers(run), *FINAL)
     kept, noted = (None if checkpoint is None else checkpoint.with_suffix(end) for end in (".safetensors", ".json"))
     done, lowest, best, diverged = 0, math.inf, None, None
     if kept is not None and noted is not None and (found := read_json(noted)) is not None:
@@ -89,6 +76,7 @@ def train_final(
                 parts=FINAL,
                 checkpoint=checkpoint,
                 seed=number * SEEDS_APART,
+                label=label,
             )
         except DivergedError as error:
             diverged = error

@@ -7,17 +7,20 @@ from pathlib import Path
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import TRAINING
 from nasrec_automl.errors import ArchitectureError, DivergedError
 from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import best_trials, candidates, choice_parts, train_candidate, weights_path
+from nasrec_automl.pipeline.candidates import best_trials, candidates, choice_parts, train_candidate
 from nasrec_automl.pipeline.files import write_json
 from nasrec_automl.pipeline.final import contender_costs, write_model
-from nasrec_automl.pipeline.final_training import Contender, OnValidation, telling, train_final
+from nasrec_automl.pipeline.final_training import Contender, train_final
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import retrain_study, search_study
+from nasrec_automl.pipeline.teachers import contender_path, labels_of, teachers
+from nasrec_automl.pipeline.telling import OnValidation, telling
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.attributes import KEY
 from nasrec_automl.search.distributions import architecture_of
@@ -65,8 +68,9 @@ def retrain_named(
     """Train one architecture from scratch, as the final stage trains its winner; the test part stays closed.
 
     It is trained with the best hyper-parameters known: its own of the retrain study, or else the best of any, or else
-    the default ones. Trained on train alone, it is measured on the rows that choose a winner. What is written is
-    trained as the final stage does.
+    the default ones. What it is worth on the rows that choose a winner is what the run's contenders say of it, or else
+    what a training on train alone does, with teachers as a finalist's. What is written is trained as the final stage
+    does.
 
     Args:
         run: whose data are prepared.
@@ -82,7 +86,7 @@ def retrain_named(
     """
     name, architecture = find_architecture(run, name)
     data = PreparedData.open(run.data)
-    contender, source = _own(run, name, architecture, data) or _trained(run, name, architecture, data, on_validation)
+    contender, source = _measured(run, name, architecture, on_validation)
     subnet = train_final(run, contender, on_validation=on_validation)
     folder = run.models / name if output is None else output
     validation = contender.metrics
@@ -140,38 +144,32 @@ def find_architecture(run: RunFolder, name: str) -> tuple[str, Architecture]:
     return found.popitem()
 
 
-def _own(run: RunFolder, name: str, architecture: Architecture, data: PreparedData) -> tuple[Contender, str] | None:
-    """The best training of the retrain study, where it has one of this architecture."""
-    if not run.started("retrain"):
-        return None
-    names = {candidate.key: known for known, candidate in candidates(run).items()}
-    known = names.get(architecture.key)
-    study = retrain_study(run)
-    trial = None if known is None else best_trials(study).get(known)
-    if known is None or trial is None:
-        return None
-    hyper = Hyper.of(trial.params, run.job.retrain.space)
-    path = weights_path(run, study, known, hyper)
-    if not path.is_file():
-        return None
-    metrics = measure_subnet(load_subnet(path), data.part(*choice_parts(run)))
-    return Contender(name, architecture, hyper, metrics), "own"
-
-
-def _trained(
-    run: RunFolder, name: str, architecture: Architecture, data: PreparedData, on_validation: OnValidation | None
+def _measured(
+    run: RunFolder, name: str, architecture: Architecture, on_validation: OnValidation | None
 ) -> tuple[Contender, str]:
-    """A training on train alone, which says on the rows of the choice what the architecture is worth."""
-    params, source = default_params(name, run.job.retrain.space), "default"
-    if run.started("retrain"):
-        best = min(best_trials(retrain_study(run)).values(), key=lambda trial: trial.values[0], default=None)
-        if best is not None:
-            params, source = best.params, "best"
-    hyper = Hyper.of(params, run.job.retrain.space)
+    """The architecture trained on train alone, and where its settings come from.
 
-    try:
-        trained = train_candidate(run, architecture, hyper, telling(on_validation, "training on train alone"))
-    except DivergedError as error:
-        raise DivergedError(f"the training of {name} diverged at {error} (hyper-parameters: {hyper})") from None
-    metrics = measure_subnet(trained.subnet, data.part(*choice_parts(run)))
+    What stands among the run's contenders is not trained again. Others have teachers, as a finalist has.
+    """
+    space, best, known = run.job.retrain.space, {}, ""
+    if run.started("retrain"):
+        best = best_trials(retrain_study(run))
+        known = {candidate.key: each for each, candidate in candidates(run).items()}.get(architecture.key, "")
+    if known in best:
+        params, source = best[known].params, "own"
+    elif best:
+        params, source = min(best.values(), key=lambda trial: float(trial.values[0])).params, "best"
+    else:
+        params, source = default_params(name, space), "default"
+    hyper = Hyper.of(params, space)
+    if source == "own" and (path := contender_path(run, known, hyper)).is_file():
+        subnet = load_subnet(path)
+    else:
+        report = telling(on_validation, "training on train alone")
+        label = labels_of(run, teachers(run), *TRAINING)
+        try:
+            subnet = train_candidate(run, architecture, hyper, report, label=label).subnet
+        except DivergedError as error:
+            raise DivergedError(f"the training of {name} diverged at {error} (hyper-parameters: {hyper})") from None
+    metrics = measure_subnet(subnet, PreparedData.open(run.data).part(*choice_parts(run)))
     return Contender(name, architecture, hyper, metrics), source

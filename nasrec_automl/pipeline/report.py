@@ -128,6 +128,8 @@ def report_content(run: RunFolder) -> ReportContent:
         halved=job.retrain.pruner == "hyperband" and math.prod(training_lengths(run).values()) > FIRST_RUNG,
         retrain=_trainings(run) if search_is_noted(run) else [],
         results=_results(result, final) if result else [],
+        finalists=final["finalists"] if result else (),
+        teachers=final["teachers"] if result else 0,
         auc_difference_error=final["auc_difference_error"] if result else None,
         test_readings=final["test_readings"] if result else 0,
         calibration=[CalibrationBin(**bin_) for bin_ in final["calibration"]] if result else [],

@@ -43,7 +43,8 @@ def search_settings(run: RunFolder) -> dict[str, Any]:
 
 def retrain_settings(run: RunFolder) -> dict[str, Any]:
     """The retrain section, but for what may grow, trainings and timeout, and for what the final stage alone reads."""
-    section = run.job.retrain.model_dump(mode="json", exclude={"trials", "timeout", "space", "final_seeds"})
+    of_final = {"teachers", "teacher_share", "finalists", "final_seeds"}
+    section = run.job.retrain.model_dump(mode="json", exclude={"trials", "timeout", "space", *of_final})
     space = run.job.retrain.space.model_dump(mode="json", exclude_none=True)
     return {
         **{f"retrain.{key}": value for key, value in {**section, **training_lengths(run)}.items()},

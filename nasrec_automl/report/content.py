@@ -222,6 +222,8 @@ class ReportContent:
         halved: whether candidates go through successive halving where the scores are not trusted.
         retrain: trainings from scratch.
         results: the result table.
+        finalists: names of the results that were trained once more, with teachers.
+        teachers: how many they had.
         auc_difference_error: standard error of the winner's test AUC less that of the best baseline, paired.
         test_readings: how often test was read; more than once where a finished run was continued.
         calibration: of the winner on test.
@@ -241,6 +243,8 @@ class ReportContent:
     halved: bool = True
     retrain: Sequence[RetrainTrial] = ()
     results: Sequence[ResultRow] = ()
+    finalists: Sequence[str] = ()
+    teachers: int = 0
     auc_difference_error: float | None = None
     test_readings: int = 1
     calibration: Sequence[CalibrationBin] = ()

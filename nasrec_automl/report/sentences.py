@@ -53,6 +53,7 @@ def trust(content: ReportContent) -> list[str]:
         *_about_the_verdict(content),
         *_about_retraining(content),
         *_about_hand_designs(content),
+        *_about_teachers(content),
         *_about_the_choice(content),
     ]
     winner = winner_row(content.results)
@@ -205,6 +206,18 @@ def _about_hand_designs(content: ReportContent) -> list[str]:
     side = "below" if gain >= 0 else "above"
     compared = f"the winner's log loss is {abs(gain):.4f} nats {side} that of the best {what}, {best.name}"
     return [f"{start}On validation {compared}."]
+
+
+def _about_teachers(content: ReportContent) -> list[str]:
+    if not content.finalists:
+        return []
+    were, these = ("was", "it") if len(content.finalists) == 1 else ("were", "these")
+    best = "the best trained candidate" if content.teachers == 1 else f"the {content.teachers} best trained candidates"
+    return [
+        f"{', '.join(content.finalists)} {were} trained once more, from labels that {best} had a say in, and the "
+        f"winner in the end from labels that {these} had a say in too: single labels are noisy. On validation all "
+        "others stand as trained on labels alone, which is usually worse."
+    ]
 
 
 def _about_the_choice(content: ReportContent) -> list[str]:

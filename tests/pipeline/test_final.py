@@ -42,6 +42,12 @@ def final(finished_run: RunFolder) -> dict:
     return json.loads((finished_run.final).read_text())
 
 
+def compared(run: RunFolder, name: str) -> Path:
+    """The subnet that stands for a contender: of its training with teachers, if it is a finalist."""
+    (plain,) = run.retrained.glob(f"{name}-????????.safetensors")
+    return next(run.retrained.glob(f"finalist-{name}-????????.safetensors"), plain)
+
+
 def test_the_result_has_the_keys_that_others_rely_on(result: dict) -> None:
     assert list(result) == KEYS
     for quality in (result["validation"], result["test"], result["baseline"]["validation"], result["baseline"]["test"]):
@@ -75,8 +81,7 @@ def test_how_far_each_contender_is_behind_has_its_paired_error(finished_run: Run
     label = torch.from_numpy(np.asarray(choice.label).astype(np.float32))
 
     def losses(name: str) -> np.ndarray:
-        (path,) = finished_run.retrained.glob(f"{name}-????????.safetensors")
-        return log_losses(predict_logits(load_subnet(path), choice), label).numpy()
+        return log_losses(predict_logits(load_subnet(compared(finished_run, name)), choice), label).numpy()
 
     winner, *others = final["contenders"]
     assert (winner["name"], winner["less_winner_error"]) == (final["winner"], None)
@@ -102,7 +107,7 @@ def test_the_search_part_chooses_too_where_it_chose_no_candidate(
     assert after["chosen_on"] == ["search", "choice"]
     data = PreparedData.open(copied_run.data)
     for contender in after["contenders"]:
-        (path,) = copied_run.retrained.glob(f"{contender['name']}-????????.safetensors")
+        path = compared(copied_run, contender["name"])
         each = [measure_subnet(load_subnet(path), data.part(part)).log_loss * data.rows(part) for part in parts]
         assert contender["validation"]["log_loss"] == pytest.approx(sum(each) / sum(map(data.rows, parts)), abs=1e-6)
     result = json.loads(copied_run.result.read_text())
@@ -113,8 +118,7 @@ def test_the_search_part_chooses_too_where_it_chose_no_candidate(
 
 def test_validation_is_of_the_model_trained_on_train_alone(finished_run: RunFolder, result: dict, final: dict) -> None:
     choice = PreparedData.open(finished_run.data).part(Part.CHOICE)
-    (path,) = finished_run.retrained.glob(f"{final['winner']}-*.safetensors")
-    alone = measure_subnet(load_subnet(path), choice)
+    alone = measure_subnet(load_subnet(compared(finished_run, final["winner"])), choice)
     assert alone.log_loss == pytest.approx(result["validation"]["log_loss"], abs=1e-6)
     assert alone.auc == pytest.approx(result["validation"]["auc"], abs=1e-6)
     # The model that is kept has seen the choice part: what it scores there is no validation.

@@ -18,6 +18,7 @@ from nasrec_automl.pipeline import final_training
 from nasrec_automl.pipeline.candidates import candidates, default_hyper, train_candidate
 from nasrec_automl.pipeline.final_training import SEEDS_APART, Contender, train_final
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.teachers import final_teachers, labels_of
 from nasrec_automl.training.metrics import Metrics
 from nasrec_automl.training.module import ClickModule
 
@@ -41,6 +42,7 @@ def contender(run: RunFolder) -> Contender:
 def alone(run: RunFolder, contender: Contender) -> list[tuple[float, Mapping[str, Tensor]]]:
     """Log loss on hpo rows, and weights, of each training by itself."""
     hpo, found = PreparedData.open(run.data).part(Part.HPO), []
+    label = labels_of(run, final_teachers(run), *FINAL)
     for number in range(3):
         subnet = train_candidate(
             run,
@@ -49,6 +51,7 @@ def alone(run: RunFolder, contender: Contender) -> list[tuple[float, Mapping[str
             lambda step, metrics: False,
             parts=FINAL,
             seed=number * SEEDS_APART,
+            label=label,
         ).subnet
         found.append((measure_subnet(subnet, hpo).log_loss, subnet.state_dict()))
     return found

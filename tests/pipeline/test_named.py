@@ -13,15 +13,17 @@ import torch
 
 from nasrec_automl import load_architecture, load_model, load_search_space
 from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.parts import TRAINING
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import ArchitectureError, CheckpointError, DivergedError
 from nasrec_automl.evaluation.scratch import measure_subnet
-from nasrec_automl.pipeline.candidates import best_trials, candidates
+from nasrec_automl.pipeline.candidates import best_trials, candidates, train_candidate
 from nasrec_automl.pipeline.export import export_model
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.named import find_architecture, retrain_named
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import retrain_study, search_study
+from nasrec_automl.pipeline.teachers import finalists, labels_of, teachers
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.distributions import distributions
 from nasrec_automl.training.module import ClickModule
@@ -64,6 +66,14 @@ def test_what_the_retrain_study_has_trained_keeps_its_own_hyper_parameters(run: 
     assert measure_subnet(loaded.subnet, choice).log_loss != pytest.approx(model.validation.log_loss, abs=1e-6)
 
 
+def test_every_contender_is_worth_what_the_run_says_of_it(run: RunFolder) -> None:
+    contenders = read_json(run.final)["contenders"]
+    assert {one["name"] for one in contenders} > set(finalists(run))
+    for contender in contenders:
+        noted = read_json(retrain_named(run, contender["name"]).folder / "result.json")
+        assert noted["validation"] == pytest.approx(contender["validation"], abs=1e-6)
+
+
 def test_the_winner_by_name_is_the_final_model(run: RunFolder) -> None:
     winner = read_json(run.final)["winner"]
     model = retrain_named(run, winner, run.path / "mine")
@@ -90,6 +100,10 @@ def test_any_other_takes_the_best_ones_and_is_measured_before_it_sees_the_choice
     assert 0.3 < model.validation.log_loss < 1
     again = retrain_named(run, key, run.path / "again")
     assert again.validation == model.validation
+    label = labels_of(run, teachers(run), *TRAINING)
+    alone = train_candidate(run, load_model(again.folder).architecture, hyper, lambda step, metrics: False, label=label)
+    choice = PreparedData.open(run.data).part(Part.CHOICE)
+    assert measure_subnet(alone.subnet, choice) == model.validation
 
 
 def test_before_the_retrain_stage_the_default_ones(run: RunFolder) -> None:

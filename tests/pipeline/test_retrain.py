@@ -24,6 +24,7 @@ from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import run_status
 from nasrec_automl.pipeline.studies import retrain_study
+from nasrec_automl.pipeline.teachers import finalists
 from nasrec_automl.search import Hyper
 from nasrec_automl.training.module import ClickModule
 
@@ -69,7 +70,7 @@ def test_the_best_subnet_of_each_is_kept_and_is_what_the_study_says(finished_run
         assert measured.log_loss == pytest.approx(trial.value, abs=1e-6)
         assert measured.auc == pytest.approx(trial.user_attrs["nasrec:auc"], abs=1e-6)
         assert 0 < trial.user_attrs["nasrec:step"] <= trial.user_attrs["nasrec:schedule_steps"]
-    assert set(finished_run.retrained.glob("*.safetensors")) == paths
+    assert set(finished_run.retrained.glob("*.safetensors")) == paths | set(finalists(finished_run).values())
 
 
 def test_curves_are_in_the_study(finished_run: RunFolder) -> None:

@@ -50,6 +50,15 @@ def test_trust_says_what_a_hand_design_that_wins_is_ahead_of(full_content):
     assert "The winner is a hand design." in trust(full_content(results=rows[:2]))
 
 
+def test_trust_says_what_teachers_taught(full_content):
+    content = full_content(finalists=["hand-mlp", "k1"], teachers=5)
+    (found,) = [each for each in trust(content) if "trained once more" in each]
+    assert found.startswith("hand-mlp, k1 were trained once more, from labels that the 5 best trained candidates had a")
+    (found,) = [each for each in trust(full_content(finalists=["k1"], teachers=1)) if "trained once more" in each]
+    assert found.startswith("k1 was trained once more, from labels that the best trained candidate had a say in")
+    assert not [each for each in trust(full_content()) if "trained once more" in each]
+
+
 def test_headline_without_results(empty_content):
     assert headline(empty_content(winner_name="w")) == "The architecture w was chosen; it has not been measured yet."
 

@@ -163,7 +163,8 @@ def _contender(run: RunFolder, name: str, options: argparse.Namespace) -> Conten
     method = METHODS[name](data.schema(job.embedding_dim), job)
     tuned = tune(method, data, folder, seconds=own if options.seconds is None else options.seconds, seed=job.seed)
 
-    def fit(seed: int) -> Logits:  # as our final trainings: hpo rows say when one ends, and which is the best
+    # As our final trainings, but for teachers: hpo rows say when one ends, and which is the best.
+    def fit(seed: int) -> Logits:
         rows, hpo = data.part(*FINAL), data.part(Part.HPO)
         seeds = [seed + number * SEEDS_APART for number in range(job.retrain.final_seeds if method.seeded else 1)]
         fitted = [method.fit(tuned.params, rows, hpo, seed=one, report=lambda *_: False).logits for one in seeds]

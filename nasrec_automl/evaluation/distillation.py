@@ -1,0 +1,58 @@
+"""Labels that trained networks have a say in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from nasrec_automl.data.rows import Rows
+from nasrec_automl.evaluation.scratch import predict_logits
+from nasrec_automl.training.metrics import measure, targets
+
+
+def taught_labels(rows: Rows, teachers: Sequence[nn.Module], share: float) -> NDArray[np.float32]:
+    """Labels of rows, mixed with the probability that teachers give them together.
+
+    The cross entropy of a mixed label is that mix of the two cross entropies, so that to train on these labels is
+    knowledge distillation (Hinton, Vinyals and Dean 2015, arXiv 1503.02531, at temperature 1), from an ensemble as of
+    Zhu et al. 2020, "Ensembled CTR Prediction via Knowledge Distillation" (CIKM). A label says what happened once, an
+    ensemble how likely it was.
+
+    Args:
+        rows: n rows.
+        teachers: trained networks, `network(dense, ids) -> logits`; the mean of their logits counts.
+        share: weight of the teachers in the labels, 0 to 1.
+
+    Returns:
+        `(n,)`.
+    """
+    logits = sum((predict_logits(teacher, rows) for teacher in teachers), start=torch.zeros(len(rows)))
+    label = torch.from_numpy(np.asarray(rows.label).astype(np.float32))
+    mixed: NDArray[np.float32] = torch.lerp(label, torch.sigmoid(logits / len(teachers)), share).numpy()
+    return mixed
+
+
+def best_together(networks: Sequence[nn.Module], rows: Rows) -> list[int]:
+    """Which networks to average: the best, the best two and so on, as many as have the lowest log loss together.
+
+    Bad ones so teach nobody.
+
+    Args:
+        networks: one at least.
+        rows: of no network's training.
+
+    Returns:
+        Positions of those networks, the best first.
+    """
+    label, *weight = targets(rows)
+    logits = [predict_logits(network, rows) for network in networks]
+
+    def log_loss(chosen: Sequence[int]) -> float:
+        return measure(torch.stack([logits[i] for i in chosen]).mean(0), label, *weight).log_loss
+
+    order = sorted(range(len(networks)), key=lambda i: log_loss([i]))
+    return min((order[:count] for count in range(1, len(order) + 1)), key=log_loss)
