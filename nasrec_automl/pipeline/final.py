@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -92,9 +92,7 @@ class FinalStage(Stage):
         logits, baseline_logits = predict_logits(subnet, test), baseline.logits(test)
         test_metrics, baseline_test = measure(logits, label, *weight), measure(baseline_logits, label, *weight)
         write_model(run, winner.architecture, subnet, run.best)
-        for path in (*run.retrained.glob("final-*"), *run.retrained.glob("finalist-*")):
-            if path not in taught.values():  # of a final stage that was killed, or of another result
-                path.unlink(missing_ok=True)
+        _drop_left(run, taught.values())
         progress.update(5, f"test log loss {test_metrics.log_loss:.4f}, AUC {test_metrics.auc:.4f}")
         budget = job_budget(run)
         write_json(
@@ -174,6 +172,13 @@ def _contenders(
     first, *others = sorted(found, key=lambda contender: contender.metrics.log_loss)
     errors = [log_loss_difference_error(losses[other.name], losses[first.name], weights) for other in others]
     return [first, *others], [None, *errors]
+
+
+def _drop_left(run: RunFolder, finalists: Collection[Path]) -> None:
+    """Delete what final stages that were killed have left, and the finalists of other results."""
+    for path in (*run.retrained.glob("final-*"), *run.retrained.glob("finalist-*")):
+        if path not in finalists:
+            path.unlink(missing_ok=True)
 
 
 def write_model(run: RunFolder, architecture: Architecture, subnet: Subnet, folder: Path) -> None:

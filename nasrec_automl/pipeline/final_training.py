@@ -46,9 +46,9 @@ def train_final(
     """Train on all rows but those of test and of the hpo part, which says when to end, as in every other training.
 
     It takes no number of steps from the training on train alone: where the same network learns faster from other rows,
-    which happens, as many steps are far too many. On small data trainings of one network differ by their seed as much
-    as good architectures do. So there are `retrain.final_seeds` trainings, the first with the job's own seed, and the
-    best on the hpo part is kept.
+    which happens, as many steps are far too many. Labels are those that `final_teachers` have a say in. On small data
+    trainings of one network differ by their seed nevertheless. So there are `retrain.final_seeds` of them, the first
+    with the job's own seed, and the best on the hpo part is kept.
 
     Args:
         run: whose data are prepared.
