@@ -148,13 +148,10 @@ def result_table(run: RunFolder) -> RenderableType:
         *(f"{baseline[part][key]:.4f}" for part in ("validation", "test") for key in ("log_loss", "auc")),
         "",
     )
-    return Group(
-        table,
-        Text(
-            "* the winner. Validation: trained on train alone. Test: trained on validation too, but for the hpo part.",
-            style="dim",
-        ),
-    )
+    notes = ["* the winner. Validation: trained on train alone. Test: trained on validation too, but for the hpo part."]
+    if final["finalists"]:
+        notes.append(f"Learned from teachers too: {', '.join(final['finalists'])}.")
+    return Group(table, Text("\n".join(notes), style="dim"))
 
 
 def tune_table(run: RunFolder) -> RenderableType:

@@ -47,6 +47,7 @@ def test_the_result_stands_beside_the_baseline_and_the_contenders(finished_run: 
     for contender in final["contenders"]:
         assert contender["name"] in text
     assert "logistic regression" in text
+    assert f"Learned from teachers too: {', '.join(final['finalists'])}." in text
 
 
 def test_names_are_shown_as_they_are(tmp_path: Path, write_job: Callable[..., Path]) -> None:
@@ -55,10 +56,11 @@ def test_names_are_shown_as_they_are(tmp_path: Path, write_job: Callable[..., Pa
     both = {"validation": quality, "test": quality}
     write_json(run.result, {"dataset": "a[/b]", "baseline": {"name": "baseline", **both}, **both})
     contender = {"name": "x[red]", "macs": 1, **both}
-    write_json(run.final, {"winner": "x[red]", "contenders": [contender]})
+    write_json(run.final, {"winner": "x[red]", "contenders": [contender], "finalists": []})
     text = shown(result_table(run))
     assert "tiny: a[/b]" in text
     assert "x[red] *" in text
+    assert "teachers" not in text
 
 
 def test_without_a_terminal_it_prints_what_changes(copied_run: RunFolder) -> None:
