@@ -58,7 +58,7 @@ def estimate(job: Job, rows: int, times: Times) -> list[tuple[str, str, str]]:
     batch, epochs = job.retrain.space.batch_size.start, job.retrain.epochs(int(rows * TRAIN_AND_HEAD))
     training = int(rows * TRAIN_AND_HEAD) * epochs // batch
     final = int(rows * FINAL) * epochs // batch
-    # What teachers say of the rows is left out: it takes less time than an epoch.
+    # Left out: a forward pass of every teacher over the rows, once for the finalists and once for the winner.
     taught = f"{job.retrain.finalists} x {training:,} + " if job.retrain.teachers else ""
     ends = job.retrain.final_seeds * final + (job.retrain.finalists * training if taught else 0)
     training_step = times.step * batch / STEP_ROWS
