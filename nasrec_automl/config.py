@@ -1,6 +1,7 @@
 """The job file: one YAML file, the only configuration.
 
-Every path in it is relative to the file's own folder, or begins with `~`. Each stage reads only its own section.
+Every path in it is relative to the file's own folder, or begins with `~`. A stage reads its own section; what
+trains from scratch, such as the search's check, reads `retrain` too.
 """
 
 from __future__ import annotations
@@ -414,7 +415,7 @@ def _absolute(job: Job, base: Path) -> Job:
         return path_from(base, path).resolve()
 
     updates: dict[str, Any] = {
-        "run_folder": found(job.run_folder if job.run_folder != Path() else Path("runs") / job.name)
+        "run_folder": found(job.run_folder if "run_folder" in job.model_fields_set else Path("runs") / job.name)
     }
     names = ("input", "validation", "test", "table_schema")
     paths = {name: getattr(job.data, name) for name in names}

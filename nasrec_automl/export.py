@@ -104,7 +104,7 @@ def export_onnx(
     if missing := [name for name in ("onnx", "onnxscript") if find_spec(name) is None]:
         raise ExtraError(
             f"writing ONNX needs the package {missing[0]}, which is not installed: "
-            'pip install "nasrec-automl[export]", or write a torch.export program, which needs nothing more'
+            "pip install -e '.[export]' in the clone, or write a torch.export program, which needs nothing more"
         )
     path = Path(path)
     with _written_beside(path, preprocessing) as folder, _without_exporters_warnings():

@@ -161,7 +161,7 @@ def test_seeds_are_of_the_supernets_and_not_of_the_rows(copied: RunFolder, monke
     assert first.read_text() != second.read_text()
     noted = json.loads((copied.path / "ablations" / OURS / "1" / "stages" / "supernet.json").read_text())
     assert noted["seed"] == copied.job.seed + 1
-    assert rows["single-path"]["tau_deviation"] >= 0 <= rows["single-path"]["less_ours_deviation"]
+    assert {"tau_deviation", "less_ours_deviation"} <= rows["single-path"].keys()
     # The second head reads the second supernet of ours: nothing was trained for it.
     assert not (copied.path / "ablations" / "adagrad-head" / "1" / "supernet").exists()
     assert result["seeds"] == 2

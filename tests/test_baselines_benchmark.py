@@ -19,7 +19,8 @@ from nasrec_automl import FeatureSchema
 from nasrec_automl.config import Job, load_job
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.data.rows import Rows
-from nasrec_automl.errors import DivergedError, RunFolderError
+from nasrec_automl.errors import DataError, DivergedError, RunFolderError
+from nasrec_automl.evaluation.paired import placements
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.schema import FieldSchema
 from nasrec_automl.training.metrics import measure
@@ -225,6 +226,52 @@ def test_a_difference_has_the_error_of_rows_and_of_seeds() -> None:
     assert single.error < quality(label, [theirs]).log_loss.mean / math.sqrt(len(label))
 
 
+def test_rows_have_the_error_of_what_each_method_has_there_in_the_mean() -> None:
+    """Noise of single trainings on single rows is a part of the error between trainings, and of no other."""
+    label, ours = logits(2, noise=0.1)
+    theirs = [logits(seed, noise=1.0)[1] for seed in range(3, 6)]
+    found = compare(label, [theirs], [[ours]])
+
+    def losses(one: np.ndarray) -> np.ndarray:
+        return np.where(label == 1, np.logaddexp(0, -one), np.logaddexp(0, one))
+
+    positive = label == 1
+    placed = [[placements(positive, one)[side] for one in (*theirs, ours)] for side in (0, 1)]
+    for one, parts in zip(found, ([[losses(each) for each in (*theirs, ours)]], placed), strict=True):
+        rows = sum((np.mean(part[:3], axis=0) - part[3]).var(ddof=1) / len(part[3]) for part in parts)
+        of_each = [parts[0][i].mean() for i in range(3)]
+        assert one.error == pytest.approx(math.sqrt(rows + np.var(of_each, ddof=1) / 3), rel=1e-4)
+
+
+def test_test_logits_are_those_of_what_was_chosen(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch_rechub", reason="needs the extra bench")
+    from tests.benchmarks.baselines import command
+
+    def chooses(identity: str, logit: float) -> list[np.ndarray]:
+        def train(seed: int) -> Callable[[Rows], torch.Tensor]:
+            return lambda some: torch.full((len(some),), logit)
+
+        contender = command.Contender(train, True, {}, identity)
+        monkeypatch.setattr(command, "_contender", lambda *_: contender)
+        return command._logits(copied_run.path, "other", argparse.Namespace(seeds=2))
+
+    assert [set(one.tolist()) for one in chooses("before", 1.0)] == [{1.0}] * 2
+    assert [set(one.tolist()) for one in chooses("after", 2.0)] == [{2.0}] * 2
+    assert [set(one.tolist()) for one in chooses("before", 3.0)] == [{1.0}] * 2, "kept"
+
+
+def test_rows_with_weights_are_refused(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch_rechub", reason="needs the extra bench")
+    from tests.benchmarks.baselines import command
+
+    weighted = SimpleNamespace(weight=np.ones(3), label=np.ones(3))
+    monkeypatch.setattr(command, "on_each", lambda function, units, workers: [])
+    monkeypatch.setattr(PreparedData, "part", lambda *_: weighted)
+    options = argparse.Namespace(samplers=[], methods=[], runs=[copied_run.path], workers=1, seeds=1)
+    with pytest.raises(DataError, match=r"rows of synthetic have weights"):
+        command._result([copied_run], options)
+
+
 def test_several_searches_are_the_units_of_the_error() -> None:
     """Two trainings a search that differ little, of searches that differ much."""
     label, _ = logits(0, noise=0)
@@ -256,7 +303,8 @@ def test_the_command_compares_a_run_and_does_nothing_twice(
 
     # With the run's own seed ours is the run's model, to the last digit of its result.
     label = PreparedData.open(copied_run.data, test=True).part(Part.TEST).label
-    kept = np.load(copied_run.path / "baselines" / "test" / f"{command.OURS}-{copied_run.job.seed}.npy")
+    (path,) = (copied_run.path / "baselines" / "test").glob(f"{command.OURS}-????????-{copied_run.job.seed}.npy")
+    kept = np.load(path)
     expected = json.loads(copied_run.result.read_text())["test"]["log_loss"]
     assert measure(torch.from_numpy(kept), torch.from_numpy(label.astype(np.float32))).log_loss == expected
 

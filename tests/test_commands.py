@@ -254,7 +254,7 @@ def test_export_names_what_is_missing(copied_run: Any, tmp_path: Path, monkeypat
     nowhere = tmp_path / "nowhere" / "model.onnx"
     refused("export", copied_run.path, "--output", nowhere, naming=str(nowhere))
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    refused("export", copied_run.path, naming='pip install "nasrec-automl[export]"')
+    refused("export", copied_run.path, naming="pip install -e '.[export]'")
     (copied_run.best / "preprocessing.json").unlink()
     refused("export", copied_run.path, naming="the run has no final model yet")
 

@@ -86,6 +86,10 @@ def test_any_path_may_begin_at_a_home(tmp_path: Path, monkeypatch: pytest.Monkey
     assert load_job(write(tmp_path / "job.yaml", content)).run_folder == tmp_path / "~nobody-of-this-name" / "a"
 
 
+def test_the_run_folder_may_be_the_job_s_own(tmp_path: Path) -> None:
+    assert load_job(write(tmp_path / "job.yaml", changed(run_folder="."))).run_folder == tmp_path
+
+
 def test_the_run_folder_is_named_after_the_job(tmp_path: Path) -> None:
     assert load_job(write(tmp_path / "job.yaml", MINIMAL)).run_folder == tmp_path / "runs" / "mine"
 

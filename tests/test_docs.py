@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from argparse import _SubParsersAction
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import NoneType
@@ -19,6 +20,7 @@ import yaml
 from pydantic import BaseModel
 
 import nasrec_automl
+from nasrec_automl.cli import _parser
 from nasrec_automl.config import Job, load_job
 from nasrec_automl.data.movielens_tables import GENRES
 from nasrec_automl.data.table_schema import load_table_schema
@@ -266,6 +268,14 @@ def test_defaults_are_those_of_the_code() -> None:
             elif isinstance(default, BaseModel):
                 low, high = (float(value) for value in plain.split(" to "))
                 assert (low, high) == (default.low, default.high), where
+
+
+def test_every_command_is_in_the_docs_and_no_other() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text()
+    table = page.partition("| command |")[2].partition("\n\n")[0]
+    listed = {text.split()[0] for row in table.splitlines()[2:] for text in re.findall(r"`([^`]+)`", row.split("|")[1])}
+    (commands,) = (action.choices for action in _parser()._actions if isinstance(action, _SubParsersAction))
+    assert listed == {*commands}
 
 
 def test_the_reference_shows_every_public_name() -> None:

@@ -15,7 +15,7 @@ from nasrec_automl.config import load_job
 from nasrec_automl.errors import DataError
 from nasrec_automl.ranking import judge_ranking
 from tests.benchmarks.results import command
-from tests.benchmarks.results.datasets import DATASETS, ROOT
+from tests.benchmarks.results.datasets import COMPARED, DATASETS, ROOT
 from tests.benchmarks.results.figures import scatter, ticks
 from tests.benchmarks.results.page import PAGES, STEPS, json_path, write_pages
 from tests.benchmarks.results.tables import ablation_table, baseline_table, rank_table, standing, summary_table
@@ -276,7 +276,24 @@ def test_ours_is_ahead_by_two_standard_errors_or_is_not() -> None:
         *["worse", "0.5400 ± 0.0010", "+0.0100 ± 0.0010", "ahead"],
         *["0.7800 ± 0.0020", "-0.0200 ± 0.0010", "ahead", "10, 11, 12", "60, 60, 60"],
     ]
-    assert "both: reached." in baseline_table(made_up_baselines(WORSE))
+    every = [WORSE | {"method": name} for name in COMPARED]
+    assert "both: reached." in baseline_table(made_up_baselines(*every))
+    assert "both: not reached." in baseline_table(made_up_baselines(*every, LEVEL))
+
+
+def test_ahead_of_some_methods_is_not_ahead_of_all() -> None:
+    missing = [name for name in COMPARED if name not in ("DCNv2", "best hand design")]
+    table = baseline_table(made_up_baselines(WORSE | {"method": "DCNv2"}, WORSE | {"method": "best hand design"}))
+    assert f"both: not shown without {', '.join(missing)}." in table
+    assert "both: not shown without" in baseline_table(made_up_baselines())
+
+
+def test_what_is_to_be_beaten_is_what_the_command_measures() -> None:
+    pytest.importorskip("torch_rechub", reason="needs the extra bench")
+    from tests.benchmarks.baselines import command
+
+    defaults = [name for name, sampler in command.OTHER_SEARCHES.items() if sampler in ("random", "tpe")]
+    assert {*COMPARED} == {command._HAND, *defaults, *command.METHODS}
 
 
 @pytest.mark.parametrize("few", [{"searches": 2}, {"seeds": 4}])

@@ -18,18 +18,24 @@ def main() -> None:
     parser.add_argument("job", help="the run's job file")
     parser.add_argument("architecture", help="JSON file of an architecture of the job's space")
     parser.add_argument("--value", type=float, help="its log loss; without one, the run's workers score it")
+    parser.add_argument(
+        "--wish", metavar="LABEL=CHOICE", help="one more, with this choice; the rest is drawn by its worker"
+    )
     asked = parser.parse_args()
     job = load_job(asked.job)
     space = load_search_space(job.space)
     study = optuna.load_study(study_name=f"{job.name}-search", storage=job.storage_url)
-    architecture = load_architecture(asked.architecture, space)
+    architecture, labels = load_architecture(asked.architecture, space), distributions(space)
     if asked.value is None:
         study.enqueue_trial(architecture.params, user_attrs={"wish": asked.architecture}, skip_if_exists=True)
     else:
-        labels = distributions(space)
         study.add_trial(optuna.create_trial(params=architecture.params, distributions=labels, value=asked.value))
-    # Parameters that are left open are drawn by the worker.
-    study.enqueue_trial({"block1/dense_op": "dot_product"}, user_attrs={"wish": "a dot product first"})
+    if asked.wish is not None:
+        label, _, text = asked.wish.partition("=")
+        choices = [choice for choice in labels[label].choices if str(choice) == text] if label in labels else []
+        if not choices:
+            parser.error(f"--wish {asked.wish}: no choice of the space {space.name}, such as block1/dense_op=fc")
+        study.enqueue_trial({label: choices[0]}, user_attrs={"wish": asked.wish})
     waiting = study.get_trials(states=(optuna.trial.TrialState.WAITING,))
     print(f"{len(waiting)} trials wait; raise search.architectures by as many and run the job again")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,12 +50,8 @@ class Baseline:
 
 def fit_baseline(rows: Rows, schema: FeatureSchema, *, strength: float) -> Baseline:
     """Fit a logistic regression with the given inverse regularisation strength."""
-    categories = _categories(rows, schema)
-    seen = np.unique(categories.indices).astype(np.int64)
-    model = LogisticRegression(C=strength, max_iter=1000)
-    weight = None if rows.weight is None else np.asarray(rows.weight)
-    model.fit(_design(categories[:, seen], rows), np.asarray(rows.label), sample_weight=weight)
-    return Baseline(schema, seen, model)
+    (fitted,) = _fit(rows, schema, (strength,))
+    return fitted
 
 
 def tune_baseline(train: Rows, validation: Rows, schema: FeatureSchema) -> tuple[Baseline, float]:
@@ -63,9 +60,18 @@ def tune_baseline(train: Rows, validation: Rows, schema: FeatureSchema) -> tuple
     Returns:
         The regression fitted on `train` alone, and its strength.
     """
-    fitted = {strength: fit_baseline(train, schema, strength=strength) for strength in _STRENGTHS}
+    fitted = dict(zip(_STRENGTHS, _fit(train, schema, _STRENGTHS), strict=True))
     best = min(fitted, key=lambda strength: fitted[strength].measure(validation).log_loss)
     return fitted[best], best
+
+
+def _fit(rows: Rows, schema: FeatureSchema, strengths: Sequence[float]) -> list[Baseline]:
+    categories = _categories(rows, schema)
+    seen = np.unique(categories.indices).astype(np.int64)
+    design, label = _design(categories[:, seen], rows), np.asarray(rows.label)
+    weight = None if rows.weight is None else np.asarray(rows.weight)
+    models = [LogisticRegression(C=strength, max_iter=1000) for strength in strengths]
+    return [Baseline(schema, seen, model.fit(design, label, sample_weight=weight)) for model in models]
 
 
 def _categories(rows: Rows, schema: FeatureSchema) -> sparse.csr_matrix:

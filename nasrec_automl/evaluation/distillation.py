@@ -7,14 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor
 
 from nasrec_automl.data.rows import Rows
-from nasrec_automl.evaluation.scratch import predict_logits
 from nasrec_automl.training.metrics import measure, targets
 
 
-def taught_labels(rows: Rows, teachers: Sequence[nn.Module], share: float) -> NDArray[np.float32]:
+def taught_labels(rows: Rows, logits: Sequence[Tensor], share: float) -> NDArray[np.float32]:
     """Labels of rows, mixed with the probability that teachers give them together.
 
     The cross entropy of a mixed label is that mix of the two cross entropies, so that to train on these labels is
@@ -24,35 +23,37 @@ def taught_labels(rows: Rows, teachers: Sequence[nn.Module], share: float) -> ND
 
     Args:
         rows: n rows.
-        teachers: trained networks, `network(dense, ids) -> logits`; the mean of their logits counts.
+        logits: `(n,)` of each teacher; their mean counts.
         share: weight of the teachers in the labels, 0 to 1.
 
     Returns:
         `(n,)`.
     """
-    logits = sum((predict_logits(teacher, rows) for teacher in teachers), start=torch.zeros(len(rows)))
     label = torch.from_numpy(np.asarray(rows.label).astype(np.float32))
-    mixed: NDArray[np.float32] = torch.lerp(label, torch.sigmoid(logits / len(teachers)), share).numpy()
+    mixed: NDArray[np.float32] = torch.lerp(label, torch.sigmoid(_mean(logits)), share).numpy()
     return mixed
 
 
-def best_together(networks: Sequence[nn.Module], rows: Rows) -> list[int]:
+def best_together(logits: Sequence[Tensor], rows: Rows) -> list[int]:
     """Which networks to average: the best, the best two and so on, as many as have the lowest log loss together.
 
     Bad ones so teach nobody.
 
     Args:
-        networks: one at least.
-        rows: of no network's training.
+        logits: `(n,)` of each network; one at least.
+        rows: n rows of no network's training.
 
     Returns:
         Positions of those networks, the best first.
     """
     label, *weight = targets(rows)
-    logits = [predict_logits(network, rows) for network in networks]
 
     def log_loss(chosen: Sequence[int]) -> float:
-        return measure(torch.stack([logits[i] for i in chosen]).mean(0), label, *weight).log_loss
+        return measure(_mean([logits[i] for i in chosen]), label, *weight).log_loss
 
-    order = sorted(range(len(networks)), key=lambda i: log_loss([i]))
+    order = sorted(range(len(logits)), key=lambda i: log_loss([i]))
     return min((order[:count] for count in range(1, len(order) + 1)), key=log_loss)
+
+
+def _mean(logits: Sequence[Tensor]) -> Tensor:
+    return torch.stack([*logits]).mean(0)

@@ -106,11 +106,12 @@ class WeightSharingEvaluator:
     def _rival_losses(self, rivals: Sequence[Architecture]) -> Tensor | None:
         """Losses `(n,)` of the rival that sets the bar.
 
-        Those of the best are kept. A process that does not have them computes them again, and finds the same.
+        Those of the best are kept. A process that does not have them computes them again, and finds the same. Threads
+        that share the evaluator may keep theirs meanwhile.
         """
         rivals = rivals[: self.early_stop]
         best = {rival.key for rival in rivals}
-        self._losses = {key: losses for key, losses in self._losses.items() if key in best}
+        self._losses = {key: losses for key, losses in [*self._losses.items()] if key in best}
         if not rivals or len(rivals) < self.early_stop:
             return None
         if rivals[-1].key not in self._losses:

@@ -43,15 +43,23 @@ def auc_difference_error(label: NDArray[np.generic], first: Array, second: Array
         counted = weight > 0
         positive, first, second, weight = positive[counted], first[counted], second[counted], weight[counted]
     variance = 0.0
-    placements = (_placements(positive, scores, weight) for scores in (first, second))
-    for (one, other), rows in zip(zip(*placements, strict=True), (positive, ~positive), strict=True):
+    both = (placements(positive, scores, weight) for scores in (first, second))
+    for (one, other), rows in zip(zip(*both, strict=True), (positive, ~positive), strict=True):
         difference = pseudo_values(one - other, None if weight is None else weight[rows])
         variance += difference.var(ddof=1) / len(difference)
     return math.sqrt(variance)
 
 
-def _placements(positive: NDArray[np.bool_], scores: Array, weight: Array | None) -> tuple[Array, Array]:
-    """For each positive row the share of negatives below it, and for each negative that of positives above it."""
+def placements(positive: NDArray[np.bool_], scores: Array, weight: Array | None = None) -> tuple[Array, Array]:
+    """For each positive row the share of negatives below it, and for each negative that of positives above it.
+
+    The mean of either is the AUC (DeLong et al. 1988).
+
+    Args:
+        positive: `(n,)`, whether the label is 1; both are present.
+        scores: `(n,)` of a model, in any monotone scale.
+        weight: `(n,)` where rows have weights, above 0.
+    """
     ranks = np.unique(scores, return_inverse=True)[1]
     below = []
     for rows in (positive, ~positive):

@@ -204,13 +204,30 @@ def train_network(
     try:
         with quiet(), raising_interrupts():
             trainer.fit(module, batches, measured, **resume)
+        _forget(checkpoint)
+        keeper.restore()
     except DivergedError:
         _forget(checkpoint)
         raise
-    _forget(checkpoint)
-    keeper.restore()
+    finally:
+        _release(trainer, module)
     network.cpu().eval()
     return Course(keeper.best, keeper.best_step or trainer.global_step, keeper.stopped)
+
+
+def _release(trainer: pl.Trainer, module: ClickModule) -> None:
+    """Let go of all that is as large as the tables, of which there are several copies.
+
+    Lightning's objects refer to one another and live on until the garbage collector sees them, which knows nothing of
+    how large a tensor is.
+    """
+    module.model = nn.Identity()
+    for optimizer in trainer.optimizers:
+        optimizer.state.clear()
+        optimizer.param_groups.clear()
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, (KeepBest, AverageWeights)):
+            callback.release()
 
 
 def _forget(checkpoint: Path | None) -> None:

@@ -107,7 +107,8 @@ class SubnetLatency:
         warm_up: int = WARM_UP,
     ) -> None:
         fields = tuple(
-            field.model_copy(update={"table_size": min(field.table_size, _TABLE_ROWS)}) for field in schema.fields
+            field.model_copy(update={"table_size": min(field.table_size, _TABLE_ROWS), "cap": None})
+            for field in schema.fields
         )
         self.schema = schema.model_copy(update={"fields": fields})
         self._layer_norm = layer_norm

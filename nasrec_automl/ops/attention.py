@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -39,7 +40,8 @@ class Attention(SparseOp):
         """Map the tokens to `(B, E, n)`."""
         x = self.norm(self.project(tokens, dim))  # (B, E, n)
         if use_narrow(x, x.shape[1] // self.heads):
-            return apply(NarrowLayer, self.heads, x.float(), *(p.float() for p in self._in_order())).to(x.dtype)
+            parameters = [p.float() for p in self._in_order()]
+            return apply(NarrowLayer, self.heads, torch.is_grad_enabled(), x.float(), *parameters).to(x.dtype)
         x = x.transpose(1, 2).contiguous()  # (B, n, E)
         x = self.attended_norm(self.out(_attend(self.query_key_value(x), self.heads)).add_(x))
         x = self.fed_norm(self.feed_out(F.relu(self.feed_in(x), inplace=True)).add_(x))

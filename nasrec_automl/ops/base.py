@@ -13,6 +13,11 @@ Pieces = Sequence[tuple[str, Tensor]]
 """Named inputs of a concatenation. The names say which weights belong to which input."""
 
 
+def widened(x: Tensor) -> Tensor:
+    """`x`, in float32 where it is bfloat16, which leaves nothing of two large sums that nearly cancel."""
+    return x.float() if x.dtype is torch.bfloat16 else x
+
+
 @dataclass(frozen=True, slots=True)
 class OpShape:
     """The largest sizes that an operator has to serve: the space's in a supernet, the architecture's in a subnet.

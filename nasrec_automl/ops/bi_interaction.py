@@ -7,7 +7,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from nasrec_automl.ops.base import BlockInputs, DenseOp, OpShape
+from nasrec_automl.ops.base import BlockInputs, DenseOp, OpShape, widened
 from nasrec_automl.ops.linear import ElasticLinear, SourceLinear, closing_norm
 
 
@@ -27,8 +27,9 @@ class BiInteraction(DenseOp):
 
     def forward(self, inputs: BlockInputs, dim: int) -> Tensor:
         """Map dense inputs and tokens to `(B, d)`."""
-        total = reduce(torch.add, [tokens.sum(-1) for _, tokens in inputs.tokens])  # (B, E)
-        squares = reduce(torch.add, [tokens.square().sum(-1) for _, tokens in inputs.tokens])
+        pieces = [widened(tokens) for _, tokens in inputs.tokens]
+        total = reduce(torch.add, [tokens.sum(-1) for tokens in pieces])  # (B, E)
+        squares = reduce(torch.add, [tokens.square().sum(-1) for tokens in pieces])
         pairs = (total.square() - squares) / 2
         out: Tensor = self.norm(self.dense(inputs.dense, dim) + self.pooled(pairs, dim))
         return out

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from nasrec_automl.architecture import MERGED_TOKENS
+from nasrec_automl.ops.base import widened
 from nasrec_automl.ops.linear import ElasticLinear, closing_norm
 
 
@@ -34,6 +35,7 @@ class FactorizationMachine(nn.Module):
 
     def forward(self, tokens: Tensor, dim: int) -> Tensor:
         """Map `(B, E, n)` to `(B, d)`."""
+        tokens = widened(tokens)
         pooled = tokens.sum(-1).square() - tokens.square().sum(-1)  # (B, E)
         out: Tensor = self.norm(self.linear(pooled, dim))
         return out

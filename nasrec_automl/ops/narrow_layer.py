@@ -42,12 +42,14 @@ class NarrowLayer(torch.autograd.Function):
     """Self-attention, then two Linears with a ReLU between, each followed by its residual and LayerNorm."""
 
     @staticmethod
-    def forward(ctx: Any, heads: int, x: Tensor, *parameters: Tensor) -> Tensor:
+    def forward(ctx: Any, heads: int, is_trained: bool, x: Tensor, *parameters: Tensor) -> Tensor:
         """Run the layer.
 
         Args:
             ctx: autograd's.
             heads: H, a divisor of E.
+            is_trained: whether there may be a backward pass, which needs what is kept here. In here all gradients look
+                wanted, and none looks possible.
             x: `(B, E, n)`, float32.
             parameters: in the order of `narrow_kernels.Layer`, float32.
 
@@ -59,7 +61,7 @@ class NarrowLayer(torch.autograd.Function):
         x = x.contiguous()
         rows, e, n = x.shape
         ctx.sizes = _count(e // heads), _tile(e), max(1, _TOGETHER // n)
-        kept = rows if any(ctx.needs_input_grad) else 0
+        kept = rows if is_trained else 0
         attended = x.new_empty(kept, e, n)
         shifts, inverses = x.new_empty(kept, heads, n), x.new_empty(kept, heads, n)
         out = torch.empty_like(x)
@@ -83,7 +85,7 @@ class NarrowLayer(torch.autograd.Function):
         arrays = [t.detach().numpy() for t in (x, attended, shifts, inverses, gradient.contiguous(), of_x)]
         _over_groups(narrow_backward.backward, groups, *ctx.sizes, layer, transposed, *arrays, of_layer)
         sums = (torch.from_numpy(array.sum(0)) for array in of_layer)
-        return None, of_x, *(s.view_as(parameter) for s, parameter in zip(sums, parameters, strict=True))
+        return None, None, of_x, *(s.view_as(parameter) for s, parameter in zip(sums, parameters, strict=True))
 
 
 def _matrix(parameter: Tensor) -> np.ndarray[Any, Any]:

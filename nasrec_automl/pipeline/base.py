@@ -16,7 +16,7 @@ Report = Callable[[Mapping[str, float]], None]
 
 
 class Stage(ABC):
-    """One stage of a job. It reads what the stages before left, and only its own section of the job.
+    """One stage of a job. It reads what the stages before left, and the sections of the job that `settings` names.
 
     A stage that was killed goes on when it is run again, and ends with the same result.
 

@@ -58,7 +58,7 @@ def _noted_latency(run: RunFolder, schema: FeatureSchema) -> Callable[[Architect
     )
 
     def median(architecture: Architecture) -> float:
-        path = run.latency(job.budget.batch_size, architecture.key)
+        path = run.latency(architecture.key)
         if not path.is_file():
             # Workers begin together, and then all measure the hand designs. What the folder keeps counts for all.
             write_json_once(path, asdict(measure(architecture)))

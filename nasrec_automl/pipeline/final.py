@@ -15,7 +15,7 @@ from nasrec_automl.config import Job
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.data.parts import TRAINING, VALIDATION
 from nasrec_automl.errors import StudyError
-from nasrec_automl.evaluation.baseline import BASELINE_ROWS, fit_baseline, tune_baseline
+from nasrec_automl.evaluation.baseline import BASELINE_ROWS, Baseline, fit_baseline, tune_baseline
 from nasrec_automl.evaluation.paired import auc_difference_error, log_loss_difference_error
 from nasrec_automl.evaluation.scratch import predict_logits
 from nasrec_automl.network import Subnet
@@ -37,7 +37,7 @@ from nasrec_automl.pipeline.final_training import Contender, train_final
 from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import STAGE_NAMES, final_is_noted
-from nasrec_automl.pipeline.studies import retrain_study
+from nasrec_automl.pipeline.studies import final_settings, retrain_study
 from nasrec_automl.pipeline.teachers import teach_finalists, teachers
 from nasrec_automl.pipeline.telling import OnValidation
 from nasrec_automl.report import calibration_bins
@@ -54,6 +54,14 @@ class FinalStage(Stage):
     def units(self, run: RunFolder) -> tuple[int, int]:
         """One unit: the result of the present retrain study."""
         return int(final_is_noted(run)), 1
+
+    def has_begun(self, run: RunFolder) -> bool:
+        """Whether there is a result, or a training to go on with."""
+        return super().has_begun(run) or any(_own_files(run))
+
+    def settings(self, run: RunFolder) -> dict[str, Any]:
+        """Who teaches, how many finalists there are, and how many final trainings."""
+        return final_settings(run)
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         if self.is_done(run):
@@ -72,12 +80,7 @@ class FinalStage(Stage):
         contenders, errors = _contenders(run, data, taught, report)
         winner = contenders[0]
         progress.update(2, f"winner {winner.name}")
-        schema, seed = data.schema(), run.job.seed
-        some = data.part(*TRAINING).sample(BASELINE_ROWS, seed)
-        baseline, strength = tune_baseline(some, data.part(Part.HPO), schema)
-        baseline_validation = baseline.measure(data.part(*choice_parts(run)))
-        some = data.part(*TRAINING, *VALIDATION).sample(BASELINE_ROWS, seed)
-        baseline = fit_baseline(some, schema, strength=strength)
+        baseline, of_baseline = _baseline(run, data)
         progress.update(3, "baseline fitted")
         subnet = train_final(
             run,
@@ -88,37 +91,16 @@ class FinalStage(Stage):
         progress.update(4, f"{winner.name} trained")
 
         test = data.part(Part.TEST)
+        logits, baseline_logits = predict_logits(subnet.to(run.job.device), test), baseline.logits(test)
+        measured = _quality(measure(logits, *targets(test)))
+        of_baseline["test"] = _quality(measure(baseline_logits, *targets(test)))
+        write_model(run, winner.architecture, subnet.cpu(), run.best)
+        progress.update(5, f"test log loss {measured['log_loss']:.4f}, AUC {measured['auc']:.4f}")
+        write_json(run.result, _result(run, data, winner, measured, of_baseline))
         label, *weight = targets(test)
-        logits, baseline_logits = predict_logits(subnet, test), baseline.logits(test)
-        test_metrics, baseline_test = measure(logits, label, *weight), measure(baseline_logits, label, *weight)
-        write_model(run, winner.architecture, subnet, run.best)
-        _drop_left(run, taught.values())
-        progress.update(5, f"test log loss {test_metrics.log_loss:.4f}, AUC {test_metrics.auc:.4f}")
-        budget = job_budget(run)
-        write_json(
-            run.result,
-            {
-                "dataset": data.name,
-                "architecture": dict(winner.architecture.params),
-                "key": winner.architecture.key,
-                "validation": _quality(winner.metrics),
-                "test": _quality(test_metrics),
-                **contender_costs(winner, data, run.job, budget),
-                **({"budget": run.job.budget.noted} if budget.limits else {}),
-                "storage": shown_url(run.job.storage) if run.job.storage else "sqlite:///studies.db",
-                "studies": [f"{run.job.name}-search", retrain_study_name(run)],
-                "seconds": _seconds(run),
-                "baseline": {
-                    "name": "logistic regression",
-                    "rows": len(some),
-                    "validation": _quality(baseline_validation),
-                    "test": _quality(baseline_test),
-                },
-            },
-        )
-        # Last: it says which retrain study the result is of.
         weights = weight[0].double().numpy() if weight else None
         bins = calibration_bins(label, torch.sigmoid(logits).numpy(), weights)
+        # Last: it says which retrain study the result is of.
         write_json(
             run.final,
             {
@@ -129,7 +111,7 @@ class FinalStage(Stage):
                 "teachers": len(teachers(run)),
                 "test_readings": 1 + (read_json(run.final) or {"test_readings": 0})["test_readings"],
                 "contenders": [
-                    {**_plain(contender, data, run.job, budget), "less_winner_error": error}
+                    {**_plain(contender, data, run.job, job_budget(run)), "less_winner_error": error}
                     for contender, error in zip(contenders, errors, strict=True)
                 ],
                 "auc_difference_error": auc_difference_error(
@@ -138,7 +120,39 @@ class FinalStage(Stage):
                 "calibration": [asdict(each) for each in bins],
             },
         )
-        return _quality(test_metrics)
+        # Not before: killed until here, the stage goes on with them.
+        _drop_left(run, taught.values())
+        return measured
+
+
+def _baseline(run: RunFolder, data: PreparedData) -> tuple[Baseline, dict[str, Any]]:
+    """A logistic regression on all rows but test, and what the result says of it but for its quality on test."""
+    schema, seed = data.schema(), run.job.seed
+    some = data.part(*TRAINING).sample(BASELINE_ROWS, seed)
+    tuned, strength = tune_baseline(some, data.part(Part.HPO), schema)
+    validation = _quality(tuned.measure(data.part(*choice_parts(run))))
+    some = data.part(*TRAINING, *VALIDATION).sample(BASELINE_ROWS, seed)
+    noted = {"name": "logistic regression", "rows": len(some), "validation": validation}
+    return fit_baseline(some, schema, strength=strength), noted
+
+
+def _result(
+    run: RunFolder, data: PreparedData, winner: Contender, test: dict[str, float], baseline: dict[str, Any]
+) -> dict[str, Any]:
+    job, budget = run.job, job_budget(run)
+    return {
+        "dataset": data.name,
+        "architecture": dict(winner.architecture.params),
+        "key": winner.architecture.key,
+        "validation": _quality(winner.metrics),
+        "test": test,
+        **contender_costs(winner, data, job, budget),
+        **({"budget": job.budget.noted} if budget.limits else {}),
+        "storage": shown_url(job.storage) if job.storage else "sqlite:///studies.db",
+        "studies": [f"{job.name}-search", retrain_study_name(run)],
+        "seconds": _seconds(run),
+        "baseline": baseline,
+    }
 
 
 def _contenders(
@@ -160,7 +174,7 @@ def _contenders(
     for name, trial in best_trials(study).items():
         hyper = Hyper.of(trial.params, run.job.retrain.space)
         path = taught.get(name) or weights_path(run, study, name, hyper)
-        logits = predict_logits(load_subnet(path), choice)
+        logits = predict_logits(load_subnet(path).to(run.job.device), choice)
         metrics, losses[name] = measure(logits, label, *weight), log_losses(logits, label).numpy()
         report(_quality(metrics))
         found.append(Contender(name, architectures[name], hyper, metrics))
@@ -176,9 +190,14 @@ def _contenders(
 
 def _drop_left(run: RunFolder, finalists: Collection[Path]) -> None:
     """Delete what final stages that were killed have left, and the finalists of other results."""
-    for path in (*run.retrained.glob("final-*"), *run.retrained.glob("finalist-*")):
+    for path in _own_files(run):
         if path not in finalists:
             path.unlink(missing_ok=True)
+
+
+def _own_files(run: RunFolder) -> list[Path]:
+    """What final stages have left of their trainings."""
+    return [*run.retrained.glob("final-*"), *run.retrained.glob("finalist-*")]
 
 
 def write_model(run: RunFolder, architecture: Architecture, subnet: Subnet, folder: Path) -> None:

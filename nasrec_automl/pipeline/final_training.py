@@ -14,7 +14,7 @@ from nasrec_automl.network.weights import load_subnet, save_network
 from nasrec_automl.pipeline.candidates import train_candidate
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.teachers import final_teachers, labels_of
+from nasrec_automl.pipeline.teachers import digest_of, final_teachers, labels_of
 from nasrec_automl.pipeline.telling import OnValidation, telling
 from nasrec_automl.search import Hyper
 from nasrec_automl.training.metrics import Metrics
@@ -54,13 +54,17 @@ def train_final(
         run: whose data are prepared.
         contender: what to train, and how.
         on_validation: told of each validation.
-        checkpoint: as in `train_from_scratch`, of the training that goes on; beside it is kept what has ended. A call
-            that was killed goes on from there, and all of it is gone at the end.
+        checkpoint: as in `train_from_scratch`, of the training that goes on; beside it is kept what has ended. Both
+            have the teachers' digest in their names. A call that was killed goes on from there. What has ended stays:
+            the caller deletes it once the result is written.
 
     Raises:
         DivergedError: all trainings diverged; where some did, the others count.
     """
-    total, label = run.job.retrain.final_seeds, labels_of(run, final_teachers(run), *FINAL)
+    taught_by = final_teachers(run)
+    total, label = run.job.retrain.final_seeds, labels_of(run, taught_by, *FINAL)
+    if checkpoint is not None:
+        checkpoint = checkpoint.with_stem(f"{checkpoint.stem}-{digest_of(run, taught_by, contender.hyper)}")
     kept, noted = (None if checkpoint is None else checkpoint.with_suffix(end) for end in (".safetensors", ".json"))
     done, lowest, best, diverged = 0, math.inf, None, None
     if kept is not None and noted is not None and (found := read_json(noted)) is not None:
@@ -93,7 +97,4 @@ def train_final(
             f"the final training of {contender.name} diverged at {diverged}. It went well without the validation rows: "
             "set lower limits of retrain.space.learning_rate, in another run_folder"
         ) from None
-    for path in (noted, kept):
-        if path is not None:
-            path.unlink(missing_ok=True)
     return best

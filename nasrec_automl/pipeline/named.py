@@ -171,5 +171,5 @@ def _measured(
             subnet = train_candidate(run, architecture, hyper, report, label=label).subnet
         except DivergedError as error:
             raise DivergedError(f"the training of {name} diverged at {error} (hyper-parameters: {hyper})") from None
-    metrics = measure_subnet(subnet, PreparedData.open(run.data).part(*choice_parts(run)))
+    metrics = measure_subnet(subnet.to(run.job.device), PreparedData.open(run.data).part(*choice_parts(run)))
     return Contender(name, architecture, hyper, metrics), source

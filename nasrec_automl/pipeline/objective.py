@@ -56,7 +56,7 @@ def objective(
 
 def _with_objectives(run: RunFolder, objectives: Sequence[str]) -> RunFolder:
     """The run, as if its job had these objectives."""
-    section = run.job.search.model_dump(exclude={"sampler"})
+    section = run.job.search.model_dump(exclude={"sampler", "population", "tournament"})
     try:
         config = SearchConfig.model_validate({**section, "objectives": tuple(objectives)})
     except ValidationError as error:

@@ -124,9 +124,9 @@ class RunFolder:
         """Files that Optuna's dashboard shows: `optuna-dashboard --artifact-dir`."""
         return self.path / "artifacts"
 
-    def latency(self, rows: int, key: str) -> Path:
-        """How long the subnet of an architecture takes for a batch of so many rows, where it was measured."""
-        return self.path / "latency" / str(rows) / f"{key}.json"
+    def latency(self, key: str) -> Path:
+        """How long the subnet of an architecture takes on the job's device for a batch of the budget's size."""
+        return self.path / "latency" / f"{self.job.device}-{self.job.budget.batch_size}" / f"{key}.json"
 
     def progress(self, stage: str) -> Path:
         """What a stage says of its progress."""

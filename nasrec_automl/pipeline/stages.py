@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nasrec_automl.pipeline.base import Report, Stage
+from nasrec_automl.pipeline.base import Stage
 from nasrec_automl.pipeline.data import DataStage
 from nasrec_automl.pipeline.final import FinalStage
 from nasrec_automl.pipeline.report import ReportStage
@@ -13,8 +13,6 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.supernet import SupernetStage
 from nasrec_automl.pipeline.worker_processes import worker_processes
-
-__all__ = ["STAGES", "Report", "Stage", "next_stage", "run_apart", "run_job"]
 
 STAGES: dict[str, Stage] = {
     stage.name: stage

@@ -68,10 +68,11 @@ def final_is_noted(run: RunFolder) -> bool:
 
 
 def report_is_noted(run: RunFolder) -> bool:
-    """Whether there is a report of this result."""
+    """Whether there is a report of this result and of the search as it is."""
     if not run.report.is_file() or not final_is_noted(run):
         return False
-    return run.report.stat().st_mtime >= run.result.stat().st_mtime
+    written = run.report.stat().st_mtime
+    return all(written >= path.stat().st_mtime for path in (run.result, run.top) if path.is_file())
 
 
 def run_status(run: RunFolder) -> list[StageStatus]:

@@ -20,6 +20,9 @@ from nasrec_automl.search.admission import Admission, Admits
 from nasrec_automl.search.attributes import WORKER
 from nasrec_automl.space import load_search_space
 
+_OF_FINAL = {"teachers", "teacher_share", "finalists", "final_seeds"}
+"""What the final stage alone reads of the retrain section."""
+
 _SETTINGS = "settings"
 """Of a study's identity: a hash of its stage's settings. A database that runs share may have a study of this name from
 a folder with others."""
@@ -43,14 +46,19 @@ def search_settings(run: RunFolder) -> dict[str, Any]:
 
 def retrain_settings(run: RunFolder) -> dict[str, Any]:
     """The retrain section, but for what may grow, trainings and timeout, and for what the final stage alone reads."""
-    of_final = {"teachers", "teacher_share", "finalists", "final_seeds"}
-    section = run.job.retrain.model_dump(mode="json", exclude={"trials", "timeout", "space", *of_final})
+    section = run.job.retrain.model_dump(mode="json", exclude={"trials", "timeout", "space", *_OF_FINAL})
     space = run.job.retrain.space.model_dump(mode="json", exclude_none=True)
     return {
         **{f"retrain.{key}": value for key, value in {**section, **training_lengths(run)}.items()},
         **{f"retrain.space.{key}": value for key, value in space.items()},
         "precision": run.job.precision,
     }
+
+
+def final_settings(run: RunFolder) -> dict[str, Any]:
+    """What the final stage alone reads of the retrain section."""
+    section = run.job.retrain.model_dump(mode="json", include=_OF_FINAL)
+    return {f"retrain.{key}": value for key, value in section.items()}
 
 
 def training_settings(run: RunFolder) -> dict[str, Any]:
@@ -101,8 +109,13 @@ def retrain_study(run: RunFolder) -> optuna.Study:
     )
 
 
-def tune_study(run: RunFolder) -> optuna.Study:
-    """The study of the supernet's settings, made where it is missing. It maximises Kendall's tau."""
+def tune_study(run: RunFolder, settings: dict[str, Any]) -> optuna.Study:
+    """The study of the supernet's settings, made where it is missing. It maximises Kendall's tau.
+
+    Args:
+        run: of whose job.
+        settings: of its stage.
+    """
     return open_study(
         study_storage(run.job.storage_url),
         name=f"{run.job.name}-tune",
@@ -110,7 +123,9 @@ def tune_study(run: RunFolder) -> optuna.Study:
             "stage": "tune",
             "space": load_search_space(run.job.space).name,
             "data": PreparedData.open(run.data).fingerprint,
+            _SETTINGS: run.settings_digest("tune", settings),
         },
+        later=(_SETTINGS,),
         direction="maximize",
     )
 
@@ -152,7 +167,7 @@ def _trainings_study_name(run: RunFolder, stage: str) -> str:
     job = run.job
     settings = {
         "retrain": {
-            **job.retrain.model_dump(mode="json", exclude={"top_k", "trials", "timeout", "pruner"}),
+            **job.retrain.model_dump(mode="json", exclude={"top_k", "trials", "timeout", "pruner", *_OF_FINAL}),
             **training_lengths(run),
         },
         "embedding_dim": job.embedding_dim,

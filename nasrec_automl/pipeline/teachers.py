@@ -10,12 +10,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.data.parts import TRAINING
+from nasrec_automl.data.rows import Rows
 from nasrec_automl.errors import DivergedError
 from nasrec_automl.evaluation.distillation import best_together, taught_labels
-from nasrec_automl.network import Subnet
+from nasrec_automl.evaluation.scratch import predict_logits
 from nasrec_automl.network.weights import load_subnet, save_network
 from nasrec_automl.pipeline.candidates import best_trials, candidates, train_candidate, weights_path
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -52,12 +54,18 @@ def final_teachers(run: RunFolder) -> list[Path]:
     return _best_together(run, [*(path for _, path in chosen.values() if path.is_file()), *taught_by])
 
 
+def digest_of(run: RunFolder, taught_by: Sequence[Path], hyper: Hyper) -> str:
+    """Hash of what a training by teachers depends on: other ones leave their files under other names."""
+    content = [[path.name for path in taught_by], run.job.retrain.teacher_share, asdict(hyper)]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]
+
+
 def labels_of(run: RunFolder, taught_by: Sequence[Path], *parts: Part) -> NDArray[np.float32] | None:
     """Labels of the parts' rows that teachers have `retrain.teacher_share` of; None where there is no teacher."""
     if not taught_by:
         return None
     rows = PreparedData.open(run.data).part(*parts)
-    return taught_labels(rows, _networks(run, taught_by), run.job.retrain.teacher_share)
+    return taught_labels(rows, _logits(run, taught_by, rows), run.job.retrain.teacher_share)
 
 
 def teach_finalists(run: RunFolder, on_validation: OnValidation | None = None) -> dict[str, Path]:
@@ -105,9 +113,8 @@ def _chosen(run: RunFolder) -> tuple[list[Path], dict[str, tuple[Hyper, Path]]]:
     taught_by = _best_together(run, known)
     chosen = {}
     for name, _ in best[: config.finalists]:
-        content = [[path.name for path in taught_by], config.teacher_share, asdict(hypers[name])]
-        digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]
-        chosen[name] = (hypers[name], run.retrained / f"finalist-{name}-{digest}.safetensors")
+        path = run.retrained / f"finalist-{name}-{digest_of(run, taught_by, hypers[name])}.safetensors"
+        chosen[name] = (hypers[name], path)
     return taught_by, chosen
 
 
@@ -115,8 +122,9 @@ def _best_together(run: RunFolder, paths: Sequence[Path]) -> list[Path]:
     if len(paths) < 2:
         return list(paths)
     hpo = PreparedData.open(run.data).part(Part.HPO)
-    return [paths[i] for i in best_together(_networks(run, paths), hpo)]
+    return [paths[i] for i in best_together(_logits(run, paths, hpo), hpo)]
 
 
-def _networks(run: RunFolder, paths: Sequence[Path]) -> list[Subnet]:
-    return [load_subnet(path).to(run.job.device) for path in paths]
+def _logits(run: RunFolder, paths: Sequence[Path], rows: Rows) -> list[Tensor]:
+    """Of each subnet, of which one at a time is in memory."""
+    return [predict_logits(load_subnet(path).to(run.job.device), rows) for path in paths]

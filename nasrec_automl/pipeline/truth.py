@@ -75,7 +75,7 @@ def train_and_measure(
     trained = train_candidate(run, architecture, hyper, on_validation, checkpoint=checkpoint, seed=seed)
     if keep is not None and seed == 0:
         keep(architecture, trained, curve)
-    metrics = measure_subnet(trained.subnet, PreparedData.open(run.data).part(*parts))
+    metrics = measure_subnet(trained.subnet.to(run.job.device), PreparedData.open(run.data).part(*parts))
     return TrainOutcome(metrics.log_loss, {"auc": metrics.auc, "step": trained.step})
 
 

@@ -28,7 +28,7 @@ from nasrec_automl.ranking import kendall_tau
 from nasrec_automl.search import Finished
 from nasrec_automl.search.task import ENDED
 from nasrec_automl.search.trainings import count_trained
-from nasrec_automl.search.tune import TUNED, settings_of, tune
+from nasrec_automl.search.tune import TUNED, tune
 
 
 class TuneStage(Stage):
@@ -63,7 +63,7 @@ class TuneStage(Stage):
         }
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
-        job, config, study = run.job, run.job.tune, tune_study(run)
+        job, config, study = run.job, run.job.tune, tune_study(run, self.settings(run))
         truth = _truth(run)
         done, total = self.units(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="supernets", total=total, done=done)
@@ -104,13 +104,8 @@ def tune_supernet(run: RunFolder) -> None:
 
 def tuned(run: RunFolder) -> list[FrozenTrial]:
     """The judged supernets, the best first; those whose training diverged have no value and come last."""
-    trials = tune_study(run).get_trials(deepcopy=False, states=ENDED)
+    trials = tune_study(run, TuneStage().settings(run)).get_trials(deepcopy=False, states=ENDED)
     return sorted(trials, key=lambda trial: -trial.values[0] if trial.values else np.inf)
-
-
-def trial_settings(trial: FrozenTrial, run: RunFolder) -> dict[str, float]:
-    """The supernet's settings of a trial, by the job's names."""
-    return settings_of(trial.params, run.job.tune)
 
 
 def _best(run: RunFolder) -> float | None:

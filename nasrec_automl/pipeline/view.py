@@ -156,7 +156,8 @@ def result_table(run: RunFolder) -> RenderableType:
 
 def tune_table(run: RunFolder) -> RenderableType:
     """What the tune stage found: settings of the supernet with their rank correlation, the best first."""
-    from nasrec_automl.pipeline.tune import trial_settings, tuned
+    from nasrec_automl.pipeline.tune import tuned
+    from nasrec_automl.search.tune import settings_of
 
     trials, supernet = tuned(run), run.job.supernet
     epochs = run.job.tune.epochs
@@ -165,7 +166,7 @@ def tune_table(run: RunFolder) -> RenderableType:
     for column in ("trial", "learning\nrate", "path\nwarm-up", "Kendall's\ntau", "best\nscore"):
         table.add_column(column, justify="right", no_wrap=True)
     for trial in trials:
-        settings, found = trial_settings(trial, run), trial.user_attrs
+        settings, found = settings_of(trial.params, run.job.tune), trial.user_attrs
         own = all(settings[name] == getattr(supernet, name) for name in settings)
         table.add_row(
             f"{trial.number} *" if own else str(trial.number),
@@ -180,7 +181,7 @@ def tune_table(run: RunFolder) -> RenderableType:
         f"{judged} architectures; for unrelated orders it strays by {tau_error(judged):.2f}."
     ]
     if trials and trials[0].values:
-        best = ", ".join(f"{name}: {value:.4g}" for name, value in trial_settings(trials[0], run).items())
+        best = ", ".join(f"{name}: {value:.4g}" for name, value in settings_of(trials[0].params, run.job.tune).items())
         notes.append(f"The best, for the job in a new run_folder: supernet: {{{best}}}")
     return Group(table, Text("\n".join(notes), style="dim"))
 

@@ -67,6 +67,10 @@ class AverageWeights(pl.Callback):
         """Leave the average in the network."""
         self._swap()
 
+    def release(self) -> None:
+        """Let go of the weights, once the training has ended."""
+        self._average, self._weights = [], []
+
     def state_dict(self) -> dict[str, Any]:
         """What a training that was broken goes on with."""
         return {"updates": self.updates, "average": self._average}

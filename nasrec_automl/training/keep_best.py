@@ -82,6 +82,10 @@ class KeepBest(pl.Callback):
         if self._weights is not None:
             self._network.load_state_dict(self._weights)
 
+    def release(self) -> None:
+        """Let go of the weights, once the training has ended."""
+        self._weights, self._network = None, nn.Module()
+
     def state_dict(self) -> dict[str, Any]:
         """What a broken training goes on with."""
         curve = [(step, asdict(metrics)) for step, metrics in self._curve]

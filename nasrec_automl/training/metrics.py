@@ -38,7 +38,7 @@ def measure(logits: Tensor, label: Tensor, weight: Tensor | None = None) -> Metr
 
     Args:
         logits: `(B,)`.
-        label: `(B,)`, 0 or 1.
+        label: `(B,)`, 0 to 1: one between counts as a positive row of that weight and a negative one of the rest.
         weight: `(B,)` where rows have weights, at least 0; rows of weight 0 change nothing.
 
     Raises:
@@ -53,7 +53,7 @@ def measure(logits: Tensor, label: Tensor, weight: Tensor | None = None) -> Metr
     losses = pseudo_values(log_losses(logits, label), weight)
     return Metrics(
         log_loss=losses.mean().item(),
-        auc=_auc(logits, label.long(), weight),
+        auc=_auc(logits, label.double(), weight),
         standard_error=losses.std().item() / math.sqrt(len(losses)) if len(losses) > 1 else float("nan"),
         rows=rows,
     )
@@ -77,13 +77,14 @@ def _auc(logits: Tensor, label: Tensor, weight: Tensor | None) -> float:
     rounds equal logits differently in the vectorised middle and at the scalar end of a tensor.
     """
     ranks = torch.unique(logits, return_inverse=True)[1]
-    if weight is None:
+    if weight is None and bool(((label == 0) | (label == 1)).all()):
         scaled = ranks.double() / ranks.max().clamp(min=1)
-        area: Tensor = binary_auroc(scaled, label)
+        area: Tensor = binary_auroc(scaled, label.long())
         return area.item()
     # Torchmetrics knows no weights. The weight of negatives below each rank, half of those at it.
-    negative = torch.bincount(ranks, weights=weight * (label == 0))
+    weight = torch.ones_like(label) if weight is None else weight
+    negative = torch.bincount(ranks, weights=weight * (1 - label))
     below = (negative.cumsum(0) - negative / 2)[ranks]
-    positive = weight * (label == 1)
+    positive = weight * label
     pairs = (positive.sum() * negative.sum()).item()
     return (positive * below).sum().item() / pairs if pairs else 0.0

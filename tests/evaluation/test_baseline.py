@@ -5,6 +5,7 @@ import pytest
 from scipy import sparse
 
 from nasrec_automl.data.rows import Rows
+from nasrec_automl.evaluation import baseline as module
 from nasrec_automl.evaluation.baseline import fit_baseline, tune_baseline
 from nasrec_automl.testing.examples import make_batch, pooled_schema, repeated, tiny_schema, with_weights
 
@@ -92,3 +93,11 @@ def test_the_strength_is_chosen_on_validation_and_the_fit_is_on_train_alone() ->
     assert baseline.measure(validation).log_loss == pytest.approx(losses[strength])
     again, _ = tune_baseline(train, validation, tiny_schema())
     np.testing.assert_array_equal(baseline.model.coef_, again.model.coef_)
+
+
+def test_rows_are_counted_once_for_all_strengths(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, calls = linear_rows(60, 1), []
+    count = module._categories
+    monkeypatch.setattr(module, "_categories", lambda some, schema: calls.append(some is rows) or count(some, schema))
+    tune_baseline(rows, linear_rows(40, 2), tiny_schema())
+    assert sum(calls) == 1

@@ -1,4 +1,5 @@
-from dataclasses import replace
+import gc
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from nasrec_automl.evaluation.scratch import (
     train_from_scratch,
 )
 from nasrec_automl.testing.examples import make_rows, repeated, tiny_schema, tiny_space, with_weights
+from nasrec_automl.training.keep_best import KeepBest
 from nasrec_automl.training.metrics import Metrics
 from nasrec_automl.training.module import ClickModule
 
@@ -43,6 +45,64 @@ def test_equal_arguments_give_equal_weights() -> None:
     assert torch.equal(weights(first), weights(second))
     assert first.metrics == second.metrics
     assert not torch.equal(weights(first), weights(train(replace(OPTIONS, seed=4))))
+
+
+@pytest.mark.parametrize("optimizer", ["adagrad", "adam", "sgd"])
+@pytest.mark.parametrize("diverges", [False, True])
+def test_what_has_ended_leaves_no_copy_of_the_tables(
+    optimizer: Any, diverges: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning's objects refer to one another: without the garbage collector they live on."""
+
+    def diverge(*_: object) -> None:
+        raise DivergedError("step 8")
+
+    if diverges:
+        monkeypatch.setattr(KeepBest, "on_validation_end", diverge)
+
+    options = replace(OPTIONS, optimizer=optimizer, average_weights=True, learning_rate=0.01)
+    shape = train(validation=None, steps=1).subnet.embedding.weight.shape
+
+    def tables() -> int:
+        tensors = [one for one in gc.get_objects() if type(one) in (torch.Tensor, torch.nn.Parameter)]
+        return sum(one.shape == shape for one in tensors)
+
+    gc.collect()
+    gc.disable()
+    try:
+        before, found = tables(), None
+        try:
+            found = train(options)
+        except DivergedError:
+            assert diverges
+        assert tables() - before == (found is not None)
+        del found
+        assert tables() == before
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"batch_size": 40},
+        {"learning_rate": 0.05},
+        {"weight_decay": 0.01},
+        {"embedding_decay": 0.01},
+        {"dropout": 0.4},
+        {"layer_norm": False},
+        {"clip_norm": 0.1},
+        {"eps": 1e-6},
+        {"seed": 4},
+        {"optimizer": "adam"},
+        {"average_weights": True},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_every_option_counts(change: dict[str, Any]) -> None:
+    assert {one.name for one in fields(ScratchOptions)} >= change.keys()
+    usual, other = (train(options, validation=None, steps=8) for options in (OPTIONS, replace(OPTIONS, **change)))
+    assert weights(usual).shape != weights(other).shape or not torch.equal(weights(usual), weights(other))
 
 
 def test_measuring_does_not_change_the_training() -> None:

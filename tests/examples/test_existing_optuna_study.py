@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+import pytest
 import yaml
 from optuna.trial import TrialState
 
@@ -49,7 +50,8 @@ def test_the_scripts_one_after_another(copied_run: RunFolder, tmp_path: Path) ->
 
     space = load_search_space(copied_run.job.space)
     measured, curious = (space.random(np.random.default_rng(seed)) for seed in (10, 11))
-    for architecture, value in ((measured, ["--value", 0.9]), (curious, [])):
+    wish = ["--wish", "block1/dense_op=dot_product"]
+    for architecture, value in ((measured, ["--value", 0.9, *wish]), (curious, wish)):
         file = tmp_path / f"{architecture.key}.json"
         file.write_text(architecture.to_json())
         asked = script("own_trials", job, file, *value)
@@ -68,7 +70,9 @@ def test_the_scripts_one_after_another(copied_run: RunFolder, tmp_path: Path) ->
     tried = [trial.params for trial in done if "warm_start" in trial.user_attrs]
     assert tried == [old.trials[2].params, old.trials[3].params]
     wishes = [trial.user_attrs["wish"] for trial in done if "wish" in trial.user_attrs]
-    assert wishes.count("a dot product first") == 2
+    assert wishes.count("block1/dense_op=dot_product") == 2
+    with pytest.raises(AssertionError, match="no choice of the space"):
+        script("own_trials", job, file, "--wish", "block1/dense_op=dot")
     assert curious.key in [space.from_params(trial.params).key for trial in done]
 
     for sampler in ("tpe", "random", "nsga2"):

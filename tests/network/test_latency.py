@@ -62,8 +62,10 @@ def test_the_batch_is_one_that_the_schema_allows_and_the_same_each_time(schema: 
     assert torch.equal(ids, again[1])
 
 
-def test_large_tables_are_not_built() -> None:
-    measure = SubnetLatency(SCHEMA, batch_size=8, repeats=1, warm_up=0)
+@pytest.mark.parametrize("cap", [None, 500_000])
+def test_large_tables_are_not_built(cap: int | None) -> None:
+    schema = SCHEMA.model_copy(update={"fields": tuple(f.model_copy(update={"cap": cap}) for f in SCHEMA.fields)})
+    measure = SubnetLatency(schema, batch_size=8, repeats=1, warm_up=0)
     assert measure.schema.table_rows == 26 * 10_000
     assert measure(load_architecture("criteo-full")).rows == 8
 

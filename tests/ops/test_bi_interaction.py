@@ -36,3 +36,14 @@ def test_one_token_has_no_pair() -> None:
     a, x = draw(3), draw(4, 1)
     inputs = BlockInputs(dense=[("s0", a)], tokens=[("s0", x)], left=[], right=[])
     torch.testing.assert_close(op(inputs, 6), op.dense([("s0", a)], 6))
+
+
+def test_of_bfloat16_tokens_it_keeps_what_is_left_of_two_large_sums() -> None:
+    op = small_op(BiInteraction, layer_norm=False).float()
+    tokens = torch.full((7, 4, 2), 100.0)
+    tokens[..., 1] = 0.125
+    results = [
+        op(BlockInputs(dense=[("s0", draw(3).float())], tokens=[("s0", x)], left=[], right=[]), 6)
+        for x in (tokens, tokens.bfloat16())
+    ]
+    torch.testing.assert_close(results[0], results[1])

@@ -29,3 +29,9 @@ def test_fm_is_twice_the_sum_of_pairwise_products(layer_norm: bool, dim: int) ->
     if layer_norm:
         out = F.layer_norm(out, (dim,), merger.norm.weight[:dim], merger.norm.bias[:dim])
     torch.testing.assert_close(merger(tokens, dim), out)
+
+
+def test_fm_of_bfloat16_tokens_keeps_what_is_left_of_two_large_sums() -> None:
+    merger, one = FactorizationMachine(5, 6, layer_norm=False), torch.full((3, 5, 2), 100.0)
+    one[..., 1] = 0.125  # their squares' sum is 10,000 and what is wanted 25
+    torch.testing.assert_close(merger(one.bfloat16(), 6), merger(one, 6), rtol=1e-5, atol=1e-5)

@@ -84,11 +84,24 @@ def test_scores_far_apart_neither_overflow_nor_vanish(n: int, sign: int, size: f
     nothing = torch.zeros(3, 3)
     layer = [query_key_value, torch.zeros(9), eye, zeros, ones, zeros, nothing, zeros, nothing, zeros, ones, zeros]
     x = x.contiguous().requires_grad_()
-    out, normed = NarrowLayer.apply(1, x, *layer), 2 * x.detach().transpose(1, 2)
+    out, normed = NarrowLayer.apply(1, True, x, *layer), 2 * x.detach().transpose(1, 2)
     for _ in range(2):
         normed = F.layer_norm(normed, (3,))
     torch.testing.assert_close(out.detach(), normed.transpose(1, 2))
     assert torch.isfinite(torch.autograd.grad(out.square().sum(), x)[0]).all()
+
+
+def test_without_a_backward_pass_it_is_the_same_and_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow, x = attention(16, 33, 1.0), draw(7, 16, 33)
+    expected = narrow([("s0", x)], 33)
+    kept = []
+    apply = NarrowLayer.apply
+    monkeypatch.setattr(NarrowLayer, "apply", lambda *arguments: kept.append(arguments[1]) or apply(*arguments))
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            torch.testing.assert_close(narrow([("s0", x)], 33), expected, rtol=0, atol=0)
+    narrow([("s0", x)], 33)
+    assert kept == [False, False, True]
 
 
 @pytest.mark.parametrize("n", [16, 40])
@@ -98,7 +111,7 @@ def test_threads_change_nothing(threads: int, n: int) -> None:
     layer = [parameter.requires_grad_() for parameter in parameters()]
 
     def run() -> list[Tensor]:
-        out = NarrowLayer.apply(8, x, *layer)
+        out = NarrowLayer.apply(8, True, x, *layer)
         return [out, *torch.autograd.grad(out, [x, *layer], gradient)]
 
     try:
@@ -112,13 +125,13 @@ def test_threads_change_nothing(threads: int, n: int) -> None:
 
 def test_a_row_does_not_depend_on_the_others() -> None:
     x, layer = draw(20, 16, 24), parameters()
-    alone = torch.cat([NarrowLayer.apply(8, row, *layer) for row in x.split(1)])
-    assert torch.equal(NarrowLayer.apply(8, x, *layer), alone)
+    alone = torch.cat([NarrowLayer.apply(8, True, row, *layer) for row in x.split(1)])
+    assert torch.equal(NarrowLayer.apply(8, True, x, *layer), alone)
 
 
 def test_an_empty_batch_gives_an_empty_one_and_no_gradient() -> None:
     layer = [parameter.requires_grad_() for parameter in parameters()]
-    out = NarrowLayer.apply(8, torch.zeros(0, 16, 4), *layer)
+    out = NarrowLayer.apply(8, True, torch.zeros(0, 16, 4), *layer)
     assert out.shape == (0, 16, 4)
     assert all(not gradient.any() for gradient in torch.autograd.grad(out.sum(), layer))
 
@@ -128,7 +141,7 @@ def test_what_is_not_finite_comes_through(value: float) -> None:
     x, layer = draw(2, 16, 5).requires_grad_(), parameters()
     with torch.no_grad():
         x[1, 2, 0] = value
-    out = NarrowLayer.apply(8, x, *layer)
+    out = NarrowLayer.apply(8, True, x, *layer)
     assert torch.isfinite(out[0]).all()
     assert out[1].isnan().all()
     (gradient,) = torch.autograd.grad(out.sum(), x)
@@ -161,10 +174,10 @@ torch.set_num_threads(2)
 e, x = 16, torch.randn(40, 16, 32)
 sizes = [(3 * e, e), (3 * e,), (e, e), (e,), (e,), (e,), (e, e), (e,), (e, e), (e,), (e,), (e,)]
 layer = [torch.randn(*size) for size in sizes]
-expected = NarrowLayer.apply(8, x, *layer)
+expected = NarrowLayer.apply(8, True, x, *layer)
 child = os.fork()
 if child == 0:
-    os._exit(0 if torch.equal(NarrowLayer.apply(8, x, *layer), expected) else 1)
+    os._exit(0 if torch.equal(NarrowLayer.apply(8, True, x, *layer), expected) else 1)
 assert os.waitpid(child, 0)[1] == 0
 """
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=60)

@@ -143,11 +143,11 @@ def test_latency_is_measured_once_a_key_in_a_run(
 
     whole = searched("whole", None)
     once = len(asked)
-    assert once == len(set(asked)) == len(list((whole.path / "latency" / "16").glob("*.json")))
+    assert once == len(set(asked)) == len(list((whole.path / "latency" / "cpu-16").glob("*.json")))
     for trial in finished(whole):
         assert trial.user_attrs["nasrec:latency_ms"] == 1.0
         assert int(trial.user_attrs["nasrec:key"], 16) % 2
-    noted = read_json(whole.latency(16, asked[0]))
+    noted = read_json(whole.latency(asked[0]))
     assert noted["rows"] == 16
     assert noted["device"] == "cpu"
     broken = searched("broken", 4)

@@ -1,11 +1,15 @@
 """What the retrain study chooses among."""
 
 import itertools
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
+
+import pytest
 
 from nasrec_automl.hand_designs import hand_designs
+from nasrec_automl.pipeline import candidates as module
 from nasrec_automl.pipeline.candidates import (
     best_trials,
     candidates,
@@ -13,6 +17,7 @@ from nasrec_automl.pipeline.candidates import (
     drop_beaten,
     has_layer_norm,
     scratch_options,
+    train_candidate,
     weights_path,
 )
 from nasrec_automl.pipeline.files import read_json, write_json
@@ -41,6 +46,28 @@ def test_trainings_decay_their_embedding_rows_as_they_are_told(finished_run: Run
     assert scratch_options(finished_run.job, hyper).embedding_decay is None
     told = scratch_options(finished_run.job, replace(hyper, embedding_decay=1e-3))
     assert (told.weight_decay, told.embedding_decay) == (1e-5, 1e-3)
+
+
+def test_a_training_is_told_all_that_the_job_says_of_it(
+    finished_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, Any] = {}
+
+    def train(architecture: object, schema: object, rows: object, options: object, **arguments: Any) -> None:
+        told.update(arguments, options=options)
+
+    monkeypatch.setattr(module, "train_from_scratch", train)
+    own = {"patience": 7, "clip_norm": 0.123, "eps": 0.0456, "average_weights": False}
+    job = finished_run.job.model_copy(
+        update={"precision": "bfloat16", "retrain": finished_run.job.retrain.model_copy(update=own)}
+    )
+    hyper = replace(Hyper.of(RATES, job.retrain.space), learning_rate=0.0789, weight_decay=0.0123, dropout=0.345)
+    train_candidate(RunFolder(job), next(iter(candidates(finished_run).values())), hyper, lambda *_: False, seed=5)
+    assert (told["patience"], told["precision"], told["device"]) == (7, "bfloat16", "cpu")
+    options = asdict(told["options"])
+    expected = {"clip_norm": 0.123, "eps": 0.0456, "average_weights": False, "seed": job.seed + 5}
+    expected |= {"learning_rate": 0.0789, "weight_decay": 0.0123, "dropout": 0.345, "batch_size": 128}
+    assert {name: options[name] for name in expected} == expected
 
 
 def test_every_training_of_every_study_has_a_place_of_its_own(finished_run: RunFolder) -> None:

@@ -15,11 +15,13 @@ from nasrec_automl.config import load_job
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.data.parts import TRAINING, VALIDATION
 from nasrec_automl.data.rows import Rows
+from nasrec_automl.errors import JobError
 from nasrec_automl.evaluation import scratch
 from nasrec_automl.evaluation.baseline import fit_baseline, tune_baseline
 from nasrec_automl.evaluation.scratch import measure_subnet, predict_logits
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline import final as final_stage
+from nasrec_automl.pipeline import final_training
 from nasrec_automl.pipeline.export import export_run
 from nasrec_automl.pipeline.final import FinalStage
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -180,6 +182,63 @@ def test_the_winner_learns_from_all_but_hpo_which_says_when_to_end_and_test(
 def test_done_it_measures_nothing_again(copied_run: RunFolder, result: dict) -> None:
     shutil.rmtree(copied_run.data / "test")
     assert FinalStage().run(copied_run) == result["test"]
+
+
+def test_killed_before_the_result_is_written_it_trains_nothing_again(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = load_subnet(copied_run.best / "model.safetensors").state_dict()
+    copied_run.result.unlink()
+
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(final_stage, "write_json", kill)
+        with pytest.raises(KeyboardInterrupt):
+            FinalStage().run(copied_run)
+    monkeypatch.setattr(scratch, "train_network", kill)
+    FinalStage().run(copied_run)
+    after = load_subnet(copied_run.best / "model.safetensors").state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+    assert not list(copied_run.retrained.glob("final-*"))
+
+
+def test_what_was_trained_by_other_teachers_is_not_taken(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    copied_run.result.unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr(final_stage, "write_json", kill)
+        with pytest.raises(KeyboardInterrupt):
+            FinalStage().run(copied_run)
+    trained: list[object] = []
+    train = scratch.train_network
+
+    def watched(*arguments: object, **options: object) -> object:
+        trained.append(arguments)
+        return train(*arguments, **options)
+
+    monkeypatch.setattr(scratch, "train_network", watched)
+    monkeypatch.setattr(final_training, "final_teachers", lambda run: [*run.retrained.glob("hand-*.safetensors")][:1])
+    FinalStage().run(copied_run)
+    assert len(trained) == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("teachers", 0), ("teacher_share", 0.1), ("finalists", 1), ("final_seeds", 9)]
+)
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_has_begun_keeps_its_settings(copied_run: RunFolder, key: str, value: float, killed: bool) -> None:
+    if killed:
+        copied_run.result.unlink()
+    job = copied_run.job
+    other = RunFolder(job.model_copy(update={"retrain": job.retrain.model_copy(update={key: value})}))
+    with pytest.raises(JobError, match=rf"retrain\.{key}: the final stage .* was started with"):
+        run_job(other)
 
 
 def test_of_many_rows_the_baseline_is_fitted_on_some(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The test part is read by the final stage, and by nothing before or after it."""
 
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,11 +15,14 @@ from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.errors import DataError
 from nasrec_automl.pipeline.export import export_run
 from nasrec_automl.pipeline.named import retrain_named
+from nasrec_automl.pipeline.rank import rank_scores
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import STAGES
 from nasrec_automl.pipeline.tune import tune_supernet
 
 SMALL: dict[str, Any] = {
+    "search": {"verdict": {"architectures": 3}},
+    "rank": {"architectures": 3, "seeds": 1},
     "data": {"options": {"rows": 2000, "seed": 1, "fields": 4, "dense": 3}},
     "tune": {"trials": 1, "architectures": 3},
 }
@@ -67,35 +71,43 @@ def retrained(tmp_path_factory: pytest.TempPathFactory, write_job: Callable[...,
         for stage in BEFORE:
             STAGES[stage].run(run)
         tune_supernet(run)
+        rank_scores(run)
     assert opened == []
     return run
+
+
+@pytest.fixture
+def own(retrained: RunFolder, tmp_path: Path) -> RunFolder:
+    """A copy of it for one test."""
+    subprocess.run(["cp", "-a", str(retrained.path), str(tmp_path / "run")], check=True)
+    return RunFolder(retrained.job.model_copy(update={"run_folder": tmp_path / "run"}))
 
 
 def test_the_stages_are_all_here() -> None:
     assert list(STAGES) == ["data", *BEFORE, "final", *AFTER]
 
 
-def test_final_says_that_the_test_part_is_missing(retrained: RunFolder) -> None:
-    with openings(retrained.data / Part.TEST) as opened, pytest.raises(DataError, match=r"test\b.*: prepare the data"):
-        STAGES["final"].run(retrained)
+def test_final_says_that_the_test_part_is_missing(own: RunFolder) -> None:
+    with openings(own.data / Part.TEST) as opened, pytest.raises(DataError, match=r"test\b.*: prepare the data"):
+        STAGES["final"].run(own)
     assert opened
-    assert not retrained.result.exists()
+    assert not own.result.exists()
 
 
-def test_nothing_but_final_opens_it_where_it_is_there(retrained: RunFolder) -> None:
-    folder = retrained.data / Part.TEST
-    (retrained.path / "aside").rename(folder)
+def test_nothing_but_final_opens_it_where_it_is_there(own: RunFolder) -> None:
+    folder = own.data / Part.TEST
+    (own.path / "aside").rename(folder)
     with openings(folder) as opened:
-        retrain_named(retrained, "hand-mlp")
+        retrain_named(own, "hand-mlp")
         assert opened == []
-        STAGES["final"].run(retrained)
+        STAGES["final"].run(own)
         assert opened
         opened.clear()
-        STAGES["report"].run(retrained)
-        export_run(retrained, "torch")
+        STAGES["report"].run(own)
+        export_run(own, "torch")
         for command in ("status", "report"):
-            main([command, str(retrained.path)])
-        STAGES["final"].run(retrained)  # done: it measures nothing again
+            main([command, str(own.path)])
+        STAGES["final"].run(own)  # done: it measures nothing again
         assert opened == []
 
 

@@ -1,5 +1,6 @@
 """The search's objective over a finished run's supernet, in studies of other people."""
 
+import json
 import pickle
 import shutil
 import subprocess
@@ -88,13 +89,22 @@ def test_several_objectives_are_those_of_the_job_or_ones_own(front_run: RunFolde
     assert objective(front_run.path, ["log_loss"])(params) == found[0].values[0]
 
 
+def test_a_job_of_another_sampler_may_have_a_small_population(copied_run: RunFolder) -> None:
+    job = copied_run.job.model_dump(mode="json")
+    job["search"] |= {"sampler": "random", "population": 2, "tournament": 64}
+    (copied_run.path / "job.json").write_text(json.dumps(job))
+    trial = search_study(copied_run).get_trials()[0]
+    for mine in (objective(copied_run.path, ["log_loss"]), pickle.loads(pickle.dumps(objective(copied_run.path)))):
+        assert mine(FixedTrial(trial.params)) == trial.value
+
+
 def test_latency_is_measured_where_it_is_asked_for(copied_run: RunFolder) -> None:
     trial = search_study(copied_run).get_trials()[0]
     log_loss, parameters, latency = objective(copied_run.path, ["log_loss", "parameters", "latency_ms"])(
         FixedTrial(trial.params)
     )
     assert (log_loss, parameters) == (trial.value, trial.user_attrs["nasrec:parameters"])
-    assert latency == read_json(copied_run.latency(512, trial.user_attrs["nasrec:key"]))["median_ms"]
+    assert latency == read_json(copied_run.latency(trial.user_attrs["nasrec:key"]))["median_ms"]
 
 
 @pytest.mark.parametrize("objectives", [["macs"], ["log_loss", "log_loss"], ["log_loss", "auc"], []])

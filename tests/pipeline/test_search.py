@@ -8,7 +8,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from nasrec_automl.config import SearchConfig
 from nasrec_automl.errors import CheckpointError, JobError, StudyError
@@ -17,8 +17,7 @@ from nasrec_automl.pipeline.candidates import candidates
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage, _evaluator
-from nasrec_automl.pipeline.stages import STAGES
-from nasrec_automl.pipeline.studies import search_study, stage_ended
+from nasrec_automl.pipeline.studies import search_study
 from nasrec_automl.space import load_search_space
 
 
@@ -110,25 +109,6 @@ def test_a_study_of_other_data_is_refused(copied_run: RunFolder) -> None:
     prepare(make_synthetic(1000, 9, fields=4, dense=3), copied_run.data)
     with pytest.raises(StudyError, match="'tiny-search' has data"):
         search_study(copied_run)
-
-
-def test_a_stage_ends_when_nothing_more_can_come() -> None:
-    study = optuna.create_study()
-
-    def ended(finished: int, mine: int, count: int | None) -> bool:
-        return stage_ended(study, finished=finished, target=20, mine=mine, count=count)
-
-    assert ended(20, 0, 5)
-    assert ended(12, 3, None)
-    assert ended(12, 3, 5)
-    assert not ended(12, 5, 5)
-    running = study.ask()
-    assert ended(12, 3, None), "what was asked for by hand may never end"
-    running.set_user_attr("nasrec:worker", "host:1:0.00:x")
-    assert not ended(12, 3, None)
-    study.tell(running, state=TrialState.FAIL)
-    assert ended(12, 3, None)
-    assert STAGES["search"].parallel
 
 
 def test_early_stops_are_the_same_after_any_break(
@@ -231,7 +211,7 @@ def test_latency_as_an_objective_is_measured_as_the_budget_says(finished_run: Ru
     run = replace(run, job=run.job.model_copy(update={"budget": run.job.budget.model_copy(update={"batch_size": 32})}))
     SearchStage().run(run)
     for trial in study_of(run).trials:
-        noted = read_json(run.latency(32, trial.user_attrs["nasrec:key"]))
+        noted = read_json(run.latency(trial.user_attrs["nasrec:key"]))
         assert noted["rows"] == 32
         assert noted["repeats"] >= 30
         assert trial.values[1] == noted["median_ms"] > 0

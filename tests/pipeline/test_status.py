@@ -85,6 +85,12 @@ def test_a_result_of_other_trainings_is_not_done(copied_run: RunFolder) -> None:
     assert states(copied_run) == ["done"] * 4 + ["interrupted", "waiting"]
 
 
+def test_a_report_of_a_search_that_has_grown_is_not_done(copied_run: RunFolder) -> None:
+    later = copied_run.report.stat().st_mtime + 1
+    os.utime(copied_run.top, (later, later))
+    assert [status.state for status in run_status(copied_run)] == ["done"] * 5 + ["interrupted"]
+
+
 def test_looking_changes_nothing(copied_run: RunFolder) -> None:
     def files() -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in copied_run.path.rglob("*")}

@@ -20,10 +20,11 @@ from nasrec_automl.pipeline.studies import (
     tune_study,
     verdict_study,
 )
+from nasrec_automl.pipeline.tune import TuneStage
 
 
 def test_names_directions_and_what_they_are_about(copied_run: RunFolder) -> None:
-    search, retrain, tune = search_study(copied_run), retrain_study(copied_run), tune_study(copied_run)
+    search, retrain, tune = search_study(copied_run), retrain_study(copied_run), tuning(copied_run)
     assert (search.study_name, tune.study_name) == ("tiny-search", "tiny-tune")
     assert retrain.study_name.startswith("tiny-retrain-")
     assert [study.direction for study in (search, retrain, tune)] == [
@@ -45,10 +46,17 @@ def test_trainings_of_other_settings_are_another_study(copied_run: RunFolder) ->
     own = names()
     assert [name.rpartition("-")[0] for name in own] == ["tiny-rank", "tiny-verdict"]
     assert names(top_k=9, trials=99, pruner="none") == own
+    assert names(teachers=0, teacher_share=0.1, finalists=1, final_seeds=9) == own
     assert not {*names(max_epochs=7)} & {*own}
 
 
-@pytest.mark.parametrize(("study", "section"), [(search_study, "search"), (retrain_study, "retrain")])
+def tuning(run: RunFolder) -> optuna.Study:
+    return tune_study(run, TuneStage().settings(run))
+
+
+@pytest.mark.parametrize(
+    ("study", "section"), [(search_study, "search"), (retrain_study, "retrain"), (tuning, "supernet")]
+)
 def test_a_folder_with_other_settings_takes_no_study_of_a_database_that_both_use(
     copied_run: RunFolder, tmp_path: Path, study: Callable[[RunFolder], optuna.Study], section: str
 ) -> None:
@@ -59,7 +67,7 @@ def test_a_folder_with_other_settings_takes_no_study_of_a_database_that_both_use
     assert study(other).study_name == study(copied_run).study_name
     (other.path / "stages" / f"{section}.json").unlink()
     assert study(other).study_name == study(copied_run).study_name
-    changes = {"search": {"max_rows": 50}, "retrain": {"patience": 9}}[section]
+    changes = {"search": {"max_rows": 50}, "retrain": {"patience": 9}, "supernet": {"batch_size": 32}}[section]
     changed = RunFolder(job.model_copy(update={section: getattr(job, section).model_copy(update=changes)}))
     with pytest.raises(StudyError, match=r"settings .* choose another name for the study"):
         study(changed)

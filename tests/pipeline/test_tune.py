@@ -20,8 +20,9 @@ from nasrec_automl.pipeline import truth, tune
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import tune_status
 from nasrec_automl.pipeline.studies import tune_truth_study
-from nasrec_automl.pipeline.tune import trial_settings, tune_supernet, tuned
+from nasrec_automl.pipeline.tune import tune_supernet, tuned
 from nasrec_automl.pipeline.view import tau_error, tune_table
+from nasrec_automl.search.tune import settings_of
 
 Write = Callable[..., Path]
 JOB: dict[str, Any] = {
@@ -38,7 +39,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, write_job: Write) -> RunFolde
 
 
 def results(run: RunFolder) -> list[tuple[dict[str, float], float]]:
-    return [(trial_settings(trial, run), trial.values[0]) for trial in tuned(run)]
+    return [(settings_of(trial.params, run.job.tune), trial.values[0]) for trial in tuned(run)]
 
 
 def test_supernets_are_judged_by_their_ranks(done: RunFolder) -> None:
@@ -93,7 +94,7 @@ def test_the_table_shows_settings_and_what_to_do(done: RunFolder) -> None:
     text = console.export_text()
     assert "0.12" in text
     assert "0 *" in text
-    best = trial_settings(tuned(done)[0], done)
+    best = settings_of(tuned(done)[0].params, done.job.tune)
     assert f"supernet: {{learning_rate: {best['learning_rate']:.4g}, path_warm_up: {best['path_warm_up']:.4g}}}" in text
     assert tau_error(20) == pytest.approx(0.162, abs=1e-3)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from nasrec_automl.config import HeadConfig
+from nasrec_automl.config import AdagradHead
 from nasrec_automl.evaluation import WeightSharingEvaluator
 from nasrec_automl.evaluation.scratch import ScratchOptions, train_from_scratch
 from nasrec_automl.network import Supernet
@@ -49,7 +49,7 @@ def test_supernet_steps_are_those_of_the_cpu() -> None:
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("bfloat16", 5e-3)])
 def test_scores_are_those_of_the_cpu(precision: Precision, tolerance: float) -> None:
     def evaluator(device: str, **options: Any) -> WeightSharingEvaluator:
-        head = HeadConfig(steps=20, batch_size=64)
+        head = AdagradHead(method="adagrad", steps=20, batch_size=64)
         rows = make_rows(SCHEMA, 400, seed=1)
         return WeightSharingEvaluator(
             supernet().to(device), head_rows=rows, score_rows=ROWS, head=head, seed=0, **options

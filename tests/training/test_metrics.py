@@ -30,6 +30,23 @@ def test_metrics_are_sklearns(rows: int, seed: int, scale: float, ties: bool) ->
     assert metrics.rows == rows
 
 
+def test_a_label_between_is_a_part_of_either_class() -> None:
+    rng = np.random.default_rng(0)
+    logits, label = torch.from_numpy(rng.normal(size=60)), torch.from_numpy(rng.random(60))
+    weight = torch.from_numpy(rng.random(60))
+    for own in (None, weight):
+        each = torch.ones(60).double() if own is None else own
+        split = measure(
+            torch.cat([logits, logits]),
+            torch.cat([torch.ones(60), torch.zeros(60)]),
+            torch.cat([each * label, each * (1 - label)]),
+        )
+        found = measure(logits, label, own)
+        assert found.auc == pytest.approx(split.auc)
+        assert found.log_loss == pytest.approx(split.log_loss)
+        assert 0.3 < found.auc < 0.7
+
+
 def test_large_logits_are_ranked_still() -> None:
     # Their float32 sigmoids are all 1.
     logits = torch.tensor([20.0, 21.0, 22.0, 23.0])

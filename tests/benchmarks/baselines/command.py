@@ -6,6 +6,7 @@ Baselines see test when every method of every run has its winner, and each train
 """
 
 import argparse
+import hashlib
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -30,7 +31,7 @@ from nasrec_automl.training.metrics import measure, targets
 from tests.benchmarks.baselines.compare import Searches, compare, quality
 from tests.benchmarks.baselines.method import Logits, Method
 from tests.benchmarks.baselines.networks import NETWORKS
-from tests.benchmarks.baselines.ours import best_hand_design, seconds_spent, train, winner, with_sampler
+from tests.benchmarks.baselines.ours import best_hand_design, identity, seconds_spent, train, winner, with_sampler
 from tests.benchmarks.baselines.plain import Boosting, Linear
 from tests.benchmarks.baselines.tuning import tune
 from tests.benchmarks.measure import machine
@@ -58,11 +59,13 @@ class Contender:
         train: trains it with a seed.
         seeded: whether another seed gives another model.
         chosen: what JSON says of it.
+        identity: of what is trained: test logits are kept under it.
     """
 
     train: Callable[[int], Logits]
     seeded: bool
     chosen: dict[str, Any]
+    identity: str
 
 
 def main(arguments: list[str]) -> None:
@@ -115,7 +118,10 @@ def _result(runs: list[RunFolder], options: argparse.Namespace) -> dict[str, Any
         found.setdefault(name, []).append(one)
         logits.setdefault(name, []).append(several)
     data = PreparedData.open(runs[0].data, test=True)
-    label = np.asarray(data.part(Part.TEST).label)
+    test = data.part(Part.TEST)
+    if test.weight is not None:
+        raise DataError(f"rows of {data.name} have weights, and this comparison would leave them out")
+    label = np.asarray(test.label)
     rows = [_row(name, found[name], label, logits) for name in found]
     return {
         "dataset": data.name,
@@ -157,7 +163,8 @@ def _contender(run: RunFolder, name: str, options: argparse.Namespace) -> Conten
         hand = best_hand_design(run)
         if hand is None:
             return None
-        return Contender(lambda seed: train(run, hand, seed), True, {"name": hand.name, "seconds": own})
+        chosen = {"name": hand.name, "seconds": own}
+        return Contender(lambda seed: train(run, hand, seed), True, chosen, identity(run, hand))
     if name in OTHER_SEARCHES:
         return _searched(with_sampler(run, OTHER_SEARCHES[name], folder / "runs" / OTHER_SEARCHES[name]))
     method = METHODS[name](data.schema(job.embedding_dim), job)
@@ -170,13 +177,13 @@ def _contender(run: RunFolder, name: str, options: argparse.Namespace) -> Conten
         fitted = [method.fit(tuned.params, rows, hpo, seed=one, report=lambda *_: False).logits for one in seeds]
         return min(fitted, key=lambda logits: measure(logits(hpo), *targets(hpo)).log_loss)
 
-    return Contender(fit, method.seeded, asdict(tuned))
+    return Contender(fit, method.seeded, asdict(tuned), json.dumps(tuned.params, sort_keys=True))
 
 
 def _searched(run: RunFolder) -> Contender:
     found = winner(run)
     chosen = {"name": found.name, "choice": found.metrics.log_loss, "seconds": seconds_spent(run)}
-    return Contender(lambda seed: train(run, found, seed), True, chosen)
+    return Contender(lambda seed: train(run, found, seed), True, chosen, identity(run, found))
 
 
 def _logits(path: Path, name: str, options: argparse.Namespace) -> list[NDArray[np.float64]]:
@@ -186,7 +193,8 @@ def _logits(path: Path, name: str, options: argparse.Namespace) -> list[NDArray[
     assert contender is not None
     for number in range(options.seeds if contender.seeded else 1):
         seed = run.job.seed + number
-        kept = run.path / "baselines" / "test" / f"{name}-{seed}.npy"
+        digest = hashlib.sha256(contender.identity.encode()).hexdigest()[:8]
+        kept = run.path / "baselines" / "test" / f"{name}-{digest}-{seed}.npy"
         if not kept.is_file():
             logits = contender.train(seed)
             kept.parent.mkdir(parents=True, exist_ok=True)

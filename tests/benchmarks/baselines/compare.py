@@ -3,13 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import cycle, islice
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nasrec_automl.evaluation.paired import auc_difference_error
+from nasrec_automl.evaluation.paired import placements
 from nasrec_automl.training.metrics import log_losses, measure
 
 Array = NDArray[np.float64]
@@ -51,15 +50,13 @@ def quality(label: NDArray[np.generic], searches: Searches) -> Quality:
 def compare(label: NDArray[np.generic], theirs: Searches, ours: Searches) -> tuple[Difference, Difference]:
     """Theirs less ours, in log loss and AUC.
 
-    The variance is that over the rows (the mean over pairs of trainings: of log losses the paired one, of AUCs
-    DeLong's), and on both sides that of training: between the means of searches where there are several, and else
-    between seeds.
+    The variance is that over the rows (paired, of what each method has there in the mean over its trainings: of log
+    losses, and of placement values as DeLong's), and on both sides that of training: between the means of searches
+    where there are several, and else between seeds.
     """
-    pairs = list(zip(*(_flat(side, max(_count(theirs), _count(ours))) for side in (theirs, ours)), strict=True))
-    losses = [_losses(label, one) - _losses(label, other) for one, other in pairs]
     rows = (
-        float(np.mean([difference.var(ddof=1) / len(difference) for difference in losses])),
-        float(np.mean([auc_difference_error(label, one, other) ** 2 for one, other in pairs])),
+        _over_rows([_mean([_losses(label, one) for one in _flat(side)]) for side in (theirs, ours)]),
+        sum(map(_over_rows, zip(*(_mean_placements(label, side) for side in (theirs, ours)), strict=True))),
     )
     found = []
     for over_rows, one, other in zip(rows, _measured(label, theirs), _measured(label, ours), strict=True):
@@ -81,15 +78,28 @@ def _training(values: list[Array]) -> float:
     return float(units.var(ddof=1) / len(units)) if len(units) > 1 else 0.0
 
 
+def _over_rows(sides: Sequence[Array]) -> float:
+    """Variance of the mean over rows of what one has there less the other."""
+    difference = sides[0] - sides[1]
+    return float(difference.var(ddof=1) / len(difference))
+
+
+def _mean_placements(label: NDArray[np.generic], searches: Searches) -> tuple[Array, Array]:
+    """Of positive rows and of negative ones."""
+    of_each = [placements(np.asarray(label) == 1, logits) for logits in _flat(searches)]
+    positive, negative = zip(*of_each, strict=True)
+    return _mean(positive), _mean(negative)
+
+
+def _mean(trainings: Sequence[Array]) -> Array:
+    found: Array = np.mean(trainings, axis=0)
+    return found
+
+
+def _flat(searches: Searches) -> list[Array]:
+    return [logits for seeds in searches for logits in seeds]
+
+
 def _losses(label: NDArray[np.generic], logits: Array) -> Array:
     truth = torch.from_numpy(np.asarray(label, dtype=np.float32))
     return log_losses(torch.from_numpy(logits), truth).numpy()
-
-
-def _count(searches: Searches) -> int:
-    return sum(map(len, searches))
-
-
-def _flat(searches: Searches, count: int) -> list[Array]:
-    """All trainings, from the first again where there are fewer than `count`."""
-    return list(islice(cycle([logits for seeds in searches for logits in seeds]), count))

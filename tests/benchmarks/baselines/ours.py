@@ -63,6 +63,11 @@ def best_hand_design(run: RunFolder) -> Contender | None:
     return None
 
 
+def identity(run: RunFolder, contender: Contender) -> str:
+    """Of a contender and of who taught it: what `train` does depends on it."""
+    return contender_path(run, contender.name, contender.hyper).stem
+
+
 def train(run: RunFolder, contender: Contender, seed: int) -> Logits:
     """Train a contender as the final stage does, with another seed."""
     seeded = RunFolder(run.job.model_copy(update={"seed": seed}))

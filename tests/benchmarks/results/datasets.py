@@ -12,6 +12,12 @@ SHARE_TARGET = 0.8
 SEARCHES, SEEDS = 3, 5
 """Complete searches, and trainings of each winner, that a claim about baselines needs."""
 
+COMPARED = (
+    *("best hand design", "random search", "TPE search"),
+    *("logistic regression", "gradient boosting", "DeepFM", "DCNv2", "AutoInt", "xDeepFM"),
+)
+"""What ours has to be ahead of, all of it: that of some of these says nothing of the target."""
+
 SUPERNETS = 3
 """Supernets of each variant of the ablations."""
 
