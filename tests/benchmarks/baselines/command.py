@@ -59,7 +59,8 @@ class Contender:
         train: trains it with a seed.
         seeded: whether another seed gives another model.
         chosen: what JSON says of it.
-        identity: of what is trained: test logits are kept under it.
+        identity: of what is trained and how: test logits are kept under this name, and what two contenders share is
+            trained once.
     """
 
     train: Callable[[int], Logits]
@@ -177,7 +178,11 @@ def _contender(run: RunFolder, name: str, options: argparse.Namespace) -> Conten
         fitted = [method.fit(tuned.params, rows, hpo, seed=one, report=lambda *_: False).logits for one in seeds]
         return min(fitted, key=lambda logits: measure(logits(hpo), *targets(hpo)).log_loss)
 
-    return Contender(fit, method.seeded, asdict(tuned), json.dumps(tuned.params, sort_keys=True))
+    return Contender(fit, method.seeded, asdict(tuned), f"{name}-{_digest(tuned.params)}")
+
+
+def _digest(params: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _searched(run: RunFolder) -> Contender:
@@ -193,8 +198,7 @@ def _logits(path: Path, name: str, options: argparse.Namespace) -> list[NDArray[
     assert contender is not None
     for number in range(options.seeds if contender.seeded else 1):
         seed = run.job.seed + number
-        digest = hashlib.sha256(contender.identity.encode()).hexdigest()[:8]
-        kept = run.path / "baselines" / "test" / f"{name}-{digest}-{seed}.npy"
+        kept = run.path / "baselines" / "test" / f"{contender.identity}-{seed}.npy"
         if not kept.is_file():
             logits = contender.train(seed)
             kept.parent.mkdir(parents=True, exist_ok=True)
