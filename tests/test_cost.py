@@ -88,9 +88,12 @@ def test_every_operator_costs_what_a_forward_pass_does(op: str, layer_norm: bool
     assert_counted(architecture, tiny_schema(), layer_norm)
 
 
-@given(st.sampled_from(["nasrec-full", "nasrec-small"]).map(load_search_space).flatmap(architectures), st.booleans())
+@given(
+    st.sampled_from(["nasrec-full", "nasrec-small", "nasrec-plus"]).map(load_search_space).flatmap(architectures),
+    st.booleans(),
+)
 @settings(max_examples=15)
-def test_closed_form_in_nasrecs_spaces(architecture: Architecture, layer_norm: bool) -> None:
+def test_closed_form_in_the_spaces_that_ship(architecture: Architecture, layer_norm: bool) -> None:
     assert_counted(architecture, FeatureSchema.from_sizes(dense=0, table_sizes=[9] * 23), layer_norm)
 
 

@@ -35,9 +35,9 @@ class PathSamplerContract:
         for seed in range(50):
             assert_path_of(sampler_class(space).sample(np.random.default_rng(seed)), space)
 
-    @pytest.mark.parametrize("name", ["nasrec-full", "nasrec-small"])
-    def test_paths_of_nasrecs_spaces(self, sampler_class: MakeSampler, name: str) -> None:
-        """The two spaces that ship."""
+    @pytest.mark.parametrize("name", ["nasrec-full", "nasrec-small", "nasrec-plus"])
+    def test_paths_of_the_spaces_that_ship(self, sampler_class: MakeSampler, name: str) -> None:
+        """Of seven blocks, with many operators and few."""
         space, rng = load_search_space(name), np.random.default_rng(0)
         for _ in range(20):
             assert_path_of(sampler_class(space).sample(rng), space)

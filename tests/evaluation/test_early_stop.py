@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -67,6 +68,17 @@ def test_one_that_is_as_good_is_stopped_as_rarely_as_was_said() -> None:
         wrong += stopped_at(losses, rival) is not None
     expected = trials * (1 - CONFIDENCE)
     assert wrong <= expected + 4 * math.sqrt(expected)
+
+
+@pytest.mark.parametrize(("rows", "chances"), [(1024, 1), (4096, 3), (512 * 2**11, 11)])
+def test_the_chance_to_be_wrong_is_shared_among_the_looks(rows: int, chances: int) -> None:
+    rival = torch.zeros(rows, dtype=torch.float64)
+    noise = torch.linspace(-1, 1, 512, dtype=torch.float64)
+    error = noise.std().item() * math.sqrt(1 / 512 - 1 / rows)
+    bound = NormalDist().inv_cdf(1 - 0.001 / chances)
+    assert len(looks(rows)) == chances + 1
+    assert surely_worse(noise + 1.001 * bound * error, rival)
+    assert not surely_worse(noise + 0.999 * bound * error, rival)
 
 
 def test_one_that_is_much_worse_is_stopped_at_the_first_look() -> None:

@@ -1,6 +1,6 @@
 """Rule 1, one function: supernet and extracted subnet agree in logits and gradients, and keys tell functions apart.
 
-For random architectures of a tiny space, NASRec's Small and its Full, with and without LayerNorm, in float32 and in
+For random architectures of a tiny space and of those that ship, with and without LayerNorm, in float32 and in
 float64. `slow` draws many more.
 """
 
@@ -32,8 +32,12 @@ SPACES = {
     "tiny": (tiny_space(), tiny_schema()),
     "small": (load_search_space("nasrec-small"), FIELDS),
     "full": (load_search_space("nasrec-full"), FIELDS),
+    "plus": (load_search_space("nasrec-plus"), FIELDS),
 }
-EXAMPLES = {"quick": {"tiny": 25, "small": 5, "full": 4}, "deep": {"tiny": 200, "small": 30, "full": 30}}
+EXAMPLES = {
+    "quick": {"tiny": 25, "small": 5, "full": 4, "plus": 3},
+    "deep": {"tiny": 200, "small": 30, "full": 30, "plus": 20},
+}
 depths = pytest.mark.parametrize("depth", ["quick", pytest.param("deep", marks=pytest.mark.slow)])
 
 
