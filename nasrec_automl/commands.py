@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from nasrec_automl.errors import JobError
+from nasrec_automl.errors import JobError, NasRecError
 
 if TYPE_CHECKING:
     from nasrec_automl.data.preparation import Progress as RowProgress
@@ -229,6 +229,10 @@ def demo(arguments: argparse.Namespace) -> None:
     else:
         with live_view(run, console):
             experiment = launch(arguments.experiment, port=arguments.port or run.job.experiment.port)
+        if not _is_finished(run):
+            raise NasRecError(
+                f"NNI says that experiment {experiment} is done, but the run is not; start it again to go on"
+            )
     _print_result(run, console)
     if experiment is not None:
         _say(console, f"NNI's page:         nnictl view {experiment} --port 8080")

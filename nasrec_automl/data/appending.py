@@ -170,8 +170,9 @@ def _check_later(period: Period, statistics: Statistics, folder: Path) -> None:
 
 
 def _notes(before: Mapping[str, float | int | str], account: Rejections) -> dict[str, float | int | str]:
-    """Add up rows read; what was said of columns or of a whole data set holds for a part of the rows alone."""
-    notes = {name: value for name, value in before.items() if name not in ("completeness", "constant_columns")}
+    """Add up rows read, and keep the columns' names: whatever else was said holds for a part of the rows alone."""
+    kept = (*COLUMN_NOTES, "rows_read", "rows_rejected")
+    notes = {name: value for name, value in before.items() if name in kept}
     for name in ("rows_read", "rows_rejected"):
         if name in account.notes() and account.read:
             notes[name] = int(notes.get(name, 0)) + int(account.notes()[name])

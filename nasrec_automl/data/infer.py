@@ -35,6 +35,8 @@ _ID_NAME = re.compile(r"(^|_)(id|uuid|guid|hash|code|zip|category|type)$|Id$", r
 _OFTEN = 0.1
 # Of more different numbers, the order is likely to mean something.
 _MANY = 30
+# A day of the month has so many numbers, and is no time.
+_DAYS = 31
 
 Role = Literal["label", "timestamp", "dense", "categorical", "ignored"]
 
@@ -66,9 +68,10 @@ def infer_schema(path: Path) -> str:
     guesses = {
         name: _Guess("ignored", f"of type {type_}, which no role can read") for name, type_ in rows.unusable.items()
     }
+    dated = any(_is_dated(name, rows) for name in rows.texts.columns if name != label[0])
     for name in rows.texts.columns:
         timed = any(guess.role == "timestamp" for guess in guesses.values())
-        guesses[name] = label[1] if name == label[0] else _guess(name, rows, timed=timed)
+        guesses[name] = label[1] if name == label[0] else _guess(name, rows, timed=timed, dated=dated)
     if not any(guess.role == "categorical" for guess in guesses.values()):
         raise DataError(
             f"{path}: no column looks like a category, but a model needs one; write the schema by hand{bad}"
@@ -118,10 +121,14 @@ def _quoted(text: str) -> str:
 
 
 def _label_of(rows: FirstRows) -> tuple[str, _Guess] | None:
-    """Choose a column of 0 and 1: one that is named so, else one without missing values, else any."""
+    """Choose a column of 0 and 1: one that is named so, else one without missing values, else any.
+
+    One that holds both comes before one that holds 0 alone: few clicks are no reason that there is none.
+    """
     single = [name for name in rows.texts.columns if name not in rows.most and name not in rows.moments]
     columns = {name: rows.texts[name] for name in single}
     binary = [name for name, column in columns.items() if column.notna().any() and _is_binary(column)]
+    binary = [name for name in binary if len({*columns[name].dropna().map(LABEL.value)}) > 1] or binary
     named = [name for name in binary if name.lower() in _LABEL_NAMES]
     found = named or [name for name in binary if columns[name].notna().all()] or binary
     if not found:
@@ -143,13 +150,22 @@ def _without(column: pd.Series[str]) -> str:
     return f"; MISSING in {missing:,} of {len(column):,} rows, which preparation rejects" if missing else ""
 
 
-def _guess(name: str, rows: FirstRows, *, timed: bool) -> _Guess:
+def _is_dated(name: str, rows: FirstRows) -> bool:
+    """Whether a column holds dates, which say the time better than numbers of any other do."""
+    if name in rows.moments:
+        return True
+    known = rows.texts[name].dropna()
+    return bool(_TIME_NAME.search(name)) and len(known) > 0 and _numbers(known) is None and _are_moments(known)
+
+
+def _guess(name: str, rows: FirstRows, *, timed: bool, dated: bool) -> _Guess:
     """Guess the role of a column that is not the label.
 
     Args:
         name: of the column.
         rows: the file's first rows.
         timed: whether another column is the timestamp.
+        dated: whether some column holds dates.
     """
     column = rows.texts[name]
     known = column.dropna()
@@ -165,7 +181,7 @@ def _guess(name: str, rows: FirstRows, *, timed: bool) -> _Guess:
         return _Guess("timestamp", f"of a type of dates{_without(column)}", "ISO8601")
     numbers = _numbers(known)
     if _TIME_NAME.search(name) and not timed:
-        if numbers is not None and distinct > _MANY:
+        if numbers is not None and distinct > _DAYS and not dated:
             return _Guess("timestamp", f"named like a time, and numbers{_without(column)}", "number")
         if numbers is None and _are_moments(known):
             return _Guess("timestamp", f"named like a time, and dates{_without(column)}", "ISO8601")

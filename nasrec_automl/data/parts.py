@@ -175,7 +175,7 @@ def _time_cuts(blocks: Callable[[], Iterable[Examples]]) -> NDArray[np.float64]:
     rows = 0
     for block in blocks():
         if block.time is None:
-            raise DataError("a split by time needs the time of each row, which this data set does not have: use random")
+            raise DataError("a split by time needs the time of each row, which these rows do not have: use random")
         if np.isnan(block.time).any():
             row = rows + int(np.flatnonzero(np.isnan(block.time))[0])
             raise DataError(f"a split by time needs the time of each row, but row {row + 1} (the first is 1) has none")

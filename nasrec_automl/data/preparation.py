@@ -7,7 +7,7 @@ training rows; then all rows are written as shards.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -83,7 +83,7 @@ def prepare(
     declared = Declared(dense=source.dense, categorical=source.categorical, derived=source.derived)
     account = rejections if rejections is not None else Rejections()
     with replaced(output) as folder:
-        spill = spill_source(source, declared, folder, account, on_progress)
+        spill = spill_source(source, declared, folder, account, on_progress, first=lambda read: _split_of(read, split))
         kind = _split_of(spill, split)
         divide_spill(spill, kind=kind, seed=seed)
         columns = len(declared.dense) + len(declared.categorical)
@@ -125,9 +125,23 @@ def ids_type(preprocessing: Preprocessing) -> np.dtype[Any]:
 
 
 def spill_source(
-    source: RawSource, declared: Declared, folder: Path, rejections: Rejections, on_progress: Progress
+    source: RawSource,
+    declared: Declared,
+    folder: Path,
+    rejections: Rejections,
+    on_progress: Progress,
+    first: Callable[[Spill], object] = lambda read: None,
 ) -> Spill:
-    """Read and encode all rows onto the disk."""
+    """Read and encode all rows onto the disk.
+
+    Args:
+        source: to read.
+        declared: its features.
+        folder: where to write.
+        rejections: the account of the reading.
+        on_progress: told how far it is.
+        first: called with the first rows, so that what is wrong with all need not wait for the last.
+    """
     (folder / "spill").mkdir()
     spill = Spill(folder / "spill")
     done = 0
@@ -142,6 +156,8 @@ def spill_source(
         for name, found in keys.items():
             spill.write_texts(field_column(name), found)
         spill.add({**columns, **_facts(chunk)})
+        if not done:
+            first(spill)
         done += len(chunk.label)
         on_progress("reading rows", done, None)
     return spill
@@ -155,6 +171,8 @@ def _facts(chunk: Chunk) -> dict[str, NDArray[Any]]:
 
 def _split_of(spill: Spill, asked: SplitKind | None) -> SplitKind:
     """Return how rows are to be divided; a source that says what each row is for is heeded, or refused."""
+    if asked == "time" and not spill.has("fold") and not spill.has("time"):
+        raise DataError("a split by time needs the time of each row, which this data set does not have: use random")
     if not spill.has("fold"):
         return asked or "random"
     if asked not in (None, "given"):

@@ -111,7 +111,13 @@ def _create(path: Path, port: int) -> ExperimentNote:
     if process.returncode != 0:
         lines = [line for line in output.splitlines() if line.strip()] or ["it said nothing"]
         raise NasRecError(f"{path}: `nnictl create` failed: {lines[-1]}")
-    return ExperimentNote(id=manager.profile()["id"], url=manager.url)
+    try:
+        return ExperimentNote(id=manager.profile()["id"], url=manager.url)
+    except OSError as error:
+        raise NasRecError(
+            f"{path}: NNI's manager ended right after its start ({error}); the newest folder of ~/nni-experiments has "
+            "log/nnimanager.log, which says why"
+        ) from None
 
 
 def _wait(note: ExperimentNote, follow: Callable[[], None]) -> None:
@@ -134,7 +140,10 @@ def _wait(note: ExperimentNote, follow: Callable[[], None]) -> None:
         if status == "ERROR":
             raise NasRecError(f"NNI experiment {note.id} failed: {'; '.join(errors)}")
         if status not in _AT_WORK:
-            raise NasRecError(f"NNI experiment {note.id} was stopped before its end; start it again to go on")
+            raise NasRecError(
+                f"NNI experiment {note.id} was stopped before its end; start it again to go on. If nobody stopped it, "
+                f"~/nni-experiments/{note.id}/log/nnimanager.log says why it ended"
+            )
         time.sleep(_INTERVAL)
 
 

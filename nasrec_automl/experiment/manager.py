@@ -113,7 +113,9 @@ class Manager:
         from nni.experiment.config.utils import parse_time
 
         seconds = parse_time(limit)
-        return any(job.canceled_after(seconds) for job in self.trials() if job.parameter_id == parameter_id)
+        # After a resume NNI may give an id a second time: the trial that ended last is meant.
+        of_this_id = [job for job in self.trials() if job.parameter_id == parameter_id and not job.active]
+        return bool(of_this_id) and of_this_id[-1].canceled_after(seconds)
 
     def last_words(self) -> str:
         """The error of the trial that failed last; empty when it left none."""
@@ -122,6 +124,8 @@ class Manager:
             return ""
         lines = [line.strip() for line in self.stderr(failed[-1].id).splitlines() if line.strip()]
         marked = [line.removeprefix(_MARK) for line in lines if line.startswith(_MARK)]
+        if not marked and failed[-1].status in _CANCELED:
+            return "it was canceled"  # what else stands there are warnings
         return (marked or lines or [""])[-1]
 
     def stderr(self, trial: str) -> str:

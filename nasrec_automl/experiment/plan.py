@@ -100,7 +100,9 @@ class Plan:
             return
         # One that did nothing failed, whatever it says of itself: it would be issued for ever.
         self._failures[name] += 1
-        self._words[name] = _OUT_OF_TIME if late else _said("" if success else last_words())
+        self._words[name] = _OUT_OF_TIME if late else _said("")  # its words may not be read
+        if not late and not success:
+            self._words[name] = _said(last_words())
 
     def _share(self, name: str, done: int, total: int, running: Sequence[Parameters]) -> int:
         """How many units the next trial takes; what running ones were given counts as done."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 
 from nasrec_automl.config import load_job
-from nasrec_automl.errors import JobError, NasRecError
+from nasrec_automl.errors import InUseError, JobError, NasRecError
 from nasrec_automl.experiment.cores import share_cores
 from nasrec_automl.experiment.trial_process import Reporter, leave, run_trial
-from nasrec_automl.experiment.trial_stages import TRIAL_STAGES, Parameters, Pipeline, load_pipeline
+from nasrec_automl.experiment.trial_stages import TRIAL_STAGES, Parameters, Pipeline, Stage, load_pipeline
 from nasrec_automl.experiment.watch import watch_manager
 from nasrec_automl.pipeline.run_folder import RunFolder
+
+_POLL = 2.0
 
 
 def main(arguments: Sequence[str], *, pipeline: Pipeline | None = None) -> int:
@@ -46,8 +49,24 @@ def _run(
         if stage.parallel:
             share_cores(run.job.experiment)
         # Data and report have nothing to show: the result is that of the stage beside them.
-        metrics = stage.run(run, count=parameters.get("count"), report=reporter.intermediate) or metrics
+        metrics = _run_stage(stage, run, parameters.get("count"), reporter) or metrics
     return metrics
+
+
+def _run_stage(stage: Stage, run: RunFolder, count: int | None, reporter: Reporter) -> dict[str, float]:
+    """Run a stage, once no other process is at it.
+
+    NNI runs trials of a resumed experiment again beside the tuner's new ones: the later one waits, and finds all done.
+    """
+    told = False
+    while True:
+        try:
+            return stage.run(run, count=count, report=reporter.intermediate)
+        except InUseError as error:
+            if not told:
+                print(f"waits: {error}", file=sys.stderr, flush=True)
+                told = True
+            time.sleep(_POLL)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from nasrec_automl.nni_plugin.nas import ModelEventType, ModelStatus, RawFormatM
 from nasrec_automl.nni_plugin.space import NasRecSpace
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.search import RegularizedEvolutionSampler, WorkerOptions, open_storage, open_study
-from nasrec_automl.search.attributes import ERROR, INTERRUPTED
+from nasrec_automl.search.attributes import ERROR, INTERRUPTED, STALE
 from nasrec_automl.search.database import database_errors, shown_url
 from nasrec_automl.search.incumbents import ranked
 from nasrec_automl.search.ledger import Ledger
@@ -103,7 +103,13 @@ class OptunaEvolution(Strategy):
         }
         self._options = WorkerOptions(timeout=timeout)
         RegularizedEvolutionSampler(**self._evolution)  # says now what is out of its range
-        self._running: dict[int, tuple[Any, FrozenTrial]] = {}
+        # By the architecture's key: models that run, metrics of those that were measured, and status of those whose
+        # process has ended without a metric.
+        self._running: dict[str, tuple[Any, FrozenTrial]] = {}
+        self._measured: dict[str, Any] = {}
+        self._ended: dict[str, Any] = {}
+        self._most = 1  # processes at once, so far
+        self._alive: list[Any] = []  # a metric that comes late is told only of a model that somebody holds
         self._lock = threading.Lock()
         self._error: Exception | None = None
 
@@ -128,6 +134,7 @@ class OptunaEvolution(Strategy):
             sys.maxsize if self._trials is None else self._trials,
             self._options,
         )
+        engine.register_model_event_callback(ModelEventType.FinalMetric, self._on_metric)
         engine.register_model_event_callback(ModelEventType.TrainingEnd, self._on_end)
         return model_space
 
@@ -145,6 +152,7 @@ class OptunaEvolution(Strategy):
                 raise self._error
 
     def _cleanup(self) -> None:
+        self.engine.unregister_model_event_callback(ModelEventType.FinalMetric, self._on_metric)
         self.engine.unregister_model_event_callback(ModelEventType.TrainingEnd, self._on_end)
 
     def state_dict(self) -> dict[str, str]:
@@ -166,7 +174,7 @@ class OptunaEvolution(Strategy):
         trials = [trial for trial in done if self._worker.source.admits(trial)]
         for trial in (ranked(trials) if sort else trials)[:limit]:
             model = self.model_space.freeze(self._sample(trial))
-            model.metrics.final = _metric(trial.values[0])
+            model.metrics.final = -trial.values[0]
             model.status = ModelStatus.Trained
             yield model
 
@@ -188,7 +196,8 @@ class OptunaEvolution(Strategy):
         if trial is not None:
             model = self.model_space.freeze(self._sample(trial))
             with self._lock:
-                self._running[id(model)] = model, trial
+                self._running[self._key(model)] = model, trial
+                self._most = max(self._most, len(self._running) - len(self._ended))
             self.engine.submit_models(model)
         return True
 
@@ -201,23 +210,70 @@ class OptunaEvolution(Strategy):
         budget: bool = self.engine.budget_available()
         return budget
 
-    def _on_end(self, event: Any) -> None:
-        """Write how a model ended; the engine calls it, from a thread of its own where models run elsewhere."""
+    # NNI's training service gives a model to whichever process asks first, and says of the process that was started for
+    # it that it has ended. So a model may be measured after its end was told, and a process that dies before it asks
+    # leaves its model to the next one. Everything goes by the architecture, which runs once at a time. The engine calls
+    # from a thread of its own where models run elsewhere.
+
+    def _on_metric(self, event: Any) -> None:
+        """Keep the metric of a model until its end; where that was told before, write it."""
+        key, metric = self._key(event.model), event.metric
         with self._lock:
-            _, trial = self._running.pop(id(event.model), (None, None))
-        if trial is None:
-            return
+            if key not in self._running:
+                return
+            self._measured[key] = metric.get("default") if isinstance(metric, dict) else metric
+            if self._ended.pop(key, None) is None:
+                return
+            settled = self._settle(key, ModelStatus.Trained)
+        self._record(*settled)
+
+    def _on_end(self, event: Any) -> None:
+        """Write how a model ended, if it was measured or nobody is left to measure it."""
+        key = self._key(event.model)
+        with self._lock:
+            if key not in self._running:
+                return
+            settled = []
+            if key in self._measured or event.status == ModelStatus.Interrupted:
+                settled.append(self._settle(key, event.status))
+            else:
+                self._ended[key] = event.status
+            settled += self._lost()
+        for each in settled:
+            self._record(*each)
+
+    def _lost(self) -> list[tuple[FrozenTrial, Any, Any]]:
+        """What no process is left to measure, the longest ended first."""
+        lost = []
+        while self._ended and (len(self._ended) == len(self._running) or len(self._ended) > self._most):
+            key = next(iter(self._ended))
+            self._alive.append(self._running[key][0])
+            lost.append(self._settle(key, self._ended.pop(key)))
+        return lost
+
+    def _settle(self, key: str, status: Any) -> tuple[FrozenTrial, Any, Any]:
+        """Trial, metric and status of a model that no longer runs."""
+        return self._running.pop(key)[1], self._measured.pop(key, None), status
+
+    def _key(self, model: Any) -> str:
+        key = self._worker.source.key(model.sample)
+        assert key is not None
+        return key
+
+    def _record(self, trial: FrozenTrial, metric: Any, status: Any) -> None:
         try:
-            self._record(trial, event.model.metric, event.status)
+            self._write(trial, metric, status)
         except Exception as error:  # an error in the engine's thread would be lost, and the strategy would hang
             self._error = error
 
-    def _record(self, trial: FrozenTrial, metric: Any, status: Any) -> None:
+    def _write(self, trial: FrozenTrial, metric: Any, status: Any) -> None:
         ledger = self._worker.ledger
         if status == ModelStatus.Interrupted:
             ledger.fail(trial, INTERRUPTED, "the experiment was interrupted while its model ran")
         elif status != ModelStatus.Trained:
             ledger.fail(trial, ERROR, f"NNI's model ended as {status.value}: its trial's log says why")
+        elif metric is None:
+            ledger.fail(trial, STALE, "its process ended without a final result (nni.report_final_result)")
         elif not isinstance(metric, int | float) or not math.isfinite(metric):
             ledger.fail(
                 trial,
@@ -226,7 +282,8 @@ class OptunaEvolution(Strategy):
                 "nni.report_final_result",
             )
         else:
-            ledger.finish(trial, Outcome(state=TrialState.COMPLETE, value=_log_loss(metric)))
+            # NNI maximises, the study minimises: here the sign changes, and back in `list_models`.
+            ledger.finish(trial, Outcome(state=TrialState.COMPLETE, value=-float(metric)))
 
     def _wait_for_events(self) -> None:
         late = time.monotonic() + _LATE
@@ -237,20 +294,13 @@ class OptunaEvolution(Strategy):
         """Fail what the experiment's end left running, to be tried again by the next."""
         with self._lock:
             left, self._running = list(self._running.values()), {}
+            self._ended.clear()
+            self._measured.clear()
         for _, trial in left:
             self._worker.ledger.fail(trial, INTERRUPTED, "the experiment ended before its model did")
 
     def _sample(self, trial: FrozenTrial) -> dict[str, Any]:
         return {label: trial.params[label] for label in self._worker.source.distributions}
-
-
-def _log_loss(metric: float) -> float:
-    """NNI maximises, the study minimises: the one place where the sign changes, with its inverse below."""
-    return -float(metric)
-
-
-def _metric(log_loss: float) -> float:
-    return -log_loss
 
 
 def _generations(trials: int | None, population_size: int, children: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import LATENCY
 from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.parts import TRAINING, VALIDATION
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.base import Report, Stage
@@ -128,6 +130,7 @@ def report_content(run: RunFolder) -> ReportContent:
         halved=job.retrain.pruner == "hyperband" and math.prod(training_lengths(run).values()) > FIRST_RUNG,
         retrain=_trainings(run) if search_is_noted(run) else [],
         results=_results(result, final) if result else [],
+        baseline_rows=_baseline_rows(result, data) if result else None,
         finalists=final["finalists"] if result else (),
         teachers=final["teachers"] if result else 0,
         auc_difference_error=final["auc_difference_error"] if result else None,
@@ -141,6 +144,11 @@ def report_content(run: RunFolder) -> ReportContent:
             *([f"nasrec-automl retrain {shlex.quote(str(run.path))} KEY"] if job.search.several else []),
         ],
     )
+
+
+def _baseline_rows(result: dict[str, Any], data: PreparedData) -> int | None:
+    fitted = int(result["baseline"]["rows"])
+    return fitted if fitted < sum(data.rows(part) for part in (*TRAINING, *VALIDATION)) else None
 
 
 def _best_known(run: RunFolder, search: list[ScoredArchitecture]) -> tuple[Architecture, str]:
@@ -159,7 +167,7 @@ def _facts(run: RunFolder, data: PreparedData, result: dict[str, Any] | None) ->
     spent = result["seconds"] if result else {}
     seconds = ", ".join(f"{stage} {seconds:,.0f}" for stage, seconds in spent.items())
     return {
-        "Search space": f"{space.name}, {space.cardinality:.1e} architectures",
+        "Search space": f"{space.name}, {Decimal(space.cardinality):.1e} architectures",
         **_objective_facts(run),
         **_budget_facts(run, space),
         "Features": f"{len(data.schema().dense)} dense, {data.schema().num_fields} categorical",
@@ -193,14 +201,16 @@ def _budget_facts(run: RunFolder, space: SearchSpace) -> dict[str, str]:
         text += f" for {config.batch_size:,} rows on the {run.job.device}"
     rng = np.random.default_rng(run.job.seed)
     inside = sum(budget.load(space.random(rng, inputs="uniform")) <= 1 for _ in range(_SAMPLED))
-    facts = {"Budget": text, "Inside the budget": f"{inside / _SAMPLED:.0%} of {_SAMPLED:,} random architectures"}
-    if config.latency_ms is not None:
-        facts["Inside the budget"] += ", latency not counted"
+    facts = {"Budget": text}
+    if config.macs is not None or config.parameters is not None:  # latency would have to be measured
+        facts["Inside the budget"] = f"{inside / _SAMPLED:.0%} of {_SAMPLED:,} random architectures"
+        if config.latency_ms is not None:
+            facts["Inside the budget"] += ", latency not counted"
     designs = left_out_designs(space, budget)
     study = search_study(run)
     scored = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
     earlier = scored - len(scored_trials(study, search_admission(run)))
-    left_out = [*designs, *([f"{earlier:,} architectures scored under an earlier budget"] if earlier else [])]
+    left_out = [*designs, *([f"{earlier:,} scored architectures"] if earlier else [])]
     return facts | ({"Left out, over the budget": ", ".join(left_out)} if left_out else {})
 
 

@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -213,5 +214,6 @@ def space_table(space: SearchSpace) -> RenderableType:
     for label, choices in space.labels.items():
         shown = ", ".join(str(choice) for choice in choices[:8]) + (", ..." if len(choices) > 8 else "")
         table.add_row(label, str(len(choices)), shown)
-    head = f"{space.name}: {space.blocks} blocks, {len(space.labels)} labels, {space.cardinality:.2e} architectures"
+    size = Decimal(space.cardinality)  # more than a float holds, of many blocks
+    head = f"{space.name}: {space.blocks} blocks, {len(space.labels)} labels, {size:.2e} architectures"
     return Group(Text(head), table)

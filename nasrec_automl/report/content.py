@@ -222,6 +222,7 @@ class ReportContent:
         halved: whether candidates go through successive halving where the scores are not trusted.
         retrain: trainings from scratch.
         results: the result table.
+        baseline_rows: how many rows the baseline was fitted to, where these were not all.
         finalists: names of the results that were trained once more, with teachers.
         teachers: how many they had.
         auc_difference_error: standard error of the winner's test AUC less that of the best baseline, paired.
@@ -243,6 +244,7 @@ class ReportContent:
     halved: bool = True
     retrain: Sequence[RetrainTrial] = ()
     results: Sequence[ResultRow] = ()
+    baseline_rows: int | None = None
     finalists: Sequence[str] = ()
     teachers: int = 0
     auc_difference_error: float | None = None

@@ -8,7 +8,7 @@ from nasrec_automl.data.parts import VALIDATION, Part
 from nasrec_automl.report.data_content import EMBEDDING_DIM, DataContent, table_bytes
 from nasrec_automl.report.data_tables import memory, rate_error, share
 
-_ERRORS = 4  # so far apart, two rates differ not by chance
+_ERRORS = 4  # so far apart, rates of independent rows differ not by chance
 _MOSTLY = 0.5
 _MORE_UNKNOWN = 0.05
 _ENOUGH, _ALONE = 1000, 0.9
@@ -45,17 +45,20 @@ def _about_parts(content: DataContent) -> Iterator[str]:
     parts = content.description.parts
     train, far = parts[Part.TRAIN], []
     for part, described in parts.items():
+        if described.weight is not None:
+            break  # a few heavy rows may be most of a rate, and the error of such a rate is not kept
         error = (rate_error(content, part) ** 2 + rate_error(content, Part.TRAIN) ** 2) ** 0.5
         if error and abs(described.positive_rate - train.positive_rate) > _ERRORS * error:
             far.append(f"{part.value} {described.positive_rate:.2%}")
     if far:
         yield (
-            f"Positive rates differ by more than {_ERRORS} standard errors from that of train "
+            f"Positive rates differ by more than {_ERRORS} standard errors of independent rows from that of train "
             f"({train.positive_rate:.2%}): {', '.join(far)}. "
             + (
                 "Parts of different times do; a model trained on the old rows will be off by as much."
                 if content.description.split.kind == "time"
-                else "Look for a reason in how the rows were divided."
+                else "Rows that belong together, as those of a day or a user, and are kept in one part do; else look "
+                "for a reason in how the rows were divided."
             )
         )
     if content.description.appended:
@@ -95,13 +98,14 @@ def _about_fields(content: DataContent) -> Iterator[str]:
     ]
     if alone:
         yield (
-            f"Almost every training row has a category of its own: {_names(alone)}. Such ids say nothing of other "
+            f"Almost every value in training is a category of its own: {_names(alone)}. Such ids say nothing of other "
             "rows; leave them out, or raise min_count."
         )
 
 
 def _about_dense(content: DataContent) -> Iterator[str]:
-    useless = [each.name for each in content.statistics.dense if each.low == each.high]
+    # Where some are missing, a transform that does not centre, or flag_missing, still tells which.
+    useless = [each.name for each in content.statistics.dense if each.low == each.high and each.missing in (0, 1)]
     if useless:
         yield f"Number columns with a single value or none in training: {_names(useless)}. Leave them out."
     missing = [each.name for each in content.statistics.dense if _MOSTLY < each.missing < 1]

@@ -12,7 +12,7 @@ from nasrec_automl.report.frequencies import frequencies
 from nasrec_automl.report.page import bullets, figure_html, page, section, write_page
 from nasrec_automl.report.retrain_figures import retrain_curves, retrain_settings
 from nasrec_automl.report.search_figures import score_against, search_history
-from nasrec_automl.report.sentences import headline, trust, wiring_caption
+from nasrec_automl.report.sentences import headline, results_caption, trust, wiring_caption
 from nasrec_automl.report.style import COSTS
 from nasrec_automl.report.summary import front_of_all, winner_row
 from nasrec_automl.report.tables import fact_table, front_table, key_numbers, result_table
@@ -40,7 +40,7 @@ def render_report(content: ReportContent) -> str:
         f'<p class="subtitle">{escape(content.dataset)} · search space {escape(space)}</p>',
         f'<p class="lead">{escape(headline(content))}</p>',
         key_numbers(winner_row(content.results)),
-        section("Results", result_table(content.results)),
+        section("Results", _results(content)),
         section("How far to trust this", bullets(trust(content))),
         section("The winning architecture", _wiring(content)),
         section("Architecture search", _search(content)),
@@ -53,6 +53,11 @@ def render_report(content: ReportContent) -> str:
     if content.how_to_go_on:
         body.append(section("How to go on", f"<pre>{escape(chr(10).join(content.how_to_go_on))}</pre>"))
     return page(content.title, body)
+
+
+def _results(content: ReportContent) -> str:
+    table = result_table(content.results)
+    return f"{table}<p class='note'>{escape(results_caption(content))}</p>" if content.results else table
 
 
 def _wiring(content: ReportContent) -> str:

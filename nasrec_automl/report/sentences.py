@@ -75,6 +75,18 @@ def trust(content: ReportContent) -> list[str]:
     return statements
 
 
+def results_caption(content: ReportContent) -> str:
+    """What the result table's numbers are of."""
+    if not any(row.test_log_loss is not None for row in content.results):
+        return "Validation: trained on train and head rows alone."
+    rows = content.baseline_rows
+    fitted = "" if rows is None else f" Logistic regression was fitted to {rows:,} of these rows, drawn at random."
+    return (
+        "Validation: trained on train and head rows alone. Test: trained once more, on validation rows too, but for "
+        f"the hpo part, which says when a training ends.{fitted}"
+    )
+
+
 def wiring_caption(content: ReportContent) -> str:
     """How to read the winner's picture, and what it leaves out."""
     operators, mergers = unused_parts(content.winner)
@@ -175,7 +187,8 @@ def _interval(one: Estimate) -> str:
 
 def _about_retraining(content: ReportContent) -> list[str]:
     if not content.retrain:
-        return ["Nothing was trained from scratch to check the scores."]
+        checked = content.verdict is not None and content.verdict.ranking is not None
+        return ["No candidate has been trained from scratch yet."] if checked else ["Nothing was trained from scratch."]
     states = Counter(trial.state for trial in content.retrain)
     ended = ", ".join(f"{number:,} {state}" for state, number in states.most_common())
     trained = len(retrained_best(content.retrain))

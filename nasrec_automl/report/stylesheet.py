@@ -18,7 +18,8 @@ pre {{ padding: 12px 16px; background: #f5f7fa; border-radius: 6px; white-space:
 .subtitle {{ margin: 6px 0 0; color: {GREY}; }}
 .lead {{ margin: 22px 0; font-size: 19px; line-height: 1.45; overflow-wrap: anywhere; }}
 .numbers {{ display: flex; flex-wrap: wrap; gap: 14px; margin: 0 0 8px; }}
-.numbers div {{ flex: 1 1 180px; padding: 14px 18px; border: 1px solid {GRID}; border-top: 3px solid {BLUE};
+.numbers div {{ display: flex; flex-direction: column-reverse; justify-content: flex-end; flex: 1 1 180px;
+  padding: 14px 18px; border: 1px solid {GRID}; border-top: 3px solid {BLUE};
   border-radius: 6px; }}
 .numbers dd {{ margin: 0; font-size: 26px; font-weight: 600; line-height: 1.2;
   font-variant-numeric: tabular-nums; }}

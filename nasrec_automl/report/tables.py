@@ -58,7 +58,7 @@ def key_numbers(winner: ResultRow | None) -> str:
 
 def tiles(numbers: Sequence[tuple[str, str]]) -> str:
     """Labels with their numbers in large type."""
-    shown = (f"<div><dd>{value}</dd><dt>{label}</dt></div>" for label, value in numbers)
+    shown = (f"<div><dt>{label}</dt><dd>{value}</dd></div>" for label, value in numbers)
     return f'<dl class="numbers">{"".join(shown)}</dl>'
 
 

@@ -60,9 +60,36 @@ def test_each_column_has_a_role_and_a_reason(ending: str, tmp_path: Path) -> Non
 
 def test_a_label_that_is_not_named_so_is_marked_as_guessed(tmp_path: Path) -> None:
     path = tmp_path / "f.csv"
-    path.write_text("a,b,c\n0,1,x\n1,1,y\n")
+    path.write_text("a,b,c\n0,1,x\n1,0,y\n")
     first = infer_schema(path).splitlines()[1]
     assert first == "label: a  # GUESSED: holds 0 and 1; so do b; positive in 50.0% of the rows"
+
+
+def test_a_column_of_zeros_is_no_label_beside_one_of_both(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text("is_test,bought,shop\n0,0,x\n0,1,y\n0,0,z\n")
+    draft = yaml.safe_load(infer_schema(path))
+    assert draft["label"] == "bought"
+    assert draft["ignored"] == ["is_test"]
+    path.write_text("click,bought,shop\n0,0,x\n0,0,y\n0,0,z\n")
+    assert yaml.safe_load(infer_schema(path))["label"] == "click"
+
+
+@pytest.mark.parametrize("order", [("day", "ts"), ("ts", "day")])
+@pytest.mark.parametrize("days", [31, 365])
+def test_the_time_is_a_column_of_dates_and_no_day_of_the_month(
+    tmp_path: Path, order: tuple[str, str], days: int
+) -> None:
+    columns = {
+        "day": [1 + i % days for i in range(400)],
+        "ts": [f"2024-05-{1 + i % 31:02}T10:00:00" for i in range(400)],
+    }
+    frame = pd.DataFrame({"click": [0, 1] * 200, **{name: columns[name] for name in order}, "shop": ["x", "y"] * 200})
+    frame.to_csv(tmp_path / "f.csv", index=False)
+    assert yaml.safe_load(infer_schema(tmp_path / "f.csv"))["timestamp"] == {"column": "ts", "format": "ISO8601"}
+    frame.drop(columns="ts").to_csv(tmp_path / "f.csv", index=False)
+    draft = yaml.safe_load(infer_schema(tmp_path / "f.csv"))
+    assert draft.get("timestamp") == (None if days == 31 else {"column": "day", "format": "number"})
 
 
 @pytest.mark.parametrize(

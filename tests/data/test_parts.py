@@ -165,7 +165,7 @@ def test_a_single_class_in_a_part_is_an_error() -> None:
 
 
 def test_a_time_split_needs_times() -> None:
-    with pytest.raises(DataError, match="does not have: use random"):
+    with pytest.raises(DataError, match="do not have: use random"):
         codes([examples(LABEL)], "time")
     time = TIME.copy()
     time[4004] = np.nan

@@ -1,6 +1,7 @@
 """What is prepared in passes over rows on disk is what preprocessing makes of the raw rows in memory."""
 
 import dataclasses
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from nasrec_automl.data.raw import RawData
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.sources import open_source
 from nasrec_automl.data.statistics import Statistics
+from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import DataError
 from tests.data.readers.rows import KDD12, PROFILE, write
 
@@ -271,6 +273,23 @@ def test_a_column_says_which_rows_are_validation_and_test(tmp_path: Path) -> Non
     expected = {**dict.fromkeys(Part, "validation"), **dict.fromkeys(TRAINING, "train"), Part.TEST: "test"}
     for part in Part:
         assert set(folds[arrays(data, part)["dense"][:, 0].astype(int)]) == {expected[part]}
+
+
+def test_a_split_by_a_time_that_is_not_there_is_refused_at_the_first_rows(tmp_path: Path) -> None:
+    source, read = dataclasses.replace(make_synthetic(3000, 0, fields=3, dense=1), time=None), []
+    chunks = source.chunks
+
+    def counted(rejections: Any) -> Iterator[Any]:
+        for chunk in chunks(rejections):
+            for part in range(3):
+                read.append(part)
+                yield chunk
+
+    object.__setattr__(source, "chunks", counted)
+    with pytest.raises(DataError, match="this data set does not have: use random"):
+        prepare(source, tmp_path / "out", split="time")
+    assert len(read) <= 2, "one more may be read ahead"
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_source_without_folds_cannot_give_a_split(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_the_limit_goes_down_to_what_was_submitted_and_up_again(server: Server, 
 def test_last_words_are_those_of_the_trial_that_failed_last(
     server: Server, manager: Manager, stderr: str, words: str
 ) -> None:
-    server.jobs = [job(0, "FAILED"), job(1, "USER_CANCELED"), job(2, "SUCCEEDED")]
+    server.jobs = [job(0, "FAILED"), job(1, "FAILED"), job(2, "SUCCEEDED")]
     server.stderr = {"t0": "another", "t1": stderr, "t2": "another"}
     assert manager.last_words() == words
 
@@ -146,6 +146,18 @@ def test_a_trial_out_of_time_was_canceled_after_the_limit(
     server.time_limit = "1m"
     assert manager.out_of_time(1) is late
     assert not manager.out_of_time(0)
+    # Of before a resume, which gives ids a second time.
+    server.jobs.insert(0, job(1, "EARLY_STOPPED") | {"endTime": 100 + 1000 * 70, "trialJobId": "before"})
+    server.jobs[-1] |= {"endTime": server.jobs[-1]["endTime"] + 1000 * 100, "startTime": 100 + 1000 * 100}
+    assert manager.out_of_time(1) is late
+
+
+def test_of_a_trial_that_was_canceled_warnings_are_no_reason(server: Server, manager: Manager) -> None:
+    server.jobs = [job(0, "USER_CANCELED")]
+    server.stderr = {"t0": "UserWarning: a warning\n"}
+    assert manager.last_words() == "it was canceled"
+    server.stderr = {"t0": f"{error_line('disk is full')}\nUserWarning: a warning\n"}
+    assert manager.last_words() == "disk is full"
 
 
 def test_there_are_no_last_words_without_a_failure_or_its_file(server: Server, manager: Manager) -> None:

@@ -107,6 +107,17 @@ def test_a_trial_that_does_nothing_is_a_failure(plan: Plan) -> None:
         plan.take(1)
 
 
+def test_a_failure_whose_words_cannot_be_read_is_a_failure_still(plan: Plan) -> None:
+    def gone() -> str:
+        raise OSError("connection refused")
+
+    plan.take(0)
+    with pytest.raises(OSError, match="refused"):
+        plan.end(0, success=False, out_of_time=lambda: False, last_words=gone)
+    with pytest.raises(NasRecError, match="the supernet stage failed; its last trial said: nothing"):
+        plan.take(1)
+
+
 def test_ends_of_unknown_trials_are_ignored(plan: Plan) -> None:
     end(plan, 7, success=False)
     assert plan.take(0) == {"stage": "supernet"}

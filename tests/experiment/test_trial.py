@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -48,6 +48,32 @@ def test_runs_what_it_is_given_and_reports_log_loss(start: Any, run: RunFolder, 
         ("FINAL", 7, 0),
     ]
     assert {tuple(sorted(metric["value"].items())) for metric in sent} == {(("auc", 0.75), ("default", 0.5))}
+
+
+def test_a_stage_that_another_process_is_at_is_waited_for(
+    start: Any,
+    run: RunFolder,
+    pipeline: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    others = run.lock("supernet")
+    others.__enter__()
+    monkeypatch.setattr(trial, "time", SimpleNamespace(sleep=lambda seconds: others.__exit__(None, None, None)))
+    stage = pipeline.STAGES["supernet"]
+    real = type(stage).run
+
+    def locked(self: Any, *arguments: Any, **options: Any) -> Any:
+        if self is not stage:
+            return real(self, *arguments, **options)
+        with run.lock("supernet"):
+            return real(self, *arguments, **options)
+
+    monkeypatch.setattr(type(stage), "run", locked)
+    code, sent = start({"stage": "supernet"})
+    assert (code, sent[-1]["type"]) == (0, "FINAL")
+    assert stage.done(run)
+    assert capsys.readouterr().err.count("waits: ") == 1
 
 
 @pytest.mark.parametrize(("stage", "stages"), [("supernet", ["data", "supernet"]), ("final", ["final", "report"])])

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.errors import SpaceError, StudyError
 from nasrec_automl.nni_plugin import NasRecSpace, OptunaEvolution
-from nasrec_automl.nni_plugin.nas import ModelSpace, ModelStatus, RawFormatModelSpace
+from nasrec_automl.nni_plugin.nas import ModelEventType, ModelSpace, ModelStatus, RawFormatModelSpace
 from nasrec_automl.testing.examples import tiny_schema, tiny_space
 
 RUN = Path(__file__).with_name("evolution_run.py")
@@ -120,7 +120,7 @@ def test_a_model_that_fails_is_a_failed_trial(tmp_path: Path, runs: ModuleType) 
     reasons = [trial.user_attrs["nasrec:reason"] for trial in trials_of(tmp_path)[1:4]]
     assert reasons[0] == "NNI's model ended as failed: its trial's log says why"
     assert reasons[1].startswith("the model reported the final result nan: expected the negative log loss")
-    assert reasons[2].startswith("the model reported the final result None")
+    assert reasons[2] == "its process ended without a final result (nni.report_final_result)"
 
 
 def test_an_error_that_ends_the_experiment_is_raised_and_its_trial_fails(tmp_path: Path, runs: ModuleType) -> None:
@@ -148,10 +148,16 @@ class Engine:
         self.most = 0
 
     def register_model_event_callback(self, kind: Any, callback: Any) -> None:
-        self.callbacks.append(callback)
+        self.callbacks.append((kind, callback))
 
     def unregister_model_event_callback(self, kind: Any, callback: Any) -> None:
-        self.callbacks.remove(callback)
+        self.callbacks.remove((kind, callback))
+
+    def tell(self, model: Any, *, metric: float | None = None, status: ModelStatus | None = None) -> None:
+        kind = ModelEventType.FinalMetric if status is None else ModelEventType.TrainingEnd
+        for wanted, callback in self.callbacks:
+            if wanted == kind:
+                callback(SimpleNamespace(model=model, metric=metric, status=status))
 
     def budget_available(self) -> bool:
         return True
@@ -167,9 +173,8 @@ class Engine:
 
     def end(self, model: Any) -> None:
         self.models.remove(model)
-        model.metrics.final = -0.5
-        for callback in self.callbacks:
-            callback(SimpleNamespace(model=model, status=ModelStatus.Trained))
+        self.tell(model, metric=-0.5)
+        self.tell(model, status=ModelStatus.Trained)
 
     def wait_models(self) -> None:
         return
@@ -195,6 +200,91 @@ def test_models_run_at_once_and_what_the_end_leaves_is_tried_again(
     engine = Engine()
     OptunaEvolution(tournament_size=2, trials=8, **options)(space, engine)
     assert {t.user_attrs["nasrec:key"] for t in left} <= {t.user_attrs["nasrec:key"] for t in complete(tmp_path)}
+
+
+class Service(Engine):
+    """NNI's training service with two workers: whoever asks first takes the oldest model, whatever it was started for.
+
+    Args:
+        order: of what happens, by the number of a process: `ask`, `report`, `end`, `die` (which it may before it asks).
+    """
+
+    def __init__(self, order: list[tuple[int, str]]) -> None:
+        super().__init__()
+        self.order = order
+        self.submitted: list[Any] = []
+        self.asked: dict[int, Any] = {}
+        self.waiting: list[Any] = []
+
+    def submit_models(self, model: Any) -> None:
+        super().submit_models(model)
+        self.submitted.append(model)
+        self.waiting.append(model)
+
+    def idle_worker_available(self) -> bool:
+        return len(self.models) < 2
+
+    def budget_available(self) -> bool:
+        return bool(self.order)
+
+    def step(self, _: float = 0.0) -> None:
+        """The next thing that happens to a process that was started."""
+        at = next((i for i, (process, _) in enumerate(self.order) if process < len(self.submitted)), None)
+        if at is None:
+            return
+        process, what = self.order.pop(at)
+        meant = self.submitted[process]
+        if what == "ask":
+            self.asked[process] = self.waiting.pop(0)
+        elif what == "report":
+            self.tell(self.asked[process], metric=-1.0 - self.submitted.index(self.asked[process]))
+        else:
+            self.models.remove(meant)
+            self.tell(meant, status=ModelStatus.Trained if what == "end" else ModelStatus.Failed)
+
+
+def one_after(*steps: str, processes: int = 4) -> list[tuple[int, str]]:
+    return [(process, step) for process in range(processes) for step in steps]
+
+
+WHOLE = ("ask", "report", "end")
+
+
+SWAPPED = [(1, "ask"), (0, "ask"), (1, "report"), (1, "end"), (0, "report"), (0, "end")]
+
+
+@pytest.mark.parametrize(
+    ("order", "reasons"),
+    [
+        (one_after(*WHOLE), []),
+        # The second process asks first, and each measures the other's model.
+        (SWAPPED + one_after(*WHOLE)[6:], []),
+        # The first dies before it asks: every later one measures the model before its own, and one more is started.
+        ([(0, "die"), *one_after(*WHOLE, processes=5)[3:]], ["its process ended without a final result"]),
+        # One says nothing: it is tried again. One fails: it is not.
+        ([(0, "ask"), (0, "end"), *one_after(*WHOLE, processes=5)[3:]], ["its process ended without a final result"]),
+        ([(0, "ask"), (0, "die"), *one_after(*WHOLE, processes=5)[3:]], ["NNI's model ended as failed"]),
+    ],
+    ids=["in turn", "swapped", "dead before it asks", "silent", "failed"],
+)
+def test_a_model_has_its_own_metric_whichever_process_measured_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: list[tuple[int, str]], reasons: list[str]
+) -> None:
+    service = Service(order)
+    monkeypatch.setattr("nasrec_automl.nni_plugin.evolution.time.sleep", service.step)
+    strategy = OptunaEvolution(
+        storage=f"sqlite:///{tmp_path / 'studies.db'}", trials=4, population_size=4, tournament_size=2
+    )
+    strategy(RawFormatModelSpace(NasRecSpace(tiny_space(), tiny_schema()), None), service)
+    done = complete(tmp_path)
+    assert len(done) == 4
+    submitted = [dict(model.sample) for model in service.submitted]
+    assert len(submitted) == 4 + len(reasons)
+    for trial in done:  # of one that is tried again either metric is its own
+        assert trial.value in {1.0 + i for i, sample in enumerate(submitted) if sample == trial.params}
+    failed = [trial.user_attrs["nasrec:reason"] for trial in trials_of(tmp_path) if trial.state == TrialState.FAIL]
+    assert len(failed) == len(reasons)
+    assert all(found.startswith(reason) for found, reason in zip(failed, reasons, strict=True))
 
 
 def test_a_study_of_something_else_is_refused(tmp_path: Path, runs: ModuleType) -> None:

@@ -11,7 +11,8 @@ from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.status import STAGE_NAMES
-from nasrec_automl.pipeline.view import live_view, result_table, stage_table
+from nasrec_automl.pipeline.view import live_view, result_table, space_table, stage_table
+from nasrec_automl.space import load_search_space
 
 
 def shown(content: RenderableType, width: int = 160) -> str:
@@ -80,3 +81,11 @@ def test_in_a_terminal_it_shows_all_stages(copied_run: RunFolder) -> None:
         pass
     text = console.export_text()
     assert all(name in text for name in STAGE_NAMES)
+
+
+def test_a_space_of_any_size_can_be_counted() -> None:
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(space_table(load_search_space("nasrec-full").model_copy(update={"blocks": 60})))
+    assert "60 blocks" in capture.get()
+    assert "e+" in capture.get().splitlines()[0]

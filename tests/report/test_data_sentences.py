@@ -26,7 +26,7 @@ def test_nothing_stands_out():
 @pytest.mark.parametrize(
     ("changes", "naming"),
     [
-        ({"rates": {Part.TEST: 0.3}}, "train (25.00%): test 30.00%. Look for a reason"),
+        ({"rates": {Part.TEST: 0.3}}, "train (25.00%): test 30.00%. Rows that belong together"),
         ({"rates": {Part.TEST: 0.3}, "split": SplitDescription(kind="time", seed=1)}, "Parts of different times do"),
         ({"earlier": ("a", "b")}, "Rows were appended 2 times: tables and transforms are those of the first 80,000"),
         ({"notes": {"rows_read": 1000, "rows_rejected": 7}}, "7 of 1,000 rows read were bad"),
@@ -36,6 +36,7 @@ def test_nothing_stands_out():
         ({"fields": (field("row", 79_000),)}, "a category of its own: row."),
         ({"dense": dense(low=2.0, high=2.0)}, "a single value or none in training: price."),
         ({"dense": dense(low=None, high=None, mean=None, missing=1.0)}, "a single value or none in training: price."),
+        ({"dense": dense(missing=0.6, low=1.0, high=1.0)}, "price. flag_missing would tell"),
         ({"dense": dense(missing=0.6)}, "price. flag_missing would tell"),
         ({"dense": dense(low=-3.0, high=-1.0)}, "log makes 0 of every value, since none is positive: price."),
     ],

@@ -1,3 +1,5 @@
+import pytest
+
 from nasrec_automl.report import CalibrationBin, CurvePoint
 from nasrec_automl.report.figures import calibration, supernet_curves
 
@@ -38,10 +40,20 @@ def test_calibration_shows_bins_diagonal_and_rows():
     assert list(diagonal.x) == list(diagonal.y)
     assert list(points.x) == [0.1, 0.4]
     assert list(points.y) == [0.1, 0.5]
-    assert list(points.error_y.array)[1] == 2 * (0.5 * 0.5 / 100) ** 0.5
+    assert list(points.error_y.array)[1] == pytest.approx(2 * (0.5 * 0.5 / 104) ** 0.5)
     assert list(rows.y) == [50, 100]
 
 
 def test_nothing_to_draw_is_a_note():
     assert not supernet_curves([]).data
     assert not calibration([]).data
+
+
+def test_a_bin_without_a_click_has_an_error_too():
+    bins = [
+        CalibrationBin(predicted=0.01, observed=0.0, rows=100),
+        CalibrationBin(predicted=0.2, observed=0.2, rows=100),
+    ]
+    errors = calibration(bins).data[1].error_y.array
+    assert 0.02 < errors[0] < 0.06
+    assert errors[1] == pytest.approx(2 * (0.2 * 0.8 / 100) ** 0.5, rel=0.05)

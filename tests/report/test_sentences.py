@@ -5,7 +5,7 @@ import numpy as np
 from nasrec_automl import load_architecture
 from nasrec_automl.ranking import Ranking, judge_ranking
 from nasrec_automl.report import ResultRow
-from nasrec_automl.report.sentences import headline, trust, wiring_caption
+from nasrec_automl.report.sentences import headline, results_caption, trust, wiring_caption
 from nasrec_automl.verdict import Verdict
 
 
@@ -157,3 +157,19 @@ def test_it_says_how_sure_the_choice_is(full_content):
     assert "from 5 of the 6 other candidates (a, b, c and 2 more):" in said(*close, ("f", 0.03, 0.01))
     assert "does not tell the winner from all 5 other candidates:" in said(*close)
     assert "other candidate" not in said()
+
+
+def test_the_result_table_says_what_its_numbers_are_of(full_content):
+    caption = results_caption(full_content(baseline_rows=1_000_000))
+    assert caption.startswith("Validation: trained on train and head rows alone. Test: trained once more")
+    assert caption.endswith("Logistic regression was fitted to 1,000,000 of these rows, drawn at random.")
+    assert "Logistic" not in results_caption(full_content())
+    rows = [ResultRow(name="w", kind="winner", log_loss=0.5, auc=0.7)]
+    assert "Test" not in results_caption(full_content(results=rows))
+
+
+def test_a_check_is_no_training_of_a_candidate(full_content):
+    verdict = of(judge_ranking(np.arange(8.0), np.arange(8.0)[:, None], np.arange(8.0), seed=0))
+    text = " ".join(trust(full_content(retrain=[], verdict=verdict)))
+    assert "No candidate has been trained from scratch yet." in text
+    assert "Nothing was trained" not in text
