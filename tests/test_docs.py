@@ -20,6 +20,7 @@ import yaml
 from pydantic import BaseModel
 
 import nasrec_automl
+from nasrec_automl.architecture import Architecture
 from nasrec_automl.cli import _parser
 from nasrec_automl.config import Job, load_job
 from nasrec_automl.data.movielens_tables import GENRES
@@ -155,6 +156,15 @@ def test_yaml_blocks_are_jobs_spaces_or_schemas(text: str, tmp_path: Path) -> No
         assert load_table_schema(path).name == content["name"]
     else:
         assert load_job(path).name == content["name"]
+
+
+def test_json_is_an_architecture_of_the_space_above_it(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "spaces.md").read_text()
+    ((_, text),) = [block for block in BLOCK.findall(page) if block[0] == "json"]
+    spaces = [content for language, content in BLOCK.findall(page) if language == "yaml" and "blocks" in content]
+    (tmp_path / "space.yaml").write_text(spaces[-1])
+    architecture = Architecture.from_json(text, load_search_space(tmp_path / "space.yaml"))
+    assert json.loads(architecture.to_json()) == json.loads(text)
 
 
 def test_what_the_example_holds_loads() -> None:

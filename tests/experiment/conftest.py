@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from nasrec_automl.config import load_job
 from nasrec_automl.experiment.manager import Manager
 from nasrec_automl.experiment.spec import write_experiment
 from nasrec_automl.pipeline.run_folder import RunFolder
+from tests.ports import free_port
 
 FAKE = Path(__file__).parent / "fake"
 ALL_UNITS = {"data": 1, "supernet": 1, "search": 10, "retrain": 3, "final": 1, "report": 1}
@@ -178,10 +178,7 @@ def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Expe
     """An experiment in its own home, so that it sees no other and `nnictl` keeps its list there."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        port = probe.getsockname()[1]
-    experiment = Experiment(tmp_path, port, _until)
+    experiment = Experiment(tmp_path, free_port(), _until)
     yield experiment
     for process in experiment.processes():
         process.send_signal(signal.SIGKILL)

@@ -24,6 +24,7 @@ import pytest
 from nasrec_automl.experiment.launch import launch
 from nasrec_automl.experiment.spec import write_experiment
 from nasrec_automl.pipeline.run_folder import RunFolder
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.remote, pytest.mark.timeout(600)]
 
@@ -96,12 +97,6 @@ def switch_off(machine: Machine) -> None:
     if machine.server is not None:
         machine.server.kill()
         machine.server.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def answers(port: int) -> bool:

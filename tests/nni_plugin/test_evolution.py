@@ -3,7 +3,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -21,6 +20,7 @@ from nasrec_automl.errors import SpaceError, StudyError
 from nasrec_automl.nni_plugin import NasRecSpace, OptunaEvolution
 from nasrec_automl.nni_plugin.nas import ModelEventType, ModelSpace, ModelStatus, RawFormatModelSpace
 from nasrec_automl.testing.examples import tiny_schema, tiny_space
+from tests.ports import free_port
 
 RUN = Path(__file__).with_name("evolution_run.py")
 
@@ -316,10 +316,7 @@ def test_another_model_space_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_nnis_training_service_runs_models_side_by_side(tmp_path: Path) -> None:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    command = [sys.executable, str(RUN.with_name("service_run.py")), str(tmp_path), str(port)]
+    command = [sys.executable, str(RUN.with_name("service_run.py")), str(tmp_path), str(free_port())]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     trials = complete(tmp_path)

@@ -29,10 +29,7 @@ from nasrec_automl.pipeline.studies import search_study
 from nasrec_automl.pipeline.teachers import finalists
 from nasrec_automl.pipeline.view import stage_table
 from nasrec_automl.space import load_search_space
-
-
-def with_budget(run: RunFolder, **limits: Any) -> RunFolder:
-    return replace(run, job=run.job.model_copy(update={"budget": run.job.budget.model_copy(update=limits)}))
+from tests.pipeline.changed import changed
 
 
 def finished(run: RunFolder) -> list[FrozenTrial]:
@@ -68,7 +65,7 @@ def test_a_tighter_budget_goes_on_to_a_model_inside(copied_run: RunFolder) -> No
     assert 0 < kept < 20
     weights = copied_run.weights.stat().st_mtime_ns
     subnets = set(copied_run.retrained.glob("*.safetensors")) - set(finalists(copied_run).values())
-    run = with_budget(copied_run, macs=limit)
+    run = changed(copied_run, "budget", macs=limit)
     stage = next_stage(run)
     assert stage is not None
     assert stage.name == "search"
@@ -109,7 +106,7 @@ def test_a_tighter_budget_goes_on_to_a_model_inside(copied_run: RunFolder) -> No
 
 def fresh(run: RunFolder, folder: Path, **limits: Any) -> RunFolder:
     """A run whose supernet is trained, and that has not searched."""
-    new = with_budget(replace(run, job=run.job.model_copy(update={"run_folder": folder})), **limits)
+    new = changed(replace(run, job=run.job.model_copy(update={"run_folder": folder})), "budget", **limits)
     folder.mkdir()
     for part in ("data", "supernet", "stages"):
         shutil.copytree(run.path / part, folder / part)
@@ -154,7 +151,7 @@ def test_latency_is_measured_once_a_key_in_a_run(
     assert len(asked) == 2 * once
     assert [t.params for t in finished(broken)] == [t.params for t in finished(whole)]
     assert json.loads(whole.top.read_text())["budget"] == {"latency_ms": 5.0, "batch_size": 16}
-    assert not SearchStage().is_done(with_budget(whole, batch_size=32))
+    assert not SearchStage().is_done(changed(whole, "budget", batch_size=32))
 
 
 def test_two_workers_that_measure_at_once_agree(
@@ -186,7 +183,7 @@ def test_a_budget_that_cannot_be_met_is_an_error_and_can_be_mended(finished_run:
     run = fresh(finished_run, tmp_path / "run", parameters=10)
     with pytest.raises(BudgetError, match=r"inside the budget \(at most 10 parameters\); the smallest found has"):
         SearchStage().run(run)
-    assert SearchStage().run(with_budget(run, parameters=None), count=2)
+    assert SearchStage().run(changed(run, "budget", parameters=None), count=2)
 
 
 def test_what_is_enqueued_over_the_budget_ends_no_search(copied_run: RunFolder) -> None:
@@ -194,7 +191,7 @@ def test_what_is_enqueued_over_the_budget_ends_no_search(copied_run: RunFolder) 
     space = load_search_space(copied_run.job.space)
     rng, known = np.random.default_rng(0), {trial.user_attrs["nasrec:key"] for trial in study.get_trials()}
     limit = min(macs(copied_run)) - 1  # all that was scored is over it
-    run = with_budget(copied_run, macs=limit)
+    run = changed(copied_run, "budget", macs=limit)
     over = (a for a in (space.random(rng) for _ in range(1000)) if a.key not in known and not job_budget(run).admits(a))
     study.enqueue_trial(dict(next(over).params))
     reported: list[object] = []

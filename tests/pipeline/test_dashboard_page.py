@@ -1,7 +1,6 @@
 """Optuna's dashboard on a finished run, in a browser. `make test-browser`; screenshots go to `build/browser/`."""
 
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import pytest
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import retrain_study, search_study
+from tests.ports import free_port
 
 pytestmark = pytest.mark.browser
 
@@ -34,9 +34,7 @@ OPTIONS = [
 @pytest.fixture(scope="module")
 def dashboard(finished_run: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of the real `optuna-dashboard`, with the run's artifacts."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+    port = free_port()
     program = Path(sys.executable).with_name("optuna-dashboard")
     command = [program, finished_run.job.storage_url, "--artifact-dir", finished_run.artifacts, "--port", str(port)]
     log = tmp_path_factory.mktemp("dashboard") / "log"

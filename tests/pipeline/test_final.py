@@ -27,6 +27,7 @@ from nasrec_automl.pipeline.final import FinalStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.training.metrics import log_losses
+from tests.pipeline.changed import changed
 
 KEYS = [
     *("dataset", "architecture", "key", "validation", "test", "macs", "parameters", "storage", "studies"),
@@ -235,10 +236,8 @@ def test_what_was_trained_by_other_teachers_is_not_taken(
 def test_what_has_begun_keeps_its_settings(copied_run: RunFolder, key: str, value: float, killed: bool) -> None:
     if killed:
         copied_run.result.unlink()
-    job = copied_run.job
-    other = RunFolder(job.model_copy(update={"retrain": job.retrain.model_copy(update={key: value})}))
     with pytest.raises(JobError, match=rf"retrain\.{key}: the final stage .* was started with"):
-        run_job(other)
+        run_job(changed(copied_run, "retrain", **{key: value}))
 
 
 def test_of_many_rows_the_baseline_is_fitted_on_some(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:

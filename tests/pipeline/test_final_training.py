@@ -21,15 +21,12 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.teachers import final_teachers, labels_of
 from nasrec_automl.training.metrics import Metrics
 from nasrec_automl.training.module import ClickModule
-
-
-def with_seeds(run: RunFolder, count: int) -> RunFolder:
-    return RunFolder(run.job.model_copy(update={"retrain": run.job.retrain.model_copy(update={"final_seeds": count})}))
+from tests.pipeline.changed import changed
 
 
 @pytest.fixture(scope="module")
 def run(finished_run: RunFolder) -> RunFolder:
-    return with_seeds(finished_run, 3)
+    return changed(finished_run, "retrain", final_seeds=3)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +114,7 @@ def test_it_says_that_all_of_them_diverged(
 def test_one_seed_is_the_job_s_own(
     run: RunFolder, contender: Contender, alone: list[tuple[float, Mapping[str, Tensor]]]
 ) -> None:
-    assert same(train_final(with_seeds(run, 1), contender).state_dict(), alone[0][1])
+    assert same(train_final(changed(run, "retrain", final_seeds=1), contender).state_dict(), alone[0][1])
 
 
 @pytest.mark.parametrize("killed", [(1, 2), (2, 2), (3, 1), (3, 2)])

@@ -26,6 +26,7 @@ from nasrec_automl.pipeline.studies import retrain_study
 from nasrec_automl.pipeline.truth import sample_sizes
 from nasrec_automl.ranking import judge_ranking
 from nasrec_automl.training.metrics import Metrics
+from tests.pipeline.changed import changed
 
 JOB: dict[str, Any] = {
     "data": {"options": {"rows": 2000, "seed": 1, "fields": 4, "dense": 3}},
@@ -105,7 +106,7 @@ def test_told_to_stop_it_is_as_good_as_it_was_then(run: RunFolder) -> None:
 )
 def test_a_training_by_other_settings_is_not_taken_over(run: RunFolder, changes: dict[str, Any]) -> None:
     architecture, hyper = checked_best(run)[0], default_hyper(run.job)
-    other = replace(run, job=run.job.model_copy(update={"retrain": run.job.retrain.model_copy(update=changes)}))
+    other = changed(run, "retrain", **changes)
     assert take_over(other, architecture, hyper, ignore) is None
     assert take_over(run, architecture, replace(hyper, dropout=0.3), ignore) is None
     assert take_over(run, architecture, hyper, ignore) is not None

@@ -20,6 +20,7 @@ from nasrec_automl.pipeline.search import SearchStage, _evaluator
 from nasrec_automl.pipeline.studies import search_study
 from nasrec_automl.search import ArchitectureRandomSampler, RegularizedEvolutionSampler, distributions
 from nasrec_automl.space import load_search_space
+from tests.pipeline.changed import changed
 
 SCORED = ("key", "auc", "standard_error", "rows", "stopped", "macs", "parameters")
 
@@ -69,8 +70,7 @@ def test_any_sampler(finished_run: RunFolder) -> None:
 def test_the_runs_own_study_takes_it_and_the_search_counts_it(copied_run: RunFolder) -> None:
     study = search_study(copied_run)
     study.optimize(objective(copied_run.path), n_trials=2)
-    search = copied_run.job.search.model_copy(update={"architectures": 25})
-    grown = RunFolder(copied_run.job.model_copy(update={"search": search}))
+    grown = changed(copied_run, "search", architectures=25)
     assert SearchStage().units(grown) == (22, 25)
     SearchStage().run(grown)
     assert len(study.get_trials(states=(TrialState.COMPLETE,))) == 25

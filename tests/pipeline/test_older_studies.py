@@ -19,6 +19,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.studies import retrain_study, search_study
 from nasrec_automl.search.incumbents import ranked
+from tests.pipeline.changed import changed
 
 KEPT = sorted((Path(__file__).parents[1] / "search" / "fixtures").glob("studies-*.db"))
 
@@ -69,9 +70,7 @@ def written(trials: list[FrozenTrial]) -> list[tuple[object, ...]]:
 
 def test_the_search_goes_on_in_it(older: RunFolder) -> None:
     before = written(search_study(older).get_trials())
-    grown = replace(
-        older, job=older.job.model_copy(update={"search": older.job.search.model_copy(update={"architectures": 23})})
-    )
+    grown = changed(older, "search", architectures=23)
     SearchStage().run(grown)
     after = search_study(grown).get_trials()
     assert written(after)[: len(before)] == before

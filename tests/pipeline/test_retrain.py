@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import replace
 
 import optuna
 import pytest
@@ -27,17 +26,13 @@ from nasrec_automl.pipeline.studies import retrain_study
 from nasrec_automl.pipeline.teachers import finalists
 from nasrec_automl.search import Hyper
 from nasrec_automl.training.module import ClickModule
+from tests.pipeline.changed import changed
 
 
 def study_of(run: RunFolder) -> optuna.Study:
     return optuna.load_study(
         study_name=read_json(run.retrain_done)["study"], storage=f"sqlite:///{run.path / 'studies.db'}"
     )
-
-
-def changed(run: RunFolder, **retrain: object) -> RunFolder:
-    job = run.job.model_copy(update={"retrain": run.job.retrain.model_copy(update=retrain)})
-    return replace(run, job=job)
 
 
 def test_the_study_has_as_many_trainings_as_were_asked(finished_run: RunFolder) -> None:
@@ -82,7 +77,7 @@ def test_curves_are_in_the_study(finished_run: RunFolder) -> None:
 
 def test_more_trainings_go_on_from_the_old_ones(copied_run: RunFolder) -> None:
     before = [(trial.params, trial.values) for trial in study_of(copied_run).trials]
-    grown = changed(copied_run, trials=8)
+    grown = changed(copied_run, "retrain", trials=8)
     assert RetrainStage().units(grown) == (6, 8)
     heard = []
     final = RetrainStage().run(grown, report=heard.append)
@@ -147,13 +142,13 @@ def test_another_hyper_parameter_space_is_refused_by_name(copied_run: RunFolder)
     space = copied_run.job.retrain.space
     other = space.model_copy(update={"table_cap": load_hyper_space("retrain-size").table_cap})
     with pytest.raises(JobError, match=r"retrain\.space\.table_cap: the retrain stage"):
-        RetrainStage().run(changed(copied_run, space=other, trials=8))
+        RetrainStage().run(changed(copied_run, "retrain", space=other, trials=8))
 
 
 @pytest.mark.parametrize(("name", "value"), [("max_epochs", 3), ("top_k", 1), ("eps", 0.5)])
 def test_other_settings_are_refused_by_name(copied_run: RunFolder, name: str, value: float) -> None:
     with pytest.raises(JobError, match=rf"retrain\.{name}: the retrain stage .* but the job says {value}"):
-        RetrainStage().run(changed(copied_run, **{name: value, "trials": 8}))
+        RetrainStage().run(changed(copied_run, "retrain", **{name: value, "trials": 8}))
     assert len(study_of(copied_run).trials) == 6
 
 
@@ -172,7 +167,7 @@ def test_a_training_that_diverges_is_pruned_with_the_reason_and_the_study_goes_o
     monkeypatch.setattr(ClickModule, "training_step", poisoned)
     monkeypatch.setattr(optuna.Trial, "should_prune", lambda trial: False)  # it is to live until it diverges
     kept = set(copied_run.retrained.glob("*.safetensors"))
-    RetrainStage().run(changed(copied_run, trials=8))
+    RetrainStage().run(changed(copied_run, "retrain", trials=8))
     assert len(trainings) == 2
     diverged, after = study_of(copied_run).trials[6:]
     assert diverged.state.name == "PRUNED"

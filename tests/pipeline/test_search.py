@@ -19,16 +19,12 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage, _evaluator
 from nasrec_automl.pipeline.studies import search_study
 from nasrec_automl.space import load_search_space
+from tests.pipeline.changed import changed
 
 
 def study_of(run: RunFolder) -> optuna.Study:
     """With plain Optuna, as somebody else's notebook would."""
     return optuna.load_study(study_name="tiny-search", storage=f"sqlite:///{run.path / 'studies.db'}")
-
-
-def changed(run: RunFolder, **search: object) -> RunFolder:
-    job = run.job.model_copy(update={"search": run.job.search.model_copy(update=search)})
-    return replace(run, job=job)
 
 
 def test_the_study_has_as_many_trials_as_were_asked_and_no_key_twice(finished_run: RunFolder) -> None:
@@ -61,7 +57,7 @@ def test_the_best_are_noted(finished_run: RunFolder) -> None:
 
 def test_more_architectures_go_on_from_the_old_ones(copied_run: RunFolder) -> None:
     before = {trial.number: (trial.params, trial.value) for trial in study_of(copied_run).trials}
-    grown = changed(copied_run, architectures=26)
+    grown = changed(copied_run, "search", architectures=26)
     assert SearchStage().units(grown) == (20, 26)
     heard = []
     SearchStage().run(grown, count=4, report=heard.append)
@@ -80,7 +76,7 @@ def test_more_architectures_go_on_from_the_old_ones(copied_run: RunFolder) -> No
     ("name", "value"), [("population", 6), ("children", 2), ("tournament", 3), ("max_rows", 50), ("early_stop", 3)]
 )
 def test_other_settings_are_refused_by_name(copied_run: RunFolder, name: str, value: int) -> None:
-    grown = changed(copied_run, **{name: value, "architectures": 26})
+    grown = changed(copied_run, "search", **{name: value, "architectures": 26})
     before = study_of(copied_run).trials
     with pytest.raises(JobError, match=rf"search\.{name}: the search stage .* but the job says {value}"):
         SearchStage().run(grown)
@@ -124,7 +120,7 @@ def test_early_stops_are_the_same_after_any_break(
         for part in ("data", "supernet", "stages"):
             shutil.copytree(finished_run.path / part, run.path / part)
         (run.path / "stages" / "search.json").unlink()
-        run = changed(run, architectures=30, early_stop=2)
+        run = changed(run, "search", architectures=30, early_stop=2)
         while not SearchStage().is_done(run):
             _evaluator.cache_clear()  # as in a new process
             SearchStage().run(run, count=count)
@@ -208,7 +204,7 @@ def test_several_objectives_stop_nothing_early(
 
 def test_latency_as_an_objective_is_measured_as_the_budget_says(finished_run: RunFolder, tmp_path: Path) -> None:
     run = several_objectives(finished_run, tmp_path / "run", objectives=("log_loss", "latency_ms"), architectures=8)
-    run = replace(run, job=run.job.model_copy(update={"budget": run.job.budget.model_copy(update={"batch_size": 32})}))
+    run = changed(run, "budget", batch_size=32)
     SearchStage().run(run)
     for trial in study_of(run).trials:
         noted = read_json(run.latency(trial.user_attrs["nasrec:key"]))
@@ -223,7 +219,7 @@ def test_other_objectives_are_refused(finished_run: RunFolder, tmp_path: Path, o
     run = several_objectives(finished_run, tmp_path / "run", objectives=("log_loss", "macs"), architectures=3)
     SearchStage().run(run)
     before = study_of(run).trials
-    other = changed(run, objectives=objectives)
+    other = changed(run, "search", objectives=objectives)
     with pytest.raises(JobError, match=r"search\.objectives: the search stage .*'macs'"):
         SearchStage().run(other)
     with pytest.raises(StudyError, match=f"has objectives 'log_loss, macs', but '{', '.join(objectives)}' is expected"):

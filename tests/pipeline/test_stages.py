@@ -23,6 +23,7 @@ from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import STAGES, next_stage, run_job
 from nasrec_automl.pipeline.status import STAGE_NAMES
+from tests.pipeline.changed import changed
 
 Write = Callable[..., Path]
 
@@ -174,9 +175,7 @@ def test_a_second_run_finds_everything_done(copied_run: RunFolder) -> None:
 
 def test_a_run_that_has_more_trainings_than_the_job_asks_for_is_done(copied_run: RunFolder) -> None:
     before = {path: path.read_bytes() for path in (copied_run.final, copied_run.result, copied_run.retrain_done)}
-    retrain = copied_run.job.retrain
-    fewer = retrain.model_copy(update={"trials": read_json(copied_run.retrain_done)["target"] - 1})
-    run_job(replace(copied_run, job=copied_run.job.model_copy(update={"retrain": fewer})))
+    run_job(changed(copied_run, "retrain", trials=read_json(copied_run.retrain_done)["target"] - 1))
     assert {path: path.read_bytes() for path in before} == before
 
 

@@ -21,6 +21,7 @@ from nasrec_automl.pipeline.studies import (
     verdict_study,
 )
 from nasrec_automl.pipeline.tune import TuneStage
+from tests.pipeline.changed import changed
 
 
 def test_names_directions_and_what_they_are_about(copied_run: RunFolder) -> None:
@@ -37,10 +38,8 @@ def test_names_directions_and_what_they_are_about(copied_run: RunFolder) -> None
 
 
 def test_trainings_of_other_settings_are_another_study(copied_run: RunFolder) -> None:
-    job = copied_run.job
-
     def names(**retrain: object) -> list[str]:
-        run = RunFolder(job.model_copy(update={"retrain": job.retrain.model_copy(update=retrain)}))
+        run = changed(copied_run, "retrain", **retrain)
         return [rank_study(run).study_name, verdict_study(run).study_name]
 
     own = names()
@@ -68,9 +67,9 @@ def test_a_folder_with_other_settings_takes_no_study_of_a_database_that_both_use
     (other.path / "stages" / f"{section}.json").unlink()
     assert study(other).study_name == study(copied_run).study_name
     changes = {"search": {"max_rows": 50}, "retrain": {"patience": 9}, "supernet": {"batch_size": 32}}[section]
-    changed = RunFolder(job.model_copy(update={section: getattr(job, section).model_copy(update=changes)}))
+    another = RunFolder(job.model_copy(update={section: getattr(job, section).model_copy(update=changes)}))
     with pytest.raises(StudyError, match=r"settings .* choose another name for the study"):
-        study(changed)
+        study(another)
 
 
 def test_a_study_of_before_its_settings_were_a_part_of_it_is_taken(copied_run: RunFolder) -> None:

@@ -21,10 +21,7 @@ from nasrec_automl.pipeline.studies import retrain_study
 from nasrec_automl.pipeline.teachers import final_teachers, finalists, teach_finalists
 from nasrec_automl.training.metrics import Metrics
 from nasrec_automl.training.module import ClickModule
-
-
-def changed(run: RunFolder, **retrain: object) -> RunFolder:
-    return RunFolder(run.job.model_copy(update={"retrain": run.job.retrain.model_copy(update=retrain)}))
+from tests.pipeline.changed import changed
 
 
 def best_first(run: RunFolder) -> list[str]:
@@ -36,7 +33,7 @@ def test_finalists_are_the_best_candidates_on_hpo_rows(finished_run: RunFolder) 
     names = best_first(finished_run)
     assert len(names) > 3
     for count in (1, 2, 3):
-        assert list(finalists(changed(finished_run, finalists=count))) == names[:count]
+        assert list(finalists(changed(finished_run, "retrain", finalists=count))) == names[:count]
     assert all(path.is_file() for path in finalists(finished_run).values())
 
 
@@ -46,7 +43,7 @@ def test_teachers_are_the_best_together_of_the_best_candidates_on_hpo_rows(
     names = best_first(finished_run)
 
     def taught_by(count: int) -> list[str]:
-        return [path.name[:-21] for path in teachers.teachers(changed(finished_run, teachers=count))]
+        return [path.name[:-21] for path in teachers.teachers(changed(finished_run, "retrain", teachers=count))]
 
     hpo = PreparedData.open(finished_run.data).part(Part.HPO)
     for count in (1, 2, 4):
@@ -55,7 +52,7 @@ def test_teachers_are_the_best_together_of_the_best_candidates_on_hpo_rows(
         assert taught_by(count) == [names[i] for i in best_together(logits, hpo)]
     monkeypatch.setattr(teachers, "best_together", lambda logits, rows: [len(logits) - 1, 0])
     assert taught_by(3) == [names[2], names[0]]
-    one, other = (finalists(changed(finished_run, teachers=count)) for count in (2, 3))
+    one, other = (finalists(changed(finished_run, "retrain", teachers=count)) for count in (2, 3))
     assert one.keys() == other.keys()
     assert not set(one.values()) & set(other.values()), "who was taught by others is another network"
 
@@ -107,7 +104,7 @@ def test_without_teachers_labels_count_alone_and_finalists_are_what_they_were(
         raise AssertionError
 
     monkeypatch.setattr(teachers, "taught_labels", refuse)
-    run = changed(copied_run, teachers=0)
+    run = changed(copied_run, "retrain", teachers=0)
     assert finalists(run) == {}
     assert final_teachers(run) == []
     run.final.unlink()

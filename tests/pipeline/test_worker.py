@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import STAGES
 from nasrec_automl.pipeline.status import run_status
 from nasrec_automl.pipeline.worker import Shared, share_work
+from tests.pipeline.changed import changed
 
 SLOWLY = """
 import sys, time
@@ -57,8 +57,7 @@ def wait_for(condition: object, *processes: subprocess.Popen[str]) -> None:
 
 
 def test_a_worker_shares_both_studies_until_they_are_done(copied_run: RunFolder) -> None:
-    search = copied_run.job.search.model_copy(update={"architectures": 24})
-    grown = replace(copied_run, job=copied_run.job.model_copy(update={"search": search}))
+    grown = changed(copied_run, "search", architectures=24)
     assert share_work(grown, count=3) == Shared(architectures=3, trainings=0)
     assert not STAGES["search"].is_done(grown)
     rest = share_work(grown)

@@ -1,6 +1,5 @@
 """Two processes train what one trains with the whole batch."""
 
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,14 +8,9 @@ import pytest
 import torch
 
 from nasrec_automl.training.ranks import Rank
+from tests.ports import free_port
 
 SCRIPT = Path(__file__).with_name("two_processes.py")
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def train(folder: Path, count: int, *, weighted: bool, device: str = "cpu") -> list[dict[str, torch.Tensor]]:
