@@ -155,7 +155,10 @@ def test_killed_it_goes_on_and_ends_with_the_same_network(
         "what ended is not repeated"
     )
     assert (steps[0] > 0) == (killed[1] > 1), "it did not begin anew"
-    assert not list(tmp_path.iterdir())
+    assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".json"}, "what has ended stays"
+    steps.clear()
+    assert same(train_final(run, contender, checkpoint=checkpoint).state_dict(), subnet.state_dict())
+    assert steps == []
 
 
 def test_what_has_ended_is_kept_whole(
@@ -168,4 +171,5 @@ def test_what_has_ended_is_kept_whole(
     with pytest.raises(KeyboardInterrupt):
         train_final(run, contender, on_validation=kill, checkpoint=tmp_path / "final.ckpt")
     best = min(alone[:2], key=lambda one: one[0])[1]
-    assert same(load_subnet(tmp_path / "final.safetensors").state_dict(), best)
+    (kept,) = tmp_path.glob("final-????????.safetensors")
+    assert same(load_subnet(kept).state_dict(), best)
