@@ -265,7 +265,7 @@ def test_rows_with_weights_are_refused(copied_run: RunFolder, monkeypatch: pytes
     from tests.benchmarks.baselines import command
 
     weighted = SimpleNamespace(weight=np.ones(3), label=np.ones(3))
-    monkeypatch.setattr(command, "on_each", lambda function, units, workers: [])
+    monkeypatch.setattr(command, "on_each", lambda function, units, workers: pytest.fail("tuned"))
     monkeypatch.setattr(PreparedData, "part", lambda *_: weighted)
     options = argparse.Namespace(samplers=[], methods=[], runs=[copied_run.path], workers=1, seeds=1)
     with pytest.raises(DataError, match=r"rows of synthetic have weights"):

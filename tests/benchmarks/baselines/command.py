@@ -107,6 +107,9 @@ def main(arguments: list[str]) -> None:
 
 
 def _result(runs: list[RunFolder], options: argparse.Namespace) -> dict[str, Any]:
+    known = PreparedData.open(runs[0].data)
+    if known.part(Part.SEARCH).weight is not None:
+        raise DataError(f"rows of {known.name} have weights, and this comparison would leave them out")
     searches = [name for sampler in options.samplers for name, of in OTHER_SEARCHES.items() if of == sampler]
     units = [(path, name, options) for path in options.runs for name in (OURS, _HAND, *searches, *options.methods)]
     chosen = on_each(_choose, units, workers=options.workers)
@@ -119,10 +122,7 @@ def _result(runs: list[RunFolder], options: argparse.Namespace) -> dict[str, Any
         found.setdefault(name, []).append(one)
         logits.setdefault(name, []).append(several)
     data = PreparedData.open(runs[0].data, test=True)
-    test = data.part(Part.TEST)
-    if test.weight is not None:
-        raise DataError(f"rows of {data.name} have weights, and this comparison would leave them out")
-    label = np.asarray(test.label)
+    label = np.asarray(data.part(Part.TEST).label)
     rows = [_row(name, found[name], label, logits) for name in found]
     return {
         "dataset": data.name,
