@@ -60,7 +60,7 @@ lint: .venv/.installed
 bench: .venv/.installed
 	$(BIN)/python -m tests.benchmarks
 
-# Measures what docs/results.md shows, and writes it: about two days on two cores, by the times of its steps. It can be
+# Measures what docs/results.md shows, and writes it: about two days on two cores, estimated by its steps. It can be
 # stopped at any point, and the next call goes on. Nothing else may run beside it: baselines are tuned for as many
 # seconds as the searches took.
 results: .venv/.installed

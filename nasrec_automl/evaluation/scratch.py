@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -210,12 +211,12 @@ def train_network(
         _forget(checkpoint)
         raise
     finally:
-        _release(trainer, module)
+        _release(trainer, module, callbacks)
     network.cpu().eval()
     return Course(keeper.best, keeper.best_step or trainer.global_step, keeper.stopped)
 
 
-def _release(trainer: pl.Trainer, module: ClickModule) -> None:
+def _release(trainer: pl.Trainer, module: ClickModule, callbacks: Sequence[pl.Callback]) -> None:
     """Let go of all that is as large as the tables, of which there are several copies.
 
     Lightning's objects refer to one another and live on until the garbage collector sees them, which knows nothing of
@@ -225,7 +226,7 @@ def _release(trainer: pl.Trainer, module: ClickModule) -> None:
     for optimizer in trainer.optimizers:
         optimizer.state.clear()
         optimizer.param_groups.clear()
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+    for callback in callbacks:
         if isinstance(callback, (KeepBest, AverageWeights)):
             callback.release()
 
