@@ -9,7 +9,10 @@ from typing import Any
 
 from nasrec_automl.errors import NasRecError
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.studies import study_storage
 from nasrec_automl.search.database import database_errors, parse_url
+from nasrec_automl.space import load_search_space
+from nasrec_automl.training.lightning import check_device
 
 Report = Callable[[Mapping[str, float]], None]
 """Takes intermediate metrics, such as `{"log_loss": 0.57, "auc": 0.76}`."""
@@ -23,10 +26,12 @@ class Stage(ABC):
     Attributes:
         name: of the stage.
         parallel: whether several processes may run it at once.
+        computes: whether it needs the job's device.
     """
 
     name: str
     parallel: bool = False
+    computes: bool = True
 
     @abstractmethod
     def units(self, run: RunFolder) -> tuple[int, int]:
@@ -37,12 +42,8 @@ class Stage(ABC):
         done, total = self.units(run)
         return done >= total
 
-    def has_begun(self, run: RunFolder) -> bool:
-        """Whether there is anything that a later start goes on with."""
-        return self.units(run)[0] > 0
-
     def kept(self, run: RunFolder) -> int:
-        """A number that changes whenever there is more for a later start to go on with."""
+        """A number that changes whenever there is more for a later start to go on with; 0 where there is nothing."""
         return self.units(run)[0]
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
@@ -61,7 +62,7 @@ class Stage(ABC):
 
     def _left_nothing(self, run: RunFolder) -> bool:
         # Of a parallel stage another process may be about to leave its first unit.
-        return not self.parallel and not self.has_begun(run)
+        return not self.parallel and not self.kept(run)
 
     def run(self, run: RunFolder, *, count: int | None = None, report: Report | None = None) -> dict[str, float]:
         """Run the stage, or go on with it; at once when it is done.
@@ -75,9 +76,14 @@ class Stage(ABC):
             Final metrics, such as `log_loss`; may be empty.
 
         Raises:
-            JobError: the stage was started with other settings.
+            JobError: the stage was started with other settings, or what the job needs is not there: its device, its
+                database or its space. That is said before hours of work, not after them.
         """
         with nullcontext() if self.parallel else run.lock(self.name), database_errors(parse_url(run.job.storage_url)):
+            load_search_space(run.job.space)
+            study_storage(run.job.storage_url)
+            if self.computes:
+                check_device(run.job.device, run.job.devices)
             if self._left_nothing(run):  # its settings were those of a start that was stopped at once
                 run.disclaim(self.name)
             first = run.claim(self.name, self.settings(run))

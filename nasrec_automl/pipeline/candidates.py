@@ -102,6 +102,13 @@ def retrain_study_name(run: RunFolder) -> str:
     return f"{run.job.name}-retrain-{digest}"
 
 
+def forget_other_trainings(run: RunFolder) -> None:
+    """Delete the note that the retrain stage has ended, where it is of other candidates than those of now."""
+    noted = read_json(run.retrain_done)
+    if noted is not None and noted["study"] != retrain_study_name(run):
+        run.retrain_done.unlink(missing_ok=True)
+
+
 def weights_path(run: RunFolder, study: optuna.Study, name: str, hyper: Hyper) -> Path:
     """Where the subnet of one training is kept. A run may have several retrain studies, and each its own subnets."""
     digest = hashlib.sha256(json.dumps([study.study_name, asdict(hyper)]).encode()).hexdigest()[:8]

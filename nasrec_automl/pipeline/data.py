@@ -15,9 +15,6 @@ from nasrec_automl.errors import DataError, JobError
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.studies import study_storage
-from nasrec_automl.space import load_search_space
-from nasrec_automl.training.lightning import check_device
 
 
 class DataStage(Stage):
@@ -29,13 +26,13 @@ class DataStage(Stage):
         """One unit: the prepared folder."""
         return int((run.data / "dataset.json").is_file()), 1
 
-    def has_begun(self, run: RunFolder) -> bool:
+    def kept(self, run: RunFolder) -> int:
         """Of what the noted settings prepared: the job's own may name another folder."""
         noted = run.noted(self.name)
         if noted is None:
-            return False
+            return 0
         prepared = noted["data.source"] == "prepared" and noted["data.input"] is not None
-        return (Path(noted["data.input"] if prepared else run.path / "data") / "dataset.json").is_file()
+        return int((Path(noted["data.input"] if prepared else run.path / "data") / "dataset.json").is_file())
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The data section."""
@@ -57,10 +54,6 @@ class DataStage(Stage):
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         config = run.job.data
-        # What later stages need of the job, asked for before hours of training.
-        load_search_space(run.job.space)
-        study_storage(run.job.storage_url)
-        check_device(run.job.device, run.job.devices)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="data sets", total=1)
         if config.source == "prepared":
             data = _open_prepared(config)

@@ -55,9 +55,9 @@ class FinalStage(Stage):
         """One unit: the result of the present retrain study."""
         return int(final_is_noted(run)), 1
 
-    def has_begun(self, run: RunFolder) -> bool:
-        """Whether there is a result, or a training to go on with."""
-        return super().has_begun(run) or any(_own_files(run))
+    def kept(self, run: RunFolder) -> int:
+        """The time of what its trainings left last: there is one unit only, and they take long."""
+        return max((path.stat().st_mtime_ns for path in _own_files(run)), default=super().kept(run))
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """Who teaches, how many finalists there are, and how many final trainings."""

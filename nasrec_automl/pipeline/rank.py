@@ -62,9 +62,9 @@ class RankStage(Stage):
         """Never: the comparison is quick, and its scores may be others now."""
         return False
 
-    def has_begun(self, run: RunFolder) -> bool:
+    def kept(self, run: RunFolder) -> int:
         """A training that has a checkpoint is work done too, and trainings with other settings are in another study."""
-        return run.rank.is_file() or any(_folder(run).glob("*")) or super().has_begun(run)
+        return super().kept(run) + sum(1 for _ in _folder(run).glob("*")) + run.rank.is_file()
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """What the trainings depend on; how many there are may change."""

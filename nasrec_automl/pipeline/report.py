@@ -56,6 +56,7 @@ class ReportStage(Stage):
     """Writes `report.html`. It is done when the report is newer than the result."""
 
     name = "report"
+    computes = False
 
     def units(self, run: RunFolder) -> tuple[int, int]:
         """One unit: the report of the present result."""

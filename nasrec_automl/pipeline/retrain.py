@@ -15,6 +15,7 @@ from nasrec_automl.pipeline.candidates import (
     check_subnets,
     checkpoint_path,
     drop_beaten,
+    forget_other_trainings,
     halved,
     retrain_study_name,
     train_candidate,
@@ -62,9 +63,7 @@ class RetrainStage(Stage):
         job, config = run.job, run.job.retrain
         architectures = candidates(run)
         study = retrain_study(run)
-        noted = read_json(run.retrain_done)
-        if noted is not None and noted["study"] != study.study_name:
-            run.retrain_done.unlink(missing_ok=True)  # of other candidates: the stage has not ended with these
+        forget_other_trainings(run)
         check_subnets(run, study)
         done, total = self.units(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="trainings", total=total, done=done)

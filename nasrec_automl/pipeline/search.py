@@ -19,6 +19,7 @@ from nasrec_automl.network.weights import load_supernet
 from nasrec_automl.pareto import domination_ranks
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.budget import job_budget, left_out_designs
+from nasrec_automl.pipeline.candidates import forget_other_trainings
 from nasrec_automl.pipeline.check import check_scores, count_checked
 from nasrec_automl.pipeline.dashboard import publish
 from nasrec_automl.pipeline.earlier import earlier_winner
@@ -135,6 +136,7 @@ class SearchStage(Stage):
                     "top": [dict(a.params) for a in handed_on(run, top, _NOTED)],
                 },
             )
+            forget_other_trainings(run)
             note = f"{_note(best, left_out)}, {len(finished)} architectures scored"
             if config.timeout is not None and len(finished) < config.architectures:
                 note += f", no more after {config.timeout}"

@@ -48,10 +48,6 @@ class SupernetStage(Stage):
         """One unit: the trained weights."""
         return int(run.weights.is_file()), 1
 
-    def has_begun(self, run: RunFolder) -> bool:
-        """A checkpoint is work done too."""
-        return _checkpoint(run).is_file() or self.is_done(run)
-
     def kept(self, run: RunFolder) -> int:
         """The checkpoint's time: there is one unit only, and it takes long."""
         checkpoint = _checkpoint(run)

@@ -44,9 +44,9 @@ class TuneStage(Stage):
         total = run.job.tune.trials
         return min(len(tuned(run)), total), total
 
-    def has_begun(self, run: RunFolder) -> bool:
+    def kept(self, run: RunFolder) -> int:
         """A training from scratch is work done too, to its end or not."""
-        return run.progress(TUNE_TRUTH).is_file() or super().has_begun(run)
+        return super().kept(run) + run.progress(TUNE_TRUTH).is_file()
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The tune section, but for the number of trials, and what trainings and scores depend on."""

@@ -194,10 +194,12 @@ def test_killed_before_the_result_is_written_it_trains_nothing_again(
     def kill(*_: object) -> None:
         raise KeyboardInterrupt
 
+    kept = FinalStage().kept(copied_run)
     with monkeypatch.context() as patched:
         patched.setattr(final_stage, "write_json", kill)
         with pytest.raises(KeyboardInterrupt):
             FinalStage().run(copied_run)
+    assert FinalStage().kept(copied_run) > kept > 0, "the finalists were there, and now a final training is"
     monkeypatch.setattr(scratch, "train_network", kill)
     FinalStage().run(copied_run)
     after = load_subnet(copied_run.best / "model.safetensors").state_dict()

@@ -18,11 +18,11 @@ import pytest
 from nasrec_automl.config import load_job
 from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.errors import JobError, RunFolderError
-from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import STAGES, next_stage, run_job
-from nasrec_automl.pipeline.status import STAGE_NAMES
+from nasrec_automl.pipeline.status import STAGE_NAMES, run_status
 from tests.pipeline.changed import changed
 
 Write = Callable[..., Path]
@@ -197,6 +197,31 @@ def test_other_settings_of_a_done_run_are_refused_by_name(
     with pytest.raises(JobError, match=rf"{section}\.{name}: the {section} stage .*but the job says {value}"):
         run_job(other)
     assert (copied_run.path / "job.json").read_bytes() == noted
+
+
+@pytest.mark.parametrize(("others", "state"), [(True, "interrupted"), (False, "done")])
+def test_a_grown_search_that_hands_on_others_ends_no_training(
+    copied_run: RunFolder, others: bool, state: str
+) -> None:
+    if others:
+        noted = read_json(copied_run.retrain_done)
+        write_json(copied_run.retrain_done, {**noted, "study": "tiny-retrain-of-others"})
+    grown = changed(copied_run, "search", architectures=21)
+    STAGES["search"].run(grown)
+    assert {status.name: status.state for status in run_status(grown)}["retrain"] == state
+
+
+@pytest.mark.parametrize("name", ["supernet", "search", "retrain", "final"])
+def test_a_stage_that_needs_a_device_which_is_not_there_says_so_before_it_works(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    elsewhere = replace(copied_run, job=copied_run.job.model_copy(update={"device": "cuda"}))
+    with pytest.raises(JobError, match=r"device: `cuda` needs a GPU"):
+        STAGES[name].run(elsewhere)
+    copied_run.report.unlink()
+    STAGES["report"].run(elsewhere)  # which is also written where the run's GPU is not
+    assert copied_run.report.is_file()
 
 
 def test_a_grown_search_and_retraining_give_a_new_result(copied_run: RunFolder) -> None:
