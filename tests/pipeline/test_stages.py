@@ -200,9 +200,7 @@ def test_other_settings_of_a_done_run_are_refused_by_name(
 
 
 @pytest.mark.parametrize(("others", "state"), [(True, "interrupted"), (False, "done")])
-def test_a_grown_search_that_hands_on_others_ends_no_training(
-    copied_run: RunFolder, others: bool, state: str
-) -> None:
+def test_a_grown_search_that_hands_on_others_ends_no_training(copied_run: RunFolder, others: bool, state: str) -> None:
     if others:
         noted = read_json(copied_run.retrain_done)
         write_json(copied_run.retrain_done, {**noted, "study": "tiny-retrain-of-others"})
