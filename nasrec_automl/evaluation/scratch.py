@@ -66,7 +66,7 @@ class Trained:
     """A trained subnet.
 
     Attributes:
-        subnet: with the weights of the best validation, or of the last step without validation.
+        subnet: with the weights of the best validation.
         metrics: of that validation.
         step: when it was.
         schedule_steps: length of the learning-rate schedule.
@@ -74,7 +74,7 @@ class Trained:
     """
 
     subnet: Subnet
-    metrics: Metrics | None
+    metrics: Metrics
     step: int
     schedule_steps: int
     stopped: bool
@@ -86,11 +86,11 @@ class Course:
 
     Attributes:
         metrics: of the best validation.
-        step: when it was, or the last step without validation.
+        step: when it was.
         stopped: whether `report` ended the training.
     """
 
-    metrics: Metrics | None
+    metrics: Metrics
     step: int
     stopped: bool
 
@@ -102,9 +102,8 @@ def train_from_scratch(
     options: ScratchOptions,
     *,
     schedule_steps: int,
-    steps: int | None = None,
-    validation: Rows | None = None,
-    validate_every: int = 0,
+    validation: Rows,
+    validate_every: int,
     patience: int = 0,
     report: Report | None = None,
     checkpoint: Path | None = None,
@@ -120,16 +119,18 @@ def train_from_scratch(
         schema: of the data.
         rows: to train on.
         options: how.
-        schedule_steps: length of the learning-rate schedule.
-        steps: steps to train; the whole schedule by default.
+        schedule_steps: most steps, and length of the learning-rate schedule.
         validation: rows to measure on; the best measurement's weights are kept.
-        validate_every: steps between two measurements.
+        validate_every: steps between two measurements; one at the end at least.
         patience: measurements without improvement that end the training; 0 for never.
         report: called after each measurement; True ends the training.
         checkpoint: file to write after each measurement, and to go on from where it is there: `report` hears again
             what was measured before, then the training ends as if it had not been broken. It is gone at the end.
         device: `cpu` or `cuda`.
         precision: of what is multiplied, in training and in its validations.
+
+    Raises:
+        DivergedError: a loss that is no finite number; the message says where, and what to do.
     """
     with seeded(options.seed):
         subnet = Subnet(architecture, schema, layer_norm=options.layer_norm, dropout=options.dropout)
@@ -139,7 +140,6 @@ def train_from_scratch(
         rows,
         options,
         schedule_steps=schedule_steps,
-        steps=steps,
         validation=validation,
         validate_every=validate_every,
         patience=patience,
@@ -157,9 +157,8 @@ def train_network(
     options: ScratchOptions,
     *,
     schedule_steps: int,
-    steps: int | None = None,
-    validation: Rows | None = None,
-    validate_every: int = 0,
+    validation: Rows,
+    validate_every: int,
     patience: int = 0,
     report: Report | None = None,
     checkpoint: Path | None = None,
@@ -183,28 +182,26 @@ def train_network(
         ),
         network,
     )
-    steps = schedule_steps if steps is None else min(steps, schedule_steps)
-    batches = TrainingBatches(rows, options.batch_size, options.seed, steps)
+    batches = TrainingBatches(rows, options.batch_size, options.seed, schedule_steps)
     keeper = KeepBest(patience, report)
-    callbacks: list[pl.Callback] = [] if validation is None else [keeper]
+    callbacks: list[pl.Callback] = [keeper]
     if options.average_weights:
         callbacks.append(AverageWeights(schedule_steps))
-    if validation is not None and checkpoint is not None:
+    if checkpoint is not None:
         callbacks.append(Checkpoints(checkpoint))
     trainer = quiet_trainer(
-        max_steps=steps,
+        max_steps=schedule_steps,
         device=device,
         precision=precision,
         callbacks=callbacks,
-        **({"val_check_interval": min(validate_every, steps)} if validation is not None else {}),
+        val_check_interval=min(validate_every, schedule_steps),
     )
-    measured = None if validation is None else EvaluationBatches(validation, _EVALUATION_BATCH)
     resume: dict[str, Any] = {}
     if checkpoint is not None and checkpoint.is_file():
         resume = {"ckpt_path": str(checkpoint), "weights_only": True}
     try:
         with quiet(), raising_interrupts():
-            trainer.fit(module, batches, measured, **resume)
+            trainer.fit(module, batches, EvaluationBatches(validation, _EVALUATION_BATCH), **resume)
         _forget(checkpoint)
         keeper.restore()
     except DivergedError:
@@ -213,7 +210,8 @@ def train_network(
     finally:
         _release(trainer, module, callbacks)
     network.cpu().eval()
-    return Course(keeper.best, keeper.best_step or trainer.global_step, keeper.stopped)
+    assert keeper.best is not None
+    return Course(keeper.best, keeper.best_step, keeper.stopped)
 
 
 def _release(trainer: pl.Trainer, module: ClickModule, callbacks: Sequence[pl.Callback]) -> None:

@@ -64,7 +64,6 @@ def _train(run: RunFolder, architecture: Architecture, reporter: Reporter) -> di
         return False
 
     trained = train_candidate(run, architecture, default_hyper(run.job), on_validation)
-    assert trained.metrics is not None
     return _values(trained.metrics)
 
 

@@ -11,6 +11,7 @@ from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.raw import with_tables
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.sources import open_source
+from nasrec_automl.data.table_schema import load_table_schema
 from nasrec_automl.errors import DataError, JobError
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.progress import ProgressWriter
@@ -35,9 +36,10 @@ class DataStage(Stage):
         return int((Path(noted["data.input"] if prepared else run.path / "data") / "dataset.json").is_file())
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
-        """The data section."""
-        settings = {f"data.{key}": value for key, value in run.job.data.model_dump(mode="json", by_alias=True).items()}
+        """The data section, and what the schema file says: it may have been corrected since."""
+        section = run.job.data.model_dump(mode="json", by_alias=True)
         noted = run.noted(self.name)
+        settings = {f"data.{key}": value for key, value in {**section, **_schema(run.job.data, noted)}.items()}
         if settings["data.split"] is None and noted is not None and noted.get("data.split") == "random":
             settings["data.split"] = "random"  # what earlier versions noted without a split
         return settings
@@ -84,6 +86,16 @@ class DataStage(Stage):
         left_out = f", {rejected:,} bad left out" if rejected else ""
         progress.update(1, f"{data.name}, {notes.get('completeness', f'{rows:,} rows')}{left_out}")
         return {}
+
+
+def _schema(config: DataConfig, noted: dict[str, Any] | None) -> dict[str, Any]:
+    """What the schema file says, or said when the data were prepared where it is there no more."""
+    path = config.table_schema
+    if path is None:
+        return {}
+    if noted is not None and not path.exists():
+        return {key.removeprefix("data."): value for key, value in noted.items() if key.startswith("data.schema.")}
+    return {f"schema.{key}": value for key, value in load_table_schema(path).model_dump(mode="json").items()}
 
 
 def _open_prepared(config: DataConfig) -> PreparedData:

@@ -85,7 +85,6 @@ def train_final(
         except DivergedError as error:
             diverged = error
         else:
-            assert trained.metrics is not None
             if trained.metrics.log_loss < lowest:
                 lowest, best = trained.metrics.log_loss, trained.subnet
                 if kept is not None:

@@ -81,7 +81,6 @@ class RetrainStage(Stage):
             if trained is None:
                 checkpoint = checkpoint_path(run, study, name, hyper)
                 trained = train_candidate(run, architectures[name], hyper, on_validation, checkpoint=checkpoint)
-            assert trained.metrics is not None
             if not trained.stopped:  # a pruned training is no contender
                 save_network(trained.subnet, weights_path(run, study, name, hyper))
             attrs = {

@@ -158,7 +158,7 @@ def training_steps(run: RunFolder) -> int:
     """Steps of the supernet's training."""
     config = run.job.supernet
     rows = PreparedData.open(run.data).rows(Part.TRAIN)
-    return max(1, config.passes(rows) * rows // config.batch_size)
+    return max(1, config.passes(rows) * rows // min(config.batch_size, rows))
 
 
 def kept_steps(run: RunFolder) -> int:

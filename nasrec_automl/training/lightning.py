@@ -19,7 +19,6 @@ _NOISE = (
     ".*LeafSpec.*is deprecated.*",
     ".*Checkpoint directory .* exists and is not empty.*",  # a resumed training's own
     ".*It is recommended to use .*sync_dist=True.*",  # several processes have the same losses and metrics
-    ".*defined a `validation_step` but have no `val_dataloader`.*",  # the final training has no validation left
 )
 
 

@@ -185,3 +185,18 @@ def test_a_table_is_read_with_its_schema_and_bad_rows_are_kept_in_the_run_folder
     assert again.data.table_schema == tmp_path / "schema.yaml"
     with pytest.raises(JobError, match=r"data\.schema: the data stage .* was started with"):
         DataStage().run(open_run(write_job(tmp_path, data={**table, "max_rejected": 0.01, "schema": "other.yaml"})))
+
+
+def test_a_schema_that_was_corrected_since_is_no_more_that_of_the_data(tmp_path: Path, write_job: Write) -> None:
+    (tmp_path / "rows.csv").write_text("\n".join(["y,z,c", *(f"{i % 2},{i // 2 % 2},{i % 5}" for i in range(400))]))
+    schema = tmp_path / "schema.yaml"
+    schema.write_text("{label: y, categorical: {c: }, ignored: [z]}")
+    job = write_job(tmp_path, data={"source": "table", "input": "rows.csv", "schema": "schema.yaml", "options": {}})
+    DataStage().run(open_run(job))
+    schema.write_text("{label: z, categorical: {c: }, ignored: [y]}")
+    with pytest.raises(JobError, match=r"data\.schema\.ignored: the data stage .* was started with \['z'\]"):
+        DataStage().check(open_run(job))
+    schema.write_text("# the same\n{label: y, ignored: [z], categorical: {c: {}}}")
+    DataStage().check(open_run(job))
+    schema.unlink()  # the data are prepared, so that nobody needs it
+    DataStage().check(open_run(job))

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from nasrec_automl import nni_plugin
 from nasrec_automl.config import DataConfig, Job
 from nasrec_automl.config_training import SupernetConfig
-from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.dataset import Part, PreparedData
 from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import DivergedError, JobError
@@ -314,6 +314,11 @@ def test_the_training_is_told_all_that_the_job_says_of_it(
     found = asdict(told[0])
     assert {name: found[name] for name in own} == own
     assert (found["steps"], found["seed"]) == (training_steps(run), 3)
+
+
+def test_an_epoch_of_fewer_rows_than_a_batch_is_one_step(tmp_path: Path, prepared: Path) -> None:
+    rows = PreparedData.open(prepared).rows(Part.TRAIN)
+    assert training_steps(make(tmp_path, prepared, epochs=7, batch_size=rows + 1)) == 7
 
 
 @pytest.mark.parametrize(("rows", "architectures"), [(320, 20), (5_000, 65), (65_536, 64), (200_000, 64)])

@@ -50,7 +50,6 @@ def test_it_is_the_candidates_training_measured_on_the_parts_asked_for(finished_
     data = PreparedData.open(finished_run.data)
     assert found.log_loss == measure_subnet(trained.subnet, data.part(Part.HPO, Part.CHOICE)).log_loss
     assert found.attrs["step"] == trained.step
-    assert trained.metrics is not None
     on_hpo = train_and_measure(finished_run, architecture, 0, (Part.HPO,))
     assert on_hpo.log_loss == pytest.approx(trained.metrics.log_loss), "the best validation's weights are kept"
     assert train_and_measure(finished_run, architecture, 1, (Part.HPO,)).log_loss != on_hpo.log_loss
