@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from nasrec_automl.cost import profile as profile
     from nasrec_automl.errors import NasRecError as NasRecError
     from nasrec_automl.nni_plugin.registration import register as register
+    from nasrec_automl.pipeline.model_folder import load_model as load_model
     from nasrec_automl.pipeline.objective import objective as objective
-    from nasrec_automl.pipeline.predict import load_model as load_model
     from nasrec_automl.schema import FeatureSchema as FeatureSchema
     from nasrec_automl.space import SearchSpace as SearchSpace
     from nasrec_automl.space import load_architecture as load_architecture
@@ -32,7 +32,7 @@ _HOME = {
     "Profile": "cost",
     "SearchSpace": "space",
     "load_architecture": "space",
-    "load_model": "pipeline.predict",
+    "load_model": "pipeline.model_folder",
     "load_search_space": "space",
     "objective": "pipeline.objective",
     "profile": "cost",

@@ -26,7 +26,7 @@ def prepare(arguments: argparse.Namespace) -> None:
     """Turn raw files into a prepared data set."""
     from nasrec_automl.config import check_option_names
     from nasrec_automl.data.appending import append
-    from nasrec_automl.data.dataset import Part
+    from nasrec_automl.data.parts import Part
     from nasrec_automl.data.preparation import DEFAULT_SEED, prepare
     from nasrec_automl.data.raw import with_tables
     from nasrec_automl.data.rejections import Rejections
@@ -293,7 +293,8 @@ def retrain(arguments: argparse.Namespace) -> None:
 
 def predict(arguments: argparse.Namespace) -> None:
     """Predict a file of raw rows."""
-    from nasrec_automl.pipeline.predict import load_model, predict_file
+    from nasrec_automl.pipeline.model_folder import load_model
+    from nasrec_automl.pipeline.predict import predict_file
 
     console = Console()
     model = load_model(arguments.model)
@@ -313,11 +314,12 @@ def export(arguments: argparse.Namespace) -> None:
     """Write a model for onnxruntime or torch.export."""
     from nasrec_automl.export import preprocessing_path
     from nasrec_automl.pipeline.export import export_model, export_run
+    from nasrec_automl.pipeline.model_folder import WEIGHTS
     from nasrec_automl.pipeline.run_folder import RunFolder
 
     console = Console()
     with console.status("Exporting ..."):
-        if (arguments.folder / "model.safetensors").is_file():
+        if (arguments.folder / WEIGHTS).is_file():
             path = export_model(arguments.folder, arguments.format, arguments.output)
         else:
             path = export_run(RunFolder.open(arguments.folder), arguments.format, arguments.output)

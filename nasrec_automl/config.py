@@ -33,7 +33,7 @@ from nasrec_automl.config_types import (
     path_from,
 )
 from nasrec_automl.errors import JobError
-from nasrec_automl.yaml_files import in_words, load_yaml
+from nasrec_automl.yaml_files import complaint, load_yaml
 
 
 class FieldConfig(Section):
@@ -395,7 +395,7 @@ def _sentence(error: Any) -> str:
         return f"{where}: no such field; there are {', '.join(_fields(error['loc'][:-1]))}"
     if error["type"] == _NO_METHOD:
         return f"{where}: {error['msg']}, but it is {_method(error['input'])!r}"
-    return f"{where}: {in_words(error)}"
+    return f"{where}: {complaint(error)}"
 
 
 def _fields(section: tuple[str | int, ...]) -> list[str]:

@@ -20,6 +20,9 @@ from nasrec_automl.config_types import (
 )
 from nasrec_automl.hyper_space import HyperSpace, load_hyper_space
 
+MOST_HANDED_ON = 256
+"""Architectures that the search notes for the retrain stage, at most; `retrain.top_k` takes the first of them."""
+
 _SUPERNET_STEPS = 2_000
 """Of a supernet's training where the job says no epochs: a path's weights are trained in a small part of them."""
 
@@ -106,7 +109,7 @@ class RetrainConfig(Section):
             is kept.
     """
 
-    top_k: Annotated[int, Field(ge=1, le=256, strict=True)] = 15
+    top_k: Annotated[int, Field(ge=1, le=MOST_HANDED_ON, strict=True)] = 15
     trials: Count = 60
     timeout: Duration | None = None
     max_epochs: Count | None = None

@@ -77,6 +77,11 @@ class Ranking:
         return self.lead.value > 0
 
     @property
+    def surely_beats_size(self) -> bool:
+        """Whether that can hardly be chance: the interval of the lead is above 0."""
+        return self.lead.low > 0
+
+    @property
     def share_of_ceiling(self) -> float | None:
         """Tau as a share of the ceiling, where that is above 0."""
         return self.tau.value / self.ceiling.value if self.ceiling is not None and self.ceiling.value > 0 else None
@@ -233,3 +238,8 @@ def equal_groups(values: Array, count: int) -> NDArray[np.int64]:
     order = np.empty(len(values), dtype=np.int64)
     order[np.argsort(values, kind="stable")] = np.arange(len(values))
     return order * count // len(values)
+
+
+def tau_error(rows: int) -> float:
+    """Standard deviation of Kendall's tau of two unrelated orders (Kendall 1938)."""
+    return math.sqrt(2 * (2 * rows + 5) / (9 * rows * (rows - 1))) if rows > 1 else math.nan

@@ -23,12 +23,14 @@ from nasrec_automl.architecture import (
     ParameterValue,
 )
 from nasrec_automl.errors import ArchitectureError, SpaceError
-from nasrec_automl.yaml_files import in_words, load_yaml
+from nasrec_automl.yaml_files import complaint, load_yaml
 
 InputCount = Literal["binomial", "uniform"]
 Space = TypeVar("Space", bound=BaseModel)
 
-_WIRING = ("dense_inputs", "sparse_inputs", "left", "right")
+INPUT_KEYS = ("dense_inputs", "sparse_inputs")
+"""Of a block's labels, those that choose sets of inputs."""
+_WIRING = (*INPUT_KEYS, "left", "right")
 _OPERATORS = ("ops", "dense_dim", "sparse_dim", "dense_to_sparse", "fm")
 """Keys of a mutation. The two operators of a block count as one key."""
 
@@ -239,7 +241,7 @@ class SearchSpace(BaseModel):
         rng: np.random.Generator,
         inputs: InputCount,
     ) -> ParameterValue:
-        if key in ("dense_inputs", "sparse_inputs"):
+        if key in INPUT_KEYS:
             return join_sources(draw_inputs(number, self.max_inputs, rng, inputs))
         return choices[int(rng.integers(len(choices)))]
 
@@ -345,7 +347,7 @@ def read_space(kind: type[Space], folder: str, name: str | FilePath, word: str) 
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise SpaceError(f"{path}: {where}: {in_words(first)}") from None
+        raise SpaceError(f"{path}: {where}: {complaint(first)}") from None
 
 
 def load_architecture(name: str | FilePath, space: SearchSpace | None = None) -> Architecture:

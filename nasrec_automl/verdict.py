@@ -32,7 +32,7 @@ class Verdict:
     @property
     def by_scores_alone(self) -> bool:
         """Whether the scores alone say what is trained: they are surely better than size, or nothing is known."""
-        return self.ranking is None or self.ranking.lead.low > 0
+        return self.ranking is None or self.ranking.surely_beats_size
 
     @property
     def left_out(self) -> int:

@@ -55,7 +55,7 @@ def load_yaml(path: Path, error: type[NasRecError]) -> Any:
         raise error(f"{path}: not a YAML file ({' '.join(str(wrong).split())})") from None
 
 
-def in_words(problem: Mapping[str, Any], example: str = "") -> str:
+def complaint(problem: Mapping[str, Any], example: str = "") -> str:
     """Say what pydantic has against a value.
 
     Args:
@@ -63,7 +63,7 @@ def in_words(problem: Mapping[str, Any], example: str = "") -> str:
         example: of a right mapping or list, as YAML.
 
     Example:
-        >>> in_words({"type": "tuple_type", "input": "id", "msg": "Input should be a valid tuple"}, "[row_id]")
+        >>> complaint({"type": "tuple_type", "input": "id", "msg": "Input should be a valid tuple"}, "[row_id]")
         "expected a list such as [row_id], but it is 'id'"
     """
     kind, given = problem["type"], problem["input"]

@@ -17,7 +17,8 @@ import torch
 
 from nasrec_automl import FeatureSchema
 from nasrec_automl.config import Job, load_job
-from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import Part
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.errors import DataError, DivergedError, RunFolderError
 from nasrec_automl.evaluation.paired import placements

@@ -15,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nasrec_automl.architecture import DENSE_OPS, SPARSE_OPS, Architecture, Block
-from nasrec_automl.data.preprocessing import CategoricalColumn, DenseColumn, Preprocessing
+from nasrec_automl.data.categorical import CategoricalColumn
+from nasrec_automl.data.columns import DenseColumn
+from nasrec_automl.data.preprocessing import Preprocessing
 from nasrec_automl.errors import DataError, ExtraError
 from nasrec_automl.export import INPUTS, OUTPUTS, JoinedLinear, export_onnx, export_torch, join_sources
 from nasrec_automl.network import Subnet

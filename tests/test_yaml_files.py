@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from nasrec_automl.errors import DataError, JobError
-from nasrec_automl.yaml_files import in_words, load_yaml
+from nasrec_automl.yaml_files import complaint, load_yaml
 
 
 def load(folder: Path, text: str | bytes) -> object:
@@ -60,4 +60,4 @@ def test_a_missing_file_is_the_callers_to_name(tmp_path: Path) -> None:
     ],
 )
 def test_words(kind: str, given: object, expected: str) -> None:
-    assert in_words({"type": kind, "input": given, "msg": "Value error, it is wrong"}, "{a: 1}") == expected
+    assert complaint({"type": kind, "input": given, "msg": "Value error, it is wrong"}, "{a: 1}") == expected

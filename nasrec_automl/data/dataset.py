@@ -19,8 +19,6 @@ from nasrec_automl.data.rows import Rows
 from nasrec_automl.errors import DataError
 from nasrec_automl.schema import FeatureSchema
 
-__all__ = ["Part", "PreparedData", "Rows"]
-
 _VERIFIED = 1 << 16  # rows that are checked at once
 
 

@@ -21,15 +21,6 @@ from nasrec_automl.data.values import numbers
 from nasrec_automl.errors import DataError
 from nasrec_automl.schema import FeatureSchema
 
-__all__ = [
-    "CategoricalColumn",
-    "CategoricalOptions",
-    "DenseColumn",
-    "DenseOptions",
-    "DerivedColumn",
-    "Preprocessing",
-]
-
 
 class Preprocessing(BaseModel):
     """What was learned of the training rows, saved as JSON beside the data and beside every model.

@@ -21,7 +21,7 @@ from pydantic import (
 from nasrec_automl.data.categorical import CategoricalOptions
 from nasrec_automl.data.columns import DenseOptions, DerivedColumn
 from nasrec_automl.errors import DataError
-from nasrec_automl.yaml_files import in_words, load_yaml
+from nasrec_automl.yaml_files import complaint, load_yaml
 
 _Options = Annotated[CategoricalOptions, BeforeValidator(lambda value: {} if value is None else value)]
 
@@ -179,5 +179,5 @@ def _sentence(problem: Any) -> str:
         section = TableSchema if len(place) == 1 else _SECTIONS[place[0]]
         message = f"no such field; there are {', '.join(section.model_fields)}"
     else:
-        message = in_words(problem, _EXAMPLES.get((place[0] if place else "", len(place)), ""))
+        message = complaint(problem, _EXAMPLES.get((place[0] if place else "", len(place)), ""))
     return f"{'.'.join(place)}: {message}" if place else message

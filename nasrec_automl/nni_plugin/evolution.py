@@ -23,9 +23,10 @@ from nasrec_automl.search.attributes import ERROR, INTERRUPTED, STALE
 from nasrec_automl.search.database import database_errors, shown_url
 from nasrec_automl.search.incumbents import ranked
 from nasrec_automl.search.ledger import Ledger
-from nasrec_automl.search.loop import Worker
+from nasrec_automl.search.mutation import generations_of
+from nasrec_automl.search.scoring import ArchitectureSource
 from nasrec_automl.search.task import Outcome
-from nasrec_automl.search.worker import ArchitectureSource
+from nasrec_automl.search.worker import Worker
 from nasrec_automl.space import SearchSpace
 
 _logger = logging.getLogger(__name__)
@@ -306,7 +307,7 @@ class OptunaEvolution(Strategy):
 def _generations(trials: int | None, population_size: int, children: int) -> int:
     if trials is None or children < 1:
         return _GENERATIONS
-    return max(1, (trials - population_size) // children)
+    return generations_of(trials, population_size, children)
 
 
 def _searched(model_space: Any) -> tuple[SearchSpace, FeatureSchema]:

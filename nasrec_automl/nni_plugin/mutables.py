@@ -8,7 +8,7 @@ from typing import Any
 
 from nasrec_automl.architecture import Architecture, ParameterValue
 from nasrec_automl.nni_plugin.nas import Categorical, label_scope
-from nasrec_automl.space import SearchSpace, split_sources
+from nasrec_automl.space import INPUT_KEYS, SearchSpace, split_sources
 
 
 def mutables(space: SearchSpace) -> list[Categorical]:
@@ -20,7 +20,7 @@ def mutables(space: SearchSpace) -> list[Categorical]:
     made = []
     for label, choices in space.labels.items():
         block, key = label.split("/")
-        weights = _input_weights(choices) if key in ("dense_inputs", "sparse_inputs") else None
+        weights = _input_weights(choices) if key in INPUT_KEYS else None
         with label_scope(block):  # NNI allows no `/` in a name of its own
             made.append(Categorical(choices, weights=weights, label=key))
     return made

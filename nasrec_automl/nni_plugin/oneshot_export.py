@@ -19,6 +19,7 @@ from nasrec_automl.network import Supernet
 from nasrec_automl.search import RegularizedEvolutionSampler, open_study, search
 from nasrec_automl.search.distributions import architecture_of
 from nasrec_automl.search.incumbents import ranked
+from nasrec_automl.search.mutation import generations_of
 
 _ROWS = 100_000
 """Validation rows that are read at most, half of them to fit heads."""
@@ -68,7 +69,7 @@ def best_architectures(
         population_size=population,
         tournament_size=max(1, population // 4),
         children=_CHILDREN,
-        generations=max(1, (target - population) // _CHILDREN),
+        generations=generations_of(target, population, _CHILDREN),
         seed=seed,
     )
     search(study, space, evaluator.evaluate, storage=storage, sampler=sampler, target=target, budget=budget)

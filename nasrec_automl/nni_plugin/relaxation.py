@@ -9,9 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasrec_automl.architecture import ParameterValue
-from nasrec_automl.space import SearchSpace, split_sources
-
-INPUT_KEYS = ("dense_inputs", "sparse_inputs")
+from nasrec_automl.space import INPUT_KEYS, SearchSpace, split_sources
 
 
 class Relaxation(nn.Module):

@@ -17,8 +17,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import Job
-from nasrec_automl.data.dataset import Part, PreparedData
-from nasrec_automl.data.parts import TRAINING
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import TRAINING, Part
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.evaluation.scratch import ScratchOptions, Trained, train_from_scratch
 from nasrec_automl.hand_designs import hand_designs
@@ -175,6 +175,12 @@ def training_lengths(run: RunFolder) -> dict[str, int]:
     return {"max_epochs": config.epochs(rows), "validations_per_epoch": config.validations(rows)}
 
 
+def most_validations(run: RunFolder) -> int:
+    """How often a training is measured that goes to its end."""
+    lengths = training_lengths(run)
+    return lengths["max_epochs"] * lengths["validations_per_epoch"]
+
+
 def default_hyper(job: Job) -> Hyper:
     """What every candidate is trained with first."""
     space = job.retrain.space
@@ -217,7 +223,7 @@ def train_candidate(
     *,
     parts: Sequence[Part] = TRAINING,
     checkpoint: Path | None = None,
-    seed: int = 0,
+    seed_offset: int = 0,
     label: NDArray[np.float32] | None = None,
 ) -> Trained:
     """Train an architecture, measured on the hpo part, as the retrain section says.
@@ -229,7 +235,7 @@ def train_candidate(
         report: called after each measurement; True ends the training.
         parts: to train on.
         checkpoint: as in `train_from_scratch`.
-        seed: added to the job's.
+        seed_offset: added to the job's seed.
         label: of these parts' rows, in place of their own.
     """
     job, config = run.job, run.job.retrain
@@ -242,7 +248,7 @@ def train_candidate(
         architecture,
         scratch_schema(job, data, hyper),
         rows,
-        replace(scratch_options(job, hyper), seed=job.seed + seed),
+        replace(scratch_options(job, hyper), seed=job.seed + seed_offset),
         schedule_steps=config.epochs(len(rows)) * steps_per_epoch,
         validation=data.part(Part.HPO),
         validate_every=max(1, steps_per_epoch // config.validations(len(rows))),

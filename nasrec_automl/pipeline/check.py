@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from nasrec_automl.architecture import Architecture
-from nasrec_automl.data.dataset import Part
+from nasrec_automl.data.parts import Part
 from nasrec_automl.evaluation import WeightSharingEvaluator
 from nasrec_automl.evaluation.scratch import Trained
 from nasrec_automl.pipeline.budget import job_budget

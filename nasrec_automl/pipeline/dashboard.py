@@ -17,13 +17,14 @@ from optuna.artifacts.exceptions import ArtifactNotFound
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.errors import InUseError
+from nasrec_automl.pipeline.model_folder import ARCHITECTURE, PREPROCESSING, WEIGHTS
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import retrain_study, search_study, study_storage
 from nasrec_automl.report import ReportContent, wiring_svg
 from nasrec_automl.report.agreement import score_against_retrained
 from nasrec_automl.report.frequencies import frequencies
-from nasrec_automl.report.notes import best_trainings, retrain_note, scored_note, search_note, trained_note
-from nasrec_automl.report.retrain_figures import retrain_curves, retrain_settings
+from nasrec_automl.report.notes import SHOWN, best_trainings, retrain_note, scored_note, search_note, trained_note
+from nasrec_automl.report.retrain_figures import retrain_curves, settings_figure
 from nasrec_automl.report.search_figures import score_against, search_history
 from nasrec_automl.report.style import titled
 from nasrec_automl.report.summary import ranked
@@ -33,11 +34,6 @@ from nasrec_automl.search.database import shown_url
 from nasrec_automl.search.loop import reason_of
 
 _logger = logging.getLogger(__name__)
-
-_NOTED = 10
-"""Best trials of a study that get a note."""
-
-_MODEL = ("model.safetensors", "architecture.json", "preprocessing.json")
 
 _Figures = Mapping[str, tuple[str, go.Figure]]
 """Figure and title by name."""
@@ -91,7 +87,7 @@ def _publish_search(page: _Page, content: ReportContent) -> None:
         "frequencies": ("Operators and widths: best decile against the others", frequencies(content.search)),
     }
     page.note(search_note(content, page.study.study_name))
-    best = [each for each in ranked(content.search)[:_NOTED] if each.architecture is not None]
+    best = [each for each in ranked(content.search)[:SHOWN] if each.architecture is not None]
     page.note_trials(
         {
             each.number: scored_note(rank, each, page.picture(rank, each.architecture))
@@ -106,7 +102,7 @@ def _publish_retrain(page: _Page, content: ReportContent) -> None:
     scores = {each.name: each for each in content.search if each.architecture is not None}
     page.note(retrain_note(content, page.study.study_name))
     notes = {}
-    for rank, trial in enumerate(best_trainings(content.retrain)[:_NOTED], 1):
+    for rank, trial in enumerate(best_trainings(content.retrain)[:SHOWN], 1):
         scored = scores.get(trial.architecture)
         if scored is None or scored.architecture is None:
             continue  # the search did not score it
@@ -114,13 +110,13 @@ def _publish_retrain(page: _Page, content: ReportContent) -> None:
     page.note_trials(notes)
     page.draw(
         {
-            "settings": ("Log loss against each setting", retrain_settings(content.retrain)),
+            "settings": ("Log loss against each setting", settings_figure(content.retrain)),
             "curves": ("Validation log loss while training", retrain_curves(content.retrain)),
             **_common(content),
         }
     )
     if content.results:
-        for name in _MODEL:
+        for name in (WEIGHTS, ARCHITECTURE, PREPROCESSING):
             page.attach(page.run.best / name)
 
 

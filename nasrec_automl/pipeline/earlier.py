@@ -9,6 +9,7 @@ from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.errors import CheckpointError
 from nasrec_automl.network import Supernet
 from nasrec_automl.network.weights import load_supernet
+from nasrec_automl.pipeline.model_folder import ARCHITECTURE
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.space import SearchSpace, load_search_space
 
@@ -66,5 +67,5 @@ def earlier_winner(run: RunFolder, space: SearchSpace) -> list[Architecture]:
     """
     if run.job.continues is None:
         return []
-    path = RunFolder.open(run.job.continues).best / "architecture.json"
+    path = RunFolder.open(run.job.continues).best / ARCHITECTURE
     return [Architecture.from_json(path.read_text(encoding="utf-8"), space)] if path.is_file() else []

@@ -9,7 +9,7 @@ from nasrec_automl.budget import in_words
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.export import export_onnx, export_torch
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.predict import load_model
+from nasrec_automl.pipeline.model_folder import PREPROCESSING, load_model
 from nasrec_automl.pipeline.run_folder import RunFolder
 
 Format = Literal["onnx", "torch"]
@@ -33,7 +33,7 @@ def export_run(run: RunFolder, kind: Format = "onnx", output: Path | None = None
         ExtraError: ONNX is not installed.
         DataError: the output cannot be written.
     """
-    if not (run.best / "preprocessing.json").is_file():  # what the final stage writes last of the model
+    if not (run.best / PREPROCESSING).is_file():  # what is written last
         raise RunFolderError(
             f"{run.path}: the run has no final model yet; `nasrec-automl status {run.path}` says what is left"
         )

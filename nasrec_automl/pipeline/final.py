@@ -9,17 +9,15 @@ from typing import Any
 
 import torch
 
-from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
 from nasrec_automl.config import Job
-from nasrec_automl.data.dataset import Part, PreparedData
-from nasrec_automl.data.parts import TRAINING, VALIDATION
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import TRAINING, VALIDATION, Part
 from nasrec_automl.errors import StudyError
 from nasrec_automl.evaluation.baseline import BASELINE_ROWS, Baseline, fit_baseline, tune_baseline
 from nasrec_automl.evaluation.paired import auc_difference_error, log_loss_difference_error
 from nasrec_automl.evaluation.scratch import predict_logits
-from nasrec_automl.network import Subnet
-from nasrec_automl.network.weights import load_subnet, save_network
+from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import (
@@ -32,8 +30,9 @@ from nasrec_automl.pipeline.candidates import (
     scratch_schema,
     weights_path,
 )
-from nasrec_automl.pipeline.files import read_json, write_json, write_text
+from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.final_training import Contender, train_final
+from nasrec_automl.pipeline.model_folder import write_model
 from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import STAGE_NAMES, final_is_noted
@@ -94,7 +93,7 @@ class FinalStage(Stage):
         logits, baseline_logits = predict_logits(subnet.to(run.job.device), test), baseline.logits(test)
         measured = _quality(measure(logits, *targets(test)))
         of_baseline["test"] = _quality(measure(baseline_logits, *targets(test)))
-        write_model(run, winner.architecture, subnet.cpu(), run.best)
+        write_model(subnet.cpu(), run.data / "preprocessing.json", run.best)
         progress.update(5, f"test log loss {measured['log_loss']:.4f}, AUC {measured['auc']:.4f}")
         write_json(run.result, _result(run, data, winner, measured, of_baseline))
         label, *weight = targets(test)
@@ -198,13 +197,6 @@ def _drop_left(run: RunFolder, finalists: Collection[Path]) -> None:
 def _own_files(run: RunFolder) -> list[Path]:
     """What final stages have left of their trainings."""
     return [*run.retrained.glob("final-*"), *run.retrained.glob("finalist-*")]
-
-
-def write_model(run: RunFolder, architecture: Architecture, subnet: Subnet, folder: Path) -> None:
-    """Write what `load_model` takes."""
-    save_network(subnet, folder / "model.safetensors")
-    write_text(folder / "architecture.json", architecture.to_json())
-    write_text(folder / "preprocessing.json", (run.data / "preprocessing.json").read_text(encoding="utf-8"))
 
 
 def _plain(contender: Contender, data: PreparedData, job: Job, budget: Budget) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def train_final(
                 report,
                 parts=FINAL,
                 checkpoint=checkpoint,
-                seed=number * SEEDS_APART,
+                seed_offset=number * SEEDS_APART,
                 label=label,
             )
         except DivergedError as error:

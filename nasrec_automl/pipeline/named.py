@@ -15,8 +15,9 @@ from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import best_trials, candidates, choice_parts, train_candidate
 from nasrec_automl.pipeline.files import write_json
-from nasrec_automl.pipeline.final import contender_costs, write_model
+from nasrec_automl.pipeline.final import contender_costs
 from nasrec_automl.pipeline.final_training import Contender, train_final
+from nasrec_automl.pipeline.model_folder import write_model
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import retrain_study, search_study
 from nasrec_automl.pipeline.teachers import contender_path, labels_of, teachers
@@ -100,7 +101,7 @@ def retrain_named(
         **contender_costs(contender, data, run.job, job_budget(run)),
     }
     write_json(folder / "result.json", noted)
-    write_model(run, architecture, subnet, folder)
+    write_model(subnet, run.data / "preprocessing.json", folder)
     return NamedModel(folder, name, validation, source)
 
 

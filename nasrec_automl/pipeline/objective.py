@@ -17,7 +17,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import load_evaluator
 from nasrec_automl.search.attributes import KEY, PREFIX
 from nasrec_automl.search.distributions import distributions, suggest
-from nasrec_automl.search.worker import score_attrs
+from nasrec_automl.search.scoring import score_attrs
 
 
 def objective(

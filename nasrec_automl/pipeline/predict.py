@@ -1,95 +1,17 @@
-"""The winner in Python and on files: raw columns in, probabilities out. Needs neither NNI nor Optuna."""
+"""A model on files: raw columns in, probabilities out. Needs neither NNI nor Optuna."""
 
 from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-import numpy as np
-import pandas as pd
-import pyarrow as pa
-import torch
-from numpy.typing import NDArray
-
-from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.files import check_output_file, written_beside
-from nasrec_automl.data.preprocessing import Preprocessing
 from nasrec_automl.data.readers.unlabelled import read_unlabelled
 from nasrec_automl.data.table_schema import load_table_schema
-from nasrec_automl.errors import CheckpointError, DataError
-from nasrec_automl.network import Subnet
-from nasrec_automl.network.weights import load_subnet
-
-_CHUNK = 65_536
-
-
-@dataclass(frozen=True)
-class Model:
-    """A trained model with its preprocessing.
-
-    Attributes:
-        subnet: the network.
-        preprocessing: turns raw columns into its inputs.
-    """
-
-    subnet: Subnet
-    preprocessing: Preprocessing
-
-    @property
-    def architecture(self) -> Architecture:
-        """What the network is."""
-        return self.subnet.architecture
-
-    def predict(self, frame: pd.DataFrame | pa.Table) -> NDArray[np.float64]:
-        """Probability of a click for each row.
-
-        Args:
-            frame: raw columns; further ones are ignored. Unknown categories count as missing.
-
-        Returns:
-            `(rows,)`.
-
-        Raises:
-            DataError: a column is missing, or holds text where a number should be, or moments where a category should
-                be; the message names it.
-        """
-        dense, ids = self.preprocessing.transform(frame)
-        if not len(frame):
-            return np.empty(0)
-        with torch.inference_mode():
-            logits = torch.cat(
-                [
-                    self.subnet(torch.from_numpy(dense[i : i + _CHUNK]), torch.from_numpy(ids[i : i + _CHUNK]))
-                    for i in range(0, len(frame), _CHUNK)
-                ]
-            )
-        probabilities: NDArray[np.float64] = torch.sigmoid(logits.double()).numpy()
-        return probabilities
-
-
-def load_model(folder: str | Path) -> Model:
-    """Load what the final stage wrote, such as `runs/quickstart/best`.
-
-    Raises:
-        CheckpointError: the folder is missing or incomplete.
-    """
-    folder = Path(folder)
-    for name in ("model.safetensors", "preprocessing.json"):
-        if not (folder / name).is_file():
-            raise CheckpointError(
-                f"{folder}: no model; expected the file {name}, as in the folder `best` of a finished run"
-            )
-    subnet = load_subnet(folder / "model.safetensors").eval()
-    preprocessing = Preprocessing.load(folder / "preprocessing.json")
-    if preprocessing.schema().inputs != subnet.schema.inputs:
-        raise CheckpointError(
-            f"{folder}: preprocessing.json makes other columns or tables than model.safetensors was trained on; "
-            "take both from the same run"
-        )
-    return Model(subnet, preprocessing)
+from nasrec_automl.errors import DataError
+from nasrec_automl.pipeline.model_folder import Model
 
 
 def predict_file(

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import StudyError
 from nasrec_automl.evaluation.trained_steps import trained_steps
 from nasrec_automl.pipeline.base import Report, Stage

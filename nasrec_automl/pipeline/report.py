@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from decimal import Decimal
 from pathlib import Path
@@ -14,13 +13,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import LATENCY
-from nasrec_automl.data.dataset import Part, PreparedData
-from nasrec_automl.data.parts import TRAINING, VALIDATION
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import TRAINING, VALIDATION, Part
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.budget import job_budget, left_out_designs
-from nasrec_automl.pipeline.candidates import has_layer_norm, training_lengths
+from nasrec_automl.pipeline.candidates import has_layer_norm, most_validations
 from nasrec_automl.pipeline.dashboard import dashboard_command, publish
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.progress import ProgressWriter
@@ -128,7 +127,7 @@ def report_content(run: RunFolder) -> ReportContent:
         objectives=job.search.objectives,
         score_rows=min(data.rows(Part.SEARCH), job.search.max_rows or data.rows(Part.SEARCH)),
         verdict=read_verdict(run),
-        halved=job.retrain.pruner == "hyperband" and math.prod(training_lengths(run).values()) > FIRST_RUNG,
+        halved=job.retrain.pruner == "hyperband" and most_validations(run) > FIRST_RUNG,
         retrain=_trainings(run) if search_is_noted(run) else [],
         results=_results(result, final) if result else [],
         baseline_rows=_baseline_rows(result, data) if result else None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import optuna
@@ -17,9 +16,9 @@ from nasrec_automl.pipeline.candidates import (
     drop_beaten,
     forget_other_trainings,
     halved,
+    most_validations,
     retrain_study_name,
     train_candidate,
-    training_lengths,
     weights_path,
 )
 from nasrec_automl.pipeline.dashboard import publish
@@ -101,7 +100,7 @@ class RetrainStage(Stage):
             train,
             storage=study_storage(job.storage_url),
             config=config,
-            validations=math.prod(training_lengths(run).values()),
+            validations=most_validations(run),
             seed=job.seed,
             halved=halved(run),
             count=count,

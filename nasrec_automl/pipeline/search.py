@@ -10,8 +10,10 @@ from optuna.trial import FrozenTrial
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import Job
+from nasrec_automl.config_training import MOST_HANDED_ON
 from nasrec_automl.config_types import in_seconds
-from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import BudgetError
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.hand_designs import hand_designs
@@ -44,9 +46,6 @@ from nasrec_automl.search.incumbents import incumbents, ranked
 from nasrec_automl.search.samplers import make_sampler
 from nasrec_automl.space import load_search_space
 from nasrec_automl.verdict import Verdict
-
-_NOTED = 256
-"""Architectures that are handed on at most; `retrain.top_k` takes the first of them."""
 
 _LOADING = threading.Lock()
 """A cache alone would let two threads load at once."""
@@ -133,7 +132,7 @@ class SearchStage(Stage):
                     "timeout": config.timeout,
                     "scored": len(finished),
                     "budget": job.budget.noted,
-                    "top": [dict(a.params) for a in handed_on(run, top, _NOTED)],
+                    "top": [dict(a.params) for a in handed_on(run, top, MOST_HANDED_ON)],
                 },
             )
             forget_other_trainings(run)

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from nasrec_automl.data.batches import EvaluationBatches, TrainingBatches
-from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import Part
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.errors import DivergedError
 from nasrec_automl.network import Supernet
@@ -22,8 +23,8 @@ from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.earlier import continued, earlier_supernet
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.progress import ProgressWriter
-from nasrec_automl.pipeline.ranks import ranks
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.training_processes import training_processes
 from nasrec_automl.sampling import WarmUp, path_sampler
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.keep_best import Checkpoints, KeepBest
@@ -76,7 +77,7 @@ class SupernetStage(Stage):
         total = training_steps(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="steps", total=total)
         try:
-            with ranks(run.job) as rank:
+            with training_processes(run.job) as rank:
                 supernet = train_supernet(run, rank, [_Watch(progress, curve, report)])
         except DivergedError as error:
             raise DivergedError(f"the supernet's training diverged; {_kept(_checkpoint(run))}. At {error}") from None

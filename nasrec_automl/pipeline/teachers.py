@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nasrec_automl.data.dataset import Part, PreparedData
-from nasrec_automl.data.parts import TRAINING
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import TRAINING, Part
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.errors import DivergedError
 from nasrec_automl.evaluation.distillation import best_together, taught_labels

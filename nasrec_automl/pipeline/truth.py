@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.cost import Profile, profile
-from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import StudyError
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.evaluation.sample import one_of_each_size
@@ -44,7 +45,7 @@ Keep = Callable[[Architecture, Trained, Sequence[tuple[int, Metrics]]], None]
 def train_and_measure(
     run: RunFolder,
     architecture: Architecture,
-    seed: int,
+    seed_offset: int,
     parts: Sequence[Part],
     *,
     checkpoint: Path | None = None,
@@ -57,10 +58,10 @@ def train_and_measure(
     Args:
         run: whose data are prepared.
         architecture: what to train.
-        seed: 0 for the job's own.
+        seed_offset: added to the job's seed.
         parts: of validation.
         checkpoint: as in `train_from_scratch`.
-        keep: called with what was trained, where the seed is 0.
+        keep: called with what was trained, where that is 0.
 
     Raises:
         DivergedError: the training diverged.
@@ -72,8 +73,8 @@ def train_and_measure(
         return False
 
     hyper = default_hyper(run.job)
-    trained = train_candidate(run, architecture, hyper, on_validation, checkpoint=checkpoint, seed=seed)
-    if keep is not None and seed == 0:
+    trained = train_candidate(run, architecture, hyper, on_validation, checkpoint=checkpoint, seed_offset=seed_offset)
+    if keep is not None and seed_offset == 0:
         keep(architecture, trained, curve)
     metrics = measure_subnet(trained.subnet.to(run.job.device), PreparedData.open(run.data).part(*parts))
     return TrainOutcome(metrics.log_loss, {"auc": metrics.auc, "step": trained.step})

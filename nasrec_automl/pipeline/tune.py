@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import DataConfig
-from nasrec_automl.data.dataset import Part
+from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import DivergedError, StudyError
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.data import DataStage

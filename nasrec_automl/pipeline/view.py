@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -158,6 +157,7 @@ def result_table(run: RunFolder) -> RenderableType:
 def tune_table(run: RunFolder) -> RenderableType:
     """What the tune stage found: settings of the supernet with their rank correlation, the best first."""
     from nasrec_automl.pipeline.tune import tuned
+    from nasrec_automl.ranking import tau_error
     from nasrec_automl.search.tune import settings_of
 
     trials, supernet = tuned(run), run.job.supernet
@@ -199,11 +199,6 @@ def rank_table(run: RunFolder) -> RenderableType:
     for line in ranking_lines(content.ranking):
         table.add_row(*line)
     return Group(table, Text(ranking_sentence(content.ranking, content.left_out), style="dim"))
-
-
-def tau_error(rows: int) -> float:
-    """Standard deviation of Kendall's tau of two unrelated orders (Kendall 1938)."""
-    return math.sqrt(2 * (2 * rows + 5) / (9 * rows * (rows - 1))) if rows > 1 else math.nan
 
 
 def space_table(space: SearchSpace) -> RenderableType:

@@ -77,7 +77,7 @@ class RetrainTrial:
         architecture: the architecture's `ScoredArchitecture.name`.
         log_loss: the trial's value in nats; None where it has none.
         state: how it ended, `complete` or `pruned`.
-        learning_rate: of the dense weights.
+        learning_rate: peak of the schedule.
         weight_decay: may be 0.
         embedding_decay: of embedding rows, if it was not that of weights.
         dropout: may be 0.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from nasrec_automl.data.categorical import CategoricalColumn
+from nasrec_automl.data.columns import DenseColumn
 from nasrec_automl.data.parts import VALIDATION, Part
-from nasrec_automl.data.preprocessing import CategoricalColumn, DenseColumn
 from nasrec_automl.data.statistics import FieldStatistics
 from nasrec_automl.report.data_content import DataContent, table_bytes
 from nasrec_automl.report.data_figures import at_least

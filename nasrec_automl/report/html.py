@@ -10,7 +10,7 @@ from nasrec_automl.report.content import ReportContent
 from nasrec_automl.report.figures import calibration, supernet_curves
 from nasrec_automl.report.frequencies import frequencies
 from nasrec_automl.report.page import bullets, figure_html, page, section, write_page
-from nasrec_automl.report.retrain_figures import retrain_curves, retrain_settings
+from nasrec_automl.report.retrain_figures import retrain_curves, settings_figure
 from nasrec_automl.report.search_figures import score_against, search_history
 from nasrec_automl.report.sentences import headline, results_caption, trust, wiring_caption
 from nasrec_automl.report.style import COSTS
@@ -103,7 +103,7 @@ def _front(content: ReportContent) -> str:
 def _retrain(content: ReportContent) -> str:
     settings = figure_html(
         "retrain-settings",
-        retrain_settings(content.retrain),
+        settings_figure(content.retrain),
         "Log loss of each training from scratch against its settings; hollow marks did not complete, and "
         "triangles lie higher than drawn.",
     )

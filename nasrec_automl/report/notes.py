@@ -12,8 +12,8 @@ from nasrec_automl.report.outline import outline
 from nasrec_automl.report.sentences import headline, trust
 from nasrec_automl.report.summary import in_order, ranked, retrained_best
 
-_SHOWN = 10
-"""Lines of a table of the best."""
+SHOWN = 10
+"""The best of a study that its table has a line for, and that have a note of their own."""
 
 
 def search_note(content: ReportContent, study: str) -> str:
@@ -21,7 +21,7 @@ def search_note(content: ReportContent, study: str) -> str:
     best = ranked(content.search)
     rows = [
         (rank, each.number, _text(each.name), *_measured(each), f"{each.macs:,}", f"{each.parameters:,}")
-        for rank, each in enumerate(best[:_SHOWN], 1)
+        for rank, each in enumerate(best[:SHOWN], 1)
     ]
     return _joined(
         f"# {_text(study)}",
@@ -56,7 +56,7 @@ def retrain_note(content: ReportContent, study: str) -> str:
             f"{trial.learning_rate:.2g}",
             f"{trial.batch_size:,}",
         )
-        for rank, trial in enumerate(best_trainings(content.retrain)[:_SHOWN], 1)
+        for rank, trial in enumerate(best_trainings(content.retrain)[:SHOWN], 1)
     ]
     return _joined(
         f"# {_text(study)}",

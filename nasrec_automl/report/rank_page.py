@@ -54,7 +54,7 @@ def ranking_sentence(ranking: Ranking, left_out: int = 0) -> str:
     )
     if left_out:
         text += f"{left_out:,} more {'is' if left_out == 1 else 'are'} left out: a training diverged or failed. "
-    if ranking.lead.low > 0:
+    if ranking.surely_beats_size:
         return text + "The scores rank them better than their number of parameters does."
     if ranking.beats_size:
         return text + "The scores rank them better than their number of parameters does, but that may be chance."

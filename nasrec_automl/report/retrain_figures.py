@@ -17,7 +17,7 @@ _FURTHER = ("embedding_decay", "optimizer", "layer_norm", "embedding_dim", "tabl
 """Shown where trainings differ in them."""
 
 
-def retrain_settings(trials: Sequence[RetrainTrial]) -> go.Figure:
+def settings_figure(trials: Sequence[RetrainTrial]) -> go.Figure:
     """Log loss against each setting; hollow marks are trials that did not complete."""
     valued = [trial for trial in trials if trial.log_loss is not None and math.isfinite(trial.log_loss)]
     if not valued:

@@ -136,33 +136,33 @@ def _about_early_stops(content: ReportContent) -> list[str]:
 def _about_the_verdict(content: ReportContent) -> list[str]:
     if content.verdict is None:
         return []
-    check = content.verdict
-    if check.ranking is None:
-        asked = len(check.architectures)
+    verdict = content.verdict
+    if verdict.ranking is None:
+        asked = len(verdict.architectures)
         return [
             f"The scores could not be checked: of {_count(asked, 'architecture')} that {_were(asked)} trained from "
-            f"scratch for it {asked - check.left_out:,} ended well with every seed, too few for an order. The search "
+            f"scratch for it {asked - verdict.left_out:,} ended well with every seed, too few for an order. The search "
             "went on as if there were no check."
         ]
-    verdict = check.ranking
-    tau = verdict.tau
+    ranking = verdict.ranking
+    tau = ranking.tau
     if math.isnan(tau.value):
         found = "their scores are all the same"
     else:
         found = f"Kendall's τ of their scores and log losses is {tau.value:.2f} (95 % interval {_interval(tau)})"
     statement = (
-        f"Before the search, {_count(verdict.architectures, 'architecture')} of all sizes were trained from scratch, "
-        f"each with {_count(verdict.seeds, 'seed')}{_left_out(check)}: {found}, that of their number of parameters "
-        f"alone {0.0 if math.isnan(verdict.size_tau.value) else verdict.size_tau.value:.2f}"
+        f"Before the search, {_count(ranking.architectures, 'architecture')} of all sizes were trained from scratch, "
+        f"each with {_count(ranking.seeds, 'seed')}{_left_out(verdict)}: {found}, that of their number of parameters "
+        f"alone {0.0 if math.isnan(ranking.size_tau.value) else ranking.size_tau.value:.2f}"
     )
-    if verdict.strata > 1 and not math.isnan(verdict.strata_tau.value):
+    if ranking.strata > 1 and not math.isnan(ranking.strata_tau.value):
         statement += (
-            f", and over the pairs within {verdict.strata:,} groups by size the scores reach "
-            f"{verdict.strata_tau.value:.2f}"
+            f", and over the pairs within {ranking.strata:,} groups by size the scores reach "
+            f"{ranking.strata_tau.value:.2f}"
         )
-    if verdict.lead.low > 0:
+    if ranking.surely_beats_size:
         return [statement + ". So the scores say more than size does."]
-    if verdict.beats_size:
+    if ranking.beats_size:
         return [
             statement
             + ". So the scores seem to say more than size does; of so few architectures that may be chance. The run "
@@ -175,10 +175,10 @@ def _about_the_verdict(content: ReportContent) -> list[str]:
     ]
 
 
-def _left_out(check: Verdict) -> str:
-    if not check.left_out:
+def _left_out(verdict: Verdict) -> str:
+    if not verdict.left_out:
         return ""
-    return f" ({check.left_out:,} more {_are(check.left_out)} left out, of which a training diverged or failed)"
+    return f" ({verdict.left_out:,} more {_are(verdict.left_out)} left out, of which a training diverged or failed)"
 
 
 def _interval(one: Estimate) -> str:

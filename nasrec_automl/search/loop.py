@@ -4,43 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
-from nasrec_automl.heartbeat import LOST_AFTER, heartbeat
-from nasrec_automl.search.attributes import ABANDONED, ATTEMPT, ERROR, INTERRUPTED, KEY
-from nasrec_automl.search.census import Census, Tally
+from nasrec_automl.heartbeat import heartbeat
+from nasrec_automl.search.attributes import ERROR, INTERRUPTED
 from nasrec_automl.search.database import connection_lost, database_errors, patiently
 from nasrec_automl.search.ledger import Ledger, lost_where_it_fails
-from nasrec_automl.search.mirror import ENQUEUED
-from nasrec_automl.search.stale import close_stale, worker_id
-from nasrec_automl.search.task import Finished, Outcome, Params, Task, TrialSource
+from nasrec_automl.search.stale import worker_id
+from nasrec_automl.search.task import Finished, Outcome, Params, Task
+from nasrec_automl.search.worker import Worker, WorkerOptions
 
 OnTrial = Callable[[Finished], None]
 
 _LONGEST_REASON = 2000
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkerOptions:
-    """How a worker shares a study with others.
-
-    Attributes:
-        retries: how many more attempts parameters have after their first failure.
-        timeout: seconds without a sign of life (see `heartbeat`) after which a running trial of another host counts
-            as lost.
-        poll: seconds between two looks at a study whose last trials others run.
-    """
-
-    retries: int = 3
-    timeout: float = LOST_AFTER
-    poll: float = 0.5
 
 
 def work(
@@ -134,114 +115,6 @@ def _run(task: Task, ledger: Ledger, trial: FrozenTrial) -> Outcome | None:
         raise
 
 
-def _adopted(trial: FrozenTrial) -> bool:
-    """Whether a running trial is one that a user had enqueued."""
-    return trial.state == TrialState.RUNNING and ENQUEUED in trial.system_attrs
-
-
 def reason_of(error: BaseException) -> str:
     """An error as the reason that is written to its trial."""
     return f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
-
-
-@dataclass
-class Worker:
-    """Takes trials out of a study that others may share.
-
-    Each trial of a loop takes `census`, `next_params` and `begin`, in this order, or `adopt` where a user has
-    enqueued one; its result goes to the ledger.
-
-    Attributes:
-        source: what the trials are about.
-        ledger: the study, and the storage that holds it.
-        target: how many finished trials the study is to have.
-        options: how to share the study.
-    """
-
-    source: TrialSource
-    ledger: Ledger
-    target: int
-    options: WorkerOptions
-    tally: Tally = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.tally = Tally(self.source, retries=self.options.retries)
-
-    def census(self) -> Census:
-        """Count the study's trials, once those of dead workers are failed."""
-        trials = self.ledger.trials()
-        running = [t for t in trials if t.state == TrialState.RUNNING]
-        if close_stale(self.ledger, running, timeout=self.options.timeout):
-            trials = self.ledger.trials()
-        return self.tally.count(trials)
-
-    def next_params(self, census: Census) -> Params | None:
-        """Parameters to run next; None where others run all that is left, or nothing is left."""
-        if self._is_full(census):
-            return None
-        if census.retry:
-            lost = census.retry[0].params
-            return {name: lost[name] for name in self.source.distributions if name in lost}
-        return self.source.propose(census)
-
-    def has_enqueued(self, census: Census) -> bool:
-        """Whether a user has enqueued a trial, and there is room for it."""
-        return bool(census.waiting) and not self._is_full(census)
-
-    def adopt(self, waiting: FrozenTrial, *, worker: str | None = None) -> FrozenTrial | None:
-        """Start a trial that a user has enqueued; None where it is not to run, or another worker runs it.
-
-        It keeps its number, that is lower than those of trials begun since. So all others count here, not only
-        earlier ones; of two that were enqueued, the earlier one goes on.
-        """
-        trial = self.ledger.adopt(waiting, self.source, worker=worker or worker_id())
-        if trial is None:
-            return None
-        key = self.source.key(trial.params)
-        others = self._others(trial)
-        reason = self._beaten(key, others)
-        if reason is not None:
-            # A trial that was begun at this very moment has seen this one, and is withdrawn; an older one goes on.
-            time.sleep(self.options.poll)
-            others = self._others(trial)
-            reason = self._beaten(key, [one for one in others if one.number < trial.number or not _adopted(one)])
-        if reason is None:
-            return trial
-        self.ledger.fail(trial, ABANDONED, reason)
-        if self._is_full(self.tally.count(others)):
-            # The study may grow later: what a user has asked for waits for that.
-            self.ledger.enqueue_again(trial)
-        return None
-
-    def _others(self, trial: FrozenTrial) -> list[FrozenTrial]:
-        return [other for other in self.ledger.trials() if other.number != trial.number]
-
-    def begin(self, params: Params, census: Census, *, worker: str | None = None) -> FrozenTrial | None:
-        """Write a running trial; None where another worker was first, and this one is not to run."""
-        key = self.source.key(params)
-        attrs: dict[str, Any] = {KEY: key}
-        if key is not None and key in census.failures:
-            attrs[ATTEMPT] = census.failures[key]
-        lost = next((trial for trial in census.retry if self.source.key(trial.params) == key), None)
-        trial, earlier = self.ledger.reserve(self.source, params, attrs, worker=worker or worker_id(), lost=lost)
-        reason = self._beaten(key, earlier)
-        if reason is not None:
-            self.ledger.fail(trial, ABANDONED, reason)
-            return None
-        return trial
-
-    def _beaten(self, key: str | None, earlier: list[FrozenTrial]) -> str | None:
-        """Say why a trial just written must not run.
-
-        Every worker reads again after it has written, so of several trials that must not all run the one with
-        the lowest number sees none of the others before it and goes on, and the others see it.
-        """
-        census = self.tally.count(earlier)
-        if key in census.done_keys or key in census.running_keys:
-            return f"another worker was first with the key {key}"
-        if self._is_full(census):
-            return f"other workers already run the last of {self.target} trials"
-        return None
-
-    def _is_full(self, census: Census) -> bool:
-        return census.done + len(census.running) >= self.target

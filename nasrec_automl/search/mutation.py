@@ -22,6 +22,11 @@ def mutations(generation: int, generations: int) -> int:
     return max(0, generations - generation) // max(20, generations // 5) + 1
 
 
+def generations_of(trials: int, population_size: int, children: int) -> int:
+    """G, the generations of so many trials: the population is there before the first, and one at least follows."""
+    return max(1, (trials - population_size) // children)
+
+
 def uniform(rng: np.random.Generator) -> RandomSampler:
     """Optuna's own uniform draw from any distribution, with randomness that is passed in."""
     return RandomSampler(seed=int(rng.integers(2**32)))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,10 +22,11 @@ from nasrec_automl.search.census import Census
 from nasrec_automl.search.hyper import ARCHITECTURE, OPTIMIZER, Hyper, applying, default_params, retrain_distributions
 from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.search.local_step import step_from
-from nasrec_automl.search.loop import OnTrial, WorkerOptions, work
+from nasrec_automl.search.loop import OnTrial, work
 from nasrec_automl.search.pruning import KeyedHyperband
-from nasrec_automl.search.task import ENDED, Outcome, Params, Task
+from nasrec_automl.search.task import ENDED, Outcome, Params, Task, key_of
 from nasrec_automl.search.tpe import sample_params, tpe
+from nasrec_automl.search.worker import WorkerOptions
 
 _PROPOSALS = 20
 """Proposals that may be known already before the ranges count as used up (they may be single values)."""
@@ -147,8 +146,7 @@ class _Retrain(Task):
         names = applying(self.distributions, params).keys()
         if not names <= params.keys():
             return None
-        text = json.dumps({name: params[name] for name in sorted(names)})
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return key_of({name: params[name] for name in names})
 
     def applies(self, name: str, params: Params) -> bool:
         return name in applying(self.distributions, params)

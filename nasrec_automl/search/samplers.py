@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +14,9 @@ from nasrec_automl.budget import Budget
 from nasrec_automl.config import SearchConfig
 from nasrec_automl.search.distributions import distributions
 from nasrec_automl.search.evolution import RegularizedEvolutionSampler
+from nasrec_automl.search.mutation import generations_of
 from nasrec_automl.search.random_sampler import ArchitectureRandomSampler
+from nasrec_automl.search.tpe import draw_seed
 from nasrec_automl.space import SearchSpace
 
 
@@ -35,7 +36,7 @@ def make_sampler(config: SearchConfig, space: SearchSpace, budget: Budget, seed:
             population_size=config.population,
             tournament_size=config.tournament,
             children=config.children,
-            generations=max(1, (config.architectures - config.population) // config.children),
+            generations=generations_of(config.architectures, config.population, config.children),
             seed=seed,
         )
     if config.sampler == "random":
@@ -75,8 +76,7 @@ class Reseeded(BaseSampler):
         begun = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING)))
         self._attempt = self._attempt + 1 if begun == self._begun else 0
         self._begun = begun
-        digest = hashlib.sha256(f"{self._seed}/{begun}/{self._attempt}".encode()).digest()
-        self._sampler = self._make(int.from_bytes(digest[:4], "big"))
+        self._sampler = self._make(draw_seed(self._seed, begun, self._attempt))
         self._sampler.before_trial(study, trial)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +21,11 @@ Params = Mapping[str, Any]
 
 ENDED = frozenset({TrialState.COMPLETE, TrialState.PRUNED})
 """States of trials that came to an end, and are not tried again."""
+
+
+def key_of(params: Params) -> str:
+    """A short name of parameters; their order does not count."""
+    return hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,11 @@ from optuna.samplers import TPESampler
 from optuna.trial import TrialState
 
 
+def draw_seed(seed: int, taken: int, attempt: int) -> int:
+    """The seed, 0 to 2^32 - 1, of one draw: the state of a study says it, whoever draws."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{taken}/{attempt}".encode()).digest()[:4], "big")
+
+
 def tpe(seed: int, taken: int, attempt: int, *, startup: int) -> TPESampler:
     """A fresh sampler (arXiv 2304.11127) for every trial: what it draws depends on the study, not on who draws.
 
@@ -22,8 +27,7 @@ def tpe(seed: int, taken: int, attempt: int, *, startup: int) -> TPESampler:
         attempt: proposals for this trial that were known already.
         startup: finished trials before which it draws at random.
     """
-    entropy = hashlib.sha256(f"{seed}/{taken}/{attempt}".encode()).digest()[:4]
-    return TPESampler(seed=int.from_bytes(entropy, "big"), constant_liar=False, n_startup_trials=startup)
+    return TPESampler(seed=draw_seed(seed, taken, attempt), constant_liar=False, n_startup_trials=startup)
 
 
 def sample_params(sampler: TPESampler, study: optuna.Study, wanted: Mapping[str, BaseDistribution]) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,7 +16,7 @@ from nasrec_automl.search.census import Census
 from nasrec_automl.search.hyper import optuna_distribution
 from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.search.loop import OnTrial, work
-from nasrec_automl.search.task import ENDED, Outcome, Params, Task
+from nasrec_automl.search.task import ENDED, Outcome, Params, Task, key_of
 from nasrec_automl.search.tpe import sample_params, tpe
 
 TUNED = ("learning_rate", "path_warm_up")
@@ -81,8 +79,7 @@ class _Tune(Task):
     def key(self, params: Params) -> str | None:
         if not self.distributions.keys() <= params.keys():
             return None
-        text = json.dumps({name: params[name] for name in sorted(self.distributions)})
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return key_of({name: params[name] for name in self.distributions})
 
     def propose(self, census: Census) -> Params | None:
         if self.key(self._start) not in census.taken:

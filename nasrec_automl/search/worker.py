@@ -1,244 +1,141 @@
-"""The search: workers that score architectures until the study has enough of them."""
+"""A worker of a study that others may share: which trial it takes, and whether it may run it."""
 
 from __future__ import annotations
 
-import logging
-import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+import time
+from dataclasses import dataclass, field
+from typing import Any
 
-import optuna
-from optuna.samplers import BaseSampler
-from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from nasrec_automl.architecture import Architecture
-from nasrec_automl.budget import Budget
-from nasrec_automl.errors import StudyError
-from nasrec_automl.search.admission import Admission, violations
-from nasrec_automl.search.attributes import LOG_LOSS, PREFIX
-from nasrec_automl.search.census import Census
-from nasrec_automl.search.distributions import architecture_of, distributions
-from nasrec_automl.search.loop import OnTrial, WorkerOptions, work
-from nasrec_automl.search.mirror import Mirror
-from nasrec_automl.search.proposals import Proposer, propose
-from nasrec_automl.search.task import Outcome, Params, Task, TrialSource
-from nasrec_automl.space import SearchSpace
-
-_logger = logging.getLogger(__name__)
+from nasrec_automl.heartbeat import LOST_AFTER
+from nasrec_automl.search.attributes import ABANDONED, ATTEMPT, KEY
+from nasrec_automl.search.census import Census, Tally
+from nasrec_automl.search.ledger import Ledger
+from nasrec_automl.search.mirror import ENQUEUED
+from nasrec_automl.search.stale import close_stale, worker_id
+from nasrec_automl.search.task import Params, TrialSource
 
 
-class Score(Protocol):
-    """What an evaluator says of an architecture.
+@dataclass(frozen=True, kw_only=True)
+class WorkerOptions:
+    """How a worker shares a study with others.
 
     Attributes:
-        log_loss: what the study minimises, in nats.
-        auc: area under the ROC curve.
-        standard_error: of the log loss.
-        rows: how many rows were read.
-        stopped: whether these are not all, and the log loss is an estimate.
+        retries: how many more attempts parameters have after their first failure.
+        timeout: seconds without a sign of life (see `heartbeat`) after which a running trial of another host counts
+            as lost.
+        poll: seconds between two looks at a study whose last trials others run.
     """
 
-    @property
-    def log_loss(self) -> float: ...  # noqa: D102
-    @property
-    def auc(self) -> float: ...  # noqa: D102
-    @property
-    def standard_error(self) -> float: ...  # noqa: D102
-    @property
-    def rows(self) -> int: ...  # noqa: D102
-    @property
-    def stopped(self) -> bool: ...  # noqa: D102
+    retries: int = 3
+    timeout: float = LOST_AFTER
+    poll: float = 0.5
 
 
-Evaluate = Callable[[Architecture], Score]
+@dataclass
+class Worker:
+    """Takes trials out of a study that others may share.
 
+    Each trial of a loop takes `census`, `next_params` and `begin`, in this order, or `adopt` where a user has
+    enqueued one; its result goes to the ledger.
 
-def search(
-    study: optuna.Study,
-    space: SearchSpace,
-    evaluate: Evaluate,
-    *,
-    storage: BaseStorage,
-    sampler: BaseSampler,
-    target: int,
-    count: int | None = None,
-    timeout: float | None = None,
-    first: Sequence[Architecture] = (),
-    budget: Budget | None = None,
-    objectives: Sequence[str] = (LOG_LOSS,),
-    on_trial: OnTrial | None = None,
-    options: WorkerOptions | None = None,
-) -> int:
-    """Score architectures until the study has `target` of them, or the space has no other key.
-
-    Any number of processes may do so at once on one study (see `work`). No key is finished twice.
-
-    Args:
-        study: the study, from `open_study`.
-        space: the space that its trials are of.
-        evaluate: scores an architecture; what the score says beside the log loss is written as `nasrec:<name>`.
-        storage: the storage that holds the study.
-        sampler: proposes architectures.
-        target: how many scored architectures the study is to have, by all workers together.
-        count: how many this worker scores at most.
-        timeout: seconds that the study's scores may take together, as in `work`.
-        first: architectures that come before any that the sampler proposes, such as the hand designs.
-        budget: what an architecture may cost. Its costs are written as `nasrec:macs`, `nasrec:parameters` and (where
-            it is measured) `nasrec:latency_ms`, and as Optuna's constraints. Those of `first` that are over are left
-            out; so are trials of an earlier, larger budget: they do not count towards `target`.
-        objectives: what the study minimises, as in `open_study`: `log_loss`, then any of the budget's costs.
-        on_trial: called after each architecture that this worker has scored.
+    Attributes:
+        source: what the trials are about.
+        ledger: the study, and the storage that holds it.
+        target: how many finished trials the study is to have.
         options: how to share the study.
-
-    Returns:
-        How many this worker has scored.
-
-    Raises:
-        StudyError: the database cannot be used, a score is not a finite number, or the objectives are not the study's.
-        ArchitectureError: one of `first` is no point of the space.
-        BudgetError: no architecture inside the budget was found.
-        Exception: whatever `evaluate` raises, once its trial has been failed with the reason.
-    """
-    _check_objectives(study, objectives, budget)
-    study.sampler = sampler
-    task = _Search(study, space, evaluate, first, budget, costs=objectives[1:])
-    return work(
-        task,
-        study,
-        storage=storage,
-        target=target,
-        count=count,
-        timeout=timeout,
-        on_trial=on_trial,
-        options=options,
-    )
-
-
-class ArchitectureSource(TrialSource):
-    """Trials that are architectures of a space.
-
-    Args:
-        study: the study; its sampler proposes.
-        space: the space.
-        first: architectures that come before any that the sampler proposes.
-        budget: what an architecture may cost. Those of `first` that are over are left out.
-
-    Raises:
-        ArchitectureError: one of `first` is no point of the space.
     """
 
-    def __init__(
-        self,
-        study: optuna.Study,
-        space: SearchSpace,
-        first: Sequence[Architecture],
-        budget: Budget | None = None,
-    ) -> None:
-        self.distributions = distributions(space)
-        self.space = space
-        self._study = study
-        self._mirror = Mirror(study)
-        self._proposed: Params | None = None
-        # Points of this very space, or an error that names the label.
-        given = [space.validate_architecture(architecture) for architecture in first]
-        self._first = [one for one in given if budget is None or budget.admits(one)]
-        if len(self._first) < len(given):
-            left_out, keys = len(given) - len(self._first), {one.key for one in self._first}
-            over = ", ".join(one.key for one in given if one.key not in keys)
-            _logger.warning("%d of the first architectures left out: over the budget (%s): %s", left_out, budget, over)
-        self._budget = budget
-        self._admission = None if budget is None else Admission(space, budget)
+    source: TrialSource
+    ledger: Ledger
+    target: int
+    options: WorkerOptions
+    tally: Tally = field(init=False)
 
-    def key(self, params: Params) -> str | None:
-        """The architecture's key."""
-        architecture = architecture_of(params, self.space)
-        return None if architecture is None else architecture.key
+    def __post_init__(self) -> None:
+        self.tally = Tally(self.source, retries=self.options.retries)
 
-    def describe(self, params: Params) -> Mapping[str, Any]:
-        """What is known of the architecture before it is scored: its cost."""
-        return {} if self._budget is None else self._budget.costs(self.space.from_params(params))
+    def census(self) -> Census:
+        """Count the study's trials, once those of dead workers are failed."""
+        trials = self.ledger.trials()
+        running = [t for t in trials if t.state == TrialState.RUNNING]
+        if close_stale(self.ledger, running, timeout=self.options.timeout):
+            trials = self.ledger.trials()
+        return self.tally.count(trials)
 
-    def constraints(self, params: Params) -> Mapping[str, float]:
-        """The budget's."""
-        return {} if self._budget is None else violations(self._budget, self.space.from_params(params))
+    def next_params(self, census: Census) -> Params | None:
+        """Parameters to run next; None where others run all that is left, or nothing is left."""
+        if self._is_full(census):
+            return None
+        if census.retry:
+            lost = census.retry[0].params
+            return {name: lost[name] for name in self.source.distributions if name in lost}
+        return self.source.propose(census)
 
-    def admits(self, trial: FrozenTrial) -> bool:
-        """Whether the trial is inside the budget."""
-        return self._admission is None or self._admission(trial)
+    def has_enqueued(self, census: Census) -> bool:
+        """Whether a user has enqueued a trial, and there is room for it."""
+        return bool(census.waiting) and not self._is_full(census)
 
-    def propose(self, census: Census) -> Params | None:
-        """The next of the first ones, or what the study's sampler proposes."""
-        taken = census.taken
-        sampler = self._study.sampler
-        for architecture in self._first:
-            if architecture.key not in taken:
-                if not isinstance(sampler, Proposer):
-                    # For its notes alone: NSGA-II counts it to the first generation, so that it may be a parent.
-                    self._mirror.update()
-                    self._mirror.ask(sampler, self.distributions)
-                    self._proposed = architecture.params
-                return architecture.params
-        proposal = propose(sampler, self._study, self.space, seen=taken, budget=self._budget, mirror=self._mirror)
-        self._proposed = None if proposal is None else proposal.params
-        return self._proposed
+    def adopt(self, waiting: FrozenTrial, *, worker: str | None = None) -> FrozenTrial | None:
+        """Start a trial that a user has enqueued; None where it is not to run, or another worker runs it.
 
-    def notes(self, params: Params) -> Mapping[str, Any]:
-        """What one of Optuna's samplers noted with the last proposal; nothing for any other parameters."""
-        return self._mirror.notes if params == self._proposed else {}
+        It keeps its number, that is lower than those of trials begun since. So all others count here, not only
+        earlier ones; of two that were enqueued, the earlier one goes on.
+        """
+        trial = self.ledger.adopt(waiting, self.source, worker=worker or worker_id())
+        if trial is None:
+            return None
+        key = self.source.key(trial.params)
+        others = self._others(trial)
+        reason = self._beaten(key, others)
+        if reason is not None:
+            # A trial that was begun at this very moment has seen this one, and is withdrawn; an older one goes on.
+            time.sleep(self.options.poll)
+            others = self._others(trial)
+            reason = self._beaten(key, [one for one in others if one.number < trial.number or not _adopted(one)])
+        if reason is None:
+            return trial
+        self.ledger.fail(trial, ABANDONED, reason)
+        if self._is_full(self.tally.count(others)):
+            # The study may grow later: what a user has asked for waits for that.
+            self.ledger.enqueue_again(trial)
+        return None
 
+    def _others(self, trial: FrozenTrial) -> list[FrozenTrial]:
+        return [other for other in self.ledger.trials() if other.number != trial.number]
 
-class _Search(ArchitectureSource, Task):
-    def __init__(
-        self,
-        study: optuna.Study,
-        space: SearchSpace,
-        evaluate: Evaluate,
-        first: Sequence[Architecture],
-        budget: Budget | None,
-        *,
-        costs: Sequence[str],
-    ) -> None:
-        super().__init__(study, space, first, budget)
-        self._evaluate = evaluate
-        self._costs = costs
+    def begin(self, params: Params, census: Census, *, worker: str | None = None) -> FrozenTrial | None:
+        """Write a running trial; None where another worker was first, and this one is not to run."""
+        key = self.source.key(params)
+        attrs: dict[str, Any] = {KEY: key}
+        if key is not None and key in census.failures:
+            attrs[ATTEMPT] = census.failures[key]
+        lost = next((trial for trial in census.retry if self.source.key(trial.params) == key), None)
+        trial, earlier = self.ledger.reserve(self.source, params, attrs, worker=worker or worker_id(), lost=lost)
+        reason = self._beaten(key, earlier)
+        if reason is not None:
+            self.ledger.fail(trial, ABANDONED, reason)
+            return None
+        return trial
 
-    def run(self, trial: FrozenTrial) -> Outcome:
-        architecture = self.space.from_params(trial.params)
-        score = self._evaluate(architecture)
-        if not math.isfinite(score.log_loss):
-            raise StudyError(
-                f"the evaluator gave the architecture {architecture.key} the log loss {score.log_loss}: "
-                "expected a finite number; train the supernet with a lower learning rate"
-            )
-        return Outcome(
-            state=TrialState.COMPLETE,
-            value=score.log_loss,
-            # Written with the trial, before it ran.
-            further=[float(trial.user_attrs[f"{PREFIX}{name}"]) for name in self._costs],
-            attrs=score_attrs(score),
-        )
+    def _beaten(self, key: str | None, earlier: list[FrozenTrial]) -> str | None:
+        """Say why a trial just written must not run.
+
+        Every worker reads again after it has written, so of several trials that must not all run the one with
+        the lowest number sees none of the others before it and goes on, and the others see it.
+        """
+        census = self.tally.count(earlier)
+        if key in census.done_keys or key in census.running_keys:
+            return f"another worker was first with the key {key}"
+        if self._is_full(census):
+            return f"other workers already run the last of {self.target} trials"
+        return None
+
+    def _is_full(self, census: Census) -> bool:
+        return census.done + len(census.running) >= self.target
 
 
-def _check_objectives(study: optuna.Study, objectives: Sequence[str], budget: Budget | None) -> None:
-    known = (LOG_LOSS, *(() if budget is None else budget.names))
-    if objectives[0] != LOG_LOSS or len({*objectives}) < len(objectives) or not {*objectives} <= {*known}:
-        raise StudyError(
-            f"objectives must be {LOG_LOSS}, then costs of the budget (of {', '.join(known[1:]) or 'none'}), but they "
-            f"are {', '.join(objectives)}"
-        )
-    if len(study.directions) != len(objectives):
-        raise StudyError(
-            f"the study {study.study_name!r} has {len(study.directions)} objectives, but the search has "
-            f"{len(objectives)} ({', '.join(objectives)}): open it with the same ones"
-        )
-
-
-def score_attrs(score: Score) -> dict[str, Any]:
-    """What is written of a score beside its log loss."""
-    return {
-        "auc": score.auc,
-        "standard_error": score.standard_error,
-        "rows": score.rows,
-        "stopped": score.stopped,
-    }
+def _adopted(trial: FrozenTrial) -> bool:
+    """Whether a running trial is one that a user had enqueued."""
+    return trial.state == TrialState.RUNNING and ENQUEUED in trial.system_attrs

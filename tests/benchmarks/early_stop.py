@@ -16,7 +16,8 @@ from rich.table import Table
 from scipy.stats import kendalltau
 
 from nasrec_automl.architecture import Architecture
-from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import Part
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator

@@ -20,7 +20,8 @@ from torch import Tensor
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import AdagradHead
 from nasrec_automl.data.batches import EvaluationBatches
-from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import Part
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.evaluation.adagrad import adagrad_head
 from nasrec_automl.evaluation.ridge import ridge_head

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from nasrec_automl.data import shards
 from nasrec_automl.data.columns import DenseOptions
-from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.joined import Joined
+from nasrec_automl.data.parts import Part
 from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.raw import RawData
 from nasrec_automl.data.synthetic import make_synthetic

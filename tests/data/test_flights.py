@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.flights import read_flights
-from nasrec_automl.data.parts import SplitKind
+from nasrec_automl.data.parts import Part, SplitKind
 from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.preprocessing import Preprocessing
 from nasrec_automl.data.rejections import Rejections

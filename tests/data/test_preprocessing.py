@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasrec_automl.data.preprocessing import CategoricalOptions, DenseOptions, DerivedColumn, Preprocessing
+from nasrec_automl.data.categorical import CategoricalOptions
+from nasrec_automl.data.columns import DenseOptions, DerivedColumn
+from nasrec_automl.data.preprocessing import Preprocessing
 from nasrec_automl.errors import DataError
 
 FRAME = pd.DataFrame(

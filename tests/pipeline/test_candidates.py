@@ -62,7 +62,8 @@ def test_a_training_is_told_all_that_the_job_says_of_it(
         update={"precision": "bfloat16", "retrain": finished_run.job.retrain.model_copy(update=own)}
     )
     hyper = replace(Hyper.of(RATES, job.retrain.space), learning_rate=0.0789, weight_decay=0.0123, dropout=0.345)
-    train_candidate(RunFolder(job), next(iter(candidates(finished_run).values())), hyper, lambda *_: False, seed=5)
+    candidate = next(iter(candidates(finished_run).values()))
+    train_candidate(RunFolder(job), candidate, hyper, lambda *_: False, seed_offset=5)
     assert (told["patience"], told["precision"], told["device"]) == (7, "bfloat16", "cpu")
     options = asdict(told["options"])
     expected = {"clip_norm": 0.123, "eps": 0.0456, "average_weights": False, "seed": job.seed + 5}

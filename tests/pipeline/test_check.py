@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from scipy.stats import kendalltau
 
 from nasrec_automl.config import load_job
-from nasrec_automl.data.dataset import Part
+from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import DivergedError
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline import truth

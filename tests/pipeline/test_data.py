@@ -8,7 +8,8 @@ from unittest.mock import Mock
 import pytest
 
 from nasrec_automl.config import Job, load_job
-from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import DataError, JobError
 from nasrec_automl.pipeline.data import DataStage
 from nasrec_automl.pipeline.progress import read_progress

@@ -12,8 +12,8 @@ import torch
 
 from nasrec_automl import FeatureSchema, load_model, load_search_space, profile
 from nasrec_automl.config import load_job
-from nasrec_automl.data.dataset import Part, PreparedData
-from nasrec_automl.data.parts import TRAINING, VALIDATION
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import TRAINING, VALIDATION, Part
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.errors import JobError
 from nasrec_automl.evaluation import scratch

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nasrec_automl.data.dataset import Part, PreparedData
-from nasrec_automl.data.parts import FINAL
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import FINAL, Part
 from nasrec_automl.errors import DivergedError
 from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.network.weights import load_subnet
@@ -47,7 +47,7 @@ def alone(run: RunFolder, contender: Contender) -> list[tuple[float, Mapping[str
             contender.hyper,
             lambda step, metrics: False,
             parts=FINAL,
-            seed=number * SEEDS_APART,
+            seed_offset=number * SEEDS_APART,
             label=label,
         ).subnet
         found.append((measure_subnet(subnet, hpo).log_loss, subnet.state_dict()))
@@ -62,8 +62,8 @@ def losing(monkeypatch: pytest.MonkeyPatch, losses: Sequence[float | None], real
     """Trainings that end with these log losses, or diverge; the seeds that they were asked for."""
     seeds: list[int] = []
 
-    def train(*arguments: object, seed: int, **options: object) -> object:
-        seeds.append(seed)
+    def train(*arguments: object, seed_offset: int, **options: object) -> object:
+        seeds.append(seed_offset)
         loss = losses[len(seeds) - 1]
         if loss is None:
             raise DivergedError("step 7 of 9")

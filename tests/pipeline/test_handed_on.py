@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nasrec_automl.architecture import DENSE_OPS, DOT_PRODUCT, Architecture
-from nasrec_automl.data.dataset import Part
+from nasrec_automl.data.parts import Part
 from nasrec_automl.evaluation.predictor import operator_counts, predict_log_losses
 from nasrec_automl.pareto import domination_ranks
 from nasrec_automl.pipeline import handed_on as handed_on_module

@@ -11,7 +11,8 @@ import pytest
 
 from nasrec_automl.cli import main
 from nasrec_automl.config import load_job
-from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import DataError
 from nasrec_automl.pipeline.export import export_run
 from nasrec_automl.pipeline.named import retrain_named

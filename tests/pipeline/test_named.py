@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from nasrec_automl import load_architecture, load_model, load_search_space
-from nasrec_automl.data.dataset import Part, PreparedData
-from nasrec_automl.data.parts import TRAINING
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import TRAINING, Part
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import ArchitectureError, CheckpointError, DivergedError
 from nasrec_automl.evaluation.scratch import measure_subnet

@@ -1,4 +1,4 @@
-"""The kept model on raw columns and on files."""
+"""The kept model on files."""
 
 import errno
 import gzip
@@ -7,19 +7,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from nasrec_automl import load_model
-from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.preprocessing import Preprocessing
 from nasrec_automl.data.readers import inputs
 from nasrec_automl.data.readers.criteo import criteo
 from nasrec_automl.data.synthetic import make_synthetic
-from nasrec_automl.errors import CheckpointError, DataError
-from nasrec_automl.evaluation.scratch import predict_logits
+from nasrec_automl.errors import DataError
 from nasrec_automl.network import Subnet
-from nasrec_automl.pipeline import predict as module
-from nasrec_automl.pipeline.predict import Model, predict_file
+from nasrec_automl.pipeline.model_folder import Model
+from nasrec_automl.pipeline.predict import predict_file
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.space import load_search_space
 from tests.data.readers.rows import criteo_lines, read_all, write
@@ -36,47 +33,10 @@ def model(finished_run: RunFolder) -> Model:
     return load_model(finished_run.best)
 
 
-def test_raw_rows_get_the_subnets_own_probabilities(model: Model, finished_run: RunFolder) -> None:
-    raw = make_synthetic(**{"rows": 100_000, "seed": 0, **finished_run.job.data.options})
-    predicted = np.sort(model.predict(raw.frame))
-    data = PreparedData.open(finished_run.data, test=True)
-    logits = predict_logits(model.subnet, data.part(*("train", "head", "search", "hpo", "choice", "test")))
-    expected = np.sort(torch.sigmoid(logits.double()).numpy())
-    np.testing.assert_allclose(predicted, expected, atol=1e-6)
-    assert predicted.std() > 0
-
-
-def test_further_columns_are_ignored_and_the_order_does_not_matter(model: Model, frame: pd.DataFrame) -> None:
-    shuffled = frame[list(frame.columns[::-1])].assign(further=1)
-    np.testing.assert_array_equal(model.predict(shuffled), model.predict(frame))
-
-
-def test_chunks_change_nothing(model: Model, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = model.predict(frame)
-    monkeypatch.setattr(module, "_CHUNK", 77)
-    np.testing.assert_allclose(model.predict(frame), whole, atol=1e-7)
-
-
-def test_no_rows_no_probabilities(model: Model, frame: pd.DataFrame) -> None:
-    assert model.predict(frame.head(0)).shape == (0,)
-
-
 def test_a_file_with_a_header_alone_gives_a_header_alone(model: Model, frame: pd.DataFrame, tmp_path: Path) -> None:
     frame.head(0).to_csv(tmp_path / "rows.csv", index=False)
     assert predict_file(model, tmp_path / "rows.csv", tmp_path / "out.csv") == 0
     assert (tmp_path / "out.csv").read_text() == "probability\n"
-
-
-def test_unknown_categories_count_as_missing(model: Model, frame: pd.DataFrame) -> None:
-    name = model.preprocessing.categorical[0].name
-    unknown, missing = frame.assign(**{name: "never seen"}), frame.assign(**{name: None})
-    np.testing.assert_array_equal(model.predict(unknown), model.predict(missing))
-
-
-def test_a_missing_column_is_named(model: Model, frame: pd.DataFrame) -> None:
-    name = model.preprocessing.raw_columns[1]
-    with pytest.raises(DataError, match=f"lack the column {name}; expected"):
-        model.predict(frame.drop(columns=name))
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "csv.gz", "tsv.gz"])
@@ -145,23 +105,6 @@ def test_what_is_no_table_is_named(model: Model, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=rf"{path.name}(: the file is empty|, line 1: expected the columns' names)"):
             predict_file(model, path, tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
-
-
-def test_a_folder_without_a_model_is_named(tmp_path: Path, finished_run: RunFolder) -> None:
-    with pytest.raises(CheckpointError, match=r"no model; expected the file model\.safetensors"):
-        load_model(tmp_path)
-    with pytest.raises(CheckpointError, match=r"no model; expected the file model\.safetensors"):
-        load_model(finished_run.path)
-
-
-def test_preprocessing_of_other_tables_is_refused(copied_run: RunFolder) -> None:
-    path = copied_run.best / "preprocessing.json"
-    preprocessing = load_model(copied_run.best).preprocessing
-    preprocessing.model_copy(update={"categorical": preprocessing.categorical[:-1]}).save(path)
-    with pytest.raises(
-        CheckpointError, match=r"preprocessing\.json makes other columns or tables than model\.safetensors"
-    ):
-        load_model(copied_run.best)
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet", "lists.parquet"])

@@ -11,7 +11,8 @@ import optuna
 import pytest
 import torch
 
-from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import JobError, RunFolderError
 from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.hyper_space import load_hyper_space

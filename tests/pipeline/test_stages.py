@@ -16,7 +16,8 @@ import optuna
 import pytest
 
 from nasrec_automl.config import load_job
-from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import JobError, RunFolderError
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.progress import read_progress

@@ -21,7 +21,8 @@ from safetensors.torch import load_file
 from nasrec_automl import nni_plugin
 from nasrec_automl.config import DataConfig, Job
 from nasrec_automl.config_training import SupernetConfig
-from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import Part
 from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import DivergedError, JobError

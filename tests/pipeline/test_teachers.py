@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from nasrec_automl.data.dataset import Part, PreparedData
-from nasrec_automl.data.parts import FINAL, TRAINING
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import FINAL, TRAINING, Part
 from nasrec_automl.errors import DivergedError
 from nasrec_automl.evaluation import scratch
 from nasrec_automl.evaluation.distillation import best_together

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from nasrec_automl.data.dataset import Part, PreparedData
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import StudyError
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.evaluation.scratch import measure_subnet

@@ -21,7 +21,8 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import tune_status
 from nasrec_automl.pipeline.studies import tune_truth_study
 from nasrec_automl.pipeline.tune import tune_supernet, tuned
-from nasrec_automl.pipeline.view import tau_error, tune_table
+from nasrec_automl.pipeline.view import tune_table
+from nasrec_automl.ranking import tau_error
 from nasrec_automl.search.tune import settings_of
 
 Write = Callable[..., Path]

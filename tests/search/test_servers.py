@@ -25,8 +25,8 @@ from nasrec_automl.errors import StudyError
 from nasrec_automl.search import RegularizedEvolutionSampler, open_storage, open_study, search
 from nasrec_automl.search import database as database_module
 from nasrec_automl.search.ledger import Ledger
+from nasrec_automl.search.scoring import ArchitectureSource
 from nasrec_automl.search.task import Outcome
-from nasrec_automl.search.worker import ArchitectureSource
 from nasrec_automl.space import SearchSpace
 from nasrec_automl.testing.examples import tiny_schema
 from tests.search.search_worker import score

@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from nasrec_automl.config import SamplerName
-from nasrec_automl.data.dataset import Part, PreparedData
-from nasrec_automl.data.parts import FINAL
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import FINAL, Part
 from nasrec_automl.errors import DataError
 from nasrec_automl.pipeline.final_training import SEEDS_APART
 from nasrec_automl.pipeline.run_folder import RunFolder

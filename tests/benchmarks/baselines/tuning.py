@@ -14,8 +14,8 @@ import optuna
 from optuna.pruners import NopPruner
 from optuna.trial import FrozenTrial, TrialState
 
-from nasrec_automl.data.dataset import Part, PreparedData
-from nasrec_automl.data.parts import TRAINING
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import TRAINING, Part
 from nasrec_automl.errors import DivergedError, RunFolderError
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.studies import study_storage

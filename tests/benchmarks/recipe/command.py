@@ -18,8 +18,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from nasrec_automl.data.dataset import Part, PreparedData
-from nasrec_automl.data.parts import TRAINING
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import TRAINING, Part
 from nasrec_automl.errors import DivergedError
 from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.hand_designs import hand_designs
@@ -84,7 +84,7 @@ def _train(path: Path, design: str, name: str, seed: int) -> dict[str, float] | 
     architecture = hand_designs(load_search_space(run.job.space))[design]
     data, hyper, began = PreparedData.open(run.data), default_hyper(run.job), time.monotonic()
     try:
-        trained = train_candidate(run, architecture, hyper, lambda step, metrics: False, seed=seed, label=label)
+        trained = train_candidate(run, architecture, hyper, lambda step, metrics: False, seed_offset=seed, label=label)
     except DivergedError:
         return None
     seconds = time.monotonic() - began

@@ -14,7 +14,7 @@ import torch
 
 from nasrec_automl.config import DataConfig, Job
 from nasrec_automl.errors import TrainingError
-from nasrec_automl.pipeline.ranks import ranks
+from nasrec_automl.pipeline.training_processes import training_processes
 from nasrec_automl.training.ranks import Rank
 
 READY = """
@@ -47,7 +47,7 @@ def job(devices: int) -> Job:
 
 def test_a_process_alone_starts_no_other(others: Callable[[str], Path]) -> None:
     folder = others(READY)
-    with ranks(job(1)) as rank:
+    with training_processes(job(1)) as rank:
         assert rank == Rank()
     assert [path.name for path in folder.iterdir()] == ["python"]
 
@@ -57,11 +57,11 @@ def test_each_of_the_others_is_told_its_place_and_waited_for(
 ) -> None:
     monkeypatch.setenv("NNI_PLATFORM", "local")
     folder = others(f'{READY}sleep 0.3; touch "$folder/ended-$3"\n')
-    with ranks(job(3)) as rank:
+    with training_processes(job(3)) as rank:
         assert (rank.number, rank.count) == (0, 3)
     for number in (1, 2):
         started = (folder / f"arguments-{number}").read_text().split()
-        assert started == ["-m", "nasrec_automl.pipeline.ranks", str(number), "3", str(rank.port)]
+        assert started == ["-m", "nasrec_automl.pipeline.training_processes", str(number), "3", str(rank.port)]
         assert Job.model_validate_json((folder / f"job-{number}").read_text()) == job(3)
         assert "NNI_PLATFORM" not in (folder / f"environment-{number}").read_text()
         assert (folder / f"ended-{number}").is_file()
@@ -74,7 +74,7 @@ def test_an_error_ends_the_others_and_gives_the_cores_back(
     folder, threads = others(f"{READY}exec sleep 600\n"), torch.get_num_threads()
 
     def train() -> None:
-        with ranks(job(3)):
+        with training_processes(job(3)):
             torch.set_num_threads(threads + 1)
             os.environ["OMP_NUM_THREADS"] = str(threads + 1)  # as Lightning does
             raise RuntimeError("of my own")
@@ -88,7 +88,10 @@ def test_an_error_ends_the_others_and_gives_the_cores_back(
 
 def test_a_process_that_cannot_start_is_named(others: Callable[[str], Path]) -> None:
     others("\nexit 3\n")
-    with pytest.raises(TrainingError, match="process 1 of the 2 that train ended with code 3"), ranks(job(2)):
+    with (
+        pytest.raises(TrainingError, match="process 1 of the 2 that train ended with code 3"),
+        training_processes(job(2)),
+    ):
         pytest.fail("nobody is there to train with")
 
 
@@ -96,7 +99,7 @@ def test_a_process_that_dies_while_it_trains_is_named(others: Callable[[str], Pa
     folder = others(f'{READY}while [ $3 = 1 ] || [ ! -e "$folder/go" ]; do sleep 0.05; done; exit 5\n')
 
     def train() -> None:
-        with ranks(job(3)):
+        with training_processes(job(3)):
             (folder / "go").touch()
             dying = psutil.Process(int((folder / "process-2").read_text()))
             while dying.status() != psutil.STATUS_ZOMBIE:

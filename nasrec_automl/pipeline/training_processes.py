@@ -22,7 +22,7 @@ from nasrec_automl.training.ranks import Rank
 
 
 @contextmanager
-def ranks(job: Job) -> Iterator[Rank]:
+def training_processes(job: Job) -> Iterator[Rank]:
     """Start the other processes of a job's training, if it has any, and be process 0 of them.
 
     Raises:
@@ -76,7 +76,7 @@ def _start(rank: Rank) -> subprocess.Popen[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("NNI_")}
     arguments = [str(number) for number in (rank.number, rank.count, rank.port)]
     return subprocess.Popen(
-        [sys.executable, "-m", "nasrec_automl.pipeline.ranks", *arguments],
+        [sys.executable, "-m", "nasrec_automl.pipeline.training_processes", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment,

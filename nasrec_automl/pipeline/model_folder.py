@@ -1,0 +1,103 @@
+"""A model in its folder, and in Python: raw columns in, probabilities out. Needs neither NNI nor Optuna."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.data.files import write_text
+from nasrec_automl.data.preprocessing import Preprocessing
+from nasrec_automl.errors import CheckpointError
+from nasrec_automl.network import Subnet
+from nasrec_automl.network.weights import load_subnet, save_network
+
+WEIGHTS, ARCHITECTURE, PREPROCESSING = "model.safetensors", "architecture.json", "preprocessing.json"
+"""The files of a model. The last one is written last."""
+
+_CHUNK = 65_536
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model with its preprocessing.
+
+    Attributes:
+        subnet: the network.
+        preprocessing: turns raw columns into its inputs.
+    """
+
+    subnet: Subnet
+    preprocessing: Preprocessing
+
+    @property
+    def architecture(self) -> Architecture:
+        """What the network is."""
+        return self.subnet.architecture
+
+    def predict(self, frame: pd.DataFrame | pa.Table) -> NDArray[np.float64]:
+        """Probability of a click for each row.
+
+        Args:
+            frame: raw columns; further ones are ignored. Unknown categories count as missing.
+
+        Returns:
+            `(rows,)`.
+
+        Raises:
+            DataError: a column is missing, or holds text where a number should be, or moments where a category should
+                be; the message names it.
+        """
+        dense, ids = self.preprocessing.transform(frame)
+        if not len(frame):
+            return np.empty(0)
+        with torch.inference_mode():
+            logits = torch.cat(
+                [
+                    self.subnet(torch.from_numpy(dense[i : i + _CHUNK]), torch.from_numpy(ids[i : i + _CHUNK]))
+                    for i in range(0, len(frame), _CHUNK)
+                ]
+            )
+        probabilities: NDArray[np.float64] = torch.sigmoid(logits.double()).numpy()
+        return probabilities
+
+
+def write_model(subnet: Subnet, preprocessing: Path, folder: Path) -> None:
+    """Write what `load_model` takes.
+
+    Args:
+        subnet: on the CPU.
+        preprocessing: file of the prepared data that it was trained on.
+        folder: of the model.
+    """
+    save_network(subnet, folder / WEIGHTS)
+    write_text(folder / ARCHITECTURE, subnet.architecture.to_json())
+    write_text(folder / PREPROCESSING, preprocessing.read_text(encoding="utf-8"))
+
+
+def load_model(folder: str | Path) -> Model:
+    """Load what the final stage wrote, such as `runs/quickstart/best`.
+
+    Raises:
+        CheckpointError: the folder is missing or incomplete.
+    """
+    folder = Path(folder)
+    for name in (WEIGHTS, PREPROCESSING):
+        if not (folder / name).is_file():
+            raise CheckpointError(
+                f"{folder}: no model; expected the file {name}, as in the folder `best` of a finished run"
+            )
+    subnet = load_subnet(folder / WEIGHTS).eval()
+    preprocessing = Preprocessing.load(folder / PREPROCESSING)
+    if preprocessing.schema().inputs != subnet.schema.inputs:
+        raise CheckpointError(
+            f"{folder}: {PREPROCESSING} makes other columns or tables than {WEIGHTS} was trained on; take both from "
+            "the same run"
+        )
+    return Model(subnet, preprocessing)

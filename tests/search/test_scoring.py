@@ -1,0 +1,308 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection
+
+import numpy as np
+import optuna
+import pytest
+from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+
+from nasrec_automl.architecture import Architecture
+from nasrec_automl.errors import ArchitectureError, StudyError
+from nasrec_automl.search import (
+    ArchitectureRandomSampler,
+    Finished,
+    RegularizedEvolutionSampler,
+    WorkerOptions,
+    distributions,
+    open_study,
+    search,
+)
+from nasrec_automl.space import SearchSpace, load_search_space
+from tests.search.search_worker import FakeScore, sampler, score, trials
+
+
+class Scripted(RegularizedEvolutionSampler):
+    """Proposes what it is told to, after something else has happened in the study."""
+
+    def __init__(self, steps: list[Callable[[], Architecture | None]]) -> None:
+        super().__init__()
+        self._steps = iter(steps)
+
+    def propose(self, study: optuna.Study, *, seen: Collection[str]) -> Architecture | None:
+        return next(self._steps)()
+
+
+def test_the_target_is_reached_and_kept(run: Callable[..., int], study: optuna.Study) -> None:
+    assert run(target=12) == 12
+    assert run(target=12) == 0
+    assert run(target=15, count=2) == 2
+    done = trials(study, TrialState.COMPLETE)
+    assert len({trial.user_attrs["nasrec:key"] for trial in done}) == len(done) == 14
+
+
+def test_what_a_trial_holds(run: Callable[..., int], study: optuna.Study, space: SearchSpace) -> None:
+    run(target=1)
+    (trial,) = study.get_trials()
+    architecture = space.from_params(trial.params)
+    assert trial.value == score(architecture).log_loss
+    attrs = dict(trial.user_attrs)
+    assert attrs.pop("nasrec:worker")
+    assert attrs.pop("nasrec:alive")
+    assert attrs == {
+        "nasrec:key": architecture.key,
+        "nasrec:auc": 0.5,
+        "nasrec:standard_error": 0.01,
+        "nasrec:rows": 100,
+        "nasrec:stopped": False,
+    }
+
+
+def test_the_hand_designs_come_first_and_once(run: Callable[..., int], study: optuna.Study, space: SearchSpace) -> None:
+    hands = [space.random(np.random.default_rng(seed)) for seed in range(3)]
+    run(target=2, first=hands)
+    run(target=6, first=hands)
+    keys = [trial.user_attrs["nasrec:key"] for trial in study.get_trials()]
+    assert keys[:3] == [hand.key for hand in hands]
+    assert len(set(keys)) == 6
+
+
+def test_a_hand_design_of_another_space_is_refused(run: Callable[..., int], study: optuna.Study) -> None:
+    other = load_search_space("nasrec-full").random(np.random.default_rng(0))
+    with pytest.raises(ArchitectureError):
+        run(first=[other])
+    assert study.get_trials() == []
+
+
+def test_trials_added_by_hand_count(run: Callable[..., int], study: optuna.Study, space: SearchSpace) -> None:
+    mine = space.random(np.random.default_rng(0))
+    study.add_trial(optuna.create_trial(params=mine.params, distributions=distributions(space), value=0.1))
+    assert run(target=4, first=[mine]) == 3
+    keys = [space.from_params(trial.params).key for trial in study.get_trials()]
+    assert len(set(keys)) == 4
+
+
+def test_a_small_space_ends_when_its_keys_are_used_up(
+    study: optuna.Study, storage: RDBStorage, tiny: SearchSpace
+) -> None:
+    assert search(study, tiny, score, storage=storage, sampler=sampler(tiny), target=100) == 16
+    assert {trial.state for trial in study.get_trials()} == {TrialState.COMPLETE}
+
+
+def test_progress_is_told(run: Callable[..., int]) -> None:
+    told: list[Finished] = []
+    run(target=3, on_trial=told.append)
+    assert [(ended.number, ended.done, ended.target) for ended in told] == [(0, 1, 3), (1, 2, 3), (2, 3, 3)]
+    assert all(ended.outcome.state == TrialState.COMPLETE for ended in told)
+
+
+def test_an_exception_fails_the_trial_and_passes_on(run: Callable[..., int], study: optuna.Study) -> None:
+    def broken(architecture: Architecture) -> FakeScore:
+        raise MemoryError("no room")
+
+    with pytest.raises(MemoryError, match="no room"):
+        run(evaluate=broken)
+    (trial,) = study.get_trials()
+    assert trial.state == TrialState.FAIL
+    assert trial.user_attrs["nasrec:failure"] == "error"
+    assert trial.user_attrs["nasrec:reason"] == "MemoryError: no room"
+
+
+def test_what_always_fails_is_given_up_and_the_search_goes_on(
+    run: Callable[..., int], study: optuna.Study, space: SearchSpace
+) -> None:
+    bad = space.random(np.random.default_rng(0))
+
+    def broken(architecture: Architecture) -> FakeScore:
+        if architecture == bad:
+            raise ValueError("bad")
+        return score(architecture)
+
+    options = WorkerOptions(retries=2)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="bad"):
+            run(evaluate=broken, first=[bad], options=options)
+    assert run(evaluate=broken, first=[bad], options=options) == 10
+    attempts = [trial.user_attrs.get("nasrec:attempt") for trial in trials(study, TrialState.FAIL)]
+    assert attempts == [None, 1, 2]
+
+
+def test_interrupted_by_hand_the_same_architecture_comes_next(run: Callable[..., int], study: optuna.Study) -> None:
+    calls = 0
+
+    def stopped(architecture: Architecture) -> FakeScore:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return score(architecture)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(evaluate=stopped)
+    run(target=3)
+    lost, again = study.get_trials()[2:]
+    assert (lost.state, again.state) == (TrialState.FAIL, TrialState.COMPLETE)
+    assert lost.params == again.params
+    assert lost.user_attrs["nasrec:failure"] == "interrupted"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_score_that_is_no_number_is_an_error(run: Callable[..., int], study: optuna.Study, value: float) -> None:
+    with pytest.raises(StudyError, match="expected a finite number"):
+        run(evaluate=lambda architecture: FakeScore(value))
+    assert study.get_trials()[0].state == TrialState.FAIL
+
+
+def test_two_workers_with_one_key_the_first_scores(
+    run: Callable[..., int], storage: RDBStorage, space: SearchSpace
+) -> None:
+    wanted, other = (space.random(np.random.default_rng(seed)) for seed in range(2))
+    scored: list[str] = []
+
+    def count(architecture: Architecture) -> FakeScore:
+        scored.append(architecture.key)
+        return score(architecture)
+
+    def another_is_faster() -> Architecture:
+        # Another worker, that inserts after this one has looked and before it inserts itself.
+        second = open_study(storage, name="search", identity={})
+        search(second, space, count, storage=storage, sampler=Scripted([lambda: wanted]), target=9, count=1)
+        return wanted
+
+    finished = run(evaluate=count, target=2, sampler=Scripted([another_is_faster, lambda: other]))
+    assert finished == 1
+    assert scored == [wanted.key, other.key]
+    abandoned = optuna.load_study(study_name="search", storage=storage).get_trials()[1]
+    assert abandoned.state == TrialState.FAIL
+    assert "another worker was first" in abandoned.user_attrs["nasrec:reason"]
+
+
+def test_two_workers_with_one_key_while_the_first_still_runs(
+    run: Callable[..., int], study: optuna.Study, storage: RDBStorage, space: SearchSpace
+) -> None:
+    wanted = space.random(np.random.default_rng(0))
+    scored: list[str] = []
+
+    def while_another_runs(architecture: Architecture) -> FakeScore:
+        scored.append(architecture.key)
+        if len(scored) == 1:
+            # A worker that proposes without having seen this one. It tries once, and finds nothing else.
+            second = open_study(storage, name="search", identity={})
+            blind = Scripted([lambda: wanted, lambda: None])
+            with pytest.raises(StopIteration):  # It waits for this trial, asks again, and the script is over.
+                search(second, space, while_another_runs, storage=storage, sampler=blind, target=2)
+        return score(architecture)
+
+    assert run(evaluate=while_another_runs, target=1, sampler=Scripted([lambda: wanted])) == 1
+    assert scored == [wanted.key]
+    assert [trial.state for trial in study.get_trials()] == [TrialState.COMPLETE, TrialState.FAIL]
+
+
+def test_the_last_place_is_taken_once(
+    run: Callable[..., int], study: optuna.Study, storage: RDBStorage, space: SearchSpace
+) -> None:
+    mine, theirs = (space.random(np.random.default_rng(seed)) for seed in range(2))
+
+    def another_is_faster() -> Architecture:
+        second = open_study(storage, name="search", identity={})
+        search(second, space, score, storage=storage, sampler=Scripted([lambda: theirs]), target=1)
+        return mine
+
+    assert run(target=1, sampler=Scripted([another_is_faster])) == 0
+    assert [trial.state for trial in study.get_trials()] == [TrialState.COMPLETE, TrialState.FAIL]
+    assert "the last of 1 trials" in study.get_trials()[1].user_attrs["nasrec:reason"]
+
+
+def test_a_worker_that_was_taken_for_dead_drops_its_score(run: Callable[..., int], study: optuna.Study) -> None:
+    def slow(architecture: Architecture) -> FakeScore:
+        if not trials(study, TrialState.FAIL):
+            study.tell(0, state=TrialState.FAIL)
+        return score(architecture)
+
+    assert run(target=2, evaluate=slow) == 2
+    assert study.get_trials()[0].state == TrialState.FAIL
+    assert len(trials(study, TrialState.COMPLETE)) == 2
+
+
+def test_what_someone_asked_for_by_hand_is_not_waited_for(run: Callable[..., int], study: optuna.Study) -> None:
+    study.ask()
+    assert run(target=2) == 2
+
+
+def test_a_sampler_of_another_space_is_refused(run: Callable[..., int], tiny: SearchSpace) -> None:
+    with pytest.raises(StudyError, match="of the space 'tiny', but the study is of 'two-blocks'"):
+        run(sampler=sampler(tiny))
+
+
+def test_a_study_of_another_storage_is_refused(space: SearchSpace, storage: RDBStorage) -> None:
+    with pytest.raises(StudyError, match="holds no study named"):
+        search(
+            optuna.create_study(study_name="elsewhere"),
+            space,
+            score,
+            storage=storage,
+            sampler=sampler(space),
+            target=1,
+        )
+
+
+def test_lost_parameters_come_before_any_proposal(
+    run: Callable[..., int], study: optuna.Study, space: SearchSpace
+) -> None:
+    lost, other = (space.random(np.random.default_rng(seed)) for seed in range(2))
+
+    def interrupted(architecture: Architecture) -> FakeScore:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(evaluate=interrupted, sampler=Scripted([lambda: lost]))
+    run(target=2, sampler=Scripted([lambda: other]))
+    keys = [trial.user_attrs["nasrec:key"] for trial in trials(study, TrialState.COMPLETE)]
+    assert keys == [lost.key, other.key]
+
+
+def test_lost_parameters_are_given_up_after_so_many_retries(
+    run: Callable[..., int], study: optuna.Study, space: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nasrec_automl.search.loop.INTERRUPTED", "stale")  # as if the process had died
+    lost, other = (space.random(np.random.default_rng(seed)) for seed in range(2))
+
+    def deadly(architecture: Architecture) -> FakeScore:
+        if architecture == lost:
+            raise KeyboardInterrupt
+        return score(architecture)
+
+    options = WorkerOptions(retries=1)
+    with pytest.raises(KeyboardInterrupt):
+        run(evaluate=deadly, sampler=Scripted([lambda: lost]), options=options)
+    with pytest.raises(KeyboardInterrupt):
+        run(evaluate=deadly, sampler=Scripted([]), options=options)
+    assert run(target=1, evaluate=deadly, sampler=Scripted([lambda: other]), options=options) == 1
+
+
+SWAPPED: dict[str, Callable[[SearchSpace], BaseSampler]] = {
+    "evolution": sampler,
+    "tpe": lambda space: TPESampler(seed=0, n_startup_trials=4),
+    "nsga-ii": lambda space: NSGAIISampler(seed=0, population_size=4),
+    "random": lambda space: RandomSampler(seed=0),
+    "ours": lambda space: ArchitectureRandomSampler(space),
+}
+
+
+def test_any_sampler_goes_on_with_a_study(
+    run: Callable[..., int], study: optuna.Study, storage: RDBStorage, space: SearchSpace
+) -> None:
+    for round_, name in enumerate([*SWAPPED, *SWAPPED], 1):
+        assert run(target=9 * round_, sampler=SWAPPED[name](space)) == 9
+        # Plain Optuna with the same labels, as in somebody's notebook.
+        other = optuna.load_study(study_name="search", storage=storage, sampler=SWAPPED[name](space))
+        trial = other.ask(dict(distributions(space)))
+        assert space.from_params(trial.params).params == trial.params
+        other.tell(trial, state=TrialState.FAIL)
+    done = trials(study, TrialState.COMPLETE)
+    assert len({space.from_params(trial.params).key for trial in done}) == len(done) == 90
+    generations = [trial.system_attrs.get("NSGAIISampler:generation") for trial in done]
+    assert [g for g in generations if g is not None] == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4]
