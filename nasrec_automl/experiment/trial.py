@@ -5,14 +5,18 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from nasrec_automl.config import load_job
 from nasrec_automl.errors import InUseError, JobError, NasRecError
 from nasrec_automl.experiment.cores import share_cores
 from nasrec_automl.experiment.trial_process import Reporter, leave, run_trial
-from nasrec_automl.experiment.trial_stages import TRIAL_STAGES, Parameters, Pipeline, Stage, load_pipeline
+from nasrec_automl.experiment.trial_stages import TRIAL_STAGES, Parameters, Pipeline, load_pipeline
 from nasrec_automl.experiment.watch import watch_manager
 from nasrec_automl.pipeline.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from nasrec_automl.pipeline.base import Stage
 
 _POLL = 2.0
 

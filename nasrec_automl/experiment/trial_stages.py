@@ -6,10 +6,13 @@ cost more than they do, and have nothing to show on NNI's page.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nasrec_automl.pipeline.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from nasrec_automl.pipeline.base import Stage
 
 Parameters = dict[str, Any]
 """What a trial is given: `stage`, for a parallel stage `count`, or `error` in place of work."""
@@ -20,36 +23,6 @@ TRIAL_STAGES: Mapping[str, tuple[str, ...]] = {
     "retrain": ("retrain",),
     "final": ("final", "report"),
 }
-
-
-class Stage(Protocol):
-    """What is needed of `pipeline.base.Stage`."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-
-    @property
-    def parallel(self) -> bool:
-        """Whether several processes may run it at once."""
-
-    def units(self, run: RunFolder) -> tuple[int, int]:
-        """Units done and units in all."""
-
-    def kept(self, run: RunFolder) -> int:
-        """A number that changes whenever there is more for a later start to go on with."""
-
-    def check(self, run: RunFolder) -> None:
-        """Compare the job with what the stage has left."""
-
-    def run(
-        self,
-        run: RunFolder,
-        *,
-        count: int | None = None,
-        report: Callable[[Mapping[str, float]], None] | None = None,
-    ) -> dict[str, float]:
-        """Run it, or go on with it."""
 
 
 class Pipeline(Protocol):

@@ -39,7 +39,7 @@ def run_apart(run: RunFolder, stages: Sequence[Stage]) -> None:
     Every stage of the job is checked too: the job is noted in the folder, and what is there keeps its own.
     """
     with run.lock():
-        for stage in (*STAGES.values(), *stages):
+        for stage in {**STAGES, **{stage.name: stage for stage in stages}}.values():
             stage.check(run)
         run.create()
         for stage in stages:
