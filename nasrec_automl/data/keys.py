@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from nasrec_automl.data.values import Column, categories, float_texts
+from nasrec_automl.data.values import Column, categories, check_type, float_texts
 from nasrec_automl.errors import DataError
 
 # pandas.util.hash_array wants 16 bytes. Another key, or another hash, would break every saved model.
@@ -139,6 +139,9 @@ def keys_of_lists(column: Column, name: str, separator: str, most: int) -> Keys:
 
     Returns:
         Keys `(B, K)`, in the order of the values, 0 after the last.
+
+    Raises:
+        DataError: a cell holds something else, or its values are moments or bytes.
     """
     lists = _lists(column, name, separator)
     values = lists.flatten()
@@ -165,6 +168,11 @@ def _lists(column: Column, name: str, separator: str) -> pa.Array:
         return array
     if pa.types.is_null(array.type):
         return array.cast(pa.list_(pa.string()))
+    if pa.types.is_nested(array.type) or isinstance(array.type, pa.BaseExtensionType):
+        raise DataError(
+            f"column {name!r} must hold texts or lists of them, but its type is {array.type}: convert it to one of them"
+        )
+    check_type(array.type, name)
     texts = float_texts(array) if pa.types.is_floating(array.type) else array.cast(pa.string())
     return pc.split_pattern(texts, separator)
 

@@ -7,6 +7,8 @@ goes through here first, so that such differences never change a feature.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from datetime import date, time, timedelta
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -34,6 +36,14 @@ _FLOAT = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]\d+)?|[1-9]\.\d+e\d+)",
 # Above it a float64 no longer tells neighbouring integers apart.
 _EXACT_LIMIT = 2.0**53
 FLOAT32_MAX = float(np.finfo(np.float32).max)
+_MOMENTS = (date, time, timedelta, np.datetime64, np.timedelta64, pd.Period)  # a datetime and a pd.Timestamp are dates
+_BYTES = (bytes, bytearray, memoryview)
+_ARE_BYTES = (
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_fixed_size_binary,
+    pa.types.is_binary_view,
+)
 
 
 def canonical_text(value: object) -> str | None:
@@ -82,12 +92,10 @@ def categories(column: Column, name: str) -> tuple[NDArray[np.int64], list[str |
         value. Two raw values may share one text.
 
     Raises:
-        DataError: a cell holds a list or another value that is not a single one, or the column is of a type of moments.
+        DataError: a cell holds a list or another value that is not a single one, or a moment, or bytes.
     """
     if isinstance(column, pa.ChunkedArray):
-        if pa.types.is_nested(column.type):
-            raise _several(name, f"its type is {column.type}")
-        _check_not_moments(column.type.value_type if pa.types.is_dictionary(column.type) else column.type, name)
+        check_type(column.type, name)
         encoded = pc.dictionary_encode(column).combine_chunks()
         encoded = encoded.chunk(0) if isinstance(encoded, pa.ChunkedArray) else encoded
         codes = encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy()  # an unsigned index holds no -1
@@ -96,27 +104,55 @@ def categories(column: Column, name: str) -> tuple[NDArray[np.int64], list[str |
         distinct = encoded.dictionary
         values = float_texts(distinct) if pa.types.is_floating(distinct.type) else distinct
         return codes, [canonical_text(value) for value in values.to_pylist()]
-    _check_not_moments(column.cat.categories.dtype if column.dtype == "category" else column.dtype, name)
+    check_type(column.cat.categories.dtype if column.dtype == "category" else column.dtype, name)
     try:
         codes, found = pd.factorize(column)
     except TypeError as error:
         raise _several(name, str(error)) from None
     array = np.asarray(found)
     if array.dtype.kind != "f":
+        _check_values(found, name)
         return codes.astype(np.int64), [canonical_text(value) for value in found]
     # pandas factorises float16 as float32, and gives both out as Python's floats.
     own = np.float16 if column.dtype == np.float16 else array.dtype
     return codes.astype(np.int64), [canonical_text(value) for value in array.astype(own)]
 
 
-def _check_not_moments(type_: Any, name: str) -> None:
-    """Raise DataError where values have no text of their own: a day may be written with and without its hours."""
-    is_moment = pa.types.is_temporal(type_) if isinstance(type_, pa.DataType) else type_.kind in "mM"
-    if is_moment:
-        raise DataError(
-            f"column {name!r} is of type {type_}, and moments are no categories: write them as texts, in the form that "
-            "the training rows have"
-        )
+def check_type(type_: Any, name: str) -> None:
+    """Raise DataError where values of a type, one of Arrow or of a frame, are no categories."""
+    type_ = type_.pyarrow_dtype if isinstance(type_, pd.ArrowDtype) else type_
+    if not isinstance(type_, pa.DataType):
+        if type_.kind in "mM":
+            raise _no_moments(name, f"is of type {type_}")
+        return
+    type_ = type_.value_type if pa.types.is_dictionary(type_) else type_
+    if pa.types.is_nested(type_):
+        raise _several(name, f"its type is {type_}")
+    if pa.types.is_temporal(type_):
+        raise _no_moments(name, f"is of type {type_}")
+    if any(is_bytes(type_) for is_bytes in _ARE_BYTES):
+        raise _no_bytes(name, f"is of type {type_}")
+
+
+def _check_values(values: Iterable[object], name: str) -> None:
+    """Raise DataError where single objects are what `check_type` refuses."""
+    for type_ in {type(value) for value in values}:
+        if issubclass(type_, _MOMENTS):
+            raise _no_moments(name, f"holds a value of type {type_.__name__}")
+        if issubclass(type_, _BYTES):
+            raise _no_bytes(name, f"holds a value of type {type_.__name__}")
+
+
+def _no_moments(name: str, how: str) -> DataError:
+    # A day may be written with and without its hours.
+    return DataError(
+        f"column {name!r} {how}, and moments are no categories: write them as texts, in the form that the "
+        "training rows have"
+    )
+
+
+def _no_bytes(name: str, how: str) -> DataError:
+    return DataError(f"column {name!r} {how}, and bytes are no categories: decode them to texts")
 
 
 def float_texts(array: pa.Array) -> pa.Array:

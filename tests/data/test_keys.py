@@ -1,3 +1,4 @@
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
@@ -217,3 +218,27 @@ def test_cells_that_are_no_lists_are_an_error(values: list[Any]) -> None:
         lists_of(pd.Series(values, dtype=object))
     with pytest.raises(DataError, match="column 'c' must hold one value"):
         lists_of(pd.Series([[["a"]]]))
+
+
+@pytest.mark.parametrize("type_", [pa.struct({"a": pa.string()}), pa.list_view(pa.string()), pa.map_("str", "str")])
+def test_a_type_that_is_no_list_is_an_error(type_: pa.DataType) -> None:
+    nested = pa.nulls(2, type_)
+    for column in (pa.chunked_array([nested]), pd.Series(nested, dtype=pd.ArrowDtype(type_)), pd.Series([{"a": "b"}])):
+        with pytest.raises(
+            DataError, match=r"column 'c' must hold texts or lists of them, but its type is .*: convert"
+        ):
+            lists_of(column)
+
+
+@pytest.mark.parametrize("moment", [pd.Timestamp("2024-01-01"), datetime(2024, 1, 1), date(2024, 1, 1)])
+def test_a_moment_is_no_list(moment: Any) -> None:
+    for column in (pd.Series([moment, None]), pd.Series([moment], dtype=object), pd.Series([[moment]])):
+        with pytest.raises(DataError, match=r"column 'c' is of type .*, and moments are no categories: write"):
+            lists_of(column)
+    assert lists_of(pd.Series([pd.NaT, None], dtype=object)) == [[], []]
+
+
+def test_bytes_are_no_lists() -> None:
+    for column in (pd.Series([b"a|b"]), pd.Series([[b"a"]]), pa.chunked_array([pa.array([b"a"])])):
+        with pytest.raises(DataError, match=r"column 'c' is of type binary, and bytes are no categories: decode"):
+            lists_of(column)

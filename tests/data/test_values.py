@@ -1,3 +1,6 @@
+from datetime import date, datetime
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -65,6 +68,14 @@ def test_several_values_in_a_cell_are_an_error() -> None:
         categories(pd.Series([["a", "b"], ["c"]]), "tags")
 
 
+@pytest.mark.parametrize("type_", [pa.list_(pa.string()), pa.list_view(pa.string()), pa.struct({"a": pa.string()})])
+def test_several_values_of_an_arrow_type_are_an_error_in_a_frame_too(type_: pa.DataType) -> None:
+    nested = pa.nulls(2, type_)
+    for column in (pa.chunked_array([nested]), pd.Series(nested, dtype=pd.ArrowDtype(type_))):
+        with pytest.raises(DataError, match=r"'tags' must hold one value a row, .* several \(its type is "):
+            categories(column, "tags")
+
+
 @pytest.mark.parametrize("dtype", ["datetime64[us]", "datetime64[ns, UTC]", "category", "date32[pyarrow]", "table"])
 def test_moments_are_no_categories(dtype: str) -> None:
     moments = pd.Series(pd.to_datetime(["2024-01-01", None], utc="UTC" in dtype))
@@ -72,6 +83,26 @@ def test_moments_are_no_categories(dtype: str) -> None:
     for column in (table, table.dictionary_encode()) if dtype == "table" else (moments.astype(dtype),):
         with pytest.raises(DataError, match=r"column 'day' is of type .*, and moments are no categories: write"):
             categories(column, "day")
+
+
+@pytest.mark.parametrize(
+    "moment", [pd.Timestamp("2024-01-01"), datetime(2024, 1, 1), date(2024, 1, 1), np.datetime64("2024-01-01")]
+)
+@pytest.mark.parametrize("dtype", ["object", "category"])
+def test_moments_among_other_values_are_no_categories(moment: object, dtype: Any) -> None:
+    column = pd.Series(["monday", None, moment], dtype=object).astype(dtype)
+    with pytest.raises(DataError, match=r"column 'day' holds a value of type .*, and moments are no categories: write"):
+        categories(column, "day")
+    assert categories(pd.Series(["monday", pd.NaT], dtype=object).astype(dtype), "day")[1] == ["monday"]
+
+
+@pytest.mark.parametrize("type_", [pa.binary(), pa.large_binary(), pa.binary(1), pa.binary_view()])
+def test_bytes_are_no_categories(type_: pa.DataType) -> None:
+    table = pa.chunked_array([pa.array([b"7", None], type_)])
+    frames = (pd.Series(table, dtype=pd.ArrowDtype(type_)), pd.Series([b"7"]), pd.Series(["a", b"7"], dtype="category"))
+    for column in (table, table.cast(pa.binary()).dictionary_encode(), *frames):
+        with pytest.raises(DataError, match=r"column 'shop' .* of type .*, and bytes are no categories: decode them"):
+            categories(column, "shop")
 
 
 def test_numbers_read_text_and_missing() -> None:
