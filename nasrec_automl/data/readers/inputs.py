@@ -22,7 +22,7 @@ from nasrec_automl.errors import DataError
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 _BLOCK = 1 << 21
-_LONGEST_LINE = 1 << 24
+LONGEST_LINE = 1 << 24
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -98,9 +98,9 @@ def read_blocks(path: Path) -> Iterator[Block]:
             content = rest + read if found else read.removeprefix(_BOM)
             found = True
             end = content.rfind(b"\n") + 1
-            if len(content) - end > _LONGEST_LINE:
+            if len(content) - end > LONGEST_LINE:
                 raise DataError(
-                    f"{path}, line {line}: longer than {_LONGEST_LINE:,} bytes, so this is no text with lines"
+                    f"{path}, line {line}: longer than {LONGEST_LINE:,} bytes, so this is no text with lines"
                 )
             block, rest = content[:end], content[end:]
             if block:

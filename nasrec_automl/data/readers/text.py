@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.csv as pcsv
 from numpy.typing import NDArray
 
-from nasrec_automl.data.readers.inputs import Block, read_blocks
+from nasrec_automl.data.readers.inputs import LONGEST_LINE, Block, read_blocks
 from nasrec_automl.data.readers.kinds import SPACES, Column
 from nasrec_automl.data.readers.parallel import in_order
 from nasrec_automl.data.rejections import Rejected, Rejections
@@ -28,6 +28,8 @@ from nasrec_automl.errors import DataError
 NOTHING = frozenset(("",))
 _FEW = 1 << 15  # bytes that are looked at line by line
 _LONGEST_ROW = 1 << 14  # bytes of a row over several lines; a quote that is closed later is a stray one
+# Arrow has no limit of a field, and csv has one for the whole process. A line that its block ends may be a bit longer.
+csv.field_size_limit(max(csv.field_size_limit(), 2 * LONGEST_LINE))
 
 
 @dataclass(frozen=True)
