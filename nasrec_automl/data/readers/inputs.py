@@ -60,7 +60,7 @@ def find_files(paths: Sequence[Path], patterns: Sequence[str], what: str) -> tup
 
     Returns:
         At least one file; those of a folder or a glob by name, with numbers in their order (day_2 before day_10), and
-        without files of rejected rows.
+        without files of rejected rows and those whose names begin with a dot.
 
     Raises:
         DataError: no such file, or one file twice.
@@ -133,8 +133,8 @@ def _read(stream: BinaryIO, path: Path, line: int) -> bytes:
 
 
 def _is_input(path: Path) -> bool:
-    """Say whether something found is a file, and not one that an earlier reading wrote of its rejected rows."""
-    return path.is_file() and not f".{plain_name(path)}".endswith(".rejected.tsv")
+    """Say whether something found is a file, and neither hidden, as `._a.csv` of macOS, nor one of rejected rows."""
+    return path.is_file() and not path.name.startswith(".") and not f".{plain_name(path)}".endswith(".rejected.tsv")
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

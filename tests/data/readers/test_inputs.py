@@ -42,6 +42,15 @@ def test_bad_rows_of_an_earlier_reading_are_read_by_name_alone(tmp_path: Path) -
     assert find_files([tmp_path / "rejected.tsv"], ["-"], "tables") == (tmp_path / "rejected.tsv",)
 
 
+def test_hidden_files_are_read_by_name_alone(tmp_path: Path) -> None:
+    touch(tmp_path, "a.csv", "._a.csv", ".b.csv.gz")
+    for pattern in (tmp_path, tmp_path / "*.csv*", tmp_path / "*a.csv"):
+        assert find_files([pattern], ["*.csv"], "tables") == (tmp_path / "a.csv",)
+    with pytest.raises(DataError, match="there is none"):
+        find_files([tmp_path / ".*.csv"], ["-"], "tables")
+    assert find_files([tmp_path / "._a.csv"], ["-"], "tables") == (tmp_path / "._a.csv",)
+
+
 def test_what_is_not_there_or_there_twice_is_named(tmp_path: Path) -> None:
     touch(tmp_path, "day_1", "day_1.gz")
     for paths, naming in (
