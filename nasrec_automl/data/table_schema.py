@@ -25,6 +25,8 @@ from nasrec_automl.yaml_files import complaint, load_yaml
 
 _Options = Annotated[CategoricalOptions, BeforeValidator(lambda value: {} if value is None else value)]
 
+_SEPARATOR = re.compile(r'(?!["\r\n])[\x01-\x7f]')
+
 
 class Timestamp(BaseModel):
     """The column that says when a row happened.
@@ -43,13 +45,15 @@ class Timestamp(BaseModel):
     @field_validator("format")
     @classmethod
     def _is_a_format(cls, form: str) -> str:
+        if form in ("number", "ISO8601"):
+            return form
+        expected = f"expected number, ISO8601, or a format of strptime such as %d.%m.%Y %H:%M, but {form!r} came"
+        if "%" not in form.replace("%%", ""):  # pandas takes any text, and `mixed` guesses row by row
+            raise ValueError(expected)
         try:
-            if form != "number":
-                pd.to_datetime([], format=form)
+            pd.to_datetime([], format=form)
         except (ValueError, re.error) as error:
-            raise ValueError(
-                f"expected number, ISO8601, or a format of strptime such as %d.%m.%Y %H:%M, but {form!r} came ({error})"
-            ) from None
+            raise ValueError(f"{expected} ({error})") from None
         return form
 
 
@@ -83,7 +87,7 @@ class TableSchema(BaseModel):
     categorical: Annotated[dict[str, _Options], Field(min_length=1)]
     derived: tuple[DerivedColumn, ...] = ()
     ignored: tuple[str, ...] = ()
-    separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    separator: str | None = None
     columns: tuple[str, ...] | None = None
 
     @model_validator(mode="after")
@@ -103,8 +107,11 @@ class TableSchema(BaseModel):
             raise ValueError(
                 f"the timestamp {self.timestamp.column!r} is no number, so it is no feature and has no derived"
             )
-        if self.separator is not None and self.separator in '"\r\n':
-            raise ValueError("the separator must not be a quote or a line's end")
+        if self.separator is not None and not _SEPARATOR.fullmatch(self.separator):
+            raise ValueError(
+                "the separator must be one ASCII character, and no quote, end of a line or NUL, but "
+                f"{self.separator!r} came"
+            )
         if self.columns is not None and set(self.columns) != {*self.raw_columns}:
             strange = sorted(set(self.columns) ^ {*self.raw_columns})
             raise ValueError(f"columns must name what has a role, and nothing else; look at {strange[0]!r}")

@@ -63,7 +63,17 @@ def test_roles_and_options(tmp_path: Path) -> None:
         (GOOD + "timestamp: {column: t, format: '%d%d'}\n", r"timestamp\.format: .*but '%d%d' came"),
         (GOOD + "derived: [{name: day, source: n, kind: weekday}]\n", "derived column 'day' is no feature"),
         (GOOD + "derived: [{name: hour, source: c, kind: hour}]\n", "made of numbers of the table, but 'c'"),
-        (GOOD + "separator: '\"'\n", "separator"),
+        *(
+            (
+                GOOD + f"timestamp: {{column: t, format: '{form}'}}\n",
+                rf"timestamp\.format: expected number.*'{form}' came$",
+            )
+            for form in ("mixed", "", "iso", "abc", "%%")
+        ),
+        *(
+            (GOOD + f'separator: "{sign}"\n', r"yaml: the separator must be one ASCII character, .*, but '.*' came$")
+            for sign in ('\\"', "\\n", "\\r", "\\0", "", "§", "é", "||", "字")
+        ),
         (GOOD + "columns: [y, c, d, n, m]\n", "look at 'hour'"),
         (GOOD + "columns: [y, c, d, hour, n, m, m]\n", "must not name one twice"),
         (
@@ -75,6 +85,16 @@ def test_roles_and_options(tmp_path: Path) -> None:
 def test_what_is_wrong_is_named(text: str, naming: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=naming):
         load(tmp_path, text)
+
+
+@pytest.mark.parametrize("sign", [",", ";", "|", " ", "\\t", "\\x01", "~"])
+def test_any_other_ascii_character_separates(sign: str, tmp_path: Path) -> None:
+    load(tmp_path, GOOD + f'separator: "{sign}"\n')
+
+
+@pytest.mark.parametrize("form", ["number", "ISO8601", "%Y%m%d", "%d.%m.%Y %H:%M", "%H%% %d"])
+def test_formats_of_time(form: str, tmp_path: Path) -> None:
+    load(tmp_path, GOOD + f"timestamp: {{column: t, format: '{form}'}}\n")
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
