@@ -69,7 +69,7 @@ class Reseeded(BaseSampler):
         self._relative = relative
         self._begun = -1
         self._attempt = 0
-        self._sampler = make(seed)
+        self._sampler = make(seed % 2**32)  # Optuna takes no larger one, and a job does
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Make the sampler of this trial; the next one, where this is asked for again as its proposal is not taken."""

@@ -17,6 +17,8 @@ from nasrec_automl.config import SamplerName, SearchConfig
 from nasrec_automl.errors import StudyError
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.search import open_study, search
+from nasrec_automl.search.distributions import distributions
+from nasrec_automl.search.mirror import Mirror
 from nasrec_automl.search.samplers import make_sampler
 from nasrec_automl.space import SearchSpace
 
@@ -172,9 +174,6 @@ def test_objectives_that_are_none_are_refused(
 
 def test_attempts_at_one_trial_differ(space: SearchSpace) -> None:
     """A proposal that is known already, or over the budget, must not come back at once."""
-    from nasrec_automl.search.distributions import distributions
-    from nasrec_automl.search.mirror import Mirror
-
     study = optuna.create_study(directions=["minimize", "minimize"])
     mirror = Mirror(study)
     sampler = make_sampler(SearchConfig(objectives=OBJECTIVES), space, Budget(SCHEMA), seed=1)
@@ -183,3 +182,13 @@ def test_attempts_at_one_trial_differ(space: SearchSpace) -> None:
     study.add_trial(optuna.create_trial(values=[0.5, 1]))
     mirror.update()
     assert mirror.ask(sampler, distributions(space)) not in drawn
+
+
+@pytest.mark.parametrize("sampler", ["evolution", "nsga2", "tpe", "random"])
+def test_a_seed_may_be_as_large_as_a_jobs(space: SearchSpace, sampler: SamplerName) -> None:
+    def first(seed: int) -> dict[str, object]:
+        study = optuna.create_study()
+        config = SearchConfig(sampler=sampler)
+        return dict(Mirror(study).ask(make_sampler(config, space, Budget(SCHEMA), seed), distributions(space)))
+
+    assert first(2**32 + 1) not in (first(1), first(2**40 + 1))
