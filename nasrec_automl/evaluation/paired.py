@@ -27,13 +27,16 @@ def log_loss_difference_error(first: Array, second: Array, weight: Array | None 
     return math.sqrt(difference.var(ddof=1) / len(difference))
 
 
-def auc_difference_error(label: NDArray[np.generic], first: Array, second: Array, weight: Array | None = None) -> float:
+def auc_difference_error(
+    label: NDArray[np.generic], first: Array, second: Array, weight: Array | None = None
+) -> float | None:
     """Standard error of the difference of two AUCs on the same rows (DeLong et al. 1988).
 
-    The placement values come from one order of the scores, in O(n log n).
+    The placement values come from one order of the scores, in O(n log n). None where fewer than two rows of a class
+    count, of which nothing says how much they vary.
 
     Args:
-        label: `(n,)`, 0 or 1, both present among the rows that count.
+        label: `(n,)`, 0 or 1.
         first: `(n,)` scores of the first model, in any monotone scale.
         second: the same of the second.
         weight: `(n,)` where rows have weights, at least 0; a row is one observation, whatever its weight.
@@ -42,6 +45,8 @@ def auc_difference_error(label: NDArray[np.generic], first: Array, second: Array
     if weight is not None:
         counted = weight > 0
         positive, first, second, weight = positive[counted], first[counted], second[counted], weight[counted]
+    if min(np.count_nonzero(positive), np.count_nonzero(~positive)) < 2:
+        return None
     variance = 0.0
     both = (placements(positive, scores, weight) for scores in (first, second))
     for (one, other), rows in zip(zip(*both, strict=True), (positive, ~positive), strict=True):

@@ -140,3 +140,12 @@ def test_rows_of_weight_0_and_the_unit_of_weights_change_nothing_of_it() -> None
     assert log_loss_difference_error(first, second, np.full(300, 2.0)) == pytest.approx(
         log_loss_difference_error(first, second)
     )
+
+
+@pytest.mark.parametrize("positives", [0, 1, 9, 10])
+def test_one_row_of_a_class_says_nothing_of_the_error(positives: int) -> None:
+    label = np.repeat([1, 0], [positives, 10 - positives])
+    first, second = np.random.default_rng(0).random((2, 10))
+    assert auc_difference_error(label, first, second) is None
+    twice, halved = np.concatenate([label, 1 - label]), np.repeat([1.0, 0.0], 10)
+    assert auc_difference_error(twice, np.tile(first, 2), np.tile(second, 2), halved) is None
