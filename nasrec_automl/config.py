@@ -340,7 +340,8 @@ class Job(Section):
         storage: SQLAlchemy URL of the studies' database; SQLite in the run folder by default.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+    # No dot first: of `..` the run folder would be the folder of the job file.
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")]
     run_folder: Path = Path()
     seed: Seed = 2018
     space: str = "nasrec-full"
