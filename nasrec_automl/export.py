@@ -124,8 +124,10 @@ def export_onnx(
 
 
 def preprocessing_path(path: Path) -> Path:
-    """Where an exported model's preprocessing lies: `model.preprocessing.json` beside `model.onnx`."""
-    return path.with_suffix(".preprocessing.json")
+    """Where an exported model's preprocessing lies: `model.preprocessing.json` beside `model.onnx` or `model.pt2`."""
+    # Of any other file the whole name stays: `clicks.v1` and `clicks.v2` are two models.
+    name = path.stem if path.suffix in (".onnx", ".pt2") else path.name
+    return path.with_name(f"{name}.preprocessing.json")
 
 
 class _Served(nn.Module):

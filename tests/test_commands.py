@@ -91,8 +91,8 @@ def test_export(finished_run: Any, tmp_path: Path, kind: str, loader: str) -> No
     done = call("export", finished_run.path, "--format", kind, "--output", tmp_path / "model.bin")
     assert done.code == 0, done.error
     assert f"{loader}('{tmp_path / 'model.bin'}')" in done.out
-    assert f"{tmp_path / 'model.preprocessing.json'}: makes dense and ids" in done.out
-    assert {path.name for path in tmp_path.iterdir()} == {"model.bin", "model.preprocessing.json"}
+    assert f"{tmp_path / 'model.bin.preprocessing.json'}: makes dense and ids" in done.out
+    assert {path.name for path in tmp_path.iterdir()} == {"model.bin", "model.bin.preprocessing.json"}
 
 
 def test_experiment(tmp_path: Path, write_job: Write) -> None:

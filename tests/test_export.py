@@ -19,7 +19,15 @@ from nasrec_automl.data.categorical import CategoricalColumn
 from nasrec_automl.data.columns import DenseColumn
 from nasrec_automl.data.preprocessing import Preprocessing
 from nasrec_automl.errors import DataError, ExtraError
-from nasrec_automl.export import INPUTS, OUTPUTS, JoinedLinear, export_onnx, export_torch, join_sources
+from nasrec_automl.export import (
+    INPUTS,
+    OUTPUTS,
+    JoinedLinear,
+    export_onnx,
+    export_torch,
+    join_sources,
+    preprocessing_path,
+)
 from nasrec_automl.network import Subnet
 from nasrec_automl.ops.linear import SourceLinear
 from nasrec_automl.schema import FeatureSchema, FieldSchema
@@ -272,6 +280,14 @@ def test_the_preprocessing_lies_beside_it(tmp_path: Path) -> None:
     export_torch(subnet, tmp_path / "shop.v2.pt2", preprocessing=preprocessing)
     assert Preprocessing.load(tmp_path / "shop.v2.preprocessing.json") == preprocessing
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("model", "beside"),
+    [("model.onnx", "model"), ("model.pt2", "model"), ("a.v1.onnx", "a.v1"), ("a.v1", "a.v1"), ("a", "a")],
+)
+def test_models_of_different_names_have_a_preprocessing_each(model: str, beside: str, tmp_path: Path) -> None:
+    assert preprocessing_path(tmp_path / model) == tmp_path / f"{beside}.preprocessing.json"
 
 
 # What is refused
