@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -27,10 +27,16 @@ _LABEL_NAMES = (
     "purchase",
     "purchased",
 )
-_TIME_NAME = re.compile(r"(^|_)(time|timestamp|date|datetime|ts|day|hour)(_|$)|_at$", re.IGNORECASE)
+_TIME_NAME = re.compile(
+    r"(^|_)((time|timestamp|date|datetime|ts|day|hour)(_|$)|(at|created|updated|when)$)", re.IGNORECASE
+)
+_WHOLE_DATE = r"\d{4}-\d\d-\d\d(?:[T ].*)?"
 # What pandas calls an index without a name in CSV, and when it reads that again, and in Parquet.
 _INDEX_NAME = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
 _ID_NAME = re.compile(r"(^|_)(id|uuid|guid|hash|code|zip|category|type)$|Id$", re.IGNORECASE)
+# A column of numbers may hold a few other texts, at most so many of the distinct ones.
+_FEW = 0.01
+_COMMA_NUMBER = re.compile(r"-?\d+(?:,\d+)?", re.ASCII)
 # Of a multi-valued column, at least so many of the texts have several values.
 _OFTEN = 0.1
 # Of more different numbers, the order is likely to mean something.
@@ -62,16 +68,15 @@ def infer_schema(path: Path) -> str:
     bad = f". {rows.bad_rows}" if rows.bad_rows else ""
     if not rows.rejections.accepted:
         raise DataError(f"{path}: there are no rows to look at: correct the file, or take another{bad}")
-    label = _label_of(rows)
-    if label is None:
+    labels = _labels_of(rows)
+    if not labels:
         raise DataError(f"{path}: no column holds 0 and 1 alone, so none can be the label: add one{bad}")
     guesses = {
         name: _Guess("ignored", f"of type {type_}, which no role can read") for name, type_ in rows.unusable.items()
     }
-    dated = any(_is_dated(name, rows) for name in rows.texts.columns if name != label[0])
-    for name in rows.texts.columns:
-        timed = any(guess.role == "timestamp" for guess in guesses.values())
-        guesses[name] = label[1] if name == label[0] else _guess(name, rows, timed=timed, dated=dated)
+    features = [name for name in rows.texts.columns if name not in labels]
+    time = _time_of(rows, features)
+    guesses |= {name: labels.get(name) or _guess(name, rows, is_time=name == time) for name in rows.texts.columns}
     if not any(guess.role == "categorical" for guess in guesses.values()):
         raise DataError(
             f"{path}: no column looks like a category, but a model needs one; write the schema by hand{bad}"
@@ -120,24 +125,28 @@ def _quoted(text: str) -> str:
     ) else text  # fmt: skip
 
 
-def _label_of(rows: FirstRows) -> tuple[str, _Guess] | None:
+def _labels_of(rows: FirstRows) -> dict[str, _Guess]:
     """Choose a column of 0 and 1: one that is named so, else one without missing values, else any.
 
-    One that holds both comes before one that holds 0 alone: few clicks are no reason that there is none.
+    One that holds both comes before one that holds 0 alone: few clicks are no reason that there is none. Others that
+    are named so come with it, to be left out: whether somebody bought says whether they clicked.
     """
     single = [name for name in rows.texts.columns if name not in rows.most and name not in rows.moments]
     columns = {name: rows.texts[name] for name in single}
-    binary = [name for name, column in columns.items() if column.notna().any() and _is_binary(column)]
-    binary = [name for name in binary if len({*columns[name].dropna().map(LABEL.value)}) > 1] or binary
+    candidates = [name for name, column in columns.items() if column.notna().any() and _is_binary(column)]
+    binary = [name for name in candidates if len({*columns[name].dropna().map(LABEL.value)}) > 1] or candidates
     named = [name for name in binary if name.lower() in _LABEL_NAMES]
     found = named or [name for name in binary if columns[name].notna().all()] or binary
     if not found:
-        return None
+        return {}
     others = f"; so do {', '.join(found[1:4])}" if found[1:] else ""
     how = "holds 0 and 1, and is named so" if named else f"GUESSED: holds 0 and 1{others}"
     column = columns[found[0]]
     positive = float(column.dropna().map(LABEL.value).mean())
-    return found[0], _Guess("label", f"{how}; positive in {positive:.1%} of the rows{_without(column)}")
+    label = _Guess("label", f"{how}; positive in {positive:.1%} of the rows{_without(column)}")
+    leak = _Guess("ignored", f"0 and 1, and named as labels are: it may give {found[0]} away")
+    leaks = [name for name in candidates if name.lower() in _LABEL_NAMES and name != found[0]]
+    return {found[0]: label} | dict.fromkeys(leaks, leak)
 
 
 def _is_binary(column: pd.Series[str]) -> bool:
@@ -150,22 +159,31 @@ def _without(column: pd.Series[str]) -> str:
     return f"; MISSING in {missing:,} of {len(column):,} rows, which preparation rejects" if missing else ""
 
 
-def _is_dated(name: str, rows: FirstRows) -> bool:
-    """Whether a column holds dates, which say the time better than numbers of any other do."""
-    if name in rows.moments:
-        return True
-    known = rows.texts[name].dropna()
-    return bool(_TIME_NAME.search(name)) and len(known) > 0 and _numbers(known) is None and _are_moments(known)
+def _time_of(rows: FirstRows, names: Sequence[str]) -> str | None:
+    """Choose a column that says when a row happened.
+
+    Dates that are of their type or named so say it better than numbers that are named so, as a day of the month is.
+    Other texts that are dates, as birthdays are, come last, and where each row has one.
+    """
+    known = {name: rows.texts[name].dropna() for name in names if name not in rows.most}
+    known = {name: column for name, column in known.items() if column.nunique() > 1}
+    named = [name for name in known if _TIME_NAME.search(name)]
+    numbers = [name for name in named if _numbers(known[name]) is not None]
+    kinds = (
+        (name for name in known if name in rows.moments or (name in named and _is_dates(known[name]))),
+        (name for name in numbers if known[name].nunique() > _DAYS),
+        (name for name in known if rows.texts[name].notna().all() and _is_dates(known[name], whole=True)),
+    )
+    return next((name for of_kind in kinds for name in of_kind), None)
 
 
-def _guess(name: str, rows: FirstRows, *, timed: bool, dated: bool) -> _Guess:
+def _guess(name: str, rows: FirstRows, *, is_time: bool) -> _Guess:
     """Guess the role of a column that is not the label.
 
     Args:
         name: of the column.
         rows: the file's first rows.
-        timed: whether another column is the timestamp.
-        dated: whether some column holds dates.
+        is_time: whether it says when a row happened.
     """
     column = rows.texts[name]
     known = column.dropna()
@@ -175,17 +193,29 @@ def _guess(name: str, rows: FirstRows, *, timed: bool, dated: bool) -> _Guess:
     if name in rows.most:
         most = rows.most[name]
         return _Guess("categorical", f"lists, the longest of {most}", f"{{max_values: {max(2, most)}}}")
+    if is_time:
+        return _guess_time(name, rows)
     if name in rows.moments:
-        if timed:
-            return _Guess("ignored", "dates, which are no feature, and another column is the time")
-        return _Guess("timestamp", f"of a type of dates{_without(column)}", "ISO8601")
+        return _Guess("ignored", "dates, which are no feature, and not taken for the time")
     numbers = _numbers(known)
-    if _TIME_NAME.search(name) and not timed:
-        if numbers is not None and distinct > _DAYS and not dated:
-            return _Guess("timestamp", f"named like a time, and numbers{_without(column)}", "number")
-        if numbers is None and _are_moments(known):
-            return _Guess("timestamp", f"named like a time, and dates{_without(column)}", "ISO8601")
-    return _guess_text(known, len(column)) if numbers is None else _guess_number(name, numbers, len(column))
+    if numbers is None:
+        return _guess_text(known, len(column))
+    guess, others = _guess_number(name, numbers, len(column)), _others(column, numbers)
+    if others and guess.role == "categorical":
+        return _guess_text(known, len(column))
+    return replace(guess, why=guess.why + others) if guess.role == "dense" else guess
+
+
+def _guess_time(name: str, rows: FirstRows) -> _Guess:
+    column = rows.texts[name]
+    if name in rows.moments:
+        return _Guess("timestamp", f"of a type of dates{_without(column)}", "ISO8601")
+    numbers = _numbers(column.dropna())
+    if numbers is not None:
+        others = _others(column, numbers)
+        return _Guess("timestamp", f"named like a time, and numbers{_without(column)}{others}", "number")
+    how = "named like a time, and dates" if _TIME_NAME.search(name) else "GUESSED: each row has a date"
+    return _Guess("timestamp", f"{how}{_without(column)}", "ISO8601")
 
 
 def _guess_text(known: pd.Series[str], rows: int) -> _Guess:
@@ -194,9 +224,11 @@ def _guess_text(known: pd.Series[str], rows: int) -> _Guess:
     if known.str.contains(SEPARATOR, regex=False).mean() >= _OFTEN:
         why = f"texts with {SEPARATOR} between values, {most} at most"
         return _Guess("categorical", why, f"{{max_values: {most}}}")
+    commas = sum(not _COMMA_NUMBER.fullmatch(text.strip()) for text in known.unique()) <= _FEW * distinct
+    written = "; decimal commas: with points, 3.14, they are numbers" if commas else ""
     if distinct == rows and rows > _MANY:
-        return _Guess("ignored", "text, different in each row: says nothing of other rows")
-    return _Guess("categorical", f"text, {distinct:,} different")
+        return _Guess("ignored", f"text, different in each row: says nothing of other rows{written}")
+    return _Guess("categorical", f"text, {distinct:,} different{written}")
 
 
 def _guess_number(name: str, numbers: pd.Series[float], rows: int) -> _Guess:
@@ -220,13 +252,31 @@ def _guess_number(name: str, numbers: pd.Series[float], rows: int) -> _Guess:
 
 
 def _numbers(known: pd.Series[str]) -> pd.Series[float] | None:
-    """Return the number of each distinct text, in the order that they come in; None where one is no number."""
-    try:
-        return pd.Series([NUMBER.value(text.strip()) for text in known.unique()], dtype=float)
-    except ValueError:
-        return None
+    """Return the number of each distinct text that is one, in the order that they come in; None where many are none."""
+    texts = known.unique()
+    numbers: dict[str, float] = {}
+    others = 0
+    for text in texts:
+        try:
+            numbers[text] = NUMBER.value(text.strip())
+        except ValueError:
+            others += 1
+            if others > _FEW * len(texts):
+                return None
+    return pd.Series(numbers, dtype=float)
 
 
-def _are_moments(known: pd.Series[str]) -> bool:
-    moments = pd.to_datetime(known, format="ISO8601", utc=True, errors="coerce")
-    return bool(moments.notna().all())
+def _others(column: pd.Series[str], numbers: pd.Series[float]) -> str:
+    """Say how many rows hold something else than the numbers."""
+    others = column[column.notna() & ~column.isin(numbers.index)]
+    if others.empty:
+        return ""
+    such = repr(others.iloc[0][:40])
+    return f"; NO NUMBER in {len(others):,} of {len(column):,} rows, such as {such}, which preparation rejects"
+
+
+def _is_dates(known: pd.Series[str], *, whole: bool = False) -> bool:
+    """Say whether texts are dates, and no numbers; `whole` leaves 2024-05 out, which may be a code."""
+    if (whole and not known.str.fullmatch(_WHOLE_DATE).all()) or _numbers(known) is not None:
+        return False
+    return bool(pd.to_datetime(known, format="ISO8601", utc=True, errors="coerce").notna().all())

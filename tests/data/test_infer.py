@@ -231,3 +231,87 @@ def test_a_name_that_a_comment_repeats_stays_on_its_line(tmp_path: Path) -> None
     path = tmp_path / "f.parquet"
     pd.DataFrame({"a": [0, 1], "b\nignored: [c]": [0, 1], "c": ["x", "y"]}).to_parquet(path)
     assert "ignored" not in drafted(path)
+
+
+def base(**columns: Any) -> pd.DataFrame:
+    index = pd.Series(range(400))
+    fixed = {"clicked": (index % 7 == 0).astype(int), "price": index * 1.25, "shop": "s" + (index % 6).astype(str)}
+    return pd.DataFrame({**fixed, **columns})
+
+
+def test_others_that_are_named_as_labels_are_no_features(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    bought = [i % 14 == 0 for i in range(400)]
+    base(purchased=bought, Conversion=[1.0 if one else None for one in bought], premium=[0, 1] * 200).to_csv(
+        path, index=False
+    )
+    draft = drafted(path)
+    assert (draft["label"], draft["ignored"]) == ("clicked", ["purchased", "Conversion"])
+    assert list(draft["categorical"]) == ["shop", "premium"]
+    assert "- purchased  # 0 and 1, and named as labels are: it may give clicked away" in infer_schema(path)
+
+
+@pytest.mark.parametrize("wrong", ["unknown", "1e39", "inf"])
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_numbers_may_have_a_few_other_cells(wrong: str, ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"f.{ending}"
+    made = base(age=[str(i) if i % 200 else wrong for i in range(400)], shop_id=[*map(str, range(399)), wrong])
+    made.to_csv(path, index=False) if ending == "csv" else made.to_parquet(path)
+    draft = drafted(path)
+    assert draft["dense"] == {"price": "log", "age": "log"}
+    assert "shop_id" in draft["ignored"], "any text is an id"
+    assert f"different; NO NUMBER in 2 of 400 rows, such as '{wrong}', which preparation rejects" in infer_schema(path)
+
+
+def test_many_other_cells_make_categories(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    base(age=[f"{i}" if i % 80 else f"n{i}" for i in range(400)]).to_csv(path, index=False)
+    assert list(drafted(path)["dense"]) == ["price"]
+
+
+def test_decimal_commas_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    base(stars=[0.5, 1.5, 2, 3] * 100).to_csv(path, index=False, sep=";", decimal=",")
+    said = "decimal commas: with points, 3.14, they are numbers"
+    drafted_lines = infer_schema(path).splitlines()
+    assert [line.split()[0:2] for line in drafted_lines if said in line] == [["stars:", "#"], ["-", "price"]]
+    path.write_text("clicked;shop;sizes\n0;s;1,5\n1;t;2,x\n")
+    assert said not in infer_schema(path)
+
+
+@pytest.mark.parametrize("name", ["at", "created", "updated", "when", "sold_at", "row_created"])
+@pytest.mark.parametrize("form", ["number", "ISO8601"])
+def test_names_of_times(name: str, form: str, tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    moments = pd.date_range("2024-05-01", periods=400, freq="h")
+    made = base(**{name: moments.astype(int) if form == "number" else moments.strftime("%Y-%m-%d %H:%M")})
+    made.to_csv(path, index=False)
+    assert drafted(path)["timestamp"] == {"column": name, "format": form}
+
+
+@pytest.mark.parametrize("name", ["created_by", "whenever", "format", "updated_rows"])
+def test_other_names_are_no_times(name: str, tmp_path: Path) -> None:
+    base(**{name: range(400)}).to_csv(tmp_path / "f.csv", index=False)
+    assert "timestamp" not in drafted(tmp_path / "f.csv")
+
+
+def test_texts_that_are_dates_are_the_time_where_no_other_column_is(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    days = pd.date_range("1950-05-01", periods=400).strftime("%Y-%m-%d")
+    made = base(born=days, part=[f"2024-{1 + i % 12:02}" for i in range(400)])
+    made.to_csv(path, index=False)
+    assert drafted(path)["timestamp"] == {"column": "born", "format": "ISO8601"}
+    assert "# GUESSED: each row has a date" in infer_schema(path)
+    for other in ([1.7e9 + i for i in range(400)], days):
+        made.assign(time=other).to_csv(path, index=False)
+        assert drafted(path)["timestamp"]["column"] == "time"
+    made.assign(born=made["born"].where(made.index > 0)).to_csv(path, index=False)
+    assert "timestamp" not in drafted(path), "a row without a date would be lost"
+
+
+def test_a_time_with_a_few_other_cells_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    base(at=["soon" + "!" * 1000, *range(1, 400)]).to_csv(path, index=False)
+    assert drafted(path)["timestamp"] == {"column": "at", "format": "number"}
+    said = f"named like a time, and numbers; NO NUMBER in 1 of 400 rows, such as 'soon{36 * '!'}', which"
+    assert said in infer_schema(path)
