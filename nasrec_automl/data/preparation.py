@@ -29,7 +29,7 @@ from nasrec_automl.data.keys import Keys
 from nasrec_automl.data.learning import PART, dense_column, encode, field_column, learn
 from nasrec_automl.data.parts import PARTS, Examples, Part, SplitKind, divide
 from nasrec_automl.data.preprocessing import Preprocessing
-from nasrec_automl.data.raw import Chunk, RawSource
+from nasrec_automl.data.raw import COLUMN_NOTES, Chunk, RawSource
 from nasrec_automl.data.readers.parallel import in_order
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.shards import ShardWriter, describe
@@ -83,8 +83,10 @@ def prepare(
     declared = Declared(dense=source.dense, categorical=source.categorical, derived=source.derived)
     account = rejections if rejections is not None else Rejections()
     with replaced(output) as folder:
-        spill = spill_source(source, declared, folder, account, on_progress, first=lambda read: _split_of(read, split))
-        kind = _split_of(spill, split)
+        spill = spill_source(
+            source, declared, folder, account, on_progress, first=lambda read: _split_of(read, split, source)
+        )
+        kind = _split_of(spill, split, source)
         divide_spill(spill, kind=kind, seed=seed)
         columns = len(declared.dense) + len(declared.categorical)
         learned = iter(range(1, columns + 1))
@@ -169,10 +171,13 @@ def _facts(chunk: Chunk) -> dict[str, NDArray[Any]]:
     return {name: array for name, array in facts.items() if array is not None}
 
 
-def _split_of(spill: Spill, asked: SplitKind | None) -> SplitKind:
+def _split_of(spill: Spill, asked: SplitKind | None, source: RawSource) -> SplitKind:
     """Return how rows are to be divided; a source that says what each row is for is heeded, or refused."""
     if asked == "time" and not spill.has("fold") and not spill.has("time"):
-        raise DataError("a split by time needs the time of each row, which this data set does not have: use random")
+        of_table = "name its column under `timestamp` in the schema, or " if COLUMN_NOTES[0] in source.notes else ""
+        raise DataError(
+            f"a split by time needs the time of each row, which this data set does not have: {of_table}use random"
+        )
     if not spill.has("fold"):
         return asked or "random"
     if asked not in (None, "given"):

@@ -292,6 +292,14 @@ def test_a_split_by_a_time_that_is_not_there_is_refused_at_the_first_rows(tmp_pa
     assert not (tmp_path / "out").exists()
 
 
+def test_a_table_without_a_time_learns_where_to_name_it(tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_text("y,c\n" + "0,a\n1,b\n" * 50)
+    (tmp_path / "s.yaml").write_text("label: y\ncategorical: {c: }\n")
+    source = open_source("table", [tmp_path / "f.csv"], schema=tmp_path / "s.yaml")
+    with pytest.raises(DataError, match="not have: name its column under `timestamp` in the schema, or use random"):
+        prepare(source, tmp_path / "p", split="time")
+
+
 def test_a_source_without_folds_cannot_give_a_split(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not say which rows are training"):
         prepare(simple(), tmp_path / "p", split="given")
