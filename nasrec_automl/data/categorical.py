@@ -74,7 +74,7 @@ class CategoricalOptions(CategoryFormat):
 
     Attributes:
         kind: `vocabulary` gives each category a row, `hash` shares a fixed number of rows.
-        min_count: training rows a category needs for a row of its own; rarer ones share row 0 and train it.
+        min_count: how often a category must occur in training rows for a row of its own; rarer ones have row 0.
         max_table_size: a vocabulary keeps the most frequent; a hash fills exactly this many rows.
         hash_above: a vocabulary of more rows becomes a hash of so many; a larger hash shrinks to so many.
         compositional: as in `FieldSchema`; the ids are the same.

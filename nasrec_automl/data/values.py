@@ -139,6 +139,8 @@ def _check_values(values: Iterable[object], name: str) -> None:
     for type_ in {type(value) for value in values}:
         if issubclass(type_, _MOMENTS):
             raise _no_moments(name, f"holds a value of type {type_.__name__}")
+        if issubclass(type_, (tuple, frozenset)):  # a list cannot come here: pandas counts what can be hashed
+            raise _several(name, f"a {type_.__name__}")
         if issubclass(type_, _BYTES):
             raise _no_bytes(name, f"holds a value of type {type_.__name__}")
 

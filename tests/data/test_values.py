@@ -63,9 +63,10 @@ def test_a_dictionary_may_have_an_index_of_any_type(type_: pa.DataType) -> None:
     assert (codes.tolist(), texts, codes.dtype) == ([1, -1, 0], ["a", "b"], np.int64)
 
 
-def test_several_values_in_a_cell_are_an_error() -> None:
+@pytest.mark.parametrize("kind", [list, tuple, frozenset])
+def test_several_values_in_a_cell_are_an_error(kind: type) -> None:
     with pytest.raises(DataError, match="'tags' must hold one value a row"):
-        categories(pd.Series([["a", "b"], ["c"]]), "tags")
+        categories(pd.Series([kind(["a", "b"]), kind(["c"])]), "tags")
 
 
 @pytest.mark.parametrize("type_", [pa.list_(pa.string()), pa.list_view(pa.string()), pa.struct({"a": pa.string()})])
