@@ -90,7 +90,7 @@ def _publish_search(page: _Page, content: ReportContent) -> None:
     best = [each for each in ranked(content.search)[:SHOWN] if each.architecture is not None]
     page.note_trials(
         {
-            each.number: scored_note(rank, each, page.picture(rank, each.architecture))
+            each.number: scored_note(rank, each, page.picture(each.architecture))
             for rank, each in enumerate(best, 1)
             if each.architecture is not None
         }
@@ -106,7 +106,7 @@ def _publish_retrain(page: _Page, content: ReportContent) -> None:
         scored = scores.get(trial.architecture)
         if scored is None or scored.architecture is None:
             continue  # the search did not score it
-        notes[trial.number] = trained_note(rank, trial, scored, page.picture(rank, scored.architecture))
+        notes[trial.number] = trained_note(rank, trial, scored, page.picture(scored.architecture))
     page.note_trials(notes)
     page.draw(
         {
@@ -168,12 +168,15 @@ class _Page:
         for name, (title, figure) in figures.items():
             save_plotly_graph_object(self.study, titled(figure, title), graph_object_id=f"nasrec-{name}")
 
-    def picture(self, rank: int, architecture: Architecture) -> str:
-        """Attach the wiring of an architecture; its URL, relative to the dashboard."""
+    def picture(self, architecture: Architecture) -> str:
+        """Attach the wiring of an architecture; its URL, relative to the dashboard.
+
+        It is named by the architecture: a note that a user has edited keeps its picture, whatever is best later.
+        """
         from optuna_dashboard.artifact import get_artifact_path
 
         with TemporaryDirectory() as folder:
-            path = Path(folder) / f"best-{rank}.svg"
+            path = Path(folder) / f"{architecture.key}.svg"
             path.write_text(wiring_svg(architecture, paper=True), encoding="utf-8")
             return str(get_artifact_path(self.study, self.attach(path)))
 

@@ -15,6 +15,7 @@ from nasrec_automl.errors import CheckpointError, JobError
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import load_evaluator
+from nasrec_automl.search.admission import violations
 from nasrec_automl.search.attributes import KEY, PREFIX
 from nasrec_automl.search.distributions import distributions, suggest
 from nasrec_automl.search.scoring import score_attrs
@@ -81,8 +82,11 @@ class _Objective:
         architecture = space.from_params(params)
         trial.set_user_attr(KEY, architecture.key)
         score = evaluator.evaluate(architecture)
-        costs = job_budget(self.run).costs(architecture)
+        budget = job_budget(self.run)
+        costs = budget.costs(architecture)
         for name, value in {**costs, **score_attrs(score)}.items():
             trial.set_user_attr(f"{PREFIX}{name}", value)
+        for name, excess in violations(budget, architecture).items():  # without them Optuna takes it for feasible
+            trial.set_constraint(name, excess)
         further = tuple(costs[name] for name in self.run.job.search.objectives[1:])
         return (score.log_loss, *further) if further else score.log_loss

@@ -185,6 +185,16 @@ def test_what_a_user_wrote_or_edited_stays(copied_run: RunFolder) -> None:
     assert trial_note(study, other.number) == "the first"
 
 
+def test_an_edited_note_keeps_its_picture_when_others_are_best(copied_run: RunFolder) -> None:
+    study, content = search_study(copied_run), report_content(copied_run)
+    best = study.best_trial
+    note = trial_note(study, best.number)
+    save_note(optuna.Trial(own_study(study), best._trial_id), f"{note}\nmy favourite")
+    publish(copied_run, lambda: replace(content, search=[one for one in content.search if one.number != best.number]))
+    picture = Dashboard(copied_run).get(re.search(r"\((/artifacts/[^)]+)\)", note)[1])[1]
+    assert f"wiring of the architecture {best.user_attrs['nasrec:key']}".encode() in picture
+
+
 def test_an_artifact_that_a_user_deleted_comes_back(copied_run: RunFolder) -> None:
     study = search_study(copied_run)
     picture = re.search(r"\((/artifacts/[^)]+)\)", trial_note(study, study.best_trial.number))[1]

@@ -14,7 +14,7 @@ from optuna.trial import FixedTrial, TrialState
 
 from nasrec_automl import objective
 from nasrec_automl.errors import CheckpointError, JobError, RunFolderError
-from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage, _evaluator
 from nasrec_automl.pipeline.studies import search_study
@@ -36,6 +36,20 @@ def test_equal_architectures_get_the_searchs_own_scores(finished_run: RunFolder)
         study.enqueue_trial(trial.params)
     study.optimize(objective(finished_run.path), n_trials=len(found))
     assert [scores(trial) for trial in study.get_trials()] == [scores(trial) for trial in found]
+
+
+def test_what_is_over_the_budget_is_not_feasible(copied_run: RunFolder) -> None:
+    found = search_study(copied_run).get_trials()
+    limit = sorted(trial.user_attrs["nasrec:parameters"] for trial in found)[len(found) // 2]
+    run = changed(copied_run, "budget", parameters=limit)
+    write_json(run.path / "job.json", run.job.model_dump(mode="json"))
+    study = optuna.create_study()
+    for trial in found:
+        study.enqueue_trial(trial.params)
+    study.optimize(objective(run.path), n_trials=len(found))
+    inside = [trial for trial in study.get_trials() if trial.user_attrs["nasrec:parameters"] <= limit]
+    assert study.best_value == min(trial.value for trial in inside)
+    assert all((trial.constraints["parameters"] <= 0) == (trial in inside) for trial in study.get_trials())
 
 
 def test_threads_score_alike(finished_run: RunFolder) -> None:
