@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from nasrec_automl.errors import StudyError
-from nasrec_automl.search.attributes import LOG_LOSS, OBJECTIVES, PREFIX, SCHEMA_VERSION
+from nasrec_automl.search.attributes import DASHBOARD, LOG_LOSS, OBJECTIVES, PREFIX, SCHEMA_VERSION
 from nasrec_automl.search.database import database_errors, opening_errors, parse_url, patiently
 from nasrec_automl.search.folders import MOUNTS, network_file_system
 
@@ -145,6 +145,10 @@ def check_identity(
         )
     if version is not None and version != STUDY_SCHEMA:
         raise StudyError(_differs(study, "schema_version", version, STUDY_SCHEMA))
+    own = {f"{PREFIX}{entry}" for entry in identity} | {SCHEMA_VERSION, DASHBOARD}
+    for name in written:
+        if name.startswith(PREFIX) and name not in own:
+            raise StudyError(_differs(study, name.removeprefix(PREFIX), written[name], None))
     for entry, expected in identity.items():
         found = written.get(f"{PREFIX}{entry}")
         # Another worker may be making the same study right now: it has written some entries, and the version

@@ -43,6 +43,7 @@ def test_identity_is_written_once_and_readable_by_plain_optuna(url: str) -> None
         ({"space": "two-blocks", "data": "other"}, "data 'abc', but 'other'"),
         ({"space": "other", "data": "abc"}, "space 'two-blocks', but 'other'"),
         ({**IDENTITY, "supernet": "x"}, "supernet None, but 'x'"),
+        ({"space": "two-blocks"}, "data 'abc', but None"),
     ],
 )
 def test_another_identity_is_refused_and_nothing_is_written(url: str, identity: dict[str, str], named: str) -> None:
