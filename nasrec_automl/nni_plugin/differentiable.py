@@ -87,8 +87,9 @@ class DifferentiableNetwork(BaseSuperNetModule):
         return {label: found for label, found in self.relaxation.probabilities().items() if label not in memo}
 
     def freeze(self, sample: dict[str, Any]) -> nn.Module:
-        """Copy the sample's slices into a stand-alone network."""
-        return self.supernet.extract(from_sample(self.supernet.space, sample))
+        """Copy the sample's slices into a stand-alone network of the same dropout."""
+        supernet = self.supernet
+        return supernet.extract(from_sample(supernet.space, sample), dropout=supernet.dropout.p)
 
 
 def _mixed_block(block: Block, sources: Sequence[Source], space: SearchSpace, weights: Mapping[str, Tensor]) -> Source:

@@ -51,5 +51,6 @@ class SharedNetwork(BaseSuperNetModule):
         return self.resample(memo)
 
     def freeze(self, sample: dict[str, Any]) -> nn.Module:
-        """Copy the sample's slices into a stand-alone network."""
-        return self.supernet.extract(from_sample(self.supernet.space, sample))
+        """Copy the sample's slices into a stand-alone network of the same dropout."""
+        supernet = self.supernet
+        return supernet.extract(from_sample(supernet.space, sample), dropout=supernet.dropout.p)

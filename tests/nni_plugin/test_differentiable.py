@@ -99,6 +99,8 @@ def test_nnis_strategies_get_it_with_their_own_softmax(name: str, softmax: Calla
     assert type(network.relaxation.softmax) is type(strategy.configure_softmax()) or name == "Proxyless"
     assert network.supernet.layer_norm is False
     assert network.supernet.dropout.p == 0.2
+    frozen = space.freeze(network.export({}))
+    assert {module.p for module in frozen.modules() if isinstance(module, nn.Dropout)} == {0.2}
     assert set(space.simplify()) == set(tiny_space().labels)
 
 

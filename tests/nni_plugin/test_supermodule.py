@@ -1,5 +1,6 @@
 import numpy as np
 import torch
+from torch import nn
 
 from nasrec_automl.network import Subnet
 from nasrec_automl.nni_plugin.supermodule import SharedNetwork
@@ -8,8 +9,8 @@ from nasrec_automl.testing.examples import make_batch, tiny_schema, tiny_space
 SPACE = tiny_space()
 
 
-def make(seed: int = 0) -> SharedNetwork:
-    return SharedNetwork(SPACE, tiny_schema(), layer_norm=True, dropout=0.0, seed=seed)
+def make(seed: int = 0, *, dropout: float = 0.0) -> SharedNetwork:
+    return SharedNetwork(SPACE, tiny_schema(), layer_norm=True, dropout=dropout, seed=seed)
 
 
 def trained(shared: SharedNetwork) -> SharedNetwork:
@@ -70,3 +71,9 @@ def test_frozen_it_is_the_extracted_subnet() -> None:
     torch.testing.assert_close(
         subnet(dense.float(), ids), shared.supernet(dense.float(), ids, subnet.architecture), rtol=1e-5, atol=1e-5
     )
+
+
+def test_frozen_it_keeps_the_dropout() -> None:
+    shared = make(dropout=0.2)
+    subnet = shared.freeze(shared.export({}))
+    assert {module.p for module in subnet.modules() if isinstance(module, nn.Dropout)} == {0.2}
