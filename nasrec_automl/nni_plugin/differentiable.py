@@ -83,7 +83,7 @@ class DifferentiableNetwork(BaseSuperNetModule):
         return {label: value for label, value in self.relaxation.likeliest().items() if label not in memo}
 
     def export_probs(self, memo: dict[str, Any]) -> dict[str, Any]:
-        """The probability of every choice, for NNI's logs and penalties."""
+        """The probability of every choice, for NNI's logs."""
         return {label: found for label, found in self.relaxation.probabilities().items() if label not in memo}
 
     def freeze(self, sample: dict[str, Any]) -> nn.Module:

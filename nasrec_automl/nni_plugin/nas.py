@@ -28,7 +28,7 @@ with warnings.catch_warnings():
     from nni.nas.experiment import NasExperiment
     from nni.nas.experiment.config import NasExperimentConfig
     from nni.nas.nn.pytorch import ModelSpace, MutableModule
-    from nni.nas.oneshot.pytorch.profiler import RangeProfilerFilter
+    from nni.nas.oneshot.pytorch.profiler import ExpectationProfilerPenalty, RangeProfilerFilter
     from nni.nas.oneshot.pytorch.sampling import RandomSamplingLightningModule
     from nni.nas.oneshot.pytorch.strategy import OneShotStrategy
     from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
@@ -57,6 +57,7 @@ __all__ = [
     "BaseSuperNetModule",
     "Categorical",
     "DataLoader",
+    "ExpectationProfilerPenalty",
     "FlopsProfiler",
     "FlopsResult",
     "Lightning",

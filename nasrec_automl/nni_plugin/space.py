@@ -17,10 +17,13 @@ from nasrec_automl.nni_plugin.mutables import from_sample, mutables
 from nasrec_automl.nni_plugin.nas import (
     DARTS,
     ENAS,
+    ExpectationProfilerPenalty,
+    FlopsProfiler,
     FlopsResult,
     ModelSpace,
     MutableModule,
     MutableShape,
+    NumParamsProfiler,
     Proxyless,
     model_context,
     profiler_leaf_module,
@@ -197,10 +200,11 @@ class NasRecSpace(ModelSpace):
 
         Raises:
             ExtraError: ENAS without the packages of its controller.
-            NasRecError: NNI's own ENAS.
+            NasRecError: NNI's own ENAS, or a penalty that NNI cannot compute on this space.
         """
         if isinstance(strategy, ENAS):
             _check_enas(strategy)
+        _check_penalty(strategy)
 
         def replace(module: nn.Module, name: str, memo: dict[str, Any], mutate_kwargs: dict[str, Any]) -> Any:
             if not isinstance(module, ChoiceNetwork):
@@ -272,4 +276,17 @@ def _check_enas(strategy: Any) -> None:
         raise NasRecError(
             "NNI's ENAS cannot tell training batches from validation batches on Lightning 2; "
             "use `nasrec_automl.nni_plugin.NasRecENAS`, which takes the same arguments"
+        )
+
+
+def _check_penalty(strategy: Any) -> None:
+    """NNI sums an expectation over the values of an expression, and that of a profiler here is one over all labels."""
+    penalty = getattr(strategy, "penalty", None)
+    if not isinstance(penalty, ExpectationProfilerPenalty):
+        return
+    if isinstance(penalty.profiler, FlopsProfiler | NumParamsProfiler):
+        raise NasRecError(
+            f"penalty: NNI's ExpectationProfilerPenalty asks {type(penalty.profiler).__name__} for every architecture "
+            f"of the space in each step, which would not end: leave `penalty` out of {type(strategy).__name__}, and "
+            "keep to a budget with `NasRecOneShot(filter=...)`; ENAS takes a SampleProfilerPenalty"
         )

@@ -2,8 +2,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from nni.nas.oneshot.pytorch.profiler import SampleProfilerPenalty
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.cost import profile
@@ -62,6 +64,14 @@ def test_they_say_nothing(caplog: pytest.LogCaptureFixture) -> None:
     space = tiny_space(sparse_ops=("attention",), dense_ops=("dot_product",), fm=(True,), dense_to_sparse=(True,))
     profilers(space, pooled_schema())
     assert caplog.records == []
+
+
+def test_nnis_penalty_of_a_sample_takes_them() -> None:
+    architecture = tiny_space().random(np.random.default_rng(0))
+    flops, _ = profilers(tiny_space(), tiny_schema())
+    half = profile(architecture, tiny_schema()).macs / 2
+    loss, _ = SampleProfilerPenalty(flops, half, scale=0.5)(torch.tensor(1.0), dict(architecture.params))
+    assert loss == pytest.approx(1.5)
 
 
 def test_the_space_may_be_a_part_of_another_model() -> None:

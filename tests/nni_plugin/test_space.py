@@ -9,10 +9,10 @@ import pytest
 import torch
 import yaml
 
-from nasrec_automl.errors import ArchitectureError, CheckpointError, SpaceError
+from nasrec_automl.errors import ArchitectureError, CheckpointError, NasRecError, SpaceError
 from nasrec_automl.network import Subnet
 from nasrec_automl.nni_plugin import NasRecOneShot, NasRecSpace
-from nasrec_automl.nni_plugin.nas import ModelSpace, model_context
+from nasrec_automl.nni_plugin.nas import FlopsProfiler, ModelSpace, NumParamsProfiler, model_context
 from nasrec_automl.nni_plugin.supermodule import SharedNetwork
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.space import SearchSpace, load_architecture, load_search_space, shipped_files
@@ -85,6 +85,16 @@ def test_one_shot_strategies_get_the_weight_sharing_network() -> None:
     assert space.network.supernet.layer_norm is False
     assert space.network.supernet.dropout.p == 0.2
     assert set(space.simplify()) == set(tiny_space().labels)
+
+
+@pytest.mark.parametrize("name", ["DARTS", "GumbelDARTS", "Proxyless"])
+@pytest.mark.parametrize("profiler", [FlopsProfiler, NumParamsProfiler])
+def test_an_expectation_over_all_architectures_is_refused(name: str, profiler: Any) -> None:
+    dense, ids = make_batch(tiny_schema(), 2)
+    penalty = {"profiler": profiler(make(), (dense.float(), ids)), "baseline": 1e4}
+    strategy = getattr(nni.nas.strategy, name)(penalty=penalty)
+    with pytest.raises(NasRecError, match=rf"{profiler.__name__} .* would not end: leave `penalty` out of {name}, and"):
+        strategy.mutate_model(make())
 
 
 @pytest.mark.parametrize("name", shipped_files("architectures", ".json"))
