@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
+from pytorch_lightning.utilities import CombinedLoader
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
@@ -29,7 +30,7 @@ _CHILDREN = 4
 
 def best_architectures(
     supernet: Supernet,
-    loader: Iterable[Any] | None,
+    loaders: Any,
     *,
     most: int,
     scored: int,
@@ -40,8 +41,9 @@ def best_architectures(
 
     Args:
         supernet: trained.
-        loader: of validation batches (dense, ids, label[, weight]), which the supernet was not trained on. A random
-            half of the rows fits each architecture's head, the other half scores it.
+        loaders: of validation batches (dense, ids, label[, weight]), which the supernet was not trained on: one, or
+            what else Lightning takes, such as a list of them. A random half of the rows fits each architecture's head,
+            the other half scores it.
         most: how many architectures, no two with one key; fewer where the space has no more.
         scored: how many the search scores; at least `most` are.
         seed: of the search.
@@ -55,7 +57,7 @@ def best_architectures(
         BudgetError: no architecture inside the budget was found.
     """
     space = supernet.space
-    head_rows, score_rows = _halves(_read(loader), seed)
+    head_rows, score_rows = _halves(_read(loaders), seed)
     evaluator = WeightSharingEvaluator(
         supernet, head_rows=head_rows, score_rows=score_rows, head=RidgeHead(), seed=seed, early_stop=0
     )
@@ -77,10 +79,10 @@ def best_architectures(
     return [found for trial in trials if (found := architecture_of(trial.params, space)) is not None]
 
 
-def _read(loader: Iterable[Any] | None) -> Rows:
+def _read(loaders: Any) -> Rows:
     parts: list[Rows] = []
     read = 0
-    for batch in loader or ():
+    for batch in chain.from_iterable(CombinedLoader(() if loaders is None else loaders).flattened):
         parts.append(Rows(*(tensor.cpu().numpy() for tensor in batch[:4])))
         read += len(parts[-1])
         if read >= _ROWS:

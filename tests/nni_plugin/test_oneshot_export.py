@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import RidgeHead
@@ -65,6 +65,26 @@ def test_any_loader_of_batches_will_do(supernet: Supernet) -> None:
     assert best_architectures(supernet, weighted, most=3, scored=16, seed=2) == search(supernet)
 
 
+@pytest.mark.parametrize("form", [lambda loader: [loader], lambda loader: {"a": [loader]}], ids=["list", "dict"])
+def test_lightnings_collections_of_loaders_are_read(supernet: Supernet, form: Any) -> None:
+    loaders = form(EvaluationBatches(ROWS, 128))
+    assert best_architectures(supernet, loaders, most=3, scored=16, seed=2) == search(supernet)
+
+
+def test_every_loader_of_a_list_is_read(supernet: Supernet) -> None:
+    halves = [EvaluationBatches(ROWS.take(np.arange(start, start + 300)), 128) for start in (0, 300)]
+    assert best_architectures(supernet, halves, most=3, scored=16, seed=2) == search(supernet)
+
+
+def test_a_loader_may_have_no_length(supernet: Supernet) -> None:
+    class Stream(IterableDataset[Any]):
+        def __iter__(self) -> Any:
+            return iter(EvaluationBatches(ROWS, 128))
+
+    loader = DataLoader(Stream(), batch_size=None)
+    assert best_architectures(supernet, loader, most=3, scored=16, seed=2) == search(supernet)
+
+
 def test_weights_of_the_loader_count(supernet: Supernet) -> None:
     weighted = EvaluationBatches(replace(ROWS, weight=ROWS.label * 50 + 0.1), 128)
     assert best_architectures(supernet, weighted, most=16, scored=16, seed=2) != search(supernet, most=16)
@@ -80,6 +100,7 @@ def test_nnis_export_shows_the_best_with_their_shared_weights(tmp_path: Path) ->
     strategy = NasRecOneShot(seed=3, export_candidates=8)
     space = tiny_space()
     evaluator = make_evaluator()
+    evaluator.val_dataloaders = [evaluator.val_dataloaders]
     experiment = run_experiment(NasRecSpace(space, tiny_schema()), evaluator, strategy, tmp_path)
     samples = experiment.export_top_models(3, formatter="dict")
     expected = best_architectures(
