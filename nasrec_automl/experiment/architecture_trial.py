@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 FROM_SCRATCH = "--from-scratch"
 
+_OF_TUNERS = {"TRIAL_BUDGET", "load_checkpoint_dir", "save_checkpoint_dir"}
+"""What NNI's tuners add to the labels that they chose: Hyperband and BOHB the first, PBT the two others. A trial has no
+use for them: it is scored or trained in full."""
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run one trial.
@@ -44,7 +48,8 @@ def _run(arguments: Sequence[str], parameters: Mapping[str, Any], reporter: Repo
             f"{list(arguments)}"
         )
     run = RunFolder.open(paths[0])
-    architecture = load_search_space(run.job.space).from_params(parameters)
+    params = {label: value for label, value in parameters.items() if label not in _OF_TUNERS}
+    architecture = load_search_space(run.job.space).from_params(params)
     if FROM_SCRATCH in arguments:
         return _train(run, architecture, reporter)
     return _score(run, architecture)

@@ -54,6 +54,13 @@ def test_reports_the_evaluators_log_loss_as_it_is(start: Any, finished_run: RunF
     }
 
 
+@pytest.mark.parametrize("added", [{"TRIAL_BUDGET": 3}, {"load_checkpoint_dir": "a/0", "save_checkpoint_dir": "a/1"}])
+def test_what_nnis_tuners_add_is_no_label(start: Any, finished_run: RunFolder, added: dict[str, Any]) -> None:
+    params = load_search_space(finished_run.job.space).random(np.random.default_rng(0)).params
+    code, (sent,) = start({**params, **added}, finished_run.path)
+    assert (code, sent["type"]) == (0, "FINAL")
+
+
 def test_from_scratch_reports_validations_and_the_best_of_them(start: Any, finished_run: RunFolder) -> None:
     architecture = load_search_space(finished_run.job.space).random(np.random.default_rng(0))
     code, sent = start(dict(architecture.params), finished_run.path, "--from-scratch")
@@ -70,6 +77,7 @@ def test_from_scratch_reports_validations_and_the_best_of_them(start: Any, finis
     [
         ({}, ("RUN", "--from-scrach"), "error: trialCommand: expected a run folder and nothing but --from-scratch"),
         ({}, ("missing",), "missing: not a run folder"),
+        ({"trial_budget": 3}, ("RUN",), "error: 'trial_budget' is no label of the space 'tiny'"),
         ({"block9/fm": True}, ("RUN",), "error: 'block9/fm' is no label of the space 'tiny'"),
         ({"block1/dense_dim": 7}, ("RUN",), "error: 'block1/dense_dim' is 7, which is none of its choices"),
     ],
