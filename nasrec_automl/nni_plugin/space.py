@@ -217,6 +217,10 @@ class NasRecSpace(ModelSpace):
 
         return [replace]
 
+    def contains(self, sample: dict[str, Any]) -> bool:
+        """Whether a sample is of the space. Nothing is kept: a dict may be changed and asked about again."""
+        return super().check_contains(sample) is None
+
     def check_contains(self, sample: dict[str, Any]) -> Exception | None:
         """Say what is wrong with a sample; NNI asks before it keeps the sample to freeze it later.
 

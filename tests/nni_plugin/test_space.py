@@ -205,6 +205,13 @@ def test_a_dict_that_is_filled_again_is_refused() -> None:
         space.check_contains(second)
 
 
+def test_a_dict_that_was_changed_may_be_asked_about_again() -> None:
+    space, sample = make(), dict(tiny_space().random(np.random.default_rng(0)).params)
+    for dim, expected in ((4, True), (5, False), (7, True)):
+        sample["block1/dense_dim"] = dim
+        assert space.contains(sample) is expected
+
+
 def test_a_space_of_a_single_point() -> None:
     fixed = {"dense_ops": ("fc",), "sparse_ops": ("efc",), "dense_dims": (4,), "sparse_dims": (3,)}
     one = tiny_space(blocks=1, fm=(True,), dense_to_sparse=(False,), **fixed)
