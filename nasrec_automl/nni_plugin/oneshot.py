@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,31 @@ from nasrec_automl.nni_plugin.supermodule import SharedNetwork
 from nasrec_automl.sampling import PATH_SAMPLERS, WarmUp, path_sampler
 from nasrec_automl.sampling.full_path import full_path
 
+_HOOKS = (
+    "backward",
+    "configure_callbacks",
+    "lr_scheduler_step",
+    "on_after_batch_transfer",
+    "on_before_batch_transfer",
+    "on_before_optimizer_step",
+    "on_before_zero_grad",
+    "on_load_checkpoint",
+    "on_save_checkpoint",
+    "on_validation_batch_end",
+    "on_validation_batch_start",
+    "on_validation_epoch_end",
+    "on_validation_epoch_start",
+    "optimizer_step",
+    "optimizer_zero_grad",
+    "prepare_data",
+    "transfer_batch_to_device",
+)
+"""Hooks that NNI's base class does not hand on; but for those that switch to evaluation and back, where Lightning does
+more by itself than they do."""
+
 
 class NasRecLightningModule(RandomSamplingLightningModule):
-    """Sets the path of each step; everything else is the evaluator's own module.
+    """Sets the path of each step; everything else is the evaluator's own module, whose hooks it hands on.
 
     Validation runs a fixed set of random architectures, one a batch, so that its curve compares like with like.
     """
@@ -72,16 +94,6 @@ class NasRecLightningModule(RandomSamplingLightningModule):
         rng = np.random.default_rng([self._seed, 1, number])
         return self.shared.supernet.space.random(rng)
 
-    # Hooks that NNI's base class does not hand on.
-
-    def on_validation_epoch_start(self) -> None:
-        """Hand on."""
-        self.training_module.on_validation_epoch_start()
-
-    def on_validation_epoch_end(self) -> None:
-        """Hand on."""
-        self.training_module.on_validation_epoch_end()
-
     def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
         """Hand on; where the step went wrong, say which path it took."""
         try:
@@ -90,18 +102,6 @@ class NasRecLightningModule(RandomSamplingLightningModule):
             path, space = self.shared.path, self.shared.supernet.space
             shown = f"the full path of {space.name}" if path == full_path(space) else str(path)
             raise DivergedError(f"{error}. The step's path: {shown}") from None
-
-    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Hand on."""
-        return self.training_module.on_before_batch_transfer(batch, dataloader_idx)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Hand on."""
-        self.training_module.on_save_checkpoint(checkpoint)
-
-    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """Hand on."""
-        self.training_module.lr_scheduler_step(scheduler, metric)
 
     def export(self) -> dict[str, Any]:
         """The best architecture that a short search finds."""
@@ -118,6 +118,17 @@ class NasRecLightningModule(RandomSamplingLightningModule):
             seed=self._seed,
             budget=budget_of(self._export_filter, supernet.schema),
         )
+
+
+def _handed_on(name: str) -> Callable[..., Any]:
+    def hook(self: NasRecLightningModule, *args: Any, **kwargs: Any) -> Any:
+        return getattr(self.training_module, name)(*args, **kwargs)
+
+    return hook
+
+
+for _name in _HOOKS:
+    setattr(NasRecLightningModule, _name, _handed_on(_name))
 
 
 class NasRecOneShot(OneShotStrategy):

@@ -8,7 +8,7 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from torch.utils.data import DataLoader, TensorDataset
 
 from nasrec_automl.errors import CheckpointError, DataError, DivergedError, JobError
-from nasrec_automl.nni_plugin import NasRecOneShot, NasRecSpace
+from nasrec_automl.nni_plugin import ClickEvaluatorModule, NasRecOneShot, NasRecSpace
 from nasrec_automl.nni_plugin.oneshot import NasRecLightningModule
 from nasrec_automl.sampling import PATH_SAMPLERS, WarmUp, path_sampler
 from nasrec_automl.schema import FeatureSchema
@@ -173,6 +173,51 @@ def test_a_bad_batch_of_a_users_loader_is_named(tmp_path: Path, stage: str) -> N
         evaluator.val_dataloaders = loader
     with pytest.raises(DataError, match=f"^{stage} batch after [0-9]+ steps: ids column .*, field 'field"):
         run_experiment(NasRecSpace(tiny_space(), tiny_schema()), evaluator, NasRecOneShot(), tmp_path)
+
+
+HOOKS = (
+    *("prepare_data", "configure_callbacks", "on_save_checkpoint", "on_load_checkpoint", "lr_scheduler_step"),
+    *("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer", "backward"),
+    *("on_before_zero_grad", "optimizer_zero_grad", "on_before_optimizer_step", "optimizer_step"),
+    *("on_validation_epoch_start", "on_validation_batch_start", "on_validation_batch_end", "on_validation_epoch_end"),
+)
+
+
+class Watched(ClickEvaluatorModule):
+    """Counts its steps, which its checkpoints hold, and notes which hooks were called."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.called: set[str] = set()
+        self.steps = 0
+
+    def on_before_optimizer_step(self, optimizer: Any) -> None:
+        self.steps += 1
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["steps"] = self.steps
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.steps = checkpoint["steps"]
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in HOOKS:
+            self.called.add(name)
+        return super().__getattribute__(name)
+
+
+def test_the_evaluators_own_hooks_are_called_and_its_state_is_restored(tmp_path: Path) -> None:
+    def train(name: str, **options: Any) -> Watched:
+        evaluator = make_evaluator(**options)
+        evaluator.module = module = Watched(evaluator.module.options)
+        run_experiment(NasRecSpace(tiny_space(), tiny_schema()), evaluator, NasRecOneShot(), tmp_path / name)
+        return module
+
+    keep = ModelCheckpoint(dirpath=tmp_path, filename="last", every_n_train_steps=8)
+    first = train("first", callbacks=[keep])
+    resumed = train("resumed", fit_kwargs={"ckpt_path": str(tmp_path / "last.ckpt"), "weights_only": True})
+    assert first.called | resumed.called == set(HOOKS)
+    assert first.steps == resumed.steps == STEPS
 
 
 def test_a_checkpoint_never_holds_weights_that_are_not_finite(tmp_path: Path) -> None:
