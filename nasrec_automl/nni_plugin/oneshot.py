@@ -208,18 +208,21 @@ class NasRecOneShot(OneShotStrategy):
         place_checkpoints(evaluator.trainer)
         return super().mutate_evaluator(evaluator)
 
+    @property
+    def _evaluator(self) -> Any:
+        """The wrapped evaluator, None before NNI has initialised the strategy; NNI has no public name for it."""
+        return None if self._mutated_model_space is None else self._mutated_model_space.evaluator
+
     def state_dict(self) -> dict[str, str]:
         """Where the checkpoints are; NNI saves it before the run and at the stop."""
-        if self._mutated_model_space is None:
-            return {}
-        evaluator = self._mutated_model_space.evaluator
-        return resume_state(evaluator.trainer, evaluator.fit_kwargs)
+        evaluator = self._evaluator
+        return {} if evaluator is None else resume_state(evaluator.trainer, evaluator.fit_kwargs)
 
     def load_state_dict(self, state_dict: dict[str, str]) -> None:
         """Go on from the newest checkpoint of the run before; a `ckpt_path` of the evaluator's own comes first."""
-        if self._mutated_model_space is None:
+        if self._evaluator is None:
             raise RuntimeError("the strategy must be initialised before its state is loaded")
-        options = self._mutated_model_space.evaluator.fit_kwargs
+        options = self._evaluator.fit_kwargs
         newest = newest_checkpoint(state_dict)
         if newest is not None and options.get("ckpt_path") is None:
             options.update({"ckpt_path": newest, "weights_only": True})
