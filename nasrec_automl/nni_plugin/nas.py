@@ -32,8 +32,9 @@ with warnings.catch_warnings():
     from nni.nas.oneshot.pytorch.sampling import RandomSamplingLightningModule
     from nni.nas.oneshot.pytorch.strategy import OneShotStrategy
     from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
-    from nni.nas.profiler.pytorch.flops import FlopsProfiler, FlopsResult, NumParamsProfiler
+    from nni.nas.profiler.pytorch.flops import FlopsProfiler, FlopsResult, NumParamsProfiler, register_flops_formula
     from nni.nas.profiler.pytorch.utils import MutableShape, profiler_leaf_module
+    from nni.nas.profiler.pytorch.utils.shape_formula import register_shape_inference_formula
     from nni.nas.space import ModelStatus, RawFormatModelSpace, model_context
     from nni.nas.strategy import DARTS, ENAS, Proxyless, Strategy
 # isort: on
@@ -82,5 +83,7 @@ __all__ = [
     "model_context",
     "nas_strategies",
     "profiler_leaf_module",
+    "register_flops_formula",
+    "register_shape_inference_formula",
     "settle_settings",
 ]

@@ -6,11 +6,20 @@ cannot say it. One expression over all mutables can; `profile` evaluates it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from nasrec_automl.cost import Profile, profile
-from nasrec_automl.nni_plugin.nas import Categorical, FlopsResult, MutableExpression
+from nasrec_automl.network import Subnet
+from nasrec_automl.nni_plugin.nas import (
+    Categorical,
+    FlopsResult,
+    MutableExpression,
+    MutableShape,
+    profiler_leaf_module,
+    register_flops_formula,
+    register_shape_inference_formula,
+)
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.space import SearchSpace
 
@@ -47,3 +56,23 @@ def cost_expressions(
         MutableExpression(macs, f"macs({arguments})", list(mutables)),
         MutableExpression(parameters, f"parameters({arguments})", list(mutables)),
     )
+
+
+def register_cost(network: type, cost: Callable[[Any], FlopsResult]) -> None:
+    """Tell NNI's profilers what a kind of network costs; they look at none of its parts then.
+
+    Args:
+        network: class of the networks, which take `(dense, ids)`.
+        cost: the cost of one of them.
+    """
+    profiler_leaf_module(network)
+    register_shape_inference_formula(network, lambda module, dense, ids: MutableShape(dense.real_shape[0]))
+    register_flops_formula(network, lambda module, inputs, outputs: cost(module))
+
+
+def _subnet_cost(subnet: Subnet) -> FlopsResult:
+    found = profile(subnet.architecture, subnet.schema, layer_norm=subnet.layer_norm)
+    return FlopsResult(found.macs, found.parameters)
+
+
+register_cost(Subnet, _subnet_cost)

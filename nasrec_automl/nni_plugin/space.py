@@ -22,13 +22,11 @@ from nasrec_automl.nni_plugin.nas import (
     FlopsResult,
     ModelSpace,
     MutableModule,
-    MutableShape,
     NumParamsProfiler,
     Proxyless,
     model_context,
-    profiler_leaf_module,
 )
-from nasrec_automl.nni_plugin.profilers import cost_expressions
+from nasrec_automl.nni_plugin.profilers import cost_expressions, register_cost
 from nasrec_automl.nni_plugin.relaxation import SampledOneHot
 from nasrec_automl.nni_plugin.supermodule import SharedNetwork
 from nasrec_automl.schema import FeatureSchema
@@ -36,7 +34,6 @@ from nasrec_automl.space import SearchSpace, load_architecture, load_search_spac
 from nasrec_automl.training.seed import seeded
 
 
-@profiler_leaf_module
 class ChoiceNetwork(MutableModule):
     """Holds every mutable of the space; frozen, it is the subnet of the sample.
 
@@ -79,13 +76,19 @@ class ChoiceNetwork(MutableModule):
         logits: Tensor = self.dry_run(dense, ids)
         return logits
 
-    # NNI's profilers call these two.
 
-    def _shape_forward(self, dense: Any, ids: Any) -> MutableShape:
-        return MutableShape(dense.real_shape[0])
+def _choice_cost(network: ChoiceNetwork) -> FlopsResult:
+    return cost_expressions(network.space, network.schema, list(network.mutables), layer_norm=network.layer_norm)
 
-    def _count_flops(self, inputs: Any, outputs: Any) -> FlopsResult:
-        return cost_expressions(self.space, self.schema, list(self.mutables), layer_norm=self.layer_norm)
+
+def _supernet_cost(network: SharedNetwork | DifferentiableNetwork) -> FlopsResult:
+    supernet = network.supernet
+    return cost_expressions(supernet.space, supernet.schema, list(network.mutables), layer_norm=supernet.layer_norm)
+
+
+register_cost(ChoiceNetwork, _choice_cost)
+register_cost(SharedNetwork, _supernet_cost)
+register_cost(DifferentiableNetwork, _supernet_cost)
 
 
 class NasRecSpace(ModelSpace):

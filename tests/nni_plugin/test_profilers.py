@@ -9,8 +9,8 @@ from nni.nas.oneshot.pytorch.profiler import SampleProfilerPenalty
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.cost import profile
-from nasrec_automl.nni_plugin import NasRecSpace
-from nasrec_automl.nni_plugin.nas import FlopsProfiler, ModelSpace, NumParamsProfiler
+from nasrec_automl.nni_plugin import NasRecOneShot, NasRecSpace
+from nasrec_automl.nni_plugin.nas import DARTS, FlopsProfiler, ModelSpace, NumParamsProfiler
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.space import SearchSpace, load_search_space
 from nasrec_automl.testing.examples import make_batch, pooled_schema, tiny_schema, tiny_space
@@ -57,6 +57,21 @@ def test_their_terms_change_nothing() -> None:
     sample = dict(tiny_space().random(np.random.default_rng(0)).params)
     with_terms, without = profilers(tiny_space(), tiny_schema()), profilers(tiny_space(), tiny_schema(), **TERMS)
     assert [p.profile(sample) for p in with_terms] == [p.profile(sample) for p in without]
+
+
+@pytest.mark.parametrize("made", ["NasRecOneShot", "DARTS", "frozen", "frozen of a supernet"])
+def test_a_supernet_and_a_frozen_model_cost_what_the_space_does(made: str, caplog: pytest.LogCaptureFixture) -> None:
+    architecture = tiny_space().random(np.random.default_rng(0))
+    sample, model = dict(architecture.params), NasRecSpace(tiny_space(), tiny_schema(), layer_norm=False)
+    if made != "frozen":
+        model = (DARTS() if made == "DARTS" else NasRecOneShot()).mutate_model(model)
+    if made.startswith("frozen"):
+        model = model.freeze(sample)
+    dense, ids = make_batch(tiny_schema(), 2)
+    cost = profile(architecture, tiny_schema(), layer_norm=False)
+    assert FlopsProfiler(model, (dense.float(), ids)).profile(sample) == cost.macs
+    assert NumParamsProfiler(model, (dense.float(), ids)).profile(sample) == cost.parameters
+    assert caplog.records == []
 
 
 def test_they_say_nothing(caplog: pytest.LogCaptureFixture) -> None:
