@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from optuna.trial import FrozenTrial
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
 from nasrec_automl.errors import StudyError
-from nasrec_automl.search.attributes import PREFIX
+from nasrec_automl.search.attributes import KEY, PREFIX
 from nasrec_automl.search.distributions import architecture_of
 from nasrec_automl.space import SearchSpace
 
@@ -22,31 +23,41 @@ def everything(trial: FrozenTrial) -> bool:
 
 
 class Admission:
-    """Says which trials are inside a budget, from what is written of them, or else from their parameters.
+    """Says which trials are architectures inside a budget, from what is written of them, or else from their parameters.
 
     Only what is written is looked at where it is enough, since a sampler asks for every trial each time.
 
     Args:
         space: the space that the trials are of.
-        budget: what they may cost.
+        budget: what they may cost; None where that does not count.
     """
 
-    def __init__(self, space: SearchSpace, budget: Budget) -> None:
+    def __init__(self, space: SearchSpace, budget: Budget | None) -> None:
         self._space = space
         self._budget = budget
         self._unwritten: dict[tuple[object, ...], bool] = {}
 
     def __call__(self, trial: FrozenTrial) -> bool:
-        """Whether a trial is inside; one that is no architecture of the space has no cost, and is."""
-        limits = self._budget.limits
-        attrs = trial.user_attrs
-        if not self._budget.has_condition and all(f"{PREFIX}{name}" in attrs for name in limits):
-            return all(attrs[f"{PREFIX}{name}"] <= limit for name, limit in limits.items())
+        """Whether a trial is inside; one that is no architecture of the space is not."""
+        written = self._from_written(trial.user_attrs)
+        if written is False or (written and KEY in trial.user_attrs):
+            return written
         identity = (trial.number, trial.datetime_start)
         if identity not in self._unwritten:
             architecture = architecture_of(trial.params, self._space)
-            self._unwritten[identity] = architecture is None or self._budget.admits(architecture)
+            self._unwritten[identity] = architecture is not None and (
+                written or self._budget is None or self._budget.admits(architecture)
+            )
         return self._unwritten[identity]
+
+    def _from_written(self, attrs: Mapping[str, Any]) -> bool | None:
+        """Whether written costs are inside; None where they do not say so."""
+        if self._budget is None:
+            return True
+        limits = self._budget.limits
+        if self._budget.has_condition or not all(f"{PREFIX}{name}" in attrs for name in limits):
+            return None
+        return all(attrs[f"{PREFIX}{name}"] <= limit for name, limit in limits.items())
 
 
 def violations(budget: Budget, architecture: Architecture) -> dict[str, float]:

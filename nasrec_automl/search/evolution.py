@@ -85,7 +85,7 @@ class RegularizedEvolutionSampler(BaseSampler):
             raise StudyError("a budget is one of architectures: pass space=... too")
         self._space = space
         self._budget = budget
-        self._admits = everything if space is None or budget is None else Admission(space, budget)
+        self._admits = everything if space is None else Admission(space, budget)
         self._evolution = Evolution(
             population_size=population_size,
             tournament_size=tournament_size,

@@ -149,7 +149,7 @@ class ArchitectureSource(TrialSource):
             over = ", ".join(one.key for one in given if one.key not in keys)
             _logger.warning("%d of the first architectures left out: over the budget (%s): %s", left_out, budget, over)
         self._budget = budget
-        self._admission = None if budget is None else Admission(space, budget)
+        self._admission = Admission(space, budget)
 
     def key(self, params: Params) -> str | None:
         """The architecture's key."""
@@ -165,8 +165,8 @@ class ArchitectureSource(TrialSource):
         return {} if self._budget is None else violations(self._budget, self.space.from_params(params))
 
     def admits(self, trial: FrozenTrial) -> bool:
-        """Whether the trial is inside the budget."""
-        return self._admission is None or self._admission(trial)
+        """Whether the trial is an architecture, inside the budget."""
+        return self._admission(trial)
 
     def propose(self, census: Census) -> Params | None:
         """The next of the first ones, or what the study's sampler proposes."""

@@ -123,6 +123,14 @@ def test_a_model_that_fails_is_a_failed_trial(tmp_path: Path, runs: ModuleType) 
     assert reasons[2] == "its process ended without a final result (nni.report_final_result)"
 
 
+def test_a_trial_that_is_no_architecture_is_no_model(tmp_path: Path, runs: ModuleType) -> None:
+    experiment = runs.make_experiment(tmp_path, lambda model: nni.report_final_result(-1.0), trials=2)
+    run(experiment)
+    study = optuna.load_study(study_name="nasrec-nni", storage=f"sqlite:///{tmp_path / 'studies.db'}")
+    study.add_trial(optuna.create_trial(value=0.1))
+    assert len(experiment.export_top_models(3, formatter="dict")) == 2
+
+
 def test_an_error_that_ends_the_experiment_is_raised_and_its_trial_fails(tmp_path: Path, runs: ModuleType) -> None:
     def evaluate(model: Any) -> None:
         raise OSError("no such thing")

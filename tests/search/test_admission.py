@@ -33,8 +33,14 @@ def test_what_is_not_written_is_found_from_the_parameters(space: SearchSpace) ->
     costs = Budget(tiny_schema()).counted(space.random(np.random.default_rng(0)))
     assert Admission(space, Budget(tiny_schema(), macs=costs["macs"]))(trial_of(space, 0))
     assert not Admission(space, Budget(tiny_schema(), macs=costs["macs"] - 1))(trial_of(space, 0))
-    foreign = optuna.create_trial(value=1.0)
-    assert Admission(space, Budget(tiny_schema(), macs=1))(foreign)
+
+
+@pytest.mark.parametrize("limits", [None, {}, {"macs": 10**9}])
+def test_what_is_no_architecture_is_not_inside(space: SearchSpace, limits: dict[str, int] | None) -> None:
+    admits = Admission(space, None if limits is None else Budget(tiny_schema(), macs=limits.get("macs")))
+    assert admits(trial_of(space, 0))
+    foreign = optuna.create_trial(value=1.0, user_attrs={"nasrec:macs": 1})
+    assert not admits(foreign)
     assert everything(foreign)
 
 

@@ -85,6 +85,12 @@ def test_trials_added_by_hand_count(run: Callable[..., int], study: optuna.Study
     assert len(set(keys)) == 4
 
 
+def test_a_trial_that_is_no_architecture_does_not_count(run: Callable[..., int], study: optuna.Study) -> None:
+    rate = {"lr": optuna.distributions.FloatDistribution(0, 1)}
+    study.add_trial(optuna.create_trial(value=0.1, params={"lr": 0.1}, distributions=rate))
+    assert run(target=2) == 2
+
+
 def test_a_small_space_ends_when_its_keys_are_used_up(
     study: optuna.Study, storage: RDBStorage, tiny: SearchSpace
 ) -> None:
