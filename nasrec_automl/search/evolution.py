@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -24,6 +25,9 @@ from nasrec_automl.space import SearchSpace
 
 _ATTEMPTS = 20
 """Children that may be known already before a random architecture takes their place."""
+
+_COMMON: WeakKeyDictionary[optuna.Study, IntersectionSearchSpace] = WeakKeyDictionary()
+"""What the trials of a study have in common, kept for as long as the study: it reads each trial once."""
 
 
 class RegularizedEvolutionSampler(BaseSampler):
@@ -93,7 +97,6 @@ class RegularizedEvolutionSampler(BaseSampler):
             generations=generations,
             seed=seed,
         )
-        self._common = IntersectionSearchSpace()
 
     def propose(self, study: optuna.Study, *, seen: Collection[str]) -> Architecture | None:
         """Propose an architecture that is new, without writing a trial.
@@ -119,7 +122,8 @@ class RegularizedEvolutionSampler(BaseSampler):
         """Every label of the space; without a space, what all complete trials have in common."""
         if self._space is not None:
             return dict(distributions(self._space))
-        common = self._common.calculate(study)
+        # Optuna's class serves one study, and a sampler may serve several.
+        common = _COMMON.setdefault(study, IntersectionSearchSpace()).calculate(study)
         return {name: distribution for name, distribution in common.items() if not distribution.single()}
 
     def sample_relative(

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +14,7 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution
 from optuna.samplers import BaseSampler
+from optuna.storages import RDBStorage
 from optuna.testing.pytest_samplers import (
     BasicSamplerTestCase,
     RelativeSamplerTestCase,
@@ -137,6 +140,16 @@ def mixed(trial: optuna.Trial) -> float:
     x = trial.suggest_float("x", -2, 2)
     y = trial.suggest_int("y", 1, 100, log=True)
     return x**2 + y + trial.suggest_categorical("z", [0, 1, 2])
+
+
+def test_a_sampler_serves_several_studies(storage: RDBStorage) -> None:
+    sampler = small(None)
+    for home, name in itertools.product((storage, None), ("x", "y")):  # in memory all studies have one id
+        study, alone = (optuna.create_study(storage=home, sampler=one) for one in (sampler, small(None)))
+        for each in (study, alone):
+            each.optimize(lambda trial, name=name: trial.suggest_float(name, 0, 1), n_trials=16)
+        assert [trial.params for trial in study.get_trials()] == [trial.params for trial in alone.get_trials()]
+    assert pickle.loads(pickle.dumps(sampler))
 
 
 def test_children_share_parameters_with_their_parent_of_any_kind() -> None:
