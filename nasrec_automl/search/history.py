@@ -78,6 +78,8 @@ class History:
     def parent(self, evolution: Evolution, generation: int, labels: Collection[str]) -> FrozenTrial | None:
         """The winner of the generation's tournament, the same for all of its children.
 
+        Trials that violate Optuna's constraints lose to those that do not, and among themselves by how much.
+
         The population is what it was when the generation began: the last `population_size` trials of those
         that had been completed by then (ageing: the oldest leave, however good they are).
 
@@ -96,12 +98,19 @@ class History:
         drawn = rng.choice(len(population), min(evolution.tournament_size, len(population)), replace=False)
         sign = -1.0 if self.maximize else 1.0
         # The older of two equals wins.
-        best = min(drawn, key=lambda i: (sign * (population[i].value or 0.0), i), default=None)
+        best = min(
+            drawn, key=lambda i: (_violation(population[i]), sign * (population[i].value or 0.0), i), default=None
+        )
         return None if best is None else population[best]
 
     def child_rng(self, evolution: Evolution, attempt: int) -> np.random.Generator:
         """Randomness of the next trial. The search's own have no number yet: one that is tried again has another."""
         return np.random.default_rng([evolution.seed, _CHILD, self.index, attempt])
+
+
+def _violation(trial: FrozenTrial) -> float:
+    """By how much a trial violates its constraints, as Optuna's own samplers add it up."""
+    return sum(max(0.0, excess) for excess in trial.constraints.values())
 
 
 def _completion(trial: FrozenTrial) -> tuple[datetime.datetime, int]:

@@ -48,6 +48,15 @@ def test_larger_is_better_where_the_study_says_so() -> None:
     assert parent_value(History.of(study)) == 5.0
 
 
+def test_what_violates_a_constraint_loses_to_what_does_not() -> None:
+    study = optuna.create_study()
+    for value, excess in ((1.0, 0.5), (2.0, 0.1), (9.0, -1.0), (8.0, 0.0)):
+        study.add_trial(optuna.create_trial(value=value, constraints={"memory": excess, "time": -0.3}))
+    assert parent_value(History.of(study)) == 8.0
+    study.add_trials([optuna.create_trial(value=v, constraints={"memory": v / 10}) for v in (5.0, 6.0, 3.0, 4.0)])
+    assert parent_value(History.of(study)) == 3.0
+
+
 def test_a_small_tournament_does_not_always_find_the_best() -> None:
     found = history([1.0, 2.0, 3.0, 4.0])
     winners = set()
