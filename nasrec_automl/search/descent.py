@@ -15,6 +15,9 @@ from nasrec_automl.space import SearchSpace
 _STEPS = 4_000
 """Mutations that are tried; a space of 7 blocks is near its smallest after half of them."""
 
+_DRAWS = 500
+"""Random architectures among which those of `seen` are looked for: what a condition accepts may be large."""
+
 _SHRINK = 0.9
 """What is counted is inside and what is measured is not: so much of the multiply-adds is the next aim."""
 
@@ -57,7 +60,8 @@ def descend(
         else:
             smallest, aim = current, _SHRINK * budget.counted(current)[MACS]
             load = budget.load(current, macs=aim)
-    if known:
+    drawn = (space.random(rng, inputs="uniform") for _ in range(_DRAWS))
+    if known or any(one.key in seen and budget.admits(one) for one in drawn):
         return None
     raise nothing_inside(space, budget, smallest)
 
@@ -71,6 +75,12 @@ def nothing_inside(space: SearchSpace, budget: Budget, smallest: Architecture) -
         smallest: the architecture that came closest.
     """
     over = budget.excess(smallest)
+    if budget.has_condition and not over:
+        inside = f" inside the budget ({budget})" if budget.limits else ""
+        return BudgetError(
+            f"no architecture of the space {space.name!r} was found{inside} that the filter accepts: loosen the "
+            "filter, or choose another space"
+        )
     costs = {**budget.counted(smallest), **({LATENCY: budget.costs(smallest)[LATENCY]} if LATENCY in over else {})}
     found = ", ".join(in_words(name, costs[name]) for name in over or budget.counted(smallest))
     tables = budget.schema.table_rows * budget.schema.embedding_dim

@@ -12,7 +12,7 @@ import optuna
 from optuna.samplers import BaseSampler
 
 from nasrec_automl.architecture import Architecture, ParameterValue
-from nasrec_automl.budget import Budget
+from nasrec_automl.budget import LATENCY, Budget
 from nasrec_automl.errors import StudyError
 from nasrec_automl.search.descent import descend, nothing_inside
 from nasrec_automl.search.distributions import distributions
@@ -109,7 +109,7 @@ def first_new(
         known: how many may be among `seen`.
         rejected: how many may be over the budget; fewer where it measures.
     """
-    if budget is not None and budget.is_slow:
+    if budget is not None and LATENCY in budget.limits:
         rejected = min(rejected, _REJECTED_SLOWLY)
     for architecture in drawn:
         if architecture.key in seen:
@@ -153,7 +153,9 @@ def _listed_unseen(
 
     listed = _listed(space)
     left = [params for key, params in listed.items() if key not in seen]
-    patience = _REJECTED_SLOWLY if budget is not None and budget.is_slow else len(left)
+    patience = len(left)
+    if budget is not None and budget.is_slow:
+        patience = _REJECTED_SLOWLY if LATENCY in budget.limits else _REJECTED
     while left and patience:
         patience -= 1
         architecture = of(left.pop(int(rng.integers(len(left)))))

@@ -48,6 +48,35 @@ def test_latency_is_reached_by_fewer_macs_and_few_measurements() -> None:
     assert 50 < len(measured) < 120
 
 
+def test_a_condition_for_large_architectures_is_met_by_chance() -> None:
+    space, schema = load_search_space("nasrec-full"), CRITEO
+    costs = sorted(profile(space.random(np.random.default_rng(i), inputs="uniform"), schema).macs for i in range(1_000))
+    budget = Budget(schema, accepts=lambda architecture: profile(architecture, schema).macs >= costs[980])
+    for seed in range(8):
+        found = unseen(space, np.random.default_rng(seed), seen=(), budget=budget)
+        assert found is not None
+        assert budget.admits(found)
+
+
+def test_all_that_a_condition_accepts_may_be_used_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = load_search_space("nasrec-full")
+    few = [space.random(np.random.default_rng(seed)) for seed in range(3)]
+    monkeypatch.setattr(type(space), "random", lambda _, rng, **__: few[rng.integers(3)])
+    budget = Budget(CRITEO, accepts=lambda architecture: architecture == few[0])
+    for seed in range(3):  # the walk down begins at any of them
+        assert unseen(space, np.random.default_rng(seed), seen={few[0].key}, budget=budget) is None
+
+
+@pytest.mark.parametrize("macs", [None, 50_000])
+def test_a_condition_that_nothing_meets_is_an_error(macs: int | None) -> None:
+    space, budget = load_search_space("nasrec-full"), Budget(CRITEO, macs=macs, accepts=lambda architecture: False)
+    inside = r"inside the budget \(at most 50,000 multiply-adds\) " if macs else ""
+    with pytest.raises(
+        BudgetError, match=rf"'nasrec-full' was found {inside}that the filter accepts: loosen the filter"
+    ):
+        unseen(space, np.random.default_rng(0), seen=(), budget=budget)
+
+
 @pytest.mark.parametrize(
     ("limits", "message"),
     [
