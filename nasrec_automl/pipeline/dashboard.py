@@ -31,6 +31,7 @@ from nasrec_automl.report.summary import ranked
 from nasrec_automl.report.wiring_figure import wiring_figure
 from nasrec_automl.search.attributes import DASHBOARD
 from nasrec_automl.search.database import shown_url
+from nasrec_automl.search.ledger import handle
 from nasrec_automl.search.loop import reason_of
 
 _logger = logging.getLogger(__name__)
@@ -209,7 +210,7 @@ class _Page:
     def _trial(self, number: int) -> optuna.Trial:
         storage = study_storage(self.run.job.storage_url)
         study_id = storage.get_study_id_from_name(self.study.study_name)
-        return optuna.Trial(self.study, storage.get_trial_id_from_study_id_trial_number(study_id, number))
+        return handle(self.study, storage.get_trial_id_from_study_id_trial_number(study_id, number))
 
 
 def _write_note(place: optuna.Study | optuna.Trial, body: str) -> None:

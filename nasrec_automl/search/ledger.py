@@ -26,9 +26,8 @@ from nasrec_automl.search.task import Outcome, TrialSource
 class Ledger:
     """A study together with its storage, as workers use them.
 
-    Optuna offers a study's user no way from a trial that was added whole back to a handle that can write to
-    it, so the storage has to be passed along (as `optuna.artifacts.upload_artifact` wants it for such
-    trials). Its methods are the documented ones of `BaseStorage`.
+    Trials that were added whole are written through the storage (see `handle`), so it has to be passed along, as
+    `optuna.artifacts.upload_artifact` wants it for such trials. Its methods are the documented ones of `BaseStorage`.
 
     Every method waits for a database server that is being restarted (see `patiently`), and writes what it writes once,
     also where the connection broke before the server could say that it had.
@@ -166,7 +165,7 @@ class Ledger:
         # Not the study's own sampler: one of Optuna's that was asked in a mirror serves no second study.
         study = copy.copy(self.study)
         study.sampler = RandomSampler(seed=seed)
-        trial = Trial(study, trial_id)
+        trial = handle(study, trial_id)
         for name, distribution in source.distributions.items():
             if source.applies(name, trial.params):
                 suggest(trial, name, distribution)
@@ -214,6 +213,14 @@ class Ledger:
 
         with lost_where_it_fails(trial.user_attrs.get(WORKER)):
             return patiently(self.storage, close, again=close_again)
+
+
+def handle(study: optuna.Study, trial_id: int) -> Trial:
+    """A handle that can write to a trial, from the id that storages know it by.
+
+    Optuna recommends its constructor to nobody, but offers no way from a trial that was added whole back to a handle.
+    """
+    return Trial(study, trial_id)
 
 
 _lost: set[str] = set()

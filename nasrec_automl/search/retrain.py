@@ -13,14 +13,14 @@ from optuna.distributions import CategoricalDistribution
 from optuna.pruners import NopPruner
 from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.config_training import RetrainConfig
 from nasrec_automl.config_types import in_seconds
 from nasrec_automl.errors import DivergedError, StudyError
 from nasrec_automl.search.census import Census
 from nasrec_automl.search.hyper import ARCHITECTURE, OPTIMIZER, Hyper, applying, default_params, retrain_distributions
-from nasrec_automl.search.ledger import Ledger
+from nasrec_automl.search.ledger import Ledger, handle
 from nasrec_automl.search.local_step import step_from
 from nasrec_automl.search.loop import OnTrial, work
 from nasrec_automl.search.pruning import KeyedHyperband
@@ -166,14 +166,14 @@ class _Retrain(Task):
         return None
 
     def run(self, trial: FrozenTrial) -> Outcome:
-        handle = Trial(self._ledger.study, self._ledger.trial_id(trial))
+        running = handle(self._ledger.study, self._ledger.trial_id(trial))
         may_prune = all(trial.params != default for default in self._unpruned)
         pruned = False
 
         def report(step: int, log_loss: float) -> bool:
             nonlocal pruned
-            handle.report(log_loss, step)
-            pruned = may_prune and handle.should_prune()
+            running.report(log_loss, step)
+            pruned = may_prune and running.should_prune()
             return pruned
 
         try:

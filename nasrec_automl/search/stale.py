@@ -19,6 +19,7 @@ from nasrec_automl.heartbeat import LOST_AFTER
 from nasrec_automl.processes import is_alive, own_start
 from nasrec_automl.search.attributes import ALIVE, KEY, STALE, WORKER
 from nasrec_automl.search.ledger import Ledger, is_lost
+from nasrec_automl.search.mirror import ENQUEUED
 
 
 def worker_id() -> str:
@@ -47,7 +48,7 @@ def close_stale(ledger: Ledger, running: list[FrozenTrial], *, timeout: float) -
     failed = [trial for trial, reason in lost if ledger.fail(trial, STALE, reason)]
     for trial in failed:
         # An enqueued one whose worker died before it had all parameters: there is no key to try again.
-        if KEY not in trial.user_attrs and trial.system_attrs:
+        if KEY not in trial.user_attrs and ENQUEUED in trial.system_attrs:
             ledger.enqueue_again(trial)
     return len(failed)
 

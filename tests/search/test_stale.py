@@ -81,6 +81,15 @@ def test_a_host_with_colons_in_its_name(study: optuna.Study, storage: RDBStorage
     assert "process 17 on fe80::1," in study.get_trials()[0].user_attrs["nasrec:reason"]
 
 
+def test_only_what_was_enqueued_is_enqueued_again(study: optuna.Study, storage: RDBStorage) -> None:
+    attrs = {"nasrec:worker": "elsewhere:1:0.00:x", "nasrec:alive": 0.0}
+    for noted in ({"tpe:relative_params": "{}"}, {"fixed_params": {"x": 1}}):
+        study.add_trial(optuna.create_trial(state=TrialState.RUNNING, user_attrs=attrs, system_attrs=noted))
+    assert fail_stale(study, storage) == 2
+    assert states(study) == [TrialState.FAIL, TrialState.FAIL, TrialState.WAITING]
+    assert study.get_trials()[-1].system_attrs == {"fixed_params": {"x": 1}}
+
+
 def test_what_no_worker_of_ours_runs_is_left_alone(study: optuna.Study, storage: RDBStorage) -> None:
     add(study, None, age=1e6)
     assert fail_stale(study, storage, timeout=1) == 0
