@@ -32,6 +32,12 @@ ALIVE = "nasrec:alive"
 ATTEMPT = "nasrec:attempt"
 """Of a trial that is tried again: how many of its key had failed before."""
 
+TAKER = "nasrec:taker"
+"""Of a trial that a user has enqueued: the worker that was about to take it, which may have died before it signed."""
+
+WISH = "nasrec:wish"
+"""Of a trial that is enqueued again: its number at first, and how often what it leaves open has been drawn anew."""
+
 FAILURE = "nasrec:failure"
 """Of a failed trial: the kind of failure, one of the four below."""
 

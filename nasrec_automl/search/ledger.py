@@ -16,11 +16,12 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nasrec_automl.errors import StudyError
-from nasrec_automl.search.attributes import ABANDONED, ALIVE, ERROR, FAILURE, KEY, PREFIX, REASON, WORKER
+from nasrec_automl.search.attributes import ABANDONED, ALIVE, ERROR, FAILURE, KEY, PREFIX, REASON, TAKER, WISH, WORKER
 from nasrec_automl.search.database import patiently
 from nasrec_automl.search.distributions import suggest
-from nasrec_automl.search.mirror import notes_of, unstoppable
+from nasrec_automl.search.mirror import ENQUEUED, notes_of, unstoppable
 from nasrec_automl.search.task import Outcome, TrialSource
+from nasrec_automl.search.tpe import draw_seed
 
 
 class Ledger:
@@ -122,17 +123,13 @@ class Ledger:
         """
         with lost_where_it_fails(worker):
             trial_id = patiently(self.storage, lambda: self.trial_id(waiting))
-            if not patiently(
-                self.storage,
-                lambda: self._take(trial_id),
-                again=lambda: self._has_taken(trial_id) or self._take(trial_id),
-            ):
+            if not self._take_announced(trial_id, worker):
                 return None
             # At once: a running trial without a worker is taken for somebody's own. The sign of life first: every trial
             # that has a worker has one.
             self._write(trial_id, {ALIVE: time.time(), WORKER: worker})
             try:
-                trial = patiently(self.storage, lambda: self._suggest_all(trial_id, waiting.number, source))
+                trial = patiently(self.storage, lambda: self._suggest_all(trial_id, wish_of(waiting), source))
             except ValueError as error:
                 self.fail(waiting, ERROR, f"the enqueued trial has parameters of another space: {error}")
                 return None
@@ -144,11 +141,37 @@ class Ledger:
             # SQLite lets two workers take a trial at the same moment: the last name in it counts.
             return taken if taken.user_attrs.get(WORKER) == worker else None
 
-    def enqueue_again(self, trial: FrozenTrial) -> None:
-        """Enqueue once more what a user had enqueued as this trial."""
+    def enqueue_again(self, trial: FrozenTrial, *, anew: bool = False) -> None:
+        """Enqueue once more what a user had enqueued as this trial.
+
+        Args:
+            trial: the trial.
+            anew: whether what it leaves open is then drawn anew; by default it is what it was.
+        """
+        number, draws = wish_of(trial)
         # Optuna keeps what was asked for among its own attributes.
-        asked = optuna.create_trial(state=TrialState.WAITING, user_attrs=_users(trial), system_attrs=trial.system_attrs)
+        asked = optuna.create_trial(
+            state=TrialState.WAITING,
+            user_attrs={**_users(trial), WISH: [number, draws + anew]},
+            system_attrs={ENQUEUED: trial.system_attrs.get(ENQUEUED, {})},
+        )
         patiently(self.storage, lambda: self.study.add_trial(asked))
+
+    def _take_announced(self, trial_id: int, worker: str) -> bool:
+        """Take a waiting trial; where this worker dies before it has signed it, others know who it was."""
+        try:
+            self._write(trial_id, {ALIVE: time.time(), TAKER: worker})
+            if patiently(
+                self.storage,
+                lambda: self._take(trial_id),
+                again=lambda: self._has_taken(trial_id) or self._take(trial_id),
+            ):
+                return True
+            # Whoever has taken it, maybe the user's own process, does not end with this one.
+            self._write(trial_id, {TAKER: None})
+        except UpdateFinishedTrialError:
+            pass  # whoever was first is done with it already
+        return False
 
     def _take(self, trial_id: int) -> bool:
         try:
@@ -161,10 +184,10 @@ class Ledger:
         found = self.storage.get_trial(trial_id)
         return found.state == TrialState.RUNNING and WORKER not in found.user_attrs
 
-    def _suggest_all(self, trial_id: int, seed: int, source: TrialSource) -> Trial:
+    def _suggest_all(self, trial_id: int, wish: tuple[int, int], source: TrialSource) -> Trial:
         # Not the study's own sampler: one of Optuna's that was asked in a mirror serves no second study.
         study = copy.copy(self.study)
-        study.sampler = RandomSampler(seed=seed)
+        study.sampler = RandomSampler(seed=draw_seed(wish[0], 0, wish[1]))
         trial = handle(study, trial_id)
         for name, distribution in source.distributions.items():
             if source.applies(name, trial.params):
@@ -245,6 +268,12 @@ def lost_where_it_fails(worker: str | None) -> Iterator[None]:
 def _users(trial: FrozenTrial) -> dict[str, Any]:
     """A trial's attributes that are not of this package."""
     return {name: value for name, value in trial.user_attrs.items() if not name.startswith(PREFIX)}
+
+
+def wish_of(trial: FrozenTrial) -> tuple[int, int]:
+    """The number under which a user had enqueued a trial, and how often what it leaves open has been drawn anew."""
+    number, draws = trial.user_attrs.get(WISH, (trial.number, 0))
+    return int(number), int(draws)
 
 
 def _written_by(worker: str, trials: list[FrozenTrial]) -> list[int]:

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.heartbeat import LOST_AFTER
 from nasrec_automl.processes import is_alive, own_start
-from nasrec_automl.search.attributes import ALIVE, KEY, STALE, WORKER
+from nasrec_automl.search.attributes import ALIVE, KEY, STALE, TAKER, WORKER
 from nasrec_automl.search.ledger import Ledger, is_lost
 from nasrec_automl.search.mirror import ENQUEUED
 
@@ -56,6 +56,9 @@ def close_stale(ledger: Ledger, running: list[FrozenTrial], *, timeout: float) -
 def why_stale(trial: FrozenTrial, *, timeout: float) -> str | None:
     """Say why a running trial is stale, or None where it is not or no worker of ours runs it."""
     worker = trial.user_attrs.get(WORKER)
+    if worker is None and not trial.params:
+        # Its worker may have died as it took it. Whoever else has taken it gives it parameters.
+        worker = trial.user_attrs.get(TAKER)
     if worker is None:
         return None
     if is_lost(str(worker)):

@@ -11,10 +11,13 @@ from optuna.trial import FrozenTrial, TrialState
 from nasrec_automl.heartbeat import LOST_AFTER
 from nasrec_automl.search.attributes import ABANDONED, ATTEMPT, KEY
 from nasrec_automl.search.census import Census, Tally
-from nasrec_automl.search.ledger import Ledger
+from nasrec_automl.search.ledger import Ledger, wish_of
 from nasrec_automl.search.mirror import ENQUEUED
 from nasrec_automl.search.stale import close_stale, worker_id
 from nasrec_automl.search.task import Params, TrialSource
+
+_REDRAWS = 20
+"""How often what an enqueued trial leaves open is drawn anew where the study has its key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,10 +99,17 @@ class Worker:
             reason = self._beaten(key, [one for one in others if one.number < trial.number or not _adopted(one)])
         if reason is None:
             return trial
-        self.ledger.fail(trial, ABANDONED, reason)
-        if self._is_full(self.tally.count(others)):
+        census = self.tally.count(others)
+        if key in census.done_keys:
+            reason = f"the study has the key {key} already"
+        # First the one that comes after it: a worker that dies here loses nothing.
+        if self._is_full(census):
             # The study may grow later: what a user has asked for waits for that.
             self.ledger.enqueue_again(trial)
+        elif trial.params.keys() - trial.system_attrs.get(ENQUEUED, {}).keys() and wish_of(trial)[1] < _REDRAWS:
+            reason += "; what was left open is drawn anew"
+            self.ledger.enqueue_again(trial, anew=True)
+        self.ledger.fail(trial, ABANDONED, reason)
         return None
 
     def _others(self, trial: FrozenTrial) -> list[FrozenTrial]:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from unittest.mock import Mock
 
@@ -32,7 +33,7 @@ from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.search.scoring import ArchitectureSource
 from nasrec_automl.search.worker import Worker
 from nasrec_automl.space import SearchSpace
-from tests.search.search_worker import FakeScore, score, trials
+from tests.search.search_worker import FakeScore, sampler, score, trials
 
 
 def test_enqueued_trials_are_run_first_and_once(
@@ -52,7 +53,7 @@ def test_enqueued_trials_are_run_first_and_once(
     assert first.user_attrs["nasrec:worker"]
     assert told[0].params == mine.params
     (again,) = trials(study, TrialState.FAIL)
-    assert f"first with the key {twice.key}" in again.user_attrs["nasrec:reason"]
+    assert again.user_attrs["nasrec:reason"] == f"the study has the key {twice.key} already"
 
 
 def test_an_enqueued_trial_may_leave_parameters_open(
@@ -67,6 +68,55 @@ def test_an_enqueued_trial_may_leave_parameters_open(
     assert [trial.number for trial in done] == [1, 2, 3]
     assert {trial.params["block1/dense_dim"] for trial in done} == {32}
     assert len({space.from_params(trial.params).key for trial in done}) == 3
+
+
+def all_but_one(space: SearchSpace, study: optuna.Study) -> Architecture:
+    """Leave one architecture of the tiny space to be scored; return it."""
+    listed = {(one := space.random(np.random.default_rng(seed))).key: one for seed in range(200)}
+    last = listed.pop(min(listed))
+    for one in listed.values():
+        study.add_trial(optuna.create_trial(params=one.params, distributions=distributions(space), value=1.0))
+    assert len(listed) == 15
+    return last
+
+
+def test_what_an_enqueued_trial_leaves_open_is_drawn_anew_where_the_study_has_it(
+    storage: RDBStorage, tiny: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+    for broken in (False, True):
+        study = open_study(storage, name=f"broken {broken}", identity={})
+        last = all_but_one(tiny, study)
+        label = "block1/dense_dim"
+        study.enqueue_trial({label: last.params[label]}, user_attrs={"wish": "mine"})
+        options = WorkerOptions(poll=0.0)
+        call = partial(search, study, tiny, score, storage=storage, sampler=sampler(tiny), target=16, options=options)
+        if broken:  # killed as it gives the first draw up
+            with monkeypatch.context() as dying:
+                dying.setattr(Ledger, "fail", Mock(side_effect=[KeyboardInterrupt]))
+                with pytest.raises(KeyboardInterrupt):
+                    call()
+        assert call() == 1
+        (done,) = [trial for trial in study.get_trials() if trial.user_attrs.get("wish") and trial.value is not None]
+        assert done.params == last.params
+        assert done.user_attrs["nasrec:wish"][0] == 15
+        drawn.append(done.user_attrs["nasrec:wish"][1])
+        failed = trials(study, TrialState.FAIL)
+        assert all("; what was left open is drawn anew" in one.user_attrs["nasrec:reason"] for one in failed[broken:])
+    assert drawn[0] == drawn[1] > 0
+
+
+def test_what_an_enqueued_trial_leaves_open_is_not_drawn_for_ever(storage: RDBStorage, tiny: SearchSpace) -> None:
+    study = open_study(storage, name="tiny", identity={})
+    last = all_but_one(tiny, study)
+    taken = next(dim for dim in (16, 32) if dim != last.params["block1/dense_dim"])
+    study.enqueue_trial({"block1/dense_dim": taken})
+    options = WorkerOptions(poll=0.0)
+    assert search(study, tiny, score, storage=storage, sampler=sampler(tiny), target=16, options=options) == 1
+    *again, given_up = trials(study, TrialState.FAIL)
+    assert len(again) == 20
+    assert given_up.user_attrs["nasrec:reason"].endswith("already")
+    assert trials(study, TrialState.WAITING) == []
 
 
 def test_an_enqueued_trial_of_another_space_fails_with_the_reason(run: Callable[..., int], study: optuna.Study) -> None:
@@ -240,7 +290,7 @@ def test_an_enqueued_trial_that_finds_no_room_is_enqueued_again(
     assert worker.adopt(waiting) is None
     again = study.get_trials()[-1]
     assert again.state == TrialState.WAITING
-    assert again.user_attrs == {"wish": "mine"}
+    assert again.user_attrs == {"wish": "mine", "nasrec:wish": [0, 0]}
     worker.target = 2
     adopted = worker.adopt(again)
     assert adopted is not None
@@ -265,6 +315,61 @@ def test_an_enqueued_trial_whose_worker_dies_as_it_begins_is_not_lost(
     assert run(target=1) == 1
     (done,) = trials(study, TrialState.COMPLETE)
     assert space.from_params(done.params) == mine
+
+
+@pytest.mark.parametrize("after", ["nasrec:taker", "take"])
+def test_an_enqueued_trial_whose_worker_dies_as_it_takes_it_is_not_lost(
+    run: Callable[..., int],
+    study: optuna.Study,
+    storage: RDBStorage,
+    space: SearchSpace,
+    monkeypatch: pytest.MonkeyPatch,
+    after: str,
+) -> None:
+    mine = space.random(np.random.default_rng(0))
+    study.enqueue_trial(dict(mine.params))
+    ledger, source = Ledger(study, storage), ArchitectureSource(study, space, ())
+    take = ledger._take
+
+    def die(trial_id: int) -> bool:
+        if after == "take":
+            take(trial_id)
+        raise SystemExit
+
+    monkeypatch.setattr(ledger, "_take", die)
+    with pytest.raises(SystemExit):
+        ledger.adopt(ledger.trials()[0], source, worker=f"{socket.gethostname()}:0:0:x")
+    (trial,) = study.get_trials()
+    assert trial.state == (TrialState.RUNNING if after == "take" else TrialState.WAITING)
+    assert "nasrec:worker" not in trial.user_attrs
+    assert run(target=1) == 1
+    (done,) = trials(study, TrialState.COMPLETE)
+    assert space.from_params(done.params) == mine
+
+
+def test_who_comes_too_late_for_an_enqueued_trial_leaves_it_alone(
+    study: optuna.Study, storage: RDBStorage, space: SearchSpace
+) -> None:
+    mine = space.random(np.random.default_rng(0))
+    for _ in range(2):
+        study.enqueue_trial(dict(mine.params))
+    ledger, source = Ledger(study, storage), ArchitectureSource(study, space, ())
+    running, ended = ledger.trials()
+    asked = [study.ask(), study.ask()]  # by the user's own process
+    study.tell(asked[1], 1.0)
+    for trial in (running, ended):
+        assert ledger.adopt(trial, source, worker=f"{socket.gethostname()}:0:0:x") is None
+    assert fail_stale(study, storage) == 0
+    study.tell(asked[0], 1.0)
+
+
+def test_a_users_own_run_of_an_enqueued_trial_is_no_dead_workers(
+    study: optuna.Study, storage: RDBStorage, space: SearchSpace
+) -> None:
+    mine = space.random(np.random.default_rng(0))
+    study.enqueue_trial(dict(mine.params), user_attrs={"nasrec:taker": f"{socket.gethostname()}:0:0:x"})
+    study.ask(dict(distributions(space)))
+    assert fail_stale(study, storage) == 0
 
 
 def test_a_long_trial_gives_signs_of_life(
