@@ -25,7 +25,7 @@ from nasrec_automl.search.incumbents import ranked
 from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.search.mutation import generations_of
 from nasrec_automl.search.scoring import ArchitectureSource
-from nasrec_automl.search.task import Outcome
+from nasrec_automl.search.task import Outcome, key_of
 from nasrec_automl.search.worker import Worker
 from nasrec_automl.space import SearchSpace
 
@@ -54,8 +54,8 @@ class OptunaEvolution(Strategy):
         study: the study's name.
         trials: finished trials that the study is to have; None to go on while the experiment has a budget. After a
             kill NNI counts its own budget anew, so that this is the number to rely on.
-        identity: what scores depend on, such as the data and the supernet; another experiment on the same study must
-            give the same.
+        identity: what scores depend on beside space and features, such as the data and the supernet; another
+            experiment on the same study must give the same.
         first: architectures that come before evolution's own, such as `hand_designs(space).values()`.
         filter: what a model may be, in the words of NNI's RandomOneShot: a function of a sample, such as a
             `RangeProfilerFilter`, a dict of its arguments, or a `nasrec_automl.budget.Budget`. No other model is
@@ -125,8 +125,9 @@ class OptunaEvolution(Strategy):
         space, schema = _searched(model_space)
         budget = budget_of(self._filter, schema)
         storage = open_storage(self._url)
+        digests = {"choices": key_of(space.model_dump(mode="json")), "features": key_of(schema.model_dump(mode="json"))}
         study = open_study(
-            storage, name=self._study_name, identity={"stage": "nni", "space": space.name, **self._identity}
+            storage, name=self._study_name, identity={"stage": "nni", "space": space.name, **digests, **self._identity}
         )
         study.sampler = RegularizedEvolutionSampler(space=space, budget=budget, **self._evolution)
         self._worker = Worker(

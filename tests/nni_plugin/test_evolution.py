@@ -301,6 +301,22 @@ def test_a_study_of_something_else_is_refused(tmp_path: Path, runs: ModuleType) 
         run(runs.make_experiment(tmp_path, lambda model: None, identity={"data": "b"}))
 
 
+@pytest.mark.parametrize(
+    ("name", "other", "entry"),
+    [
+        ("tiny_space", tiny_space().model_copy(update={"max_inputs": 1}), "choices"),
+        ("tiny_schema", tiny_schema().model_copy(update={"embedding_dim": 4}), "features"),
+    ],
+)
+def test_scores_of_another_space_or_other_features_are_another_study(
+    tmp_path: Path, runs: ModuleType, monkeypatch: pytest.MonkeyPatch, name: str, other: Any, entry: str
+) -> None:
+    run(runs.make_experiment(tmp_path, lambda model: nni.report_final_result(-1.0), trials=1))
+    monkeypatch.setattr(runs, name, lambda: other)
+    with pytest.raises(StudyError, match=f"has {entry} '"):
+        run(runs.make_experiment(tmp_path, lambda model: None))
+
+
 def test_options_out_of_range_are_named_at_once() -> None:
     with pytest.raises(StudyError, match="trials must be at least 1, but it is 0"):
         OptunaEvolution(storage="sqlite://", trials=0)
