@@ -72,7 +72,7 @@ class SupernetConfig(Section):
 
     def passes(self, rows: int) -> int:
         """Passes over a training part of so many rows."""
-        return self.epochs or math.ceil(_SUPERNET_STEPS * self.batch_size / max(1, rows))
+        return self.epochs or math.ceil(_SUPERNET_STEPS * min(self.batch_size, rows) / max(1, rows))
 
 
 def _named(space: Any, info: ValidationInfo) -> Any:

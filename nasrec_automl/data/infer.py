@@ -13,6 +13,7 @@ import yaml
 
 from nasrec_automl.data.first_rows import SEPARATOR, FirstRows, read_first_rows
 from nasrec_automl.data.readers.kinds import LABEL, LABELS, NUMBER
+from nasrec_automl.data.rejections import DEFAULT_LIMIT
 from nasrec_automl.errors import DataError
 
 _LABEL_NAMES = (
@@ -34,7 +35,8 @@ _WHOLE_DATE = r"\d{4}-\d\d-\d\d(?:[T ].*)?"
 # What pandas calls an index without a name in CSV, and when it reads that again, and in Parquet.
 _INDEX_NAME = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
 _ID_NAME = re.compile(r"(^|_)(id|uuid|guid|hash|code|zip|category|type)$|Id$", re.IGNORECASE)
-# A column of numbers may hold a few other texts, at most so many of the distinct ones.
+# A column of numbers may hold a few other texts, at most so many of the distinct ones, in no more rows than preparation
+# rejects by default.
 _FEW = 0.01
 _COMMA_NUMBER = re.compile(r"-?\d+(?:,\d+)?", re.ASCII)
 # Of a multi-valued column, at least so many of the texts have several values.
@@ -201,9 +203,13 @@ def _guess(name: str, rows: FirstRows, *, is_time: bool) -> _Guess:
     if numbers is None:
         return _guess_text(known, len(column))
     guess, others = _guess_number(name, numbers, len(column)), _others(column, numbers)
-    if others and guess.role == "categorical":
-        return _guess_text(known, len(column))
-    return replace(guess, why=guess.why + others) if guess.role == "dense" else guess
+    if others.empty or guess.role == "ignored":
+        return guess
+    if guess.role == "dense" and len(others) <= DEFAULT_LIMIT * len(column):
+        return replace(guess, why=f"{guess.why}{_no_numbers(column, others)}, which preparation rejects")
+    text = _guess_text(known, len(column))
+    as_number = f"{_no_numbers(column, others)}: empty there, it would be one of numbers"
+    return replace(text, why=text.why + as_number) if guess.role == "dense" else text
 
 
 def _guess_time(name: str, rows: FirstRows) -> _Guess:
@@ -213,7 +219,8 @@ def _guess_time(name: str, rows: FirstRows) -> _Guess:
     numbers = _numbers(column.dropna())
     if numbers is not None:
         others = _others(column, numbers)
-        return _Guess("timestamp", f"named like a time, and numbers{_without(column)}{others}", "number")
+        bad = "" if others.empty else f"{_no_numbers(column, others)}, which preparation rejects"
+        return _Guess("timestamp", f"named like a time, and numbers{_without(column)}{bad}", "number")
     how = "named like a time, and dates" if _TIME_NAME.search(name) else "GUESSED: each row has a date"
     return _Guess("timestamp", f"{how}{_without(column)}", "ISO8601")
 
@@ -266,13 +273,13 @@ def _numbers(known: pd.Series[str]) -> pd.Series[float] | None:
     return pd.Series(numbers, dtype=float)
 
 
-def _others(column: pd.Series[str], numbers: pd.Series[float]) -> str:
-    """Say how many rows hold something else than the numbers."""
-    others = column[column.notna() & ~column.isin(numbers.index)]
-    if others.empty:
-        return ""
-    such = repr(others.iloc[0][:40])
-    return f"; NO NUMBER in {len(others):,} of {len(column):,} rows, such as {such}, which preparation rejects"
+def _others(column: pd.Series[str], numbers: pd.Series[float]) -> pd.Series[str]:
+    """The cells that hold something else than the numbers."""
+    return column[column.notna() & ~column.isin(numbers.index)]
+
+
+def _no_numbers(column: pd.Series[str], others: pd.Series[str]) -> str:
+    return f"; NO NUMBER in {len(others):,} of {len(column):,} rows, such as {others.iloc[0][:40]!r}"
 
 
 def _is_dates(known: pd.Series[str], *, whole: bool = False) -> bool:

@@ -125,9 +125,15 @@ class OptunaEvolution(Strategy):
         space, schema = _searched(model_space)
         budget = budget_of(self._filter, schema)
         storage = open_storage(self._url)
-        digests = {"choices": key_of(space.model_dump(mode="json")), "features": key_of(schema.model_dump(mode="json"))}
+        digests = {
+            "choices": key_of(space.labels),
+            "features": key_of(schema.model_dump(mode="json", exclude_defaults=True)),
+        }
         study = open_study(
-            storage, name=self._study_name, identity={"stage": "nni", "space": space.name, **digests, **self._identity}
+            storage,
+            name=self._study_name,
+            identity={"stage": "nni", "space": space.name, **digests, **self._identity},
+            later=digests,
         )
         study.sampler = RegularizedEvolutionSampler(space=space, budget=budget, **self._evolution)
         self._worker = Worker(

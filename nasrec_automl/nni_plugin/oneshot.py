@@ -38,8 +38,8 @@ _HOOKS = (
     "prepare_data",
     "transfer_batch_to_device",
 )
-"""Hooks that NNI's base class does not hand on; but for those that switch to evaluation and back, where Lightning does
-more by itself than they do."""
+"""Hooks that NNI's base class does not hand on. Not among them: `configure_model`, those that give loaders, and
+`on_validation_model_*`, where Lightning does more by itself."""
 
 
 class NasRecLightningModule(RandomSamplingLightningModule):

@@ -26,12 +26,10 @@ class Stage(ABC):
     Attributes:
         name: of the stage.
         parallel: whether several processes may run it at once.
-        computes: whether it needs the job's device.
     """
 
     name: str
     parallel: bool = False
-    computes: bool = True
 
     @abstractmethod
     def units(self, run: RunFolder) -> tuple[int, int]:
@@ -45,6 +43,10 @@ class Stage(ABC):
     def kept(self, run: RunFolder) -> int:
         """A number that changes whenever there is more for a later start to go on with; 0 where there is nothing."""
         return self.units(run)[0]
+
+    def devices(self, run: RunFolder) -> int:
+        """How many devices of the job's kind it needs."""
+        return 1
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """What the stage's outcome depends on, by the job's own names; the folder holds the stage to it."""
@@ -76,14 +78,14 @@ class Stage(ABC):
             Final metrics, such as `log_loss`; may be empty.
 
         Raises:
-            JobError: the stage was started with other settings, or what the job needs is not there: its device, its
-                database or its space. That is said before hours of work, not after them.
+            JobError: the stage was started with other settings, or the job's device is not there.
+            StudyError: the database cannot be used.
+            SpaceError: there is no such space. All is said before hours of work, not after them.
         """
         with nullcontext() if self.parallel else run.lock(self.name), database_errors(parse_url(run.job.storage_url)):
             load_search_space(run.job.space)
             study_storage(run.job.storage_url)
-            if self.computes:
-                check_device(run.job.device, run.job.devices)
+            check_device(run.job.device, self.devices(run))
             if self._left_nothing(run):  # its settings were those of a start that was stopped at once
                 run.disclaim(self.name)
             first = run.claim(self.name, self.settings(run))

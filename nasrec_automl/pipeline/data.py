@@ -27,6 +27,10 @@ class DataStage(Stage):
         """One unit: the prepared folder."""
         return int((run.data / "dataset.json").is_file()), 1
 
+    def devices(self, run: RunFolder) -> int:
+        """Those of the supernet, which comes next: preparing may take hours."""
+        return run.job.devices
+
     def kept(self, run: RunFolder) -> int:
         """Of what the noted settings prepared: the job's own may name another folder."""
         noted = run.noted(self.name)
@@ -93,9 +97,11 @@ def _schema(config: DataConfig, noted: dict[str, Any] | None) -> dict[str, Any]:
     path = config.table_schema
     if path is None:
         return {}
-    if noted is not None and not path.exists():
-        return {key.removeprefix("data."): value for key, value in noted.items() if key.startswith("data.schema.")}
-    return {f"schema.{key}": value for key, value in load_table_schema(path).model_dump(mode="json").items()}
+    said = {key.removeprefix("data."): value for key, value in (noted or {}).items() if key.startswith("data.schema.")}
+    if noted is not None and (not said or not path.exists()):  # earlier versions noted its name alone
+        return said
+    schema = load_table_schema(path).model_dump(mode="json", exclude_defaults=True)
+    return {f"schema.{key}": value for key, value in schema.items()}
 
 
 def _open_prepared(config: DataConfig) -> PreparedData:

@@ -55,11 +55,14 @@ class ReportStage(Stage):
     """Writes `report.html`. It is done when the report is newer than the result."""
 
     name = "report"
-    computes = False
 
     def units(self, run: RunFolder) -> tuple[int, int]:
         """One unit: the report of the present result."""
         return int(report_is_noted(run)), 1
+
+    def devices(self, run: RunFolder) -> int:
+        """None: it reads what is there."""
+        return 0
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         if not self.is_done(run):

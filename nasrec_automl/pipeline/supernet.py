@@ -45,6 +45,10 @@ class SupernetStage(Stage):
 
     name = "supernet"
 
+    def devices(self, run: RunFolder) -> int:
+        """All of the job's."""
+        return run.job.devices
+
     def units(self, run: RunFolder) -> tuple[int, int]:
         """One unit: the trained weights."""
         return int(run.weights.is_file()), 1

@@ -72,7 +72,8 @@ class TuneStage(Stage):
             folder = _folder(run) / key
             supernet = job.supernet.model_copy(update={**settings, "epochs": config.epochs or job.supernet.epochs})
             data = DataConfig(source="prepared", input=run.data)
-            own = RunFolder(job.model_copy(update={"run_folder": folder, "data": data, "supernet": supernet}))
+            update = {"run_folder": folder, "data": data, "supernet": supernet, "storage": job.storage_url}
+            own = RunFolder(job.model_copy(update=update))
             try:
                 SupernetStage().run(own)
             except DivergedError:

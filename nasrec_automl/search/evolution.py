@@ -114,7 +114,7 @@ class RegularizedEvolutionSampler(BaseSampler):
         """
         space = self._required_space()
         _refuse_many_objectives(study)
-        return self._next(space, History.of(study, admits=self._admits), seen)
+        return self._next(space, self._history(study), seen)
 
     # Optuna's contract.
 
@@ -131,7 +131,7 @@ class RegularizedEvolutionSampler(BaseSampler):
     ) -> dict[str, Any]:
         """Sample all parameters of the trial at once."""
         _refuse_many_objectives(study)
-        history = History.of(study, number=trial.number, admits=self._admits)
+        history = self._history(study, number=trial.number)
         if self._space is not None:
             architecture = self._next(self._space, history, ())
             assert architecture is not None  # nothing is seen, so that there is one, or an error
@@ -155,6 +155,9 @@ class RegularizedEvolutionSampler(BaseSampler):
         return draw(self._evolution.seed, study, trial, param_name, param_distribution)
 
     # One child.
+
+    def _history(self, study: optuna.Study, number: int | None = None) -> History:
+        return History.of(study, number=number, admits=self._admits, constrained=self._budget is None)
 
     def _next(self, space: SearchSpace, history: History, seen: Collection[str]) -> Architecture | None:
         children = (self._architecture(space, history, attempt) for attempt in itertools.count())

@@ -45,14 +45,24 @@ class History:
         index: which child comes next: finished trials and those that run already; the number of a trial that
             is sampled for, where it is in the study already.
         maximize: whether larger values are better.
+        constrained: whether constraints that trials hold say which is better. Those of a budget may be of an earlier
+            one; of today's, only what is inside is there.
     """
 
     complete: list[FrozenTrial]
     index: int
     maximize: bool
+    constrained: bool = True
 
     @classmethod
-    def of(cls, study: optuna.Study, *, number: int | None = None, admits: Admits = everything) -> History:
+    def of(
+        cls,
+        study: optuna.Study,
+        *,
+        number: int | None = None,
+        admits: Admits = everything,
+        constrained: bool = True,
+    ) -> History:
         """Read a study.
 
         Args:
@@ -61,6 +71,7 @@ class History:
                 be its own: Optuna samples at the first `suggest`, when trials that were begun later may have
                 ended, and one that was pruned must not make the next one its copy.
             admits: which finished trials may be parents, and make generations full.
+            constrained: as above.
         """
         trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING))
         complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
@@ -68,6 +79,7 @@ class History:
             complete=sorted(filter(admits, complete), key=_completion),
             index=len(trials) if number is None else number,
             maximize=study.direction == StudyDirection.MAXIMIZE,
+            constrained=constrained,
         )
 
     def generation(self, evolution: Evolution) -> int | None:
@@ -98,9 +110,12 @@ class History:
         drawn = rng.choice(len(population), min(evolution.tournament_size, len(population)), replace=False)
         sign = -1.0 if self.maximize else 1.0
         # The older of two equals wins.
-        best = min(
-            drawn, key=lambda i: (_violation(population[i]), sign * (population[i].value or 0.0), i), default=None
-        )
+
+        def order(i: int) -> tuple[float, float, int]:
+            trial = population[i]
+            return _violation(trial) if self.constrained else 0.0, sign * (trial.value or 0.0), i
+
+        best = min(drawn, key=order, default=None)
         return None if best is None else population[best]
 
     def child_rng(self, evolution: Evolution, attempt: int) -> np.random.Generator:

@@ -153,13 +153,14 @@ class Ledger:
         asked = optuna.create_trial(
             state=TrialState.WAITING,
             user_attrs={**_users(trial), WISH: [number, draws + anew]},
-            system_attrs={ENQUEUED: trial.system_attrs.get(ENQUEUED, {})},
+            system_attrs={ENQUEUED: asked_for(trial)},
         )
         patiently(self.storage, lambda: self.study.add_trial(asked))
 
     def _take_announced(self, trial_id: int, worker: str) -> bool:
         """Take a waiting trial; where this worker dies before it has signed it, others know who it was."""
         try:
+            before = patiently(self.storage, lambda: self.storage.get_trial(trial_id)).user_attrs.get(TAKER)
             self._write(trial_id, {ALIVE: time.time(), TAKER: worker})
             if patiently(
                 self.storage,
@@ -168,7 +169,7 @@ class Ledger:
             ):
                 return True
             # Whoever has taken it, maybe the user's own process, does not end with this one.
-            self._write(trial_id, {TAKER: None})
+            self._write(trial_id, {TAKER: before})
         except UpdateFinishedTrialError:
             pass  # whoever was first is done with it already
         return False
@@ -268,6 +269,12 @@ def lost_where_it_fails(worker: str | None) -> Iterator[None]:
 def _users(trial: FrozenTrial) -> dict[str, Any]:
     """A trial's attributes that are not of this package."""
     return {name: value for name, value in trial.user_attrs.items() if not name.startswith(PREFIX)}
+
+
+def asked_for(trial: FrozenTrial) -> Mapping[str, Any]:
+    """The parameters that a user asked for: those enqueued, or all of a waiting trial that was added whole."""
+    found: Mapping[str, Any] = trial.system_attrs.get(ENQUEUED, trial.params)
+    return found
 
 
 def wish_of(trial: FrozenTrial) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nasrec_automl.heartbeat import LOST_AFTER
 from nasrec_automl.search.attributes import ABANDONED, ATTEMPT, KEY
 from nasrec_automl.search.census import Census, Tally
-from nasrec_automl.search.ledger import Ledger, wish_of
+from nasrec_automl.search.ledger import Ledger, asked_for, wish_of
 from nasrec_automl.search.mirror import ENQUEUED
 from nasrec_automl.search.stale import close_stale, worker_id
 from nasrec_automl.search.task import Params, TrialSource
@@ -106,7 +106,7 @@ class Worker:
         if self._is_full(census):
             # The study may grow later: what a user has asked for waits for that.
             self.ledger.enqueue_again(trial)
-        elif trial.params.keys() - trial.system_attrs.get(ENQUEUED, {}).keys() and wish_of(trial)[1] < _REDRAWS:
+        elif trial.params.keys() - asked_for(trial).keys() and wish_of(trial)[1] < _REDRAWS:
             reason += "; what was left open is drawn anew"
             self.ledger.enqueue_again(trial, anew=True)
         self.ledger.fail(trial, ABANDONED, reason)

@@ -60,7 +60,7 @@ def quiet_trainer(
 
 def check_device(device: str, devices: int = 1) -> None:
     """Raise JobError where the job's devices are not there."""
-    if device != "cuda":
+    if device != "cuda" or not devices:
         return
     if not torch.cuda.is_available():
         raise JobError("device: `cuda` needs a GPU that torch can use, but it sees none; set `cpu`")

@@ -255,12 +255,26 @@ def test_others_that_are_named_as_labels_are_no_features(tmp_path: Path) -> None
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_numbers_may_have_a_few_other_cells(wrong: str, ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"f.{ending}"
-    made = base(age=[str(i) if i % 200 else wrong for i in range(400)], shop_id=[*map(str, range(399)), wrong])
+    many = pd.concat([base()] * 5, ignore_index=True)
+    made = many.assign(
+        age=[str(i) if i % 1000 else wrong for i in range(2000)], shop_id=[*map(str, range(1999)), wrong]
+    )
     made.to_csv(path, index=False) if ending == "csv" else made.to_parquet(path)
     draft = drafted(path)
     assert draft["dense"] == {"price": "log", "age": "log"}
     assert "shop_id" in draft["ignored"], "any text is an id"
-    assert f"different; NO NUMBER in 2 of 400 rows, such as '{wrong}', which preparation rejects" in infer_schema(path)
+    assert f"different; NO NUMBER in 2 of 2,000 rows, such as '{wrong}', which preparation rejects" in infer_schema(
+        path
+    )
+
+
+def test_one_other_text_in_many_rows_makes_categories_and_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    base(age=[str(i) if i % 3 else "?" for i in range(400)]).to_csv(path, index=False)
+    draft = drafted(path)
+    assert (list(draft["dense"]), "age" in draft["categorical"]) == (["price"], True)
+    said = "NO NUMBER in 134 of 400 rows, such as '?': empty there, it would be one of numbers"
+    assert said in infer_schema(path)
 
 
 def test_many_other_cells_make_categories(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import DataError, JobError
 from nasrec_automl.pipeline.data import DataStage
+from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_apart
@@ -201,3 +202,16 @@ def test_a_schema_that_was_corrected_since_is_no_more_that_of_the_data(tmp_path:
     DataStage().check(open_run(job))
     schema.unlink()  # the data are prepared, so that nobody needs it
     DataStage().check(open_run(job))
+
+
+def test_earlier_versions_noted_the_schemas_name_alone(tmp_path: Path, write_job: Write) -> None:
+    (tmp_path / "rows.csv").write_text("\n".join(["y,c", *(f"{i % 2},{i % 5}" for i in range(400))]))
+    (tmp_path / "schema.yaml").write_text("{label: y, categorical: {c: }}")
+    job = write_job(tmp_path, data={"source": "table", "input": "rows.csv", "schema": "schema.yaml", "options": {}})
+    run = open_run(job)
+    DataStage().run(run)
+    notes = run.path / "stages" / "data.json"
+    noted = {key: value for key, value in read_json(notes).items() if not key.startswith("data.schema.")}
+    write_json(notes, noted)
+    DataStage().run(open_run(job))
+    assert read_json(notes) == noted

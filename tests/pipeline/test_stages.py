@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -218,6 +219,13 @@ def test_a_stage_that_needs_a_device_which_is_not_there_says_so_before_it_works(
     elsewhere = replace(copied_run, job=copied_run.job.model_copy(update={"device": "cuda"}))
     with pytest.raises(JobError, match=r"device: `cuda` needs a GPU"):
         STAGES[name].run(elsewhere)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    several = replace(elsewhere, job=elsewhere.job.model_copy(update={"devices": 2}))
+    with monkeypatch.context() as patched:
+        patched.setattr(type(STAGES[name]), "_run", lambda *_: {})
+        with pytest.raises(JobError, match="devices: the job wants 2 GPUs") if name == "supernet" else nullcontext():
+            STAGES[name].run(several)  # the supernet alone is trained on several
     copied_run.report.unlink()
     STAGES["report"].run(elsewhere)  # which is also written where the run's GPU is not
     assert copied_run.report.is_file()

@@ -261,6 +261,29 @@ def test_a_lost_trial_over_the_budget_is_not_tried_again(
     assert large.key in {trial.user_attrs["nasrec:key"] for trial in done(study)}
 
 
+def test_constraints_of_an_earlier_budget_do_not_say_who_is_a_parent(space: SearchSpace) -> None:
+    study = optuna.create_study()
+    rng = np.random.default_rng(0)
+    own = [space.random(rng) for _ in range(4)]
+    for value, architecture in enumerate(own):  # the best was over the budget when it was scored
+        over = {"macs": 1.0 if value == 0 else -0.5}
+        attrs = {"nasrec:key": architecture.key, "nasrec:macs": macs_of(architecture, tiny_schema())}
+        study.add_trial(
+            optuna.create_trial(
+                value=float(value),
+                params=dict(architecture.params),
+                distributions=dict(distributions(space)),
+                user_attrs=attrs,
+                constraints=over,
+            )
+        )
+    budget = Budget(tiny_schema(), macs=max(macs_of(one, tiny_schema()) for one in own))
+    made = RegularizedEvolutionSampler(space=space, budget=budget, population_size=4, tournament_size=4, children=2)
+    parent = made._history(study).parent(made._evolution, 0, ())
+    assert parent is not None
+    assert parent.value == 0.0
+
+
 def test_an_enqueued_trial_has_constraints_too(study: optuna.Study, storage: RDBStorage, space: SearchSpace) -> None:
     rng = np.random.default_rng(0)
     tight = Budget(tiny_schema(), macs=5_000)

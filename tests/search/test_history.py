@@ -53,6 +53,7 @@ def test_what_violates_a_constraint_loses_to_what_does_not() -> None:
     for value, excess in ((1.0, 0.5), (2.0, 0.1), (9.0, -1.0), (8.0, 0.0)):
         study.add_trial(optuna.create_trial(value=value, constraints={"memory": excess, "time": -0.3}))
     assert parent_value(History.of(study)) == 8.0
+    assert parent_value(History.of(study, constrained=False)) == 1.0
     study.add_trials([optuna.create_trial(value=v, constraints={"memory": v / 10}) for v in (5.0, 6.0, 3.0, 4.0)])
     assert parent_value(History.of(study)) == 3.0
 

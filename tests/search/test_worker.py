@@ -347,6 +347,52 @@ def test_an_enqueued_trial_whose_worker_dies_as_it_takes_it_is_not_lost(
     assert space.from_params(done.params) == mine
 
 
+def test_who_comes_too_late_leaves_the_name_of_one_that_dies_as_it_takes_it(
+    run: Callable[..., int],
+    study: optuna.Study,
+    storage: RDBStorage,
+    space: SearchSpace,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mine = space.random(np.random.default_rng(0))
+    study.enqueue_trial(dict(mine.params))
+    source = ArchitectureSource(study, space, ())
+    dead, late = Ledger(study, storage), Ledger(study, storage)
+    take, (waiting,) = dead._take, dead.trials()
+
+    def overtaken(trial_id: int) -> bool:
+        take(trial_id)
+        return False
+
+    def die(trial_id: int) -> bool:
+        """Both have announced themselves before one of them takes it."""
+        assert late.adopt(waiting, source, worker=f"{socket.gethostname()}:0:0:late") is None
+        raise SystemExit
+
+    monkeypatch.setattr(late, "_take", overtaken)
+    monkeypatch.setattr(dead, "_take", die)
+    with pytest.raises(SystemExit):
+        dead.adopt(waiting, source, worker=f"{socket.gethostname()}:0:0:dead")
+    assert study.get_trials()[0].state == TrialState.RUNNING
+    assert run(target=1) == 1
+    (done,) = trials(study, TrialState.COMPLETE)
+    assert space.from_params(done.params) == mine
+
+
+def test_a_waiting_trial_that_was_added_whole_is_not_drawn_anew(
+    run: Callable[..., int], study: optuna.Study, space: SearchSpace
+) -> None:
+    run(target=3)
+    known = trials(study, TrialState.COMPLETE)[0].params
+    study.add_trial(
+        optuna.create_trial(state=TrialState.WAITING, params=known, distributions=dict(distributions(space)))
+    )
+    assert run(target=4) == 1
+    (failed,) = trials(study, TrialState.FAIL)
+    assert failed.user_attrs["nasrec:reason"].endswith("already")
+    assert len(study.get_trials()) == 5
+
+
 def test_who_comes_too_late_for_an_enqueued_trial_leaves_it_alone(
     study: optuna.Study, storage: RDBStorage, space: SearchSpace
 ) -> None:
