@@ -19,6 +19,7 @@ from nasrec_automl.search.admission import violations
 from nasrec_automl.search.attributes import KEY, PREFIX
 from nasrec_automl.search.distributions import distributions, suggest
 from nasrec_automl.search.scoring import score_attrs
+from nasrec_automl.space import load_search_space
 
 
 def objective(
@@ -76,10 +77,11 @@ class _Objective:
         return objective, (self.run.path, self.run.job.search.objectives)
 
     def __call__(self, trial: optuna.Trial) -> float | tuple[float, ...]:
-        evaluator = load_evaluator(self.run)
-        space = evaluator.supernet.space
+        space = load_search_space(self.run.job.space)
+        # First: until a trial of this process has parameters, a search may take it for one that it is to run.
         params = {name: suggest(trial, name, choices) for name, choices in distributions(space).items()}
         architecture = space.from_params(params)
+        evaluator = load_evaluator(self.run)
         trial.set_user_attr(KEY, architecture.key)
         score = evaluator.evaluate(architecture)
         budget = job_budget(self.run)
