@@ -11,11 +11,14 @@ import pandas as pd
 import pytest
 import torch
 
+from nasrec_automl import load_model
 from nasrec_automl.data.categorical import CategoricalOptions
 from nasrec_automl.data.columns import DenseOptions, DerivedColumn
 from nasrec_automl.data.preprocessing import Preprocessing
+from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import save_network
+from nasrec_automl.pipeline.model_folder import Model
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.testing.examples import tiny_space
 
@@ -26,6 +29,18 @@ class Varied:
 
     folder: Path
     frame: pd.DataFrame
+
+
+@pytest.fixture(scope="session")
+def frame(finished_run: RunFolder) -> pd.DataFrame:
+    """Raw rows of the finished run's kind."""
+    return make_synthetic(**{"rows": 100_000, "seed": 0, **finished_run.job.data.options}).frame.head(500)
+
+
+@pytest.fixture(scope="session")
+def model(finished_run: RunFolder) -> Model:
+    """The finished run's model."""
+    return load_model(finished_run.best)
 
 
 @pytest.fixture(scope="session")

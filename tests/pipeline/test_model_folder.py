@@ -17,16 +17,6 @@ from nasrec_automl.pipeline.model_folder import Model
 from nasrec_automl.pipeline.run_folder import RunFolder
 
 
-@pytest.fixture(scope="module")
-def frame(finished_run: RunFolder) -> pd.DataFrame:
-    return make_synthetic(**{"rows": 100_000, "seed": 0, **finished_run.job.data.options}).frame.head(500)
-
-
-@pytest.fixture(scope="module")
-def model(finished_run: RunFolder) -> Model:
-    return load_model(finished_run.best)
-
-
 def test_raw_rows_get_the_subnets_own_probabilities(model: Model, finished_run: RunFolder) -> None:
     raw = make_synthetic(**{"rows": 100_000, "seed": 0, **finished_run.job.data.options})
     predicted = np.sort(model.predict(raw.frame))

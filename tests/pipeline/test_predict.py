@@ -12,25 +12,13 @@ from nasrec_automl import load_model
 from nasrec_automl.data.preprocessing import Preprocessing
 from nasrec_automl.data.readers import inputs
 from nasrec_automl.data.readers.criteo import criteo
-from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import DataError
 from nasrec_automl.network import Subnet
 from nasrec_automl.pipeline.model_folder import Model
 from nasrec_automl.pipeline.predict import predict_file
-from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.space import load_search_space
 from tests.data.readers.rows import criteo_lines, read_all, write
 from tests.pipeline.conftest import Varied
-
-
-@pytest.fixture(scope="module")
-def frame(finished_run: RunFolder) -> pd.DataFrame:
-    return make_synthetic(**{"rows": 100_000, "seed": 0, **finished_run.job.data.options}).frame.head(500)
-
-
-@pytest.fixture(scope="module")
-def model(finished_run: RunFolder) -> Model:
-    return load_model(finished_run.best)
 
 
 def test_a_file_with_a_header_alone_gives_a_header_alone(model: Model, frame: pd.DataFrame, tmp_path: Path) -> None:
