@@ -8,10 +8,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
 from pydantic import (
     Field,
-    SerializerFunctionWrapHandler,
     ValidationInfo,
     field_validator,
-    model_serializer,
     model_validator,
 )
 
@@ -19,9 +17,6 @@ from nasrec_automl.config_types import Count, NonNegativeFloat, PositiveFloat, P
 from nasrec_automl.space import read_space
 
 OptimizerName = Literal["adagrad", "adam", "sgd"]
-
-LATER = ("embedding_decay", "layer_norm")
-"""Hyper-parameters that older runs do not have; None where they say nothing."""
 
 _Flag = Annotated[bool, Field(strict=True)]
 
@@ -168,15 +163,6 @@ class HyperSpace(Section):
                 f"{', '.join(sorted(rates))}"
             )
         return self
-
-    @model_serializer(mode="wrap")
-    def _as_older_runs_do(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave `LATER` out where they say nothing: runs note their space, and older ones note none of them."""
-        content: dict[str, Any] = handler(self)
-        for name in LATER:
-            if getattr(self, name) == HyperSpace.model_fields[name].default:
-                content.pop(name, None)
-        return content
 
 
 def load_hyper_space(name: str | Path) -> HyperSpace:

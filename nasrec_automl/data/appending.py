@@ -99,7 +99,7 @@ def _check_source(source: RawSource, data: PreparedData) -> None:
             f"{data.path}: holds {before.name} ({before.label}), to which {source.name} ({source.label_description}) "
             "cannot be appended"
         )
-    for note in COLUMN_NOTES if COLUMN_NOTES[0] in before.notes else ():  # earlier versions kept no such notes
+    for note in COLUMN_NOTES:
         was, now = (notes.get(note, "none") for notes in (before.notes, source.notes))
         if was != now:
             raise DataError(

@@ -125,15 +125,16 @@ class OptunaEvolution(Strategy):
         space, schema = _searched(model_space)
         budget = budget_of(self._filter, schema)
         storage = open_storage(self._url)
-        digests = {
-            "choices": key_of(space.labels),
-            "features": key_of(schema.model_dump(mode="json", exclude_defaults=True)),
-        }
         study = open_study(
             storage,
             name=self._study_name,
-            identity={"stage": "nni", "space": space.name, **digests, **self._identity},
-            later=digests,
+            identity={
+                "stage": "nni",
+                "space": space.name,
+                "choices": key_of(space.labels),
+                "features": key_of(schema.model_dump(mode="json", exclude_defaults=True)),
+                **self._identity,
+            },
         )
         study.sampler = RegularizedEvolutionSampler(space=space, budget=budget, **self._evolution)
         self._worker = Worker(

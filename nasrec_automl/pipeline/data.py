@@ -43,10 +43,7 @@ class DataStage(Stage):
         """The data section, and what the schema file says: it may have been corrected since."""
         section = run.job.data.model_dump(mode="json", by_alias=True)
         noted = run.noted(self.name)
-        settings = {f"data.{key}": value for key, value in {**section, **_schema(run.job.data, noted)}.items()}
-        if settings["data.split"] is None and noted is not None and noted.get("data.split") == "random":
-            settings["data.split"] = "random"  # what earlier versions noted without a split
-        return settings
+        return {f"data.{key}": value for key, value in {**section, **_schema(run.job.data, noted)}.items()}
 
     def check(self, run: RunFolder) -> None:
         """Of data that are prepared, also compare the job with how they were, before anything is noted.
@@ -98,7 +95,7 @@ def _schema(config: DataConfig, noted: dict[str, Any] | None) -> dict[str, Any]:
     if path is None:
         return {}
     said = {key.removeprefix("data."): value for key, value in (noted or {}).items() if key.startswith("data.schema.")}
-    if noted is not None and (not said or not path.exists()):  # earlier versions noted its name alone
+    if noted is not None and not path.exists():
         return said
     schema = load_table_schema(path).model_dump(mode="json", exclude_defaults=True)
     return {f"schema.{key}": value for key, value in schema.items()}

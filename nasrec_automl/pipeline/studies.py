@@ -79,7 +79,6 @@ def search_study(run: RunFolder) -> optuna.Study:
             "supernet": run.settings_digest("supernet"),
             _SETTINGS: run.settings_digest("search", search_settings(run)),
         },
-        later=(_SETTINGS,),
         objectives=run.job.search.objectives,
     )
 
@@ -105,7 +104,6 @@ def retrain_study(run: RunFolder) -> optuna.Study:
             "supernet": run.settings_digest("supernet"),
             _SETTINGS: run.settings_digest("retrain", retrain_settings(run)),
         },
-        later=(_SETTINGS,),
     )
 
 
@@ -125,7 +123,6 @@ def tune_study(run: RunFolder, settings: dict[str, Any]) -> optuna.Study:
             "data": PreparedData.open(run.data).fingerprint,
             _SETTINGS: run.settings_digest("tune", settings),
         },
-        later=(_SETTINGS,),
         direction="maximize",
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from nasrec_automl.hyper_space import LATER, Distribution, HyperSpace, OptimizerName
+from nasrec_automl.hyper_space import Distribution, HyperSpace, OptimizerName
 
 ARCHITECTURE = "architecture"
 """The parameter that names the candidate."""
@@ -46,9 +46,6 @@ class Hyper:
     def of(cls, params: Mapping[str, Any], space: HyperSpace) -> Hyper:
         """Read a trial's parameters; what is no parameter has the space's one value."""
         found = {name: params.get(name, one.start) for name, one in _unconditional(space).items()}
-        for name in LATER:  # A study from before one was searched has none of it.
-            if name not in params and not getattr(space, name).single:
-                found[name] = None
         rate = space.learning_rate[found[OPTIMIZER]]
         return cls(learning_rate=params.get(_rate_name(found[OPTIMIZER], space), rate.start), **found)
 

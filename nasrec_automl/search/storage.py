@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -74,7 +74,6 @@ def open_study(
     *,
     name: str,
     identity: Mapping[str, str],
-    later: Collection[str] = (),
     objectives: Sequence[str] = (LOG_LOSS,),
     direction: Direction = "minimize",
 ) -> optuna.Study:
@@ -85,7 +84,6 @@ def open_study(
         name: of the study.
         identity: what the study is about, such as the space and a fingerprint of the data. Written when the
             study is made (`nasrec:<entry>`), compared ever after.
-        later: entries that studies of earlier versions do not have, where they are not compared.
         objectives: names of its values. Several of them are the study's metric names too, and a part of its identity.
         direction: what is done with the values, all of them.
 
@@ -100,7 +98,7 @@ def open_study(
     def open_it() -> optuna.Study:
         directions: list[Direction] = [direction] * len(objectives)
         study = optuna.create_study(storage=opened, study_name=name, directions=directions, load_if_exists=True)
-        check_identity(study, identity, later=later, objectives=objectives, direction=direction)
+        check_identity(study, identity, objectives=objectives, direction=direction)
         if len(objectives) > 1 and study.metric_names != list(objectives):
             with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
                 study.set_metric_names(list(objectives))
@@ -114,7 +112,6 @@ def check_identity(
     study: optuna.Study,
     identity: Mapping[str, str],
     *,
-    later: Collection[str] = (),
     objectives: Sequence[str] = (LOG_LOSS,),
     direction: Direction = "minimize",
 ) -> None:
@@ -153,7 +150,7 @@ def check_identity(
         found = written.get(f"{PREFIX}{entry}")
         # Another worker may be making the same study right now: it has written some entries, and the version
         # comes last.
-        if found != expected and not (found is None and (version is None or entry in later)):
+        if found != expected and not (found is None and version is None):
             raise StudyError(_differs(study, entry, found, expected))
     if version is None:
         for entry, expected in identity.items():

@@ -201,10 +201,6 @@ def test_rows_of_another_label_or_time_are_refused(tmp_path: Path) -> None:
             append(rows(changes), tmp_path / "p", tmp_path / "q")
     grown = append(rows({}), tmp_path / "p", tmp_path / "p")
     assert grown.description.notes["label_column"] == "y"
-    # Earlier versions did not note the columns.
-    unnoted = grown.description.model_copy(update={"notes": {}})
-    (tmp_path / "p" / "dataset.json").write_text(unnoted.model_dump_json())
-    append(rows({"label": "z", "ignored": ["y"]}), tmp_path / "p", tmp_path / "q")
 
 
 def test_notes_add_up_and_forget_what_holds_for_some_rows(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import DataError, JobError
 from nasrec_automl.pipeline.data import DataStage
-from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_apart
@@ -111,13 +110,6 @@ def test_without_a_split_the_schemas_column_divides(tmp_path: Path, write_job: W
         DataStage().run(open_run(write_job(tmp_path, data={**table, "split": "random"})))
 
 
-def test_earlier_versions_noted_a_split_that_the_job_did_not_name(tmp_path: Path, write_job: Write) -> None:
-    DataStage().run(open_run(write_job(tmp_path, data={"split": "random"})))
-    DataStage().run(open_run(write_job(tmp_path)))
-    with pytest.raises(JobError, match=r"data\.split: the data stage .* was started with 'random'"):
-        DataStage().run(open_run(write_job(tmp_path, data={"split": "time"})))
-
-
 def test_stopped_before_anything_was_prepared_it_takes_other_settings(
     tmp_path: Path, write_job: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,16 +194,3 @@ def test_a_schema_that_was_corrected_since_is_no_more_that_of_the_data(tmp_path:
     DataStage().check(open_run(job))
     schema.unlink()  # the data are prepared, so that nobody needs it
     DataStage().check(open_run(job))
-
-
-def test_earlier_versions_noted_the_schemas_name_alone(tmp_path: Path, write_job: Write) -> None:
-    (tmp_path / "rows.csv").write_text("\n".join(["y,c", *(f"{i % 2},{i % 5}" for i in range(400))]))
-    (tmp_path / "schema.yaml").write_text("{label: y, categorical: {c: }}")
-    job = write_job(tmp_path, data={"source": "table", "input": "rows.csv", "schema": "schema.yaml", "options": {}})
-    run = open_run(job)
-    DataStage().run(run)
-    notes = run.path / "stages" / "data.json"
-    noted = {key: value for key, value in read_json(notes).items() if not key.startswith("data.schema.")}
-    write_json(notes, noted)
-    DataStage().run(open_run(job))
-    assert read_json(notes) == noted

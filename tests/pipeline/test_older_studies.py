@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -12,7 +11,6 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.data.dataset import PreparedData
-from nasrec_automl.hyper_space import HyperSpace
 from nasrec_automl.pipeline.files import write_json
 from nasrec_automl.pipeline.report import report_content, write_run_report
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -44,7 +42,7 @@ def older(request: pytest.FixtureRequest, copied_run: RunFolder) -> RunFolder:
 
 def test_one_is_kept() -> None:
     assert KEPT
-    assert all(path.stat().st_size < 200_000 for path in KEPT)
+    assert all(path.stat().st_size < 300_000 for path in KEPT)
 
 
 def test_the_report_reads_it(older: RunFolder) -> None:
@@ -53,15 +51,6 @@ def test_the_report_reads_it(older: RunFolder) -> None:
     assert len(content.retrain) >= 5
     assert sum(scored.hand is not None for scored in content.search) >= 3
     assert write_run_report(older).is_file()
-
-
-def test_trainings_from_before_layer_norm_was_searched_have_the_jobs(older: RunFolder) -> None:
-    retrain = older.job.retrain
-    searched = HyperSpace.model_validate({**retrain.space.model_dump(), "layer_norm": [True, False]})
-    for own in (True, False):
-        update = {"retrain": retrain.model_copy(update={"layer_norm": own, "space": searched})}
-        shown = report_content(replace(older, job=older.job.model_copy(update=update))).retrain
-        assert {training.layer_norm for training in shown} == {own}
 
 
 def written(trials: list[FrozenTrial]) -> list[tuple[object, ...]]:

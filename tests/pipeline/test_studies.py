@@ -16,7 +16,6 @@ from nasrec_automl.pipeline.studies import (
     retrain_study,
     search_study,
     stage_ended,
-    study_storage,
     tune_study,
     verdict_study,
 )
@@ -70,18 +69,6 @@ def test_a_folder_with_other_settings_takes_no_study_of_a_database_that_both_use
     another = RunFolder(job.model_copy(update={section: getattr(job, section).model_copy(update=changes)}))
     with pytest.raises(StudyError, match=r"settings .* choose another name for the study"):
         study(another)
-
-
-def test_a_study_of_before_its_settings_were_a_part_of_it_is_taken(copied_run: RunFolder) -> None:
-    study = search_study(copied_run)
-    storage = study_storage(copied_run.job.storage_url)
-    study_id = storage.get_study_id_from_name(study.study_name)
-    older = {name: value for name, value in study.user_attrs.items() if name != "nasrec:settings"}
-    storage.delete_study(study_id)
-    again = storage.create_new_study(study.directions, study.study_name)
-    for name, value in older.items():
-        storage.set_study_user_attr(again, name, value)
-    assert "nasrec:settings" not in search_study(copied_run).user_attrs
 
 
 @pytest.mark.parametrize(

@@ -65,19 +65,10 @@ def test_defaults_come_first() -> None:
     assert (hyper.embedding_dim, hyper.table_cap, hyper.layer_norm) == (None, None, False)
 
 
-def test_a_trial_from_before_layer_norm_was_searched_has_the_jobs() -> None:
-    older = {name: value for name, value in default_params("a", DEFAULT).items() if name != "layer_norm"}
-    assert Hyper.of(older, DEFAULT).layer_norm is None
-    assert Hyper.of({**older, "layer_norm": True}, DEFAULT).layer_norm is True
+def test_what_is_no_parameter_has_the_spaces_one_value() -> None:
     assert Hyper.of({}, space(layer_norm=False)).layer_norm is False
-    assert Hyper.of({}, space()).layer_norm is None
-
-
-def test_a_trial_from_before_embedding_decay_was_searched_has_that_of_weights() -> None:
-    older = {name: value for name, value in default_params("a", DEFAULT).items() if name != "embedding_decay"}
-    assert Hyper.of(older, DEFAULT).embedding_decay is None
-    assert Hyper.of({**older, "embedding_decay": 1e-3}, DEFAULT).embedding_decay == 1e-3
     assert Hyper.of({}, space(embedding_decay=1e-3)).embedding_decay == 1e-3
+    assert (Hyper.of({}, space()).layer_norm, Hyper.of({}, space()).embedding_decay) == (None, None)
     assert Hyper.of({}, space()).embedding_decay is None
 
 
