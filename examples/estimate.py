@@ -58,10 +58,13 @@ def estimate(job: Job, rows: int, times: Times) -> list[tuple[str, str, str]]:
     batch, epochs = job.retrain.space.batch_size.start, job.retrain.epochs(int(rows * TRAIN_AND_HEAD))
     training = int(rows * TRAIN_AND_HEAD) * epochs // batch
     final = int(rows * FINAL) * epochs // batch
-    # Left out: a forward pass of every teacher over the rows, once for the finalists and once for the winner.
-    taught = f"{job.retrain.finalists} x {training:,} + " if job.retrain.teachers else ""
-    ends = job.retrain.final_seeds * final + (job.retrain.finalists * training if taught else 0)
     training_step = times.step * batch / STEP_ROWS
+    # Left out, here and at the end: a forward pass of every teacher over the rows.
+    teachers_row = (
+        "teachers",
+        f"{HAND_DESIGNS} x {training:,} steps x {training_step:g} ms",
+        _hours(HAND_DESIGNS * training * training_step),
+    )
     check_steps = int(rows * TRAIN_AND_HEAD) * (check.max_epochs or epochs) // batch
     check_time = check.architectures * (check.seeds * check_steps * training_step + score)
     check_row = (
@@ -80,6 +83,7 @@ def estimate(job: Job, rows: int, times: Times) -> list[tuple[str, str, str]]:
             f"{steps:,} steps ({read} / {job.supernet.batch_size:,}); of the first {warm_up:,} half count as whole",
             _hours(supernet),
         ),
+        *([teachers_row] if job.retrain.teachers else []),
         *([check_row] if check.architectures else []),
         (
             "search",
@@ -94,8 +98,8 @@ def estimate(job: Job, rows: int, times: Times) -> list[tuple[str, str, str]]:
         ("subnets that retrain keeps, at most", f"{trainings} x tables", _bytes(trainings * tables)),
         (
             "final",
-            f"({taught}{job.retrain.final_seeds} x {final:,}) steps x {training_step:g} ms",
-            _hours(ends * training_step),
+            f"{job.retrain.final_seeds} x {final:,} steps x {training_step:g} ms",
+            _hours(job.retrain.final_seeds * final * training_step),
         ),
     ]
 

@@ -50,6 +50,8 @@ class SupernetConfig(Section):
         eps: of Adagrad. The published setting is 1e-2; it slows rare embedding rows down, and small data cannot wait.
         weight_decay: decay of weights, and of the embedding rows of each batch.
         dropout: dropout on the embeddings and on each block's dense output.
+        teacher_share: what share of each label is the probability that the teachers give together, where there are any
+            (`retrain.teachers`); 0 for labels alone.
         layer_norm: whether operators end in a LayerNorm.
         validations: how often validation is measured and reported, and a checkpoint written.
         patience: validations without improvement that end a training of several epochs, whose best weights are kept;
@@ -66,6 +68,7 @@ class SupernetConfig(Section):
     eps: PositiveFloat = 1e-8
     weight_decay: NonNegativeFloat = 0.0
     dropout: Probability = 0.0
+    teacher_share: Annotated[float, Field(ge=0, le=1)] = 0.8
     layer_norm: bool = True
     validations: Count = 10
     patience: Annotated[int, Field(ge=0, strict=True)] = 3
@@ -101,10 +104,10 @@ class RetrainConfig(Section):
         eps: of Adagrad, as in `supernet`.
         space: the hyper-parameters: a space's name, the path of its YAML file, or the space itself.
         pruner: `hyperband` ends trainings that fall behind early (arXiv 1603.06560); `none` ends none.
-        teachers: among how many of the best trained candidates are those that the last trainings learn from beside
-            labels (arXiv 1503.02531): as many as are best together on the hpo part. 0 for labels alone.
+        teachers: how many networks trainings learn from beside labels, at most (arXiv 1503.02531): of so many of the
+            best hand designs, at the end of the best candidates, those that are best together on the hpo part. 0 for
+            labels alone.
         teacher_share: what share of each label is then the probability that the teachers give together.
-        finalists: how many of the best candidates are trained once more, by teachers, before the winner is chosen.
         final_seeds: how often the winner is trained at the end, each time with another seed; the best on the hpo part
             is kept.
     """
@@ -125,7 +128,6 @@ class RetrainConfig(Section):
     pruner: Literal["hyperband", "none"] = "hyperband"
     teachers: Annotated[int, Field(ge=0, strict=True)] = 5
     teacher_share: Annotated[float, Field(gt=0, le=1)] = 0.8
-    finalists: Count = 3
     final_seeds: Count = 3
 
     def epochs(self, rows: int) -> int:

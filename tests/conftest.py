@@ -68,7 +68,6 @@ TINY_JOB = {
         "trials": 6,
         "max_epochs": 2,
         "teachers": 2,
-        "finalists": 2,
         "final_seeds": 2,
         "space": {
             "optimizer": ["adagrad", "adam"],

@@ -248,7 +248,7 @@ def test_variants_change_what_the_job_does_not_have(ranked: RunFolder) -> None:
     usual = variants(job)
     assert [*usual] == [
         *(OURS, "single-path", "any-path", "full-path", "no-warm-up", "no-layer-norm"),
-        *("clip-5", "eps-0.01", "dropout", "decay"),
+        *("clip-5", "eps-0.01", "dropout", "decay", "labels-alone"),
         *("adagrad-head", "unfitted-head", UNBALANCED, "masked"),
     ]
     assert usual["no-warm-up"].supernet == {"path_warm_up": 0}
@@ -258,7 +258,7 @@ def test_variants_change_what_the_job_does_not_have(ranked: RunFolder) -> None:
     )
     assert [*variants(other)][1:12] == [
         *("single-operator", "single-path", "full-path", "warm-up", "layer-norm"),
-        *("clip-5", "eps-0.01", "dropout", "decay", "ridge-head", "adagrad-head"),
+        *("clip-5", "eps-0.01", "dropout", "decay", "labels-alone", "ridge-head", "adagrad-head"),
     ]
     assert [v.name for v in variants(changed({}, RidgeHead(strength=3))).values()] == [*usual]
 

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from nasrec_automl.config import Job, load_job
-from nasrec_automl.data.parts import TRAINING
 from nasrec_automl.pipeline.candidates import default_hyper, scratch_options, train_candidate
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.teachers import labels_of, teachers
+from nasrec_automl.pipeline.teachers import taught_label
 from tests.benchmarks import __main__ as benchmarks
 from tests.benchmarks.recipe import command
 from tests.benchmarks.recipe.variants import OURS, changed, variants
@@ -29,7 +28,7 @@ def settings(job: Job) -> tuple[object, ...]:
 def test_each_variant_changes_what_it_says_alone(job_file: Path) -> None:
     job = load_job(job_file)
     assert settings(changed(job, variants()[OURS])) == settings(job)
-    found = {name: settings(changed(job, variant)) for name, variant in variants().items() if not variant.teachers}
+    found = {name: settings(changed(job, variant)) for name, variant in variants().items() if variant.teachers}
     assert len(set(found.values())) == len(found)
     ours, _ = found[OURS]
     options, epochs = found["rows decay as weights"]
@@ -97,9 +96,7 @@ def test_a_design_that_the_space_cannot_express_is_refused(
     assert "has no design hand-dcn; it has hand-mlp" in capsys.readouterr().err
 
 
-def test_teachers_are_those_of_a_run_that_has_trained_candidates(
-    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_labels_alone_are_one_of_the_variants(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
     def watched(*arguments: object, label: np.ndarray | None, **options: object) -> object:
@@ -107,14 +104,10 @@ def test_teachers_are_those_of_a_run_that_has_trained_candidates(
         return train_candidate(*arguments, label=label, **options)
 
     monkeypatch.setattr(command, "train_candidate", watched)
-    options = ["bench", "recipe", str(copied_run.path), "--variants", "teachers", "--seeds", "1"]
+    options = ["bench", "recipe", str(copied_run.path), "--variants", "labels alone", "--seeds", "1"]
     monkeypatch.setattr(benchmarks.sys, "argv", options)
     benchmarks.main()
-    assert seen[0] is None
-    assert (seen[1] == labels_of(copied_run, teachers(copied_run), *TRAINING)).all()
+    assert (seen[0] == taught_label(copied_run)).all()
+    assert seen[1] is None
     kept = json.loads((copied_run.path / "recipe.json").read_text())["hand-dlrm"]
-    assert kept["teachers/0"] != kept["ours/0"]
-    (copied_run.path / "stages" / "retrain.json").unlink()
-    with pytest.raises(SystemExit):
-        benchmarks.main()
-    assert "has trained no candidates: run the job, or leave out 'teachers'" in capsys.readouterr().err
+    assert kept["labels alone/0"] != kept["ours/0"]

@@ -12,17 +12,18 @@ from nasrec_automl.evaluation import WeightSharingEvaluator
 from nasrec_automl.evaluation.scratch import Trained
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import best_quarter, checked_best
-from nasrec_automl.pipeline.kept import Curve, check_folder, drop_kept, keep_training
+from nasrec_automl.pipeline.kept import check_folder, drop_kept, keep_training
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import verdict_study
-from nasrec_automl.pipeline.truth import FEWEST, sample_sizes, score_each, train_truth, trained_profiles
+from nasrec_automl.pipeline.teachers import taught_label
+from nasrec_automl.pipeline.truth import FEWEST, Curve, sample_sizes, score_each, train_truth, trained_profiles
 from nasrec_automl.pipeline.verdict import note_verdict
 from nasrec_automl.ranking import judge_ranking
 from nasrec_automl.search.task import ENDED
 from nasrec_automl.verdict import Verdict
 
 
-def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training: Callable[[int, int], None]) -> None:
+def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training: Callable[[str], object]) -> None:
     """Score some architectures and train them from scratch; note how well the scores rank them, and how each did.
 
     Trainings are measured on the hpo part: the choice part is for the choice of the winner alone. Any number of
@@ -31,7 +32,7 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
     Args:
         run: whose supernet is trained.
         evaluator: of the search.
-        on_training: told how many trainings have ended, and how many there are.
+        on_training: told what is done, whenever a training has ended.
     """
     config = run.job.search.verdict
     if not config.architectures or run.verdict.is_file():
@@ -50,7 +51,10 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
         config.seeds,
         (Part.HPO,),
         folder=check_folder(run),
-        on_training=lambda ended: on_training(ended, len(architectures) * config.seeds),
+        label=taught_label(run, lambda ended, all_: on_training(f"trains its teachers: {ended} of {all_}")),
+        on_training=lambda ended: on_training(
+            f"checks its scores: {ended} of {len(architectures) * config.seeds} trainings from scratch"
+        ),
         keep=keep if short == run else None,  # a short training is no beginning of a whole one
     )
     kept = [i for i in range(len(architectures)) if np.isfinite(losses[i]).all()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -37,8 +36,7 @@ from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import STAGE_NAMES, final_is_noted
 from nasrec_automl.pipeline.studies import final_settings, retrain_study
-from nasrec_automl.pipeline.teachers import teach_finalists, teachers
-from nasrec_automl.pipeline.telling import OnValidation
+from nasrec_automl.pipeline.teachers import final_teachers, teachers
 from nasrec_automl.report import calibration_bins
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.database import shown_url
@@ -59,42 +57,36 @@ class FinalStage(Stage):
         return max((path.stat().st_mtime_ns for path in _own_files(run)), default=super().kept(run))
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
-        """Who teaches, how many finalists there are, and how many final trainings."""
+        """How many final trainings there are."""
         return final_settings(run)
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         if self.is_done(run):
             measured: dict[str, float] = read_json(run.result)["test"]
             return measured
-        progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="steps", total=5)
+        progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="steps", total=4)
         data = PreparedData.open(run.data, test=True)
-
-        def told_at(step: int) -> OnValidation:
-            return lambda training, at, metrics: progress.update(
-                step, f"{training}, step {at:,}: log loss {metrics.log_loss:.4f}"
-            )
-
-        taught = teach_finalists(run, told_at(0))
-        progress.update(1, f"{len(taught)} finalists trained")
-        contenders, errors = _contenders(run, data, taught, report)
+        contenders, errors = _contenders(run, data, report)
         winner = contenders[0]
-        progress.update(2, f"winner {winner.name}")
+        progress.update(1, f"winner {winner.name}")
         baseline, of_baseline = _baseline(run, data)
-        progress.update(3, "baseline fitted")
+        progress.update(2, "baseline fitted")
         subnet = train_final(
             run,
             winner,
-            on_validation=told_at(3),
+            on_validation=lambda training, at, metrics: progress.update(
+                2, f"{training}, step {at:,}: log loss {metrics.log_loss:.4f}"
+            ),
             checkpoint=checkpoint_path(run, retrain_study(run), f"final-{winner.name}", winner.hyper),
         )
-        progress.update(4, f"{winner.name} trained")
+        progress.update(3, f"{winner.name} trained")
 
         test = data.part(Part.TEST)
         logits, baseline_logits = predict_logits(subnet.to(run.job.device), test), baseline.logits(test)
         measured = _quality(measure(logits, *targets(test)))
         of_baseline["test"] = _quality(measure(baseline_logits, *targets(test)))
         write_model(subnet.cpu(), run.data / "preprocessing.json", run.best)
-        progress.update(5, f"test log loss {measured['log_loss']:.4f}, AUC {measured['auc']:.4f}")
+        progress.update(4, f"test log loss {measured['log_loss']:.4f}, AUC {measured['auc']:.4f}")
         write_json(run.result, _result(run, data, winner, measured, of_baseline))
         label, *weight = targets(test)
         weights = weight[0].double().numpy() if weight else None
@@ -106,8 +98,8 @@ class FinalStage(Stage):
                 "retrain": read_json(run.retrain_done),
                 "winner": winner.name,
                 "chosen_on": list(choice_parts(run)),
-                "finalists": list(taught),
-                "teachers": len(teachers(run)),
+                "teachers": list(teachers(run)),
+                "final_teachers": len(final_teachers(run)),
                 "test_readings": 1 + (read_json(run.final) or {"test_readings": 0})["test_readings"],
                 "contenders": [
                     {**_plain(contender, data, run.job, job_budget(run)), "less_winner_error": error}
@@ -120,7 +112,8 @@ class FinalStage(Stage):
             },
         )
         # Not before: killed until here, the stage goes on with them.
-        _drop_left(run, taught.values())
+        for left in _own_files(run):
+            left.unlink(missing_ok=True)
         return measured
 
 
@@ -154,12 +147,8 @@ def _result(
     }
 
 
-def _contenders(
-    run: RunFolder, data: PreparedData, taught: Mapping[str, Path], report: Report
-) -> tuple[list[Contender], list[float | None]]:
-    """Every candidate, best first on the rows of the choice; each is reported when measured.
-
-    A finalist is what its teachers have taught it, all others are what the best of their trainings was.
+def _contenders(run: RunFolder, data: PreparedData, report: Report) -> tuple[list[Contender], list[float | None]]:
+    """The best training of every candidate, best first on the rows of the choice; each is reported when measured.
 
     Returns:
         The contenders, and the standard error of the log loss of each less the winner's; None of the winner.
@@ -172,8 +161,8 @@ def _contenders(
     found, losses = [], {}
     for name, trial in best_trials(study).items():
         hyper = Hyper.of(trial.params, run.job.retrain.space)
-        path = taught.get(name) or weights_path(run, study, name, hyper)
-        logits = predict_logits(load_subnet(path).to(run.job.device), choice)
+        subnet = load_subnet(weights_path(run, study, name, hyper))
+        logits = predict_logits(subnet.to(run.job.device), choice)
         metrics, losses[name] = measure(logits, label, *weight), log_losses(logits, label).numpy()
         report(_quality(metrics))
         found.append(Contender(name, architectures[name], hyper, metrics))
@@ -187,16 +176,9 @@ def _contenders(
     return [first, *others], [None, *errors]
 
 
-def _drop_left(run: RunFolder, finalists: Collection[Path]) -> None:
-    """Delete what final stages that were killed have left, and the finalists of other results."""
-    for path in _own_files(run):
-        if path not in finalists:
-            path.unlink(missing_ok=True)
-
-
 def _own_files(run: RunFolder) -> list[Path]:
-    """What final stages have left of their trainings."""
-    return [*run.retrained.glob("final-*"), *run.retrained.glob("finalist-*")]
+    """What final stages that were killed have left of their trainings."""
+    return [*run.retrained.glob("final-*")]
 
 
 def _plain(contender: Contender, data: PreparedData, job: Job, budget: Budget) -> dict[str, Any]:

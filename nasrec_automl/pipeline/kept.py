@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -16,12 +16,10 @@ from nasrec_automl.pipeline.candidates import default_hyper
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import verdict_study_name
+from nasrec_automl.pipeline.truth import Curve
 from nasrec_automl.search import Hyper
 from nasrec_automl.training.keep_best import Report
 from nasrec_automl.training.metrics import Metrics
-
-Curve = Sequence[tuple[int, Metrics]]
-"""Step and metrics of each validation."""
 
 
 def check_folder(run: RunFolder) -> Path:

@@ -7,20 +7,19 @@ from pathlib import Path
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.dataset import PreparedData
-from nasrec_automl.data.parts import TRAINING
 from nasrec_automl.errors import ArchitectureError, DivergedError
 from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import best_trials, candidates, choice_parts, train_candidate
+from nasrec_automl.pipeline.candidates import best_trials, candidates, choice_parts, train_candidate, weights_path
 from nasrec_automl.pipeline.files import write_json
 from nasrec_automl.pipeline.final import contender_costs
 from nasrec_automl.pipeline.final_training import Contender, train_final
 from nasrec_automl.pipeline.model_folder import write_model
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import retrain_study, search_study
-from nasrec_automl.pipeline.teachers import contender_path, labels_of, teachers
+from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.pipeline.telling import OnValidation, telling
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.attributes import KEY
@@ -70,7 +69,7 @@ def retrain_named(
 
     It is trained with the best hyper-parameters known: its own of the retrain study, or else the best of any, or else
     the default ones. What it is worth on the rows that choose a winner is what the run's contenders say of it, or else
-    what a training on train alone does, with teachers as a finalist's. What is written is trained as the final stage
+    what a training on train alone does, with the same teachers. What is written is trained as the final stage
     does.
 
     Args:
@@ -150,7 +149,7 @@ def _measured(
 ) -> tuple[Contender, str]:
     """The architecture trained on train alone, and where its settings come from.
 
-    What stands among the run's contenders is not trained again. Others have teachers, as a finalist has.
+    What stands among the run's contenders is not trained again.
     """
     space, best, known = run.job.retrain.space, {}, ""
     if run.started("retrain"):
@@ -163,11 +162,11 @@ def _measured(
     else:
         params, source = default_params(name, space), "default"
     hyper = Hyper.of(params, space)
-    if source == "own" and (path := contender_path(run, known, hyper)).is_file():
-        subnet = load_subnet(path)
+    if source == "own":
+        subnet = load_subnet(weights_path(run, retrain_study(run), known, hyper))
     else:
         report = telling(on_validation, "training on train alone")
-        label = labels_of(run, teachers(run), *TRAINING)
+        label = taught_label(run)
         try:
             subnet = train_candidate(run, architecture, hyper, report, label=label).subnet
         except DivergedError as error:

@@ -25,6 +25,7 @@ from nasrec_automl.pipeline.search import load_evaluator
 from nasrec_automl.pipeline.stages import run_apart
 from nasrec_automl.pipeline.studies import rank_study, training_settings
 from nasrec_automl.pipeline.supernet import SupernetStage, kept_steps, path_schedule
+from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.pipeline.truth import FEWEST, sample_sizes, score_each, train_truth, trained_profiles
 from nasrec_automl.pipeline.worker_processes import worker_processes
 from nasrec_automl.ranking import Ranking, judge_ranking
@@ -132,7 +133,7 @@ class RankStage(Stage):
         return {"tau": ranking.tau.value}
 
 
-def train_ranked(run: RunFolder, on_training: Callable[[int], None]) -> NDArray[np.float64]:
+def train_ranked(run: RunFolder, on_training: Callable[[int], object]) -> NDArray[np.float64]:
     """Train what the study does not have yet; any number of processes may, and each is back when all have ended.
 
     Args:
@@ -150,6 +151,7 @@ def train_ranked(run: RunFolder, on_training: Callable[[int], None]) -> NDArray[
         architectures,
         config.seeds,
         MEASURED,
+        label=taught_label(run),
         folder=_folder(run),
         on_training=on_training,
     )

@@ -29,6 +29,7 @@ from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import retrain_is_noted
 from nasrec_automl.pipeline.studies import retrain_settings, retrain_study, stage_ended, study_storage
+from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.search import Finished, Hyper, TrainOutcome, retrain
 from nasrec_automl.search.retrain import Prune
 from nasrec_automl.search.task import ENDED
@@ -67,6 +68,8 @@ class RetrainStage(Stage):
         done, total = self.units(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="trainings", total=total, done=done)
 
+        label = taught_label(run, lambda ended, all_: progress.update(done, f"trains its teachers: {ended} of {all_}"))
+
         def train(name: str, hyper: Hyper, prune: Prune) -> TrainOutcome:
             validations = 0
 
@@ -79,7 +82,9 @@ class RetrainStage(Stage):
             trained = take_over(run, architectures[name], hyper, on_validation)
             if trained is None:
                 checkpoint = checkpoint_path(run, study, name, hyper)
-                trained = train_candidate(run, architectures[name], hyper, on_validation, checkpoint=checkpoint)
+                trained = train_candidate(
+                    run, architectures[name], hyper, on_validation, checkpoint=checkpoint, label=label
+                )
             if not trained.stopped:  # a pruned training is no contender
                 save_network(trained.subnet, weights_path(run, study, name, hyper))
             attrs = {

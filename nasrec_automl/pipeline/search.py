@@ -39,6 +39,7 @@ from nasrec_automl.pipeline.studies import (
     stage_ended,
     study_storage,
 )
+from nasrec_automl.pipeline.teachers import count_teachers
 from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.search import Finished, search
 from nasrec_automl.search.distributions import architecture_of
@@ -71,8 +72,8 @@ class SearchStage(Stage):
         return min(done, target - 1), target
 
     def kept(self, run: RunFolder) -> int:
-        """Trainings of the check too: it comes before the first score."""
-        return super().kept(run) + (count_checked(run) if run.weights.is_file() else 0)
+        """Trainings of the check and of its teachers too: they come before the first score."""
+        return super().kept(run) + (count_checked(run) + count_teachers(run) if run.weights.is_file() else 0)
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The search section, but for the number of architectures and the timeout, which may grow."""
@@ -88,11 +89,7 @@ class SearchStage(Stage):
         progress = ProgressWriter(
             run.progress(self.name), stage=self.name, unit="architectures", total=config.architectures, done=scored
         )
-        check_scores(
-            run,
-            evaluator,
-            lambda ended, all_: progress.update(scored, f"checks its scores: {ended} of {all_} trainings from scratch"),
-        )
+        check_scores(run, evaluator, lambda what: progress.update(scored, what))
         progress.restart(len(scored_trials(study, admits)))
 
         def evaluate(architecture: Architecture) -> Score:

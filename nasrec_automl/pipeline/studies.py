@@ -20,7 +20,7 @@ from nasrec_automl.search.admission import Admission, Admits
 from nasrec_automl.search.attributes import WORKER
 from nasrec_automl.space import load_search_space
 
-_OF_FINAL = {"teachers", "teacher_share", "finalists", "final_seeds"}
+_OF_FINAL = {"final_seeds"}
 """What the final stage alone reads of the retrain section."""
 
 _SETTINGS = "settings"
@@ -140,6 +140,11 @@ def verdict_study(run: RunFolder) -> optuna.Study:
 def verdict_study_name(run: RunFolder) -> str:
     """The name of that study: trainings of one name depend on the same settings."""
     return _trainings_study_name(run, "verdict")
+
+
+def teachers_study(run: RunFolder) -> optuna.Study:
+    """The study of the trainings of those who teach all others, made where it is missing."""
+    return _trainings_study(run, "teachers")
 
 
 def tune_truth_study(run: RunFolder) -> optuna.Study:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nasrec_automl.data.batches import EvaluationBatches, TrainingBatches
 from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.files import written_beside
 from nasrec_automl.data.parts import Part
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.errors import DivergedError
@@ -24,6 +28,7 @@ from nasrec_automl.pipeline.earlier import continued, earlier_supernet
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.teachers import labels_of, teachers
 from nasrec_automl.pipeline.training_processes import training_processes
 from nasrec_automl.sampling import WarmUp, path_sampler
 from nasrec_automl.space import load_search_space
@@ -41,9 +46,16 @@ _VALIDATION_BATCHES = 16, 1024
 
 
 class SupernetStage(Stage):
-    """Trains the supernet on the training part, step by step from the last checkpoint."""
+    """Trains the supernet on the training part, step by step from the last checkpoint.
+
+    Args:
+        label: of the train rows; by default those that the run's teachers have a say in.
+    """
 
     name = "supernet"
+
+    def __init__(self, label: NDArray[np.float32] | None = None) -> None:
+        self._label = label
 
     def devices(self, run: RunFolder) -> int:
         """All of the job's."""
@@ -80,6 +92,13 @@ class SupernetStage(Stage):
         curve = _Curve(run)
         total = training_steps(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="steps", total=total)
+        if not _checkpoint(run).is_file():
+            label = self._label
+            if label is None:
+                label = supernet_label(
+                    run, lambda ended, all_: progress.update(0, f"trains its teachers: {ended} of {all_}")
+                )
+            _write_label(run, label)
         try:
             with training_processes(run.job) as rank:
                 supernet = train_supernet(run, rank, [_Watch(progress, curve, report)])
@@ -93,9 +112,32 @@ class SupernetStage(Stage):
 
 def _tidy(run: RunFolder) -> None:
     """Delete what a trained supernet needs no more, also that of a process that was killed."""
-    beside = (left for path in (_checkpoint(run), run.weights) for left in path.parent.glob(f".{path.name}.*.partial"))
-    for left in (_checkpoint(run), *beside):
+    files = (_checkpoint(run), _label(run))
+    beside = (left for path in (*files, run.weights) for left in path.parent.glob(f".{path.name}.*.partial"))
+    for left in (*files, *beside):
         left.unlink(missing_ok=True)
+
+
+def supernet_label(
+    run: RunFolder, on_training: Callable[[int, int], object] | None = None
+) -> NDArray[np.float32] | None:
+    """Labels of train rows that teachers have `supernet.teacher_share` of; None where they have none.
+
+    Args:
+        run: whose data are prepared.
+        on_training: as in `teachers`.
+    """
+    share = run.job.supernet.teacher_share
+    return labels_of(run, [*teachers(run, on_training).values()], Part.TRAIN, share=share) if share else None
+
+
+def _write_label(run: RunFolder, label: NDArray[np.float32] | None) -> None:
+    """Write labels down, which all processes of a training read, and a start that goes on."""
+    _label(run).unlink(missing_ok=True)  # of a start that was stopped before its first checkpoint
+    if label is not None:
+        _label(run).parent.mkdir(parents=True, exist_ok=True)
+        with written_beside(_label(run)) as beside, beside.open("wb") as file:
+            np.save(file, label)
 
 
 def train_supernet(run: RunFolder, rank: Rank, callbacks: list[pl.Callback]) -> Supernet:
@@ -108,8 +150,11 @@ def train_supernet(run: RunFolder, rank: Rank, callbacks: list[pl.Callback]) -> 
     """
     job, config = run.job, run.job.supernet
     data = PreparedData.open(run.data)
+    rows = data.part(Part.TRAIN)
+    if _label(run).is_file():
+        rows = replace(rows, label=np.load(_label(run), mmap_mode="r"))
     batches = TrainingBatches(
-        data.part(Part.TRAIN),
+        rows,
         config.batch_size,
         job.seed,
         training_steps(run),
@@ -184,6 +229,10 @@ def _path_warm_up_steps(run: RunFolder) -> int:
 
 def _checkpoint(run: RunFolder) -> Path:
     return run.supernet / "last.ckpt"
+
+
+def _label(run: RunFolder) -> Path:
+    return run.supernet / "labels.npy"
 
 
 def _kept(checkpoint: Path) -> str:

@@ -1,10 +1,10 @@
-"""What a run's last trainings learn from beside labels: its own best networks, of several architectures."""
+"""What a run's networks learn from beside labels: networks of several architectures that were trained before them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,46 +12,98 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import TRAINING, Part
 from nasrec_automl.data.rows import Rows
-from nasrec_automl.errors import DivergedError
+from nasrec_automl.errors import RunFolderError
 from nasrec_automl.evaluation.distillation import best_together, taught_labels
-from nasrec_automl.evaluation.scratch import predict_logits
+from nasrec_automl.evaluation.scratch import Trained, predict_logits
+from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.weights import load_subnet, save_network
-from nasrec_automl.pipeline.candidates import best_trials, candidates, train_candidate, weights_path
+from nasrec_automl.pipeline.candidates import best_trials, default_hyper, weights_path
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.studies import retrain_study
-from nasrec_automl.pipeline.telling import OnValidation, telling
+from nasrec_automl.pipeline.studies import retrain_study, teachers_study
+from nasrec_automl.pipeline.truth import Curve, train_truth
 from nasrec_automl.search import Hyper
+from nasrec_automl.search.task import ENDED
+from nasrec_automl.space import load_search_space
 
 
-def teachers(run: RunFolder) -> list[Path]:
-    """Subnets of the candidates that are best together on the hpo part, of the best `retrain.teachers` there.
+def teachers(run: RunFolder, on_training: Callable[[int, int], object] | None = None) -> dict[str, Path]:
+    """Who teaches every training from scratch on train rows: hand designs, themselves trained by labels alone.
 
-    None before the retrain stage has one.
+    They are trained where that is not done, with the default hyper-parameters, whatever they cost: they are no
+    candidates by that. Any number of processes may do so at once; each is back when all have ended.
+
+    Args:
+        run: whose data are prepared.
+        on_training: told how many of their trainings have ended, and how many there are.
+
+    Returns:
+        Those that are best together on the hpo part, of the best `retrain.teachers` there: their subnets by name, the
+        best first. None where `retrain.teachers` is 0, and where the trainings of all diverged.
+
+    Raises:
+        RunFolderError: their trainings are in the study, and their subnets not in the folder.
     """
-    return _chosen(run)[0]
+    config, designs = run.job.retrain, hand_designs(load_search_space(run.job.space))
+    if not config.teachers or not designs:
+        return {}
+    study, hyper = teachers_study(run), default_hyper(run.job)
+    paths = {design.key: weights_path(run, study, f"teacher-{name}", hyper) for name, design in designs.items()}
+
+    def keep(architecture: Architecture, trained: Trained, curve: Curve) -> None:
+        save_network(trained.subnet, paths[architecture.key])
+
+    def told(ended: int) -> None:
+        if on_training is not None:
+            on_training(ended, len(designs))
+
+    of_each = train_truth(
+        run, study, [*designs.values()], 1, (Part.HPO,), folder=run.retrained, on_training=told, keep=keep
+    )
+    losses = dict(zip(designs, of_each[:, 0], strict=True))
+    best = sorted((name for name in designs if np.isfinite(losses[name])), key=lambda name: losses[name])
+    known = {name: paths[designs[name].key] for name in best[: config.teachers]}
+    if any(not path.is_file() for path in known.values()):
+        raise RunFolderError(
+            f"{run.path}: the study {study.study_name!r} has trainings whose networks are not here, as of a folder "
+            "that was deleted, or another one; give the job another `name`, or delete the study"
+        )
+    chosen = _best_together(run, [*known.values()])
+    return {name: path for path in chosen for name, own in known.items() if own == path}
 
 
-def finalists(run: RunFolder) -> dict[str, Path]:
-    """The best `retrain.finalists` candidates on the hpo part: where the final stage keeps what their teachers taught.
+def count_teachers(run: RunFolder) -> int:
+    """Trainings of the teachers that have ended."""
+    return len(teachers_study(run).get_trials(deepcopy=False, states=ENDED)) if run.job.retrain.teachers else 0
 
-    None where there are no teachers.
+
+def taught_label(run: RunFolder, on_training: Callable[[int, int], object] | None = None) -> NDArray[np.float32] | None:
+    """Labels of train and head rows that the teachers have a say in; None where there are none.
+
+    Args:
+        run: whose data are prepared.
+        on_training: as in `teachers`.
     """
-    return {name: path for name, (_, path) in _chosen(run)[1].items()}
-
-
-def contender_path(run: RunFolder, name: str, hyper: Hyper) -> Path:
-    """The subnet that stands for a candidate where the winner is chosen, trained with its best hyper-parameters."""
-    taught = finalists(run).get(name)
-    return taught if taught is not None and taught.is_file() else weights_path(run, retrain_study(run), name, hyper)
+    return labels_of(run, [*teachers(run, on_training).values()], *TRAINING)
 
 
 def final_teachers(run: RunFolder) -> list[Path]:
-    """Who teaches a training on validation rows too: those best together of the finalists and their teachers."""
-    taught_by, chosen = _chosen(run)
-    return _best_together(run, [*(path for _, path in chosen.values() if path.is_file()), *taught_by])
+    """Who teaches a training on validation rows too: candidates, whom other teachers have taught.
+
+    As many of the best `retrain.teachers` as are best together on the hpo part, in the subnets of their best trainings.
+    None before the retrain stage has one.
+    """
+    config = run.job.retrain
+    if not config.teachers or not run.started("retrain"):
+        return []
+    study = retrain_study(run)
+    best = sorted(best_trials(study).items(), key=lambda pair: float(pair[1].values[0]))[: config.teachers]
+    return _best_together(
+        run, [weights_path(run, study, name, Hyper.of(trial.params, config.space)) for name, trial in best]
+    )
 
 
 def digest_of(run: RunFolder, taught_by: Sequence[Path], hyper: Hyper) -> str:
@@ -60,62 +112,14 @@ def digest_of(run: RunFolder, taught_by: Sequence[Path], hyper: Hyper) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]
 
 
-def labels_of(run: RunFolder, taught_by: Sequence[Path], *parts: Part) -> NDArray[np.float32] | None:
-    """Labels of the parts' rows that teachers have `retrain.teacher_share` of; None where there is no teacher."""
+def labels_of(
+    run: RunFolder, taught_by: Sequence[Path], *parts: Part, share: float | None = None
+) -> NDArray[np.float32] | None:
+    """Labels of the parts' rows that teachers have a share of, `retrain.teacher_share`; None where there is none."""
     if not taught_by:
         return None
     rows = PreparedData.open(run.data).part(*parts)
-    return taught_labels(rows, _logits(run, taught_by, rows), run.job.retrain.teacher_share)
-
-
-def teach_finalists(run: RunFolder, on_validation: OnValidation | None = None) -> dict[str, Path]:
-    """Train the finalists once more on train alone, with the hyper-parameters of their best training, by teachers.
-
-    What such a call that was killed had done is there already, and its training goes on.
-
-    Args:
-        run: whose retrain stage has ended.
-        on_validation: told of each validation.
-
-    Returns:
-        What `finalists` does, without those whose training diverged: it went well with labels alone.
-    """
-    taught_by, chosen = _chosen(run)
-    found, architectures, label = {}, candidates(run), None
-    for number, (name, (hyper, path)) in enumerate(chosen.items(), 1):
-        if not path.is_file():
-            label = labels_of(run, taught_by, *TRAINING) if label is None else label
-            try:
-                trained = train_candidate(
-                    run,
-                    architectures[name],
-                    hyper,
-                    telling(on_validation, f"finalist {number} of {len(chosen)}, {name}"),
-                    checkpoint=path.with_suffix(".ckpt"),
-                    label=label,
-                )
-            except DivergedError:
-                continue
-            save_network(trained.subnet, path)
-        found[name] = path
-    return found
-
-
-def _chosen(run: RunFolder) -> tuple[list[Path], dict[str, tuple[Hyper, Path]]]:
-    """The teachers, and the finalists by name: how each is trained, and where its subnet is kept."""
-    config = run.job.retrain
-    if not config.teachers or not run.started("retrain"):
-        return [], {}
-    study = retrain_study(run)
-    best = sorted(best_trials(study).items(), key=lambda pair: float(pair[1].values[0]))
-    hypers = {name: Hyper.of(trial.params, config.space) for name, trial in best}
-    known = [weights_path(run, study, name, hypers[name]) for name, _ in best[: config.teachers]]
-    taught_by = _best_together(run, known)
-    chosen = {}
-    for name, _ in best[: config.finalists]:
-        path = run.retrained / f"finalist-{name}-{digest_of(run, taught_by, hypers[name])}.safetensors"
-        chosen[name] = (hypers[name], path)
-    return taught_by, chosen
+    return taught_labels(rows, _logits(run, taught_by, rows), run.job.retrain.teacher_share if share is None else share)
 
 
 def _best_together(run: RunFolder, paths: Sequence[Path]) -> list[Path]:

@@ -38,7 +38,10 @@ def sample_sizes(run: RunFolder, count: int) -> list[Architecture]:
     return list({architecture.key: architecture for architecture in drawn}.values())
 
 
-Keep = Callable[[Architecture, Trained, Sequence[tuple[int, Metrics]]], None]
+Curve = Sequence[tuple[int, Metrics]]
+"""Step and metrics of each validation."""
+
+Keep = Callable[[Architecture, Trained, Curve], None]
 """`keep(architecture, trained, curve)` is given a training with the job's own seed, and all its validations."""
 
 
@@ -48,6 +51,7 @@ def train_and_measure(
     seed_offset: int,
     parts: Sequence[Part],
     *,
+    label: NDArray[np.float32] | None = None,
     checkpoint: Path | None = None,
     keep: Keep | None = None,
 ) -> TrainOutcome:
@@ -60,6 +64,7 @@ def train_and_measure(
         architecture: what to train.
         seed_offset: added to the job's seed.
         parts: of validation.
+        label: of train and head rows, in place of their own.
         checkpoint: as in `train_from_scratch`.
         keep: called with what was trained, where that is 0.
 
@@ -73,7 +78,9 @@ def train_and_measure(
         return False
 
     hyper = default_hyper(run.job)
-    trained = train_candidate(run, architecture, hyper, on_validation, checkpoint=checkpoint, seed_offset=seed_offset)
+    trained = train_candidate(
+        run, architecture, hyper, on_validation, checkpoint=checkpoint, seed_offset=seed_offset, label=label
+    )
     if keep is not None and seed_offset == 0:
         keep(architecture, trained, curve)
     metrics = measure_subnet(trained.subnet.to(run.job.device), PreparedData.open(run.data).part(*parts))
@@ -110,8 +117,9 @@ def train_truth(
     seeds: int,
     parts: Sequence[Part],
     *,
+    label: NDArray[np.float32] | None = None,
     folder: Path,
-    on_training: Callable[[int], None],
+    on_training: Callable[[int], object],
     keep: Keep | None = None,
 ) -> NDArray[np.float64]:
     """Train what the study does not have yet.
@@ -122,6 +130,7 @@ def train_truth(
         architectures: by size.
         seeds: of each.
         parts: that they are measured on.
+        label: as in `train_and_measure`.
         folder: for their checkpoints, from which a training that was killed goes on.
         on_training: told how many have ended.
         keep: as in `train_and_measure`.
@@ -135,7 +144,7 @@ def train_truth(
     def train(architecture: Architecture, seed: int) -> TrainOutcome:
         # The study's name says how it trains: what was begun with other settings is no start for this one.
         checkpoint = folder / f"{study.study_name}-{architecture.key}-{seed}.ckpt"
-        return train_and_measure(run, architecture, seed, parts, checkpoint=checkpoint, keep=keep)
+        return train_and_measure(run, architecture, seed, parts, label=label, checkpoint=checkpoint, keep=keep)
 
     def on_trial(finished: Finished) -> None:
         on_training(count_trained(study, architectures, seeds))

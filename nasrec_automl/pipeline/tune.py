@@ -22,7 +22,8 @@ from nasrec_automl.pipeline.search import make_evaluator
 from nasrec_automl.pipeline.stages import run_apart
 from nasrec_automl.pipeline.status import TUNE_TRUTH
 from nasrec_automl.pipeline.studies import study_storage, training_settings, tune_study, tune_truth_study
-from nasrec_automl.pipeline.supernet import SupernetStage
+from nasrec_automl.pipeline.supernet import SupernetStage, supernet_label
+from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.pipeline.truth import FEWEST, sample_sizes, train_truth
 from nasrec_automl.ranking import kendall_tau
 from nasrec_automl.search import Finished
@@ -64,7 +65,7 @@ class TuneStage(Stage):
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         job, config, study = run.job, run.job.tune, tune_study(run, self.settings(run))
-        truth = _truth(run)
+        truth, label = _truth(run), supernet_label(run)
         done, total = self.units(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="supernets", total=total, done=done)
 
@@ -75,7 +76,7 @@ class TuneStage(Stage):
             update = {"run_folder": folder, "data": data, "supernet": supernet, "storage": job.storage_url}
             own = RunFolder(job.model_copy(update=update))
             try:
-                SupernetStage().run(own)
+                SupernetStage(label).run(own)
             except DivergedError:
                 shutil.rmtree(folder)
                 raise
@@ -133,7 +134,11 @@ def _truth(run: RunFolder) -> list[tuple[Architecture, float]]:
         done=count_trained(study, architectures, 1),
     )
     folder = _folder(run) / "truth"
-    losses = train_truth(run, study, architectures, 1, (Part.HPO,), folder=folder, on_training=progress.update)[:, 0]
+    label = taught_label(run)
+    trained = train_truth(
+        run, study, architectures, 1, (Part.HPO,), label=label, folder=folder, on_training=progress.update
+    )
+    losses = trained[:, 0]
     shutil.rmtree(folder, ignore_errors=True)
     found = [(a, float(loss)) for a, loss in zip(architectures, losses, strict=True) if np.isfinite(loss)]
     if len(found) < FEWEST:

@@ -149,8 +149,10 @@ def result_table(run: RunFolder) -> RenderableType:
         "",
     )
     notes = ["* the winner. Validation: trained on train alone. Test: trained on validation too, but for the hpo part."]
-    if final["finalists"]:
-        notes.append(f"Learned from teachers too: {', '.join(final['finalists'])}.")
+    if final["teachers"]:
+        notes.append(
+            f"Candidates learned from teachers too, trained from labels alone: {', '.join(final['teachers'])}."
+        )
     return Group(table, Text("\n".join(notes), style="dim"))
 
 

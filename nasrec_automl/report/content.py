@@ -223,8 +223,8 @@ class ReportContent:
         retrain: trainings from scratch.
         results: the result table.
         baseline_rows: how many rows the baseline was fitted to, where these were not all.
-        finalists: names of the results that were trained once more, with teachers.
-        teachers: how many they had.
+        teachers: the hand designs that had a say in the labels of the candidates.
+        final_teachers: how many candidates had a say in the labels of the winner's last trainings.
         auc_difference_error: standard error of the winner's test AUC less that of the best baseline, paired.
         test_readings: how often test was read; more than once where a finished run was continued.
         calibration: of the winner on test.
@@ -245,8 +245,8 @@ class ReportContent:
     retrain: Sequence[RetrainTrial] = ()
     results: Sequence[ResultRow] = ()
     baseline_rows: int | None = None
-    finalists: Sequence[str] = ()
-    teachers: int = 0
+    teachers: Sequence[str] = ()
+    final_teachers: int = 0
     auc_difference_error: float | None = None
     test_readings: int = 1
     calibration: Sequence[CalibrationBin] = ()

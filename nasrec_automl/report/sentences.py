@@ -222,14 +222,12 @@ def _about_hand_designs(content: ReportContent) -> list[str]:
 
 
 def _about_teachers(content: ReportContent) -> list[str]:
-    if not content.finalists:
+    if not content.teachers:
         return []
-    were, these = ("was", "it") if len(content.finalists) == 1 else ("were", "these")
-    best = "the best trained candidate" if content.teachers == 1 else f"the {content.teachers} best trained candidates"
+    best = "one candidate" if content.final_teachers == 1 else f"{content.final_teachers} of the candidates"
     return [
-        f"{', '.join(content.finalists)} {were} trained once more, from labels that {best} had a say in, and the "
-        f"winner in the end from labels that {these} had a say in too: single labels are noisy. On validation all "
-        "others stand as trained on labels alone, which is usually worse."
+        f"All candidates learned from labels that {' and '.join(content.teachers)}, trained from labels alone, had a "
+        f"say in, and the winner in the end from labels that {best} had a say in: single labels are noisy."
     ]
 
 

@@ -31,6 +31,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage, make_evaluator
 from nasrec_automl.pipeline.stages import STAGES, run_job
 from nasrec_automl.pipeline.studies import retrain_study, search_study, verdict_study
+from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.pipeline.verdict import note_verdict, read_verdict
 from nasrec_automl.ranking import judge_ranking
 from nasrec_automl.space import load_search_space
@@ -113,10 +114,11 @@ def test_trainings_of_the_check_are_as_long_as_it_says_and_measured_on_hpo(searc
     job = searched.job
     short = replace(searched, job=job.model_copy(update={"retrain": job.retrain.model_copy(update={"max_epochs": 1})}))
     architecture = truth.sample_sizes(searched, 4)[2]
-    expected = truth.train_and_measure(short, architecture, 1, (Part.HPO,)).log_loss
+    label = taught_label(searched)
+    expected = truth.train_and_measure(short, architecture, 1, (Part.HPO,), label=label).log_loss
     trials = {trial.user_attrs["nasrec:key"]: trial.value for trial in verdict_study(_shortened(searched)).get_trials()}
     assert trials[f"{architecture.key}-1"] == expected
-    assert truth.train_and_measure(searched, architecture, 1, (Part.HPO,)).log_loss != expected
+    assert truth.train_and_measure(searched, architecture, 1, (Part.HPO,), label=label).log_loss != expected
 
 
 def test_without_a_check_there_is_no_verdict(finished_run: RunFolder) -> None:
@@ -159,9 +161,11 @@ def test_killed_in_the_check_it_goes_on_to_the_same_verdict_and_search(
     path = supernet_of(searched, tmp_path, write_job)
     run = RunFolder(load_job(path))
     before = SearchStage().kept(run)
-    assert killed(path, "truth", "train_and_measure", 4)
-    assert not run.verdict.exists()
-    assert SearchStage().kept(run) == before + 3, "a later start has these to go on with"
+    for teachers, checked in ((2, 0), (1, 2)):
+        assert killed(path, "truth", "train_and_measure", teachers + checked + 1)
+        assert not run.verdict.exists()
+        before += teachers + checked
+        assert SearchStage().kept(run) == before, "a later start has these to go on with"
     SearchStage().run(run)
     assert found(run) == found(searched)
 

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import optuna
@@ -26,6 +27,7 @@ from nasrec_automl.pipeline.export import export_run
 from nasrec_automl.pipeline.final import FinalStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
+from nasrec_automl.pipeline.studies import teachers_study
 from nasrec_automl.training.metrics import log_losses
 from tests.pipeline.changed import changed
 
@@ -46,9 +48,9 @@ def final(finished_run: RunFolder) -> dict:
 
 
 def compared(run: RunFolder, name: str) -> Path:
-    """The subnet that stands for a contender: of its training with teachers, if it is a finalist."""
-    (plain,) = run.retrained.glob(f"{name}-????????.safetensors")
-    return next(run.retrained.glob(f"finalist-{name}-????????.safetensors"), plain)
+    """The subnet that stands for a contender."""
+    (path,) = run.retrained.glob(f"{name}-????????.safetensors")
+    return path
 
 
 def test_the_result_has_the_keys_that_others_rely_on(result: dict) -> None:
@@ -69,7 +71,8 @@ def test_seconds_are_by_stage(result: dict) -> None:
 
 def test_the_studies_that_it_names_are_there(finished_run: RunFolder, result: dict) -> None:
     storage = f"sqlite:///{finished_run.path / 'studies.db'}"
-    assert set(result["studies"]) == set(optuna.get_all_study_names(storage))
+    others = {teachers_study(finished_run).study_name}
+    assert set(result["studies"]) | others == set(optuna.get_all_study_names(storage))
 
 
 def test_the_winner_is_no_worse_than_any_contender(result: dict, final: dict) -> None:
@@ -199,7 +202,7 @@ def test_killed_before_the_result_is_written_it_trains_nothing_again(
         patched.setattr(final_stage, "write_json", kill)
         with pytest.raises(KeyboardInterrupt):
             FinalStage().run(copied_run)
-    assert FinalStage().kept(copied_run) > kept > 0, "the finalists were there, and now a final training is"
+    assert FinalStage().kept(copied_run) > kept
     monkeypatch.setattr(scratch, "train_network", kill)
     FinalStage().run(copied_run)
     after = load_subnet(copied_run.best / "model.safetensors").state_dict()
@@ -226,19 +229,30 @@ def test_what_was_trained_by_other_teachers_is_not_taken(
         return train(*arguments, **options)
 
     monkeypatch.setattr(scratch, "train_network", watched)
-    monkeypatch.setattr(final_training, "final_teachers", lambda run: [*run.retrained.glob("hand-*.safetensors")][:1])
+    monkeypatch.setattr(
+        final_training, "final_teachers", lambda run: [*run.retrained.glob("teacher-*.safetensors")][:1]
+    )
     FinalStage().run(copied_run)
     assert len(trained) == 2
 
 
-@pytest.mark.parametrize(
-    ("key", "value"), [("teachers", 0), ("teacher_share", 0.1), ("finalists", 1), ("final_seeds", 9)]
-)
 @pytest.mark.parametrize("killed", [False, True])
-def test_what_has_begun_keeps_its_settings(copied_run: RunFolder, key: str, value: float, killed: bool) -> None:
+def test_what_has_begun_keeps_its_settings(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
     if killed:
         copied_run.result.unlink()
-    with pytest.raises(JobError, match=rf"retrain\.{key}: the final stage .* was started with"):
+        with monkeypatch.context() as patched:
+            patched.setattr(final_stage, "write_json", Mock(side_effect=KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                FinalStage().run(copied_run)
+    with pytest.raises(JobError, match=r"retrain\.final_seeds: the final stage .* was started with"):
+        run_job(changed(copied_run, "retrain", final_seeds=9))
+
+
+@pytest.mark.parametrize(("key", "value"), [("teachers", 0), ("teacher_share", 0.1)])
+def test_what_the_candidates_have_learned_from_stays(copied_run: RunFolder, key: str, value: float) -> None:
+    with pytest.raises(JobError, match=rf"retrain\.{key}: the retrain stage .* was started with"):
         run_job(changed(copied_run, "retrain", **{key: value}))
 
 

@@ -23,6 +23,7 @@ from nasrec_automl.pipeline.kept import check_folder, drop_kept, keep_training, 
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import STAGES, run_job
 from nasrec_automl.pipeline.studies import retrain_study
+from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.pipeline.truth import sample_sizes
 from nasrec_automl.ranking import judge_ranking
 from nasrec_automl.training.metrics import Metrics
@@ -79,7 +80,8 @@ def test_what_is_taken_over_is_what_would_be_trained(run: RunFolder) -> None:
     architecture, hyper = checked_best(run)[0], default_hyper(run.job)
     heard: tuple[list[Any], list[Any]] = ([], [])
     taken = take_over(run, architecture, hyper, lambda *point: bool(heard[0].append(point)))
-    trained = train_candidate(run, architecture, hyper, lambda *point: bool(heard[1].append(point)))
+    report, label = lambda *point: bool(heard[1].append(point)), taught_label(run)
+    trained = train_candidate(run, architecture, hyper, report, label=label)
     assert taken is not None
     assert heard[0] == heard[1] != []
     assert replace(taken, subnet=trained.subnet) == trained

@@ -36,7 +36,7 @@ def test_it_holds_what_the_stages_left(finished_run: RunFolder) -> None:
     winner = next(row for row in content.results if row.kind == "winner")
     assert (winner.name, winner.test_auc) == (content.winner_name, result["test"]["auc"])
     noted = read_json(finished_run.final)
-    assert (content.finalists, content.teachers) == (noted["finalists"], noted["teachers"])
+    assert (content.teachers, content.final_teachers) == (noted["teachers"], noted["final_teachers"])
     assert any("optuna-dashboard" in line for line in content.how_to_go_on)
 
 

@@ -20,20 +20,24 @@ from safetensors.torch import load_file
 
 from nasrec_automl import nni_plugin
 from nasrec_automl.config import DataConfig, Job
-from nasrec_automl.config_training import SupernetConfig
+from nasrec_automl.config_training import RetrainConfig, SupernetConfig
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import Part
 from nasrec_automl.data.preparation import prepare
+from nasrec_automl.data.rows import Rows
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import DivergedError, JobError
 from nasrec_automl.network.weights import load_supernet
 from nasrec_automl.nni_plugin import ClickEvaluatorModule
 from nasrec_automl.nni_plugin.oneshot import NasRecLightningModule
+from nasrec_automl.pipeline import supernet as supernet_stage
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.supernet import SupernetStage, _validation_batch, kept_steps, training_steps
+from nasrec_automl.pipeline.supernet import SupernetStage, _validation_batch, kept_steps, supernet_label, training_steps
+from nasrec_automl.pipeline.teachers import labels_of, teachers
 from nasrec_automl.testing.examples import tiny_space
 from nasrec_automl.training.module import TrainingOptions
+from tests.pipeline.changed import changed
 
 RUN = """
 import sys, time
@@ -71,7 +75,10 @@ def make(folder: Path, prepared: Path, *, devices: int = 1, **supernet: object) 
         embedding_dim=8,
         devices=devices,
         data=DataConfig(source="prepared", input=prepared),
-        supernet=SupernetConfig(**{"epochs": 1, "batch_size": 64, "dropout": 0.1, "validations": 8, **supernet}),
+        supernet=SupernetConfig(
+            **{"epochs": 1, "batch_size": 64, "dropout": 0.1, "validations": 8, "teacher_share": 0.0, **supernet}
+        ),
+        retrain=RetrainConfig(max_epochs=1),
     )
     return RunFolder(job)
 
@@ -359,3 +366,65 @@ def test_what_a_killed_process_left_is_deleted_once_the_supernet_is_there(copied
     SupernetStage().run(copied_run)
     assert not [path for path in left if path.exists()]
     assert copied_run.weights.is_file()
+
+
+def labels_seen(monkeypatch: pytest.MonkeyPatch, run: RunFolder, stage: SupernetStage | None = None) -> torch.Tensor:
+    """What a supernet's training is given as labels of the train part."""
+    seen: list[torch.Tensor] = []
+    batches = supernet_stage.TrainingBatches
+
+    def watched(rows: Rows, *arguments: object, **options: object) -> object:
+        seen.append(rows.batch(slice(None))[2])
+        return batches(rows, *arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(supernet_stage, "TrainingBatches", watched)
+        (stage or SupernetStage()).run(run)
+    return seen[-1]
+
+
+def taught(run: RunFolder, share: float) -> torch.Tensor:
+    label = labels_of(run, [*teachers(run).values()], Part.TRAIN, share=share)
+    assert label is not None
+    return torch.from_numpy(label)
+
+
+def test_it_learns_from_the_teachers_of_the_run(
+    tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, alone = (make(tmp_path / name, prepared, teacher_share=share) for name, share in (("a", 0.3), ("b", 0.0)))
+    own = PreparedData.open(prepared).part(Part.TRAIN).batch(slice(None))[2]
+    assert torch.equal(labels_seen(monkeypatch, alone), own)
+    assert torch.equal(labels_seen(monkeypatch, run), taught(run, 0.3))
+    assert not torch.equal(taught(run, 0.3), own)
+    assert sorted(path.name for path in run.supernet.iterdir() if path.is_file()) == ["curve.json", run.weights.name]
+
+
+def test_labels_of_a_start_that_left_nothing_else_are_forgotten(
+    tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make(tmp_path, prepared, teacher_share=0.3)
+    with monkeypatch.context() as patched:
+        patched.setattr(supernet_stage, "train_supernet", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            SupernetStage().run(run)
+    assert (run.supernet / "labels.npy").is_file()
+    own = PreparedData.open(prepared).part(Part.TRAIN).batch(slice(None))[2]
+    assert torch.equal(labels_seen(monkeypatch, make(tmp_path, prepared, teacher_share=0.0)), own)
+
+
+def test_labels_may_be_those_of_another_run_s_teachers(
+    tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, other = (make(tmp_path / name, prepared, teacher_share=0.3) for name in "ab")
+    assert torch.equal(labels_seen(monkeypatch, other, SupernetStage(supernet_label(run))), taught(run, 0.3))
+    assert not other.retrained.exists()
+
+
+def test_without_teachers_it_learns_from_labels_alone(
+    tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make(tmp_path, prepared, teacher_share=0.3)
+    run = changed(run, "retrain", teachers=0)
+    own = PreparedData.open(prepared).part(Part.TRAIN).batch(slice(None))[2]
+    assert torch.equal(labels_seen(monkeypatch, run), own)

@@ -1,4 +1,4 @@
-"""Teachers and finalists: who they are, what they do to trainings, and what a kill leaves."""
+"""Teachers: who they are, what they do to trainings, and what a kill leaves."""
 
 from pathlib import Path
 
@@ -7,132 +7,185 @@ import torch
 
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import FINAL, TRAINING, Part
-from nasrec_automl.errors import DivergedError
+from nasrec_automl.errors import DivergedError, RunFolderError
 from nasrec_automl.evaluation import scratch
 from nasrec_automl.evaluation.distillation import best_together
-from nasrec_automl.evaluation.scratch import predict_logits
+from nasrec_automl.evaluation.scratch import measure_subnet, predict_logits
+from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.weights import load_subnet
-from nasrec_automl.pipeline import candidates, teachers
-from nasrec_automl.pipeline.candidates import best_trials
+from nasrec_automl.pipeline import candidates, teachers, truth
+from nasrec_automl.pipeline.candidates import best_trials, default_hyper
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.final import FinalStage
+from nasrec_automl.pipeline.rank import train_ranked
+from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.studies import retrain_study
-from nasrec_automl.pipeline.teachers import final_teachers, finalists, teach_finalists
-from nasrec_automl.training.metrics import Metrics
+from nasrec_automl.pipeline.stages import run_job
+from nasrec_automl.pipeline.studies import retrain_study, teachers_study, verdict_study
+from nasrec_automl.pipeline.teachers import final_teachers, labels_of, taught_label
+from nasrec_automl.search.trainings import trained_losses
+from nasrec_automl.space import load_search_space
 from nasrec_automl.training.module import ClickModule
 from tests.pipeline.changed import changed
 
 
-def best_first(run: RunFolder) -> list[str]:
-    best = best_trials(retrain_study(run))
-    return sorted(best, key=lambda name: best[name].values[0])
+def designs(run: RunFolder) -> dict[str, object]:
+    return dict(hand_designs(load_search_space(run.job.space)))
 
 
-def test_finalists_are_the_best_candidates_on_hpo_rows(finished_run: RunFolder) -> None:
-    names = best_first(finished_run)
-    assert len(names) > 3
-    for count in (1, 2, 3):
-        assert list(finalists(changed(finished_run, "retrain", finalists=count))) == names[:count]
-    assert all(path.is_file() for path in finalists(finished_run).values())
+def subnet_path(run: RunFolder, name: str) -> Path:
+    return candidates.weights_path(run, teachers_study(run), f"teacher-{name}", default_hyper(run.job))
 
 
-def test_teachers_are_the_best_together_of_the_best_candidates_on_hpo_rows(
+def forget_teachers(run: RunFolder) -> None:
+    """As before any training of theirs."""
+    study = teachers_study(run)
+    for name in designs(run):
+        subnet_path(run, name).unlink()
+    study._storage.delete_study(study._study_id)
+
+
+def watch_labels(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
+    """Labels of every training from here on."""
+    labels: list[torch.Tensor] = []
+    train = scratch.train_network
+
+    def watched(network: object, rows: object, *arguments: object, **options: object) -> object:
+        labels.append(rows.batch(slice(None))[2])
+        return train(network, rows, *arguments, **options)
+
+    monkeypatch.setattr(scratch, "train_network", watched)
+    return labels
+
+
+def mixed(run: RunFolder, by: list[Path], *parts: Part) -> torch.Tensor:
+    rows = PreparedData.open(run.data).part(*parts)
+    logits = torch.stack([predict_logits(load_subnet(path), rows) for path in by]).mean(0)
+    return torch.lerp(rows.batch(slice(None))[2], torch.sigmoid(logits), run.job.retrain.teacher_share)
+
+
+def test_they_are_the_hand_designs_that_are_best_together_on_hpo_rows(
     finished_run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = best_first(finished_run)
-
-    def taught_by(count: int) -> list[str]:
-        return [path.name[:-21] for path in teachers.teachers(changed(finished_run, "retrain", teachers=count))]
-
     hpo = PreparedData.open(finished_run.data).part(Part.HPO)
-    for count in (1, 2, 4):
-        networks = [load_subnet(next(finished_run.retrained.glob(f"{name}-*"))) for name in names[:count]]
-        logits = [predict_logits(network, hpo) for network in networks]
-        assert taught_by(count) == [names[i] for i in best_together(logits, hpo)]
+    networks = {name: load_subnet(subnet_path(finished_run, name)) for name in designs(finished_run)}
+    losses = {name: measure_subnet(network, hpo).log_loss for name, network in networks.items()}
+    in_study = trained_losses(teachers_study(finished_run), [*designs(finished_run).values()], 1)[:, 0]
+    assert list(losses.values()) == pytest.approx(list(in_study))
+    names = sorted(losses, key=losses.__getitem__)
+    assert len(names) == 3
+    for count in (1, 2, 3):
+        monkeypatch.setattr(teachers, "teachers_study", lambda run: teachers_study(finished_run))
+        best = best_together([predict_logits(networks[name], hpo) for name in names[:count]], hpo)
+        found = teachers.teachers(changed(finished_run, "retrain", teachers=count))
+        assert found == {names[i]: subnet_path(finished_run, names[i]) for i in best}
     monkeypatch.setattr(teachers, "best_together", lambda logits, rows: [len(logits) - 1, 0])
-    assert taught_by(3) == [names[2], names[0]]
-    one, other = (finalists(changed(finished_run, "retrain", teachers=count)) for count in (2, 3))
-    assert one.keys() == other.keys()
-    assert not set(one.values()) & set(other.values()), "who was taught by others is another network"
+    assert list(teachers.teachers(finished_run)) == [names[1], names[0]], "the tiny job has two at most"
 
 
-def test_the_winner_s_are_the_best_together_of_finalists_and_their_teachers(finished_run: RunFolder) -> None:
+def test_those_of_the_winner_are_the_best_candidates_together(finished_run: RunFolder) -> None:
     hpo = PreparedData.open(finished_run.data).part(Part.HPO)
-    among = [*finalists(finished_run).values(), *teachers.teachers(finished_run)]
-    best = best_together([predict_logits(load_subnet(path), hpo) for path in among], hpo)
-    assert final_teachers(finished_run) == [among[i] for i in best]
+    study = retrain_study(finished_run)
+    best = sorted(best_trials(study).items(), key=lambda pair: pair[1].values[0])
+    assert len(best) > 3
+    space = finished_run.job.retrain.space
+    paths = [
+        candidates.weights_path(finished_run, study, name, candidates.Hyper.of(trial.params, space))
+        for name, trial in best
+    ]
+    for count in (1, 2, 4):
+        run = changed(finished_run, "retrain", teachers=count)
+        together = best_together([predict_logits(load_subnet(path), hpo) for path in paths[:count]], hpo)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(teachers, "retrain_study", lambda run: study)
+            assert final_teachers(run) == [paths[i] for i in together]
 
 
 def test_the_final_stage_says_who_they_were(finished_run: RunFolder) -> None:
     noted = read_json(finished_run.final)
-    assert noted["finalists"] == best_first(finished_run)[:2]
-    assert noted["teachers"] == len(teachers.teachers(finished_run)) > 0
+    assert noted["teachers"] == list(teachers.teachers(finished_run))
+    assert noted["final_teachers"] == len(final_teachers(finished_run)) > 0
 
 
-def test_finalists_learn_from_teachers_on_train_and_the_winner_from_finalists_on_all(
+def test_they_learn_from_labels_alone_and_all_trainings_after_them_from_theirs_too(
     copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    labels = []
-    train = scratch.train_network
-
-    def watched(network: object, rows: object, *arguments: object, **options: object) -> object:
-        labels.append(torch.from_numpy(rows.label))
-        return train(network, rows, *arguments, **options)
-
-    monkeypatch.setattr(scratch, "train_network", watched)
-    for path in finalists(copied_run).values():
-        path.unlink()
-    copied_run.final.unlink()
-    FinalStage().run(copied_run)
-    assert len(labels) == 4, "two finalists, and two seeds of the winner"
-    data, share = PreparedData.open(copied_run.data), copied_run.job.retrain.teacher_share
-    for found, parts, by in (
-        *((label, TRAINING, teachers.teachers(copied_run)) for label in labels[:2]),
-        *((label, FINAL, final_teachers(copied_run)) for label in labels[2:]),
-    ):
-        rows = data.part(*parts)
-        logits = torch.stack([predict_logits(load_subnet(path), rows) for path in by]).mean(0)
-        expected = torch.lerp(rows.batch(slice(None))[2], torch.sigmoid(logits), share)
-        torch.testing.assert_close(found, expected)
+    data = PreparedData.open(copied_run.data)
+    forget_teachers(copied_run)
+    labels = watch_labels(monkeypatch)
+    run = changed(changed(copied_run, "retrain", trials=copied_run.job.retrain.trials + 1), "rank", architectures=3)
+    RetrainStage().run(run)
+    assert len(labels) == len(designs(run)) + 1
+    own, theirs = data.part(*TRAINING).batch(slice(None))[2], mixed(run, [*teachers.teachers(run).values()], *TRAINING)
+    assert all(torch.equal(label, own) for label in labels[:-1])
+    torch.testing.assert_close(labels[-1], theirs)
+    labels.clear()
+    train_ranked(run, lambda ended: None)
+    assert len(labels) == 3 * run.job.rank.seeds
+    FinalStage().run(run)
+    assert len(labels) == 3 * run.job.rank.seeds + run.job.retrain.final_seeds
+    for label in labels[: -run.job.retrain.final_seeds]:
+        torch.testing.assert_close(label, theirs)
+    for label in labels[-run.job.retrain.final_seeds :]:
+        torch.testing.assert_close(label, mixed(run, final_teachers(run), *FINAL))
 
 
-def test_without_teachers_labels_count_alone_and_finalists_are_what_they_were(
-    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
+def test_the_check_of_the_scores_is_taught_too(searching: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = RunFolder(
+        searching.job.model_copy(
+            update={
+                "search": searching.job.search.model_copy(
+                    update={"verdict": searching.job.search.verdict.model_copy(update={"architectures": 3})}
+                )
+            }
+        )
+    )
+    labels = watch_labels(monkeypatch)
+    run_job(run)
+    taught, trained = mixed(run, [*teachers.teachers(run).values()], *TRAINING), len(verdict_study(run).trials)
+    assert trained == 3
+    for label in labels[len(designs(run)) : len(designs(run)) + trained]:
+        torch.testing.assert_close(label, taught)
+
+
+def test_without_teachers_labels_count_alone(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise AssertionError
 
     monkeypatch.setattr(teachers, "taught_labels", refuse)
+    monkeypatch.setattr(teachers, "train_truth", refuse)
     run = changed(copied_run, "retrain", teachers=0)
-    assert finalists(run) == {}
+    assert teachers.teachers(run) == {}
+    assert taught_label(run) is None
     assert final_teachers(run) == []
-    run.final.unlink()
-    for path in run.retrained.glob("finalist-*"):
-        path.unlink()
-    FinalStage().run(run)
-    assert read_json(run.final)["finalists"] == []
-    assert list(run.retrained.glob("finalist-*")) == []
 
 
-@pytest.mark.parametrize("killed", [(1, 2), (2, 1), (2, 2)])
-def test_killed_it_goes_on_and_ends_with_the_same_networks(
+@pytest.mark.parametrize("killed", [(1, 2), (2, 1)])
+def test_killed_they_go_on_and_end_as_the_same_networks(
     copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch, killed: tuple[int, int]
 ) -> None:
-    before = {name: load_subnet(path).state_dict() for name, path in finalists(copied_run).items()}
-    for path in finalists(copied_run).values():
-        path.unlink()
-    count = 0
+    before = {name: load_subnet(subnet_path(copied_run, name)).state_dict() for name in designs(copied_run)}
+    forget_teachers(copied_run)
+    train, begun = truth.train_candidate, 0
 
-    def kill(training: str, step: int, metrics: Metrics) -> None:
-        nonlocal count
-        if training.startswith(f"finalist {killed[0]} of 2, "):
-            count += 1
-            if count == killed[1]:
+    def dying(run: RunFolder, architecture: object, hyper: object, report: object, **options: object) -> object:
+        nonlocal begun
+        begun += 1
+        heard = 0
+
+        def kill(step: int, metrics: object) -> bool:
+            nonlocal heard
+            heard += 1
+            if (begun, heard) == killed:
                 raise KeyboardInterrupt
+            return report(step, metrics)
 
-    with pytest.raises(KeyboardInterrupt):
-        teach_finalists(copied_run, kill)
+        return train(run, architecture, hyper, kill, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(truth, "train_candidate", dying)
+        with pytest.raises(KeyboardInterrupt):
+            teachers.teachers(copied_run)
     steps: list[int] = []
     step = ClickModule.training_step
 
@@ -141,47 +194,52 @@ def test_killed_it_goes_on_and_ends_with_the_same_networks(
         return step(self, *arguments)
 
     monkeypatch.setattr(ClickModule, "training_step", counted)
-    heard: list[str] = []
-    after = teach_finalists(copied_run, lambda training, step, metrics: heard.append(training))
-    names = list(before)
-    assert list(dict.fromkeys(heard)) == [f"finalist {n} of 2, {names[n - 1]}" for n in range(killed[0], 3)]
+    told: list[tuple[int, int]] = []
+    teachers.teachers(copied_run, lambda ended, all_: told.append((ended, all_)))
+    assert told[-1] == (3, 3)
     assert (steps[0] > 0) == (killed[1] > 1), "it did not begin anew"
-    for name, path in after.items():
-        weights = load_subnet(path).state_dict()
-        assert all(torch.equal(weights[key], before[name][key]) for key in weights)
+    for name, weights in before.items():
+        after = load_subnet(subnet_path(copied_run, name)).state_dict()
+        assert all(torch.equal(weights[key], after[key]) for key in weights)
     assert not list(copied_run.retrained.glob("*.ckpt"))
 
 
-def test_a_finalist_that_diverges_stays_what_it_was(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = finalists(copied_run)
-    for path in finalists(copied_run).values():
-        path.unlink()
-    train = teachers.train_candidate
+def test_one_that_diverges_teaches_nobody_and_if_all_do_labels_count_alone(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = truth.train_candidate
+    bad = [hand_designs(load_search_space(copied_run.job.space))["hand-dlrm"]]
 
     def diverging(run: RunFolder, architecture: object, *arguments: object, **options: object) -> object:
-        if architecture == candidates.candidates(run)[first]:
+        if architecture in bad:
             raise DivergedError("step 7 of 9")
         return train(run, architecture, *arguments, **options)
 
-    monkeypatch.setattr(teachers, "train_candidate", diverging)
-    assert list(teach_finalists(copied_run)) == [second]
+    monkeypatch.setattr(truth, "train_candidate", diverging)
     monkeypatch.setattr(teachers, "best_together", lambda logits, rows: range(len(logits)))
-    assert final_teachers(copied_run) == [finalists(copied_run)[second], *teachers.teachers(copied_run)]
+    forget_teachers(copied_run)
+    assert set(teachers.teachers(copied_run)) == {"hand-mlp", "hand-deepfm"}
+    bad.extend(designs(copied_run).values())
+    study = teachers_study(copied_run)
+    study._storage.delete_study(study._study_id)
+    assert teachers.teachers(copied_run) == {}
+    assert taught_label(copied_run) is None
 
 
-def test_what_other_final_stages_left_is_gone_when_one_has_ended(copied_run: RunFolder) -> None:
-    left: list[Path] = [
-        copied_run.retrained / name
-        for name in ("finalist-a-00000000.safetensors", "finalist-a-00000000.ckpt", "final-b-00000000.json")
-    ]
-    for path in left:
-        path.write_bytes(b"")
-    copied_run.final.unlink()
-    FinalStage().run(copied_run)
-    assert not any(path.exists() for path in left)
-    assert all(path.is_file() for path in finalists(copied_run).values())
+def test_a_study_of_another_folder_is_refused(copied_run: RunFolder) -> None:
+    for path in teachers.teachers(copied_run).values():
+        path.unlink()
+    with pytest.raises(RunFolderError, match=r"tiny-teachers-\w{8}' has trainings whose networks are not here"):
+        taught_label(copied_run)
 
 
-def test_before_the_retrain_stage_nobody_teaches(searching: RunFolder) -> None:
-    assert teachers.teachers(searching) == []
-    assert finalists(searching) == {}
+def test_before_the_retrain_stage_no_candidate_teaches(searching: RunFolder) -> None:
+    assert final_teachers(searching) == []
+
+
+def test_labels_are_those_of_the_parts(finished_run: RunFolder) -> None:
+    by = [*teachers.teachers(finished_run).values()]
+    for parts in (TRAINING, FINAL):
+        label = labels_of(finished_run, by, *parts)
+        assert label is not None
+        torch.testing.assert_close(torch.from_numpy(label), mixed(finished_run, by, *parts))

@@ -72,7 +72,7 @@ def test_a_checkpoint_is_of_the_study_that_says_how_it_trains(
 ) -> None:
     seen: list[Path] = []
 
-    def train(*arguments: Any, checkpoint: Path, keep: object) -> TrainOutcome:
+    def train(*arguments: Any, checkpoint: Path, **options: object) -> TrainOutcome:
         seen.append(checkpoint)
         return TrainOutcome(0.5, {})
 

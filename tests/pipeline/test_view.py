@@ -48,7 +48,7 @@ def test_the_result_stands_beside_the_baseline_and_the_contenders(finished_run: 
     for contender in final["contenders"]:
         assert contender["name"] in text
     assert "logistic regression" in text
-    assert f"Learned from teachers too: {', '.join(final['finalists'])}." in text
+    assert f"Candidates learned from teachers too, trained from labels alone: {', '.join(final['teachers'])}." in text
 
 
 def test_names_are_shown_as_they_are(tmp_path: Path, write_job: Callable[..., Path]) -> None:
@@ -57,7 +57,7 @@ def test_names_are_shown_as_they_are(tmp_path: Path, write_job: Callable[..., Pa
     both = {"validation": quality, "test": quality}
     write_json(run.result, {"dataset": "a[/b]", "baseline": {"name": "baseline", **both}, **both})
     contender = {"name": "x[red]", "macs": 1, **both}
-    write_json(run.final, {"winner": "x[red]", "contenders": [contender], "finalists": []})
+    write_json(run.final, {"winner": "x[red]", "contenders": [contender], "teachers": []})
     text = shown(result_table(run))
     assert "tiny: a[/b]" in text
     assert "x[red] *" in text

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import DataConfig
+from nasrec_automl.config_training import SupernetConfig
 from nasrec_automl.errors import DivergedError
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import make_evaluator
-from nasrec_automl.pipeline.supernet import SupernetStage
+from nasrec_automl.pipeline.supernet import SupernetStage, supernet_label
 from tests.benchmarks.ablations.variants import OURS, Variant
 
 
@@ -59,8 +60,10 @@ def score(run: RunFolder, variant: Variant, number: int, architectures: Sequence
         DivergedError: the training diverged, now or in an earlier call.
     """
     swap = variant.swap or nullcontext
+    # Teachers are the run's, by the package's own code.
+    label = supernet_label(RunFolder(run.job.model_copy(update={"supernet": _supernet(run, variant)})))
     with swap():
-        trained = _trained(run, variant, number)
+        trained = _trained(run, variant, number, label)
         # Rows and their order are those of the run, whatever the seed of the supernet.
         search = run.job.search if variant.head is None else run.job.search.model_copy(update={"head": variant.head})
         judged = RunFolder(trained.job.model_copy(update={"seed": run.job.seed, "search": search}))
@@ -82,7 +85,11 @@ def score(run: RunFolder, variant: Variant, number: int, architectures: Sequence
     return Scored(scores, 0.0 if progress is None else progress.seconds)
 
 
-def _trained(run: RunFolder, variant: Variant, number: int) -> RunFolder:
+def _supernet(run: RunFolder, variant: Variant) -> SupernetConfig:
+    return run.job.supernet.model_copy(update=dict(variant.supernet))
+
+
+def _trained(run: RunFolder, variant: Variant, number: int, label: NDArray[np.float32] | None) -> RunFolder:
     own = variant.swap is None and not variant.supernet
     if own and number == 0:
         return run
@@ -91,11 +98,11 @@ def _trained(run: RunFolder, variant: Variant, number: int) -> RunFolder:
         run,
         folder(run) / (OURS if own else variant.name) / str(number),
         seed=job.seed + number,
-        supernet=job.supernet.model_copy(update=dict(variant.supernet)),
+        supernet=_supernet(run, variant),
         # Other processes of a training would not have the swapped code.
         devices=1 if variant.swap else job.devices,
     )
-    stage, diverged = SupernetStage(), trained.path / "diverged.json"
+    stage, diverged = SupernetStage(label), trained.path / "diverged.json"
     if diverged.is_file():
         raise DivergedError(read_json(diverged)["message"])
     try:

@@ -9,6 +9,7 @@ from nasrec_automl.architecture import DOT_PRODUCT, Architecture
 from nasrec_automl.pipeline.rank import MEASURED
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import rank_study
+from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.pipeline.truth import train_truth
 from tests.benchmarks.ablations.supernets import derived, folder
 from tests.benchmarks.ablations.unbalanced import unbalanced
@@ -45,7 +46,7 @@ def unbalanced_truth(
         return losses
     own = derived(run, folder(run) / UNBALANCED / "truth")
     own.path.mkdir(parents=True, exist_ok=True)
-    found = losses.copy()
+    found, label = losses.copy(), taught_label(run)
     with unbalanced():
         found[with_it] = train_truth(
             own,
@@ -53,6 +54,7 @@ def unbalanced_truth(
             [architectures[number] for number in with_it],
             losses.shape[1],
             MEASURED,
+            label=label,
             folder=own.path / "checkpoints",
             on_training=on_training,
         )

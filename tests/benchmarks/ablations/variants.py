@@ -20,8 +20,10 @@ _TRAINING = (
     ("eps-0.01", "eps", 1e-2),
     ("dropout", "dropout", 0.1),
     ("decay", "weight_decay", 1e-4),
+    ("labels-alone", "teacher_share", 0.0),
 )
-"""The published clipping and eps, and what is to keep a supernet of small data from learning rows by heart."""
+"""The published clipping and eps, what is to keep a supernet of small data from learning rows by heart, and without it.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

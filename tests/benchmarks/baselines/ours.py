@@ -7,13 +7,12 @@ from nasrec_automl.config import SamplerName
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.evaluation.scratch import measure_subnet, predict_logits
 from nasrec_automl.network.weights import load_subnet
-from nasrec_automl.pipeline.candidates import best_trials, candidates, choice_parts
+from nasrec_automl.pipeline.candidates import best_trials, candidates, choice_parts, weights_path
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.final_training import Contender, train_final
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.studies import retrain_study
-from nasrec_automl.pipeline.teachers import contender_path
 from nasrec_automl.search import Hyper
 from tests.benchmarks.baselines.method import Logits
 
@@ -65,7 +64,7 @@ def best_hand_design(run: RunFolder) -> Contender | None:
 
 def identity(run: RunFolder, contender: Contender) -> str:
     """Of a contender and of who taught it: what `train` does depends on it."""
-    return contender_path(run, contender.name, contender.hyper).stem
+    return weights_path(run, retrain_study(run), contender.name, contender.hyper).stem
 
 
 def train(run: RunFolder, contender: Contender, seed: int) -> Logits:
@@ -78,6 +77,6 @@ def train(run: RunFolder, contender: Contender, seed: int) -> Logits:
 def _contender(run: RunFolder, name: str) -> Contender:
     trial = best_trials(retrain_study(run))[name]
     hyper = Hyper.of(trial.params, run.job.retrain.space)
-    subnet = load_subnet(contender_path(run, name, hyper))
+    subnet = load_subnet(weights_path(run, retrain_study(run), name, hyper))
     metrics = measure_subnet(subnet, PreparedData.open(run.data).part(*choice_parts(run)))
     return Contender(name, candidates(run)[name], hyper, metrics)

@@ -27,7 +27,7 @@ from nasrec_automl.pipeline.candidates import default_hyper, train_candidate
 from nasrec_automl.pipeline.data import DataStage
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.teachers import labels_of, teachers
+from nasrec_automl.pipeline.teachers import taught_label, teachers
 from nasrec_automl.space import load_search_space
 from tests.benchmarks.measure import machine
 from tests.benchmarks.parallel import on_each, threads_of
@@ -57,9 +57,7 @@ def main(arguments: list[str]) -> None:
         parser.error(f"the job's space has no design {options.design}; it has {', '.join(designs)}")
     run.create()
     DataStage().run(run)
-    taught = [name for name in options.variants if known[name].teachers]
-    if taught and not teachers(run):
-        parser.error(f"{run.path} has trained no candidates: run the job, or leave out {taught[0]!r} of --variants")
+    teachers(run)  # before several processes ask for them
     names = [*dict.fromkeys([OURS, *options.variants])]
     path = run.path / "recipe.json"
     with run.lock("recipe"):
@@ -79,7 +77,7 @@ def main(arguments: list[str]) -> None:
 def _train(path: Path, design: str, name: str, seed: int) -> dict[str, float] | None:
     """How one training went; nothing where it diverged."""
     variant, run = variants()[name], RunFolder.open(path)
-    label = labels_of(run, teachers(run), *TRAINING) if variant.teachers else None
+    label = taught_label(run) if variant.teachers else None
     run = RunFolder(changed(run.job, variant))
     architecture = hand_designs(load_search_space(run.job.space))[design]
     data, hyper, began = PreparedData.open(run.data), default_hyper(run.job), time.monotonic()

@@ -19,18 +19,18 @@ class Variant:
         name: in the table and on the command line.
         retrain: settings of the retrain section in place of the job's.
         hyper: hyper-parameters in place of those that trainings begin with.
-        teachers: whether the run's teachers have a say in the labels.
+        teachers: whether the job's teachers have a say in the labels.
     """
 
     name: str
     retrain: Mapping[str, Any] = field(default_factory=dict)
     hyper: Mapping[str, Any] = field(default_factory=dict)
-    teachers: bool = False
+    teachers: bool = True
 
 
 _VARIANTS = (
     Variant(name=OURS),
-    Variant(name="teachers", teachers=True),
+    Variant(name="labels alone", teachers=False),
     Variant(name="no decay", hyper={"weight_decay": 0.0, "embedding_decay": 0.0}),
     Variant(name="rows decay as weights", hyper={"embedding_decay": None}),
     Variant(name="weights decay as rows", hyper={"weight_decay": 3e-4}),
