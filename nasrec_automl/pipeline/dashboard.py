@@ -17,6 +17,8 @@ from optuna.artifacts.exceptions import ArtifactNotFound
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.errors import InUseError
+from nasrec_automl.pipeline.budget import job_budget
+from nasrec_automl.pipeline.candidates import candidates
 from nasrec_automl.pipeline.model_folder import ARCHITECTURE, PREPROCESSING, WEIGHTS
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import retrain_study, search_study, study_storage
@@ -100,14 +102,20 @@ def _publish_search(page: _Page, content: ReportContent) -> None:
 
 
 def _publish_retrain(page: _Page, content: ReportContent) -> None:
-    scores = {each.name: each for each in content.search if each.architecture is not None}
+    scores = {each.name: each for each in content.search}
+    architectures, budget = candidates(page.run), job_budget(page.run)
     page.note(retrain_note(content, page.study.study_name))
     notes = {}
     for rank, trial in enumerate(best_trainings(content.retrain)[:SHOWN], 1):
-        scored = scores.get(trial.architecture)
-        if scored is None or scored.architecture is None:
-            continue  # the search did not score it
-        notes[trial.number] = trained_note(rank, trial, scored, page.picture(scored.architecture))
+        architecture = architectures[trial.architecture]
+        notes[trial.number] = trained_note(
+            rank,
+            trial,
+            architecture,
+            budget.counted(architecture),
+            scores.get(trial.architecture),
+            page.picture(architecture),
+        )
     page.note_trials(notes)
     page.draw(
         {

@@ -148,7 +148,11 @@ def result_table(run: RunFolder) -> RenderableType:
         *(f"{baseline[part][key]:.4f}" for part in ("validation", "test") for key in ("log_loss", "auc")),
         "",
     )
-    notes = ["* the winner. Validation: trained on train alone. Test: trained on validation too, but for the hpo part."]
+    chosen_on = " and ".join(final["chosen_on"])
+    notes = [
+        f"* the winner. Validation: trained on train alone, measured on {chosen_on}, which chose the winner. "
+        "Test: trained on validation too, the winner without the hpo part."
+    ]
     if final["teachers"]:
         notes.append(
             f"Candidates learned from teachers too, trained from labels alone: {', '.join(final['teachers'])}."

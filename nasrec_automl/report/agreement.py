@@ -11,13 +11,13 @@ import plotly.graph_objects as go
 from nasrec_automl.ranking import kendall_tau
 from nasrec_automl.report.content import RetrainTrial, ScoredArchitecture
 from nasrec_automl.report.style import BLUE, GREY, VERMILLION, note, plain, styled
-from nasrec_automl.report.summary import in_order, retrained_best
+from nasrec_automl.report.summary import compared, in_both, retrained_best
 
 
 def score_against_retrained(search: Sequence[ScoredArchitecture], retrain: Sequence[RetrainTrial]) -> go.Figure:
     """Score of each retrained architecture against its best log loss from scratch, with Kendall's tau."""
     retrained = retrained_best(retrain)
-    both = [scored for scored in in_order(search) if scored.name in retrained]
+    both = in_both(search, retrain)
     if not both:
         return note("No architecture of the search has been trained from scratch yet.")
     figure = go.Figure()
@@ -37,7 +37,7 @@ def score_against_retrained(search: Sequence[ScoredArchitecture], retrain: Seque
                 hovertemplate="<b>%{text}</b><br>score %{x:.5f}<br>from scratch %{y:.5f}<extra></extra>",
             )
     figure.add_annotation(
-        text=agreement_in_words([scored.log_loss for scored in both], [retrained[scored.name] for scored in both]),
+        text=agreement_in_words(search, retrain),
         x=1,
         y=1,
         xref="paper",
@@ -52,16 +52,15 @@ def score_against_retrained(search: Sequence[ScoredArchitecture], retrain: Seque
     return styled(figure, height=440)
 
 
-def agreement_in_words(scores: Sequence[float], retrained: Sequence[float]) -> str:
-    """Kendall's tau of two orders: 1 where they are the same, -1 where one is the other reversed.
+def agreement_in_words(search: Sequence[ScoredArchitecture], retrain: Sequence[RetrainTrial]) -> str:
+    """Kendall's tau of scores and log losses from scratch: 1 for the same order, -1 for the reverse.
 
-    Example:
-        >>> agreement_in_words([0.1, 0.2, 0.3], [0.5, 0.6, 0.7])
-        "Kendall's τ = 1.00 over 3 architectures"
-        >>> agreement_in_words([0.1], [0.5])
-        "Kendall's τ: too few architectures"
+    Empty where there is none, or it says nothing.
     """
-    tau = kendall_tau(np.array(scores), np.array(retrained))
+    both, retrained = compared(search, retrain), retrained_best(retrain)
+    tau = kendall_tau(
+        np.array([scored.log_loss for scored in both]), np.array([retrained[scored.name] for scored in both])
+    )
     if math.isnan(tau):
-        return "Kendall's τ: too few architectures"
-    return f"Kendall's τ = {tau:.2f} over {len(scores):,} architectures"
+        return ""
+    return f"Kendall's τ = {tau:.2f} over {len(both):,} of {len(retrained):,} architectures"

@@ -10,7 +10,7 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.ranking import Ranking
 from nasrec_automl.verdict import Verdict
 
-ResultKind = Literal["winner", "search", "hand design", "baseline"]
+ResultKind = Literal["winner", "search", "check", "predictor", "hand design", "baseline"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +116,8 @@ class ResultRow:
 
     Attributes:
         name: of the model.
-        kind: where it comes from. One row is the winner.
+        kind: where it comes from; one row is the winner. `search` are architectures that the search scored; the others
+            that compete where scores are not trusted come from their `check`, or from the `predictor` fitted to it.
         hand: whether it is a hand design, of the winner too.
         log_loss: on validation, trained on train alone.
         auc: on the same rows.
@@ -222,6 +223,7 @@ class ReportContent:
         halved: whether candidates go through successive halving where the scores are not trusted.
         retrain: trainings from scratch.
         results: the result table.
+        chosen_on: names of the parts that the winner was chosen on, and that validation is measured on.
         baseline_rows: how many rows the baseline was fitted to, where these were not all.
         teachers: the hand designs that had a say in the labels of the candidates.
         final_teachers: how many candidates had a say in the labels of the winner's last trainings.
@@ -244,6 +246,7 @@ class ReportContent:
     halved: bool = True
     retrain: Sequence[RetrainTrial] = ()
     results: Sequence[ResultRow] = ()
+    chosen_on: Sequence[str] = ("choice",)
     baseline_rows: int | None = None
     teachers: Sequence[str] = ()
     final_teachers: int = 0

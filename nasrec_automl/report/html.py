@@ -12,7 +12,7 @@ from nasrec_automl.report.frequencies import frequencies
 from nasrec_automl.report.page import bullets, figure_html, page, section, write_page
 from nasrec_automl.report.retrain_figures import retrain_curves, settings_figure
 from nasrec_automl.report.search_figures import score_against, search_history
-from nasrec_automl.report.sentences import headline, results_caption, trust, wiring_caption
+from nasrec_automl.report.sentences import headline, results_caption, search_caption, trust, wiring_caption
 from nasrec_automl.report.style import COSTS
 from nasrec_automl.report.summary import front_of_all, winner_row
 from nasrec_automl.report.tables import fact_table, front_table, key_numbers, result_table
@@ -69,8 +69,7 @@ def _search(content: ReportContent) -> str:
     history = figure_html(
         "search-history",
         search_history(content.search, content.winner_name),
-        "Every architecture in the order of the search, scored with the supernet's weights; lower is better, "
-        "and the shaded band is what one standard error cannot tell from the best.",
+        search_caption(content),
     )
     cost = figure_html(
         "score-against-macs",
@@ -115,8 +114,8 @@ def _retrain(content: ReportContent) -> str:
     agreement = figure_html(
         "score-against-retrained",
         score_against_retrained(content.search, content.retrain),
-        "What the search said against what training from scratch gave; τ is 1 where both put architectures in "
-        "the same order.",
+        "What the search said against what training from scratch gave. Kendall's τ is 1 where both put architectures "
+        "in the same order; it is left out where they are few, or all hand designs.",
     )
     return settings + curves + agreement
 

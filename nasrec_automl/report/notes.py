@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from nasrec_automl.architecture import Architecture
+from nasrec_automl.budget import MACS, PARAMETERS
 from nasrec_automl.report.agreement import agreement_in_words
 from nasrec_automl.report.content import ReportContent, RetrainTrial, ScoredArchitecture
 from nasrec_automl.report.outline import outline
@@ -44,8 +45,7 @@ def search_note(content: ReportContent, study: str) -> str:
 def retrain_note(content: ReportContent, study: str) -> str:
     """What the retrain study is about, the best training of each architecture, how to go on, how to read it."""
     scores = {each.name: each for each in in_order(content.search)}
-    retrained = retrained_best(content.retrain)
-    both = [name for name in retrained if name in scores]
+    agreement = agreement_in_words(content.search, content.retrain)
     rows = [
         (
             rank,
@@ -60,10 +60,8 @@ def retrain_note(content: ReportContent, study: str) -> str:
     ]
     return _joined(
         f"# {_text(study)}",
-        f"What the search handed on and the hand designs, trained from scratch on {_text(content.dataset)}: "
-        f"{len(content.retrain):,} trainings. "
-        + agreement_in_words([scores[name].log_loss for name in both], [retrained[name] for name in both])
-        + " (score in the search against log loss from scratch).",
+        f"The candidates, trained from scratch on {_text(content.dataset)}: {len(content.retrain):,} trainings."
+        + (f" {agreement} (score in the search against log loss from scratch)." if agreement else ""),
         _text(headline(content)) if content.results else "",
         "## The best training of each",
         _table(("", "trial", "architecture", "log loss", "score", "learning rate", "batch size"), rows),
@@ -99,24 +97,34 @@ def scored_note(rank: int, scored: ScoredArchitecture, picture: str) -> str:
     return _drawn(f"Number {rank} of the search: {_text(scored.name)}", facts, scored.architecture, picture)
 
 
-def trained_note(rank: int, trial: RetrainTrial, scored: ScoredArchitecture, picture: str) -> str:
+def trained_note(
+    rank: int,
+    trial: RetrainTrial,
+    architecture: Architecture,
+    costs: Mapping[str, int],
+    scored: ScoredArchitecture | None,
+    picture: str,
+) -> str:
     """The best training of one architecture, with the architecture drawn.
 
     Args:
         rank: from 1, among the architectures.
         trial: the training.
-        scored: the same architecture in the search; it has an architecture.
+        architecture: what was trained.
+        costs: its `macs` and `parameters`.
+        scored: the same architecture in the search, where that scored it.
         picture: URL of its picture, relative to the dashboard.
     """
-    facts = {
-        "log loss from scratch": f"{trial.log_loss:.5f}",
-        "score in the search": f"{scored.log_loss:.5f} ± {scored.standard_error:.5f} (trial {scored.number})",
-        "multiply-adds per example": f"{scored.macs:,}",
-        "parameters": f"{scored.parameters:,}",
-        "key": scored.key,
+    facts = {"log loss from scratch": f"{trial.log_loss:.5f}"}
+    if scored is not None:
+        facts["score in the search"] = f"{_measured(scored)[0]} (trial {scored.number})"
+    facts |= {
+        "multiply-adds per example": f"{costs[MACS]:,}",
+        "parameters": f"{costs[PARAMETERS]:,}",
+        "key": architecture.key,
     }
     title = f"Number {rank} of the architectures trained from scratch: {_text(trial.architecture)}"
-    return _drawn(title, facts, scored.architecture, picture)
+    return _drawn(title, facts, architecture, picture)
 
 
 def best_trainings(retrain: Sequence[RetrainTrial]) -> list[RetrainTrial]:

@@ -13,6 +13,7 @@ from nasrec_automl.report.summary import (
     agreement,
     best_baseline,
     best_scored,
+    compared,
     in_order,
     retrained_best,
     winner_row,
@@ -64,8 +65,8 @@ def trust(content: ReportContent) -> list[str]:
             + (
                 "Test was read once, after the choice."
                 if readings == 1
-                else f"Test was read {readings} times, once for each time that this run was continued: its numbers "
-                "flatter the winner too."
+                else f"Test was read {readings} times, once for each of this run's results: its numbers flatter the "
+                "winner too."
             )
         )
     statements.append(
@@ -77,14 +78,29 @@ def trust(content: ReportContent) -> list[str]:
 
 def results_caption(content: ReportContent) -> str:
     """What the result table's numbers are of."""
+    validation = (
+        f"Validation: trained on train and head rows alone, measured on {' and '.join(content.chosen_on)} rows, which "
+        "chose the winner."
+    )
     if not any(row.test_log_loss is not None for row in content.results):
-        return "Validation: trained on train and head rows alone."
+        return validation
     rows = content.baseline_rows
     fitted = "" if rows is None else f" Logistic regression was fitted to {rows:,} of these rows, drawn at random."
     return (
-        "Validation: trained on train and head rows alone. Test: trained once more, on validation rows too, but for "
-        f"the hpo part, which says when a training ends.{fitted}"
+        f"{validation} Test: trained once more, on validation rows too: the winner without the hpo part, which says "
+        f"when a training ends, and logistic regression with it.{fitted}"
     )
+
+
+def search_caption(content: ReportContent) -> str:
+    """How to read the history of the search, and why it may not mark the winner."""
+    caption = (
+        "Every architecture in the order of the search, scored with the supernet's weights; lower is better, and the "
+        "shaded band is what one standard error cannot tell from the best."
+    )
+    if content.results and not any(content.winner_name in (each.key, each.hand) for each in content.search):
+        caption += " The winner is not among them: the search did not score it."
+    return caption
 
 
 def wiring_caption(content: ReportContent) -> str:
@@ -192,33 +208,33 @@ def _about_retraining(content: ReportContent) -> list[str]:
     states = Counter(trial.state for trial in content.retrain)
     ended = ", ".join(f"{number:,} {state}" for state, number in states.most_common())
     trained = len(retrained_best(content.retrain))
-    statements = [
+    statement = (
         f"{_count(len(content.retrain), 'training')} from scratch ({ended}) gave a log loss to "
         f"{_count(trained, 'architecture')}."
-    ]
-    same, pairs = agreement(content)
-    if pairs:
-        statements.append(
-            f"Trained from scratch, {same:,} of {_count(pairs, 'pair')} of architectures kept the order that "
-            "the search had put them in; a coin would keep half."
+    )
+    if both := compared(content.search, content.retrain):
+        same, pairs = agreement(content)
+        statement += (
+            f" The search had scored {len(both):,} of them, of whose {pairs:,} pairs {same:,} kept its order; a coin "
+            "would keep half."
         )
-    return statements
+    return [statement]
 
 
 def _about_hand_designs(content: ReportContent) -> list[str]:
     winner = winner_row(content.results)
     if winner is None:
         return []
-    others, what = ("search", "architecture of the search") if winner.hand else ("hand design", "hand design")
-    start = "The winner is a hand design. " if winner.hand else ""
-    rivals = [row for row in content.results if row.kind == others]
-    if not rivals:
-        return [start.strip()] if start else []
-    best = min(rivals, key=lambda row: row.log_loss)
-    gain = best.log_loss - winner.log_loss
-    side = "below" if gain >= 0 else "above"
-    compared = f"the winner's log loss is {abs(gain):.4f} nats {side} that of the best {what}, {best.name}"
-    return [f"{start}On validation {compared}."]
+    statements = ["The winner is a hand design."] if winner.hand else []
+    rivals = [row for row in content.results if row.kind not in ("winner", "baseline") and row.hand != winner.hand]
+    if rivals:
+        best = min(rivals, key=lambda row: row.log_loss)
+        what = "candidate that is none" if winner.hand else "hand design"
+        statements.append(
+            f"On validation the winner's log loss is {best.log_loss - winner.log_loss:.4f} nats below that of the best "
+            f"{what}, {best.name}."
+        )
+    return [" ".join(statements)] if statements else []
 
 
 def _about_teachers(content: ReportContent) -> list[str]:

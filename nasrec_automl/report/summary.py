@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from nasrec_automl.pareto import domination_ranks
 from nasrec_automl.report.content import ReportContent, ResultRow, RetrainTrial, ScoredArchitecture
 
+_FEWEST = 5
+"""Architectures whose order is worth a statement."""
+
 
 def in_order(search: Sequence[ScoredArchitecture]) -> list[ScoredArchitecture]:
     """Scored architectures by trial number; those without a finite score are left out."""
@@ -94,10 +97,22 @@ def retrained_best(retrain: Sequence[RetrainTrial]) -> dict[str, float]:
     return best
 
 
+def in_both(search: Sequence[ScoredArchitecture], retrain: Sequence[RetrainTrial]) -> list[ScoredArchitecture]:
+    """Scored architectures that were trained from scratch too."""
+    retrained = retrained_best(retrain)
+    return [scored for scored in in_order(search) if scored.name in retrained]
+
+
+def compared(search: Sequence[ScoredArchitecture], retrain: Sequence[RetrainTrial]) -> list[ScoredArchitecture]:
+    """Those of `in_both`, where their two orders say something: not of a few, or of the hand designs alone."""
+    both = in_both(search, retrain)
+    return both if len(both) >= _FEWEST and not all(scored.hand for scored in both) else []
+
+
 def agreement(content: ReportContent) -> tuple[int, int]:
-    """Pairs of retrained architectures that the search had put in the same order, and all such pairs."""
+    """Pairs of `compared` architectures that training put in the order of their scores, and all such pairs."""
     retrained = retrained_best(content.retrain)
-    scores = {s.name: s.log_loss for s in in_order(content.search) if s.name in retrained}
+    scores = {scored.name: scored.log_loss for scored in compared(content.search, content.retrain)}
     pairs = list(itertools.combinations(scores, 2))
     same = sum((scores[a] - scores[b]) * (retrained[a] - retrained[b]) > 0 for a, b in pairs)
     return same, len(pairs)

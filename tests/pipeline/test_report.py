@@ -10,11 +10,14 @@ import pytest
 from nasrec_automl.config import load_job
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.hand_designs import hand_designs
+from nasrec_automl.pipeline.candidates import candidates, checked_best
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.report import ReportStage, report_content, write_run_report
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.studies import retrain_study, search_study
 from nasrec_automl.report.summary import front_of_all
+from tests.pipeline.test_handed_on import checked
 
 
 def test_it_holds_what_the_stages_left(finished_run: RunFolder) -> None:
@@ -38,6 +41,31 @@ def test_it_holds_what_the_stages_left(finished_run: RunFolder) -> None:
     noted = read_json(finished_run.final)
     assert (content.teachers, content.final_teachers) == (noted["teachers"], noted["final_teachers"])
     assert any("optuna-dashboard" in line for line in content.how_to_go_on)
+
+
+def test_where_scores_do_not_count_candidates_come_from_the_check_and_the_predictor(copied_run: RunFolder) -> None:
+    checked(copied_run)
+    copied_run.top.unlink()
+    SearchStage().run(copied_run)
+    final, found = read_json(copied_run.final), candidates(copied_run)
+    first = final["contenders"][0]
+    others = [{**first, "name": name, "less_winner_error": 0.1} for name in found if not name.startswith("hand-")]
+    now = {"retrain": read_json(copied_run.retrain_done), "contenders": [*final["contenders"], *others]}
+    write_json(copied_run.final, {**final, **now})
+    content = report_content(copied_run)
+    scored, best = {each.name for each in content.search}, {one.key for one in checked_best(copied_run)}
+    kinds = {row.name: row.kind for row in content.results[len(final["contenders"]) : -1]}
+    assert kinds.keys() == {one["name"] for one in others}
+    assert {"check", "predictor"} <= set(kinds.values()) <= {"search", "check", "predictor"}
+    for name, kind in kinds.items():
+        assert kind == ("search" if name in scored else "check" if name in best else "predictor")
+
+
+def test_it_says_which_rows_chose(copied_run: RunFolder) -> None:
+    final = read_json(copied_run.final)
+    assert report_content(copied_run).chosen_on == ["choice"]
+    write_json(copied_run.final, {**final, "chosen_on": ["search", "choice"]})
+    assert report_content(copied_run).chosen_on == ["search", "choice"]
 
 
 def test_of_a_public_set_it_says_whether_all_was_read(finished_run: RunFolder, copied_run: RunFolder) -> None:

@@ -57,11 +57,14 @@ def test_names_are_shown_as_they_are(tmp_path: Path, write_job: Callable[..., Pa
     both = {"validation": quality, "test": quality}
     write_json(run.result, {"dataset": "a[/b]", "baseline": {"name": "baseline", **both}, **both})
     contender = {"name": "x[red]", "macs": 1, **both}
-    write_json(run.final, {"winner": "x[red]", "contenders": [contender], "teachers": []})
+    write_json(
+        run.final, {"winner": "x[red]", "contenders": [contender], "teachers": [], "chosen_on": ["search", "choice"]}
+    )
     text = shown(result_table(run))
     assert "tiny: a[/b]" in text
     assert "x[red] *" in text
     assert "teachers" not in text
+    assert "measured on search and choice, which chose the winner" in text
 
 
 def test_without_a_terminal_it_prints_what_changes(copied_run: RunFolder) -> None:

@@ -29,6 +29,11 @@ def _full_content():
     return full_content
 
 
+@pytest.fixture(name="unscored_content")
+def _unscored_content():
+    return unscored_content
+
+
 def empty_content(**changes) -> ReportContent:
     winner = load_search_space("nasrec-full").random(np.random.default_rng(0))
     return ReportContent(**{"title": "run", "dataset": "data", "winner": winner, "winner_name": winner.key} | changes)
@@ -82,6 +87,27 @@ def full_content(*, seed: int = 0, architectures: int = 300, **changes) -> Repor
     return ReportContent(**content | changes)
 
 
+def unscored_content(**changes) -> ReportContent:
+    """Of a run whose scores are not trusted: of its candidates the search scored the hand designs alone."""
+    space, rng = load_search_space("nasrec-full"), np.random.default_rng(1)
+    winner, checked, third = (space.random(rng) for _ in range(3))
+    others = {winner.key: winner, checked.key: checked, third.key: third}
+    content = {
+        "winner": winner,
+        "winner_name": winner.key,
+        "chosen_on": ("search", "choice"),
+        "retrain": [_retrained(number, [*HANDS, *others], rng) for number in range(24)],
+        "results": [
+            _row(winner.key, "winner", 0.5391, 0.7871, 0.5412, 0.7853, winner),
+            _row(checked.key, "check", 0.5396, 0.7866, None, None, checked),
+            _row(third.key, "predictor", 0.5402, 0.7859, None, None, third),
+            *(_row(hand, "hand design", 0.5412 + i / 900, 0.7843 - i / 700) for i, hand in enumerate(HANDS)),
+            _row("logistic regression", "baseline", 0.5571, 0.7665, 0.5583, 0.7651),
+        ],
+    }
+    return full_content(**content | changes)
+
+
 def _scored(number, architecture, rng) -> ScoredArchitecture:
     cost = profile(architecture, SCHEMA)
     loss = 0.545 + 0.02 * np.exp(-number / 90) + 0.012 * rng.gamma(2, 0.4) - 0.003 * np.log10(cost.macs / 1e6)
@@ -130,6 +156,7 @@ def _row(name, kind, log_loss, auc, test_log_loss=None, test_auc=None, architect
         kind=kind,
         log_loss=log_loss,
         auc=auc,
+        hand=kind == "hand design",
         test_log_loss=test_log_loss,
         test_auc=test_auc,
         macs=cost.macs if cost else None,

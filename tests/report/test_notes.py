@@ -35,7 +35,16 @@ def test_the_search_note_has_the_best_and_how_to_go_on(full_content):
 def test_before_the_end_nothing_was_chosen(full_content):
     note = search_note(full_content(results=[], retrain=[]), "s")
     assert "was chosen and" not in note
-    assert "artifacts of this study" not in retrain_note(full_content(results=[]), "s")
+    note = retrain_note(full_content(results=[]), "s")
+    assert "artifacts of this study" not in note
+    assert "The architecture" not in note
+    assert "was chosen" not in note
+
+
+def test_hand_designs_alone_show_no_agreement(unscored_content):
+    note = retrain_note(unscored_content(), "s")
+    assert "The candidates, trained from scratch on MovieLens-100k: 24 trainings.\n" in note
+    assert "Kendall" not in note
 
 
 def test_names_are_shown_literally(full_content):
@@ -54,6 +63,7 @@ def test_the_retrain_note_has_the_best_training_of_each(full_content):
     assert all(row[4] == f"{scores[row[2]]:.5f}" for row in cells)
     assert "Kendall's τ = " in note
     assert "artifacts of this study" in note
+    assert headline(content) in note
 
 
 def test_the_best_training_of_equals_is_the_first(full_content):
@@ -79,8 +89,14 @@ def test_a_trainings_note_has_both_losses(full_content):
     content = full_content()
     trial = best_trainings(content.retrain)[0]
     scored = next(each for each in content.search if each.name == trial.architecture)
-    note = trained_note(2, trial, scored, "/artifacts/1/ab")
+    costs = {"macs": 12_345, "parameters": 678}
+    note = trained_note(2, trial, scored.architecture, costs, scored, "/artifacts/1/ab")
     assert note.startswith("# Number 2 of the architectures trained from scratch")
     assert f"| log loss from scratch | {trial.log_loss:.5f} |" in note
     score = f"{scored.log_loss:.5f} ± {scored.standard_error:.5f} (trial {scored.number})"
     assert f"| score in the search | {score} |" in note
+    assert "| multiply-adds per example | 12,345 |\n| parameters | 678 |\n" in note
+    assert "```\nblock 1 " in note
+    line = f"| score in the search | {score} |\n"
+    unscored = trained_note(2, trial, scored.architecture, costs, None, "/artifacts/1/ab")
+    assert unscored == note.replace(line, "")

@@ -5,7 +5,7 @@ import numpy as np
 from nasrec_automl import load_architecture
 from nasrec_automl.ranking import Ranking, judge_ranking
 from nasrec_automl.report import ResultRow
-from nasrec_automl.report.sentences import headline, results_caption, trust, wiring_caption
+from nasrec_automl.report.sentences import headline, results_caption, search_caption, trust, wiring_caption
 from nasrec_automl.verdict import Verdict
 
 
@@ -46,8 +46,39 @@ def test_trust_says_what_a_hand_design_that_wins_is_ahead_of(full_content):
         "The winner is a hand design. On validation the winner's log loss is 0.0200 nats below that of the best "
         in text
     )
-    assert "best architecture of the search, k1." in text
+    assert "below that of the best candidate that is none, k1." in text
     assert "The winner is a hand design." in trust(full_content(results=rows[:2]))
+
+
+def test_candidates_that_the_search_did_not_score_are_none_of_the_search(unscored_content):
+    text = " ".join(trust(unscored_content()))
+    assert "0.0021 nats below that of the best hand design, mlp." in text
+    assert "architecture of the search" not in text
+    results = [replace(row, kind="hand design") if row.kind == "winner" else row for row in unscored_content().results]
+    hand = replace(results[3], kind="winner", log_loss=0.53)
+    content = unscored_content(results=[hand, *results[1:3], *results[4:]], winner_name=hand.name)
+    assert f"that of the best candidate that is none, {results[1].name}." in " ".join(trust(content))
+
+
+def test_the_search_figure_says_why_it_marks_no_winner(full_content, unscored_content):
+    assert search_caption(unscored_content()).endswith("The winner is not among them: the search did not score it.")
+    assert "not among them" not in search_caption(full_content())
+    assert "not among them" not in search_caption(unscored_content(results=[]))
+
+
+def test_an_order_is_compared_where_enough_architectures_have_a_score(full_content, unscored_content):
+    def said(content):
+        (found,) = [each for each in trust(content) if "trainings from scratch" in each]
+        return found
+
+    text = said(full_content())
+    assert "gave a log loss to 6 architectures. The search had scored 6 of them, of whose 15 pairs " in text
+    assert text.endswith(" kept its order; a coin would keep half.")
+    content = full_content()
+    part = replace(content, search=[each for each in content.search if each.hand != "mlp"])
+    assert "to 6 architectures. The search had scored 5 of them, of whose 10 pairs " in said(part)
+    assert "kept its order" not in said(replace(part, search=[each for each in part.search if not each.hand]))
+    assert "kept its order" not in said(unscored_content())
 
 
 def test_trust_says_what_teachers_taught(full_content):
@@ -166,11 +197,26 @@ def test_it_says_how_sure_the_choice_is(full_content):
 
 def test_the_result_table_says_what_its_numbers_are_of(full_content):
     caption = results_caption(full_content(baseline_rows=1_000_000))
-    assert caption.startswith("Validation: trained on train and head rows alone. Test: trained once more")
+    assert caption.startswith(
+        "Validation: trained on train and head rows alone, measured on choice rows, which chose the winner. "
+        "Test: trained once more, on validation rows too: "
+    )
+    assert (
+        "the winner without the hpo part, which says when a training ends, and logistic regression with it" in caption
+    )
     assert caption.endswith("Logistic regression was fitted to 1,000,000 of these rows, drawn at random.")
-    assert "Logistic" not in results_caption(full_content())
+    assert "fitted" not in results_caption(full_content())
+    assert "measured on search and choice rows, which chose" in results_caption(
+        full_content(chosen_on=("search", "choice"))
+    )
     rows = [ResultRow(name="w", kind="winner", log_loss=0.5, auc=0.7)]
     assert "Test" not in results_caption(full_content(results=rows))
+
+
+def test_trust_says_how_often_test_was_read(full_content):
+    assert "Test was read once, after the choice." in " ".join(trust(full_content()))
+    text = " ".join(trust(full_content(test_readings=2)))
+    assert "Test was read 2 times, once for each of this run's results: its numbers flatter the winner too." in text
 
 
 def test_a_check_is_no_training_of_a_candidate(full_content):

@@ -10,7 +10,9 @@ from nasrec_automl.report.summary import (
     best_baseline,
     best_scored,
     best_so_far,
+    compared,
     front_of_all,
+    in_both,
     in_order,
     pareto_front,
     ranked,
@@ -153,13 +155,25 @@ def test_only_completed_trainings_count_for_an_architecture():
     assert retrained_best(trials) == {"a": 0.4}
 
 
-@pytest.mark.parametrize(("losses", "same"), [((0.1, 0.2, 0.3), 3), ((0.3, 0.2, 0.1), 0), ((0.1, 0.3, 0.2), 2)])
+@pytest.mark.parametrize(("losses", "same"), [("12345", 10), ("54321", 0), ("12354", 9)])
 def test_agreement_counts_pairs_in_the_same_order(empty_content, losses, same):
     content = empty_content(
-        search=[scored(number, 0.5 + number / 10) for number in range(5)],
-        retrain=[trial(f"k{number}", loss) for number, loss in enumerate(losses)],
+        search=[scored(number, 0.5 + number / 10) for number in range(7)],
+        retrain=[*(trial(f"k{number}", float(loss)) for number, loss in enumerate(losses)), trial("unscored", 0.1)],
     )
-    assert agreement(content) == (same, 3)
+    assert agreement(content) == (same, 10)
+
+
+def test_few_architectures_or_hand_designs_alone_are_not_compared(empty_content):
+    search = [scored(number, 0.5 + number / 10) for number in range(7)]
+    retrain = [trial(f"k{number}", number / 10) for number in range(5)]
+    assert compared(search, retrain) == search[:5]
+    assert in_both(search, retrain[1:]) == search[1:5]
+    assert compared(search, retrain[1:]) == []
+    assert agreement(empty_content(search=search, retrain=retrain[1:])) == (0, 0)
+    hands = [replace(each, hand=each.key) for each in search]
+    assert compared([*hands[:4], search[4]], retrain) != []
+    assert compared(hands, retrain) == []
 
 
 def test_estimates_rank_behind_all_others(full_content):
