@@ -83,8 +83,15 @@ class Ranking:
 
     @property
     def share_of_ceiling(self) -> float | None:
-        """Tau as a share of the ceiling, where that is above 0."""
-        return self.tau.value / self.ceiling.value if self.ceiling is not None and self.ceiling.value > 0 else None
+        """Tau as a share of the ceiling, where there is a tau and the ceiling is above 0."""
+        if self.ceiling is None or math.isnan(self.tau.value) or not self.ceiling.value > 0:
+            return None
+        return self.tau.value / self.ceiling.value
+
+    @property
+    def tau_in_words(self) -> str:
+        """Tau, or why there is none."""
+        return "the scores are all the same" if math.isnan(self.tau.value) else f"tau {self.tau.value:.2f}"
 
     def to_plain(self) -> dict[str, Any]:
         """As JSON values: what is NaN is null."""

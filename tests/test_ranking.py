@@ -97,6 +97,15 @@ def test_a_reversed_order_is_as_bad_as_can_be(order: np.ndarray) -> None:
     assert (found.size_tau.value, found.larger_is_better) == (pytest.approx(1), True)
 
 
+def test_scores_that_are_all_the_same_have_no_tau_and_no_share_of_the_ceiling() -> None:
+    order = np.arange(8.0)
+    losses = np.stack([order, order], axis=1)
+    same = judge(np.zeros(8), losses, order + 1)
+    assert same.ceiling is not None
+    assert (same.share_of_ceiling, same.tau_in_words) == (None, "the scores are all the same")
+    assert judge(order, losses, order + 1).tau_in_words == "tau 1.00"
+
+
 @given(orders, orders, st.permutations(range(20)))
 def test_nothing_depends_on_the_order_of_architectures_or_the_scale_of_scores(
     scores: np.ndarray, truth: np.ndarray, order: list[int]

@@ -60,12 +60,16 @@ def run_of(path: Path) -> RunFolder:
     """The run folder of an experiment file.
 
     Raises:
-        JobError: the file is no experiment of ours, or its job is not as it should be.
+        JobError: the file cannot be read or is no experiment of ours, or its job is not as it should be.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         job, base = content["tuner"]["classArgs"]["job"], content.get("trialCodeDirectory", ".")
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError, AttributeError):
+    except OSError as error:
+        raise JobError(
+            f"{path}: cannot be read ({error.strerror or error}); `nasrec-automl experiment JOB` writes an experiment"
+        ) from None
+    except (UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError, AttributeError):
         raise JobError(
             f"{path}: expected an experiment with tuner.classArgs.job; `nasrec-automl experiment JOB` writes one"
         ) from None
@@ -126,6 +130,7 @@ def _wait(note: ExperimentNote, follow: Callable[[], None]) -> None:
     while True:
         try:
             status, errors = manager.status()
+            failure = _failure(manager) if status == "DONE" else None
             silent_since = None
         except OSError:
             silent_since = silent_since or time.monotonic()
@@ -133,9 +138,8 @@ def _wait(note: ExperimentNote, follow: Callable[[], None]) -> None:
             status, errors = ("RUNNING" if time.monotonic() - silent_since < _SILENCE else "STOPPED"), []
         follow()
         if status == "DONE":
-            trials = manager.trials()
-            if trials and trials[-1].failed:
-                raise NasRecError(manager.last_words() or f"trial {trials[-1].id} of experiment {note.id} failed")
+            if failure is not None:
+                raise NasRecError(failure or f"the last trial of experiment {note.id} failed")
             return
         if status == "ERROR":
             raise NasRecError(f"NNI experiment {note.id} failed: {'; '.join(errors)}")
@@ -145,6 +149,12 @@ def _wait(note: ExperimentNote, follow: Callable[[], None]) -> None:
                 f"~/nni-experiments/{note.id}/log/nnimanager.log says why it ended"
             )
         time.sleep(_INTERVAL)
+
+
+def _failure(manager: Manager) -> str | None:
+    """The last words of an experiment whose last trial failed; None where it did not."""
+    trials = manager.trials()
+    return manager.last_words() if trials and trials[-1].failed else None
 
 
 def _stop(id_: str) -> None:

@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
 
 _TIMEOUT = 20.0
@@ -165,14 +166,26 @@ class Manager:
         )
         for attempt in range(_ATTEMPTS):
             try:
-                with _opener.open(request, timeout=_TIMEOUT) as response:
-                    return bytes(response.read()).decode("utf-8", errors="replace")
+                return _answer(request)
             except OSError as error:
                 # A busy manager answers late, with an error of its own, or hangs up; one that is gone refuses at once.
                 if attempt == _ATTEMPTS - 1 or isinstance(getattr(error, "reason", error), ConnectionRefusedError):
                     raise
                 time.sleep(_PAUSE)
         raise AssertionError("the last attempt returns or raises")
+
+
+def _answer(request: urllib.request.Request) -> str:
+    """What a server answers.
+
+    Raises:
+        OSError: nothing, or not all of it.
+    """
+    try:
+        with _opener.open(request, timeout=_TIMEOUT) as response:
+            return bytes(response.read()).decode("utf-8", errors="replace")
+    except HTTPException as error:
+        raise ConnectionError(f"{request.full_url}: {error!r}") from error
 
 
 def error_line(sentence: str) -> str:

@@ -129,7 +129,7 @@ class RankStage(Stage):
         }
         write_json(run.rank, {"dataset": PreparedData.open(run.data).name, **content})
         write_text(run.rank_report, render_rank(rank_content(run)))
-        progress.update(total, f"tau {ranking.tau.value:.2f}")
+        progress.update(total, ranking.tau_in_words)
         return {"tau": ranking.tau.value}
 
 

@@ -26,7 +26,7 @@ from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import final_is_noted, report_is_noted, search_is_noted
-from nasrec_automl.pipeline.studies import retrain_study, scored_trials, search_admission, search_study
+from nasrec_automl.pipeline.studies import retrain_study, scored_trials, search_admission, search_study, study_storage
 from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.report import (
     CalibrationBin,
@@ -43,6 +43,7 @@ from nasrec_automl.report.summary import ranked
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.admission import Admits
 from nasrec_automl.search.attributes import KEY, LOG_LOSS, STOPPED
+from nasrec_automl.search.database import shown_url
 from nasrec_automl.search.distributions import architecture_of
 from nasrec_automl.search.hyper import ARCHITECTURE
 from nasrec_automl.search.pruning import FIRST_RUNG
@@ -78,7 +79,7 @@ def write_run_report(run: RunFolder) -> Path:
     """Write the report of a finished run again, and what Optuna's dashboard shows of it.
 
     Raises:
-        RunFolderError: the run has no result yet.
+        RunFolderError: the run has no result yet, or its studies are gone.
     """
     if not final_is_noted(run):
         raise RunFolderError(
@@ -88,9 +89,27 @@ def write_run_report(run: RunFolder) -> Path:
 
 
 def _write(run: RunFolder) -> Path:
+    _check_studies(run)
     content = report_content(run)
     publish(run, lambda: content)
     return write_report(content, run.report)
+
+
+def _check_studies(run: RunFolder) -> None:
+    """Raise RunFolderError unless the result's studies are there: what the report opens is made where it is missing."""
+    storage = study_storage(run.job.storage_url)
+    for name in read_json(run.result)["studies"]:
+        try:
+            trials = optuna.load_study(study_name=name, storage=storage).get_trials(
+                deepcopy=False, states=(TrialState.COMPLETE,)
+            )
+        except KeyError:  # no such study
+            trials = []
+        if not trials:
+            raise RunFolderError(
+                f"{run.path}: there is a result, but no finished trial of the study {name!r} in "
+                f"{shown_url(run.job.storage_url)}; put the database back, or run the job in another run_folder"
+            )
 
 
 def report_content(run: RunFolder) -> ReportContent:

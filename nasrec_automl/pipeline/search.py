@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from functools import cache
 from typing import Any
@@ -166,8 +167,9 @@ def _words(verdict: Verdict) -> str:
     found = verdict.ranking
     if found is None:
         return "too few trainings ended well to check the scores"
-    tau = f"tau {found.tau.value:.2f} from scratch (of size alone {found.size_tau.value:.2f})"
-    return tau if verdict.trusted else f"{tau}: not to be trusted"
+    size = 0.0 if math.isnan(found.size_tau.value) else found.size_tau.value
+    words = f"{found.tau_in_words} (tau of size alone {size:.2f})"
+    return words if verdict.trusted else f"{words}: not to be trusted"
 
 
 def load_evaluator(run: RunFolder) -> WeightSharingEvaluator:

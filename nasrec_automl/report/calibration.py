@@ -14,13 +14,15 @@ from nasrec_automl.training.weighting import pseudo_values
 def calibration_bins(
     labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None = None, *, bins: int = 10
 ) -> tuple[CalibrationBin, ...]:
-    """Group rows into bins of equal count by prediction; only rows that count are in them.
+    """Group rows by prediction into bins of about equal count; only rows that count are in them.
+
+    Rows of one prediction stay together: divided, they would be by another order that the rows have, such as by label.
 
     Args:
         labels: `(B,)` of 0 and 1.
         probabilities: `(B,)` predictions.
         weights: `(B,)` where rows have weights, at least 0; they count in the means of a bin.
-        bins: most bins to make; fewer rows than that make one bin each.
+        bins: most bins to make; fewer predictions than that make one bin each.
 
     Returns:
         Bins with ascending predictions; none for no rows.
@@ -41,9 +43,12 @@ def calibration_bins(
     order = np.argsort(predicted, kind="stable")
     if weight is not None:
         order = order[weight[order] > 0]
+    ascending = predicted[order]
+    firsts = [ascending[rows[0]] for rows in np.array_split(np.arange(len(order)), bins) if len(rows)]
+    cuts = np.unique(np.searchsorted(ascending, firsts))
     return tuple(
         _bin(clicked[rows], predicted[rows], None if weight is None else weight[rows])
-        for rows in np.array_split(order, bins)
+        for rows in np.split(order, cuts[1:])
         if len(rows)
     )
 

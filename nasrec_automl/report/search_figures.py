@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import plotly.graph_objects as go
@@ -118,9 +119,9 @@ def _add_points(figure: go.Figure, scored: Sequence[ScoredArchitecture], place: 
     for index, hand in enumerate(hands):
         marker = {"color": VERMILLION, "symbol": _HAND_SYMBOLS[index % len(_HAND_SYMBOLS)], "size": 10}
         _add(figure, [hand], place, plain(hand.name), marker)
-    winner = [each for each in inside + hands if winner_name in (each.key, each.hand)]
+    winner = [each for each in scored if winner_name in (each.key, each.hand)]
     ring = {"color": PURPLE, "symbol": "circle-open", "size": 16, "line": {"width": 2.5}}
-    _add(figure, winner[:1], place, "winner", ring)
+    _add(figure, winner[:1], place, "winner", ring, limit=limit)
 
 
 def _add(
@@ -130,13 +131,13 @@ def _add(
     name: str,
     marker: dict[str, object],
     *,
-    limit: float | None = None,
+    limit: float = math.inf,
 ) -> None:
     if not scored:
         return
     figure.add_scatter(
         x=[place(each) for each in scored],
-        y=[each.log_loss if limit is None else limit for each in scored],
+        y=[min(each.log_loss, limit) for each in scored],
         name=name,
         mode="markers",
         marker=marker,

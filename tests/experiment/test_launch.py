@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import socket
+from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from nasrec_automl.errors import JobError, NasRecError, RunFolderError
 from nasrec_automl.experiment import launch as module
 from nasrec_automl.experiment.launch import launch
+from nasrec_automl.experiment.note import ExperimentNote
 from nasrec_automl.experiment.spec import write_experiment
 from nasrec_automl.pipeline.run_folder import RunFolder
 
@@ -28,7 +31,9 @@ def test_a_file_that_is_no_experiment_of_ours_is_refused(tmp_path: Path, text: s
 
 
 def test_a_missing_file_and_a_missing_job_are_refused(tmp_path: Path, experiment_file: Path) -> None:
-    with pytest.raises(JobError, match=r"missing\.yml: expected an experiment"):
+    with pytest.raises(
+        JobError, match=r"missing\.yml: cannot be read \(No such file or directory\); `nasrec-automl exp"
+    ):
         launch(tmp_path / "missing.yml")
     (tmp_path / "job.yaml").unlink()
     with pytest.raises(JobError, match=r"job\.yaml: no such job file"):
@@ -48,6 +53,18 @@ def test_what_nnictl_refuses_is_an_error(experiment_file: Path) -> None:
     experiment_file.write_text(experiment_file.read_text().replace("trialConcurrency: 1", "trialConcurrency: x"))
     with pytest.raises(NasRecError, match=r"`nnictl create` failed: .*trial_concurrency"):
         launch(experiment_file)
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_manager_that_answers_late_at_the_end_is_asked_again(monkeypatch: pytest.MonkeyPatch, failed: bool) -> None:
+    monkeypatch.setattr(module, "_INTERVAL", 0)
+    late, trial = OSError("late"), Mock(failed=failed)
+    manager = Mock(**{"status.return_value": ("DONE", []), "trials.side_effect": [late, [trial], [trial]]})
+    manager.last_words.side_effect = [late, "the disk is full"]
+    monkeypatch.setattr(module, "Manager", lambda url: manager)
+    with pytest.raises(NasRecError, match="the disk is full") if failed else nullcontext():
+        module._wait(ExperimentNote(id="abc", url="http://localhost:1"), lambda: None)
+    assert manager.trials.call_count == (3 if failed else 2)
 
 
 def test_another_port_is_taken_where_the_wanted_one_is_in_use() -> None:

@@ -183,6 +183,29 @@ def test_a_manager_that_hangs_up_is_asked_again(
     assert (server.limit, len(calls)) == (1, 3)
 
 
+def test_an_answer_that_breaks_off_is_asked_for_again(
+    server: Server, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nasrec_automl.experiment.manager._PAUSE", 0)
+    answer, calls = Handler.answer, []
+
+    def break_off(self: Handler, text: str) -> None:
+        calls.append(text)
+        if len(calls) in (1, 3, 4, 5):
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"{")
+        else:
+            answer(self, text)
+
+    monkeypatch.setattr(Handler, "answer", break_off)
+    assert manager.status() == ("RUNNING", [])
+    with pytest.raises(OSError, match=r"check-status: IncompleteRead"):
+        manager.status()
+    assert len(calls) == 5
+
+
 def test_a_manager_that_is_gone_is_asked_once(
     server: Server, manager: Manager, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,6 +104,21 @@ def test_by_hand_it_is_written_always(copied_run: RunFolder) -> None:
     assert copied_run.report.is_file()
 
 
+@pytest.mark.parametrize("stage", [False, True])
+def test_without_its_studies_the_report_that_is_there_stays(copied_run: RunFolder, stage: bool) -> None:
+    (copied_run.path / "studies.db").unlink()
+    before = copied_run.report.read_text()
+    if stage:
+        os.utime(copied_run.result)
+    for _ in range(2):  # the first time has not made what is missing
+        with pytest.raises(
+            RunFolderError, match=r"no finished trial of the study 'tiny-search' in sqlite:.*studies\.db"
+        ):
+            ReportStage().run(copied_run) if stage else write_run_report(copied_run)
+    assert copied_run.report.read_text() == before
+    assert optuna.get_all_study_names(copied_run.job.storage_url) == []
+
+
 def test_a_run_without_a_result_has_no_report(tmp_path: Path, write_job: Callable[..., Path]) -> None:
     run = RunFolder(load_job(write_job(tmp_path)))
     run.create()

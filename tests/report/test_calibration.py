@@ -19,6 +19,18 @@ def test_bins_hold_every_row_once_and_keep_the_means():
     assert rows @ [each.predicted for each in bins] == pytest.approx(predicted.sum())
 
 
+@pytest.mark.parametrize("weights", [None, np.ones(100)])
+def test_rows_of_one_prediction_stay_together(weights):
+    labels = np.arange(100) >= 50  # in the order of the rows: cut into bins, they would rise
+    (alone,) = calibration_bins(labels, np.full(100, 0.3), weights)
+    assert (alone.observed, alone.rows) == (0.5, 100)
+    bins = calibration_bins(labels, np.where(np.arange(100) % 2, 0.2, 0.7), weights, bins=5)
+    assert [(each.predicted, each.observed, each.rows) for each in bins] == [
+        (pytest.approx(0.2), 0.5, 50),
+        (pytest.approx(0.7), 0.5, 50),
+    ]
+
+
 def test_calibrated_predictions_lie_on_the_diagonal():
     rng = np.random.default_rng(0)
     predicted = rng.random(200_000)

@@ -49,6 +49,7 @@ def test_every_statistic_has_a_line() -> None:
     assert {*full} - {*one_group} == {"tau within sizes"}
     unknown = replace(ranking, tau=Estimate(math.nan, math.nan, math.nan))
     assert ranking_lines(unknown)[0][1:3] == ("n/a", "")
+    assert "share of the ceiling" not in [line[0] for line in ranking_lines(unknown)]
 
 
 def test_the_sentence_says_whether_scores_beat_size() -> None:

@@ -40,6 +40,12 @@ def test_hand_designs_and_winner_are_marked(content):
     assert traces["winner"].customdata[0][0] == content.winner_name
 
 
+def test_a_winner_beyond_the_edge_is_marked_there(content):
+    traces = by_name(search_history(content.search, content.search[57].key))
+    assert traces["winner"].customdata[0][1] == 57
+    assert list(traces["winner"].y) == list(traces["higher than drawn"].y)
+
+
 def test_a_far_outlier_stands_at_the_edge_with_its_true_score(content):
     outlier = by_name(search_history(content.search, content.winner_name))["higher than drawn"]
     assert [list(row[1:3]) for row in outlier.customdata] == [[57, 0.693]]
