@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,9 +94,9 @@ def schema_infer(arguments: argparse.Namespace) -> None:
 def data_report(arguments: argparse.Namespace) -> None:
     """Write a page about a prepared data set."""
     from nasrec_automl.data.dataset import PreparedData
-    from nasrec_automl.data.files import check_output_file
+    from nasrec_automl.data.files import check_output_file, write_text
     from nasrec_automl.report.data_content import gather, rows_to_read
-    from nasrec_automl.report.data_report import write_data_report
+    from nasrec_automl.report.data_report import render_data_report
 
     data = PreparedData.open(arguments.folder)
     output = arguments.output or data.path / "report.html"
@@ -103,7 +104,8 @@ def data_report(arguments: argparse.Namespace) -> None:
     console, total = Console(), rows_to_read(data.description)
     with row_bars(console) as on_progress:
         content = gather(data, on_rows=lambda done: on_progress("reading rows", done, total))
-    _say(console, str(write_data_report(content, output)))
+    write_text(output, render_data_report(content))
+    _say(console, str(output))
 
 
 def data_verify(arguments: argparse.Namespace) -> None:
@@ -212,7 +214,7 @@ def experiment(arguments: argparse.Namespace) -> None:
     if arguments.output is not None:
         check_output_file(output)
     write_experiment(arguments.job, output)
-    _say(Console(), f"{output}: start it with `nnictl create --config {output}`")
+    _say(Console(), f"{output}: start it with `nnictl create --config {shlex.quote(str(output))}`")
 
 
 def demo(arguments: argparse.Namespace) -> None:

@@ -96,11 +96,12 @@ def test_export(finished_run: Any, tmp_path: Path, kind: str, loader: str) -> No
 
 
 def test_experiment(tmp_path: Path, write_job: Write) -> None:
-    job = write_job(tmp_path)
+    folder = tmp_path / "my clicks"
+    job = write_job(folder)
     done = call("experiment", job)
     assert done.code == 0
-    assert "nnictl create --config" in done.out
-    assert yaml.safe_load((tmp_path / "experiment.yml").read_text())["experimentName"] == "tiny"
+    assert f"`nnictl create --config '{folder / 'experiment.yml'}'`" in done.out
+    assert yaml.safe_load((folder / "experiment.yml").read_text())["experimentName"] == "tiny"
 
 
 def test_a_job_that_is_named_as_an_experiment_stays(tmp_path: Path, write_job: Write) -> None:

@@ -73,9 +73,9 @@ def write_experiment(job: str | Path, output: str | Path) -> Path:
         content["maxTrialDuration"] = config.experiment.max_trial_duration
     if remote:
         content |= _remote(config)
-    text = _HEAD.format(job=named, name=output.name, paths=_SHARED if remote else _RELATIVE) + yaml.safe_dump(
-        content, sort_keys=False, default_flow_style=None, width=200
-    )
+    text = _HEAD.format(
+        job=named, name=shlex.quote(output.name), paths=_SHARED if remote else _RELATIVE
+    ) + yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=200)
     write_text(output, text)
     return output
 

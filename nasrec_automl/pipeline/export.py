@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -35,7 +36,8 @@ def export_run(run: RunFolder, kind: Format = "onnx", output: Path | None = None
     """
     if not (run.best / PREPROCESSING).is_file():  # what is written last
         raise RunFolderError(
-            f"{run.path}: the run has no final model yet; `nasrec-automl status {run.path}` says what is left"
+            f"{run.path}: the run has no final model yet; `nasrec-automl status {shlex.quote(str(run.path))}` says "
+            "what is left"
         )
     if run.job.budget.limits and (over := job_budget(run).excess(load_model(run.best).architecture)):
         shown = ", ".join(in_words(name, excess) for name, excess in over.items())

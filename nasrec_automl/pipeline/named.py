@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -51,7 +52,8 @@ class NamedModel:
         return (
             f"{self.name}: validation log loss {self.validation.log_loss:.4f}, AUC {self.validation.auc:.4f}, "
             f"with {_SOURCES[self.source]}",
-            f"{self.folder}: predict with `nasrec-automl predict --model {self.folder} --input FILE --output FILE`",
+            f"{self.folder}: predict with `nasrec-automl predict --model {shlex.quote(str(self.folder))} "
+            "--input FILE --output FILE`",
         )
 
 

@@ -22,7 +22,7 @@ from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.budget import job_budget, left_out_designs
 from nasrec_automl.pipeline.candidates import checked_best, has_layer_norm, most_validations
 from nasrec_automl.pipeline.dashboard import dashboard_command, publish
-from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.files import read_json, write_text
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import final_is_noted, report_is_noted, search_is_noted
@@ -36,7 +36,7 @@ from nasrec_automl.report import (
     ResultRow,
     RetrainTrial,
     ScoredArchitecture,
-    write_report,
+    render_report,
 )
 from nasrec_automl.report.style import COSTS
 from nasrec_automl.report.summary import ranked
@@ -83,7 +83,8 @@ def write_run_report(run: RunFolder) -> Path:
     """
     if not final_is_noted(run):
         raise RunFolderError(
-            f"{run.path}: the run has no result yet; `nasrec-automl status {run.path}` says what is left"
+            f"{run.path}: the run has no result yet; `nasrec-automl status {shlex.quote(str(run.path))}` says what is "
+            "left"
         )
     return _write(run)
 
@@ -92,7 +93,8 @@ def _write(run: RunFolder) -> Path:
     _check_studies(run)
     content = report_content(run)
     publish(run, lambda: content)
-    return write_report(content, run.report)
+    write_text(run.report, render_report(content))
+    return run.report
 
 
 def _check_studies(run: RunFolder) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -21,6 +22,9 @@ from nasrec_automl.pipeline.status import StageStatus, run_status
 from nasrec_automl.space import SearchSpace
 
 _REFRESH = 0.5
+_NEWS = 60.0
+"""Seconds after which a new note is worth a line: the longest work, such as the check of scores, has no tenths."""
+
 Find = Callable[[RunFolder], list[StageStatus]]
 _STYLES = {"done": "green", "running": "cyan", "interrupted": "yellow", "waiting": "dim"}
 
@@ -64,7 +68,7 @@ def _note(status: StageStatus) -> str:
 
 @contextmanager
 def live_view(run: RunFolder, console: Console, find: Find = run_status) -> Iterator[None]:
-    """Show the stages while the block runs; where there is no terminal, a line whenever a stage's state changes.
+    """Show the stages while the block runs; where there is no terminal, a line whenever one has changed.
 
     Args:
         run: the run.
@@ -99,13 +103,14 @@ def _printed(run: RunFolder, console: Console, find: Find) -> Iterator[None]:
 
 
 class _Printer:
-    """Prints what changed: a stage's state, or another tenth of it."""
+    """Prints what changed: a stage's state, another tenth of it, or its note, where that has stood a minute."""
 
     def __init__(self, run: RunFolder, console: Console, find: Find) -> None:
         self.run = run
         self.console = console
         self._find = find
         self._seen: set[tuple[str, str, int]] = set()
+        self._told: dict[str, tuple[float, str]] = {}  # when each stage was printed last, and its note then
 
     def look(self) -> None:
         for status in self._find(self.run):
@@ -114,8 +119,10 @@ class _Printer:
                 continue
             tenth = 10 if status.state == "done" else 10 * progress.done // max(1, progress.total)
             line = (status.name, status.state, tenth)
-            if line not in self._seen:
+            at, note = self._told.get(status.name, (0.0, ""))
+            if line not in self._seen or (progress.note != note and time.monotonic() - at >= _NEWS):
                 self._seen.add(line)
+                self._told[status.name] = time.monotonic(), progress.note
                 self.console.print(
                     f"{status.name}: {status.state}, {progress.done:,}/{progress.total:,} {progress.unit}, "
                     f"{_rate(status)}{', ' if progress.note else ''}{progress.note}",

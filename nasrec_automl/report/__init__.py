@@ -1,6 +1,6 @@
 """The report: one self-contained HTML file about a run, made from plain values.
 
-The pipeline fills a `ReportContent` and hands it to `write_report`. Nothing here imports torch, optuna
+The pipeline fills a `ReportContent` and hands it to `render_report`. Nothing here imports torch, optuna
 or nni.
 """
 
@@ -14,7 +14,7 @@ from nasrec_automl.report.content import (
     RetrainTrial,
     ScoredArchitecture,
 )
-from nasrec_automl.report.html import write_report
+from nasrec_automl.report.html import render_report
 from nasrec_automl.report.wiring import wiring_svg
 
 __all__ = [
@@ -26,6 +26,6 @@ __all__ = [
     "RetrainTrial",
     "ScoredArchitecture",
     "calibration_bins",
+    "render_report",
     "wiring_svg",
-    "write_report",
 ]

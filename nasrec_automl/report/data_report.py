@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from html import escape
-from pathlib import Path
 
 from nasrec_automl.data.parts import Part
 from nasrec_automl.report.data_content import EMBEDDING_DIM, DataContent, table_bytes
@@ -19,21 +18,9 @@ from nasrec_automl.report.data_tables import (
     top_values,
     vocabulary_table,
 )
-from nasrec_automl.report.page import bullets, figure_html, page, section, write_page
+from nasrec_automl.report.page import bullets, figure_html, page, section
+from nasrec_automl.report.sentences import count
 from nasrec_automl.report.tables import fact_table, short, tiles
-
-
-def write_data_report(content: DataContent, path: Path) -> Path:
-    """Write the report beside its place and rename it there.
-
-    Args:
-        content: what it says.
-        path: the HTML file; its folder exists. A file that is there is replaced.
-
-    Returns:
-        The path.
-    """
-    return write_page(render_data_report(content), path)
 
 
 def render_data_report(content: DataContent) -> str:
@@ -107,12 +94,13 @@ def _top(content: DataContent) -> str:
 
 def _facts(content: DataContent) -> dict[str, str]:
     description = content.description
-    columns = sum(field.columns for field in description.fields)
+    numbers, columns = count(max(1, len(description.dense)), "number"), sum(f.columns for f in description.fields)
+    shards = sum(len(part.shards) for part in description.parts.values())
     return {
         "label": description.label,
-        "a row": f"{max(1, len(description.dense))} numbers (float32) and {columns} ids ({description.ids_type})",
-        "on disk": f"{memory(content.size)} in {sum(len(part.shards) for part in description.parts.values())} shards",
-        "appended": f"{description.appended} times",
+        "a row": f"{numbers} (float32) and {count(columns, 'id')} ({description.ids_type})",
+        "on disk": f"{memory(content.size)} in {count(shards, 'shard')}",
+        "appended": count(description.appended, "time"),
         "fingerprint": description.fingerprint,
         **{name: f"{value:,}" if isinstance(value, int) else str(value) for name, value in description.notes.items()},
     }

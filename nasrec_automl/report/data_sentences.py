@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from nasrec_automl.data.parts import VALIDATION, Part
 from nasrec_automl.report.data_content import EMBEDDING_DIM, DataContent, table_bytes
 from nasrec_automl.report.data_tables import memory, rate_error, share
+from nasrec_automl.report.sentences import count
 
 _ERRORS = 4  # so far apart, rates of independent rows differ not by chance
 _MOSTLY = 0.5
@@ -20,7 +21,7 @@ def data_headline(content: DataContent) -> str:
     fields, dense = len(content.description.fields), len(content.statistics.dense)
     return (
         f"{content.rows:,} rows, {content.positive_rate:.2%} of them positive ({content.description.label}), with "
-        f"{_count(fields, 'categorical field')} and {_count(dense, 'number column')}."
+        f"{count(fields, 'categorical field')} and {count(dense, 'number column')}."
     )
 
 
@@ -63,7 +64,7 @@ def _about_parts(content: DataContent) -> Iterator[str]:
         )
     if content.description.appended:
         yield (
-            f"Rows were appended {_count(content.description.appended, 'time')}: tables and transforms are those of "
+            f"Rows were appended {count(content.description.appended, 'time')}: tables and transforms are those of "
             f"the first {content.statistics.rows:,} training rows."
         )
     rejected = int(content.description.notes.get("rows_rejected", 0))
@@ -128,7 +129,3 @@ def _about_dense(content: DataContent) -> Iterator[str]:
 def _names(names: list[str]) -> str:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from html import escape
-from pathlib import Path
 
 from nasrec_automl.report.agreement import score_against_retrained
 from nasrec_automl.report.content import ReportContent
 from nasrec_automl.report.figures import calibration, supernet_curves
 from nasrec_automl.report.frequencies import frequencies
-from nasrec_automl.report.page import bullets, figure_html, page, section, write_page
+from nasrec_automl.report.page import bullets, figure_html, page, section
 from nasrec_automl.report.retrain_figures import retrain_curves, settings_figure
 from nasrec_automl.report.search_figures import score_against, search_history
 from nasrec_automl.report.sentences import headline, results_caption, search_caption, trust, wiring_caption
@@ -17,19 +16,6 @@ from nasrec_automl.report.style import COSTS
 from nasrec_automl.report.summary import front_of_all, winner_row
 from nasrec_automl.report.tables import fact_table, front_table, key_numbers, result_table
 from nasrec_automl.report.wiring import wiring_svg
-
-
-def write_report(content: ReportContent, path: Path) -> Path:
-    """Write the report beside its place and rename it there.
-
-    Args:
-        content: what it says.
-        path: the HTML file; its folder exists. A file that is there is replaced.
-
-    Returns:
-        The path.
-    """
-    return write_page(render_report(content), path)
 
 
 def render_report(content: ReportContent) -> str:

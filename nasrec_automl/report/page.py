@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 
 import plotly.graph_objects as go
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
-from nasrec_automl.data.files import write_text
 from nasrec_automl.report.stylesheet import STYLESHEET
 
 # The browser itself refuses whatever the page might try to load.
@@ -26,20 +24,6 @@ addEventListener("beforeprint", () => resize(1112));
 addEventListener("afterprint", () => resize(null));
 """
 _CONFIG = {"displayModeBar": False, "responsive": True}
-
-
-def write_page(html: str, path: Path) -> Path:
-    """Write a page beside its place and rename it there.
-
-    Args:
-        html: the page.
-        path: the HTML file; its folder exists. A file that is there is replaced.
-
-    Returns:
-        The path.
-    """
-    write_text(path, html)
-    return path
 
 
 def page(title: str, body: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from nasrec_automl.ranking import Estimate, Ranking
 from nasrec_automl.report.content import JudgedArchitecture, RankContent
 from nasrec_automl.report.page import figure_html, page, section
+from nasrec_automl.report.sentences import count
 from nasrec_automl.report.style import styled
 
 Line = tuple[str, str, str, str]
@@ -49,8 +50,8 @@ def ranking_lines(ranking: Ranking) -> list[Line]:
 def ranking_sentence(ranking: Ranking, left_out: int = 0) -> str:
     """What was compared, and what follows."""
     text = (
-        f"{ranking.architectures:,} architectures of all sizes, each trained from scratch with {ranking.seeds:,} "
-        f"{'seed' if ranking.seeds == 1 else 'seeds'}. "
+        f"{ranking.architectures:,} architectures of all sizes, each trained from scratch with "
+        f"{count(ranking.seeds, 'seed')}. "
     )
     if left_out:
         text += f"{left_out:,} more {'is' if left_out == 1 else 'are'} left out: a training diverged or failed. "

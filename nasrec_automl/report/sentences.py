@@ -109,7 +109,7 @@ def wiring_caption(content: ReportContent) -> str:
     unused = ""
     if operators or mergers:
         unused = (
-            f" {_count(operators, 'operator')} and {_count(mergers, 'merger')} of the architecture are "
+            f" {count(operators, 'operator')} and {count(mergers, 'merger')} of the architecture are "
             "unused: nothing that reaches the logit reads them, and they cost nothing."
         )
     return (
@@ -120,6 +120,16 @@ def wiring_caption(content: ReportContent) -> str:
     )
 
 
+def count(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    Example:
+        >>> count(1, "row"), count(2000, "row")
+        ('1 row', '2,000 rows')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def _about_the_scores(content: ReportContent) -> list[str]:
     scored, best = in_order(content.search), best_scored(content.search)
     if best is None:
@@ -128,7 +138,7 @@ def _about_the_scores(content: ReportContent) -> list[str]:
     typical = statistics.median(each.standard_error for each in scored)
     ties = len(within_one_error(scored))
     return [
-        f"The search scored {_count(len(scored), 'architecture')} with the supernet's shared weights, all on "
+        f"The search scored {count(len(scored), 'architecture')} with the supernet's shared weights, all on "
         f"{rows}. The standard error of a score is about {typical:.4f} nats.",
         f"{ties:,} of them {_are(ties)} within one standard error of the best score ({best.log_loss:.4f}, "
         f"{best.name}), itself included. Scores share their rows, so a difference between two of them is "
@@ -156,7 +166,7 @@ def _about_the_verdict(content: ReportContent) -> list[str]:
     if verdict.ranking is None:
         asked = len(verdict.architectures)
         return [
-            f"The scores could not be checked: of {_count(asked, 'architecture')} that {_were(asked)} trained from "
+            f"The scores could not be checked: of {count(asked, 'architecture')} that {_were(asked)} trained from "
             f"scratch for it {asked - verdict.left_out:,} ended well with every seed, too few for an order. The search "
             "went on as if there were no check."
         ]
@@ -167,8 +177,8 @@ def _about_the_verdict(content: ReportContent) -> list[str]:
     else:
         found = f"Kendall's τ of their scores and log losses is {tau.value:.2f} (95 % interval {_interval(tau)})"
     statement = (
-        f"Before the search, {_count(ranking.architectures, 'architecture')} of all sizes were trained from scratch, "
-        f"each with {_count(ranking.seeds, 'seed')}{_left_out(verdict)}: {found}, that of their number of parameters "
+        f"Before the search, {count(ranking.architectures, 'architecture')} of all sizes were trained from scratch, "
+        f"each with {count(ranking.seeds, 'seed')}{_left_out(verdict)}: {found}, that of their number of parameters "
         f"alone {0.0 if math.isnan(ranking.size_tau.value) else ranking.size_tau.value:.2f}"
     )
     if ranking.strata > 1 and not math.isnan(ranking.strata_tau.value):
@@ -209,8 +219,8 @@ def _about_retraining(content: ReportContent) -> list[str]:
     ended = ", ".join(f"{number:,} {state}" for state, number in states.most_common())
     trained = len(retrained_best(content.retrain))
     statement = (
-        f"{_count(len(content.retrain), 'training')} from scratch ({ended}) gave a log loss to "
-        f"{_count(trained, 'architecture')}."
+        f"{count(len(content.retrain), 'training')} from scratch ({ended}) gave a log loss to "
+        f"{count(trained, 'architecture')}."
     )
     if both := compared(content.search, content.retrain):
         same, pairs = agreement(content)
@@ -267,10 +277,6 @@ def _about_the_choice(content: ReportContent) -> list[str]:
 def _some(names: Sequence[str]) -> str:
     shown = ", ".join(names[:3])
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3:,} more"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _are(number: int) -> str:

@@ -79,8 +79,11 @@ def test_it_needs_no_data(copied_run: RunFolder) -> None:
 
 def test_a_run_without_a_model_is_named(copied_run: RunFolder) -> None:
     shutil.rmtree(copied_run.best)
-    with pytest.raises(RunFolderError, match=r"no final model yet; `nasrec-automl status .*` says what is left"):
-        export_run(copied_run)
+    copied_run.path.rename(blank := copied_run.path.with_name("my run"))
+    with pytest.raises(
+        RunFolderError, match=r"no final model yet; `nasrec-automl status '.*/my run'` says what is left"
+    ):
+        export_run(RunFolder.open(blank))
     assert not copied_run.exported.exists()
 
 

@@ -20,12 +20,13 @@ from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.pipeline.candidates import best_trials, candidates, train_candidate
 from nasrec_automl.pipeline.export import export_model
 from nasrec_automl.pipeline.files import read_json
-from nasrec_automl.pipeline.named import find_architecture, retrain_named
+from nasrec_automl.pipeline.named import NamedModel, find_architecture, retrain_named
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import retrain_study, search_study
 from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.distributions import distributions
+from nasrec_automl.training.metrics import Metrics
 from nasrec_automl.training.module import ClickModule
 
 
@@ -125,6 +126,12 @@ def test_the_model_predicts_and_exports(run: RunFolder) -> None:
     assert found.detach().numpy() == pytest.approx(expected, abs=1e-5)
     with pytest.raises(CheckpointError, match="no model"):
         export_model(run.path)
+
+
+def test_the_command_to_predict_can_be_copied() -> None:
+    quality = Metrics(log_loss=0.5, auc=0.7, standard_error=0.1, rows=9)
+    lines = NamedModel(Path("my run/models/k"), "k", quality, "own").lines
+    assert "`nasrec-automl predict --model 'my run/models/k' --input FILE --output FILE`" in lines[1]
 
 
 def test_names(run: RunFolder) -> None:

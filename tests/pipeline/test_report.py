@@ -119,10 +119,20 @@ def test_without_its_studies_the_report_that_is_there_stays(copied_run: RunFolde
     assert optuna.get_all_study_names(copied_run.job.storage_url) == []
 
 
+def test_a_report_that_cannot_be_written_is_a_sentence(copied_run: RunFolder) -> None:
+    copied_run.report.unlink()
+    copied_run.report.mkdir()
+    with pytest.raises(RunFolderError, match=r"report\.html: cannot be written \(Is a directory\)"):
+        write_run_report(copied_run)
+    assert list(copied_run.report.iterdir()) == []
+
+
 def test_a_run_without_a_result_has_no_report(tmp_path: Path, write_job: Callable[..., Path]) -> None:
-    run = RunFolder(load_job(write_job(tmp_path)))
+    run = RunFolder(load_job(write_job(tmp_path / "my clicks")))
     run.create()
-    with pytest.raises(RunFolderError, match="the run has no result yet; `nasrec-automl status"):
+    with pytest.raises(
+        RunFolderError, match=r"the run has no result yet; `nasrec-automl status '.*/my clicks/run'` says"
+    ):
         write_run_report(run)
     assert ReportStage().units(run) == (0, 1)
 

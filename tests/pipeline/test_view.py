@@ -3,15 +3,18 @@
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
 from rich.console import Console, RenderableType
 
 from nasrec_automl.config import load_job
 from nasrec_automl.pipeline.files import read_json, write_json
+from nasrec_automl.pipeline.progress import Progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
-from nasrec_automl.pipeline.status import STAGE_NAMES
-from nasrec_automl.pipeline.view import live_view, result_table, space_table, stage_table
+from nasrec_automl.pipeline.status import STAGE_NAMES, StageStatus
+from nasrec_automl.pipeline.view import _Printer, live_view, result_table, space_table, stage_table
 from nasrec_automl.space import load_search_space
 
 
@@ -76,6 +79,25 @@ def test_without_a_terminal_it_prints_what_changes(copied_run: RunFolder) -> Non
     assert lines[0].startswith("data: done, 1/1 data sets")
     assert lines[-1].startswith("report: done")
     assert len(lines) == len(set(lines))
+
+
+def test_without_a_terminal_long_work_without_tenths_is_heard_of(
+    finished_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: dict[str, Any] = {}
+    progress = Progress(stage="search", done=0, total=20, unit="architectures", started=0, updated=1, seconds=1)
+
+    def find(run: RunFolder) -> list[StageStatus]:
+        return [StageStatus("search", "running", None, progress.model_copy(update={"note": said["note"]}))]
+
+    monkeypatch.setattr("nasrec_automl.pipeline.view.time.monotonic", lambda: said["now"])
+    console = Console(record=True, width=160, force_terminal=False, file=io.StringIO())
+    printer = _Printer(finished_run, console, find)
+    for now, note in [(0, "1 of 9"), (59, "2 of 9"), (60, "3 of 9"), (119, "4 of 9"), (120, "4 of 9"), (999, "4 of 9")]:
+        said |= {"now": now, "note": note}
+        printer.look()
+    notes = [line.rpartition(", ")[2] for line in console.export_text().splitlines()]
+    assert notes == ["1 of 9", "3 of 9", "4 of 9"]
 
 
 def test_in_a_terminal_it_shows_all_stages(copied_run: RunFolder) -> None:

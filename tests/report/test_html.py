@@ -6,8 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from nasrec_automl.report import write_report
-from nasrec_automl.report.html import render_report
+from nasrec_automl.report import render_report
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\"'"
 
@@ -44,7 +43,8 @@ def page(full, full_content):
     return full["page"]
 
 
-def test_every_part_is_there(page):
+def test_every_part_is_there(page, full):
+    assert "<h1>quickstart</h1>" in full["html"]
     for heading in (
         "Results",
         "How far to trust this",
@@ -120,22 +120,6 @@ def test_an_empty_content_gives_a_page_of_notes(empty_content):
 
 def test_equal_contents_give_equal_pages(full_content):
     assert render_report(full_content(architectures=5)) == render_report(full_content(architectures=5))
-
-
-def test_the_file_is_replaced_as_a_whole(tmp_path, empty_content):
-    path = tmp_path / "report.html"
-    path.write_text("old")
-    assert write_report(empty_content(title="Größe"), path) == path
-    assert "<h1>Größe</h1>" in path.read_text(encoding="utf-8")
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_report_that_fails_leaves_the_old_one(tmp_path, empty_content):
-    path = tmp_path / "report.html"
-    path.write_text("old")
-    with pytest.raises(AttributeError):
-        write_report(empty_content(winner=None), path)
-    assert path.read_text() == "old"
 
 
 def test_the_report_needs_no_torch_optuna_or_nni():
