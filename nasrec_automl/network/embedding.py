@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import accumulate
 
 import torch
@@ -23,6 +24,10 @@ class Embedding(nn.Module):
     the quotient, from 1, is the run's number. No two ids have both in common.
 
     The ids of a capped field that lie beyond its table have the row 0, or share the others.
+
+    Args:
+        schema: the features.
+        drawn: whether there are start values; without them the tables hold anything until they are loaded.
     """
 
     offsets: Tensor
@@ -31,7 +36,7 @@ class Embedding(nn.Module):
     limits: Tensor
     shared: Tensor
 
-    def __init__(self, schema: FeatureSchema) -> None:
+    def __init__(self, schema: FeatureSchema, *, drawn: bool = True) -> None:
         super().__init__()
         columns = [field for field in schema.fields for _ in range(field.columns)]
         segments = [number for number, field in enumerate(schema.fields) for _ in range(field.columns)]
@@ -52,17 +57,21 @@ class Embedding(nn.Module):
         self.register_buffer("limits", limits, persistent=False)
         shared = torch.tensor([field.beyond_cap == "shared" for field in columns])
         self.register_buffer("shared", shared, persistent=False)
-        with torch.no_grad():
-            for start, field in zip(starts, schema.fields, strict=False):
-                rows, *quotients = field.tables
-                ids = field.cap or field.table_size
-                scale = math.sqrt(2 / (ids + schema.embedding_dim))  # Xavier normal
-                self.weight[start : start + rows].normal_(0, scale)
-                # Where nothing is missing in training, nothing trains row 0, and it must not be noise later.
-                self.weight[start].zero_()
-                for count in quotients:
-                    # Signs: products start at the scale of one full table, and ids that share a row start apart.
-                    self.weight[start + rows : start + rows + count].bernoulli_(0.5).mul_(2).sub_(1)
+        if drawn:
+            self._draw(schema, starts)
+
+    @torch.no_grad()
+    def _draw(self, schema: FeatureSchema, starts: Sequence[int]) -> None:
+        for start, field in zip(starts, schema.fields, strict=False):
+            rows, *quotients = field.tables
+            ids = field.cap or field.table_size
+            scale = math.sqrt(2 / (ids + schema.embedding_dim))  # Xavier normal
+            self.weight[start : start + rows].normal_(0, scale)
+            # Where nothing is missing in training, nothing trains row 0, and it must not be noise later.
+            self.weight[start].zero_()
+            for count in quotients:
+                # Signs: products start at the scale of one full table, and ids that share a row start apart.
+                self.weight[start + rows : start + rows + count].bernoulli_(0.5).mul_(2).sub_(1)
 
     def forward(self, ids: Tensor) -> Tensor:
         """Look up `(B, S)` ids.

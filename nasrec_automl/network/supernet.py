@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nasrec_automl.architecture import MERGED_TOKENS, Architecture, Path
 from nasrec_automl.errors import ArchitectureError
+from nasrec_automl.network.embedding import Embedding
 from nasrec_automl.network.network import Network
 from nasrec_automl.network.plan import merged_name, source_name, supernet_plan
 from nasrec_automl.network.subnet import Subnet
@@ -33,10 +34,16 @@ class Supernet(Network):
     """
 
     def __init__(
-        self, space: SearchSpace, schema: FeatureSchema, *, layer_norm: bool = True, dropout: float = 0.0
+        self,
+        space: SearchSpace,
+        schema: FeatureSchema,
+        *,
+        layer_norm: bool = True,
+        dropout: float = 0.0,
+        embedding: Embedding | None = None,
     ) -> None:
         plan = supernet_plan(space, schema, layer_norm=layer_norm)
-        super().__init__(plan, schema, layer_norm=layer_norm, dropout=dropout)
+        super().__init__(plan, schema, layer_norm=layer_norm, dropout=dropout, embedding=embedding)
         self.space = space
 
     def forward(self, dense: Tensor, ids: Tensor, choice: Architecture | Path) -> Tensor:

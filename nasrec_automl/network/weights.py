@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.files import written_beside
 from nasrec_automl.errors import CheckpointError
+from nasrec_automl.network.embedding import Embedding
 from nasrec_automl.network.network import Network
 from nasrec_automl.network.subnet import Subnet
 from nasrec_automl.network.supernet import Supernet
@@ -57,22 +59,21 @@ def load_supernet(path: Path, space: SearchSpace, schema: FeatureSchema) -> Supe
     Raises:
         CheckpointError: the file is no supernet, or one of another space or schema.
     """
-    metadata, tensors = _read(path)
-    if "architecture" in metadata:
+    found, tensors = _read(path)
+    if found.architecture is not None:
         raise CheckpointError(f"{path}: expected the weights of a supernet, but these are a subnet's")
-    if SearchSpace.model_validate_json(metadata["space"]) != space:
-        name = json.loads(metadata["space"])["name"]
+    if found.space != space:
         raise CheckpointError(
-            f"{path}: the supernet is of the space {name!r} as it was when trained, but the job's is {space.name!r}; "
-            "train it again in another run folder, or restore the space"
+            f"{path}: the supernet is of the space {found.space.name!r} as it was when trained, but the job's is "
+            f"{space.name!r}; train it again in another run folder, or restore the space"
         )
-    found = FeatureSchema.model_validate_json(metadata["schema"])
-    if found != schema:
+    if found.schema != schema:
         raise CheckpointError(
-            f"{path}: the supernet was trained on another schema ({_difference(found, schema)}); "
+            f"{path}: the supernet was trained on another schema ({_difference(found.schema, schema)}); "
             "train it again in another run folder, or restore the data"
         )
-    supernet = Supernet(space, schema, layer_norm=json.loads(metadata["layer_norm"]))
+    with torch.random.fork_rng(devices=[]):  # what is drawn here is overwritten, and may move no one's generator
+        supernet = Supernet(space, schema, layer_norm=found.layer_norm, embedding=Embedding(schema, drawn=False))
     _fill(supernet, tensors, path)
     return supernet
 
@@ -83,20 +84,27 @@ def load_subnet(path: Path) -> Subnet:
     Raises:
         CheckpointError: the file is missing or no subnet.
     """
-    metadata, tensors = _read(path)
-    if "architecture" not in metadata:
+    found, tensors = _read(path)
+    if found.architecture is None:
         raise CheckpointError(f"{path}: expected the weights of a subnet, but these are a supernet's")
-    space = SearchSpace.model_validate_json(metadata["space"])
-    subnet = Subnet(
-        Architecture.from_json(metadata["architecture"], space),
-        FeatureSchema.model_validate_json(metadata["schema"]),
-        layer_norm=json.loads(metadata["layer_norm"]),
-    )
+    schema = found.schema
+    with torch.random.fork_rng(devices=[]):  # as above
+        embedding = Embedding(schema, drawn=False)
+        subnet = Subnet(found.architecture, schema, layer_norm=found.layer_norm, embedding=embedding)
     _fill(subnet, tensors, path)
     return subnet
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
+class _Description(NamedTuple):
+    """What a file's metadata say; a supernet has no architecture."""
+
+    space: SearchSpace
+    schema: FeatureSchema
+    layer_norm: bool
+    architecture: Architecture | None
+
+
+def _read(path: Path) -> tuple[_Description, dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -107,7 +115,23 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
         ) from None
     if metadata.get("format") != _FORMAT:
         raise CheckpointError(f"{path}: expected weights that nasrec-automl wrote, but the file says nothing of it")
-    return metadata, tensors
+    try:
+        return _described(metadata), tensors
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: cannot read the description of the network, which another version may have written "
+            f"({' '.join(str(error).split())}); read it with that version, or train the network again"
+        ) from None
+
+
+def _described(metadata: dict[str, str]) -> _Description:
+    space = SearchSpace.model_validate_json(metadata["space"])
+    return _Description(
+        space,
+        FeatureSchema.model_validate_json(metadata["schema"]),
+        json.loads(metadata["layer_norm"]),
+        Architecture.from_json(metadata["architecture"], space) if "architecture" in metadata else None,
+    )
 
 
 def _fill(network: Network, tensors: dict[str, Any], path: Path) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from nasrec_automl.errors import CheckpointError
 from nasrec_automl.network import Subnet, Supernet
@@ -134,6 +135,53 @@ def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
     save_file({"head.dense": torch.rand(3)}, tmp_path / "other.safetensors", metadata=metadata)
     with pytest.raises(CheckpointError, match="the weights do not fit their own description"):
         load_subnet(tmp_path / "other.safetensors")
+
+
+def rewritten(path: Path, **changes: str | None) -> Path:
+    """Write the file again with other entries of its metadata, `None` removes."""
+    with safe_open(path, framework="pt") as file:
+        metadata = {**file.metadata(), **changes}
+    save_file(load_file(path), path, metadata={name: text for name, text in metadata.items() if text is not None})
+    return path
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"space": SPACE.model_dump_json()[:-1] + ', "wings": 2}'},
+        {"schema": SCHEMA.model_dump_json()[:-1] + ', "wings": 2}'},
+        {"architecture": "{}"},
+        {"layer_norm": "yes"},
+        {"layer_norm": None},
+    ],
+    ids=lambda changes: "-".join(changes),
+)
+def test_a_description_of_another_version_is_named(tmp_path: Path, changes: dict[str, str | None]) -> None:
+    network = supernet()
+    save_network(network.extract(SPACE.random(np.random.default_rng(0))), tmp_path / "subnet.safetensors")
+    message = r"net\.safetensors: cannot read the description .* version .*\(.*(wings|params|Expecting|layer_norm)"
+    with pytest.raises(CheckpointError, match=message) as caught:
+        load_subnet(rewritten(tmp_path / "subnet.safetensors", **changes))
+    assert "\n" not in str(caught.value)
+    if "architecture" not in changes:
+        with pytest.raises(CheckpointError, match="cannot read the description"):
+            load_supernet(rewritten(saved(tmp_path), **changes), SPACE, SCHEMA)
+
+
+def test_loading_draws_no_tables_and_moves_no_generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = supernet()
+    save_network(network, tmp_path / "supernet.safetensors")
+    save_network(network.extract(SPACE.random(np.random.default_rng(0))), tmp_path / "subnet.safetensors")
+    drawn: list[int] = []
+    monkeypatch.setattr(torch.Tensor, "normal_", lambda self, *_: drawn.append(len(self)))
+    before = torch.get_rng_state()
+    for loaded in (
+        load_supernet(tmp_path / "supernet.safetensors", SPACE, SCHEMA),
+        load_subnet(tmp_path / "subnet.safetensors"),
+    ):
+        assert torch.equal(loaded.embedding.weight, network.embedding.weight)
+    assert not drawn
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_weights_that_are_not_finite_are_not_written(tmp_path: Path) -> None:
