@@ -14,6 +14,7 @@ from nasrec_automl.network.block import Block, Source
 from nasrec_automl.network.embedding import Embedding
 from nasrec_automl.network.head import Head
 from nasrec_automl.network.plan import NetworkPlan, source_name
+from nasrec_automl.ops.live import drop_live_gradient
 from nasrec_automl.schema import FeatureSchema
 
 _ROWS_AT_ONCE = 1024
@@ -73,6 +74,12 @@ class Network(nn.Module):
             else:
                 sources.append(Source(None, ()))
         return sources[-1]
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients, those of slices too."""
+        super().zero_grad(set_to_none)
+        for parameter in self.parameters():
+            drop_live_gradient(parameter)
 
     def run_path(self, dense: Tensor, ids: Tensor, path: Path) -> Tensor:
         """Logits of a path, `(B,)`."""

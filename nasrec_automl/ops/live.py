@@ -76,6 +76,13 @@ def drop_live_gradient(parameter: nn.Parameter) -> None:
     parameter.live_gradient = None  # type: ignore[attr-defined]
 
 
+def end_live_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Take `keep_live_gradients` back, and forget what was kept."""
+    for parameter in parameters:
+        parameter.keeps_live_gradient = False  # type: ignore[attr-defined]
+        drop_live_gradient(parameter)
+
+
 class _Live(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, parameter: nn.Parameter, sizes: tuple[int, ...]) -> Tensor:

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasrec_automl.data.batches import Batch
-from nasrec_automl.errors import DataError, DivergedError
+from nasrec_automl.errors import DataError, DivergedError, JobError
 from nasrec_automl.hyper_space import OptimizerName
+from nasrec_automl.ops.live import end_live_gradients
 from nasrec_automl.training.clipping import clip_gradients
 from nasrec_automl.training.guard import ADVICE, check_batch, check_weights
 from nasrec_automl.training.metrics import Metrics, measure
@@ -37,6 +38,9 @@ class TrainingOptions:
         clip_norm: bound of the gradients' norm.
         eps: of Adagrad; small data want a small one.
         seed: of dropout; each step derives its own.
+
+    Raises:
+        JobError: a number is out of its range.
     """
 
     steps: int
@@ -49,6 +53,26 @@ class TrainingOptions:
     eps: float = 1e-8
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise JobError(f"steps must be at least 1, but it is {self.steps}")
+        for name in ("learning_rate", "clip_norm", "eps"):
+            value = getattr(self, name)
+            if not value > 0:  # nor NaN
+                raise JobError(f"{name} must be above 0, but it is {value}")
+        if not 0 <= self.schedule_warm_up <= 1:
+            raise JobError(f"schedule_warm_up must be within 0 to 1, but it is {self.schedule_warm_up}")
+
+
+class _EndLiveGradients(pl.Callback):
+    """Leaves gradients to autograd again once a training has ended: torch's optimisers see none of the slices'."""
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        end_live_gradients(pl_module.parameters())
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        end_live_gradients(pl_module.parameters())
+
 
 class ClickModule(pl.LightningModule):
     """Trains `model(dense, ids) -> logits` on click data, and measures it on validation.
@@ -59,6 +83,7 @@ class ClickModule(pl.LightningModule):
     Raises, while a trainer runs it:
         DataError: a batch holds a bad value, or does not fit the network's schema.
         DivergedError: loss, gradients or weights are no longer finite. Steps and checkpoints with such are not made.
+        JobError: the trainer's precision is float16.
     """
 
     def __init__(self, options: TrainingOptions, model: nn.Module | None = None) -> None:
@@ -74,6 +99,18 @@ class ClickModule(pl.LightningModule):
         """Logits, `(B,)`."""
         logits: Tensor = self.model(dense, ids)
         return logits
+
+    def configure_callbacks(self) -> list[pl.Callback]:
+        """What a training's end needs, however it ends."""
+        return [_EndLiveGradients()]
+
+    def on_fit_start(self) -> None:
+        """Refuse float16: its scaling of gradients knows nothing of those that are kept as slices."""
+        if str(self.trainer.precision).startswith("16"):
+            raise JobError(
+                f"precision: a training needs float32 or bfloat16, but it is {self.trainer.precision!r}: "
+                "set 'bf16-mixed'"
+            )
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Check a batch where it still lies, so that no look at its values waits for an accelerator."""

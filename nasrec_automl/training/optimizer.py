@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
+from nasrec_automl.errors import JobError
 from nasrec_automl.hyper_space import OptimizerName
 from nasrec_automl.ops.live import drop_live_gradient, keep_live_gradients, leading, only_gradient
 
@@ -24,12 +25,18 @@ def make_optimizer(
     embedding_decay: float | None = None,
     eps: float,
 ) -> torch.optim.Optimizer:
-    """Make the optimiser of that name; `eps` is Adagrad's."""
+    """Make the optimiser of that name; `eps` is Adagrad's.
+
+    Raises:
+        JobError: there is none of that name.
+    """
     if name == "adagrad":
         return RowAdagrad(params, lr=lr, weight_decay=weight_decay, embedding_decay=embedding_decay, eps=eps)
     if name == "adam":
         return RowAdam(params, lr=lr, weight_decay=weight_decay, embedding_decay=embedding_decay)
-    return RowSGD(params, lr=lr, weight_decay=weight_decay, embedding_decay=embedding_decay)
+    if name == "sgd":
+        return RowSGD(params, lr=lr, weight_decay=weight_decay, embedding_decay=embedding_decay)
+    raise JobError(f"optimizer: no optimizer {name!r}; there are {', '.join(get_args(OptimizerName))}")
 
 
 class RowOptimizer(torch.optim.Optimizer, ABC):

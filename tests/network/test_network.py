@@ -4,6 +4,7 @@ import torch
 
 from nasrec_automl.errors import CheckpointError, DataError
 from nasrec_automl.network import Network, Subnet, Supernet
+from nasrec_automl.ops.live import keep_live_gradients, live_gradient, only_gradient
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.testing.examples import make_batch, tiny_schema, tiny_space
 
@@ -31,6 +32,16 @@ def test_blocks_that_nothing_reads_are_not_run() -> None:
         for hook in hooks:
             hook.remove()
         assert run == [n for n, live in enumerate(architecture.live, 1) if live.dense or live.sparse]
+
+
+def test_zero_grad_forgets_the_gradients_of_slices_too() -> None:
+    supernet = Supernet(SPACE, tiny_schema())
+    keep_live_gradients(supernet.parameters())
+    dense, ids = make_batch(tiny_schema(), 3)
+    supernet(dense.float(), ids, SPACE.random(np.random.default_rng(0))).sum().backward()
+    assert any(live_gradient(parameter) is not None for parameter in supernet.parameters())
+    supernet.zero_grad()
+    assert all(only_gradient(parameter) is None for parameter in supernet.parameters())
 
 
 def test_the_last_source_is_what_the_head_reads() -> None:

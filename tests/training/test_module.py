@@ -1,4 +1,5 @@
 import re
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from torch.nn import functional as F
 
 from nasrec_automl.data.batches import EvaluationBatches, TrainingBatches
 from nasrec_automl.data.rows import Rows
-from nasrec_automl.errors import DataError, DivergedError
-from nasrec_automl.network import Subnet
+from nasrec_automl.errors import DataError, DivergedError, JobError
+from nasrec_automl.network import Subnet, Supernet
+from nasrec_automl.ops.live import live_gradient
 from nasrec_automl.testing.examples import make_rows, tiny_schema, tiny_space, with_weights
 from nasrec_automl.training.lightning import quiet, quiet_trainer
 from nasrec_automl.training.metrics import measure
@@ -51,6 +53,23 @@ def step(weight: torch.Tensor | None) -> float:
     dense, ids = torch.tensor([[1.0], [-2.0], [0.5]]), torch.zeros(3, 1, dtype=torch.long)
     batch = (dense, ids, torch.tensor([1.0, 0.0, 0.0]), *([] if weight is None else [weight]))
     return module.training_step(batch, 0).item()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("steps", 0, "at least 1"),
+        ("learning_rate", -0.1, "above 0"),
+        ("learning_rate", np.nan, "above 0"),
+        ("clip_norm", -1.0, "above 0"),
+        ("eps", 0.0, "above 0"),
+        ("schedule_warm_up", 1.1, "within 0 to 1"),
+    ],
+)
+def test_options_have_their_ranges(name: str, value: float, rule: str) -> None:
+    with pytest.raises(JobError, match=f"^{name} must be {rule}, but it is {value}$"):
+        TrainingOptions(**{"steps": 20, "learning_rate": 0.1, name: value})
+    TrainingOptions(steps=1, learning_rate=0.1, schedule_warm_up=1.0)
 
 
 def test_the_loss_is_binary_cross_entropy() -> None:
@@ -164,6 +183,51 @@ def test_dropout_is_a_function_of_seed_and_step() -> None:
 
     assert torch.equal(weights(1, disturb=10), weights(1, disturb=11))
     assert not torch.equal(weights(1, disturb=10), weights(2, disturb=10))
+
+
+class OneArchitecture(nn.Module):
+    """A supernet that runs the same architecture at every step: many of its weights are used in part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.supernet = Supernet(SPACE, SCHEMA)
+
+    def forward(self, dense: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        return self.supernet(dense, ids, SPACE.random(np.random.default_rng(0)))
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_another_optimiser_sees_all_gradients_after_a_training(breaks: bool) -> None:
+    class Breaks(pl.Callback):
+        def on_before_optimizer_step(self, trainer: pl.Trainer, *args: object) -> None:
+            if breaks and trainer.global_step == 2:
+                raise RuntimeError("power cut")
+
+    network = OneArchitecture()
+    module = ClickModule(TrainingOptions(steps=4, learning_rate=0.1), network)
+    trainer = quiet_trainer(max_steps=4, device="cpu", callbacks=[Breaks()])
+    with quiet(), pytest.raises(RuntimeError, match="power cut") if breaks else nullcontext():
+        trainer.fit(module, TrainingBatches(ROWS, 64, 0, 4))
+    assert all(live_gradient(parameter) is None for parameter in network.parameters())
+    dense, ids, label = ROWS.batch(slice(0, 64))
+
+    def gradients(network: nn.Module) -> dict[str, torch.Tensor]:
+        network.zero_grad()
+        F.binary_cross_entropy_with_logits(network(dense, ids), label).backward()
+        found = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
+        return {name: g.to_dense() if g.is_sparse else g for name, g in found.items()}
+
+    fresh = OneArchitecture()
+    fresh.load_state_dict(network.state_dict())
+    torch.testing.assert_close(gradients(network), gradients(fresh))
+
+
+@pytest.mark.parametrize("precision", ["16-mixed", "16-true"])
+def test_float16_is_refused(precision: str) -> None:
+    trainer = quiet_trainer(max_steps=4, device="cpu", callbacks=[])
+    trainer.strategy.precision_plugin.precision = precision  # the plugin itself wants a GPU
+    with quiet(), pytest.raises(JobError, match=f"precision: .* but it is '{precision}': set 'bf16-mixed'"):
+        trainer.fit(subnet_module(), TrainingBatches(ROWS, 64, 0, 4))
 
 
 def changed(rows: Rows, name: str, row: int, value: float) -> Rows:

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nasrec_automl.errors import JobError
 from nasrec_automl.ops.linear import ElasticLinear
 from nasrec_automl.ops.live import keep_live_gradients, live, live_gradient
 from nasrec_automl.training.optimizer import RowAdagrad, RowAdam, RowSGD, make_optimizer
@@ -266,6 +267,11 @@ def test_optimisers_have_names() -> None:
             "embedding_decay": 0.4,
         }
     assert (made["adagrad"].defaults["eps"], made["adam"].defaults["eps"]) == (0.3, 1e-8)
+
+
+def test_an_unknown_name_is_told_with_those_that_there_are() -> None:
+    with pytest.raises(JobError, match="no optimizer 'adamw'; there are adagrad, adam, sgd"):
+        make_optimizer("adamw", [nn.Parameter(torch.ones(1))], lr=0.1, weight_decay=0.0, eps=1e-8)  # type: ignore[arg-type]
 
 
 def test_an_optimiser_after_another_forgets_the_gradients_of_slices_too() -> None:
