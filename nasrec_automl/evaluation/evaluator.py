@@ -130,8 +130,7 @@ class WeightSharingEvaluator:
                 features, labels, *_ = self._batch_features(architecture, rows)
                 pieces.append((torch.addmv(bias, features, weight).cpu(), labels.cpu()))
             logits, label = (torch.cat(parts) for parts in zip(*pieces, strict=True))
-            losses = log_losses(logits, label)
-            if rival is not None and stop < len(rival) and surely_worse(losses, rival, self._weight):
+            if rival is not None and stop < len(rival) and surely_worse(log_losses(logits, label), rival, self._weight):
                 break
         return logits, label
 

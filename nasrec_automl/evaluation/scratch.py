@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.batches import EvaluationBatches, TrainingBatches
 from nasrec_automl.data.rows import Rows
-from nasrec_automl.errors import DivergedError
+from nasrec_automl.errors import DivergedError, JobError
 from nasrec_automl.hyper_space import OptimizerName
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.head import clear_head
@@ -62,25 +62,6 @@ class ScratchOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """A trained subnet.
-
-    Attributes:
-        subnet: with the weights of the best validation.
-        metrics: of that validation.
-        step: when it was.
-        schedule_steps: length of the learning-rate schedule.
-        stopped: whether `report` ended the training.
-    """
-
-    subnet: Subnet
-    metrics: Metrics
-    step: int
-    schedule_steps: int
-    stopped: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Course:
     """How a training went.
 
@@ -93,6 +74,19 @@ class Course:
     metrics: Metrics
     step: int
     stopped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Trained(Course):
+    """A trained subnet.
+
+    Attributes:
+        subnet: with the weights of the best validation.
+        schedule_steps: length of the learning-rate schedule.
+    """
+
+    subnet: Subnet
+    schedule_steps: int
 
 
 def train_from_scratch(
@@ -121,7 +115,8 @@ def train_from_scratch(
         options: how.
         schedule_steps: most steps, and length of the learning-rate schedule.
         validation: rows to measure on; the best measurement's weights are kept.
-        validate_every: steps between two measurements; one at the end at least.
+        validate_every: steps from one measurement to the next; where there are fewer, one is at the end. What is left
+            after the last is not measured.
         patience: measurements without improvement that end the training; 0 for never.
         report: called after each measurement; True ends the training.
         checkpoint: file to write after each measurement, and to go on from where it is there: `report` hears again
@@ -131,6 +126,7 @@ def train_from_scratch(
 
     Raises:
         DivergedError: a loss that is no finite number; the message says where, and what to do.
+        JobError: one of the numbers is out of its range.
     """
     with seeded(options.seed):
         subnet = Subnet(architecture, schema, layer_norm=options.layer_norm, dropout=options.dropout)
@@ -148,7 +144,7 @@ def train_from_scratch(
         device=device,
         precision=precision,
     )
-    return Trained(subnet, course.metrics, course.step, schedule_steps, course.stopped)
+    return Trained(course.metrics, course.step, course.stopped, subnet, schedule_steps)
 
 
 def train_network(
@@ -169,6 +165,8 @@ def train_network(
 
     Arguments are those of `train_from_scratch`; of the options, LayerNorm and dropout are the network's own matter.
     """
+    if validate_every < 1:
+        raise JobError(f"validate_every must be at least 1, but it is {validate_every}")
     module = ClickModule(
         TrainingOptions(
             steps=schedule_steps,
@@ -220,6 +218,7 @@ def _release(trainer: pl.Trainer, module: ClickModule, callbacks: Sequence[pl.Ca
     Lightning's objects refer to one another and live on until the garbage collector sees them, which knows nothing of
     how large a tensor is.
     """
+    module.model.zero_grad(set_to_none=True)
     module.model = nn.Identity()
     for optimizer in trainer.optimizers:
         optimizer.state.clear()

@@ -78,7 +78,7 @@ def take_over(run: RunFolder, architecture: Architecture, hyper: Hyper, report: 
         if stopped := report(*seen[-1]):
             break
     step, best = min(seen, key=lambda point: point[1].log_loss)
-    return Trained(subnet, best, step, content["schedule_steps"], stopped)
+    return Trained(best, step, stopped, subnet, content["schedule_steps"])
 
 
 def drop_kept(run: RunFolder, *, but: Collection[str] = ()) -> None:

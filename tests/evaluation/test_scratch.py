@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from nasrec_automl.errors import DivergedError
+from nasrec_automl.errors import DivergedError, JobError
 from nasrec_automl.evaluation.scratch import (
     ScratchOptions,
     Trained,
@@ -193,6 +193,16 @@ def test_a_report_ends_the_training() -> None:
 def test_validation_may_be_rarer_than_the_training_is_long() -> None:
     trained = train(validate_every=1000)
     assert trained.step == 48
+
+
+def test_steps_between_two_validations_are_one_at_least() -> None:
+    with pytest.raises(JobError, match="validate_every must be at least 1, but it is 0"):
+        train(validate_every=0)
+
+
+def test_a_trained_subnet_has_no_gradients_left() -> None:
+    trained = train(schedule_steps=9)  # Lightning drops them before a validation, the last of which is at step 8
+    assert [name for name, p in trained.subnet.named_parameters() if p.grad is not None] == []
 
 
 def test_several_epochs_keep_their_validations() -> None:

@@ -131,7 +131,7 @@ def test_the_better_ones_stay(run: RunFolder) -> None:
     subnet = train_candidate(run, checked_best(run)[0], default_hyper(run.job), ignore).subnet
     for architecture, loss in zip(architectures, (0.6, 0.5, 0.7, 0.55), strict=True):
         curve = [(step, Metrics(each, 0.5, 0.01, 10)) for step, each in ((1, loss), (2, loss + 0.3))]
-        keep_training(run, architecture, Trained(subnet, curve[0][1], 1, 9, False), curve, most=2)
+        keep_training(run, architecture, Trained(curve[0][1], 1, False, subnet, 9), curve, most=2)
     assert kept(run) == files(architectures[1].key, architectures[3].key)
     drop_kept(run, but=[architectures[3].key, "another"])
     assert kept(run) == files(architectures[3].key)
