@@ -21,6 +21,7 @@ from nasrec_automl.architecture import (
     Architecture,
     Block,
     ParameterValue,
+    Path,
 )
 from nasrec_automl.errors import ArchitectureError, SpaceError
 from nasrec_automl.yaml_files import complaint, load_yaml
@@ -183,6 +184,28 @@ class SearchSpace(BaseModel):
                     continue
                 self._checked(f"block{number}/{key}", value, choices[key])
         return self.from_params(self.to_params(architecture))
+
+    def validate_path(self, path: Path) -> None:
+        """Check what a training step is to run; paths are drawn at each step, so that this costs microseconds.
+
+        Raises:
+            ArchitectureError: it is none of this space; the message names the block.
+        """
+        if len(path.blocks) != self.blocks:
+            raise ArchitectureError(
+                f"the path has {len(path.blocks)} blocks, but the space {self.name!r} has {self.blocks}"
+            )
+        for number, block in enumerate(path.blocks, 1):
+            if not (
+                set(block.dense_ops).issubset(self.dense_ops)
+                and set(block.sparse_ops).issubset(self.sparse_ops)
+                and block.dense_dim in self.dense_dims
+                and block.sparse_dim in self.sparse_dims
+                and {*block.dense_inputs, *block.sparse_inputs, *block.left, *block.right}.issubset(range(number))
+                and block.dense_to_sparse in self.dense_to_sparse
+                and block.fm in self.fm
+            ):
+                raise ArchitectureError(f"block{number} of the path is none of the space {self.name!r}: {block}")
 
     # Drawing and changing architectures.
 

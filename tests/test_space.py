@@ -2,7 +2,9 @@ import itertools
 import json
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from scipy.stats import chisquare
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.errors import ArchitectureError, SpaceError
+from nasrec_automl.sampling.full_path import full_path
 from nasrec_automl.space import (
     InputCount,
     SearchSpace,
@@ -382,3 +385,27 @@ def test_a_broken_architecture_file_is_named(tmp_path: Path) -> None:
     path.write_text("{}")
     with pytest.raises(ArchitectureError, match=r"mine\.json: an architecture is a JSON object"):
         load_architecture(path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dense_ops": ("fc", "dot_product")},
+        {"sparse_ops": ("attention",)},
+        {"dense_dim": 110},
+        {"sparse_dim": 4},
+        {"dense_to_sparse": True},
+        {"fm": True},
+        *({name: (0, 2)} for name in ("dense_inputs", "sparse_inputs", "left", "right")),
+    ],
+    ids=lambda changes: "-".join(changes),
+)
+def test_paths_of_other_spaces_are_told_apart(changes: dict[str, Any]) -> None:
+    space = tiny_space(dense_ops=("fc", "sum"), sparse_ops=("efc",), dense_to_sparse=(False,), fm=(False,))
+    path = full_path(space)
+    space.validate_path(path)
+    first, second, third = path.blocks
+    with pytest.raises(ArchitectureError, match=r"block2 of the path is none of the space 'tiny': (fc|dot_product)"):
+        space.validate_path(replace(path, blocks=(first, replace(second, **changes), third)))
+    with pytest.raises(ArchitectureError, match="the path has 2 blocks, but the space 'tiny' has 3"):
+        space.validate_path(replace(path, blocks=(first, second)))

@@ -14,6 +14,7 @@ from nasrec_automl.network.block import Block, Source
 from nasrec_automl.network.embedding import Embedding
 from nasrec_automl.network.head import Head
 from nasrec_automl.network.plan import NetworkPlan, source_name
+from nasrec_automl.ops.base import is_traced
 from nasrec_automl.ops.live import drop_live_gradient
 from nasrec_automl.schema import FeatureSchema
 
@@ -92,7 +93,7 @@ class Network(nn.Module):
         It stays whole where gradients, a GPU or a compiler want it so.
         """
         self.check(dense, ids)
-        whole = torch.is_grad_enabled() or dense.device.type != "cpu" or torch.compiler.is_compiling()
+        whole = torch.is_grad_enabled() or dense.device.type != "cpu" or is_traced()
         if whole or len(dense) <= _ROWS_AT_ONCE:
             return [(dense, ids)]
         starts = range(0, len(dense), _ROWS_AT_ONCE)
@@ -105,10 +106,12 @@ class Network(nn.Module):
             DataError: inputs that do not fit the schema or the weights. Not while training on an accelerator, where
                 a look at the values would wait for the device: there `ClickModule` checks batches before they move.
         """
-        if torch.compiler.is_compiling() or ids.is_meta:  # no values to look at; export leaves no trace of it
+        if is_traced() or ids.is_meta:  # no values to look at; export leaves no trace of it
             return
         weight = self.embedding.weight
-        if dense.dtype != weight.dtype and not torch.is_autocast_enabled(dense.device.type):
+        # Of all floats autocast leaves these alone.
+        is_converted = dense.dtype != torch.float64 and torch.is_autocast_enabled(dense.device.type)
+        if dense.dtype != weight.dtype and not is_converted:
             raise DataError(
                 f"dense features must be of the network's own type {weight.dtype}, but are {dense.dtype}: convert them"
             )

@@ -58,7 +58,7 @@ class Supernet(Network):
             `(B,)`.
 
         Raises:
-            ArchitectureError: an architecture of another space.
+            ArchitectureError: an architecture or path of another space.
         """
         return self.run_path(dense, ids, self._path(choice))
 
@@ -77,8 +77,9 @@ class Supernet(Network):
         return self.head.weight(last.dense_dim, tokens)
 
     def _path(self, choice: Architecture | Path) -> Path:
-        """The path to run; an architecture of another space would be cut to other sizes without a word."""
+        """The path to run; one of another space would be cut to other sizes without a word."""
         if isinstance(choice, Path):
+            self.space.validate_path(choice)
             return choice
         if choice.space is not self.space and choice.space != self.space:
             raise ArchitectureError(

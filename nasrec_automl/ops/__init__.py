@@ -1,7 +1,7 @@
 """Operators of a block, one a file. Each is elastic: a leading slice of its weights is the smaller operator.
 
-Inside a network, dense tensors are `(B, d)` and sparse tensors are `(B, E, N)`, token axis last: every operator but
-attention mixes tokens, and so reads them without a transposition.
+Inside a network, dense tensors are `(B, d)` and sparse tensors are `(B, E, N)`, token axis last: most operators mix
+tokens, and so read them without a transposition.
 """
 
 from nasrec_automl.ops.base import BlockInputs, DenseOp, OpShape, SparseOp

@@ -18,6 +18,17 @@ def widened(x: Tensor) -> Tensor:
     return x.float() if x.dtype is torch.bfloat16 else x
 
 
+def is_traced() -> bool:
+    """Whether a compiler or exporter watches: of tensors it sees no values, and of loops what they did once."""
+    # The first is true of torch.export too.
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+
+
+def cast(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """`x` in a type; torch's own cast to what is there already would be exported."""
+    return x if x.dtype == dtype else x.to(dtype)
+
+
 @dataclass(frozen=True, slots=True)
 class OpShape:
     """The largest sizes that an operator has to serve: the space's in a supernet, the architecture's in a subnet.

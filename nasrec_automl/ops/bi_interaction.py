@@ -7,7 +7,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from nasrec_automl.ops.base import BlockInputs, DenseOp, OpShape, widened
+from nasrec_automl.ops.base import BlockInputs, DenseOp, OpShape, cast, widened
 from nasrec_automl.ops.linear import ElasticLinear, SourceLinear, closing_norm
 
 
@@ -30,6 +30,6 @@ class BiInteraction(DenseOp):
         pieces = [widened(tokens) for _, tokens in inputs.tokens]
         total = reduce(torch.add, [tokens.sum(-1) for tokens in pieces])  # (B, E)
         squares = reduce(torch.add, [tokens.square().sum(-1) for tokens in pieces])
-        pairs = (total.square() - squares) / 2
+        pairs = cast((total.square() - squares) / 2, self.pooled.weight.dtype)
         out: Tensor = self.norm(self.dense(inputs.dense, dim) + self.pooled(pairs, dim))
         return out

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nasrec_automl.cost import dot_product_tokens
 from nasrec_automl.ops.autograd import apply
-from nasrec_automl.ops.base import BlockInputs, DenseOp, OpShape
+from nasrec_automl.ops.base import BlockInputs, DenseOp, OpShape, is_traced
 from nasrec_automl.ops.linear import ElasticLinear, SourceLinear, closing_norm
 
 
@@ -70,7 +70,7 @@ class PairwiseProducts(torch.autograd.Function):
 
 def _pairwise(vectors: Tensor) -> Tensor:
     """Dot products of all pairs: `(B, E, V)` to `(B, V (V - 1) / 2)`."""
-    if not torch.compiler.is_compiling():
+    if not is_traced():
         return apply(PairwiseProducts, vectors)
     # A compiler's or exporter's tensors hold no values: nothing of them may be kept.
     products = torch.bmm(vectors.transpose(1, 2), vectors).flatten(1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nasrec_automl.ops.base import Pieces
+from nasrec_automl.ops.base import Pieces, cast
 from nasrec_automl.ops.live import live
 
 
@@ -66,14 +66,10 @@ class SourceLinear(nn.Module):
             if total is None:
                 total = F.linear(rows, weight, bias)
             else:  # in place: a product that adds to what is there costs no pass over memory of its own
-                total.addmm_(_as(rows, total.dtype), _as(weight, total.dtype).T)
+                # Autocast leaves it alone.
+                total.addmm_(cast(rows, total.dtype), cast(weight, total.dtype).T)
         assert total is not None
         return total.view(*inputs[0][1].shape[:-1], out_features)
-
-
-def _as(x: Tensor, dtype: torch.dtype) -> Tensor:
-    # Autocast leaves products in place alone; without it a cast to what is there already would be exported.
-    return x if x.dtype == dtype else x.to(dtype)
 
 
 class ElasticLayerNorm(nn.Module):

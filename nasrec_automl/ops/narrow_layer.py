@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nasrec_automl.ops.base import is_traced
+
 WIDEST = 8
 """Of heads wider than this torch's own attention is as fast."""
 
@@ -34,7 +36,7 @@ def use_narrow(x: Tensor, head_width: int) -> bool:
         and x.dtype in (torch.float32, torch.bfloat16)
         and x.device.type == "cpu"
         and head_width <= WIDEST
-        and not torch.compiler.is_compiling()  # true of torch.export too
+        and not is_traced()
     )
 
 

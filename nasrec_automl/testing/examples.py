@@ -140,17 +140,10 @@ def with_choice(architecture: Architecture, label: str, value: Any) -> Architect
 
 def assert_path_of(path: Path, space: SearchSpace) -> None:
     """Fail unless everything that the path runs is something that the space's supernet holds."""
-    assert len(path.blocks) == space.blocks
-    for number, block in enumerate(path.blocks, 1):
-        assert set(block.dense_ops) <= set(space.dense_ops)
-        assert set(block.sparse_ops) <= set(space.sparse_ops)
-        assert block.dense_dim in space.dense_dims
-        assert block.sparse_dim in space.sparse_dims
-        assert block.dense_to_sparse in space.dense_to_sparse
-        assert block.fm in space.fm
+    space.validate_path(path)
+    for block in path.blocks:
         assert block.dense_ops
         assert block.sparse_ops
         for sources in (block.dense_inputs, block.sparse_inputs, block.left, block.right):
             assert sources, "a path reads at least one source"
             assert list(sources) == sorted(set(sources)), f"sources must ascend: {join_sources(sources)}"
-            assert set(sources) <= set(range(number)), f"block {number} reads {join_sources(sources)}"

@@ -67,6 +67,8 @@ def test_bad_inputs_are_refused_by_both_networks(training: bool) -> None:
             run(dense.float() * torch.nan, ids)
         with pytest.raises(DataError, match=r"own type torch\.float32, but are torch\.float64: convert"):
             run(dense, ids)
+        with torch.autocast("cpu", torch.bfloat16), pytest.raises(DataError, match=r"are torch\.float64: convert"):
+            run(dense, ids)  # of all types, autocast leaves this one as it is
     with pytest.raises(DataError, match="row 2 holds 7"):
         supernet.features(dense.float(), wrong, architecture)
 

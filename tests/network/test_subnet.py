@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -40,6 +42,18 @@ def test_without_a_dense_feature_one_zero_column_stands_in() -> None:
     assert not dense.any()
     logits = Subnet(SPACE.random(np.random.default_rng(1)), schema)(dense.float(), ids)
     assert torch.isfinite(logits).all()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("seed", range(6))
+def test_a_traced_subnet_is_the_same_function_of_any_number_of_rows(seed: int) -> None:
+    subnet = Subnet(SPACE.random(np.random.default_rng(seed)), tiny_schema()).eval()
+    (dense, ids), (others, other_ids) = (make_batch(tiny_schema(), rows) for rows in (1500, 2500))
+    file = io.BytesIO()
+    with torch.no_grad():
+        torch.jit.save(torch.jit.trace(subnet, (dense.float(), ids)), file)
+        file.seek(0)
+        torch.testing.assert_close(torch.jit.load(file)(others.float(), other_ids), subnet(others.float(), other_ids))
 
 
 @pytest.mark.parametrize("layer_norm", [True, False])

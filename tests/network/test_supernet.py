@@ -151,3 +151,11 @@ def test_an_architecture_of_another_space_is_refused() -> None:
             use(dense, ids, stranger)
     with pytest.raises(ArchitectureError, match="'wider'"):
         supernet.head_weight(stranger)
+
+
+def test_a_path_of_another_space_is_refused() -> None:
+    supernet, path = Supernet(SPACE, tiny_schema()), full_path(tiny_space(dense_dims=(4, 110)))
+    dense, ids = make_batch(tiny_schema(), 3)
+    for use in (supernet, supernet.features):
+        with pytest.raises(ArchitectureError, match="block1 of the path is none of the space 'tiny'"):
+            use(dense.float(), ids, path)

@@ -4,6 +4,7 @@ import torch
 
 from nasrec_automl.network import Supernet
 from nasrec_automl.sampling.full_path import full_path
+from nasrec_automl.space import load_search_space
 from nasrec_automl.testing.examples import make_batch, tiny_schema, tiny_space
 from nasrec_automl.training.lightning import quiet_trainer
 from nasrec_automl.training.precision import Precision, autocast
@@ -16,6 +17,21 @@ def test_products_are_in_the_precision(precision: Precision, dtype: torch.dtype)
     trainer = quiet_trainer(max_steps=1, device="cpu", callbacks=[], precision=precision)
     with trainer.precision_plugin.train_step_context():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+
+
+@pytest.mark.parametrize("layer_norm", [True, False])
+@pytest.mark.parametrize("name", ["nasrec-full", "nasrec-plus"])
+def test_networks_may_have_bfloat16_weights(name: str, layer_norm: bool) -> None:
+    space, schema = load_search_space(name), tiny_schema()
+    supernet = Supernet(space, schema, layer_norm=layer_norm).bfloat16()
+    dense, ids = make_batch(schema, 5)
+    rng, batch = np.random.default_rng(0), (dense.bfloat16(), ids)
+    for architecture in [space.random(rng) for _ in range(4)]:
+        logits = supernet(*batch, architecture)
+        assert logits.dtype == torch.bfloat16
+        assert supernet.extract(architecture)(*batch).dtype == torch.bfloat16
+        logits.sum().backward()
+    assert supernet(*batch, full_path(space)).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("layer_norm", [True, False])
