@@ -50,7 +50,7 @@ def test_counts_of_one_block_are_those_of_its_paths() -> None:
     paths = [schedule().path(step).blocks[0] for step in range(300)]
     wide = Architecture(SPACE, (replace(BLOCK, dense_dim=11, sparse_dim=5),))
     narrow = Architecture(SPACE, (BLOCK,))
-    fm = Architecture(SPACE, (replace(BLOCK, fm=True),))
+    fm, merging = (Architecture(SPACE, (replace(BLOCK, **{name: True}),)) for name in ("fm", "dense_to_sparse"))
 
     def count(operator: str, width: int) -> int:
         return sum(path.dense_ops == (operator,) and path.dense_dim >= width for path in paths)
@@ -58,13 +58,16 @@ def test_counts_of_one_block_are_those_of_its_paths() -> None:
     def tokens(width: int) -> int:
         return sum(path.sparse_dim >= width for path in paths)
 
-    merged = sum(path.fm and path.dense_dim >= 7 for path in paths)
+    def merged(name: str) -> int:
+        return sum(getattr(path, name) and path.dense_dim >= 7 for path in paths)
+
     expected = [
         (count(FC, 11) + tokens(5)) / 2,
         (count(FC, 7) + tokens(3)) / 2,
-        (count(FC, 7) + tokens(3) + merged) / 3,
+        (count(FC, 7) + tokens(3) + merged("fm")) / 3,
+        (count(FC, 7) + tokens(3) + merged("dense_to_sparse")) / 3,
     ]
-    assert trained_steps([wide, narrow, fm], schedule(), 300) == pytest.approx(expected)
+    assert trained_steps([wide, narrow, fm, merging], schedule(), 300) == pytest.approx(expected)
     assert expected[0] < expected[1]
 
 

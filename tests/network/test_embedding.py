@@ -183,6 +183,12 @@ def capped_schema() -> FeatureSchema:
     )
 
 
+def test_capped_tables_start_as_those_of_their_own_size() -> None:
+    torch.manual_seed(0)
+    schema = FeatureSchema(fields=(FieldSchema(name="x", table_size=50_000, cap=3000),))
+    assert Embedding(schema).weight.std().item() == pytest.approx(math.sqrt(2 / (3000 + 16)), rel=0.05)
+
+
 def test_ids_beyond_a_cap_are_unknown_or_share_rows() -> None:
     schema = capped_schema()
     embedding = Embedding(schema)

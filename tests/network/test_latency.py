@@ -75,6 +75,12 @@ def test_measuring_moves_no_generator_and_leaves_no_gradient() -> None:
     measure = SubnetLatency(tiny_schema(), batch_size=8, repeats=2, warm_up=1)
     measure(load_architecture("criteo-full"))
     assert torch.equal(state, torch.get_rng_state())
+    subnet = Subnet(load_architecture("criteo-full"), tiny_schema())
+    outputs: list[Tensor] = []
+    subnet.register_forward_hook(lambda *parts: outputs.append(parts[-1]))
+    measure_latency(subnet, synthetic_batch(tiny_schema(), 8), repeats=2, warm_up=1)
+    assert [output.requires_grad for output in outputs] == [False] * 3
+    assert all(parameter.grad is None for parameter in subnet.parameters())
 
 
 def test_the_subnet_is_what_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,16 @@ def test_the_last_source_is_what_the_head_reads() -> None:
     torch.testing.assert_close(supernet.head(last), supernet.run_path(dense.float(), ids, path))
 
 
+def test_a_batch_that_is_run_in_parts_gives_what_the_whole_gives() -> None:
+    supernet, architecture = Supernet(SPACE, tiny_schema()), SPACE.random(np.random.default_rng(0))
+    dense, ids = make_batch(tiny_schema(), 2500)
+    for run in (supernet, supernet.features):
+        whole = run(dense.float(), ids, architecture)
+        with torch.no_grad():
+            parts = run(dense.float(), ids, architecture)
+        torch.testing.assert_close(parts, whole.detach(), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_bad_inputs_are_refused_by_both_networks(training: bool) -> None:
     architecture = SPACE.random(np.random.default_rng(0))

@@ -126,6 +126,16 @@ def test_dropout_acts_in_training_alone() -> None:
     assert not torch.equal(logits(supernet, architecture), logits(supernet, architecture))
 
 
+@pytest.mark.parametrize("where", ["embeddings", "blocks"])
+def test_dropout_acts_on_the_embeddings_and_on_blocks(where: str) -> None:
+    supernet = Supernet(SPACE, tiny_schema(), dropout=0.5)
+    others = [block.dropout for block in supernet.blocks.values()] if where == "embeddings" else [supernet.dropout]
+    for other in others:
+        other.p = 0.0
+    architecture = SPACE.random(np.random.default_rng(0))
+    assert not torch.equal(logits(supernet, architecture), logits(supernet, architecture))
+
+
 def test_an_architecture_of_another_space_is_not_extracted() -> None:
     other = tiny_space(dense_dims=(4, 13))
     architecture = with_choice(other.random(np.random.default_rng(0)), "block2/dense_dim", 13)
