@@ -134,8 +134,8 @@ class RowAdagrad(RowOptimizer):
     slice alone is updated and decayed. Torch's own Adagrad works on whole weights.
 
     Args:
-        params: parameters or groups. From now on backward passes leave slices' gradients to optimisers of this class:
-            others would not see them.
+        params: parameters or groups. From now on backward passes leave slices' gradients to the optimisers of this
+            file: others would not see them, before `end_live_gradients`.
         lr: learning rate.
         weight_decay: as in `RowOptimizer`.
         embedding_decay: as in `RowOptimizer`.
