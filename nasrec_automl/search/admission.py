@@ -55,7 +55,8 @@ class Admission:
         if self._budget is None:
             return True
         limits = self._budget.limits
-        if self._budget.has_condition or not all(f"{PREFIX}{name}" in attrs for name in limits):
+        # A latency may have been written for another batch size or device.
+        if self._budget.is_slow or not all(f"{PREFIX}{name}" in attrs for name in limits):
             return None
         return all(attrs[f"{PREFIX}{name}"] <= limit for name, limit in limits.items())
 

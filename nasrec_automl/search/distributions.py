@@ -25,15 +25,26 @@ def distributions(space: SearchSpace) -> dict[str, CategoricalDistribution]:
 
 
 def suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Any:
-    """Let a trial suggest a parameter from a distribution."""
+    """Let a trial suggest a parameter from a distribution.
+
+    Raises:
+        ValueError: what was enqueued is none of the choices, or out of the range, which Optuna only warns of.
+    """
     if isinstance(distribution, CategoricalDistribution):
         return trial.suggest_categorical(name, distribution.choices)
     assert isinstance(distribution, FloatDistribution | IntDistribution)  # There is no other kind.
+    value: float
     if isinstance(distribution, IntDistribution):
-        return trial.suggest_int(
+        value = trial.suggest_int(
             name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
         )
-    return trial.suggest_float(name, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
+    else:
+        value = trial.suggest_float(
+            name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+        )
+    if not distribution.low <= value <= distribution.high:
+        raise ValueError(f"{name} is {value}, but must be from {distribution.low} to {distribution.high}")
+    return value
 
 
 def architecture_of(params: Mapping[str, Any], space: SearchSpace) -> Architecture | None:

@@ -94,8 +94,8 @@ def retrain(
         How many this worker has finished, the pruned ones included.
 
     Raises:
-        StudyError: the database cannot be used, there is no candidate, or the study has other candidates or
-            ranges.
+        StudyError: the database cannot be used, there is no candidate, or the study has other candidates or choices;
+            ranges may differ.
         Exception: whatever `train` raises, once its trial has been failed with the reason. A DivergedError ends its
             training alone: the trial counts, as pruned, with the reason.
     """
@@ -220,16 +220,16 @@ class _Retrain(Task):
         return {**params, **sample_params(sampler, study, rest)}
 
     def _check_choices(self) -> None:
-        for trial in self._ledger.trials()[:1]:
-            for name, expected in self.distributions.items():
-                found = trial.distributions.get(name)
-                if found is not None and _choices(found) != _choices(expected):
-                    study = self._ledger.study.study_name
-                    raise StudyError(
-                        f"the study {study!r} chooses {name!r} among {_choices(found)}, "
-                        f"but {_choices(expected)} is expected; choices never change within a study: "
-                        "choose another name for it"
-                    )
+        trials = self._ledger.trials()
+        for name, expected in self.distributions.items():
+            found = next((trial.distributions[name] for trial in trials if name in trial.distributions), None)
+            if found is not None and _choices(found) != _choices(expected):
+                study = self._ledger.study.study_name
+                raise StudyError(
+                    f"the study {study!r} chooses {name!r} among {_choices(found)}, "
+                    f"but {_choices(expected)} is expected; choices never change within a study: "
+                    "choose another name for it"
+                )
 
 
 def _choices(distribution: object) -> tuple[Any, ...] | None:

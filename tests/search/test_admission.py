@@ -5,6 +5,7 @@ import optuna
 import pytest
 from optuna.samplers import NSGAIISampler, TPESampler
 
+from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
 from nasrec_automl.errors import StudyError
 from nasrec_automl.search import constraints, distributions
@@ -23,10 +24,24 @@ def trial_of(space: SearchSpace, seed: int, **attrs: float) -> optuna.trial.Froz
 
 
 def test_what_is_written_of_a_trial_decides(space: SearchSpace) -> None:
-    admits = Admission(space, Budget(tiny_schema(), macs=100, latency_ms=5, latency=lambda architecture: 9))
-    assert admits(trial_of(space, 0, macs=100, latency_ms=5))
-    assert not admits(trial_of(space, 0, macs=101, latency_ms=5))
-    assert not admits(trial_of(space, 0, macs=100, latency_ms=5.1))
+    admits = Admission(space, Budget(tiny_schema(), macs=100, parameters=5))
+    assert admits(trial_of(space, 0, macs=100, parameters=5))
+    assert not admits(trial_of(space, 0, macs=101, parameters=5))
+    assert not admits(trial_of(space, 0, macs=100, parameters=6))
+
+
+def test_a_latency_that_was_written_may_be_of_another_batch_or_device(space: SearchSpace) -> None:
+    asked: list[str] = []
+
+    def latency(architecture: Architecture) -> float:
+        asked.append(architecture.key)
+        return 9.0
+
+    trial = trial_of(space, 0, macs=100, latency_ms=4)
+    for limit, inside in ((10, True), (5, False)):
+        admits = Admission(space, Budget(tiny_schema(), latency_ms=limit, latency=latency))
+        assert [admits(trial), admits(trial)] == [inside, inside]
+    assert len(asked) == 2, "once a budget"
 
 
 def test_what_is_not_written_is_found_from_the_parameters(space: SearchSpace) -> None:

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import optuna
+import pytest
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
-from nasrec_automl.search.distributions import architecture_of, distributions
+from nasrec_automl.search.distributions import architecture_of, distributions, suggest
 from nasrec_automl.space import SearchSpace, load_search_space
 
 
@@ -34,3 +36,19 @@ def test_incomplete_or_foreign_parameters_are_no_architecture(space: SearchSpace
     assert architecture_of({**params, "block1/dense_dim": 17}, space) is None
     del params["block1/dense_dim"]
     assert architecture_of(params, space) is None
+
+
+@pytest.mark.parametrize(
+    ("distribution", "inside", "outside"),
+    [(FloatDistribution(0.0, 0.6), 0.6, (0.61, -0.1)), (IntDistribution(2, 8), 2, (1, 9))],
+)
+def test_an_enqueued_number_keeps_to_its_range(
+    distribution: BaseDistribution, inside: float, outside: tuple[float, ...]
+) -> None:
+    study = optuna.create_study()
+    study.enqueue_trial({"x": inside})
+    assert suggest(study.ask(), "x", distribution) == inside
+    for value in outside:
+        study.enqueue_trial({"x": value})
+        with pytest.raises(ValueError, match=rf"x is {value}, but must be from \S+ to \S+$"):
+            suggest(study.ask(), "x", distribution)

@@ -255,6 +255,16 @@ def test_an_enqueued_training_has_the_learning_rate_of_its_optimiser_alone(
     assert [name for name in first.params if name.startswith("learning_rate")] == ["learning_rate/adam"]
 
 
+def test_an_enqueued_training_with_a_number_out_of_its_range_ends_nothing(
+    study: optuna.Study, storage: RDBStorage
+) -> None:
+    study.enqueue_trial({"architecture": "hand-mlp", "dropout": 5.0})
+    assert run(study, storage, config=RetrainConfig(trials=4)) == 4
+    first = study.get_trials()[0]
+    assert first.state == TrialState.FAIL
+    assert "dropout is 5.0, but must be from" in first.user_attrs["nasrec:reason"]
+
+
 def test_a_candidate_that_cannot_be_trained_is_given_up(study: optuna.Study, storage: RDBStorage) -> None:
     def broken(name: str, hyper: Hyper, report: Prune) -> TrainOutcome:
         if name == "search-2" and hyper.dropout == DROPOUT:
@@ -289,6 +299,13 @@ def test_choices_never_change_within_a_study(
     with pytest.raises(StudyError, match=named):
         run(study, storage, **options)
     assert len(study.get_trials()) == 1
+
+
+def test_choices_count_wherever_they_were_first_made(study: optuna.Study, storage: RDBStorage) -> None:
+    study.add_trial(optuna.create_trial(value=1.0))  # somebody's own, without any parameter
+    run(study, storage, count=1)
+    with pytest.raises(StudyError, match=r"chooses 'architecture' among \('search-1'"):
+        run(study, storage, names=["search-9"])
 
 
 def test_nothing_to_retrain(study: optuna.Study, storage: RDBStorage) -> None:
