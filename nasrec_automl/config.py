@@ -7,7 +7,7 @@ trains from scratch, such as the search's check, reads `retrain` too.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -363,7 +363,7 @@ class Job(Section):
     @property
     def storage_url(self) -> str:
         """URL of the studies' database."""
-        return self.storage or f"sqlite:///{self.run_folder / 'studies.db'}"
+        return self.storage or _sqlite_url("sqlite:///studies.db", self.run_folder.joinpath)
 
 
 def load_job(path: str | Path) -> Job:
@@ -437,5 +437,13 @@ def _absolute(job: Job, base: Path) -> Job:
     if job.space.endswith((".yaml", ".yml")):
         updates["space"] = str(found(job.space))
     if job.storage is not None and job.storage.startswith("sqlite:///") and ":memory:" not in job.storage:
-        updates["storage"] = f"sqlite:///{found(job.storage.removeprefix('sqlite:///'))}"
+        updates["storage"] = _sqlite_url(job.storage, found)
     return job.model_copy(update=updates)
+
+
+def _sqlite_url(url: str, found: Callable[[str], Path]) -> str:
+    """The URL with an absolute path, in which what means something in a URL is escaped as SQLAlchemy reads it."""
+    from sqlalchemy.engine import make_url  # here: not all that reads a job opens its studies
+
+    parsed = make_url(url)
+    return parsed.set(database=str(found(parsed.database or ""))).render_as_string()

@@ -9,6 +9,7 @@ from nasrec_automl.config import AdagradHead, Job, RidgeHead, load_job
 from nasrec_automl.config_training import RetrainConfig, SupernetConfig
 from nasrec_automl.errors import JobError
 from nasrec_automl.hyper_space import HyperSpace, load_hyper_space
+from nasrec_automl.search.storage import open_storage
 
 MINIMAL: dict[str, Any] = {"name": "mine", "data": {"source": "synthetic"}}
 
@@ -103,6 +104,19 @@ def test_absolute_paths_and_names_stay(tmp_path: Path) -> None:
 def test_a_storage_of_ones_own(tmp_path: Path) -> None:
     url = "postgresql://localhost/studies"
     assert load_job(write(tmp_path / "job.yaml", changed(storage=url))).storage_url == url
+
+
+@pytest.mark.parametrize("name", ["a?b", "a%41b", "a b", "{a}", "a#b"])
+def test_a_database_is_in_its_folder_however_that_is_called(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    own = load_job(write(folder / "job.yaml", changed(run_folder="."))).storage_url
+    of_two = load_job(write(folder / "job.yaml", changed(storage="sqlite:///two%20words.db?timeout=9"))).storage_url
+    for url in (own, of_two):
+        open_storage(url).engine.dispose()
+    assert of_two.endswith("?timeout=9")
+    assert {path.name for path in tmp_path.iterdir()} == {name}
+    assert {path.name for path in folder.glob("*.db")} == {"studies.db", "two words.db"}
 
 
 def test_numbers_without_a_dot_are_numbers(tmp_path: Path) -> None:

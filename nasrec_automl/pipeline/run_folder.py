@@ -203,13 +203,12 @@ class RunFolder:
         if before is None:
             write_json(path, section)
             return True
-        for name in sorted({*before, *section}):
-            if before.get(name) != section.get(name):
-                raise JobError(
-                    f"{name}: the {stage} stage in {self.path} was started with {before.get(name)!r}, but the job "
-                    f"says {section.get(name)!r}; use another run_folder{' and name' if self.job.storage else ''}, or "
-                    "restore the setting"
-                )
+        if found := _first_difference(before, section):
+            name, old, new = found
+            raise JobError(
+                f"{name}: the {stage} stage in {self.path} was started with {old!r}, but the job says {new!r}; use "
+                f"another run_folder{' and name' if self.job.storage else ''}, or restore the setting"
+            )
         return False
 
     @contextmanager
@@ -286,6 +285,18 @@ class RunFolder:
             if lives:
                 return True
         return False
+
+
+def _first_difference(before: dict[str, Any], now: dict[str, Any]) -> tuple[str, Any, Any] | None:
+    """The first setting that differs, as deep inside as it does, and its two values; None is as good as missing."""
+    for name in sorted({*before, *now}):
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            if found := _first_difference(old, new):
+                return f"{name}.{found[0]}", *found[1:]
+        elif old != new:
+            return name, old, new
+    return None
 
 
 def _this_process() -> str:

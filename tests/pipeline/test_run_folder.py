@@ -104,6 +104,20 @@ def test_a_stage_is_held_to_its_settings(tmp_path: Path) -> None:
     run.claim("search", {"seed": 4})
 
 
+def test_what_differs_inside_a_setting_is_named_alone(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    dropout = {"low": 0.0, "high": 0.6}
+    run.claim("retrain", {"space": {"name": "tiny", "blocks": 3}, "retrain.space.dropout": dropout, "pruner": None})
+    for name, changed, message in (
+        ("space", {"name": "mine", "blocks": 3}, r"space\.name: .* with 'tiny', but the job says 'mine'"),
+        ("retrain.space.dropout", {**dropout, "high": 0.5}, r"retrain\.space\.dropout\.high: .* 0\.6, .* says 0\.5"),
+        ("retrain.space.dropout", 0.1, r"retrain\.space\.dropout: .* with \{'low': 0\.0, 'high': 0\.6\}, .* says 0\.1"),
+    ):
+        with pytest.raises(JobError, match=f"^{message}"):
+            run.claim("retrain", {**(run.noted("retrain") or {}), name: changed})
+    run.claim("retrain", {"space": {"name": "tiny", "blocks": 3, "more": None}, "retrain.space.dropout": dropout})
+
+
 def test_one_process_owns_a_folder_and_the_other_is_told_which(tmp_path: Path) -> None:
     run = make(tmp_path)
     process = hold(run, "run")
