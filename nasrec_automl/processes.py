@@ -13,19 +13,19 @@ def own_start() -> float:
     return psutil.Process().create_time()
 
 
-def is_alive(pid: int, started: float | None) -> bool:
+def is_alive(pid: int, started: float) -> bool:
     """Whether a process of this host lives.
 
     Args:
         pid: its number.
-        started: when it started, in seconds since 1970; None where nobody has noted it: then any process counts.
+        started: when it started, in seconds since 1970.
     """
     try:
         process = psutil.Process(pid)
         # A killed process stays a zombie until its parent looks at it.
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        return started is None or abs(process.create_time() - started) < _CLOCK_TOLERANCE
+        return abs(process.create_time() - started) < _CLOCK_TOLERANCE
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:  # another user's, where the system shows no more than that there is one

@@ -23,8 +23,8 @@ from nasrec_automl.heartbeat import LOST_AFTER, heartbeat
 from nasrec_automl.pipeline.files import read_json, write_json, write_text
 from nasrec_automl.processes import is_alive, own_start
 
-_OWNER = re.compile(r"process (\d+) on (.+?)(?:, started ([\dT:-]{19}\+00:00))?")
-"""What a lock file says of its owner. Earlier versions did not say when it started."""
+_OWNER = re.compile(r"process (\d+) on (.+?), started ([\dT:-]{19}\+00:00)")
+"""What a lock file says of its owner."""
 
 
 @dataclass(frozen=True)
@@ -279,7 +279,7 @@ class RunFolder:
                 continue
             pid, host, started = owner.groups()
             if host == socket.gethostname():
-                lives = is_alive(int(pid), None if started is None else datetime.fromisoformat(started).timestamp())
+                lives = is_alive(int(pid), datetime.fromisoformat(started).timestamp())
             else:
                 lives = time.time() - signed < LOST_AFTER
             if lives:

@@ -47,9 +47,9 @@ def search_is_noted(run: RunFolder) -> bool:
     """Whether the best of the search are noted: of as many architectures as the job asks for, inside its budget."""
     top, config = read_json(run.top), run.job.search
     asked = config.architectures, run.job.budget.noted
-    if top is None or (top["target"], top.get("budget", {})) != asked:
+    if top is None or (top["target"], top["budget"]) != asked:
         return False
-    return bool(top["scored"] >= top["target"] or top.get("timeout") == config.timeout)
+    return bool(top["scored"] >= top["target"] or top["timeout"] == config.timeout)
 
 
 def retrain_is_noted(run: RunFolder) -> bool:
@@ -58,7 +58,7 @@ def retrain_is_noted(run: RunFolder) -> bool:
     # A small number of trials grows to one for each candidate.
     if noted is None or noted["target"] < config.trials:
         return False
-    return bool(noted["trainings"] >= noted["target"] or noted.get("timeout") == config.timeout)
+    return bool(noted["trainings"] >= noted["target"] or noted["timeout"] == config.timeout)
 
 
 def final_is_noted(run: RunFolder) -> bool:

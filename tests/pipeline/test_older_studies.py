@@ -11,7 +11,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.data.dataset import PreparedData
-from nasrec_automl.pipeline.files import write_json
+from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.report import report_content, write_run_report
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
@@ -36,7 +36,7 @@ def older(request: pytest.FixtureRequest, copied_run: RunFolder) -> RunFolder:
         study.set_user_attr("nasrec:supernet", copied_run.settings_digest("supernet"))
     trials = ranked(optuna.load_study(study_name="tiny-search", storage=url).get_trials(states=(TrialState.COMPLETE,)))
     top = [trial.params for trial in trials]
-    write_json(copied_run.top, {"target": len(top), "scored": len(top), "top": top})
+    write_json(copied_run.top, {**read_json(copied_run.top), "target": len(top), "scored": len(top), "top": top})
     return copied_run
 
 
