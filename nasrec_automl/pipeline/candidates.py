@@ -37,11 +37,19 @@ def candidates(run: RunFolder) -> dict[str, Architecture]:
     """What the search handed on by key, then the hand designs by name; no key twice, and none over the budget.
 
     Where the scores alone do not count, the best of the architectures that the check trained follow by key.
+
+    Raises:
+        RunFolderError: the search has not ended.
     """
+    top = read_json(run.top)
+    if top is None:
+        raise RunFolderError(
+            f"{run.path}: the search has not ended; `nasrec-automl status {run.path}` says what is left"
+        )
     space, budget = load_search_space(run.job.space), job_budget(run)
     designs = {name: design for name, design in hand_designs(space).items() if budget.admits(design)}
     names = {design.key: name for name, design in designs.items()}
-    inside = (a for params in read_json(run.top)["top"] if budget.admits(a := space.from_params(params)))
+    inside = (a for params in top["top"] if budget.admits(a := space.from_params(params)))
     best = itertools.islice(inside, run.job.retrain.top_k)
     found = {names.get(architecture.key, architecture.key): architecture for architecture in best}
     found = {**found, **designs}

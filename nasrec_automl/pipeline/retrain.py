@@ -59,6 +59,9 @@ class RetrainStage(Stage):
         """The retrain section, but for the number of trainings and the timeout, which may grow."""
         return retrain_settings(run)
 
+    def _left_nothing(self, run: RunFolder) -> bool:
+        return not run.top.is_file()  # without candidates no other process leaves anything either
+
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         job, config = run.job, run.job.retrain
         architectures = candidates(run)

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from nasrec_automl.errors import RunFolderError
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline import candidates as module
+from nasrec_automl.pipeline.base import Stage
 from nasrec_automl.pipeline.candidates import (
     best_trials,
     candidates,
@@ -21,6 +23,8 @@ from nasrec_automl.pipeline.candidates import (
     weights_path,
 )
 from nasrec_automl.pipeline.files import read_json, write_json
+from nasrec_automl.pipeline.final import FinalStage
+from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.search import Hyper
 from nasrec_automl.space import load_search_space
@@ -142,3 +146,16 @@ def test_what_another_worker_finishes_meanwhile_stays(copied_run: RunFolder) -> 
     reads = itertools.chain([[first]], itertools.repeat([first, better]))
     drop_beaten(copied_run, SimpleNamespace(study_name="retrain", get_trials=lambda **_: next(reads)))
     assert path.exists()
+
+
+def test_before_the_search_has_ended_there_are_none(copied_run: RunFolder) -> None:
+    copied_run.top.unlink()
+    with pytest.raises(RunFolderError, match=r"the search has not ended; `nasrec-automl status .*` says what is left"):
+        candidates(copied_run)
+
+
+@pytest.mark.parametrize("stage", [RetrainStage(), FinalStage()], ids=lambda stage: stage.name)
+def test_a_stage_that_comes_too_early_leaves_no_settings(searching: RunFolder, stage: Stage) -> None:
+    with pytest.raises(RunFolderError, match="the search has not ended"):
+        stage.run(searching)
+    assert not searching.started(stage.name)

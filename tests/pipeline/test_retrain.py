@@ -141,7 +141,7 @@ def test_a_killed_training_goes_on_where_it_was(copied_run: RunFolder, monkeypat
 def test_another_hyper_parameter_space_is_refused_by_name(copied_run: RunFolder) -> None:
     space = copied_run.job.retrain.space
     other = space.model_copy(update={"table_cap": load_hyper_space("retrain-size").table_cap})
-    with pytest.raises(JobError, match=r"retrain\.space\.table_cap: the retrain stage"):
+    with pytest.raises(JobError, match=r"retrain\.space\.table_cap\.choices: the retrain stage"):
         RetrainStage().run(changed(copied_run, "retrain", space=other, trials=8))
 
 
@@ -230,8 +230,11 @@ def test_a_network_that_another_worker_has_just_beaten_is_not_missed(
     best = best_trials(study)
     name, trial = next(iter(best.items()))
     beaten = copy.copy(trial)
-    beaten.params = {**trial.params, "learning_rate": trial.params.get("learning_rate", 0.1) * 1.01}
+    beaten.params = {**trial.params, "dropout": trial.params["dropout"] + 0.01}
     beaten.number = 1000
+    space = copied_run.job.retrain.space
+    paths = {weights_path(copied_run, study, name, Hyper.of(one.params, space)) for one in (trial, beaten)}
+    assert len(paths) == 2
     readings = [{**best, name: beaten}, best]
     monkeypatch.setattr("nasrec_automl.pipeline.candidates.best_trials", lambda study: readings.pop(0))
     check_subnets(copied_run, study)
