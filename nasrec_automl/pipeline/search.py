@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from functools import cache
@@ -49,6 +50,8 @@ from nasrec_automl.search.samplers import make_sampler
 from nasrec_automl.space import load_search_space
 from nasrec_automl.verdict import Verdict
 
+_logger = logging.getLogger(__name__)
+
 _LOADING = threading.Lock()
 """A cache alone would let two threads load at once."""
 
@@ -85,6 +88,14 @@ class SearchStage(Stage):
         space = load_search_space(job.space)
         evaluator = load_evaluator(run)
         study, budget, admits = search_study(run), job_budget(run), search_admission(run)
+        if config.sampler != "random" and config.architectures <= config.population:
+            _logger.warning(
+                "search.architectures (%d) does not exceed search.population (%d): all are drawn at random; lower "
+                "search.population for the sampler %s to learn from scores",
+                config.architectures,
+                config.population,
+                config.sampler,
+            )
         left_out = left_out_designs(space, budget)
         scored = len(scored_trials(study, admits))
         progress = ProgressWriter(
@@ -179,12 +190,13 @@ def load_evaluator(run: RunFolder) -> WeightSharingEvaluator:
         NasRecError: the supernet is not trained, or not of the job's space and data.
     """
     with _LOADING:
-        return _evaluator(run.job.model_dump_json())
+        written = run.weights.stat().st_mtime_ns if run.weights.is_file() else None
+        return _evaluator(run.job.model_dump_json(), written)
 
 
 @cache
-def _evaluator(text: str) -> WeightSharingEvaluator:
-    """The evaluator of a job, loaded once a process. The job's text is the cache's key."""
+def _evaluator(text: str, written: int | None) -> WeightSharingEvaluator:
+    """The evaluator of a job, loaded once a process: the job's text, and when the weights were written, are its key."""
     return make_evaluator(RunFolder(Job.model_validate_json(text)))
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import cache
+from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from nasrec_automl.budget import LATENCY
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import retrain_study_name, training_lengths
@@ -18,6 +20,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.search import open_storage, open_study
 from nasrec_automl.search.admission import Admission, Admits
 from nasrec_automl.search.attributes import WORKER
+from nasrec_automl.search.database import parse_url
 from nasrec_automl.space import load_search_space
 
 _OF_FINAL = {"final_seeds"}
@@ -28,18 +31,43 @@ _SETTINGS = "settings"
 a folder with others."""
 
 
-@cache
-def study_storage(url: str) -> optuna.storages.RDBStorage:
-    """The database, opened once a process: reading a long study again costs seconds."""
-    return open_storage(url)
+_opened: dict[str, tuple[RDBStorage, tuple[int, int] | None]] = {}
+
+
+def study_storage(url: str) -> RDBStorage:
+    """The database, opened once a process: reading a long study again costs seconds.
+
+    Again, where its file is another one: a run folder may be deleted in a notebook that goes on.
+    """
+    if url in _opened:
+        storage, file = _opened[url]
+        if file == _file_of(url):
+            return storage
+        storage.remove_session()
+        storage.engine.dispose()
+    storage = open_storage(url)
+    _opened[url] = storage, _file_of(url)
+    return storage
+
+
+def _file_of(url: str) -> tuple[int, int] | None:
+    """What tells the file of an SQLite database from every other one that there is now."""
+    parsed = parse_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database or not Path(parsed.database).is_file():
+        return None
+    found = Path(parsed.database).stat()
+    return found.st_dev, found.st_ino
 
 
 def search_settings(run: RunFolder) -> dict[str, Any]:
-    """The search section, but for the number of architectures and the timeout, which may grow."""
-    section = run.job.search.model_dump(mode="json", exclude={"architectures", "timeout"})
+    """The search section, but for what may grow, architectures and timeout, and what a latency that counts is of."""
+    job = run.job
+    section = job.search.model_dump(mode="json", exclude={"architectures", "timeout"})
+    timed = {"device": job.device, "budget.batch_size": job.budget.batch_size}
     return {
         **{f"search.{key}": value for key, value in section.items()},
-        "precision": run.job.precision,
+        **(timed if LATENCY in job.search.objectives else {}),
+        "precision": job.precision,
         **continued(run),
     }
 

@@ -1,10 +1,12 @@
 """The search stage of a finished run, and a done search that is asked for more."""
 
 import json
+import os
 import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -16,7 +18,7 @@ from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.candidates import candidates
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.search import SearchStage, _evaluator
+from nasrec_automl.pipeline.search import SearchStage, _evaluator, load_evaluator
 from nasrec_automl.pipeline.studies import search_study
 from nasrec_automl.space import load_search_space
 from tests.pipeline.changed import changed
@@ -212,6 +214,8 @@ def test_latency_as_an_objective_is_measured_as_the_budget_says(finished_run: Ru
         assert noted["repeats"] >= 30
         assert trial.values[1] == noted["median_ms"] > 0
         assert trial.constraints == {}
+    with pytest.raises(JobError, match=r"budget\.batch_size: the search stage .* with 32, but the job says 16"):
+        SearchStage().run(changed(run, "budget", batch_size=16))
 
 
 @pytest.mark.parametrize("objectives", [("log_loss",), ("log_loss", "parameters")])
@@ -246,3 +250,22 @@ def test_a_search_ends_with_the_best_that_it_had_time_for_and_goes_on_with_more(
     more = of(scored + 2, "1h")
     SearchStage().run(more)
     assert read_json(more.top)["scored"] == scored + 2
+
+
+def test_a_supernet_that_was_trained_again_is_loaded_again(copied_run: RunFolder) -> None:
+    before = load_evaluator(copied_run)
+    assert load_evaluator(copied_run) is before
+    os.utime(copied_run.weights)
+    assert load_evaluator(copied_run) is not before
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [({"architectures": 8}, True), ({}, False), ({"architectures": 8, "sampler": "random"}, False)],
+)
+def test_a_search_that_ends_with_its_random_start_says_so(
+    searching: RunFolder, caplog: pytest.LogCaptureFixture, config: dict[str, Any], told: bool
+) -> None:
+    SearchStage().run(changed(searching, "search", **config), count=1)
+    sentence = "search.architectures (8) does not exceed search.population (8)"
+    assert (sentence in caplog.text) == told

@@ -16,6 +16,7 @@ from nasrec_automl.pipeline.studies import (
     retrain_study,
     search_study,
     stage_ended,
+    study_storage,
     tune_study,
     verdict_study,
 )
@@ -70,6 +71,17 @@ def test_a_folder_with_other_settings_takes_no_study_of_a_database_that_both_use
     another = RunFolder(job.model_copy(update={section: getattr(job, section).model_copy(update=changes)}))
     with pytest.raises(StudyError, match=r"settings .* choose another name for the study"):
         study(another)
+
+
+def test_a_database_that_was_deleted_is_made_anew(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    before = study_storage(url)
+    optuna.create_study(storage=before)
+    assert study_storage(url) is before
+    for path in tmp_path.iterdir():
+        path.unlink()
+    assert study_storage(url).get_all_studies() == []
+    assert (tmp_path / "studies.db").is_file()
 
 
 @pytest.mark.parametrize(
