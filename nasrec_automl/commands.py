@@ -267,10 +267,12 @@ def report(arguments: argparse.Namespace) -> None:
     """Write the report of a run again."""
     from nasrec_automl.pipeline.report import write_run_report
     from nasrec_automl.pipeline.run_folder import RunFolder
+    from nasrec_automl.pipeline.stages import check_stages
 
     _quiet_optuna()
-    path = write_run_report(RunFolder.open(arguments.run_or_job))
-    _say(Console(), str(path))
+    run = RunFolder.open(arguments.run_or_job)
+    check_stages(run)
+    _say(Console(), str(write_run_report(run)))
 
 
 def retrain(arguments: argparse.Namespace) -> None:

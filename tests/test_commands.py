@@ -281,6 +281,9 @@ def test_other_settings_than_before_are_refused(copied_run: Any, write_job: Writ
     before = files(copied_run.path)
     job = write_job(copied_run.path.parent, supernet={"learning_rate": 0.5})
     refused("run", job, naming="supernet.learning_rate: the supernet stage")
+    refused("worker", job, naming="supernet.learning_rate: the supernet stage")
+    refused("report", job, naming="supernet.learning_rate: the supernet stage")
+    refused("retrain", job, "hand-mlp", naming="supernet.learning_rate: the supernet stage")
     changed = {path.name for path, content in files(copied_run.path).items() if before.get(path) != content}
     assert not changed
 

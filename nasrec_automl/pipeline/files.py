@@ -58,6 +58,19 @@ def read_json(path: Path) -> Any:
         return None
 
 
+def check_output_folder(folder: Path) -> None:
+    """Check, before anything is computed, that files can be written into a folder, which may still have to be made.
+
+    Raises:
+        RunFolderError: they cannot.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise RunFolderError(f"{folder}: cannot be written, since {there} is no folder: choose another one")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise RunFolderError(f"{folder}: cannot be written, since nothing can be made in {there}: choose another one")
+
+
 def _text(value: Any) -> str:
     return json.dumps(value, indent=2) + "\n"
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from nasrec_automl.architecture import Architecture
+from nasrec_automl.budget import in_words
+from nasrec_automl.config import BudgetConfig
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.errors import ArchitectureError, DivergedError
 from nasrec_automl.evaluation.scratch import measure_subnet
@@ -14,11 +17,12 @@ from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import best_trials, candidates, choice_parts, train_candidate, weights_path
-from nasrec_automl.pipeline.files import write_json
+from nasrec_automl.pipeline.files import check_output_folder, read_json, write_json
 from nasrec_automl.pipeline.final import contender_costs
 from nasrec_automl.pipeline.final_training import Contender, train_final
 from nasrec_automl.pipeline.model_folder import write_model
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.stages import check_stages
 from nasrec_automl.pipeline.studies import retrain_study, search_study
 from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.pipeline.telling import OnValidation, telling
@@ -39,19 +43,22 @@ class NamedModel:
         name: of the architecture: its key, or the name of a design.
         validation: on the rows that choose a winner, trained on train alone.
         source: where the hyper-parameters come from: `own`, `best` or `default`.
+        excess: by how much the architecture exceeds which limits of the job's budget.
     """
 
     folder: Path
     name: str
     validation: Metrics
     source: str
+    excess: Mapping[str, float]
 
     @property
     def lines(self) -> tuple[str, str]:
         """What was trained and how well, and how to use it."""
+        over = ", ".join(in_words(name, excess) for name, excess in self.excess.items())
         return (
             f"{self.name}: validation log loss {self.validation.log_loss:.4f}, AUC {self.validation.auc:.4f}, "
-            f"with {_SOURCES[self.source]}",
+            f"with {_SOURCES[self.source]}{over and f', over the budget by {over}'}",
             f"{self.folder}: predict with `nasrec-automl predict --model {shlex.quote(str(self.folder))} "
             "--input FILE --output FILE`",
         )
@@ -84,13 +91,17 @@ def retrain_named(
     Raises:
         ArchitectureError: no architecture, or more than one, has the name.
         DivergedError: the training diverged.
+        JobError: the job is not the one that the folder's stages were started with.
         RunFolderError: the folder cannot be written.
     """
+    check_stages(run)
+    data, budget = PreparedData.open(run.data), job_budget(run)
+    run = _as_searched(run)
     name, architecture = find_architecture(run, name)
-    data = PreparedData.open(run.data)
+    folder = run.models / name if output is None else output
+    check_output_folder(folder)
     contender, source = _measured(run, name, architecture, on_validation)
     subnet = train_final(run, contender, on_validation=on_validation)
-    folder = run.models / name if output is None else output
     validation = contender.metrics
     noted = {
         "architecture": dict(architecture.params),
@@ -99,11 +110,19 @@ def retrain_named(
         "space": architecture.space.name,
         "validation": {"log_loss": validation.log_loss, "auc": validation.auc},
         "hyper_parameters": {"source": source, **asdict(contender.hyper)},
-        **contender_costs(contender, data, run.job, job_budget(run)),
+        **contender_costs(contender, data, run.job, budget),
     }
     write_json(folder / "result.json", noted)
     write_model(subnet, run.data / "preprocessing.json", folder)
-    return NamedModel(folder, name, validation, source)
+    return NamedModel(folder, name, validation, source, budget.excess(architecture))
+
+
+def _as_searched(run: RunFolder) -> RunFolder:
+    """The run with the budget of its search: today's may have other candidates, of which nothing is trained yet."""
+    top = read_json(run.top)
+    if top is None:
+        return run
+    return RunFolder(run.job.model_copy(update={"budget": BudgetConfig.model_validate(top["budget"])}))
 
 
 def find_architecture(run: RunFolder, name: str) -> tuple[str, Architecture]:

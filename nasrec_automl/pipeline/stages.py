@@ -33,13 +33,24 @@ def next_stage(run: RunFolder) -> Stage | None:
     return None
 
 
+def check_stages(run: RunFolder) -> None:
+    """Compare the job with what every stage has left in the folder; nothing is written.
+
+    Raises:
+        JobError: a stage was started with other settings.
+    """
+    for stage in STAGES.values():
+        stage.check(run)
+
+
 def run_apart(run: RunFolder, stages: Sequence[Stage]) -> None:
     """Run stages of which the last is no job's, as the folder's owner, as far as they are not done.
 
     Every stage of the job is checked too: the job is noted in the folder, and what is there keeps its own.
     """
     with run.lock():
-        for stage in {**STAGES, **{stage.name: stage for stage in stages}}.values():
+        check_stages(run)
+        for stage in stages:
             stage.check(run)
         run.create()
         for stage in stages:
@@ -57,8 +68,7 @@ def run_job(run: RunFolder, *, workers: int = 1) -> None:
     """
     with run.lock():
         # Before the job is noted: one that is refused leaves the folder as it is.
-        for stage in STAGES.values():
-            stage.check(run)
+        check_stages(run)
         run.create()
         for stage in STAGES.values():
             if stage.is_done(run):

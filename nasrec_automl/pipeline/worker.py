@@ -12,6 +12,7 @@ from nasrec_automl.errors import RunFolderError
 from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
+from nasrec_automl.pipeline.stages import check_stages
 from nasrec_automl.pipeline.studies import retrain_study, search_study
 from nasrec_automl.search.attributes import WORKER
 from nasrec_automl.search.database import database_errors, parse_url
@@ -47,9 +48,12 @@ def share_work(run: RunFolder, *, count: int | None = None, on_wait: Callable[[s
 
     Raises:
         RunFolderError: the supernet is not trained, and nobody is at it.
+        JobError: the job is not the one that the folder's stages were started with.
         NasRecError: another error that the user can mend.
     """
+    check_stages(run)
     _wait_for_supernet(run, on_wait)
+    check_stages(run)  # again: a supernet before its first checkpoint tells nothing
     done = {"search": 0, "retrain": 0}
     with run.at_work(), database_errors(parse_url(run.job.storage_url)):
         for stage, study_of in ((SearchStage(), search_study), (RetrainStage(), retrain_study)):

@@ -7,7 +7,7 @@ import pytest
 
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.pipeline import files
-from nasrec_automl.pipeline.files import read_json, write_json, write_json_once, write_text
+from nasrec_automl.pipeline.files import check_output_folder, read_json, write_json, write_json_once, write_text
 
 
 def test_json_round_trips_and_folders_are_made(tmp_path: Path) -> None:
@@ -98,3 +98,18 @@ def test_processes_of_one_number_on_two_hosts_write_side_by_side(
         monkeypatch.setattr(socket, "gethostname", lambda host=host: host)
         write_text(tmp_path / "progress.json", host)
     assert len(set(beside)) == 2
+
+
+def test_a_folder_that_cannot_be_made_or_written_to_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_output_folder(tmp_path)
+    check_output_folder(tmp_path / "a" / "b")
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "a"):
+        with pytest.raises(
+            RunFolderError, match=rf"^{path}: cannot be written, since {tmp_path / 'file'} is no folder"
+        ):
+            check_output_folder(path)
+    monkeypatch.setattr(files.os, "access", lambda *_: False)
+    with pytest.raises(RunFolderError, match=rf"a: cannot be written, since nothing can be made in {tmp_path}:"):
+        check_output_folder(tmp_path / "a")

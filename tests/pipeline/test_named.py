@@ -15,8 +15,9 @@ from nasrec_automl import load_architecture, load_model, load_search_space
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import Part
 from nasrec_automl.data.synthetic import make_synthetic
-from nasrec_automl.errors import ArchitectureError, CheckpointError, DivergedError
+from nasrec_automl.errors import ArchitectureError, CheckpointError, DivergedError, RunFolderError
 from nasrec_automl.evaluation.scratch import measure_subnet
+from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import best_trials, candidates, train_candidate
 from nasrec_automl.pipeline.export import export_model
 from nasrec_automl.pipeline.files import read_json
@@ -28,6 +29,7 @@ from nasrec_automl.search import Hyper
 from nasrec_automl.search.distributions import distributions
 from nasrec_automl.training.metrics import Metrics
 from nasrec_automl.training.module import ClickModule
+from tests.pipeline.changed import changed
 
 
 @pytest.fixture
@@ -130,7 +132,7 @@ def test_the_model_predicts_and_exports(run: RunFolder) -> None:
 
 def test_the_command_to_predict_can_be_copied() -> None:
     quality = Metrics(log_loss=0.5, auc=0.7, standard_error=0.1, rows=9)
-    lines = NamedModel(Path("my run/models/k"), "k", quality, "own").lines
+    lines = NamedModel(Path("my run/models/k"), "k", quality, "own", {}).lines
     assert "`nasrec-automl predict --model 'my run/models/k' --input FILE --output FILE`" in lines[1]
 
 
@@ -184,3 +186,25 @@ def test_the_note_says_what_the_model_is(run: RunFolder) -> None:
     assert noted["name"] == "hand-mlp"
     assert noted["space"] == run.job.space or noted["space"] == "tiny"
     assert load_search_space(run.job.space).from_params(noted["architecture"]).key == noted["key"]
+
+
+def test_where_it_cannot_be_written_is_said_before_any_training(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nasrec_automl.pipeline.named.train_candidate", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(RunFolderError, match=r"mine: cannot be written, since .*job\.json is no folder"):
+        retrain_named(run, others(run)[0], run.path / "job.json" / "mine")
+
+
+def test_a_budget_that_changed_after_the_run_forgets_no_training_and_is_told(run: RunFolder) -> None:
+    name, architecture = next((n, a) for n, a in candidates(run).items() if not n.startswith("hand-"))
+    before = retrain_named(run, name, run.path / "before")
+    assert "over the budget" not in before.lines[0]
+    studies = optuna.get_all_study_names(run.job.storage_url)
+    macs = job_budget(run).counted(architecture)["macs"]
+    tighter = changed(run, "budget", macs=macs - 1)
+    assert name not in candidates(tighter)
+    model = retrain_named(tighter, name)
+    assert model.lines[0].endswith("own trainings, over the budget by 1 multiply-adds")
+    assert model.validation == before.validation
+    assert optuna.get_all_study_names(run.job.storage_url) == studies

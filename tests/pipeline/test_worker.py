@@ -16,7 +16,7 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from nasrec_automl.errors import RunFolderError
+from nasrec_automl.errors import JobError, RunFolderError
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -103,6 +103,25 @@ def test_while_someone_trains_the_supernet_it_waits(copied_run: RunFolder, tmp_p
     with copied_run.lock():
         assert share_work(copied_run, on_wait=trained) == Shared(architectures=0, trainings=0)
     assert told == ["the supernet"]
+
+
+def test_a_worker_of_another_job_is_refused_before_and_after_it_has_waited(
+    copied_run: RunFolder, tmp_path: Path
+) -> None:
+    another = RunFolder(copied_run.job.model_copy(update={"seed": 9}))
+    wait: list[str] = []
+    with pytest.raises(JobError, match="seed: the supernet stage"):
+        share_work(another, on_wait=wait.append)
+    assert not wait
+    weights = copied_run.weights.rename(tmp_path / "weights")  # as before the first checkpoint: nothing to compare with
+
+    def trained(what: str) -> None:
+        wait.append(what)
+        weights.rename(copied_run.weights)
+
+    with copied_run.lock(), pytest.raises(JobError, match="seed: the supernet stage"):
+        share_work(another, on_wait=trained)
+    assert wait == ["the supernet"]
 
 
 @pytest.mark.slow
