@@ -59,6 +59,7 @@ def estimate(job: Job, rows: int, times: Times) -> list[tuple[str, str, str]]:
     training = int(rows * TRAIN_AND_HEAD) * epochs // batch
     final = int(rows * FINAL) * epochs // batch
     training_step = times.step * batch / STEP_ROWS
+    kept = trainings + (HAND_DESIGNS if job.retrain.teachers else 0)
     # Left out, here and at the end: a forward pass of every teacher over the rows.
     teachers_row = (
         "teachers",
@@ -95,7 +96,7 @@ def estimate(job: Job, rows: int, times: Times) -> list[tuple[str, str, str]]:
             f"{trainings} x {training:,} steps x {training_step:g} ms",
             _hours(trainings * training * training_step),
         ),
-        ("subnets that retrain keeps, at most", f"{trainings} x tables", _bytes(trainings * tables)),
+        ("subnets that retrain keeps, at most", f"{kept} x tables", _bytes(kept * tables)),
         (
             "final",
             f"{job.retrain.final_seeds} x {final:,} steps x {training_step:g} ms",

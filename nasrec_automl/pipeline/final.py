@@ -81,6 +81,8 @@ class FinalStage(Stage):
         )
         progress.update(3, f"{winner.name} trained")
 
+        taught_by, final_taught_by = [*teachers(run)], len(final_teachers(run))
+
         test = data.part(Part.TEST)
         logits, baseline_logits = predict_logits(subnet.to(run.job.device), test), baseline.logits(test)
         measured = _quality(measure(logits, *targets(test)))
@@ -98,8 +100,8 @@ class FinalStage(Stage):
                 "retrain": read_json(run.retrain_done),
                 "winner": winner.name,
                 "chosen_on": list(choice_parts(run)),
-                "teachers": list(teachers(run)),
-                "final_teachers": len(final_teachers(run)),
+                "teachers": taught_by,
+                "final_teachers": final_taught_by,
                 "test_readings": 1 + (read_json(run.final) or {"test_readings": 0})["test_readings"],
                 "contenders": [
                     {**_plain(contender, data, run.job, job_budget(run)), "less_winner_error": error}

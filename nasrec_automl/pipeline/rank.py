@@ -80,7 +80,11 @@ class RankStage(Stage):
         architectures = sample_sizes(run, config.architectures)
         with worker_processes(run.job, self.name, self._workers):
             # The comparison is still to come.
-            losses = train_ranked(run, lambda ended: progress.update(min(ended, total - 1)))
+            losses = train_ranked(
+                run,
+                lambda ended: progress.update(min(ended, total - 1)),
+                lambda ended, all_: progress.update(done, f"trains its teachers: {ended} of {all_}"),
+            )
         shutil.rmtree(_folder(run), ignore_errors=True)  # checkpoints of trainings that failed too often
         kept = [i for i in range(len(architectures)) if np.isfinite(losses[i]).all()]
         if len(kept) < FEWEST:
@@ -133,12 +137,17 @@ class RankStage(Stage):
         return {"tau": ranking.tau.value}
 
 
-def train_ranked(run: RunFolder, on_training: Callable[[int], object]) -> NDArray[np.float64]:
+def train_ranked(
+    run: RunFolder,
+    on_training: Callable[[int], object],
+    on_teacher: Callable[[int, int], object] | None = None,
+) -> NDArray[np.float64]:
     """Train what the study does not have yet; any number of processes may, and each is back when all have ended.
 
     Args:
         run: whose data are prepared.
         on_training: told how many have ended.
+        on_teacher: as in `teachers`.
 
     Returns:
         Log losses `(architectures, seeds)`, as `train_truth`.
@@ -151,7 +160,7 @@ def train_ranked(run: RunFolder, on_training: Callable[[int], object]) -> NDArra
         architectures,
         config.seeds,
         MEASURED,
-        label=taught_label(run),
+        label=taught_label(run, on_teacher),
         folder=_folder(run),
         on_training=on_training,
     )

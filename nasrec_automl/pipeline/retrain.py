@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
+import numpy as np
 import optuna
+from numpy.typing import NDArray
 
 from nasrec_automl.network.weights import save_network
 from nasrec_automl.pipeline.base import Report, Stage
@@ -71,7 +74,11 @@ class RetrainStage(Stage):
         done, total = self.units(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="trainings", total=total, done=done)
 
-        label = taught_label(run, lambda ended, all_: progress.update(done, f"trains its teachers: {ended} of {all_}"))
+        @cache
+        def label() -> NDArray[np.float32] | None:
+            return taught_label(
+                run, lambda ended, all_: progress.update(done, f"trains its teachers: {ended} of {all_}")
+            )
 
         def train(name: str, hyper: Hyper, prune: Prune) -> TrainOutcome:
             validations = 0
@@ -86,7 +93,7 @@ class RetrainStage(Stage):
             if trained is None:
                 checkpoint = checkpoint_path(run, study, name, hyper)
                 trained = train_candidate(
-                    run, architectures[name], hyper, on_validation, checkpoint=checkpoint, label=label
+                    run, architectures[name], hyper, on_validation, checkpoint=checkpoint, label=label()
                 )
             if not trained.stopped:  # a pruned training is no contender
                 save_network(trained.subnet, weights_path(run, study, name, hyper))

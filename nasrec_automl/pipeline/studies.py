@@ -26,6 +26,9 @@ from nasrec_automl.space import load_search_space
 _OF_FINAL = {"final_seeds"}
 """What the final stage alone reads of the retrain section."""
 
+_TEACHERS = "teachers"
+"""What the names of their studies hold."""
+
 _SETTINGS = "settings"
 """Of a study's identity: a hash of its stage's settings. A database that runs share may have a study of this name from
 a folder with others."""
@@ -172,7 +175,7 @@ def verdict_study_name(run: RunFolder) -> str:
 
 def teachers_study(run: RunFolder) -> optuna.Study:
     """The study of the trainings of those who teach all others, made where it is missing."""
-    return _trainings_study(run, "teachers")
+    return _trainings_study(run, _TEACHERS)
 
 
 def tune_truth_study(run: RunFolder) -> optuna.Study:
@@ -195,9 +198,12 @@ def _trainings_study(run: RunFolder, stage: str) -> optuna.Study:
 def _trainings_study_name(run: RunFolder, stage: str) -> str:
     """The name of a study of trainings with the default hyper-parameters: other settings of them, another study."""
     job = run.job
+    beside = {"top_k", "trials", "timeout", "pruner", *_OF_FINAL}
+    if stage == _TEACHERS:  # nobody teaches them
+        beside |= {"teachers", "teacher_share"}
     settings = {
         "retrain": {
-            **job.retrain.model_dump(mode="json", exclude={"top_k", "trials", "timeout", "pruner", *_OF_FINAL}),
+            **job.retrain.model_dump(mode="json", exclude=beside),
             **training_lengths(run),
         },
         "embedding_dim": job.embedding_dim,

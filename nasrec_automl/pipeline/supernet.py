@@ -28,7 +28,7 @@ from nasrec_automl.pipeline.earlier import continued, earlier_supernet
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.teachers import labels_of, teachers
+from nasrec_automl.pipeline.teachers import count_teachers, labels_of, teachers
 from nasrec_automl.pipeline.training_processes import training_processes
 from nasrec_automl.sampling import WarmUp, path_sampler
 from nasrec_automl.space import load_search_space
@@ -66,15 +66,23 @@ class SupernetStage(Stage):
         return int(run.weights.is_file()), 1
 
     def kept(self, run: RunFolder) -> int:
-        """The checkpoint's time: there is one unit only, and it takes long."""
+        """The checkpoint's time, before it the teachers: there is one unit only, and it takes long."""
         checkpoint = _checkpoint(run)
-        return checkpoint.stat().st_mtime_ns if checkpoint.is_file() else super().kept(run)
+        if checkpoint.is_file():
+            return checkpoint.stat().st_mtime_ns
+        return super().kept(run) + (count_teachers(run) if run.job.supernet.teacher_share else 0)
+
+    def _left_nothing(self, run: RunFolder) -> bool:
+        # Teachers have settings of their own.
+        return not _checkpoint(run).is_file() and not run.weights.is_file()
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The supernet section, and what shapes the network."""
         section = run.job.supernet.model_dump(mode="json")
         return {
             **{f"supernet.{key}": value for key, value in section.items()},
+            # What else of the section changes who teaches may change: it is of what is trained later.
+            **({"retrain.teachers": run.job.retrain.teachers} if run.job.supernet.teacher_share else {}),
             "space": load_search_space(run.job.space).model_dump(mode="json"),
             "embedding_dim": run.job.embedding_dim,
             "seed": run.job.seed,

@@ -71,8 +71,8 @@ def teachers(run: RunFolder, on_training: Callable[[int, int], object] | None = 
             f"{run.path}: the study {study.study_name!r} has trainings whose networks are not here, as of a folder "
             "that was deleted, or another one; give the job another `name`, or delete the study"
         )
-    chosen = _best_together(run, [*known.values()])
-    return {name: path for path in chosen for name, own in known.items() if own == path}
+    names = {path: name for name, path in known.items()}
+    return {names[path]: path for path in _best_together(run, [*names])}
 
 
 def count_teachers(run: RunFolder) -> int:
@@ -94,13 +94,14 @@ def final_teachers(run: RunFolder) -> list[Path]:
     """Who teaches a training on validation rows too: candidates, whom other teachers have taught.
 
     As many of the best `retrain.teachers` as are best together on the hpo part, in the subnets of their best trainings.
-    None before the retrain stage has one.
+    While the retrain stage has none, those of all other trainings.
     """
     config = run.job.retrain
-    if not config.teachers or not run.started("retrain"):
+    if not config.teachers:
         return []
-    study = retrain_study(run)
-    best = sorted(best_trials(study).items(), key=lambda pair: float(pair[1].values[0]))[: config.teachers]
+    if not run.started("retrain") or not (trained := best_trials(study := retrain_study(run))):
+        return [*teachers(run).values()]
+    best = sorted(trained.items(), key=lambda pair: float(pair[1].values[0]))[: config.teachers]
     return _best_together(
         run, [weights_path(run, study, name, Hyper.of(trial.params, config.space)) for name, trial in best]
     )

@@ -118,6 +118,7 @@ def _supernet(content: ReportContent) -> str:
     return figure_html(
         "supernet-curves",
         supernet_curves(content.supernet),
-        "The supernet while it was trained. The search scores architectures with its last weights, or with those of "
-        "the lowest log loss where training may end early.",
+        "The supernet while it was trained. Training batches are measured by the labels that they teach, validation by "
+        "true ones. The search scores architectures with its last weights, or with those of the lowest log loss where "
+        "training may end early.",
     )

@@ -248,13 +248,17 @@ def _about_hand_designs(content: ReportContent) -> list[str]:
 
 
 def _about_teachers(content: ReportContent) -> list[str]:
-    if not content.teachers:
+    said = []
+    if content.teachers:
+        named = " and ".join(content.teachers)
+        said.append(f"all candidates learned from labels that {named}, trained from labels alone, had a say in")
+    if content.final_teachers:
+        best = "one candidate" if content.final_teachers == 1 else f"{content.final_teachers} of the candidates"
+        said.append(f"the winner learned in the end from labels that {best} had a say in")
+    if not said:
         return []
-    best = "one candidate" if content.final_teachers == 1 else f"{content.final_teachers} of the candidates"
-    return [
-        f"All candidates learned from labels that {' and '.join(content.teachers)}, trained from labels alone, had a "
-        f"say in, and the winner in the end from labels that {best} had a say in: single labels are noisy."
-    ]
+    text = f"{', and '.join(said)}: single labels are noisy."
+    return [text[0].upper() + text[1:]]
 
 
 def _about_the_choice(content: ReportContent) -> list[str]:

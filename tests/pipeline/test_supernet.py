@@ -92,7 +92,9 @@ def points(run: RunFolder) -> list[dict[str, float]]:
     return json.loads(path.read_text()) if path.is_file() else []
 
 
-@pytest.mark.parametrize("options", [{}, {"epochs": 9, "validations": 27, "learning_rate": 0.8, "patience": 2}])
+@pytest.mark.parametrize(
+    "options", [{"teacher_share": 0.3}, {"epochs": 9, "validations": 27, "learning_rate": 0.8, "patience": 2}]
+)
 def test_killed_and_run_again_it_ends_as_an_unbroken_run(
     options: dict[str, object], tmp_path: Path, prepared: Path
 ) -> None:
@@ -204,7 +206,7 @@ def test_other_settings_are_refused_and_harm_nothing(tmp_path: Path, prepared: P
 
 
 def test_two_processes_train_as_one_and_go_on_after_a_kill(tmp_path: Path, prepared: Path) -> None:
-    options = {"dropout": 0.0, "validations": 4, "eps": 1e-2, "learning_rate": 0.03}
+    options = {"dropout": 0.0, "validations": 4, "eps": 1e-2, "learning_rate": 0.03, "teacher_share": 0.3}
     alone, broken = make(tmp_path / "a", prepared, **options), make(tmp_path / "b", prepared, devices=2, **options)
     SupernetStage().run(alone)
     threads = torch.get_num_threads()
@@ -359,7 +361,8 @@ def test_data_prepared_again_with_other_tables_are_refused(tmp_path: Path, train
 
 
 def test_what_a_killed_process_left_is_deleted_once_the_supernet_is_there(copied_run: RunFolder) -> None:
-    names = ("last.ckpt", ".last.ckpt.host.1.partial", f".{copied_run.weights.name}.host.1.partial")
+    names = ["last.ckpt", "labels.npy"]
+    names += [f".{name}.host.1.partial" for name in (*names, copied_run.weights.name)]
     left = [copied_run.supernet / name for name in names]
     for path in left:
         path.touch()
@@ -428,3 +431,20 @@ def test_without_teachers_it_learns_from_labels_alone(
     run = changed(run, "retrain", teachers=0)
     own = PreparedData.open(prepared).part(Part.TRAIN).batch(slice(None))[2]
     assert torch.equal(labels_seen(monkeypatch, run), own)
+
+
+def test_who_teaches_is_held_to_once_there_is_a_checkpoint_and_counts_before(
+    tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make(tmp_path, prepared, teacher_share=0.3)
+    before = SupernetStage().kept(run)
+    with monkeypatch.context() as patched:
+        patched.setattr(supernet_stage, "train_supernet", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            SupernetStage().run(run)
+    assert SupernetStage().kept(run) == before + 4, "a later start has the teachers"
+    fewer = changed(run, "retrain", teachers=2)
+    SupernetStage().check(fewer)
+    (run.supernet / "last.ckpt").touch()
+    with pytest.raises(JobError, match=r"retrain\.teachers: the supernet stage .* started with 5, but the job says 2"):
+        SupernetStage().check(fewer)

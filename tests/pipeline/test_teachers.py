@@ -233,8 +233,8 @@ def test_a_study_of_another_folder_is_refused(copied_run: RunFolder) -> None:
         taught_label(copied_run)
 
 
-def test_before_the_retrain_stage_no_candidate_teaches(searching: RunFolder) -> None:
-    assert final_teachers(searching) == []
+def test_before_the_retrain_stage_the_hand_designs_teach_the_last_trainings_too(searching: RunFolder) -> None:
+    assert final_teachers(searching) == [*teachers.teachers(searching).values()] != []
 
 
 def test_labels_are_those_of_the_parts(finished_run: RunFolder) -> None:

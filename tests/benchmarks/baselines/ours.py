@@ -13,6 +13,7 @@ from nasrec_automl.pipeline.final_training import Contender, train_final
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.studies import retrain_study
+from nasrec_automl.pipeline.teachers import digest_of, final_teachers
 from nasrec_automl.search import Hyper
 from tests.benchmarks.baselines.method import Logits
 
@@ -64,7 +65,8 @@ def best_hand_design(run: RunFolder) -> Contender | None:
 
 def identity(run: RunFolder, contender: Contender) -> str:
     """Of a contender and of who taught it: what `train` does depends on it."""
-    return weights_path(run, retrain_study(run), contender.name, contender.hyper).stem
+    trained = weights_path(run, retrain_study(run), contender.name, contender.hyper).stem
+    return f"{trained}-{digest_of(run, final_teachers(run), contender.hyper)}"
 
 
 def train(run: RunFolder, contender: Contender, seed: int) -> Logits:
