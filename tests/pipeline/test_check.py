@@ -107,7 +107,7 @@ def test_scores_are_checked_before_the_search(searched: RunFolder) -> None:
     assert not (searched.path / "search" / "verdict").exists(), "no checkpoint is left"
     progress = read_progress(searched.progress("search"))
     assert progress is not None
-    assert f"tau {found.tau.value:.2f} from scratch" in progress.note
+    assert f"tau {found.tau.value:.2f} (tau of size alone" in progress.note
 
 
 def test_trainings_of_the_check_are_as_long_as_it_says_and_measured_on_hpo(searched: RunFolder) -> None:

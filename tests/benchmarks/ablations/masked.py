@@ -6,6 +6,7 @@ from unittest.mock import patch
 
 from nasrec_automl import FeatureSchema, SearchSpace
 from nasrec_automl.network import Supernet
+from nasrec_automl.network.embedding import Embedding
 from tests.benchmarks.masked import MaskedSupernet
 
 
@@ -17,9 +18,15 @@ class MaskedTwin(MaskedSupernet):
     """
 
     def __init__(
-        self, space: SearchSpace, schema: FeatureSchema, *, layer_norm: bool = True, dropout: float = 0.0
+        self,
+        space: SearchSpace,
+        schema: FeatureSchema,
+        *,
+        layer_norm: bool = True,
+        dropout: float = 0.0,
+        embedding: Embedding | None = None,
     ) -> None:
-        ours = Supernet(space, schema, layer_norm=layer_norm)
+        ours = Supernet(space, schema, layer_norm=layer_norm, embedding=embedding)
         super().__init__(space, schema, layer_norm=layer_norm, dropout=dropout, embedding=ours.embedding)
         self.copy_weights(ours)
 
