@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -44,7 +45,8 @@ def candidates(run: RunFolder) -> dict[str, Architecture]:
     top = read_json(run.top)
     if top is None:
         raise RunFolderError(
-            f"{run.path}: the search has not ended; `nasrec-automl status {run.path}` says what is left"
+            f"{run.path}: the search has not ended; `nasrec-automl status {shlex.quote(str(run.path))}` says what is "
+            "left"
         )
     space, budget = load_search_space(run.job.space), job_budget(run)
     designs = {name: design for name, design in hand_designs(space).items() if budget.admits(design)}

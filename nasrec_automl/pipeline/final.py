@@ -80,7 +80,6 @@ class FinalStage(Stage):
             checkpoint=checkpoint_path(run, retrain_study(run), f"final-{winner.name}", winner.hyper),
         )
         progress.update(3, f"{winner.name} trained")
-
         taught_by, final_taught_by = [*teachers(run)], len(final_teachers(run))
 
         test = data.part(Part.TEST)
