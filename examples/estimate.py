@@ -17,12 +17,13 @@ from dataclasses import dataclass
 
 from nasrec_automl.config import Job, load_job
 from nasrec_automl.data.published_sizes import PUBLISHED_SIZES
+from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.candidates import best_quarter
+from nasrec_automl.space import load_search_space
 
 CAP = 500_000  # rows of the largest table, as the readers of the public sets have it
 TRAIN, TRAIN_AND_HEAD, FINAL = 0.72, 0.8, 0.875  # shares of the rows
 STEP_ROWS, SCORED_ROWS = 512, 8192
-HAND_DESIGNS = 3
 
 
 @dataclass(frozen=True)
@@ -53,18 +54,18 @@ def estimate(job: Job, rows: int, times: Times) -> list[tuple[str, str, str]]:
     head, scored = job.search.head.rows, job.search.max_rows or round(rows * 0.05)
     score = (head + scored) / SCORED_ROWS * times.score
     check = job.search.verdict
-    checked = best_quarter(check.architectures)
-    trainings = max(job.retrain.trials, job.retrain.top_k + HAND_DESIGNS + checked)
+    checked, designs = best_quarter(check.architectures), len(hand_designs(load_search_space(job.space)))
+    trainings = max(job.retrain.trials, job.retrain.top_k + designs + checked)
     batch, epochs = job.retrain.space.batch_size.start, job.retrain.epochs(int(rows * TRAIN_AND_HEAD))
     training = int(rows * TRAIN_AND_HEAD) * epochs // batch
     final = int(rows * FINAL) * epochs // batch
     training_step = times.step * batch / STEP_ROWS
-    kept = trainings + (HAND_DESIGNS if job.retrain.teachers else 0)
+    kept = trainings + (designs if job.retrain.teachers else 0)
     # Left out, here and at the end: a forward pass of every teacher over the rows.
     teachers_row = (
         "teachers",
-        f"{HAND_DESIGNS} x {training:,} steps x {training_step:g} ms",
-        _hours(HAND_DESIGNS * training * training_step),
+        f"{designs} x {training:,} steps x {training_step:g} ms",
+        _hours(designs * training * training_step),
     )
     check_steps = int(rows * TRAIN_AND_HEAD) * (check.max_epochs or epochs) // batch
     check_time = check.architectures * (check.seeds * check_steps * training_step + score)

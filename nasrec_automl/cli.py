@@ -18,7 +18,7 @@ BAD_INPUT = 2
 """Exit code of an error that the user can mend."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C or a kill, as a shell has it."""
-_GOES_ON = (commands.run, commands.tune, commands.rank, commands.worker, commands.demo)
+_GOES_ON = (commands.run, commands.retrain, commands.tune, commands.rank, commands.worker, commands.demo)
 """What does not start anew after that."""
 
 

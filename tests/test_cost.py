@@ -89,7 +89,9 @@ def test_every_operator_costs_what_a_forward_pass_does(op: str, layer_norm: bool
 
 
 @given(
-    st.sampled_from(["nasrec-full", "nasrec-small", "nasrec-plus"]).map(load_search_space).flatmap(architectures),
+    st.sampled_from(["nasrec-full", "nasrec-small", "nasrec-plus", "quickstart"])
+    .map(load_search_space)
+    .flatmap(architectures),
     st.booleans(),
 )
 @settings(max_examples=15)

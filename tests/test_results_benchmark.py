@@ -18,7 +18,14 @@ from tests.benchmarks.results import command
 from tests.benchmarks.results.datasets import COMPARED, DATASETS, ROOT
 from tests.benchmarks.results.figures import scatter, ticks
 from tests.benchmarks.results.page import PAGES, STEPS, json_path, write_pages
-from tests.benchmarks.results.tables import ablation_table, baseline_table, rank_table, standing, summary_table
+from tests.benchmarks.results.tables import (
+    ablation_table,
+    baseline_table,
+    rank_table,
+    short_table,
+    standing,
+    summary_table,
+)
 
 MACHINE = "a machine, 2 threads"
 
@@ -142,7 +149,7 @@ def test_jobs_differ_in_their_data_alone() -> None:
     assert len({job.run_folder for job in jobs}) == len({str(job.data) for job in jobs}) == len(jobs)
     for job in jobs:  # a run by hand is the first of the three searches
         assert command.searches(job, ROOT / "runs" / "results" / job.name, 1)[0].path == job.run_folder
-    assert Path(jobs[0].space) == ROOT / "examples" / "quickstart" / "space.yaml"
+    assert jobs[0].space == "quickstart"
     written = [yaml.safe_load(dataset.job.read_text()) for dataset in DATASETS.values()]
     assert all(set(one) == {"name", "run_folder", "space", "data", "search", "retrain", "rank"} for one in written)
 
@@ -176,7 +183,8 @@ def test_baselines_are_compared_as_is_asked_for(
 def test_what_is_not_measured_is_said_to_be_missing(root: Path) -> None:
     text = (root / "docs" / "results.md").read_text()
     assert text.count("\nNot measured yet.\n") == len(DATASETS) * len(STEPS)
-    assert "| flights | not measured yet | not measured yet |" in (root / "README.md").read_text()
+    assert "| flights | not measured yet | not measured yet |" in (root / "docs" / "results.md").read_text()
+    assert "| flights |" not in (root / "README.md").read_text()
     assert "](pictures/results-" not in text
 
     keep(root, "flights", "rank", made_up_rank(0.001))
@@ -321,6 +329,20 @@ def test_the_summary_names_the_best_other() -> None:
     assert cells[1].endswith("(target 0.6)")
     assert cells[3:] == ["0.5300, 0.8000", "level: 0.5310, 0.8000", "1 and 1 of 2"]
     assert set(line(table, "synthetic")[1:]) == {"not measured yet"}
+
+
+def test_the_short_table_says_where_ours_stands_beside_the_best_other() -> None:
+    part = row("part", 0.529, 0.81, (-0.001, 0.01))
+    table = short_table(
+        {
+            "flights": {"baselines": made_up_baselines(WORSE, BETTER, LEVEL)},
+            "synthetic": {"baselines": made_up_baselines(WORSE, part)},
+            "movielens": {"rank": made_up_rank(0.0005)},
+        }
+    )
+    assert line(table, "flights") == ["flights", "0.5300, 0.8000", "better: 0.5200, 0.8100", "behind"]
+    assert line(table, "synthetic")[3] == "level in log loss, behind in AUC"
+    assert "MovieLens" not in table
 
 
 def test_trainings_that_went_wrong_lie_on_the_edge_with_their_value() -> None:

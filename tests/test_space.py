@@ -316,7 +316,9 @@ def test_a_space_is_read_from_a_file(tmp_path: Path) -> None:
 
 
 def test_an_unknown_space_names_those_there_are() -> None:
-    with pytest.raises(SpaceError, match=r"no search space 'nasrec-huge': .* nasrec-full, nasrec-plus, nasrec-small"):
+    with pytest.raises(
+        SpaceError, match=r"no search space 'nasrec-huge': .* nasrec-full, nasrec-plus, nasrec-small, quickstart"
+    ):
         load_search_space("nasrec-huge")
 
 

@@ -63,12 +63,13 @@ def _score(run: RunFolder, architecture: Architecture) -> dict[str, float]:
 
 def _train(run: RunFolder, architecture: Architecture, reporter: Reporter) -> dict[str, float]:
     from nasrec_automl.pipeline.candidates import default_hyper, train_candidate
+    from nasrec_automl.pipeline.teachers import taught_label
 
     def on_validation(step: int, metrics: Metrics) -> bool:
         reporter.intermediate(_values(metrics))
         return False
 
-    trained = train_candidate(run, architecture, default_hyper(run.job), on_validation)
+    trained = train_candidate(run, architecture, default_hyper(run.job), on_validation, label=taught_label(run))
     return _values(trained.metrics)
 
 

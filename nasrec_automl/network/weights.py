@@ -46,7 +46,10 @@ def save_network(network: Supernet | Subnet, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_beside(path) as beside:
+            beside.touch()
+            mode = beside.stat().st_mode  # as the umask has it; safetensors lets the owner alone read
             save_file(tensors, beside, metadata=metadata)
+            beside.chmod(mode)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
             f"{path}: cannot be written ({error}); mend it and start again: what has finished is kept"

@@ -44,6 +44,9 @@ class Stage(ABC):
         """A number that changes whenever there is more for a later start to go on with; 0 where there is nothing."""
         return self.units(run)[0]
 
+    def tidy(self, run: RunFolder) -> None:  # noqa: B027 - most leave nothing
+        """Delete what the stage, now done, needs no more: one that was killed at its very end has left it."""
+
     def devices(self, run: RunFolder) -> int:
         """How many devices of the job's kind it needs."""
         return 1

@@ -161,10 +161,15 @@ def check_subnets(run: RunFolder, study: optuna.Study) -> None:
 
     # Twice: another worker may just have beaten one, and dropped its subnet.
     if missing() & missing():
-        raise RunFolderError(
-            f"{run.path}: the study {study.study_name!r} has trainings whose networks are not here, as of a folder "
-            "that was deleted, or another one; give the job another `name`, or delete the study"
-        )
+        raise networks_missing(run, study)
+
+
+def networks_missing(run: RunFolder, study: optuna.Study) -> RunFolderError:
+    """The error that a study has trainings, and the folder not their subnets."""
+    return RunFolderError(
+        f"{run.path}: the study {study.study_name!r} has trainings whose networks are not here, as of a folder that "
+        "was deleted, or another one; give the job another `name`, or delete the study"
+    )
 
 
 def drop_beaten(run: RunFolder, study: optuna.Study) -> None:

@@ -12,6 +12,7 @@ from nasrec_automl.evaluation import WeightSharingEvaluator
 from nasrec_automl.evaluation.scratch import Trained
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import best_quarter, checked_best
+from nasrec_automl.pipeline.files import newest
 from nasrec_automl.pipeline.kept import check_folder, drop_kept, keep_training
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import verdict_study
@@ -51,7 +52,7 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
         config.seeds,
         (Part.HPO,),
         folder=check_folder(run),
-        label=taught_label(run, lambda ended, all_: on_training(f"trains its teachers: {ended} of {all_}")),
+        label=lambda: taught_label(run, lambda ended, all_: on_training(f"trains its teachers: {ended} of {all_}")),
         on_training=lambda ended: on_training(
             f"checks its scores: {ended} of {len(architectures) * config.seeds} trainings from scratch"
         ),
@@ -76,12 +77,16 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
     drop_kept(run, but=[one.key for one in checked_best(run)])
 
 
-def count_checked(run: RunFolder) -> int:
-    """Trainings of the check that have ended, or as many as were asked for once there is a verdict."""
+def kept_of_check(run: RunFolder) -> int:
+    """As `Stage.kept`: how many of the check's trainings have ended, and when one left its last checkpoint.
+
+    As many have ended as were asked for once there is a verdict.
+    """
     config = run.job.search.verdict
     if not config.architectures or run.verdict.is_file():
         return config.architectures * config.seeds
-    return len(verdict_study(_shortened(run)).get_trials(deepcopy=False, states=ENDED))
+    ended = len(verdict_study(_shortened(run)).get_trials(deepcopy=False, states=ENDED))
+    return ended + newest(check_folder(run).glob("*.ckpt"))
 
 
 def _shortened(run: RunFolder) -> RunFolder:

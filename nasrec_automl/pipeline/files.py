@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,15 @@ def write_json_once(path: Path, value: Any) -> None:
                 beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
+
+
+def newest(paths: Iterable[Path]) -> int:
+    """When the newest of some files was written, in nanoseconds; 0 where there is none."""
+    times = [0]
+    for path in paths:
+        with suppress(FileNotFoundError):  # another process has just deleted it
+            times.append(path.stat().st_mtime_ns)
+    return max(times)
 
 
 def read_json(path: Path) -> Any:

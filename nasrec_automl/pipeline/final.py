@@ -29,7 +29,7 @@ from nasrec_automl.pipeline.candidates import (
     scratch_schema,
     weights_path,
 )
-from nasrec_automl.pipeline.files import read_json, write_json
+from nasrec_automl.pipeline.files import newest, read_json, write_json
 from nasrec_automl.pipeline.final_training import Contender, train_final
 from nasrec_automl.pipeline.model_folder import write_model
 from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
@@ -54,7 +54,7 @@ class FinalStage(Stage):
 
     def kept(self, run: RunFolder) -> int:
         """The time of what its trainings left last: there is one unit only, and they take long."""
-        return max((path.stat().st_mtime_ns for path in _own_files(run)), default=super().kept(run))
+        return newest(_own_files(run)) or super().kept(run)
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """How many final trainings there are."""
@@ -112,10 +112,13 @@ class FinalStage(Stage):
                 "calibration": [asdict(each) for each in bins],
             },
         )
-        # Not before: killed until here, the stage goes on with them.
+        self.tidy(run)  # not before: killed until here, the stage goes on with them
+        return measured
+
+    def tidy(self, run: RunFolder) -> None:
+        """Delete what the trainings have left, of final stages that were killed too."""
         for left in _own_files(run):
             left.unlink(missing_ok=True)
-        return measured
 
 
 def _baseline(run: RunFolder, data: PreparedData) -> tuple[Baseline, dict[str, Any]]:
@@ -178,7 +181,7 @@ def _contenders(run: RunFolder, data: PreparedData, report: Report) -> tuple[lis
 
 
 def _own_files(run: RunFolder) -> list[Path]:
-    """What final stages that were killed have left of their trainings."""
+    """What final trainings leave to go on with."""
     return [*run.retrained.glob("final-*")]
 
 

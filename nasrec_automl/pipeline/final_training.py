@@ -31,7 +31,7 @@ class Contender:
         name: its key, or a hand design's name.
         architecture: what was trained.
         hyper: how.
-        metrics: on the parts of `choice_parts`, trained on train alone.
+        metrics: on the parts of `choice_parts`, trained without validation rows.
     """
 
     name: str
@@ -45,10 +45,10 @@ def train_final(
 ) -> Subnet:
     """Train on all rows but those of test and of the hpo part, which says when to end, as in every other training.
 
-    It takes no number of steps from the training on train alone: where the same network learns faster from other rows,
-    which happens, as many steps are far too many. Labels are those that `final_teachers` have a say in. On small data
-    trainings of one network differ by their seed nevertheless. So there are `retrain.final_seeds` of them, the first
-    with the job's own seed, and the best on the hpo part is kept.
+    It takes no number of steps from the training without validation rows: where the same network learns faster from
+    other rows, which happens, as many steps are far too many. Labels are those that `final_teachers` have a say in. On
+    small data trainings of one network differ by their seed nevertheless. So there are `retrain.final_seeds` of them,
+    the first with the job's own seed, and the best on the hpo part is kept.
 
     Args:
         run: whose data are prepared.
@@ -68,7 +68,9 @@ def train_final(
     kept, noted = (None if checkpoint is None else checkpoint.with_suffix(end) for end in (".safetensors", ".json"))
     done, lowest, best, diverged = 0, math.inf, None, None
     if kept is not None and noted is not None and (found := read_json(noted)) is not None:
-        done, lowest, best = found["done"], found["log_loss"], load_subnet(kept)
+        done = found["done"]
+        if found["log_loss"] is not None:
+            lowest, best = found["log_loss"], load_subnet(kept)
     for number in range(done, total):
         report = telling(on_validation, f"final training {number + 1} of {total}")
         try:
@@ -89,9 +91,11 @@ def train_final(
                 lowest, best = trained.metrics.log_loss, trained.subnet
                 if kept is not None:
                     save_network(best, kept)
-        if noted is not None and best is not None:  # after the weights: what is noted is there
-            write_json(noted, {"done": number + 1, "log_loss": lowest})
+        if noted is not None:  # after the weights: what is noted is there
+            write_json(noted, {"done": number + 1, "log_loss": None if best is None else lowest})
     if best is None:
+        if noted is not None:
+            noted.unlink(missing_ok=True)  # the next call says the same, and where
         raise DivergedError(
             f"the final training of {contender.name} diverged at {diverged}. It went well without the validation rows: "
             "set lower limits of retrain.space.learning_rate, in another run_folder"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,10 +12,12 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import in_words
 from nasrec_automl.config import BudgetConfig
 from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import TRAINING
 from nasrec_automl.errors import ArchitectureError, DivergedError
 from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.hand_designs import hand_designs
-from nasrec_automl.network.weights import load_subnet
+from nasrec_automl.network import Subnet
+from nasrec_automl.network.weights import load_subnet, save_network
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import best_trials, candidates, choice_parts, train_candidate, weights_path
 from nasrec_automl.pipeline.files import check_output_folder, read_json, write_json
@@ -24,7 +27,7 @@ from nasrec_automl.pipeline.model_folder import write_model
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import check_stages
 from nasrec_automl.pipeline.studies import retrain_study, search_study
-from nasrec_automl.pipeline.teachers import taught_label
+from nasrec_automl.pipeline.teachers import digest_of, labels_of, teachers
 from nasrec_automl.pipeline.telling import OnValidation, telling
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.attributes import KEY
@@ -41,7 +44,7 @@ class NamedModel:
     Attributes:
         folder: of the model, as `load_model` takes it.
         name: of the architecture: its key, or the name of a design.
-        validation: on the rows that choose a winner, trained on train alone.
+        validation: on the rows that choose a winner, trained without validation rows.
         source: where the hyper-parameters come from: `own`, `best` or `default`.
         excess: by how much the architecture exceeds which limits of the job's budget.
     """
@@ -78,8 +81,8 @@ def retrain_named(
 
     It is trained with the best hyper-parameters known: its own of the retrain study, or else the best of any, or else
     the default ones. What it is worth on the rows that choose a winner is what the run's contenders say of it, or else
-    what a training on train alone does, with the same teachers. What is written is trained as the final stage
-    does.
+    what a training without validation rows does, with the same teachers. What is written is trained as the final stage
+    does. A call that was killed goes on where it was.
 
     Args:
         run: whose data are prepared.
@@ -91,6 +94,7 @@ def retrain_named(
     Raises:
         ArchitectureError: no architecture, or more than one, has the name.
         DivergedError: the training diverged.
+        InUseError: another process trains this architecture.
         JobError: the job is not the one that the folder's stages were started with.
         RunFolderError: the folder cannot be written.
     """
@@ -100,21 +104,33 @@ def retrain_named(
     name, architecture = find_architecture(run, name)
     folder = run.models / name if output is None else output
     check_output_folder(folder)
-    contender, source = _measured(run, name, architecture, on_validation)
-    subnet = train_final(run, contender, on_validation=on_validation)
-    validation = contender.metrics
-    noted = {
-        "architecture": dict(architecture.params),
-        "key": architecture.key,
-        "name": name,
-        "space": architecture.space.name,
-        "validation": {"log_loss": validation.log_loss, "auc": validation.auc},
-        "hyper_parameters": {"source": source, **asdict(contender.hyper)},
-        **contender_costs(contender, data, run.job, budget),
-    }
-    write_json(folder / "result.json", noted)
-    write_model(subnet, run.data / "preprocessing.json", folder)
+    with run.lock(f"named-{architecture.key}"):
+        contender, source = _measured(run, name, architecture, on_validation)
+        checkpoint = _kept(run, architecture, "final.ckpt")
+        subnet = train_final(run, contender, on_validation=on_validation, checkpoint=checkpoint)
+        validation = contender.metrics
+        noted = {
+            "architecture": dict(architecture.params),
+            "key": architecture.key,
+            "name": name,
+            "space": architecture.space.name,
+            "validation": {"log_loss": validation.log_loss, "auc": validation.auc},
+            "hyper_parameters": {"source": source, **asdict(contender.hyper)},
+            **contender_costs(contender, data, run.job, budget),
+        }
+        write_json(folder / "result.json", noted)
+        write_model(subnet, run.data / "preprocessing.json", folder)
+        # Not before: killed until here, the next call goes on with them.
+        for left in run.retrained.glob(f"named-{architecture.key}-*"):
+            left.unlink(missing_ok=True)
     return NamedModel(folder, name, validation, source, budget.excess(architecture))
+
+
+def _kept(run: RunFolder, architecture: Architecture, what: str) -> Path:
+    """A file that an unfinished call leaves; one with other settings leaves another. Those of a job may change here."""
+    settings = f"{run.job.retrain.model_dump_json()} {run.job.seed} {run.job.precision}"
+    digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
+    return run.retrained / f"named-{architecture.key}-{digest}-{what}"
 
 
 def _as_searched(run: RunFolder) -> RunFolder:
@@ -168,7 +184,7 @@ def find_architecture(run: RunFolder, name: str) -> tuple[str, Architecture]:
 def _measured(
     run: RunFolder, name: str, architecture: Architecture, on_validation: OnValidation | None
 ) -> tuple[Contender, str]:
-    """The architecture trained on train alone, and where its settings come from.
+    """The architecture trained without validation rows, and where its settings come from.
 
     What stands among the run's contenders is not trained again.
     """
@@ -186,11 +202,24 @@ def _measured(
     if source == "own":
         subnet = load_subnet(weights_path(run, retrain_study(run), known, hyper))
     else:
-        report = telling(on_validation, "training on train alone")
-        label = taught_label(run)
-        try:
-            subnet = train_candidate(run, architecture, hyper, report, label=label).subnet
-        except DivergedError as error:
-            raise DivergedError(f"the training of {name} diverged at {error} (hyper-parameters: {hyper})") from None
+        subnet = _trained_alone(run, name, architecture, hyper, on_validation)
     metrics = measure_subnet(subnet.to(run.job.device), PreparedData.open(run.data).part(*choice_parts(run)))
     return Contender(name, architecture, hyper, metrics), source
+
+
+def _trained_alone(
+    run: RunFolder, name: str, architecture: Architecture, hyper: Hyper, on_validation: OnValidation | None
+) -> Subnet:
+    """The architecture trained without validation rows; the subnet is kept until the call has ended."""
+    taught_by = [*teachers(run).values()]
+    kept = _kept(run, architecture, f"alone-{digest_of(run, taught_by, hyper)}.safetensors")
+    if kept.is_file():
+        return load_subnet(kept)
+    report = telling(on_validation, "training without validation rows")
+    label = labels_of(run, taught_by, *TRAINING)
+    try:
+        trained = train_candidate(run, architecture, hyper, report, checkpoint=kept.with_suffix(".ckpt"), label=label)
+    except DivergedError as error:
+        raise DivergedError(f"the training of {name} diverged at {error} (hyper-parameters: {hyper})") from None
+    save_network(trained.subnet, kept)
+    return trained.subnet

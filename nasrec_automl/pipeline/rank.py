@@ -76,10 +76,10 @@ class RankStage(Stage):
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         config = run.job.rank
         done, total = self.units(run)
+        done = min(done, total - 1)  # the comparison is still to come
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="trainings", total=total, done=done)
         architectures = sample_sizes(run, config.architectures)
         with worker_processes(run.job, self.name, self._workers):
-            # The comparison is still to come.
             losses = train_ranked(
                 run,
                 lambda ended: progress.update(min(ended, total - 1)),
@@ -160,7 +160,7 @@ def train_ranked(
         architectures,
         config.seeds,
         MEASURED,
-        label=taught_label(run, on_teacher),
+        label=lambda: taught_label(run, on_teacher),
         folder=_folder(run),
         on_training=on_training,
     )

@@ -25,7 +25,7 @@ from nasrec_automl.pipeline.candidates import (
     weights_path,
 )
 from nasrec_automl.pipeline.dashboard import publish
-from nasrec_automl.pipeline.files import read_json, write_json
+from nasrec_automl.pipeline.files import newest, read_json, write_json
 from nasrec_automl.pipeline.kept import drop_kept, take_over
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.report import report_content
@@ -58,6 +58,10 @@ class RetrainStage(Stage):
         done = retrain_study(run).get_trials(deepcopy=False, states=ENDED)
         return min(len(done), total - 1), total
 
+    def kept(self, run: RunFolder) -> int:
+        """A training that has come further is work done too."""
+        return super().kept(run) + newest(run.retrained.glob("*.ckpt"))
+
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The retrain section, but for the number of trainings and the timeout, which may grow."""
         return retrain_settings(run)
@@ -79,6 +83,9 @@ class RetrainStage(Stage):
             return taught_label(
                 run, lambda ended, all_: progress.update(done, f"trains its teachers: {ended} of {all_}")
             )
+
+        if len(study.get_trials(deepcopy=False, states=ENDED)) < total:
+            label()  # before any trial, which would count its teachers' time as its own
 
         def train(name: str, hyper: Hyper, prune: Prune) -> TrainOutcome:
             validations = 0

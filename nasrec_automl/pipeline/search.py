@@ -24,7 +24,7 @@ from nasrec_automl.pareto import domination_ranks
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.budget import job_budget, left_out_designs
 from nasrec_automl.pipeline.candidates import forget_other_trainings
-from nasrec_automl.pipeline.check import check_scores, count_checked
+from nasrec_automl.pipeline.check import check_scores, kept_of_check
 from nasrec_automl.pipeline.dashboard import publish
 from nasrec_automl.pipeline.earlier import earlier_winner
 from nasrec_automl.pipeline.files import write_json
@@ -41,7 +41,7 @@ from nasrec_automl.pipeline.studies import (
     stage_ended,
     study_storage,
 )
-from nasrec_automl.pipeline.teachers import count_teachers
+from nasrec_automl.pipeline.teachers import kept_of_teachers
 from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.search import Finished, search
 from nasrec_automl.search.distributions import architecture_of
@@ -77,7 +77,7 @@ class SearchStage(Stage):
 
     def kept(self, run: RunFolder) -> int:
         """Trainings of the check and of its teachers too: they come before the first score."""
-        return super().kept(run) + (count_checked(run) + count_teachers(run) if run.weights.is_file() else 0)
+        return super().kept(run) + (kept_of_check(run) + kept_of_teachers(run) if run.weights.is_file() else 0)
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The search section, but for the number of architectures and the timeout, which may grow."""

@@ -54,7 +54,9 @@ def run_apart(run: RunFolder, stages: Sequence[Stage]) -> None:
             stage.check(run)
         run.create()
         for stage in stages:
-            if not stage.is_done(run):
+            if stage.is_done(run):
+                stage.tidy(run)
+            else:
                 stage.run(run)
 
 
@@ -73,6 +75,7 @@ def run_job(run: RunFolder, *, workers: int = 1) -> None:
         for stage in STAGES.values():
             if stage.is_done(run):
                 run.claim(stage.name, stage.settings(run))
+                stage.tidy(run)
             elif stage.parallel:
                 with worker_processes(run.job, stage.name, workers):
                     stage.run(run)

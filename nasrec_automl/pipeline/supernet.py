@@ -28,7 +28,7 @@ from nasrec_automl.pipeline.earlier import continued, earlier_supernet
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.teachers import count_teachers, labels_of, teachers
+from nasrec_automl.pipeline.teachers import kept_of_teachers, labels_of, teachers
 from nasrec_automl.pipeline.training_processes import training_processes
 from nasrec_automl.sampling import WarmUp, path_sampler
 from nasrec_automl.space import load_search_space
@@ -70,7 +70,7 @@ class SupernetStage(Stage):
         checkpoint = _checkpoint(run)
         if checkpoint.is_file():
             return checkpoint.stat().st_mtime_ns
-        return super().kept(run) + (count_teachers(run) if run.job.supernet.teacher_share else 0)
+        return super().kept(run) + (kept_of_teachers(run) if run.job.supernet.teacher_share else 0)
 
     def _left_nothing(self, run: RunFolder) -> bool:
         # Teachers have settings of their own.
@@ -93,7 +93,6 @@ class SupernetStage(Stage):
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         if self.is_done(run):
-            _tidy(run)
             return _Curve(run).kept()
         if not _checkpoint(run).is_file():  # points of a training that was stopped before its first
             (run.supernet / "curve.json").unlink(missing_ok=True)
@@ -114,16 +113,15 @@ class SupernetStage(Stage):
             raise DivergedError(f"the supernet's training diverged; {_kept(_checkpoint(run))}. At {error}") from None
         save_network(supernet, run.weights)
         progress.update(total, curve.note())
-        _tidy(run)
+        self.tidy(run)
         return curve.kept()
 
-
-def _tidy(run: RunFolder) -> None:
-    """Delete what a trained supernet needs no more, also that of a process that was killed."""
-    files = (_checkpoint(run), _label(run))
-    beside = (left for path in (*files, run.weights) for left in path.parent.glob(f".{path.name}.*.partial"))
-    for left in (*files, *beside):
-        left.unlink(missing_ok=True)
+    def tidy(self, run: RunFolder) -> None:
+        """Delete checkpoint and labels, and what processes that were killed have left beside them."""
+        files = (_checkpoint(run), _label(run))
+        beside = (left for path in (*files, run.weights) for left in path.parent.glob(f".{path.name}.*.partial"))
+        for left in (*files, *beside):
+            left.unlink(missing_ok=True)
 
 
 def supernet_label(

@@ -16,17 +16,19 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import TRAINING, Part
 from nasrec_automl.data.rows import Rows
-from nasrec_automl.errors import RunFolderError
 from nasrec_automl.evaluation.distillation import best_together, taught_labels
 from nasrec_automl.evaluation.scratch import Trained, predict_logits
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.weights import load_subnet, save_network
-from nasrec_automl.pipeline.candidates import best_trials, default_hyper, weights_path
+from nasrec_automl.pipeline.candidates import best_trials, default_hyper, networks_missing, weights_path
+from nasrec_automl.pipeline.files import newest
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.status import retrain_is_noted
 from nasrec_automl.pipeline.studies import retrain_study, teachers_study
 from nasrec_automl.pipeline.truth import Curve, train_truth
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.task import ENDED
+from nasrec_automl.search.trainings import count_trained
 from nasrec_automl.space import load_search_space
 
 
@@ -60,6 +62,9 @@ def teachers(run: RunFolder, on_training: Callable[[int, int], object] | None = 
         if on_training is not None:
             on_training(ended, len(designs))
 
+    ended = count_trained(study, [*designs.values()], 1)
+    if ended < len(designs):
+        told(ended)
     of_each = train_truth(
         run, study, [*designs.values()], 1, (Part.HPO,), folder=run.retrained, on_training=told, keep=keep
     )
@@ -67,17 +72,17 @@ def teachers(run: RunFolder, on_training: Callable[[int, int], object] | None = 
     best = sorted((name for name in designs if np.isfinite(losses[name])), key=lambda name: losses[name])
     known = {name: paths[designs[name].key] for name in best[: config.teachers]}
     if any(not path.is_file() for path in known.values()):
-        raise RunFolderError(
-            f"{run.path}: the study {study.study_name!r} has trainings whose networks are not here, as of a folder "
-            "that was deleted, or another one; give the job another `name`, or delete the study"
-        )
+        raise networks_missing(run, study)
     names = {path: name for name, path in known.items()}
     return {names[path]: path for path in _best_together(run, [*names])}
 
 
-def count_teachers(run: RunFolder) -> int:
-    """Trainings of the teachers that have ended."""
-    return len(teachers_study(run).get_trials(deepcopy=False, states=ENDED)) if run.job.retrain.teachers else 0
+def kept_of_teachers(run: RunFolder) -> int:
+    """As `Stage.kept`: how many of the teachers' trainings have ended, and when one left its last checkpoint."""
+    if not run.job.retrain.teachers:
+        return 0
+    ended = len(teachers_study(run).get_trials(deepcopy=False, states=ENDED))
+    return ended + newest(run.retrained.glob("*.ckpt"))
 
 
 def taught_label(run: RunFolder, on_training: Callable[[int, int], object] | None = None) -> NDArray[np.float32] | None:
@@ -94,12 +99,13 @@ def final_teachers(run: RunFolder) -> list[Path]:
     """Who teaches a training on validation rows too: candidates, whom other teachers have taught.
 
     As many of the best `retrain.teachers` as are best together on the hpo part, in the subnets of their best trainings.
-    While the retrain stage has none, those of all other trainings.
+    Until the retrain stage has ended, those of all other trainings: a subnet of now may be beaten, and gone.
     """
     config = run.job.retrain
     if not config.teachers:
         return []
-    if not run.started("retrain") or not (trained := best_trials(study := retrain_study(run))):
+    ended = run.started("retrain") and retrain_is_noted(run)
+    if not ended or not (trained := best_trials(study := retrain_study(run))):
         return [*teachers(run).values()]
     best = sorted(trained.items(), key=lambda pair: float(pair[1].values[0]))[: config.teachers]
     return _best_together(

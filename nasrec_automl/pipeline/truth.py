@@ -117,7 +117,7 @@ def train_truth(
     seeds: int,
     parts: Sequence[Part],
     *,
-    label: NDArray[np.float32] | None = None,
+    label: Callable[[], NDArray[np.float32] | None] | None = None,
     folder: Path,
     on_training: Callable[[int], object],
     keep: Keep | None = None,
@@ -130,7 +130,7 @@ def train_truth(
         architectures: by size.
         seeds: of each.
         parts: that they are measured on.
-        label: as in `train_and_measure`.
+        label: gives that of `train_and_measure`; not called where nothing is left to train.
         folder: for their checkpoints, from which a training that was killed goes on.
         on_training: told how many have ended.
         keep: as in `train_and_measure`.
@@ -140,11 +140,13 @@ def train_truth(
     """
     # Not by size: at any time those that are trained have all sizes.
     order = np.random.default_rng(run.job.seed).permutation(len(architectures))
+    is_done = count_trained(study, architectures, seeds) == len(architectures) * seeds
+    labels = None if label is None or is_done else label()
 
     def train(architecture: Architecture, seed: int) -> TrainOutcome:
         # The study's name says how it trains: what was begun with other settings is no start for this one.
         checkpoint = folder / f"{study.study_name}-{architecture.key}-{seed}.ckpt"
-        return train_and_measure(run, architecture, seed, parts, label=label, checkpoint=checkpoint, keep=keep)
+        return train_and_measure(run, architecture, seed, parts, label=labels, checkpoint=checkpoint, keep=keep)
 
     def on_trial(finished: Finished) -> None:
         on_training(count_trained(study, architectures, seeds))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
 from nasrec_automl.architecture import Architecture
@@ -134,7 +135,10 @@ def _truth(run: RunFolder) -> list[tuple[Architecture, float]]:
         done=count_trained(study, architectures, 1),
     )
     folder = _folder(run) / "truth"
-    label = taught_label(run)
+
+    def label() -> NDArray[np.float32] | None:
+        return taught_label(run, lambda ended, all_: progress.update(0, f"trains its teachers: {ended} of {all_}"))
+
     trained = train_truth(
         run, study, architectures, 1, (Part.HPO,), label=label, folder=folder, on_training=progress.update
     )

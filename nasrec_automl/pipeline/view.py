@@ -157,7 +157,7 @@ def result_table(run: RunFolder) -> RenderableType:
     )
     chosen_on = " and ".join(final["chosen_on"])
     notes = [
-        f"* the winner. Validation: trained on train alone, measured on {chosen_on}, which chose the winner. "
+        f"* the winner. Validation: trained without validation rows, measured on {chosen_on}, which chose the winner. "
         "Test: trained on validation too, the winner without the hpo part."
     ]
     if final["teachers"]:

@@ -119,7 +119,7 @@ class ResultRow:
         kind: where it comes from; one row is the winner. `search` are architectures that the search scored; the others
             that compete where scores are not trusted come from their `check`, or from the `predictor` fitted to it.
         hand: whether it is a hand design, of the winner too.
-        log_loss: on validation, trained on train alone.
+        log_loss: on validation, trained without validation rows.
         auc: on the same rows.
         test_log_loss: on test, where it was measured.
         test_auc: on test, where it was measured.

@@ -24,7 +24,7 @@ from nasrec_automl.verdict import Verdict
 
 _PREDICTED = (
     "architectures that a regression of the log loss on the number of their operators, fitted to these trainings, puts "
-    "first; the best quarter of those trained here, as far as the budget admits them, competes too"
+    "first; of those trained here that the budget admits, the best quarter competes too"
 )
 
 
@@ -213,8 +213,7 @@ def _interval(one: Estimate) -> str:
 
 def _about_retraining(content: ReportContent) -> list[str]:
     if not content.retrain:
-        checked = content.verdict is not None and content.verdict.ranking is not None
-        return ["No candidate has been trained from scratch yet."] if checked else ["Nothing was trained from scratch."]
+        return ["No candidate has been trained from scratch yet."]
     states = Counter(trial.state for trial in content.retrain)
     ended = ", ".join(f"{number:,} {state}" for state, number in states.most_common())
     trained = len(retrained_best(content.retrain))

@@ -68,8 +68,8 @@ def retrain(
 ) -> int:
     """Train candidates until the study has `config.trials` trainings, and one of each candidate at least.
 
-    Every candidate is first trained with the default hyper-parameters and to its end, so that all are
-    compared on one footing. Then small steps from the best training of one of the best candidates take turns with
+    Every candidate is first trained with the default hyper-parameters, and but for `halved` to its end, so that they
+    are compared on one footing. Then small steps from the best training of one of the best candidates take turns with
     TPE (arXiv 2304.11127), which chooses candidate and hyper-parameters together: it cannot tell good settings from bad
     ones while all trainings have the defaults, and there may be time for few more. Hyperband prunes trainings that
     fall behind (`KeyedHyperband`). A pruned training counts: it is one of the `config.trials`, and TPE learns from how
@@ -77,7 +77,7 @@ def retrain(
 
     Args:
         study: the study, from `open_study`.
-        candidates: names, such as `search-1` and `hand-mlp`; the same for as long as the study lives.
+        candidates: names, such as keys and `hand-mlp`; the same for as long as the study lives.
         train: trains one candidate.
         storage: the storage that holds the study.
         config: hyper-parameters, pruner, the number of trials and how long they may take together.

@@ -35,7 +35,7 @@ class PathSamplerContract:
         for seed in range(50):
             assert_path_of(sampler_class(space).sample(np.random.default_rng(seed)), space)
 
-    @pytest.mark.parametrize("name", ["nasrec-full", "nasrec-small", "nasrec-plus"])
+    @pytest.mark.parametrize("name", ["nasrec-full", "nasrec-small", "nasrec-plus", "quickstart"])
     def test_paths_of_the_spaces_that_ship(self, sampler_class: MakeSampler, name: str) -> None:
         """Of seven blocks, with many operators and few."""
         space, rng = load_search_space(name), np.random.default_rng(0)

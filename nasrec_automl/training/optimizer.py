@@ -115,7 +115,7 @@ class RowOptimizer(torch.optim.Optimizer, ABC):
         # Rows are unique here, so that selecting and copying back does what `index_add_` does, several times faster.
         state = self._state_of(parameter, rows=True)
         table = parameter.index_select(0, rows)
-        decay = group.get("embedding_decay")  # Groups of older checkpoints have none.
+        decay = group["embedding_decay"]
         if decay is None:
             decay = group["weight_decay"]
         if decay:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from nasrec_automl.config import load_job
 from nasrec_automl.experiment import architecture_trial, trial_process
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import load_evaluator
+from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.space import load_search_space
+from nasrec_automl.training.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "existing_nni_pipeline"
@@ -72,6 +75,23 @@ def test_from_scratch_reports_validations_and_the_best_of_them(start: Any, finis
     assert final["value"] == min((metric["value"] for metric in curve), key=lambda value: value["default"])
 
 
+def test_from_scratch_learns_from_the_teachers_as_the_runs_own_trainings_do(
+    start: Any, finished_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+
+    def trained(*arguments: Any, label: Any = None) -> Any:
+        given.append(label)
+        return SimpleNamespace(metrics=Metrics(log_loss=0.5, auc=0.7, standard_error=0.1, rows=9))
+
+    monkeypatch.setattr("nasrec_automl.pipeline.candidates.train_candidate", trained)
+    params = load_search_space(finished_run.job.space).random(np.random.default_rng(0)).params
+    assert start(dict(params), finished_run.path, "--from-scratch")[0] == 0
+    expected = taught_label(finished_run)
+    assert expected is not None
+    np.testing.assert_array_equal(given[0], expected)
+
+
 @pytest.mark.parametrize(
     ("changes", "arguments", "sentence"),
     [
@@ -108,8 +128,7 @@ def test_a_run_without_supernet_is_refused(
 
 
 def test_the_example_is_of_the_quickstart() -> None:
-    space = load_search_space(ROOT / "examples" / "quickstart" / "space.yaml")
-    assert (EXAMPLE / "search_space.json").read_text() == space.to_nni_json()
+    space = load_search_space("quickstart")
     config = ExperimentConfig.load(EXAMPLE / "experiment.yml").canonical_copy()
     assert config.search_space == space.to_nni()
     run = (EXAMPLE / config.trial_command.split()[-1]).resolve()
@@ -126,6 +145,7 @@ def test_nnis_own_tuners_choose_architectures(experiment: Any, finished_run: Run
     module = "python3 -m nasrec_automl.experiment.architecture_trial"
     assert content["trialCommand"].startswith(module)
     content |= {"trialCommand": f"{module} {finished_run.path}", "maxTrialNumber": 3}
+    content["searchSpaceFile"] = "search_space.json"
     content["tuner"]["name"] = tuner
     experiment.file.write_text(yaml.safe_dump(content))
     experiment.nnictl("create", "--config", str(experiment.file), "--port", str(experiment.port))

@@ -69,7 +69,7 @@ def test_any_path_runs(layer_norm: bool, path: Path) -> None:
     assert torch.isfinite(out).all()
 
 
-@pytest.mark.parametrize("name", ["nasrec-full", "nasrec-small", "nasrec-plus"])
+@pytest.mark.parametrize("name", ["nasrec-full", "nasrec-small", "nasrec-plus", "quickstart"])
 @pytest.mark.parametrize("layer_norm", [True, False])
 def test_the_full_path_runs_and_trains_every_weight(name: str, layer_norm: bool) -> None:
     space = load_search_space(name)

@@ -48,6 +48,13 @@ def test_subnets_round_trip(tmp_path: Path, layer_norm: bool) -> None:
         assert torch.equal(loaded(dense.float(), ids), subnet(dense.float(), ids))
 
 
+def test_others_may_read_what_the_umask_lets_them(tmp_path: Path) -> None:
+    save_network(supernet(), tmp_path / "weights.safetensors")
+    (tmp_path / "other").touch()
+    modes = [(tmp_path / name).stat().st_mode for name in ("weights.safetensors", "other")]
+    assert modes[0] == modes[1]
+
+
 def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "weights.safetensors"
     save_network(supernet(), path)

@@ -22,7 +22,7 @@ from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline import truth
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import candidates, checked_best, halved
-from nasrec_automl.pipeline.check import _shortened, count_checked
+from nasrec_automl.pipeline.check import _shortened, kept_of_check
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.named import find_architecture
 from nasrec_automl.pipeline.progress import read_progress
@@ -89,7 +89,7 @@ def test_scores_are_checked_before_the_search(searched: RunFolder) -> None:
     architectures, evaluator = truth.sample_sizes(searched, 4), make_evaluator(searched)
     trained = verdict_study(_shortened(searched)).get_trials()
     trials = {trial.user_attrs["nasrec:key"]: trial.value for trial in trained}
-    assert len(trials) == count_checked(searched) == 8
+    assert len(trials) == kept_of_check(searched) == 8
     losses = np.array([[trials[f"{one.key}-{seed}"] for seed in range(2)] for one in architectures])
     scores = [evaluator.evaluate(one).log_loss for one in architectures]
     verdict = read_verdict(searched)
@@ -124,7 +124,7 @@ def test_trainings_of_the_check_are_as_long_as_it_says_and_measured_on_hpo(searc
 def test_without_a_check_there_is_no_verdict(finished_run: RunFolder) -> None:
     assert not finished_run.verdict.exists()
     assert read_verdict(finished_run) is None
-    assert count_checked(finished_run) == 0
+    assert kept_of_check(finished_run) == 0
     assert report_content(finished_run).verdict is None
 
 

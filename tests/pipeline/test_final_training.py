@@ -111,6 +111,21 @@ def test_it_says_that_all_of_them_diverged(
     assert not list(tmp_path.iterdir())
 
 
+def test_killed_after_one_that_diverged_it_goes_on_with_the_seed_of_the_checkpoint(
+    run: RunFolder, contender: Contender, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / "final.ckpt"
+    seeds = losing(monkeypatch, (None,), [])
+    with pytest.raises(IndexError):  # in the second training
+        train_final(run, contender, checkpoint=checkpoint)
+    assert seeds == [0, 1000]
+    network = object()
+    monkeypatch.setattr(final_training, "save_network", lambda subnet, path: None)
+    seeds = losing(monkeypatch, (0.4, 0.5), [network, object()])
+    assert train_final(run, contender, checkpoint=checkpoint) is network
+    assert seeds == [1000, 2000]
+
+
 def test_one_seed_is_the_job_s_own(
     run: RunFolder, contender: Contender, alone: list[tuple[float, Mapping[str, Tensor]]]
 ) -> None:

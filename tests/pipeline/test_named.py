@@ -15,7 +15,7 @@ from nasrec_automl import load_architecture, load_model, load_search_space
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import Part
 from nasrec_automl.data.synthetic import make_synthetic
-from nasrec_automl.errors import ArchitectureError, CheckpointError, DivergedError, RunFolderError
+from nasrec_automl.errors import ArchitectureError, CheckpointError, DivergedError, InUseError, RunFolderError
 from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import best_trials, candidates, train_candidate
@@ -93,7 +93,7 @@ def test_any_other_takes_the_best_ones_and_is_measured_before_it_sees_the_choice
     model = retrain_named(run, key, on_validation=lambda training, step, metrics: heard.append(training))
     assert model.source == "best"
     assert list(dict.fromkeys(heard)) == [
-        "training on train alone",
+        "training without validation rows",
         *(f"final training {number} of 2" for number in (1, 2)),
     ]
     best = min(best_trials(retrain_study(run)).values(), key=lambda trial: trial.values[0])
@@ -107,6 +107,57 @@ def test_any_other_takes_the_best_ones_and_is_measured_before_it_sees_the_choice
     alone = train_candidate(run, architecture, hyper, lambda step, metrics: False, label=label)
     choice = PreparedData.open(run.data).part(Part.CHOICE)
     assert measure_subnet(alone.subnet, choice) == model.validation
+
+
+class _KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("at", ["training without validation rows", "final training 1 of 2", "final training 2 of 2"])
+def test_a_call_that_was_killed_goes_on_where_it_was(run: RunFolder, at: str) -> None:
+    key = others(run)[0]
+    heard: list[tuple[str, int]] = []
+
+    def dying(training: str, step: int, metrics: Metrics) -> None:
+        heard.append((training, step))
+        if [one for one, _ in heard].count(at) == 2:
+            raise _KilledError
+
+    whole = retrain_named(run, key, run.path / "whole")
+    with pytest.raises(_KilledError):
+        retrain_named(run, key, on_validation=dying)
+    assert not (run.models / key).exists()
+    again: list[tuple[str, int]] = []
+    model = retrain_named(run, key, on_validation=lambda training, step, metrics: again.append((training, step)))
+    # A training that was broken tells again what it had measured.
+    ended = {training for training, _ in heard} - {at}
+    assert {training for training, _ in again}.isdisjoint(ended)
+    assert again[:2] == [one for one in heard if one[0] == at]
+    assert model.validation == whole.validation
+    expected, found = (load_model(one.folder).subnet.state_dict() for one in (whole, model))
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert not [*run.retrained.glob("named-*")]
+
+
+def test_what_a_killed_call_left_with_other_settings_does_not_count(run: RunFolder) -> None:
+    shutil.rmtree(run.path / "stages")  # as of a job that trains by name alone: no stage holds its settings
+
+    def dying(training: str, step: int, metrics: Metrics) -> None:
+        if training.startswith("final"):
+            raise _KilledError
+
+    with pytest.raises(_KilledError):
+        retrain_named(run, "hand-mlp", on_validation=dying)
+    heard: list[str] = []
+    other = changed(run, "retrain", patience=run.job.retrain.patience + 1)
+    retrain_named(other, "hand-mlp", on_validation=lambda training, *_: heard.append(training))
+    assert heard[0] == "training without validation rows"
+
+
+def test_two_processes_do_not_train_one_architecture_at_once(run: RunFolder) -> None:
+    key = others(run)[0]
+    with run.lock(f"named-{key}"), pytest.raises(InUseError, match="in use by"):
+        retrain_named(run, key)
 
 
 def test_before_the_retrain_stage_the_default_ones(run: RunFolder) -> None:

@@ -176,6 +176,17 @@ def test_a_second_run_finds_everything_done(copied_run: RunFolder) -> None:
     assert RunFolder.open(copied_run.path) == copied_run
 
 
+def test_what_a_killed_process_left_goes_once_its_stage_is_done(copied_run: RunFolder) -> None:
+    names = ["last.ckpt", "labels.npy"]
+    names += [f".{name}.host.1.partial" for name in (*names, copied_run.weights.name)]
+    left = [copied_run.supernet / name for name in names] + [copied_run.retrained / "final-hand-mlp.safetensors"]
+    for path in left:
+        path.touch()
+    run_job(copied_run)
+    assert not [path for path in left if path.exists()]
+    assert copied_run.weights.is_file()
+
+
 def test_a_run_that_has_more_trainings_than_the_job_asks_for_is_done(copied_run: RunFolder) -> None:
     before = {path: path.read_bytes() for path in (copied_run.final, copied_run.result, copied_run.retrain_done)}
     run_job(changed(copied_run, "retrain", trials=read_json(copied_run.retrain_done)["target"] - 1))

@@ -360,17 +360,6 @@ def test_data_prepared_again_with_other_tables_are_refused(tmp_path: Path, train
         SupernetStage().run(run)
 
 
-def test_what_a_killed_process_left_is_deleted_once_the_supernet_is_there(copied_run: RunFolder) -> None:
-    names = ["last.ckpt", "labels.npy"]
-    names += [f".{name}.host.1.partial" for name in (*names, copied_run.weights.name)]
-    left = [copied_run.supernet / name for name in names]
-    for path in left:
-        path.touch()
-    SupernetStage().run(copied_run)
-    assert not [path for path in left if path.exists()]
-    assert copied_run.weights.is_file()
-
-
 def labels_seen(monkeypatch: pytest.MonkeyPatch, run: RunFolder, stage: SupernetStage | None = None) -> torch.Tensor:
     """What a supernet's training is given as labels of the train part."""
     seen: list[torch.Tensor] = []

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from optuna.trial import TrialState
 
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import FINAL, TRAINING, Part
@@ -196,7 +197,7 @@ def test_killed_they_go_on_and_end_as_the_same_networks(
     monkeypatch.setattr(ClickModule, "training_step", counted)
     told: list[tuple[int, int]] = []
     teachers.teachers(copied_run, lambda ended, all_: told.append((ended, all_)))
-    assert told[-1] == (3, 3)
+    assert told == [(number, 3) for number in range(killed[0] - 1, 4)], "from the beginning"
     assert (steps[0] > 0) == (killed[1] > 1), "it did not begin anew"
     for name, weights in before.items():
         after = load_subnet(subnet_path(copied_run, name)).state_dict()
@@ -235,6 +236,27 @@ def test_a_study_of_another_folder_is_refused(copied_run: RunFolder) -> None:
 
 def test_before_the_retrain_stage_the_hand_designs_teach_the_last_trainings_too(searching: RunFolder) -> None:
     assert final_teachers(searching) == [*teachers.teachers(searching).values()] != []
+
+
+def test_no_trial_of_the_retrain_stage_has_the_teachers_time(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_teachers(copied_run)
+    run = changed(copied_run, "retrain", trials=copied_run.job.retrain.trials + 1)
+    running: list[int] = []
+
+    def watched(*arguments: object, **options: object) -> object:
+        running.append(len(retrain_study(run).get_trials(states=(TrialState.RUNNING,))))
+        return truth.train_truth(*arguments, **options)
+
+    monkeypatch.setattr(teachers, "train_truth", watched)
+    RetrainStage().run(run)
+    assert running == [0]
+
+
+def test_while_the_retrain_stage_goes_on_its_networks_teach_nobody(finished_run: RunFolder) -> None:
+    growing = changed(finished_run, "retrain", trials=finished_run.job.retrain.trials + 100)
+    assert final_teachers(growing) == [*teachers.teachers(growing).values()] != final_teachers(finished_run)
 
 
 def test_labels_are_those_of_the_parts(finished_run: RunFolder) -> None:

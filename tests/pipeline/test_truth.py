@@ -20,6 +20,7 @@ from nasrec_automl.pipeline.studies import verdict_study
 from nasrec_automl.pipeline.truth import sample_sizes, score_each, train_and_measure, train_truth, trained_profiles
 from nasrec_automl.search import Hyper, TrainOutcome
 from nasrec_automl.search.hyper import default_params
+from tests.pipeline.changed import changed
 
 
 def test_sizes_are_those_of_the_networks_that_are_trained(finished_run: RunFolder) -> None:
@@ -85,6 +86,35 @@ def test_a_checkpoint_is_of_the_study_that_says_how_it_trains(
             run, verdict_study(run), architectures, 1, (Part.HPO,), folder=tmp_path, on_training=lambda ended: None
         )
     assert len(seen) == len({*seen}) == 2 * len(architectures)
+
+
+def test_labels_are_made_before_the_first_training_and_only_where_one_is_left(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    happened: list[str] = []
+
+    def train(*arguments: Any, label: Any, **options: object) -> TrainOutcome:
+        happened.append(f"trained with {label}")
+        return TrainOutcome(0.5, {})
+
+    def label() -> Any:
+        happened.append("labels")
+        return "these"
+
+    monkeypatch.setattr(truth, "train_and_measure", train)
+    study, architectures = verdict_study(changed(copied_run, "retrain", eps=1e-6)), sample_sizes(copied_run, 2)
+    for _ in range(2):
+        train_truth(
+            copied_run,
+            study,
+            architectures,
+            1,
+            (Part.HPO,),
+            label=label,
+            folder=tmp_path,
+            on_training=lambda ended: None,
+        )
+    assert happened == ["labels", *["trained with these"] * 2]
 
 
 def test_scores_that_are_no_numbers_are_no_order(finished_run: RunFolder) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 from scipy.stats import kendalltau
@@ -20,6 +21,8 @@ from nasrec_automl.pipeline import truth, tune
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import tune_status
 from nasrec_automl.pipeline.studies import tune_truth_study
+from nasrec_automl.pipeline.teachers import taught_label
+from nasrec_automl.pipeline.truth import train_truth
 from nasrec_automl.pipeline.tune import tune_supernet, tuned
 from nasrec_automl.pipeline.view import tune_table
 from nasrec_automl.ranking import tau_error
@@ -54,6 +57,20 @@ def test_supernets_are_judged_by_their_ranks(done: RunFolder) -> None:
     assert [tau for _, tau in found] == sorted((tau for _, tau in found), reverse=True)
     assert all(-1 <= tau <= 1 for _, tau in found)
     assert not list((done.path / "tune").iterdir()), "nothing large is left"
+
+
+def test_its_trainings_are_taught(done: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+
+    def watched(*arguments: Any, label: Any, **options: Any) -> Any:
+        made.append(label())
+        return train_truth(*arguments, **options)
+
+    monkeypatch.setattr(tune, "train_truth", watched)
+    tune._truth(done)
+    (label,) = made
+    np.testing.assert_array_equal(label, taught_label(done))
+    assert not np.isin(label, (0, 1)).any()
 
 
 def test_tau_is_that_of_scores_and_trainings(done: RunFolder, tmp_path: Path, write_job: Write) -> None:

@@ -19,6 +19,7 @@ from tests.benchmarks.results.tables import (
     baseline_table,
     other_methods,
     rank_table,
+    short_table,
     standing,
     summary_table,
 )
@@ -85,7 +86,7 @@ def fill(text: str, written: Mapping[str, str]) -> str:
 
 def parts(found: Mapping[str, Found]) -> dict[str, str]:
     """The text of every generated part, by its name in the markers."""
-    written = {"summary": summary_table(found, list(DATASETS.values()))}
+    written = {"summary": summary_table(found, list(DATASETS.values())), "short": short_table(found)}
     for name, dataset in DATASETS.items():
         for step in STEPS:
             content = found.get(name, {}).get(step)

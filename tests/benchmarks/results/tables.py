@@ -6,7 +6,7 @@ from typing import Any
 
 from nasrec_automl.ranking import Ranking
 from nasrec_automl.report.rank_page import ranking_lines
-from tests.benchmarks.results.datasets import COMPARED, SEARCHES, SEEDS, SHARE_TARGET, DataSet
+from tests.benchmarks.results.datasets import COMPARED, DATASETS, SEARCHES, SEEDS, SHARE_TARGET, DataSet
 
 MISSING = "not measured yet"
 METRICS = ("log_loss", "auc")
@@ -135,20 +135,40 @@ def summary_table(found: Mapping[str, Found], datasets: Sequence[DataSet]) -> st
         else:
             line += [MISSING] * 2
         if baselines := steps.get("baselines"):
-            own, others = ours(baselines), other_methods(baselines)
-            best = min(others, key=lambda row: row["log_loss"]["mean"])
+            others = other_methods(baselines)
             counts = [sum(standing(row, metric) == "ahead" for row in others) for metric in METRICS]
-            line += [
-                f"{own['log_loss']['mean']:.4f}, {own['auc']['mean']:.4f}",
-                f"{best['method']}: {best['log_loss']['mean']:.4f}, {best['auc']['mean']:.4f}",
-                f"{counts[0]} and {counts[1]} of {len(others)}",
-            ]
+            line += [*_qualities(baselines), f"{counts[0]} and {counts[1]} of {len(others)}"]
         else:
             line += [MISSING] * 3
         lines.append(line)
     head = ("data", "Kendall's tau of the scores", "of the ceiling", "ours: log loss, AUC", "best of the others",
             "ours is ahead of")  # fmt: skip
     return _table(head, lines, left=1)
+
+
+def short_table(found: Mapping[str, Found]) -> str:
+    """One row a data set that has baselines: the winner of a run, and where it stands beside the best of the others."""
+    lines = []
+    for name, steps in found.items():
+        if (baselines := steps.get("baselines")) is None:
+            continue
+        stands = [standing(_best(baselines), metric) for metric in METRICS]
+        verdict = stands[0] if stands[0] == stands[1] else f"{stands[0]} in log loss, {stands[1]} in AUC"
+        lines.append((DATASETS[name].title, *_qualities(baselines), verdict))
+    return _table(("data", "ours: log loss, AUC", "best of the others", "ours is"), lines, left=1)
+
+
+def _qualities(baselines: Mapping[str, Any]) -> list[str]:
+    """Log loss and AUC of ours, then those of the best of the others behind its name."""
+    own, best = (
+        f"{row['log_loss']['mean']:.4f}, {row['auc']['mean']:.4f}" for row in (ours(baselines), _best(baselines))
+    )
+    return [own, f"{_best(baselines)['method']}: {best}"]
+
+
+def _best(baselines: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The method with the lowest log loss, of all but ours."""
+    return min(other_methods(baselines), key=lambda row: row["log_loss"]["mean"])
 
 
 def _table(head: Sequence[str], lines: Sequence[Sequence[str]], *, left: int) -> str:
