@@ -36,7 +36,7 @@ class FirstRows:
         most: of each column of lists, how many values a row has at most.
         moments: columns of a type of dates or moments.
         unusable: columns that no role can read, with their types; they are not among the texts.
-        separator: what stands between the fields of the lines, where the file's ending says otherwise.
+        separator: what stands between the fields of the lines, where the file's ending does not say so.
     """
 
     texts: pd.DataFrame
@@ -109,8 +109,8 @@ def _known(cell: list[str | None] | None) -> list[str]:
 def _of_text(path: Path) -> FirstRows:
     own = separator_of(path)
     head = next(read_blocks(path)).content.partition(b"\n")[0]
-    layout = Layout((), own, header=True, quoting=True, missing=MISSING_TEXTS)
-    layout, names = _with_separator(path, head, layout)
+    layout = Layout((), own or _FIELD_SEPARATORS[0], header=True, quoting=True, missing=MISSING_TEXTS)
+    layout, names = _with_separator(path, head, layout, certain=own is not None)
     if numbers := [name for name in names if DECIMAL.fullmatch(name)]:
         raise DataError(
             f"{path}, line 1: expected the columns' names, but {numbers[0]!r} is a number, so this seems to be a row: "
@@ -127,10 +127,17 @@ def _of_text(path: Path) -> FirstRows:
     )
 
 
-def _with_separator(path: Path, head: bytes, layout: Layout) -> tuple[Layout, list[str]]:
-    """Split the first line, by another separator where that of the file's ending leaves it in one piece."""
+def _with_separator(path: Path, head: bytes, layout: Layout, *, certain: bool) -> tuple[Layout, list[str]]:
+    """Split the first line, by another separator where the file's ending says none, or one that leaves it in one piece.
+
+    Args:
+        path: the file.
+        head: its first line.
+        layout: with the separator to try first.
+        certain: whether the file's ending says so.
+    """
     names = split_header(path, head, layout)
-    if len(names) > 1:
+    if certain and len(names) > 1:
         return layout, names
     others = [replace(layout, separator=separator) for separator in _FIELD_SEPARATORS]
     split = [(other, split_header(path, head, other)) for other in others]

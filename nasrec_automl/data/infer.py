@@ -100,7 +100,7 @@ def _lines(path: Path, rows: FirstRows, guesses: dict[str, _Guess]) -> Iterator[
     if rows.bad_rows:
         yield f"# {rows.bad_rows}"
     if rows.separator is not None:
-        yield f"separator: {_quoted(rows.separator)}  # between the fields; the file's ending says another"
+        yield f"separator: {_quoted(rows.separator)}  # between the fields; the file's ending does not say so"
     for name, guess in of["label"].items():
         yield f"label: {_quoted(name)}  # {guess.why}"
     for name, guess in of["timestamp"].items():

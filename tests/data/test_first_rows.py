@@ -22,6 +22,15 @@ def test_the_separator_is_found_where_the_ending_says_another(ending: str, separ
     assert found.texts["c"].isna().all()
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_the_separator_is_found_where_the_ending_says_none(separator: str, tmp_path: Path) -> None:
+    path = tmp_path / "f.dat"
+    path.write_text(f'y{separator}"a{separator}b"{separator}c\n1{separator}x.y{separator}\n')
+    found = read_first_rows(path)
+    assert found.separator == separator
+    assert list(found.texts.columns) == ["y", f"a{separator}b", "c"]
+
+
 def test_a_single_column_stays_one(tmp_path: Path) -> None:
     (tmp_path / "f.csv").write_text("y\n1\n")
     found = read_first_rows(tmp_path / "f.csv")
@@ -60,6 +69,14 @@ def test_lists_moments_and_what_cannot_be_used(tmp_path: Path) -> None:
     }
     assert (found.most, found.moments, found.unusable) == ({"l": 2}, {"d"}, {"s": "struct<a: int64>"})
     assert not found.bad_rows
+
+
+def test_texts_as_polars_writes_them(tmp_path: Path) -> None:
+    columns = {"c": pa.array(["a", None], pa.string_view()), "l": pa.array([["a"], None], pa.list_(pa.string_view()))}
+    pq.write_table(pa.table(columns), tmp_path / "f.parquet")
+    found = read_first_rows(tmp_path / "f.parquet")
+    assert {name: texts.dropna().tolist() for name, texts in found.texts.items()} == {"c": ["a"], "l": ["a"]}
+    assert not found.unusable
 
 
 def test_a_file_without_rows(tmp_path: Path) -> None:

@@ -188,6 +188,8 @@ def test_a_separator_that_the_ending_does_not_say_is_drafted(tmp_path: Path) -> 
     assert drafted(path)["separator"] == ";"
     frame().to_csv(path, index=False)
     assert "separator" not in drafted(path)
+    frame().to_csv(tmp_path / "f.dat", index=False)
+    assert drafted(tmp_path / "f.dat")["separator"] == ","
 
 
 def test_types_of_parquet_that_no_role_reads_are_ignored(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ LAYOUT = Layout(
     ),
     separator=",",
     header=True,
+    strange="leave them out",
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from nasrec_automl.data.readers.kinds import Column
+from nasrec_automl.data.readers.kinds import NUMBER, Column, instant
 from nasrec_automl.data.readers.text import check_names, checked_value
 from nasrec_automl.data.rejections import Rejected, Rejections
 from nasrec_automl.data.values import MISSING_TEXTS, float_texts
@@ -39,6 +40,7 @@ def read_parquet(
     try:
         with pq.ParquetFile(path) as file:
             check_names(path, file.schema_arrow.names, columns, further=further)
+            columns = [_typed(column, file.schema_arrow) for column in columns]
             for batch in file.iter_batches(_ROWS, columns=names):
                 table, rejected = _checked(pa.table(batch), columns, row, path)
                 rejections.add(path, batch.num_rows, rejected)
@@ -46,6 +48,13 @@ def read_parquet(
                 yield table
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}, after row {row - 1}: cannot be read as Parquet ({error})") from None
+
+
+def _typed(column: Column, schema: pa.Schema) -> Column:
+    """Return a column of moments without the format that texts of them have, where its type says what they are."""
+    if not _becomes_seconds(column) or not is_moment(_plain_type(schema.field(column.name).type)):
+        return column
+    return replace(column, kind=instant("ISO8601"))  # as Arrow writes moments
 
 
 def _checked(table: pa.Table, columns: Sequence[Column], first: int, path: Path) -> tuple[pa.Table, list[Rejected]]:
@@ -78,15 +87,15 @@ def _value(column: Column, cell: Any) -> Any:
 
 def _plain(array: pa.Array, column: Column, path: Path) -> pa.Array:
     """Bring an array to the type that the column's kind reads, or else to text; what stands for missing is null."""
-    kind, type_ = column.kind, array.type
-    if pa.types.is_dictionary(type_):
-        array, type_ = array.dictionary_decode(), type_.value_type
+    kind, type_ = column.kind, _plain_type(array.type)
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
     if kind is not None and pa.types.is_list(kind.makes) and is_list(type_):
         try:
             return array.cast(kind.makes)
         except pa.ArrowException:
             raise _unfit(column, type_, path) from None
-    if kind is not None and kind.reads != kind.makes == pa.float64() and is_moment(type_):
+    if _becomes_seconds(column) and is_moment(type_):
         return array.cast(pa.timestamp("us"), safe=False).cast(pa.string())
     if kind is not None and kind.reads == pa.float64() and (_is_number(type_) or pa.types.is_boolean(type_)):
         numbers = array.cast(pa.uint8()) if pa.types.is_boolean(type_) else array
@@ -98,6 +107,16 @@ def _plain(array: pa.Array, column: Column, path: Path) -> pa.Array:
     return pc.if_else(pc.is_in(texts, value_set=pa.array(sorted(MISSING_TEXTS))), None, texts)
 
 
+def _plain_type(type_: pa.DataType) -> pa.DataType:
+    """Return the type of a column's values, which a dictionary may hold."""
+    return type_.value_type if pa.types.is_dictionary(type_) else type_
+
+
+def _becomes_seconds(column: Column) -> bool:
+    """Say whether a column is of moments, of all kinds the only one that makes numbers of texts."""
+    return column.kind is not None and column.kind.reads != column.kind.makes == pa.float64()
+
+
 def is_single(type_: pa.DataType) -> bool:
     """Say whether values of a type are read as a number or a text."""
     return _is_number(type_) or any(
@@ -105,6 +124,7 @@ def is_single(type_: pa.DataType) -> bool:
             pa.types.is_boolean(type_),
             pa.types.is_string(type_),
             pa.types.is_large_string(type_),
+            pa.types.is_string_view(type_),  # as Polars writes texts
             pa.types.is_null(type_),
             pa.types.is_dictionary(type_) and is_single(type_.value_type),
         )
@@ -126,9 +146,10 @@ def _is_number(type_: pa.DataType) -> bool:
 
 
 def _unfit(column: Column, type_: pa.DataType, path: Path) -> DataError:
-    return DataError(
-        f"{path}: column {column.name!r} is of type {type_}, which fits no such role: convert or ignore it"
-    )
+    # Of the columns of numbers the timestamp alone must be there in each row.
+    is_time = column.kind is NUMBER and column.required and is_moment(type_)
+    advice = "set `timestamp.format` to ISO8601" if is_time else "convert or ignore it"
+    return DataError(f"{path}: column {column.name!r} is of type {type_}, which fits no such role: {advice}")
 
 
 def _quick(array: pa.Array, column: Column) -> pa.Array | None:

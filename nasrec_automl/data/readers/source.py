@@ -94,11 +94,11 @@ def labelled(table: pa.Table) -> Chunk:
 
 
 def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Join small tables."""
+    """Join small tables, whose columns stand as their files have them: each in its own order."""
     waiting: list[pa.Table] = []
     rows = 0
     for table in tables:
-        waiting.append(table)
+        waiting.append(table.select(waiting[0].column_names) if waiting else table)
         rows += table.num_rows
         if rows >= CHUNK_ROWS:
             yield pa.concat_tables(waiting)

@@ -55,20 +55,9 @@ def _column_notes(schema: TableSchema) -> dict[str, str]:
     return {note: column for note, column in zip(COLUMN_NOTES, named, strict=True) if column is not None}
 
 
-def separator_of(path: Path, schema: TableSchema | None = None) -> str:
-    """Return what stands between the fields of a text file.
-
-    Raises:
-        DataError: neither the schema nor the file's ending says it.
-    """
-    if schema is not None and schema.separator is not None:
-        return schema.separator
-    ending = Path(plain_name(path)).suffix.lower()
-    if ending not in _SEPARATORS:
-        raise DataError(
-            f"{path}: expected an ending of .csv, .tsv, .txt or .parquet: rename it, or set `separator` in the schema"
-        )
-    return _SEPARATORS[ending]
+def separator_of(path: Path) -> str | None:
+    """Return what stands between the fields of a text file by its ending; None where that does not say it."""
+    return _SEPARATORS.get(Path(plain_name(path)).suffix.lower())
 
 
 def is_parquet(path: Path) -> bool:
@@ -80,12 +69,21 @@ def _tables(path: Path, rejections: Rejections, *, schema: TableSchema) -> Itera
     columns = _columns(schema)
     if is_parquet(path):
         return read_parquet(path, rejections, columns=tuple(columns.values()))
+    separator = schema.separator or separator_of(path)
+    if separator is None:
+        raise DataError(
+            f"{path}: expected an ending of .csv, .tsv, .txt or .parquet: rename it, or set `separator` in the schema"
+        )
     layout = Layout(
         columns=tuple(columns[name] for name in schema.columns or columns),
-        separator=separator_of(path, schema),
+        separator=separator,
         header=schema.columns is None,
         quoting=True,
         missing=MISSING_TEXTS,
+        headless=(
+            "add the header, or say in the schema what the names are (`columns`) or what stands between them "
+            "(`separator`)"
+        ),
     )
     return read_text(path, rejections, layout=layout)
 

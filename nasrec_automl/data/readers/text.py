@@ -26,6 +26,7 @@ from nasrec_automl.data.rejections import Rejected, Rejections
 from nasrec_automl.errors import DataError
 
 NOTHING = frozenset(("",))
+GIVE_ROLES = "give each a role, or ignore it"
 _FEW = 1 << 15  # bytes that are looked at line by line
 _LONGEST_ROW = 1 << 14  # bytes of a row over several lines; a quote that is closed later is a stray one
 # Arrow has no limit of a field, and csv has one for the whole process. A line that its block ends may be a bit longer.
@@ -58,6 +59,8 @@ class Layout:
         missing: texts that stand for no value.
         checks: what must hold between columns.
         further: whether a header may name further columns, which are left out.
+        headless: what to do about a file whose first line names no column, where there should be a header.
+        strange: what to do about columns that are not among these.
     """
 
     columns: tuple[Column, ...]
@@ -67,6 +70,8 @@ class Layout:
     missing: frozenset[str] = NOTHING
     checks: tuple[RowCheck, ...] = ()
     further: bool = False
+    headless: str = "add the header"
+    strange: str = GIVE_ROLES
 
     @property
     def empty_is_row(self) -> bool:
@@ -102,7 +107,8 @@ def read_text(path: Path, rejections: Rejections, *, layout: Layout) -> Iterator
         first = next(blocks)
         head, _, rest = first.content.partition(b"\n")
         names = split_header(path, head, layout)
-        check_names(path, names, layout.columns, further=layout.further)
+        _check_header(path, head, names, layout)
+        check_names(path, names, layout.columns, further=layout.further, strange=layout.strange)
         columns = {name: Column(name, None) for name in names} | {column.name: column for column in layout.columns}
         layout = replace(layout, columns=tuple(columns[name] for name in names))
         blocks = _with_first(Block(rest, first.first_line + 1), blocks)
@@ -166,8 +172,34 @@ def schema_of(layout: Layout) -> pa.Schema:
     return pa.schema([(column.name, column.kind.makes) for column in layout.columns if column.kind is not None])
 
 
-def check_names(path: Path, names: Sequence[str], columns: Sequence[Column], *, further: bool = False) -> None:
+def _check_header(path: Path, line: bytes, names: Sequence[str], layout: Layout) -> None:
+    """Raise DataError where a first line names no column, so that it is a row, or is separated otherwise."""
+    known = [column.name for column in layout.columns]
+    if set(known).isdisjoint(names):
+        separator = "a tab" if layout.separator == "\t" else repr(layout.separator)
+        first = _shown(line.removesuffix(b"\r"))[:200]
+        raise DataError(
+            f"{path}: expected a header that names the columns {_some(known)}, separated by {separator}, but the first "
+            f"line is {first!r}: {layout.headless}"
+        )
+
+
+def check_names(
+    path: Path,
+    names: Sequence[str],
+    columns: Sequence[Column],
+    *,
+    further: bool = False,
+    strange: str = GIVE_ROLES,
+) -> None:
     """Check the columns of a file against those of its source.
+
+    Args:
+        path: the file.
+        names: its columns.
+        columns: of the source.
+        further: whether there may be others.
+        strange: what to do about others where there may be none.
 
     Raises:
         DataError: one is missing, there twice, or without a role unless there may be `further` ones.
@@ -176,15 +208,10 @@ def check_names(path: Path, names: Sequence[str], columns: Sequence[Column], *, 
         raise DataError(f"{path}: the column {twice[0]!r} is there twice: rename or remove one")
     known = [column.name for column in columns]
     missing = [name for name in known if name not in names]
-    if len(missing) == len(known):
-        raise DataError(
-            f"{path}: expected a header that names the columns {_some(known)}, but the first line is "
-            f"{_some(names)[:200]}: add the header, or say that there is none"
-        )
     if missing:
         raise DataError(f"{path}: lacks the columns {_some(missing)}; it has {_some(names)}")
-    if not further and (strange := [name for name in names if name not in known]):
-        raise DataError(f"{path}: nothing says what the columns {_some(strange)} are: give each a role, or ignore it")
+    if not further and (others := [name for name in names if name not in known]):
+        raise DataError(f"{path}: nothing says what the columns {_some(others)} are: {strange}")
 
 
 def _some(names: Sequence[str]) -> str:

@@ -60,6 +60,10 @@ def read_unlabelled(
         quoting=True,
         missing=MISSING_TEXTS,
         further=True,
+        headless=(
+            "add the header, give the schema of the training rows where it says how the file is made, or give the "
+            f"source of a file without a header ({', '.join(WITHOUT_HEADER)})"
+        ),
     )
     if schema is not None and schema.columns is not None:
         layout = _without_header(path, layout, schema.columns, schema.label)

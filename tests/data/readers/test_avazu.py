@@ -43,3 +43,12 @@ def test_another_protocol_or_a_file_without_labels_is_named(tmp_path: Path) -> N
     unlabelled = write(tmp_path / "test", [AVAZU_HEADER.replace("click,", ""), ",".join(AVAZU)])
     with pytest.raises(DataError, match="lacks the columns click"):
         read_all(avazu([unlabelled], protocol="default"))
+
+
+def test_what_is_wrong_with_a_header_is_said_with_what_avazu_has(tmp_path: Path) -> None:
+    headless = write(tmp_path / "train", [",".join(AVAZU)])
+    with pytest.raises(DataError, match=r"expected a header that names the columns id, click, .*: add the header$"):
+        read_all(avazu([headless], protocol="default"))
+    further = write(tmp_path / "train.csv", [f"{AVAZU_HEADER},more", ",".join([*AVAZU, "1"])])
+    with pytest.raises(DataError, match=r"the columns more are: leave them out$"):
+        read_all(avazu([further], protocol="default"))

@@ -37,6 +37,9 @@ def write(folder: Path, **columns: object) -> Path:
         ("c", pa.array([2**64 - 1, None], pa.uint64()), ["18446744073709551615", None]),
         ("c", pa.array(["NA", "b"], pa.large_string()), [None, "b"]),
         ("c", pa.array([None, None]), [None, None]),
+        ("y", pa.array(["1", "0"], pa.string_view()), [1, 0]),
+        ("n", pa.array(["2", "NA"], pa.string_view()), [2.0, None]),
+        ("c", pa.array(["NA", "b"], pa.string_view()), [None, "b"]),
     ],
 )
 def test_types_that_fit(column: str, values: pa.Array, made: list[object], tmp_path: Path) -> None:
@@ -63,6 +66,7 @@ def test_rows_of_later_batches_have_their_numbers(tmp_path: Path) -> None:
         ({"n": [[1], [2]]}, "'n' is of type list"),
         ({"c": pa.array([0, 1], pa.timestamp("s"))}, "'c' is of type timestamp"),
         ({"z": [1, 2]}, "nothing says what the columns z are"),
+        ({"c": pa.array([b"a", b"b"])}, "'c' is of type binary, which fits no such role: convert or ignore it"),
     ],
 )
 def test_what_fits_no_role_is_named(change: dict[str, object], naming: str, tmp_path: Path) -> None:
@@ -100,6 +104,8 @@ SEVERAL = (*COLUMNS, Column("s", several("|")))
         (pa.array([[1, 2], [3, 4]], pa.list_(pa.int64(), 2)), [["1", "2"], ["3", "4"]]),
         (pa.array(["a|b", "NA"]), [["a", "b"], None]),
         (pa.array([None, None]), [None, None]),
+        (pa.array([["a", "b"], None], pa.list_(pa.string_view())), [["a", "b"], None]),
+        (pa.array([["a", None], []], pa.large_list(pa.string_view())), [["a", None], []]),
     ],
 )
 def test_several_values_are_lists_or_texts(values: pa.Array, made: list[object], tmp_path: Path) -> None:

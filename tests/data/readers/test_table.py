@@ -51,6 +51,18 @@ def test_csv_tsv_and_parquet_say_the_same(tmp_path: Path) -> None:
     check(table([tmp_path / "f.parquet"], SCHEMA))
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_files_of_one_table_may_have_their_columns_in_any_order(ending: str, tmp_path: Path) -> None:
+    schema = TableSchema.model_validate({"label": "y", "dense": {"n": None}, "categorical": {"c": {"max_values": 2}}})
+    write(tmp_path / "a.csv", ["n,y,c", "1.5,1,a|b"])
+    others = pd.DataFrame({"c": ["d|e"], "y": [0], "n": [2.5]})
+    path = tmp_path / f"b.{ending}"
+    others.to_csv(path, index=False) if ending == "csv" else others.to_parquet(path)
+    read = read_all(table([tmp_path], schema))
+    assert read.label == [1, 0]
+    assert read.table.to_pydict() == {"n": [1.5, 2.5], "c": [["a", "b"], ["d", "e"]]}
+
+
 def test_many_files_without_headers(tmp_path: Path) -> None:
     schema = TableSchema.model_validate(
         {"label": "y", "categorical": {"c": None}, "columns": ["c", "y"], "separator": ";"}
@@ -100,6 +112,38 @@ def test_moments_of_odd_lines_are_made_together(ending: str, tmp_path: Path, mon
     assert chunk.time is not None
     assert chunk.time[:2].tolist() == [1704067200, 1704067201]
     assert spy.call_count < 5
+
+
+@pytest.mark.parametrize("form", ["ISO8601", "%d.%m.%Y"])
+def test_a_moment_of_its_type_needs_no_format(form: str, tmp_path: Path) -> None:
+    schema = TableSchema.model_validate(
+        {"label": "y", "categorical": {"c": {}}, "timestamp": {"column": "at", "format": form}}
+    )
+    frame = pd.DataFrame({"at": pd.to_datetime(["2024-01-01 12:30", "2024-05-03 00:00"]), "y": [1, 0], "c": "a"})
+    frame.to_parquet(tmp_path / "f.parquet")
+    assert read_all(table([tmp_path / "f.parquet"], schema), limit=0.0).time == [1704112200, 1714694400]
+    frame["at"] = frame["at"].astype("category")
+    frame.to_parquet(tmp_path / "f.parquet")
+    assert read_all(table([tmp_path / "f.parquet"], schema), limit=0.0).time == [1704112200, 1714694400]
+
+
+def test_a_moment_where_a_number_is_expected_is_an_error_with_the_way_out(tmp_path: Path) -> None:
+    schema = TableSchema.model_validate({"label": "y", "categorical": {"c": {}}, "timestamp": {"column": "at"}})
+    pd.DataFrame({"at": pd.to_datetime(["2024-01-01"]), "y": 1, "c": "a"}).to_parquet(tmp_path / "f.parquet")
+    with pytest.raises(DataError, match=r"'at' is of type timestamp.*: set `timestamp\.format` to ISO8601"):
+        read_all(table([tmp_path / "f.parquet"], schema))
+
+
+@pytest.mark.parametrize("lines", [["1,1,a", "0,1,b"], ["c;n;y", "a;1;1"]])
+def test_a_first_line_that_names_no_column_is_no_header(lines: list[str], tmp_path: Path) -> None:
+    schema = TableSchema.model_validate({"label": "y", "dense": {"n": None}, "categorical": {"c": {}}})
+    naming = (
+        rf"f\.csv: expected a header that names the columns y, n, c, separated by ',', but the first line is "
+        rf"'{lines[0]}': add the header, or say in the schema what the names are \(`columns`\) or what stands between "
+        r"them \(`separator`\)"
+    )
+    with pytest.raises(DataError, match=naming):
+        read_all(table([write(tmp_path / "f.csv", lines)], schema))
 
 
 def test_an_ending_that_says_nothing(tmp_path: Path) -> None:

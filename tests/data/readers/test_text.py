@@ -54,7 +54,11 @@ def test_empty_lines_are_no_rows(content: bytes, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "naming"),
     [
-        ("1,v,y", "expected a header.*first line is 1, v, y"),
+        ("1,v,y", "expected a header.* separated by ',', but the first line is '1,v,y': add the header$"),
+        ("1,1,1", "expected a header"),
+        (",1,", "expected a header"),
+        ("a\tb\tc", r"expected a header.*first line is 'a\\tb\\tc'"),
+        ("x" * 999, f"first line is '{'x' * 200}'"),
         ("a,b", "lacks the columns c"),
         ("a,b,c,d", "nothing says what the columns d are"),
         ("a,b,c,a", "'a' is there twice"),

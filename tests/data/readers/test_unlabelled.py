@@ -152,6 +152,17 @@ def test_criteos_files_with_and_without_labels(tmp_path: Path) -> None:
         read(write(tmp_path / "test.txt", ["1\t2"]), CRITEO, "criteo")
 
 
+def test_a_file_without_a_header_is_told_how_to_be_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "test.txt", [line.partition("\t")[2] for line in criteo_lines(2)])
+    naming = (
+        r"test\.txt: expected a header that names the columns I1, .* separated by a tab, but the first line is .*: add "
+        "the header, give the schema of the training rows where it says how the file is made, or give the source of a "
+        r"file without a header \(criteo\)"
+    )
+    with pytest.raises(DataError, match=naming):
+        read(path, CRITEO)
+
+
 def test_the_schemas_separator_and_columns_say_how_a_file_is_made(tmp_path: Path) -> None:
     rows = ['a|b;1;2.5;1;0a1b2c3d;"x,y"', ";2;NA;0;;NA"]
     names = ["tags", "more", "price", "clicked", "code", "site"]
