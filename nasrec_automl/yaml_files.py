@@ -13,12 +13,16 @@ from nasrec_automl.errors import NasRecError
 _SHOWN = 60
 
 
-class _KeyTwiceError(yaml.MarkedYAMLError):
-    pass
+class _LineError(yaml.MarkedYAMLError):
+    """What is wrong with a line, in our words."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that is there twice in a mapping, of which `yaml.safe_load` takes the last without a word."""
+    """Refuses a key that is there twice in a mapping, of which `yaml.safe_load` takes the last without a word.
+
+    It also says which value it is that looks like a date or a number and is none, where `yaml.safe_load` lets Python's
+    own error out.
+    """
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -27,9 +31,18 @@ class _Loader(yaml.SafeLoader):
             if not isinstance(key, yaml.ScalarNode):
                 continue
             if (key.tag, key.value) in seen:
-                raise _KeyTwiceError(problem=repr(key.value), problem_mark=key.start_mark)
+                raise _LineError(
+                    problem=f"{key.value!r} is there twice in one mapping: keep one", problem_mark=key.start_mark
+                )
             seen.add((key.tag, key.value))
         return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:
+            problem = f"{_shown(node.value)} cannot be read ({error}): correct it, or put it in quotes if it is a text"
+            raise _LineError(problem=problem, problem_mark=node.start_mark) from None
 
 
 def load_yaml(path: Path, error: type[NasRecError]) -> Any:
@@ -43,14 +56,15 @@ def load_yaml(path: Path, error: type[NasRecError]) -> Any:
         Its content, None of an empty file.
 
     Raises:
-        NasRecError: of the type `error`: the file is no YAML in UTF-8, or has a key twice in one mapping.
+        NasRecError: of the type `error`: the file is no YAML in UTF-8, has a key twice in one mapping, or a value that
+            looks like a date or a number and is none.
         OSError: the file cannot be read.
     """
     try:
         return _Loader(path.read_text(encoding="utf-8")).get_single_data()
-    except _KeyTwiceError as twice:
-        line = twice.problem_mark.line + 1 if twice.problem_mark is not None else "?"
-        raise error(f"{path}, line {line}: {twice.problem} is there twice in one mapping: keep one") from None
+    except _LineError as wrong:
+        line = wrong.problem_mark.line + 1 if wrong.problem_mark is not None else "?"
+        raise error(f"{path}, line {line}: {wrong.problem}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as wrong:
         raise error(f"{path}: not a YAML file ({' '.join(str(wrong).split())})") from None
 
@@ -67,8 +81,7 @@ def complaint(problem: Mapping[str, Any], example: str = "") -> str:
         "expected a list such as [row_id], but it is 'id'"
     """
     kind, given = problem["type"], problem["input"]
-    shown = repr(given) if len(repr(given)) <= _SHOWN else f"{repr(given)[:_SHOWN]}..."
-    came = "but it is empty" if given is None else f"but it is {shown}"
+    came = "but it is empty" if given is None else f"but it is {_shown(given)}"
     such = f" such as {example}" if example else ""
     if kind == "missing":
         return "this field is required"
@@ -82,3 +95,7 @@ def complaint(problem: Mapping[str, Any], example: str = "") -> str:
     message = str(problem["msg"]).removeprefix("Value error, ")
     # Our own messages say what came where that helps.
     return message if kind == "value_error" or several else f"{message}, {came}"
+
+
+def _shown(value: Any) -> str:
+    return repr(value) if len(repr(value)) <= _SHOWN else f"{repr(value)[:_SHOWN]}..."

@@ -29,6 +29,12 @@ def test_what_is_merged_may_be_there_again(tmp_path: Path) -> None:
         ("a: 1\nb: 2\na: 3\n", r"f\.yaml, line 3: 'a' is there twice in one mapping: keep one"),
         ("a:\n  b: 1\n  'b': 2\n", r"f\.yaml, line 3: 'b' is there twice"),
         ("- {a: 1, a: 1}\n", r"f\.yaml, line 1: 'a' is there twice"),
+        (
+            "a: 1\nname: 2024-02-30\n",
+            r"f\.yaml, line 2: '2024-02-30' cannot be read \(day .*\): correct it, or put it in quotes if it is a text",
+        ),
+        ("- 1\n- [x, 0x_]\n", r"f\.yaml, line 2: '0x_' cannot be read \(invalid literal"),
+        (f"n: {'9' * 5000}\n", rf"f\.yaml, line 1: '{'9' * 59}\.\.\. cannot be read \(Exceeds"),
         ("a: [\n", r"f\.yaml: not a YAML file \(while parsing"),
         (b"a: \xff\n", r"f\.yaml: not a YAML file \('utf-8' codec"),
         ("a: !!python/object:os.system {}\n", r"f\.yaml: not a YAML file \(could not determine a constructor"),
