@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,12 @@ from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.description import FILE_NAME, PartDescription, ShardDescription, fingerprint
 from nasrec_automl.data.files import write_text
 from nasrec_automl.data.parts import PARTS, Part, check_classes
-from nasrec_automl.data.preparation import Progress, divide_spill, no_progress, spill_source, write_rows
+from nasrec_automl.data.preparation import Progress, divide_spill, no_progress, spill_source, time_range, write_rows
 from nasrec_automl.data.raw import CHUNK_ROWS, COLUMN_NOTES, RawSource
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.shards import SHARD_ROWS, ShardWriter, describe
 from nasrec_automl.data.spill import Spill
-from nasrec_automl.data.statistics import Period, Statistics
+from nasrec_automl.data.statistics import Statistics
 from nasrec_automl.data.writing import check_output, replaced
 from nasrec_automl.errors import DataError
 
@@ -63,6 +64,8 @@ def append(
         by_time = before.split.kind == "time"
         spill = spill_source(source, preprocessing.declared, fresh, account, on_progress)
         _check_rows(spill, data)
+        if by_time:
+            _check_later(spill, statistics, data)
         divide_spill(spill, kind=before.split.kind, seed=before.split.seed + 1 + len(before.earlier), check=False)
         old = _as_training(before.parts) if by_time else {part: before.parts[part].shards for part in PARTS}
         linked = {part: [shard for shard in old[part] if shard.rows == SHARD_ROWS] for part in PARTS}
@@ -71,8 +74,6 @@ def append(
             _link(linked[part], folder, fresh)
             _copy([shard for shard in old[part] if shard not in linked[part]], folder, writers[part])
         added, period = write_rows(spill, preprocessing, writers, on_progress=on_progress)
-        if by_time and period is not None:
-            _check_later(period, statistics, folder)
         shutil.rmtree(fresh / "spill")
         parts = {part: describe(fresh, [*linked[part], *added[part]]) for part in PARTS}
         check_classes({part: (found.rows, found.positive_rate) for part, found in parts.items()}, before.split.kind)
@@ -160,13 +161,22 @@ def _copy(shards: Sequence[ShardDescription], folder: Path, writer: ShardWriter)
             writer.add({name: array[start : start + CHUNK_ROWS] for name, array in arrays.items()})
 
 
-def _check_later(period: Period, statistics: Statistics, folder: Path) -> None:
+def _check_later(spill: Spill, statistics: Statistics, data: PreparedData) -> None:
     last = max(before.edges[-1] for before in statistics.periods)
-    if period.edges[0] <= last:
+    times = time_range(spill)
+    if times is not None and times[0] <= last:
+        ends, begin = (_time_shown(time, data.description.notes) for time in (last, times[0]))
         raise DataError(
-            f"{folder}: is split by time and ends at {last:.0f}, but the new rows begin at {period.edges[0]:.0f}: "
-            "append later rows alone, or prepare all of them again"
+            f"{data.path}: is split by time and ends at {ends}, but the new rows begin at {begin}: append later rows "
+            "alone, or prepare all of them again"
         )
+
+
+def _time_shown(time: float, notes: Mapping[str, float | int | str]) -> str:
+    """Write a time as a date where the schema says that it is one, and else in full, so that no two look alike."""
+    if str(notes.get("time_column", "(number)")).endswith("(number)"):
+        return repr(time).removesuffix(".0")
+    return datetime.fromtimestamp(time, UTC).isoformat()
 
 
 def _notes(before: Mapping[str, float | int | str], account: Rejections) -> dict[str, float | int | str]:

@@ -192,16 +192,14 @@ def _texts(column: Column, name: str) -> pa.Array:
         try:
             column = pa.chunked_array([pa.array(column, pa.string(), from_pandas=True)])
         except (pa.ArrowException, UnicodeEncodeError):
-            known = column[column.notna()]
-            row, value = next(
-                (row, value)
-                for row, value in zip(np.flatnonzero(column.notna()), known, strict=True)
-                if not isinstance(value, str) or not value.isascii()
-            )
-            raise DataError(
-                f"column {name!r} must hold texts of 8 hex digits, but row {row + 1} (the first is 1) holds "
-                f"{value!r}: read the column as text"
-            ) from None
+            for row, (value, known) in enumerate(zip(column, column.notna(), strict=True)):
+                if known and not (isinstance(value, str) and value.isascii()):
+                    raise DataError(
+                        f"column {name!r} must hold texts of 8 hex digits, but row {row + 1} (the first is 1) holds "
+                        f"{value!r}: read the column as text"
+                    ) from None
+            # A type without texts, in which each value is missing.
+            column = pa.chunked_array([pa.nulls(len(column), pa.string())])
     texts = column.combine_chunks()
     texts = pa.concat_arrays(texts.chunks) if isinstance(texts, pa.ChunkedArray) else texts
     return texts if texts.type == pa.string() else texts.cast(pa.string())

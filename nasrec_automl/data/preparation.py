@@ -29,7 +29,7 @@ from nasrec_automl.data.keys import Keys
 from nasrec_automl.data.learning import PART, dense_column, encode, field_column, learn
 from nasrec_automl.data.parts import PARTS, Examples, Part, SplitKind, divide
 from nasrec_automl.data.preprocessing import Preprocessing
-from nasrec_automl.data.raw import COLUMN_NOTES, Chunk, RawSource
+from nasrec_automl.data.raw import Chunk, RawSource, is_table
 from nasrec_automl.data.readers.parallel import in_order
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.shards import ShardWriter, describe
@@ -174,7 +174,7 @@ def _facts(chunk: Chunk) -> dict[str, NDArray[Any]]:
 def _split_of(spill: Spill, asked: SplitKind | None, source: RawSource) -> SplitKind:
     """Return how rows are to be divided; a source that says what each row is for is heeded, or refused."""
     if asked == "time" and not spill.has("fold") and not spill.has("time"):
-        of_table = "name its column under `timestamp` in the schema, or " if COLUMN_NOTES[0] in source.notes else ""
+        of_table = "name its column under `timestamp` in the schema, or " if is_table(source) else ""
         raise DataError(
             f"a split by time needs the time of each row, which this data set does not have: {of_table}use random"
         )
@@ -254,16 +254,22 @@ def _transformed(
     return rows
 
 
-def _period(spill: Spill) -> Period | None:
-    """Count rows over time, where it is known of all of them."""
+def time_range(spill: Spill) -> tuple[float, float] | None:
+    """Return the first and the last time of the rows, where it is known of all of them."""
     if not spill.has("time"):
         return None
     low, high = np.inf, -np.inf
     for (time,) in spill.segments("time"):
         low, high = np.minimum(low, time.min()), np.maximum(high, time.max())  # NaN stays NaN
-    if not np.isfinite(high - low):
+    return (float(low), float(high)) if np.isfinite(high - low) else None
+
+
+def _period(spill: Spill) -> Period | None:
+    """Count rows over time, where it is known of all of them."""
+    times = time_range(spill)
+    if times is None:
         return None
-    counter = PeriodCounter(float(low), float(high))
+    counter = PeriodCounter(*times)
     for columns in spill.segments("time", PART, "label"):
         counter.add(*columns)
     return counter.period()

@@ -24,7 +24,7 @@ FOLDS: tuple[Fold, ...] = get_args(Fold)
 CHUNK_ROWS = 1 << 16
 
 COLUMN_NOTES = ("label_column", "weight_column", "time_column")
-"""Notes of a table that say which columns its rows' facts were made of, where there are such."""
+"""Notes of a table that say which columns its rows' facts were made of, where there are such; the first always is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,11 +113,10 @@ class RawData:
         """Give the rows in chunks; with groups, in one.
 
         Raises:
-            DataError: a label that is not 0 or 1, a negative weight, not one of them for each row, or a group in
-                several places.
+            DataError: a label that is not 0 or 1, a negative weight, not one of them or one time or group for each row,
+                or a group in several places.
         """
-        label, weight = self._checked_label(), self._checked_weight()
-        time = None if self.time is None else numbers(self.time, "time")
+        label, weight, time = self._checked_label(), self._checked_weight(), self._checked_time()
         row = self._rows_of_groups()
         rejections.begin()
         size = CHUNK_ROWS if self.group is None else max(1, len(label))
@@ -131,12 +130,15 @@ class RawData:
                 time=None if time is None else time[some],
             )
 
-    def _checked_label(self) -> NDArray[np.uint8]:
-        if len(self.label) != len(self.frame):
+    def _check_length(self, values: pd.Series[Any], what: str) -> None:
+        if len(values) != len(self.frame):
             raise DataError(
-                f"{self.name}: expected one label for each row, but {len(self.frame)} rows came with "
-                f"{len(self.label)} labels"
+                f"{self.name}: expected one {what} for each row, but {len(self.frame)} rows came with {len(values)} "
+                f"{what}s: give each row its own"
             )
+
+    def _checked_label(self) -> NDArray[np.uint8]:
+        self._check_length(self.label, "label")
         values = numbers(self.label, "label")
         wrong = np.flatnonzero((values != 0) & (values != 1))
         if wrong.size:
@@ -155,14 +157,26 @@ class RawData:
             raise DataError(f"{self.name}: expected a weight of at least 0 for each of the {len(self.frame)} rows")
         return values.astype(np.float32)
 
+    def _checked_time(self) -> NDArray[np.float64] | None:
+        if self.time is None:
+            return None
+        self._check_length(self.time, "time")
+        return numbers(self.time, "time")
+
     def _rows_of_groups(self) -> NDArray[np.int64]:
         if self.group is None:
             return np.arange(len(self.frame))
+        self._check_length(self.group, "group")
         codes, groups = pd.factorize(self.group)
         rows = np.cumsum(np.diff(codes, prepend=codes[:1]) != 0)
         if len(rows) and rows[-1] + 1 != len(groups):
             raise DataError(f"{self.name}: rows of one group must stand together: sort the rows by their group")
         return rows.astype(np.int64)
+
+
+def is_table(source: RawSource) -> bool:
+    """Say whether a source is a table of one's own, so that what it declares is what its user wrote."""
+    return COLUMN_NOTES[0] in source.notes
 
 
 Source = TypeVar("Source", bound=RawSource)
@@ -175,8 +189,10 @@ def with_tables(
 
     Args:
         source: a dataclass.
-        hash_above: rows of the largest table; a field that needs more is hashed into so many. Compositional
-            fields are left alone; one that `fields` makes compositional loses the source's own `hash_above`, too.
+        hash_above: rows of the largest table; a field that needs more is hashed into so many. It takes the place of
+            the source's own `hash_above`, which it may exceed; but of a table's schema the smaller of the two counts,
+            for its user asked for both. Compositional fields are left alone; one that `fields` makes compositional
+            loses the source's own `hash_above`, too.
         fields: by field, options of `CategoricalOptions` to set.
 
     Raises:
@@ -191,7 +207,9 @@ def with_tables(
     for name, declared in source.categorical.items():
         options = {**declared.model_dump(), **changes.get(name, {})}
         if options["compositional"] is None:
-            options["hash_above"] = options["hash_above"] if hash_above is None else hash_above
+            own = options["hash_above"]
+            if hash_above is not None and (own is None or own > hash_above or not is_table(source)):
+                options["hash_above"] = hash_above
         elif declared.compositional is None:  # the source's cap was meant for a table of whole rows
             options["hash_above"] = changes.get(name, {}).get("hash_above")
         try:

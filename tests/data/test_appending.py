@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,40 @@ def test_by_time_rows_must_be_later(tmp_path: Path) -> None:
             append(day(number), tmp_path / "p", tmp_path / "p")
     assert PreparedData.open(tmp_path / "p").fingerprint == before
     assert [path.name for path in tmp_path.iterdir()] == ["p"]
+
+
+def test_rows_that_are_not_later_are_refused_before_they_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(day(1), tmp_path / "p", split="time")
+    monkeypatch.setattr("nasrec_automl.data.appending.divide_spill", lambda *_, **__: pytest.fail("divided first"))
+    with pytest.raises(DataError, match="append later rows alone"):
+        append(day(1), tmp_path / "p", tmp_path / "q")
+
+
+@pytest.mark.parametrize(
+    ("form", "began", "said"),
+    [
+        ("ISO8601", "2024-01-25T22:59:59.5", ("2024-01-25T23:00:00+00:00", "2024-01-25T22:59:59.500000+00:00")),
+        ("%d.%m.%Y %H", "25.01.2024 23", ("2024-01-25T23:00:00+00:00", "2024-01-25T23:00:00+00:00")),
+        ("number", 1706223600.125, ("1706223600.25", "1706223600.125")),
+    ],
+)
+def test_moments_are_said_as_dates_and_numbers_in_full(
+    form: str, began: float | str, said: tuple[str, str], tmp_path: Path
+) -> None:
+    schema = TableSchema.model_validate(
+        {"label": "y", "timestamp": {"column": "t", "format": form}, "categorical": {"c": None}}
+    )
+    moments = pd.date_range("2024-01-01", periods=600, freq="h")
+    written = {"ISO8601": moments.astype(str), "%d.%m.%Y %H": moments.strftime(form)}
+    numbers = moments.as_unit("s").astype("int64") + 0.25
+    frame = pd.DataFrame({"y": [0, 1] * 300, "t": written.get(form, numbers), "c": "a"})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    frame.assign(t=began).to_csv(tmp_path / "b.csv", index=False)
+    prepare(table([tmp_path / "a.csv"], schema), tmp_path / "p", split="time")
+    with pytest.raises(DataError, match=re.escape("ends at {}, but the new rows begin at {}: ".format(*said))):
+        append(table([tmp_path / "b.csv"], schema), tmp_path / "p", tmp_path / "q")
 
 
 def test_other_rows_are_refused(tmp_path: Path) -> None:

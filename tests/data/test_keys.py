@@ -63,6 +63,9 @@ def test_hex_texts_and_keys_go_both_ways(numbers: list[int]) -> None:
         pd.Series([NAN, NAN]),
         pd.Series([None, pd.NA], dtype=object),
         pd.Series(["", None], dtype="category"),
+        pd.Series([pd.NA, pd.NA], dtype="Int64"),
+        pd.Series([pd.NaT, pd.NaT]),
+        pd.Series([None, None], dtype="category"),
         pa.chunked_array([pa.nulls(2)]),
         # Arrow lets a null stand over a text.
         pa.chunked_array(
@@ -79,6 +82,12 @@ def test_hex_texts_and_keys_go_both_ways(numbers: list[int]) -> None:
 )
 def test_missing_hex_digits_of_any_type(column: Any) -> None:
     assert keys_of_hex(column, "c").keys.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "datetime64[ns]", "timedelta64[ns]"])
+def test_values_of_another_type_are_no_hex(dtype: str) -> None:
+    with pytest.raises(DataError, match=r"must hold texts of 8 hex digits, but row 2 \(the first is 1\) holds "):
+        keys_of_hex(pd.Series([None, 12], dtype=dtype), "c")
 
 
 def test_no_rows_have_no_keys() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from nasrec_automl.data.categorical import CategoricalOptions
 from nasrec_automl.data.columns import DenseOptions
-from nasrec_automl.data.raw import RawData, with_tables
+from nasrec_automl.data.raw import COLUMN_NOTES, RawData, with_tables
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.errors import DataError
 
@@ -42,6 +42,15 @@ def test_each_row_has_a_label() -> None:
         next(make([0, 1]).chunks(Rejections()))
 
 
+@pytest.mark.parametrize("what", ["time", "group"])
+@pytest.mark.parametrize("values", [[1, 2], [1, 2, 3, 4]])
+def test_each_row_has_a_time_and_a_group_where_there_are_such(what: str, values: list[int]) -> None:
+    raw = RawData(**{**vars(make([0, 1, 1])), what: pd.Series(values)})
+    naming = f"shop: expected one {what} for each row, but 3 rows came with {len(values)} {what}s: give"
+    with pytest.raises(DataError, match=naming):
+        next(raw.chunks(Rejections()))
+
+
 def with_fields() -> RawData:
     raw = make([0, 1, 1])
     tables = {"item": CategoricalOptions(min_count=2), "user": CategoricalOptions(kind="hash", max_table_size=50)}
@@ -70,6 +79,16 @@ def test_a_compositional_field_loses_the_cap_of_its_source() -> None:
     assert with_tables(raw).categorical["item"] == tables["item"]
     with pytest.raises(DataError, match="field 'item': a hashed column needs max_table_size"):
         with_tables(raw, fields={"item": {"compositional": 4, "kind": "hash"}})
+
+
+@pytest.mark.parametrize(("asked", "caps"), [(1000, [10, 1000, 1000]), (5, [5, 5, 5]), (None, [10, 5000, None])])
+def test_the_cap_of_a_tables_schema_is_the_smaller_one(asked: int | None, caps: list[int | None]) -> None:
+    tables = {name: CategoricalOptions(hash_above=cap) for name, cap in zip("cde", (10, 5000, None), strict=True)}
+    raw = RawData(**{**vars(make([0, 1, 1])), "categorical": tables})
+    own = RawData(**{**vars(raw), "notes": {COLUMN_NOTES[0]: "clicked"}})
+    assert [made.hash_above for made in with_tables(own, hash_above=asked).categorical.values()] == caps
+    lifted = with_tables(raw, hash_above=2_000_000_000).categorical.values()
+    assert {made.hash_above for made in lifted} == {2_000_000_000}, "that of a source of ours is a default"
 
 
 def test_a_field_keeps_what_is_not_set() -> None:
