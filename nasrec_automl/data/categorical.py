@@ -174,10 +174,6 @@ class CategoricalColumn(CategoryFormat):
             beyond_cap="shared" if capped and self.kind == "hash" else "unknown",
         )
 
-    def apply(self, column: Column) -> NDArray[np.int64]:
-        """Find the table rows `(B, K)` of raw values `(B,)`."""
-        return self.ids(self.keys(column, self.name).keys)
-
     def ids(self, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Find the table row of each key, whatever the shape."""
         if self.vocabulary is None:

@@ -7,9 +7,6 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from nasrec_automl.data.categorical import CategoryFormat, Counts
-from nasrec_automl.data.keys import Keys, hex_texts
-
 Pieces = Callable[[], Iterable[NDArray[np.uint64]]]
 """Reads all keys from the beginning, some at a time; may be called several times."""
 
@@ -40,15 +37,6 @@ def count_keys(pieces: Pieces, *, most: int = _MOST) -> tuple[NDArray[np.uint64]
             keys, counts = (np.concatenate(arrays) for arrays in zip(*counted, strict=True))
             return keys, counts
         shares *= 4
-
-
-def count(found: Keys, form: CategoryFormat) -> Counts:
-    """Count the keys of a column in memory."""
-    keys, counts = count_keys(lambda: [found.keys])
-    if form.format == "hex":
-        return Counts(keys, counts, hex_texts)
-    texts = dict(zip(found.distinct.tolist(), found.texts, strict=True))
-    return Counts(keys, counts, lambda asked: [texts[key] for key in asked.tolist()])
 
 
 def _count_share(

@@ -64,10 +64,10 @@ def learn(
     declared: Declared,
     on_column: Callable[[], None],
 ) -> tuple[Preprocessing, Statistics]:
-    """Learn what `Preprocessing.fit` learns, of rows on disk whose parts are there too.
+    """Learn of the training rows, and of no others: tables and transforms, and what the report says of each column.
 
     Args:
-        spill: all rows.
+        spill: all rows, with their parts.
         dense: what to make of each number feature.
         categorical: table options of each categorical feature.
         declared: both, with derived columns.

@@ -12,9 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from nasrec_automl.data.categorical import CategoricalColumn, CategoricalOptions
-from nasrec_automl.data.columns import DenseColumn, DenseOptions, DerivedColumn
-from nasrec_automl.data.counting import count
+from nasrec_automl.data.categorical import CategoricalColumn
+from nasrec_automl.data.columns import DenseColumn, DerivedColumn
 from nasrec_automl.data.declared import Declared
 from nasrec_automl.data.files import write_text
 from nasrec_automl.data.values import numbers
@@ -47,38 +46,6 @@ class Preprocessing(BaseModel):
             if twice:
                 raise ValueError(f"column names must be unique, but these occur twice: {', '.join(twice)}")
         return self
-
-    @classmethod
-    def fit(
-        cls,
-        frame: pd.DataFrame,
-        *,
-        dense: Mapping[str, DenseOptions],
-        categorical: Mapping[str, CategoricalOptions],
-        derived: Iterable[DerivedColumn] = (),
-    ) -> Self:
-        """Learn from training rows in memory. `prepare` learns the same of any number of them.
-
-        Args:
-            frame: raw columns of the training rows and of no others.
-            dense: what to make of each number feature.
-            categorical: table options of each categorical feature; at least one.
-            derived: columns to compute first.
-
-        Raises:
-            DataError: a column is missing, holds text where numbers are declared, or is declared twice.
-        """
-        declared = Declared(dense=dense, categorical=categorical, derived=tuple(derived))
-        columns = declared.columns(frame)
-        rows = len(frame)
-        return cls.of(
-            declared,
-            dense=(DenseColumn.learn(n, how, [numbers(columns[n], n)], rows) for n, how in dense.items()),
-            categorical=(
-                CategoricalColumn.learn(n, options, count(options.keys(columns[n], n), options))
-                for n, options in categorical.items()
-            ),
-        )
 
     @classmethod
     def of(cls, declared: Declared, *, dense: Iterable[DenseColumn], categorical: Iterable[CategoricalColumn]) -> Self:

@@ -1,12 +1,10 @@
 from collections import Counter
 
 import numpy as np
-import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasrec_automl.data.categorical import CategoryFormat
-from nasrec_automl.data.counting import count, count_keys
+from nasrec_automl.data.counting import count_keys
 
 few = st.integers(0, 12) | st.integers(0, 2**64 - 1)
 
@@ -42,12 +40,3 @@ def test_shares_are_even(monkeypatch: object) -> None:
 
     assert len(count_keys(read, most=12_000)[0]) == 40_000
     assert readings <= 1 + 4, "four shares of ten thousand"
-
-
-def test_a_column_in_memory_has_texts() -> None:
-    form = CategoryFormat()
-    counts = count(form.keys(pd.Series(["b", "a", "b", None, "02"]), "x"), form)
-    assert dict(zip(counts.texts(counts.keys), counts.counts.tolist(), strict=True)) == {"b": 2, "a": 1, "2": 1}
-    form = CategoryFormat(format="hex")
-    counts = count(form.keys(pd.Series(["0000000a", "ffffffff", "0000000a", ""]), "x"), form)
-    assert dict(zip(counts.texts(counts.keys), counts.counts.tolist(), strict=True)) == {"0000000a": 2, "ffffffff": 1}

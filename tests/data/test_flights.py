@@ -8,9 +8,9 @@ from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.flights import read_flights
 from nasrec_automl.data.parts import Part, SplitKind
 from nasrec_automl.data.preparation import prepare
-from nasrec_automl.data.preprocessing import Preprocessing
 from nasrec_automl.data.rejections import Rejections
 from tests.data.flights_files import FLIGHTS, write_flights
+from tests.data.learned import fit
 
 
 def test_flights_that_arrived_become_rows_in_the_order_of_their_plan(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_what_is_known_only_later_is_in_no_feature(tmp_path: Path) -> None:
 
 def test_every_feature_is_in_the_frame(tmp_path: Path) -> None:
     raw = read_flights(write_flights(tmp_path))
-    fitted = Preprocessing.fit(raw.frame, dense=raw.dense, categorical=raw.categorical, derived=raw.derived)
+    fitted = fit(raw.frame, dense=raw.dense, categorical=raw.categorical, derived=raw.derived)
     dense, ids = fitted.transform(raw.frame)
     assert dense.shape == (3, 16)
     assert ids.shape == (3, 17)

@@ -20,6 +20,7 @@ from nasrec_automl.data.parts import PARTS, Part
 from nasrec_automl.data.preprocessing import Preprocessing
 from nasrec_automl.data.spill import Spill
 from nasrec_automl.data.statistics import Statistics
+from tests.data.learned import fit
 
 DENSE = {"n": DenseOptions(transform="quantile", flag_missing=True), "m": DenseOptions(transform="none")}
 CATEGORICAL = {
@@ -80,10 +81,13 @@ def learned(spill: Spill, request: pytest.FixtureRequest, monkeypatch: pytest.Mo
     return made
 
 
-def test_rows_on_disk_teach_what_rows_in_memory_teach(learned: tuple[Preprocessing, Statistics]) -> None:
-    assert learned[0] == Preprocessing.fit(
-        FRAME[TRAINING], dense=DENSE, categorical=CATEGORICAL, derived=DECLARED.derived
-    )
+def test_the_training_rows_alone_teach_however_many_come_at_once(learned: tuple[Preprocessing, Statistics]) -> None:
+    assert learned[0] == fit(FRAME[TRAINING], dense=DENSE, categorical=CATEGORICAL, derived=DECLARED.derived)
+    for column in learned[0].categorical[:2]:
+        often = FRAME[TRAINING][column.name].value_counts()
+        known = [(-count, text) for text, count in often.items() if count >= CATEGORICAL[column.name].min_count]
+        ranked = [text for _, text in sorted(known)][: 4 if column.name == "h" else None]
+        assert column.vocabulary == {text: row for row, text in enumerate(ranked, start=1)}
 
 
 def test_few_columns_are_learned_at_once(spill: Spill, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from nasrec_automl.data.movielens import read_movielens
-from nasrec_automl.data.preprocessing import Preprocessing
+from tests.data.learned import fit
 
 Write = Callable[[str, Path], Path]
 
@@ -44,7 +44,7 @@ def test_the_rating_is_in_no_feature(tmp_path: Path, write_movielens: Write) -> 
 
 def test_features_are_what_the_frame_can_give(tmp_path: Path, write_movielens: Write) -> None:
     raw = read_movielens(write_movielens("grouplens", tmp_path))
-    fitted = Preprocessing.fit(raw.frame, dense=raw.dense, categorical=raw.categorical, derived=raw.derived)
+    fitted = fit(raw.frame, dense=raw.dense, categorical=raw.categorical, derived=raw.derived)
     dense, ids = fitted.transform(raw.frame)
     assert dense.shape == (3, 1)
     assert ids.shape == (3, 15)

@@ -29,6 +29,7 @@ from nasrec_automl.data.sources import open_source
 from nasrec_automl.data.statistics import Statistics
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import DataError
+from tests.data.learned import fit
 from tests.data.readers.rows import KDD12, PROFILE, write
 
 Columns = dict[str, NDArray[Any]]
@@ -143,7 +144,7 @@ def test_a_part_is_what_preprocessing_makes_of_its_raw_rows(
         groups = [set(source.group.iloc[rows]) for rows in rows_of.values()]
         assert sum(map(len, groups)) == source.group.nunique(), "no group is divided"
     training = np.sort(np.concatenate([rows_of[part] for part in TRAINING]))
-    fitted = Preprocessing.fit(
+    fitted = fit(
         source.frame.iloc[training], dense=source.dense, categorical=source.categorical, derived=source.derived
     )
     assert_same(data.preprocessing, fitted)

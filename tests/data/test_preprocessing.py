@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasrec_automl.data.categorical import CategoricalOptions
-from nasrec_automl.data.columns import DenseOptions, DerivedColumn
+from nasrec_automl.data.categorical import CategoricalColumn, CategoricalOptions
+from nasrec_automl.data.columns import DenseColumn, DenseOptions, DerivedColumn
 from nasrec_automl.data.preprocessing import Preprocessing
 from nasrec_automl.errors import DataError
+from tests.data import learned
 
 FRAME = pd.DataFrame(
     {
@@ -26,7 +27,7 @@ FRAME = pd.DataFrame(
 
 
 def fit(frame: pd.DataFrame = FRAME) -> Preprocessing:
-    return Preprocessing.fit(
+    return learned.fit(
         frame,
         dense={"price": DenseOptions(transform="standardise"), "clicks": DenseOptions(transform="log")},
         categorical={
@@ -62,7 +63,7 @@ def test_a_cap_makes_smaller_tables_of_the_same_ids() -> None:
 
 
 def test_no_dense_feature_is_one_zero_column() -> None:
-    fitted = Preprocessing.fit(FRAME, dense={}, categorical={"city": CategoricalOptions()})
+    fitted = learned.fit(FRAME, dense={}, categorical={"city": CategoricalOptions()})
     dense, _ = fitted.transform(FRAME)
     assert dense.tolist() == [[0.0]] * 4
     assert fitted.schema().dense == ()
@@ -107,8 +108,9 @@ def test_text_for_a_number_is_named() -> None:
 
 
 def test_a_name_for_two_features_is_refused() -> None:
+    declared, column = fit().declared, CategoricalColumn(name="code", kind="hash", table_size=5)
     with pytest.raises(DataError, match="unique, but these occur twice: code"):
-        Preprocessing.fit(FRAME, dense={"code": DenseOptions()}, categorical={"code": CategoricalOptions()})
+        Preprocessing.of(declared, dense=[DenseColumn(name="code")], categorical=[column])
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"version": 2, "categorical": []}'])
@@ -136,7 +138,7 @@ def test_a_csv_gives_the_ids_of_its_frame(values: list[object], kind: str) -> No
     # The second column keeps a missing value from becoming a blank line, which read_csv would skip.
     frame = pd.DataFrame({"x": values, "other": 1})
     options = CategoricalOptions.model_validate({"kind": kind, "max_table_size": 1000})
-    fitted = Preprocessing.fit(frame, dense={"other": DenseOptions(transform="none")}, categorical={"x": options})
+    fitted = learned.fit(frame, dense={"other": DenseOptions(transform="none")}, categorical={"x": options})
     read = pd.read_csv(io.StringIO(frame.to_csv(index=False)))
     np.testing.assert_array_equal(fitted.transform(read)[1], fitted.transform(frame)[1])
 

@@ -8,9 +8,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import OneHotEncoder
 
-from nasrec_automl.data.preprocessing import Preprocessing
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import DataError
+from tests.data.learned import fit
 
 
 def test_the_seed_decides_everything() -> None:
@@ -38,7 +38,7 @@ def test_sizes_that_cannot_be_are_refused(wrong: dict[str, int]) -> None:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_interactions_matter(seed: int) -> None:
     made = make_synthetic(30_000, seed)
-    fitted = Preprocessing.fit(made.frame, dense=made.dense, categorical=made.categorical)
+    fitted = fit(made.frame, dense=made.dense, categorical=made.categorical)
     dense, ids = fitted.transform(made.frame)
     singles = hstack([OneHotEncoder().fit_transform(ids), csr_matrix(dense)]).tocsr()
     linear = LogisticRegression(max_iter=500).fit(singles, made.label)

@@ -14,13 +14,13 @@ import torch
 from nasrec_automl import load_model
 from nasrec_automl.data.categorical import CategoricalOptions
 from nasrec_automl.data.columns import DenseOptions, DerivedColumn
-from nasrec_automl.data.preprocessing import Preprocessing
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import save_network
 from nasrec_automl.pipeline.model_folder import Model
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.testing.examples import tiny_space
+from tests.data.learned import fit
 
 
 @dataclass
@@ -48,7 +48,7 @@ def varied(tmp_path_factory: pytest.TempPathFactory) -> Varied:
     """Multi-valued fields (mean and sum), quantiles, flags of missing values, hex digits, hashes, derived columns."""
     folder = tmp_path_factory.mktemp("varied")
     frame = varied_rows(600)
-    preprocessing = Preprocessing.fit(
+    preprocessing = fit(
         frame.head(400),
         dense={
             "price": DenseOptions(transform="quantile", flag_missing=True),

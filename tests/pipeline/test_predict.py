@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from nasrec_automl import load_model
-from nasrec_automl.data.preprocessing import Preprocessing
 from nasrec_automl.data.readers import inputs
 from nasrec_automl.data.readers.criteo import criteo
 from nasrec_automl.errors import DataError
@@ -17,6 +16,7 @@ from nasrec_automl.network import Subnet
 from nasrec_automl.pipeline.model_folder import Model
 from nasrec_automl.pipeline.predict import predict_file
 from nasrec_automl.space import load_search_space
+from tests.data.learned import fit
 from tests.data.readers.rows import criteo_lines, read_all, write
 from tests.pipeline.conftest import Varied
 
@@ -127,7 +127,7 @@ def test_criteos_own_files(tmp_path: Path) -> None:
     lines = criteo_lines(300)
     source = criteo([write(tmp_path / "train.txt", lines)])
     table = read_all(source).table
-    preprocessing = Preprocessing.fit(table.to_pandas(), dense=source.dense, categorical=source.categorical)
+    preprocessing = fit(table.to_pandas(), dense=source.dense, categorical=source.categorical)
     architecture = load_search_space("nasrec-small").random(np.random.default_rng(0))
     model = Model(Subnet(architecture, preprocessing.schema(8)).eval(), preprocessing)
     write(tmp_path / "test.txt", [line.partition("\t")[2] for line in lines])

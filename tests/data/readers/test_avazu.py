@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from nasrec_automl.data.preprocessing import Preprocessing
 from nasrec_automl.data.readers.avazu import avazu
 from nasrec_automl.errors import DataError
+from tests.data.learned import fit
 from tests.data.readers.rows import AVAZU, AVAZU_HEADER, read_all, write
 
 
@@ -21,7 +21,7 @@ def test_the_hour_gives_the_time_and_two_fields_and_the_id_is_none(tmp_path: Pat
     assert source.dense == {}
     assert len(source.categorical) == 23
     frame = read.table.to_pandas()
-    made = Preprocessing.fit(frame, dense={}, categorical=source.categorical, derived=source.derived)
+    made = fit(frame, dense={}, categorical=source.categorical, derived=source.derived)
     hours = next(column for column in made.categorical if column.name == "hour_of_day")
     assert made.derived[0].apply(frame["hour"]).tolist() == [23, 0]
     assert made.derived[1].apply(frame["hour"]).tolist() == [1, 2]  # 2014-10-21 was a Tuesday
