@@ -265,7 +265,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("--model", type=Path, required=True, help="folder of the model, such as runs/NAME/best")
     predict.add_argument("--input", type=Path, required=True, help="CSV, TSV or Parquet with the raw columns")
-    predict.add_argument("--output", type=Path, required=True, help="CSV to write, one probability a row")
+    predict.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        help="CSV to write, one probability a row; .gz, .bz2, .xz and .zst compress it",
+    )
     predict.add_argument(
         "--source", choices=("criteo",), help="format of an input without a header, with or without labels"
     )

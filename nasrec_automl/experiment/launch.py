@@ -69,7 +69,7 @@ def run_of(path: Path) -> RunFolder:
         raise JobError(
             f"{path}: cannot be read ({error.strerror or error}); `nasrec-automl experiment JOB` writes an experiment"
         ) from None
-    except (UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError, AttributeError):
+    except (ValueError, yaml.YAMLError, LookupError, TypeError, AttributeError):
         raise JobError(
             f"{path}: expected an experiment with tuner.classArgs.job; `nasrec-automl experiment JOB` writes one"
         ) from None

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
 from nasrec_automl.data.files import check_output_file, written_beside
+from nasrec_automl.data.readers.inputs import COMPRESSED, compressing
 from nasrec_automl.data.readers.unlabelled import read_unlabelled
 from nasrec_automl.data.table_schema import load_table_schema
 from nasrec_automl.errors import DataError
 from nasrec_automl.pipeline.model_folder import Model
+
+_NO_TEXT = (".parquet", ".zip")
 
 
 def predict_file(
@@ -28,7 +33,8 @@ def predict_file(
     Args:
         model: the model.
         path: CSV, TSV (by their ending, also compressed) or Parquet with raw columns; further ones are left out.
-        output: CSV with one column, `probability`; there whole or not at all.
+        output: CSV with one column, `probability`, compressed where it ends in `.gz`, `.bz2`, `.xz` or `.zst`; there
+            whole or not at all.
         source: `criteo` where the file is of that format, without a header, with or without labels.
         schema: schema file of the training rows; its `separator` and `columns` (no header) are heeded.
         on_rows: told how many rows are done.
@@ -37,10 +43,15 @@ def predict_file(
         The number of rows.
 
     Raises:
-        DataError: the file cannot be read, a column is missing, a row is bad, or the output is what is read; the
-            message names it.
+        DataError: the file cannot be read, a column is missing, a row is bad, or the output is what is read or named
+            as what is no text; the message names it.
     """
     check_output_file(output)
+    if output.suffix.lower() in _NO_TEXT:
+        raise DataError(
+            f"{output}: probabilities are written as text: name a file that ends in .csv, or in .csv and one of "
+            f"{', '.join(COMPRESSED)}, which compresses it"
+        )
     if any(output.exists() and read.exists() and output.samefile(read) for read in (path, schema) if read is not None):
         raise DataError(f"{output}: is read, and would be replaced by its probabilities; name another file to write")
     table_schema = None if schema is None else load_table_schema(schema)
@@ -55,10 +66,13 @@ def predict_file(
     return rows
 
 
-def _opened(beside: Path, output: Path) -> TextIO:
+@contextmanager
+def _opened(beside: Path, output: Path) -> Iterator[TextIO]:
     try:
-        return beside.open("w", encoding="utf-8")
+        stream = beside.open("wb")
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise DataError(f"{output}: nothing can be written in its folder ({error.strerror}); write elsewhere") from None
+    with stream, TextIOWrapper(compressing(stream, output), encoding="utf-8") as file:
+        yield file

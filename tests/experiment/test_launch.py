@@ -22,7 +22,7 @@ def experiment_file(job_file: Path) -> Path:
     return write_experiment(job_file, job_file.with_name("experiment.yml"))
 
 
-@pytest.mark.parametrize("text", ["", "tuner: {name: TPE}", "tuner: [", "tuner: {classArgs: 3}"])
+@pytest.mark.parametrize("text", ["", "tuner: {name: TPE}", "tuner: [", "tuner: {classArgs: 3}", "a: 2024-02-30"])
 def test_a_file_that_is_no_experiment_of_ours_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "experiment.yml"
     path.write_text(text)

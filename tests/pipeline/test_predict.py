@@ -123,6 +123,36 @@ def test_a_bad_row_is_named_and_nothing_is_written(varied: Varied, tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
 
 
+@pytest.mark.parametrize("ending", [".gz", ".bz2", ".xz", ".zst", ".GZ"])
+def test_the_output_is_compressed_as_its_ending_says(varied: Varied, tmp_path: Path, ending: str) -> None:
+    model = load_model(varied.folder)
+    source, plain, output = tmp_path / "rows.csv", tmp_path / "out.csv", tmp_path / f"out.csv{ending}"
+    varied.frame.to_csv(source, index=False)
+    for path in (plain, output):
+        assert predict_file(model, source, path) == 200
+    content = output.read_bytes()
+    assert content != plain.read_bytes()
+    assert b"".join(block.content for block in inputs.read_blocks(output)) == plain.read_bytes()
+    assert predict_file(model, source, output) == 200
+    assert output.read_bytes() == content, "it holds no time and no name"
+    frame = varied.frame.astype({"age": object})
+    frame.loc[150, "age"] = "young"
+    frame.to_csv(source, index=False)
+    with pytest.raises(DataError, match=r"rows.csv, line 152: age: text where a number should be"):
+        predict_file(model, source, output)
+    assert output.read_bytes() == content
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize("name", ["out.parquet", "out.csv.zip"])
+def test_an_output_that_is_no_text_is_refused(varied: Varied, tmp_path: Path, name: str) -> None:
+    varied.frame.to_csv(tmp_path / "rows.csv", index=False)
+    naming = rf"{name}: probabilities are written as text: name a file that ends in \.csv, or"
+    with pytest.raises(DataError, match=naming):
+        predict_file(load_model(varied.folder), tmp_path / "rows.csv", tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+
+
 def test_criteos_own_files(tmp_path: Path) -> None:
     lines = criteo_lines(300)
     source = criteo([write(tmp_path / "train.txt", lines)])

@@ -1,4 +1,4 @@
-"""From paths to files, and from a file to blocks of whole lines, compressed or not."""
+"""From paths to files, and from a file to blocks of whole lines, compressed or not; and to a compressed file."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import partial
 from glob import glob
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -110,6 +111,19 @@ def read_blocks(path: Path) -> Iterator[Block]:
         yield Block(rest, line)
     elif line == 1:
         raise DataError(f"{path}: the file is empty; get it again, or leave it out")
+
+
+def compressing(stream: BinaryIO, path: Path) -> BinaryIO:
+    """Return a stream that compresses as a path's ending says, into another one, which is still to be closed."""
+    makers: dict[str, Callable[[], Any]] = {
+        # Without a name and a time, so that equal content gives equal bytes.
+        ".gz": partial(gzip.GzipFile, "", "wb", fileobj=stream, mtime=0),
+        ".bz2": partial(bz2.BZ2File, stream, "wb"),
+        ".xz": partial(lzma.LZMAFile, stream, "wb"),
+        ".zst": partial(pa.CompressedOutputStream, stream, "zstd"),
+    }
+    maker = makers.get(path.suffix.lower())
+    return stream if maker is None else cast(BinaryIO, maker())
 
 
 def _open(path: Path) -> BinaryIO:
