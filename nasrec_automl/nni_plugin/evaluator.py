@@ -24,8 +24,8 @@ class ClickEvaluatorModule(ClickModule, LightningModule):
     def __init__(self, options: TrainingOptions) -> None:
         super().__init__(options)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Keep what a batch gave; in a training loop, where NNI's ENAS calls it, log the reward of the batch."""
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Keep what a batch of any loader gave; in a training loop, where NNI's ENAS calls it, log its reward."""
         if not self.trainer.training:
             super().validation_step(batch, batch_idx)
             return

@@ -122,8 +122,8 @@ class OptunaEvolution(Strategy):
     # NNI's life cycle: `initialize` once, `load_state_dict` where an experiment is resumed, `run` once.
 
     def _initialize(self, model_space: Any, engine: Any) -> Any:
-        space, schema = _searched(model_space)
-        budget = budget_of(self._filter, schema)
+        space, schema, layer_norm = _searched(model_space)
+        budget = budget_of(self._filter, schema, layer_norm=layer_norm)
         storage = open_storage(self._url)
         study = open_study(
             storage,
@@ -318,8 +318,8 @@ def _generations(trials: int | None, population_size: int, children: int) -> int
     return generations_of(trials, population_size, children)
 
 
-def _searched(model_space: Any) -> tuple[SearchSpace, FeatureSchema]:
-    """The space and the features of NNI's executable form of a `NasRecSpace`, raw or simplified."""
+def _searched(model_space: Any) -> tuple[SearchSpace, FeatureSchema, bool]:
+    """Space, features and LayerNorm of NNI's executable form of a `NasRecSpace`, raw or simplified."""
     raw = isinstance(model_space, RawFormatModelSpace)
     model = model_space.model_space if raw else model_space.model.get(traceable=False)
     if not isinstance(model, NasRecSpace):
@@ -333,4 +333,4 @@ def _searched(model_space: Any) -> tuple[SearchSpace, FeatureSchema]:
             f"OptunaEvolution chooses the architecture alone, but the evaluator has choices of its own: "
             f"{', '.join(others)}; give them fixed values"
         )
-    return model.search_space, model.schema
+    return model.search_space, model.schema, model.layer_norm

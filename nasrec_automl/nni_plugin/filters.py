@@ -33,12 +33,13 @@ def budget_filter(budget: Budget, space: SearchSpace) -> Callable[[Sample], bool
     return admits
 
 
-def budget_of(given: Filter, schema: FeatureSchema) -> Budget | None:
+def budget_of(given: Filter, schema: FeatureSchema, *, layer_norm: bool) -> Budget | None:
     """The budget that a strategy's `filter` says; None where there is no filter.
 
     Args:
         given: the filter.
         schema: of the space.
+        layer_norm: whether its operators end in a LayerNorm; a budget says so by itself.
     """
     if given is None or isinstance(given, Budget):
         return given
@@ -47,4 +48,4 @@ def budget_of(given: Filter, schema: FeatureSchema) -> Budget | None:
     def accepts(architecture: Architecture) -> bool:
         return bool(accepts_sample(dict(architecture.params)))
 
-    return Budget(schema, accepts=accepts)
+    return Budget(schema, layer_norm=layer_norm, accepts=accepts)

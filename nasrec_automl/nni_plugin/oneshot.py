@@ -85,10 +85,10 @@ class NasRecLightningModule(RandomSamplingLightningModule):
         loss: Tensor = self.training_module.training_step(batch, batch_idx)
         return loss
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Validate the architecture that belongs to this batch."""
+    def validation_step(self, batch: Batch, batch_idx: int, *args: Any, **kwargs: Any) -> None:
+        """Validate the architecture that belongs to this batch; of several loaders Lightning says which it is of."""
         self.shared.path = self._fixed_architecture(batch_idx).path
-        self.training_module.validation_step(batch, batch_idx)
+        self.training_module.validation_step(batch, batch_idx, *args, **kwargs)
 
     def _fixed_architecture(self, number: int) -> Architecture:
         rng = np.random.default_rng([self._seed, 1, number])
@@ -116,7 +116,7 @@ class NasRecLightningModule(RandomSamplingLightningModule):
             most=most,
             scored=self._export_candidates,
             seed=self._seed,
-            budget=budget_of(self._export_filter, supernet.schema),
+            budget=budget_of(self._export_filter, supernet.schema, layer_norm=supernet.layer_norm),
         )
 
 

@@ -129,6 +129,7 @@ class NasRecSpace(ModelSpace):
         self._checked: tuple[dict[str, Any] | None, dict[str, Any]] = (None, {})
         schema = schema if isinstance(schema, FeatureSchema) else FeatureSchema.model_validate(schema)
         self.schema = schema
+        self.layer_norm = layer_norm
         self.network = ChoiceNetwork(self.search_space, schema, layer_norm, dropout, seed)
 
     def forward(self, dense: Tensor, ids: Tensor) -> Tensor:

@@ -87,6 +87,16 @@ def test_a_plain_torch_loader_with_and_without_weights(weighted: bool, tmp_path:
     assert module.metrics.rows == 256
 
 
+@pytest.mark.parametrize("strategy", [NasRecOneShot, nni.nas.strategy.RandomOneShot])
+def test_several_validation_loaders(strategy: Any, tmp_path: Path) -> None:
+    module = ClickEvaluatorModule(TrainingOptions(steps=4, learning_rate=0.1))
+    evaluator = evaluator_of(module)
+    evaluator.val_dataloaders = [loader(weighted=False), loader(weighted=False)]
+    run_experiment(NasRecSpace(tiny_space(), tiny_schema()), evaluator, strategy(), tmp_path)
+    assert module.metrics is not None
+    assert module.metrics.rows == 512
+
+
 @pytest.mark.parametrize("strategy", [NasRecOneShot, nni.nas.strategy.RandomOneShot, nni.nas.strategy.DARTS])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_ones_own_lightning_module_around_the_space(strategy: Any, weighted: bool, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import nni
 import numpy as np
@@ -18,7 +19,7 @@ from nni.nas.strategy.middleware import Chain, Filter
 from nasrec_automl.budget import Budget
 from nasrec_automl.cost import profile
 from nasrec_automl.errors import BudgetError
-from nasrec_automl.nni_plugin import NasRecOneShot, NasRecSpace, budget_filter
+from nasrec_automl.nni_plugin import NasRecOneShot, NasRecSpace, OptunaEvolution, budget_filter, evolution
 from nasrec_automl.nni_plugin.filters import budget_of
 from nasrec_automl.nni_plugin.nas import (
     FlopsProfiler,
@@ -26,6 +27,7 @@ from nasrec_automl.nni_plugin.nas import (
     NasExperimentConfig,
     NumParamsProfiler,
     RangeProfilerFilter,
+    RawFormatModelSpace,
 )
 from nasrec_automl.testing.examples import make_batch, tiny_schema, tiny_space
 from nasrec_automl.testing.pytest_oneshot import make_evaluator, run_experiment
@@ -95,13 +97,30 @@ def test_nnis_strategies_run_models_inside_alone(name: str, strategy: Any, tmp_p
     ],
 )
 def test_whatever_says_it_a_filter_is_the_same_budget(given: Any) -> None:
-    budget = budget_of(given(), SCHEMA)
+    budget = budget_of(given(), SCHEMA, layer_norm=True)
     assert budget is not None
     drawn = [SPACE.random(np.random.default_rng(seed)) for seed in range(60)]
     admitted = [budget.admits(architecture) for architecture in drawn]
     assert admitted == [profile(architecture, SCHEMA).macs <= MACS for architecture in drawn]
     assert 0 < sum(admitted) < 60
-    assert budget_of(None, SCHEMA) is None
+    assert budget_of(None, SCHEMA, layer_norm=True) is None
+
+
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_a_filters_costs_are_those_of_the_models_layer_norm(
+    layer_norm: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    architecture, asked = SPACE.random(np.random.default_rng(0)), []
+    expected = {"parameters": profile(architecture, SCHEMA, layer_norm=layer_norm).parameters}
+    budget = budget_of(lambda sample: True, SCHEMA, layer_norm=layer_norm)
+    assert budget is not None
+    assert budget.costs(architecture).items() >= expected.items()
+    monkeypatch.setattr(evolution, "budget_of", lambda *given, **options: asked.append(options))
+    space = NasRecSpace(SPACE, SCHEMA, layer_norm=layer_norm)
+    for model in (NasRecOneShot().mutate_model(space), NasRecSpace(SPACE, SCHEMA, layer_norm=layer_norm)):
+        strategy = OptunaEvolution(storage=f"sqlite:///{tmp_path / 'studies.db'}", filter=lambda sample: True)
+        strategy._initialize(RawFormatModelSpace(model, None), Mock())
+    assert asked == [{"layer_norm": layer_norm}] * 2
 
 
 def test_the_one_shot_strategy_trains_everything_and_exports_what_is_inside(tmp_path: Path) -> None:
