@@ -35,6 +35,9 @@ _WIRING = (*INPUT_KEYS, "left", "right")
 _OPERATORS = ("ops", "dense_dim", "sparse_dim", "dense_to_sparse", "fm")
 """Keys of a mutation. The two operators of a block count as one key."""
 
+_MOST_INPUT_SETS = 3000
+"""Choices of one label: studies hold all of them with every trial, and MySQL takes no more than 64 KiB a parameter."""
+
 
 class SearchSpace(BaseModel):
     """A block-wise space: every block chooses operators, widths, inputs and mergers.
@@ -59,7 +62,7 @@ class SearchSpace(BaseModel):
     sparse_ops: Annotated[tuple[str, ...], Field(min_length=1)]
     dense_dims: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
     sparse_dims: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
-    max_inputs: Annotated[int, Field(ge=1)] = 4
+    max_inputs: Annotated[int, Field(ge=1, validate_default=True)] = 4
     dense_to_sparse: Annotated[tuple[bool, ...], Field(min_length=1)] = (False, True)
     fm: Annotated[tuple[bool, ...], Field(min_length=1)] = (False, True)
 
@@ -78,6 +81,18 @@ class SearchSpace(BaseModel):
         if len(set(choices)) != len(choices):
             raise ValueError(f"choices must be distinct, but {list(choices)} has some twice")
         return choices
+
+    @field_validator("max_inputs")
+    @classmethod
+    def _input_sets_are_few(cls, most: int, info: Any) -> int:
+        blocks = info.data.get("blocks", 1)  # it has an error of its own where it is missing
+        sets = sum(math.comb(blocks, size) for size in range(1, min(most, blocks) + 1))
+        if sets > _MOST_INPUT_SETS:
+            raise ValueError(
+                f"the last of {blocks} blocks would choose among {sets:,} sets of at most {most} inputs, but "
+                f"{_MOST_INPUT_SETS:,} are supported; lower max_inputs or blocks"
+            )
+        return most
 
     @cached_property
     def labels(self) -> Mapping[str, tuple[ParameterValue, ...]]:

@@ -335,6 +335,8 @@ def test_an_unknown_space_names_those_there_are() -> None:
         ({"sparse_dims": [0]}, "sparse_dims.0"),
         ({"blocks": "many"}, "blocks"),
         ({"blocks": 0}, "blocks"),
+        ({"blocks": 17, "max_inputs": 4}, "max_inputs: .*17 blocks would choose among 3,213 sets of at most 4 inputs"),
+        ({"blocks": 12, "max_inputs": 12}, "max_inputs"),
         ({"max_inputs": 0}, "max_inputs"),
         ({"fm": ["maybe"]}, "fm.0"),
         ({"name": "a/b"}, "name"),

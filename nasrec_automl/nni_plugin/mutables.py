@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,5 +34,5 @@ def from_sample(space: SearchSpace, sample: Mapping[str, Any]) -> Architecture:
 
 def _input_weights(choices: Sequence[ParameterValue]) -> list[float]:
     sizes = [len(split_sources(str(choice))) for choice in choices]
-    most = max(sizes)
-    return [math.comb(most - 1, size - 1) / 2 ** (most - 1) / sizes.count(size) for size in sizes]
+    most, of_size = max(sizes), Counter(sizes)
+    return [math.comb(most - 1, size - 1) / 2 ** (most - 1) / of_size[size] for size in sizes]

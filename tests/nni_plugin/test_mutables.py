@@ -44,6 +44,13 @@ def test_nnis_random_draws_the_methods_number_of_inputs(number: int, key: str) -
     assert number == 2 or chisquare(pairs).pvalue > 0.001
 
 
+def test_sets_of_one_size_share_its_weight() -> None:
+    mutable = next(m for m in mutables(FULL) if m.label == "block4/dense_inputs")
+    weights = dict(zip(mutable.values, mutable.weights, strict=True))
+    assert sum(weights.values()) == pytest.approx(1.0)
+    assert [weights[value] for value in ("s0", "s0+s1", "s0+s1+s2", "s0+s1+s2+s3")] == [1 / 32, 3 / 48, 3 / 32, 1 / 8]
+
+
 @given(spaces_and_architectures())
 def test_samples_become_architectures(architecture: Architecture) -> None:
     sample = {**architecture.params, "learning_rate": 0.1}
