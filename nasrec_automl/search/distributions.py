@@ -27,13 +27,16 @@ def distributions(space: SearchSpace) -> dict[str, CategoricalDistribution]:
 def suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Any:
     """Let a trial suggest a parameter from a distribution.
 
+    What was enqueued comes as the study holds it: Optuna takes `"1e-1"` for a number, and 1 for True.
+
     Raises:
         ValueError: what was enqueued is none of the choices, or out of the range, which Optuna only warns of.
     """
     if isinstance(distribution, CategoricalDistribution):
-        return trial.suggest_categorical(name, distribution.choices)
+        chosen = trial.suggest_categorical(name, distribution.choices)
+        return distribution.to_external_repr(distribution.to_internal_repr(chosen))
     assert isinstance(distribution, FloatDistribution | IntDistribution)  # There is no other kind.
-    value: float
+    value: Any
     if isinstance(distribution, IntDistribution):
         value = trial.suggest_int(
             name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
@@ -42,6 +45,7 @@ def suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> A
         value = trial.suggest_float(
             name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
         )
+    value = distribution.to_external_repr(distribution.to_internal_repr(value))
     if not distribution.low <= value <= distribution.high:
         raise ValueError(f"{name} is {value}, but must be from {distribution.low} to {distribution.high}")
     return value

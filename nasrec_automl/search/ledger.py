@@ -23,6 +23,9 @@ from nasrec_automl.search.mirror import ENQUEUED, notes_of, unstoppable
 from nasrec_automl.search.task import Outcome, TrialSource
 from nasrec_automl.search.tpe import draw_seed
 
+_SHOWN = 12
+"""Names of parameters that an error lists."""
+
 
 class Ledger:
     """A study together with its storage, as workers use them.
@@ -129,13 +132,14 @@ class Ledger:
             # that has a worker has one.
             self._write(trial_id, {ALIVE: time.time(), WORKER: worker})
             try:
-                trial = patiently(self.storage, lambda: self._suggest_all(trial_id, wish_of(waiting), source))
+                _check_names(asked_for(waiting), source)
+                trial, params = patiently(self.storage, lambda: self._suggest_all(trial_id, wish_of(waiting), source))
             except ValueError as error:
                 self.fail(waiting, ERROR, f"the enqueued trial has parameters of another space: {error}")
                 return None
-            self._write(trial_id, {KEY: source.key(trial.params)})
-            self._write(trial_id, _prefixed(source.describe(trial.params)))
-            for name, excess in source.constraints(trial.params).items():
+            self._write(trial_id, {KEY: source.key(params)})
+            self._write(trial_id, _prefixed(source.describe(params)))
+            for name, excess in source.constraints(params).items():
                 patiently(self.storage, partial(trial.set_constraint, name, excess))
             taken = patiently(self.storage, lambda: self.storage.get_trial(trial_id))
             # SQLite lets two workers take a trial at the same moment: the last name in it counts.
@@ -185,15 +189,17 @@ class Ledger:
         found = self.storage.get_trial(trial_id)
         return found.state == TrialState.RUNNING and WORKER not in found.user_attrs
 
-    def _suggest_all(self, trial_id: int, wish: tuple[int, int], source: TrialSource) -> Trial:
+    def _suggest_all(self, trial_id: int, wish: tuple[int, int], source: TrialSource) -> tuple[Trial, dict[str, Any]]:
+        """Give a trial its parameters; return it with them, as the study holds them."""
         # Not the study's own sampler: one of Optuna's that was asked in a mirror serves no second study.
         study = copy.copy(self.study)
         study.sampler = RandomSampler(seed=draw_seed(wish[0], 0, wish[1]))
         trial = handle(study, trial_id)
+        params: dict[str, Any] = {}
         for name, distribution in source.distributions.items():
-            if source.applies(name, trial.params):
-                suggest(trial, name, distribution)
-        return trial
+            if source.applies(name, params):
+                params[name] = suggest(trial, name, distribution)
+        return trial, params
 
     def _write(self, trial_id: int, attrs: Mapping[str, Any]) -> None:
         """Write attributes of a running trial, in their order."""
@@ -211,9 +217,11 @@ class Ledger:
             Whether it was still running: another worker may have taken this one for dead and failed it.
         """
         # What `Study.tell` does too, once it has read the trial again: a tenth of all that a trial costs.
-        after = partial(self.study.sampler.after_trial, unstoppable(self.study), trial, outcome.state, outcome.values)
+        values = None if outcome.values is None else [float(value) for value in outcome.values]
+        after = partial(self.study.sampler.after_trial, unstoppable(self.study), trial, outcome.state, values)
         patiently(self.storage, after)
-        return self._close(trial, outcome.state, outcome.values, _prefixed(outcome.attrs))
+        attrs = {name: _plain(value) for name, value in outcome.attrs.items()}
+        return self._close(trial, outcome.state, values, _prefixed(attrs))
 
     def fail(self, trial: FrozenTrial, kind: str, reason: str) -> bool:
         """Fail a running trial; return whether it was still running."""
@@ -285,6 +293,21 @@ def wish_of(trial: FrozenTrial) -> tuple[int, int]:
 
 def _written_by(worker: str, trials: list[FrozenTrial]) -> list[int]:
     return [i for i, trial in enumerate(trials) if trial.user_attrs.get(WORKER) == worker]
+
+
+def _check_names(asked: Mapping[str, Any], source: TrialSource) -> None:
+    """Raise ValueError where a user asked for a parameter that no trial of the source has: nothing would read it."""
+    unknown = sorted(asked.keys() - source.distributions.keys())
+    if unknown:
+        verb = "is" if len(unknown) == 1 else "are"
+        known = [*source.distributions]
+        shown = ", ".join(known[:_SHOWN]) + (", ..." if len(known) > _SHOWN else "")
+        raise ValueError(f"{', '.join(map(repr, unknown))} {verb} none of {shown}")
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy or torch as Python's own, since databases' drivers and JSON know no other."""
+    return value.item() if hasattr(value, "item") else value
 
 
 def _prefixed(attrs: Mapping[str, Any]) -> dict[str, Any]:

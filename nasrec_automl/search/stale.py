@@ -10,6 +10,7 @@ import os
 import socket
 import time
 import uuid
+from pathlib import Path
 
 import optuna
 from optuna.storages import BaseStorage
@@ -24,7 +25,15 @@ from nasrec_automl.search.mirror import ENQUEUED
 
 def worker_id() -> str:
     """A new id: `host:pid:process start:unique`. The process that it names is this one."""
-    return f"{socket.gethostname()}:{os.getpid()}:{own_start():.2f}:{uuid.uuid4().hex}"
+    return f"{_own_host()}:{os.getpid()}:{own_start():.2f}:{uuid.uuid4().hex}"
+
+
+def _own_host() -> str:
+    """This host, with the namespace of its numbers of processes: containers of one host name have one each."""
+    try:
+        return f"{socket.gethostname()}@{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:  # there are none where there is no /proc
+        return socket.gethostname()
 
 
 def fail_stale(study: optuna.Study, storage: BaseStorage, *, timeout: float = LOST_AFTER) -> int:
@@ -64,7 +73,9 @@ def why_stale(trial: FrozenTrial, *, timeout: float) -> str | None:
     if is_lost(str(worker)):
         return "its worker could not write to the database how it had ended"
     host, pid, started, _ = str(worker).rsplit(":", 3)
-    if host == socket.gethostname():
+    is_here = host in (_own_host(), socket.gethostname())  # an earlier version wrote the name alone
+    host = host.partition("@")[0]
+    if is_here:
         return None if is_alive(int(pid), float(started)) else f"its worker, process {pid} on {host}, is gone"
     if time.time() - float(trial.user_attrs[ALIVE]) > timeout:
         return f"its worker, process {pid} on {host}, has not been heard of for {timeout:g} seconds"

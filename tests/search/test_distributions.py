@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import optuna
 import pytest
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from nasrec_automl.search.distributions import architecture_of, distributions, suggest
 from nasrec_automl.space import SearchSpace, load_search_space
@@ -36,6 +36,23 @@ def test_incomplete_or_foreign_parameters_are_no_architecture(space: SearchSpace
     assert architecture_of({**params, "block1/dense_dim": 17}, space) is None
     del params["block1/dense_dim"]
     assert architecture_of(params, space) is None
+
+
+@pytest.mark.parametrize(
+    ("distribution", "enqueued", "value"),
+    [
+        (FloatDistribution(1e-3, 0.6), "1e-1", 0.1),
+        (IntDistribution(2, 8), "4", 4),
+        (CategoricalDistribution((False, True)), 1, True),
+    ],
+)
+def test_an_enqueued_value_is_of_the_distributions_type(
+    distribution: BaseDistribution, enqueued: object, value: object
+) -> None:
+    study = optuna.create_study()
+    study.enqueue_trial({"x": enqueued})
+    found = suggest(study.ask(), "x", distribution)
+    assert (found, type(found)) == (value, type(value))
 
 
 @pytest.mark.parametrize(

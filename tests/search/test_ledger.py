@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import optuna
 import pytest
+import torch
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
@@ -42,6 +46,30 @@ def test_the_sampler_is_told(storage: RDBStorage, study: optuna.Study) -> None:
     study.sampler = Listening()
     Ledger(study, storage).finish(running(study), Outcome(state=TrialState.COMPLETE, value=1.0))
     assert told == [(TrialState.COMPLETE, [1.0])]
+
+
+def test_numbers_of_numpy_and_torch_are_written_as_pythons(study: optuna.Study, storage: RDBStorage) -> None:
+    written: list[list[float]] = []
+
+    class Strict(Ledger):
+        def _close(self, trial: Any, state: TrialState, values: list[float] | None, attrs: Any) -> bool:
+            written.append(values or [])
+            return super()._close(trial, state, values, attrs)
+
+    attrs = {"auc": np.float32(0.5), "rows": np.int64(3), "stopped": np.bool_(False), "loss": torch.tensor(0.5)}
+    outcome = Outcome(state=TrialState.COMPLETE, value=np.float64(0.25), attrs={**attrs, "note": "text", "none": None})
+    assert Strict(study, storage).finish(running(study), outcome)
+    assert [type(value) for (value,) in written] == [float]  # psycopg2 writes np.float64(0.25) as that text
+    (found,) = study.get_trials()
+    assert found.value == 0.25
+    assert found.user_attrs == {
+        "nasrec:auc": 0.5,
+        "nasrec:rows": 3,
+        "nasrec:stopped": False,
+        "nasrec:loss": 0.5,
+        "nasrec:note": "text",
+        "nasrec:none": None,
+    }
 
 
 def test_any_storage_of_optunas() -> None:

@@ -13,6 +13,7 @@ from nasrec_automl.config_training import RetrainConfig
 from nasrec_automl.errors import DivergedError, StudyError
 from nasrec_automl.hyper_space import HyperSpace
 from nasrec_automl.search import Hyper, TrainOutcome, WorkerOptions, open_storage, open_study, retrain
+from nasrec_automl.search.hyper import default_params
 from nasrec_automl.search.local_step import step_from
 from nasrec_automl.search.retrain import Prune
 
@@ -263,6 +264,27 @@ def test_an_enqueued_training_with_a_number_out_of_its_range_ends_nothing(
     first = study.get_trials()[0]
     assert first.state == TrialState.FAIL
     assert "dropout is 5.0, but must be from" in first.user_attrs["nasrec:reason"]
+
+
+def test_an_enqueued_number_may_be_text_and_has_the_key_of_the_number(study: optuna.Study, storage: RDBStorage) -> None:
+    for rate in ("2e-2", 0.02):  # PyYAML reads 2e-2 as text
+        study.enqueue_trial({**default_params("search-2", with_space().space), "learning_rate/adagrad": rate})
+    assert run(study, storage, config=with_space()) == with_space().trials
+    first, second = study.get_trials()[:2]
+    assert first.state == TrialState.COMPLETE
+    assert first.params["learning_rate/adagrad"] == 0.02
+    assert second.user_attrs["nasrec:reason"] == f"the study has the key {first.user_attrs['nasrec:key']} already"
+
+
+def test_an_enqueued_training_with_unknown_names_fails_with_them(study: optuna.Study, storage: RDBStorage) -> None:
+    study.enqueue_trial({"architecture": "search-2", "optimizer": "adam", "learning_rate": 0.02, "dropuot": 0.1})
+    study.enqueue_trial({"architecture": "search-2", "optimizer": "adam", "learning_rate/adagrad": 0.05})  # another's
+    run(study, storage, config=with_space())
+    unknown, known = study.get_trials()[:2]
+    assert unknown.state == TrialState.FAIL
+    reason = "the enqueued trial has parameters of another space: 'dropuot', 'learning_rate' are none of architecture, "
+    assert unknown.user_attrs["nasrec:reason"].startswith(reason)
+    assert known.state == TrialState.COMPLETE
 
 
 def test_a_candidate_that_cannot_be_trained_is_given_up(study: optuna.Study, storage: RDBStorage) -> None:

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import optuna
 import psutil
@@ -31,7 +32,8 @@ def test_ids_are_unique_and_name_this_process() -> None:
     first, second = worker_id(), worker_id()
     assert first != second
     host, pid, started, _ = first.rsplit(":", 3)
-    assert (host, int(pid)) == (HOST, os.getpid())
+    namespace = Path("/proc/self/ns/pid").stat().st_ino  # containers of one host name have one each
+    assert (host, int(pid)) == (f"{HOST}@{namespace}", os.getpid())
     assert float(started) == pytest.approx(psutil.Process().create_time(), abs=0.01)
 
 
@@ -50,6 +52,18 @@ def test_a_process_that_is_gone(study: optuna.Study, storage: RDBStorage) -> Non
     (trial,) = study.get_trials()
     assert trial.user_attrs["nasrec:failure"] == "stale"
     assert trial.user_attrs["nasrec:reason"] == f"its worker, process {process.pid} on {HOST}, is gone"
+
+
+def test_a_process_of_another_container_of_the_same_host_name_is_judged_by_time(
+    study: optuna.Study, storage: RDBStorage
+) -> None:
+    add(study, f"{HOST}@1:999999:0:x")  # no such number here
+    assert fail_stale(study, storage) == 0
+    add(study, f"{HOST}@1:{os.getpid()}:{psutil.Process().create_time():.2f}:y", age=1e6)  # the number of another here
+    assert fail_stale(study, storage) == 1
+    assert states(study) == [TrialState.RUNNING, TrialState.FAIL]
+    reason = study.get_trials()[1].user_attrs["nasrec:reason"]
+    assert reason.startswith(f"its worker, process {os.getpid()} on {HOST}, has not been heard of")
 
 
 def test_a_killed_process_that_nobody_has_waited_for(study: optuna.Study, storage: RDBStorage) -> None:

@@ -16,6 +16,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from nasrec_automl.architecture import Architecture
+from nasrec_automl.budget import Budget
 from nasrec_automl.search import (
     Finished,
     WorkerOptions,
@@ -28,6 +29,7 @@ from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.search.scoring import ArchitectureSource
 from nasrec_automl.search.worker import Worker
 from nasrec_automl.space import SearchSpace
+from nasrec_automl.testing.examples import tiny_schema
 from tests.search.search_worker import FakeScore, sampler, score, trials
 
 
@@ -119,6 +121,21 @@ def test_an_enqueued_trial_of_another_space_fails_with_the_reason(run: Callable[
     assert run(target=2) == 2
     (failed,) = trials(study, TrialState.FAIL)
     assert "parameters of another space" in failed.user_attrs["nasrec:reason"]
+
+
+@pytest.mark.parametrize("budget", [None, Budget(tiny_schema())])
+def test_an_enqueued_number_that_stands_for_a_choice_is_the_choice(
+    run: Callable[..., int], study: optuna.Study, space: SearchSpace, budget: Budget | None
+) -> None:
+    mine = space.random(np.random.default_rng(0))
+    study.enqueue_trial({label: int(v) if isinstance(v, bool) else v for label, v in mine.params.items()})
+    assert run(target=2, budget=budget) == 2
+    first = study.get_trials()[0]
+    assert first.state == TrialState.COMPLETE
+    assert first.user_attrs["nasrec:key"] == mine.key
+    assert {label: type(value) for label, value in first.params.items()} == {
+        label: type(value) for label, value in mine.params.items()
+    }
 
 
 def test_an_enqueued_trial_waits_for_room(run: Callable[..., int], study: optuna.Study, space: SearchSpace) -> None:
