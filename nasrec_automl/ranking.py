@@ -47,7 +47,8 @@ class Ranking:
         ceiling: tau between the mean log losses of disjoint halves of the seeds, over `seeds` ways to halve them: how
             far another training agrees. Scores are compared with the mean of all seeds, which has less noise than a
             half, so that scores without noise of their own could lie above it; None for one seed.
-        size_tau: tau of the number of parameters alone, with the sign that suits these log losses: never below 0.
+        size_tau: tau of size, of the number of parameters alone, with the sign that suits these log losses: never
+            below 0.
         larger_is_better: that sign.
         lead: `tau` less `size_tau`, in each draw of the bootstrap.
         strata_tau: tau over pairs of about equal size: of the same one of `strata` groups by number of parameters.

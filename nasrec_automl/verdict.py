@@ -36,8 +36,10 @@ class Verdict:
 
     @property
     def left_out(self) -> int:
-        """How many architectures the ranking leaves out."""
-        return self.log_losses.count(None)
+        """How many architectures the ranking leaves out; where there is none, how many were not trained well."""
+        return (
+            self.log_losses.count(None) if self.ranking is None else len(self.log_losses) - self.ranking.architectures
+        )
 
     def to_plain(self) -> dict[str, Any]:
         """As JSON values."""

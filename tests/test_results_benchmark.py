@@ -243,7 +243,7 @@ def test_targets_of_ranks_are_judged_both_ways() -> None:
         table = rank_table(rank, DATASETS["flights"])
         assert line(table, "Kendall's tau")[3:] == ["0.6", word]
         assert line(table, "share of the ceiling")[3:] == ["80%", word]
-        assert line(table, "tau of log-parameters")[3:] == ["", ""]
+        assert line(table, "tau of size")[3:] == ["", ""]
         assert table.startswith(f"30 architectures, 3 seeds each. Machine: {MACHINE}.")
     # Between the targets of MovieLens and of flights.
     between = json.loads(json.dumps(good))

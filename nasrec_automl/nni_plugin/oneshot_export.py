@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,7 @@ from nasrec_automl.errors import DataError
 from nasrec_automl.evaluation import WeightSharingEvaluator
 from nasrec_automl.network import Supernet
 from nasrec_automl.search import RegularizedEvolutionSampler, open_study, search
-from nasrec_automl.search.distributions import architecture_of
-from nasrec_automl.search.incumbents import ranked
+from nasrec_automl.search.incumbents import unlike
 from nasrec_automl.search.mutation import generations_of
 
 _ROWS = 100_000
@@ -54,6 +53,7 @@ def best_architectures(
 
     Raises:
         DataError: there are no validation rows.
+        StudyError: hardly any score is a finite number. An architecture whose score is none is left out.
         BudgetError: no architecture inside the budget was found.
     """
     space = supernet.space
@@ -75,8 +75,7 @@ def best_architectures(
         seed=seed,
     )
     search(study, space, evaluator.evaluate, storage=storage, sampler=sampler, target=target, budget=budget)
-    trials = ranked(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))[:most]
-    return [found for trial in trials if (found := architecture_of(trial.params, space)) is not None]
+    return list(islice(unlike(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)), space), most))
 
 
 def _read(loaders: Any) -> Rows:

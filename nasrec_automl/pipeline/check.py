@@ -17,7 +17,15 @@ from nasrec_automl.pipeline.kept import check_folder, drop_kept, keep_training
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import verdict_study
 from nasrec_automl.pipeline.teachers import taught_label
-from nasrec_automl.pipeline.truth import FEWEST, Curve, sample_sizes, score_each, train_truth, trained_profiles
+from nasrec_automl.pipeline.truth import (
+    FEWEST,
+    Curve,
+    is_scored,
+    sample_sizes,
+    score_each,
+    train_truth,
+    trained_profiles,
+)
 from nasrec_automl.pipeline.verdict import note_verdict
 from nasrec_automl.ranking import judge_ranking
 from nasrec_automl.search.task import ENDED
@@ -61,11 +69,12 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
     kept = [i for i in range(len(architectures)) if np.isfinite(losses[i]).all()]
     ranking = None
     if len(kept) >= FEWEST:
-        well = [architectures[i] for i in kept]
+        scores = score_each(evaluator, [architectures[i] for i in kept])
+        kept = [i for i, score in zip(kept, scores, strict=True) if is_scored(score)]
         ranking = judge_ranking(
-            [score.log_loss for score in score_each(evaluator, well)],
+            [score.log_loss for score in scores if is_scored(score)],
             losses[kept],
-            [cost.parameters for cost in trained_profiles(run, well)],
+            [cost.parameters for cost in trained_profiles(run, [architectures[i] for i in kept])],
             seed=run.job.seed,
         )
     verdict = Verdict(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,9 @@ from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import load_evaluator
 from nasrec_automl.search.admission import violations
-from nasrec_automl.search.attributes import KEY, PREFIX
+from nasrec_automl.search.attributes import KEY, PREFIX, REASON
 from nasrec_automl.search.distributions import distributions, suggest
-from nasrec_automl.search.scoring import score_attrs
+from nasrec_automl.search.scoring import score_attrs, unscored_reason
 from nasrec_automl.space import load_search_space
 
 
@@ -29,9 +30,9 @@ def objective(
 
     It suggests the labels of the run's space as the search stage does, so that it also serves the run's own
     study, scores on the same rows with the same head, and sets the same user attributes (`nasrec:key`,
-    `nasrec:auc`, `nasrec:macs`, ...). It reads all rows of every architecture, prunes nothing, and only reads the
-    run folder, in which it notes nothing but latencies. Threads (`n_jobs`) share one supernet; pickled, it goes to
-    other processes, each of which loads its own.
+    `nasrec:auc`, `nasrec:macs`, ...). It reads all rows of every architecture, prunes nothing but what has no finite
+    score, and only reads the run folder, in which it notes nothing but latencies. Threads (`n_jobs`) share one
+    supernet; pickled, it goes to other processes, each of which loads its own.
 
     Args:
         run_folder: of a job whose supernet stage is done.
@@ -84,6 +85,10 @@ class _Objective:
         evaluator = load_evaluator(self.run)
         trial.set_user_attr(KEY, architecture.key)
         score = evaluator.evaluate(architecture)
+        if not math.isfinite(score.log_loss):
+            reason = unscored_reason(architecture, score.log_loss)
+            trial.set_user_attr(REASON, reason)
+            raise optuna.TrialPruned(reason)  # as the search has it: a failed one would be unknown to TPE
         budget = job_budget(self.run)
         costs = budget.costs(architecture)
         for name, value in {**costs, **score_attrs(score)}.items():

@@ -26,7 +26,7 @@ from nasrec_automl.pipeline.stages import run_apart
 from nasrec_automl.pipeline.studies import rank_study, training_settings
 from nasrec_automl.pipeline.supernet import SupernetStage, kept_steps, path_schedule
 from nasrec_automl.pipeline.teachers import taught_label
-from nasrec_automl.pipeline.truth import FEWEST, sample_sizes, score_each, train_truth, trained_profiles
+from nasrec_automl.pipeline.truth import FEWEST, is_scored, sample_sizes, score_each, train_truth, trained_profiles
 from nasrec_automl.pipeline.worker_processes import worker_processes
 from nasrec_automl.ranking import Ranking, judge_ranking
 from nasrec_automl.report.content import JudgedArchitecture, RankContent
@@ -93,16 +93,19 @@ class RankStage(Stage):
                 f"needs {FEWEST}: raise rank.architectures, or lower the default of retrain.space.learning_rate in "
                 "another run_folder"
             )
+        evaluator = load_evaluator(run)
+        scores = score_each(evaluator, [architectures[i] for i in kept])
+        kept = [i for i, score in zip(kept, scores, strict=True) if is_scored(score)]
+        scores = [score for score in scores if is_scored(score)]
         left_out = len(architectures) - len(kept)
         if left_out:
             _logger.warning(
-                "%d of %d architectures are left out: a training of them diverged or failed",
+                "%d of %d architectures are left out: a training of them diverged or failed, or they have no finite "
+                "score",
                 left_out,
                 len(architectures),
             )
         architectures, losses = [architectures[i] for i in kept], losses[kept]
-        evaluator = load_evaluator(run)
-        scores = score_each(evaluator, architectures)
         # A supernet that went on from another run's has steps that this run's seed knows nothing of.
         steps = None if run.job.continues else trained_steps(architectures, path_schedule(run), kept_steps(run))
         costs = trained_profiles(run, architectures)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from functools import cache
-from typing import Any
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self
 
 from optuna.trial import FrozenTrial
 
 from nasrec_automl.architecture import Architecture
-from nasrec_automl.config import Job
+from nasrec_automl.config import HeadConfig
 from nasrec_automl.config_training import MOST_HANDED_ON
 from nasrec_automl.config_types import in_seconds
 from nasrec_automl.data.dataset import PreparedData
@@ -44,16 +46,19 @@ from nasrec_automl.pipeline.studies import (
 from nasrec_automl.pipeline.teachers import kept_of_teachers
 from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.search import Finished, search
-from nasrec_automl.search.distributions import architecture_of
-from nasrec_automl.search.incumbents import incumbents, ranked
+from nasrec_automl.search.incumbents import incumbents, unlike
 from nasrec_automl.search.samplers import make_sampler
 from nasrec_automl.space import load_search_space
+from nasrec_automl.training.precision import Precision
 from nasrec_automl.verdict import Verdict
 
 _logger = logging.getLogger(__name__)
 
 _LOADING = threading.Lock()
 """A cache alone would let two threads load at once."""
+
+_KEPT = 2
+"""Evaluators that a process keeps, each with a supernet: of two runs that a notebook compares."""
 
 
 class SearchStage(Stage):
@@ -105,8 +110,10 @@ class SearchStage(Stage):
         progress.restart(len(scored_trials(study, admits)))
 
         def evaluate(architecture: Architecture) -> Score:
+            # Of several objectives none is stopped: one that scores worse may cost less.
+            most = 0 if config.several else config.early_stop
             # From the study alone: a worker that was killed finds the same rivals again.
-            return evaluator.evaluate(architecture, incumbents(study, space, evaluator.early_stop, admits=admits))
+            return evaluator.evaluate(architecture, incumbents(study, space, most, admits=admits))
 
         def on_trial(finished: Finished) -> None:
             best = _best(scored_trials(study, admits))
@@ -133,7 +140,7 @@ class SearchStage(Stage):
             if best is None:
                 raise BudgetError(f"no architecture that was scored is inside the budget ({budget}): raise it")
             publish(run, lambda: report_content(run))
-            top = [a for trial in ranked(finished) if (a := architecture_of(trial.params, space)) is not None]
+            top = list(unlike(finished, space))
             write_json(
                 run.top,
                 {
@@ -179,7 +186,7 @@ def _words(verdict: Verdict) -> str:
     if found is None:
         return "too few trainings ended well to check the scores"
     size = 0.0 if math.isnan(found.size_tau.value) else found.size_tau.value
-    words = f"{found.tau_in_words} (tau of size alone {size:.2f})"
+    words = f"{found.tau_in_words} (tau of size {size:.2f})"
     return words if verdict.trusted else f"{words}: not to be trusted"
 
 
@@ -191,13 +198,58 @@ def load_evaluator(run: RunFolder) -> WeightSharingEvaluator:
     """
     with _LOADING:
         written = run.weights.stat().st_mtime_ns if run.weights.is_file() else None
-        return _evaluator(run.job.model_dump_json(), written)
+        return _evaluator(_Read.of(run), written)
 
 
-@cache
-def _evaluator(text: str, written: int | None) -> WeightSharingEvaluator:
-    """The evaluator of a job, loaded once a process: the job's text, and when the weights were written, are its key."""
-    return make_evaluator(RunFolder(Job.model_validate_json(text)))
+@dataclass(frozen=True)
+class _Read:
+    """All that an evaluator depends on: jobs that differ in nothing else share one."""
+
+    weights: Path
+    data: Path
+    space: str
+    embedding_dim: int
+    device: str
+    precision: Precision
+    seed: int
+    head: HeadConfig
+    max_rows: int | None
+    early_stop: int
+
+    @classmethod
+    def of(cls, run: RunFolder) -> Self:
+        job, config = run.job, run.job.search
+        return cls(
+            weights=run.weights,
+            data=run.data,
+            space=str(job.space),
+            embedding_dim=job.embedding_dim,
+            device=job.device,
+            precision=job.precision,
+            seed=job.seed,
+            head=config.head,
+            max_rows=config.max_rows,
+            early_stop=config.early_stop,
+        )
+
+    def load(self) -> WeightSharingEvaluator:
+        data = PreparedData.open(self.data)
+        supernet = load_supernet(self.weights, load_search_space(self.space), data.schema(self.embedding_dim))
+        return WeightSharingEvaluator(
+            supernet.to(self.device),
+            head_rows=data.part(Part.HEAD).sample(max(1, self.head.rows), self.seed),
+            score_rows=data.part(Part.SEARCH).sample(self.max_rows, self.seed),
+            head=self.head,
+            seed=self.seed,
+            precision=self.precision,
+            early_stop=self.early_stop,
+        )
+
+
+@lru_cache(maxsize=_KEPT)
+def _evaluator(read: _Read, written: int | None) -> WeightSharingEvaluator:
+    """The evaluator; when the weights were written is a part of the cache's key."""
+    return read.load()
 
 
 def make_evaluator(run: RunFolder) -> WeightSharingEvaluator:
@@ -206,15 +258,4 @@ def make_evaluator(run: RunFolder) -> WeightSharingEvaluator:
     Raises:
         NasRecError: the supernet is not trained, or not of the job's space and data.
     """
-    job, config = run.job, run.job.search
-    data = PreparedData.open(run.data)
-    supernet = load_supernet(run.weights, load_search_space(job.space), data.schema(job.embedding_dim))
-    return WeightSharingEvaluator(
-        supernet.to(job.device),
-        head_rows=data.part(Part.HEAD).sample(max(1, config.head.rows), job.seed),
-        score_rows=data.part(Part.SEARCH).sample(config.max_rows, job.seed),
-        head=config.head,
-        seed=job.seed,
-        precision=job.precision,
-        early_stop=0 if config.several else config.early_stop,
-    )
+    return _Read.of(run).load()

@@ -22,6 +22,7 @@ from nasrec_automl.pipeline.candidates import default_hyper, has_layer_norm, scr
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import study_storage
 from nasrec_automl.search import Finished, TrainOutcome
+from nasrec_automl.search.scoring import UNSCORED_ADVICE
 from nasrec_automl.search.trainings import count_trained, train_each, trained_losses
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.metrics import Metrics
@@ -95,19 +96,23 @@ def trained_profiles(run: RunFolder, architectures: Sequence[Architecture]) -> l
 
 
 def score_each(evaluator: WeightSharingEvaluator, architectures: Sequence[Architecture]) -> list[Score]:
-    """Score architectures that trainings are to be compared with.
+    """Score architectures that trainings are to be compared with. Some scores may be NaN or infinite.
 
     Raises:
-        StudyError: a score is no number.
+        StudyError: too many are.
     """
     scores = [evaluator.evaluate(architecture) for architecture in architectures]
-    for architecture, score in zip(architectures, scores, strict=True):
-        if not math.isfinite(score.log_loss):
-            raise StudyError(
-                f"architecture {architecture.key}: the score is {score.log_loss}, which ranks nothing; train the "
-                "supernet again in another run_folder, with a lower supernet.learning_rate"
-            )
+    finite = sum(is_scored(score) for score in scores)
+    if finite < FEWEST:
+        raise StudyError(
+            f"{finite} of {len(scores)} scores are finite numbers, and a rank needs {FEWEST}: {UNSCORED_ADVICE}"
+        )
     return scores
+
+
+def is_scored(score: Score) -> bool:
+    """Whether a score is a finite number, which others can be compared with."""
+    return math.isfinite(score.log_loss)
 
 
 def train_truth(

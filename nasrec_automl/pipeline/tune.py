@@ -83,9 +83,14 @@ class TuneStage(Stage):
                 raise
             evaluator = make_evaluator(own)
             scores = np.array([evaluator.evaluate(architecture).log_loss for architecture, _ in truth])
-            tau = kendall_tau(scores, np.array([log_loss for _, log_loss in truth]))
             shutil.rmtree(folder)  # its supernet has the size of the job's
-            return (0.0 if np.isnan(tau) else tau), {"architectures": len(truth), "log_loss": float(scores.min())}
+            finite = np.isfinite(scores)
+            if finite.sum() < FEWEST:
+                raise DivergedError(f"its last step: {finite.sum()} of {len(truth)} scores are finite numbers")
+            # All settings are judged by the same architectures: what has no score is the worst, as it is for a search.
+            ranked = np.where(finite, scores, np.finfo(np.float64).max)
+            tau = kendall_tau(ranked, np.array([log_loss for _, log_loss in truth]))
+            return (0.0 if np.isnan(tau) else tau), {"architectures": len(truth), "log_loss": float(ranked.min())}
 
         def on_trial(finished: Finished) -> None:
             best = _best(run)

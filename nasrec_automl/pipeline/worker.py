@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import optuna
+from optuna.trial import TrialState
 
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.pipeline.retrain import RetrainStage
@@ -56,13 +57,16 @@ def share_work(run: RunFolder, *, count: int | None = None, on_wait: Callable[[s
     check_stages(run)  # again: a supernet before its first checkpoint tells nothing
     done = {"search": 0, "retrain": 0}
     with run.at_work(), database_errors(parse_url(run.job.storage_url)):
-        for stage, study_of in ((SearchStage(), search_study), (RetrainStage(), retrain_study)):
+        for stage, study_of, states in (
+            (SearchStage(), search_study, {TrialState.COMPLETE}),  # what has no finite score does not count
+            (RetrainStage(), retrain_study, ENDED),
+        ):
             left = None if count is None else count - sum(done.values())
             if left == 0 or stage.is_done(run):
                 continue
-            before = _finished_here(study_of(run))
+            before = _finished_here(study_of(run), states)
             stage.run(run, count=left)
-            done[stage.name] = _finished_here(study_of(run)) - before
+            done[stage.name] = _finished_here(study_of(run), states) - before
             if not stage.is_done(run):
                 break
     return Shared(architectures=done["search"], trainings=done["retrain"])
@@ -82,7 +86,7 @@ def _wait_for_supernet(run: RunFolder, on_wait: Callable[[str], None] | None) ->
         time.sleep(_POLL)
 
 
-def _finished_here(study: optuna.Study) -> int:
+def _finished_here(study: optuna.Study, states: Collection[TrialState]) -> int:
     me = worker_id().rpartition(":")[0]
-    trials = study.get_trials(deepcopy=False, states=ENDED)
+    trials = study.get_trials(deepcopy=False, states=tuple(states))
     return sum(str(trial.user_attrs.get(WORKER)).rpartition(":")[0] == me for trial in trials)

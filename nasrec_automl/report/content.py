@@ -193,7 +193,7 @@ class RankContent:
         architectures: what they are of.
         score_rows: rows that scores are measured on.
         truth_rows: rows that trainings are measured on.
-        left_out: further architectures, of which a training diverged or failed.
+        left_out: further architectures, of which a training diverged or failed, or whose score is not finite.
     """
 
     title: str

@@ -35,8 +35,8 @@ def ranking_lines(ranking: Ranking) -> list[Line]:
     if share is not None:
         lines.append(("share of the ceiling", f"{share:.0%}", "", "Kendall's tau as a share of it"))
     lines += [
-        ("tau of log-parameters", *_shown(found.size_tau), f"of size alone, as if {sign} were better"),
-        ("lead over log-parameters", *_shown(found.lead), "Kendall's tau less that of log-parameters"),
+        ("tau of size", *_shown(found.size_tau), f"of the number of parameters alone, as if {sign} were better"),
+        ("lead over size", *_shown(found.lead), "Kendall's tau less that of size"),
     ]
     if found.strata > 1:
         meaning = f"of pairs in the same of {found.strata} groups by parameters"
@@ -54,7 +54,8 @@ def ranking_sentence(ranking: Ranking, left_out: int = 0) -> str:
         f"{count(ranking.seeds, 'seed')}. "
     )
     if left_out:
-        text += f"{left_out:,} more {'is' if left_out == 1 else 'are'} left out: a training diverged or failed. "
+        more = f"{left_out:,} more {'is' if left_out == 1 else 'are'} left out"
+        text += f"{more}: a training diverged or failed, or the score is not finite. "
     if ranking.surely_beats_size:
         return text + "The scores rank them better than their number of parameters does."
     if ranking.beats_size:

@@ -178,8 +178,8 @@ def _about_the_verdict(content: ReportContent) -> list[str]:
         found = f"Kendall's τ of their scores and log losses is {tau.value:.2f} (95 % interval {_interval(tau)})"
     statement = (
         f"Before the search, {count(ranking.architectures, 'architecture')} of all sizes were trained from scratch, "
-        f"each with {count(ranking.seeds, 'seed')}{_left_out(verdict)}: {found}, that of their number of parameters "
-        f"alone {0.0 if math.isnan(ranking.size_tau.value) else ranking.size_tau.value:.2f}"
+        f"each with {count(ranking.seeds, 'seed')}{_left_out(verdict)}: {found}, that of size (their number of "
+        f"parameters) {0.0 if math.isnan(ranking.size_tau.value) else ranking.size_tau.value:.2f}"
     )
     if ranking.strata > 1 and not math.isnan(ranking.strata_tau.value):
         statement += (
@@ -204,7 +204,10 @@ def _about_the_verdict(content: ReportContent) -> list[str]:
 def _left_out(verdict: Verdict) -> str:
     if not verdict.left_out:
         return ""
-    return f" ({verdict.left_out:,} more {_are(verdict.left_out)} left out, of which a training diverged or failed)"
+    return (
+        f" ({verdict.left_out:,} more {_are(verdict.left_out)} left out, of which a training diverged or failed, or "
+        "whose score is not finite)"
+    )
 
 
 def _interval(one: Estimate) -> str:

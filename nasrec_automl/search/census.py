@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.search.attributes import ABANDONED, ERROR, FAILURE, INTERRUPTED, KEY, STALE, WORKER
-from nasrec_automl.search.task import TrialSource
+from nasrec_automl.search.task import ENDED, TrialSource
 
 _logger = logging.getLogger(__name__)
 
@@ -21,9 +21,9 @@ class Census:
 
     Attributes:
         done: number of finished trials that the source admits.
-        seconds: that all finished trials took together.
+        seconds: that all ended trials took together.
         running: trials that workers run. One that was asked for by hand is not among them: it may never end.
-        done_keys: keys of the finished trials.
+        done_keys: keys of the ended trials, which are not tried again.
         running_keys: keys of everything that runs, also by hand.
         failures: failed attempts by key.
         given_up: keys that have failed too often; interruptions do not count for it, nor ends that came further than
@@ -103,8 +103,8 @@ class Tally:
         )
 
     def _count_ended(self, trial: FrozenTrial, key: str | None) -> None:
-        if trial.state in self._source.finished:
-            self._done += self._source.admits(trial)
+        if trial.state in ENDED:
+            self._done += trial.state in self._source.finished and self._source.admits(trial)
             self._seconds += 0.0 if trial.duration is None else trial.duration.total_seconds()
             if key is not None:
                 self._done_keys.add(key)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -46,5 +47,15 @@ def incumbents(
     if not most:
         return []
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    best = ranked(t for t in trials if t.user_attrs.get(STOPPED) is False and admits(t))[:most]
-    return [found for trial in best if (found := architecture_of(trial.params, space)) is not None]
+    counting = (t for t in trials if t.user_attrs.get(STOPPED) is False and admits(t))
+    return list(itertools.islice(unlike(counting, space), most))
+
+
+def unlike(trials: Iterable[FrozenTrial], space: SearchSpace) -> Iterator[Architecture]:
+    """The architectures of finished trials, the best first, each key once: users may add what a study has already."""
+    seen: set[str] = set()
+    for trial in ranked(trials):
+        architecture = architecture_of(trial.params, space)
+        if architecture is not None and architecture.key not in seen:
+            seen.add(architecture.key)
+            yield architecture

@@ -49,7 +49,7 @@ def work(
         study: the study.
         storage: the storage that holds it.
         target: how many finished trials the study is to have, by all workers together.
-        count: how many this worker runs at most; by default as many as it takes.
+        count: how many this worker finishes at most; by default as many as it takes.
         timeout: seconds. Once the study's finished trials have taken so long together, and there is one, none begins;
             those that run end first.
         on_trial: called after each trial that this worker has finished; again, where a connection broke in it.
@@ -89,7 +89,7 @@ def work(
                     continue
                 outcome = _run(task, worker.ledger, trial)
                 ended = outcome is not None and worker.ledger.finish(trial, outcome)
-            if outcome is not None and ended:
+            if outcome is not None and ended and outcome.state in task.finished:
                 finished += 1
                 if on_trial is not None:
                     done = census.done + 1

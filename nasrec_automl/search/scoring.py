@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import optuna
@@ -16,17 +17,21 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
 from nasrec_automl.errors import StudyError
 from nasrec_automl.search.admission import Admission, violations
-from nasrec_automl.search.attributes import LOG_LOSS, PREFIX
+from nasrec_automl.search.attributes import LOG_LOSS, PREFIX, REASON
 from nasrec_automl.search.census import Census
+from nasrec_automl.search.database import patiently
 from nasrec_automl.search.distributions import architecture_of, distributions
 from nasrec_automl.search.loop import OnTrial, work
 from nasrec_automl.search.mirror import Mirror
 from nasrec_automl.search.proposals import Proposer, propose
-from nasrec_automl.search.task import Outcome, Params, Task, TrialSource
+from nasrec_automl.search.task import ENDED, Outcome, Params, Task, TrialSource
 from nasrec_automl.search.worker import WorkerOptions
 from nasrec_automl.space import SearchSpace
 
 _logger = logging.getLogger(__name__)
+
+_FEWEST_UNSCORED, _LEAST_SCORED = 16, 0.1
+"""So many architectures without a finite score, and a smaller share of all with one: then the supernet is at fault."""
 
 
 class Score(Protocol):
@@ -96,7 +101,8 @@ def search(
         How many this worker has scored.
 
     Raises:
-        StudyError: the database cannot be used, a score is not a finite number, or the objectives are not the study's.
+        StudyError: the database cannot be used, hardly any score is a finite number, or the objectives are not the
+            study's. A score that is none ends its trial alone: as pruned, with the reason, and it does not count.
         ArchitectureError: one of `first` is no point of the space.
         BudgetError: no architecture inside the budget was found.
         Exception: whatever `evaluate` raises, once its trial has been failed with the reason.
@@ -104,7 +110,7 @@ def search(
     _check_objectives(study, objectives, budget)
     study.sampler = sampler
     task = _Search(study, space, evaluate, first, budget, costs=objectives[1:])
-    return work(
+    scored = work(
         task,
         study,
         storage=storage,
@@ -114,6 +120,9 @@ def search(
         on_trial=on_trial,
         options=options,
     )
+    if not scored:  # a small space may have been tried whole, for nothing
+        patiently(storage, partial(task.refuse_unscored, fewest=1, share=0.0))
+    return scored
 
 
 class ArchitectureSource(TrialSource):
@@ -208,9 +217,10 @@ class _Search(ArchitectureSource, Task):
         architecture = self.space.from_params(trial.params)
         score = self._evaluate(architecture)
         if not math.isfinite(score.log_loss):
-            raise StudyError(
-                f"the evaluator gave the architecture {architecture.key} the log loss {score.log_loss}: "
-                "expected a finite number; train the supernet with a lower learning rate"
+            self.refuse_unscored(fewest=_FEWEST_UNSCORED, share=_LEAST_SCORED)
+            _logger.warning("the architecture %s is left out: its score is %s", architecture.key, score.log_loss)
+            return Outcome(
+                state=TrialState.PRUNED, value=None, attrs={"reason": unscored_reason(architecture, score.log_loss)}
             )
         return Outcome(
             state=TrialState.COMPLETE,
@@ -219,6 +229,28 @@ class _Search(ArchitectureSource, Task):
             further=[float(trial.user_attrs[f"{PREFIX}{name}"]) for name in self._costs],
             attrs=score_attrs(score),
         )
+
+    def refuse_unscored(self, *, fewest: int, share: float) -> None:
+        """Raise StudyError where so many architectures at least have no finite score, and no larger share has one."""
+        trials = self._study.get_trials(deepcopy=False, states=ENDED)
+        unscored = sum(trial.state == TrialState.PRUNED and REASON in trial.user_attrs for trial in trials)
+        scored = sum(trial.state == TrialState.COMPLETE for trial in trials)
+        if unscored >= fewest and scored <= share * (scored + unscored):
+            raise StudyError(
+                f"{unscored} of {scored + unscored} architectures of the study {self._study.study_name!r} have a score "
+                f"that is NaN or infinite: {UNSCORED_ADVICE}"
+            )
+
+
+UNSCORED_ADVICE = (
+    "train the supernet again in another run_folder, with a lower supernet.learning_rate, or with supernet.layer_norm "
+    "where that is off"
+)
+
+
+def unscored_reason(architecture: Architecture, log_loss: float) -> str:
+    """What is written of an architecture that has no finite score."""
+    return f"the score of the architecture {architecture.key} is {log_loss}: expected a finite number"
 
 
 def _check_objectives(study: optuna.Study, objectives: Sequence[str], budget: Budget | None) -> None:

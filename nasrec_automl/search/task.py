@@ -87,7 +87,7 @@ class TrialSource(ABC):
     Attributes:
         distributions: of every parameter; the same for all trials of a study. A trial has those that apply; what they
             depend on comes before them.
-        finished: states that count as finished.
+        finished: states that count as finished. A pruned trial is not tried again, whether it counts or not.
     """
 
     distributions: Mapping[str, BaseDistribution]

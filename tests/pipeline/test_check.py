@@ -1,10 +1,11 @@
 """The check of a search's scores, and what a run does where they fail it."""
 
+import math
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ import yaml
 from optuna.trial import TrialState
 from scipy.stats import kendalltau
 
+from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import load_job
 from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import DivergedError
+from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline import truth
 from nasrec_automl.pipeline.budget import job_budget
@@ -107,7 +110,7 @@ def test_scores_are_checked_before_the_search(searched: RunFolder) -> None:
     assert not (searched.path / "search" / "verdict").exists(), "no checkpoint is left"
     progress = read_progress(searched.progress("search"))
     assert progress is not None
-    assert f"tau {found.tau.value:.2f} (tau of size alone" in progress.note
+    assert f"tau {found.tau.value:.2f} (tau of size" in progress.note
 
 
 def test_trainings_of_the_check_are_as_long_as_it_says_and_measured_on_hpo(searched: RunFolder) -> None:
@@ -188,6 +191,30 @@ def test_a_search_goes_on_where_too_few_trainings_end_well(
     progress = read_progress(run.progress("search"))
     assert progress is not None
     assert "too few trainings ended well to check the scores" in progress.note
+
+
+def test_an_architecture_without_a_finite_score_is_left_out_of_the_check_and_the_search(
+    searched: RunFolder, tmp_path: Path, write_job: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost, evaluate = truth.sample_sizes(searched, 4)[1], WeightSharingEvaluator.evaluate
+
+    def broken(self: WeightSharingEvaluator, architecture: Architecture, rivals: Sequence[Architecture] = ()) -> Score:
+        score = evaluate(self, architecture, rivals)
+        return replace(score, log_loss=math.nan) if architecture.key == lost.key else score
+
+    monkeypatch.setattr(WeightSharingEvaluator, "evaluate", broken)
+    run = RunFolder(load_job(supernet_of(searched, tmp_path, write_job)))
+    search_study(run).enqueue_trial(lost.params)
+    SearchStage().run(run)
+    verdict = read_verdict(run)
+    assert verdict is not None
+    assert verdict.ranking is not None
+    assert (verdict.ranking.architectures, verdict.left_out) == (3, 1)
+    assert None not in verdict.log_losses, "it was trained well"
+    states = [trial.state for trial in search_study(run).get_trials()]
+    assert states.count(TrialState.PRUNED) == 1
+    assert states.count(TrialState.COMPLETE) == 8
+    assert SearchStage().is_done(run)
 
 
 def test_where_scores_are_not_trusted_the_best_that_were_trained_are_candidates_too(copied_run: RunFolder) -> None:

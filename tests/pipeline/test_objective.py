@@ -5,6 +5,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -14,6 +15,7 @@ from optuna.trial import FixedTrial, TrialState
 
 from nasrec_automl import objective
 from nasrec_automl.errors import CheckpointError, JobError, RunFolderError
+from nasrec_automl.evaluation import WeightSharingEvaluator
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage, _evaluator
@@ -88,6 +90,20 @@ def test_the_runs_own_study_takes_it_and_the_search_counts_it(copied_run: RunFol
     assert SearchStage().units(grown) == (22, 25)
     SearchStage().run(grown)
     assert len(study.get_trials(states=(TrialState.COMPLETE,))) == 25
+
+
+@pytest.mark.parametrize("objectives", [["log_loss"], ["log_loss", "macs"]])
+def test_a_score_that_is_no_number_prunes_its_trial(
+    finished_run: RunFolder, monkeypatch: pytest.MonkeyPatch, objectives: list[str]
+) -> None:
+    evaluate = WeightSharingEvaluator.evaluate
+    monkeypatch.setattr(
+        WeightSharingEvaluator, "evaluate", lambda *arguments: replace(evaluate(*arguments), log_loss=float("inf"))
+    )
+    study = optuna.create_study(directions=["minimize"] * len(objectives), sampler=RandomSampler(seed=0))
+    study.optimize(objective(finished_run.path, objectives), n_trials=2)
+    assert {trial.state for trial in study.get_trials()} == {TrialState.PRUNED}
+    assert "is inf: expected a finite number" in study.get_trials()[0].user_attrs["nasrec:reason"]
 
 
 def test_several_objectives_are_those_of_the_job_or_ones_own(front_run: RunFolder, finished_run: RunFolder) -> None:

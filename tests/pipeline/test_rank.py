@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from scipy.stats import kendalltau
 from nasrec_automl.cli import main
 from nasrec_automl.config import load_job
 from nasrec_automl.errors import DataError, DivergedError, JobError, StudyError
+from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.evaluation.trained_steps import trained_steps
 from nasrec_automl.pipeline import rank, truth
 from nasrec_automl.pipeline.rank import rank_content, rank_scores, train_ranked
@@ -209,7 +211,7 @@ def test_the_command_shows_bars_and_the_table(
     console.print(rank_table(done))
     text = console.export_text()
     assert f"{rank_content(done).ranking.tau.value:.2f}" in text
-    for name in ("ceiling", "tau of log-parameters", "training bias", "regret of the top 1"):
+    for name in ("ceiling", "tau of size", "training bias", "regret of the top 1"):
         assert name in text
     assert "tau within sizes" not in text, "five architectures are one group"
 
@@ -236,7 +238,7 @@ def test_test_stays_closed_and_trainings_that_diverge_are_left_out(
     content = rank_content(run)
     assert [one.key for one in content.architectures] == [one.key for one in lost[1:]]
     assert content.left_out == 1
-    left_out = "1 more is left out: a training diverged or failed."
+    left_out = "1 more is left out: a training diverged or failed, or the score is not finite."
     assert left_out in run.rank_report.read_text()
     console = Console(width=300, record=True)
     console.print(rank_table(run))
@@ -245,6 +247,24 @@ def test_test_stays_closed_and_trainings_that_diverge_are_left_out(
     monkeypatch.setattr(truth, "train_and_measure", diverges(3))
     with pytest.raises(StudyError, match="2 of 5 architectures were trained well"):
         rank_scores(more)
+
+
+def test_an_architecture_without_a_finite_score_is_left_out(
+    done: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, lost = copied(done, tmp_path), truth.sample_sizes(done, 5)[2]
+    evaluate = WeightSharingEvaluator.evaluate
+
+    def broken(self: WeightSharingEvaluator, architecture: Any, rivals: Any = ()) -> Score:
+        score = evaluate(self, architecture, rivals)
+        return replace(score, log_loss=float("inf")) if architecture == lost else score
+
+    monkeypatch.setattr(WeightSharingEvaluator, "evaluate", broken)
+    rank_scores(run)
+    content = rank_content(run)
+    assert content.left_out == 1
+    kept = [one for one in rank_content(done).architectures if one.key != lost.key]
+    assert [(one.key, one.losses) for one in content.architectures] == [(one.key, one.losses) for one in kept]
 
 
 def test_processes_that_share_the_trainings_end_with_the_same(done: RunFolder, tmp_path: Path) -> None:

@@ -252,6 +252,25 @@ def test_a_search_ends_with_the_best_that_it_had_time_for_and_goes_on_with_more(
     assert read_json(more.top)["scored"] == scored + 2
 
 
+def test_what_a_study_holds_twice_is_handed_on_once(searching: RunFolder) -> None:
+    SearchStage().run(changed(searching, "search", architectures=3))
+    study = search_study(searching)
+    study.add_trial(min(study.get_trials(), key=lambda trial: trial.value or 0.0))
+    more = changed(searching, "search", architectures=5)
+    SearchStage().run(more)
+    space, found = load_search_space(searching.job.space), read_json(more.top)
+    keys = [space.from_params(params).key for params in found["top"]]
+    assert len(keys) == len({*keys}) == 4
+    assert found["scored"] == 5
+
+
+def test_jobs_that_score_alike_share_a_supernet(copied_run: RunFolder) -> None:
+    run = load_evaluator(copied_run)
+    for change in ({"architectures": 99}, {"objectives": ("log_loss", "macs")}, {"timeout": "1h"}):
+        assert load_evaluator(changed(copied_run, "search", **change)) is run
+    assert load_evaluator(changed(copied_run, "search", max_rows=100)) is not run
+
+
 def test_a_supernet_that_was_trained_again_is_loaded_again(copied_run: RunFolder) -> None:
     before = load_evaluator(copied_run)
     assert load_evaluator(copied_run) is before

@@ -17,7 +17,14 @@ from nasrec_automl.pipeline.candidates import default_hyper, train_candidate
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import make_evaluator
 from nasrec_automl.pipeline.studies import verdict_study
-from nasrec_automl.pipeline.truth import sample_sizes, score_each, train_and_measure, train_truth, trained_profiles
+from nasrec_automl.pipeline.truth import (
+    is_scored,
+    sample_sizes,
+    score_each,
+    train_and_measure,
+    train_truth,
+    trained_profiles,
+)
 from nasrec_automl.search import Hyper, TrainOutcome
 from nasrec_automl.search.hyper import default_params
 from tests.pipeline.changed import changed
@@ -118,8 +125,7 @@ def test_labels_are_made_before_the_first_training_and_only_where_one_is_left(
 
 
 def test_scores_that_are_no_numbers_are_no_order(finished_run: RunFolder) -> None:
-    evaluator, architectures = make_evaluator(finished_run), sample_sizes(finished_run, 3)
-    assert score_each(evaluator, architectures) == [evaluator.evaluate(one) for one in architectures]
+    evaluator, architectures = make_evaluator(finished_run), sample_sizes(finished_run, 4)
 
     class Broken(WeightSharingEvaluator):
         def __init__(self) -> None: ...
@@ -128,5 +134,8 @@ def test_scores_that_are_no_numbers_are_no_order(finished_run: RunFolder) -> Non
             score = evaluator.evaluate(architecture)
             return replace(score, log_loss=float("nan")) if architecture == architectures[1] else score
 
-    with pytest.raises(StudyError, match=f"architecture {architectures[1].key}: the score is nan"):
-        score_each(Broken(), architectures)
+    scores = score_each(Broken(), architectures)
+    assert [is_scored(score) for score in scores] == [True, False, True, True]
+    assert scores[2:] == [evaluator.evaluate(one) for one in architectures[2:]]
+    with pytest.raises(StudyError, match=r"2 of 3 scores are finite numbers, .* a lower supernet\.learning_rate"):
+        score_each(Broken(), architectures[:3])

@@ -1,5 +1,6 @@
 """Tuning of the supernet's training, on a job of seconds."""
 
+import math
 import os
 import signal
 import subprocess
@@ -11,12 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from optuna.trial import TrialState
 from rich.console import Console
 from scipy.stats import kendalltau
 
 from nasrec_automl.cli import main
 from nasrec_automl.config import load_job
 from nasrec_automl.errors import DivergedError, JobError, StudyError
+from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.pipeline import truth, tune
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import tune_status
@@ -181,6 +184,32 @@ def test_killed_it_goes_on_from_the_supernets_checkpoint(done: RunFolder, tmp_pa
     tune_supernet(run)
     assert not checkpoint.exists()
     assert results(run) == results(done)
+
+
+@pytest.mark.parametrize("unscored", [1, 2])
+def test_what_has_no_finite_score_ranks_last_and_too_many_are_a_supernet_that_diverged(
+    done: RunFolder, tmp_path: Path, write_job: Write, monkeypatch: pytest.MonkeyPatch, unscored: int
+) -> None:
+    trained, evaluate = tune._truth(done), WeightSharingEvaluator.evaluate
+    best = sorted(trained, key=lambda pair: pair[1])[:unscored]
+
+    def scored(self: WeightSharingEvaluator, architecture: Any, rivals: Any = ()) -> Score:
+        log_loss = dict(trained)[architecture]  # the same order
+        lost = architecture in dict(best)
+        return replace(evaluate(self, architecture, rivals), log_loss=math.nan if lost else log_loss)
+
+    monkeypatch.setattr(WeightSharingEvaluator, "evaluate", scored)
+    run = RunFolder(load_job(write_job(tmp_path, **{**JOB, "tune": {**JOB["tune"], "trials": 1}})))
+    tune_supernet(run)
+    (trial,) = tuned(run)
+    if unscored == 1:
+        assert trial.values == [pytest.approx(0.0)], "the best of four ranks last: three pairs of six are in order"
+        assert trial.user_attrs["nasrec:log_loss"] == min(loss for pair, loss in trained if (pair, loss) not in best)
+    else:
+        assert trial.state == TrialState.PRUNED
+        assert trial.user_attrs["nasrec:reason"] == (
+            "the training diverged at its last step: 2 of 4 scores are finite numbers"
+        )
 
 
 def test_too_few_trainings_that_end_well_are_named(

@@ -138,7 +138,7 @@ def test_trust_says_how_far_the_scores_themselves_go(full_content):
     text = " ".join(trust(full_content(verdict=of(bad))))
     assert "each with 1 seed:" in text
     assert "left out" not in text
-    assert "alone 1.00" in text
+    assert "that of size (their number of parameters) 1.00" in text
     assert "does not rely on them" in text
     assert "in place of the best scores it took architectures that a regression" in text
     assert "go through successive halving" in text

@@ -55,10 +55,11 @@ def test_what_is_counted(numbers: optuna.Study) -> None:
     add(numbers, 5, TrialState.FAIL, failure="abandoned")
     add(numbers, 6, TrialState.FAIL)
     add(numbers, 7, TrialState.RUNNING, worker="w", failure="abandoned")
+    add(numbers, 8, TrialState.PRUNED)
     census = Tally(Numbers(), retries=3).count(numbers.get_trials())
     assert census.done == 1
     assert [trial.number for trial in census.running] == [1]
-    assert census.taken == {"0", "1", "2"}
+    assert census.taken == {"0", "1", "2", "8"}
     assert census.failures == {"3": 1, "4": 1}
     assert [trial.number for trial in census.retry] == [3]
 

@@ -38,6 +38,13 @@ def test_the_best_in_full_and_no_others(study: optuna.Study, space: SearchSpace)
     assert incumbents(study, space, 2) == [drawn[2], drawn[5]]
 
 
+def test_copies_of_one_key_are_one_rival(study: optuna.Study, space: SearchSpace) -> None:
+    drawn = [space.random(np.random.default_rng(seed)) for seed in range(3)]
+    for architecture, value in ((drawn[0], 0.4), (drawn[0], 0.4), (drawn[1], 0.5), (drawn[0], 0.3), (drawn[2], 0.6)):
+        add(study, architecture, value, stopped=False)
+    assert incumbents(study, space, 2) == drawn[:2]
+
+
 def test_where_none_is_asked_for_the_study_is_not_read(space: SearchSpace) -> None:
     class Unread:
         pass

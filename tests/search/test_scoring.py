@@ -156,10 +156,54 @@ def test_interrupted_by_hand_the_same_architecture_comes_next(run: Callable[...,
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_score_that_is_no_number_is_an_error(run: Callable[..., int], study: optuna.Study, value: float) -> None:
-    with pytest.raises(StudyError, match="expected a finite number"):
-        run(evaluate=lambda architecture: FakeScore(value))
-    assert study.get_trials()[0].state == TrialState.FAIL
+@pytest.mark.parametrize("name", ["evolution", "tpe"])
+def test_a_score_that_is_no_number_costs_one_architecture(
+    run: Callable[..., int], study: optuna.Study, space: SearchSpace, value: float, name: str
+) -> None:
+    def sometimes(architecture: Architecture) -> FakeScore:
+        return FakeScore(value) if int(architecture.key, 16) % 3 == 0 else score(architecture)
+
+    told: list[Finished] = []
+    for target in (6, 12):  # again, as in a process that was started again
+        assert run(evaluate=sometimes, target=target, sampler=SWAPPED[name](space), on_trial=told.append) == 6
+    left_out = trials(study, TrialState.PRUNED)
+    keys = [trial.user_attrs["nasrec:key"] for trial in study.get_trials()]
+    assert left_out
+    assert all(f"is {value}: expected a finite number" in trial.user_attrs["nasrec:reason"] for trial in left_out)
+    assert len(keys) == len({*keys}) == 12 + len(left_out), "no key is tried twice"
+    assert [ended.done for ended in told] == [*range(1, 13)]
+
+
+def test_an_architecture_without_a_score_is_not_tried_again_for_a_user(
+    run: Callable[..., int], study: optuna.Study, space: SearchSpace
+) -> None:
+    bad = space.random(np.random.default_rng(0))
+    calls: list[str] = []
+
+    def count(architecture: Architecture) -> FakeScore:
+        calls.append(architecture.key)
+        return FakeScore(math.nan) if architecture == bad else score(architecture)
+
+    run(evaluate=count, target=1, first=[bad])
+    study.enqueue_trial(bad.params)
+    run(evaluate=count, target=2)
+    assert calls.count(bad.key) == 1
+
+
+def test_a_supernet_without_finite_scores_is_at_fault(run: Callable[..., int], study: optuna.Study) -> None:
+    run(target=1)
+    for _ in range(2):
+        with pytest.raises(StudyError, match=r"16 of 17 architectures .* with a lower supernet\.learning_rate"):
+            run(evaluate=lambda architecture: FakeScore(math.nan))
+    assert len(trials(study, TrialState.PRUNED)) == 16
+    assert len(trials(study, TrialState.COMPLETE)) == 1
+
+
+def test_a_small_space_without_finite_scores_is_an_error(
+    study: optuna.Study, storage: RDBStorage, tiny: SearchSpace
+) -> None:
+    with pytest.raises(StudyError, match="16 of 16 architectures"):
+        search(study, tiny, lambda a: FakeScore(math.inf), storage=storage, sampler=sampler(tiny), target=4)
 
 
 def test_two_workers_with_one_key_the_first_scores(
