@@ -17,6 +17,7 @@ from typing import Any, get_args
 
 import pytest
 import yaml
+from nni.experiment.config import ExperimentConfig
 from pydantic import BaseModel
 
 import nasrec_automl
@@ -152,6 +153,10 @@ def test_yaml_blocks_are_jobs_spaces_or_schemas(text: str, tmp_path: Path) -> No
     content = yaml.safe_load(text)
     if "blocks" in content:
         assert load_search_space(path).name == content["name"]
+    elif "trialCommand" in content:  # lines for an NNI experiment that a reader has
+        whole = yaml.safe_load((ROOT / "examples" / "existing_nni_pipeline" / "experiment.yml").read_text()) | content
+        path.write_text(yaml.safe_dump(whole | {"searchSpaceFile": str(ROOT / content["searchSpaceFile"])}))
+        assert ExperimentConfig.load(path).canonical_copy().trial_command == content["trialCommand"]
     elif "label" in content:
         assert load_table_schema(path).name == content["name"]
     else:

@@ -56,7 +56,7 @@ def _run(arguments: Sequence[str], parameters: Mapping[str, Any], reporter: Repo
 
 
 def _score(run: RunFolder, architecture: Architecture) -> dict[str, float]:
-    from nasrec_automl.pipeline.search import load_evaluator
+    from nasrec_automl.pipeline.evaluator import load_evaluator
 
     return _values(load_evaluator(run).evaluate(architecture))
 

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from nasrec_automl.config import SearchConfig
 from nasrec_automl.errors import CheckpointError, JobError
 from nasrec_automl.pipeline.budget import job_budget
+from nasrec_automl.pipeline.evaluator import load_evaluator
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.search import load_evaluator
 from nasrec_automl.search.admission import violations
 from nasrec_automl.search.attributes import KEY, PREFIX, REASON
 from nasrec_automl.search.distributions import distributions, suggest

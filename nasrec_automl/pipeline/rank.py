@@ -18,10 +18,10 @@ from nasrec_automl.errors import StudyError
 from nasrec_automl.evaluation.trained_steps import trained_steps
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.data import DataStage
+from nasrec_automl.pipeline.evaluator import load_evaluator
 from nasrec_automl.pipeline.files import read_json, write_json, write_text
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.search import load_evaluator
 from nasrec_automl.pipeline.stages import run_apart
 from nasrec_automl.pipeline.studies import rank_study, training_settings
 from nasrec_automl.pipeline.supernet import SupernetStage, kept_steps, path_schedule

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from optuna.trial import FrozenTrial
 
 from nasrec_automl.architecture import Architecture
-from nasrec_automl.config import HeadConfig
 from nasrec_automl.config_training import MOST_HANDED_ON
 from nasrec_automl.config_types import in_seconds
-from nasrec_automl.data.dataset import PreparedData
-from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import BudgetError
-from nasrec_automl.evaluation import Score, WeightSharingEvaluator
+from nasrec_automl.evaluation import Score
 from nasrec_automl.hand_designs import hand_designs
-from nasrec_automl.network.weights import load_supernet
 from nasrec_automl.pareto import domination_ranks
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.budget import job_budget, left_out_designs
@@ -29,6 +21,7 @@ from nasrec_automl.pipeline.candidates import forget_other_trainings
 from nasrec_automl.pipeline.check import check_scores, kept_of_check
 from nasrec_automl.pipeline.dashboard import publish
 from nasrec_automl.pipeline.earlier import earlier_winner
+from nasrec_automl.pipeline.evaluator import load_evaluator
 from nasrec_automl.pipeline.files import write_json
 from nasrec_automl.pipeline.handed_on import handed_on
 from nasrec_automl.pipeline.progress import ProgressWriter
@@ -49,16 +42,9 @@ from nasrec_automl.search import Finished, search
 from nasrec_automl.search.incumbents import incumbents, unlike
 from nasrec_automl.search.samplers import make_sampler
 from nasrec_automl.space import load_search_space
-from nasrec_automl.training.precision import Precision
 from nasrec_automl.verdict import Verdict
 
 _logger = logging.getLogger(__name__)
-
-_LOADING = threading.Lock()
-"""A cache alone would let two threads load at once."""
-
-_KEPT = 2
-"""Evaluators that a process keeps, each with a supernet: of two runs that a notebook compares."""
 
 
 class SearchStage(Stage):
@@ -188,74 +174,3 @@ def _words(verdict: Verdict) -> str:
     size = 0.0 if math.isnan(found.size_tau.value) else found.size_tau.value
     words = f"{found.tau_in_words} (tau of size {size:.2f})"
     return words if verdict.trusted else f"{words}: not to be trusted"
-
-
-def load_evaluator(run: RunFolder) -> WeightSharingEvaluator:
-    """The evaluator over a run's supernet, loaded once a process.
-
-    Raises:
-        NasRecError: the supernet is not trained, or not of the job's space and data.
-    """
-    with _LOADING:
-        written = run.weights.stat().st_mtime_ns if run.weights.is_file() else None
-        return _evaluator(_Read.of(run), written)
-
-
-@dataclass(frozen=True)
-class _Read:
-    """All that an evaluator depends on: jobs that differ in nothing else share one."""
-
-    weights: Path
-    data: Path
-    space: str
-    embedding_dim: int
-    device: str
-    precision: Precision
-    seed: int
-    head: HeadConfig
-    max_rows: int | None
-    early_stop: int
-
-    @classmethod
-    def of(cls, run: RunFolder) -> Self:
-        job, config = run.job, run.job.search
-        return cls(
-            weights=run.weights,
-            data=run.data,
-            space=str(job.space),
-            embedding_dim=job.embedding_dim,
-            device=job.device,
-            precision=job.precision,
-            seed=job.seed,
-            head=config.head,
-            max_rows=config.max_rows,
-            early_stop=config.early_stop,
-        )
-
-    def load(self) -> WeightSharingEvaluator:
-        data = PreparedData.open(self.data)
-        supernet = load_supernet(self.weights, load_search_space(self.space), data.schema(self.embedding_dim))
-        return WeightSharingEvaluator(
-            supernet.to(self.device),
-            head_rows=data.part(Part.HEAD).sample(max(1, self.head.rows), self.seed),
-            score_rows=data.part(Part.SEARCH).sample(self.max_rows, self.seed),
-            head=self.head,
-            seed=self.seed,
-            precision=self.precision,
-            early_stop=self.early_stop,
-        )
-
-
-@lru_cache(maxsize=_KEPT)
-def _evaluator(read: _Read, written: int | None) -> WeightSharingEvaluator:
-    """The evaluator; when the weights were written is a part of the cache's key."""
-    return read.load()
-
-
-def make_evaluator(run: RunFolder) -> WeightSharingEvaluator:
-    """Load the supernet of a run for an evaluator of its own.
-
-    Raises:
-        NasRecError: the supernet is not trained, or not of the job's space and data.
-    """
-    return _Read.of(run).load()

@@ -17,9 +17,9 @@ from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import DivergedError, StudyError
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.data import DataStage
+from nasrec_automl.pipeline.evaluator import make_evaluator
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.search import make_evaluator
 from nasrec_automl.pipeline.stages import run_apart
 from nasrec_automl.pipeline.status import TUNE_TRUTH
 from nasrec_automl.pipeline.studies import study_storage, training_settings, tune_study, tune_truth_study

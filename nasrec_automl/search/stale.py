@@ -73,10 +73,9 @@ def why_stale(trial: FrozenTrial, *, timeout: float) -> str | None:
     if is_lost(str(worker)):
         return "its worker could not write to the database how it had ended"
     host, pid, started, _ = str(worker).rsplit(":", 3)
-    is_here = host in (_own_host(), socket.gethostname())  # an earlier version wrote the name alone
-    host = host.partition("@")[0]
-    if is_here:
-        return None if is_alive(int(pid), float(started)) else f"its worker, process {pid} on {host}, is gone"
+    name = host.partition("@")[0]
+    if host == _own_host():
+        return None if is_alive(int(pid), float(started)) else f"its worker, process {pid} on {name}, is gone"
     if time.time() - float(trial.user_attrs[ALIVE]) > timeout:
-        return f"its worker, process {pid} on {host}, has not been heard of for {timeout:g} seconds"
+        return f"its worker, process {pid} on {name}, has not been heard of for {timeout:g} seconds"
     return None

@@ -13,8 +13,8 @@ from nni.experiment.config import ExperimentConfig
 
 from nasrec_automl.config import load_job
 from nasrec_automl.experiment import architecture_trial, trial_process
+from nasrec_automl.pipeline.evaluator import load_evaluator
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.search import load_evaluator
 from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.metrics import Metrics

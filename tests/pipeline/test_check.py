@@ -26,12 +26,13 @@ from nasrec_automl.pipeline import truth
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import candidates, checked_best, halved
 from nasrec_automl.pipeline.check import _shortened, kept_of_check
+from nasrec_automl.pipeline.evaluator import make_evaluator
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.named import find_architecture
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.search import SearchStage, make_evaluator
+from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.stages import STAGES, run_job
 from nasrec_automl.pipeline.studies import retrain_study, search_study, verdict_study
 from nasrec_automl.pipeline.teachers import taught_label

@@ -16,9 +16,10 @@ from optuna.trial import FixedTrial, TrialState
 from nasrec_automl import objective
 from nasrec_automl.errors import CheckpointError, JobError, RunFolderError
 from nasrec_automl.evaluation import WeightSharingEvaluator
+from nasrec_automl.pipeline.evaluator import _evaluator
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.search import SearchStage, _evaluator
+from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.studies import search_study
 from nasrec_automl.search import ArchitectureRandomSampler, RegularizedEvolutionSampler, distributions
 from nasrec_automl.space import load_search_space

@@ -22,9 +22,9 @@ from nasrec_automl.errors import DataError, DivergedError, JobError, StudyError
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.evaluation.trained_steps import trained_steps
 from nasrec_automl.pipeline import rank, truth
+from nasrec_automl.pipeline.evaluator import make_evaluator
 from nasrec_automl.pipeline.rank import rank_content, rank_scores, train_ranked
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.search import make_evaluator
 from nasrec_automl.pipeline.status import rank_status
 from nasrec_automl.pipeline.studies import rank_study, study_storage
 from nasrec_automl.pipeline.supernet import kept_steps, path_schedule, training_steps

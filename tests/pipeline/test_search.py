@@ -16,9 +16,10 @@ from nasrec_automl.config import SearchConfig
 from nasrec_automl.errors import CheckpointError, JobError, StudyError
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.candidates import candidates
+from nasrec_automl.pipeline.evaluator import _evaluator, load_evaluator
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.search import SearchStage, _evaluator, load_evaluator
+from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.studies import search_study
 from nasrec_automl.space import load_search_space
 from tests.pipeline.changed import changed

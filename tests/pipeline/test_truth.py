@@ -14,8 +14,8 @@ from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.hyper_space import HyperSpace
 from nasrec_automl.pipeline import truth
 from nasrec_automl.pipeline.candidates import default_hyper, train_candidate
+from nasrec_automl.pipeline.evaluator import make_evaluator
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.search import make_evaluator
 from nasrec_automl.pipeline.studies import verdict_study
 from nasrec_automl.pipeline.truth import (
     is_scored,

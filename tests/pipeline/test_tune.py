@@ -78,7 +78,7 @@ def test_its_trainings_are_taught(done: RunFolder, monkeypatch: pytest.MonkeyPat
 
 def test_tau_is_that_of_scores_and_trainings(done: RunFolder, tmp_path: Path, write_job: Write) -> None:
     """The job's own settings in a run of their own give the same scores."""
-    from nasrec_automl.pipeline.search import make_evaluator
+    from nasrec_automl.pipeline.evaluator import make_evaluator
     from nasrec_automl.pipeline.stages import STAGES
 
     job = load_job(write_job(tmp_path, **JOB))

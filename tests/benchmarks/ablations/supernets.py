@@ -15,10 +15,10 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import DataConfig
 from nasrec_automl.config_training import SupernetConfig
 from nasrec_automl.errors import DivergedError
+from nasrec_automl.pipeline.evaluator import make_evaluator
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.search import make_evaluator
 from nasrec_automl.pipeline.supernet import SupernetStage, supernet_label
 from tests.benchmarks.ablations.variants import OURS, Variant
 
