@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import socket
+from functools import cache
+from pathlib import Path
+
 import psutil
 
 _CLOCK_TOLERANCE = 5.0
 """Seconds. A process's start is derived from the wall clock, which may be set while it runs."""
+
+
+def own_host() -> str:
+    """This host, `name@namespace`: containers that share a host's name number their processes each by itself."""
+    return f"{socket.gethostname()}{_namespace()}"
+
+
+@cache
+def _namespace() -> str:
+    try:
+        return f"@{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:  # there are none where there is no /proc
+        return ""
 
 
 def own_start() -> float:

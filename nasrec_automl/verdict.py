@@ -16,8 +16,8 @@ class Verdict:
     Attributes:
         architectures: parameters of all that were trained from scratch for it.
         log_losses: the mean of each; None where a training of it diverged.
-        ranking: how well the scores rank the architectures whose trainings all ended well; None where these are too few
-            for an order.
+        ranking: how well the scores rank the architectures whose trainings all ended well and whose score is finite;
+            None where these are too few for an order.
     """
 
     architectures: Sequence[Mapping[str, Any]]

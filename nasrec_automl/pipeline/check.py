@@ -20,7 +20,6 @@ from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.pipeline.truth import (
     FEWEST,
     Curve,
-    is_scored,
     sample_sizes,
     score_each,
     train_truth,
@@ -69,10 +68,10 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
     kept = [i for i in range(len(architectures)) if np.isfinite(losses[i]).all()]
     ranking = None
     if len(kept) >= FEWEST:
-        scores = score_each(evaluator, [architectures[i] for i in kept])
-        kept = [i for i, score in zip(kept, scores, strict=True) if is_scored(score)]
+        scores = score_each(evaluator, {i: architectures[i] for i in kept})
+        kept = [*scores]
         ranking = judge_ranking(
-            [score.log_loss for score in scores if is_scored(score)],
+            [score.log_loss for score in scores.values()],
             losses[kept],
             [cost.parameters for cost in trained_profiles(run, [architectures[i] for i in kept])],
             seed=run.job.seed,

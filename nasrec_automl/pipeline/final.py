@@ -62,6 +62,7 @@ class FinalStage(Stage):
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         if self.is_done(run):
+            self.tidy(run)
             measured: dict[str, float] = read_json(run.result)["test"]
             return measured
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="steps", total=4)
@@ -182,7 +183,7 @@ def _contenders(run: RunFolder, data: PreparedData, report: Report) -> tuple[lis
 
 def _own_files(run: RunFolder) -> list[Path]:
     """What final trainings leave to go on with."""
-    return [*run.retrained.glob("final-*")]
+    return [*run.retrained.glob("final-*"), *run.retrained.glob(".final-*.partial")]
 
 
 def _plain(contender: Contender, data: PreparedData, job: Job, budget: Budget) -> dict[str, Any]:

@@ -91,11 +91,12 @@ def train_final(
                 lowest, best = trained.metrics.log_loss, trained.subnet
                 if kept is not None:
                     save_network(best, kept)
-        if noted is not None:  # after the weights: what is noted is there
+        # After the weights: what is noted is there. Where all diverged, the next call is to say so again, and where.
+        if noted is not None and (best is not None or number + 1 < total):
             write_json(noted, {"done": number + 1, "log_loss": None if best is None else lowest})
     if best is None:
         if noted is not None:
-            noted.unlink(missing_ok=True)  # the next call says the same, and where
+            noted.unlink(missing_ok=True)
         raise DivergedError(
             f"the final training of {contender.name} diverged at {diverged}. It went well without the validation rows: "
             "set lower limits of retrain.space.learning_rate, in another run_folder"

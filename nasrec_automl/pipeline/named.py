@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from nasrec_automl.pipeline.final_training import Contender, train_final
 from nasrec_automl.pipeline.model_folder import write_model
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import check_stages
+from nasrec_automl.pipeline.status import retrain_is_noted
 from nasrec_automl.pipeline.studies import retrain_study, search_study
 from nasrec_automl.pipeline.teachers import digest_of, labels_of, teachers
 from nasrec_automl.pipeline.telling import OnValidation, telling
@@ -104,7 +106,8 @@ def retrain_named(
     name, architecture = find_architecture(run, name)
     folder = run.models / name if output is None else output
     check_output_folder(folder)
-    with run.lock(f"named-{architecture.key}"):
+    unfinished = _unfinished(run, architecture)
+    with run.lock(inside=unfinished):
         contender, source = _measured(run, name, architecture, on_validation)
         checkpoint = _kept(run, architecture, "final.ckpt")
         subnet = train_final(run, contender, on_validation=on_validation, checkpoint=checkpoint)
@@ -120,17 +123,21 @@ def retrain_named(
         }
         write_json(folder / "result.json", noted)
         write_model(subnet, run.data / "preprocessing.json", folder)
-        # Not before: killed until here, the next call goes on with them.
-        for left in run.retrained.glob(f"named-{architecture.key}-*"):
-            left.unlink(missing_ok=True)
+        shutil.rmtree(unfinished)  # not before: killed until here, the next call goes on with it
     return NamedModel(folder, name, validation, source, budget.excess(architecture))
 
 
+def _unfinished(run: RunFolder, architecture: Architecture) -> Path:
+    """The folder with what a call that was killed has left."""
+    return run.models / f".{architecture.key}"
+
+
 def _kept(run: RunFolder, architecture: Architecture, what: str) -> Path:
-    """A file that an unfinished call leaves; one with other settings leaves another. Those of a job may change here."""
-    settings = f"{run.job.retrain.model_dump_json()} {run.job.seed} {run.job.precision}"
+    """A file of this folder; a call with other settings leaves another. Where no stage has begun, a job may change."""
+    job, data = run.job, PreparedData.open(run.data)
+    settings = f"{job.retrain.model_dump_json()} {job.seed} {job.precision} {job.embedding_dim} {data.fingerprint}"
     digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
-    return run.retrained / f"named-{architecture.key}-{digest}-{what}"
+    return _unfinished(run, architecture) / f"{digest}-{what}"
 
 
 def _as_searched(run: RunFolder) -> RunFolder:
@@ -199,7 +206,8 @@ def _measured(
     else:
         params, source = default_params(name, space), "default"
     hyper = Hyper.of(params, space)
-    if source == "own":
+    # While the stage goes on, a subnet of now may be beaten, and gone.
+    if source == "own" and retrain_is_noted(run):
         subnet = load_subnet(weights_path(run, retrain_study(run), known, hyper))
     else:
         subnet = _trained_alone(run, name, architecture, hyper, on_validation)

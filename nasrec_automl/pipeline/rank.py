@@ -26,7 +26,7 @@ from nasrec_automl.pipeline.stages import run_apart
 from nasrec_automl.pipeline.studies import rank_study, training_settings
 from nasrec_automl.pipeline.supernet import SupernetStage, kept_steps, path_schedule
 from nasrec_automl.pipeline.teachers import taught_label
-from nasrec_automl.pipeline.truth import FEWEST, is_scored, sample_sizes, score_each, train_truth, trained_profiles
+from nasrec_automl.pipeline.truth import FEWEST, sample_sizes, score_each, train_truth, trained_profiles
 from nasrec_automl.pipeline.worker_processes import worker_processes
 from nasrec_automl.ranking import Ranking, judge_ranking
 from nasrec_automl.report.content import JudgedArchitecture, RankContent
@@ -94,9 +94,8 @@ class RankStage(Stage):
                 "another run_folder"
             )
         evaluator = load_evaluator(run)
-        scores = score_each(evaluator, [architectures[i] for i in kept])
-        kept = [i for i, score in zip(kept, scores, strict=True) if is_scored(score)]
-        scores = [score for score in scores if is_scored(score)]
+        found = score_each(evaluator, {i: architectures[i] for i in kept})
+        kept, scores = [*found], [*found.values()]
         left_out = len(architectures) - len(kept)
         if left_out:
             _logger.warning(

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import re
-import socket
 import time
 import uuid
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from nasrec_automl.config import Job, load_job
 from nasrec_automl.errors import InUseError, JobError, RunFolderError
 from nasrec_automl.heartbeat import LOST_AFTER, heartbeat
 from nasrec_automl.pipeline.files import read_json, write_json, write_text
-from nasrec_automl.processes import is_alive, own_start
+from nasrec_automl.processes import is_alive, own_host, own_start
 
 _OWNER = re.compile(r"process (\d+) on (.+?), started ([\dT:-]{19}\+00:00)")
 """What a lock file says of its owner."""
@@ -212,18 +211,20 @@ class RunFolder:
         return False
 
     @contextmanager
-    def lock(self, name: str = "run") -> Iterator[None]:
+    def lock(self, name: str = "run", *, inside: Path | None = None) -> Iterator[None]:
         """Own the folder, or one stage of it, until the block ends or this process dies.
 
-        On a shared folder this holds between machines where the file system's locks do (NFS 4 does).
+        With `inside`, a folder of the run, that one alone is owned, and `in_use` does not see it. On a shared folder
+        this holds between machines where the file system's locks do (NFS 4 does).
 
         Raises:
             InUseError: another process owns it, and the message says which.
             RunFolderError: the folder cannot be written or locked.
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            path = self.path / f".{name}.lock"
+            folder = inside or self.path
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / f".{name}.lock"
             file = path.open("a+", encoding="utf-8")
         except OSError as error:
             raise RunFolderError(f"{self.path}: cannot write the run folder ({error.strerror or error})") from None
@@ -278,7 +279,7 @@ class RunFolder:
             if owner is None:
                 continue
             pid, host, started = owner.groups()
-            if host == socket.gethostname():
+            if host == own_host():
                 lives = is_alive(int(pid), datetime.fromisoformat(started).timestamp())
             else:
                 lives = time.time() - signed < LOST_AFTER
@@ -301,9 +302,10 @@ def _first_difference(before: dict[str, Any], now: dict[str, Any]) -> tuple[str,
 
 def _this_process() -> str:
     started = datetime.fromtimestamp(own_start(), UTC).isoformat(timespec="seconds")
-    return f"process {os.getpid()} on {socket.gethostname()}, started {started}"
+    return f"process {os.getpid()} on {own_host()}, started {started}"
 
 
 def _owner(file: TextIO) -> str:
     file.seek(0)
-    return file.read().strip() or "another process"
+    text = re.sub(r"@\d+(?=, started)", "", file.read().strip())  # no one knows a namespace's number
+    return text or "another process"

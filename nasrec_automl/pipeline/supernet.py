@@ -93,6 +93,7 @@ class SupernetStage(Stage):
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         if self.is_done(run):
+            self.tidy(run)
             return _Curve(run).kept()
         if not _checkpoint(run).is_file():  # points of a training that was stopped before its first
             (run.supernet / "curve.json").unlink(missing_ok=True)

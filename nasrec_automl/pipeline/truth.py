@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -95,24 +95,26 @@ def trained_profiles(run: RunFolder, architectures: Sequence[Architecture]) -> l
     return [profile(one, schema, layer_norm=has_layer_norm(job, hyper)) for one in architectures]
 
 
-def score_each(evaluator: WeightSharingEvaluator, architectures: Sequence[Architecture]) -> list[Score]:
-    """Score architectures that trainings are to be compared with. Some scores may be NaN or infinite.
+def score_each(evaluator: WeightSharingEvaluator, architectures: Mapping[int, Architecture]) -> dict[int, Score]:
+    """Score architectures that trainings are to be compared with.
+
+    Args:
+        evaluator: the evaluator.
+        architectures: by their places.
+
+    Returns:
+        By their places, those scores that are finite numbers.
 
     Raises:
-        StudyError: too many are.
+        StudyError: too few are.
     """
-    scores = [evaluator.evaluate(architecture) for architecture in architectures]
-    finite = sum(is_scored(score) for score in scores)
-    if finite < FEWEST:
+    scores = {place: evaluator.evaluate(architecture) for place, architecture in architectures.items()}
+    finite = {place: score for place, score in scores.items() if math.isfinite(score.log_loss)}
+    if len(finite) < FEWEST:
         raise StudyError(
-            f"{finite} of {len(scores)} scores are finite numbers, and a rank needs {FEWEST}: {UNSCORED_ADVICE}"
+            f"{len(finite)} of {len(scores)} scores are finite numbers, and a rank needs {FEWEST}: {UNSCORED_ADVICE}"
         )
-    return scores
-
-
-def is_scored(score: Score) -> bool:
-    """Whether a score is a finite number, which others can be compared with."""
-    return math.isfinite(score.log_loss)
+    return finite
 
 
 def train_truth(

@@ -7,33 +7,23 @@ own host that process is looked up; on any other, time decides: living workers g
 from __future__ import annotations
 
 import os
-import socket
 import time
 import uuid
-from pathlib import Path
 
 import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.heartbeat import LOST_AFTER
-from nasrec_automl.processes import is_alive, own_start
+from nasrec_automl.processes import is_alive, own_host, own_start
 from nasrec_automl.search.attributes import ALIVE, KEY, STALE, TAKER, WORKER
 from nasrec_automl.search.ledger import Ledger, is_lost
 from nasrec_automl.search.mirror import ENQUEUED
 
 
 def worker_id() -> str:
-    """A new id: `host:pid:process start:unique`. The process that it names is this one."""
-    return f"{_own_host()}:{os.getpid()}:{own_start():.2f}:{uuid.uuid4().hex}"
-
-
-def _own_host() -> str:
-    """This host, with the namespace of its numbers of processes: containers of one host name have one each."""
-    try:
-        return f"{socket.gethostname()}@{Path('/proc/self/ns/pid').stat().st_ino}"
-    except OSError:  # there are none where there is no /proc
-        return socket.gethostname()
+    """A new id: `host:pid:process start:unique`, of this process; the host is that of `own_host`."""
+    return f"{own_host()}:{os.getpid()}:{own_start():.2f}:{uuid.uuid4().hex}"
 
 
 def fail_stale(study: optuna.Study, storage: BaseStorage, *, timeout: float = LOST_AFTER) -> int:
@@ -74,7 +64,7 @@ def why_stale(trial: FrozenTrial, *, timeout: float) -> str | None:
         return "its worker could not write to the database how it had ended"
     host, pid, started, _ = str(worker).rsplit(":", 3)
     name = host.partition("@")[0]
-    if host == _own_host():
+    if host == own_host():
         return None if is_alive(int(pid), float(started)) else f"its worker, process {pid} on {name}, is gone"
     if time.time() - float(trial.user_attrs[ALIVE]) > timeout:
         return f"its worker, process {pid} on {name}, has not been heard of for {timeout:g} seconds"

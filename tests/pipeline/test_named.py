@@ -136,7 +136,7 @@ def test_a_call_that_was_killed_goes_on_where_it_was(run: RunFolder, at: str) ->
     assert model.validation == whole.validation
     expected, found = (load_model(one.folder).subnet.state_dict() for one in (whole, model))
     assert all(torch.equal(expected[name], found[name]) for name in expected)
-    assert not [*run.retrained.glob("named-*")]
+    assert not [*run.models.glob(".*")]
 
 
 def test_what_a_killed_call_left_with_other_settings_does_not_count(run: RunFolder) -> None:
@@ -146,18 +146,22 @@ def test_what_a_killed_call_left_with_other_settings_does_not_count(run: RunFold
         if training.startswith("final"):
             raise _KilledError
 
-    with pytest.raises(_KilledError):
-        retrain_named(run, "hand-mlp", on_validation=dying)
     heard: list[str] = []
-    other = changed(run, "retrain", patience=run.job.retrain.patience + 1)
-    retrain_named(other, "hand-mlp", on_validation=lambda training, *_: heard.append(training))
-    assert heard[0] == "training without validation rows"
+    wider = RunFolder(run.job.model_copy(update={"embedding_dim": run.job.embedding_dim * 2}))
+    for other in (changed(run, "retrain", patience=run.job.retrain.patience + 1), wider):
+        heard.clear()
+        with pytest.raises(_KilledError):
+            retrain_named(run, "hand-mlp", on_validation=dying)
+        retrain_named(other, "hand-mlp", on_validation=lambda training, *_: heard.append(training))
+        assert heard[0] == "training without validation rows"
 
 
 def test_two_processes_do_not_train_one_architecture_at_once(run: RunFolder) -> None:
     key = others(run)[0]
-    with run.lock(f"named-{key}"), pytest.raises(InUseError, match="in use by"):
-        retrain_named(run, key)
+    with run.lock(inside=run.models / f".{key}"):
+        assert not run.in_use(), "no stage waits for it"
+        with pytest.raises(InUseError, match=r"in use by process \d+ on [^@]+, started"):
+            retrain_named(run, key)
 
 
 def test_before_the_retrain_stage_the_default_ones(run: RunFolder) -> None:
@@ -229,7 +233,7 @@ def test_a_training_that_diverges_writes_no_model(run: RunFolder, monkeypatch: p
     key = others(run)[0]
     with pytest.raises(DivergedError, match=rf"the training of {key} diverged at step 1 .*hyper-parameters"):
         retrain_named(run, key)
-    assert not run.models.exists()
+    assert not [*run.models.glob("[!.]*")]
 
 
 def test_the_note_says_what_the_model_is(run: RunFolder) -> None:

@@ -2,7 +2,6 @@ import errno
 import fcntl
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from nasrec_automl import heartbeat
 from nasrec_automl.config import DataConfig, Job
 from nasrec_automl.errors import JobError, RunFolderError
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.processes import own_host
 
 HOLD = """
 import sys, time
@@ -181,7 +181,7 @@ def test_another_process_that_has_got_the_owners_number_does_not_count(tmp_path:
     started = psutil.Process().create_time()
     for seconds, counts in ((0, True), (-60, False)):
         time_text = datetime.fromtimestamp(started + seconds, UTC).isoformat(timespec="seconds")
-        text = f"process {os.getpid()} on {socket.gethostname()}, started {time_text}"
+        text = f"process {os.getpid()} on {own_host()}, started {time_text}"
         (run.path / ".run.lock").write_text(text)
         assert run.in_use() == counts
 

@@ -1,7 +1,6 @@
 """The search stage of a finished run, and a done search that is asked for more."""
 
 import json
-import os
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -16,7 +15,7 @@ from nasrec_automl.config import SearchConfig
 from nasrec_automl.errors import CheckpointError, JobError, StudyError
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.candidates import candidates
-from nasrec_automl.pipeline.evaluator import _evaluator, load_evaluator
+from nasrec_automl.pipeline.evaluator import _evaluator
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
@@ -263,20 +262,6 @@ def test_what_a_study_holds_twice_is_handed_on_once(searching: RunFolder) -> Non
     keys = [space.from_params(params).key for params in found["top"]]
     assert len(keys) == len({*keys}) == 4
     assert found["scored"] == 5
-
-
-def test_jobs_that_score_alike_share_a_supernet(copied_run: RunFolder) -> None:
-    run = load_evaluator(copied_run)
-    for change in ({"architectures": 99}, {"objectives": ("log_loss", "macs")}, {"timeout": "1h"}):
-        assert load_evaluator(changed(copied_run, "search", **change)) is run
-    assert load_evaluator(changed(copied_run, "search", max_rows=100)) is not run
-
-
-def test_a_supernet_that_was_trained_again_is_loaded_again(copied_run: RunFolder) -> None:
-    before = load_evaluator(copied_run)
-    assert load_evaluator(copied_run) is before
-    os.utime(copied_run.weights)
-    assert load_evaluator(copied_run) is not before
 
 
 @pytest.mark.parametrize(

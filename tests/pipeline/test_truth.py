@@ -18,7 +18,6 @@ from nasrec_automl.pipeline.evaluator import make_evaluator
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import verdict_study
 from nasrec_automl.pipeline.truth import (
-    is_scored,
     sample_sizes,
     score_each,
     train_and_measure,
@@ -134,8 +133,7 @@ def test_scores_that_are_no_numbers_are_no_order(finished_run: RunFolder) -> Non
             score = evaluator.evaluate(architecture)
             return replace(score, log_loss=float("nan")) if architecture == architectures[1] else score
 
-    scores = score_each(Broken(), architectures)
-    assert [is_scored(score) for score in scores] == [True, False, True, True]
-    assert scores[2:] == [evaluator.evaluate(one) for one in architectures[2:]]
+    scores = score_each(Broken(), dict(enumerate(architectures)))
+    assert scores == {place: evaluator.evaluate(architectures[place]) for place in (0, 2, 3)}
     with pytest.raises(StudyError, match=r"2 of 3 scores are finite numbers, .* a lower supernet\.learning_rate"):
-        score_each(Broken(), architectures[:3])
+        score_each(Broken(), dict(enumerate(architectures[:3])))

@@ -13,6 +13,7 @@ import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
+from nasrec_automl.processes import own_host
 from nasrec_automl.search import fail_stale
 from nasrec_automl.search.stale import worker_id
 
@@ -47,7 +48,7 @@ def test_a_process_that_is_gone(study: optuna.Study, storage: RDBStorage) -> Non
     process = subprocess.Popen([sys.executable, "-c", ""])
     started = psutil.Process(process.pid).create_time()
     process.wait()
-    add(study, f"{HOST}:{process.pid}:{started:.2f}:x")
+    add(study, f"{own_host()}:{process.pid}:{started:.2f}:x")
     assert fail_stale(study, storage) == 1
     (trial,) = study.get_trials()
     assert trial.user_attrs["nasrec:failure"] == "stale"
@@ -68,7 +69,7 @@ def test_a_process_of_another_container_of_the_same_host_name_is_judged_by_time(
 
 def test_a_killed_process_that_nobody_has_waited_for(study: optuna.Study, storage: RDBStorage) -> None:
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    add(study, f"{HOST}:{process.pid}:{psutil.Process(process.pid).create_time():.2f}:x")
+    add(study, f"{own_host()}:{process.pid}:{psutil.Process(process.pid).create_time():.2f}:x")
     process.kill()
     while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
         time.sleep(0.01)
@@ -77,7 +78,7 @@ def test_a_killed_process_that_nobody_has_waited_for(study: optuna.Study, storag
 
 
 def test_another_process_that_has_got_the_number(study: optuna.Study, storage: RDBStorage) -> None:
-    add(study, f"{HOST}:{os.getpid()}:{psutil.Process().create_time() - 60:.2f}:x")
+    add(study, f"{own_host()}:{os.getpid()}:{psutil.Process().create_time() - 60:.2f}:x")
     assert fail_stale(study, storage) == 1
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -17,6 +16,7 @@ from optuna.trial import TrialState
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
+from nasrec_automl.processes import own_host
 from nasrec_automl.search import (
     Finished,
     WorkerOptions,
@@ -296,7 +296,7 @@ def test_an_enqueued_trial_whose_worker_dies_as_it_begins_is_not_lost(
     with monkeypatch.context() as dying:
         dying.setattr("nasrec_automl.search.ledger.suggest", Mock(side_effect=SystemExit))
         with pytest.raises(SystemExit):
-            ledger.adopt(ledger.trials()[0], source, worker=f"{socket.gethostname()}:0:0:x")
+            ledger.adopt(ledger.trials()[0], source, worker=f"{own_host()}:0:0:x")
     assert study.get_trials()[0].state == TrialState.RUNNING
     assert run(target=1) == 1
     (done,) = trials(study, TrialState.COMPLETE)
@@ -324,7 +324,7 @@ def test_an_enqueued_trial_whose_worker_dies_as_it_takes_it_is_not_lost(
 
     monkeypatch.setattr(ledger, "_take", die)
     with pytest.raises(SystemExit):
-        ledger.adopt(ledger.trials()[0], source, worker=f"{socket.gethostname()}:0:0:x")
+        ledger.adopt(ledger.trials()[0], source, worker=f"{own_host()}:0:0:x")
     (trial,) = study.get_trials()
     assert trial.state == (TrialState.RUNNING if after == "take" else TrialState.WAITING)
     assert "nasrec:worker" not in trial.user_attrs
@@ -352,13 +352,13 @@ def test_who_comes_too_late_leaves_the_name_of_one_that_dies_as_it_takes_it(
 
     def die(trial_id: int) -> bool:
         """Both have announced themselves before one of them takes it."""
-        assert late.adopt(waiting, source, worker=f"{socket.gethostname()}:0:0:late") is None
+        assert late.adopt(waiting, source, worker=f"{own_host()}:0:0:late") is None
         raise SystemExit
 
     monkeypatch.setattr(late, "_take", overtaken)
     monkeypatch.setattr(dead, "_take", die)
     with pytest.raises(SystemExit):
-        dead.adopt(waiting, source, worker=f"{socket.gethostname()}:0:0:dead")
+        dead.adopt(waiting, source, worker=f"{own_host()}:0:0:dead")
     assert study.get_trials()[0].state == TrialState.RUNNING
     assert run(target=1) == 1
     (done,) = trials(study, TrialState.COMPLETE)
@@ -390,7 +390,7 @@ def test_who_comes_too_late_for_an_enqueued_trial_leaves_it_alone(
     asked = [study.ask(), study.ask()]  # by the user's own process
     study.tell(asked[1], 1.0)
     for trial in (running, ended):
-        assert ledger.adopt(trial, source, worker=f"{socket.gethostname()}:0:0:x") is None
+        assert ledger.adopt(trial, source, worker=f"{own_host()}:0:0:x") is None
     assert fail_stale(study, storage) == 0
     study.tell(asked[0], 1.0)
 
@@ -399,6 +399,6 @@ def test_a_users_own_run_of_an_enqueued_trial_is_no_dead_workers(
     study: optuna.Study, storage: RDBStorage, space: SearchSpace
 ) -> None:
     mine = space.random(np.random.default_rng(0))
-    study.enqueue_trial(dict(mine.params), user_attrs={"nasrec:taker": f"{socket.gethostname()}:0:0:x"})
+    study.enqueue_trial(dict(mine.params), user_attrs={"nasrec:taker": f"{own_host()}:0:0:x"})
     study.ask(dict(distributions(space)))
     assert fail_stale(study, storage) == 0
