@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shlex
 import shutil
 from collections.abc import Mapping
@@ -123,7 +124,10 @@ def retrain_named(
         }
         write_json(folder / "result.json", noted)
         write_model(subnet, run.data / "preprocessing.json", folder)
-        shutil.rmtree(unfinished)  # not before: killed until here, the next call goes on with it
+        # Not before: killed until here, the next call goes on with it. Renamed, since it holds the lock: a file system
+        # such as NFS keeps a file that is open.
+        ended = unfinished.rename(unfinished.with_name(f"{unfinished.name}.{os.getpid()}"))
+    shutil.rmtree(ended, ignore_errors=True)
     return NamedModel(folder, name, validation, source, budget.excess(architecture))
 
 
