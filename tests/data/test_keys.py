@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nasrec_automl.data.categorical import CategoryFormat
-from nasrec_automl.data.counting import count
 from nasrec_automl.data.keys import Keys, hex_keys, keys_of_any, keys_of_hex, keys_of_lists, text_keys
 from nasrec_automl.data.values import MISSING_TEXTS, canonical_text
 from nasrec_automl.errors import DataError
+from tests.data.learned import count
 
 NAN = float("nan")
 SECOND = pa.array([False, True, False])

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from nasrec_automl.data.categorical import CategoryFormat
-from nasrec_automl.data.counting import count
 from nasrec_automl.data.parts import PARTS, Part
 from nasrec_automl.data.statistics import DenseStatistics, FieldStatistics, PeriodCounter, Statistics
 from nasrec_automl.errors import DataError
+from tests.data.learned import count
 
 
 def field(values: list[str | None], **options: int) -> FieldStatistics:

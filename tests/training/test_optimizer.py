@@ -86,18 +86,6 @@ def test_rows_may_have_a_decay_of_their_own(make: Callable[..., torch.optim.Opti
     torch.testing.assert_close(trained(weight_decay=0.2, embedding_decay=0.0), [plain[0], both[1]], rtol=0, atol=0)
 
 
-def test_groups_of_older_checkpoints_have_the_decay_of_weights() -> None:
-    table = nn.Parameter(start())
-    optimizer = RowSGD([table], lr=0.3, embedding_decay=0.5)
-    older = optimizer.state_dict()
-    older["param_groups"][0]["weight_decay"] = 0.2
-    del older["param_groups"][0]["embedding_decay"]
-    optimizer.load_state_dict(older)
-    F.embedding(torch.tensor([1]), table, sparse=True).sum().mul(0).backward()
-    optimizer.step()
-    torch.testing.assert_close(table[1], start()[1] * (1 - 0.3 * 0.2), rtol=1e-12, atol=1e-12)
-
-
 def test_weights_without_a_gradient_have_no_state_and_stay() -> None:
     used, unused = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
     optimizer = RowAdagrad([used, unused], lr=1.0, weight_decay=0.5, eps=1e-2)

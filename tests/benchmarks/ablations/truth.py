@@ -46,7 +46,7 @@ def unbalanced_truth(
         return losses
     own = derived(run, folder(run) / UNBALANCED / "truth")
     own.path.mkdir(parents=True, exist_ok=True)
-    found, label = losses.copy(), taught_label(run)
+    found, label = losses.copy(), taught_label(run)  # by networks that have the balanced operator
     with unbalanced():
         found[with_it] = train_truth(
             own,
@@ -54,7 +54,7 @@ def unbalanced_truth(
             [architectures[number] for number in with_it],
             losses.shape[1],
             MEASURED,
-            label=label,
+            label=lambda: label,
             folder=own.path / "checkpoints",
             on_training=on_training,
         )
