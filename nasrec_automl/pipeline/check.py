@@ -17,14 +17,7 @@ from nasrec_automl.pipeline.kept import check_folder, drop_kept, keep_training
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import verdict_study
 from nasrec_automl.pipeline.teachers import taught_label
-from nasrec_automl.pipeline.truth import (
-    FEWEST,
-    Curve,
-    sample_sizes,
-    score_each,
-    train_truth,
-    trained_profiles,
-)
+from nasrec_automl.pipeline.truth import FEWEST, Curve, sample_sizes, score_each, train_truth, trained_profiles
 from nasrec_automl.pipeline.verdict import note_verdict
 from nasrec_automl.ranking import judge_ranking
 from nasrec_automl.search.task import ENDED
