@@ -113,6 +113,7 @@ class OptunaEvolution(Strategy):
         self._alive: list[Any] = []  # a metric that comes late is told only of a model that somebody holds
         self._lock = threading.Lock()
         self._error: Exception | None = None
+        self._worker_of_space: Worker | None = None  # once NNI has said what the space is
 
     def extra_repr(self) -> str:
         """Arguments, for NNI's logs; no password among them."""
@@ -137,7 +138,7 @@ class OptunaEvolution(Strategy):
             },
         )
         study.sampler = RegularizedEvolutionSampler(space=space, budget=budget, **self._evolution)
-        self._worker = Worker(
+        self._worker_of_space = Worker(
             ArchitectureSource(study, space, self._first, budget=budget),
             Ledger(study, storage),
             sys.maxsize if self._trials is None else self._trials,
@@ -160,6 +161,15 @@ class OptunaEvolution(Strategy):
             if self._error is not None:
                 raise self._error
 
+    @property
+    def _worker(self) -> Worker:
+        if self._worker_of_space is None:
+            raise StudyError(
+                "OptunaEvolution has not been run: an experiment that is viewed, or still to run, has no models to "
+                f"give; run or resume it, or read its study {self._study_name!r} with optuna.load_study"
+            )
+        return self._worker_of_space
+
     def _cleanup(self) -> None:
         self.engine.unregister_model_event_callback(ModelEventType.FinalMetric, self._on_metric)
         self.engine.unregister_model_event_callback(ModelEventType.TrainingEnd, self._on_end)
@@ -177,6 +187,9 @@ class OptunaEvolution(Strategy):
         Args:
             sort: the best first; otherwise as they were begun.
             limit: how many at most.
+
+        Raises:
+            StudyError: the strategy has not been run.
         """
         study = self._worker.ledger.study
         done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.batches import Batch
-from nasrec_automl.errors import DivergedError, JobError
+from nasrec_automl.errors import DivergedError, JobError, SpaceError
 from nasrec_automl.nni_plugin.filters import Filter, budget_of
 from nasrec_automl.nni_plugin.nas import OneShotStrategy, RandomSamplingLightningModule
 from nasrec_automl.nni_plugin.oneshot_export import best_architectures
 from nasrec_automl.nni_plugin.oneshot_resume import newest_checkpoint, place_checkpoints, resume_state
+from nasrec_automl.nni_plugin.space import ChoiceNetwork
 from nasrec_automl.nni_plugin.supermodule import SharedNetwork
 from nasrec_automl.sampling import PATH_SAMPLERS, WarmUp, path_sampler
 from nasrec_automl.sampling.full_path import full_path
@@ -200,6 +201,32 @@ class NasRecOneShot(OneShotStrategy):
         """Arguments, for NNI's logs."""
         shown = self.options if self.filter is None else {**self.options, "filter": self.filter}
         return ", ".join(f"{name}={value!r}" for name, value in shown.items())
+
+    def mutate_model(self, model: Any) -> Any:
+        """Make the supernet; NNI calls it once.
+
+        Raises:
+            SpaceError: the model is no `NasRecSpace` and holds none, or it has choices of its own.
+        """
+        spaces = [module.space for module in model.modules() if isinstance(module, ChoiceNetwork)]
+        if len(spaces) != 1:
+            raise SpaceError(
+                f"NasRecOneShot trains a NasRecSpace, or a model space that holds one, but a {type(model).__name__} "
+                f"holds {len(spaces)}"
+            )
+        others = sorted(set(model.simplify()) - set(spaces[0].labels))
+        if others:
+            raise SpaceError(
+                f"NasRecOneShot trains the choices of a NasRecSpace alone, but the {type(model).__name__} around it "
+                f"has choices of its own: {', '.join(others)}; give them fixed values, or take "
+                "nni.nas.strategy.RandomOneShot"
+            )
+        if not hasattr(model, "extra_oneshot_hooks"):
+            raise SpaceError(
+                f"NNI asks the {type(model).__name__} how to train the NasRecSpace that it holds: give it a method "
+                "`extra_oneshot_hooks(self, strategy)` that returns that of the NasRecSpace"
+            )
+        return super().mutate_model(model)
 
     # The experiment's checkpoint.
 

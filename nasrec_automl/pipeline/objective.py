@@ -77,6 +77,9 @@ class _Objective:
         """Pickled as folder and objectives: classes that pydantic makes for a job's generic fields cannot be."""
         return objective, (self.run.path, self.run.job.search.objectives)
 
+    def __repr__(self) -> str:
+        return f"objective({str(self.run.path)!r})"
+
     def __call__(self, trial: optuna.Trial) -> float | tuple[float, ...]:
         space = load_search_space(self.run.job.space)
         # First: until a trial of this process has parameters, a search may take it for one that it is to run.

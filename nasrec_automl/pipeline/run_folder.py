@@ -36,6 +36,10 @@ class RunFolder:
 
     job: Job
 
+    def __repr__(self) -> str:
+        """The path alone: a job may hold a password."""
+        return f"RunFolder({str(self.path)!r})"
+
     @property
     def path(self) -> Path:
         """The folder."""

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import secrets
 from collections.abc import Collection
 from typing import Any
-from weakref import WeakKeyDictionary
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
-from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
 from nasrec_automl.errors import StudyError
-from nasrec_automl.search.admission import Admission, everything
+from nasrec_automl.search.admission import Admission
 from nasrec_automl.search.distributions import architecture_of, distributions
 from nasrec_automl.search.history import Evolution, History
 from nasrec_automl.search.mutation import draw, mutate_params, mutations
@@ -26,9 +26,6 @@ from nasrec_automl.space import SearchSpace
 _ATTEMPTS = 20
 """Children that may be known already before a random architecture takes their place."""
 
-_COMMON: WeakKeyDictionary[optuna.Study, IntersectionSearchSpace] = WeakKeyDictionary()
-"""What the trials of a study have in common, kept for as long as the study: it reads each trial once."""
-
 
 class RegularizedEvolutionSampler(BaseSampler):
     """Ageing evolution (Real et al., arXiv 1802.01548) by NASRec's generations (arXiv 2207.07187).
@@ -37,8 +34,8 @@ class RegularizedEvolutionSampler(BaseSampler):
     search that was stopped goes on where it was. Equal studies and seeds give equal proposals.
 
     With a search space, every label is sampled at once, by the space's own random start and mutation. Without
-    one, any define-by-run objective works: a mutation draws one parameter again, uniformly from its
-    distribution.
+    one, any define-by-run objective works: a child has its parent's parameters, and a mutation draws one of them
+    again, uniformly from its distribution. What the parent does not have is drawn uniformly.
 
     With a budget, no architecture over it is proposed, and trials over it are no parents: a child that is over is
     mutated again, by other randomness.
@@ -47,10 +44,10 @@ class RegularizedEvolutionSampler(BaseSampler):
         space: the search space, or None.
         budget: what an architecture of the space may cost.
         population_size: how many trials are alive; also the number of random ones at the start.
-        tournament_size: how many of them compete to be a parent.
+        tournament_size: how many of them compete to be a parent; by default half of them.
         children: how many children the winner has, before the next tournament.
         generations: G; a child has (G - g) // max(20, G // 5) + 1 mutations at generation g.
-        seed: all randomness derives from it and from the study.
+        seed: all randomness derives from it and from the study; None for another one each time.
 
     Raises:
         StudyError: an argument is out of its range, or (from its methods, as a `ValueError`) a study has more
@@ -71,11 +68,24 @@ class RegularizedEvolutionSampler(BaseSampler):
         space: SearchSpace | None = None,
         budget: Budget | None = None,
         population_size: int = 128,
-        tournament_size: int = 64,
+        tournament_size: int | None = None,
         children: int = 8,
         generations: int = 240,
-        seed: int = 0,
+        seed: int | None = 0,
     ) -> None:
+        if tournament_size is None:
+            tournament_size = max(1, population_size // 2)
+        if seed is None:
+            seed = secrets.randbits(32)
+        for name, value in (
+            ("population_size", population_size),
+            ("tournament_size", tournament_size),
+            ("children", children),
+            ("generations", generations),
+            ("seed", seed),
+        ):
+            if not isinstance(value, int | np.integer):
+                raise StudyError(f"{name} must be a whole number, but it is {value!r}")
         for name, value in (("population_size", population_size), ("children", children)):
             if value < 1:
                 raise StudyError(f"{name} must be at least 1, but it is {value}")
@@ -89,7 +99,7 @@ class RegularizedEvolutionSampler(BaseSampler):
             raise StudyError("a budget is one of architectures: pass space=... too")
         self._space = space
         self._budget = budget
-        self._admits = everything if space is None else Admission(space, budget)
+        self._admits = _has_params if space is None else Admission(space, budget)
         self._evolution = Evolution(
             population_size=population_size,
             tournament_size=tournament_size,
@@ -119,12 +129,14 @@ class RegularizedEvolutionSampler(BaseSampler):
     # Optuna's contract.
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Every label of the space; without a space, what all complete trials have in common."""
+        """Every label of the space; without a space, the parameters of the trial's parent, if it has one."""
         if self._space is not None:
             return dict(distributions(self._space))
-        # Optuna's class serves one study, and a sampler may serve several.
-        common = _COMMON.setdefault(study, IntersectionSearchSpace()).calculate(study)
-        return {name: distribution for name, distribution in common.items() if not distribution.single()}
+        _refuse_many_objectives(study)
+        parent, _ = self._parent(self._history(study, number=trial.number), ())
+        if parent is None:
+            return {}
+        return {name: distribution for name, distribution in parent.distributions.items() if not distribution.single()}
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -187,6 +199,11 @@ class RegularizedEvolutionSampler(BaseSampler):
         if self._space is None:
             raise StudyError("only a sampler with a search space can propose architectures: pass space=...")
         return self._space
+
+
+def _has_params(trial: FrozenTrial) -> bool:
+    """Whether a trial can be a parent: one that a user adds may have a value and no parameter."""
+    return bool(trial.params)
 
 
 def _refuse_many_objectives(study: optuna.Study) -> None:

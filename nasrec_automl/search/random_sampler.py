@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Collection
 from typing import Any
 
@@ -31,7 +32,7 @@ class ArchitectureRandomSampler(BaseSampler):
         space: the search space. Parameters beside its labels are drawn uniformly.
         budget: what an architecture may cost.
         inputs: distribution of the number of inputs, as in `SearchSpace.random`.
-        seed: all randomness derives from it and from the study.
+        seed: all randomness derives from it and from the study; None for another one each time.
 
     Raises:
         StudyError: the seed is negative.
@@ -48,8 +49,10 @@ class ArchitectureRandomSampler(BaseSampler):
     """
 
     def __init__(
-        self, space: SearchSpace, *, budget: Budget | None = None, inputs: InputCount = "binomial", seed: int = 0
+        self, space: SearchSpace, *, budget: Budget | None = None, inputs: InputCount = "binomial", seed: int | None = 0
     ) -> None:
+        if seed is None:
+            seed = secrets.randbits(32)
         if seed < 0:
             raise StudyError(f"seed must not be negative, but it is {seed}")
         self._space = space

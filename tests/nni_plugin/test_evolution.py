@@ -73,6 +73,12 @@ def test_in_process_the_study_has_the_trials_and_the_export_is_its_best(tmp_path
     assert listed == [trial.params for trial in done]
 
 
+def test_before_it_has_run_it_says_where_models_are(tmp_path: Path, runs: ModuleType) -> None:
+    experiment = runs.make_experiment(tmp_path, print, trials=2)
+    with pytest.raises(StudyError, match=r"has not been run.*optuna\.load_study"):
+        experiment.export_top_models(1)
+
+
 def test_killed_and_resumed_it_finds_what_an_unbroken_run_finds(tmp_path: Path) -> None:
     def start(name: str, seconds: float) -> subprocess.Popen[str]:
         (tmp_path / name).mkdir(exist_ok=True)

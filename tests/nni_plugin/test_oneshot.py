@@ -4,11 +4,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from nni.nas.nn.pytorch import LayerChoice
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from torch.utils.data import DataLoader, TensorDataset
 
-from nasrec_automl.errors import CheckpointError, DataError, DivergedError, JobError
+from nasrec_automl.errors import CheckpointError, DataError, DivergedError, JobError, SpaceError
 from nasrec_automl.nni_plugin import ClickEvaluatorModule, NasRecOneShot, NasRecSpace
+from nasrec_automl.nni_plugin.nas import ModelSpace
 from nasrec_automl.nni_plugin.oneshot import NasRecLightningModule
 from nasrec_automl.sampling import PATH_SAMPLERS, WarmUp, path_sampler
 from nasrec_automl.schema import FeatureSchema
@@ -65,6 +67,47 @@ def test_a_step_trains_the_path_of_its_number(tmp_path: Path, seen: list[Any], s
     run(tmp_path, NasRecOneShot(sampling=sampling, warm_up_steps=6, seed=5))
     warm_up = WarmUp(path_sampler(sampling, tiny_space()), steps=6, seed=5)
     assert seen == [warm_up.path(step) for step in range(STEPS)]
+
+
+class Around(ModelSpace):
+    """A model space that holds others, and may hand on NNI's question."""
+
+    def __init__(self, spaces: int = 1, *, choice: bool = False) -> None:
+        super().__init__()
+        self.parts = torch.nn.ModuleList([NasRecSpace(tiny_space(), tiny_schema()) for _ in range(spaces)])
+        self.last = LayerChoice([torch.nn.Identity(), torch.nn.Tanh()], label="last") if choice else torch.nn.Identity()
+
+    def forward(self, dense: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.last(self.parts[0](dense, ids))
+        return logits
+
+
+class Asked(Around):
+    def extra_oneshot_hooks(self, strategy: Any) -> list[Any]:
+        hooks: list[Any] = self.parts[0].extra_oneshot_hooks(strategy)
+        return hooks
+
+
+def test_it_trains_a_space_that_another_one_holds(tmp_path: Path, seen: list[Any]) -> None:
+    strategy = NasRecOneShot(export_candidates=2)
+    experiment = run_experiment(Asked(), make_evaluator(), strategy, tmp_path)
+    assert len(seen) == STEPS
+    (sample,) = experiment.export_top_models(formatter="dict")
+    assert tiny_space().from_params(sample).params == sample
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (Asked(choice=True), "choices of its own: last"),
+        (Around(), "extra_oneshot_hooks"),
+        (Asked(2), "holds 2"),
+        (Around(0), "holds 0"),
+    ],
+)
+def test_a_space_that_it_cannot_train_is_refused_in_a_sentence(model: Around, message: str) -> None:
+    with pytest.raises(SpaceError, match=message):
+        NasRecOneShot().mutate_model(model)
 
 
 def test_equal_seeds_give_equal_weights(tmp_path: Path) -> None:

@@ -158,6 +158,13 @@ def test_it_goes_to_another_process(finished_run: RunFolder, tmp_path: Path) -> 
     assert float(done.stdout) == pytest.approx(trial.value, abs=1e-7)
 
 
+def test_it_shows_its_folder_and_no_password_of_its_job(copied_run: RunFolder) -> None:
+    job = copied_run.job.model_copy(update={"storage": "postgresql+psycopg2://me:s3cret@db/x"})
+    RunFolder(job).create()
+    assert repr(objective(copied_run.path)) == f"objective({str(copied_run.path)!r})"
+    assert repr(RunFolder.open(copied_run.path)) == f"RunFolder({str(copied_run.path)!r})"
+
+
 def test_nothing_is_written_into_the_folder(finished_run: RunFolder) -> None:
     def files() -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in finished_run.path.rglob("*") if "studies.db" not in path.name}

@@ -8,11 +8,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
 from optuna.testing.pytest_samplers import (
@@ -163,6 +164,40 @@ def test_children_share_parameters_with_their_parent_of_any_kind() -> None:
     assert len({str(trial.params) for trial in trials}) > 20
 
 
+@pytest.mark.parametrize("odd", ["no parameters", "another range", "another parameter"])
+def test_an_odd_trial_does_not_end_evolution(odd: str) -> None:
+    """What all trials have in common would be nothing, or no longer what the objective asks for."""
+
+    def objective(trial: optuna.Trial) -> float:
+        wide = odd == "another range" and trial.number == 0
+        return sum(trial.suggest_float(name, 0, 2 if wide else 1) for name in "xyz")
+
+    sampler = RegularizedEvolutionSampler(population_size=8, tournament_size=8, children=2, generations=0)
+    study = optuna.create_study(sampler=sampler)
+    if odd == "no parameters":
+        study.add_trial(optuna.create_trial(value=-9.0))
+    if odd == "another parameter":
+        study.enqueue_trial({"x": 0.5})
+        study.add_trial(optuna.create_trial(params={"w": 1}, distributions={"w": IntDistribution(0, 3)}, value=9.0))
+    study.optimize(objective, n_trials=48)
+    late = [trial.params["x"] for trial in study.get_trials()[-30:]]
+    assert len({*late}) < 20  # one of three parameters is drawn again
+
+
+def test_children_have_the_parameters_of_their_parents_branch() -> None:
+    def objective(trial: optuna.Trial) -> float:
+        if trial.suggest_categorical("model", ["tree", "net"]) == "tree":
+            return 5 + trial.suggest_float("depth", 0, 1)
+        return trial.suggest_float("width", 0, 1)
+
+    sampler = RegularizedEvolutionSampler(population_size=8, tournament_size=8, children=2, generations=0)
+    study = optuna.create_study(sampler=sampler)
+    study.optimize(objective, n_trials=60)
+    widths = [trial.params["width"] for trial in study.get_trials()[-40:] if "width" in trial.params]
+    assert len(widths) > 20
+    assert len({*widths}) < 0.9 * len(widths)
+
+
 @pytest.mark.parametrize("with_space", [False, True])
 def test_trials_that_run_at_once_are_no_copies(space: SearchSpace, with_space: bool) -> None:
     """Optuna samples at the first suggest: a trial that was begun later may have ended by then."""
@@ -262,11 +297,32 @@ def test_trials_that_are_no_architectures_are_no_parents(space: SearchSpace) -> 
         ({"children": 0}, "children"),
         ({"generations": -1}, "generations"),
         ({"seed": -1}, "seed"),
+        ({"seed": 1.5}, "seed must be a whole number, but it is 1.5"),
+        ({"population_size": 4, "tournament_size": 2.0}, "tournament_size must be a whole number"),
     ],
 )
-def test_arguments_are_checked(arguments: dict[str, int], named: str) -> None:
+def test_arguments_are_checked(arguments: dict[str, Any], named: str) -> None:
     with pytest.raises(StudyError, match=named):
         RegularizedEvolutionSampler(**arguments)
+
+
+def test_without_a_seed_two_searches_differ() -> None:
+    drawn = []
+    for _ in range(2):
+        study = optuna.create_study(sampler=RegularizedEvolutionSampler(population_size=4, seed=None))
+        study.optimize(mixed, n_trials=8)
+        drawn.append([trial.params for trial in study.get_trials()])
+    assert drawn[0] != drawn[1]
+
+
+def test_half_of_the_population_competes_unless_said_otherwise() -> None:
+    found = []
+    for size in ({}, {"tournament_size": 4}, {"tournament_size": 1}):
+        study = optuna.create_study(sampler=RegularizedEvolutionSampler(population_size=8, children=2, **size))
+        study.optimize(mixed, n_trials=30)
+        found.append([trial.params for trial in study.get_trials()])
+    assert found[0] == found[1] != found[2]
+    assert RegularizedEvolutionSampler(population_size=1)
 
 
 def test_without_a_space_there_is_nothing_to_propose() -> None:
