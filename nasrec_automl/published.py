@@ -116,8 +116,16 @@ def _read_block(micro: dict[str, Any], macro: dict[str, Any], nodes: tuple[str, 
         sparse_dim=micro["sparse_in_dims"],
         dense_inputs=tuple(sorted(macro["dense_idx"])),
         sparse_inputs=tuple(sorted(macro["sparse_idx"])),
-        left=macro["dense_left_idx"][0],
-        right=macro["dense_right_idx"][0],
+        left=_only(macro, "dense_left_idx"),
+        right=_only(macro, "dense_right_idx"),
         dense_to_sparse=bool(micro["dense_sparse_interact"]),
         fm=bool(micro["deep_fm"]),
     )
+
+
+def _only(macro: dict[str, Any], key: str) -> int:
+    """The one source of a list: the operators that read left and right read one of each."""
+    if len(macro[key]) != 1:
+        raise ArchitectureError(f"{key} must name one source, but is {macro[key]}")
+    source: int = macro[key][0]
+    return source

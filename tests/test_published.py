@@ -96,7 +96,10 @@ def broken_block(part: str, **changes: object) -> str:
         (broken_block("micro", dense_in_dims=17), "'block3/dense_dim' is 17"),
         (broken_block("macro", dense_idx=[3]), "'block3/dense_inputs' is 's3'"),
         (broken_block("macro", sparse_idx=[]), "'block3/sparse_inputs'"),
-        (broken_block("macro", dense_left_idx=[]), "not an architecture in the published JSON form"),
+        (broken_block("macro", dense_left_idx=[]), "dense_left_idx must name one source, but is \\[]"),
+        (broken_block("macro", dense_left_idx=[0, 1]), "dense_left_idx must name one source, but is \\[0, 1]"),
+        (broken_block("macro", dense_right_idx=[0, 1]), "dense_right_idx must name one source, but is \\[0, 1]"),
+        (broken_block("macro", dense_right_idx=1), "not an architecture in the published JSON form"),
         (broken_block("macro", dense_left_idx=[5]), "'block3/left' is 's5'"),
     ],
 )
