@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 import pandas as pd
@@ -49,22 +50,27 @@ class Chunk:
     fold: NDArray[np.uint8] | None = None
 
 
-class RawSource(Protocol):
-    """Raw data that are read in chunks. The attributes are those of `RawData`."""
+@dataclass(frozen=True, kw_only=True)
+class RawSource(ABC):
+    """Raw data that are read in chunks.
 
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def label_description(self) -> str: ...  # noqa: D102
-    @property
-    def dense(self) -> Mapping[str, DenseOptions]: ...  # noqa: D102
-    @property
-    def categorical(self) -> Mapping[str, CategoricalOptions]: ...  # noqa: D102
-    @property
-    def derived(self) -> tuple[DerivedColumn, ...]: ...  # noqa: D102
-    @property
-    def notes(self) -> Mapping[str, float | int | str]: ...  # noqa: D102
+    Attributes:
+        name: of the data set.
+        label_description: what a 1 means.
+        dense: what to make of each number feature.
+        categorical: table options of each categorical feature.
+        derived: columns to compute first.
+        notes: facts for the report, such as the log loss that no model can beat.
+    """
 
+    name: str
+    label_description: str
+    dense: Mapping[str, DenseOptions]
+    categorical: Mapping[str, CategoricalOptions]
+    derived: tuple[DerivedColumn, ...] = ()
+    notes: Mapping[str, float | int | str] = field(default_factory=dict)
+
+    @abstractmethod
     def chunks(self, rejections: Rejections) -> Iterator[Chunk]:
         """Read all rows from the beginning; every call gives the same chunks.
 
@@ -75,37 +81,24 @@ class RawSource(Protocol):
         Raises:
             DataError: the files cannot be read, or too many rows are bad.
         """
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class RawData:
-    """A `RawSource` in memory.
+class RawData(RawSource):
+    """Raw data in memory.
 
     Attributes:
-        name: of the data set.
         frame: raw columns, as a user of `predict` has them; without the label and what it was made of.
         label: 0 or 1 for each row of `frame`.
-        label_description: what a 1 means.
-        dense: what to make of each number feature.
-        categorical: table options of each categorical feature.
-        derived: columns to compute first.
         time: a number for each row that says when it happened; None where that is unknown.
-        notes: facts for the report, such as the log loss that no model can beat.
         weight: how many times each row counts, at least 0; None where each counts once.
         group: rows of one group stand together in `frame` and belong to one part of a split; None where each row is
             on its own.
     """
 
-    name: str
     frame: pd.DataFrame
     label: pd.Series[Any]
-    label_description: str
-    dense: Mapping[str, DenseOptions]
-    categorical: Mapping[str, CategoricalOptions]
-    derived: tuple[DerivedColumn, ...] = ()
     time: pd.Series[Any] | None = None
-    notes: Mapping[str, float | int | str] = field(default_factory=dict)
     weight: pd.Series[Any] | None = None
     group: pd.Series[Any] | None = None
 
@@ -188,7 +181,7 @@ def with_tables(
     """Have tables made otherwise than a source declares.
 
     Args:
-        source: a dataclass.
+        source: raw data of any kind.
         hash_above: rows of the largest table; a field that needs more is hashed into so many. It takes the place of
             the source's own `hash_above`, which it may exceed; but of a table's schema the smaller of the two counts,
             for its user asked for both. Compositional fields are left alone; one that `fields` makes compositional
@@ -217,4 +210,4 @@ def with_tables(
         except ValidationError as error:
             message = error.errors()[0]["msg"].removeprefix("Value error, ")
             raise DataError(f"{source.name}, field {name!r}: {message}") from None
-    return replace(source, categorical=made)  # type: ignore[type-var]  # a protocol cannot ask for a dataclass
+    return replace(source, categorical=made)

@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from nasrec_automl.data.categorical import CategoricalOptions
-from nasrec_automl.data.columns import DenseOptions, DerivedColumn
-from nasrec_automl.data.raw import Chunk
+from nasrec_automl.data.raw import Chunk, RawSource
 from nasrec_automl.data.readers.source import FileSource
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.errors import DataError
 
 
 @dataclass(frozen=True, kw_only=True)
-class GivenFiles:
-    """A `RawSource` over three, one for each of `FOLDS`. The other attributes are those of the first."""
+class GivenFiles(RawSource):
+    """Three sources of files, one for each of `FOLDS`. The other attributes are those of the first."""
 
-    name: str
-    label_description: str
-    dense: Mapping[str, DenseOptions]
-    categorical: Mapping[str, CategoricalOptions]
-    derived: tuple[DerivedColumn, ...]
-    notes: Mapping[str, float | int | str] = field(default_factory=dict)
     sources: tuple[FileSource, ...]
 
     @classmethod
     def of(cls, training: FileSource, validation: FileSource, test: FileSource) -> GivenFiles:
         """Join three sources of one kind."""
-        return cls(
-            name=training.name,
-            label_description=training.label_description,
-            dense=training.dense,
-            categorical=training.categorical,
-            derived=training.derived,
-            notes=training.notes,
-            sources=(training, validation, test),
-        )
+        described = {each.name: getattr(training, each.name) for each in fields(RawSource)}
+        return cls(**described, sources=(training, validation, test))
 
     def chunks(self, rejections: Rejections) -> Iterator[Chunk]:
         """Read all rows, those of training first.

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from nasrec_automl.data.categorical import CategoricalOptions
-from nasrec_automl.data.columns import DenseOptions, DerivedColumn
 from nasrec_automl.data.published_sizes import PublishedSize
-from nasrec_automl.data.raw import CHUNK_ROWS, Chunk
+from nasrec_automl.data.raw import CHUNK_ROWS, Chunk, RawSource
 from nasrec_automl.data.rejections import Rejections
 
 # Of the public data sets: at most 500,000 rows a table (arXiv 2207.07187), and categories seen once share row 0.
@@ -27,28 +26,16 @@ Examples = Callable[[pa.Table], Chunk]
 
 
 @dataclass(frozen=True, kw_only=True)
-class FileSource:
-    """A `RawSource` over files.
+class FileSource(RawSource):
+    """Raw data in files.
 
     Attributes:
-        name: of the data set.
-        label_description: what a 1 means.
-        dense: transform of each number feature.
-        categorical: table options of each categorical feature.
-        derived: columns to compute first.
-        notes: facts for the report.
         files: in the order of reading.
         tables: reads one file.
         start: prepares a reading and returns what makes its examples.
         published: how large a public data set is, all of it.
     """
 
-    name: str
-    label_description: str
-    dense: Mapping[str, DenseOptions]
-    categorical: Mapping[str, CategoricalOptions]
-    derived: tuple[DerivedColumn, ...] = ()
-    notes: Mapping[str, float | int | str] = field(default_factory=dict)
     files: tuple[Path, ...]
     tables: Tables
     start: Callable[[Rejections], Examples]
