@@ -7,7 +7,9 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
+
+from nasrec_automl.frozen import Frozen
 
 # YAML 1.1 reads `1e-3`, without a dot, as a string; pydantic takes a string for a float.
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -40,7 +42,7 @@ def path_from(folder: Path, path: str | Path) -> Path:
     return folder / os.path.expanduser(path)  # noqa: PTH111
 
 
-class Section(BaseModel):
-    """A section of a job: frozen, and without unknown keys."""
+class Section(Frozen):
+    """A section of a job, whose numbers are finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from nasrec_automl.frozen import Frozen
 
 
-class FieldSchema(BaseModel):
+class FieldSchema(Frozen):
     """One categorical field: one embedding table, one slot of the sparse tensor.
 
     Attributes:
@@ -22,8 +24,6 @@ class FieldSchema(BaseModel):
         beyond_cap: where the ids beyond have their rows. `unknown`: in row 0, which leaves the most frequent of a
             vocabulary; `shared`: among the others, modulo, as if fewer rows had been hashed into.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     table_size: Annotated[int, Field(ge=2)]
@@ -52,7 +52,7 @@ class FieldSchema(BaseModel):
         return self.remainders + 1, -(-(self.table_size - 1) // self.remainders) + 1
 
 
-class FeatureSchema(BaseModel):
+class FeatureSchema(Frozen):
     """Names and sizes of a data set's features, as the network sees them.
 
     Attributes:
@@ -60,8 +60,6 @@ class FeatureSchema(BaseModel):
         fields: the categorical fields, in the order of their id columns.
         embedding_dim: E, the width of every embedding.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     dense: tuple[str, ...] = ()
     fields: Annotated[tuple[FieldSchema, ...], Field(min_length=1)]

@@ -12,7 +12,7 @@ from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from nasrec_automl.architecture import (
     DENSE_OPS,
@@ -24,6 +24,7 @@ from nasrec_automl.architecture import (
     Path,
 )
 from nasrec_automl.errors import ArchitectureError, SpaceError
+from nasrec_automl.frozen import Frozen
 from nasrec_automl.yaml_files import complaint, load_yaml
 
 InputCount = Literal["binomial", "uniform"]
@@ -39,7 +40,7 @@ _MOST_INPUT_SETS = 3000
 """Choices of one label: studies hold all of them with every trial, and MySQL takes no more than 64 KiB a parameter."""
 
 
-class SearchSpace(BaseModel):
+class SearchSpace(Frozen):
     """A block-wise space: every block chooses operators, widths, inputs and mergers.
 
     Attributes:
@@ -53,8 +54,6 @@ class SearchSpace(BaseModel):
         dense_to_sparse: whether the dense-to-sparse merger may be on, off or both.
         fm: the same for the FM merger.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
     blocks: Annotated[int, Field(ge=1, le=64)]

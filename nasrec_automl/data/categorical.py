@@ -12,14 +12,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from nasrec_automl.data.columns import Value
 from nasrec_automl.data.keys import Keys, hex_keys, keys_of_any, keys_of_hex, keys_of_lists, text_keys
 from nasrec_automl.data.values import Column
 from nasrec_automl.errors import DataError
+from nasrec_automl.frozen import Frozen
 from nasrec_automl.schema import FieldSchema
 
 
-class CategoryFormat(Value):
+class CategoryFormat(Frozen):
     """What the cells of a categorical column hold.
 
     Attributes:

@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from nasrec_automl.data.values import FLOAT32_MAX, Column, numbers
 from nasrec_automl.errors import DataError
+from nasrec_automl.frozen import Frozen
 
 Transform = Literal["log", "standardise", "quantile", "none"]
 
@@ -21,13 +22,7 @@ _KNOTS = 1001
 _LAST_SECOND = 1e11
 
 
-class Value(BaseModel):
-    """What all column descriptions share: they never change and know no other keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class DenseOptions(Value):
+class DenseOptions(Frozen):
     """How a number feature is made. A plain transform's name stands for it in files.
 
     Attributes:
@@ -148,7 +143,7 @@ def _quantiles(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArra
     return knots, np.bincount(which, levels) / np.bincount(which)
 
 
-class DerivedColumn(Value):
+class DerivedColumn(Frozen):
     """A column computed from a raw one before anything else reads it.
 
     Attributes:

@@ -7,34 +7,31 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from nasrec_automl.data.parts import PARTS, Part, SplitKind
 from nasrec_automl.errors import DataError
+from nasrec_automl.frozen import Frozen
 
 FILE_NAME = "dataset.json"
 
 
-class FieldDescription(BaseModel):
+class FieldDescription(Frozen):
     """One categorical field: its name, the rows of its table and its number of id columns."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     table_size: int
     columns: int = 1
 
 
-class SplitDescription(BaseModel):
+class SplitDescription(Frozen):
     """How rows were divided."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: SplitKind
     seed: int
 
 
-class ShardDescription(BaseModel):
+class ShardDescription(Frozen):
     """One folder of arrays: successive rows of a part.
 
     Attributes:
@@ -43,14 +40,12 @@ class ShardDescription(BaseModel):
         checksums: SHA-256 of each array's values by its name: dense, ids, label, weight.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     folder: str
     rows: int
     checksums: dict[str, str]
 
 
-class PartDescription(BaseModel):
+class PartDescription(Frozen):
     """Size and positive rate of one part.
 
     Attributes:
@@ -59,8 +54,6 @@ class PartDescription(BaseModel):
         weight: sum of the rows' weights; None where each counts once.
         shards: in the order of the rows.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rows: int
     positive_rate: float
@@ -77,7 +70,7 @@ def fingerprint(preprocessing: BaseModel, parts: Mapping[Part, PartDescription])
     return digest.hexdigest()
 
 
-class Description(BaseModel):
+class Description(Frozen):
     """The content of `dataset.json`.
 
     Attributes:
@@ -95,8 +88,6 @@ class Description(BaseModel):
         fingerprint: SHA-256 over preprocessing and arrays: equal fingerprints, equal tensors.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     format: Literal["nasrec-automl prepared data"] = "nasrec-automl prepared data"
     version: Literal[2] = 2
     name: str
@@ -106,7 +97,7 @@ class Description(BaseModel):
     fields: tuple[FieldDescription, ...]
     ids_type: str
     parts: dict[Part, PartDescription]
-    notes: dict[str, float | int | str] = {}
+    notes: dict[str, float | int | str] = Field(default_factory=dict)
     earlier: tuple[str, ...] = ()
     fingerprint: str
 

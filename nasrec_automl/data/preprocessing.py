@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from nasrec_automl.data.categorical import CategoricalColumn
 from nasrec_automl.data.columns import DenseColumn, DerivedColumn
@@ -18,10 +18,11 @@ from nasrec_automl.data.declared import Declared
 from nasrec_automl.data.files import write_text
 from nasrec_automl.data.values import numbers
 from nasrec_automl.errors import DataError
+from nasrec_automl.frozen import Frozen
 from nasrec_automl.schema import FeatureSchema
 
 
-class Preprocessing(BaseModel):
+class Preprocessing(Frozen):
     """What was learned of the training rows, saved as JSON beside the data and beside every model.
 
     Attributes:
@@ -30,8 +31,6 @@ class Preprocessing(BaseModel):
         categorical: the categorical features, in the order of the id columns.
         version: of this format.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     derived: tuple[DerivedColumn, ...] = ()
     dense: tuple[DenseColumn, ...] = ()

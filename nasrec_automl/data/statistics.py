@@ -7,23 +7,20 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from nasrec_automl.data.categorical import Counts
 from nasrec_automl.data.files import write_text
 from nasrec_automl.data.parts import PARTS, Part
 from nasrec_automl.errors import DataError
+from nasrec_automl.frozen import Frozen
 
 FILE_NAME = "statistics.json"
 _TOP = 10
 _BINS = 50
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class FieldStatistics(_Value):
+class FieldStatistics(Frozen):
     """One categorical field in the training rows.
 
     Attributes:
@@ -64,7 +61,7 @@ class FieldStatistics(_Value):
         )
 
 
-class DenseStatistics(_Value):
+class DenseStatistics(Frozen):
     """One raw number column in the training rows; the numbers are None where it has no value."""
 
     name: str
@@ -74,7 +71,7 @@ class DenseStatistics(_Value):
     high: float | None
 
 
-class Period(_Value):
+class Period(Frozen):
     """Rows over time, of one preparation or one appending.
 
     Attributes:
@@ -110,7 +107,7 @@ class PeriodCounter:
         )
 
 
-class Statistics(_Value):
+class Statistics(Frozen):
     """The content of `statistics.json`. Field and dense statistics are of the rows that tables were learned of."""
 
     rows: int

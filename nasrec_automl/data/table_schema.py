@@ -8,19 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from nasrec_automl.data.categorical import CategoricalOptions
 from nasrec_automl.data.columns import DenseOptions, DerivedColumn
 from nasrec_automl.errors import DataError
+from nasrec_automl.frozen import Frozen
 from nasrec_automl.yaml_files import complaint, load_yaml
 
 _Options = Annotated[CategoricalOptions, BeforeValidator(lambda value: {} if value is None else value)]
@@ -28,7 +21,7 @@ _Options = Annotated[CategoricalOptions, BeforeValidator(lambda value: {} if val
 _SEPARATOR = re.compile(r'(?!["\r\n])[\x01-\x7f]')
 
 
-class Timestamp(BaseModel):
+class Timestamp(Frozen):
     """The column that says when a row happened.
 
     Attributes:
@@ -36,8 +29,6 @@ class Timestamp(BaseModel):
         format: `number` (any that grows with time), `ISO8601`, or a format of `strptime` such as `%d.%m.%Y %H:%M`.
             Moments without a time zone are UTC.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     column: str
     format: str = "number"
@@ -57,7 +48,7 @@ class Timestamp(BaseModel):
         return form
 
 
-class TableSchema(BaseModel):
+class TableSchema(Frozen):
     """What the columns of a table are. Every column has exactly one role, except that a number may also be the time.
 
     Attributes:
@@ -75,15 +66,13 @@ class TableSchema(BaseModel):
         columns: names of the columns in files that have no header.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     label: str
     name: str = "table"
     label_description: str = "clicked"
     weight: str | None = None
     split: str | None = None
     timestamp: Timestamp | None = None
-    dense: dict[str, DenseOptions] = {}
+    dense: dict[str, DenseOptions] = Field(default_factory=dict)
     categorical: Annotated[dict[str, _Options], Field(min_length=1)]
     derived: tuple[DerivedColumn, ...] = ()
     ignored: tuple[str, ...] = ()
@@ -172,7 +161,7 @@ _EXAMPLES = {
     ("ignored", 1): "[row_id]",
     ("columns", 1): "[clicked, price, shop]",
 }
-_SECTIONS: dict[str, type[BaseModel]] = {
+_SECTIONS: dict[str, type[Frozen]] = {
     "timestamp": Timestamp,
     "dense": DenseOptions,
     "categorical": CategoricalOptions,
