@@ -25,7 +25,7 @@ from nasrec_automl.architecture import (
 )
 from nasrec_automl.errors import ArchitectureError, SpaceError
 from nasrec_automl.frozen import Frozen
-from nasrec_automl.yaml_files import complaint, load_yaml
+from nasrec_automl.yaml_files import first_complaint, load_yaml
 
 InputCount = Literal["binomial", "uniform"]
 Space = TypeVar("Space", bound=BaseModel)
@@ -382,9 +382,7 @@ def read_space(kind: type[Space], folder: str, name: str | FilePath, word: str) 
     try:
         return kind.model_validate(load_yaml(path, SpaceError))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise SpaceError(f"{path}: {where}: {complaint(first)}") from None
+        raise SpaceError(f"{path}: {first_complaint(error)}") from None
 
 
 def load_architecture(name: str | FilePath, space: SearchSpace | None = None) -> Architecture:

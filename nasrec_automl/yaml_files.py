@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from nasrec_automl.errors import NasRecError
 
@@ -85,6 +86,8 @@ def complaint(problem: Mapping[str, Any], example: str = "") -> str:
     such = f" such as {example}" if example else ""
     if kind == "missing":
         return "this field is required"
+    if kind == "extra_forbidden":
+        return "no such field: correct its name, or leave it out"
     if kind in ("model_type", "dict_type"):
         return f"expected a mapping{such}, {came}"
     if kind in ("tuple_type", "list_type"):
@@ -93,8 +96,15 @@ def complaint(problem: Mapping[str, Any], example: str = "") -> str:
     if kind == "string_type":
         return f"expected a text, {came}" + ("" if given is None or several else ": put it in quotes")
     message = str(problem["msg"]).removeprefix("Value error, ")
-    # Our own messages say what came where that helps.
-    return message if kind == "value_error" or several else f"{message}, {came}"
+    # Our own messages say what came where that helps, and of a whole file there is too much to show.
+    return message if kind in ("value_error", "json_invalid") or several else f"{message}, {came}"
+
+
+def first_complaint(error: ValidationError) -> str:
+    """Say where the first of the wrong values is, and what pydantic has against it."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {complaint(first)}" if where else complaint(first)
 
 
 def _shown(value: Any) -> str:

@@ -340,7 +340,7 @@ def test_an_unknown_space_names_those_there_are() -> None:
         ({"max_inputs": 0}, "max_inputs"),
         ({"fm": ["maybe"]}, "fm.0"),
         ({"name": "a/b"}, "name"),
-        ({"widths": [1]}, "widths"),
+        ({"widths": [1]}, "widths: no such field: correct its name, or leave it out"),
     ],
 )
 def test_a_wrong_field_is_named_with_its_file(tmp_path: Path, change: dict[str, object], message: str) -> None:

@@ -1,9 +1,10 @@
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from nasrec_automl.errors import DataError, JobError
-from nasrec_automl.yaml_files import complaint, load_yaml
+from nasrec_automl.yaml_files import complaint, first_complaint, load_yaml
 
 
 def load(folder: Path, text: str | bytes) -> object:
@@ -63,7 +64,23 @@ def test_a_missing_file_is_the_callers_to_name(tmp_path: Path) -> None:
         ("value_error", 5, "it is wrong"),
         ("too_short", [], "it is wrong"),
         ("int_type", "x", "it is wrong, but it is 'x'"),
+        ("extra_forbidden", 5, "no such field: correct its name, or leave it out"),
+        ("json_invalid", b"{", "it is wrong"),
     ],
 )
 def test_words(kind: str, given: object, expected: str) -> None:
     assert complaint({"type": kind, "input": given, "msg": "Value error, it is wrong"}, "{a: 1}") == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ('{"a": [1, null, "y"]}', "a.1: Input should be a valid integer, but it is empty"),
+        ("3", "expected a mapping, but it is 3"),
+        ("{", "Invalid JSON: EOF while parsing an object at line 1 column 1"),
+    ],
+)
+def test_the_first_complaint_says_where(content: str, expected: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(dict[str, list[int]]).validate_json(content)
+    assert first_complaint(caught.value) == expected

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 from nasrec_automl.data.parts import PARTS, Part, SplitKind
 from nasrec_automl.errors import DataError
 from nasrec_automl.frozen import Frozen
+from nasrec_automl.yaml_files import first_complaint
 
 FILE_NAME = "dataset.json"
 
@@ -122,10 +123,8 @@ class Description(Frozen):
                 f"({error.strerror}): {advice}"
             ) from None
         except ValidationError as error:
-            problem = error.errors()[0]
-            where = ".".join(map(str, problem["loc"])) or "content"
             raise DataError(
-                f"{folder / FILE_NAME}: not a prepared data set of version 2 ({where}: {problem['msg']}): {advice}"
+                f"{folder / FILE_NAME}: not a prepared data set of version 2 ({first_complaint(error)}): {advice}"
             ) from None
         if missing := [part.value for part in Part if part not in description.parts]:
             raise DataError(f"{folder / FILE_NAME}: the parts {', '.join(missing)} are missing: {advice}")

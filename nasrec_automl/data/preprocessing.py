@@ -20,6 +20,7 @@ from nasrec_automl.data.values import numbers
 from nasrec_automl.errors import DataError
 from nasrec_automl.frozen import Frozen
 from nasrec_automl.schema import FeatureSchema
+from nasrec_automl.yaml_files import first_complaint
 
 
 class Preprocessing(Frozen):
@@ -56,7 +57,7 @@ class Preprocessing(Frozen):
         try:
             return cls(derived=declared.derived, dense=tuple(dense), categorical=tuple(categorical))
         except ValidationError as error:
-            raise DataError(f"the declared columns do not fit together: {_first(error)}") from None
+            raise DataError(f"the declared columns do not fit together: {first_complaint(error)}") from None
 
     @property
     def declared(self) -> Declared:
@@ -143,10 +144,4 @@ class Preprocessing(Frozen):
         except OSError as error:
             raise DataError(f"{path}: expected a preprocessing file, but {error.strerror}") from None
         except ValidationError as error:
-            raise DataError(f"{path}: not a preprocessing file of version 1: {_first(error)}") from None
-
-
-def _first(error: ValidationError) -> str:
-    problem = error.errors()[0]
-    where = ".".join(str(part) for part in problem["loc"])
-    return f"{where}: {problem['msg']}" if where else problem["msg"]
+            raise DataError(f"{path}: not a preprocessing file of version 1: {first_complaint(error)}") from None

@@ -18,6 +18,7 @@ from nasrec_automl.data.columns import DenseOptions, DerivedColumn
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.values import numbers
 from nasrec_automl.errors import DataError
+from nasrec_automl.yaml_files import first_complaint
 
 Fold = Literal["training", "validation", "test"]
 FOLDS: tuple[Fold, ...] = get_args(Fold)
@@ -208,6 +209,5 @@ def with_tables(
         try:
             made[name] = CategoricalOptions(**options)
         except ValidationError as error:
-            message = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise DataError(f"{source.name}, field {name!r}: {message}") from None
+            raise DataError(f"{source.name}, field {name!r}: {first_complaint(error)}") from None
     return replace(source, categorical=made)

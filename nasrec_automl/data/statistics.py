@@ -14,6 +14,7 @@ from nasrec_automl.data.files import write_text
 from nasrec_automl.data.parts import PARTS, Part
 from nasrec_automl.errors import DataError
 from nasrec_automl.frozen import Frozen
+from nasrec_automl.yaml_files import first_complaint
 
 FILE_NAME = "statistics.json"
 _TOP = 10
@@ -132,4 +133,4 @@ class Statistics(Frozen):
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror}): prepare the data again") from None
         except ValidationError as error:
-            raise DataError(f"{path}: damaged ({error.errors()[0]['msg']}): prepare the data again") from None
+            raise DataError(f"{path}: damaged ({first_complaint(error)}): prepare the data again") from None

@@ -21,6 +21,7 @@ from nasrec_automl.search.attributes import KEY, PREFIX, REASON
 from nasrec_automl.search.distributions import distributions, suggest
 from nasrec_automl.search.scoring import score_attrs, unscored_reason
 from nasrec_automl.space import load_search_space
+from nasrec_automl.yaml_files import first_complaint
 
 
 def objective(
@@ -63,9 +64,7 @@ def _with_objectives(run: RunFolder, objectives: Sequence[str]) -> RunFolder:
     try:
         config = SearchConfig.model_validate({**section, "objectives": tuple(objectives)})
     except ValidationError as error:
-        raise JobError(
-            f"objectives {[*objectives]}: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
-        ) from None
+        raise JobError(first_complaint(error)) from None
     return RunFolder(run.job.model_copy(update={"search": config}))
 
 

@@ -31,10 +31,10 @@ def test_a_description_reads_what_it_writes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 1}, "version 2 .version"),
+        ({"version": 1}, r"version 2 \(version: Input should be 2, but it is 1\)"),
         ({"format": "other"}, "version 2 .format"),
         ({"split": {"kind": "magic", "seed": 1}}, r"split\.kind"),
-        ({"extra": 1}, "extra"),
+        ({"extra": 1}, "extra: no such field: correct its name, or leave it out"),
         (
             {"parts": {"train": PART}},
             "parts head, search, hpo, choice, test are missing",

@@ -102,7 +102,10 @@ def test_a_field_keeps_what_is_not_set() -> None:
     [
         ({"users": {}}, "shop has no categorical field 'users'; the fields are item, user"),
         ({"item": {"kind": "hash"}}, "shop, field 'item': a hashed column needs max_table_size"),
-        ({"item": {"compositional": 1}}, "shop, field 'item': .*greater than or equal to 2"),
+        (
+            {"item": {"compositional": 1}},
+            "shop, field 'item': compositional: .*greater than or equal to 2, but it is 1",
+        ),
     ],
 )
 def test_tables_that_cannot_be_made_are_named(fields: dict[str, Any], message: str) -> None:

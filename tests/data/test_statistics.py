@@ -86,3 +86,9 @@ def test_a_missing_or_damaged_file_says_what_to_do(tmp_path: Path, content: str 
         (tmp_path / "statistics.json").write_text(content)
     with pytest.raises(DataError, match=r"statistics\.json: (cannot be read|damaged) .*: prepare the data again"):
         Statistics.load(tmp_path)
+
+
+def test_what_is_damaged_is_named(tmp_path: Path) -> None:
+    (tmp_path / "statistics.json").write_text('{"rows": "few", "fields": [], "dense": []}')
+    with pytest.raises(DataError, match=r"damaged \(rows: .*valid integer.*, but it is 'few'\)"):
+        Statistics.load(tmp_path)
