@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from nasrec_automl.data.readers.kdd12 import kdd12
 from nasrec_automl.data.readers.source import FileSource
 from nasrec_automl.data.readers.table import table
 from nasrec_automl.data.synthetic import make_synthetic
-from nasrec_automl.data.table_schema import load_table_schema
+from nasrec_automl.data.table_schema import TableSchema, load_table_schema
 from nasrec_automl.errors import DataError
 
 DEFAULT_DOWNLOADS = Path("data")
@@ -57,26 +58,6 @@ def _synthetic(
     return make_synthetic(rows, seed, fields=fields, dense=dense, order=order)
 
 
-def _criteo(paths: Sequence[Path], schema: Path | None) -> FileSource:
-    return criteo(paths)
-
-
-def _avazu(paths: Sequence[Path], schema: Path | None, *, protocol: str = "default") -> FileSource:
-    return avazu(paths, protocol=protocol)
-
-
-def _kdd12(paths: Sequence[Path], schema: Path | None, *, protocol: str = "published") -> FileSource:
-    return kdd12(paths, protocol=protocol)
-
-
-def _table(paths: Sequence[Path], schema: Path | None) -> FileSource:
-    if schema is None:
-        raise DataError(
-            "a table needs a schema file that says what its columns are: `nasrec-automl schema infer` drafts it"
-        )
-    return table(paths, load_table_schema(schema))
-
-
 # Made in memory: of input paths, a folder for downloads and, by keyword, the source's own options.
 SOURCES: Mapping[str, Callable[..., RawData]] = {
     "movielens": _movielens,
@@ -84,12 +65,12 @@ SOURCES: Mapping[str, Callable[..., RawData]] = {
     "synthetic": _synthetic,
 }
 
-# Read of files in chunks: of input paths, a schema file and, by keyword, the source's own options.
+# Read of files in chunks: of input paths, `table`'s schema and, by keyword, the source's own options.
 FILE_SOURCES: Mapping[str, Callable[..., FileSource]] = {
-    "criteo": _criteo,
-    "avazu": _avazu,
-    "kdd12": _kdd12,
-    "table": _table,
+    "criteo": criteo,
+    "avazu": avazu,
+    "kdd12": kdd12,
+    "table": table,
 }
 
 
@@ -124,21 +105,30 @@ def open_source(
         )
     if schema is not None and name != "table":
         raise DataError(f"source {name!r} knows its columns and takes no schema: leave it out")
-    reader = SOURCES.get(name) or FILE_SOURCES[name]
-    _check_options(name, reader, options)
+    _check_options(name, SOURCES.get(name) or FILE_SOURCES[name], options)
     if name in SOURCES:
         if validation or test:
             raise DataError(f"source {name!r} reads no files of validation and test: split it at random or by time")
         return SOURCES[name]([Path(path) for path in paths], Path(downloads), **options)
     if bool(validation) != bool(test):
         raise DataError("files of validation and of test go together: give both, or let the rows be split")
-    schema = None if schema is None else Path(schema)
+    reader = partial(FILE_SOURCES[name], **options)
+    if name == "table":
+        reader = partial(table, schema=_load_schema(schema))
     folds = [paths, validation, test] if test else [paths]
-    sources = [FILE_SOURCES[name]([Path(path) for path in of_fold], schema, **options) for of_fold in folds]
+    sources = [reader([Path(path) for path in of_fold]) for of_fold in folds]
     if not test:
         return sources[0]
     _check_apart(sources)
     return GivenFiles.of(*sources)
+
+
+def _load_schema(path: Path | str | None) -> TableSchema:
+    if path is None:
+        raise DataError(
+            "a table needs a schema file that says what its columns are: `nasrec-automl schema infer` drafts it"
+        )
+    return load_table_schema(Path(path))
 
 
 def _check_apart(sources: Sequence[FileSource]) -> None:

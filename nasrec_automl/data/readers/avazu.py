@@ -43,7 +43,7 @@ LAYOUT = Layout(
 )
 
 
-def avazu(paths: Sequence[Path], *, protocol: str) -> FileSource:
+def avazu(paths: Sequence[Path], *, protocol: str = "default") -> FileSource:
     """Open comma-separated files whose header names id, click, hour (YYMMDDHH) and 21 fields.
 
     Args:

@@ -61,7 +61,7 @@ PROFILE_LAYOUT = Layout(
 )
 
 
-def kdd12(paths: Sequence[Path], *, protocol: str) -> FileSource:
+def kdd12(paths: Sequence[Path], *, protocol: str = "published") -> FileSource:
     """Open tab-separated files of 12 fields without a header, and userid_profile.txt beside the first of them.
 
     Args:
