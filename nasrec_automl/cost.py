@@ -13,22 +13,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from nasrec_automl.architecture import (
-    ATTENTION,
-    BI_INTERACTION,
-    CROSS,
-    DOT_PRODUCT,
-    EFC,
-    FC,
-    FLAT_FC,
-    MERGED_TOKENS,
-    PROJECTION,
-    SIGMOID_GATING,
-    SUM,
-    Architecture,
-    Block,
-    Live,
-)
+from nasrec_automl import architecture as ops  # as a module: `case FC` would bind a name instead of comparing
+from nasrec_automl.architecture import MERGED_TOKENS, Architecture, Block, Live
 from nasrec_automl.schema import FeatureSchema
 
 _BYTES = 4
@@ -148,18 +134,18 @@ class _BlockCount:
         d, e = self.block.dense_dim, self.e
         left, right = self._sides
         match self.block.dense_op:
-            case op if op == FC:
+            case ops.FC:
                 return self._dense_read * d
-            case op if op == DOT_PRODUCT:
+            case ops.DOT_PRODUCT:
                 k = dot_product_tokens(d)
                 return self._dense_read * e + self._tokens_read * k * e + (k + 1) ** 2 * e + k * (k + 1) // 2 * d
-            case op if op == SIGMOID_GATING:
+            case ops.SIGMOID_GATING:
                 return left * right + right * d
-            case op if op == SUM:
+            case ops.SUM:
                 return max(left, right) * d
-            case op if op == FLAT_FC:
+            case ops.FLAT_FC:
                 return (self._dense_read + e * self._tokens_read) * d
-            case op if op == BI_INTERACTION:
+            case ops.BI_INTERACTION:
                 return (self._dense_read + e) * d
         raise AssertionError(self.block.dense_op)
 
@@ -167,11 +153,11 @@ class _BlockCount:
         n, e = self.block.sparse_dim, self.e
         projection = self._tokens_read * n * e
         match self.block.sparse_op:
-            case op if op in (EFC, PROJECTION):
+            case ops.EFC | ops.PROJECTION:
                 return projection
-            case op if op == ATTENTION:
+            case ops.ATTENTION:
                 return projection + 6 * n * e**2 + 2 * n**2 * e
-            case op if op == CROSS:
+            case ops.CROSS:
                 return projection + (n * e) ** 2
         raise AssertionError(self.block.sparse_op)
 
@@ -183,17 +169,17 @@ class _BlockCount:
         d, e = self.block.dense_dim, self.e
         left, right = self._sides
         match self.block.dense_op:
-            case op if op == FC:
+            case ops.FC:
                 return self._closing(self._dense_read * d, d)
-            case op if op == DOT_PRODUCT:
+            case ops.DOT_PRODUCT:
                 k = dot_product_tokens(d)
                 projections = self._dense_read * e + e + self._tokens_read * k + k
                 return projections + self._closing(k * (k + 1) // 2 * d, d)
-            case op if op == SIGMOID_GATING:
+            case ops.SIGMOID_GATING:
                 return left * right + right + self._closing(right * d, d, bias=True)
-            case op if op == SUM:
+            case ops.SUM:
                 return self._closing(max(left, right) * d, d)
-            case op if op in (FLAT_FC, BI_INTERACTION):
+            case ops.FLAT_FC | ops.BI_INTERACTION:
                 return self._closing(self._dense_macs(), d)
         raise AssertionError(self.block.dense_op)
 
@@ -201,11 +187,11 @@ class _BlockCount:
         n, e = self.block.sparse_dim, self.e
         weights = self._tokens_read * n
         match self.block.sparse_op:
-            case op if op in (EFC, PROJECTION):
+            case ops.EFC | ops.PROJECTION:
                 return self._closing(weights, n)
-            case op if op == ATTENTION:
+            case ops.ATTENTION:
                 # Four projections and two feed-forward Linears over E, all with biases, and two LayerNorms over E.
                 return self._closing(weights, n, bias=True) + 6 * (e * e + e) + 4 * e
-            case op if op == CROSS:
+            case ops.CROSS:
                 return self._closing(weights, n, bias=True) + (n * e) ** 2 + n * e
         raise AssertionError(self.block.sparse_op)
