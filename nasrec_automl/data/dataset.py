@@ -69,10 +69,6 @@ class PreparedData:
         """Return the number of rows of a part, test included."""
         return self.description.parts[_part(part)].rows
 
-    def positive_rate(self, part: Part | str) -> float:
-        """Return the share of ones among a part's labels, test included."""
-        return self.description.parts[_part(part)].positive_rate
-
     def part(self, *names: Part | str) -> Rows:
         """Return the rows of one part, memory-mapped, or of several, joined without copying.
 

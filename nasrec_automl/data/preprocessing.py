@@ -68,16 +68,11 @@ class Preprocessing(Frozen):
             derived=self.derived,
         )
 
-    @property
-    def raw_columns(self) -> tuple[str, ...]:
-        """The columns that `transform` expects of a frame."""
-        return self.declared.raw_columns
-
     def transform(self, frame: pd.DataFrame | pa.Table) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Turn B raw rows into a network's inputs.
 
         Args:
-            frame: at least `raw_columns`; others are ignored.
+            frame: at least the columns `declared.raw_columns`; others are ignored.
 
         Returns:
             Dense `(B, D)`, where no dense feature gives one column of zeros, and ids `(B, S)`.

@@ -51,7 +51,7 @@ def test_tables_stay_and_all_rows_are_there(tmp_path: Path, kind: SplitKind) -> 
     label = pd.concat([day(number).label for number in range(3)])
     assert ordered(content(whole, *PARTS)) == ordered(np.column_stack([dense, ids, label]))
     for part in PARTS:
-        assert data.positive_rate(part) == pytest.approx(np.asarray(whole.part(part).label).mean())
+        assert data.description.parts[part].positive_rate == pytest.approx(np.asarray(whole.part(part).label).mean())
     periods = Statistics.load(tmp_path / "p").periods
     assert [sum(sum(rows) for rows in period.rows.values()) for period in periods] == [1000] * 3
 

@@ -40,7 +40,7 @@ def test_parts_hold_all_rows_and_labels(folder: Path, raw: RawData) -> None:
     assert labels.sum() == raw.label.sum()
     for part in Part:
         assert len(data.part(part)) == data.rows(part)
-        assert data.positive_rate(part) == pytest.approx(data.part(part).label.mean())
+        assert data.description.parts[part].positive_rate == pytest.approx(data.part(part).label.mean())
 
 
 def test_a_part_is_what_preprocessing_makes_of_its_raw_rows(folder: Path, raw: RawData) -> None:
@@ -166,7 +166,7 @@ def test_weights_are_kept(raw: RawData, tmp_path: Path) -> None:
     for part, of_part in kept.items():
         label = np.load(tmp_path / "p" / part / "00000" / "label.npy")
         assert data.description.parts[part].weight == of_part.sum()
-        assert data.positive_rate(part) == pytest.approx(np.average(label, weights=of_part))
+        assert data.description.parts[part].positive_rate == pytest.approx(np.average(label, weights=of_part))
     assert prepare(raw, tmp_path / "without").fingerprint != data.fingerprint
 
 

@@ -345,7 +345,7 @@ def test_serving_makes_the_tensors_of_training(tmp_path: Path, reading: dict[str
 def test_digits_that_were_read_as_numbers_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "train.txt", clicks(0, 500))
     data = prepare(open_source("criteo", [tmp_path / "train.txt"]), tmp_path / "p")
-    frame = pd.DataFrame({name: ["12345678"] for name in data.preprocessing.raw_columns})
+    frame = pd.DataFrame({name: ["12345678"] for name in data.preprocessing.declared.raw_columns})
     data.preprocessing.transform(frame)
     with pytest.raises(DataError, match=r"column 'C3' .* holds 12345678: read the column as text"):
         data.preprocessing.transform(frame.astype({"C3": int}))

@@ -88,8 +88,8 @@ def test_it_is_saved_whole(tmp_path: Path) -> None:
 
 def test_raw_columns_are_what_transform_needs() -> None:
     fitted = fit()
-    assert set(fitted.raw_columns) == {"seconds", "price", "clicks", "city", "code"}
-    fitted.transform(FRAME[list(fitted.raw_columns)])
+    assert set(fitted.declared.raw_columns) == {"seconds", "price", "clicks", "city", "code"}
+    fitted.transform(FRAME[list(fitted.declared.raw_columns)])
 
 
 def test_missing_columns_are_named_with_the_expected_ones() -> None:

@@ -49,7 +49,7 @@ def test_unknown_categories_count_as_missing(model: Model, frame: pd.DataFrame) 
 
 
 def test_a_missing_column_is_named(model: Model, frame: pd.DataFrame) -> None:
-    name = model.preprocessing.raw_columns[1]
+    name = model.preprocessing.declared.raw_columns[1]
     with pytest.raises(DataError, match=f"lack the column {name}; expected"):
         model.predict(frame.drop(columns=name))
 

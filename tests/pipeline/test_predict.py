@@ -47,7 +47,7 @@ def test_a_file_in_chunks_gives_the_same(
 
 def test_a_file_without_a_column_leaves_the_old_output(model: Model, frame: pd.DataFrame, tmp_path: Path) -> None:
     source, output = tmp_path / "rows.csv", tmp_path / "out.csv"
-    name = model.preprocessing.raw_columns[0]
+    name = model.preprocessing.declared.raw_columns[0]
     frame.drop(columns=name).to_csv(source, index=False)
     output.write_text("old")
     with pytest.raises(DataError, match=name):
