@@ -9,9 +9,11 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -29,8 +31,7 @@ NOTHING = frozenset(("",))
 GIVE_ROLES = "give each a role, or ignore it"
 _FEW = 1 << 15  # bytes that are looked at line by line
 _LONGEST_ROW = 1 << 14  # bytes of a row over several lines; a quote that is closed later is a stray one
-# Arrow has no limit of a field, and csv has one for the whole process. A line that its block ends may be a bit longer.
-csv.field_size_limit(max(csv.field_size_limit(), 2 * LONGEST_LINE))
+_LIMIT = Lock()  # of a field, which csv has one of for the whole process
 
 
 @dataclass(frozen=True)
@@ -413,12 +414,26 @@ def split_line(line: bytes, layout: Layout) -> list[str]:
     # A field that is still open at the line's end reads on: the second line is there to notice.
     reader = csv.reader([text, ""], delimiter=layout.separator)
     try:
-        fields = next(reader)
+        with _any_length():
+            fields = next(reader)
     except csv.Error as error:
         raise ValueError(f"a line that cannot be split ({error})") from None
     if reader.line_num > 1:
         raise ValueError("a quoted field that does not end on its line")
     return fields
+
+
+@contextmanager
+def _any_length() -> Iterator[None]:
+    """Let csv read fields of any length, as Arrow does; the process has its own limit again afterwards."""
+    with _LIMIT:  # a thread that is done must not end what another still needs
+        limit = csv.field_size_limit()
+        # A line that its block ends may be a bit longer than the longest.
+        csv.field_size_limit(max(limit, 2 * LONGEST_LINE))
+        try:
+            yield
+        finally:
+            csv.field_size_limit(limit)
 
 
 def _is_header(fields: Sequence[str]) -> bool:

@@ -1,5 +1,9 @@
 """Layout, headers and line numbers; single lines of any kind are fuzzed."""
 
+import csv
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +11,7 @@ import pytest
 
 from nasrec_automl.data.readers import inputs, text
 from nasrec_automl.data.readers.kinds import INTEGER, TEXT, Column
-from nasrec_automl.data.readers.text import Layout, read_text
+from nasrec_automl.data.readers.text import Layout, read_text, split_line
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.errors import DataError
 
@@ -134,6 +138,25 @@ def test_a_field_means_the_same_whether_or_not_a_bad_line_is_near(field: str, tm
     quoted = {'"v"': "v", f'"{LONG}"': LONG, '"a,b"': "a,b", '"a""b"': 'a"b', '"a"b': "ab", '""v': "v"}
     missing = field in ('""', "NA", '"NA"')
     assert [row["b"] for row in alone] == [None if missing else quoted.get(field, field), "v"]
+
+
+def test_an_import_leaves_the_processs_limit_of_a_field() -> None:
+    check = "import csv; limit = csv.field_size_limit(); import nasrec_automl.data.readers.text"
+    subprocess.run([sys.executable, "-c", f"{check}; assert csv.field_size_limit() == limit"], check=True)
+
+
+@pytest.mark.parametrize("limit", [10, 1 << 30])
+def test_the_process_keeps_its_limit_of_a_field(limit: int) -> None:
+    before = csv.field_size_limit(limit)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            split = list(threads.map(lambda _: split_line(f'1,"{LONG}",y'.encode(), HEADED), range(200)))
+        assert split == [["1", LONG, "y"]] * 200
+        with pytest.raises(ValueError, match="does not end on its line"):
+            split_line(b'1,"v', HEADED)
+        assert csv.field_size_limit() == limit
+    finally:
+        csv.field_size_limit(before)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
