@@ -13,7 +13,7 @@ from nasrec_automl.report.retrain_figures import retrain_curves, settings_figure
 from nasrec_automl.report.search_figures import score_against, search_history
 from nasrec_automl.report.sentences import headline, results_caption, search_caption, trust, wiring_caption
 from nasrec_automl.report.style import COSTS
-from nasrec_automl.report.summary import front_of_all, winner_row
+from nasrec_automl.report.summary import pareto_front, winner_row
 from nasrec_automl.report.tables import fact_table, front_table, key_numbers, result_table
 from nasrec_automl.report.wiring import wiring_svg
 
@@ -71,7 +71,8 @@ def _search(content: ReportContent) -> str:
 
 
 def _front(content: ReportContent) -> str:
-    front, costs = front_of_all(content), content.objectives[1:]
+    costs = content.objectives[1:]
+    front = pareto_front(content.search, costs)
     marked = front if len(costs) > 1 else []
     figures = [
         figure_html(

@@ -92,7 +92,7 @@ def score_against(
     if marked:
         ring = {"color": GREEN, "symbol": "circle-open", "size": 10, "line": {"width": 1.5}}
         _add(figure, marked, place, "on the front of all objectives", ring)
-    front = pareto_front(scored, name)
+    front = pareto_front(scored, [name])[::-1]  # the cheapest first, as the steps of the line have it
     figure.add_scatter(
         x=[place(each) for each in front],
         y=[each.log_loss for each in front],

@@ -34,25 +34,20 @@ def cost(scored: ScoredArchitecture, name: str) -> float | None:
     return found
 
 
-def pareto_front(search: Sequence[ScoredArchitecture], name: str = "macs") -> list[ScoredArchitecture]:
-    """Architectures that no other one beats in both log loss and a cost, the cheapest first; of equals the first."""
-    known = [(value, scored) for scored in in_order(search) if (value := cost(scored, name)) is not None]
-    front: list[ScoredArchitecture] = []
-    for _, scored in sorted(known, key=lambda pair: (pair[0], pair[1].log_loss)):
-        if not front or scored.log_loss < front[-1].log_loss:
-            front.append(scored)
-    return front
+def pareto_front(search: Sequence[ScoredArchitecture], costs: Sequence[str]) -> list[ScoredArchitecture]:
+    """Architectures that no other one beats in log loss and all costs, the lowest log loss first; of equals the first.
 
-
-def front_of_all(content: ReportContent) -> list[ScoredArchitecture]:
-    """The Pareto front of all objectives, the lowest log loss first; empty where there is one objective."""
-    costs = content.objectives[1:]
-    if not costs:
-        return []
-    known = [scored for scored in in_order(content.search) if all(cost(scored, name) is not None for name in costs)]
-    ranks = domination_ranks([(s.log_loss, *(cost(s, name) or 0.0 for name in costs)) for s in known])
-    front = [scored for scored, rank in zip(known, ranks, strict=True) if rank == 0]
-    return sorted(front, key=lambda scored: (scored.log_loss, scored.number))
+    Args:
+        search: scored architectures; those of which a cost is not known are left out.
+        costs: names of the costs.
+    """
+    points: dict[tuple[float, ...], ScoredArchitecture] = {}
+    for scored in in_order(search):
+        known = [value for name in costs if (value := cost(scored, name)) is not None]
+        if len(known) == len(costs):
+            points.setdefault((scored.log_loss, *known), scored)
+    ranks = domination_ranks([*points])
+    return [points[values] for values, rank in sorted(zip(points, ranks, strict=True)) if rank == 0]
 
 
 def ranked(search: Sequence[ScoredArchitecture]) -> list[ScoredArchitecture]:

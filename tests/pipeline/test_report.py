@@ -16,7 +16,7 @@ from nasrec_automl.pipeline.report import ReportStage, report_content, write_run
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.studies import retrain_study, search_study
-from nasrec_automl.report.summary import front_of_all
+from nasrec_automl.report.summary import pareto_front
 from tests.pipeline.test_handed_on import checked
 
 
@@ -155,7 +155,7 @@ def test_several_objectives_show_their_front(front_run: RunFolder) -> None:
     content = report_content(front_run)
     assert content.objectives == ("log_loss", "macs")
     best = search_study(front_run).best_trials
-    front = front_of_all(content)
+    front = pareto_front(content.search, ["macs"])
     assert {each.key for each in front} == {trial.user_attrs["nasrec:key"] for trial in best}
     text = front_run.report.read_text()
     section = text[text.index("<h2>Pareto front</h2>") : text.index("<h2>Training from scratch</h2>")]

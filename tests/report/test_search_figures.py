@@ -60,8 +60,9 @@ def test_any_cost_has_its_front(name, axis, content):
     search = [replace(each, latency_ms=each.macs / 7 if each.number % 2 else None) for each in content.search]
     figure = score_against(search, content.winner_name, name)
     drawn = by_name(figure)["Pareto front"]
-    front = pareto_front(search, name)
-    assert list(zip(drawn.x, drawn.y, strict=True)) == [(getattr(each, name), each.log_loss) for each in front]
+    front = pareto_front(search, [name])
+    assert list(zip(drawn.x, drawn.y, strict=True)) == [(getattr(each, name), each.log_loss) for each in front[::-1]]
+    assert list(drawn.x) == sorted(drawn.x)
     assert figure.layout.xaxis.type == "log"
     assert figure.layout.xaxis.title.text == axis
     points = sum(len(t.x) for t in figure.data if t.mode == "markers" and t.name != "winner")

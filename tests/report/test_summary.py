@@ -11,7 +11,6 @@ from nasrec_automl.report.summary import (
     best_scored,
     best_so_far,
     compared,
-    front_of_all,
     in_both,
     in_order,
     pareto_front,
@@ -70,11 +69,14 @@ def test_pareto_front_by_hand():
         scored(3, 0.56, 25),
         scored(4, 0.60, 15),
     ]
-    assert [each.number for each in pareto_front(search)] == [1, 2, 0]
+    assert [each.number for each in pareto_front(search, ["macs"])] == [0, 2, 1]
 
 
-def test_pareto_front_keeps_the_better_of_equal_costs():
-    assert [each.number for each in pareto_front([scored(0, 0.6, 10), scored(1, 0.5, 10)])] == [1]
+def test_pareto_front_keeps_the_better_of_equal_costs_and_the_first_of_equals():
+    assert [each.number for each in pareto_front([scored(0, 0.6, 10), scored(1, 0.5, 10)], ["macs"])] == [1]
+    search = [scored(2, 0.5, 10), scored(1, 0.5, 10), scored(3, 0.5, 9), scored(0, 0.4, 20), scored(4, 0.4, 20)]
+    assert [each.number for each in pareto_front(search, ["macs"])] == [0, 3]
+    assert [each.number for each in pareto_front(search[:2], ["macs", "parameters"])] == [1]
 
 
 def test_pareto_front_is_exactly_what_nothing_dominates(full_content):
@@ -88,12 +90,13 @@ def test_pareto_front_is_exactly_what_nothing_dominates(full_content):
             for other in search
         )
 
-    assert {each.number for each in pareto_front(search)} == {each.number for each in search if not dominated(each)}
+    front = pareto_front(search, ["macs"])
+    assert {each.number for each in front} == {each.number for each in search if not dominated(each)}
 
 
 def test_the_front_of_all_objectives(full_content):
-    content = full_content(objectives=("log_loss", "macs", "parameters"))
-    front = front_of_all(content)
+    content = full_content()
+    front = pareto_front(content.search, ["macs", "parameters"])
 
     def values(each):
         return each.log_loss, each.macs, each.parameters
@@ -105,12 +108,11 @@ def test_the_front_of_all_objectives(full_content):
         )
 
     assert front == sorted((each for each in content.search if not dominated(each)), key=lambda each: each.log_loss)
-    assert {each.number for each in pareto_front(content.search)} <= {each.number for each in front}
+    assert {each.number for each in pareto_front(content.search, ["macs"])} <= {each.number for each in front}
 
 
 def test_a_front_needs_costs_that_are_known(full_content):
-    assert front_of_all(full_content()) == []
-    assert front_of_all(full_content(objectives=("log_loss", "latency_ms"))) == []
+    assert pareto_front(full_content().search, ["latency_ms"]) == []
 
 
 def test_ties_are_counted_from_the_best_ones_error():
@@ -128,7 +130,7 @@ def test_an_estimate_is_neither_the_best_nor_level_with_it():
 
 
 def test_nothing_gives_nothing(empty_content):
-    assert pareto_front([]) == within_one_error([]) == in_order([]) == []
+    assert pareto_front([], ["macs"]) == within_one_error([]) == in_order([]) == []
     assert best_scored([]) is winner_row([]) is best_baseline([]) is None
     assert agreement(empty_content()) == (0, 0)
 
