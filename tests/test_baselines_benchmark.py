@@ -252,8 +252,8 @@ def test_test_logits_are_those_of_what_was_chosen(copied_run: RunFolder, monkeyp
         def train(seed: int) -> Callable[[Rows], torch.Tensor]:
             return lambda some: torch.full((len(some),), logit)
 
-        contender = command.Contender(train, True, {}, identity)
-        monkeypatch.setattr(command, "_contender", lambda *_: contender)
+        entrant = command.Entrant(train, True, {}, identity)
+        monkeypatch.setattr(command, "_entrant", lambda *_: entrant)
         return command._logits(copied_run.path, "other", argparse.Namespace(seeds=2))
 
     assert [set(one.tolist()) for one in chooses("before", 1.0)] == [{1.0}] * 2
@@ -304,7 +304,7 @@ def test_the_command_compares_a_run_and_does_nothing_twice(
 
     # With the run's own seed ours is the run's model, to the last digit of its result.
     label = PreparedData.open(copied_run.data, test=True).part(Part.TEST).label
-    own = command._contender(copied_run, command.OURS, argparse.Namespace())
+    own = command._entrant(copied_run, command.OURS, argparse.Namespace())
     kept = np.load(copied_run.path / "baselines" / "test" / f"{own.identity}-{copied_run.job.seed}.npy")
     expected = json.loads(copied_run.result.read_text())["test"]["log_loss"]
     assert measure(torch.from_numpy(kept), torch.from_numpy(label.astype(np.float32))).log_loss == expected
@@ -344,7 +344,7 @@ def test_a_baseline_is_the_best_of_as_many_final_trainings_as_a_run_has(
     seeds: list[int] = []
     monkeypatch.setitem(command.METHODS, "guess", Guess)
     monkeypatch.setattr(command, "tune", lambda *_, **__: Winner({}, 0.0, 0.5, 0.5, 1, 1.0, 1.0))
-    found = command._contender(finished_run, "guess", argparse.Namespace(seconds=1.0))
+    found = command._entrant(finished_run, "guess", argparse.Namespace(seconds=1.0))
     assert found is not None
     hpo = PreparedData.open(finished_run.data).part(Part.HPO)
     assert hpo.label.mean() < 0.5

@@ -14,8 +14,7 @@ SEQUENCE = (BLUE, VERMILLION, GREEN, PURPLE, "#E69F00", "#56B4E9", "#7B8794")
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
 
 LOG_LOSS = "log loss (nats)"
-MACS = "multiply-adds per example"
-COSTS = {"macs": MACS, "parameters": "parameters", "latency_ms": "latency (ms)"}
+COSTS = {"macs": "multiply-adds per example", "parameters": "parameters", "latency_ms": "latency (ms)"}
 """Costs of an architecture, by the job's names."""
 
 _AXIS = {

@@ -52,14 +52,14 @@ _HAND = "best hand design"
 
 
 @dataclass(frozen=True)
-class Contender:
+class Entrant:
     """A method with everything chosen.
 
     Attributes:
         train: trains it with a seed.
         seeded: whether another seed gives another model.
         chosen: what JSON says of it.
-        identity: of what is trained and how: test logits are kept under this name, and what two contenders share is
+        identity: of what is trained and how: test logits are kept under this name, and what two entrants share is
             trained once.
     """
 
@@ -143,19 +143,19 @@ def _run(path: Path) -> None:
 
 
 def _choose(path: Path, name: str, options: argparse.Namespace) -> dict[str, Any] | None:
-    """What was chosen for a contender; nothing where the run has none of this name."""
+    """What was chosen for an entrant; nothing where the run has none of this name."""
     run = RunFolder.open(path)
-    contender = _contender(run, name, options)
-    if contender is None:
+    entrant = _entrant(run, name, options)
+    if entrant is None:
         return None
-    chosen = contender.chosen
+    chosen = entrant.chosen
     trials = f", {chosen['trials']} trials" if "trials" in chosen else ""
     _CONSOLE.print(f"{run.path}: {name} chosen in {chosen['seconds']:.0f} s{trials}")
     return chosen
 
 
-def _contender(run: RunFolder, name: str, options: argparse.Namespace) -> Contender | None:
-    """A contender with everything chosen, without test; what was chosen before is read."""
+def _entrant(run: RunFolder, name: str, options: argparse.Namespace) -> Entrant | None:
+    """An entrant with everything chosen, without test; what was chosen before is read."""
     folder, data, job = run.path / "baselines", PreparedData.open(run.data), run.job
     own = seconds_spent(run)
     if name == OURS:
@@ -165,7 +165,7 @@ def _contender(run: RunFolder, name: str, options: argparse.Namespace) -> Conten
         if hand is None:
             return None
         chosen = {"name": hand.name, "seconds": own}
-        return Contender(lambda seed: train(run, hand, seed), True, chosen, identity(run, hand))
+        return Entrant(lambda seed: train(run, hand, seed), True, chosen, identity(run, hand))
     if name in OTHER_SEARCHES:
         return _searched(with_sampler(run, OTHER_SEARCHES[name], folder / "runs" / OTHER_SEARCHES[name]))
     method = METHODS[name](data.schema(job.embedding_dim), job)
@@ -178,29 +178,29 @@ def _contender(run: RunFolder, name: str, options: argparse.Namespace) -> Conten
         fitted = [method.fit(tuned.params, rows, hpo, seed=one, report=lambda *_: False).logits for one in seeds]
         return min(fitted, key=lambda logits: measure(logits(hpo), *targets(hpo)).log_loss)
 
-    return Contender(fit, method.seeded, asdict(tuned), f"{name}-{_digest(tuned.params)}")
+    return Entrant(fit, method.seeded, asdict(tuned), f"{name}-{_digest(tuned.params)}")
 
 
 def _digest(params: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def _searched(run: RunFolder) -> Contender:
+def _searched(run: RunFolder) -> Entrant:
     found = winner(run)
     chosen = {"name": found.name, "choice": found.metrics.log_loss, "seconds": seconds_spent(run)}
-    return Contender(lambda seed: train(run, found, seed), True, chosen, identity(run, found))
+    return Entrant(lambda seed: train(run, found, seed), True, chosen, identity(run, found))
 
 
 def _logits(path: Path, name: str, options: argparse.Namespace) -> list[NDArray[np.float64]]:
     """Test logits of each seed; each training is done, and measured, once."""
     run, found = RunFolder.open(path), []
-    contender = _contender(run, name, options)
-    assert contender is not None
-    for number in range(options.seeds if contender.seeded else 1):
+    entrant = _entrant(run, name, options)
+    assert entrant is not None
+    for number in range(options.seeds if entrant.seeded else 1):
         seed = run.job.seed + number
-        kept = run.path / "baselines" / "test" / f"{contender.identity}-{seed}.npy"
+        kept = run.path / "baselines" / "test" / f"{entrant.identity}-{seed}.npy"
         if not kept.is_file():
-            logits = contender.train(seed)
+            logits = entrant.train(seed)
             kept.parent.mkdir(parents=True, exist_ok=True)
             test = PreparedData.open(run.data, test=True).part(Part.TEST)
             beside = kept.with_suffix(".partial.npy")

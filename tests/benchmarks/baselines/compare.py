@@ -17,7 +17,7 @@ Searches = Sequence[Sequence[Array]]
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Average:
     """A mean over trainings and its standard deviation from one to another; 0 of a single one."""
 
     mean: float
@@ -36,15 +36,15 @@ class Difference:
 class Quality:
     """A method on test."""
 
-    log_loss: Estimate
-    auc: Estimate
+    log_loss: Average
+    auc: Average
 
 
 def quality(label: NDArray[np.generic], searches: Searches) -> Quality:
     """Mean log loss and AUC over all trainings."""
     loss, auc = _measured(label, searches)
     every = [np.concatenate(values) for values in (loss, auc)]
-    return Quality(*(Estimate(float(v.mean()), float(v.std(ddof=1)) if len(v) > 1 else 0.0) for v in every))
+    return Quality(*(Average(float(v.mean()), float(v.std(ddof=1)) if len(v) > 1 else 0.0) for v in every))
 
 
 def compare(label: NDArray[np.generic], theirs: Searches, ours: Searches) -> tuple[Difference, Difference]:
