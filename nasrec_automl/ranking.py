@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import stdev
 from typing import Any, Self
 
 import numpy as np
@@ -96,13 +97,7 @@ class Ranking:
 
     def to_plain(self) -> dict[str, Any]:
         """As JSON values: what is NaN is null."""
-
-        def plain(value: Any) -> Any:
-            if isinstance(value, dict):
-                return {name: plain(one) for name, one in value.items()}
-            return None if isinstance(value, float) and math.isnan(value) else value
-
-        return {name: plain(value) for name, value in asdict(self).items()}
+        return {name: without_nan(value) for name, value in asdict(self).items()}
 
     @classmethod
     def from_plain(cls, content: Mapping[str, Any]) -> Self:
@@ -246,6 +241,18 @@ def equal_groups(values: Array, count: int) -> NDArray[np.int64]:
     order = np.empty(len(values), dtype=np.int64)
     order[np.argsort(values, kind="stable")] = np.arange(len(values))
     return order * count // len(values)
+
+
+def without_nan(value: Any) -> Any:
+    """A number, or a mapping of such as deep as it is, with None for NaN, which JSON has no word for."""
+    if isinstance(value, Mapping):
+        return {name: without_nan(one) for name, one in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def error_of_mean(values: Sequence[float]) -> float:
+    """Standard error of a mean; 0 of a single value, of which none is known."""
+    return stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0
 
 
 def tau_error(rows: int) -> float:

@@ -15,6 +15,7 @@ from nasrec_automl.ranking import (
     Ranking,
     ceiling_tau,
     equal_groups,
+    error_of_mean,
     judge_ranking,
     kendall_tau,
     rank_residual,
@@ -170,6 +171,11 @@ def test_it_goes_into_json_and_back() -> None:
         again = Ranking.from_plain(json.loads(text))
         assert str(again) == str(found), "NaN is not equal to NaN"
         assert math.isnan(again.tau.value) == (steps is None)
+
+
+def test_the_error_of_a_mean() -> None:
+    assert error_of_mean([0.3]) == 0.0
+    assert error_of_mean([0.1, 0.3, 0.5]) == pytest.approx(0.2 / 3**0.5)
 
 
 def test_the_best_tenth_and_the_best() -> None:

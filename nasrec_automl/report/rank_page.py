@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
 from html import escape
 
 import plotly.graph_objects as go
 
-from nasrec_automl.ranking import Estimate, Ranking
+from nasrec_automl.ranking import Estimate, Ranking, error_of_mean
 from nasrec_automl.report.content import JudgedArchitecture, RankContent
 from nasrec_automl.report.page import figure_html, page, section
 from nasrec_automl.report.sentences import count
@@ -67,7 +66,7 @@ def score_against_truth(content: RankContent) -> go.Figure:
     """Score of each architecture against its mean log loss from scratch, coloured by size."""
     points = content.architectures
     means = [statistics.fmean(point.losses) for point in points]
-    errors = [_standard_error(point.losses) for point in points]
+    errors = [error_of_mean(point.losses) for point in points]
     figure = go.Figure()
     figure.add_scatter(
         x=[point.score for point in points],
@@ -124,7 +123,3 @@ def _shown(one: Estimate, digits: int = 2) -> tuple[str, str]:
     if math.isnan(one.value):
         return "n/a", ""
     return f"{one.value:.{digits}f}", f"{one.low:.{digits}f} to {one.high:.{digits}f}"
-
-
-def _standard_error(losses: Sequence[float]) -> float:
-    return statistics.stdev(losses) / math.sqrt(len(losses)) if len(losses) > 1 else 0.0

@@ -4,7 +4,6 @@ A real search of 300 architectures. What was stopped is scored on all rows too, 
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 
@@ -23,9 +22,11 @@ from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.weights import load_supernet
+from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.search import RegularizedEvolutionSampler, open_storage, open_study, search
 from nasrec_automl.search.incumbents import incumbents
+from nasrec_automl.search.mutation import generations_of
 from nasrec_automl.space import load_search_space
 from tests.benchmarks.measure import THREADS
 from tests.benchmarks.truth import DATA, trained_supernet
@@ -64,7 +65,7 @@ def _searched(run: RunFolder, fresh: int, *, until: float) -> list[dict[str, flo
         for early_stop in (config.early_stop, 0)
     )
     path = run.path / f"early_stop-{fresh}.json"
-    known: dict[str, dict[str, float]] = json.loads(path.read_text()) if path.is_file() else {}
+    known: dict[str, dict[str, float]] = read_json(path) or {}
     storage = open_storage(f"sqlite:///{run.path / f'early_stop-{fresh}.db'}")
     study = open_study(storage, name="early-stop", identity={})
 
@@ -83,7 +84,7 @@ def _searched(run: RunFolder, fresh: int, *, until: float) -> list[dict[str, flo
             "all_rows": whole.rows,
             "all_seconds": after - (between if score.stopped else start),
         }
-        path.write_text(json.dumps(known))
+        write_json(path, known)
         return score
 
     while time.monotonic() < until:
@@ -97,7 +98,7 @@ def _searched(run: RunFolder, fresh: int, *, until: float) -> list[dict[str, flo
                 population_size=config.population,
                 tournament_size=config.tournament,
                 children=config.children,
-                generations=(_ARCHITECTURES - config.population) // config.children,
+                generations=generations_of(_ARCHITECTURES, config.population, config.children),
                 seed=job.seed,
             ),
             target=_ARCHITECTURES,

@@ -3,7 +3,6 @@
 Everything is kept in a folder, and a later run goes on where an earlier one ended.
 """
 
-import json
 import time
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from nasrec_automl.config import DataConfig, Job, load_job
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.evaluation.sample import one_of_each_size
 from nasrec_automl.pipeline.data import DataStage
+from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.rank import MEASURED
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.supernet import SupernetStage
@@ -56,7 +56,7 @@ def train_truth(run: RunFolder, *, until: float) -> NDArray[np.float64]:
         `(seeds, architectures)`; NaN where a training is still to be done.
     """
     path = run.path / "truth.json"
-    known: dict[str, float] = json.loads(path.read_text()) if path.is_file() else {}
+    known: dict[str, float] = read_json(path) or {}
     losses = np.full((SEEDS, ARCHITECTURES), np.nan)
     architectures = sample(run)
     for seed in range(SEEDS):
@@ -65,6 +65,6 @@ def train_truth(run: RunFolder, *, until: float) -> NDArray[np.float64]:
             name = f"{architectures[i].key}/{seed}"
             if name not in known and time.monotonic() < until:
                 known[name] = train_and_measure(run, architectures[i], seed, MEASURED).log_loss
-                path.write_text(json.dumps(known, indent=1))
+                write_json(path, known)
             losses[seed, i] = known.get(name, np.nan)
     return losses

@@ -7,7 +7,6 @@ where one ended.
 """
 
 import argparse
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -27,6 +26,7 @@ from nasrec_automl.pipeline.files import write_json
 from nasrec_automl.pipeline.rank import RankStage, rank_content, rank_scores
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.supernet import SupernetStage
+from nasrec_automl.ranking import without_nan
 from nasrec_automl.space import load_search_space
 from tests.benchmarks.ablations.compare import Judged, compare
 from tests.benchmarks.ablations.supernets import Scored, score
@@ -174,7 +174,7 @@ def _row(
         "log_loss": float(mine.scores.mean()),
         "seconds": float(np.mean([one.seconds for one in scored])),
     }
-    return {name: _plain(value) for name, value in row.items()}
+    return {name: without_nan(value) for name, value in row.items()}
 
 
 def _add_cost(row: dict[str, Any], run: RunFolder, architectures: list[Architecture]) -> None:
@@ -187,10 +187,3 @@ def _add_cost(row: dict[str, Any], run: RunFolder, architectures: list[Architect
     row["dot_product"] = {name: asdict(cost) for name, cost in costs.items()}
     shown = [f"{cost.macs:,.0f} multiply-adds and {cost.parameters:,.0f} parameters" for cost in costs.values()]
     row["notes"].append(f"the Dot-Products of an architecture have {shown[0]}, balanced {shown[1]} (means)")
-
-
-def _plain(value: Any) -> Any:
-    """What is NaN is null."""
-    if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
+from nasrec_automl.ranking import error_of_mean
 from nasrec_automl.report.style import BLUE, FAINT, GREEN, GREY, GRID, INK, PAPER, VERMILLION, upper_limit
 from nasrec_automl.report.svg import Canvas
 
@@ -38,7 +39,7 @@ def scatter(rank: Mapping[str, Any], title: str) -> str:
     """
     points = sorted(rank["architectures"], key=lambda point: point["parameters"])
     means = [fmean(point["losses"]) for point in points]
-    errors = [_standard_error(point["losses"]) for point in points]
+    errors = [error_of_mean(point["losses"]) for point in points]
     height, left, right, top, bottom = 440, 90, 24, 44, 60
     canvas = _paper(height)
     scores = [point["score"] for point in points]
@@ -159,7 +160,3 @@ def _axis(values: Sequence[float], start: float, end: float) -> Scale:
 
 def _number(value: float) -> str:
     return f"{value:.4f}".rstrip("0").rstrip(".") if value else "0"
-
-
-def _standard_error(losses: Sequence[float]) -> float:
-    return stdev(losses) / math.sqrt(len(losses)) if len(losses) > 1 else 0.0
