@@ -11,6 +11,7 @@ from nasrec_automl.data.parts import VALIDATION, Part
 from nasrec_automl.data.statistics import FieldStatistics
 from nasrec_automl.report.data_content import DataContent, table_bytes
 from nasrec_automl.report.data_figures import at_least
+from nasrec_automl.report.tables import head_cell, left_cell, table
 
 _PURPOSES = {
     Part.TRAIN: "training of supernet and models",
@@ -32,8 +33,8 @@ def parts_table(content: DataContent) -> str:
         weight = [] if described.weight is None else [f"{described.weight:,.0f}"]
         lines.append(
             [
-                _head(part.value),
-                _left(_PURPOSES[part]),
+                head_cell(part.value),
+                left_cell(_PURPOSES[part]),
                 f"{described.rows:,}",
                 escape(share(described.rows / content.rows)),
                 *weight,
@@ -43,7 +44,7 @@ def parts_table(content: DataContent) -> str:
         )
     weighted = any(part.weight is not None for part in content.description.parts.values())
     heads = ["part", "for", "rows", "share", *(["weight"] if weighted else []), "positive", "standard error"]
-    return _table(heads, lines, left=2)
+    return table(heads, lines)
 
 
 def rate_error(content: DataContent, part: Part) -> float:
@@ -57,8 +58,8 @@ def fields_table(content: DataContent) -> str:
     """Table, missing and unknown values of each field."""
     lines = [
         [
-            _head(field.name),
-            _left(_kind(column)),
+            head_cell(field.name),
+            left_cell(_kind(column)),
             f"{sum(column.field().tables):,}",
             f"{field.categories:,}",
             escape(share(field.missing)),
@@ -70,34 +71,34 @@ def fields_table(content: DataContent) -> str:
         for field, column in _fields(content)
     ]
     heads = ["field", "table", "rows of<br>the table", "categories", "missing<br>(training)"]
-    return _table([*heads, "unknown<br>in train", "unknown<br>in head", "unknown in<br>validation"], lines, left=2)
+    return table([*heads, "unknown<br>in train", "unknown<br>in head", "unknown in<br>validation"], lines)
 
 
 def memory_table(fields: Sequence[FieldStatistics]) -> str:
     """Memory of all tables for each smallest number of occurrences and each cap."""
     lines = [
         [
-            _head(str(count)),
+            head_cell(str(count)),
             f"{sum(_rows(field, count, None) for field in fields):,}",
             *(memory(sum(table_bytes(_rows(field, count, cap)) for field in fields)) for cap in _CAPS),
         ]
         for count in _COUNTS
     ]
     heads = ["min_count", "rows without<br>a cap"]
-    return _table([*heads, *("no cap" if cap is None else f"at most<br>{cap:,} rows" for cap in _CAPS)], lines, left=1)
+    return table([*heads, *("no cap" if cap is None else f"at most<br>{cap:,} rows" for cap in _CAPS)], lines)
 
 
 def vocabulary_table(fields: Sequence[FieldStatistics]) -> str:
     """Rows that a vocabulary of each field would have for each smallest number of occurrences."""
     lines = [
         [
-            _head(field.name),
+            head_cell(field.name),
             *(f"{_rows(field, count, None):,}" for count in _COUNTS),
             memory(table_bytes(_rows(field, 1, None))),
         ]
         for field in fields
     ]
-    return _table(["field", *(f"min_count<br>{count}" for count in _COUNTS), "memory at<br>min_count 1"], lines, left=1)
+    return table(["field", *(f"min_count<br>{count}" for count in _COUNTS), "memory at<br>min_count 1"], lines)
 
 
 def top_values(fields: Sequence[FieldStatistics]) -> str:
@@ -110,28 +111,28 @@ def dense_table(content: DataContent) -> str:
     columns = {column.name: column for column in content.preprocessing.dense}
     lines = [
         [
-            _head(each.name),
-            _left(_transform(columns[each.name])),
+            head_cell(each.name),
+            left_cell(_transform(columns[each.name])),
             escape(share(each.missing)),
             *("&ndash;" if value is None else f"{value:,.6g}" for value in (each.mean, each.low, each.high)),
         ]
         for each in content.statistics.dense
     ]
-    return _table(["column", "transform", "missing", "mean", "smallest", "largest"], lines, left=2)
+    return table(["column", "transform", "missing", "mean", "smallest", "largest"], lines)
 
 
 def rejected_table(content: DataContent) -> str:
     """Why rows were left out."""
     lines = [
         [
-            f'<th scope="row">{escape(each.reason)}</th>',
+            head_cell(each.reason),
             f"{each.rows:,}",
-            _left(each.first),
+            left_cell(each.first),
             f"<td class='kind'><code>{escape(_cut(each.text, 80))}</code></td>",
         ]
         for each in content.rejected
     ]
-    return _table(["reason", "rows", "the first", "its text"], lines, left=1)
+    return table(["reason", "rows", "the first", "its text"], lines)
 
 
 def share(value: float) -> str:
@@ -201,23 +202,3 @@ def _card(field: FieldStatistics) -> str:
 
 def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
-
-
-def _head(text: str) -> str:
-    return f'<th scope="row">{escape(text)}</th>'
-
-
-def _left(text: str) -> str:
-    return f"<td class='kind'>{escape(text)}</td>"
-
-
-def _table(heads: Sequence[str], lines: Iterable[Sequence[str]], *, left: int) -> str:
-    """A table of cells: HTML of their own, or the inside of one. The heads of `left` columns stand at the left."""
-    top = "".join(
-        f'<th class="kind">{head}</th>' if number < left else f"<th>{head}</th>" for number, head in enumerate(heads)
-    )
-    body = "".join(
-        f"<tr>{''.join(cell if cell.startswith(('<td', '<th')) else f'<td>{cell}</td>' for cell in line)}</tr>"
-        for line in lines
-    )
-    return f'<div class="wide"><table class="results"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'

@@ -13,6 +13,7 @@ from nasrec_automl.report.content import JudgedArchitecture, RankContent
 from nasrec_automl.report.page import figure_html, page, section
 from nasrec_automl.report.sentences import count
 from nasrec_automl.report.style import styled
+from nasrec_automl.report.tables import head_cell, left_cell, table
 
 Line = tuple[str, str, str, str]
 """Name, value, 95 % interval and meaning of a statistic."""
@@ -94,11 +95,10 @@ def _steps(point: JudgedArchitecture) -> str:
 
 def render_rank(content: RankContent) -> str:
     """The page's HTML. Equal contents give equal text."""
-    rows = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td><td>{escape(interval)}</td>'
-        f'<td class="kind">{escape(meaning)}</td></tr>'
+    lines = [
+        [head_cell(name), escape(value), escape(interval), left_cell(meaning)]
         for name, value, interval, meaning in ranking_lines(content.ranking)
-    )
+    ]
     caption = (
         f"Scores on {content.score_rows:,} rows, log losses from scratch on {content.truth_rows:,} others, which no "
         "gradient has seen. Vertical lines are one standard error over the seeds."
@@ -109,11 +109,7 @@ def render_rank(content: RankContent) -> str:
             f"<h1>{escape(content.title)}: how well scores rank</h1>",
             f'<p class="subtitle">{escape(content.dataset)}</p>',
             f'<p class="lead">{escape(ranking_sentence(content.ranking, content.left_out))}</p>',
-            section(
-                "Statistics",
-                '<table class="results"><thead><tr><th>statistic</th><th>value</th><th>95 % interval</th>'
-                f"<th>meaning</th></tr></thead><tbody>{rows}</tbody></table>",
-            ),
+            section("Statistics", table(["statistic", "value", "95 % interval", "meaning"], lines)),
             section("Scores and trainings", figure_html("score-against-truth", score_against_truth(content), caption)),
         ],
     )

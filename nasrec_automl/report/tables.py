@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from nasrec_automl.report.content import ResultRow, ScoredArchitecture
@@ -29,8 +29,8 @@ def result_table(rows: Sequence[ResultRow]) -> str:
             _counted(row.parameters),
         )
         lines.append(
-            f'<tr class="{"winner" if row.kind == "winner" else ""}"><th scope="row">{escape(row.name)}</th>'
-            f"<td class='kind'>{escape(_kind(row))}</td>{''.join(cells)}</tr>"
+            f'<tr class="{"winner" if row.kind == "winner" else ""}">'
+            f"{head_cell(row.name)}{left_cell(_kind(row))}{''.join(cells)}</tr>"
         )
     return (
         '<table class="results"><thead><tr><th rowspan="2">model</th><th rowspan="2">kind</th>'
@@ -71,24 +71,46 @@ def front_table(front: Sequence[ScoredArchitecture], costs: Sequence[str]) -> st
     """
     if not front:
         return "<p>The search has scored no architecture.</p>"
-    heads = "".join(f"<th>{escape(COSTS[name])}</th>" for name in costs)
-    lines = (
-        f'<tr><th scope="row">{escape(each.name)}</th><td>{each.log_loss:.4f}</td><td>{each.auc:.4f}</td>'
-        f"{''.join(_cost(each, name) for name in costs)}</tr>"
+    lines = [
+        [head_cell(each.name), f"{each.log_loss:.4f}", f"{each.auc:.4f}", *(_cost(each, name) for name in costs)]
         for each in front
-    )
-    return (
-        '<table class="results"><thead><tr><th>architecture</th><th>log loss</th><th>AUC</th>'
-        f"{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
-    )
+    ]
+    return table(["architecture", "log loss", "AUC", *(escape(COSTS[name]) for name in costs)], lines)
 
 
 def fact_table(facts: Mapping[str, str]) -> str:
     """What was run."""
     if not facts:
         return "<p>No facts were recorded.</p>"
-    rows = (f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in facts.items())
+    rows = (f"<tr>{head_cell(name)}<td>{escape(value)}</td></tr>" for name, value in facts.items())
     return f'<table class="facts"><tbody>{"".join(rows)}</tbody></table>'
+
+
+def table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A table of one line of heads, each of which stands at the left where the cells below it do.
+
+    Args:
+        heads: HTML, the inside of a cell.
+        lines: cells: what `head_cell` or `left_cell` made, or the inside of a cell whose text stands at the right.
+    """
+    cells = [[cell if cell.startswith(("<td", "<th")) else f"<td>{cell}</td>" for cell in line] for line in lines]
+    left = [not cell.startswith("<td>") for cell in cells[0]] if cells else [False] * len(heads)
+    top = "".join(
+        f'<th class="kind">{head}</th>' if at_left else f"<th>{head}</th>"
+        for head, at_left in zip(heads, left, strict=True)
+    )
+    body = "".join(f"<tr>{''.join(line)}</tr>" for line in cells)
+    return f'<div class="wide"><table class="results"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def head_cell(text: str) -> str:
+    """The cell that says what a line is about."""
+    return f'<th scope="row">{escape(text)}</th>'
+
+
+def left_cell(text: str) -> str:
+    """A cell whose text stands at the left."""
+    return f"<td class='kind'>{escape(text)}</td>"
 
 
 def short(number: int) -> str:

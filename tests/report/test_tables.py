@@ -1,5 +1,14 @@
 from nasrec_automl.report import ResultRow, ScoredArchitecture
-from nasrec_automl.report.tables import fact_table, front_table, key_numbers, result_table, short
+from nasrec_automl.report.tables import (
+    fact_table,
+    front_table,
+    head_cell,
+    key_numbers,
+    left_cell,
+    result_table,
+    short,
+    table,
+)
 
 
 def row(name="w", kind="winner", **values):
@@ -62,6 +71,13 @@ def test_the_front_names_each_architecture_with_its_costs():
     assert "&lt;1&gt;</th><td>0.5100</td><td>0.7500</td><td>12,345</td><td>&ndash;</td>" in second
     assert "1,000,000" not in html
     assert "scored no architecture" in front_table([], ["macs"])
+
+
+def test_a_head_stands_where_the_cells_below_it_do():
+    html = table(["what", "so<br>much", "why"], [[head_cell("<a>"), "1", left_cell("b & c")]])
+    assert '<th class="kind">what</th><th>so<br>much</th><th class="kind">why</th>' in html
+    assert "&lt;a&gt;</th><td>1</td><td class='kind'>b &amp; c</td></tr></tbody>" in html
+    assert "<th>what</th>" in table(["what"], [])
 
 
 def test_a_hand_design_that_wins_is_both():
