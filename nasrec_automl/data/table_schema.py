@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 
 from nasrec_automl.data.categorical import CategoricalOptions
 from nasrec_automl.data.columns import DenseOptions, DerivedColumn
+from nasrec_automl.data.values import MISSING_TEXTS
 from nasrec_automl.errors import DataError
 from nasrec_automl.frozen import Frozen
 from nasrec_automl.yaml_files import complaint, load_yaml
@@ -48,11 +49,24 @@ class Timestamp(Frozen):
         return form
 
 
+def _label_texts(value: Any) -> Any:
+    """Write numbers as texts. YAML makes no texts of `no` and `yes`."""
+    if not isinstance(value, list | tuple):
+        return value
+    if len(value) != 2 or any(isinstance(item, bool | dict | list | None) for item in value):
+        raise ValueError(
+            'expected two texts or numbers, what stands for 0 and for 1, such as ["no", "yes"] with the quotes, '
+            f"but {value!r} came"
+        )
+    return tuple(str(item).strip() for item in value)
+
+
 class TableSchema(Frozen):
     """What the columns of a table are. Every column has exactly one role, except that a number may also be the time.
 
     Attributes:
         label: column of 0 and 1 (or false and true).
+        label_values: where the label holds two other values, the one that stands for 0 and the one that stands for 1.
         name: of the data set.
         label_description: what a 1 means.
         weight: column of how many times each row counts.
@@ -69,6 +83,7 @@ class TableSchema(Frozen):
     label: str
     name: str = "table"
     label_description: str = "clicked"
+    label_values: Annotated[tuple[str, str], BeforeValidator(_label_texts)] | None = None
     weight: str | None = None
     split: str | None = None
     timestamp: Timestamp | None = None
@@ -78,6 +93,15 @@ class TableSchema(Frozen):
     ignored: tuple[str, ...] = ()
     separator: str | None = None
     columns: tuple[str, ...] | None = None
+
+    @field_validator("label_values")
+    @classmethod
+    def _values_differ(cls, values: tuple[str, str] | None) -> tuple[str, str] | None:
+        if values is not None and values[0] == values[1]:
+            raise ValueError(f"expected two values that differ, but {values[0]!r} came twice")
+        if values is not None and (missing := MISSING_TEXTS & {*values}):
+            raise ValueError(f"expected two values, but {min(missing)!r} stands for a missing one: write another text")
+        return values
 
     @model_validator(mode="after")
     def _roles_are_clear(self) -> TableSchema:
@@ -158,6 +182,7 @@ _EXAMPLES = {
     ("categorical", 2): "{kind: hash, max_table_size: 1000}",
     ("derived", 1): "[{name: hour, source: at, kind: hour}]",
     ("derived", 2): "{name: hour, source: at, kind: hour}",
+    ("label_values", 1): '["no", "yes"]',
     ("ignored", 1): "[row_id]",
     ("columns", 1): "[clicked, price, shop]",
 }

@@ -231,6 +231,7 @@ def test_rows_of_another_label_or_time_are_refused(tmp_path: Path) -> None:
             r"time column was t \(number\), but is t \(ISO8601\)",
         ),
         ({"weight": "u"}, "the weight column was none, but is u now"),
+        ({"label_values": ["1", "0"]}, r"the label column was y, but is y \(1 or 0\) now"),
     ):
         with pytest.raises(DataError, match=naming):
             append(rows(changes), tmp_path / "p", tmp_path / "q")

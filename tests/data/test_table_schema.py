@@ -97,6 +97,32 @@ def test_formats_of_time(form: str, tmp_path: Path) -> None:
     load(tmp_path, GOOD + f"timestamp: {{column: t, format: '{form}'}}\n")
 
 
+@pytest.mark.parametrize(
+    ("values", "texts"), [("[N, Y]", ("N", "Y")), ("[-1, 1]", ("-1", "1")), ("['no', 'yes']", ("no", "yes"))]
+)
+def test_a_label_may_have_other_values(values: str, texts: tuple[str, str], tmp_path: Path) -> None:
+    assert load(tmp_path, GOOD + f"label_values: {values}\n").label_values == texts
+
+
+@pytest.mark.parametrize(
+    ("values", "naming"),
+    [
+        (
+            "[no, yes]",
+            r"label_values: expected two texts .*\[\"no\", \"yes\"\] with the quotes, but \[False, True\] came",
+        ),
+        ("[a]", "label_values: expected two texts"),
+        ("[a, b, c]", "label_values: expected two texts"),
+        ("yes", "label_values: expected a list such as"),
+        ("[a, a]", "label_values: expected two values that differ, but 'a' came twice"),
+        ("[NA, a]", "label_values: .* 'NA' stands for a missing one"),
+    ],
+)
+def test_what_is_wrong_with_a_labels_values_is_named(values: str, naming: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=naming):
+        load(tmp_path, GOOD + f"label_values: {values}\n")
+
+
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none.yaml: expected a schema file"):
         load_table_schema(tmp_path / "none.yaml")

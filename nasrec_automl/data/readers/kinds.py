@@ -24,7 +24,7 @@ from nasrec_automl.data.values import DECIMAL, FLOAT32_MAX
 SPACES = " \t"
 _WHOLE = re.compile(r"-?\d+", re.ASCII)
 _HEX = re.compile(r"[0-9a-f]{8}")
-_FOLDS = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
+FOLD_NAMES = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1, "False": 0, "True": 1, "FALSE": 0, "TRUE": 1}
 
 
@@ -231,7 +231,7 @@ def instant(form: str) -> Kind:
 _INT64 = (-(2**63), 2**63 - 1)
 
 LABEL = _codes(LABELS, "a label that is not 0 or 1")
-FOLD = _codes(_FOLDS, "a split that is not train, validation or test")
+FOLD = _codes(FOLD_NAMES, "a split that is not train, validation or test")
 INTEGER = Kind(pa.int64(), pa.int64(), _same, _whole(*_INT64))
 UNSIGNED = Kind(pa.uint64(), pa.uint64(), _same, _whole(0, 2**64 - 1))
 COUNT = Kind(pa.int64(), pa.int64(), _within(0, 2**31), _whole(0, 2**31))
@@ -241,6 +241,20 @@ WEIGHT = Kind(pa.float64(), pa.float64(), _weight_column, _weight)
 HEX = Kind(pa.string(), pa.string(), _hex_column, _hex)
 HOUR = Kind(pa.int64(), pa.int64(), _hour_column, _hour)
 TEXT = Kind(pa.string(), pa.string(), _same, str, stripped=False)
+
+
+def label_kind(values: tuple[str, str] | None) -> Kind:
+    """Return the kind of a label; `values` are what stands for 0 and for 1, where that is something else."""
+    if values is None:
+        return LABEL
+    negative, positive = values
+    # A column of floats writes whole numbers with a fraction.
+    codes = {form: code for code, text in enumerate(values) for form in (text, f"{text}.0")[: 1 + _is_whole(text)]}
+    return _codes(codes, f"a label that is neither {negative!r} nor {positive!r}")
+
+
+def _is_whole(text: str) -> bool:
+    return _WHOLE.fullmatch(text) is not None
 
 
 def kind_of(field: CategoryFormat) -> Kind:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from nasrec_automl.data.raw import COLUMN_NOTES, Chunk
 from nasrec_automl.data.readers.inputs import find_files, plain_name
-from nasrec_automl.data.readers.kinds import FOLD, LABEL, NUMBER, WEIGHT, Column, instant, kind_of
+from nasrec_automl.data.readers.kinds import FOLD, NUMBER, WEIGHT, Column, instant, kind_of, label_kind
 from nasrec_automl.data.readers.parquet import read_parquet
 from nasrec_automl.data.readers.source import FileSource
 from nasrec_automl.data.readers.text import Layout, read_text
@@ -27,7 +27,8 @@ _SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 def table(paths: Sequence[Path], schema: TableSchema) -> FileSource:
     """Open files that have the schema's columns, in any order where a header names them.
 
-    A label must be 0 or 1 (or 0.0, 1.0, false, true). What `pandas.read_csv` takes for missing is missing.
+    A label must be 0 or 1 (or 0.0, 1.0, false, true), or one of the schema's `label_values`. What `pandas.read_csv` takes
+    for missing is missing.
 
     Args:
         paths: files, folders, or globs; text also with `.gz`, `.bz2`, `.xz` and `.zst`.
@@ -50,8 +51,9 @@ def table(paths: Sequence[Path], schema: TableSchema) -> FileSource:
 
 
 def _column_notes(schema: TableSchema) -> dict[str, str]:
-    time = schema.timestamp
-    named = (schema.label, schema.weight, None if time is None else f"{time.column} ({time.format})")
+    time, values = schema.timestamp, schema.label_values
+    label = schema.label if values is None else f"{schema.label} ({values[0]} or {values[1]})"
+    named = (label, schema.weight, None if time is None else f"{time.column} ({time.format})")
     return {note: column for note, column in zip(COLUMN_NOTES, named, strict=True) if column is not None}
 
 
@@ -101,7 +103,7 @@ def _columns(schema: TableSchema) -> dict[str, Column]:
         made[schema.split] = Column(schema.split, FOLD, required=True)
     if schema.weight is not None:
         made[schema.weight] = Column(schema.weight, WEIGHT, required=True)
-    made[schema.label] = Column(schema.label, LABEL, required=True)
+    made[schema.label] = Column(schema.label, label_kind(schema.label_values), required=True)
     return made
 
 

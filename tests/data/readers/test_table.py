@@ -74,6 +74,19 @@ def test_many_files_without_headers(tmp_path: Path) -> None:
     assert (read.label, read.row) == ([1, 0], [0, 1])
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_label_of_other_values(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"f.{ending}"
+    frame = pd.DataFrame({"y": ["no", "yes", "1", None, "yes"], "z": [2.0, 3, 3, 2, 5], "c": "a"})
+    frame.to_csv(path, index=False) if ending == "csv" else frame.to_parquet(path)
+    base = {"label": "y", "ignored": ["z"], "categorical": {"c": None}}
+    read = read_all(table([path], TableSchema.model_validate({**base, "label_values": ["no", "yes"]})))
+    assert read.label == [0, 1, 1]
+    assert set(read.rejections.reasons) == {"y: a label that is neither 'no' nor 'yes'", "y: no value"}
+    schema = TableSchema.model_validate({**base, "label": "z", "ignored": ["y"], "label_values": [3, 2]})
+    assert read_all(table([path], schema)).label == [1, 0, 0, 1]
+
+
 def test_a_bad_row_is_rejected_with_its_reason(tmp_path: Path) -> None:
     for ending, write_it in (("csv", "to_csv"), ("parquet", "to_parquet")):
         frame = pd.DataFrame(
