@@ -74,8 +74,8 @@ def test_a_table_from_draft_to_prepared_data(tmp_path: Path) -> None:
     table, schema = tmp_path / "clicks.csv", tmp_path / "schema.yaml"
     rows = [f"{row % 3 % 2},shop{row % 7},{row * 0.5},x" for row in range(400)]
     table.write_text("\n".join(["clicked,shop,price,same", *rows, "2,shop1,3,x", "1,shop1"]))
-    printed = call("schema", "infer", table, "--output", tmp_path / "first.yaml")
-    assert printed.code == 2, "the bad label leaves no column of 0 and 1"
+    printed = call("schema", "infer", table)
+    assert "label: clicked  # named like a label, but NOT 0 OR 1 in 1 of 401 rows, such as '2'" in printed.out
     table.write_text("\n".join(["clicked,shop,price,same", *rows]))
     assert call("schema", "infer", table, "--output", schema).code == 0
     assert call("schema", "infer", table).out == schema.read_text()

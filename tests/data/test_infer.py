@@ -331,3 +331,53 @@ def test_a_time_with_a_few_other_cells_says_so(tmp_path: Path) -> None:
     assert drafted(path)["timestamp"] == {"column": "at", "format": "number"}
     said = f"named like a time, and numbers; NO NUMBER in 1 of 400 rows, such as 'soon{36 * '!'}', which"
     assert said in infer_schema(path)
+
+
+@pytest.mark.parametrize("name", ["weight", "sample_weight", "SampleWeight", "importance"])
+def test_weights_are_no_feature(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    weights = [1 if i % 7 == 0 else 2 for i in range(400)]
+    base(**{name: weights, "weights": [2.0 * one for one in weights]}).to_csv(path, index=False)
+    draft = drafted(path)
+    assert (draft["weight"], draft["ignored"]) == (name, ["weights"])
+    assert (list(draft["dense"]), list(draft["categorical"])) == (["price"], ["shop"])
+    assert f"weight: {name}  # GUESSED: named like the weight of a row, and numbers from 1 to 2" in infer_schema(path)
+
+
+def test_what_cannot_be_weights_stays_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    base(weight=range(-1, 399), importance=["high", "low"] * 200, weight_kg=range(400)).to_csv(path, index=False)
+    draft = drafted(path)
+    assert "weight" not in draft
+    assert list(draft["dense"]) == ["price", "weight", "weight_kg"]
+    base(weight=[None, *[1, 2, 3] * 133]).to_csv(path, index=False)
+    assert "MISSING in 1 of 400 rows, which preparation rejects" in infer_schema(path)
+
+
+def test_weights_of_0_and_1_are_no_label_beside_another_column(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text("weight,won,shop\n0,0,x\n1,0,y\n1,1,y\n")
+    assert (drafted(path)["label"], drafted(path)["weight"]) == ("won", "weight")
+    path.write_text("weight,shop\n0,x\n1,y\n")
+    assert (drafted(path)["label"], "weight" in drafted(path)) == ("weight", False)
+
+
+@pytest.mark.parametrize("names", [("train", "validation", "test"), ("training", "val", "test")])
+def test_a_column_that_says_what_rows_are_for_is_the_split(names: tuple[str, str, str], tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    folds = [names[max(0, i % 10 - 7)] for i in range(400)]
+    base(part=folds, again=folds).to_csv(path, index=False)
+    draft = drafted(path)
+    assert (draft["split"], draft["ignored"]) == ("part", ["again"])
+    assert list(draft["categorical"]) == ["shop"]
+
+
+@pytest.mark.parametrize("names", [["train"], ["train", "test"]])
+def test_a_split_of_which_a_part_is_not_there_is_no_feature(names: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    base(part=names * (400 // len(names))).to_csv(path, index=False)
+    assert drafted(path)["ignored"] == ["part"]
+    assert (
+        "alone; a split needs train, validation and test: if later rows have them, write split: part"
+        in infer_schema(path)
+    )

@@ -1,0 +1,77 @@
+"""What a draft of a schema says of a column, and why; with what every guess looks at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+import yaml
+
+from nasrec_automl.data.readers.kinds import NUMBER
+
+# A column of numbers may hold a few other texts, at most so many of the distinct ones, in no more rows than preparation
+# rejects by default.
+FEW = 0.01
+
+Role = Literal["label", "weight", "split", "timestamp", "dense", "categorical", "ignored"]
+
+
+@dataclass(frozen=True)
+class Guess:
+    """The role of a column.
+
+    Attributes:
+        role: what the schema calls it.
+        why: the comment beside it.
+        options: what else the schema says of it, as YAML.
+    """
+
+    role: Role
+    why: str
+    options: str = ""
+
+
+def quoted(text: str) -> str:
+    """Write a text so that YAML reads it as text, on one line."""
+    return yaml.safe_dump(text, default_style='"', width=10**6).strip() if not text.isidentifier() or (
+        yaml.safe_load(text) != text
+    ) else text  # fmt: skip
+
+
+def without(column: pd.Series[str]) -> str:
+    """Say how many rows lack what each must have."""
+    missing = int(column.isna().sum())
+    return f"; MISSING in {missing:,} of {len(column):,} rows, which preparation rejects" if missing else ""
+
+
+def numbers_of(known: pd.Series[str]) -> pd.Series[float] | None:
+    """Return the number of each distinct text that is one, in the order that they come in; None where many are none."""
+    texts = known.unique()
+    numbers: dict[str, float] = {}
+    others = 0
+    for text in texts:
+        try:
+            numbers[text] = NUMBER.value(text.strip())
+        except ValueError:
+            others += 1
+            if others > FEW * len(texts):
+                return None
+    return pd.Series(numbers, dtype=float)
+
+
+def others_of(column: pd.Series[str], numbers: pd.Series[float]) -> pd.Series[str]:
+    """Return the cells that hold something else than the numbers."""
+    return column[column.notna() & ~column.isin(numbers.index)]
+
+
+def no_numbers(column: pd.Series[str], others: pd.Series[str]) -> str:
+    """Say how many rows hold something else than numbers; empty where none does."""
+    if others.empty:
+        return ""
+    return f"; NO NUMBER in {len(others):,} of {len(column):,} rows, such as {shown(others.iloc[0])}"
+
+
+def shown(text: str) -> str:
+    """Quote the beginning of a cell for a comment."""
+    return repr(text[:40])

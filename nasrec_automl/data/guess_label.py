@@ -1,0 +1,157 @@
+"""Which column of a table a model is to predict, by its name and by what it holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import pandas as pd
+
+from nasrec_automl.data.first_rows import FirstRows
+from nasrec_automl.data.guess import Guess, numbers_of, quoted, shown, without
+from nasrec_automl.data.readers.kinds import LABEL, LABELS, SPACES
+
+_NAMES = (
+    "label",
+    "click",
+    "clicked",
+    "clicks",
+    "target",
+    "y",
+    "conversion",
+    "converted",
+    "purchase",
+    "purchased",
+)
+_NEGATIVE = re.compile(r"(no|not|non|n|f|never)([ _-].*)?", re.IGNORECASE)
+
+
+def guess_labels(rows: FirstRows, *, unlike: frozenset[str] = frozenset()) -> dict[str, Guess]:
+    """Choose the label: a column of 0 and 1 that is named so, else any column that is named so, else one of 0 and 1.
+
+    Of several, one without missing values comes first where no name says it, and one that holds both 0 and 1 before one
+    that holds 0 alone: few clicks are no reason that there is none. Others that are named so come with it, to be left
+    out: whether somebody bought says whether they clicked.
+
+    Args:
+        rows: the file's first rows.
+        unlike: columns that are taken only where no other is of 0 and 1.
+
+    Returns:
+        The guesses for the label, which comes first, and for others that are named so; empty where there is none.
+    """
+    single = {name: rows.texts[name] for name in rows.texts.columns if not {name} & {*rows.most, *rows.moments}}
+    of_codes = [name for name, column in single.items() if column.notna().any() and _is_binary(column)]
+    of_codes = [name for name in of_codes if name not in unlike] or of_codes
+    both = [name for name in of_codes if len({*_codes(single[name])}) > 1]
+    strange = {name: _what(name, rows) for name in rows.texts.columns if _is_strange(name, rows, of_codes)}
+    no_codes = sorted(
+        strange.keys() & single.keys(), key=lambda name: (_two(single[name]) is None, [*single].index(name))
+    )
+    named = [name for name in both if _is_named(name)]
+    others = both or [name for name in of_codes if _is_named(name)] or of_codes
+    found = [*named, *no_codes] or [name for name in others if single[name].notna().all()] or others
+    if not found:
+        return {}
+    label, column = found[0], single[found[0]]
+    if label in strange:
+        guess = _strange_label(column, [name for name in both if name != label])
+    elif _is_named(label):
+        also = f"; named so too, see `ignored`: {', '.join(strange)}" if strange else ""
+        guess = Guess("label", f"holds 0 and 1, and is named so; {_rate(column)}{also}")
+    else:
+        also = f"; so do {', '.join(found[1:4])}" if found[1:] else ""
+        guess = Guess("label", f"GUESSED: holds 0 and 1{also}; {_rate(column)}")
+    leak = Guess("ignored", f"0 and 1, and named as labels are: it may give {label} away")
+    leaks = [name for name in of_codes if _is_named(name) and name != label]
+    return {label: guess} | dict.fromkeys(leaks, leak) | _left_out(label, strange)
+
+
+def _is_named(name: str) -> bool:
+    return name.lower().removeprefix("is_").removeprefix("has_") in _NAMES
+
+
+def _is_strange(name: str, rows: FirstRows, of_codes: list[str]) -> bool:
+    """Say whether a column is named like a label, but holds something else than 0 and 1."""
+    return _is_named(name) and name not in of_codes and rows.texts[name].nunique() > 1
+
+
+def _plain(column: pd.Series[str]) -> pd.Series[str]:
+    """Return the cells that have a value, without what means nothing in a label."""
+    return column.dropna().str.strip(SPACES)
+
+
+def _is_binary(column: pd.Series[str]) -> bool:
+    return set(_plain(column).unique()) <= LABELS.keys()
+
+
+def _codes(column: pd.Series[str]) -> pd.Series[int]:
+    return _plain(column).map(LABEL.value)
+
+
+def _rate(column: pd.Series[str]) -> str:
+    return f"positive in {float(_codes(column).mean()):.1%} of the rows{without(column)}"
+
+
+def _two(column: pd.Series[str]) -> tuple[str, str] | None:
+    """Return what stands for 0 and for 1, where a column holds two values that may; else None."""
+    texts = _plain(column).str.removesuffix(".0")
+    found = list(texts.value_counts().index)
+    if len(found) != 2:
+        return None
+    numbers = numbers_of(texts)
+    if numbers is not None and len(numbers) == 2:
+        low, high = sorted(found, key=float)
+        return low, high
+    if any(text in LABELS for text in found):
+        return None
+    negative = [text for text in found if _NEGATIVE.fullmatch(text)]
+    # Where no name says it: rows with a click are the fewer ones.
+    zero = negative[0] if len(negative) == 1 else found[0]
+    return zero, next(text for text in found if text != zero)
+
+
+def _strange_label(column: pd.Series[str], others: list[str]) -> Guess:
+    if two := _two(column):
+        rate = float((_plain(column).str.removesuffix(".0") == two[1]).mean())
+        why = f"named like a label, and holds two values; {two[1]!r} in {rate:.1%} of the rows{without(column)}"
+        return Guess("label", why, f"[{', '.join(map(_always_quoted, two))}]")
+    wrong = column[column.notna() & ~column.str.strip(SPACES).isin(LABELS.keys())]
+    instead = f" ({', '.join(others[:3])})" if others else ""
+    return Guess(
+        "label",
+        f"named like a label, but NOT 0 OR 1 in {len(wrong):,} of {len(column):,} rows, such as "
+        f"{shown(wrong.iloc[0])}; a label is 0 or 1, and preparation rejects other rows: write 0 and 1 there, or name "
+        f"another column here{instead} and this one under ignored{without(column)}",
+    )
+
+
+def _always_quoted(text: str) -> str:
+    return f'"{text}"' if quoted(text) == text else quoted(text)
+
+
+def _what(name: str, rows: FirstRows) -> str:
+    """Say what a column holds."""
+    known = rows.texts[name].dropna()
+    if name in rows.most:
+        return "lists"
+    if name in rows.moments:
+        return "dates"
+    if two := _two(known):
+        return f"{two[0]!r} and {two[1]!r}"
+    numbers = numbers_of(known)
+    if numbers is not None:
+        return f"numbers from {numbers.min():g} to {numbers.max():g}"
+    return f"{known.nunique():,} different texts, such as {shown(known.iloc[0])}"
+
+
+def _left_out(label: str, strange: Mapping[str, str]) -> dict[str, Guess]:
+    return {
+        name: Guess(
+            "ignored",
+            f"named like a label, but holds {what}; a label is 0 or 1 (or two values, `label_values`), and as a "
+            f"feature it may give {label} away",
+        )
+        for name, what in strange.items()
+        if name != label
+    }

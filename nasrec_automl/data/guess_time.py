@@ -1,0 +1,93 @@
+"""Which column of a table says when a row happened, and in which format."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+from nasrec_automl.data.first_rows import FirstRows
+from nasrec_automl.data.guess import Guess, no_numbers, numbers_of, others_of, quoted, shown, without
+
+_TIME_NAME = re.compile(
+    r"(^|_)((time|timestamp|date|datetime|ts|day|hour)(_|$)|(at|created|updated|when)$)", re.IGNORECASE
+)
+_WHOLE_DATE = r"\d{4}-\d\d-\d\d(?:[T ].*)?"
+# Three pieces with something between, of which one may be a month's name.
+_LIKE_DATES = r"(?:[A-Za-z]+,? )?(?:\d{1,4}[./ -](?:\d{1,2}|[A-Za-z]{3,9})[./ -]|\d{1,2},? )\d{1,4}\b.*"
+# A day of the month has so many numbers, and is no time.
+_DAYS = 31
+_DATES = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%d/%m/%y", "%m/%d/%y", "%d.%m.%y")
+_CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
+
+
+def time_of(rows: FirstRows, names: Sequence[str]) -> str | None:
+    """Choose a column that says when a row happened.
+
+    Dates that are of their type or named so say it better than numbers that are named so, as a day of the month is.
+    Other texts that are dates, as birthdays are, come last, and where each row has one.
+    """
+    known = {name: rows.texts[name].dropna() for name in names if name not in rows.most}
+    known = {name: column for name, column in known.items() if column.nunique() > 1}
+    named = [name for name in known if _TIME_NAME.search(name)]
+    numbers = [name for name in named if numbers_of(known[name]) is not None]
+    kinds = (
+        (name for name in known if name in rows.moments or (name in named and len(_formats(known[name])) == 1)),
+        (name for name in numbers if known[name].nunique() > _DAYS),
+        (name for name in known if rows.texts[name].notna().all() and _is_dates(known[name], whole=True)),
+    )
+    return next((name for of_kind in kinds for name in of_kind), None)
+
+
+def guess_time(name: str, rows: FirstRows) -> Guess:
+    """Say how the column that `time_of` chose is read."""
+    column = rows.texts[name]
+    if name in rows.moments:
+        return Guess("timestamp", f"of a type of dates{without(column)}", "ISO8601")
+    known = column.dropna()
+    numbers = numbers_of(known)
+    if numbers is not None:
+        others = others_of(column, numbers)
+        bad = "" if others.empty else f"{no_numbers(column, others)}, which preparation rejects"
+        return Guess("timestamp", f"named like a time, and numbers{without(column)}{bad}", "number")
+    how = "named like a time, and dates" if _TIME_NAME.search(name) else "GUESSED: each row has a date"
+    return Guess("timestamp", f"{how}{without(column)}", _formats(known)[0])
+
+
+def hint_of_time(name: str, known: pd.Series[str]) -> str:
+    """Say how to write the time where a column is named so, but its format is not clear; empty of other columns."""
+    if not _TIME_NAME.search(name) or numbers_of(known) is not None:
+        return ""
+    formats = _formats(known)
+    start = f"such as {shown(known.iloc[0])}; for the time, write timestamp: {{column: {quoted(name)}, format: "
+    if len(formats) > 1:
+        return f"named like a time, but day or month may come first, {start}{' or '.join(map(quoted, formats))}}}"
+    if not formats and known.str.fullmatch(_LIKE_DATES).all():
+        return (
+            f"named like a time, but neither numbers nor ISO8601, {start}...}} with its format of strptime, such as "
+            f"{quoted('%d.%m.%Y %H:%M')}"
+        )
+    return ""
+
+
+def _formats(known: pd.Series[str]) -> list[str]:
+    """Return the formats that read each of some texts: more than one where day and month may be swapped."""
+    if numbers_of(known) is not None:
+        return []
+    if _is_dates(known):
+        return ["ISO8601"]
+    texts = known.drop_duplicates()
+    formats = [date + clock for date in _DATES for clock in _CLOCKS]
+    return [form for form in formats if _reads(form, texts.iloc[:1]) and _reads(form, texts)]
+
+
+def _reads(form: str, texts: pd.Series[str]) -> bool:
+    return bool(pd.to_datetime(texts, format=form, utc=True, errors="coerce").notna().all())
+
+
+def _is_dates(known: pd.Series[str], *, whole: bool = False) -> bool:
+    """Say whether texts are dates of ISO 8601, and no numbers; `whole` leaves 2024-05 out, which may be a code."""
+    if (whole and not known.str.fullmatch(_WHOLE_DATE).all()) or numbers_of(known) is not None:
+        return False
+    return _reads("ISO8601", known)

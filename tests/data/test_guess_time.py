@@ -1,0 +1,50 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from nasrec_automl.data.infer import infer_schema
+from nasrec_automl.data.sources import open_source
+from tests.data.readers.rows import read_all
+
+MOMENTS = pd.Series(pd.date_range("2024-03-01", periods=400, freq="h"))
+
+
+def draft(path: Path, texts: "pd.Series[str]", name: str = "at") -> str:
+    clicked = [int(i % 3 == 0) for i in range(400)]
+    pd.DataFrame({"clicked": clicked, "shop": ["a", "b"] * 200, name: texts}).to_csv(path, index=False)
+    return infer_schema(path)
+
+
+@pytest.mark.parametrize("form", ["%d/%m/%Y %H:%M", "%m/%d/%Y %I:%M %p", "%d.%m.%Y", "%d-%m-%Y %H:%M:%S", "%d/%m/%y"])
+def test_a_format_that_alone_reads_all_is_drafted(form: str, tmp_path: Path) -> None:
+    text = draft(tmp_path / "f.csv", MOMENTS.dt.strftime(form))
+    assert yaml.safe_load(text)["timestamp"] == {"column": "at", "format": form}
+    (tmp_path / "s.yaml").write_text(text)
+    read = read_all(open_source("table", [tmp_path / "f.csv"], schema=tmp_path / "s.yaml"))
+    assert read.time is not None
+    assert read.time[-1] >= MOMENTS.iloc[-1].floor("D").timestamp()
+
+
+def test_where_day_and_month_may_be_swapped_both_are_named(tmp_path: Path) -> None:
+    text = draft(
+        tmp_path / "f.csv", MOMENTS.head(200).dt.strftime("%d/%m/%Y").reindex(range(400), fill_value="02/01/2024")
+    )
+    assert yaml.safe_load(text)["ignored"] == ["at"]
+    assert "day or month may come first, such as '01/03/2024'; for the time, write timestamp: {column: at" in text
+    assert 'format: "%d/%m/%Y" or "%m/%d/%Y"}' in text
+
+
+@pytest.mark.parametrize("form", ["%d %B %Y", "%a, %d %b %Y %H:%M", "%b %d, %Y", "%d/%b/%Y:%H:%M:%S"])
+def test_of_other_dates_the_comment_says_how_to_write_the_time(form: str, tmp_path: Path) -> None:
+    text = draft(tmp_path / "f.csv", MOMENTS.dt.strftime(form))
+    assert yaml.safe_load(text)["ignored"] == ["at"]
+    assert "named like a time, but neither numbers nor ISO8601, such as" in text
+    assert "write timestamp: {column: at, format: ...} with its format of strptime, such as" in text
+
+
+def test_texts_of_a_time_that_are_no_dates_stay_categories(tmp_path: Path) -> None:
+    for texts in (["morning", "noon"] * 200, ["12-14", "14-16"] * 200):
+        text = draft(tmp_path / "f.csv", pd.Series(texts), "time_of_day")
+        assert list(yaml.safe_load(text)["categorical"]) == ["shop", "time_of_day"]
