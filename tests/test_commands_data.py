@@ -112,7 +112,7 @@ def test_names_are_printed_as_they_are(tmp_path: Path) -> None:
     assert done.code == 0, done.error
     assert f"{tmp_path / 'p[red]'}: a[/b]:car: (train 216" in done.out
     done = call("schema", "infer", tmp_path / "[x]:car:.csv")
-    assert f"nasrec-automl: {tmp_path / '[x]:car:.csv'}: cannot be opened" in done.error
+    assert f"nasrec-automl: {tmp_path / '[x]:car:.csv'}: no such file; expected CSV" in done.error
 
 
 def test_data_report_and_verify(tmp_path: Path) -> None:

@@ -41,6 +41,8 @@ def infer_schema(path: Path) -> str:
         DataError: the file cannot be read, has no header or no rows, or has no column that could be the label or none
             that could be a category.
     """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; expected CSV or TSV with a header, or Parquet")
     rows = read_first_rows(path)
     bad = f". {rows.bad_rows}" if rows.bad_rows else ""
     if not rows.rejections.accepted:

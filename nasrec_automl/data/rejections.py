@@ -16,6 +16,7 @@ from nasrec_automl.errors import DataError
 
 DEFAULT_LIMIT = 0.001
 _TEXT_LENGTH = 200
+_VALUE_LENGTH = 40
 _ESCAPES = {number: repr(chr(number))[1:-1] for number in (*range(32), 127, 0x85, 0x2028, 0x2029)}
 # Files of another format are given up early; nothing is concluded from fewer rows.
 _EARLY_ROWS, _EARLY_SHARE = 10_000, 0.5
@@ -29,11 +30,37 @@ class Rejected:
         line: in its file, from 1; of Parquet, the row.
         reason: what is wrong with it.
         text: the row.
+        value: the text of the field that is wrong, where it is one field.
     """
 
     line: int
     reason: str
     text: str
+    value: str | None = None
+
+    @classmethod
+    def of(cls, line: int, error: ValueError, text: str) -> Rejected:
+        """Return the row that an error was found in."""
+        return cls(line, str(error), text, error.value if isinstance(error, WrongValue) else None)
+
+    @property
+    def shown(self) -> str:
+        """The row for a message, with the wrong value before it."""
+        row = repr(self.text[:_TEXT_LENGTH])
+        return row if self.value is None or self.value == self.text else f"{self.value[:_VALUE_LENGTH]!r} in {row}"
+
+
+class WrongValue(ValueError):
+    """What is wrong with one field of a row.
+
+    Args:
+        reason: the column and what is wrong.
+        value: the field's text.
+    """
+
+    def __init__(self, reason: str, value: str) -> None:
+        super().__init__(reason)
+        self.value = value
 
 
 class Rejections:
@@ -120,7 +147,7 @@ class Rejections:
         rows = list(rejected)
         for row in rows:
             self.reasons[row.reason] += 1
-            self._first.setdefault(row.reason, f"{file}, line {row.line}: {row.text[:_TEXT_LENGTH]!r}")
+            self._first.setdefault(row.reason, f"{file}, line {row.line}: {row.shown}")
         self._write(file, rows)
         if self.read >= _EARLY_ROWS and self.rejected > max(_EARLY_SHARE, self.limit) * self.read:
             raise DataError(self._sentence())
@@ -196,10 +223,13 @@ class Rejections:
         return f"Most frequent ({count:,}): {reason}; the first is {self._first[reason]}"
 
     def _sentence(self) -> str:
-        kept = f"all are in {self.path}; " if self.path is not None else ""
+        kept = f"All are in {self.path}: correct" if self.path is not None else "Correct"
+        advice = (
+            "the files, or raise max_rejected" if self.accepted else "the files, or what the schema of a table says"
+        )
         return (
             f"{self.rejected:,} of the {self.read:,} rows read are bad, but at most {self.limit:.3%} may be. "
-            f"{self.most_frequent()}. {kept[:1].upper()}{kept[1:]}Correct the files, or raise max_rejected"
+            f"{self.most_frequent()}. {kept} {advice}"
         )
 
     def _write(self, file: Path, rows: list[Rejected]) -> None:

@@ -164,6 +164,10 @@ def load_table_schema(path: Path) -> TableSchema:
     """
     try:
         content = load_yaml(path, DataError)
+    except FileNotFoundError:
+        raise DataError(
+            f"{path}: no such file; expected a schema file, as `nasrec-automl schema infer` drafts it"
+        ) from None
     except OSError as error:
         raise DataError(f"{path}: expected a schema file, but {error.strerror}") from None
     try:

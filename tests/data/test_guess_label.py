@@ -52,7 +52,8 @@ def test_a_label_of_something_else_says_so_and_no_other_column_wins(values: Any,
 @pytest.mark.parametrize(
     ("values", "what"),
     [(CLICKED.map({0: "N", 1: "Y"}), "'N' and 'Y'"), (ROW % 4, "numbers from 0 to 3"),
-     (ROW.map(lambda i: [i]), "lists"), ("k" + (ROW % 3).astype(str), "3 different texts, such as 'k0'"), (pd.to_datetime(ROW, unit="D"), "dates")],
+     (ROW.map(lambda i: [i]), "lists"),
+     ("k" + (ROW % 3).astype(str), "3 different texts, such as 'k0'"), (pd.to_datetime(ROW, unit="D"), "dates")],
 )  # fmt: skip
 def test_others_that_are_named_so_are_no_features(values: Any, what: str, tmp_path: Path) -> None:
     text = draft(tmp_path / "f.parquet", conversion=values, clicked=CLICKED)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from nasrec_automl.data.rejections import Rejected, Rejections
+from nasrec_automl.data.rejections import Rejected, Rejections, WrongValue
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import DataError
 
@@ -89,3 +89,28 @@ def test_the_summary_counts_by_reason() -> None:
     rejections.add(FILE, 9, [Rejected(3, "bad", "x")])
     assert rejections.summary() == "1 of 9 rows rejected:\n  1 x bad; first: train.txt, line 3: 'x'"
     assert Rejections().summary() == ""
+
+
+def test_a_wrong_value_is_shown_before_its_row() -> None:
+    rejections = Rejections(0.1)
+    wrong = Rejected.of(4, WrongValue("y: no label", "click"), "a,click")
+    plain = Rejected.of(5, ValueError("3 fields instead of 2"), "a,b,c")
+    rejections.add(FILE, 9, [wrong, plain])
+    with pytest.raises(DataError, match=r"y: no label; the first is train.txt, line 4: 'click' in 'a,click'"):
+        rejections.finish()
+    assert "3 fields instead of 2; first: train.txt, line 5: 'a,b,c'" in rejections.summary()
+    assert Rejected.of(1, WrongValue("not 8 hex digits", "x" * 99), "y").shown == f"'{'x' * 40}' in 'y'"
+
+
+@pytest.mark.parametrize(("path", "start"), [(None, "Correct"), (Path("rejected.tsv"), "All are in .*tsv: correct")])
+def test_the_limit_is_no_advice_where_every_row_is_bad(
+    path: Path | None, start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rejections = Rejections(0.1, path)
+    rejections.add(FILE, 1, [Rejected(4, "bad", "x")])
+    with pytest.raises(DataError, match=rf"\. {start} the files, or what the schema of a table says$"):
+        rejections.finish()
+    rejections.add(FILE, 1, [])
+    with pytest.raises(DataError, match=rf"\. {start} the files, or raise max_rejected$"):
+        rejections.finish()

@@ -57,7 +57,7 @@ def test_a_file_of_two_folds_is_named(tmp_path: Path, folds: tuple[str, str, str
             "imdb",
             [],
             {},
-            "no data source 'imdb'; the sources are avazu, criteo, flights, kdd12, movielens, synthetic, table",
+            "the sources are avazu, criteo, flights, kdd12, movielens, synthetic, table; a job has `prepared` as well",
         ),
         ("synthetic", [], {"row": 5}, "no option 'row'; its options are rows, seed"),
         ("synthetic", [], {"rows": "5"}, "'rows' of source 'synthetic' must be of type int, but is '5'"),

@@ -124,5 +124,7 @@ def test_what_is_wrong_with_a_labels_values_is_named(values: str, naming: str, t
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"none.yaml: expected a schema file"):
+    with pytest.raises(
+        DataError, match=r"none.yaml: no such file; expected a schema file, as `nasrec-automl schema infer`"
+    ):
         load_table_schema(tmp_path / "none.yaml")

@@ -141,9 +141,8 @@ def _read(stream: BinaryIO, path: Path, line: int) -> bytes:
     try:
         return stream.read(_BLOCK)
     except (EOFError, OSError, zlib.error, lzma.LZMAError, pa.ArrowException) as error:
-        raise DataError(
-            f"{path}, after line {line - 1}: the file is cut off or damaged ({error}): get it again"
-        ) from None
+        where = f", after line {line - 1}" if line > 1 else ""  # what was read of this block is lost
+        raise DataError(f"{path}{where}: the file is cut off or damaged ({error}): get it again") from None
 
 
 def _is_input(path: Path) -> bool:

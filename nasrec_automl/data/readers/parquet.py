@@ -75,7 +75,7 @@ def _checked(table: pa.Table, columns: Sequence[Column], first: int, path: Path)
         try:
             rows.append([_value(column, cell) for column, cell in zip(knowing, row, strict=True)])
         except ValueError as error:
-            rejected.append(Rejected(number, str(error), "\t".join(str(cell or "") for cell in row)))
+            rejected.append(Rejected.of(number, error, "\t".join(str(cell or "") for cell in row)))
     schema = pa.schema([(column.name, column.kind.makes) for column in used if column.kind is not None])
     arrays = [pa.array([row[i] for row in rows], field.type) for i, field in enumerate(schema)]
     return pa.Table.from_arrays(arrays, schema=schema), rejected

@@ -27,8 +27,8 @@ _SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 def table(paths: Sequence[Path], schema: TableSchema) -> FileSource:
     """Open files that have the schema's columns, in any order where a header names them.
 
-    A label must be 0 or 1 (or 0.0, 1.0, false, true), or one of the schema's `label_values`. What `pandas.read_csv` takes
-    for missing is missing.
+    A label must be 0 or 1 (or 0.0, 1.0, false, true), or one of the schema's `label_values`. What `pandas.read_csv`
+    takes for missing is missing.
 
     Args:
         paths: files, folders, or globs; text also with `.gz`, `.bz2`, `.xz` and `.zst`.

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from nasrec_automl.data.readers.inputs import LONGEST_LINE, Block, read_blocks
 from nasrec_automl.data.readers.kinds import SPACES, Column
 from nasrec_automl.data.readers.parallel import in_order
-from nasrec_automl.data.rejections import Rejected, Rejections
+from nasrec_automl.data.rejections import Rejected, Rejections, WrongValue
 from nasrec_automl.errors import DataError
 
 NOTHING = frozenset(("",))
@@ -341,7 +341,7 @@ def _slow(block: Block, layout: Layout, ends: bool) -> Parsed:
             rows.append(_values(fields, number, layout, columns))
             origins.append((number, line))
         except ValueError as error:
-            rejected.append(Rejected(number, str(error), _shown(line)))
+            rejected.append(Rejected.of(number, error, _shown(line)))
     schema = schema_of(layout)
     arrays = [pa.array([row[i] for row in rows], field.type) for i, field in enumerate(schema)]
     table = pa.Table.from_arrays(arrays, schema=schema)
@@ -398,7 +398,7 @@ def checked_value(column: Column, text: str | None, missing: frozenset[str]) -> 
     try:
         return kind.value(plain or "")
     except ValueError as error:
-        raise ValueError(f"{column.name}: {error}") from None
+        raise WrongValue(f"{column.name}: {error}", text) from None
 
 
 def split_line(line: bytes, layout: Layout) -> list[str]:

@@ -75,7 +75,15 @@ class _Strict(Rejections):
 
     def add(self, file: Path, read: int, rejected: Iterable[Rejected]) -> None:
         for row in rejected:
-            raise DataError(f"{file}, line {row.line}: {row.reason}; correct it, or leave it empty for missing")
+            if row.value is None:
+                raise DataError(
+                    f"{file}, line {row.line}: {row.reason}; correct that line, and leave none out: probabilities are "
+                    "in the order of the rows"
+                )
+            raise DataError(
+                f"{file}, line {row.line}: {row.reason} ({row.value[:40]!r}); correct that value, or leave its field "
+                "empty for missing"
+            )
         super().add(file, read, ())
 
 

@@ -112,9 +112,12 @@ def test_derived_columns_are_read_of_their_source(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "naming"),
     [
-        ([*LINES, "a,1,cheap,,x"], r"rows.csv, line 4: price: text where a number should be; correct it"),
+        (
+            [*LINES, "a,1,cheap,,x"],
+            r"rows.csv, line 4: price: text where a number should be \('cheap'\); correct that value, or leave its field",
+        ),
         ([*LINES, "a,1,1,XYZ,x"], r"rows.csv, line 4: code: not 8 hex digits"),
-        ([*LINES, "a,1,1"], r"rows.csv, line 4: 3 fields instead of 5"),
+        ([*LINES, "a,1,1"], r"line 4: 3 fields instead of 5; correct that line, and leave none out: "),
         (["price,site,code", "1,a,00000000"], "lacks the columns tags; it has price, site, code"),
         (["1,a,00000000"], "expected a header"),
     ],
