@@ -32,7 +32,7 @@ def prepare(arguments: argparse.Namespace) -> None:
     from nasrec_automl.data.raw import with_tables
     from nasrec_automl.data.rejections import Rejections
     from nasrec_automl.data.sources import open_source
-    from nasrec_automl.data.writing import check_output
+    from nasrec_automl.data.writing import check_new_output
 
     if arguments.append:
         for name in ("split", "seed", "hash_above"):
@@ -46,7 +46,7 @@ def prepare(arguments: argparse.Namespace) -> None:
     options = dict(_option(text) for text in arguments.option)
     check_option_names(arguments.source, options)
     console = Console()
-    output = check_output(arguments.output)
+    output = check_new_output(arguments.output, but=arguments.append)
     rejections = Rejections(arguments.max_rejected, output.with_name(f"{output.name}.rejected.tsv"))
     source = open_source(
         arguments.source,

@@ -40,6 +40,7 @@ def test_prepare_keeps_files_of_validation_and_test(tmp_path: Path) -> None:
         "test": 60,
     }
     assert data.preprocessing.categorical[0].vocabulary == {"input": 1}
+    prepare = (*prepare[:-1], tmp_path / "q")
     refused(*prepare, *files, naming="add --split given")
     refused(*prepare, *files[:4], "--split", "given", naming="validation and of test go together")
     refused(*prepare, *files[:2], "--split", "given", naming="does not say which rows are training")
@@ -197,6 +198,19 @@ def test_prepare_writes_into_the_folder_it_stands_in(tmp_path: Path, monkeypatch
     assert done.code == 0, done.error
     assert PreparedData.open(tmp_path / "p").name == "synthetic"
     assert [path.name for path in tmp_path.iterdir()] == ["p"]
+
+
+def test_prepare_replaces_no_prepared_data(tmp_path: Path) -> None:
+    raw = ("prepare", "synthetic", "--option", "rows=500", "--output")
+    for name in ("p", "q"):
+        assert call(*raw, tmp_path / name).code == 0
+    before = files(tmp_path)
+    naming = "p: a prepared data set is already there, so it stays: name another --output, or delete the folder"
+    refused(*raw, tmp_path / "p", naming=naming)
+    refused(*raw, tmp_path / "p", "--append", tmp_path / "q", naming=naming)
+    assert files(tmp_path) == before
+    (tmp_path / "link").symlink_to(tmp_path / "p")
+    assert call(*raw, tmp_path / "p", "--append", tmp_path / "link").code == 0
 
 
 def test_a_mistyped_preparation_loses_no_rejected_rows(tmp_path: Path) -> None:

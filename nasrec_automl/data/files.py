@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nasrec_automl.errors import DataError
@@ -15,12 +15,20 @@ def check_output_file(path: Path) -> None:
     """Check, before anything is read, that a file can be written to a place.
 
     Raises:
-        DataError: its folder is missing, or what is there is no file.
+        DataError: its folder is missing or cannot be written, or what is there is no file.
     """
     if not path.parent.is_dir():
         raise DataError(f"{path}: its folder does not exist; make it, or write elsewhere")
     if path.exists() and not path.is_file():
         raise DataError(f"{path}: is a folder, or no file that can be replaced; name a file to write")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        reason = "it is on a read-only disk" if is_read_only(path.parent) else "no permission"
+        raise DataError(f"{path}: nothing can be written in its folder ({reason}); write elsewhere")
+
+
+def is_read_only(folder: Path) -> bool:
+    """Say whether nobody can write where a folder is."""
+    return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
 
 
 def beside_of(path: Path) -> Path:
@@ -30,13 +38,22 @@ def beside_of(path: Path) -> Path:
 
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
-    """Give a path to write to: it is renamed to `path` where the block ends well, and gone otherwise."""
+    """Give a path to write to: it is renamed to `path` where the block ends well, and gone otherwise.
+
+    Raises:
+        OSError: it cannot be written or renamed; the error names `path`, which is the one that people know.
+    """
     beside = beside_of(path)
     try:
         yield beside
         beside.replace(path)
+    except OSError as error:
+        if error.filename == str(beside) and error.filename2 is None:
+            error.filename = str(path)
+        raise
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # on a read-only disk even what is not there cannot be deleted
+            beside.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nasrec_automl.data.description import Description
+from nasrec_automl.data.files import is_read_only
 from nasrec_automl.errors import DataError
 
 
@@ -29,7 +30,8 @@ def check_output(output: Path) -> Path:
     if not parent.is_dir():
         raise DataError(f"{output}: its folder cannot be made, since {parent} is a file: choose another one")
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise DataError(f"{output}: nothing can be written in {parent} (no permission): choose another folder")
+        reason = "it is on a read-only disk" if is_read_only(parent) else "no permission"
+        raise DataError(f"{output}: nothing can be written in {parent} ({reason}): choose another folder")
     if is_there:
         try:
             Description.load(output)
@@ -37,6 +39,25 @@ def check_output(output: Path) -> Path:
             raise DataError(
                 f"{output}: already there and not a prepared data set, so it stays: choose another folder"
             ) from None
+    return output
+
+
+def check_new_output(output: Path, *, but: Path | None = None) -> Path:
+    """Return what `check_output` does where no prepared data set would be replaced: runs may be on it.
+
+    Args:
+        output: folder to write.
+        but: a folder that may be replaced.
+
+    Raises:
+        DataError: it cannot be written, or a prepared data set is there.
+    """
+    output = check_output(output)
+    # What is there is empty, or a prepared data set.
+    if output.is_dir() and any(output.iterdir()) and (but is None or _resolved(but) != output):
+        raise DataError(
+            f"{output}: a prepared data set is already there, so it stays: name another --output, or delete the folder"
+        )
     return output
 
 

@@ -1,8 +1,12 @@
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
-from nasrec_automl.data.files import write_bytes, write_text, written_beside
+from nasrec_automl.data import files as module
+from nasrec_automl.data.files import check_output_file, is_read_only, write_bytes, write_text, written_beside
+from nasrec_automl.errors import DataError
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -36,3 +40,29 @@ def test_processes_write_beside_under_names_of_their_own(tmp_path: Path, monkeyp
             beside.touch()
             names.add(beside.name)
     assert len(names) == 3
+
+
+def test_an_error_names_the_file_that_was_to_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    for method in ("write_bytes", "unlink"):  # a read-only disk refuses both
+        monkeypatch.setattr(Path, method, refuse)
+    with pytest.raises(OSError, match="Read-only file system") as refused:
+        write_text(tmp_path / "a.json", "new")
+    assert refused.value.filename == str(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(("read_only", "reason"), [(True, "it is on a read-only disk"), (False, "no permission")])
+def test_a_folder_that_cannot_be_written_is_named_before(
+    read_only: bool, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_output_file(tmp_path / "a.csv")
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+    monkeypatch.setattr(module, "is_read_only", lambda _: read_only)
+    with pytest.raises(DataError, match=rf"a\.csv: nothing can be written in its folder \({reason}\)"):
+        check_output_file(tmp_path / "a.csv")
+
+
+def test_a_disk_that_can_be_written_is_not_read_only(tmp_path: Path) -> None:
+    assert not is_read_only(tmp_path)

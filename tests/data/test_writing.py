@@ -15,7 +15,7 @@ from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.shards import ShardWriter
 from nasrec_automl.data.synthetic import make_synthetic
-from nasrec_automl.data.writing import check_output
+from nasrec_automl.data.writing import check_new_output, check_output
 from nasrec_automl.errors import DataError
 
 RAW = make_synthetic(1000, seed=4)
@@ -190,7 +190,21 @@ def test_a_folder_without_permission_is_named_before_anything_is_read(
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
     with pytest.raises(DataError, match=rf"p/q: nothing can be written in {tmp_path} \(no permission\)"):
         check_output(tmp_path / "p" / "q")
+    monkeypatch.setattr("nasrec_automl.data.writing.is_read_only", lambda _: True)
+    with pytest.raises(DataError, match=rf"in {tmp_path} \(it is on a read-only disk\): choose another"):
+        check_output(tmp_path / "p" / "q")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_prepared_data_are_replaced_where_that_is_asked_for(tmp_path: Path) -> None:
+    assert check_new_output(tmp_path / "p") == tmp_path / "p"
+    (tmp_path / "p").mkdir()
+    assert check_new_output(tmp_path / "p") == tmp_path / "p"
+    prepare(RAW, tmp_path / "p")
+    for other in (None, tmp_path / "q"):
+        with pytest.raises(DataError, match="p: a prepared data set is already there, so it stays"):
+            check_new_output(tmp_path / "p", but=other)
+    assert check_new_output(tmp_path / "p", but=tmp_path / "q" / ".." / "p") == tmp_path / "p"
 
 
 def test_a_folder_that_cannot_be_made_beside_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
