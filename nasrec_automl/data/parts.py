@@ -85,8 +85,8 @@ def divide(
         For each block the position in `PARTS` of each example's part, `(n,)`.
 
     Raises:
-        DataError: a part would be without rows or with a single class (when all are divided), or times or folds are
-            missing.
+        DataError: a part would be without rows or with a single class (when all are divided), every row has weight 0,
+            or times or folds are missing.
     """
     cuts = _time_cuts(blocks) if kind == "time" else None
     shares = _STRATA[kind]
@@ -112,6 +112,10 @@ def divide(
         yield parts
     if check:
         rows = found.sum(axis=1)
+        if totals.any() and not rows.any():
+            raise DataError(
+                "every row has weight 0, so that none counts: correct the column of weights, or name none in the schema"
+            )
         check_classes({part: (int(rows[i]), found[i, 1] / max(1, rows[i])) for i, part in enumerate(PARTS)}, kind)
 
 

@@ -41,7 +41,7 @@ class Rejected:
     @classmethod
     def of(cls, line: int, error: ValueError, text: str) -> Rejected:
         """Return the row that an error was found in."""
-        return cls(line, str(error), text, error.value if isinstance(error, WrongValue) else None)
+        return cls(line, str(error), text, error.value if isinstance(error, WrongValueError) else None)
 
     @property
     def shown(self) -> str:
@@ -50,7 +50,7 @@ class Rejected:
         return row if self.value is None or self.value == self.text else f"{self.value[:_VALUE_LENGTH]!r} in {row}"
 
 
-class WrongValue(ValueError):
+class WrongValueError(ValueError):
     """What is wrong with one field of a row.
 
     Args:

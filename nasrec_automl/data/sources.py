@@ -101,8 +101,8 @@ def open_source(
     """
     if name not in SOURCES and name not in FILE_SOURCES:
         raise DataError(
-            f"there is no data source {name!r}; the sources are {', '.join(sorted([*SOURCES, *FILE_SOURCES]))}; a job has "
-            "`prepared` as well"
+            f"there is no data source {name!r}; the sources are {', '.join(sorted([*SOURCES, *FILE_SOURCES]))}; a job "
+            "has `prepared` as well"
         )
     if schema is not None and name != "table":
         raise DataError(f"source {name!r} knows its columns and takes no schema: leave it out")

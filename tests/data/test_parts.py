@@ -176,3 +176,10 @@ def test_a_time_split_needs_times() -> None:
 def test_a_given_split_needs_folds() -> None:
     with pytest.raises(DataError, match=r"does not say which rows are training.*give files for each, name the column"):
         codes([examples(LABEL)], "given")
+
+
+def test_rows_that_all_have_weight_0_are_named() -> None:
+    label = np.tile([0, 1], 200).astype(np.uint8)
+    none = Examples(label=label, first=np.ones(400, dtype=bool), weight=np.zeros(400, dtype=np.float32))
+    with pytest.raises(DataError, match="every row has weight 0, so that none counts: correct the column of weights"):
+        list(divide(lambda: [none], kind="random", seed=0))

@@ -3,7 +3,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from nasrec_automl.data.rejections import Rejected, Rejections, WrongValue
+from nasrec_automl.data.rejections import Rejected, Rejections, WrongValueError
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import DataError
 
@@ -93,13 +93,13 @@ def test_the_summary_counts_by_reason() -> None:
 
 def test_a_wrong_value_is_shown_before_its_row() -> None:
     rejections = Rejections(0.1)
-    wrong = Rejected.of(4, WrongValue("y: no label", "click"), "a,click")
+    wrong = Rejected.of(4, WrongValueError("y: no label", "click"), "a,click")
     plain = Rejected.of(5, ValueError("3 fields instead of 2"), "a,b,c")
     rejections.add(FILE, 9, [wrong, plain])
     with pytest.raises(DataError, match=r"y: no label; the first is train.txt, line 4: 'click' in 'a,click'"):
         rejections.finish()
     assert "3 fields instead of 2; first: train.txt, line 5: 'a,b,c'" in rejections.summary()
-    assert Rejected.of(1, WrongValue("not 8 hex digits", "x" * 99), "y").shown == f"'{'x' * 40}' in 'y'"
+    assert Rejected.of(1, WrongValueError("not 8 hex digits", "x" * 99), "y").shown == f"'{'x' * 40}' in 'y'"
 
 
 @pytest.mark.parametrize(("path", "start"), [(None, "Correct"), (Path("rejected.tsv"), "All are in .*tsv: correct")])

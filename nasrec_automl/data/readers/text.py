@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from nasrec_automl.data.readers.inputs import LONGEST_LINE, Block, read_blocks
 from nasrec_automl.data.readers.kinds import SPACES, Column
 from nasrec_automl.data.readers.parallel import in_order
-from nasrec_automl.data.rejections import Rejected, Rejections, WrongValue
+from nasrec_automl.data.rejections import Rejected, Rejections, WrongValueError
 from nasrec_automl.errors import DataError
 
 NOTHING = frozenset(("",))
@@ -398,7 +398,7 @@ def checked_value(column: Column, text: str | None, missing: frozenset[str]) -> 
     try:
         return kind.value(plain or "")
     except ValueError as error:
-        raise WrongValue(f"{column.name}: {error}", text) from None
+        raise WrongValueError(f"{column.name}: {error}", text) from None
 
 
 def split_line(line: bytes, layout: Layout) -> list[str]:

@@ -114,7 +114,7 @@ def test_derived_columns_are_read_of_their_source(tmp_path: Path) -> None:
     [
         (
             [*LINES, "a,1,cheap,,x"],
-            r"rows.csv, line 4: price: text where a number should be \('cheap'\); correct that value, or leave its field",
+            r"rows.csv, line 4: price: text where a number should be \('cheap'\); correct that value, or leave",
         ),
         ([*LINES, "a,1,1,XYZ,x"], r"rows.csv, line 4: code: not 8 hex digits"),
         ([*LINES, "a,1,1"], r"line 4: 3 fields instead of 5; correct that line, and leave none out: "),
