@@ -16,6 +16,7 @@ from nasrec_automl.data.categorical import CategoricalColumn
 from nasrec_automl.data.columns import DenseColumn, DerivedColumn
 from nasrec_automl.data.declared import Declared
 from nasrec_automl.data.files import write_text
+from nasrec_automl.data.unseen import UnseenValues
 from nasrec_automl.data.values import numbers
 from nasrec_automl.errors import DataError
 from nasrec_automl.frozen import Frozen
@@ -68,11 +69,14 @@ class Preprocessing(Frozen):
             derived=self.derived,
         )
 
-    def transform(self, frame: pd.DataFrame | pa.Table) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def transform(
+        self, frame: pd.DataFrame | pa.Table, unseen: UnseenValues | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Turn B raw rows into a network's inputs.
 
         Args:
             frame: at least the columns `declared.raw_columns`; others are ignored.
+            unseen: counts what the tables do not know.
 
         Returns:
             Dense `(B, D)`, where no dense feature gives one column of zeros, and ids `(B, S)`.
@@ -81,10 +85,12 @@ class Preprocessing(Frozen):
             DataError: a column is missing, or a value that should be a number is not.
         """
         columns = self.declared.columns(frame)
-        return (
-            self.dense_inputs({c.name: numbers(columns[c.name], c.name) for c in self.dense}, len(frame)),
-            self.id_inputs({c.name: c.keys(columns[c.name], c.name).keys for c in self.categorical}, len(frame)),
-        )
+        dense = self.dense_inputs({c.name: numbers(columns[c.name], c.name) for c in self.dense}, len(frame))
+        keys = {c.name: c.keys(columns[c.name], c.name) for c in self.categorical}
+        ids = self.id_inputs({name: found.keys for name, found in keys.items()}, len(frame))
+        if unseen is not None:
+            unseen.add(keys, ids)
+        return dense, ids
 
     def dense_inputs(self, values: Mapping[str, NDArray[np.float64]], rows: int) -> NDArray[np.float32]:
         """Transform the values `(B,)` of each number feature into `(B, D)`; `rows` is B."""

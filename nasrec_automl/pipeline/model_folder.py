@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,14 +17,19 @@ from numpy.typing import NDArray
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.files import write_text
 from nasrec_automl.data.preprocessing import Preprocessing
-from nasrec_automl.errors import CheckpointError
+from nasrec_automl.data.unseen import FEWEST, UnseenValues
+from nasrec_automl.errors import CheckpointError, DataError
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet, save_network
 
 WEIGHTS, ARCHITECTURE, PREPROCESSING = "model.safetensors", "architecture.json", "preprocessing.json"
 """The files of a model. The last one is written last."""
 
+Rows = pd.DataFrame | pa.Table | Mapping[str, Any] | Sequence[Mapping[str, Any]]
+"""Raw rows, as `Model.predict` takes them."""
+
 _CHUNK = 65_536
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,26 +43,57 @@ class Model:
 
     subnet: Subnet
     preprocessing: Preprocessing
+    _warned: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     @property
     def architecture(self) -> Architecture:
         """What the network is."""
         return self.subnet.architecture
 
-    def predict(self, frame: pd.DataFrame | pa.Table) -> NDArray[np.float64]:
+    def predict(self, frame: Rows) -> NDArray[np.float64]:
         """Probability of a click for each row.
 
         Args:
-            frame: raw columns; further ones are ignored. Unknown categories count as missing.
+            frame: raw columns; further ones are ignored. Also a row as a dict by column, or a list of these, in which
+                what a row lacks is missing. Unknown categories count as missing. Of ten rows or more, a field whose
+                values are nearly all unknown is logged as a warning, once for a model.
 
         Returns:
             `(rows,)`.
 
         Raises:
             DataError: a column is missing, or holds text where a number should be, or moments where a category should
-                be; the message names it.
+                be; the message names it. Or these are no rows.
         """
-        dense, ids = self.preprocessing.transform(frame)
+        rows = self._as_table(frame)
+        unseen = UnseenValues(self.preprocessing.categorical) if len(rows) >= FEWEST else None
+        probabilities = self.probabilities(rows, unseen)
+        for name, warning in ({} if unseen is None else unseen.warnings()).items():
+            if name not in self._warned:
+                self._warned.add(name)
+                _logger.warning("%s", warning)
+        return probabilities
+
+    def _as_table(self, frame: Rows) -> pd.DataFrame | pa.Table:
+        if isinstance(frame, pd.DataFrame | pa.Table):
+            return frame
+        rows = [frame] if isinstance(frame, Mapping) else frame
+        if not isinstance(rows, list | tuple) or not all(isinstance(row, Mapping) for row in rows):
+            raise DataError(
+                "expected raw rows as a pandas DataFrame, an Arrow table, a dict by column, or a list of such dicts, "
+                f"but {type(frame).__name__} came"
+            )
+        # As objects, so that whole numbers beside a missing one stay exact.
+        return pd.DataFrame(rows, columns=None if rows else self.preprocessing.declared.raw_columns, dtype=object)
+
+    def probabilities(self, frame: pd.DataFrame | pa.Table, unseen: UnseenValues | None = None) -> NDArray[np.float64]:
+        """Return what `predict` does, and leave the warnings to whoever counts unknown values over many calls.
+
+        Args:
+            frame: raw columns.
+            unseen: counts them.
+        """
+        dense, ids = self.preprocessing.transform(frame, unseen)
         if not len(frame):
             return np.empty(0)
         with torch.inference_mode():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
@@ -13,10 +14,12 @@ from nasrec_automl.data.files import check_output_file, written_beside
 from nasrec_automl.data.readers.inputs import COMPRESSED, compressing
 from nasrec_automl.data.readers.unlabelled import read_unlabelled
 from nasrec_automl.data.table_schema import load_table_schema
+from nasrec_automl.data.unseen import UnseenValues
 from nasrec_automl.errors import DataError
 from nasrec_automl.pipeline.model_folder import Model
 
 _NO_TEXT = (".parquet", ".zip")
+_logger = logging.getLogger(__name__)
 
 
 def predict_file(
@@ -28,7 +31,7 @@ def predict_file(
     schema: Path | None = None,
     on_rows: Callable[[int], None] | None = None,
 ) -> int:
-    """Predict a file of any size, some rows at a time.
+    """Predict a file of any size, some rows at a time. Fields whose values are nearly all unknown are logged.
 
     Args:
         model: the model.
@@ -55,14 +58,16 @@ def predict_file(
     if any(output.exists() and read.exists() and output.samefile(read) for read in (path, schema) if read is not None):
         raise DataError(f"{output}: is read, and would be replaced by its probabilities; name another file to write")
     table_schema = None if schema is None else load_table_schema(schema)
-    rows = 0
+    rows, unseen = 0, UnseenValues(model.preprocessing.categorical)
     with written_beside(output) as beside, _opened(beside, output) as file:
         file.write("probability\n")
         for table in read_unlabelled(path, model.preprocessing.declared, source=source, schema=table_schema):
-            file.writelines(f"{probability:.9g}\n" for probability in model.predict(table))
+            file.writelines(f"{probability:.9g}\n" for probability in model.probabilities(table, unseen))
             rows += len(table)
             if on_rows is not None:
                 on_rows(rows)
+    for warning in unseen.warnings().values():
+        _logger.warning("%s: %s", path, warning)
     return rows
 
 

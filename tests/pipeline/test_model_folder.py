@@ -1,5 +1,6 @@
 """The kept model in its folder and on raw columns."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from nasrec_automl.evaluation.scratch import predict_logits
 from nasrec_automl.pipeline import model_folder as module
 from nasrec_automl.pipeline.model_folder import Model
 from nasrec_automl.pipeline.run_folder import RunFolder
+from tests.pipeline.conftest import Varied
 
 
 def test_raw_rows_get_the_subnets_own_probabilities(model: Model, finished_run: RunFolder) -> None:
@@ -69,3 +71,42 @@ def test_preprocessing_of_other_tables_is_refused(copied_run: RunFolder) -> None
         CheckpointError, match=r"preprocessing\.json makes other columns or tables than model\.safetensors"
     ):
         load_model(copied_run.best)
+
+
+def test_rows_may_be_dicts(varied: Varied) -> None:
+    model = load_model(varied.folder)
+    expected = model.predict(varied.frame)
+    records = varied.frame.to_dict("records")
+    np.testing.assert_array_equal(model.predict(records), expected)
+    np.testing.assert_allclose(model.predict(records[7]), expected[7:8], atol=1e-6)
+    assert model.predict([]).shape == (0,)
+    name = model.preprocessing.declared.raw_columns[0]
+    lacking = [{key: value for key, value in record.items() if key != name} for record in records[:2]]
+    with pytest.raises(DataError, match=f"lack the column {name}; expected"):
+        model.predict(lacking)
+    np.testing.assert_array_equal(
+        model.predict([lacking[0], records[1]]), model.predict([records[0] | {name: None}, records[1]])
+    )
+
+
+@pytest.mark.parametrize("rows", ["a", 5, [1, 2], None, pd.Series([1])])
+def test_what_is_no_rows_is_named(rows: object, model: Model) -> None:
+    with pytest.raises(DataError, match=r"expected raw rows as a pandas DataFrame.* but \w+ came"):
+        model.predict(rows)  # type: ignore[arg-type]
+
+
+def test_a_field_of_which_nothing_is_known_is_told_once(
+    finished_run: RunFolder, frame: pd.DataFrame, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = load_model(finished_run.best)
+    name = model.preprocessing.categorical[0].name
+    other = frame.assign(**{name: "never seen"})
+    with caplog.at_level(logging.WARNING):
+        model.predict(frame)
+        for row in range(9):
+            model.predict(other.iloc[[row]])
+        assert caplog.messages == [], "single rows say nothing"
+        model.predict(other)
+        model.predict(other)
+    (message,) = caplog.messages
+    assert message.startswith(f"{name}: 100% of its values are unknown to the model (such as 'never seen'; it knows '")

@@ -165,3 +165,20 @@ def test_criteos_own_files(tmp_path: Path) -> None:
         assert predict_file(model, tmp_path / name, tmp_path / "out.csv", source="criteo") == 300
         found = pd.read_csv(tmp_path / "out.csv")["probability"]
         np.testing.assert_allclose(found, model.predict(table.to_pandas()), atol=1e-7)
+
+
+def test_a_field_of_which_nothing_is_known_is_told_for_the_whole_file(
+    model: Model,
+    frame: pd.DataFrame,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(inputs, "_BLOCK", 4000)
+    first, second = (column.name for column in model.preprocessing.categorical[:2])
+    other = frame.assign(**{first: "never seen"})
+    other.loc[other.index[:400], second] = "seldom"
+    other.to_csv(tmp_path / "rows.csv", index=False)
+    assert predict_file(model, tmp_path / "rows.csv", tmp_path / "out.csv") == 500
+    (message,) = caplog.messages
+    assert message.startswith(f"{tmp_path / 'rows.csv'}: {first}: 100% of its values are unknown to the model")
