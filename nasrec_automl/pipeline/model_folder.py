@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ from nasrec_automl.network.weights import load_subnet, save_network
 WEIGHTS, ARCHITECTURE, PREPROCESSING = "model.safetensors", "architecture.json", "preprocessing.json"
 """The files of a model. The last one is written last."""
 
-Rows = pd.DataFrame | pa.Table | Mapping[str, Any] | Sequence[Mapping[str, Any]]
+Rows: TypeAlias = pd.DataFrame | pa.Table | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 """Raw rows, as `Model.predict` takes them."""
 
 _CHUNK = 65_536
