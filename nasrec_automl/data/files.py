@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nasrec_automl.errors import DataError
+from nasrec_automl.processes import own_host
 
 
 def check_output_file(path: Path) -> None:
@@ -32,8 +33,8 @@ def is_read_only(folder: Path) -> bool:
 
 
 def beside_of(path: Path) -> Path:
-    """Where this process writes what is to be `path`; processes of several hosts may do so in a folder they share."""
-    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
+    """Where this thread writes what is to be `path`; others, also of other hosts, may do so in the folder at once."""
+    return path.with_name(f".{path.name}.{own_host()}.{os.getpid()}.{threading.get_ident()}.partial")
 
 
 @contextmanager

@@ -1,11 +1,19 @@
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from nasrec_automl.data import files as module
-from nasrec_automl.data.files import check_output_file, is_read_only, write_bytes, write_text, written_beside
+from nasrec_automl.data import files
+from nasrec_automl.data.files import (
+    beside_of,
+    check_output_file,
+    is_read_only,
+    write_bytes,
+    write_text,
+    written_beside,
+)
 from nasrec_automl.errors import DataError
 
 
@@ -31,15 +39,28 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypa
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_processes_write_beside_under_names_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = set()
-    for host, pid in (("a", 1), ("a", 2), ("b", 1)):
-        monkeypatch.setattr("socket.gethostname", lambda host=host: host)
+def test_whoever_writes_does_so_beside_under_a_name_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, names = tmp_path / "file", set()
+    # Containers may share a host's name, and number their processes alike.
+    for host, pid in (("a@1", 1), ("a@1", 2), ("a@2", 1), ("b@1", 1)):
+        monkeypatch.setattr(files, "own_host", lambda host=host: host)
         monkeypatch.setattr("os.getpid", lambda pid=pid: pid)
-        with written_beside(tmp_path / "file") as beside:
-            beside.touch()
-            names.add(beside.name)
-    assert len(names) == 3
+        names.add(beside_of(path))
+        with ThreadPoolExecutor(1) as other:
+            names.add(other.submit(beside_of, path).result())
+    assert len(names) == 8
+    # What a killed process leaves is found by this pattern.
+    assert all(name.match(".file.*.partial") for name in names)
+
+
+def test_threads_that_write_one_file_do_not_disturb_one_another(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with written_beside(path) as beside:
+        beside.write_text("first")
+        with ThreadPoolExecutor(1) as other:
+            other.submit(write_text, path, "second").result()
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_an_error_names_the_file_that_was_to_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +80,7 @@ def test_a_folder_that_cannot_be_written_is_named_before(
 ) -> None:
     check_output_file(tmp_path / "a.csv")
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
-    monkeypatch.setattr(module, "is_read_only", lambda _: read_only)
+    monkeypatch.setattr(files, "is_read_only", lambda _: read_only)
     with pytest.raises(DataError, match=rf"a\.csv: nothing can be written in its folder \({reason}\)"):
         check_output_file(tmp_path / "a.csv")
 

@@ -1,10 +1,9 @@
 import errno
-import os
-import socket
 from pathlib import Path
 
 import pytest
 
+from nasrec_automl.data.files import beside_of
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.pipeline import files
 from nasrec_automl.pipeline.files import check_output_folder, read_json, write_json, write_json_once, write_text
@@ -48,7 +47,7 @@ def test_a_value_that_is_no_json_harms_nothing(tmp_path: Path) -> None:
 def test_on_a_full_disk_the_old_file_stays_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     write_json(path, {"old": 1})
-    (tmp_path / f".file.json.{socket.gethostname()}.{os.getpid()}.partial").symlink_to("/dev/full")
+    beside_of(path).symlink_to("/dev/full")
     with pytest.raises(RunFolderError, match=r"file\.json: cannot be written .No space left on device.; mend it"):
         write_json(path, {"new": 2})
     assert read_json(path) == {"old": 1}
@@ -87,17 +86,6 @@ def test_on_a_file_system_without_links_a_file_is_written_once_too(
     write_json_once(path, 1)
     assert read_json(path) == 1
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_processes_of_one_number_on_two_hosts_write_side_by_side(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    beside: list[str] = []
-    monkeypatch.setattr(Path, "replace", lambda self, target: beside.append(self.name))
-    for host in ("one", "two"):
-        monkeypatch.setattr(socket, "gethostname", lambda host=host: host)
-        write_text(tmp_path / "progress.json", host)
-    assert len(set(beside)) == 2
 
 
 def test_a_folder_that_cannot_be_made_or_written_to_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
