@@ -107,16 +107,17 @@ class WeightSharingEvaluator:
         """Losses `(n,)` of the rival that sets the bar.
 
         Those of the best are kept. A process that does not have them computes them again, and finds the same. Threads
-        that share the evaluator may keep theirs meanwhile.
+        that share the evaluator may keep theirs meanwhile, and forget these.
         """
         rivals = rivals[: self.early_stop]
         best = {rival.key for rival in rivals}
-        self._losses = {key: losses for key, losses in [*self._losses.items()] if key in best}
+        kept = self._losses = {key: losses for key, losses in [*self._losses.items()] if key in best}
         if not rivals or len(rivals) < self.early_stop:
             return None
-        if rivals[-1].key not in self._losses:
-            self._losses[rivals[-1].key] = log_losses(*self._read(rivals[-1], None))
-        return self._losses[rivals[-1].key]
+        last = rivals[-1]
+        if last.key not in kept:
+            kept[last.key] = log_losses(*self._read(last, None))
+        return kept[last.key]
 
     def _read(self, architecture: Architecture, rival: Tensor | None) -> tuple[Tensor, Tensor]:
         """Logits and labels of all rows, or of the first that show that the architecture is worse than the rival."""

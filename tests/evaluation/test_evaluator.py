@@ -144,8 +144,10 @@ MANY_ROWS = make_rows(SCHEMA, 4100, seed=5)
 CANDIDATES = [SPACE.random(RNG) for _ in range(16)]
 
 
-def stopping(early_stop: int = 2) -> WeightSharingEvaluator:
-    return WeightSharingEvaluator(
+def stopping(
+    early_stop: int = 2, kind: type[WeightSharingEvaluator] = WeightSharingEvaluator
+) -> WeightSharingEvaluator:
+    return kind(
         evaluator().supernet,
         head_rows=HEAD_ROWS,
         score_rows=MANY_ROWS,
@@ -216,6 +218,20 @@ def test_the_losses_of_the_best_alone_are_kept(full: dict[Architecture, Score]) 
         scorer.evaluate(architecture, rivals)
     scorer.evaluate(list(full)[-1], rivals)
     assert set(scorer._losses) == {rival.key for rival in rivals[:2]}
+
+
+def test_a_score_does_not_depend_on_what_other_threads_make_a_process_forget(full: dict[Architecture, Score]) -> None:
+    class Forgetful(WeightSharingEvaluator):
+        @property
+        def _losses(self) -> dict[str, torch.Tensor]:
+            return {}
+
+        @_losses.setter
+        def _losses(self, losses: object) -> None:
+            pass
+
+    rivals, worst = list(full)[2:4], list(full)[-1]
+    assert stopping(kind=Forgetful).evaluate(worst, rivals) == stopping().evaluate(worst, rivals)
 
 
 # Weights.
