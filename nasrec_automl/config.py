@@ -363,7 +363,7 @@ class Job(Section):
     @property
     def storage_url(self) -> str:
         """URL of the studies' database."""
-        return self.storage or _sqlite_url("sqlite:///studies.db", self.run_folder.joinpath)
+        return self.storage or _absolute_url("sqlite:///studies.db", self.run_folder.joinpath)
 
 
 def load_job(path: str | Path) -> Job:
@@ -436,14 +436,23 @@ def _absolute(job: Job, base: Path) -> Job:
         )
     if job.space.endswith((".yaml", ".yml")):
         updates["space"] = str(found(job.space))
-    if job.storage is not None and job.storage.startswith("sqlite:///") and ":memory:" not in job.storage:
-        updates["storage"] = _sqlite_url(job.storage, found)
+    if job.storage is not None:
+        updates["storage"] = _absolute_url(job.storage, found)
     return job.model_copy(update=updates)
 
 
-def _sqlite_url(url: str, found: Callable[[str], Path]) -> str:
-    """The URL with an absolute path, in which what means something in a URL is escaped as SQLAlchemy reads it."""
-    from sqlalchemy.engine import make_url  # here: not all that reads a job opens its studies
+def _absolute_url(url: str, found: Callable[[str], Path]) -> str:
+    """The URL of an SQLite file with an absolute path, in which what means something in a URL is escaped.
 
-    parsed = make_url(url)
-    return parsed.set(database=str(found(parsed.database or ""))).render_as_string()
+    Any other as it is: whoever opens the studies says what is wrong with it.
+    """
+    from sqlalchemy.engine import make_url  # here: not all that reads a job opens its studies
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return url
+    if parsed.get_backend_name() != "sqlite" or not parsed.database or ":memory:" in parsed.database:
+        return url
+    return parsed.set(database=str(found(parsed.database))).render_as_string()

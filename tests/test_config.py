@@ -106,6 +106,16 @@ def test_a_storage_of_ones_own(tmp_path: Path) -> None:
     assert load_job(write(tmp_path / "job.yaml", changed(storage=url))).storage_url == url
 
 
+def test_a_database_is_beside_the_job_with_any_driver(tmp_path: Path) -> None:
+    url = load_job(write(tmp_path / "job.yaml", changed(storage="sqlite+pysqlite:///studies.db"))).storage_url
+    assert url == f"sqlite+pysqlite:///{tmp_path / 'studies.db'}"
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite+pysqlite:///:memory:", "no url", "postgresql://host:no-port/a"])
+def test_a_storage_without_a_file_stays_as_it_is(tmp_path: Path, url: str) -> None:
+    assert load_job(write(tmp_path / "job.yaml", changed(storage=url))).storage_url == url
+
+
 @pytest.mark.parametrize("name", ["a?b", "a%41b", "a b", "{a}", "a#b"])
 def test_a_database_is_in_its_folder_however_that_is_called(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
