@@ -34,7 +34,8 @@ def export_run(run: RunFolder, kind: Format = "onnx", output: Path | None = None
         ExtraError: ONNX is not installed.
         DataError: the output cannot be written.
     """
-    if not (run.best / PREPROCESSING).is_file():  # what is written last
+    # The latter is written last: until then the model may be one that no result is of.
+    if not (run.best / PREPROCESSING).is_file() or not run.final.is_file():
         raise RunFolderError(
             f"{run.path}: the run has no final model yet; `nasrec-automl status {shlex.quote(str(run.path))}` says "
             "what is left"

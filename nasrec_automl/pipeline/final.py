@@ -83,10 +83,14 @@ class FinalStage(Stage):
         progress.update(3, f"{winner.name} trained")
         taught_by, final_taught_by = [*teachers(run)], len(final_teachers(run))
 
+        # Before: killed from here on, it reads them again.
+        readings = 1 + (read_json(run.test_readings) or 0)
+        write_json(run.test_readings, readings)
         test = data.part(Part.TEST)
         logits, baseline_logits = predict_logits(subnet.to(run.job.device), test), baseline.logits(test)
         measured = _quality(measure(logits, *targets(test)))
         of_baseline["test"] = _quality(measure(baseline_logits, *targets(test)))
+        run.final.unlink(missing_ok=True)  # of the model that is replaced
         write_model(subnet.cpu(), run.data / "preprocessing.json", run.best)
         progress.update(4, f"test log loss {measured['log_loss']:.4f}, AUC {measured['auc']:.4f}")
         write_json(run.result, _result(run, data, winner, measured, of_baseline))
@@ -102,7 +106,7 @@ class FinalStage(Stage):
                 "chosen_on": list(choice_parts(run)),
                 "teachers": taught_by,
                 "final_teachers": final_taught_by,
-                "test_readings": 1 + (read_json(run.final) or {"test_readings": 0})["test_readings"],
+                "test_readings": readings,
                 "contenders": [
                     {**_plain(contender, data, run.job, job_budget(run)), "less_winner_error": error}
                     for contender, error in zip(contenders, errors, strict=True)

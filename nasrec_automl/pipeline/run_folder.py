@@ -104,8 +104,16 @@ class RunFolder:
 
     @property
     def final(self) -> Path:
-        """What the final stage chose among, and which end of the retrain stage its result is of."""
+        """What the final stage chose among, and which end of the retrain stage its result is of.
+
+        There while `best` holds the model that the result is of.
+        """
         return self.path / "final.json"
+
+    @property
+    def test_readings(self) -> Path:
+        """How often the rows of test were read; written before each reading."""
+        return self.path / "test-readings.json"
 
     @property
     def report(self) -> Path:

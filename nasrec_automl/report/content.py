@@ -228,7 +228,8 @@ class ReportContent:
         teachers: the hand designs that had a say in the labels of the candidates.
         final_teachers: how many candidates had a say in the labels of the winner's last trainings.
         auc_difference_error: standard error of the winner's test AUC less that of the best baseline, paired.
-        test_readings: how often test was read; more than once where a finished run was continued.
+        test_readings: how often test was read; more than once where a finished run was continued, or one was killed
+            while test was read.
         calibration: of the winner on test.
         how_to_go_on: shell commands, in order.
     """

@@ -65,8 +65,8 @@ def trust(content: ReportContent) -> list[str]:
             + (
                 "Test was read once, after the choice."
                 if readings == 1
-                else f"Test was read {readings} times, once for each of this run's results: its numbers flatter the "
-                "winner too."
+                else f"Test was read {readings} times, as in a run that was continued, or killed while test was read: "
+                "its numbers may flatter the winner too."
             )
         )
     statements.append(

@@ -16,7 +16,7 @@ from nasrec_automl.config import load_job
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import TRAINING, VALIDATION, Part
 from nasrec_automl.data.rows import Rows
-from nasrec_automl.errors import JobError
+from nasrec_automl.errors import JobError, RunFolderError
 from nasrec_automl.evaluation import scratch
 from nasrec_automl.evaluation.baseline import fit_baseline, tune_baseline
 from nasrec_automl.evaluation.scratch import measure_subnet, predict_logits
@@ -208,6 +208,29 @@ def test_killed_before_the_result_is_written_it_trains_nothing_again(
     after = load_subnet(copied_run.best / "model.safetensors").state_dict()
     assert all(torch.equal(after[name], before[name]) for name in before)
     assert not list(copied_run.retrained.glob("final-*"))
+
+
+@pytest.mark.parametrize("killed_at", ["write_model", "write_json"])
+def test_killed_after_test_was_read_it_counts_the_reading_and_exports_no_model_without_a_result(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch, killed_at: str
+) -> None:
+    work = getattr(final_stage, killed_at)
+    copied_run.result.unlink()
+
+    def kill(path: Path, *rest: object) -> None:
+        work(path, *rest)
+        if path != copied_run.test_readings:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(final_stage, killed_at, kill)
+        with pytest.raises(KeyboardInterrupt):
+            FinalStage().run(copied_run)
+    with pytest.raises(RunFolderError, match="the run has no final model yet"):
+        export_run(copied_run, "torch")
+    FinalStage().run(copied_run)
+    assert json.loads(copied_run.final.read_text())["test_readings"] == 3
+    assert export_run(copied_run, "torch").is_file()
 
 
 def test_what_was_trained_by_other_teachers_is_not_taken(
