@@ -116,6 +116,17 @@ def test_what_has_ended_is_looked_at_once(numbers: optuna.Study) -> None:
     assert task.computed == 5
 
 
+def test_a_census_is_of_its_moment(numbers: optuna.Study) -> None:
+    add(numbers, 0, TrialState.COMPLETE)
+    tally = Tally(Numbers(), retries=3)
+    before = tally.count(numbers.get_trials())
+    add(numbers, 1, TrialState.COMPLETE)
+    add(numbers, 2, TrialState.FAIL, failure="error")
+    after = tally.count(numbers.get_trials())
+    assert (before.done_keys, before.failures) == ({"0"}, {})
+    assert (after.done_keys, after.failures) == ({"0", "1"}, {"2": 1})
+
+
 def test_a_running_trial_may_get_its_parameters_later(numbers: optuna.Study) -> None:
     tally = Tally(Numbers(), retries=1)
     trial = numbers.ask()
