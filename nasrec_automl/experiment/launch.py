@@ -107,10 +107,10 @@ def _create(path: Path, port: int) -> ExperimentNote:
     try:
         output, _ = process.communicate()
     except BaseException:
-        # The manager that it starts is a process of its own: let it start, then stop it.
+        # The manager that it starts is a process of its own: let it start, then stop it, whether it answers or not.
         process.communicate()
         if process.returncode == 0:
-            _stop(manager.profile()["id"])
+            _stop("--port", str(port))
         raise
     if process.returncode != 0:
         lines = [line for line in output.splitlines() if line.strip()] or ["it said nothing"]
@@ -157,8 +157,8 @@ def _failure(manager: Manager) -> str | None:
     return manager.last_words() if trials and trials[-1].failed else None
 
 
-def _stop(id_: str) -> None:
-    _nnictl("stop", id_).communicate()
+def _stop(*which: str) -> None:
+    _nnictl("stop", *which).communicate()
 
 
 def _nnictl(*arguments: str) -> subprocess.Popen[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -174,6 +175,19 @@ def test_an_interrupted_launch_stops_the_experiment(experiment: Any) -> None:
     experiment.until(lambda: experiment.started("supernet"))
     process.send_signal(signal.SIGINT)
     process.wait(30)
+    assert not experiment.processes()
+
+
+@pytest.mark.slow
+def test_a_launch_that_is_interrupted_while_the_manager_starts_leaves_none(experiment: Any) -> None:
+    experiment.write(seconds=4.0, missing=("supernet",))
+    process = launch_in_background(experiment)
+    experiment.until(lambda: any("create" in child.cmdline() for child in psutil.Process(process.pid).children()))
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
+    assert process.returncode != 0
+    known = json.loads((experiment.folder / "nni-experiments" / ".experiment").read_text())
+    assert [one["port"] for one in known.values()] == [experiment.port], "it had started"
     assert not experiment.processes()
 
 

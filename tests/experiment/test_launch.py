@@ -67,6 +67,25 @@ def test_a_manager_that_answers_late_at_the_end_is_asked_again(monkeypatch: pyte
     assert manager.trials.call_count == (3 if failed else 2)
 
 
+def test_interrupted_while_the_manager_starts_it_stops_that_though_it_answers_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[str, ...]] = []
+
+    def nnictl(*arguments: str) -> Mock:
+        calls.append(arguments)
+        ends = [KeyboardInterrupt, ("", None)] if arguments[0] == "create" else [("", None)]
+        return Mock(returncode=0, **{"communicate.side_effect": ends})
+
+    monkeypatch.setattr(module, "_nnictl", nnictl)
+    with socket.socket() as nobody:
+        nobody.bind(("", 0))
+        port = nobody.getsockname()[1]
+        with pytest.raises(KeyboardInterrupt):
+            module._create(tmp_path / "experiment.yml", port)
+    assert calls[1:] == [("stop", "--port", str(port))]
+
+
 def test_another_port_is_taken_where_the_wanted_one_is_in_use() -> None:
     with socket.socket() as owner:
         owner.bind(("", 0))
