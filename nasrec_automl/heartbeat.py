@@ -12,13 +12,17 @@ INTERVAL = 15.0
 LOST_AFTER = 120.0
 """Seconds without a sign after which a process of another host counts as gone. Hosts' clocks may differ by far less."""
 
+_PATIENCE = 2.0
+"""Seconds that the end of a block waits for a sign that is just being given: a busy database may take minutes."""
+
 
 @contextmanager
 def heartbeat(sign: Callable[[], object]) -> Iterator[None]:
     """Give signs of life while the block runs; a block that ends before the first is due costs nothing.
 
     Args:
-        sign: gives one, in a thread of its own. Where it fails, the next one may not.
+        sign: gives one, in a thread of its own. Where it fails, the next one may not. One that takes long may come
+            after the block has ended, and must do no harm then.
     """
     ended = threading.Event()
 
@@ -33,4 +37,4 @@ def heartbeat(sign: Callable[[], object]) -> Iterator[None]:
         yield
     finally:
         ended.set()
-        thread.join()
+        thread.join(_PATIENCE)

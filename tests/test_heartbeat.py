@@ -45,3 +45,19 @@ def test_an_error_of_the_block_comes_through_and_ends_it() -> None:
     with pytest.raises(KeyError), heartbeat.heartbeat(lambda: None):
         raise KeyError
     assert not [thread for thread in threading.enumerate() if thread.name == "heartbeat"]
+
+
+def test_a_sign_that_takes_long_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeat, "_PATIENCE", 0.01)
+    begun, released, given = threading.Event(), threading.Event(), threading.Event()
+
+    def sign() -> None:
+        begun.set()
+        released.wait(5)
+        given.set()
+
+    with heartbeat.heartbeat(sign):
+        assert begun.wait(10)
+    assert not given.is_set()
+    released.set()
+    assert given.wait(10)

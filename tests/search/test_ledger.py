@@ -6,6 +6,7 @@ import numpy as np
 import optuna
 import pytest
 import torch
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
@@ -25,6 +26,8 @@ def test_a_finished_trial_is_not_written_again(study: optuna.Study, storage: RDB
     assert ledger.fail(trial, "stale", "gone")
     assert not ledger.finish(trial, Outcome(state=TrialState.COMPLETE, value=1.0, attrs={"auc": 0.5}))
     assert not ledger.fail(trial, "error", "late")
+    with pytest.raises(UpdateFinishedTrialError):  # what a heartbeat passes over
+        ledger.show_alive(trial)
     (found,) = study.get_trials()
     assert found.state == TrialState.FAIL
     assert found.user_attrs == {"nasrec:failure": "stale", "nasrec:reason": "gone"}
