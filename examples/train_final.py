@@ -9,7 +9,7 @@ import argparse
 from nasrec_automl.config import load_job
 from nasrec_automl.pipeline.named import retrain_named
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.stages import STAGES, run_apart
+from nasrec_automl.pipeline.stages import STAGES, run_job
 
 
 def main() -> None:
@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument("name", help="a published architecture, a hand design, or an architecture's JSON file")
     arguments = parser.parse_args()
     run = RunFolder(load_job(arguments.job))
-    run_apart(run, (STAGES["data"],))
+    run_job(run, (STAGES["data"],))
     for line in retrain_named(run, arguments.name).lines:
         print(line)
 

@@ -22,7 +22,7 @@ from nasrec_automl.pipeline.evaluator import load_evaluator
 from nasrec_automl.pipeline.files import read_json, write_json, write_text
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.stages import run_apart
+from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.studies import rank_study, training_settings
 from nasrec_automl.pipeline.supernet import SupernetStage, kept_steps, path_schedule
 from nasrec_automl.pipeline.teachers import taught_label
@@ -175,7 +175,7 @@ def rank_scores(run: RunFolder, *, workers: int = 1) -> None:
         run: the run folder.
         workers: processes that share the trainings, this one included.
     """
-    run_apart(run, (DataStage(), SupernetStage(), RankStage(workers)))
+    run_job(run, (DataStage(), SupernetStage(), RankStage(workers)))
 
 
 def _folder(run: RunFolder) -> Path:

@@ -33,46 +33,31 @@ def next_stage(run: RunFolder) -> Stage | None:
     return None
 
 
-def check_stages(run: RunFolder) -> None:
-    """Compare the job with what every stage has left in the folder; nothing is written.
+def check_stages(run: RunFolder, others: Sequence[Stage] = ()) -> None:
+    """Compare the job with what every stage, and some of no job's chain, have left in the folder; nothing is written.
 
     Raises:
         JobError: a stage was started with other settings.
     """
-    for stage in STAGES.values():
+    for stage in {**STAGES, **{stage.name: stage for stage in others}}.values():
         stage.check(run)
 
 
-def run_apart(run: RunFolder, stages: Sequence[Stage]) -> None:
-    """Run stages of which the last is no job's, as the folder's owner, as far as they are not done.
-
-    Every stage of the job is checked too: the job is noted in the folder, and what is there keeps its own.
-    """
-    with run.lock():
-        check_stages(run)
-        for stage in stages:
-            stage.check(run)
-        run.create()
-        for stage in stages:
-            if stage.is_done(run):
-                stage.tidy(run)
-            else:
-                stage.run(run)
-
-
-def run_job(run: RunFolder, *, workers: int = 1) -> None:
+def run_job(run: RunFolder, stages: Sequence[Stage] = tuple(STAGES.values()), *, workers: int = 1) -> None:
     """Run every stage that is not done, as the folder's owner.
 
     Args:
         run: the run folder.
+        stages: in their order; the last one may be of no job's chain. All of the job's are checked: what is there keeps
+            its settings.
         workers: processes that share the parallel stages, this one included. With several, what is proposed depends on
             whose trials end first.
     """
     with run.lock():
         # Before the job is noted: one that is refused leaves the folder as it is.
-        check_stages(run)
+        check_stages(run, stages)
         run.create()
-        for stage in STAGES.values():
+        for stage in stages:
             if stage.is_done(run):
                 run.claim(stage.name, stage.settings(run))
                 stage.tidy(run)

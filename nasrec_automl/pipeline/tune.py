@@ -20,7 +20,7 @@ from nasrec_automl.pipeline.data import DataStage
 from nasrec_automl.pipeline.evaluator import make_evaluator
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.stages import run_apart
+from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.status import TUNE_TRUTH
 from nasrec_automl.pipeline.studies import study_storage, training_settings, tune_study, tune_truth_study
 from nasrec_automl.pipeline.supernet import SupernetStage, supernet_label
@@ -107,7 +107,7 @@ class TuneStage(Stage):
 
 def tune_supernet(run: RunFolder) -> None:
     """Prepare the data of a job where they are not, and run the stage, as the folder's owner."""
-    run_apart(run, (DataStage(), TuneStage()))
+    run_job(run, (DataStage(), TuneStage()))
 
 
 def tuned(run: RunFolder) -> list[FrozenTrial]:

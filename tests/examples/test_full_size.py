@@ -18,7 +18,7 @@ from nasrec_automl.experiment.spec import write_experiment
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.stages import STAGES, run_apart
+from nasrec_automl.pipeline.stages import STAGES, run_job
 from nasrec_automl.space import load_architecture
 from tests.data.readers.rows import write_public_sets
 
@@ -169,7 +169,7 @@ def test_the_final_training_of_a_published_architecture_and_of_a_file(
 def test_a_final_training_that_is_refused_leaves_the_run_as_it_is(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = copied(example("kdd12", "full", "final.yaml"), here)
     run = RunFolder(load_job(job))
-    run_apart(run, (STAGES["data"],))
+    run_job(run, (STAGES["data"],))
     before = (run.path / "job.json").read_text()
     job.write_text(job.read_text().replace("hash_above: 2000000000", "hash_above: 2100000000"))
     assert load_job(job) != run.job

@@ -14,7 +14,7 @@ from nasrec_automl.errors import DataError, JobError
 from nasrec_automl.pipeline.data import DataStage
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.stages import run_apart
+from nasrec_automl.pipeline.stages import run_job
 
 Write = Callable[..., Path]
 
@@ -65,7 +65,7 @@ def test_what_decides_how_data_are_prepared_is_refused_of_prepared_ones(
     prepared = {"source": "prepared", "input": str(finished_run.data), "options": {}}
     run = open_run(write_job(tmp_path, data={**prepared, **asked}))
     with pytest.raises(JobError, match=rf"^{named}: .*{finished_run.data} are prepared already .split random, seed"):
-        run_apart(run, (DataStage(),))
+        run_job(run, (DataStage(),))
     assert not (run.path / "job.json").exists()
 
 
