@@ -11,6 +11,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
+from nasrec_automl.errors import DivergedError
 from nasrec_automl.heartbeat import heartbeat
 from nasrec_automl.search.attributes import ERROR, INTERRUPTED
 from nasrec_automl.search.database import connection_lost, database_errors, patiently
@@ -60,7 +61,7 @@ def work(
 
     Raises:
         StudyError: the database cannot be used.
-        Exception: whatever `task.run` raises, once its trial has been failed.
+        Exception: whatever `task.run` raises, once its trial has been failed; a DivergedError prunes its trial alone.
     """
     worker = Worker(task, Ledger(study, storage), target, options or WorkerOptions())
     finished = 0
@@ -106,6 +107,8 @@ def _run(task: Task, ledger: Ledger, trial: FrozenTrial) -> Outcome | None:
     try:
         with heartbeat(lambda: ledger.show_alive(trial)):
             return task.run(trial)
+    except DivergedError as error:
+        return Outcome.of_diverged(error)
     except BaseException as error:
         lost = connection_lost(ledger.storage, error)
         kind = INTERRUPTED if lost or not isinstance(error, Exception) else ERROR

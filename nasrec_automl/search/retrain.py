@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.config_training import RetrainConfig
 from nasrec_automl.config_types import in_seconds
-from nasrec_automl.errors import DivergedError, StudyError
+from nasrec_automl.errors import StudyError
 from nasrec_automl.search.census import Census
 from nasrec_automl.search.hyper import ARCHITECTURE, OPTIMIZER, Hyper, applying, default_params, retrain_distributions
 from nasrec_automl.search.ledger import Ledger, handle
@@ -176,10 +176,7 @@ class _Retrain(Task):
             pruned = may_prune and running.should_prune()
             return pruned
 
-        try:
-            result = self._train(trial.params[ARCHITECTURE], Hyper.of(trial.params, self._config.space), report)
-        except DivergedError as error:
-            return Outcome.of_diverged(error)
+        result = self._train(trial.params[ARCHITECTURE], Hyper.of(trial.params, self._config.space), report)
         attrs = dict(result.attrs)
         if pruned:
             attrs["reason"] = f"pruned: not among the best {self._share} of its bracket at the same validation"

@@ -132,5 +132,6 @@ class Task(TrialSource):
     def run(self, trial: FrozenTrial) -> Outcome:
         """Find the value of a running trial; it may report intermediate values to the study.
 
-        What it raises fails the trial and ends the worker.
+        A DivergedError ends its trial alone, which counts as pruned. What else it raises fails the trial and ends the
+        worker.
         """

@@ -13,7 +13,6 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.architecture import Architecture
-from nasrec_automl.errors import DivergedError
 from nasrec_automl.search.attributes import KEY
 from nasrec_automl.search.census import Census
 from nasrec_automl.search.distributions import architecture_of, distributions
@@ -105,8 +104,5 @@ class _Trainings(Task):
     def run(self, trial: FrozenTrial) -> Outcome:
         architecture = architecture_of(trial.params, self._space)
         assert architecture is not None  # it has a key
-        try:
-            result = self._train(architecture, trial.params[SEED])
-        except DivergedError as error:
-            return Outcome.of_diverged(error)
+        result = self._train(architecture, trial.params[SEED])
         return Outcome(state=TrialState.COMPLETE, value=result.log_loss, attrs=result.attrs)

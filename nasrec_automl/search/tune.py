@@ -10,7 +10,6 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.config_checks import TuneConfig
-from nasrec_automl.errors import DivergedError
 from nasrec_automl.hyper_space import Distribution
 from nasrec_automl.search.census import Census
 from nasrec_automl.search.hyper import optuna_distribution
@@ -94,10 +93,7 @@ class _Tune(Task):
     def run(self, trial: FrozenTrial) -> Outcome:
         key = self.key(trial.params)
         assert key is not None
-        try:
-            tau, attrs = self._rank(key, settings_of(trial.params, self._config))
-        except DivergedError as error:
-            return Outcome.of_diverged(error)
+        tau, attrs = self._rank(key, settings_of(trial.params, self._config))
         return Outcome(state=TrialState.COMPLETE, value=tau, attrs=attrs)
 
 
