@@ -31,6 +31,7 @@ LAYERS = (
         "heartbeat",
         "interrupts",
         "processes",
+        "score",
         "published",
         "hand_designs",
     },

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,29 +16,11 @@ from nasrec_automl.evaluation.adagrad import adagrad_head
 from nasrec_automl.evaluation.early_stop import estimate, looks, surely_worse
 from nasrec_automl.evaluation.ridge import ridge_head
 from nasrec_automl.network import Supernet
+from nasrec_automl.score import Score
 from nasrec_automl.training.metrics import log_losses, measure
 from nasrec_automl.training.precision import Precision, autocast
 
 _BATCH = 8192
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """What the evaluator found out about an architecture.
-
-    Attributes:
-        log_loss: in nats, on all rows; estimated where only some were read. Smaller is better.
-        auc: on the rows that were read.
-        standard_error: of the log loss.
-        rows: how many rows were read.
-        stopped: whether the architecture was surely worse than its rival before all rows were read.
-    """
-
-    log_loss: float
-    auc: float
-    standard_error: float
-    rows: int
-    stopped: bool
 
 
 class WeightSharingEvaluator:

@@ -1,5 +1,6 @@
 """Optuna studies in a SQL database: the search for architectures and the retraining of the best."""
 
+from nasrec_automl.score import Score
 from nasrec_automl.search.admission import constraints
 from nasrec_automl.search.distributions import distributions
 from nasrec_automl.search.evolution import RegularizedEvolutionSampler
@@ -7,7 +8,7 @@ from nasrec_automl.search.hyper import Hyper
 from nasrec_automl.search.proposals import propose
 from nasrec_automl.search.random_sampler import ArchitectureRandomSampler
 from nasrec_automl.search.retrain import TrainOutcome, retrain
-from nasrec_automl.search.scoring import Score, search
+from nasrec_automl.search.scoring import search
 from nasrec_automl.search.stale import fail_stale
 from nasrec_automl.search.storage import open_storage, open_study
 from nasrec_automl.search.task import Finished, Outcome

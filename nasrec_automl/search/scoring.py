@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
 from nasrec_automl.errors import StudyError
+from nasrec_automl.score import Score
 from nasrec_automl.search.admission import Admission, violations
 from nasrec_automl.search.attributes import LOG_LOSS, PREFIX, REASON
 from nasrec_automl.search.census import Census
@@ -32,29 +33,6 @@ _logger = logging.getLogger(__name__)
 
 _FEWEST_UNSCORED, _LEAST_SCORED = 16, 0.1
 """So many architectures without a finite score, and a smaller share of all with one: then the supernet is at fault."""
-
-
-class Score(Protocol):
-    """What an evaluator says of an architecture.
-
-    Attributes:
-        log_loss: what the study minimises, in nats.
-        auc: area under the ROC curve.
-        standard_error: of the log loss.
-        rows: how many rows were read.
-        stopped: whether these are not all, and the log loss is an estimate.
-    """
-
-    @property
-    def log_loss(self) -> float: ...  # noqa: D102
-    @property
-    def auc(self) -> float: ...  # noqa: D102
-    @property
-    def standard_error(self) -> float: ...  # noqa: D102
-    @property
-    def rows(self) -> int: ...  # noqa: D102
-    @property
-    def stopped(self) -> bool: ...  # noqa: D102
 
 
 Evaluate = Callable[[Architecture], Score]

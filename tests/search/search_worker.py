@@ -20,14 +20,13 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
 from nasrec_automl.config import SearchConfig
 from nasrec_automl.schema import FeatureSchema
-from nasrec_automl.search import RegularizedEvolutionSampler, WorkerOptions, open_storage, open_study, search
+from nasrec_automl.search import RegularizedEvolutionSampler, Score, WorkerOptions, open_storage, open_study, search
 from nasrec_automl.search.samplers import make_sampler
 from nasrec_automl.space import SearchSpace
 
 
 @dataclass(frozen=True)
-class FakeScore:
-    log_loss: float
+class FakeScore(Score):
     auc: float = 0.5
     standard_error: float = 0.01
     rows: int = 100
