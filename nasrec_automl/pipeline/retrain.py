@@ -33,7 +33,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import retrain_is_noted
 from nasrec_automl.pipeline.studies import retrain_settings, retrain_study, stage_ended, study_storage
 from nasrec_automl.pipeline.teachers import taught_label
-from nasrec_automl.search import Finished, Hyper, TrainOutcome, retrain
+from nasrec_automl.search import Hyper, TrainOutcome, retrain
 from nasrec_automl.search.retrain import Prune
 from nasrec_automl.search.task import ENDED
 from nasrec_automl.training.metrics import Metrics
@@ -112,9 +112,9 @@ class RetrainStage(Stage):
             }
             return TrainOutcome(trained.metrics.log_loss, attrs)
 
-        def on_trial(finished: Finished) -> None:
+        def on_trial(done: int) -> None:
             drop_beaten(run, study)
-            progress.update(finished.done, _note(study))
+            progress.update(done, _note(study))
 
         trained = retrain(
             study,

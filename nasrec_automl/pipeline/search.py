@@ -38,7 +38,7 @@ from nasrec_automl.pipeline.studies import (
 )
 from nasrec_automl.pipeline.teachers import kept_of_teachers
 from nasrec_automl.pipeline.verdict import read_verdict
-from nasrec_automl.search import Finished, search
+from nasrec_automl.search import search
 from nasrec_automl.search.incumbents import incumbents, unlike
 from nasrec_automl.search.samplers import make_sampler
 from nasrec_automl.space import load_search_space
@@ -101,9 +101,9 @@ class SearchStage(Stage):
             # From the study alone: a worker that was killed finds the same rivals again.
             return evaluator.evaluate(architecture, incumbents(study, space, most, admits=admits))
 
-        def on_trial(finished: Finished) -> None:
+        def on_trial(done: int) -> None:
             best = _best(scored_trials(study, admits))
-            progress.update(finished.done, _note(best, left_out))
+            progress.update(done, _note(best, left_out))
             report(_metrics(best))
 
         mine = search(

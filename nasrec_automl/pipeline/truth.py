@@ -21,7 +21,7 @@ from nasrec_automl.evaluation.scratch import Trained, measure_subnet
 from nasrec_automl.pipeline.candidates import default_hyper, has_layer_norm, scratch_schema, train_candidate
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import study_storage
-from nasrec_automl.search import Finished, TrainOutcome
+from nasrec_automl.search import TrainOutcome
 from nasrec_automl.search.scoring import UNSCORED_ADVICE
 from nasrec_automl.search.trainings import count_trained, train_each, trained_losses
 from nasrec_automl.space import load_search_space
@@ -155,7 +155,7 @@ def train_truth(
         checkpoint = folder / f"{study.study_name}-{architecture.key}-{seed}.ckpt"
         return train_and_measure(run, architecture, seed, parts, label=labels, checkpoint=checkpoint, keep=keep)
 
-    def on_trial(finished: Finished) -> None:
+    def on_trial(done: int) -> None:
         on_training(count_trained(study, architectures, seeds))
 
     train_each(

@@ -27,7 +27,6 @@ from nasrec_automl.pipeline.supernet import SupernetStage, supernet_label
 from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.pipeline.truth import FEWEST, sample_sizes, train_truth
 from nasrec_automl.ranking import kendall_tau
-from nasrec_automl.search import Finished
 from nasrec_automl.search.task import ENDED
 from nasrec_automl.search.trainings import count_trained
 from nasrec_automl.search.tune import TUNED, tune
@@ -92,10 +91,10 @@ class TuneStage(Stage):
             tau = kendall_tau(ranked, np.array([log_loss for _, log_loss in truth]))
             return (0.0 if np.isnan(tau) else tau), {"architectures": len(truth), "log_loss": float(ranked.min())}
 
-        def on_trial(finished: Finished) -> None:
+        def on_trial(done: int) -> None:
             best = _best(run)
             note = "" if best is None else f"best tau {best:.2f}"
-            progress.update(finished.done, note)
+            progress.update(done, note)
             report({} if best is None else {"tau": best})
 
         start = {name: getattr(job.supernet, name) for name in TUNED}

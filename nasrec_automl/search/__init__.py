@@ -11,12 +11,11 @@ from nasrec_automl.search.retrain import TrainOutcome, retrain
 from nasrec_automl.search.scoring import search
 from nasrec_automl.search.stale import fail_stale
 from nasrec_automl.search.storage import open_storage, open_study
-from nasrec_automl.search.task import Finished, Outcome
+from nasrec_automl.search.task import Outcome
 from nasrec_automl.search.worker import WorkerOptions
 
 __all__ = [
     "ArchitectureRandomSampler",
-    "Finished",
     "Hyper",
     "Outcome",
     "RegularizedEvolutionSampler",

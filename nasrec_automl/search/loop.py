@@ -17,10 +17,11 @@ from nasrec_automl.search.attributes import ERROR, INTERRUPTED
 from nasrec_automl.search.database import connection_lost, database_errors, patiently
 from nasrec_automl.search.ledger import Ledger, lost_where_it_fails
 from nasrec_automl.search.stale import worker_id
-from nasrec_automl.search.task import Finished, Outcome, Params, Task
+from nasrec_automl.search.task import Outcome, Params, Task
 from nasrec_automl.search.worker import Worker, WorkerOptions
 
-OnTrial = Callable[[Finished], None]
+OnTrial = Callable[[int], object]
+"""Told how many trials of the study have finished, as far as a worker has seen."""
 
 _LONGEST_REASON = 2000
 
@@ -93,9 +94,7 @@ def work(
             if outcome is not None and ended and outcome.state in task.finished:
                 finished += 1
                 if on_trial is not None:
-                    done = census.done + 1
-                    told = Finished(number=trial.number, params=trial.params, outcome=outcome, done=done, target=target)
-                    patiently(storage, partial(on_trial, told))
+                    patiently(storage, partial(on_trial, census.done + 1))
     return finished
 
 

@@ -59,25 +59,6 @@ class Outcome:
         return None if self.value is None else [self.value, *self.further]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finished:
-    """What a worker tells after each trial that it has finished.
-
-    Attributes:
-        number: the trial's number in the study.
-        params: its parameters.
-        outcome: how it ended.
-        done: finished trials of the study, this one included, as far as this worker has seen.
-        target: how many the study is to have.
-    """
-
-    number: int
-    params: Params
-    outcome: Outcome
-    done: int
-    target: int
-
-
 class TrialSource(ABC):
     """What trials of a study are about, and which comes next. `Worker` calls it.
 

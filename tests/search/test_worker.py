@@ -18,7 +18,6 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
 from nasrec_automl.processes import own_host
 from nasrec_automl.search import (
-    Finished,
     WorkerOptions,
     distributions,
     fail_stale,
@@ -40,15 +39,14 @@ def test_enqueued_trials_are_run_first_and_once(
     mine, twice, hand = (space.random(np.random.default_rng(seed)) for seed in range(3))
     for architecture in (mine, twice, twice):
         study.enqueue_trial(dict(architecture.params), user_attrs={"wish": "mine"})
-    told: list[Finished] = []
-    assert run(target=5, first=[hand], on_trial=told.append) == 4
+    assert run(target=5, first=[hand]) == 4
     done = trials(study, TrialState.COMPLETE)
     assert [space.from_params(trial.params).key for trial in done[1:4]] == [mine.key, twice.key, hand.key]
     first = done[1]
     assert (first.value, first.user_attrs["wish"]) == (score(mine).log_loss, "mine")
     assert first.user_attrs["nasrec:key"] == mine.key
     assert first.user_attrs["nasrec:worker"]
-    assert told[0].params == mine.params
+    assert first.params == mine.params
     (again,) = trials(study, TrialState.FAIL)
     assert again.user_attrs["nasrec:reason"] == f"the study has the key {twice.key} already"
 
