@@ -125,6 +125,11 @@ def weights_path(run: RunFolder, study: optuna.Study, name: str, hyper: Hyper) -
     return run.retrained / f"{name}-{digest}.safetensors"
 
 
+def trial_weights(run: RunFolder, study: optuna.Study, trial: FrozenTrial) -> Path:
+    """The same of a trial of the retrain study."""
+    return weights_path(run, study, trial.params[ARCHITECTURE], Hyper.of(trial.params, run.job.retrain.space))
+
+
 def checkpoint_path(run: RunFolder, study: optuna.Study, name: str, hyper: Hyper) -> Path:
     """Where one training leaves what its next attempt goes on from."""
     return weights_path(run, study, name, hyper).with_suffix(".ckpt")
@@ -153,11 +158,7 @@ def check_subnets(run: RunFolder, study: optuna.Study) -> None:
     """Raise RunFolderError unless the subnet of each candidate's best training is in the folder."""
 
     def missing() -> set[int]:
-        return {
-            trial.number
-            for name, trial in best_trials(study).items()
-            if not weights_path(run, study, name, Hyper.of(trial.params, run.job.retrain.space)).is_file()
-        }
+        return {trial.number for trial in best_trials(study).values() if not trial_weights(run, study, trial).is_file()}
 
     # Twice: another worker may just have beaten one, and dropped its subnet.
     if missing() & missing():
@@ -178,9 +179,8 @@ def drop_beaten(run: RunFolder, study: optuna.Study) -> None:
     trainings = _trainings(study)
     best = _best(trainings)
     for trial in trainings:
-        name = trial.params[ARCHITECTURE]
-        if trial.number != best[name].number:
-            weights_path(run, study, name, Hyper.of(trial.params, run.job.retrain.space)).unlink(missing_ok=True)
+        if trial.number != best[trial.params[ARCHITECTURE]].number:
+            trial_weights(run, study, trial).unlink(missing_ok=True)
 
 
 def training_lengths(run: RunFolder) -> dict[str, int]:

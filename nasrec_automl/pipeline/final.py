@@ -27,7 +27,7 @@ from nasrec_automl.pipeline.candidates import (
     has_layer_norm,
     retrain_study_name,
     scratch_schema,
-    weights_path,
+    trial_weights,
 )
 from nasrec_automl.pipeline.files import newest, read_json, write_json
 from nasrec_automl.pipeline.final_training import Contender, train_final
@@ -169,12 +169,11 @@ def _contenders(run: RunFolder, data: PreparedData, report: Report) -> tuple[lis
     study = retrain_study(run)
     found, losses = [], {}
     for name, trial in best_trials(study).items():
-        hyper = Hyper.of(trial.params, run.job.retrain.space)
-        subnet = load_subnet(weights_path(run, study, name, hyper))
+        subnet = load_subnet(trial_weights(run, study, trial))
         logits = predict_logits(subnet.to(run.job.device), choice)
         metrics, losses[name] = measure(logits, label, *weight), log_losses(logits, label).numpy()
         report(_quality(metrics))
-        found.append(Contender(name, architectures[name], hyper, metrics))
+        found.append(Contender(name, architectures[name], Hyper.of(trial.params, run.job.retrain.space), metrics))
     if not found:
         raise StudyError(
             f"no training of the study {study.study_name!r} ended well; "

@@ -21,7 +21,7 @@ from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet, save_network
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import best_trials, candidates, choice_parts, train_candidate, weights_path
+from nasrec_automl.pipeline.candidates import best_trials, candidates, choice_parts, train_candidate, trial_weights
 from nasrec_automl.pipeline.files import check_output_folder, read_json, write_json
 from nasrec_automl.pipeline.final import contender_costs
 from nasrec_automl.pipeline.final_training import Contender, train_final
@@ -212,7 +212,7 @@ def _measured(
     hyper = Hyper.of(params, space)
     # While the stage goes on, a subnet of now may be beaten, and gone.
     if source == "own" and retrain_is_noted(run):
-        subnet = load_subnet(weights_path(run, retrain_study(run), known, hyper))
+        subnet = load_subnet(trial_weights(run, retrain_study(run), best[known]))
     else:
         subnet = _trained_alone(run, name, architecture, hyper, on_validation)
     metrics = measure_subnet(subnet.to(run.job.device), PreparedData.open(run.data).part(*choice_parts(run)))

@@ -20,7 +20,7 @@ from nasrec_automl.evaluation.distillation import best_together, taught_labels
 from nasrec_automl.evaluation.scratch import Trained, predict_logits
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.weights import load_subnet, save_network
-from nasrec_automl.pipeline.candidates import best_trials, default_hyper, networks_missing, weights_path
+from nasrec_automl.pipeline.candidates import best_trials, default_hyper, networks_missing, trial_weights, weights_path
 from nasrec_automl.pipeline.files import newest
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import retrain_is_noted
@@ -107,10 +107,8 @@ def final_teachers(run: RunFolder) -> list[Path]:
     ended = run.started("retrain") and retrain_is_noted(run)
     if not ended or not (trained := best_trials(study := retrain_study(run))):
         return [*teachers(run).values()]
-    best = sorted(trained.items(), key=lambda pair: float(pair[1].values[0]))[: config.teachers]
-    return _best_together(
-        run, [weights_path(run, study, name, Hyper.of(trial.params, config.space)) for name, trial in best]
-    )
+    best = sorted(trained.values(), key=lambda trial: float(trial.values[0]))[: config.teachers]
+    return _best_together(run, [trial_weights(run, study, trial) for trial in best])
 
 
 def digest_of(run: RunFolder, taught_by: Sequence[Path], hyper: Hyper) -> str:
