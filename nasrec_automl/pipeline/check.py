@@ -52,7 +52,7 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
         config.seeds,
         (Part.HPO,),
         folder=check_folder(run),
-        label=lambda: taught_label(run, lambda ended, all_: on_training(f"trains its teachers: {ended} of {all_}")),
+        label=lambda: taught_label(run, on_training),
         on_training=lambda ended: on_training(
             f"checks its scores: {ended} of {len(architectures) * config.seeds} trainings from scratch"
         ),

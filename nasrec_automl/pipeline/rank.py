@@ -83,7 +83,7 @@ class RankStage(Stage):
             losses = train_ranked(
                 run,
                 lambda ended: progress.update(min(ended, total - 1)),
-                lambda ended, all_: progress.update(done, f"trains its teachers: {ended} of {all_}"),
+                lambda words: progress.update(done, words),
             )
         shutil.rmtree(_folder(run), ignore_errors=True)  # checkpoints of trainings that failed too often
         kept = [i for i in range(len(architectures)) if np.isfinite(losses[i]).all()]
@@ -142,14 +142,14 @@ class RankStage(Stage):
 def train_ranked(
     run: RunFolder,
     on_training: Callable[[int], object],
-    on_teacher: Callable[[int, int], object] | None = None,
+    tell: Callable[[str], object] | None = None,
 ) -> NDArray[np.float64]:
     """Train what the study does not have yet; any number of processes may, and each is back when all have ended.
 
     Args:
         run: whose data are prepared.
         on_training: told how many have ended.
-        on_teacher: as in `teachers`.
+        tell: as in `teachers`.
 
     Returns:
         Log losses `(architectures, seeds)`, as `train_truth`.
@@ -162,7 +162,7 @@ def train_ranked(
         architectures,
         config.seeds,
         MEASURED,
-        label=lambda: taught_label(run, on_teacher),
+        label=lambda: taught_label(run, tell),
         folder=_folder(run),
         on_training=on_training,
     )

@@ -80,9 +80,7 @@ class RetrainStage(Stage):
 
         @cache
         def label() -> NDArray[np.float32] | None:
-            return taught_label(
-                run, lambda ended, all_: progress.update(done, f"trains its teachers: {ended} of {all_}")
-            )
+            return taught_label(run, lambda words: progress.update(done, words))
 
         if len(study.get_trials(deepcopy=False, states=ENDED)) < total:
             label()  # before any trial, which would count its teachers' time as its own

@@ -103,9 +103,7 @@ class SupernetStage(Stage):
         if not _checkpoint(run).is_file():
             label = self._label
             if label is None:
-                label = supernet_label(
-                    run, lambda ended, all_: progress.update(0, f"trains its teachers: {ended} of {all_}")
-                )
+                label = supernet_label(run, lambda words: progress.update(0, words))
             _write_label(run, label)
         try:
             with training_processes(run.job) as rank:
@@ -125,17 +123,15 @@ class SupernetStage(Stage):
             left.unlink(missing_ok=True)
 
 
-def supernet_label(
-    run: RunFolder, on_training: Callable[[int, int], object] | None = None
-) -> NDArray[np.float32] | None:
+def supernet_label(run: RunFolder, tell: Callable[[str], object] | None = None) -> NDArray[np.float32] | None:
     """Labels of train rows that teachers have `supernet.teacher_share` of; None where they have none.
 
     Args:
         run: whose data are prepared.
-        on_training: as in `teachers`.
+        tell: as in `teachers`.
     """
     share = run.job.supernet.teacher_share
-    return labels_of(run, [*teachers(run, on_training).values()], Part.TRAIN, share=share) if share else None
+    return labels_of(run, [*teachers(run, tell).values()], Part.TRAIN, share=share) if share else None
 
 
 def _write_label(run: RunFolder, label: NDArray[np.float32] | None) -> None:

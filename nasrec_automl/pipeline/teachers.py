@@ -32,7 +32,7 @@ from nasrec_automl.search.trainings import count_trained
 from nasrec_automl.space import load_search_space
 
 
-def teachers(run: RunFolder, on_training: Callable[[int, int], object] | None = None) -> dict[str, Path]:
+def teachers(run: RunFolder, tell: Callable[[str], object] | None = None) -> dict[str, Path]:
     """Who teaches every training from scratch on train rows: hand designs, themselves trained by labels alone.
 
     They are trained where that is not done, with the default hyper-parameters, whatever they cost: they are no
@@ -40,7 +40,7 @@ def teachers(run: RunFolder, on_training: Callable[[int, int], object] | None = 
 
     Args:
         run: whose data are prepared.
-        on_training: told how many of their trainings have ended, and how many there are.
+        tell: told in words how many of their trainings have ended.
 
     Returns:
         Those that are best together on the hpo part, of the best `retrain.teachers` there: their subnets by name, the
@@ -59,8 +59,8 @@ def teachers(run: RunFolder, on_training: Callable[[int, int], object] | None = 
         save_network(trained.subnet, paths[architecture.key])
 
     def told(ended: int) -> None:
-        if on_training is not None:
-            on_training(ended, len(designs))
+        if tell is not None:
+            tell(f"trains its teachers: {ended} of {len(designs)}")
 
     ended = count_trained(study, [*designs.values()], 1)
     if ended < len(designs):
@@ -85,14 +85,14 @@ def kept_of_teachers(run: RunFolder) -> int:
     return ended + newest(run.retrained.glob("*.ckpt"))
 
 
-def taught_label(run: RunFolder, on_training: Callable[[int, int], object] | None = None) -> NDArray[np.float32] | None:
+def taught_label(run: RunFolder, tell: Callable[[str], object] | None = None) -> NDArray[np.float32] | None:
     """Labels of train and head rows that the teachers have a say in; None where there are none.
 
     Args:
         run: whose data are prepared.
-        on_training: as in `teachers`.
+        tell: as in `teachers`.
     """
-    return labels_of(run, [*teachers(run, on_training).values()], *TRAINING)
+    return labels_of(run, [*teachers(run, tell).values()], *TRAINING)
 
 
 def final_teachers(run: RunFolder) -> list[Path]:

@@ -141,7 +141,7 @@ def _truth(run: RunFolder) -> list[tuple[Architecture, float]]:
     folder = _folder(run) / "truth"
 
     def label() -> NDArray[np.float32] | None:
-        return taught_label(run, lambda ended, all_: progress.update(0, f"trains its teachers: {ended} of {all_}"))
+        return taught_label(run, lambda words: progress.update(0, words))
 
     trained = train_truth(
         run, study, architectures, 1, (Part.HPO,), label=label, folder=folder, on_training=progress.update

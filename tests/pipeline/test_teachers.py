@@ -195,9 +195,9 @@ def test_killed_they_go_on_and_end_as_the_same_networks(
         return step(self, *arguments)
 
     monkeypatch.setattr(ClickModule, "training_step", counted)
-    told: list[tuple[int, int]] = []
-    teachers.teachers(copied_run, lambda ended, all_: told.append((ended, all_)))
-    assert told == [(number, 3) for number in range(killed[0] - 1, 4)], "from the beginning"
+    told: list[str] = []
+    teachers.teachers(copied_run, told.append)
+    assert told == [f"trains its teachers: {ended} of 3" for ended in range(killed[0] - 1, 4)], "from the beginning"
     assert (steps[0] > 0) == (killed[1] > 1), "it did not begin anew"
     for name, weights in before.items():
         after = load_subnet(subnet_path(copied_run, name)).state_dict()
