@@ -32,6 +32,7 @@ LAYERS = (
         "interrupts",
         "processes",
         "score",
+        "digest",
         "published",
         "hand_designs",
     },

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import math
@@ -20,6 +19,7 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import Job
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import TRAINING, Part
+from nasrec_automl.digest import digest
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.evaluation.scratch import ScratchOptions, Trained, train_from_scratch
 from nasrec_automl.hand_designs import hand_designs
@@ -108,8 +108,7 @@ def best_quarter(trained: int) -> int:
 
 def retrain_study_name(run: RunFolder) -> str:
     """Name of the retrain study. Choices never change within a study: other candidates, another study."""
-    digest = hashlib.sha256(" ".join(sorted(candidates(run))).encode()).hexdigest()[:8]
-    return f"{run.job.name}-retrain-{digest}"
+    return f"{run.job.name}-retrain-{digest(' '.join(sorted(candidates(run))))}"
 
 
 def forget_other_trainings(run: RunFolder) -> None:
@@ -121,8 +120,7 @@ def forget_other_trainings(run: RunFolder) -> None:
 
 def weights_path(run: RunFolder, study: optuna.Study, name: str, hyper: Hyper) -> Path:
     """Where the subnet of one training is kept. A run may have several retrain studies, and each its own subnets."""
-    digest = hashlib.sha256(json.dumps([study.study_name, asdict(hyper)]).encode()).hexdigest()[:8]
-    return run.retrained / f"{name}-{digest}.safetensors"
+    return run.retrained / f"{name}-{digest(json.dumps([study.study_name, asdict(hyper)]))}.safetensors"
 
 
 def trial_weights(run: RunFolder, study: optuna.Study, trial: FrozenTrial) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shlex
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from nasrec_automl.architecture import Architecture
+from nasrec_automl.digest import digest
 from nasrec_automl.errors import InUseError
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import candidates
@@ -245,4 +245,4 @@ def _is_ours(note: str) -> bool:
 
 
 def _digest(body: str) -> str:
-    return hashlib.sha256(body.encode()).hexdigest()[:8]
+    return digest(body)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shlex
 import shutil
@@ -15,6 +14,7 @@ from nasrec_automl.budget import in_words
 from nasrec_automl.config import BudgetConfig
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import TRAINING
+from nasrec_automl.digest import digest
 from nasrec_automl.errors import ArchitectureError, DivergedError
 from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.hand_designs import hand_designs
@@ -140,8 +140,7 @@ def _kept(run: RunFolder, architecture: Architecture, what: str) -> Path:
     """A file of this folder; a call with other settings leaves another. Where no stage has begun, a job may change."""
     job, data = run.job, PreparedData.open(run.data)
     settings = f"{job.retrain.model_dump_json()} {job.seed} {job.precision} {job.embedding_dim} {data.fingerprint}"
-    digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
-    return _unfinished(run, architecture) / f"{digest}-{what}"
+    return _unfinished(run, architecture) / f"{digest(settings)}-{what}"
 
 
 def _as_searched(run: RunFolder) -> RunFolder:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import re
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from nasrec_automl.config import Job, load_job
+from nasrec_automl.digest import digest
 from nasrec_automl.errors import InUseError, JobError, RunFolderError
 from nasrec_automl.heartbeat import LOST_AFTER, heartbeat
 from nasrec_automl.pipeline.files import read_json, write_json, write_text
@@ -183,8 +183,7 @@ class RunFolder:
             otherwise: settings to take where it was not started yet.
         """
         settings = self.noted(stage)
-        text = json.dumps(otherwise if settings is None else settings, sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return digest(json.dumps(otherwise if settings is None else settings, sort_keys=True, default=str), 16)
 
     def disclaim(self, stage: str) -> None:
         """Forget a stage's settings: it failed before it left anything."""

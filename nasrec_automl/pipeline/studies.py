@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.budget import LATENCY
 from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.digest import digest
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import retrain_study_name, training_lengths
 from nasrec_automl.pipeline.earlier import continued
@@ -210,8 +210,7 @@ def _trainings_study_name(run: RunFolder, stage: str) -> str:
         "precision": job.precision,
         "seed": job.seed,
     }
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
-    return f"{job.name}-{stage}-{digest}"
+    return f"{job.name}-{stage}-{digest(json.dumps(settings, sort_keys=True))}"
 
 
 def stage_ended(study: optuna.Study, *, finished: int, target: int, mine: int, count: int | None) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import TRAINING, Part
 from nasrec_automl.data.rows import Rows
+from nasrec_automl.digest import digest
 from nasrec_automl.evaluation.distillation import best_together, taught_labels
 from nasrec_automl.evaluation.scratch import Trained, predict_logits
 from nasrec_automl.hand_designs import hand_designs
@@ -114,7 +114,7 @@ def final_teachers(run: RunFolder) -> list[Path]:
 def digest_of(run: RunFolder, taught_by: Sequence[Path], hyper: Hyper) -> str:
     """Hash of what a training by teachers depends on: other ones leave their files under other names."""
     content = [[path.name for path in taught_by], run.job.retrain.teacher_share, asdict(hyper)]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]
+    return digest(json.dumps(content))
 
 
 def labels_of(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from nasrec_automl.digest import digest
 from nasrec_automl.errors import DivergedError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ ENDED = frozenset({TrialState.COMPLETE, TrialState.PRUNED})
 
 def key_of(params: Params) -> str:
     """A short name of parameters; their order does not count."""
-    return hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:16]
+    return digest(json.dumps(params, sort_keys=True), 16)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,6 @@ Baselines see test when every method of every run has its winner, and each train
 """
 
 import argparse
-import hashlib
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -27,6 +26,7 @@ from nasrec_automl.errors import DataError
 from nasrec_automl.pipeline.final_training import SEEDS_APART
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
+from nasrec_automl.search.task import key_of
 from nasrec_automl.training.metrics import measure, targets
 from tests.benchmarks.baselines.compare import Searches, compare, quality
 from tests.benchmarks.baselines.method import Logits, Method
@@ -178,11 +178,7 @@ def _entrant(run: RunFolder, name: str, options: argparse.Namespace) -> Entrant 
         fitted = [method.fit(tuned.params, rows, hpo, seed=one, report=lambda *_: False).logits for one in seeds]
         return min(fitted, key=lambda logits: measure(logits(hpo), *targets(hpo)).log_loss)
 
-    return Entrant(fit, method.seeded, asdict(tuned), f"{name}-{_digest(tuned.params)}")
-
-
-def _digest(params: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:8]
+    return Entrant(fit, method.seeded, asdict(tuned), f"{name}-{key_of(tuned.params)[:8]}")
 
 
 def _searched(run: RunFolder) -> Entrant:

@@ -3,8 +3,6 @@
 The study is in SQLite in the run's folder, and goes on where it was stopped.
 """
 
-import hashlib
-import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +20,7 @@ from nasrec_automl.pipeline.studies import study_storage
 from nasrec_automl.search import open_study
 from nasrec_automl.search.attributes import KEY
 from nasrec_automl.search.pruning import KeyedHyperband
-from nasrec_automl.search.task import ENDED
+from nasrec_automl.search.task import ENDED, key_of
 from nasrec_automl.search.tpe import tpe
 from nasrec_automl.training.metrics import measure, targets
 from tests.benchmarks.baselines.method import Method
@@ -101,7 +99,7 @@ def _trial(method: Method, data: PreparedData, study: optuna.Study, *, left: flo
     study.sampler = tpe(seed, number, 0, startup=_STARTUP)
     trial = study.ask()
     method.suggest(trial)
-    trial.set_user_attr(KEY, hashlib.sha256(json.dumps(trial.params, sort_keys=True).encode()).hexdigest()[:16])
+    trial.set_user_attr(KEY, key_of(trial.params))
     pruned = False
 
     def report(validation: int, log_loss: float) -> bool:
