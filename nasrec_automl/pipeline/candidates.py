@@ -29,6 +29,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.search import Hyper
+from nasrec_automl.search.attributes import STEP, written
 from nasrec_automl.search.hyper import ARCHITECTURE, default_params
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.keep_best import Report
@@ -275,4 +276,4 @@ def train_candidate(
 
 def _trainings(study: optuna.Study) -> list[FrozenTrial]:
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return [trial for trial in trials if "nasrec:step" in trial.user_attrs and ARCHITECTURE in trial.params]
+    return [trial for trial in trials if STEP in written(trial) and ARCHITECTURE in trial.params]

@@ -13,7 +13,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.architecture import Architecture
-from nasrec_automl.budget import LATENCY
+from nasrec_automl.budget import LATENCY, MACS, PARAMETERS
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import TRAINING, VALIDATION, Part
 from nasrec_automl.errors import RunFolderError
@@ -42,7 +42,7 @@ from nasrec_automl.report.style import COSTS
 from nasrec_automl.report.summary import ranked
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.admission import Admits
-from nasrec_automl.search.attributes import KEY, LOG_LOSS, STOPPED
+from nasrec_automl.search.attributes import KEY, LOG_LOSS, STOPPED, written
 from nasrec_automl.search.database import shown_url
 from nasrec_automl.search.distributions import architecture_of
 from nasrec_automl.search.hyper import ARCHITECTURE
@@ -241,7 +241,7 @@ def _budget_facts(run: RunFolder, space: SearchSpace) -> dict[str, str]:
     return facts | ({"Left out, over the budget": ", ".join(left_out)} if left_out else {})
 
 
-_SHOWN = {f"nasrec:{name}" for name in ("key", "standard_error", "auc", "macs", "parameters")}
+_SHOWN = {"standard_error", "auc", MACS, PARAMETERS}
 
 
 def _scores(study: optuna.Study, admits: Admits) -> list[FrozenTrial]:
@@ -251,25 +251,25 @@ def _scores(study: optuna.Study, admits: Admits) -> list[FrozenTrial]:
     """
     found: dict[str, FrozenTrial] = {}
     for trial in scored_trials(study, admits):
-        if trial.user_attrs.keys() >= _SHOWN:
+        if KEY in trial.user_attrs and written(trial).keys() >= _SHOWN:
             found.setdefault(trial.user_attrs[KEY], trial)
     return list(found.values())
 
 
 def _scored(trial: FrozenTrial, names: dict[str, str], space: SearchSpace) -> ScoredArchitecture:
-    attrs = trial.user_attrs
+    own = written(trial)
     return ScoredArchitecture(
         number=trial.number,
-        key=attrs["nasrec:key"],
+        key=trial.user_attrs[KEY],
         log_loss=trial.values[0],
-        standard_error=attrs["nasrec:standard_error"],
-        auc=attrs["nasrec:auc"],
-        macs=attrs["nasrec:macs"],
-        parameters=attrs["nasrec:parameters"],
-        hand=names.get(attrs["nasrec:key"]),
-        rows=attrs.get("nasrec:rows"),
-        stopped=attrs.get(STOPPED, False),
-        latency_ms=attrs.get("nasrec:latency_ms"),
+        standard_error=own["standard_error"],
+        auc=own["auc"],
+        macs=own[MACS],
+        parameters=own[PARAMETERS],
+        hand=names.get(trial.user_attrs[KEY]),
+        rows=own.get("rows"),
+        stopped=trial.user_attrs.get(STOPPED, False),
+        latency_ms=own.get(LATENCY),
         architecture=architecture_of(trial.params, space),
     )
 

@@ -34,6 +34,7 @@ from nasrec_automl.pipeline.status import retrain_is_noted
 from nasrec_automl.pipeline.studies import retrain_settings, retrain_study, stage_ended, study_storage
 from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.search import Hyper, TrainOutcome, retrain
+from nasrec_automl.search.attributes import STEP
 from nasrec_automl.search.retrain import Prune
 from nasrec_automl.search.task import ENDED
 from nasrec_automl.training.metrics import Metrics
@@ -105,7 +106,7 @@ class RetrainStage(Stage):
             attrs = {
                 "auc": trained.metrics.auc,
                 "standard_error": trained.metrics.standard_error,
-                "step": trained.step,
+                STEP: trained.step,
                 "schedule_steps": trained.schedule_steps,
             }
             return TrainOutcome(trained.metrics.log_loss, attrs)

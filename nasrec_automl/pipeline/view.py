@@ -171,6 +171,7 @@ def tune_table(run: RunFolder) -> RenderableType:
     """What the tune stage found: settings of the supernet with their rank correlation, the best first."""
     from nasrec_automl.pipeline.tune import tuned
     from nasrec_automl.ranking import tau_error
+    from nasrec_automl.search.attributes import LOG_LOSS, written
     from nasrec_automl.search.tune import settings_of
 
     trials, supernet = tuned(run), run.job.supernet
@@ -180,16 +181,16 @@ def tune_table(run: RunFolder) -> RenderableType:
     for column in ("trial", "learning\nrate", "path\nwarm-up", "Kendall's\ntau", "best\nscore"):
         table.add_column(column, justify="right", no_wrap=True)
     for trial in trials:
-        settings, found = settings_of(trial.params, run.job.tune), trial.user_attrs
+        settings = settings_of(trial.params, run.job.tune)
         own = all(settings[name] == getattr(supernet, name) for name in settings)
         table.add_row(
             f"{trial.number} *" if own else str(trial.number),
             f"{settings['learning_rate']:.4g}",
             f"{settings['path_warm_up']:.3f}",
             f"{trial.values[0]:.3f}" if trial.values else "diverged",
-            f"{found['nasrec:log_loss']:.4f}" if trial.values else "",
+            f"{written(trial)[LOG_LOSS]:.4f}" if trial.values else "",
         )
-    judged = max((trial.user_attrs.get("nasrec:architectures", 0) for trial in trials), default=0)
+    judged = max((written(trial).get("architectures", 0) for trial in trials), default=0)
     notes = [
         "* the job's own settings. Tau compares scores with trainings from scratch of "
         f"{judged} architectures; for unrelated orders it strays by {tau_error(judged):.2f}."

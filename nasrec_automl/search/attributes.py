@@ -3,6 +3,13 @@
 Readers without this package installed (pandas, the dashboard) see them as plain user attributes.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
 PREFIX = "nasrec:"
 
 SCHEMA_VERSION = "nasrec:schema_version"
@@ -16,6 +23,9 @@ LOG_LOSS = "log_loss"
 
 DASHBOARD = "nasrec:dashboard"
 """Of the study: what was written for Optuna's dashboard, numbers of the trials with a note and ids of the artifacts."""
+
+STEP = "step"
+"""Under the prefix, of a training of this package: the step of its weights. Trials that others added have none."""
 
 KEY = "nasrec:key"
 """Of a trial: what it tries. Equal keys are never finished twice."""
@@ -46,3 +56,8 @@ REASON = "nasrec:reason"
 
 STALE, INTERRUPTED, ERROR, ABANDONED = "stale", "interrupted", "error", "abandoned"
 """Kinds of failure: its process died; it was stopped (Ctrl-C); it raised; another worker was first."""
+
+
+def written(trial: FrozenTrial) -> dict[str, Any]:
+    """What this package wrote to a trial, by its names without the prefix."""
+    return {name.removeprefix(PREFIX): one for name, one in trial.user_attrs.items() if name.startswith(PREFIX)}

@@ -220,8 +220,9 @@ class Ledger:
         values = None if outcome.values is None else [float(value) for value in outcome.values]
         after = partial(self.study.sampler.after_trial, unstoppable(self.study), trial, outcome.state, values)
         patiently(self.storage, after)
-        attrs = {name: _plain(value) for name, value in outcome.attrs.items()}
-        return self._close(trial, outcome.state, values, _prefixed(attrs))
+        attrs = _prefixed({name: _plain(value) for name, value in outcome.attrs.items()})
+        reason = {} if outcome.reason is None else {REASON: outcome.reason}
+        return self._close(trial, outcome.state, values, {**attrs, **reason})
 
     def fail(self, trial: FrozenTrial, kind: str, reason: str) -> bool:
         """Fail a running trial; return whether it was still running."""

@@ -177,11 +177,10 @@ class _Retrain(Task):
             return pruned
 
         result = self._train(trial.params[ARCHITECTURE], Hyper.of(trial.params, self._config.space), report)
-        attrs = dict(result.attrs)
-        if pruned:
-            attrs["reason"] = f"pruned: not among the best {self._share} of its bracket at the same validation"
-        state = TrialState.PRUNED if pruned else TrialState.COMPLETE
-        return Outcome(state=state, value=result.log_loss, attrs=attrs)
+        if not pruned:
+            return Outcome(state=TrialState.COMPLETE, value=result.log_loss, attrs=result.attrs)
+        reason = f"pruned: not among the best {self._share} of its bracket at the same validation"
+        return Outcome(state=TrialState.PRUNED, value=result.log_loss, attrs=result.attrs, reason=reason)
 
     def _step(self, taken: int, attempt: int) -> Params | None:
         """A step from the best training of a candidate: of the best one with 1/2, of the next with 1/4, and so on."""

@@ -197,9 +197,8 @@ class _Search(ArchitectureSource, Task):
         if not math.isfinite(score.log_loss):
             self.refuse_unscored(fewest=_FEWEST_UNSCORED, share=_LEAST_SCORED)
             _logger.warning("the architecture %s is left out: its score is %s", architecture.key, score.log_loss)
-            return Outcome(
-                state=TrialState.PRUNED, value=None, attrs={"reason": unscored_reason(architecture, score.log_loss)}
-            )
+            reason = unscored_reason(architecture, score.log_loss)
+            return Outcome(state=TrialState.PRUNED, value=None, reason=reason)
         return Outcome(
             state=TrialState.COMPLETE,
             value=score.log_loss,

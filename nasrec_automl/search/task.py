@@ -36,6 +36,7 @@ class Outcome:
         state: COMPLETE or PRUNED.
         value: what the study minimises; a pruned trial may have none.
         further: what else a study of several objectives minimises, in its order.
+        reason: why a trial was pruned, in a sentence.
         attrs: written to the trial under `nasrec:<name>`; JSON values.
     """
 
@@ -43,6 +44,7 @@ class Outcome:
     value: float | None
     attrs: Mapping[str, Any] = field(default_factory=dict)
     further: Sequence[float] = ()
+    reason: str | None = None
 
     @classmethod
     def of_diverged(cls, error: DivergedError) -> Self:
@@ -51,7 +53,7 @@ class Outcome:
         What it was trained with is at fault, not the run. Optuna's FAIL would be tried again here, and be unknown to
         TPE; pruned, it counts, and TPE learns to stay away.
         """
-        return cls(state=TrialState.PRUNED, value=None, attrs={"reason": f"the training diverged at {error}"})
+        return cls(state=TrialState.PRUNED, value=None, reason=f"the training diverged at {error}")
 
     @property
     def values(self) -> list[float] | None:

@@ -25,6 +25,7 @@ from nasrec_automl.network.weights import load_supernet
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.search import RegularizedEvolutionSampler, open_storage, open_study, search
+from nasrec_automl.search.attributes import KEY
 from nasrec_automl.search.incumbents import incumbents
 from nasrec_automl.search.mutation import generations_of
 from nasrec_automl.space import load_search_space
@@ -108,7 +109,7 @@ def _searched(run: RunFolder, fresh: int, *, until: float) -> list[dict[str, flo
         if not scored:
             break
     finished = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-    return [known[trial.user_attrs["nasrec:key"]] for trial in finished]
+    return [known[trial.user_attrs[KEY]] for trial in finished]
 
 
 def _fresh_rows(data: PreparedData, rows: int) -> Rows:

@@ -20,6 +20,7 @@ from nasrec_automl.search.attributes import (
     SCHEMA_VERSION,
     STOPPED,
     WORKER,
+    written,
 )
 
 KEPT = sorted((Path(__file__).parent / "fixtures").glob("studies-*.db"))
@@ -39,6 +40,11 @@ def test_what_a_search_writes_shares_the_prefix(study: optuna.Study, run: Callab
     names = {name for trial in study.get_trials() for name in trial.user_attrs}
     assert names >= {KEY, WORKER, ALIVE, STOPPED, FAILURE, REASON, ATTEMPT}
     assert all(name.startswith(PREFIX) for name in (*names, *study.user_attrs))
+
+
+def test_what_users_write_is_left_out() -> None:
+    trial = optuna.create_trial(value=1.0, user_attrs={"nasrec:auc": 0.5, "auc": "mine"})
+    assert written(trial) == {"auc": 0.5}
 
 
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
