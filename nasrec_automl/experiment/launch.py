@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ _SILENCE = 15.0
 _AT_WORK = ("INITIALIZED", "RUNNING", "NO_MORE_TRIAL", "TUNER_NO_MORE_TRIAL")
 
 
-def launch(experiment: str | Path, *, port: int = 8080, follow: Callable[[], None] | None = None) -> str:
+def launch(experiment: str | Path, *, port: int = 8080) -> str:
     """Run an experiment to its end, or join the one that already works on its run folder.
 
     Whatever ends this function (Ctrl-C as well), it stops the experiment. Only where this process is killed the
@@ -35,7 +34,6 @@ def launch(experiment: str | Path, *, port: int = 8080, follow: Callable[[], Non
     Args:
         experiment: path of an `experiment.yml`.
         port: of NNI's page; a free one is taken where it is in use.
-        follow: called about twice a second.
 
     Returns:
         NNI's id of the experiment.
@@ -50,7 +48,7 @@ def launch(experiment: str | Path, *, port: int = 8080, follow: Callable[[], Non
         _wait_for_folder(run)
         note = _create(path, _free_port(port))
     try:
-        _wait(note, follow or (lambda: None))
+        _wait(note)
     finally:
         _stop(note.id)
     return note.id
@@ -124,7 +122,7 @@ def _create(path: Path, port: int) -> ExperimentNote:
         ) from None
 
 
-def _wait(note: ExperimentNote, follow: Callable[[], None]) -> None:
+def _wait(note: ExperimentNote) -> None:
     manager = Manager(note.url)
     silent_since: float | None = None
     while True:
@@ -136,7 +134,6 @@ def _wait(note: ExperimentNote, follow: Callable[[], None]) -> None:
             silent_since = silent_since or time.monotonic()
             # A busy machine answers late; a manager that is gone does not answer at all.
             status, errors = ("RUNNING" if time.monotonic() - silent_since < _SILENCE else "STOPPED"), []
-        follow()
         if status == "DONE":
             if failure is not None:
                 raise NasRecError(failure or f"the last trial of experiment {note.id} failed")

@@ -42,7 +42,7 @@ with warnings.catch_warnings():
 _SERVICES = "training_services.json"
 
 
-def settle_settings() -> None:
+def _settle_settings() -> None:
     """Put NNI's list of training services where NNI looks for it, unless it is there."""
     with suppress(OSError):  # where nothing can be written NNI says so itself
         path = get_config_directory() / _SERVICES
@@ -50,7 +50,7 @@ def settle_settings() -> None:
             write_bytes(path, get_builtin_config_file(_SERVICES).read_bytes())
 
 
-settle_settings()
+_settle_settings()
 
 __all__ = [
     "DARTS",
@@ -85,5 +85,4 @@ __all__ = [
     "profiler_leaf_module",
     "register_flops_formula",
     "register_shape_inference_formula",
-    "settle_settings",
 ]

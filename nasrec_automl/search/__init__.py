@@ -9,7 +9,6 @@ from nasrec_automl.search.proposals import propose
 from nasrec_automl.search.random_sampler import ArchitectureRandomSampler
 from nasrec_automl.search.retrain import TrainOutcome, retrain
 from nasrec_automl.search.scoring import search
-from nasrec_automl.search.stale import fail_stale
 from nasrec_automl.search.storage import open_storage, open_study
 from nasrec_automl.search.task import Outcome
 from nasrec_automl.search.worker import WorkerOptions
@@ -24,7 +23,6 @@ __all__ = [
     "WorkerOptions",
     "constraints",
     "distributions",
-    "fail_stale",
     "open_storage",
     "open_study",
     "propose",

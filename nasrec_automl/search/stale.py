@@ -10,11 +10,8 @@ import os
 import time
 import uuid
 
-import optuna
-from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
-from nasrec_automl.heartbeat import LOST_AFTER
 from nasrec_automl.processes import is_alive, own_host, own_start
 from nasrec_automl.search.attributes import ALIVE, KEY, STALE, TAKER, WORKER
 from nasrec_automl.search.ledger import Ledger, is_lost
@@ -26,23 +23,17 @@ def worker_id() -> str:
     return f"{own_host()}:{os.getpid()}:{own_start():.2f}:{uuid.uuid4().hex}"
 
 
-def fail_stale(study: optuna.Study, storage: BaseStorage, *, timeout: float = LOST_AFTER) -> int:
+def close_stale(ledger: Ledger, running: list[FrozenTrial], *, timeout: float) -> int:
     """Fail every running trial whose worker is gone; workers then try its parameters again.
 
     Args:
-        study: the study.
-        storage: the storage that holds it.
+        ledger: of the study.
+        running: its running trials.
         timeout: seconds without a sign of life after which a trial of another host counts as lost.
 
     Returns:
         How many were failed.
     """
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    return close_stale(Ledger(study, storage), running, timeout=timeout)
-
-
-def close_stale(ledger: Ledger, running: list[FrozenTrial], *, timeout: float) -> int:
-    """Do what `fail_stale` does, for trials that have been read already."""
     lost = [(trial, reason) for trial in running if (reason := why_stale(trial, timeout=timeout)) is not None]
     failed = [trial for trial, reason in lost if ledger.fail(trial, STALE, reason)]
     for trial in failed:

@@ -70,7 +70,7 @@ def open_storage(url: str) -> RDBStorage:
 
 
 def open_study(
-    storage: str | BaseStorage,
+    storage: BaseStorage,
     *,
     name: str,
     identity: Mapping[str, str],
@@ -80,7 +80,7 @@ def open_study(
     """Open a study; make it if it is not there.
 
     Args:
-        storage: the database, or its URL.
+        storage: the database, as from `open_storage`.
         name: of the study.
         identity: what the study is about, such as the space and a fingerprint of the data. Written when the
             study is made (`nasrec:<entry>`), compared ever after.
@@ -91,21 +91,18 @@ def open_study(
         StudyError: the study of this name is about something else; the message names the entry that differs,
             and nothing is written.
     """
-    if isinstance(storage, str):
-        storage = open_storage(storage)
-    opened: BaseStorage = storage
 
     def open_it() -> optuna.Study:
         directions: list[Direction] = [direction] * len(objectives)
-        study = optuna.create_study(storage=opened, study_name=name, directions=directions, load_if_exists=True)
+        study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
         check_identity(study, identity, objectives=objectives, direction=direction)
         if len(objectives) > 1 and study.metric_names != list(objectives):
             with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
                 study.set_metric_names(list(objectives))
         return study
 
-    with database_errors(opened):
-        return patiently(opened, open_it)
+    with database_errors(storage):
+        return patiently(storage, open_it)
 
 
 def check_identity(

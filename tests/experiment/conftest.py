@@ -182,3 +182,19 @@ def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Expe
     yield experiment
     for process in experiment.processes():
         process.send_signal(signal.SIGKILL)
+
+
+@pytest.fixture
+def on_status(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+    """Have a function called whenever a launch has asked for its experiment's status, about twice a second."""
+
+    def watch(look: Callable[[], None]) -> None:
+        class Watched(Manager):
+            def status(self) -> tuple[str, list[str]]:
+                found = super().status()
+                look()
+                return found
+
+        monkeypatch.setattr("nasrec_automl.experiment.launch.Manager", Watched)
+
+    return watch

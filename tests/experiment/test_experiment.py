@@ -30,7 +30,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_runs_to_done_and_a_second_run_finds_everything_done(experiment: Any) -> None:
+def test_runs_to_done_and_a_second_run_finds_everything_done(experiment: Any, on_status: Any) -> None:
     experiment.write()
     seen = []
 
@@ -38,7 +38,8 @@ def test_runs_to_done_and_a_second_run_finds_everything_done(experiment: Any) ->
         manager = experiment.manager()
         seen.append((manager.status()[0], len(manager.trials())))
 
-    launch(experiment.file, port=experiment.port, follow=follow)
+    on_status(follow)
+    launch(experiment.file, port=experiment.port)
     assert experiment.finished()
     assert [stage for stage, _, _ in experiment.runs()] == [
         *("data", "supernet", "search", "search", "retrain", "final", "report")
@@ -46,7 +47,7 @@ def test_runs_to_done_and_a_second_run_finds_everything_done(experiment: Any) ->
     assert seen[-1] == ("DONE", 5)
     assert not experiment.processes()
 
-    launch(experiment.file, port=experiment.port, follow=follow)
+    launch(experiment.file, port=experiment.port)
     assert seen[-1] == ("DONE", 1)
     assert not experiment.processes()
 

@@ -63,7 +63,7 @@ def test_a_manager_that_answers_late_at_the_end_is_asked_again(monkeypatch: pyte
     manager.last_words.side_effect = [late, "the disk is full"]
     monkeypatch.setattr(module, "Manager", lambda url: manager)
     with pytest.raises(NasRecError, match="the disk is full") if failed else nullcontext():
-        module._wait(ExperimentNote(id="abc", url="http://localhost:1"), lambda: None)
+        module._wait(ExperimentNote(id="abc", url="http://localhost:1"))
     assert manager.trials.call_count == (3 if failed else 2)
 
 

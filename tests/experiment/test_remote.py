@@ -157,7 +157,7 @@ def hosts(trials: list[Any]) -> set[str]:
     return {trial.user_attrs["nasrec:worker"].split(":")[0] for trial in trials}
 
 
-def test_two_machines_run_a_job_to_done(job: Path, experiment: Any, machines: list[Machine]) -> None:
+def test_two_machines_run_a_job_to_done(job: Path, experiment: Any, machines: list[Machine], on_status: Any) -> None:
     file = write_experiment(job, experiment.file)
     seen: dict[str, Any] = {}
 
@@ -165,7 +165,8 @@ def test_two_machines_run_a_job_to_done(job: Path, experiment: Any, machines: li
         manager = experiment.manager()
         seen["status"], seen["trials"] = manager.status()[0], manager.trials()
 
-    launch(file, port=experiment.port, follow=follow)
+    on_status(follow)
+    launch(file, port=experiment.port)
     assert seen["status"] == "DONE"
     assert {trial.status for trial in seen["trials"]} == {"SUCCEEDED"}
     assert_complete(experiment.run)
@@ -182,7 +183,7 @@ def searching(run: RunFolder, machine: Machine) -> bool:
 
 
 @pytest.mark.parametrize("fault", ["a killed worker", "a machine switched off"])
-def test_nothing_is_lost(job: Path, experiment: Any, machines: list[Machine], fault: str) -> None:
+def test_nothing_is_lost(job: Path, experiment: Any, machines: list[Machine], on_status: Any, fault: str) -> None:
     lost: list[str] = []
 
     def follow() -> None:
@@ -199,6 +200,7 @@ def test_nothing_is_lost(job: Path, experiment: Any, machines: list[Machine], fa
             else:
                 switch_off(machine)
 
-    launch(write_experiment(job, experiment.file), port=experiment.port, follow=follow)
+    on_status(follow)
+    launch(write_experiment(job, experiment.file), port=experiment.port)
     assert lost
     assert_complete(experiment.run)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from nni.runtime.config import get_config_file
 
-from nasrec_automl.nni_plugin.nas import settle_settings
+from nasrec_automl.nni_plugin import nas
 
 
 def test_importing_it_says_nothing_and_leaves_nnis_own_one_shot_strategies_whole() -> None:
@@ -26,7 +26,7 @@ def test_nni_finds_its_settings_whole_and_those_that_were_there_stay(
     monkeypatch.setattr("shutil.copyfile", lambda *_: pytest.fail("NNI copied its settings"))
     if before:
         (tmp_path / "training_services.json").write_text(before)
-    settle_settings()
+    nas._settle_settings()
     found = get_config_file("training_services.json")
     assert json.loads(found.read_text()) == json.loads(before or "{}")
     assert [path.name for path in tmp_path.iterdir()] == [found.name]

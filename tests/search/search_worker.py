@@ -14,14 +14,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import optuna
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
 from nasrec_automl.config import SearchConfig
+from nasrec_automl.heartbeat import LOST_AFTER
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.search import RegularizedEvolutionSampler, Score, WorkerOptions, open_storage, open_study, search
+from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.search.samplers import make_sampler
+from nasrec_automl.search.stale import close_stale
 from nasrec_automl.space import SearchSpace
 
 
@@ -40,6 +44,10 @@ def score(architecture: Architecture) -> FakeScore:
 
 def sampler(space: SearchSpace) -> RegularizedEvolutionSampler:
     return RegularizedEvolutionSampler(space=space, population_size=8, tournament_size=4, children=4)
+
+
+def fail_stale(study: optuna.Study, storage: BaseStorage, *, timeout: float = LOST_AFTER) -> int:
+    return close_stale(Ledger(study, storage), trials(study, TrialState.RUNNING), timeout=timeout)
 
 
 def trials(study: optuna.Study, *states: TrialState) -> list[FrozenTrial]:

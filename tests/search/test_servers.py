@@ -294,6 +294,6 @@ def test_tables_of_another_program_are_left_alone(server_url: str, table: str) -
     with engine.begin() as connection:
         connection.execute(text(f"CREATE TABLE {table}"))
     with pytest.raises(StudyError, match="were made by another program: choose another database"):
-        open_study(server_url, name="search", identity=IDENTITY)
+        open_study(open_storage(server_url), name="search", identity=IDENTITY)
     assert inspect(engine).get_table_names() == [table.split()[0]]
     engine.dispose()

@@ -14,8 +14,8 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from nasrec_automl.processes import own_host
-from nasrec_automl.search import fail_stale
 from nasrec_automl.search.stale import worker_id
+from tests.search.search_worker import fail_stale
 
 HOST = socket.gethostname()
 

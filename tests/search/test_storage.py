@@ -23,12 +23,12 @@ IDENTITY = {"space": "two-blocks", "data": "abc"}
 
 def test_the_folder_is_made_and_braces_are_the_users_own(tmp_path: Path) -> None:
     path = tmp_path / "a {new} folder" / "studies.db"
-    open_study(f"sqlite:///{path}", name="search", identity=IDENTITY)
+    open_study(open_storage(f"sqlite:///{path}"), name="search", identity=IDENTITY)
     assert path.is_file()
 
 
 def test_identity_is_written_once_and_readable_by_plain_optuna(url: str) -> None:
-    open_study(url, name="search", identity=IDENTITY)
+    open_study(open_storage(url), name="search", identity=IDENTITY)
     study = optuna.load_study(study_name="search", storage=url)
     assert study.user_attrs == {
         "nasrec:space": "two-blocks",
@@ -47,35 +47,35 @@ def test_identity_is_written_once_and_readable_by_plain_optuna(url: str) -> None
     ],
 )
 def test_another_identity_is_refused_and_nothing_is_written(url: str, identity: dict[str, str], named: str) -> None:
-    before = open_study(url, name="search", identity=IDENTITY).user_attrs
+    before = open_study(open_storage(url), name="search", identity=IDENTITY).user_attrs
     with pytest.raises(StudyError, match=named):
-        open_study(url, name="search", identity=identity)
+        open_study(open_storage(url), name="search", identity=identity)
     assert optuna.load_study(study_name="search", storage=url).user_attrs == before
 
 
 def test_another_direction_is_refused(url: str) -> None:
     optuna.create_study(study_name="search", storage=url, direction="maximize")
     with pytest.raises(StudyError, match="direction 'maximize', but 'minimize'"):
-        open_study(url, name="search", identity=IDENTITY)
+        open_study(open_storage(url), name="search", identity=IDENTITY)
     assert optuna.load_study(study_name="search", storage=url).user_attrs == {}
 
 
 def test_another_number_of_values_is_refused(url: str) -> None:
     optuna.create_study(study_name="search", storage=url, directions=["minimize", "minimize"])
     with pytest.raises(StudyError, match="objectives '2 values', but 'log_loss' is expected"):
-        open_study(url, name="search", identity=IDENTITY)
+        open_study(open_storage(url), name="search", identity=IDENTITY)
 
 
 SEVERAL = ("log_loss", "macs")
 
 
 def test_several_objectives_are_named_and_minimised(url: str) -> None:
-    open_study(url, name="search", identity=IDENTITY, objectives=SEVERAL)
+    open_study(open_storage(url), name="search", identity=IDENTITY, objectives=SEVERAL)
     study = optuna.load_study(study_name="search", storage=url)
     assert [direction.name for direction in study.directions] == ["MINIMIZE", "MINIMIZE"]
     assert study.metric_names == ["log_loss", "macs"]
     assert study.user_attrs["nasrec:objectives"] == "log_loss, macs"
-    again = open_study(url, name="search", identity=IDENTITY, objectives=SEVERAL)
+    again = open_study(open_storage(url), name="search", identity=IDENTITY, objectives=SEVERAL)
     assert again.user_attrs == study.user_attrs
 
 
@@ -89,34 +89,34 @@ def test_several_objectives_are_named_and_minimised(url: str) -> None:
     ],
 )
 def test_other_objectives_are_refused_by_name(url: str, made: tuple[str, ...], opened: tuple[str, ...]) -> None:
-    before = open_study(url, name="search", identity=IDENTITY, objectives=made).user_attrs
+    before = open_study(open_storage(url), name="search", identity=IDENTITY, objectives=made).user_attrs
     with pytest.raises(StudyError, match=f"objectives '{', '.join(made)}', but '{', '.join(opened)}' is expected"):
-        open_study(url, name="search", identity=IDENTITY, objectives=opened)
+        open_study(open_storage(url), name="search", identity=IDENTITY, objectives=opened)
     assert optuna.load_study(study_name="search", storage=url).user_attrs == before
 
 
 def test_a_newer_schema_is_refused(url: str) -> None:
-    study = open_study(url, name="search", identity=IDENTITY)
+    study = open_study(open_storage(url), name="search", identity=IDENTITY)
     study.set_user_attr("nasrec:schema_version", 2)
     with pytest.raises(StudyError, match=r"newer version .*schema 2, this one knows 1.; update nasrec-automl"):
-        open_study(url, name="search", identity=IDENTITY)
+        open_study(open_storage(url), name="search", identity=IDENTITY)
 
 
 def test_a_study_that_another_process_is_just_making_is_completed(url: str) -> None:
     study = optuna.create_study(study_name="search", storage=url)
     study.set_user_attr("nasrec:space", "two-blocks")
-    assert open_study(url, name="search", identity=IDENTITY).user_attrs["nasrec:data"] == "abc"
+    assert open_study(open_storage(url), name="search", identity=IDENTITY).user_attrs["nasrec:data"] == "abc"
 
 
 def test_a_study_with_trials_of_another_origin_is_refused(url: str) -> None:
     study = optuna.create_study(study_name="search", storage=url)
     study.add_trial(optuna.create_trial(value=1.0))
     with pytest.raises(StudyError, match="this package did not make"):
-        open_study(url, name="search", identity=IDENTITY)
+        open_study(open_storage(url), name="search", identity=IDENTITY)
 
 
 def test_a_worker_waits_for_the_others_transactions(url: str, tmp_path: Path) -> None:
-    study = open_study(url, name="search", identity=IDENTITY)
+    study = open_study(open_storage(url), name="search", identity=IDENTITY)
     other = sqlite3.connect(tmp_path / "studies.db", check_same_thread=False, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     threading.Timer(0.3, lambda: other.execute("COMMIT")).start()
@@ -178,7 +178,7 @@ def test_tables_of_another_program(tmp_path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE studies (title TEXT)")
     with pytest.raises(StudyError, match="made by another program"):
-        open_study(f"sqlite:///{path}", name="search", identity=IDENTITY)
+        open_study(open_storage(f"sqlite:///{path}"), name="search", identity=IDENTITY)
 
 
 def test_a_study_may_maximise_and_stays_so(storage: RDBStorage) -> None:

@@ -20,7 +20,6 @@ from nasrec_automl.processes import own_host
 from nasrec_automl.search import (
     WorkerOptions,
     distributions,
-    fail_stale,
     open_study,
     search,
 )
@@ -29,7 +28,7 @@ from nasrec_automl.search.scoring import ArchitectureSource
 from nasrec_automl.search.worker import Worker
 from nasrec_automl.space import SearchSpace
 from nasrec_automl.testing.examples import tiny_schema
-from tests.search.search_worker import FakeScore, sampler, score, trials
+from tests.search.search_worker import FakeScore, fail_stale, sampler, score, trials
 
 
 def test_enqueued_trials_are_run_first_and_once(

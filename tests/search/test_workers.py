@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from nasrec_automl.search import open_study
+from nasrec_automl.search import open_storage, open_study
 
 WORKER = Path(__file__).with_name("search_worker.py")
 TARGET = 200
@@ -26,7 +26,7 @@ class Crowd:
 
     def __init__(self, url: str, size: int, *, seconds: float) -> None:
         self._command = [sys.executable, str(WORKER), url, str(TARGET), str(seconds)]
-        self.study = open_study(url, name="search", identity={"space": "two-blocks"})
+        self.study = open_study(open_storage(url), name="search", identity={"space": "two-blocks"})
         self.workers = [self._start() for _ in range(size)]
 
     def _start(self) -> subprocess.Popen[str]:
