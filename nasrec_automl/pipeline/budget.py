@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import cache
+from functools import lru_cache
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import LATENCY, Budget
@@ -16,6 +16,9 @@ from nasrec_automl.pipeline.files import read_json, write_json_once
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.space import SearchSpace
+
+_KEPT = 8
+"""Budgets that a process keeps: of the runs that a notebook compares, some with several budgets."""
 
 
 def job_budget(run: RunFolder) -> Budget:
@@ -35,7 +38,7 @@ def left_out_designs(space: SearchSpace, budget: Budget) -> list[str]:
     return [name for name, design in hand_designs(space).items() if not budget.admits(design)]
 
 
-@cache
+@lru_cache(maxsize=_KEPT)
 def _budget(text: str, schema: FeatureSchema) -> Budget:
     """One object a process, which remembers latencies. The job's text is a part of the cache's key."""
     run = RunFolder(Job.model_validate_json(text))

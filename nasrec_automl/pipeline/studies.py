@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ a folder with others."""
 
 
 _opened: dict[str, tuple[RDBStorage, tuple[int, int] | None]] = {}
+_OPENING = threading.Lock()
+"""Two threads would open a database each."""
 
 
 def study_storage(url: str) -> RDBStorage:
@@ -42,15 +45,16 @@ def study_storage(url: str) -> RDBStorage:
 
     Again, where its file is another one: a run folder may be deleted in a notebook that goes on.
     """
-    if url in _opened:
-        storage, file = _opened[url]
-        if file == _file_of(url):
-            return storage
-        storage.remove_session()
-        storage.engine.dispose()
-    storage = open_storage(url)
-    _opened[url] = storage, _file_of(url)
-    return storage
+    with _OPENING:
+        if url in _opened:
+            storage, file = _opened[url]
+            if file == _file_of(url):
+                return storage
+            storage.remove_session()
+            storage.engine.dispose()
+        storage = open_storage(url)
+        _opened[url] = storage, _file_of(url)
+        return storage
 
 
 def _file_of(url: str) -> tuple[int, int] | None:

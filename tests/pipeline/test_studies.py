@@ -1,7 +1,9 @@
 """The studies of a run, and when a stage has what it needs of one."""
 
 import shutil
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import optuna
@@ -10,6 +12,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from nasrec_automl.errors import StudyError
+from nasrec_automl.pipeline import studies
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import (
     rank_study,
@@ -22,6 +25,23 @@ from nasrec_automl.pipeline.studies import (
 )
 from nasrec_automl.pipeline.tune import TuneStage
 from tests.pipeline.changed import changed
+
+
+def test_threads_share_a_database_that_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def slowly(url: str) -> object:
+        opened.append(url)
+        time.sleep(0.2)
+        return object()
+
+    monkeypatch.setattr(studies, "open_storage", slowly)
+    monkeypatch.setattr(studies, "_opened", {})
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.map(study_storage, [url, url])
+    assert first is second
+    assert opened == [url]
 
 
 def test_names_directions_and_what_they_are_about(copied_run: RunFolder) -> None:
