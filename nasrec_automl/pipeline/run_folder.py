@@ -176,14 +176,15 @@ class RunFolder:
         write_text(self.path / "job.json", self.job.model_dump_json(indent=2) + "\n")
 
     def settings_digest(self, stage: str, otherwise: dict[str, Any] | None = None) -> str:
-        """Hash of the settings that a stage was started with; equal ones give equal outcomes.
+        """Hash of the settings that a stage was started with; equal ones give equal outcomes, whatever the job's name.
 
         Args:
             stage: its name.
             otherwise: settings to take where it was not started yet.
         """
-        settings = self.noted(stage)
-        return digest(json.dumps(otherwise if settings is None else settings, sort_keys=True, default=str), 16)
+        noted = self.noted(stage)
+        settings = otherwise if noted is None else {key: value for key, value in noted.items() if key != "name"}
+        return digest(json.dumps(settings, sort_keys=True, default=str), 16)
 
     def disclaim(self, stage: str) -> None:
         """Forget a stage's settings: it failed before it left anything."""

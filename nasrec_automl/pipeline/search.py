@@ -29,6 +29,7 @@ from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import search_is_noted
 from nasrec_automl.pipeline.studies import (
+    name_of_study,
     scored_trials,
     search_admission,
     search_settings,
@@ -71,8 +72,8 @@ class SearchStage(Stage):
         return super().kept(run) + (kept_of_check(run) + kept_of_teachers(run) if run.weights.is_file() else 0)
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
-        """The search section, but for the number of architectures and the timeout, which may grow."""
-        return search_settings(run)
+        """The job's name and the search section, but for the number of architectures and the timeout, which may grow."""
+        return {**name_of_study(run, self.name), **search_settings(run)}
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         job, config = run.job, run.job.search

@@ -213,6 +213,19 @@ def test_other_settings_of_a_done_run_are_refused_by_name(
     assert (copied_run.path / "job.json").read_bytes() == noted
 
 
+def test_another_name_would_begin_other_studies_and_is_refused(copied_run: RunFolder) -> None:
+    renamed = replace(copied_run, job=copied_run.job.model_copy(update={"name": "other"}))
+    result = copied_run.result.read_bytes()
+    with pytest.raises(JobError, match=r"^name: the search stage .* was started with 'tiny', but the job says 'other'"):
+        run_job(renamed)
+    assert copied_run.result.read_bytes() == result
+    for stage in ("search", "retrain"):  # as an earlier version noted them
+        path = copied_run.path / "stages" / f"{stage}.json"
+        write_json(path, {name: value for name, value in read_json(path).items() if name != "name"})
+    for stage in STAGES.values():
+        stage.check(copied_run)
+
+
 @pytest.mark.parametrize(("others", "state"), [(True, "interrupted"), (False, "done")])
 def test_a_grown_search_that_hands_on_others_ends_no_training(copied_run: RunFolder, others: bool, state: str) -> None:
     if others:
