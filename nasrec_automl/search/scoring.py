@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.architecture import Architecture
@@ -79,8 +80,9 @@ def search(
         How many this worker has scored.
 
     Raises:
-        StudyError: the database cannot be used, hardly any score is a finite number, or the objectives are not the
-            study's. A score that is none ends its trial alone: as pruned, with the reason, and it does not count.
+        StudyError: the database cannot be used, hardly any score is a finite number, the objectives are not the
+            study's, or it maximises one. A score that is none ends its trial alone: as pruned, with the reason, and it
+            does not count.
         ArchitectureError: one of `first` is no point of the space.
         BudgetError: no architecture inside the budget was found.
         Exception: whatever `evaluate` raises, once its trial has been failed with the reason.
@@ -242,6 +244,12 @@ def _check_objectives(study: optuna.Study, objectives: Sequence[str], budget: Bu
             f"the study {study.study_name!r} has {len(study.directions)} objectives, but the search has "
             f"{len(objectives)} ({', '.join(objectives)}): open it with the same ones"
         )
+    for name, direction in zip(objectives, study.directions, strict=True):
+        if direction is not StudyDirection.MINIMIZE:
+            raise StudyError(
+                f"the study {study.study_name!r} has the direction {direction.name.lower()} for {name}, but every "
+                'objective of a search is minimised: make a study with direction="minimize"'
+            )
 
 
 def score_attrs(score: Score) -> dict[str, Any]:

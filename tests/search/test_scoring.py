@@ -354,3 +354,10 @@ def test_any_sampler_goes_on_with_a_study(
     assert len({space.from_params(trial.params).key for trial in done}) == len(done) == 90
     generations = [trial.system_attrs.get("NSGAIISampler:generation") for trial in done]
     assert [g for g in generations if g is not None] == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4]
+
+
+def test_a_study_that_maximises_is_refused(space: SearchSpace, storage: RDBStorage) -> None:
+    study = optuna.create_study(storage=storage, study_name="upwards", direction="maximize")
+    with pytest.raises(StudyError, match=r"'upwards' has the direction maximize for log_loss.*direction=\"minimize\""):
+        search(study, space, score, storage=storage, sampler=sampler(space), target=1)
+    assert not study.get_trials()
