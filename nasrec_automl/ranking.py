@@ -16,6 +16,9 @@ from scipy.stats import rankdata
 Array = NDArray[np.float64]
 
 _INTERVAL = (2.5, 97.5)
+_FEWEST_FOR_INTERVAL = 6
+"""Of fewer architectures many draws of a bootstrap hold two or three of them, so that it says nothing."""
+
 _MOST_STRATA, _SMALLEST_STRATUM = 5, 4
 
 
@@ -25,13 +28,18 @@ class Estimate:
 
     Attributes:
         value: of all architectures; NaN where there is none, as of values that are all equal.
-        low: the 2.5th percentile of a bootstrap over the architectures (Efron 1979).
-        high: the 97.5th.
+        low: the 2.5th percentile of a bootstrap over the architectures (Efron 1979); NaN of fewer than six.
+        high: the 97.5th, likewise.
     """
 
     value: float
     low: float
     high: float
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether there is an interval."""
+        return not math.isnan(self.low)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +88,7 @@ class Ranking:
 
     @property
     def surely_beats_size(self) -> bool:
-        """Whether that can hardly be chance: the interval of the lead is above 0."""
+        """Whether that can hardly be chance: the interval of the lead is above 0. Without one it may be."""
         return self.lead.low > 0
 
     @property
@@ -154,12 +162,14 @@ def judge_ranking(
             math.nan if trained is None else spearman_rho(rank_residual(x, y), trained[rows]),
         ]
 
-    rng = np.random.default_rng(seed)
-    drawn = np.array([statistics(rng.integers(number, size=number, dtype=np.int64)) for _ in range(resamples)])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a statistic that is NaN in all draws
-        lows, highs = np.nanpercentile(drawn, _INTERVAL, axis=0)
     values = statistics(np.arange(number))
+    lows = highs = [math.nan] * len(values)
+    if number >= _FEWEST_FOR_INTERVAL:
+        rng = np.random.default_rng(seed)
+        drawn = np.array([statistics(rng.integers(number, size=number, dtype=np.int64)) for _ in range(resamples)])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a statistic that is NaN in all draws
+            lows, highs = np.nanpercentile(drawn, _INTERVAL, axis=0).tolist()
     found = [Estimate(*map(float, one)) for one in zip(values, lows, highs, strict=True)]
     tau, spearman, top_decile, regret, ceiling, size_tau, lead, strata_tau, bias = found
     return Ranking(

@@ -151,6 +151,17 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say_and_narrow_with_mo
         assert width == pytest.approx(2 * 1.96 * error, rel=0.25)
 
 
+@pytest.mark.parametrize("number", [3, 5, 6])
+def test_of_few_architectures_there_is_no_interval_and_nothing_is_sure(number: int) -> None:
+    order, sizes = np.arange(float(number)), np.roll(np.arange(float(number)), 1)
+    found = judge_ranking(order, np.stack([order, order], axis=1), sizes)
+    assert (found.tau.value, found.beats_size) == (1, True)
+    assert found.tau.has_interval == found.lead.has_interval == (number >= 6)
+    if number < 6:
+        assert not found.surely_beats_size
+        assert json.loads(json.dumps(found.to_plain(), allow_nan=False))["lead"]["low"] is None
+
+
 def test_what_was_trained_more_and_scores_too_well_is_seen() -> None:
     rng = np.random.default_rng(1)
     truth, steps = rng.random(60), rng.random(60)

@@ -118,4 +118,4 @@ def render_rank(content: RankContent) -> str:
 def _shown(one: Estimate, digits: int = 2) -> tuple[str, str]:
     if math.isnan(one.value):
         return "n/a", ""
-    return f"{one.value:.{digits}f}", f"{one.low:.{digits}f} to {one.high:.{digits}f}"
+    return f"{one.value:.{digits}f}", f"{one.low:.{digits}f} to {one.high:.{digits}f}" if one.has_interval else ""

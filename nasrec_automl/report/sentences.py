@@ -175,7 +175,7 @@ def _about_the_verdict(content: ReportContent) -> list[str]:
     if math.isnan(tau.value):
         found = "their scores are all the same"
     else:
-        found = f"Kendall's τ of their scores and log losses is {tau.value:.2f} (95 % interval {_interval(tau)})"
+        found = f"Kendall's τ of their scores and log losses is {tau.value:.2f} ({_interval(tau)})"
     statement = (
         f"Before the search, {count(ranking.architectures, 'architecture')} of all sizes were trained from scratch, "
         f"each with {count(ranking.seeds, 'seed')}{_left_out(verdict)}: {found}, that of size (their number of "
@@ -211,7 +211,9 @@ def _left_out(verdict: Verdict) -> str:
 
 
 def _interval(one: Estimate) -> str:
-    return f"{one.low:.2f} to {one.high:.2f}"
+    if not one.has_interval:
+        return "too few architectures for an interval"
+    return f"95 % interval {one.low:.2f} to {one.high:.2f}"
 
 
 def _about_retraining(content: ReportContent) -> list[str]:

@@ -50,6 +50,8 @@ def test_every_statistic_has_a_line() -> None:
     unknown = replace(ranking, tau=Estimate(math.nan, math.nan, math.nan))
     assert ranking_lines(unknown)[0][1:3] == ("n/a", "")
     assert "share of the ceiling" not in [line[0] for line in ranking_lines(unknown)]
+    few = replace(ranking, tau=Estimate(-1.0, math.nan, math.nan))
+    assert ranking_lines(few)[0][1:3] == ("-1.00", "")
 
 
 def test_the_sentence_says_whether_scores_beat_size() -> None:
