@@ -77,7 +77,8 @@ class ProgressWriter:
         self.update(done)
 
     def update(self, done: int, note: str = "") -> None:
-        """Say how many units are done."""
+        """Say how many units are done; of a total that is smaller than before, or that others exceed, all."""
+        done = min(done, self._total)
         now = time.time()
         if now - self._last < _INTERVAL and done < self._total:
             return

@@ -77,3 +77,12 @@ def test_time_adds_up_over_starts(tmp_path: Path, clock: Clock) -> None:
     clock.now += 3
     writer.update(20)
     assert read(path).seconds == 10
+
+
+def test_no_more_than_all_is_done(tmp_path: Path, clock: Clock) -> None:
+    path = tmp_path / "progress.json"
+    writer = ProgressWriter(path, stage="search", unit="architectures", total=6, done=14)
+    assert (read(path).done, read(path).total, read(path).rate) == (6, 6, None)
+    clock.now += 1
+    writer.update(17)
+    assert (read(path).done, read(path).rate) == (6, None)
