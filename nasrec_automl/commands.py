@@ -128,11 +128,10 @@ def run(arguments: argparse.Namespace) -> None:
 
     run = RunFolder(load_job(arguments.job))
     console = Console()
-    with live_view(run, console):
-        from nasrec_automl.pipeline.stages import run_job
+    from nasrec_automl.pipeline.stages import run_job
 
-        _quiet_optuna()
-        run_job(run, workers=arguments.workers)
+    _quiet_optuna()
+    run_job(run, workers=arguments.workers, view=live_view(run, console))
     _print_result(run, console)
 
 
@@ -145,11 +144,10 @@ def tune(arguments: argparse.Namespace) -> None:
 
     run = RunFolder(load_job(arguments.job))
     console = Console()
-    with live_view(run, console, tune_status):
-        from nasrec_automl.pipeline.tune import tune_supernet
+    from nasrec_automl.pipeline.tune import tune_supernet
 
-        _quiet_optuna()
-        tune_supernet(run)
+    _quiet_optuna()
+    tune_supernet(run, view=live_view(run, console, tune_status))
     console.print(tune_table(run))
 
 
@@ -162,11 +160,10 @@ def rank(arguments: argparse.Namespace) -> None:
 
     run = RunFolder(load_job(arguments.job))
     console = Console()
-    with live_view(run, console, rank_status):
-        from nasrec_automl.pipeline.rank import rank_scores
+    from nasrec_automl.pipeline.rank import rank_scores
 
-        _quiet_optuna()
-        rank_scores(run, workers=arguments.workers)
+    _quiet_optuna()
+    rank_scores(run, workers=arguments.workers, view=live_view(run, console, rank_status))
     console.print(rank_table(run))
     for path in (run.rank_report, run.rank):
         _say(console, str(path))
@@ -253,14 +250,17 @@ def _is_finished(run: RunFolder) -> bool:
 def status(arguments: argparse.Namespace) -> None:
     """Say what a run does, waits for, and has done."""
     from nasrec_automl.pipeline.run_folder import RunFolder
-    from nasrec_automl.pipeline.status import run_status
+    from nasrec_automl.pipeline.status import earlier_result, run_status
     from nasrec_automl.pipeline.view import stage_table
 
     run = RunFolder.open(arguments.run_or_job)
     if arguments.json:
         print(json.dumps([status.to_plain() for status in run_status(run)], indent=2))
-    else:
-        Console().print(stage_table(run))
+        return
+    console = Console()
+    console.print(stage_table(run))
+    if line := earlier_result(run):
+        _say(console, line)
 
 
 def report(arguments: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -168,14 +169,15 @@ def train_ranked(
     )
 
 
-def rank_scores(run: RunFolder, *, workers: int = 1) -> None:
+def rank_scores(run: RunFolder, *, workers: int = 1, view: AbstractContextManager[None] | None = None) -> None:
     """Prepare data and train the supernet of a job where that is not done, and run the stage, as the folder's owner.
 
     Args:
         run: the run folder.
         workers: processes that share the trainings, this one included.
+        view: entered once the job is accepted.
     """
-    run_job(run, (DataStage(), SupernetStage(), RankStage(workers)))
+    run_job(run, (DataStage(), SupernetStage(), RankStage(workers)), view=view)
 
 
 def _folder(run: RunFolder) -> Path:

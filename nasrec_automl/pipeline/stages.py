@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
 
 from nasrec_automl.pipeline.base import Stage
 from nasrec_automl.pipeline.data import DataStage
@@ -43,7 +44,13 @@ def check_stages(run: RunFolder, others: Sequence[Stage] = ()) -> None:
         stage.check(run)
 
 
-def run_job(run: RunFolder, stages: Sequence[Stage] = tuple(STAGES.values()), *, workers: int = 1) -> None:
+def run_job(
+    run: RunFolder,
+    stages: Sequence[Stage] = tuple(STAGES.values()),
+    *,
+    workers: int = 1,
+    view: AbstractContextManager[None] | None = None,
+) -> None:
     """Run every stage that is not done, as the folder's owner.
 
     Args:
@@ -52,15 +59,19 @@ def run_job(run: RunFolder, stages: Sequence[Stage] = tuple(STAGES.values()), *,
             its settings.
         workers: processes that share the parallel stages, this one included. With several, what is proposed depends on
             whose trials end first.
+        view: entered once the job is accepted, and left at the end: one that is refused has nothing to show.
     """
-    with run.lock():
+    with run.lock(), ExitStack() as shown:
         # Before the job is noted: one that is refused leaves the folder as it is.
         check_stages(run, stages)
+        if view is not None:
+            shown.enter_context(view)
         run.create()
         for stage in stages:
             if stage.is_done(run):
                 run.claim(stage.name, stage.settings(run))
                 stage.tidy(run)
+                stage.warn(run)
             elif stage.parallel:
                 with worker_processes(run.job, stage.name, workers):
                     stage.run(run)

@@ -88,6 +88,19 @@ def run_status(run: RunFolder) -> list[StageStatus]:
     return _in_order(run, dict(zip(STAGE_NAMES, done, strict=True)))
 
 
+def earlier_result(run: RunFolder) -> str | None:
+    """Say that the result of an earlier end of the run is still there, where the run has more to do; else nothing."""
+    result = read_json(run.result)
+    if result is None or all(status.state == "done" for status in run_status(run) if status.name != "report"):
+        return None
+    test = result["test"]
+    where = f"{run.result} and {run.best}" if run.final.is_file() else str(run.result)
+    return (
+        f"The result of before is still there: on test a log loss of {test['log_loss']:.4f} and an AUC of "
+        f"{test['auc']:.4f}, in {where}"
+    )
+
+
 def tune_status(run: RunFolder) -> list[StageStatus]:
     """The status of both halves of `tune-supernet`, which is no stage of a job."""
     return _by_progress(run, TUNE_NAMES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -104,9 +105,14 @@ class TuneStage(Stage):
         return {} if best is None else {"tau": best}
 
 
-def tune_supernet(run: RunFolder) -> None:
-    """Prepare the data of a job where they are not, and run the stage, as the folder's owner."""
-    run_job(run, (DataStage(), TuneStage()))
+def tune_supernet(run: RunFolder, *, view: AbstractContextManager[None] | None = None) -> None:
+    """Prepare the data of a job where they are not, and run the stage, as the folder's owner.
+
+    Args:
+        run: the run folder.
+        view: entered once the job is accepted.
+    """
+    run_job(run, (DataStage(), TuneStage()), view=view)
 
 
 def tuned(run: RunFolder) -> list[FrozenTrial]:

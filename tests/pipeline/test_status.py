@@ -10,7 +10,8 @@ from pathlib import Path
 from nasrec_automl.config import load_job
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.status import STAGE_NAMES, run_status
+from nasrec_automl.pipeline.status import STAGE_NAMES, earlier_result, run_status
+from tests.pipeline.changed import changed
 
 HOLD = """
 import sys, time
@@ -83,6 +84,23 @@ def test_a_result_of_other_trainings_is_not_done(copied_run: RunFolder) -> None:
     noted = read_json(copied_run.retrain_done)
     write_json(copied_run.retrain_done, {**noted, "trainings": noted["trainings"] + 1})
     assert states(copied_run) == ["done"] * 4 + ["interrupted", "waiting"]
+
+
+def test_a_result_that_is_no_more_the_jobs_is_still_spoken_of(copied_run: RunFolder) -> None:
+    test = read_json(copied_run.result)["test"]
+    assert earlier_result(copied_run) is None
+    os.utime(copied_run.report, (0, 0))
+    assert earlier_result(copied_run) is None
+    poor = changed(copied_run, "budget", macs=10)
+    assert states(poor) == ["done", "done", "interrupted", "waiting", "waiting", "waiting"]
+    line = earlier_result(poor)
+    assert line is not None
+    assert f"a log loss of {test['log_loss']:.4f} and an AUC of {test['auc']:.4f}" in line
+    assert line.endswith(f"{copied_run.result} and {copied_run.best}")
+    copied_run.final.unlink()  # `best` may hold another model already
+    assert (earlier_result(copied_run) or "").endswith(str(copied_run.result))
+    copied_run.result.unlink()
+    assert earlier_result(copied_run) is None
 
 
 def test_a_report_of_a_search_that_has_grown_is_not_done(copied_run: RunFolder) -> None:
