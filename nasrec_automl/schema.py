@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from nasrec_automl.errors import DataError
 from nasrec_automl.frozen import Frozen
+from nasrec_automl.yaml_files import first_complaint
 
 
 class FieldSchema(Frozen):
@@ -82,15 +84,24 @@ class FeatureSchema(Frozen):
             table_sizes: rows of each field's table.
             embedding_dim: E.
 
+        Raises:
+            DataError: there is no field, a table has fewer than 2 rows, or E is below 1.
+
         Example:
             >>> FeatureSchema.from_sizes(dense=13, table_sizes=[1000] * 26).num_fields
             26
         """
-        return cls(
-            dense=tuple(f"dense{i}" for i in range(1, dense + 1)),
-            fields=tuple(FieldSchema(name=f"field{i}", table_size=n) for i, n in enumerate(table_sizes, 1)),
-            embedding_dim=embedding_dim,
-        )
+        if len(table_sizes) == 0:
+            raise DataError("table_sizes: expected the rows of at least one field's table, but it is empty")
+        content = {
+            "dense": tuple(f"dense{i}" for i in range(1, dense + 1)),
+            "fields": tuple({"name": f"field{i}", "table_size": n} for i, n in enumerate(table_sizes, 1)),
+            "embedding_dim": embedding_dim,
+        }
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise DataError(f"a schema of these sizes: {first_complaint(error)}") from None
 
     @property
     def inputs(self) -> FeatureSchema:

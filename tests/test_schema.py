@@ -1,6 +1,9 @@
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
+from nasrec_automl.errors import DataError
 from nasrec_automl.schema import FeatureSchema, FieldSchema
 from nasrec_automl.testing.examples import composed_schema, pooled_schema
 
@@ -55,6 +58,19 @@ def test_a_cap_leaves_the_ids_and_what_the_data_must_be() -> None:
     assert capped.inputs == plain.inputs
     other = FeatureSchema(dense=("a",), fields=(FieldSchema(name="x", table_size=8),))
     assert capped.inputs != other.inputs
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"table_sizes": []}, "table_sizes: expected the rows of at least one field's table, but it is empty"),
+        ({"table_sizes": [9, 1]}, "sizes: fields.1.table_size: Input should be .* equal to 2, but it is 1"),
+        ({"table_sizes": [9], "embedding_dim": 0}, "sizes: embedding_dim: .*, but it is 0"),
+    ],
+)
+def test_wrong_sizes_are_one_sentence(sizes: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=f"{message}$"):
+        FeatureSchema.from_sizes(dense=3, **sizes)
 
 
 @pytest.mark.parametrize(

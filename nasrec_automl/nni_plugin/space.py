@@ -7,10 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from torch import Tensor, nn
 
-from nasrec_automl.errors import ArchitectureError, CheckpointError, ExtraError, NasRecError, SpaceError
+from nasrec_automl.errors import ArchitectureError, CheckpointError, DataError, ExtraError, NasRecError, SpaceError
 from nasrec_automl.network import Subnet
 from nasrec_automl.nni_plugin.differentiable import DifferentiableNetwork
 from nasrec_automl.nni_plugin.mutables import from_sample, mutables
@@ -32,6 +32,7 @@ from nasrec_automl.nni_plugin.supermodule import SharedNetwork
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.space import SearchSpace, load_architecture, load_search_space
 from nasrec_automl.training.seed import seeded
+from nasrec_automl.yaml_files import first_complaint
 
 
 class ChoiceNetwork(MutableModule):
@@ -106,6 +107,10 @@ class NasRecSpace(ModelSpace):
         dropout: on the embeddings and on each block's dense output.
         seed: of the start values.
 
+    Raises:
+        SpaceError: there is no such space, or its fields are wrong.
+        DataError: the fields of the schema are wrong.
+
     Example:
         >>> from nasrec_automl import FeatureSchema
         >>> schema = FeatureSchema.from_sizes(dense=13, table_sizes=[100] * 26)
@@ -127,7 +132,7 @@ class NasRecSpace(ModelSpace):
         super().__init__()
         self.search_space = _space(space)
         self._checked: tuple[dict[str, Any] | None, dict[str, Any]] = (None, {})
-        schema = schema if isinstance(schema, FeatureSchema) else FeatureSchema.model_validate(schema)
+        schema = _schema(schema)
         self.schema = schema
         self.layer_norm = layer_norm
         self.network = ChoiceNetwork(self.search_space, schema, layer_norm, dropout, seed)
@@ -264,7 +269,21 @@ class NasRecSpace(ModelSpace):
 def _space(space: str | Path | SearchSpace | Mapping[str, Any]) -> SearchSpace:
     if isinstance(space, SearchSpace):
         return space
-    return SearchSpace.model_validate(space) if isinstance(space, Mapping) else load_search_space(space)
+    if not isinstance(space, Mapping):
+        return load_search_space(space)
+    try:
+        return SearchSpace.model_validate(space)
+    except ValidationError as error:
+        raise SpaceError(f"the fields of the space: {first_complaint(error)}") from None
+
+
+def _schema(schema: FeatureSchema | Mapping[str, Any]) -> FeatureSchema:
+    if isinstance(schema, FeatureSchema):
+        return schema
+    try:
+        return FeatureSchema.model_validate(schema)
+    except ValidationError as error:
+        raise DataError(f"the fields of the schema: {first_complaint(error)}") from None
 
 
 def _plain(argument: Any) -> Any:
