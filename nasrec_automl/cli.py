@@ -353,3 +353,7 @@ def _from(least: int, most: int | None = None) -> Callable[[str], int]:
         return int(text)
 
     return whole
+
+
+if __name__ == "__main__":
+    main()

@@ -36,6 +36,14 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.parametrize("module", ["nasrec_automl", "nasrec_automl.cli"])
+def test_a_module_that_is_run_is_the_command(module: str) -> None:
+    command = [sys.executable, "-m", module, "run", "nowhere.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "nowhere.yaml: no such job file" in done.stderr
+
+
 FULL = """
 import sys
 import nasrec_automl.space
