@@ -7,7 +7,7 @@ trains from scratch, such as the search's check, reads `retrain` too.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -26,11 +26,13 @@ from nasrec_automl.config_types import (
     Count,
     Duration,
     Fraction,
+    Inputs,
     PositiveFloat,
     Section,
     Seed,
     TableSize,
     path_from,
+    paths_of,
 )
 from nasrec_automl.errors import JobError
 from nasrec_automl.yaml_files import complaint, load_yaml
@@ -76,9 +78,10 @@ class DataConfig(Section):
     Attributes:
         source: `criteo`, `avazu`, `kdd12`, `table`, `movielens`, `flights`, `synthetic`, or `prepared` (a folder that
             `nasrec-automl prepare` wrote).
-        input: a file, folder or glob of raw data, or the prepared folder. Without it MovieLens and flights are fetched.
-        validation: a file, folder or glob of validation rows, for the split `given`; `input` is then training alone.
-        test: a file, folder or glob of test rows, likewise.
+        input: a file, folder or glob of raw data, or several, or the one prepared folder. Without it MovieLens and
+            flights are fetched.
+        validation: the same of validation rows, for the split `given`; `input` is then training alone.
+        test: the same of test rows, likewise.
         table_schema: of `table`; the job calls it `schema`, which pydantic has another use for.
         max_rejected: share of the rows that may be bad; they are left out.
         split: `random` (stratified by the label), `time`, or `given`: by `validation` and `test`, or by the column that
@@ -92,9 +95,9 @@ class DataConfig(Section):
     model_config = ConfigDict(populate_by_name=True)
 
     source: str
-    input: Path | None = None
-    validation: Path | None = None
-    test: Path | None = None
+    input: Inputs | None = None
+    validation: Inputs | None = None
+    test: Inputs | None = None
     table_schema: Annotated[Path | None, Field(alias="schema")] = None
     max_rejected: Fraction = 0.001
     split: Literal["random", "time", "given"] | None = None
@@ -117,7 +120,16 @@ class DataConfig(Section):
         asked = self.fields or self.hash_above is not None or self.table_schema is not None
         if self.source == "prepared" and asked:
             raise ValueError("hash_above, fields and schema decide how data are prepared, but the source is `prepared`")
+        if self.source == "prepared" and isinstance(self.input, tuple):
+            raise ValueError(
+                f"input of `prepared` is one folder, but there are {len(self.input)}: prepare them together"
+            )
         return self
+
+    @property
+    def prepared(self) -> Path | None:
+        """The prepared folder, where the job names one."""
+        return self.input if self.source == "prepared" and isinstance(self.input, Path) else None
 
 
 class RidgeHead(Section):
@@ -161,6 +173,7 @@ class AdagradHead(Section):
 
 
 _NO_METHOD = "no_method"
+_UNKNOWN = "extra_forbidden"
 
 
 def _method(head: Any) -> str:
@@ -373,6 +386,8 @@ def load_job(path: str | Path) -> Job:
         JobError: the file is missing, no YAML, or a field is unknown or wrong; the message names file and field.
     """
     path = Path(path)
+    if path.is_dir():
+        raise JobError(f"{path}: is a folder, but a job is a YAML file: name {_job_file_of(path)}")
     if not path.is_file():
         raise JobError(f"{path}: no such job file; expected a YAML file with at least `name` and `data`")
     content = load_yaml(path, JobError)
@@ -383,17 +398,43 @@ def load_job(path: str | Path) -> Job:
     try:
         job = Job.model_validate(content, context={"folder": path.resolve().parent})
     except ValidationError as error:
-        raise JobError("; ".join(f"{path}: {_sentence(e)}" for e in error.errors())) from None
+        raise JobError("; ".join(f"{path}: {sentence}" for sentence in _sentences(error.errors()))) from None
     return _absolute(job, path.resolve().parent)
 
 
-def _sentence(error: Any) -> str:
+def _job_file_of(folder: Path) -> str:
+    """The job file that a folder may have been named for."""
+    if (folder / "job.json").is_file():
+        return f"the one that this run was started with, or {folder / 'job.json'}, the run's own note of it"
+    found = sorted(folder.glob("*.yaml"))
+    return str(folder / "job.yaml" if folder / "job.yaml" in found or not found else found[0])
+
+
+def _sentences(errors: Sequence[Any]) -> list[str]:
+    """One for each error, but for unknown fields one for each section, which says once what there is."""
+    unknown: dict[tuple[str | int, ...], list[str]] = {}
+    for error in errors:
+        if error["type"] == _UNKNOWN:
+            unknown.setdefault(error["loc"][:-1], []).append(_where(error))
+    said = {
+        section: f"{', '.join(names)}: no such field{'s' if len(names) > 1 else ''}; there are "
+        f"{', '.join(_fields(section))}"
+        for section, names in unknown.items()
+    }
+    sentences = (said[error["loc"][:-1]] if error["type"] == _UNKNOWN else _sentence(error) for error in errors)
+    return list(dict.fromkeys(sentences))
+
+
+def _where(error: Any) -> str:
     # Where a section has variants, pydantic puts the variant's name between section and field.
     where = ".".join(str(part) for part in error["loc"])
     for variant in _HEADS:
         where = where.replace(f".head.{variant}", ".head")
-    if error["type"] == "extra_forbidden":
-        return f"{where}: no such field; there are {', '.join(_fields(error['loc'][:-1]))}"
+    return where
+
+
+def _sentence(error: Any) -> str:
+    where = _where(error)
     if error["type"] == _NO_METHOD:
         return f"{where}: {error['msg']}, but it is {_method(error['input'])!r}"
     return f"{where}: {complaint(error)}"
@@ -418,11 +459,12 @@ def _absolute(job: Job, base: Path) -> Job:
     updates: dict[str, Any] = {
         "run_folder": found(job.run_folder if "run_folder" in job.model_fields_set else Path("runs") / job.name)
     }
-    names = ("input", "validation", "test", "table_schema")
-    paths = {name: getattr(job.data, name) for name in names}
-    updates["data"] = job.data.model_copy(
-        update={name: found(path) for name, path in paths.items() if path is not None}
-    )
+    of_data: dict[str, Any] = {}
+    for name in ("input", "validation", "test", "table_schema"):
+        paths = tuple(map(found, paths_of(getattr(job.data, name))))
+        if paths:
+            of_data[name] = paths if len(paths) > 1 else paths[0]
+    updates["data"] = job.data.model_copy(update=of_data)
     if job.continues is not None:
         updates["continues"] = found(job.continues)
     if job.experiment.machines:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from nasrec_automl.frozen import Frozen
 
@@ -29,6 +29,23 @@ def _check_duration(value: str) -> str:
 
 # As NNI writes times.
 Duration = Annotated[str, AfterValidator(_check_duration)]
+
+
+def _check_inputs(value: Any) -> Any:
+    several = isinstance(value, list | tuple)
+    paths = value if several else [value]
+    if not paths or not all(isinstance(path, str | Path) for path in paths):
+        raise ValueError(f"expected a path, or a list of paths such as [day_1.csv, day_2.csv], but it is {value!r}")
+    return tuple(paths) if len(paths) > 1 else paths[0]
+
+
+# Files, folders and globs: of a single one its path alone.
+Inputs = Annotated[Path | tuple[Path, ...], BeforeValidator(_check_inputs)]
+
+
+def paths_of(inputs: Path | tuple[Path, ...] | None) -> tuple[Path, ...]:
+    """The paths of an `Inputs`; none where it is left out."""
+    return () if inputs is None else inputs if isinstance(inputs, tuple) else (inputs,)
 
 
 def in_seconds(duration: str) -> int:

@@ -49,6 +49,9 @@ def test_run_status_and_report_of_a_done_run(copied_run: Any) -> None:
     found = json.loads(call("status", copied_run.path, "--json").out)
     assert [(stage["name"], stage["state"]) for stage in found] == [(name, "done") for name in STAGE_NAMES]
     assert found[1]["progress"]["done"] == found[1]["progress"]["total"] > 0
+    poor = yaml.safe_load(job.read_text()) | {"budget": {"macs": 10}}
+    job.write_text(yaml.safe_dump(poor))
+    assert "The result of before is still there: on test a log loss of " in call("status", job).out
     copied_run.report.unlink()
     assert call("report", copied_run.path).out.strip() == str(copied_run.report)
     assert copied_run.report.is_file()
@@ -175,9 +178,29 @@ def test_a_wrong_field_is_named(
     assert files(tmp_path) == before
 
 
+def test_a_run_folder_is_no_job_but_holds_one(copied_run: Any) -> None:
+    noted = copied_run.path / "job.json"
+    refused("run", copied_run.path, naming=f"{copied_run.path}: is a folder, but a job is a YAML file")
+    refused("run", copied_run.path, naming=f"the one that this run was started with, or {noted}")
+    assert call("run", noted).code == 0
+
+
+def test_fields_that_there_are_are_listed_once(tmp_path: Path) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text("{label: y, dense: {a: }, categorical: {c: }, name: a, data: {source: criteo, a: 1, b: 2}}")
+    sentence = refused("run", job, naming="label, dense, categorical: no such fields; there are name, run_folder, ")
+    assert "data.a, data.b: no such fields; there are source, input, " in sentence
+    assert sentence.count("there are") == 2
+
+
 @pytest.mark.parametrize("command", ["run", "experiment"])
 def test_a_missing_job_is_named(tmp_path: Path, command: str) -> None:
     refused(command, tmp_path / "gone.yaml", naming="gone.yaml: no such job file")
+    refused(
+        command, tmp_path, naming=f"{tmp_path}: is a folder, but a job is a YAML file: name {tmp_path / 'job.yaml'}"
+    )
+    (tmp_path / "mine.yaml").touch()
+    refused(command, tmp_path, naming=f"name {tmp_path / 'mine.yaml'}")
     (tmp_path / "job.yaml").write_text("name: [")
     refused(command, tmp_path / "job.yaml", naming="job.yaml: not a YAML file")
     (tmp_path / "job.yaml").write_text("- a")
@@ -281,6 +304,7 @@ def test_other_settings_than_before_are_refused(copied_run: Any, write_job: Writ
     before = files(copied_run.path)
     job = write_job(copied_run.path.parent, supernet={"learning_rate": 0.5})
     refused("run", job, naming="supernet.learning_rate: the supernet stage")
+    assert "interrupted" not in call("run", job).out
     refused("worker", job, naming="supernet.learning_rate: the supernet stage")
     refused("report", job, naming="supernet.learning_rate: the supernet stage")
     refused("retrain", job, "hand-mlp", naming="supernet.learning_rate: the supernet stage")

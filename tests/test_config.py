@@ -52,6 +52,24 @@ def test_every_path_is_absolute_and_relative_to_the_job_file(tmp_path: Path, mon
         assert job.storage_url == f"sqlite:///{tmp_path / 'out' / 'run' / 'studies.db'}"
 
 
+def test_data_may_be_several_files(tmp_path: Path) -> None:
+    data = {"source": "criteo", "split": "given", "input": ["a.gz", "/b"], "validation": ["v/*"], "test": "t"}
+    job = load_job(write(tmp_path / "job.yaml", changed(data=data)))
+    assert job.data.input == (tmp_path / "a.gz", Path("/b"))
+    assert (job.data.validation, job.data.test) == (tmp_path / "v" / "*", tmp_path / "t")
+    assert Job.model_validate_json(job.model_dump_json()) == job
+    for wrong in ([], 5, ["a", 5], [["a"]], {"a": "b"}):
+        path = write(tmp_path / "job.yaml", changed(data={"source": "criteo", "input": wrong}))
+        with pytest.raises(
+            JobError, match=r"data\.input: expected a path, or a list of paths such as [^;]*but it is"
+        ) as e:
+            load_job(path)
+        assert repr(wrong) in str(e.value)
+    path = write(tmp_path / "job.yaml", changed(data={"source": "prepared", "input": ["a", "b"]}))
+    with pytest.raises(JobError, match="input of `prepared` is one folder, but there are 2"):
+        load_job(path)
+
+
 def test_a_key_file_is_relative_to_the_job_file_or_to_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     machines = [{"host": "a", "user": "b", "ssh_key_file": key} for key in ("keys/id", "~/.ssh/id")]

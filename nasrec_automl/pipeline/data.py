@@ -10,10 +10,10 @@ from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.raw import with_tables
 from nasrec_automl.data.rejections import Rejections
-from nasrec_automl.data.sources import open_source
 from nasrec_automl.data.table_schema import load_table_schema
 from nasrec_automl.errors import DataError, JobError
 from nasrec_automl.pipeline.base import Report, Stage
+from nasrec_automl.pipeline.input_files import note_input_files, open_job_source, warn_of_changed_files
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
 
@@ -55,6 +55,10 @@ class DataStage(Stage):
         if run.job.data.source == "prepared" and not run.started(self.name):
             _check_prepared(run.job.data)
 
+    def warn(self, run: RunFolder) -> None:
+        """Say which input files have changed since they were read."""
+        warn_of_changed_files(run)
+
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         config = run.job.data
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="data sets", total=1)
@@ -63,15 +67,8 @@ class DataStage(Stage):
         elif self.is_done(run):
             data = PreparedData.open(run.data)
         else:
-            source = open_source(
-                config.source,
-                _paths(config.input),
-                validation=_paths(config.validation),
-                test=_paths(config.test),
-                downloads=run.path / "downloads",
-                schema=config.table_schema,
-                **config.options,
-            )
+            source = open_job_source(run)
+            note_input_files(run)
             fields = {name: field.model_dump(exclude_none=True) for name, field in config.fields.items()}
             data = prepare(
                 with_tables(source, hash_above=config.hash_above, fields=fields),
@@ -97,14 +94,35 @@ def _schema(config: DataConfig, noted: dict[str, Any] | None) -> dict[str, Any]:
     said = {key.removeprefix("data."): value for key, value in (noted or {}).items() if key.startswith("data.schema.")}
     if noted is not None and not path.exists():
         return said
-    schema = load_table_schema(path).model_dump(mode="json", exclude_defaults=True)
-    return {f"schema.{key}": value for key, value in schema.items()}
+    schema = load_table_schema(path)
+    now: dict[str, Any] = schema.model_dump(mode="json")
+    if noted is not None:
+        before = {key.removeprefix("schema."): value for key, value in said.items()}
+        now = _without_new_defaults(now, schema.model_dump(mode="json", exclude_defaults=True), before)
+    return {f"schema.{key}": value for key, value in now.items()}
+
+
+def _without_new_defaults(now: dict[str, Any], chosen: dict[str, Any], noted: dict[str, Any]) -> dict[str, Any]:
+    """What a schema says now, but for defaults that the note of an earlier version does not have.
+
+    Args:
+        now: the schema with its defaults.
+        chosen: the same without them.
+        noted: what it said when the data were prepared.
+    """
+    return {
+        key: _without_new_defaults(value, chosen.get(key, {}), noted[key])
+        if isinstance(value, dict) and isinstance(noted.get(key), dict)
+        else value
+        for key, value in now.items()
+        if key in chosen or key in noted
+    }
 
 
 def _open_prepared(config: DataConfig) -> PreparedData:
-    if config.input is None:
+    if config.prepared is None:
         raise DataError("data.input: a prepared data set needs the path of its folder")
-    return PreparedData.open(config.input)
+    return PreparedData.open(config.prepared)
 
 
 def _check_prepared(config: DataConfig) -> None:
@@ -118,10 +136,6 @@ def _check_prepared(config: DataConfig) -> None:
                 f"data.{name}: decides how data are prepared, but those in {config.input} are prepared already (split "
                 f"{split.kind}, seed {split.seed}): leave it out, or prepare them again"
             )
-
-
-def _paths(path: Path | None) -> list[Path]:
-    return [] if path is None else [path]
 
 
 def _shown(task: str, done: int, total: int | None) -> str:

@@ -48,9 +48,12 @@ class RunFolder:
     @property
     def data(self) -> Path:
         """Prepared data: the folder's own, or the one that the job names."""
-        if self.job.data.source == "prepared" and self.job.data.input is not None:
-            return self.job.data.input
-        return self.path / "data"
+        return self.job.data.prepared or self.path / "data"
+
+    @property
+    def input_files(self) -> Path:
+        """Size and time of the files that the data were prepared of; there once they were read."""
+        return self.path / "input-files.json"
 
     @property
     def supernet(self) -> Path:

@@ -12,6 +12,7 @@ from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import DataError, JobError
 from nasrec_automl.pipeline.data import DataStage
+from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
@@ -194,3 +195,44 @@ def test_a_schema_that_was_corrected_since_is_no_more_that_of_the_data(tmp_path:
     DataStage().check(open_run(job))
     schema.unlink()  # the data are prepared, so that nobody needs it
     DataStage().check(open_run(job))
+
+
+def test_a_default_of_a_schema_is_named_as_what_it_is(tmp_path: Path, write_job: Write) -> None:
+    (tmp_path / "rows.csv").write_text("\n".join(["y,p,c", *(f"{i % 2},{i},{i % 5}" for i in range(400))]))
+    schema = tmp_path / "schema.yaml"
+    schema.write_text("{label: y, dense: {p: }, categorical: {c: }}")
+    table = {"source": "table", "input": "rows.csv", "schema": "schema.yaml", "options": {}}
+    run = open_run(write_job(tmp_path, data=table))
+    DataStage().run(run)
+    for said in ("log", "{transform: log}", "{flag_missing: false}"):
+        schema.write_text(f"{{label: y, dense: {{p: {said}}}, categorical: {{c: {{}}}}}}")
+        DataStage().check(run)
+    schema.write_text("{label: y, dense: {p: standardise}, categorical: {c: }}")
+    with pytest.raises(JobError, match=r"dense\.p\.transform: .* with 'log', but the job says 'standardise'"):
+        DataStage().check(run)
+    # As earlier versions noted it.
+    noted = read_json(run.path / "stages" / "data.json")
+    short = {key: value for key, value in noted.items() if not key.startswith("data.schema.")}
+    short |= {"data.schema.label": "y", "data.schema.dense": {"p": {}}, "data.schema.categorical": {"c": {}}}
+    write_json(run.path / "stages" / "data.json", short)
+    with pytest.raises(JobError, match=r"dense\.p\.transform: .*but the job says 'standardise'"):
+        DataStage().check(run)
+    schema.write_text("{label: y, dense: {p: log}, categorical: {c: }}")
+    DataStage().check(run)
+
+
+def test_several_files_are_read_one_after_another(tmp_path: Path, write_job: Write) -> None:
+    for name, rows in (("a.csv", 200), ("b.csv", 300), ("v.csv", 100), ("t.csv", 60)):
+        (tmp_path / name).write_text("\n".join(["y,c", *(f"{i % 2},{i % 5}" for i in range(rows))]))
+    (tmp_path / "schema.yaml").write_text("{label: y, categorical: {c: }}")
+    table = {"source": "table", "input": ["a.csv", "b.csv"], "schema": "schema.yaml", "options": {}}
+    run = open_run(write_job(tmp_path, data=table))
+    DataStage().run(run)
+    assert sum(part.rows for part in PreparedData.open(run.data).description.parts.values()) == 500
+    DataStage().check(RunFolder(Job.model_validate_json(run.job.model_dump_json())))
+    with pytest.raises(JobError, match=r"data\.input: .* was started with \['.*a\.csv', '.*b\.csv'\], but"):
+        DataStage().check(open_run(write_job(tmp_path, data={**table, "input": "a.csv"})))
+    given = {**table, "split": "given", "validation": ["v.csv"], "test": "t.csv", "input": ["b.csv", "a.csv"]}
+    run = open_run(write_job(tmp_path, data=given, run_folder="given"))
+    DataStage().run(run)
+    assert PreparedData.open(run.data).rows(Part.TEST) == 60
