@@ -64,7 +64,7 @@ class RetrainStage(Stage):
         return super().kept(run) + newest(run.retrained.glob("*.ckpt"))
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
-        """The job's name and the retrain section, but for the number of trainings and the timeout, which may grow."""
+        """The name and the retrain section, but for the number of trainings and the timeout, which may grow."""
         return {**name_of_study(run, self.name), **retrain_settings(run)}
 
     def _left_nothing(self, run: RunFolder) -> bool:

@@ -72,7 +72,7 @@ class SearchStage(Stage):
         return super().kept(run) + (kept_of_check(run) + kept_of_teachers(run) if run.weights.is_file() else 0)
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
-        """The job's name and the search section, but for the number of architectures and the timeout, which may grow."""
+        """The name and the search section, but for the number of architectures and the timeout, which may grow."""
         return {**name_of_study(run, self.name), **search_settings(run)}
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
