@@ -59,9 +59,9 @@ def warn_of_changed_files(run: RunFolder) -> None:
         return
     first = changed[0]
     how = "is gone" if first not in now else "is new" if first not in noted else "has changed"
-    more = f", and so on for {len(changed) - 1:,} more," if len(changed) > 1 else ""
+    more = f" (one of {len(changed):,} files that are not as they were)" if len(changed) > 1 else ""
     _logger.warning(
-        "%s %s%s since the data were prepared; the run keeps the rows that it has. To train on the files as they are, "
+        "%s %s since the data were prepared%s; the run keeps the rows that it has. To train on the files as they are, "
         "use another run_folder; to add later rows, see `prepare --append` and `continues`",
         first,
         how,

@@ -71,7 +71,7 @@ def test_files_that_are_gone_or_new_are_named_too(
     for name in ("day_1.csv", "day_2.csv", "day_3.csv"):
         (tmp_path / name).unlink()
     (line,) = warned(run, caplog)
-    assert "day_1.csv is gone, and so on for 1 more, since" in line
+    assert "day_1.csv is gone since the data were prepared (one of 2 files that are not as they were); the run" in line
     (tmp_path / "schema.yaml").unlink()
     assert warned(run, caplog) == [line]
 
