@@ -91,32 +91,10 @@ def _schema(config: DataConfig, noted: dict[str, Any] | None) -> dict[str, Any]:
     path = config.table_schema
     if path is None:
         return {}
-    said = {key.removeprefix("data."): value for key, value in (noted or {}).items() if key.startswith("data.schema.")}
     if noted is not None and not path.exists():
-        return said
-    schema = load_table_schema(path)
-    now: dict[str, Any] = schema.model_dump(mode="json")
-    if noted is not None:
-        before = {key.removeprefix("schema."): value for key, value in said.items()}
-        now = _without_new_defaults(now, schema.model_dump(mode="json", exclude_defaults=True), before)
-    return {f"schema.{key}": value for key, value in now.items()}
-
-
-def _without_new_defaults(now: dict[str, Any], chosen: dict[str, Any], noted: dict[str, Any]) -> dict[str, Any]:
-    """What a schema says now, but for defaults that the note of an earlier version does not have.
-
-    Args:
-        now: the schema with its defaults.
-        chosen: the same without them.
-        noted: what it said when the data were prepared.
-    """
-    return {
-        key: _without_new_defaults(value, chosen.get(key, {}), noted[key])
-        if isinstance(value, dict) and isinstance(noted.get(key), dict)
-        else value
-        for key, value in now.items()
-        if key in chosen or key in noted
-    }
+        return {key.removeprefix("data."): value for key, value in noted.items() if key.startswith("data.schema.")}
+    # With defaults, so that what is compared with them later has a name.
+    return {f"schema.{key}": value for key, value in load_table_schema(path).model_dump(mode="json").items()}
 
 
 def _open_prepared(config: DataConfig) -> PreparedData:

@@ -47,7 +47,7 @@ def warn_of_changed_files(run: RunFolder) -> None:
     It is no error. A file may have been touched, or copied with the run to another machine.
     """
     noted = read_json(run.input_files)
-    if noted is None:  # nothing was read, or an earlier version read it
+    if noted is None:  # the data were prepared before
         return
     try:
         files = _files(run)

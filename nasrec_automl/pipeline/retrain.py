@@ -31,7 +31,7 @@ from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import retrain_is_noted
-from nasrec_automl.pipeline.studies import name_of_study, retrain_settings, retrain_study, stage_ended, study_storage
+from nasrec_automl.pipeline.studies import retrain_settings, retrain_study, stage_ended, study_storage
 from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.search import Hyper, TrainOutcome, retrain
 from nasrec_automl.search.attributes import STEP
@@ -65,7 +65,7 @@ class RetrainStage(Stage):
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The name and the retrain section, but for the number of trainings and the timeout, which may grow."""
-        return {**name_of_study(run, self.name), **retrain_settings(run)}
+        return {"name": run.job.name, **retrain_settings(run)}
 
     def _left_nothing(self, run: RunFolder) -> bool:
         return not run.top.is_file()  # without candidates no other process leaves anything either

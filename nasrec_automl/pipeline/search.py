@@ -29,7 +29,6 @@ from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import search_is_noted
 from nasrec_automl.pipeline.studies import (
-    name_of_study,
     scored_trials,
     search_admission,
     search_settings,
@@ -73,7 +72,7 @@ class SearchStage(Stage):
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The name and the search section, but for the number of architectures and the timeout, which may grow."""
-        return {**name_of_study(run, self.name), **search_settings(run)}
+        return {"name": run.job.name, **search_settings(run)}
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         job, config = run.job, run.job.search

@@ -66,12 +66,6 @@ def _file_of(url: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def name_of_study(run: RunFolder, stage: str) -> dict[str, str]:
-    """The setting that a stage's study is named by; none where an earlier version has noted the settings without it."""
-    noted = run.noted(stage)
-    return {"name": run.job.name} if noted is None or "name" in noted else {}
-
-
 def search_settings(run: RunFolder) -> dict[str, Any]:
     """The search section, but for what may grow, architectures and timeout, and what a latency that counts is of."""
     job = run.job

@@ -12,7 +12,6 @@ from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import DataError, JobError
 from nasrec_automl.pipeline.data import DataStage
-from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
@@ -210,15 +209,6 @@ def test_a_default_of_a_schema_is_named_as_what_it_is(tmp_path: Path, write_job:
     schema.write_text("{label: y, dense: {p: standardise}, categorical: {c: }}")
     with pytest.raises(JobError, match=r"dense\.p\.transform: .* with 'log', but the job says 'standardise'"):
         DataStage().check(run)
-    # As earlier versions noted it.
-    noted = read_json(run.path / "stages" / "data.json")
-    short = {key: value for key, value in noted.items() if not key.startswith("data.schema.")}
-    short |= {"data.schema.label": "y", "data.schema.dense": {"p": {}}, "data.schema.categorical": {"c": {}}}
-    write_json(run.path / "stages" / "data.json", short)
-    with pytest.raises(JobError, match=r"dense\.p\.transform: .*but the job says 'standardise'"):
-        DataStage().check(run)
-    schema.write_text("{label: y, dense: {p: log}, categorical: {c: }}")
-    DataStage().check(run)
 
 
 def test_several_files_are_read_one_after_another(tmp_path: Path, write_job: Write) -> None:

@@ -39,7 +39,7 @@ def warned(run: RunFolder, caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_files_that_stay_are_not_spoken_of(run: RunFolder, caplog: pytest.LogCaptureFixture) -> None:
     assert len(read_json(run.input_files)) == 2
     assert warned(run, caplog) == []
-    run.input_files.unlink()  # an earlier version noted none
+    run.input_files.unlink()  # as of data that were prepared before
     assert warned(run, caplog) == []
 
 
