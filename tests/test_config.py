@@ -345,7 +345,7 @@ def test_a_file_that_is_no_mapping_is_named(tmp_path: Path, content: str) -> Non
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(JobError, match=r"nowhere\.yaml: no such job file"):
         load_job(tmp_path / "nowhere.yaml")
-    with pytest.raises(JobError, match="no such job file"):
+    with pytest.raises(JobError, match=r"is a folder, but a job is a YAML file: name .*job\.yaml"):
         load_job(tmp_path)
 
 
