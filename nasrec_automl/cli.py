@@ -99,7 +99,10 @@ def _parser() -> argparse.ArgumentParser:
         help="start from the prepared folder DIR, with its rows, tables and split; OUTPUT may be DIR itself",
     )
     prepare.add_argument(
-        "--output", type=Path, required=True, help="folder to write; one that holds prepared data stays as it is"
+        "--output",
+        type=Path,
+        required=True,
+        help="folder to write; one that holds prepared data stays as it is, but for that of --append",
     )
     prepare.add_argument(
         "--schema", type=Path, help="what the columns of a table are (see `nasrec-automl schema infer`)"

@@ -10,6 +10,7 @@ import pandas as pd
 from nasrec_automl.data.first_rows import FirstRows
 from nasrec_automl.data.guess import Guess, numbers_of, quoted, shown, without
 from nasrec_automl.data.readers.kinds import LABEL, LABELS, SPACES
+from nasrec_automl.data.values import whole_number
 
 _NAMES = (
     "label",
@@ -95,7 +96,7 @@ def _rate(column: pd.Series[str]) -> str:
 
 def _two(column: pd.Series[str]) -> tuple[str, str] | None:
     """Return what stands for 0 and for 1, where a column holds two values that may; else None."""
-    texts = _plain(column).str.removesuffix(".0")
+    texts = _plain(column).map(whole_number)
     found = list(texts.value_counts().index)
     if len(found) != 2:
         return None
@@ -113,7 +114,7 @@ def _two(column: pd.Series[str]) -> tuple[str, str] | None:
 
 def _strange_label(column: pd.Series[str], others: list[str]) -> Guess:
     if two := _two(column):
-        rate = float((_plain(column).str.removesuffix(".0") == two[1]).mean())
+        rate = float((_plain(column).map(whole_number) == two[1]).mean())
         why = f"named like a label, and holds two values; {two[1]!r} in {rate:.1%} of the rows{without(column)}"
         return Guess("label", why, f"[{', '.join(map(_always_quoted, two))}]")
     wrong = column[column.notna() & ~column.str.strip(SPACES).isin(LABELS.keys())]

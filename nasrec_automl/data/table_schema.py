@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 
 from nasrec_automl.data.categorical import CategoricalOptions
 from nasrec_automl.data.columns import DenseOptions, DerivedColumn
-from nasrec_automl.data.values import MISSING_TEXTS
+from nasrec_automl.data.values import MISSING_TEXTS, whole_number
 from nasrec_automl.errors import DataError
 from nasrec_automl.frozen import Frozen
 from nasrec_automl.yaml_files import complaint, load_yaml
@@ -50,7 +50,7 @@ class Timestamp(Frozen):
 
 
 def _label_texts(value: Any) -> Any:
-    """Write numbers as texts. YAML makes no texts of `no` and `yes`."""
+    """Write numbers as texts, 1.0 as 1. YAML makes no texts of `no` and `yes`."""
     if not isinstance(value, list | tuple):
         return value
     if len(value) != 2 or any(isinstance(item, bool | dict | list | None) for item in value):
@@ -58,7 +58,7 @@ def _label_texts(value: Any) -> Any:
             'expected two texts or numbers, what stands for 0 and for 1, such as ["no", "yes"] with the quotes, '
             f"but {value!r} came"
         )
-    return tuple(str(item).strip() for item in value)
+    return tuple(whole_number(str(item).strip()) for item in value)
 
 
 class TableSchema(Frozen):

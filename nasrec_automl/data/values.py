@@ -29,6 +29,7 @@ MISSING_TEXTS = frozenset(
         *("N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
     )
 )
+_OF_FLOATS = re.compile(r"-?\d+\.0", re.ASCII)
 _INTEGER = re.compile(r"([+-]?)0*(\d+)(?:\.0*)?", re.ASCII)
 DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 # `12e4` may be a code. What writes floats gives the exponent a sign, or (Java) the mantissa one digit and a point.
@@ -44,6 +45,16 @@ _ARE_BYTES = (
     pa.types.is_fixed_size_binary,
     pa.types.is_binary_view,
 )
+
+
+def whole_number(text: str) -> str:
+    """Write a whole number without the fraction that a column of floats gives it; any other text as it is.
+
+    Example:
+        >>> [whole_number(text) for text in ("-1.0", "2", "v1.0")]
+        ['-1', '2', 'v1.0']
+    """
+    return text.removesuffix(".0") if _OF_FLOATS.fullmatch(text) else text
 
 
 def canonical_text(value: object) -> str | None:

@@ -61,7 +61,7 @@ class OptunaEvolution(Strategy):
             `RangeProfilerFilter`, a dict of its arguments, or a `nasrec_automl.budget.Budget`. No other model is
             proposed; trials of the study that an earlier filter let through do not count.
         population_size: how many trials are alive; also the number of random ones at the start.
-        tournament_size: how many of them compete to be a parent.
+        tournament_size: how many of them compete to be a parent; by default half of them.
         children: how many children the winner has.
         seed: all randomness derives from it and from the study.
         timeout: seconds after which a running trial of another machine counts as lost; more than a model takes.
@@ -81,7 +81,7 @@ class OptunaEvolution(Strategy):
         first: Sequence[Architecture] = (),
         filter: Filter = None,  # noqa: A002  NNI's own name
         population_size: int = 128,
-        tournament_size: int = 64,
+        tournament_size: int | None = None,
         children: int = 8,
         seed: int = 0,
         timeout: float = 3600.0,

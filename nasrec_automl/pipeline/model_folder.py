@@ -55,8 +55,8 @@ class Model:
 
         Args:
             frame: raw columns; further ones are ignored. Also a row as a dict by column, or a list of these, in which
-                what a row lacks is missing. Unknown categories count as missing. Of ten rows or more, a field whose
-                values are nearly all unknown is logged as a warning, once for a model.
+                what a row lacks and another has is missing. Unknown categories count as missing. Of ten rows or more, a
+                field whose values are nearly all unknown is logged as a warning, once for a model.
 
         Returns:
             `(rows,)`.

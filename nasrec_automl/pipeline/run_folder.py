@@ -186,7 +186,9 @@ class RunFolder:
             otherwise: settings to take where it was not started yet.
         """
         noted = self.noted(stage)
-        settings = otherwise if noted is None else {key: value for key, value in noted.items() if key != "name"}
+        settings = otherwise if noted is None else noted
+        if settings is not None:
+            settings = {key: value for key, value in settings.items() if key != "name"}
         return digest(json.dumps(settings, sort_keys=True, default=str), 16)
 
     def disclaim(self, stage: str) -> None:

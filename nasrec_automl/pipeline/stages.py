@@ -61,7 +61,8 @@ def run_job(
             whose trials end first.
         view: entered once the job is accepted, and left at the end: one that is refused has nothing to show.
     """
-    with run.lock(), ExitStack() as shown:
+    # The view is left last: until the folder is free, its last look would say that the run is at work.
+    with ExitStack() as shown, run.lock():
         # Before the job is noted: one that is refused leaves the folder as it is.
         check_stages(run, stages)
         if view is not None:

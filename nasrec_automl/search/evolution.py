@@ -162,7 +162,7 @@ class RegularizedEvolutionSampler(BaseSampler):
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Sample one parameter uniformly: the first trials, and parameters that not all trials have."""
+        """Sample one parameter uniformly: the first trials, and what the parent does not have."""
         _refuse_many_objectives(study)
         return draw(self._evolution.seed, study, trial, param_name, param_distribution)
 

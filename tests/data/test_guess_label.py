@@ -9,6 +9,7 @@ from nasrec_automl.data.first_rows import read_first_rows
 from nasrec_automl.data.guess_label import guess_labels
 from nasrec_automl.data.infer import infer_schema
 from nasrec_automl.data.sources import open_source
+from nasrec_automl.data.values import whole_number
 from tests.data.readers.rows import read_all
 
 ROW = pd.Series(range(400))
@@ -23,13 +24,17 @@ def draft(path: Path, **columns: Any) -> str:
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 @pytest.mark.parametrize(
-    "values", [("no click", "click"), ("N", "Y"), ("no", "yes"), (-1, 1), (-1.0, 1.0), (1, 2), ("skip", "buy")]
+    "values",
+    [
+        *(("no click", "click"), ("N", "Y"), ("no", "yes"), (-1, 1), (-1.0, 1.0), (1, 2), ("skip", "buy")),
+        *(("v1.0", "v2.0"), ("-1", "+1.0")),
+    ],
 )
 def test_a_label_of_two_other_values_is_the_label(values: tuple[Any, Any], ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"f.{ending}"
     text = draft(path, click=CLICKED.map(dict(enumerate(values))))
     schema = yaml.safe_load(text)
-    assert (schema["label"], schema["label_values"]) == ("click", [str(value).removesuffix(".0") for value in values])
+    assert (schema["label"], schema["label_values"]) == ("click", [whole_number(str(value)) for value in values])
     assert list(schema["categorical"]) == ["premium", "shop"]
     assert "in 14.5% of the rows" in text
     (tmp_path / "s.yaml").write_text(text)

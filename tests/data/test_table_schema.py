@@ -98,7 +98,8 @@ def test_formats_of_time(form: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "texts"), [("[N, Y]", ("N", "Y")), ("[-1, 1]", ("-1", "1")), ("['no', 'yes']", ("no", "yes"))]
+    ("values", "texts"),
+    [("[N, Y]", ("N", "Y")), ("[-1, 1]", ("-1", "1")), ("['no', 'yes']", ("no", "yes")), ("[1.0, 2.0]", ("1", "2"))],
 )
 def test_a_label_may_have_other_values(values: str, texts: tuple[str, str], tmp_path: Path) -> None:
     assert load(tmp_path, GOOD + f"label_values: {values}\n").label_values == texts
@@ -115,6 +116,7 @@ def test_a_label_may_have_other_values(values: str, texts: tuple[str, str], tmp_
         ("[a, b, c]", "label_values: expected two texts"),
         ("yes", "label_values: expected a list such as"),
         ("[a, a]", "label_values: expected two values that differ, but 'a' came twice"),
+        ("['1.0', '1']", "label_values: expected two values that differ, but '1' came twice"),
         ("[NA, a]", "label_values: .* 'NA' stands for a missing one"),
     ],
 )

@@ -43,7 +43,7 @@ def workers(study: optuna.Study) -> list[int]:
 
 
 def test_a_job_runs_to_done_and_leaves_what_a_run_in_one_process_leaves(
-    experiment: Any, write_job: Callable[..., Path], finished_run: RunFolder
+    experiment: Any, write_job: Callable[..., Path], finished_run: RunFolder, on_status: Any
 ) -> None:
     job = write_job(experiment.folder)
     file = write_experiment(job, experiment.folder / "experiment.yml")
@@ -57,7 +57,8 @@ def test_a_job_runs_to_done_and_leaves_what_a_run_in_one_process_leaves(
         for trial, curve in seen["curves"].items():
             lengths.setdefault(trial, []).append(len(curve))
 
-    launch(file, port=experiment.port, follow=follow)
+    on_status(follow)
+    launch(file, port=experiment.port)
 
     assert seen["status"] == "DONE"
     assert [trial.parameters["stage"] for trial in seen["trials"]] == [

@@ -9,10 +9,11 @@ import pytest
 from rich.console import Console, RenderableType
 
 from nasrec_automl.config import load_job
+from nasrec_automl.pipeline.base import Stage
 from nasrec_automl.pipeline.files import read_json, write_json
-from nasrec_automl.pipeline.progress import Progress
+from nasrec_automl.pipeline.progress import Progress, ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.stages import run_job
+from nasrec_automl.pipeline.stages import STAGES, run_job
 from nasrec_automl.pipeline.status import STAGE_NAMES, StageStatus
 from nasrec_automl.pipeline.view import _Printer, live_view, result_table, space_table, stage_table
 from nasrec_automl.space import load_search_space
@@ -37,6 +38,22 @@ def test_what_waits_says_for_what(copied_run: RunFolder) -> None:
     lines = [line for line in shown(stage_table(copied_run)).splitlines() if line.strip()]
     assert "interrupted" in lines[2]
     assert all("waits for search" in line for line in lines[3:])
+
+
+def test_a_run_that_is_stopped_ends_with_what_was_interrupted(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(stage: Stage, run: RunFolder, *_: Any) -> None:
+        ProgressWriter(run.progress(stage.name), stage=stage.name, unit="architectures", total=20, done=3)
+        raise KeyboardInterrupt
+
+    copied_run.top.unlink()
+    monkeypatch.setattr(type(STAGES["search"]), "_run", stop)
+    console = Console(width=160, file=io.StringIO())
+    with pytest.raises(KeyboardInterrupt):
+        run_job(copied_run, view=live_view(copied_run, console))
+    assert isinstance(console.file, io.StringIO)
+    assert "search: interrupted" in console.file.getvalue().splitlines()[-1]
 
 
 def test_the_result_stands_beside_the_baseline_and_the_contenders(finished_run: RunFolder) -> None:

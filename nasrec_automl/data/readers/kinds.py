@@ -249,12 +249,9 @@ def label_kind(values: tuple[str, str] | None) -> Kind:
         return LABEL
     negative, positive = values
     # A column of floats writes whole numbers with a fraction.
-    codes = {form: code for code, text in enumerate(values) for form in (text, f"{text}.0")[: 1 + _is_whole(text)]}
+    forms = {text: (text, f"{text}.0") if _WHOLE.fullmatch(text) else (text,) for text in values}
+    codes = {form: code for code, text in enumerate(values) for form in forms[text]}
     return _codes(codes, f"a label that is neither {negative!r} nor {positive!r}")
-
-
-def _is_whole(text: str) -> bool:
-    return _WHOLE.fullmatch(text) is not None
 
 
 def kind_of(field: CategoryFormat) -> Kind:
