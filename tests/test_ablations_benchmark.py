@@ -37,7 +37,7 @@ from tests.benchmarks.ablations.variants import OURS, UNBALANCED, variants
 JOB: dict[str, Any] = {
     "data": {"options": {"rows": 1500, "seed": 1, "fields": 4, "dense": 3}},
     "supernet": {"epochs": 1, "validations": 2},
-    "rank": {"architectures": 5, "seeds": 1},
+    "rank": {"architectures": 6, "seeds": 1},
 }
 HEADS = {"adagrad-head", "unfitted-head"}
 
@@ -82,7 +82,7 @@ def test_the_jobs_own_settings_are_what_rank_found(ablated: tuple[RunFolder, dic
     assert rows[OURS]["log_loss"] == pytest.approx(np.mean([one.score for one in rank_content(run).architectures]))
     assert "less_ours" not in rows[OURS]
     assert [*rows] == [*variants(run.job)]
-    assert (result["architectures"], result["truth_seeds"], result["seeds"]) == (5, 1, 1)
+    assert (result["architectures"], result["truth_seeds"], result["seeds"]) == (6, 1, 1)
     assert all(row["seconds"] > 0 for row in rows.values())
     assert all(rows[name]["seconds"] == rows[OURS]["seconds"] for name in HEADS)
 
