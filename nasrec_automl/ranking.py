@@ -92,6 +92,11 @@ class Ranking:
         return self.lead.low > 0
 
     @property
+    def has_ceiling(self) -> bool:
+        """Whether seeds agree on an order further than chance does: the interval of the ceiling is above 0."""
+        return self.ceiling is not None and self.ceiling.low > 0
+
+    @property
     def share_of_ceiling(self) -> float | None:
         """Tau as a share of the ceiling, where there is a tau and the ceiling is above 0."""
         if self.ceiling is None or math.isnan(self.tau.value) or not self.ceiling.value > 0:

@@ -57,10 +57,17 @@ def ranking_sentence(ranking: Ranking, left_out: int = 0) -> str:
         more = f"{left_out:,} more {'is' if left_out == 1 else 'are'} left out"
         text += f"{more}: a training diverged or failed, or the score is not finite. "
     if ranking.surely_beats_size:
-        return text + "The scores rank them better than their number of parameters does."
-    if ranking.beats_size:
-        return text + "The scores rank them better than their number of parameters does, but that may be chance."
-    return text + "The scores do not rank them better than their number of parameters does: do not trust them."
+        text += "The scores rank them better than their number of parameters does."
+    elif ranking.beats_size:
+        text += "The scores rank them better than their number of parameters does, but that may be chance."
+    else:
+        text += "The scores do not rank them better than their number of parameters does: do not trust them."
+    if ranking.ceiling is not None and ranking.ceiling.has_interval and not ranking.has_ceiling:
+        text += (
+            " The seeds agree on the order no further than chance might (the ceiling): either the architectures hardly "
+            "differ, so that any is a good choice, or it takes more seeds to tell them apart."
+        )
+    return text
 
 
 def score_against_truth(content: RankContent) -> go.Figure:

@@ -61,6 +61,10 @@ def test_the_sentence_says_whether_scores_beat_size() -> None:
     assert "do not trust them" in ranking_sentence(replace(ranking, lead=Estimate(0.0, -0.1, 0.1)))
     assert "with 1 seed." in ranking_sentence(content(1).ranking)
     assert "left out" not in ranking_sentence(ranking)
+    unlike = "agree on the order no further than chance might"
+    assert unlike in ranking_sentence(replace(ranking, ceiling=Estimate(0.3, -0.1, 0.6)))
+    for ceiling in (Estimate(0.3, 0.1, 0.6), Estimate(-1.0, math.nan, math.nan), None):
+        assert unlike not in ranking_sentence(replace(ranking, ceiling=ceiling))
     left_out = "2 more are left out: a training diverged or failed, or the score is not finite."
     assert left_out in ranking_sentence(ranking, 2)
 

@@ -21,18 +21,13 @@ def rank_table(rank: Mapping[str, Any], dataset: DataSet) -> str:
     share = "reached" if (ranking.share_of_ceiling or 0) >= SHARE_TARGET else "not reached"
     targets = {
         "Kendall's tau": (f"{dataset.tau:g}", "reached" if ranking.tau.value >= dataset.tau else "not reached"),
-        "share of the ceiling": (f"{SHARE_TARGET:.0%}", share if _has_ceiling(ranking) else "not shown"),
+        "share of the ceiling": (f"{SHARE_TARGET:.0%}", share if ranking.has_ceiling else "not shown"),
     }
     lines = [
         (name, value, interval, *targets.get(name, ("", ""))) for name, value, interval, _ in ranking_lines(ranking)
     ]
     sizes = f"{ranking.architectures} architectures, {_seeds(ranking.seeds)} each. Machine: {rank['machine']}."
     return f"{sizes}\n\n{_table(('statistic', 'value', '95 % interval', 'target', ''), lines, left=1)}"
-
-
-def _has_ceiling(ranking: Ranking) -> bool:
-    """Whether trainings of other seeds agree at all: a share of an agreement that may be chance says nothing."""
-    return ranking.ceiling is not None and ranking.ceiling.low > 0
 
 
 def ablation_table(ablations: Mapping[str, Any]) -> str:
@@ -127,7 +122,7 @@ def summary_table(found: Mapping[str, Found], datasets: Sequence[DataSet]) -> st
         line = [dataset.title]
         if rank := steps.get("rank"):
             ranking = Ranking.from_plain(rank["ranking"])
-            share = ranking.share_of_ceiling if _has_ceiling(ranking) else None
+            share = ranking.share_of_ceiling if ranking.has_ceiling else None
             line += [
                 f"{_digits(ranking.tau.value, 2)} (target {dataset.tau:g})",
                 f"{'no ceiling' if share is None else f'{share:.0%}'} (target {SHARE_TARGET:.0%})",
