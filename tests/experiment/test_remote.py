@@ -154,7 +154,8 @@ def assert_complete(run: RunFolder) -> None:
 
 
 def hosts(trials: list[Any]) -> set[str]:
-    return {trial.user_attrs["nasrec:worker"].split(":")[0] for trial in trials}
+    # A worker is named "host@namespace:process".
+    return {trial.user_attrs["nasrec:worker"].split("@")[0] for trial in trials}
 
 
 def test_two_machines_run_a_job_to_done(job: Path, experiment: Any, machines: list[Machine], on_status: Any) -> None:
