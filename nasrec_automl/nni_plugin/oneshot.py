@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -174,6 +175,7 @@ class NasRecOneShot(OneShotStrategy):
         ):
             if value < least:
                 raise JobError(f"{name} must be at least {least}, but it is {value}")
+        self._begun = 0.0
         self.filter = filter
         self.options: dict[str, Any] = {
             "sampling": sampling,
@@ -232,6 +234,7 @@ class NasRecOneShot(OneShotStrategy):
 
     def mutate_evaluator(self, evaluator: Any) -> Any:
         """Wrap the evaluator; NNI calls it once."""
+        self._begun = time.time()
         place_checkpoints(evaluator.trainer)
         return super().mutate_evaluator(evaluator)
 
@@ -243,7 +246,7 @@ class NasRecOneShot(OneShotStrategy):
     def state_dict(self) -> dict[str, str]:
         """Where the checkpoints are; NNI saves it before the run and at the stop."""
         evaluator = self._evaluator
-        return {} if evaluator is None else resume_state(evaluator.trainer, evaluator.fit_kwargs)
+        return {} if evaluator is None else resume_state(evaluator.trainer, evaluator.fit_kwargs, self._begun)
 
     def load_state_dict(self, state_dict: dict[str, str]) -> None:
         """Go on from the newest checkpoint of the run before; a `ckpt_path` of the evaluator's own comes first."""

@@ -14,8 +14,9 @@ import torch
 
 _logger = logging.getLogger(__name__)
 
-CHECKPOINT, FOLDER = "ckpt_path", "checkpoint_folder"
-"""Entries of the strategy's state: the checkpoint that it began from, if any, and where it keeps its own."""
+CHECKPOINT, FOLDER, BEGUN = "ckpt_path", "checkpoint_folder", "begun"
+"""Entries of the strategy's state: the checkpoint that it began from, if any, where it keeps its own, and since when,
+in seconds since 1970."""
 
 
 def place_checkpoints(trainer: Any) -> None:
@@ -25,16 +26,20 @@ def place_checkpoints(trainer: Any) -> None:
         keeper.dirpath = str(Path(trainer.log_dir or trainer.default_root_dir).absolute() / "checkpoints")
 
 
-def resume_state(trainer: Any, fit_kwargs: dict[str, Any]) -> dict[str, str]:
+def resume_state(trainer: Any, fit_kwargs: dict[str, Any], begun: float) -> dict[str, str]:
     """What `newest_checkpoint` needs, as plain strings."""
     keeper = trainer.checkpoint_callback
-    state = {} if keeper is None else {FOLDER: str(keeper.dirpath)}
+    state = {} if keeper is None else {FOLDER: str(keeper.dirpath), BEGUN: str(begun)}
     return state if fit_kwargs.get(CHECKPOINT) is None else {**state, CHECKPOINT: str(fit_kwargs[CHECKPOINT])}
 
 
 def newest_checkpoint(state: dict[str, str]) -> str | None:
-    """The checkpoint with the most steps among those that a run left behind; None where it left none."""
+    """The checkpoint with the most steps among those that a run left behind; None where it left none.
+
+    Trainers without a logger share a folder, so that what is older there is another experiment's.
+    """
     found = sorted(Path(state[FOLDER]).glob("*.ckpt")) if FOLDER in state else []
+    found = [path for path in found if path.stat().st_mtime >= float(state[BEGUN])]
     found += [Path(state[CHECKPOINT])] if CHECKPOINT in state else []
     steps = {path: _steps(path) for path in found}
     best = max(steps, key=lambda path: steps[path], default=None)

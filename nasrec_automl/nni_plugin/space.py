@@ -52,7 +52,8 @@ class ChoiceNetwork(MutableModule):
         for mutable in mutables(space):
             self.add_mutable(mutable)
             first[mutable.label] = mutable.values[0]
-        self.dry_run = Subnet(space.from_params(first), schema, layer_norm=layer_norm, dropout=dropout)
+        with seeded(seed):
+            self.dry_run = Subnet(space.from_params(first), schema, layer_norm=layer_norm, dropout=dropout)
 
     @classmethod
     def create_fixed_module(

@@ -129,6 +129,28 @@ def test_a_model_that_fails_is_a_failed_trial(tmp_path: Path, runs: ModuleType) 
     assert reasons[2] == "its process ended without a final result (nni.report_final_result)"
 
 
+def test_a_trial_whose_model_cannot_be_made_is_tried_again_by_the_next_experiment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {"storage": f"sqlite:///{tmp_path / 'studies.db'}", "population_size": 2}
+    space = RawFormatModelSpace(NasRecSpace(tiny_space(), tiny_schema()), None)
+    with monkeypatch.context() as patch:
+        patch.setattr(RawFormatModelSpace, "freeze", _no_memory)
+        with pytest.raises(MemoryError):
+            OptunaEvolution(tournament_size=2, trials=3, **options)(space, Engine())
+    assert [trial.state for trial in trials_of(tmp_path)] == [TrialState.RUNNING]
+    engine = Engine()
+    monkeypatch.setattr("nasrec_automl.nni_plugin.evolution.time.sleep", lambda _: engine.end(engine.models[-1]))
+    OptunaEvolution(tournament_size=2, trials=3, **options)(space, engine)
+    failed, *done = trials_of(tmp_path)
+    assert failed.state == TrialState.FAIL
+    assert failed.params in [trial.params for trial in done]
+
+
+def _no_memory(self: Any, sample: Any) -> None:
+    raise MemoryError
+
+
 def test_a_trial_that_is_no_architecture_is_no_model(tmp_path: Path, runs: ModuleType) -> None:
     experiment = runs.make_experiment(tmp_path, lambda model: nni.report_final_result(-1.0), trials=2)
     run(experiment)

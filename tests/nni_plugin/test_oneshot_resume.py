@@ -74,18 +74,29 @@ def test_the_newest_checkpoint_has_the_most_steps_and_can_be_read(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "kept"
+    state = {"checkpoint_folder": str(folder), "begun": "0.0"}
     earlier = write(tmp_path / "earlier.ckpt", 9)
-    assert newest_checkpoint({"checkpoint_folder": str(folder)}) is None
+    assert newest_checkpoint(state) is None
     assert newest_checkpoint({}) is None
     write(folder / "b.ckpt", 8)
-    assert newest_checkpoint({"checkpoint_folder": str(folder), "ckpt_path": earlier}) == earlier
+    assert newest_checkpoint({**state, "ckpt_path": earlier}) == earlier
     ten = write(folder / "a.ckpt", 10)
-    assert newest_checkpoint({"checkpoint_folder": str(folder), "ckpt_path": earlier}) == ten
+    assert newest_checkpoint({**state, "ckpt_path": earlier}) == ten
     torn = Path(write(folder / "c.ckpt", 12))
     torn.write_bytes(torn.read_bytes()[:100])
-    assert newest_checkpoint({"checkpoint_folder": str(folder)}) == ten
+    assert newest_checkpoint(state) == ten
     assert "c.ckpt cannot be read and is passed over" in caplog.text
     assert newest_checkpoint({"ckpt_path": str(torn)}) is None
+
+
+def test_another_experiments_checkpoints_in_a_shared_folder_are_passed_over(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    before = Path(write(folder / "before.ckpt", 1000))
+    state = {"checkpoint_folder": str(folder), "begun": str(before.stat().st_mtime + 1)}
+    assert newest_checkpoint(state) is None
+    own = write(folder / "own.ckpt", 10)
+    os.utime(own, (float(state["begun"]), float(state["begun"]) + 1))
+    assert newest_checkpoint(state) == own
 
 
 def trainer(dirpath: str | None, log_dir: str | None = None) -> Any:
@@ -106,11 +117,12 @@ def test_the_state_says_where_checkpoints_will_be(dirpath: str | None, log_dir: 
     made = trainer(dirpath, log_dir)
     place_checkpoints(made)
     assert made.checkpoint_callback.dirpath == folder
-    assert resume_state(made, {}) == {"checkpoint_folder": folder}
-    assert resume_state(made, {"ckpt_path": "/x"}) == {"checkpoint_folder": folder, "ckpt_path": "/x"}
+    state = {"checkpoint_folder": folder, "begun": "12.5"}
+    assert resume_state(made, {}, 12.5) == state
+    assert resume_state(made, {"ckpt_path": "/x"}, 12.5) == {**state, "ckpt_path": "/x"}
 
 
 def test_a_trainer_without_checkpoints_has_no_state() -> None:
     bare = SimpleNamespace(checkpoint_callback=None)
     place_checkpoints(bare)
-    assert resume_state(bare, {}) == {}
+    assert resume_state(bare, {}, 12.5) == {}

@@ -41,6 +41,14 @@ def test_a_space_by_name_by_file_and_by_value(tmp_path: Path) -> None:
         NasRecSpace("none", schema)
 
 
+def test_the_dry_runs_weights_are_of_the_seed_alone() -> None:
+    state = torch.get_rng_state()
+    first, second, other = (NasRecSpace(tiny_space(), tiny_schema(), seed=seed).state_dict() for seed in (3, 3, 4))
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    assert not all(torch.equal(value, other[name]) for name, value in first.items())
+
+
 def test_the_dry_run_is_the_architecture_of_first_choices() -> None:
     dense, ids = make_batch(tiny_schema(), 4)
     assert make()(dense.float(), ids).shape == (4,)
