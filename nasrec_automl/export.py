@@ -78,7 +78,9 @@ def export_torch(subnet: Subnet, path: Path | str, *, preprocessing: Preprocessi
     """
     path = Path(path)
     with _written_beside(path, preprocessing) as folder:
-        torch.export.save(_program(subnet), folder / path.name)
+        program = folder / "program.pt2"  # torch warns of other endings
+        torch.export.save(_program(subnet), program)
+        program.rename(folder / path.name)
 
 
 def export_onnx(

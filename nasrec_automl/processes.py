@@ -6,8 +6,6 @@ import socket
 from functools import cache
 from pathlib import Path
 
-import psutil
-
 _CLOCK_TOLERANCE = 5.0
 """Seconds. A process's start is derived from the wall clock, which may be set while it runs."""
 
@@ -27,6 +25,8 @@ def _namespace() -> str:
 
 def own_start() -> float:
     """When this process started, in seconds since 1970."""
+    import psutil  # not at the top: `data` imports this, and an exported model is served without psutil
+
     return psutil.Process().create_time()
 
 
@@ -37,6 +37,8 @@ def is_alive(pid: int, started: float) -> bool:
         pid: its number.
         started: when it started, in seconds since 1970.
     """
+    import psutil
+
     try:
         process = psutil.Process(pid)
         # A killed process stays a zombie until its parent looks at it.

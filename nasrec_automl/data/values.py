@@ -214,9 +214,11 @@ def numbers(column: Column, name: str) -> NDArray[np.float64]:
     wrong = suspects[~column.iloc[suspects].astype(str).str.strip().isin(MISSING_TEXTS).to_numpy(dtype=bool)]
     if wrong.size:
         row = int(wrong[0])
+        kind, advice = "numbers", ", or declare the column as categorical"
+        if not np.isnan(result[row]):
+            kind, advice = f"finite numbers within +-{FLOAT32_MAX:.1e} (float32)", ""
         raise DataError(
-            f"column {name!r} must hold numbers, but row {row + 1} (the first is 1) holds "
-            f"{str(column.iloc[row])!r}: correct it, leave it empty for missing, or declare the column as "
-            "categorical"
+            f"column {name!r} must hold {kind}, but row {row + 1} (the first is 1) holds {str(column.iloc[row])!r}: "
+            f"correct it, or leave it empty for missing{advice}"
         )
     return result

@@ -52,6 +52,21 @@ def _settle_settings() -> None:
 
 _settle_settings()
 
+
+class UnlistedExperiment(NasExperiment):
+    """An experiment inside a command, which `nnictl` does not list.
+
+    It has no server, so that `nnictl` can neither stop, view nor resume it. NNI lists it all the same, for good, and has
+    no public way not to.
+    """
+
+    def _start_without_nni_manager(self) -> None:
+        return
+
+    def _stop_without_nni_manager(self) -> None:
+        return
+
+
 __all__ = [
     "DARTS",
     "ENAS",
@@ -79,6 +94,7 @@ __all__ = [
     "RawFormatModelSpace",
     "Strategy",
     "Trainer",
+    "UnlistedExperiment",
     "label_scope",
     "model_context",
     "nas_strategies",

@@ -263,7 +263,7 @@ def _train(
 ) -> Supernet:
     """Run NNI's experiment in process 0; the others train along, and leave the experiment's files to it."""
     from nasrec_automl.nni_plugin import ClickEvaluatorModule, NasRecOneShot, NasRecSpace
-    from nasrec_automl.nni_plugin.nas import Lightning, NasExperiment, NasExperimentConfig
+    from nasrec_automl.nni_plugin.nas import Lightning, NasExperimentConfig, UnlistedExperiment
 
     job, config = run.job, run.job.supernet
     space = NasRecSpace(
@@ -297,7 +297,7 @@ def _train(
         settings = NasExperimentConfig.default(space, evaluator, strategy)
         settings.experiment_name = job.name
         settings.experiment_working_directory = run.supernet / "nni"
-        experiment = NasExperiment(space, evaluator, strategy, settings)
+        experiment = UnlistedExperiment(space, evaluator, strategy, settings)
         try:
             ended = experiment.run()
         finally:

@@ -170,7 +170,10 @@ _ADVICE_ELSE = "check the URL, and that the database is there and may be written
 _OTHER_TABLES = "the tables in it were made by another program: choose another database"
 
 _ADVICE: dict[tuple[str, ...], str] = {
-    ("password", "access denied", "authentication"): "check user and password in the URL",
+    ("password", "access denied", "authentication"): (
+        "check the user in the URL, and the password there or where the driver looks for one (PostgreSQL's: PGPASSWORD, "
+        "~/.pgpass)"
+    ),
     ("is full", "no space left"): "free some space and start again: nothing that has finished is lost",
     ("readonly", "read-only", "permission"): "it must be writable for this user",
     ("is locked",): "another program holds a lock on the file: close it, or use PostgreSQL for many workers",

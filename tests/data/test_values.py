@@ -114,16 +114,17 @@ def test_numbers_read_text_and_missing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "row", "shown"),
+    ("values", "row", "shown", "kind"),
     [
-        (["1", "", "many"], 3, "'many'"),
-        (["0x1A", "2"], 1, "'0x1A'"),
-        ([1.0, float("inf")], 2, "'inf'"),
-        ([None, 1e300], 2, "'1e"),
-        (pd.to_datetime(["2020-01-01"]), 1, "'2020-01-01"),
+        (["1", "", "many"], 3, "'many'", "numbers"),
+        (["0x1A", "2"], 1, "'0x1A'", "numbers"),
+        ([1.0, float("inf")], 2, "'inf'", "finite numbers within"),
+        ([None, 1e300], 2, "'1e", r"finite numbers within \+-3.4e\+38 \(float32\)"),
+        (["1", "1e300"], 2, "'1e300'", "finite numbers within"),
+        (pd.to_datetime(["2020-01-01"]), 1, "'2020-01-01", "numbers"),
     ],
 )
-def test_what_is_no_number_is_named(values: object, row: int, shown: str) -> None:
+def test_what_is_no_number_is_named(values: object, row: int, shown: str, kind: str) -> None:
     column = pd.Series(values, index=range(7, 7 + len(values)))  # type: ignore[call-overload,arg-type]
-    with pytest.raises(DataError, match=rf"column 'price' must hold numbers, but row {row} .* holds {shown}"):
+    with pytest.raises(DataError, match=rf"column 'price' must hold {kind}.*, but row {row} .* holds {shown}"):
         numbers(column, "price")

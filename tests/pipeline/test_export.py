@@ -27,9 +27,13 @@ main(["export", sys.argv[1], "--format", "onnx"])
 main(["export", sys.argv[1], "--format", "torch"])
 """
 
+# What it may import is what docs/export.md installs.
 SERVE = """
 import json, sys
-sys.modules.update(dict.fromkeys(("nni", "optuna", "torch", "onnx", "onnxscript")))
+sys.modules.update(dict.fromkeys(
+    ("filelock", "jinja2", "nni", "onnx", "onnxscript", "optuna", "plotly", "psutil", "pytorch_lightning", "rich", "scipy",
+     "sklearn", "sqlalchemy", "torch", "torchmetrics")
+))
 import onnxruntime, pandas
 from nasrec_automl.data.preprocessing import Preprocessing
 model, preprocessing, rows = sys.argv[1:]

@@ -16,6 +16,7 @@ from unittest.mock import Mock
 import pytest
 import torch
 import yaml
+from nni.tools.nnictl.config_utils import Experiments
 from safetensors.torch import load_file
 
 from nasrec_automl import nni_plugin
@@ -166,6 +167,7 @@ def test_what_it_leaves_behind(tmp_path: Path, prepared: Path) -> None:
     run = make(tmp_path, prepared, validations=3)
     stage, reports = SupernetStage(), []
     assert stage.units(run) == (0, 1)
+    listed = Experiments().get_all_experiments()
     kept = [stage.kept(run)]
 
     def report(metrics: Mapping[str, float]) -> None:
@@ -182,6 +184,7 @@ def test_what_it_leaves_behind(tmp_path: Path, prepared: Path) -> None:
     assert len(reports) >= 3
     assert [point["step"] for point in points(run)] == [i * (steps // 3) for i in range(1, len(reports) + 1)]
     assert not (run.supernet / "last.ckpt").exists()
+    assert Experiments().get_all_experiments() == listed, "nnictl can do nothing with it"
     supernet = load_supernet(run.weights, tiny_space(), data.schema(8))
     assert supernet.layer_norm
     progress = read_progress(run.progress("supernet"))

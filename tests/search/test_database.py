@@ -18,7 +18,7 @@ def raise_(message: str) -> None:
 @pytest.mark.parametrize(
     ("message", "advice"),
     [
-        ('FATAL: password authentication failed for user "me" (se?cret)', "check user and password"),
+        ('FATAL: password authentication failed for user "me" (se?cret)', "PGPASSWORD"),
         ("could not connect to server: Connection refused", "check the URL"),
         ("database or disk is full", "free some space"),
         ("attempt to write a readonly database", "must be writable"),

@@ -245,7 +245,7 @@ def guarded(postgres: Any, postgres_url: str) -> str:
 
 def test_a_wrong_password(guarded: str) -> None:
     open_study(guarded, name="search", identity=IDENTITY)
-    with pytest.raises(StudyError, match="check user and password in the URL") as caught:
+    with pytest.raises(StudyError, match="check the user in the URL") as caught:
         open_storage(guarded.replace("right", "wr0ng"))
     assert "password authentication failed" in str(caught.value)
     assert "wr0ng" not in str(caught.value)
