@@ -56,8 +56,8 @@ _settle_settings()
 class UnlistedExperiment(NasExperiment):
     """An experiment inside a command, which `nnictl` does not list.
 
-    It has no server, so that `nnictl` can neither stop, view nor resume it. NNI lists it all the same, for good, and has
-    no public way not to.
+    It has no server, so that `nnictl` can neither stop, view nor resume it. NNI lists it all the same, for good, and
+    has no public way not to.
     """
 
     def _start_without_nni_manager(self) -> None:

@@ -171,8 +171,8 @@ _OTHER_TABLES = "the tables in it were made by another program: choose another d
 
 _ADVICE: dict[tuple[str, ...], str] = {
     ("password", "access denied", "authentication"): (
-        "check the user in the URL, and the password there or where the driver looks for one (PostgreSQL's: PGPASSWORD, "
-        "~/.pgpass)"
+        "check the user in the URL, and the password there or where the driver looks for one (PostgreSQL's: "
+        "PGPASSWORD, ~/.pgpass)"
     ),
     ("is full", "no space left"): "free some space and start again: nothing that has finished is lost",
     ("readonly", "read-only", "permission"): "it must be writable for this user",

@@ -31,8 +31,8 @@ main(["export", sys.argv[1], "--format", "torch"])
 SERVE = """
 import json, sys
 sys.modules.update(dict.fromkeys(
-    ("filelock", "jinja2", "nni", "onnx", "onnxscript", "optuna", "plotly", "psutil", "pytorch_lightning", "rich", "scipy",
-     "sklearn", "sqlalchemy", "torch", "torchmetrics")
+    ("filelock", "jinja2", "nni", "onnx", "onnxscript", "optuna", "plotly", "psutil", "pytorch_lightning", "rich",
+     "scipy", "sklearn", "sqlalchemy", "torch", "torchmetrics")
 ))
 import onnxruntime, pandas
 from nasrec_automl.data.preprocessing import Preprocessing
