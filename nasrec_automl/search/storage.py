@@ -94,7 +94,10 @@ def open_study(
 
     def open_it() -> optuna.Study:
         directions: list[Direction] = [direction] * len(objectives)
-        study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
+        try:  # a database that can only be read has to do for a report
+            study = optuna.load_study(storage=storage, study_name=name)
+        except KeyError:
+            study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
         check_identity(study, identity, objectives=objectives, direction=direction)
         if len(objectives) > 1 and study.metric_names != list(objectives):
             with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):

@@ -102,6 +102,15 @@ def test_a_newer_schema_is_refused(url: str) -> None:
         open_study(open_storage(url), name="search", identity=IDENTITY)
 
 
+def test_a_study_is_opened_where_it_can_only_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "studies.db"
+    open_study(open_storage(f"sqlite:///{path}"), name="search", identity=IDENTITY)
+    only_read = open_storage(f"sqlite:///file:{path}?mode=ro&uri=true")
+    assert open_study(only_read, name="search", identity=IDENTITY).study_name == "search"
+    with pytest.raises(StudyError, match="readonly"):
+        open_study(only_read, name="another", identity=IDENTITY)
+
+
 def test_a_study_that_another_process_is_just_making_is_completed(url: str) -> None:
     study = optuna.create_study(study_name="search", storage=url)
     study.set_user_attr("nasrec:space", "two-blocks")
