@@ -71,11 +71,18 @@ def check_output_folder(folder: Path) -> None:
     """Check, before anything is computed, that files can be written into a folder, which may still have to be made.
 
     Raises:
-        RunFolderError: they cannot.
+        RunFolderError: they cannot, or it is a run's own.
     """
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
         raise RunFolderError(f"{folder}: cannot be written, since {there} is no folder: choose another one")
+    whole = folder.resolve()
+    for run in (whole, whole.parent):
+        if (run / "job.json").is_file():
+            raise RunFolderError(
+                f"{folder}: belongs to the run in {run}, whose stages keep their own files there: choose a folder in "
+                f"{run / 'models'}, or elsewhere"
+            )
     if not os.access(there, os.W_OK | os.X_OK):
         raise RunFolderError(f"{folder}: cannot be written, since nothing can be made in {there}: choose another one")
 

@@ -91,7 +91,7 @@ def retrain_named(
         run: whose data are prepared.
         name: a key of the search study or the beginning of one, a hand design, a published architecture, or the path of
             an architecture's JSON file, such as the `best/architecture.json` of another run.
-        output: folder to write; by default in the run's folder `models`.
+        output: folder to write, none of a run's own; by default in the run's folder `models`.
         on_validation: told how the training goes on.
 
     Raises:
@@ -99,7 +99,7 @@ def retrain_named(
         DivergedError: the training diverged.
         InUseError: another process trains this architecture.
         JobError: the job is not the one that the folder's stages were started with.
-        RunFolderError: the folder cannot be written.
+        RunFolderError: the folder cannot be written, or is a run's own.
     """
     check_stages(run)
     data, budget = PreparedData.open(run.data), job_budget(run)
@@ -122,8 +122,9 @@ def retrain_named(
             "hyper_parameters": {"source": source, **asdict(contender.hyper)},
             **contender_costs(contender, data, run.job, budget),
         }
-        write_json(folder / "result.json", noted)
+        (folder / "result.json").unlink(missing_ok=True)  # of the model that is replaced
         write_model(subnet, run.data / "preprocessing.json", folder)
+        write_json(folder / "result.json", noted)
         # Not before: killed until here, the next call goes on with it. Renamed, since it holds the lock: a file system
         # such as NFS keeps a file that is open.
         ended = unfinished.rename(unfinished.with_name(f"{unfinished.name}.{os.getpid()}"))

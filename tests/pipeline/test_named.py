@@ -77,10 +77,10 @@ def test_every_contender_is_worth_what_the_run_says_of_it(run: RunFolder) -> Non
         assert noted["validation"] == pytest.approx(contender["validation"], abs=1e-6)
 
 
-def test_the_winner_by_name_is_the_final_model(run: RunFolder) -> None:
+def test_the_winner_by_name_is_the_final_model(run: RunFolder, tmp_path: Path) -> None:
     winner = read_json(run.final)["winner"]
-    model = retrain_named(run, winner, run.path / "mine")
-    assert model.folder == run.path / "mine"
+    model = retrain_named(run, winner, tmp_path / "mine")
+    assert model.folder == tmp_path / "mine"
     again, best = (load_model(folder).subnet.state_dict() for folder in (model.folder, run.best))
     assert all(torch.equal(again[name], best[name]) for name in best)
     for name in ("architecture.json", "preprocessing.json"):
@@ -101,7 +101,7 @@ def test_any_other_takes_the_best_ones_and_is_measured_before_it_sees_the_choice
     assert read_json(model.folder / "result.json")["hyper_parameters"] == {"source": "best", **asdict(hyper)}
     assert load_model(model.folder).architecture.key == key
     assert 0.3 < model.validation.log_loss < 1
-    again = retrain_named(run, key, run.path / "again")
+    again = retrain_named(run, key, run.models / "again")
     assert again.validation == model.validation
     architecture, label = load_model(again.folder).architecture, taught_label(run)
     alone = train_candidate(run, architecture, hyper, lambda step, metrics: False, label=label)
@@ -123,7 +123,7 @@ def test_a_call_that_was_killed_goes_on_where_it_was(run: RunFolder, at: str) ->
         if [one for one, _ in heard].count(at) == 2:
             raise _KilledError
 
-    whole = retrain_named(run, key, run.path / "whole")
+    whole = retrain_named(run, key, run.models / "whole")
     with pytest.raises(_KilledError):
         retrain_named(run, key, on_validation=dying)
     assert not (run.models / key).exists()
@@ -251,9 +251,28 @@ def test_where_it_cannot_be_written_is_said_before_any_training(
         retrain_named(run, others(run)[0], run.path / "job.json" / "mine")
 
 
+@pytest.mark.parametrize("folder", [".", "best", "data", "models", "search"])
+def test_a_folder_of_the_run_is_left_as_it_is(run: RunFolder, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    monkeypatch.setattr("nasrec_automl.pipeline.named.train_candidate", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(RunFolderError, match=rf"belongs to the run in {run.path}, .*: choose a folder in {run.models}"):
+        retrain_named(run, "hand-mlp", run.path / "best" / ".." / folder)
+
+
+def test_no_model_stands_beside_the_result_of_another(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = retrain_named(run, "hand-mlp")
+
+    def dies(*_: object) -> None:
+        raise _KilledError
+
+    monkeypatch.setattr("nasrec_automl.pipeline.named.write_model", dies)
+    with pytest.raises(_KilledError):
+        retrain_named(run, others(run)[0], model.folder)
+    assert not (model.folder / "result.json").exists()
+
+
 def test_a_budget_that_changed_after_the_run_forgets_no_training_and_is_told(run: RunFolder) -> None:
     name, architecture = next((n, a) for n, a in candidates(run).items() if not n.startswith("hand-"))
-    before = retrain_named(run, name, run.path / "before")
+    before = retrain_named(run, name, run.models / "before")
     assert "over the budget" not in before.lines[0]
     studies = optuna.get_all_study_names(run.job.storage_url)
     macs = job_budget(run).counted(architecture)["macs"]
