@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
+import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -109,6 +109,8 @@ def retrain_named(
     check_output_folder(folder)
     unfinished = _unfinished(run, architecture)
     with run.lock(inside=unfinished):
+        for left in run.models.glob(f"{unfinished.name}.*"):  # by calls that were killed at their end
+            shutil.rmtree(left, ignore_errors=True)
         contender, source = _measured(run, name, architecture, on_validation)
         checkpoint = _kept(run, architecture, "final.ckpt")
         subnet = train_final(run, contender, on_validation=on_validation, checkpoint=checkpoint)
@@ -127,7 +129,7 @@ def retrain_named(
         write_json(folder / "result.json", noted)
         # Not before: killed until here, the next call goes on with it. Renamed, since it holds the lock: a file system
         # such as NFS keeps a file that is open.
-        ended = unfinished.rename(unfinished.with_name(f"{unfinished.name}.{os.getpid()}"))
+        ended = unfinished.rename(unfinished.with_name(f"{unfinished.name}.{uuid.uuid4().hex}"))
     shutil.rmtree(ended, ignore_errors=True)
     return NamedModel(folder, name, validation, source, budget.excess(architecture))
 

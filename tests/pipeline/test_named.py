@@ -1,6 +1,7 @@
 """Architectures of a run by their names, trained into models of their own."""
 
 import json
+import os
 import shutil
 import subprocess
 from dataclasses import asdict
@@ -136,6 +137,15 @@ def test_a_call_that_was_killed_goes_on_where_it_was(run: RunFolder, at: str) ->
     assert model.validation == whole.validation
     expected, found = (load_model(one.folder).subnet.state_dict() for one in (whole, model))
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert not [*run.models.glob(".*")]
+
+
+def test_what_a_call_left_that_was_killed_at_its_end_goes(run: RunFolder) -> None:
+    key = find_architecture(run, "hand-mlp")[1].key
+    left = run.models / f".{key}.{os.getpid()}" / "final.ckpt"  # in a container all have the same number
+    left.parent.mkdir(parents=True)
+    left.touch()
+    retrain_named(run, "hand-mlp")
     assert not [*run.models.glob(".*")]
 
 
