@@ -251,6 +251,18 @@ class SearchConfig(Section):
         """Whether there is more than one objective."""
         return len(self.objectives) > 1
 
+    @property
+    def at_random(self) -> str:
+        """That all is drawn at random, though a sampler is asked for that learns, and what to change; else nothing."""
+        if self.sampler == "random" or self.architectures > self.population:
+            return ""
+        lower = "search.population" + (" and search.tournament" if self.sampler == "evolution" else "")
+        return (
+            f"search.architectures ({self.architectures}) does not exceed search.population ({self.population}): all "
+            f"are drawn at random; lower {lower}, or raise search.architectures, for the sampler {self.sampler} to "
+            "learn from scores"
+        )
+
     @model_validator(mode="after")
     def _tournament_fits(self) -> SearchConfig:
         if self.sampler == "evolution" and self.tournament > self.population:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 from pathlib import Path
@@ -14,6 +15,8 @@ from nasrec_automl.errors import JobError
 from nasrec_automl.experiment.manager import MANY_TRIALS
 from nasrec_automl.experiment.trial_stages import TRIAL_STAGES
 from nasrec_automl.pipeline.files import write_text
+
+_logger = logging.getLogger(__name__)
 
 _HEAD = """\
 # An NNI experiment that runs the stages of {job} as trials:
@@ -49,6 +52,8 @@ def write_experiment(job: str | Path, output: str | Path) -> Path:
     config = load_job(job)
     if output == job:
         raise JobError(f"{job}: is the job itself: name another file to write (--output)")
+    if config.search.at_random:
+        _logger.warning("%s", config.search.at_random)
     remote = bool(config.experiment.machines)
     if remote:
         _check_machines(job, config)

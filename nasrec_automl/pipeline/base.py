@@ -48,7 +48,7 @@ class Stage(ABC):
         """Delete what the stage, now done, needs no more: one that was killed at its very end has left it."""
 
     def warn(self, run: RunFolder) -> None:  # noqa: B027 - most have no reason to
-        """Say what has changed outside of the folder since the stage, now done, was run, where that may matter."""
+        """Say what a user may want to change before a job is run, or goes on."""
 
     def devices(self, run: RunFolder) -> int:
         """How many devices of the job's kind it needs."""

@@ -57,7 +57,8 @@ class DataStage(Stage):
 
     def warn(self, run: RunFolder) -> None:
         """Say which input files have changed since they were read."""
-        warn_of_changed_files(run)
+        if self.is_done(run):
+            warn_of_changed_files(run)
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         config = run.job.data

@@ -74,19 +74,16 @@ class SearchStage(Stage):
         """The name and the search section, but for the number of architectures and the timeout, which may grow."""
         return {"name": run.job.name, **search_settings(run)}
 
+    def warn(self, run: RunFolder) -> None:
+        """Say that the sampler will have nothing to learn from, while it can be changed."""
+        if not run.started(self.name) and (words := run.job.search.at_random):
+            _logger.warning("%s", words)
+
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         job, config = run.job, run.job.search
         space = load_search_space(job.space)
         evaluator = load_evaluator(run)
         study, budget, admits = search_study(run), job_budget(run), search_admission(run)
-        if config.sampler != "random" and config.architectures <= config.population:
-            _logger.warning(
-                "search.architectures (%d) does not exceed search.population (%d): all are drawn at random; lower "
-                "search.population for the sampler %s to learn from scores",
-                config.architectures,
-                config.population,
-                config.sampler,
-            )
         left_out = left_out_designs(space, budget)
         scored = len(scored_trials(study, admits))
         progress = ProgressWriter(

@@ -65,6 +65,8 @@ def run_job(
     with ExitStack() as shown, run.lock():
         # Before the job is noted: one that is refused leaves the folder as it is.
         check_stages(run, stages)
+        for stage in stages:
+            stage.warn(run)
         if view is not None:
             shown.enter_context(view)
         run.create()
@@ -72,7 +74,6 @@ def run_job(
             if stage.is_done(run):
                 run.claim(stage.name, stage.settings(run))
                 stage.tidy(run)
-                stage.warn(run)
             elif stage.parallel:
                 with worker_processes(run.job, stage.name, workers):
                     stage.run(run)

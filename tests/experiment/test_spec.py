@@ -40,6 +40,18 @@ def test_the_time_limit_of_a_trial_is_the_jobs(job_file: Path) -> None:
     assert config.max_trial_duration in ("90m", 5400)
 
 
+def test_a_search_that_would_be_all_at_random_is_told_before_it_begins(
+    job_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_experiment(job_file, job_file.with_name("experiment.yml"))
+    assert not caplog.text
+    job = yaml.safe_load(job_file.read_text())
+    job["search"] = {**job.get("search", {}), "architectures": 8}
+    job_file.write_text(yaml.safe_dump(job))
+    write_experiment(job_file, job_file.with_name("experiment.yml"))
+    assert "search.architectures (8) does not exceed search.population" in caplog.text
+
+
 def test_a_bad_job_is_refused_and_nothing_written(job_file: Path) -> None:
     job_file.write_text("name: x\n")
     with pytest.raises(JobError, match="data: this field is required"):

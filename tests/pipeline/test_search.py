@@ -1,6 +1,7 @@
 """The search stage of a finished run, and a done search that is asked for more."""
 
 import json
+import logging
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -19,7 +20,9 @@ from nasrec_automl.pipeline.evaluator import _evaluator
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
+from nasrec_automl.pipeline.stages import STAGES, run_job
 from nasrec_automl.pipeline.studies import search_study
+from nasrec_automl.pipeline.supernet import SupernetStage
 from nasrec_automl.space import load_search_space
 from tests.pipeline.changed import changed
 
@@ -264,13 +267,59 @@ def test_what_a_study_holds_twice_is_handed_on_once(searching: RunFolder) -> Non
     assert found["scored"] == 5
 
 
+class _Reader(logging.Handler):
+    """Presses Ctrl-C when a warning is there."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise KeyboardInterrupt
+
+
+_STAGES = tuple(STAGES[name] for name in ("data", "supernet", "search"))
+
+
+@pytest.mark.parametrize(
+    "config", [{"architectures": 8}, {"architectures": 8, "sampler": "tpe"}], ids=["evolution", "tpe"]
+)
+def test_a_search_that_would_end_with_its_random_start_says_so_while_it_can_be_changed(
+    searching: RunFolder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any]
+) -> None:
+    searching.weights.rename(searching.weights.with_suffix(".kept"))
+    monkeypatch.setattr(SupernetStage, "run", lambda *_: pytest.fail("trained before it was said"))
+    asked = SearchConfig.model_validate({**searching.job.search.model_dump(), **config})
+    run = RunFolder(searching.job.model_copy(update={"search": asked}))
+    logger = logging.getLogger("nasrec_automl")
+    reader = _Reader(logging.WARNING)
+    logger.addHandler(reader)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_job(run, _STAGES)
+    finally:
+        logger.removeHandler(reader)
+    caplog.clear()
+    searching.weights.with_suffix(".kept").rename(searching.weights)
+    followed = {**config, "population": 4, **({"tournament": 4} if asked.sampler == "evolution" else {})}
+    asked = SearchConfig.model_validate({**searching.job.search.model_dump(), **followed})
+    run_job(RunFolder(searching.job.model_copy(update={"search": asked})), _STAGES)
+    assert "search.population" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("config", "told"),
-    [({"architectures": 8}, True), ({}, False), ({"architectures": 8, "sampler": "random"}, False)],
+    [
+        ({"architectures": 8}, "lower search.population and search.tournament, or raise search.architectures,"),
+        ({"architectures": 8, "sampler": "tpe"}, "lower search.population, or raise search.architectures,"),
+        ({}, ""),
+        ({"architectures": 8, "sampler": "random"}, ""),
+    ],
 )
-def test_a_search_that_ends_with_its_random_start_says_so(
-    searching: RunFolder, caplog: pytest.LogCaptureFixture, config: dict[str, Any], told: bool
+def test_what_is_said_of_a_random_start(
+    searching: RunFolder, caplog: pytest.LogCaptureFixture, config: dict[str, Any], told: str
 ) -> None:
-    SearchStage().run(changed(searching, "search", **config), count=1)
-    sentence = "search.architectures (8) does not exceed search.population (8)"
-    assert (sentence in caplog.text) == told
+    run = changed(searching, "search", **config)
+    SearchStage().warn(run)
+    assert told in caplog.text
+    assert ("search.architectures (8) does not exceed search.population (8)" in caplog.text) == bool(told)
+    run.claim("search", SearchStage().settings(run))
+    caplog.clear()
+    SearchStage().warn(run)
+    assert not caplog.text, "a search that has begun keeps its population"
