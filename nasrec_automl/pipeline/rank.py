@@ -21,7 +21,7 @@ from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.data import DataStage
 from nasrec_automl.pipeline.evaluator import load_evaluator
 from nasrec_automl.pipeline.files import read_json, write_json, write_text
-from nasrec_automl.pipeline.progress import ProgressWriter
+from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.studies import rank_study, training_settings
@@ -65,9 +65,9 @@ class RankStage(Stage):
         """Never: the comparison is quick, and its scores may be others now."""
         return False
 
-    def kept(self, run: RunFolder) -> int:
-        """A training that has a checkpoint is work done too, and trainings with other settings are in another study."""
-        return super().kept(run) + sum(1 for _ in _folder(run).glob("*")) + run.rank.is_file()
+    def _left_nothing(self, run: RunFolder) -> bool:
+        progress = read_progress(run.progress(self.name))
+        return (progress is None or not progress.done) and not any(_folder(run).glob("*"))
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """What the trainings depend on; how many there are may change."""

@@ -142,21 +142,18 @@ def retrain_study(run: RunFolder) -> optuna.Study:
     )
 
 
-def tune_study(run: RunFolder, settings: dict[str, Any]) -> optuna.Study:
+def tune_study(run: RunFolder) -> optuna.Study:
     """The study of the supernet's settings, made where it is missing. It maximises Kendall's tau.
 
-    Args:
-        run: of whose job.
-        settings: of its stage.
+    Supernets of other settings of the stage, which has begun, are in another study.
     """
     return open_study(
         study_storage(run.job.storage_url),
-        name=f"{run.job.name}-tune",
+        name=f"{run.job.name}-tune-{run.settings_digest('tune')}",
         identity={
             "stage": "tune",
             "space": load_search_space(run.job.space).name,
             "data": PreparedData.open(run.data).fingerprint,
-            _SETTINGS: run.settings_digest("tune", settings),
         },
         direction="maximize",
     )

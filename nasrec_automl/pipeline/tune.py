@@ -46,9 +46,9 @@ class TuneStage(Stage):
         total = run.job.tune.trials
         return min(len(tuned(run)), total), total
 
-    def kept(self, run: RunFolder) -> int:
-        """A training from scratch is work done too, to its end or not."""
-        return super().kept(run) + run.progress(TUNE_TRUTH).is_file()
+    def _left_nothing(self, run: RunFolder) -> bool:
+        # Until then there are trainings from scratch alone, and those of other settings are in another study.
+        return not run.progress(self.name).is_file()
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The tune section, but for the number of trials, and what trainings and scores depend on."""
@@ -65,10 +65,11 @@ class TuneStage(Stage):
         }
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
-        job, config, study = run.job, run.job.tune, tune_study(run, self.settings(run))
+        job, config = run.job, run.job.tune
         truth, label = _truth(run), supernet_label(run)
         done, total = self.units(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="supernets", total=total, done=done)
+        study = tune_study(run)
 
         def rank(key: str, settings: Mapping[str, float]) -> tuple[float, Mapping[str, Any]]:
             folder = _folder(run) / key
@@ -117,7 +118,9 @@ def tune_supernet(run: RunFolder, *, view: AbstractContextManager[None] | None =
 
 def tuned(run: RunFolder) -> list[FrozenTrial]:
     """The judged supernets, the best first; those whose training diverged have no value and come last."""
-    trials = tune_study(run, TuneStage().settings(run)).get_trials(deepcopy=False, states=ENDED)
+    if not run.progress(TuneStage.name).is_file():
+        return []
+    trials = tune_study(run).get_trials(deepcopy=False, states=ENDED)
     return sorted(trials, key=lambda trial: -trial.values[0] if trial.values else np.inf)
 
 
@@ -158,6 +161,6 @@ def _truth(run: RunFolder) -> list[tuple[Architecture, float]]:
     if len(found) < FEWEST:
         raise StudyError(
             f"{len(found)} of {len(architectures)} trainings from scratch ended well, and a rank needs {FEWEST}: "
-            "raise tune.architectures, or lower the default of retrain.space.learning_rate"
+            "raise tune.architectures, or lower the default of retrain.space.learning_rate in another run_folder"
         )
     return found

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 from rich.console import Console
 from scipy.stats import kendalltau
@@ -23,7 +24,7 @@ from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.evaluation.trained_steps import trained_steps
 from nasrec_automl.pipeline import rank, truth
 from nasrec_automl.pipeline.evaluator import make_evaluator
-from nasrec_automl.pipeline.rank import rank_content, rank_scores, train_ranked
+from nasrec_automl.pipeline.rank import RankStage, rank_content, rank_scores, train_ranked
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import rank_status
 from nasrec_automl.pipeline.studies import rank_study, study_storage
@@ -32,6 +33,7 @@ from nasrec_automl.pipeline.view import rank_table
 from nasrec_automl.pipeline.worker_processes import worker_processes
 from nasrec_automl.space import load_search_space
 from tests.children import children
+from tests.pipeline.changed import changed
 
 Write = Callable[..., Path]
 JOB: dict[str, Any] = {
@@ -139,6 +141,36 @@ def test_done_it_trains_nothing_and_more_seeds_train_the_new_ones_alone(
     other = job.model_copy(update={"retrain": job.retrain.model_copy(update={"max_epochs": 3})})
     with pytest.raises(JobError, match=r"retrain\.max_epochs: the rank stage"):
         rank_scores(RunFolder(other))
+
+
+def test_a_look_at_the_settings_makes_no_study(done: RunFolder, tmp_path: Path) -> None:
+    elsewhere = done.job.model_copy(update={"storage": f"sqlite:///{tmp_path / 'studies.db'}"})
+    RankStage().check(RunFolder(elsewhere))
+    assert optuna.get_all_study_names(elsewhere.storage_url) == []
+    with pytest.raises(JobError, match=r"retrain\.patience: the rank stage"):
+        RankStage().check(changed(done, "retrain", patience=9))
+
+
+def test_a_start_that_was_stopped_at_once_holds_nobody_to_its_settings(
+    done: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = copied(done, tmp_path)
+    for left in (run.rank, run.progress("rank"), run.path / "stages" / "rank.json"):
+        left.unlink()
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nasrec_automl.pipeline.rank.train_ranked", stopped)
+    other = changed(run, "retrain", patience=9)
+    for each in (other, changed(run, "retrain", patience=7)):
+        with pytest.raises(KeyboardInterrupt):
+            rank_scores(each)
+    checkpoint = run.path / "rank" / "one.ckpt"
+    checkpoint.parent.mkdir()
+    checkpoint.touch()
+    with pytest.raises(JobError, match=r"retrain\.patience: the rank stage"):
+        rank_scores(other)
 
 
 def test_a_run_keeps_the_job_that_it_ran_with(copied_run: RunFolder) -> None:

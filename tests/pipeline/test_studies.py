@@ -45,9 +45,10 @@ def test_threads_share_a_database_that_is_opened_once(tmp_path: Path, monkeypatc
 
 
 def test_names_directions_and_what_they_are_about(copied_run: RunFolder) -> None:
-    search, retrain, tune = search_study(copied_run), retrain_study(copied_run), tuning(copied_run)
-    assert (search.study_name, tune.study_name) == ("tiny-search", "tiny-tune")
+    search, retrain, tune = search_study(copied_run), retrain_study(copied_run), tune_study(copied_run)
+    assert search.study_name == "tiny-search"
     assert retrain.study_name.startswith("tiny-retrain-")
+    assert tune.study_name.startswith("tiny-tune-")
     assert [study.direction for study in (search, retrain, tune)] == [
         StudyDirection.MINIMIZE,
         StudyDirection.MINIMIZE,
@@ -70,13 +71,19 @@ def test_trainings_of_other_settings_are_another_study(copied_run: RunFolder) ->
         assert not {*names(**other)} & {*own}
 
 
-def tuning(run: RunFolder) -> optuna.Study:
-    return tune_study(run, TuneStage().settings(run))
+def test_supernets_of_other_settings_are_another_study(copied_run: RunFolder) -> None:
+    def name(run: RunFolder) -> str:
+        run.disclaim("tune")
+        run.claim("tune", TuneStage().settings(run))
+        return tune_study(run).study_name
+
+    own = name(copied_run)
+    assert name(changed(copied_run, "tune", trials=99)) == own
+    for section, settings in {"tune": {"architectures": 9}, "supernet": {"batch_size": 32}}.items():
+        assert name(changed(copied_run, section, **settings)) != own
 
 
-@pytest.mark.parametrize(
-    ("study", "section"), [(search_study, "search"), (retrain_study, "retrain"), (tuning, "supernet")]
-)
+@pytest.mark.parametrize(("study", "section"), [(search_study, "search"), (retrain_study, "retrain")])
 def test_a_folder_with_other_settings_takes_no_study_of_a_database_that_both_use(
     copied_run: RunFolder, tmp_path: Path, study: Callable[[RunFolder], optuna.Study], section: str
 ) -> None:
@@ -87,7 +94,7 @@ def test_a_folder_with_other_settings_takes_no_study_of_a_database_that_both_use
     assert study(other).study_name == study(copied_run).study_name
     (other.path / "stages" / f"{section}.json").unlink()
     assert study(other).study_name == study(copied_run).study_name
-    changes = {"search": {"max_rows": 50}, "retrain": {"patience": 9}, "supernet": {"batch_size": 32}}[section]
+    changes = {"search": {"max_rows": 50}, "retrain": {"patience": 9}}[section]
     another = RunFolder(job.model_copy(update={section: getattr(job, section).model_copy(update=changes)}))
     with pytest.raises(StudyError, match=r"settings .* choose another name for the study"):
         study(another)

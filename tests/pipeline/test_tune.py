@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 from optuna.trial import TrialState
 from rich.console import Console
@@ -30,6 +31,7 @@ from nasrec_automl.pipeline.tune import tune_supernet, tuned
 from nasrec_automl.pipeline.view import tune_table
 from nasrec_automl.ranking import tau_error
 from nasrec_automl.search.tune import settings_of
+from tests.pipeline.changed import changed
 
 Write = Callable[..., Path]
 JOB: dict[str, Any] = {
@@ -219,8 +221,34 @@ def test_too_few_trainings_that_end_well_are_named(
         raise DivergedError("step 1: the loss is nan")
 
     monkeypatch.setattr(truth, "train_candidate", diverges)
-    with pytest.raises(StudyError, match="0 of 4 trainings from scratch ended well"):
-        tune_supernet(RunFolder(load_job(write_job(tmp_path, **JOB))))
+    run = RunFolder(load_job(write_job(tmp_path, **JOB)))
+    with pytest.raises(StudyError, match=r"0 of 4 trainings .*: raise tune\.architectures, or .* in another run_folder"):
+        tune_supernet(run)
+    with pytest.raises(StudyError, match="0 of 5 trainings from scratch ended well"):
+        tune_supernet(changed(run, "tune", architectures=5))
+
+
+def test_a_start_that_was_stopped_before_any_supernet_holds_nobody_to_its_settings(
+    tmp_path: Path, write_job: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(run: RunFolder) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tune, "_truth", stopped)
+    run = RunFolder(load_job(write_job(tmp_path, **JOB)))
+    for each in (run, changed(run, "retrain", patience=9)):
+        with pytest.raises(KeyboardInterrupt):
+            tune_supernet(each)
+    assert optuna.get_all_study_names(run.job.storage_url) == []
+
+
+def test_a_look_at_the_settings_makes_no_study(done: RunFolder, tmp_path: Path) -> None:
+    stage = tune.TuneStage()
+    elsewhere = done.job.model_copy(update={"storage": f"sqlite:///{tmp_path / 'studies.db'}"})
+    stage.check(replace(done, job=elsewhere))
+    assert optuna.get_all_study_names(elsewhere.storage_url) == []
+    with pytest.raises(JobError, match=r"tune\.architectures: the tune stage"):
+        stage.check(changed(done, "tune", architectures=5))
 
 
 def test_a_run_keeps_the_job_that_it_ran_with(copied_run: RunFolder) -> None:
