@@ -168,7 +168,7 @@ def networks_missing(run: RunFolder, study: optuna.Study) -> RunFolderError:
     """The error that a study has trainings, and the folder not their subnets."""
     return RunFolderError(
         f"{run.path}: the study {study.study_name!r} has trainings whose networks are not here, as of a folder that "
-        "was deleted, or another one; give the job another `name`, or delete the study"
+        "was deleted, or another one; give the job another `name` and run_folder, or delete the study"
     )
 
 
