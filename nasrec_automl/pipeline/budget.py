@@ -30,7 +30,7 @@ def job_budget(run: RunFolder) -> Budget:
     Where the job limits latency, or minimises it, a key is measured once in the run, by whoever asks first: the folder
     keeps what was found, so that a search goes on alike after a kill, and all stages and workers agree.
     """
-    return _budget(run.job.model_dump_json(), PreparedData.open(run.data).schema(run.job.embedding_dim))
+    return _budget(run.job.model_dump_json(), PreparedData.open(run.data).fingerprint)
 
 
 def left_out_designs(space: SearchSpace, budget: Budget) -> list[str]:
@@ -39,10 +39,13 @@ def left_out_designs(space: SearchSpace, budget: Budget) -> list[str]:
 
 
 @lru_cache(maxsize=_KEPT)
-def _budget(text: str, schema: FeatureSchema) -> Budget:
-    """One object a process, which remembers latencies. The job's text is a part of the cache's key."""
+def _budget(text: str, fingerprint: str) -> Budget:
+    """One object a process, which remembers latencies. The job's text and the data's fingerprint are the cache's key.
+
+    The schema is not: it takes all vocabularies to make it.
+    """
     run = RunFolder(Job.model_validate_json(text))
-    config = run.job.budget
+    config, schema = run.job.budget, PreparedData.open(run.data).schema(run.job.embedding_dim)
     is_measured = config.latency_ms is not None or LATENCY in run.job.search.objectives
     return Budget(
         schema,

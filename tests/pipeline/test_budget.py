@@ -13,6 +13,9 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from nasrec_automl.architecture import Architecture
+from nasrec_automl.data.preparation import prepare
+from nasrec_automl.data.preprocessing import Preprocessing
+from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import BudgetError, RunFolderError
 from nasrec_automl.network.latency import Latency, SubnetLatency
 from nasrec_automl.pipeline import budget as module
@@ -101,6 +104,22 @@ def test_a_tighter_budget_goes_on_to_a_model_inside(copied_run: RunFolder) -> No
     assert f"budget: at most {limit:,} multiply-adds" in text_of(stage_table(run))
     assert next_stage(run) is None
     assert subnets <= set(run.retrained.glob("*.safetensors")), "a budget that grows again finds its own"
+
+
+def test_it_is_made_once_for_the_same_job_and_data(
+    finished_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = job_budget(finished_run)
+    with monkeypatch.context() as patched:
+        patched.setattr(Preprocessing, "load", lambda *_: pytest.fail("large vocabularies are read again"))
+        assert job_budget(finished_run) is first
+    run = RunFolder(finished_run.job.model_copy(update={"run_folder": tmp_path / "run"}))
+    prepare(make_synthetic(1000, 9, fields=5, dense=3), run.data)
+    before = job_budget(run)
+    shutil.rmtree(run.data)
+    prepare(make_synthetic(1000, 9, fields=4, dense=3), run.data)
+    architecture = load_search_space(run.job.space).random(np.random.default_rng(0))
+    assert job_budget(run).counted(architecture) != before.counted(architecture)
 
 
 def fresh(run: RunFolder, folder: Path, **limits: Any) -> RunFolder:
