@@ -27,6 +27,7 @@ from nasrec_automl.config_types import (
     Duration,
     Fraction,
     Inputs,
+    Option,
     PositiveFloat,
     Section,
     Seed,
@@ -102,7 +103,7 @@ class DataConfig(Section):
     max_rejected: Fraction = 0.001
     split: Literal["random", "time", "given"] | None = None
     seed: Seed = 2018
-    options: dict[str, int | float | str] = Field(default_factory=dict)
+    options: dict[str, Option] = Field(default_factory=dict)
     hash_above: TableSize | None = None
     fields: dict[str, FieldConfig] = Field(default_factory=dict)
 

@@ -7,7 +7,15 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from nasrec_automl.frozen import Frozen
 
@@ -41,6 +49,16 @@ def _check_inputs(value: Any) -> Any:
 
 # Files, folders and globs: of a single one its path alone.
 Inputs = Annotated[Path | tuple[Path, ...], BeforeValidator(_check_inputs)]
+
+
+def _check_option(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return check(value)
+    except ValidationError:  # of which there is one for each type
+        raise ValueError(f"expected a number or a text, but it is {value!r}") from None
+
+
+Option = Annotated[int | float | str, WrapValidator(_check_option)]
 
 
 def paths_of(inputs: Path | tuple[Path, ...] | None) -> tuple[Path, ...]:

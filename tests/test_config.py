@@ -329,6 +329,16 @@ def test_all_wrong_fields_are_named_at_once(tmp_path: Path) -> None:
     assert "device: " in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("rows", "came"), [([1, 2], "[1, 2]"), (None, "None"), (float("inf"), "inf"), ({"train": 9}, "{'train': 9}")]
+)
+def test_a_wrong_option_is_named_once(tmp_path: Path, rows: Any, came: str) -> None:
+    path = write(tmp_path / "job.yaml", changed(data={"source": "synthetic", "options": {"rows": rows, "seed": 1}}))
+    with pytest.raises(JobError) as error:
+        load_job(path)
+    assert str(error.value) == f"{path}: data.options.rows: expected a number or a text, but it is {came}"
+
+
 @pytest.mark.parametrize("missing", ["name", "data"])
 def test_a_missing_field_is_named(tmp_path: Path, missing: str) -> None:
     content = {key: value for key, value in MINIMAL.items() if key != missing}
