@@ -72,16 +72,18 @@ class FinalStage(Stage):
         progress.update(1, f"winner {winner.name}")
         baseline, of_baseline = _baseline(run, data)
         progress.update(2, "baseline fitted")
+        taught_by = final_teachers(run)
         subnet = train_final(
             run,
             winner,
+            taught_by,
             on_validation=lambda training, at, metrics: progress.update(
                 2, f"{training}, step {at:,}: log loss {metrics.log_loss:.4f}"
             ),
             checkpoint=checkpoint_path(run, retrain_study(run), f"final-{winner.name}", winner.hyper),
         )
         progress.update(3, f"{winner.name} trained")
-        taught_by, final_taught_by = [*teachers(run)], len(final_teachers(run))
+        others_taught_by = [*teachers(run)]
 
         # Before: killed from here on, it reads them again.
         readings = 1 + (read_json(run.test_readings) or 0)
@@ -104,8 +106,8 @@ class FinalStage(Stage):
                 "retrain": read_json(run.retrain_done),
                 "winner": winner.name,
                 "chosen_on": list(choice_parts(run)),
-                "teachers": taught_by,
-                "final_teachers": final_taught_by,
+                "teachers": others_taught_by,
+                "final_teachers": len(taught_by),
                 "test_readings": readings,
                 "contenders": [
                     {**_plain(contender, data, run.job, job_budget(run)), "less_winner_error": error}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from nasrec_automl.network.weights import load_subnet, save_network
 from nasrec_automl.pipeline.candidates import train_candidate
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.teachers import digest_of, final_teachers, labels_of
+from nasrec_automl.pipeline.teachers import digest_of, labels_of
 from nasrec_automl.pipeline.telling import OnValidation, telling
 from nasrec_automl.search import Hyper
 from nasrec_automl.training.metrics import Metrics
@@ -41,18 +42,24 @@ class Contender:
 
 
 def train_final(
-    run: RunFolder, contender: Contender, *, on_validation: OnValidation | None = None, checkpoint: Path | None = None
+    run: RunFolder,
+    contender: Contender,
+    taught_by: Sequence[Path],
+    *,
+    on_validation: OnValidation | None = None,
+    checkpoint: Path | None = None,
 ) -> Subnet:
     """Train on all rows but those of test and of the hpo part, which says when to end, as in every other training.
 
     It takes no number of steps from the training without validation rows: where the same network learns faster from
-    other rows, which happens, as many steps are far too many. Labels are those that `final_teachers` have a say in. On
+    other rows, which happens, as many steps are far too many. Labels are those that its teachers have a say in. On
     small data trainings of one network differ by their seed nevertheless. So there are `retrain.final_seeds` of them,
     the first with the job's own seed, and the best on the hpo part is kept.
 
     Args:
         run: whose data are prepared.
         contender: what to train, and how.
+        taught_by: those of `final_teachers`.
         on_validation: told of each validation.
         checkpoint: as in `train_from_scratch`, of the training that goes on; beside it is kept what has ended. Both
             have the teachers' digest in their names. A call that was killed goes on from there. What has ended stays:
@@ -61,7 +68,6 @@ def train_final(
     Raises:
         DivergedError: all trainings diverged; where some did, the others count.
     """
-    taught_by = final_teachers(run)
     total, label = run.job.retrain.final_seeds, labels_of(run, taught_by, *FINAL)
     if checkpoint is not None:
         checkpoint = checkpoint.with_stem(f"{checkpoint.stem}-{digest_of(run, taught_by, contender.hyper)}")

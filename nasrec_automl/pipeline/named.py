@@ -30,7 +30,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import check_stages
 from nasrec_automl.pipeline.status import retrain_is_noted
 from nasrec_automl.pipeline.studies import retrain_study, search_study
-from nasrec_automl.pipeline.teachers import digest_of, labels_of, teachers
+from nasrec_automl.pipeline.teachers import digest_of, final_teachers, labels_of, teachers
 from nasrec_automl.pipeline.telling import OnValidation, telling
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.attributes import KEY
@@ -113,7 +113,7 @@ def retrain_named(
             shutil.rmtree(left, ignore_errors=True)
         contender, source = _measured(run, name, architecture, on_validation)
         checkpoint = _kept(run, architecture, "final.ckpt")
-        subnet = train_final(run, contender, on_validation=on_validation, checkpoint=checkpoint)
+        subnet = train_final(run, contender, final_teachers(run), on_validation=on_validation, checkpoint=checkpoint)
         validation = contender.metrics
         noted = {
             "architecture": dict(architecture.params),

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -10,6 +10,7 @@ import numpy as np
 import optuna
 import pytest
 import torch
+from torch import Tensor
 
 from nasrec_automl import FeatureSchema, load_model, load_search_space, profile
 from nasrec_automl.config import load_job
@@ -19,10 +20,10 @@ from nasrec_automl.data.rows import Rows
 from nasrec_automl.errors import JobError, RunFolderError
 from nasrec_automl.evaluation import scratch
 from nasrec_automl.evaluation.baseline import fit_baseline, tune_baseline
+from nasrec_automl.evaluation.distillation import best_together
 from nasrec_automl.evaluation.scratch import measure_subnet, predict_logits
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline import final as final_stage
-from nasrec_automl.pipeline import final_training
 from nasrec_automl.pipeline.export import export_run
 from nasrec_automl.pipeline.final import FinalStage
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -252,11 +253,22 @@ def test_what_was_trained_by_other_teachers_is_not_taken(
         return train(*arguments, **options)
 
     monkeypatch.setattr(scratch, "train_network", watched)
-    monkeypatch.setattr(
-        final_training, "final_teachers", lambda run: [*run.retrained.glob("teacher-*.safetensors")][:1]
-    )
+    monkeypatch.setattr(final_stage, "final_teachers", lambda run: [*run.retrained.glob("teacher-*.safetensors")][:1])
     FinalStage().run(copied_run)
     assert len(trained) == 2
+
+
+def test_who_teaches_is_found_out_once(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[int] = []
+
+    def watched(logits: Sequence[Tensor], rows: Rows) -> Sequence[int]:
+        found.append(len(logits))
+        return best_together(logits, rows)
+
+    monkeypatch.setattr("nasrec_automl.pipeline.teachers.best_together", watched)
+    copied_run.result.unlink()
+    FinalStage().run(copied_run)
+    assert len(found) == 2, "who teaches the winner, and who taught the candidates"
 
 
 @pytest.mark.parametrize("killed", [False, True])

@@ -13,6 +13,7 @@ from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import FINAL, Part
 from nasrec_automl.errors import DivergedError
 from nasrec_automl.evaluation.scratch import measure_subnet
+from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline import final_training
 from nasrec_automl.pipeline.candidates import candidates, default_hyper, train_candidate
@@ -58,6 +59,10 @@ def same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+def taught(run: RunFolder, contender: Contender, **options: Any) -> Subnet:
+    return train_final(run, contender, final_teachers(run), **options)
+
+
 def losing(monkeypatch: pytest.MonkeyPatch, losses: Sequence[float | None], real: Any) -> list[int]:
     """Trainings that end with these log losses, or diverge; the seeds that they were asked for."""
     seeds: list[int] = []
@@ -77,7 +82,7 @@ def test_it_is_the_best_of_its_trainings_on_hpo_rows(
     run: RunFolder, contender: Contender, alone: list[tuple[float, Mapping[str, Tensor]]]
 ) -> None:
     heard: list[str] = []
-    subnet = train_final(run, contender, on_validation=lambda training, step, metrics: heard.append(training))
+    subnet = taught(run, contender, on_validation=lambda training, step, metrics: heard.append(training))
     losses = [loss for loss, _ in alone]
     assert len(set(losses)) == 3
     _, best = min(alone, key=lambda one: one[0])
@@ -97,7 +102,7 @@ def test_wherever_the_best_comes_and_though_others_diverge(
 ) -> None:
     networks = [object(), object(), object()]
     seeds = losing(monkeypatch, losses, networks)
-    assert train_final(run, contender) is networks[best]
+    assert taught(run, contender) is networks[best]
     assert seeds == [0, 1000, 2000]
 
 
@@ -107,7 +112,7 @@ def test_it_says_that_all_of_them_diverged(
     losing(monkeypatch, (None, None, None), [])
     pattern = rf"the final training of {contender.name} diverged at step 7 of .*retrain\.space\.learning_rate"
     with pytest.raises(DivergedError, match=pattern):
-        train_final(run, contender, checkpoint=tmp_path / "final.ckpt")
+        taught(run, contender, checkpoint=tmp_path / "final.ckpt")
     assert not list(tmp_path.iterdir())
 
 
@@ -117,19 +122,19 @@ def test_killed_after_one_that_diverged_it_goes_on_with_the_seed_of_the_checkpoi
     checkpoint = tmp_path / "final.ckpt"
     seeds = losing(monkeypatch, (None,), [])
     with pytest.raises(IndexError):  # in the second training
-        train_final(run, contender, checkpoint=checkpoint)
+        taught(run, contender, checkpoint=checkpoint)
     assert seeds == [0, 1000]
     network = object()
     monkeypatch.setattr(final_training, "save_network", lambda subnet, path: None)
     seeds = losing(monkeypatch, (0.4, 0.5), [network, object()])
-    assert train_final(run, contender, checkpoint=checkpoint) is network
+    assert taught(run, contender, checkpoint=checkpoint) is network
     assert seeds == [1000, 2000]
 
 
 def test_one_seed_is_the_job_s_own(
     run: RunFolder, contender: Contender, alone: list[tuple[float, Mapping[str, Tensor]]]
 ) -> None:
-    assert same(train_final(changed(run, "retrain", final_seeds=1), contender).state_dict(), alone[0][1])
+    assert same(taught(changed(run, "retrain", final_seeds=1), contender).state_dict(), alone[0][1])
 
 
 @pytest.mark.parametrize("killed", [(1, 2), (2, 2), (3, 1), (3, 2)])
@@ -152,7 +157,7 @@ def test_killed_it_goes_on_and_ends_with_the_same_network(
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_final(run, contender, on_validation=kill, checkpoint=checkpoint)
+        taught(run, contender, on_validation=kill, checkpoint=checkpoint)
     heard: list[str] = []
     steps: list[int] = []
     step = ClickModule.training_step
@@ -162,7 +167,7 @@ def test_killed_it_goes_on_and_ends_with_the_same_network(
         return step(self, *arguments)
 
     monkeypatch.setattr(ClickModule, "training_step", counted)
-    subnet = train_final(
+    subnet = taught(
         run, contender, on_validation=lambda training, step, metrics: heard.append(training), checkpoint=checkpoint
     )
     assert same(subnet.state_dict(), min(alone, key=lambda one: one[0])[1])
@@ -172,7 +177,7 @@ def test_killed_it_goes_on_and_ends_with_the_same_network(
     assert (steps[0] > 0) == (killed[1] > 1), "it did not begin anew"
     assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".json"}, "what has ended stays"
     steps.clear()
-    assert same(train_final(run, contender, checkpoint=checkpoint).state_dict(), subnet.state_dict())
+    assert same(taught(run, contender, checkpoint=checkpoint).state_dict(), subnet.state_dict())
     assert steps == []
 
 
@@ -184,7 +189,7 @@ def test_what_has_ended_is_kept_whole(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_final(run, contender, on_validation=kill, checkpoint=tmp_path / "final.ckpt")
+        taught(run, contender, on_validation=kill, checkpoint=tmp_path / "final.ckpt")
     best = min(alone[:2], key=lambda one: one[0])[1]
     (kept,) = tmp_path.glob("final-????????.safetensors")
     assert same(load_subnet(kept).state_dict(), best)

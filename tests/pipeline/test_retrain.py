@@ -187,7 +187,9 @@ def test_a_study_whose_networks_are_elsewhere_is_refused(copied_run: RunFolder) 
     copied_run.retrain_done.unlink()
     for left in copied_run.retrained.glob("*.safetensors"):
         left.unlink()
-    with pytest.raises(RunFolderError, match=r"trainings whose networks are not here.*another `name` and run_folder, or"):
+    with pytest.raises(
+        RunFolderError, match=r"trainings whose networks are not here.*another `name` and run_folder, or"
+    ):
         RetrainStage().run(copied_run)
 
 

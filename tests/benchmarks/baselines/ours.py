@@ -72,7 +72,7 @@ def identity(run: RunFolder, contender: Contender) -> str:
 def train(run: RunFolder, contender: Contender, seed: int) -> Logits:
     """Train a contender as the final stage does, with another seed."""
     seeded = RunFolder(run.job.model_copy(update={"seed": seed}))
-    subnet = train_final(seeded, contender)
+    subnet = train_final(seeded, contender, final_teachers(seeded))
     return lambda rows: predict_logits(subnet, rows)
 
 
