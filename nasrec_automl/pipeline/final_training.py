@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nasrec_automl.architecture import Architecture
-from nasrec_automl.data.parts import FINAL
+from nasrec_automl.data.parts import FINAL, Part
 from nasrec_automl.errors import DivergedError
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet, save_network
@@ -16,9 +16,11 @@ from nasrec_automl.pipeline.candidates import train_candidate
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.teachers import digest_of, labels_of
-from nasrec_automl.pipeline.telling import OnValidation, telling
 from nasrec_automl.search import Hyper
 from nasrec_automl.training.metrics import Metrics
+
+OnValidation = Callable[[str, int, Metrics], object]
+"""Told at each validation of a training which one it is, in words, the step, and metrics on the hpo part."""
 
 SEEDS_APART = 1000
 """Between one final training's seed and the next one's: runs with neighbouring seeds share none."""
@@ -52,14 +54,51 @@ def train_final(
     """Train on all rows but those of test and of the hpo part, which says when to end, as in every other training.
 
     It takes no number of steps from the training without validation rows: where the same network learns faster from
-    other rows, which happens, as many steps are far too many. Labels are those that its teachers have a say in. On
-    small data trainings of one network differ by their seed nevertheless. So there are `retrain.final_seeds` of them,
-    the first with the job's own seed, and the best on the hpo part is kept.
+    other rows, which happens, as many steps are far too many. On small data trainings of one network differ by their
+    seed nevertheless. So there are `retrain.final_seeds` of them, and the best on the hpo part is kept.
 
     Args:
         run: whose data are prepared.
         contender: what to train, and how.
         taught_by: those of `final_teachers`.
+        on_validation: as in `train_taught`.
+        checkpoint: likewise.
+
+    Raises:
+        DivergedError: all trainings diverged; where some did, the others count.
+    """
+    total = run.job.retrain.final_seeds
+    called = [f"final training {number} of {total}" for number in range(1, total + 1)]
+    try:
+        return train_taught(
+            run, contender.architecture, contender.hyper, taught_by, FINAL, called, on_validation, checkpoint
+        )
+    except DivergedError as error:
+        raise DivergedError(
+            f"the final training of {contender.name} diverged at {error}. It went well without the validation rows: "
+            "set lower limits of retrain.space.learning_rate, in another run_folder"
+        ) from None
+
+
+def train_taught(
+    run: RunFolder,
+    architecture: Architecture,
+    hyper: Hyper,
+    taught_by: Sequence[Path],
+    parts: Sequence[Part],
+    called: Sequence[str],
+    on_validation: OnValidation | None = None,
+    checkpoint: Path | None = None,
+) -> Subnet:
+    """Train from labels that teachers have a say in, several times, and return the best on the hpo part.
+
+    Args:
+        run: whose data are prepared.
+        architecture: what to train.
+        hyper: how.
+        taught_by: the teachers' subnets; there may be none.
+        parts: to train on.
+        called: what each training is called; the first has the job's own seed.
         on_validation: told of each validation.
         checkpoint: as in `train_from_scratch`, of the training that goes on; beside it is kept what has ended. Both
             have the teachers' digest in their names. A call that was killed goes on from there. What has ended stays:
@@ -68,24 +107,23 @@ def train_final(
     Raises:
         DivergedError: all trainings diverged; where some did, the others count.
     """
-    total, label = run.job.retrain.final_seeds, labels_of(run, taught_by, *FINAL)
     if checkpoint is not None:
-        checkpoint = checkpoint.with_stem(f"{checkpoint.stem}-{digest_of(run, taught_by, contender.hyper)}")
+        checkpoint = checkpoint.with_stem(f"{checkpoint.stem}-{digest_of(run, taught_by, hyper)}")
     kept, noted = (None if checkpoint is None else checkpoint.with_suffix(end) for end in (".safetensors", ".json"))
     done, lowest, best, diverged = 0, math.inf, None, None
     if kept is not None and noted is not None and (found := read_json(noted)) is not None:
         done = found["done"]
         if found["log_loss"] is not None:
             lowest, best = found["log_loss"], load_subnet(kept)
-    for number in range(done, total):
-        report = telling(on_validation, f"final training {number + 1} of {total}")
+    label = labels_of(run, taught_by, *parts) if done < len(called) else None
+    for number in range(done, len(called)):
         try:
             trained = train_candidate(
                 run,
-                contender.architecture,
-                contender.hyper,
-                report,
-                parts=FINAL,
+                architecture,
+                hyper,
+                _telling(on_validation, called[number]),
+                parts=parts,
                 checkpoint=checkpoint,
                 seed_offset=number * SEEDS_APART,
                 label=label,
@@ -98,13 +136,22 @@ def train_final(
                 if kept is not None:
                     save_network(best, kept)
         # After the weights: what is noted is there. Where all diverged, the next call is to say so again, and where.
-        if noted is not None and (best is not None or number + 1 < total):
+        if noted is not None and (best is not None or number + 1 < len(called)):
             write_json(noted, {"done": number + 1, "log_loss": None if best is None else lowest})
     if best is None:
         if noted is not None:
             noted.unlink(missing_ok=True)
-        raise DivergedError(
-            f"the final training of {contender.name} diverged at {diverged}. It went well without the validation rows: "
-            "set lower limits of retrain.space.learning_rate, in another run_folder"
-        ) from None
+        assert diverged is not None
+        raise diverged
     return best
+
+
+def _telling(on_validation: OnValidation | None, training: str) -> Callable[[int, Metrics], bool]:
+    """What tells of each validation of a training, and ends none."""
+
+    def report(step: int, metrics: Metrics) -> bool:
+        if on_validation is not None:
+            on_validation(training, step, metrics)
+        return False
+
+    return report

@@ -19,19 +19,18 @@ from nasrec_automl.errors import ArchitectureError, DivergedError
 from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network import Subnet
-from nasrec_automl.network.weights import load_subnet, save_network
+from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import best_trials, candidates, choice_parts, train_candidate, trial_weights
+from nasrec_automl.pipeline.candidates import best_trials, candidates, choice_parts, trial_weights
 from nasrec_automl.pipeline.files import check_output_folder, read_json, write_json
 from nasrec_automl.pipeline.final import contender_costs
-from nasrec_automl.pipeline.final_training import Contender, train_final
+from nasrec_automl.pipeline.final_training import Contender, OnValidation, train_final, train_taught
 from nasrec_automl.pipeline.model_folder import write_model
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import check_stages
 from nasrec_automl.pipeline.status import retrain_is_noted
 from nasrec_automl.pipeline.studies import retrain_study, search_study
-from nasrec_automl.pipeline.teachers import digest_of, final_teachers, labels_of, teachers
-from nasrec_automl.pipeline.telling import OnValidation, telling
+from nasrec_automl.pipeline.teachers import final_teachers, teachers
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.attributes import KEY
 from nasrec_automl.search.distributions import architecture_of
@@ -225,15 +224,9 @@ def _trained_alone(
     run: RunFolder, name: str, architecture: Architecture, hyper: Hyper, on_validation: OnValidation | None
 ) -> Subnet:
     """The architecture trained without validation rows; the subnet is kept until the call has ended."""
-    taught_by = [*teachers(run).values()]
-    kept = _kept(run, architecture, f"alone-{digest_of(run, taught_by, hyper)}.safetensors")
-    if kept.is_file():
-        return load_subnet(kept)
-    report = telling(on_validation, "training without validation rows")
-    label = labels_of(run, taught_by, *TRAINING)
+    taught_by, called = [*teachers(run).values()], ["training without validation rows"]
+    checkpoint = _kept(run, architecture, "alone.ckpt")
     try:
-        trained = train_candidate(run, architecture, hyper, report, checkpoint=kept.with_suffix(".ckpt"), label=label)
+        return train_taught(run, architecture, hyper, taught_by, TRAINING, called, on_validation, checkpoint)
     except DivergedError as error:
         raise DivergedError(f"the training of {name} diverged at {error} (hyper-parameters: {hyper})") from None
-    save_network(trained.subnet, kept)
-    return trained.subnet

@@ -256,14 +256,18 @@ def test_the_note_says_what_the_model_is(run: RunFolder) -> None:
 def test_where_it_cannot_be_written_is_said_before_any_training(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nasrec_automl.pipeline.named.train_candidate", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr(
+        "nasrec_automl.pipeline.final_training.train_candidate", lambda *_, **__: pytest.fail("trained")
+    )
     with pytest.raises(RunFolderError, match=r"mine: cannot be written, since .*job\.json is no folder"):
         retrain_named(run, others(run)[0], run.path / "job.json" / "mine")
 
 
 @pytest.mark.parametrize("folder", [".", "best", "data", "models", "search"])
 def test_a_folder_of_the_run_is_left_as_it_is(run: RunFolder, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
-    monkeypatch.setattr("nasrec_automl.pipeline.named.train_candidate", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr(
+        "nasrec_automl.pipeline.final_training.train_candidate", lambda *_, **__: pytest.fail("trained")
+    )
     with pytest.raises(RunFolderError, match=rf"belongs to the run in {run.path}, .*: choose a folder in {run.models}"):
         retrain_named(run, "hand-mlp", run.path / "best" / ".." / folder)
 
