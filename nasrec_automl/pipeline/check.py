@@ -15,7 +15,7 @@ from nasrec_automl.pipeline.candidates import best_quarter, checked_best
 from nasrec_automl.pipeline.files import newest
 from nasrec_automl.pipeline.kept import check_folder, drop_kept, keep_training
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.studies import verdict_study
+from nasrec_automl.pipeline.studies import trainings_study
 from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.pipeline.truth import FEWEST, Curve, sample_sizes, score_each, train_truth, trained_profiles
 from nasrec_automl.pipeline.verdict import note_verdict
@@ -47,7 +47,7 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
 
     losses = train_truth(
         short,
-        verdict_study(short),
+        trainings_study(short, "verdict"),
         architectures,
         config.seeds,
         (Part.HPO,),
@@ -86,7 +86,7 @@ def kept_of_check(run: RunFolder) -> int:
     config = run.job.search.verdict
     if not config.architectures or run.verdict.is_file():
         return config.architectures * config.seeds
-    ended = len(verdict_study(_shortened(run)).get_trials(deepcopy=False, states=ENDED))
+    ended = len(trainings_study(_shortened(run), "verdict").get_trials(deepcopy=False, states=ENDED))
     return ended + newest(check_folder(run).glob("*.ckpt"))
 
 

@@ -15,7 +15,7 @@ from nasrec_automl.network.weights import load_subnet, save_network
 from nasrec_automl.pipeline.candidates import default_hyper
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.studies import verdict_study_name
+from nasrec_automl.pipeline.studies import trainings_study_name
 from nasrec_automl.pipeline.truth import Curve
 from nasrec_automl.search import Hyper
 from nasrec_automl.training.keep_best import Report
@@ -42,7 +42,7 @@ def keep_training(run: RunFolder, architecture: Architecture, trained: Trained, 
     write_json(
         noted,
         {
-            "study": verdict_study_name(run),
+            "study": trainings_study_name(run, "verdict"),
             "log_loss": min(metrics.log_loss for _, metrics in curve),
             "schedule_steps": trained.schedule_steps,
             "curve": [(step, asdict(metrics)) for step, metrics in curve],
@@ -65,7 +65,7 @@ def take_over(run: RunFolder, architecture: Architecture, hyper: Hyper, report: 
     """
     weights, noted = _files(run, architecture.key)
     content = read_json(noted)
-    if content is None or content["study"] != verdict_study_name(run) or hyper != default_hyper(run.job):
+    if content is None or content["study"] != trainings_study_name(run, "verdict") or hyper != default_hyper(run.job):
         return None
     try:
         subnet = load_subnet(weights)

@@ -24,7 +24,7 @@ from nasrec_automl.pipeline.files import read_json, write_json, write_text
 from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
-from nasrec_automl.pipeline.studies import rank_study, training_settings
+from nasrec_automl.pipeline.studies import training_settings, trainings_study
 from nasrec_automl.pipeline.supernet import SupernetStage, kept_steps, path_schedule
 from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.pipeline.truth import FEWEST, sample_sizes, score_each, train_truth, trained_profiles
@@ -59,7 +59,8 @@ class RankStage(Stage):
         """Ended trainings and the job's number of them."""
         config = run.job.rank
         architectures = sample_sizes(run, config.architectures)
-        return count_trained(rank_study(run), architectures, config.seeds), len(architectures) * config.seeds
+        done = count_trained(trainings_study(run, "rank"), architectures, config.seeds)
+        return done, len(architectures) * config.seeds
 
     def is_done(self, run: RunFolder) -> bool:
         """Never: the comparison is quick, and its scores may be others now."""
@@ -159,7 +160,7 @@ def train_ranked(
     architectures = sample_sizes(run, config.architectures)
     return train_truth(
         run,
-        rank_study(run),
+        trainings_study(run, "rank"),
         architectures,
         config.seeds,
         MEASURED,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.storages import RDBStorage
@@ -26,9 +26,6 @@ from nasrec_automl.space import load_search_space
 
 _OF_FINAL = {"final_seeds"}
 """What the final stage alone reads of the retrain section."""
-
-_TEACHERS = "teachers"
-"""What the names of their studies hold."""
 
 _SETTINGS = "settings"
 """Of a study's identity: a hash of its stage's settings. A database that runs share may have a study of this name from
@@ -159,48 +156,28 @@ def tune_study(run: RunFolder) -> optuna.Study:
     )
 
 
-def rank_study(run: RunFolder) -> optuna.Study:
-    """The study of the trainings that scores are compared with by `rank`, made where it is missing."""
-    return _trainings_study(run, "rank")
+Trainings = Literal["rank", "verdict", "teachers", "tune-truth"]
+"""What trainings from scratch are for: `rank`, the check of the search's scores, teachers of all others, tuning."""
 
 
-def verdict_study(run: RunFolder) -> optuna.Study:
-    """The study of the trainings that the search's scores are checked against, made where it is missing."""
-    return _trainings_study(run, "verdict")
-
-
-def verdict_study_name(run: RunFolder) -> str:
-    """The name of that study: trainings of one name depend on the same settings."""
-    return _trainings_study_name(run, "verdict")
-
-
-def teachers_study(run: RunFolder) -> optuna.Study:
-    """The study of the trainings of those who teach all others, made where it is missing."""
-    return _trainings_study(run, _TEACHERS)
-
-
-def tune_truth_study(run: RunFolder) -> optuna.Study:
-    """The study of the trainings that supernets are judged by, made where it is missing."""
-    return _trainings_study(run, "tune-truth")
-
-
-def _trainings_study(run: RunFolder, stage: str) -> optuna.Study:
+def trainings_study(run: RunFolder, kind: Trainings) -> optuna.Study:
+    """A study of trainings from scratch with the default hyper-parameters, made where it is missing."""
     return open_study(
         study_storage(run.job.storage_url),
-        name=_trainings_study_name(run, stage),
+        name=trainings_study_name(run, kind),
         identity={
-            "stage": stage,
+            "stage": kind,
             "space": load_search_space(run.job.space).name,
             "data": PreparedData.open(run.data).fingerprint,
         },
     )
 
 
-def _trainings_study_name(run: RunFolder, stage: str) -> str:
-    """The name of a study of trainings with the default hyper-parameters: other settings of them, another study."""
+def trainings_study_name(run: RunFolder, kind: Trainings) -> str:
+    """The name of such a study: trainings of one name depend on the same settings."""
     job = run.job
     beside = {"top_k", "trials", "timeout", "pruner", *_OF_FINAL}
-    if stage == _TEACHERS:  # nobody teaches them
+    if kind == "teachers":  # nobody teaches them
         beside |= {"teachers", "teacher_share"}
     settings = {
         "retrain": {
@@ -211,7 +188,7 @@ def _trainings_study_name(run: RunFolder, stage: str) -> str:
         "precision": job.precision,
         "seed": job.seed,
     }
-    return f"{job.name}-{stage}-{digest(json.dumps(settings, sort_keys=True))}"
+    return f"{job.name}-{kind}-{digest(json.dumps(settings, sort_keys=True))}"
 
 
 def stage_ended(study: optuna.Study, *, finished: int, target: int, mine: int, count: int | None) -> bool:

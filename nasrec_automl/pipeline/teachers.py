@@ -24,7 +24,7 @@ from nasrec_automl.pipeline.candidates import best_trials, default_hyper, networ
 from nasrec_automl.pipeline.files import newest
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import retrain_is_noted
-from nasrec_automl.pipeline.studies import retrain_study, teachers_study
+from nasrec_automl.pipeline.studies import retrain_study, trainings_study
 from nasrec_automl.pipeline.truth import Curve, train_truth
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.task import ENDED
@@ -52,7 +52,7 @@ def teachers(run: RunFolder, tell: Callable[[str], object] | None = None) -> dic
     config, designs = run.job.retrain, hand_designs(load_search_space(run.job.space))
     if not config.teachers or not designs:
         return {}
-    study, hyper = teachers_study(run), default_hyper(run.job)
+    study, hyper = trainings_study(run, "teachers"), default_hyper(run.job)
     paths = {design.key: weights_path(run, study, f"teacher-{name}", hyper) for name, design in designs.items()}
 
     def keep(architecture: Architecture, trained: Trained, curve: Curve) -> None:
@@ -81,7 +81,7 @@ def kept_of_teachers(run: RunFolder) -> int:
     """As `Stage.kept`: how many of the teachers' trainings have ended, and when one left its last checkpoint."""
     if not run.job.retrain.teachers:
         return 0
-    ended = len(teachers_study(run).get_trials(deepcopy=False, states=ENDED))
+    ended = len(trainings_study(run, "teachers").get_trials(deepcopy=False, states=ENDED))
     return ended + newest(run.retrained.glob("*.ckpt"))
 
 

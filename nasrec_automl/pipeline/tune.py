@@ -23,7 +23,7 @@ from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.status import TUNE_TRUTH
-from nasrec_automl.pipeline.studies import study_storage, training_settings, tune_study, tune_truth_study
+from nasrec_automl.pipeline.studies import study_storage, training_settings, trainings_study, tune_study
 from nasrec_automl.pipeline.supernet import SupernetStage, supernet_label
 from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.pipeline.truth import FEWEST, sample_sizes, train_truth
@@ -139,7 +139,7 @@ def _truth(run: RunFolder) -> list[tuple[Architecture, float]]:
     Raises:
         StudyError: too few of the trainings ended well.
     """
-    architectures, study = sample_sizes(run, run.job.tune.architectures), tune_truth_study(run)
+    architectures, study = sample_sizes(run, run.job.tune.architectures), trainings_study(run, "tune-truth")
     progress = ProgressWriter(
         run.progress(TUNE_TRUTH),
         stage=TUNE_TRUTH,

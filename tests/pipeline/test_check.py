@@ -34,7 +34,7 @@ from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.stages import STAGES, run_job
-from nasrec_automl.pipeline.studies import retrain_study, search_study, verdict_study
+from nasrec_automl.pipeline.studies import retrain_study, search_study, trainings_study
 from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.pipeline.verdict import note_verdict, read_verdict
 from nasrec_automl.ranking import judge_ranking
@@ -91,7 +91,7 @@ def distrusted(run: RunFolder) -> RunFolder:
 
 def test_scores_are_checked_before_the_search(searched: RunFolder) -> None:
     architectures, evaluator = truth.sample_sizes(searched, 4), make_evaluator(searched)
-    trained = verdict_study(_shortened(searched)).get_trials()
+    trained = trainings_study(_shortened(searched), "verdict").get_trials()
     trials = {trial.user_attrs["nasrec:key"]: trial.value for trial in trained}
     assert len(trials) == kept_of_check(searched) == 8
     losses = np.array([[trials[f"{one.key}-{seed}"] for seed in range(2)] for one in architectures])
@@ -106,7 +106,9 @@ def test_scores_are_checked_before_the_search(searched: RunFolder) -> None:
     assert verdict.log_losses == losses.mean(axis=1).tolist()
     first = min(trial.datetime_start for trial in search_study(searched).get_trials() if trial.datetime_start)
     assert all(
-        t.datetime_complete < first for t in verdict_study(_shortened(searched)).get_trials() if t.datetime_complete
+        t.datetime_complete < first
+        for t in trainings_study(_shortened(searched), "verdict").get_trials()
+        if t.datetime_complete
     )
     assert not (searched.path / "search" / "verdict").exists(), "no checkpoint is left"
     progress = read_progress(searched.progress("search"))
@@ -120,7 +122,10 @@ def test_trainings_of_the_check_are_as_long_as_it_says_and_measured_on_hpo(searc
     architecture = truth.sample_sizes(searched, 4)[2]
     label = taught_label(searched)
     expected = truth.train_and_measure(short, architecture, 1, (Part.HPO,), label=label).log_loss
-    trials = {trial.user_attrs["nasrec:key"]: trial.value for trial in verdict_study(_shortened(searched)).get_trials()}
+    trials = {
+        trial.user_attrs["nasrec:key"]: trial.value
+        for trial in trainings_study(_shortened(searched), "verdict").get_trials()
+    }
     assert trials[f"{architecture.key}-1"] == expected
     assert truth.train_and_measure(searched, architecture, 1, (Part.HPO,), label=label).log_loss != expected
 

@@ -28,7 +28,7 @@ from nasrec_automl.pipeline.export import export_run
 from nasrec_automl.pipeline.final import FinalStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
-from nasrec_automl.pipeline.studies import teachers_study
+from nasrec_automl.pipeline.studies import trainings_study
 from nasrec_automl.training.metrics import log_losses
 from tests.pipeline.changed import changed
 
@@ -72,7 +72,7 @@ def test_seconds_are_by_stage(result: dict) -> None:
 
 def test_the_studies_that_it_names_are_there(finished_run: RunFolder, result: dict) -> None:
     storage = f"sqlite:///{finished_run.path / 'studies.db'}"
-    others = {teachers_study(finished_run).study_name}
+    others = {trainings_study(finished_run, "teachers").study_name}
     assert set(result["studies"]) | others == set(optuna.get_all_study_names(storage))
 
 

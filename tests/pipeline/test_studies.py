@@ -15,13 +15,12 @@ from nasrec_automl.errors import StudyError
 from nasrec_automl.pipeline import studies
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import (
-    rank_study,
     retrain_study,
     search_study,
     stage_ended,
     study_storage,
+    trainings_study,
     tune_study,
-    verdict_study,
 )
 from nasrec_automl.pipeline.tune import TuneStage
 from tests.pipeline.changed import changed
@@ -61,7 +60,7 @@ def test_names_directions_and_what_they_are_about(copied_run: RunFolder) -> None
 def test_trainings_of_other_settings_are_another_study(copied_run: RunFolder) -> None:
     def names(**retrain: object) -> list[str]:
         run = changed(copied_run, "retrain", **retrain)
-        return [rank_study(run).study_name, verdict_study(run).study_name]
+        return [trainings_study(run, "rank").study_name, trainings_study(run, "verdict").study_name]
 
     own = names()
     assert [name.rpartition("-")[0] for name in own] == ["tiny-rank", "tiny-verdict"]

@@ -22,7 +22,7 @@ from nasrec_automl.pipeline.rank import train_ranked
 from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
-from nasrec_automl.pipeline.studies import retrain_study, teachers_study, verdict_study
+from nasrec_automl.pipeline.studies import retrain_study, trainings_study
 from nasrec_automl.pipeline.teachers import final_teachers, labels_of, taught_label
 from nasrec_automl.search.trainings import trained_losses
 from nasrec_automl.space import load_search_space
@@ -35,12 +35,12 @@ def designs(run: RunFolder) -> dict[str, object]:
 
 
 def subnet_path(run: RunFolder, name: str) -> Path:
-    return candidates.weights_path(run, teachers_study(run), f"teacher-{name}", default_hyper(run.job))
+    return candidates.weights_path(run, trainings_study(run, "teachers"), f"teacher-{name}", default_hyper(run.job))
 
 
 def forget_teachers(run: RunFolder) -> None:
     """As before any training of theirs."""
-    study = teachers_study(run)
+    study = trainings_study(run, "teachers")
     for name in designs(run):
         subnet_path(run, name).unlink()
     study._storage.delete_study(study._study_id)
@@ -71,12 +71,12 @@ def test_they_are_the_hand_designs_that_are_best_together_on_hpo_rows(
     hpo = PreparedData.open(finished_run.data).part(Part.HPO)
     networks = {name: load_subnet(subnet_path(finished_run, name)) for name in designs(finished_run)}
     losses = {name: measure_subnet(network, hpo).log_loss for name, network in networks.items()}
-    in_study = trained_losses(teachers_study(finished_run), [*designs(finished_run).values()], 1)[:, 0]
+    in_study = trained_losses(trainings_study(finished_run, "teachers"), [*designs(finished_run).values()], 1)[:, 0]
     assert list(losses.values()) == pytest.approx(list(in_study))
     names = sorted(losses, key=losses.__getitem__)
     assert len(names) == 3
     for count in (1, 2, 3):
-        monkeypatch.setattr(teachers, "teachers_study", lambda run: teachers_study(finished_run))
+        monkeypatch.setattr(teachers, "trainings_study", lambda run, kind: trainings_study(finished_run, kind))
         best = best_together([predict_logits(networks[name], hpo) for name in names[:count]], hpo)
         found = teachers.teachers(changed(finished_run, "retrain", teachers=count))
         assert found == {names[i]: subnet_path(finished_run, names[i]) for i in best}
@@ -143,7 +143,8 @@ def test_the_check_of_the_scores_is_taught_too(searching: RunFolder, monkeypatch
     )
     labels = watch_labels(monkeypatch)
     run_job(run)
-    taught, trained = mixed(run, [*teachers.teachers(run).values()], *TRAINING), len(verdict_study(run).trials)
+    taught = mixed(run, [*teachers.teachers(run).values()], *TRAINING)
+    trained = len(trainings_study(run, "verdict").trials)
     assert trained == 3
     for label in labels[len(designs(run)) : len(designs(run)) + trained]:
         torch.testing.assert_close(label, taught)
@@ -221,7 +222,7 @@ def test_one_that_diverges_teaches_nobody_and_if_all_do_labels_count_alone(
     forget_teachers(copied_run)
     assert set(teachers.teachers(copied_run)) == {"hand-mlp", "hand-deepfm"}
     bad.extend(designs(copied_run).values())
-    study = teachers_study(copied_run)
+    study = trainings_study(copied_run, "teachers")
     study._storage.delete_study(study._study_id)
     assert teachers.teachers(copied_run) == {}
     assert taught_label(copied_run) is None

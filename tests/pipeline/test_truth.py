@@ -16,7 +16,7 @@ from nasrec_automl.pipeline import truth
 from nasrec_automl.pipeline.candidates import default_hyper, train_candidate
 from nasrec_automl.pipeline.evaluator import make_evaluator
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.studies import verdict_study
+from nasrec_automl.pipeline.studies import trainings_study
 from nasrec_automl.pipeline.truth import (
     sample_sizes,
     score_each,
@@ -88,9 +88,8 @@ def test_a_checkpoint_is_of_the_study_that_says_how_it_trains(
     for eps in (1e-6, 1e-5):
         retrain = copied_run.job.retrain.model_copy(update={"eps": eps})
         run = RunFolder(copied_run.job.model_copy(update={"retrain": retrain}))
-        train_truth(
-            run, verdict_study(run), architectures, 1, (Part.HPO,), folder=tmp_path, on_training=lambda ended: None
-        )
+        study = trainings_study(run, "verdict")
+        train_truth(run, study, architectures, 1, (Part.HPO,), folder=tmp_path, on_training=lambda ended: None)
     assert len(seen) == len({*seen}) == 2 * len(architectures)
 
 
@@ -108,7 +107,8 @@ def test_labels_are_made_before_the_first_training_and_only_where_one_is_left(
         return "these"
 
     monkeypatch.setattr(truth, "train_and_measure", train)
-    study, architectures = verdict_study(changed(copied_run, "retrain", eps=1e-6)), sample_sizes(copied_run, 2)
+    study = trainings_study(changed(copied_run, "retrain", eps=1e-6), "verdict")
+    architectures = sample_sizes(copied_run, 2)
     for _ in range(2):
         train_truth(
             copied_run,

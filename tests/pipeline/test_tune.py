@@ -24,7 +24,7 @@ from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.pipeline import truth, tune
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import tune_status
-from nasrec_automl.pipeline.studies import tune_truth_study
+from nasrec_automl.pipeline.studies import trainings_study
 from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.pipeline.truth import train_truth
 from nasrec_automl.pipeline.tune import tune_supernet, tuned
@@ -55,7 +55,7 @@ def test_supernets_are_judged_by_their_ranks(done: RunFolder) -> None:
     trained = tune._truth(done)
     assert len(trained) == 4
     assert all(0.3 < log_loss < 1 for _, log_loss in trained)
-    assert len(tune_truth_study(done).get_trials(deepcopy=False)) == 4
+    assert len(trainings_study(done, "tune-truth").get_trials(deepcopy=False)) == 4
     found = results(done)
     assert len(found) == 2
     assert {"learning_rate": 0.12, "path_warm_up": 0.2} in [settings for settings, _ in found]

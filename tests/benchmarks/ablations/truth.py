@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from nasrec_automl.architecture import DOT_PRODUCT, Architecture
 from nasrec_automl.pipeline.rank import MEASURED
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.studies import rank_study
+from nasrec_automl.pipeline.studies import trainings_study
 from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.pipeline.truth import train_truth
 from tests.benchmarks.ablations.supernets import derived, folder
@@ -50,7 +50,7 @@ def unbalanced_truth(
     with unbalanced():
         found[with_it] = train_truth(
             own,
-            rank_study(own),
+            trainings_study(own, "rank"),
             [architectures[number] for number in with_it],
             losses.shape[1],
             MEASURED,
