@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-import numpy as np
 import plotly.graph_objects as go
 
-from nasrec_automl.ranking import kendall_tau
 from nasrec_automl.report.content import RetrainTrial, ScoredArchitecture
 from nasrec_automl.report.style import BLUE, GREY, VERMILLION, note, plain, styled
-from nasrec_automl.report.summary import compared, in_both, retrained_best
+from nasrec_automl.report.summary import agreement_in_words, in_both, retrained_best
 
 
 def score_against_retrained(search: Sequence[ScoredArchitecture], retrain: Sequence[RetrainTrial]) -> go.Figure:
@@ -50,17 +47,3 @@ def score_against_retrained(search: Sequence[ScoredArchitecture], retrain: Seque
     figure.update_xaxes(title_text="score in the search, ± standard error (nats)")
     figure.update_yaxes(title_text="log loss from scratch (nats)")
     return styled(figure, height=440)
-
-
-def agreement_in_words(search: Sequence[ScoredArchitecture], retrain: Sequence[RetrainTrial]) -> str:
-    """Kendall's tau of scores and log losses from scratch: 1 for the same order, -1 for the reverse.
-
-    Empty where there is none, or it says nothing.
-    """
-    both, retrained = compared(search, retrain), retrained_best(retrain)
-    tau = kendall_tau(
-        np.array([scored.log_loss for scored in both]), np.array([retrained[scored.name] for scored in both])
-    )
-    if math.isnan(tau):
-        return ""
-    return f"Kendall's τ = {tau:.2f} over {len(both):,} of {len(retrained):,} architectures"

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import MACS, PARAMETERS
-from nasrec_automl.report.agreement import agreement_in_words
 from nasrec_automl.report.content import ReportContent, RetrainTrial, ScoredArchitecture
 from nasrec_automl.report.outline import outline
 from nasrec_automl.report.sentences import headline, trust
-from nasrec_automl.report.summary import in_order, ranked, retrained_best
+from nasrec_automl.report.summary import agreement_in_words, in_order, ranked, retrained_best
 
 SHOWN = 10
 """The best of a study that its table has a line for, and that have a note of their own."""

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from nasrec_automl.ranking import Estimate
 from nasrec_automl.report.content import ReportContent
 from nasrec_automl.report.summary import (
-    agreement,
+    agreement_in_words,
     best_baseline,
     best_scored,
-    compared,
     in_order,
     retrained_best,
     winner_row,
@@ -226,12 +225,8 @@ def _about_retraining(content: ReportContent) -> list[str]:
         f"{count(len(content.retrain), 'training')} from scratch ({ended}) gave a log loss to "
         f"{count(trained, 'architecture')}."
     )
-    if both := compared(content.search, content.retrain):
-        same, pairs = agreement(content)
-        statement += (
-            f" The search had scored {len(both):,} of them, of whose {pairs:,} pairs {same:,} kept its order; a coin "
-            "would keep half."
-        )
+    if found := agreement_in_words(content.search, content.retrain):
+        statement += f" {found}, of the search's scores and these log losses: 1 is the same order, 0 an unrelated one."
     return [statement]
 
 

@@ -6,8 +6,11 @@ import itertools
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from nasrec_automl.pareto import domination_ranks
-from nasrec_automl.report.content import ReportContent, ResultRow, RetrainTrial, ScoredArchitecture
+from nasrec_automl.ranking import kendall_tau
+from nasrec_automl.report.content import ResultRow, RetrainTrial, ScoredArchitecture
 
 _FEWEST = 5
 """Architectures whose order is worth a statement."""
@@ -104,10 +107,15 @@ def compared(search: Sequence[ScoredArchitecture], retrain: Sequence[RetrainTria
     return both if len(both) >= _FEWEST and not all(scored.hand for scored in both) else []
 
 
-def agreement(content: ReportContent) -> tuple[int, int]:
-    """Pairs of `compared` architectures that training put in the order of their scores, and all such pairs."""
-    retrained = retrained_best(content.retrain)
-    scores = {scored.name: scored.log_loss for scored in compared(content.search, content.retrain)}
-    pairs = list(itertools.combinations(scores, 2))
-    same = sum((scores[a] - scores[b]) * (retrained[a] - retrained[b]) > 0 for a, b in pairs)
-    return same, len(pairs)
+def agreement_in_words(search: Sequence[ScoredArchitecture], retrain: Sequence[RetrainTrial]) -> str:
+    """Kendall's tau of scores and log losses from scratch: 1 for the same order, -1 for the reverse.
+
+    Empty where there is none, or it says nothing.
+    """
+    both, retrained = compared(search, retrain), retrained_best(retrain)
+    tau = kendall_tau(
+        np.array([scored.log_loss for scored in both]), np.array([retrained[scored.name] for scored in both])
+    )
+    if math.isnan(tau):
+        return ""
+    return f"Kendall's τ = {tau:.2f} over {len(both):,} of {len(retrained):,} architectures"

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from nasrec_automl.report.agreement import agreement_in_words, score_against_retrained
-from nasrec_automl.report.summary import retrained_best
+from nasrec_automl.report.agreement import score_against_retrained
+from nasrec_automl.report.summary import agreement_in_words, retrained_best
 
 
 def test_every_retrained_architecture_is_a_point(full_content):

@@ -2,11 +2,8 @@ import itertools
 import math
 from dataclasses import replace
 
-import pytest
-
 from nasrec_automl.report import ResultRow, RetrainTrial, ScoredArchitecture
 from nasrec_automl.report.summary import (
-    agreement,
     best_baseline,
     best_scored,
     best_so_far,
@@ -129,10 +126,9 @@ def test_an_estimate_is_neither_the_best_nor_level_with_it():
     assert within_one_error(search[1:2]) == search[1:2]
 
 
-def test_nothing_gives_nothing(empty_content):
+def test_nothing_gives_nothing():
     assert pareto_front([], ["macs"]) == within_one_error([]) == in_order([]) == []
     assert best_scored([]) is winner_row([]) is best_baseline([]) is None
-    assert agreement(empty_content()) == (0, 0)
 
 
 def test_the_best_baseline_has_a_test_auc():
@@ -157,22 +153,12 @@ def test_only_completed_trainings_count_for_an_architecture():
     assert retrained_best(trials) == {"a": 0.4}
 
 
-@pytest.mark.parametrize(("losses", "same"), [("12345", 10), ("54321", 0), ("12354", 9)])
-def test_agreement_counts_pairs_in_the_same_order(empty_content, losses, same):
-    content = empty_content(
-        search=[scored(number, 0.5 + number / 10) for number in range(7)],
-        retrain=[*(trial(f"k{number}", float(loss)) for number, loss in enumerate(losses)), trial("unscored", 0.1)],
-    )
-    assert agreement(content) == (same, 10)
-
-
-def test_few_architectures_or_hand_designs_alone_are_not_compared(empty_content):
+def test_few_architectures_or_hand_designs_alone_are_not_compared():
     search = [scored(number, 0.5 + number / 10) for number in range(7)]
     retrain = [trial(f"k{number}", number / 10) for number in range(5)]
     assert compared(search, retrain) == search[:5]
     assert in_both(search, retrain[1:]) == search[1:5]
     assert compared(search, retrain[1:]) == []
-    assert agreement(empty_content(search=search, retrain=retrain[1:])) == (0, 0)
     hands = [replace(each, hand=each.key) for each in search]
     assert compared([*hands[:4], search[4]], retrain) != []
     assert compared(hands, retrain) == []
