@@ -76,11 +76,17 @@ class ProgressWriter:
         self._last = 0.0
         self.update(done)
 
-    def update(self, done: int, note: str = "") -> None:
-        """Say how many units are done; of a total that is smaller than before, or that others exceed, all."""
+    def update(self, done: int, note: str = "", *, ended: bool = False) -> None:
+        """Say how many units are done; of a total that is smaller than before, or that others exceed, all.
+
+        Args:
+            done: units.
+            note: the latest figures.
+            ended: there will be no more, of whatever total.
+        """
         done = min(done, self._total)
         now = time.time()
-        if now - self._last < _INTERVAL and done < self._total:
+        if now - self._last < _INTERVAL and done < self._total and not ended:
             return
         self._last = now
         spent = self._spent_before + now - self._fixed["started"]

@@ -31,7 +31,7 @@ from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import retrain_is_noted
-from nasrec_automl.pipeline.studies import retrain_settings, retrain_study, stage_ended, study_storage
+from nasrec_automl.pipeline.studies import retrain_settings, retrain_study, stage_ended, study_storage, why_no_more
 from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.search import Hyper, TrainOutcome, retrain
 from nasrec_automl.search.attributes import STEP
@@ -136,7 +136,8 @@ class RetrainStage(Stage):
             publish(run, lambda: report_content(run))
             ended = {"target": total, "timeout": config.timeout, "trainings": len(finished)}
             write_json(run.retrain_done, {"study": study.study_name, **ended})
-            progress.update(total, _note(study))
+            figures = (_note(study), why_no_more(len(finished), total, config.timeout))
+            progress.update(len(finished), ", ".join(filter(None, figures)), ended=True)
         best = best_log_loss(study)
         return {} if best is None else {"log_loss": best}
 

@@ -35,6 +35,7 @@ from nasrec_automl.pipeline.studies import (
     search_study,
     stage_ended,
     study_storage,
+    why_no_more,
 )
 from nasrec_automl.pipeline.teachers import kept_of_teachers
 from nasrec_automl.pipeline.verdict import read_verdict
@@ -135,16 +136,16 @@ class SearchStage(Stage):
                 },
             )
             forget_other_trainings(run)
-            note = f"{_note(best, left_out)}, {len(finished)} architectures scored"
-            if config.timeout is not None and len(finished) < config.architectures:
-                note += f", no more after {config.timeout}"
+            note = _note(best, left_out)
+            if why := why_no_more(len(finished), config.architectures, config.timeout):
+                note += f", {why}"
             verdict = read_verdict(run)
             if verdict is not None:
                 note += f", {_words(verdict)}"
             if config.several:
                 front = domination_ranks([trial.values for trial in finished]).count(0)
                 note += f", {front} on the Pareto front of {', '.join(config.objectives)}"
-            progress.update(config.architectures, note)
+            progress.update(len(finished), note, ended=True)
         return _metrics(best)
 
 

@@ -191,6 +191,13 @@ def trainings_study_name(run: RunFolder, kind: Trainings) -> str:
     return f"{job.name}-{kind}-{digest(json.dumps(settings, sort_keys=True))}"
 
 
+def why_no_more(finished: int, target: int, timeout: str | None) -> str:
+    """Why a stage that has ended has fewer trials than the job asks for; nothing where it has as many."""
+    if finished >= target:
+        return ""
+    return "there are no others" if timeout is None else f"no more after {timeout}"
+
+
 def stage_ended(study: optuna.Study, *, finished: int, target: int, mine: int, count: int | None) -> bool:
     """Whether a study has its trials, or can get no more: a worker without peers stopped short of its own limit.
 

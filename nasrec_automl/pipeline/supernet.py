@@ -24,6 +24,7 @@ from nasrec_automl.errors import DivergedError
 from nasrec_automl.network import Supernet
 from nasrec_automl.network.weights import save_network
 from nasrec_automl.pipeline.base import Report, Stage
+from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.earlier import continued, earlier_supernet
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.progress import ProgressWriter
@@ -31,6 +32,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.teachers import kept_of_teachers, labels_of, teachers
 from nasrec_automl.pipeline.training_processes import training_processes
 from nasrec_automl.sampling import WarmUp, path_sampler
+from nasrec_automl.search.proposals import unseen
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.keep_best import Checkpoints, KeepBest
 from nasrec_automl.training.lightning import quiet, quiet_trainer, raising_interrupts
@@ -101,6 +103,7 @@ class SupernetStage(Stage):
         total = training_steps(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="steps", total=total)
         if not _checkpoint(run).is_file():
+            _check_budget(run)
             label = self._label
             if label is None:
                 label = supernet_label(run, lambda words: progress.update(0, words))
@@ -228,6 +231,12 @@ def path_schedule(run: RunFolder) -> WarmUp:
 
 def _path_warm_up_steps(run: RunFolder) -> int:
     return round(run.job.supernet.path_warm_up * training_steps(run))
+
+
+def _check_budget(run: RunFolder) -> None:
+    """Raise a BudgetError where no architecture is inside the job's budget: the search says so hours later."""
+    if run.job.budget.limits:
+        unseen(load_search_space(run.job.space), np.random.default_rng(0), seen=(), budget=job_budget(run))
 
 
 def _checkpoint(run: RunFolder) -> Path:

@@ -35,12 +35,10 @@ def stage_table(run: RunFolder, find: Find = run_status) -> RenderableType:
     for status in find(run):
         progress = status.progress
         done, total = (progress.done, progress.total) if progress else (0, 1)
-        if status.state == "done":
-            done = total
         table.add_row(
             Text(status.name, style="bold" if status.state == "running" else ""),
             Text(status.state, style=_STYLES[status.state]),
-            ProgressBar(total=total, completed=done, width=24),
+            ProgressBar(total=total, completed=total if status.state == "done" else done, width=24),
             Text(f"{done:,}/{total:,} {progress.unit}" if progress else ""),
             Text(_rate(status)),
             Text(_note(status), style="dim"),

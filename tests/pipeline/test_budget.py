@@ -29,6 +29,7 @@ from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.stages import next_stage, run_job
 from nasrec_automl.pipeline.status import run_status
 from nasrec_automl.pipeline.studies import search_study
+from nasrec_automl.pipeline.supernet import SupernetStage
 from nasrec_automl.pipeline.view import stage_table
 from nasrec_automl.space import load_search_space
 from tests.pipeline.changed import changed
@@ -202,6 +203,17 @@ def test_a_budget_that_cannot_be_met_is_an_error_and_can_be_mended(finished_run:
     with pytest.raises(BudgetError, match=r"inside the budget \(at most 10 parameters\); the smallest found has"):
         SearchStage().run(run)
     assert SearchStage().run(changed(run, "budget", parameters=None), count=2)
+
+
+def test_a_budget_that_cannot_be_met_is_an_error_before_anything_is_trained(
+    finished_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = fresh(finished_run, tmp_path / "run", parameters=10)
+    run.weights.unlink()
+    for name in ("supernet_label", "train_supernet"):
+        monkeypatch.setattr(f"nasrec_automl.pipeline.supernet.{name}", lambda *_: pytest.fail("trained"))
+    with pytest.raises(BudgetError, match=r"inside the budget \(at most 10 parameters\); the smallest found has"):
+        SupernetStage().run(run)
 
 
 def test_what_is_enqueued_over_the_budget_ends_no_search(copied_run: RunFolder) -> None:

@@ -205,6 +205,9 @@ def test_a_stage_out_of_time_ends_with_what_was_trained(copied_run: RunFolder) -
     noted = read_json(late.retrain_done)
     assert noted["target"] == 90
     assert 6 <= noted["trainings"] < 90
+    progress = read_json(late.progress("retrain"))
+    assert (progress["done"], progress["total"]) == (noted["trainings"], 90)
+    assert progress["note"].endswith(", no more after 1s")
     assert not RetrainStage().is_done(of("1h"))
 
 

@@ -248,7 +248,9 @@ def test_a_search_ends_with_the_best_that_it_had_time_for_and_goes_on_with_more(
     assert SearchStage().is_done(late)
     scored = read_json(late.top)["scored"]
     assert 0 < scored < 5000
-    assert "no more after 1s" in read_json(late.progress("search"))["note"]
+    progress = read_json(late.progress("search"))
+    assert (progress["done"], progress["total"]) == (scored, 5000)
+    assert "no more after 1s" in progress["note"]
     assert not SearchStage().is_done(of(5000, "1h"))
     more = of(scored + 2, "1h")
     SearchStage().run(more)

@@ -21,6 +21,7 @@ from nasrec_automl.pipeline.studies import (
     study_storage,
     trainings_study,
     tune_study,
+    why_no_more,
 )
 from nasrec_automl.pipeline.tune import TuneStage
 from tests.pipeline.changed import changed
@@ -129,3 +130,9 @@ def test_a_stage_ends_when_nothing_more_can_come(
     if worker is not None:
         study.add_trial(optuna.create_trial(state=TrialState.RUNNING, user_attrs={"nasrec:worker": worker}))
     assert stage_ended(study, finished=finished, target=10, mine=mine, count=count) == ended
+
+
+def test_a_stage_says_why_it_has_fewer_trials_than_the_job_asks_for() -> None:
+    assert why_no_more(9, 9, None) == why_no_more(10, 9, "1h") == ""
+    assert why_no_more(4, 9, None) == "there are no others"
+    assert why_no_more(4, 9, "1h") == "no more after 1h"
