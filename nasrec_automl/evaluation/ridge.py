@@ -45,7 +45,7 @@ def ridge_head(
 
     Args:
         features: `(n, K)`; their products are in their own precision, everything else is float64.
-        label: `(n,)`.
+        label: `(n,)`, from 0 to 1.
         weight: `(K,)` of the supernet.
         bias: `()`.
         strength: of the ridge, in rows of weight 1.
@@ -55,7 +55,7 @@ def ridge_head(
         Weight and bias where the Newton decrement of the objective divided by n, about the root mean square of what is
         left to change in the logits, is below 1e-6. NaN where a feature is no finite number.
     """
-    sign = 1 - 2 * label.double()  # the loss of a logit z is softplus(sign z)
+    label = label.double()
     logits = torch.addmv(bias, features, weight).double()
     relative = 1.0 if row_weight is None else row_weight.double() / row_weight.double().mean()
     total = len(label) if row_weight is None else row_weight.double().sum().item()
@@ -69,7 +69,7 @@ def ridge_head(
     decrement_before = 1.0
     factor = torch.empty(0)
     for iteration in range(_ITERATIONS):
-        slope = relative * sign * torch.sigmoid(sign * logits) / len(label)
+        slope = relative * (torch.sigmoid(logits) - label) / len(label)
         gradient = _join(features.T @ slope.to(features.dtype), slope.sum()) + ridge * change
         if iteration % _RENEWAL == 0:
             factor = _curvature_factor(features, logits, ridge, relative)
@@ -82,7 +82,7 @@ def ridge_head(
         direction = share * direction - step
         before, decrement_before = gradient, decrement
         towards = (features @ direction[:-1].to(features.dtype)).double() + direction[-1]
-        length = _line_search(sign, relative, logits, towards, ridge, change, direction)
+        length = _line_search(label, relative, logits, towards, ridge, change, direction)
         change = change + length * direction
         logits = logits + length * towards
     return weight + change[:-1].to(weight), bias + change[-1].to(bias)
@@ -124,7 +124,7 @@ def _some_rows(rows: int, about: int, relative: Relative) -> slice | Tensor:
 
 
 def _line_search(
-    sign: Tensor,
+    label: Tensor,
     relative: Relative,
     logits: Tensor,
     towards: Tensor,
@@ -139,8 +139,8 @@ def _line_search(
     pull, stiffness = (ridge * change).dot(direction).item(), (ridge * direction).dot(direction).item()
     low, high, length, first = 0.0, float("inf"), 0.0, 0.0
     for trial in range(_LINE_TRIALS):
-        probability = torch.sigmoid(sign * (logits + length * towards))
-        derivative = (relative * sign * probability * towards).mean().item() + pull + length * stiffness
+        probability = torch.sigmoid(logits + length * towards)
+        derivative = (relative * (probability - label) * towards).mean().item() + pull + length * stiffness
         if trial == 0:
             first = abs(derivative)
         elif abs(derivative) <= _LINE_TOLERANCE * first:

@@ -53,6 +53,17 @@ def test_the_gradient_is_zero(seed: int, rows: int, width: int, strength: float,
     assert (gradient(problem, fitted, strength) / scale).abs().max() < 2e-6 * math.sqrt(1 + strength / rows)
 
 
+@given(seed=st.integers(0, 10_000), rows=st.integers(1, 300), strength=st.floats(0.1, 1e3))
+def test_labels_between_0_and_1_are_solved_too(seed: int, rows: int, strength: float) -> None:
+    features, _, weight, bias = draw(seed, rows=rows)
+    label = torch.rand(rows, generator=torch.Generator().manual_seed(seed + 1), dtype=torch.float64)
+    problem = features, label, weight, bias
+    fitted = ridge_head(*problem, strength=strength)
+    scale = torch.cat([features.square().mean(dim=0).sqrt(), torch.ones(1)])
+    scale[scale == 0] = 1
+    assert (gradient(problem, fitted, strength) / scale).abs().max() < 2e-6 * math.sqrt(1 + strength / rows)
+
+
 @pytest.mark.parametrize("width", [9, 200])
 def test_float32_features_are_solved_too(width: int) -> None:
     problem = draw(rows=3000, width=width, dtype=torch.float32)
