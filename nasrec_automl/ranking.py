@@ -106,7 +106,9 @@ class Ranking:
     @property
     def tau_in_words(self) -> str:
         """Tau, or why there is none."""
-        return "the scores are all the same" if math.isnan(self.tau.value) else f"tau {self.tau.value:.2f}"
+        if math.isnan(self.tau.value):
+            return "the scores or the log losses are all the same"
+        return f"tau {self.tau.value:.2f}"
 
     def to_plain(self) -> dict[str, Any]:
         """As JSON values: what is NaN is null."""

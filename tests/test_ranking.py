@@ -98,12 +98,12 @@ def test_a_reversed_order_is_as_bad_as_can_be(order: np.ndarray) -> None:
     assert (found.size_tau.value, found.larger_is_better) == (pytest.approx(1), True)
 
 
-def test_scores_that_are_all_the_same_have_no_tau_and_no_share_of_the_ceiling() -> None:
+def test_scores_or_log_losses_that_are_all_the_same_have_no_tau_and_no_share_of_the_ceiling() -> None:
     order = np.arange(8.0)
     losses = np.stack([order, order], axis=1)
-    same = judge(np.zeros(8), losses, order + 1)
-    assert same.ceiling is not None
-    assert (same.share_of_ceiling, same.tau_in_words) == (None, "the scores are all the same")
+    for same in (judge(np.zeros(8), losses, order + 1), judge(order, np.zeros((8, 2)), order + 1)):
+        assert same.ceiling is not None
+        assert (same.share_of_ceiling, same.tau_in_words) == (None, "the scores or the log losses are all the same")
     assert judge(order, losses, order + 1).tau_in_words == "tau 1.00"
 
 

@@ -172,7 +172,7 @@ def _about_the_verdict(content: ReportContent) -> list[str]:
     ranking = verdict.ranking
     tau = ranking.tau
     if math.isnan(tau.value):
-        found = "their scores are all the same"
+        found = "their scores or their log losses are all the same"
     else:
         found = f"Kendall's τ of their scores and log losses is {tau.value:.2f} ({_interval(tau)})"
     statement = (

@@ -145,10 +145,11 @@ def test_trust_says_how_far_the_scores_themselves_go(full_content):
     text = " ".join(trust(full_content(verdict=of(bad), halved=False)))
     assert "halving" not in text
     assert "are trained to their end" in text
-    same = judge_ranking(np.zeros(8), order[:, None], order + 1, resamples=50)
-    text = " ".join(trust(full_content(verdict=of(same))))
-    assert "their scores are all the same" in text
-    assert "nan" not in text
+    for scores, losses in ((np.zeros(8), order), (order, np.zeros(8))):
+        same = judge_ranking(scores, losses[:, None], order + 1, resamples=50)
+        text = " ".join(trust(full_content(verdict=of(same))))
+        assert "their scores or their log losses are all the same" in text
+        assert "nan" not in text
 
 
 def test_trust_says_what_few_trainings_cannot_show(full_content):
