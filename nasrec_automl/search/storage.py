@@ -200,7 +200,9 @@ def _check_folder(url: URL) -> None:
     if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
         return
     folder = Path(url.database).resolve().parent
-    kind = network_file_system(folder, MOUNTS.read_text(encoding="utf-8")) if MOUNTS.is_file() else None
+    # Names of folders need not be UTF-8; as `Path` has them, they are in the same form.
+    mounts = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape") if MOUNTS.is_file() else ""
+    kind = network_file_system(folder, mounts)
     if kind is not None:
         raise StudyError(
             f"{url}: the folder is on a network file system ({kind}), where SQLite's locks do not hold; choose a file "

@@ -208,6 +208,13 @@ def test_a_file_on_a_network_folder_is_refused(tmp_path: Path, monkeypatch: pyte
     open_storage(f"sqlite:///{tmp_path / 'studies.db'}")
 
 
+def test_a_mount_whose_name_is_no_utf8_is_none_of_its_business(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_bytes(b"/dev/sda1 / ext4 rw 0 0\n/dev/sdb1 /media/me/caf\xe9 vfat rw 0 0\n")
+    monkeypatch.setattr(storage_module, "MOUNTS", mounts)
+    open_storage(f"sqlite:///{tmp_path / 'studies.db'}")
+
+
 def test_a_full_disk_ends_the_worker_and_loses_nothing(url: str, space: SearchSpace) -> None:
     def run(storage: RDBStorage, target: int) -> int:
         study = open_study(storage, name="search", identity=IDENTITY)
