@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+
+from nasrec_automl.digest import digest
+
+_NAMESPACE, _BOOT = Path("/proc/self/ns/pid"), Path("/proc/sys/kernel/random/boot_id")
 
 _CLOCK_TOLERANCE = 5.0
 """Seconds. A process's start is derived from the wall clock, which may be set while it runs."""
 
 
 def own_host() -> str:
-    """This host, `name@namespace`: containers that share a host's name number their processes each by itself."""
-    return f"{socket.gethostname()}{_namespace()}"
+    """This host, `name@digest`: what numbers its processes by itself may share its name with others.
+
+    Containers differ by their namespace; machines, such as clones of one, by their boot. After a boot it is another.
+    """
+    return f"{socket.gethostname()}{_numbering()}"
 
 
 @cache
-def _namespace() -> str:
-    try:
-        return f"@{Path('/proc/self/ns/pid').stat().st_ino}"
-    except OSError:  # there are none where there is no /proc
-        return ""
+def _numbering() -> str:
+    found = []
+    with suppress(OSError):  # there is nothing of this where there is no /proc
+        found.append(str(_NAMESPACE.stat().st_ino))
+    with suppress(OSError):
+        found.append(_BOOT.read_text(encoding="ascii").strip())
+    return f"@{digest(' '.join(found))}" if found else ""
 
 
 def own_start() -> float:

@@ -1,14 +1,47 @@
 import os
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
 
-from nasrec_automl.processes import is_alive, own_start
+from nasrec_automl import processes
+from nasrec_automl.processes import is_alive, own_host, own_start
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+
+@pytest.fixture
+def fresh() -> Iterator[None]:
+    processes._numbering.cache_clear()
+    yield
+    processes._numbering.cache_clear()
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_host_of_this_name_is_another_one_in_another_namespace_and_on_another_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {own_host()}
+    for name, content in (("_BOOT", "8a3c-1"), ("_NAMESPACE", "")):
+        path = tmp_path / name
+        path.write_text(content)
+        monkeypatch.setattr(processes, name, path)
+        processes._numbering.cache_clear()
+        found.add(own_host())
+    assert len(found) == 3
+    assert {host.partition("@")[0] for host in found} == {socket.gethostname()}
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_host_is_its_name_where_the_system_says_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_BOOT", "_NAMESPACE"):
+        monkeypatch.setattr(processes, name, tmp_path / "none")
+    assert own_host() == socket.gethostname()
 
 
 def test_this_process_lives() -> None:

@@ -324,5 +324,5 @@ def _this_process() -> str:
 
 def _owner(file: TextIO) -> str:
     file.seek(0)
-    text = re.sub(r"@\d+(?=, started)", "", file.read().strip())  # no one knows a namespace's number
+    text = re.sub(r"@[0-9a-f]+(?=, started)", "", file.read().strip())  # it says nothing to people
     return text or "another process"

@@ -34,7 +34,7 @@ STOPPED = "nasrec:stopped"
 """Of a finished trial of the search: whether its value is an estimate from a part of the rows."""
 
 WORKER = "nasrec:worker"
-"""Of a trial: who runs it, `host@namespace:pid:process start:unique id`; one id a trial."""
+"""Of a trial: who runs it, `host@digest:pid:process start:unique id`; one id a trial."""
 
 ALIVE = "nasrec:alive"
 """Of a trial: when its worker last gave a sign of life, in seconds since 1970 (Optuna's times are local ones)."""

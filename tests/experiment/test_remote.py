@@ -154,7 +154,7 @@ def assert_complete(run: RunFolder) -> None:
 
 
 def hosts(trials: list[Any]) -> set[str]:
-    # A worker is named "host@namespace:process".
+    # A worker is named "host@digest:process".
     return {trial.user_attrs["nasrec:worker"].split("@")[0] for trial in trials}
 
 
