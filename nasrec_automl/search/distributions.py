@@ -7,6 +7,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.errors import ArchitectureError
@@ -49,6 +50,19 @@ def suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> A
     if not distribution.low <= value <= distribution.high:
         raise ValueError(f"{name} is {value}, but must be from {distribution.low} to {distribution.high}")
     return value
+
+
+def hold(distributions: Mapping[str, BaseDistribution], params: Mapping[str, Any]) -> bool:
+    """Whether a trial can be written with these parameters, each of its distribution."""
+    try:
+        optuna.create_trial(
+            state=TrialState.RUNNING,
+            params=dict(params),
+            distributions={name: distributions[name] for name in params},
+        )
+    except ValueError:
+        return False
+    return True
 
 
 def architecture_of(params: Mapping[str, Any], space: SearchSpace) -> Architecture | None:

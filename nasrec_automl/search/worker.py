@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nasrec_automl.heartbeat import LOST_AFTER
 from nasrec_automl.search.attributes import ABANDONED, ATTEMPT, KEY
 from nasrec_automl.search.census import Census, Tally
+from nasrec_automl.search.distributions import hold
 from nasrec_automl.search.ledger import Ledger, asked_for, wish_of
 from nasrec_automl.search.mirror import ENQUEUED
 from nasrec_automl.search.stale import close_stale, worker_id
@@ -71,10 +72,16 @@ class Worker:
         """Parameters to run next; None where others run all that is left, or nothing is left."""
         if self._is_full(census):
             return None
-        if census.retry:
-            lost = census.retry[0].params
-            return {name: lost[name] for name in self.source.distributions if name in lost}
+        for lost in census.retry:
+            params = {name: lost.params[name] for name in self.source.distributions if name in lost.params}
+            if self._may_begin(params, census):
+                return params
         return self.source.propose(census)
+
+    def _may_begin(self, params: Params, census: Census) -> bool:
+        """Whether a lost trial's parameters are such as a trial has today: ranges may have changed since."""
+        key = self.source.key(params)
+        return key is not None and key not in census.taken and hold(self.source.distributions, params)
 
     def has_enqueued(self, census: Census) -> bool:
         """Whether a user has enqueued a trial, and there is room for it."""

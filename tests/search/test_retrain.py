@@ -206,6 +206,30 @@ def test_interrupted_and_resumed_it_ends_as_if_unbroken(
     assert finished(broken) == finished(study)
 
 
+WIDE = with_space(dropout={"low": 0.0, "high": 0.5, "default": 0.4})
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        pytest.param(WIDE, with_space(dropout={"low": 0.0, "high": 0.3}), id="narrower"),
+        pytest.param(WIDE, with_space(dropout=[0.1]), id="a single value"),
+        pytest.param(with_space(dropout=[0.1]), WIDE, id="a range at last"),
+    ],
+)
+def test_an_interrupted_training_that_other_ranges_do_not_hold_is_not_tried_again(
+    study: optuna.Study, storage: RDBStorage, first: RetrainConfig, then: RetrainConfig
+) -> None:
+    def interrupted(name: str, hyper: Hyper, report: Prune) -> TrainOutcome:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(study, storage, train=interrupted, config=first)
+    run(study, storage, config=then)
+    keys = [trial.user_attrs["nasrec:key"] for trial in study.get_trials()[1:]]
+    assert len(set(keys)) == len(finished(study)) == len(keys) == then.trials
+
+
 def test_another_seed_is_another_study(study: optuna.Study, storage: RDBStorage) -> None:
     run(study, storage)
     other = open_study(storage, name="other", identity={})
