@@ -22,6 +22,7 @@ from nasrec_automl.data.parts import Part
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.errors import DataError, DivergedError, RunFolderError
 from nasrec_automl.evaluation.paired import placements
+from nasrec_automl.pipeline.final_training import SEEDS_APART
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.schema import FieldSchema
 from nasrec_automl.training.metrics import measure
@@ -259,6 +260,27 @@ def test_test_logits_are_those_of_what_was_chosen(copied_run: RunFolder, monkeyp
     assert [set(one.tolist()) for one in chooses("before", 1.0)] == [{1.0}] * 2
     assert [set(one.tolist()) for one in chooses("after", 2.0)] == [{2.0}] * 2
     assert [set(one.tolist()) for one in chooses("before", 3.0)] == [{1.0}] * 2, "kept"
+
+
+def test_no_training_has_the_seed_of_another_one_or_of_a_search_beside_it(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch_rechub", reason="needs the extra bench")
+    from tests.benchmarks.baselines import command
+
+    asked: list[int] = []
+
+    def train(seed: int) -> Callable[[Rows], torch.Tensor]:
+        asked.append(seed)
+        return lambda some: torch.zeros(len(some))
+
+    monkeypatch.setattr(command, "_entrant", lambda *_: command.Entrant(train, True, {}, "one"))
+    command._logits(copied_run.path, "other", argparse.Namespace(seeds=5))
+    own, finals = copied_run.job.seed, copied_run.job.retrain.final_seeds
+    assert asked[0] == own, "the run's own"
+    trained = [seed + number * SEEDS_APART for seed in asked for number in range(finals)]
+    assert len({*trained}) == 5 * finals
+    assert not {*trained} & {seed + apart for seed in trained for apart in range(1, 100)}
 
 
 def test_rows_with_weights_are_refused(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:

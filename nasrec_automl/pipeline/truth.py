@@ -39,6 +39,9 @@ def sample_sizes(run: RunFolder, count: int) -> list[Architecture]:
     return list({architecture.key: architecture for architecture in drawn}.values())
 
 
+_SEEDS_APART = 1_000_000
+"""Between seeds of one architecture: runs with neighbouring seeds share none, nor does a run with its final trainings."""
+
 Curve = Sequence[tuple[int, Metrics]]
 """Step and metrics of each validation."""
 
@@ -153,7 +156,8 @@ def train_truth(
     def train(architecture: Architecture, seed: int) -> TrainOutcome:
         # The study's name says how it trains: what was begun with other settings is no start for this one.
         checkpoint = folder / f"{study.study_name}-{architecture.key}-{seed}.ckpt"
-        return train_and_measure(run, architecture, seed, parts, label=labels, checkpoint=checkpoint, keep=keep)
+        offset = seed * _SEEDS_APART
+        return train_and_measure(run, architecture, offset, parts, label=labels, checkpoint=checkpoint, keep=keep)
 
     def on_trial(done: int) -> None:
         on_training(count_trained(study, architectures, seeds))

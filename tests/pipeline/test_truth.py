@@ -15,6 +15,7 @@ from nasrec_automl.hyper_space import HyperSpace
 from nasrec_automl.pipeline import truth
 from nasrec_automl.pipeline.candidates import default_hyper, train_candidate
 from nasrec_automl.pipeline.evaluator import make_evaluator
+from nasrec_automl.pipeline.final_training import SEEDS_APART
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import trainings_study
 from nasrec_automl.pipeline.truth import (
@@ -91,6 +92,26 @@ def test_a_checkpoint_is_of_the_study_that_says_how_it_trains(
         study = trainings_study(run, "verdict")
         train_truth(run, study, architectures, 1, (Part.HPO,), folder=tmp_path, on_training=lambda ended: None)
     assert len(seen) == len({*seen}) == 2 * len(architectures)
+
+
+def test_seeds_are_those_of_no_other_run_and_of_no_final_training(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[int] = []
+
+    def train(run: RunFolder, architecture: object, offset: int, *arguments: object, **options: object) -> TrainOutcome:
+        seen.append(run.job.seed + offset)
+        return TrainOutcome(0.5, {})
+
+    monkeypatch.setattr(truth, "train_and_measure", train)
+    run = changed(copied_run, "retrain", eps=1e-6)
+    train_truth(
+        run, verdict_study(run), sample_sizes(run, 1), 4, (Part.HPO,), folder=tmp_path, on_training=lambda ended: None
+    )
+    own = run.job.seed
+    assert seen[0] == own
+    others = {seed + number * SEEDS_APART for seed in range(own, own + 100) for number in range(100)}
+    assert len({*seen} - others) == len(seen) - 1 == 3
 
 
 def test_labels_are_made_before_the_first_training_and_only_where_one_is_left(

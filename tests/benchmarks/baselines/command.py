@@ -193,7 +193,8 @@ def _logits(path: Path, name: str, options: argparse.Namespace) -> list[NDArray[
     entrant = _entrant(run, name, options)
     assert entrant is not None
     for number in range(options.seeds if entrant.seeded else 1):
-        seed = run.job.seed + number
+        # Searches with neighbouring seeds share no training, and the final trainings of one go on after another's.
+        seed = run.job.seed + number * run.job.retrain.final_seeds * SEEDS_APART
         kept = run.path / "baselines" / "test" / f"{entrant.identity}-{seed}.npy"
         if not kept.is_file():
             logits = entrant.train(seed)
