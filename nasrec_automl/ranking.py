@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
+from nasrec_automl.randomness import rng_for
+
 Array = NDArray[np.float64]
 
 _INTERVAL = (2.5, 97.5)
@@ -172,7 +174,7 @@ def judge_ranking(
     values = statistics(np.arange(number))
     lows = highs = [math.nan] * len(values)
     if number >= _FEWEST_FOR_INTERVAL:
-        rng = np.random.default_rng(seed)
+        rng = rng_for("bootstrap of a ranking", seed)
         drawn = np.array([statistics(rng.integers(number, size=number, dtype=np.int64)) for _ in range(resamples)])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a statistic that is NaN in all draws

@@ -26,6 +26,7 @@ LAYERS = (
         "config_checks",
         "config_training",
         "config",
+        "randomness",
         "ranking",
         "verdict",
         "heartbeat",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nasrec_automl.data.joined import Joined
 from nasrec_automl.errors import DataError
+from nasrec_automl.randomness import rng_for
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,7 +88,7 @@ class Rows:
         """
         if most is None or len(self) <= most:
             return self
-        return self.take(np.sort(np.random.default_rng(seed).choice(len(self), most, replace=False)))
+        return self.take(np.sort(rng_for("sample of rows", seed).choice(len(self), most, replace=False)))
 
     def batch(self, index: Index) -> tuple[Tensor, ...]:
         """Copy some rows into tensors.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from nasrec_automl.randomness import rng_for
+
 BLOCK_ROWS = 1 << 12
 WINDOW_BLOCKS = 1 << 6
 
@@ -70,4 +72,4 @@ class BlockShuffle:
         blocks = self._blocks[number * self._window_blocks : (number + 1) * self._window_blocks]
         rows = (blocks[:, None] * self._block_rows + np.arange(self._block_rows)).ravel()
         rows = rows[rows < self._rows]
-        return np.random.default_rng((self._seed, self._epoch, number)).permutation(rows)
+        return rng_for("rows of a window", self._seed, self._epoch, number).permutation(rows)

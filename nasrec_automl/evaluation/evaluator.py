@@ -16,6 +16,7 @@ from nasrec_automl.evaluation.adagrad import adagrad_head
 from nasrec_automl.evaluation.early_stop import estimate, looks, surely_worse
 from nasrec_automl.evaluation.ridge import ridge_head
 from nasrec_automl.network import Supernet
+from nasrec_automl.randomness import rng_for
 from nasrec_automl.score import Score
 from nasrec_automl.training.metrics import log_losses, measure
 from nasrec_automl.training.precision import Precision, autocast
@@ -58,7 +59,7 @@ class WeightSharingEvaluator:
         self._head_rows = head_rows
         self._score_rows = score_rows
         # Prepared rows may be sorted by time; the first ones that are read must stand for all.
-        self._order = np.random.default_rng(seed).permutation(len(score_rows))
+        self._order = rng_for("order of scored rows", seed).permutation(len(score_rows))
         self._weight: Tensor | None = None  # (n,) in the order in which rows are read
         if score_rows.weight is not None:
             self._weight = torch.from_numpy(np.asarray(score_rows.weight)[self._order]).double()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import numpy as np
-
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.cost import profile
+from nasrec_automl.randomness import rng_for
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.space import SearchSpace
 
@@ -23,7 +22,7 @@ def one_of_each_size(space: SearchSpace, schema: FeatureSchema, count: int, *, s
         count: how many, at most 2000.
         seed: of the draws.
     """
-    rng = np.random.default_rng(seed)
+    rng = rng_for("architectures of all sizes", seed)
     drawn = sorted((space.random(rng) for _ in range(_DRAWN)), key=lambda a: profile(a, schema).macs)
     edges = [i * _DRAWN // count for i in range(count + 1)]
     return [drawn[rng.integers(low, high)] for low, high in pairwise(edges)]

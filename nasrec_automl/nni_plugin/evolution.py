@@ -140,7 +140,7 @@ class OptunaEvolution(Strategy):
         )
         study.sampler = RegularizedEvolutionSampler(space=space, budget=budget, **self._evolution)
         self._worker_of_space = Worker(
-            ArchitectureSource(study, space, self._first, budget=budget),
+            ArchitectureSource(study, space, self._first, budget=budget, seed=self._evolution["seed"]),
             Ledger(study, storage),
             sys.maxsize if self._trials is None else self._trials,
             self._options,

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from nasrec_automl.architecture import Architecture
@@ -18,6 +17,7 @@ from nasrec_automl.nni_plugin.oneshot_export import best_architectures
 from nasrec_automl.nni_plugin.oneshot_resume import newest_checkpoint, place_checkpoints, resume_state
 from nasrec_automl.nni_plugin.space import ChoiceNetwork
 from nasrec_automl.nni_plugin.supermodule import SharedNetwork
+from nasrec_automl.randomness import rng_for
 from nasrec_automl.sampling import PATH_SAMPLERS, WarmUp, path_sampler
 from nasrec_automl.sampling.full_path import full_path
 
@@ -93,7 +93,7 @@ class NasRecLightningModule(RandomSamplingLightningModule):
         self.training_module.validation_step(batch, batch_idx, *args, **kwargs)
 
     def _fixed_architecture(self, number: int) -> Architecture:
-        rng = np.random.default_rng([self._seed, 1, number])
+        rng = rng_for("validated architecture", self._seed, number)
         return self.shared.supernet.space.random(rng)
 
     def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:

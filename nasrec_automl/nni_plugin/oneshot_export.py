@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import chain, islice
 from typing import Any
 
-import numpy as np
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 from pytorch_lightning.utilities import CombinedLoader
@@ -17,6 +16,7 @@ from nasrec_automl.data.rows import Rows
 from nasrec_automl.errors import DataError
 from nasrec_automl.evaluation import WeightSharingEvaluator
 from nasrec_automl.network import Supernet
+from nasrec_automl.randomness import rng_for
 from nasrec_automl.search import RegularizedEvolutionSampler, open_study, search
 from nasrec_automl.search.incumbents import unlike
 from nasrec_automl.search.mutation import generations_of
@@ -95,6 +95,6 @@ def _read(loaders: Any) -> Rows:
 
 
 def _halves(rows: Rows, seed: int) -> tuple[Rows, Rows]:
-    order = np.random.default_rng(seed).permutation(len(rows))
+    order = rng_for("halves for heads and scores", seed).permutation(len(rows))
     half = len(rows) // 2
     return rows.take(order[:half]), rows.take(order[half:])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from torch import Tensor, nn
 
 from nasrec_automl.architecture import Path
@@ -12,6 +11,7 @@ from nasrec_automl.network import Supernet
 from nasrec_automl.network.head import clear_head
 from nasrec_automl.nni_plugin.mutables import from_sample, mutables
 from nasrec_automl.nni_plugin.nas import BaseSuperNetModule
+from nasrec_automl.randomness import rng_for
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.space import SearchSpace
 from nasrec_automl.training.seed import seeded
@@ -30,7 +30,7 @@ class SharedNetwork(BaseSuperNetModule):
         with seeded(seed):
             self.supernet = Supernet(space, schema, layer_norm=layer_norm, dropout=dropout)
         clear_head(self.supernet.head)
-        self.rng = np.random.default_rng(seed)
+        self.rng = rng_for("resampled architectures", seed)
         self.path: Path = space.random(self.rng).path
 
     def forward(self, dense: Tensor, ids: Tensor) -> Tensor:

@@ -14,11 +14,12 @@ from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import checked_best
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.verdict import read_verdict
+from nasrec_automl.randomness import rng_for
 from nasrec_automl.space import load_search_space
 from nasrec_automl.verdict import Verdict
 
-_DRAWN, _STREAM = 4096, 1
-"""Random architectures, and what tells their randomness from that of the check, which has the same seed."""
+_DRAWN = 4096
+"""Random architectures."""
 
 _DIGITS = 9
 """Of a prediction. Many architectures have the same operators, and rounding must not put them in order."""
@@ -62,7 +63,7 @@ def best_predicted(run: RunFolder, verdict: Verdict, scored: Sequence[Architectu
     """
     job = run.job
     space, budget, objectives = load_search_space(job.space), job_budget(run), job.search.objectives
-    rng = np.random.default_rng([job.seed, _STREAM])
+    rng = rng_for("architectures to predict", job.seed)
     drawn = 0 if len(objectives) > 1 or budget.is_slow else _DRAWN
     found = {one.key: one for one in (*scored, *(space.random(rng) for _ in range(drawn)))}
     best = {one.key for one in checked_best(run)}

@@ -8,7 +8,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
@@ -28,6 +27,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import final_is_noted, report_is_noted, search_is_noted
 from nasrec_automl.pipeline.studies import retrain_study, scored_trials, search_admission, search_study, study_storage
 from nasrec_automl.pipeline.verdict import read_verdict
+from nasrec_automl.randomness import rng_for
 from nasrec_automl.report import (
     CalibrationBin,
     CurvePoint,
@@ -226,7 +226,7 @@ def _budget_facts(run: RunFolder, space: SearchSpace) -> dict[str, str]:
     text = str(budget)
     if config.latency_ms is not None:
         text += f" for {config.batch_size:,} rows on the {run.job.device}"
-    rng = np.random.default_rng(run.job.seed)
+    rng = rng_for("share inside the budget", run.job.seed)
     inside = sum(budget.load(space.random(rng, inputs="uniform")) <= 1 for _ in range(_SAMPLED))
     facts = {"Budget": text}
     if config.macs is not None or config.parameters is not None:  # latency would have to be measured

@@ -116,6 +116,7 @@ class SearchStage(Stage):
             first=[*hand_designs(space).values(), *earlier_winner(run, space)],
             budget=budget,
             objectives=config.objectives,
+            seed=job.seed,
             on_trial=on_trial,
         )
         finished = scored_trials(study, admits)

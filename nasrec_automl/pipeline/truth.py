@@ -21,6 +21,7 @@ from nasrec_automl.evaluation.scratch import Trained, measure_subnet
 from nasrec_automl.pipeline.candidates import default_hyper, has_layer_norm, scratch_schema, train_candidate
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import study_storage
+from nasrec_automl.randomness import rng_for
 from nasrec_automl.search import TrainOutcome
 from nasrec_automl.search.scoring import UNSCORED_ADVICE
 from nasrec_automl.search.trainings import count_trained, train_each, trained_losses
@@ -40,7 +41,7 @@ def sample_sizes(run: RunFolder, count: int) -> list[Architecture]:
 
 
 _SEEDS_APART = 1_000_000
-"""Between seeds of one architecture: runs with neighbouring seeds share none, nor does a run with its final trainings."""
+"""Between seeds of one architecture: neighbouring runs share none, nor does a run with its final trainings."""
 
 Curve = Sequence[tuple[int, Metrics]]
 """Step and metrics of each validation."""
@@ -149,7 +150,7 @@ def train_truth(
         Log losses `(architectures, seeds)`; NaN where a training diverged or failed too often.
     """
     # Not by size: at any time those that are trained have all sizes.
-    order = np.random.default_rng(run.job.seed).permutation(len(architectures))
+    order = rng_for("order of trainings", run.job.seed).permutation(len(architectures))
     is_done = count_trained(study, architectures, seeds) == len(architectures) * seeds
     labels = None if label is None or is_done else label()
 

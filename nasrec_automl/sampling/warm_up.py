@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from nasrec_automl.architecture import Path
+from nasrec_automl.randomness import rng_for
 from nasrec_automl.sampling.base import PathSampler
 from nasrec_automl.sampling.full_path import full_path
 
@@ -36,7 +35,7 @@ class WarmUp:
 
     def path(self, step: int) -> Path:
         """The path of a step, counted from 0."""
-        rng = np.random.default_rng([self.seed, step])
+        rng = rng_for("path", self.seed, step)
         path = self.sampler.sample(rng)
         probability = self.full_probability(step)
         if probability == 0:

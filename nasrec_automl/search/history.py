@@ -11,10 +11,8 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from nasrec_automl.randomness import rng_for
 from nasrec_automl.search.admission import Admits, everything
-
-_TOURNAMENT, _CHILD = 0, 1
-"""Streams of randomness: a generation's tournament and a child's mutations must not share one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +104,7 @@ class History:
         end = evolution.population_size + generation * evolution.children
         alive = self.complete[end - evolution.population_size : end]
         population = [trial for trial in alive if all(label in trial.params for label in labels)]
-        rng = np.random.default_rng([evolution.seed, _TOURNAMENT, generation])
+        rng = rng_for("tournament", evolution.seed, generation)
         drawn = rng.choice(len(population), min(evolution.tournament_size, len(population)), replace=False)
         sign = -1.0 if self.maximize else 1.0
         # The older of two equals wins.
@@ -120,7 +118,7 @@ class History:
 
     def child_rng(self, evolution: Evolution, attempt: int) -> np.random.Generator:
         """Randomness of the next trial. The search's own have no number yet: one that is tried again has another."""
-        return np.random.default_rng([evolution.seed, _CHILD, self.index, attempt])
+        return rng_for("child", evolution.seed, self.index, attempt)
 
 
 def _violation(trial: FrozenTrial) -> float:

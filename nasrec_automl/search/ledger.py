@@ -16,12 +16,12 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nasrec_automl.errors import StudyError
+from nasrec_automl.randomness import seed_for
 from nasrec_automl.search.attributes import ABANDONED, ALIVE, ERROR, FAILURE, KEY, PREFIX, REASON, TAKER, WISH, WORKER
 from nasrec_automl.search.database import patiently
 from nasrec_automl.search.distributions import suggest
 from nasrec_automl.search.mirror import ENQUEUED, notes_of, unstoppable
 from nasrec_automl.search.task import Outcome, TrialSource
-from nasrec_automl.search.tpe import draw_seed
 
 _SHOWN = 12
 """Names of parameters that an error lists."""
@@ -193,7 +193,7 @@ class Ledger:
         """Give a trial its parameters; return it with them, as the study holds them."""
         # Not the study's own sampler: one of Optuna's that was asked in a mirror serves no second study.
         study = copy.copy(self.study)
-        study.sampler = RandomSampler(seed=draw_seed(wish[0], 0, wish[1]))
+        study.sampler = RandomSampler(seed=seed_for("what was left open", source.seed, *wish))
         trial = handle(study, trial_id)
         params: dict[str, Any] = {}
         for name, distribution in source.distributions.items():

@@ -11,6 +11,8 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial
 
+from nasrec_automl.randomness import rng_for
+
 
 def mutations(generation: int, generations: int) -> int:
     """How many mutations a child has: (G - g) // max(20, G // 5) + 1 (arXiv 2207.07187).
@@ -34,8 +36,7 @@ def uniform(rng: np.random.Generator) -> RandomSampler:
 
 def draw(seed: int, study: optuna.Study, trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:
     """Draw one parameter of a trial uniformly; seed, trial and name alone decide."""
-    # The name is part of the randomness: two parameters of one trial are independent.
-    rng = np.random.default_rng([seed, trial.number, *name.encode()])
+    rng = rng_for(f"parameter {name}", seed, trial.number)
     return uniform(rng).sample_independent(study, trial, name, distribution)
 
 

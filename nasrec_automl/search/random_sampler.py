@@ -15,10 +15,13 @@ from optuna.trial import FrozenTrial, TrialState
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
 from nasrec_automl.errors import StudyError
+from nasrec_automl.randomness import rng_for
 from nasrec_automl.search.distributions import distributions
 from nasrec_automl.search.mutation import draw
 from nasrec_automl.search.proposals import unseen
 from nasrec_automl.space import InputCount, SearchSpace
+
+_PURPOSE = "random search"
 
 
 class ArchitectureRandomSampler(BaseSampler):
@@ -64,7 +67,7 @@ class ArchitectureRandomSampler(BaseSampler):
         """Propose an architecture that is new, without writing a trial; None where none is left."""
         # Those that failed do not count: a search that was killed and started again draws what it would have drawn.
         begun = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING))
-        rng = np.random.default_rng([self._seed, len(begun)])
+        rng = rng_for(_PURPOSE, self._seed, len(begun))
         return self._draw(rng, seen)
 
     # Optuna's contract.
@@ -77,7 +80,7 @@ class ArchitectureRandomSampler(BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Sample a whole architecture."""
-        architecture = self._draw(np.random.default_rng([self._seed, trial.number]), ())
+        architecture = self._draw(rng_for(_PURPOSE, self._seed, trial.number), ())
         assert architecture is not None  # nothing is seen, so that there is one, or an error
         params = architecture.params
         return {name: params[name] for name in search_space if name in params}

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.pruners import NopPruner
@@ -18,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nasrec_automl.config_training import RetrainConfig
 from nasrec_automl.config_types import in_seconds
 from nasrec_automl.errors import StudyError
+from nasrec_automl.randomness import rng_for, seed_for
 from nasrec_automl.search.census import Census
 from nasrec_automl.search.hyper import ARCHITECTURE, OPTIMIZER, Hyper, applying, default_params, retrain_distributions
 from nasrec_automl.search.ledger import Ledger, handle
@@ -132,7 +132,7 @@ class _Retrain(Task):
         self._ledger = ledger
         self._train = train
         self._config = config
-        self._seed = seed
+        self.seed = seed
         # A time limit may leave out what is trained last.
         order = [*(name for name in candidates if name not in halved), *halved]
         self._defaults = [default_params(name, config.space) for name in order]
@@ -193,7 +193,7 @@ class _Retrain(Task):
                 best[name] = min(best.get(name, trial), trial, key=lambda one: one.value or 0.0)
         if not best:
             return None
-        rng = np.random.default_rng([self._seed, taken, attempt])
+        rng = rng_for("small step", self.seed, taken, attempt)
         ranked = sorted(best.values(), key=lambda trial: trial.value or 0.0)
         base = ranked[min(rng.geometric(0.5), len(ranked)) - 1].params
         whole = applying(self.distributions, base)
@@ -202,10 +202,10 @@ class _Retrain(Task):
         return {name: found[name] for name in whole}
 
     def _by_tpe(self, taken: int, attempt: int) -> Params:
-        return self._sample(tpe(self._seed, taken, attempt, startup=len(self._defaults)))
+        return self._sample(tpe(seed_for("TPE of retrain", self.seed, taken, attempt), startup=len(self._defaults)))
 
     def _at_random(self, taken: int, attempt: int) -> Params:
-        return self._sample(tpe(self._seed, taken, attempt, startup=sys.maxsize))
+        return self._sample(tpe(seed_for("random training", self.seed, taken, attempt), startup=sys.maxsize))
 
     def _sample(self, sampler: TPESampler) -> Params:
         study = self._ledger.study

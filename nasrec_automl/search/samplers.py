@@ -12,11 +12,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.budget import Budget
 from nasrec_automl.config import SearchConfig
+from nasrec_automl.randomness import seed_for
 from nasrec_automl.search.distributions import distributions
 from nasrec_automl.search.evolution import RegularizedEvolutionSampler
 from nasrec_automl.search.mutation import generations_of
 from nasrec_automl.search.random_sampler import ArchitectureRandomSampler
-from nasrec_automl.search.tpe import draw_seed
 from nasrec_automl.space import SearchSpace
 
 
@@ -76,7 +76,7 @@ class Reseeded(BaseSampler):
         begun = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING)))
         self._attempt = self._attempt + 1 if begun == self._begun else 0
         self._begun = begun
-        self._sampler = self._make(draw_seed(self._seed, begun, self._attempt))
+        self._sampler = self._make(seed_for("sampler", self._seed, begun, self._attempt))
         self._sampler.before_trial(study, trial)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:

@@ -52,6 +52,7 @@ def search(
     first: Sequence[Architecture] = (),
     budget: Budget | None = None,
     objectives: Sequence[str] = (LOG_LOSS,),
+    seed: int = 0,
     on_trial: OnTrial | None = None,
     options: WorkerOptions | None = None,
 ) -> int:
@@ -73,6 +74,7 @@ def search(
             it is measured) `nasrec:latency_ms`, and as Optuna's constraints. Those of `first` that are over are left
             out; so are trials of an earlier, larger budget: they do not count towards `target`.
         objectives: what the study minimises, as in `open_study`: `log_loss`, then any of the budget's costs.
+        seed: of what trials that a user has enqueued leave open; the sampler has its own.
         on_trial: called after each architecture that this worker has scored.
         options: how to share the study.
 
@@ -89,7 +91,7 @@ def search(
     """
     _check_objectives(study, objectives, budget)
     study.sampler = sampler
-    task = _Search(study, space, evaluate, first, budget, costs=objectives[1:])
+    task = _Search(study, space, evaluate, first, budget, seed=seed, costs=objectives[1:])
     scored = work(
         task,
         study,
@@ -113,6 +115,7 @@ class ArchitectureSource(TrialSource):
         space: the space.
         first: architectures that come before any that the sampler proposes.
         budget: what an architecture may cost. Those of `first` that are over are left out.
+        seed: as in `search`.
 
     Raises:
         ArchitectureError: one of `first` is no point of the space.
@@ -124,8 +127,11 @@ class ArchitectureSource(TrialSource):
         space: SearchSpace,
         first: Sequence[Architecture],
         budget: Budget | None = None,
+        *,
+        seed: int = 0,
     ) -> None:
         self.distributions = distributions(space)
+        self.seed = seed
         self.space = space
         self._study = study
         self._mirror = Mirror(study)
@@ -187,9 +193,10 @@ class _Search(ArchitectureSource, Task):
         first: Sequence[Architecture],
         budget: Budget | None,
         *,
+        seed: int,
         costs: Sequence[str],
     ) -> None:
-        super().__init__(study, space, first, budget)
+        super().__init__(study, space, first, budget, seed=seed)
         self._evaluate = evaluate
         self._costs = costs
 

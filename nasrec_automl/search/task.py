@@ -70,10 +70,12 @@ class TrialSource(ABC):
     Attributes:
         distributions: of every parameter; the same for all trials of a study. A trial has those that apply; what they
             depend on comes before them.
+        seed: of what trials that a user has enqueued leave open.
         finished: states that count as finished. A pruned trial is not tried again, whether it counts or not.
     """
 
     distributions: Mapping[str, BaseDistribution]
+    seed: int = 0
     finished: frozenset[TrialState] = frozenset({TrialState.COMPLETE})
 
     @abstractmethod

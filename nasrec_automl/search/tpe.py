@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,21 +12,14 @@ from optuna.samplers import TPESampler
 from optuna.trial import TrialState
 
 
-def draw_seed(seed: int, taken: int, attempt: int) -> int:
-    """The seed, 0 to 2^32 - 1, of one draw: the state of a study says it, whoever draws."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{taken}/{attempt}".encode()).digest()[:4], "big")
-
-
-def tpe(seed: int, taken: int, attempt: int, *, startup: int) -> TPESampler:
+def tpe(seed: int, *, startup: int) -> TPESampler:
     """A fresh sampler (arXiv 2304.11127) for every trial: what it draws depends on the study, not on who draws.
 
     Args:
-        seed: of the study.
-        taken: how many trials there are already.
-        attempt: proposals for this trial that were known already.
+        seed: of the trial.
         startup: finished trials before which it draws at random.
     """
-    return TPESampler(seed=draw_seed(seed, taken, attempt), constant_liar=False, n_startup_trials=startup)
+    return TPESampler(seed=seed, constant_liar=False, n_startup_trials=startup)
 
 
 def sample_params(sampler: TPESampler, study: optuna.Study, wanted: Mapping[str, BaseDistribution]) -> dict[str, Any]:

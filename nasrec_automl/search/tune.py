@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.config_checks import TuneConfig
 from nasrec_automl.hyper_space import Distribution
+from nasrec_automl.randomness import seed_for
 from nasrec_automl.search.census import Census
 from nasrec_automl.search.hyper import optuna_distribution
 from nasrec_automl.search.ledger import Ledger
@@ -73,7 +74,7 @@ class _Tune(Task):
         self._ledger = ledger
         self._rank = rank
         self._config = config
-        self._seed = seed
+        self.seed = seed
 
     def key(self, params: Params) -> str | None:
         if not self.distributions.keys() <= params.keys():
@@ -84,7 +85,7 @@ class _Tune(Task):
         if self.key(self._start) not in census.taken:
             return self._start
         for attempt in range(_PROPOSALS):
-            sampler = tpe(self._seed, len(census.taken), attempt, startup=_STARTUP)
+            sampler = tpe(seed_for("TPE of tune", self.seed, len(census.taken), attempt), startup=_STARTUP)
             params = sample_params(sampler, self._ledger.study, self.distributions)
             if self.key(params) not in census.taken:
                 return params

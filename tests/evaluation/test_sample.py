@@ -3,6 +3,7 @@ import pytest
 
 from nasrec_automl.cost import profile
 from nasrec_automl.evaluation.sample import one_of_each_size
+from nasrec_automl.randomness import rng_for
 from nasrec_automl.testing.examples import tiny_schema, tiny_space
 
 
@@ -23,7 +24,7 @@ def test_every_size_has_one_and_the_seed_decides_which() -> None:
 @pytest.mark.parametrize("count", [24, 667, 2000])
 def test_the_largest_sizes_are_drawn_too(count: int) -> None:
     space, schema = tiny_space(), tiny_schema()
-    rng = np.random.default_rng(5)
+    rng = rng_for("architectures of all sizes", 5)
     drawn = sorted(profile(space.random(rng), schema).macs for _ in range(2000))
     found = [profile(one, schema).macs for one in one_of_each_size(space, schema, count, seed=5)]
     assert len(found) == count

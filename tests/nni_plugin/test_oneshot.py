@@ -1,7 +1,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from nni.nas.nn.pytorch import LayerChoice
@@ -12,6 +11,7 @@ from nasrec_automl.errors import CheckpointError, DataError, DivergedError, JobE
 from nasrec_automl.nni_plugin import ClickEvaluatorModule, NasRecOneShot, NasRecSpace
 from nasrec_automl.nni_plugin.nas import ModelSpace
 from nasrec_automl.nni_plugin.oneshot import NasRecLightningModule
+from nasrec_automl.randomness import rng_for
 from nasrec_automl.sampling import PATH_SAMPLERS, WarmUp, path_sampler
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.testing.examples import make_rows, tiny_schema, tiny_space
@@ -131,7 +131,7 @@ def test_validation_runs_fixed_architectures_one_a_batch(tmp_path: Path) -> None
     supernet, rows = strategy.supernet.network.supernet.eval(), make_rows(tiny_schema(), ROWS)
     logits = []
     for number in range(ROWS // BATCH):
-        architecture = tiny_space().random(np.random.default_rng([3, 1, number]))
+        architecture = tiny_space().random(rng_for("validated architecture", 3, number))
         dense, ids, _ = rows.batch(slice(number * BATCH, (number + 1) * BATCH))
         with torch.no_grad():
             logits.append(supernet(dense, ids, architecture))

@@ -16,6 +16,7 @@ from nasrec_automl.evaluation import WeightSharingEvaluator
 from nasrec_automl.network import Supernet
 from nasrec_automl.nni_plugin import NasRecOneShot, NasRecSpace
 from nasrec_automl.nni_plugin.oneshot_export import best_architectures
+from nasrec_automl.randomness import rng_for
 from nasrec_automl.testing.examples import make_rows, move_vectors, tiny_schema, tiny_space
 from nasrec_automl.testing.pytest_oneshot import make_evaluator, run_experiment
 from nasrec_automl.training.seed import seeded
@@ -40,7 +41,7 @@ def search(supernet: Supernet, **options: Any) -> list[Architecture]:
 def test_the_best_come_first_and_no_two_have_one_key(supernet: Supernet) -> None:
     best = search(supernet, most=20, scored=16)
     assert len(best) == len({architecture.key for architecture in best}) == 20
-    order = np.random.default_rng(2).permutation(len(ROWS))
+    order = rng_for("halves for heads and scores", 2).permutation(len(ROWS))
     parts = [Rows(ROWS.dense[i], ROWS.ids[i], ROWS.label[i]) for i in (order[:300], order[300:])]
     evaluator = WeightSharingEvaluator(
         supernet, head_rows=parts[0], score_rows=parts[1], head=RidgeHead(), seed=2, early_stop=0

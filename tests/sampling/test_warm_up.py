@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from nasrec_automl.architecture import DENSE_OPS, SPARSE_OPS, Path
+from nasrec_automl.randomness import rng_for
 from nasrec_automl.sampling import PATH_SAMPLERS, WarmUp, path_sampler
 from nasrec_automl.sampling.full_path import full_path
 from nasrec_automl.testing.examples import assert_path_of, tiny_space
@@ -38,7 +39,7 @@ def test_the_first_step_trains_the_whole_supernet_and_steps_after_the_warm_up_no
         warm_up = make(seed=seed)
         assert warm_up.path(0) == FULL
         for step in (100, 101, 5000):
-            expected = warm_up.sampler.sample(np.random.default_rng([seed, step]))
+            expected = warm_up.sampler.sample(rng_for("path", seed, step))
             assert warm_up.path(step) == expected
 
 

@@ -201,7 +201,7 @@ def test_children_have_the_parameters_of_their_parents_branch() -> None:
 @pytest.mark.parametrize("with_space", [False, True])
 def test_trials_that_run_at_once_are_no_copies(space: SearchSpace, with_space: bool) -> None:
     """Optuna samples at the first suggest: a trial that was begun later may have ended by then."""
-    wanted = dict(distributions(space))
+    wanted, same = dict(distributions(space)), 0
     for told in range(12):
         study = optuna.create_study(sampler=small(space if with_space else None))
         study.add_trials(random_study(space, told).get_trials())
@@ -209,7 +209,8 @@ def test_trials_that_run_at_once_are_no_copies(space: SearchSpace, with_space: b
         suggest_all(second, wanted)
         study.tell(second, 1.0)
         suggest_all(first, wanted)
-        assert first.params != second.params
+        same += first.params == second.params
+    assert same < 3  # a label that is drawn again may get the value that it had
 
 
 @pytest.mark.parametrize("end", [TrialState.PRUNED, TrialState.FAIL])

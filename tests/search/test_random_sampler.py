@@ -11,6 +11,7 @@ from optuna.testing.pytest_samplers import BasicSamplerTestCase, MultiObjectiveS
 from optuna.trial import TrialState
 
 from nasrec_automl.errors import StudyError
+from nasrec_automl.sampling import WarmUp, path_sampler
 from nasrec_automl.search import ArchitectureRandomSampler, distributions
 from nasrec_automl.space import SearchSpace, load_search_space
 
@@ -63,6 +64,19 @@ def test_equal_seeds_and_studies_give_equal_proposals(space: SearchSpace) -> Non
     assert proposals(1) == proposals(1)
     assert not set(proposals(1)) & set(proposals(2))
     assert len(set(proposals(1))) == 4
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_proposals_are_none_of_the_paths_that_the_supernet_was_trained_on(seed: int) -> None:
+    space, study = load_search_space("nasrec-small"), optuna.create_study()
+    warm_up = WarmUp(path_sampler("single-operator", space), steps=0, seed=seed)
+    trained = {warm_up.path(step) for step in range(30)}
+    sampler = ArchitectureRandomSampler(space, seed=seed)
+    for _ in range(5):
+        proposal = sampler.propose(study, seen=set())
+        assert proposal is not None
+        assert proposal.path not in trained
+        study.add_trial(optuna.create_trial(params=proposal.params, distributions=distributions(space), value=0))
 
 
 def test_proposals_are_new_until_the_space_is_used_up(tiny: SearchSpace) -> None:

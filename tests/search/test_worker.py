@@ -64,6 +64,18 @@ def test_an_enqueued_trial_may_leave_parameters_open(
     assert len({space.from_params(trial.params).key for trial in done}) == 3
 
 
+def test_another_seed_draws_other_parameters_where_an_enqueued_trial_leaves_them_open(
+    storage: RDBStorage, space: SearchSpace
+) -> None:
+    drawn = []
+    for number, seed in enumerate((0, 0, 1)):
+        study = open_study(storage, name=f"study {number}", identity={})
+        study.enqueue_trial({"block1/dense_dim": 32})
+        search(study, space, score, storage=storage, sampler=sampler(space), target=1, seed=seed)
+        drawn.append(study.get_trials()[0].params)
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
 def all_but_one(space: SearchSpace, study: optuna.Study) -> Architecture:
     """Leave one architecture of the tiny space to be scored; return it."""
     listed = {(one := space.random(np.random.default_rng(seed))).key: one for seed in range(200)}
@@ -84,7 +96,8 @@ def test_what_an_enqueued_trial_leaves_open_is_drawn_anew_where_the_study_has_it
         label = "block1/dense_dim"
         study.enqueue_trial({label: last.params[label]}, user_attrs={"wish": "mine"})
         options = WorkerOptions(poll=0.0)
-        call = partial(search, study, tiny, score, storage=storage, sampler=sampler(tiny), target=16, options=options)
+        shared = {"storage": storage, "sampler": sampler(tiny), "target": 16, "options": options}
+        call = partial(search, study, tiny, score, **shared, seed=1)  # draws first what is known
         if broken:  # killed as it gives the first draw up
             with monkeypatch.context() as dying:
                 dying.setattr(Ledger, "fail", Mock(side_effect=[KeyboardInterrupt]))
