@@ -120,7 +120,9 @@ def train_from_scratch(
         patience: measurements without improvement that end the training; 0 for never.
         report: called after each measurement; True ends the training.
         checkpoint: file to write after each measurement, and to go on from where it is there: `report` hears again
-            what was measured before, then the training ends as if it had not been broken. It is gone at the end.
+            what was measured before, then the training ends as if it had not been broken. It stays at the end: the
+            caller deletes it once the result is written, and killed before goes on from there. It is gone where the
+            training diverged.
         device: `cpu` or `cuda`.
         precision: of what is multiplied, in training and in its validations.
 
@@ -200,10 +202,10 @@ def train_network(
     try:
         with quiet(), raising_interrupts():
             trainer.fit(module, batches, EvaluationBatches(validation, _EVALUATION_BATCH), **resume)
-        _forget(checkpoint)
         keeper.restore()
     except DivergedError:
-        _forget(checkpoint)
+        if checkpoint is not None:
+            checkpoint.unlink(missing_ok=True)
         raise
     finally:
         _release(trainer, module, callbacks)
@@ -226,12 +228,6 @@ def _release(trainer: pl.Trainer, module: ClickModule, callbacks: Sequence[pl.Ca
     for callback in callbacks:
         if isinstance(callback, (KeepBest, AverageWeights)):
             callback.release()
-
-
-def _forget(checkpoint: Path | None) -> None:
-    """Remove the checkpoint of a training that has ended."""
-    if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
 
 
 @torch.inference_mode()

@@ -100,9 +100,9 @@ def train_taught(
         parts: to train on.
         called: what each training is called; the first has the job's own seed.
         on_validation: told of each validation.
-        checkpoint: as in `train_from_scratch`, of the training that goes on; beside it is kept what has ended. Both
-            have the teachers' digest in their names. A call that was killed goes on from there. What has ended stays:
-            the caller deletes it once the result is written.
+        checkpoint: as in `train_from_scratch`, of the training that goes on, whose number is added to the name; beside
+            it is kept what has ended. Both have the teachers' digest in their names. A call that was killed goes on
+            from there. What has ended stays: the caller deletes it once the result is written.
 
     Raises:
         DivergedError: all trainings diverged; where some did, the others count.
@@ -117,6 +117,7 @@ def train_taught(
             lowest, best = found["log_loss"], load_subnet(kept)
     label = labels_of(run, taught_by, *parts) if done < len(called) else None
     for number in range(done, len(called)):
+        own = None if checkpoint is None else checkpoint.with_stem(f"{checkpoint.stem}-{number}")
         try:
             trained = train_candidate(
                 run,
@@ -124,7 +125,7 @@ def train_taught(
                 hyper,
                 _telling(on_validation, called[number]),
                 parts=parts,
-                checkpoint=checkpoint,
+                checkpoint=own,
                 seed_offset=number * SEEDS_APART,
                 label=label,
             )
@@ -138,6 +139,8 @@ def train_taught(
         # After the weights: what is noted is there. Where all diverged, the next call is to say so again, and where.
         if noted is not None and (best is not None or number + 1 < len(called)):
             write_json(noted, {"done": number + 1, "log_loss": None if best is None else lowest})
+        if own is not None:
+            own.unlink(missing_ok=True)
     if best is None:
         if noted is not None:
             noted.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,11 @@ class RetrainStage(Stage):
         if len(study.get_trials(deepcopy=False, states=ENDED)) < total:
             label()  # before any trial, which would count its teachers' time as its own
 
+        checkpoint: Path | None = None
+
         def train(name: str, hyper: Hyper, prune: Prune) -> TrainOutcome:
+            nonlocal checkpoint
+            checkpoint = checkpoint_path(run, study, name, hyper)
             validations = 0
 
             def on_validation(step: int, metrics: Metrics) -> bool:
@@ -97,7 +102,6 @@ class RetrainStage(Stage):
 
             trained = take_over(run, architectures[name], hyper, on_validation)
             if trained is None:
-                checkpoint = checkpoint_path(run, study, name, hyper)
                 trained = train_candidate(
                     run, architectures[name], hyper, on_validation, checkpoint=checkpoint, label=label()
                 )
@@ -112,6 +116,8 @@ class RetrainStage(Stage):
             return TrainOutcome(trained.metrics.log_loss, attrs)
 
         def on_trial(done: int) -> None:
+            if checkpoint is not None:  # not before the study has the outcome
+                checkpoint.unlink(missing_ok=True)
             drop_beaten(run, study)
             progress.update(done, _note(study))
 

@@ -153,14 +153,18 @@ def train_truth(
     order = rng_for("order of trainings", run.job.seed).permutation(len(architectures))
     is_done = count_trained(study, architectures, seeds) == len(architectures) * seeds
     labels = None if label is None or is_done else label()
+    checkpoint: Path | None = None
 
     def train(architecture: Architecture, seed: int) -> TrainOutcome:
+        nonlocal checkpoint
         # The study's name says how it trains: what was begun with other settings is no start for this one.
         checkpoint = folder / f"{study.study_name}-{architecture.key}-{seed}.ckpt"
         offset = seed * _SEEDS_APART
         return train_and_measure(run, architecture, offset, parts, label=labels, checkpoint=checkpoint, keep=keep)
 
     def on_trial(done: int) -> None:
+        if checkpoint is not None:  # not before the study has the outcome
+            checkpoint.unlink(missing_ok=True)
         on_training(count_trained(study, architectures, seeds))
 
     train_each(

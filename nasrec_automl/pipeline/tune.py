@@ -50,6 +50,11 @@ class TuneStage(Stage):
         # Until then there are trainings from scratch alone, and those of other settings are in another study.
         return not run.progress(self.name).is_file()
 
+    def tidy(self, run: RunFolder) -> None:
+        """Delete supernets that are judged, of starts that were killed before they could too."""
+        for left in _folder(run).glob("*"):
+            shutil.rmtree(left, ignore_errors=True)
+
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The tune section, but for the number of trials, and what trainings and scores depend on."""
         section = run.job.tune.model_dump(mode="json", exclude={"trials"}, exclude_none=True)
@@ -70,21 +75,18 @@ class TuneStage(Stage):
         done, total = self.units(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="supernets", total=total, done=done)
         study = tune_study(run)
+        folder: Path | None = None
 
         def rank(key: str, settings: Mapping[str, float]) -> tuple[float, Mapping[str, Any]]:
+            nonlocal folder
             folder = _folder(run) / key
             supernet = job.supernet.model_copy(update={**settings, "epochs": config.epochs or job.supernet.epochs})
             data = DataConfig(source="prepared", input=run.data)
             update = {"run_folder": folder, "data": data, "supernet": supernet, "storage": job.storage_url}
             own = RunFolder(job.model_copy(update=update))
-            try:
-                SupernetStage(label).run(own)
-            except DivergedError:
-                shutil.rmtree(folder)
-                raise
+            SupernetStage(label).run(own)
             evaluator = make_evaluator(own)
             scores = np.array([evaluator.evaluate(architecture).log_loss for architecture, _ in truth])
-            shutil.rmtree(folder)  # its supernet has the size of the job's
             finite = np.isfinite(scores)
             if finite.sum() < FEWEST:
                 raise DivergedError(f"its last step: {finite.sum()} of {len(truth)} scores are finite numbers")
@@ -94,6 +96,8 @@ class TuneStage(Stage):
             return (0.0 if np.isnan(tau) else tau), {"architectures": len(truth), "log_loss": float(ranked.min())}
 
         def on_trial(done: int) -> None:
+            if folder is not None:  # its supernet has the size of the job's; not before the study has the outcome
+                shutil.rmtree(folder, ignore_errors=True)
             best = _best(run)
             note = "" if best is None else f"best tau {best:.2f}"
             progress.update(done, note)
@@ -102,6 +106,8 @@ class TuneStage(Stage):
         start = {name: getattr(job.supernet, name) for name in TUNED}
         storage = study_storage(job.storage_url)
         tune(study, rank, storage=storage, config=config, start=start, seed=job.seed, on_trial=on_trial)
+        if self.is_done(run):
+            self.tidy(run)
         best = _best(run)
         return {} if best is None else {"tau": best}
 

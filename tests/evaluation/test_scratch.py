@@ -242,7 +242,7 @@ def test_a_broken_training_goes_on_and_ends_as_an_unbroken_one(optimizer: Any, s
         )
         resumed = train(options, report=listens, **arguments)
     assert trained_steps == list(range(7 * stop, 40)), "what was done is not done again"
-    assert not list(checkpoint.parent.iterdir())
+    assert [path.name for path in checkpoint.parent.iterdir()] == ["a.ckpt"], "its caller writes the result first"
     assert again[:stop] == heard
     whole = []
     unbroken = train(options, report=lambda s, m: whole.append((s, m)) or False, **{**arguments, "checkpoint": None})
@@ -273,6 +273,19 @@ def test_a_broken_training_remembers_its_patience_and_its_best_weights(tmp_path:
     assert attempts == 1
     assert torch.equal(weights(resumed), weights(unbroken))
     assert (resumed.step, resumed.metrics) == (unbroken.step, unbroken.metrics)
+
+
+def test_a_training_whose_result_was_not_written_goes_on_from_its_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = {"validate_every": 7, "schedule_steps": 40, "checkpoint": tmp_path / "a.ckpt"}
+    first = train(**arguments)
+    steps, step = [], ClickModule.training_step
+    monkeypatch.setattr(ClickModule, "training_step", lambda self, *a: steps.append(self.global_step) or step(self, *a))
+    again = train(**arguments)
+    assert steps == list(range(35, 40))
+    assert torch.equal(weights(again), weights(first))
+    assert (again.step, again.metrics) == (first.step, first.metrics)
 
 
 def test_a_training_that_diverges_leaves_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -179,6 +180,28 @@ def test_killed_it_goes_on_and_ends_with_the_same_network(
     steps.clear()
     assert same(taught(run, contender, checkpoint=checkpoint).state_dict(), subnet.state_dict())
     assert steps == []
+
+
+@pytest.mark.parametrize("fails", ["save_network", "write_json"])
+def test_a_training_whose_network_was_not_saved_goes_on_from_its_last_checkpoint(
+    run: RunFolder,
+    contender: Contender,
+    alone: list[tuple[float, Mapping[str, Tensor]]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    fails: str,
+) -> None:
+    with monkeypatch.context() as failing:
+        failing.setattr(final_training, fails, Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train_final(run, contender, checkpoint=tmp_path / "final.ckpt")
+    steps, step = [], ClickModule.training_step
+    monkeypatch.setattr(ClickModule, "training_step", lambda self, *a: steps.append(self.global_step) or step(self, *a))
+    subnet = train_final(run, contender, checkpoint=tmp_path / "final.ckpt")
+    assert steps[0] > 0
+    assert steps.count(0) == 2, "of the second and the third"
+    assert same(subnet.state_dict(), min(alone, key=lambda one: one[0])[1])
+    assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".json"}
 
 
 def test_what_has_ended_is_kept_whole(

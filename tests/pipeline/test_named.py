@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from dataclasses import asdict
 from pathlib import Path
+from unittest.mock import Mock
 
 import optuna
 import pandas as pd
@@ -146,6 +147,21 @@ def test_what_a_call_left_that_was_killed_at_its_end_goes(run: RunFolder) -> Non
     left.parent.mkdir(parents=True)
     left.touch()
     retrain_named(run, "hand-mlp")
+    assert not [*run.models.glob(".*")]
+
+
+def test_a_training_whose_network_was_not_saved_goes_on_from_its_last_checkpoint(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = others(run)[0]
+    with monkeypatch.context() as failing:
+        failing.setattr("nasrec_automl.pipeline.final_training.save_network", Mock(side_effect=_KilledError))
+        with pytest.raises(_KilledError):
+            retrain_named(run, key)
+    steps, step = [], ClickModule.training_step
+    monkeypatch.setattr(ClickModule, "training_step", lambda self, *a: steps.append(self.global_step) or step(self, *a))
+    retrain_named(run, key)
+    assert steps[0] > 0
     assert not [*run.models.glob(".*")]
 
 

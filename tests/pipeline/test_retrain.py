@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from unittest.mock import Mock
 
 import optuna
 import pytest
@@ -209,6 +210,30 @@ def test_a_stage_out_of_time_ends_with_what_was_trained(copied_run: RunFolder) -
     assert (progress["done"], progress["total"]) == (noted["trainings"], 90)
     assert progress["note"].endswith(", no more after 1s")
     assert not RetrainStage().is_done(of("1h"))
+
+
+def _steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    steps, step = [], ClickModule.training_step
+    monkeypatch.setattr(ClickModule, "training_step", lambda self, *a: steps.append(self.global_step) or step(self, *a))
+    return steps
+
+
+@pytest.mark.parametrize("fails", ["pipeline.retrain.save_network", "search.ledger.Ledger.finish"])
+def test_a_training_whose_outcome_was_not_written_goes_on_from_its_last_checkpoint(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    optuna.delete_study(study_name=retrain_study_name(copied_run), storage=f"sqlite:///{copied_run.path}/studies.db")
+    for path in {*copied_run.retrained.iterdir()} - {*copied_run.retrained.glob("teacher-*")}:
+        path.unlink()
+    with monkeypatch.context() as failing:
+        failing.setattr(f"nasrec_automl.{fails}", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            RetrainStage().run(copied_run)
+    (checkpoint,) = copied_run.retrained.glob("*.ckpt")
+    steps = _steps(monkeypatch)
+    RetrainStage().run(copied_run, count=1)
+    assert steps[0] > 0
+    assert not checkpoint.exists()
 
 
 def test_while_other_candidates_are_trained_the_stage_is_not_done(

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -27,6 +28,8 @@ from nasrec_automl.pipeline.truth import (
 )
 from nasrec_automl.search import Hyper, TrainOutcome
 from nasrec_automl.search.hyper import default_params
+from nasrec_automl.search.ledger import Ledger
+from nasrec_automl.training.module import ClickModule
 from tests.pipeline.changed import changed
 
 
@@ -112,6 +115,28 @@ def test_seeds_are_those_of_no_other_run_and_of_no_final_training(
     assert seen[0] == own
     others = {seed + number * SEEDS_APART for seed in range(own, own + 100) for number in range(100)}
     assert len({*seen} - others) == len(seen) - 1 == 3
+
+
+def test_a_training_whose_outcome_was_not_written_goes_on_from_its_last_checkpoint(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run = changed(copied_run, "retrain", eps=1e-6)
+    study, architectures = verdict_study(run), sample_sizes(run, 1)
+
+    def train(seeds: int) -> None:
+        train_truth(run, study, architectures, seeds, (Part.HPO,), folder=tmp_path, on_training=lambda ended: None)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(Ledger, "finish", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train(2)
+    assert len([*tmp_path.glob("*.ckpt")]) == 1
+    steps, step = [], ClickModule.training_step
+    monkeypatch.setattr(ClickModule, "training_step", lambda self, *a: steps.append(self.global_step) or step(self, *a))
+    train(2)
+    assert steps[0] > 0
+    assert steps.count(0) == 1, "of the second"
+    assert not [*tmp_path.glob("*.ckpt")]
 
 
 def test_labels_are_made_before_the_first_training_and_only_where_one_is_left(

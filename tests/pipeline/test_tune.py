@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import optuna
@@ -21,6 +22,7 @@ from nasrec_automl.cli import main
 from nasrec_automl.config import load_job
 from nasrec_automl.errors import DivergedError, JobError, StudyError
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator
+from nasrec_automl.nni_plugin.oneshot import NasRecLightningModule
 from nasrec_automl.pipeline import truth, tune
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import tune_status
@@ -186,6 +188,28 @@ def test_killed_it_goes_on_from_the_supernets_checkpoint(done: RunFolder, tmp_pa
     tune_supernet(run)
     assert not checkpoint.exists()
     assert results(run) == results(done)
+
+
+def test_a_supernet_whose_tau_was_not_written_is_not_trained_again(
+    done: RunFolder, tmp_path: Path, write_job: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunFolder(load_job(write_job(tmp_path, **JOB)))
+    with monkeypatch.context() as failing:
+        # Trainings from scratch have ended before.
+        failing.setattr(tune, "kendall_tau", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            tune_supernet(run)
+    steps, step = [], NasRecLightningModule.training_step
+    monkeypatch.setattr(
+        NasRecLightningModule, "training_step", lambda self, *a: steps.append(self.global_step) or step(self, *a)
+    )
+    tune_supernet(run)
+    assert steps.count(0) == 1, "of the second"
+    assert results(run) == results(done)
+    assert not list((run.path / "tune").iterdir())
+    (run.path / "tune" / "left" / "supernet").mkdir(parents=True)  # killed before it was deleted
+    tune_supernet(run)
+    assert not list((run.path / "tune").iterdir())
 
 
 @pytest.mark.parametrize("unscored", [1, 2])
