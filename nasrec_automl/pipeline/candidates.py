@@ -190,9 +190,27 @@ def training_lengths(run: RunFolder) -> dict[str, int]:
 
 
 def most_validations(run: RunFolder) -> int:
-    """How often a training is measured that goes to its end."""
+    """How often a training is measured that goes to its end, where its batches divide an epoch well."""
     lengths = training_lengths(run)
     return lengths["max_epochs"] * lengths["validations_per_epoch"]
+
+
+def _steps(run: RunFolder, rows: int, batch_size: int) -> tuple[int, int]:
+    """Steps of a training on so many rows at most, and from one measurement to the next."""
+    config, per_epoch = run.job.retrain, max(1, rows // batch_size)
+    return config.epochs(rows) * per_epoch, max(1, per_epoch // config.validations(rows))
+
+
+def progress_at(run: RunFolder, hyper: Hyper, step: int) -> int:
+    """How far a training has come that is measured at this step: `most_validations` at its last measurement.
+
+    How often a training is measured depends on its batch size, where an epoch has few steps. This is the share of its
+    schedule: equal numbers are equal epochs, whatever the batch size.
+    """
+    data = PreparedData.open(run.data)
+    steps, every = _steps(run, sum(data.rows(part) for part in TRAINING), hyper.batch_size)
+    most = most_validations(run)
+    return most if step + every > steps else step * most // steps
 
 
 def default_hyper(job: Job) -> Hyper:
@@ -257,15 +275,15 @@ def train_candidate(
     rows = data.part(*parts)
     if label is not None:
         rows = replace(rows, label=label)
-    steps_per_epoch = max(1, len(rows) // hyper.batch_size)
+    steps, every = _steps(run, len(rows), hyper.batch_size)
     return train_from_scratch(
         architecture,
         scratch_schema(job, data, hyper),
         rows,
         replace(scratch_options(job, hyper), seed=job.seed + seed_offset),
-        schedule_steps=config.epochs(len(rows)) * steps_per_epoch,
+        schedule_steps=steps,
         validation=data.part(Part.HPO),
-        validate_every=max(1, steps_per_epoch // config.validations(len(rows))),
+        validate_every=every,
         patience=config.patience,
         report=report,
         checkpoint=checkpoint,

@@ -21,6 +21,7 @@ from nasrec_automl.pipeline.candidates import (
     forget_other_trainings,
     halved,
     most_validations,
+    progress_at,
     retrain_study_name,
     train_candidate,
     weights_path,
@@ -80,6 +81,8 @@ class RetrainStage(Stage):
         done, total = self.units(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="trainings", total=total, done=done)
 
+        validations = most_validations(run)
+
         @cache
         def label() -> NDArray[np.float32] | None:
             return taught_label(run, lambda words: progress.update(done, words))
@@ -92,13 +95,16 @@ class RetrainStage(Stage):
         def train(name: str, hyper: Hyper, prune: Prune) -> TrainOutcome:
             nonlocal checkpoint
             checkpoint = checkpoint_path(run, study, name, hyper)
-            validations = 0
+            reached = 0
 
             def on_validation(step: int, metrics: Metrics) -> bool:
-                nonlocal validations
-                validations += 1
+                nonlocal reached
                 report({"log_loss": metrics.log_loss, "auc": metrics.auc})
-                return prune(validations, metrics.log_loss)
+                before, reached = reached, progress_at(run, hyper, step)
+                for place in range(before + 1, reached + 1):  # others may be compared with it at any of these
+                    if prune(place, metrics.log_loss) and reached < validations:
+                        return True
+                return False
 
             trained = take_over(run, architectures[name], hyper, on_validation)
             if trained is None:
@@ -127,7 +133,7 @@ class RetrainStage(Stage):
             train,
             storage=study_storage(job.storage_url),
             config=config,
-            validations=most_validations(run),
+            validations=validations,
             seed=job.seed,
             halved=halved(run),
             count=count,

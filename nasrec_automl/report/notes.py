@@ -68,7 +68,7 @@ def retrain_note(content: ReportContent, study: str) -> str:
         _about(content),
         _reading(
             "A value is a log loss in nats on rows that no training reads: lower is better. Pruned trials were worse "
-            "than others at the same validation, or diverged.",
+            "than others that had come as far, or diverged.",
             "The figures with titles on the study's first page are this package's.",
         ),
     )

@@ -29,7 +29,7 @@ class KeyedHyperband(BasePruner):
     count, so that a study that was interrupted prunes as an unbroken one does. Nothing is kept outside the study.
 
     Args:
-        validations: of the longest training; no training is pruned at its end.
+        validations: of a training that goes to its end, where none is pruned.
         reduction: a rung comes after so many times the validations of the one before, and one of so many goes on.
         most_brackets: how many there are at most; with 1 this is successive halving (arXiv 1502.07943).
     """

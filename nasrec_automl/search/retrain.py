@@ -46,7 +46,9 @@ class TrainOutcome:
 
 
 Prune = Callable[[int, float], bool]
-"""`prune(step, log_loss)` records a point of the validation curve; True means: stop, others do better."""
+"""`prune(step, log_loss)` records a point of the validation curve; True means: stop, others do better.
+
+Steps are parts of the training's schedule, from 1 on: equal ones are equally far, whatever the hyper-parameters."""
 
 Train = Callable[[str, Hyper, Prune], TrainOutcome]
 """`train(name, hyper, prune)`: train the candidate of that name from scratch, or raise DivergedError."""
@@ -81,7 +83,7 @@ def retrain(
         train: trains one candidate.
         storage: the storage that holds the study.
         config: hyper-parameters, pruner, the number of trials and how long they may take together.
-        validations: of the longest training.
+        validations: steps of `prune` up to the end of a training.
         seed: with the number of finished trials it determines what is drawn.
         halved: candidates of which too little is known for each to be trained to its end: their first trainings come
             after those of the others, in this order, and are pruned too, and the pruner is successive halving, at 4, 8,
@@ -179,7 +181,7 @@ class _Retrain(Task):
         result = self._train(trial.params[ARCHITECTURE], Hyper.of(trial.params, self._config.space), report)
         if not pruned:
             return Outcome(state=TrialState.COMPLETE, value=result.log_loss, attrs=result.attrs)
-        reason = f"pruned: not among the best {self._share} of its bracket at the same validation"
+        reason = f"pruned: not among the best {self._share} of its bracket that came as far"
         return Outcome(state=TrialState.PRUNED, value=result.log_loss, attrs=result.attrs, reason=reason)
 
     def _step(self, taken: int, attempt: int) -> Params | None:

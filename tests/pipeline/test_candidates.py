@@ -18,6 +18,8 @@ from nasrec_automl.pipeline.candidates import (
     default_hyper,
     drop_beaten,
     has_layer_norm,
+    most_validations,
+    progress_at,
     scratch_options,
     train_candidate,
     weights_path,
@@ -28,6 +30,7 @@ from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.search import Hyper
 from nasrec_automl.space import load_search_space
+from tests.pipeline.changed import changed
 
 NUMBERS = itertools.count()
 RATES = {"optimizer": "adagrad", "learning_rate/adagrad": 0.1, "weight_decay": 0.0, "dropout": 0.0, "batch_size": 128}
@@ -50,6 +53,22 @@ def test_trainings_decay_their_embedding_rows_as_they_are_told(finished_run: Run
     assert scratch_options(finished_run.job, hyper).embedding_decay is None
     told = scratch_options(finished_run.job, replace(hyper, embedding_decay=1e-3))
     assert (told.weight_decay, told.embedding_decay) == (1e-5, 1e-3)
+
+
+@pytest.mark.parametrize("lengths", [(20, 2), (3, 4), (1, 10), (7, 3)])
+@pytest.mark.parametrize("batch_size", [64, 300, 512, 1000, 1700, 10**6])
+def test_progress_is_the_share_of_the_schedule_whatever_the_batch_size(
+    finished_run: RunFolder, monkeypatch: pytest.MonkeyPatch, lengths: tuple[int, int], batch_size: int
+) -> None:
+    told: dict[str, Any] = {}
+    monkeypatch.setattr(module, "train_from_scratch", lambda *_, **arguments: told.update(arguments))
+    run = changed(finished_run, "retrain", max_epochs=lengths[0], validations_per_epoch=lengths[1])
+    hyper = replace(default_hyper(run.job), batch_size=batch_size)
+    train_candidate(run, next(iter(candidates(run).values())), hyper, lambda *_: False)
+    every, end, most = told["validate_every"], told["schedule_steps"], most_validations(run)
+    *places, last = [(step / end, progress_at(run, hyper, step)) for step in range(every, end + 1, every)]
+    assert most == last[1] == lengths[0] * lengths[1]
+    assert all(place / most <= share + 1e-9 and share < (place + 1) / most for share, place in places)
 
 
 def test_a_training_is_told_all_that_the_job_says_of_it(

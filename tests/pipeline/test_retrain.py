@@ -15,7 +15,7 @@ from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import JobError, RunFolderError
 from nasrec_automl.evaluation.scratch import measure_subnet
-from nasrec_automl.hyper_space import load_hyper_space
+from nasrec_automl.hyper_space import HyperSpace, load_hyper_space
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline import retrain as retrain_module
 from nasrec_automl.pipeline.candidates import best_trials, candidates, check_subnets, retrain_study_name, weights_path
@@ -210,6 +210,27 @@ def test_a_stage_out_of_time_ends_with_what_was_trained(copied_run: RunFolder) -
     assert (progress["done"], progress["total"]) == (noted["trainings"], 90)
     assert progress["note"].endswith(", no more after 1s")
     assert not RetrainStage().is_done(of("1h"))
+
+
+@pytest.mark.parametrize(("batch_size", "distinct"), [(10**6, 6), (1000, 12)])
+def test_a_curve_is_over_equal_shares_of_the_schedule(copied_run: RunFolder, batch_size: int, distinct: int) -> None:
+    space = {**copied_run.job.retrain.space.model_dump(), "batch_size": [batch_size]}
+    lengths = {"max_epochs": 6, "validations_per_epoch": 2, "patience": 100}
+    run = changed(copied_run, "retrain", space=HyperSpace.model_validate(space), **lengths, teachers=0)
+    RetrainStage()._run(changed(run, "retrain", trials=20), 1, lambda metrics: None)
+    (trial,) = retrain_study(run).get_trials()[-1:]
+    assert list(trial.intermediate_values) == list(range(1, 13))
+    assert len({*trial.intermediate_values.values()}) == distinct
+
+
+def test_a_training_is_not_pruned_at_its_end_for_what_it_passed_on_the_way(copied_run: RunFolder) -> None:
+    space = {**copied_run.job.retrain.space.model_dump(), "batch_size": [10**6]}
+    lengths = {"max_epochs": 1, "validations_per_epoch": 5}  # a single validation, past the fourth fifth
+    run = changed(copied_run, "retrain", space=HyperSpace.model_validate(space), **lengths, teachers=0, trials=16)
+    RetrainStage()._run(run, None, lambda metrics: None)
+    trials = retrain_study(run).get_trials()[6:]
+    assert [list(trial.intermediate_values) for trial in trials] == [[1, 2, 3, 4, 5]] * 10
+    assert {trial.state.name for trial in trials} == {"COMPLETE"}
 
 
 def _steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
