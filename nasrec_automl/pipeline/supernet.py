@@ -351,7 +351,11 @@ class _Curve:
         write_json(self.path, self.points)
 
     def kept_point(self) -> dict[str, float]:
-        """The point whose weights are kept: the last one, or the best where the training may end early."""
+        """The point of the kept weights: the best one where the training may end early, or else the last.
+
+        The last is not always at the end, whose weights are kept then: what is left of the steps after the last whole
+        interval is not validated.
+        """
         if not self.points:
             return {}
         return min(self.points, key=lambda point: point["log_loss"]) if self.best else self.points[-1]
