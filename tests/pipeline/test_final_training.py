@@ -194,10 +194,10 @@ def test_a_training_whose_network_was_not_saved_goes_on_from_its_last_checkpoint
     with monkeypatch.context() as failing:
         failing.setattr(final_training, fails, Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            train_final(run, contender, checkpoint=tmp_path / "final.ckpt")
+            taught(run, contender, checkpoint=tmp_path / "final.ckpt")
     steps, step = [], ClickModule.training_step
     monkeypatch.setattr(ClickModule, "training_step", lambda self, *a: steps.append(self.global_step) or step(self, *a))
-    subnet = train_final(run, contender, checkpoint=tmp_path / "final.ckpt")
+    subnet = taught(run, contender, checkpoint=tmp_path / "final.ckpt")
     assert steps[0] > 0
     assert steps.count(0) == 2, "of the second and the third"
     assert same(subnet.state_dict(), min(alone, key=lambda one: one[0])[1])

@@ -109,7 +109,7 @@ def test_seeds_are_those_of_no_other_run_and_of_no_final_training(
     monkeypatch.setattr(truth, "train_and_measure", train)
     run = changed(copied_run, "retrain", eps=1e-6)
     train_truth(
-        run, verdict_study(run), sample_sizes(run, 1), 4, (Part.HPO,), folder=tmp_path, on_training=lambda ended: None
+        run, trainings_study(run, "verdict"), sample_sizes(run, 1), 4, (Part.HPO,), folder=tmp_path, on_training=lambda ended: None
     )
     own = run.job.seed
     assert seen[0] == own
@@ -121,7 +121,7 @@ def test_a_training_whose_outcome_was_not_written_goes_on_from_its_last_checkpoi
     copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     run = changed(copied_run, "retrain", eps=1e-6)
-    study, architectures = verdict_study(run), sample_sizes(run, 1)
+    study, architectures = trainings_study(run, "verdict"), sample_sizes(run, 1)
 
     def train(seeds: int) -> None:
         train_truth(run, study, architectures, seeds, (Part.HPO,), folder=tmp_path, on_training=lambda ended: None)
