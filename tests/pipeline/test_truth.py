@@ -109,7 +109,13 @@ def test_seeds_are_those_of_no_other_run_and_of_no_final_training(
     monkeypatch.setattr(truth, "train_and_measure", train)
     run = changed(copied_run, "retrain", eps=1e-6)
     train_truth(
-        run, trainings_study(run, "verdict"), sample_sizes(run, 1), 4, (Part.HPO,), folder=tmp_path, on_training=lambda ended: None
+        run,
+        trainings_study(run, "verdict"),
+        sample_sizes(run, 1),
+        4,
+        (Part.HPO,),
+        folder=tmp_path,
+        on_training=lambda ended: None,
     )
     own = run.job.seed
     assert seen[0] == own
