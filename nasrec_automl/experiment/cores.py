@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from nasrec_automl.config import ExperimentConfig
+from nasrec_automl.config_experiment import ExperimentConfig
 
 
 def share_cores(config: ExperimentConfig) -> None:

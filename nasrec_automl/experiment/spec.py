@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from nasrec_automl.config import Job, MachineConfig, load_job
+from nasrec_automl.config import Job, load_job
+from nasrec_automl.config_experiment import MachineConfig
 from nasrec_automl.errors import JobError
 from nasrec_automl.experiment.manager import MANY_TRIALS
 from nasrec_automl.experiment.trial_stages import TRIAL_STAGES

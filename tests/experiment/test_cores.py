@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from nasrec_automl.config import ExperimentConfig, MachineConfig
+from nasrec_automl.config_experiment import ExperimentConfig, MachineConfig
 from nasrec_automl.experiment.cores import share_cores
 
 

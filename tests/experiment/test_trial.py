@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nasrec_automl.config import ExperimentConfig
+from nasrec_automl.config_experiment import ExperimentConfig
 from nasrec_automl.experiment import trial, trial_process
 from nasrec_automl.pipeline.run_folder import RunFolder
 
