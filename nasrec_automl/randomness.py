@@ -1,4 +1,7 @@
-"""Many purposes draw from one seed, such as the job's: each has a stream of its own, whose numbers no other has."""
+"""Many purposes draw from one seed, such as the job's: each has a stream of its own, whose numbers no other has.
+
+How rows are split (`data/parts.py`) is older than this, and stays: data that are prepared again are the same.
+"""
 
 from __future__ import annotations
 

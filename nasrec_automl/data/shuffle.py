@@ -55,7 +55,7 @@ class BlockShuffle:
         if count <= self._window_blocks:
             self._ends = np.array([self._rows])
             return
-        self._blocks = np.random.default_rng((self._seed, epoch)).permutation(count)
+        self._blocks = rng_for("windows of an epoch", self._seed, epoch).permutation(count)
         sizes = np.minimum(self._block_rows, self._rows - self._blocks * self._block_rows)
         self._ends = np.cumsum(np.add.reduceat(sizes, np.arange(0, count, self._window_blocks)))
 

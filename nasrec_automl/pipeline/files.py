@@ -77,8 +77,9 @@ def check_output_folder(folder: Path) -> None:
     if not there.is_dir():
         raise RunFolderError(f"{folder}: cannot be written, since {there} is no folder: choose another one")
     whole = folder.resolve()
-    for run in (whole, whole.parent):
-        if (run / "job.json").is_file():
+    for run in (whole, *whole.parents):
+        is_run = (run / "job.json").is_file() and (run / "stages").is_dir()
+        if is_run and run / "models" not in whole.parents:
             raise RunFolderError(
                 f"{folder}: belongs to the run in {run}, whose stages keep their own files there: choose a folder in "
                 f"{run / 'models'}, or elsewhere"

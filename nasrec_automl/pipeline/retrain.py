@@ -148,7 +148,7 @@ class RetrainStage(Stage):
             publish(run, lambda: report_content(run))
             ended = {"target": total, "timeout": config.timeout, "trainings": len(finished)}
             write_json(run.retrain_done, {"study": study.study_name, **ended})
-            figures = (_note(study), why_no_more(len(finished), total, config.timeout))
+            figures = (_note(study), why_no_more(study, len(finished), total, config.timeout))
             progress.update(len(finished), ", ".join(filter(None, figures)), ended=True)
         best = best_log_loss(study)
         return {} if best is None else {"log_loss": best}

@@ -138,7 +138,7 @@ class SearchStage(Stage):
             )
             forget_other_trainings(run)
             note = _note(best, left_out)
-            if why := why_no_more(len(finished), config.architectures, config.timeout):
+            if why := why_no_more(study, len(finished), config.architectures, config.timeout):
                 note += f", {why}"
             verdict = read_verdict(run)
             if verdict is not None:

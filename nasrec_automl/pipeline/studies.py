@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.budget import LATENCY
+from nasrec_automl.config_types import in_seconds
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.digest import digest
 from nasrec_automl.pipeline.budget import job_budget
@@ -22,6 +24,7 @@ from nasrec_automl.search import open_storage, open_study
 from nasrec_automl.search.admission import Admission, Admits
 from nasrec_automl.search.attributes import WORKER
 from nasrec_automl.search.database import parse_url
+from nasrec_automl.search.task import ENDED
 from nasrec_automl.space import load_search_space
 
 _OF_FINAL = {"final_seeds"}
@@ -191,11 +194,14 @@ def trainings_study_name(run: RunFolder, kind: Trainings) -> str:
     return f"{job.name}-{kind}-{digest(json.dumps(settings, sort_keys=True))}"
 
 
-def why_no_more(finished: int, target: int, timeout: str | None) -> str:
+def why_no_more(study: optuna.Study, finished: int, target: int, timeout: str | None) -> str:
     """Why a stage that has ended has fewer trials than the job asks for; nothing where it has as many."""
     if finished >= target:
         return ""
-    return "there are no others" if timeout is None else f"no more after {timeout}"
+    ended = study.get_trials(deepcopy=False, states=ENDED)
+    spent = sum((trial.duration or timedelta()).total_seconds() for trial in ended)
+    late = timeout is not None and spent >= in_seconds(timeout)
+    return f"no more after {timeout}" if late else "there are no others"
 
 
 def stage_ended(study: optuna.Study, *, finished: int, target: int, mine: int, count: int | None) -> bool:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
 from nasrec_automl.architecture import Architecture
-from nasrec_automl.config import DataConfig
+from nasrec_automl.config import BudgetConfig, DataConfig
 from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import DivergedError, StudyError
 from nasrec_automl.pipeline.base import Report, Stage
@@ -82,7 +82,9 @@ class TuneStage(Stage):
             folder = _folder(run) / key
             supernet = job.supernet.model_copy(update={**settings, "epochs": config.epochs or job.supernet.epochs})
             data = DataConfig(source="prepared", input=run.data)
+            # A supernet is of the whole space, so that no budget matters here.
             update = {"run_folder": folder, "data": data, "supernet": supernet, "storage": job.storage_url}
+            update["budget"] = BudgetConfig()
             own = RunFolder(job.model_copy(update=update))
             SupernetStage(label).run(own)
             evaluator = make_evaluator(own)
@@ -167,6 +169,6 @@ def _truth(run: RunFolder) -> list[tuple[Architecture, float]]:
     if len(found) < FEWEST:
         raise StudyError(
             f"{len(found)} of {len(architectures)} trainings from scratch ended well, and a rank needs {FEWEST}: "
-            "raise tune.architectures, or lower the default of retrain.space.learning_rate in another run_folder"
+            "raise tune.architectures, or lower the default of retrain.space.learning_rate"
         )
     return found

@@ -86,7 +86,7 @@ class RetrainTrial:
         embedding_dim: width of every embedding.
         table_cap: rows of the largest embedding table, if there was a cap.
         layer_norm: whether operators end in a LayerNorm.
-        curve: (number of the validation, log loss), ascending.
+        curve: (place in the schedule, in validations; log loss), ascending.
     """
 
     number: int

@@ -54,7 +54,7 @@ def settings_figure(trials: Sequence[RetrainTrial]) -> go.Figure:
 
 
 def retrain_curves(trials: Sequence[RetrainTrial]) -> go.Figure:
-    """Validation log loss over the validations of every training, the best trial of all drawn thick."""
+    """Validation log loss over the course of every training, the best trial of all drawn thick."""
     drawn = [trial for trial in trials if any(math.isfinite(loss) for _, loss in trial.curve)]
     if not drawn:
         return note("The trainings left no curves.")
@@ -76,13 +76,13 @@ def retrain_curves(trials: Sequence[RetrainTrial]) -> go.Figure:
                 "width": 3.5 if trial is best else 1.3,
                 "dash": "solid" if trial.is_complete else "dot",
             },
-            hovertemplate=f"trial {trial.number}, {plain(trial.state)}<br>validation %{{x}}<br>log loss %{{y:.5f}}",
+            hovertemplate=f"trial {trial.number}, {plain(trial.state)}<br>at %{{x}}<br>log loss %{{y:.5f}}",
         )
         named.add(trial.architecture)
     losses = [loss for trial in drawn for _, loss in trial.curve if math.isfinite(loss)]
     low, high = min(losses), upper_limit(losses)
     margin = 0.05 * (high - low) or 0.001
-    figure.update_xaxes(title_text="validation", rangemode="tozero")
+    figure.update_xaxes(title_text="share of the schedule, in validations", rangemode="tozero")
     figure.update_yaxes(title_text=LOG_LOSS, range=[low - margin, high + margin])
     return styled(figure, height=400)
 

@@ -279,7 +279,7 @@ def test_where_it_cannot_be_written_is_said_before_any_training(
         retrain_named(run, others(run)[0], run.path / "job.json" / "mine")
 
 
-@pytest.mark.parametrize("folder", [".", "best", "data", "models", "search"])
+@pytest.mark.parametrize("folder", [".", "best", "data", "models", "search", "tune/mine", "best/a/b"])
 def test_a_folder_of_the_run_is_left_as_it_is(run: RunFolder, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
     monkeypatch.setattr(
         "nasrec_automl.pipeline.final_training.train_candidate", lambda *_, **__: pytest.fail("trained")

@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import optuna
@@ -133,6 +134,11 @@ def test_a_stage_ends_when_nothing_more_can_come(
 
 
 def test_a_stage_says_why_it_has_fewer_trials_than_the_job_asks_for() -> None:
-    assert why_no_more(9, 9, None) == why_no_more(10, 9, "1h") == ""
-    assert why_no_more(4, 9, None) == "there are no others"
-    assert why_no_more(4, 9, "1h") == "no more after 1h"
+    study = optuna.create_study()
+    began = datetime(2026, 1, 1)
+    trial = optuna.trial.create_trial(value=0.5)
+    trial.datetime_start, trial.datetime_complete = began, began + timedelta(minutes=59)
+    study.add_trials([trial, trial])
+    assert why_no_more(study, 9, 9, None) == why_no_more(study, 10, 9, "1h") == ""
+    assert why_no_more(study, 4, 9, None) == why_no_more(study, 4, 9, "2h") == "there are no others"
+    assert why_no_more(study, 4, 9, "1h") == "no more after 1h"

@@ -17,6 +17,7 @@ from nasrec_automl.data.parts import TRAINING, Part
 from nasrec_automl.errors import DivergedError, RunFolderError
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.studies import study_storage
+from nasrec_automl.randomness import seed_for
 from nasrec_automl.search import open_study
 from nasrec_automl.search.attributes import KEY
 from nasrec_automl.search.pruning import KeyedHyperband
@@ -96,7 +97,7 @@ def tune(method: Method, data: PreparedData, folder: Path, *, seconds: float, se
 def _trial(method: Method, data: PreparedData, study: optuna.Study, *, left: float, number: int, seed: int) -> float:
     """Run a trial; return its seconds."""
     start = time.monotonic()
-    study.sampler = tpe(seed, number, 0, startup=_STARTUP)
+    study.sampler = tpe(seed_for("TPE of a baseline", seed, number), startup=_STARTUP)
     trial = study.ask()
     method.suggest(trial)
     trial.set_user_attr(KEY, key_of(trial.params))
