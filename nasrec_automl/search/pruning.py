@@ -21,9 +21,9 @@ FIRST_RUNG = 4
 class KeyedHyperband(BasePruner):
     """Hyperband (arXiv 1603.06560) over the validations of a training, with asynchronous halving (arXiv 1810.05934).
 
-    Brackets differ in their first rung: 4, 12, 36, ... validations with a reduction of 3, or whatever a training reports
-    as equal progress, such as shares of a schedule. At each rung of its bracket a training goes on if it is among the
-    best third of the bracket's trainings that have reached the rung so far.
+    Brackets differ in their first rung: 4, 12, 36, ... validations with a reduction of 3, or whatever a training
+    reports as equal progress, such as shares of a schedule. At each rung of its bracket a training goes on if it is
+    among the best third of the bracket's trainings that have reached the rung so far.
 
     Optuna's `HyperbandPruner` draws the bracket from the trial's number, and counts what a killed attempt reported
     beside what its next attempt reports. Here the bracket follows from the trial's key and failed attempts do not
