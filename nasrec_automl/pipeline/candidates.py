@@ -205,12 +205,12 @@ def progress_at(run: RunFolder, hyper: Hyper, step: int) -> int:
     """How far a training has come that is measured at this step: `most_validations` at its last measurement.
 
     How often a training is measured depends on its batch size, where an epoch has few steps. This is the share of its
-    schedule, to the nearest: equal numbers are equal epochs, whatever the batch size.
+    schedule: equal numbers are equal epochs, whatever the batch size.
     """
     data = PreparedData.open(run.data)
     steps, every = _steps(run, sum(data.rows(part) for part in TRAINING), hyper.batch_size)
     most = most_validations(run)
-    return most if step + every > steps else min(most, round(step * most / steps))
+    return most if step + every > steps else round(step * most / steps)
 
 
 def default_hyper(job: Job) -> Hyper:

@@ -68,7 +68,7 @@ def test_progress_is_the_share_of_the_schedule_whatever_the_batch_size(
     every, end, most = told["validate_every"], told["schedule_steps"], most_validations(run)
     *places, last = [(step / end, progress_at(run, hyper, step)) for step in range(every, end + 1, every)]
     assert most == last[1] == lengths[0] * lengths[1]
-    assert all(abs(share * most - place) <= 0.5 for share, place in places)
+    assert all(0 < place < most and abs(place - share * most) <= 0.5 for share, place in places)
 
 
 def test_a_training_is_told_all_that_the_job_says_of_it(

@@ -121,7 +121,7 @@ def test_trainings_of_the_check_are_as_long_as_it_says_and_measured_on_hpo(searc
     short = replace(searched, job=job.model_copy(update={"retrain": job.retrain.model_copy(update={"max_epochs": 1})}))
     architecture = truth.sample_sizes(searched, 4)[2]
     label = taught_label(searched)
-    expected = truth.train_and_measure(short, architecture, 1, (Part.HPO,), label=label).log_loss
+    expected = truth.train_and_measure(short, architecture, truth._SEEDS_APART, (Part.HPO,), label=label).log_loss
     trials = {
         trial.user_attrs["nasrec:key"]: trial.value
         for trial in trainings_study(_shortened(searched), "verdict").get_trials()

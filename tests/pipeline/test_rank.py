@@ -136,7 +136,7 @@ def test_done_it_trains_nothing_and_more_seeds_train_the_new_ones_alone(
     assert (trained, run.rank.read_text()) == ([], before)
     job = run.job.model_copy(update={"rank": run.job.rank.model_copy(update={"seeds": 3})})
     rank_scores(RunFolder(job))
-    assert trained == [2] * 5
+    assert trained == [2 * truth._SEEDS_APART] * 5
     assert rank_content(run).ranking.seeds == 3
     other = job.model_copy(update={"retrain": job.retrain.model_copy(update={"max_epochs": 3})})
     with pytest.raises(JobError, match=r"retrain\.max_epochs: the rank stage"):

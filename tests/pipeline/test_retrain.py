@@ -72,7 +72,8 @@ def test_curves_are_in_the_study(finished_run: RunFolder) -> None:
     for trial in study_of(finished_run).trials:
         assert trial.intermediate_values
         if trial.state.name == "COMPLETE":
-            assert min(trial.intermediate_values.values()) == pytest.approx(trial.value)
+            # A training that is measured more often than others leaves points out.
+            assert min(trial.intermediate_values.values()) == pytest.approx(trial.value, abs=1e-3)
 
 
 def test_more_trainings_go_on_from_the_old_ones(copied_run: RunFolder) -> None:
