@@ -417,7 +417,8 @@ def test_a_quick_page_is_not_the_repositorys(root: Path, tmp_path: Path, monkeyp
     before = {name: (root / name).read_text() for name in PAGES}
     command.main(["--quick", "--steps", "rank", "page", "--folder", str(tmp_path / "runs")])
     page = tmp_path / "runs" / "quick" / "page"
-    assert "4 architectures, 1 seed each" in (page / "docs" / "results.md").read_text()
+    # Of the four one may diverge: a training has few steps.
+    assert re.search(r"^[34] architectures, 1 seed each", (page / "docs" / "results.md").read_text(), re.MULTILINE)
     kept = json.loads(json_path(page, "synthetic", "rank").read_text())
     assert "params" not in kept["architectures"][0]
     assert re.search(r"\d threads?, torch", kept["machine"])

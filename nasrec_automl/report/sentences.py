@@ -249,7 +249,8 @@ def _about_hand_designs(content: ReportContent) -> list[str]:
 def _about_teachers(content: ReportContent) -> list[str]:
     said = []
     if content.teachers:
-        named = " and ".join(content.teachers)
+        *others, last = content.teachers
+        named = f"{', '.join(others)} and {last}" if others else last
         said.append(f"all candidates learned from labels that {named}, trained from labels alone, had a say in")
     if content.final_teachers:
         best = "one candidate" if content.final_teachers == 1 else f"{content.final_teachers} of the candidates"

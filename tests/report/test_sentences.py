@@ -89,6 +89,8 @@ def test_trust_says_what_teachers_taught(full_content):
         "All candidates learned from labels that hand-mlp and hand-dcn, trained from labels alone, had a say in, and "
         "the winner learned in the end from labels that 4 of the candidates had a say in: single labels are noisy."
     ]
+    (found,) = said(teachers=["hand-mlp", "hand-dcn", "hand-dlrm"])
+    assert "labels that hand-mlp, hand-dcn and hand-dlrm, trained" in found
     (found,) = said(teachers=["hand-mlp"], final_teachers=1)
     assert "labels that hand-mlp, trained from labels alone, had" in found
     assert "labels that one candidate had a say in" in found

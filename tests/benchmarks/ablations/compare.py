@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nasrec_automl.randomness import rng_for
 from nasrec_automl.ranking import Estimate, kendall_tau, spearman_rho
 
 Array = NDArray[np.float64]
@@ -58,7 +59,7 @@ def compare(variant: Judged, ours: Judged, *, seed: int) -> Comparison:
         seed: of the bootstrap; the draws are those of `judge_ranking`.
     """
     count = len(variant.truth)
-    rng = np.random.default_rng(seed)
+    rng = rng_for("bootstrap of a ranking", seed)
     draws = [rng.integers(count, size=count, dtype=np.int64) for _ in range(_RESAMPLES)]
 
     def difference(rows: NDArray[np.int64]) -> Array:
