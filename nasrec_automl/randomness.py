@@ -1,7 +1,7 @@
 """Many purposes draw from one seed, such as the job's: each has a stream of its own, whose numbers no other has.
 
-Older than this, and left as they are: how rows are split (`data/parts.py`), so that data that are prepared again are the
-same, and the order in which a training reads few rows (`data/shuffle.py`).
+Older than this, and left as they are: how rows are split (`data/parts.py`), so that data that are prepared again are
+the same, and the order in which a training reads few rows (`data/shuffle.py`).
 """
 
 from __future__ import annotations
