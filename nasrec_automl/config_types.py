@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,8 +25,18 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1, strict=True)]
-TableSize = Annotated[int, Field(ge=2, strict=True)]
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str) and re.fullmatch(r"[0-9]+(\.[0-9]*)?[eE]\+?[0-9]{1,2}", value):
+        number = Decimal(value)
+        return int(number) if number == number.to_integral_value() else value
+    return value
+
+
+# And `1e6` as well.
+Count = Annotated[int, BeforeValidator(_whole), Field(ge=1, strict=True)]
+TableSize = Annotated[int, BeforeValidator(_whole), Field(ge=2, strict=True)]
 Seed = Annotated[int, Field(ge=0, strict=True)]
 
 

@@ -23,6 +23,17 @@ def test_a_number_may_be_written_without_a_dot_and_a_count_may_not_be_rounded() 
         TypeAdapter(Count).validate_python(2.5)
 
 
+@pytest.mark.parametrize(("text", "count"), [("1e6", 1_000_000), ("1.5E+3", 1_500), ("2.e0", 2)])
+def test_a_count_may_have_an_exponent(text: str, count: int) -> None:
+    assert TypeAdapter(Count).validate_python(text) == count
+
+
+@pytest.mark.parametrize("text", ["1.5e0", "0e6", "1e-6", "1.2.3e6", "e6", "1000", "1e999"])
+def test_a_count_is_a_whole_number_all_the_same(text: str) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(Count).validate_python(text)
+
+
 def test_a_path_is_relative_to_a_folder_or_to_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     for path, found in (("a/b", "/jobs/a/b"), ("/a", "/a"), ("~/a", "/home/me/a"), ("a/~", "/jobs/a/~")):

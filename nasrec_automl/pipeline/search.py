@@ -86,6 +86,7 @@ class SearchStage(Stage):
         evaluator = load_evaluator(run)
         study, budget, admits = search_study(run), job_budget(run), search_admission(run)
         left_out = left_out_designs(space, budget)
+        designs = (design for name, design in hand_designs(space).items() if name not in left_out)
         scored = len(scored_trials(study, admits))
         progress = ProgressWriter(
             run.progress(self.name), stage=self.name, unit="architectures", total=config.architectures, done=scored
@@ -113,7 +114,7 @@ class SearchStage(Stage):
             target=config.architectures,
             count=count,
             timeout=None if config.timeout is None else in_seconds(config.timeout),
-            first=[*hand_designs(space).values(), *earlier_winner(run, space)],
+            first=[*designs, *earlier_winner(run, space)],
             budget=budget,
             objectives=config.objectives,
             seed=job.seed,

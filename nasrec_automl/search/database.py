@@ -180,6 +180,9 @@ _ADVICE: dict[tuple[str, ...], str] = {
     ("not a database", "malformed"): "the file is not an SQLite database: choose another one",
     ("no such column", "no column named", "no such table", "unknown column"): _OTHER_TABLES,  # SQLite, MySQL
     ("undefinedtable", "undefinedcolumn", "assertionerror"): _OTHER_TABLES,  # PostgreSQL, Optuna
+    ("can't load plugin",): (
+        "what stands before :// is a database that SQLAlchemy knows, such as sqlite, postgresql+psycopg2 or mysql+pymysql"
+    ),
     ("optuna storage upgrade", "updating optuna"): "it was made with another version of Optuna",
 }
 """Words of drivers, and what to do; the first that fits."""
