@@ -10,15 +10,21 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
+import torch
 from torch import Tensor
 
 from nasrec_automl.training.weighting import pseudo_values
 
 CONFIDENCE = 0.999
-"""Probability, at least, with which an architecture that is better over all rows than its rival is not stopped."""
+"""Probability with which an architecture that is better over all rows than its rival is not stopped, about: by a normal
+approximation, of one that is as good."""
 
 _FEWEST = 512
 """Rows that a look needs; of weighted ones as many as have the same error with equal weights."""
+
+_FEWEST_OF_EACH = 200
+"""Rows of each label that it needs, counted likewise: where clicks are rare, a few of them decide the mean difference,
+which is far from normal then, and too many architectures would be stopped."""
 
 
 def looks(rows: int) -> list[int]:
@@ -34,17 +40,19 @@ def looks(rows: int) -> list[int]:
     return found
 
 
-def surely_worse(losses: Tensor, rival: Tensor, weight: Tensor | None = None) -> bool:
+def surely_worse(losses: Tensor, label: Tensor, rival: Tensor, weight: Tensor | None = None) -> bool:
     """Whether to stop: at the confidence, the mean over all rows is above the rival's.
 
     Args:
         losses: `(m,)` on the first m rows, m one of the `looks`.
+        label: `(m,)` of these rows, 0 and 1.
         rival: `(n,)` on all rows.
         weight: `(n,)` float64 of all rows, where they have weights.
     """
     read = _first(weight, len(losses))
-    if read is not None and read.sum().square() < _FEWEST * read.square().sum():
-        return False  # a few heavy rows have most of the weight: the mean is far from normal still
+    equal = torch.ones(len(losses), dtype=torch.float64) if read is None else read
+    if _count(equal) < _FEWEST or min(_count(equal[label > 0]), _count(equal[label <= 0])) < _FEWEST_OF_EACH:
+        return False  # a few rows decide: the mean is far from normal still
     difference = pseudo_values(losses - rival[: len(losses)], read)
     interim = len(looks(len(rival))) - 1
     bound = NormalDist().inv_cdf(1 - (1 - CONFIDENCE) / interim)
@@ -66,6 +74,11 @@ def estimate(losses: Tensor, rival: Tensor, weight: Tensor | None = None) -> tup
     losses, rival = pseudo_values(losses, read), pseudo_values(rival, weight)
     variance = losses.var() / len(rival) + difference.var() * _left(losses, rival)
     return (rival.mean() + difference.mean()).item(), variance.sqrt().item()
+
+
+def _count(weight: Tensor) -> float:
+    """Rows of equal weight whose mean has the same error as that of rows of these weights."""
+    return (weight.sum().square() / weight.square().sum()).nan_to_num().item()
 
 
 def _first(weight: Tensor | None, rows: int) -> Tensor | None:

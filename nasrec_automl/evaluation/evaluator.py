@@ -113,7 +113,9 @@ class WeightSharingEvaluator:
                 features, labels, *_ = self._batch_features(architecture, rows)
                 pieces.append((torch.addmv(bias, features, weight).cpu(), labels.cpu()))
             logits, label = (torch.cat(parts) for parts in zip(*pieces, strict=True))
-            if rival is not None and stop < len(rival) and surely_worse(log_losses(logits, label), rival, self._weight):
+            if rival is None or stop == len(rival):
+                continue
+            if surely_worse(log_losses(logits, label), label, rival, self._weight):
                 break
         return logits, label
 

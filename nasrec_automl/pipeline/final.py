@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import math
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -43,6 +46,9 @@ from nasrec_automl.search.database import shown_url
 from nasrec_automl.training.metrics import Metrics, log_losses, measure, targets
 
 
+_logger = logging.getLogger(__name__)
+
+
 class FinalStage(Stage):
     """The only stage that reads test, and it does so once."""
 
@@ -54,7 +60,7 @@ class FinalStage(Stage):
 
     def kept(self, run: RunFolder) -> int:
         """The time of what its trainings left last: there is one unit only, and they take long."""
-        return newest(_own_files(run)) or super().kept(run)
+        return newest(run.final_trainings.glob("*")) or super().kept(run)
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """How many final trainings there are."""
@@ -80,7 +86,7 @@ class FinalStage(Stage):
             on_validation=lambda training, at, metrics: progress.update(
                 2, f"{training}, step {at:,}: log loss {metrics.log_loss:.4f}"
             ),
-            checkpoint=checkpoint_path(run, retrain_study(run), f"final-{winner.name}", winner.hyper),
+            checkpoint=_checkpoint(run, winner),
         )
         progress.update(3, f"{winner.name} trained")
         others_taught_by = [*teachers(run)]
@@ -124,8 +130,7 @@ class FinalStage(Stage):
 
     def tidy(self, run: RunFolder) -> None:
         """Delete what the trainings have left, of final stages that were killed too."""
-        for left in _own_files(run):
-            left.unlink(missing_ok=True)
+        shutil.rmtree(run.final_trainings, ignore_errors=True)
 
 
 def _baseline(run: RunFolder, data: PreparedData) -> tuple[Baseline, dict[str, Any]]:
@@ -174,6 +179,9 @@ def _contenders(run: RunFolder, data: PreparedData, report: Report) -> tuple[lis
         subnet = load_subnet(trial_weights(run, study, trial))
         logits = predict_logits(subnet.to(run.job.device), choice)
         metrics, losses[name] = measure(logits, label, *weight), log_losses(logits, label).numpy()
+        if not math.isfinite(metrics.log_loss):
+            _logger.warning("%s is left out: its log loss on the rows of the choice is %s", name, metrics.log_loss)
+            continue
         report(_quality(metrics))
         found.append(Contender(name, architectures[name], Hyper.of(trial.params, run.job.retrain.space), metrics))
     if not found:
@@ -186,9 +194,9 @@ def _contenders(run: RunFolder, data: PreparedData, report: Report) -> tuple[lis
     return [first, *others], [None, *errors]
 
 
-def _own_files(run: RunFolder) -> list[Path]:
-    """What final trainings leave to go on with."""
-    return [*run.retrained.glob("final-*"), *run.retrained.glob(".final-*.partial")]
+def _checkpoint(run: RunFolder, winner: Contender) -> Path:
+    # Not beside those of the retrain stage, which workers that come late clear away.
+    return run.final_trainings / checkpoint_path(run, retrain_study(run), winner.name, winner.hyper).name
 
 
 def _plain(contender: Contender, data: PreparedData, job: Job, budget: Budget) -> dict[str, Any]:

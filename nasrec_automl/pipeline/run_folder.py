@@ -86,6 +86,11 @@ class RunFolder:
         return self.retrained / "finished.json"
 
     @property
+    def final_trainings(self) -> Path:
+        """What the final stage's trainings leave to go on with; gone when it is done."""
+        return self.path / "final"
+
+    @property
     def best(self) -> Path:
         """The winner: architecture, weights, preprocessing."""
         return self.path / "best"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.errors import DivergedError
 from nasrec_automl.heartbeat import heartbeat
@@ -105,7 +107,7 @@ def _run(task: Task, ledger: Ledger, trial: FrozenTrial) -> Outcome | None:
     """
     try:
         with heartbeat(lambda: ledger.show_alive(trial)):
-            return task.run(trial)
+            return _finite(task.run(trial))
     except DivergedError as error:
         return Outcome.of_diverged(error)
     except BaseException as error:
@@ -115,6 +117,15 @@ def _run(task: Task, ledger: Ledger, trial: FrozenTrial) -> Outcome | None:
         if lost or (isinstance(error, UpdateFinishedTrialError) and not was_ours):
             return None
         raise
+
+
+def _finite(outcome: Outcome) -> Outcome:
+    """The outcome, pruned where a value is NaN or infinite: a database keeps no NaN, and Optuna could not read it."""
+    values = [value for value in outcome.values or () if not math.isfinite(value)]
+    if not values:
+        return outcome
+    reason = outcome.reason or f"its result is {values[0]}: expected a finite number"
+    return replace(outcome, state=TrialState.PRUNED, value=None, further=(), reason=reason)
 
 
 def reason_of(error: BaseException) -> str:

@@ -15,10 +15,15 @@ from nasrec_automl.evaluation.early_stop import CONFIDENCE, estimate, looks, sur
 from nasrec_automl.training.weighting import pseudo_values
 
 
+def both(losses: Tensor) -> Tensor:
+    """Labels of so many rows, half of them 1."""
+    return torch.arange(len(losses)) % 2
+
+
 def stopped_at(losses: Tensor, rival: Tensor) -> int | None:
     """After how many rows the architecture is stopped, if it is."""
     interim = looks(len(rival))[:-1]
-    return next((rows for rows in interim if surely_worse(losses[:rows], rival)), None)
+    return next((rows for rows in interim if surely_worse(losses[:rows], both(losses[:rows]), rival)), None)
 
 
 def draw(rng: np.random.Generator, architectures: int, rows: int, *, spread: float = 0.02) -> Tensor:
@@ -77,8 +82,8 @@ def test_the_chance_to_be_wrong_is_shared_among_the_looks(rows: int, chances: in
     error = noise.std().item() * math.sqrt(1 / 512 - 1 / rows)
     bound = NormalDist().inv_cdf(1 - 0.001 / chances)
     assert len(looks(rows)) == chances + 1
-    assert surely_worse(noise + 1.001 * bound * error, rival)
-    assert not surely_worse(noise + 0.999 * bound * error, rival)
+    assert surely_worse(noise + 1.001 * bound * error, both(noise), rival)
+    assert not surely_worse(noise + 0.999 * bound * error, both(noise), rival)
 
 
 def test_one_that_is_much_worse_is_stopped_at_the_first_look() -> None:
@@ -138,7 +143,8 @@ def test_equal_weights_change_nothing() -> None:
     for _ in range(50):
         rival, losses = draw(rng, 2, 2048)
         weight = torch.full((2048,), 0.7, dtype=torch.float64)
-        assert surely_worse(losses[:1024], rival, weight) == surely_worse(losses[:1024], rival)
+        read = losses[:1024]
+        assert surely_worse(read, both(read), rival, weight) == surely_worse(read, both(read), rival)
         assert estimate(losses[:512], rival, weight) == pytest.approx(estimate(losses[:512], rival), rel=1e-12)
 
 
@@ -149,7 +155,7 @@ def test_with_weights_too_one_that_is_as_good_is_stopped_as_rarely_as_was_said()
         rival, losses = draw(rng, 2, 4096, spread=0.0)
         weight = heavy(rng, 4096)
         losses += (weight * (rival - losses)).sum() / weight.sum()  # exactly as good over all rows
-        wrong += any(surely_worse(losses[:rows], rival, weight) for rows in looks(4096)[:-1])
+        wrong += any(surely_worse(losses[:rows], both(losses[:rows]), rival, weight) for rows in looks(4096)[:-1])
     expected = trials * (1 - CONFIDENCE)
     assert wrong <= expected + 4 * math.sqrt(expected)
 
@@ -174,7 +180,44 @@ def test_a_look_at_a_few_heavy_rows_stops_nothing() -> None:
     rival, losses = draw(np.random.default_rng(0), 2, 8192, spread=0.0)
     losses = losses + 0.1
     weight = torch.ones(8192, dtype=torch.float64)
-    assert surely_worse(losses[:1024], rival, weight)
+    assert surely_worse(losses[:1024], both(losses[:1024]), rival, weight)
     weight[:20] = 1000
-    assert not surely_worse(losses[:1024], rival, weight)
-    assert not surely_worse(losses[:1024], rival, torch.zeros_like(weight))
+    assert not surely_worse(losses[:1024], both(losses[:1024]), rival, weight)
+    assert not surely_worse(losses[:1024], both(losses[:1024]), rival, torch.zeros_like(weight))
+
+
+def logits(label: Tensor, rate: float) -> tuple[Tensor, Tensor]:
+    """Losses of two models whose probabilities are too low and too high by as much."""
+    low, high = torch.full(label.shape, rate / 1.35).double(), torch.full(label.shape, rate * 1.35).double()
+    return (torch.where(label > 0, -p.log(), -(1 - p).log()) for p in (low, high))
+
+
+@pytest.mark.parametrize("rate", [0.3, 0.01, 0.004])
+def test_where_clicks_are_rare_one_that_is_as_good_is_stopped_as_rarely(rate: float) -> None:
+    rng = np.random.default_rng(0)
+    rows, trials, wrong = 16_384, 2000, 0
+    label = torch.from_numpy((rng.random(rows) < rate).astype(np.float64))
+    rival, losses = logits(label, rate)
+    losses = losses + (rival - losses).mean()  # exactly as good over all rows
+    for _ in range(trials):
+        order = torch.from_numpy(rng.permutation(rows))
+        in_order = losses[order], label[order], rival[order]
+        wrong += any(surely_worse(in_order[0][:m], in_order[1][:m], in_order[2]) for m in looks(rows)[:-1])
+    expected = trials * (1 - CONFIDENCE)
+    assert wrong <= expected + 4 * math.sqrt(expected)
+
+
+def test_a_look_needs_rows_of_each_label() -> None:
+    rival, losses = draw(np.random.default_rng(0), 2, 8192, spread=0.0)
+    losses = losses + 0.1
+    label, weight = torch.zeros(1024), torch.ones(8192, dtype=torch.float64)
+    label[:200] = 1
+    for one in (label, 1 - label):
+        assert surely_worse(losses[:1024], one, rival)
+        assert surely_worse(losses[:1024], one, rival, weight)
+        weight[0] = 3  # of 200 rows, one counts for three
+        assert not surely_worse(losses[:1024], label, rival, weight)
+        weight[0] = 1
+    label[0] = 0
+    assert not surely_worse(losses[:1024], label, rival)
+    assert not surely_worse(losses[:1024], torch.zeros(1024), rival)

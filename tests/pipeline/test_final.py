@@ -22,10 +22,13 @@ from nasrec_automl.evaluation import scratch
 from nasrec_automl.evaluation.baseline import fit_baseline, tune_baseline
 from nasrec_automl.evaluation.distillation import best_together
 from nasrec_automl.evaluation.scratch import measure_subnet, predict_logits
+from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline import final as final_stage
 from nasrec_automl.pipeline.export import export_run
+from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.final import FinalStage
+from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.studies import trainings_study
@@ -208,7 +211,35 @@ def test_killed_before_the_result_is_written_it_trains_nothing_again(
     FinalStage().run(copied_run)
     after = load_subnet(copied_run.best / "model.safetensors").state_dict()
     assert all(torch.equal(after[name], before[name]) for name in before)
-    assert not list(copied_run.retrained.glob("final-*"))
+    assert not copied_run.final_trainings.exists()
+
+
+def test_a_network_that_says_nan_of_the_choice_does_not_win(
+    copied_run: RunFolder, final: dict, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    winner, *_ = final["contenders"]
+    known = final_stage.load_subnet
+
+    def broken(path: Path) -> Subnet:
+        subnet = known(path)
+        if path.name.startswith(f"{winner['name']}-"):
+            torch.nn.init.constant_(subnet.head.bias, float("nan"))
+        return subnet
+
+    copied_run.result.unlink()
+    monkeypatch.setattr(final_stage, "load_subnet", broken)
+    FinalStage().run(copied_run)
+    kept = [contender["name"] for contender in read_json(copied_run.final)["contenders"]]
+    assert kept == [contender["name"] for contender in final["contenders"][1:]]
+    assert f"{winner['name']} is left out: its log loss on the rows of the choice is nan" in caplog.text
+
+
+def test_a_worker_that_comes_late_to_retrain_leaves_its_trainings_alone(copied_run: RunFolder) -> None:
+    left = copied_run.final_trainings / "hand-mlp.ckpt"
+    left.parent.mkdir()
+    left.touch()
+    RetrainStage().run(copied_run)
+    assert left.is_file()
 
 
 @pytest.mark.parametrize("killed_at", ["write_model", "write_json"])

@@ -179,7 +179,8 @@ def test_a_second_run_finds_everything_done(copied_run: RunFolder) -> None:
 def test_what_a_killed_process_left_goes_once_its_stage_is_done(copied_run: RunFolder) -> None:
     names = ["last.ckpt", "labels.npy"]
     names += [f".{name}.host.1.partial" for name in (*names, copied_run.weights.name)]
-    left = [copied_run.supernet / name for name in names] + [copied_run.retrained / "final-hand-mlp.safetensors"]
+    left = [copied_run.supernet / name for name in names] + [copied_run.final_trainings / "hand-mlp.safetensors"]
+    copied_run.final_trainings.mkdir()
     for path in left:
         path.touch()
     run_job(copied_run)

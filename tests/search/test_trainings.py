@@ -86,3 +86,17 @@ def test_a_training_that_diverges_counts_and_is_not_tried_again(
     assert count_trained(study, drawn, 2) == 8
     (pruned,) = study.get_trials(states=(TrialState.PRUNED,))
     assert pruned.user_attrs["nasrec:reason"] == "the training diverged at step 3: the loss is nan"
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_a_result_that_is_no_finite_number_is_pruned_and_the_study_stays_readable(
+    study: optuna.Study, storage: RDBStorage, space: SearchSpace, drawn: list[Architecture], loss: float
+) -> None:
+    def nan(architecture: Architecture, seed: int) -> TrainOutcome:
+        return TrainOutcome(loss if architecture.key == drawn[1].key else 0.5, {})
+
+    assert train_each(study, space, drawn, 1, nan, storage=storage) == 4
+    (pruned,) = study.get_trials(states=(TrialState.PRUNED,))
+    assert pruned.user_attrs["nasrec:reason"] == f"its result is {loss}: expected a finite number"
+    assert np.argwhere(np.isnan(trained_losses(study, drawn, 1))).tolist() == [[1, 0]]
+    assert train_each(study, space, drawn, 1, nan, storage=storage) == 0
