@@ -21,7 +21,7 @@ from nasrec_automl.network.head import clear_head
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.training.averaging import AverageWeights
 from nasrec_automl.training.keep_best import Checkpoints, KeepBest, Report
-from nasrec_automl.training.lightning import quiet, quiet_trainer, raising_interrupts
+from nasrec_automl.training.lightning import quiet, quiet_trainer, raising_interrupts, release_optimizers
 from nasrec_automl.training.metrics import Metrics, measure, targets
 from nasrec_automl.training.module import ClickModule, TrainingOptions
 from nasrec_automl.training.precision import Precision
@@ -215,16 +215,10 @@ def train_network(
 
 
 def _release(trainer: pl.Trainer, module: ClickModule, callbacks: Sequence[pl.Callback]) -> None:
-    """Let go of all that is as large as the tables, of which there are several copies.
-
-    Lightning's objects refer to one another and live on until the garbage collector sees them, which knows nothing of
-    how large a tensor is.
-    """
+    """Let go of all that is as large as the tables, of which there are several copies."""
     module.model.zero_grad(set_to_none=True)
     module.model = nn.Identity()
-    for optimizer in trainer.optimizers:
-        optimizer.state.clear()
-        optimizer.param_groups.clear()
+    release_optimizers(trainer)
     for callback in callbacks:
         if isinstance(callback, (KeepBest, AverageWeights)):
             callback.release()

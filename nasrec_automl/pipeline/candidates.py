@@ -67,10 +67,11 @@ def scores_count(run: RunFolder) -> bool:
 
 
 def choice_parts(run: RunFolder) -> tuple[Part, ...]:
-    """The parts whose rows choose the winner: of no training's rows, and none that had a say in what is chosen among.
+    """The parts whose rows choose the winner: of no training's rows, and none whose scores chose the candidates.
 
     Scores are measured on the search part, and what they chose looks better there than it is. Where they do not count,
-    its rows are as good as those of the choice part, and of small data there are few.
+    its rows are nearly as good as those of the choice part, and of small data there are few: what the search scored is
+    among what the predictor chooses from.
     """
     return (Part.CHOICE,) if scores_count(run) else (Part.SEARCH, Part.CHOICE)
 

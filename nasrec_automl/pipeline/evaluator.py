@@ -35,6 +35,12 @@ def load_evaluator(run: RunFolder) -> WeightSharingEvaluator:
         return _evaluator(_Read.of(run), written)
 
 
+def release_evaluators() -> None:
+    """Let go of the evaluators that are kept, where what comes next needs none; the next call loads again."""
+    with _LOADING:
+        _evaluator.cache_clear()
+
+
 @dataclass(frozen=True)
 class _Read:
     """All that an evaluator depends on: jobs that differ in nothing else share one."""

@@ -45,7 +45,6 @@ from nasrec_automl.search import Hyper
 from nasrec_automl.search.database import shown_url
 from nasrec_automl.training.metrics import Metrics, log_losses, measure, targets
 
-
 _logger = logging.getLogger(__name__)
 
 

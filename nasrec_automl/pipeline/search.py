@@ -21,7 +21,7 @@ from nasrec_automl.pipeline.candidates import forget_other_trainings
 from nasrec_automl.pipeline.check import check_scores, kept_of_check
 from nasrec_automl.pipeline.dashboard import publish
 from nasrec_automl.pipeline.earlier import earlier_winner
-from nasrec_automl.pipeline.evaluator import load_evaluator
+from nasrec_automl.pipeline.evaluator import load_evaluator, release_evaluators
 from nasrec_automl.pipeline.files import write_json
 from nasrec_automl.pipeline.handed_on import handed_on
 from nasrec_automl.pipeline.progress import ProgressWriter
@@ -138,6 +138,7 @@ class SearchStage(Stage):
                 },
             )
             forget_other_trainings(run)
+            release_evaluators()
             note = _note(best, left_out)
             if why := why_no_more(study, len(finished), config.architectures, config.timeout):
                 note += f", {why}"

@@ -35,7 +35,7 @@ from nasrec_automl.sampling import WarmUp, path_sampler
 from nasrec_automl.search.proposals import unseen
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.keep_best import Checkpoints, KeepBest
-from nasrec_automl.training.lightning import quiet, quiet_trainer, raising_interrupts
+from nasrec_automl.training.lightning import quiet, quiet_trainer, raising_interrupts, release_optimizers
 from nasrec_automl.training.module import TrainingOptions
 from nasrec_automl.training.ranks import Rank
 
@@ -190,6 +190,9 @@ def train_supernet(run: RunFolder, rank: Rank, callbacks: list[pl.Callback]) -> 
     )
     if keeper is not None:
         keeper.restore()
+        keeper.release()
+    release_optimizers(trainer)
+    supernet.zero_grad(set_to_none=True)
     return supernet.cpu().eval()
 
 

@@ -181,7 +181,7 @@ _ADVICE: dict[tuple[str, ...], str] = {
     ("no such column", "no column named", "no such table", "unknown column"): _OTHER_TABLES,  # SQLite, MySQL
     ("undefinedtable", "undefinedcolumn", "assertionerror"): _OTHER_TABLES,  # PostgreSQL, Optuna
     ("can't load plugin",): (
-        "what stands before :// is a database that SQLAlchemy knows, such as sqlite, postgresql+psycopg2 or mysql+pymysql"
+        "before :// write a database that SQLAlchemy knows: sqlite, postgresql+psycopg2, mysql+pymysql or another"
     ),
     ("optuna storage upgrade", "updating optuna"): "it was made with another version of Optuna",
 }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import optuna
@@ -31,6 +32,17 @@ def unstoppable(study: optuna.Study) -> optuna.Study:
     return copied
 
 
+@contextmanager
+def _unannounced() -> Iterator[None]:
+    """Keep from the user that a study is made: one that is theirs in a database would seem to be in memory."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(max(before, optuna.logging.WARNING))
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
 class Mirror:
     """Holds what a study holds.
 
@@ -47,10 +59,14 @@ class Mirror:
     """
 
     def __init__(self, study: optuna.Study) -> None:
-        storage = InMemoryStorage()
-        storage.create_new_study(study.directions, study.study_name)
-        # The constructor, since `create_study` would announce a study to the user.
-        self._mirrored = unstoppable(optuna.Study(study.study_name, storage, RandomSampler()))
+        with _unannounced():
+            mirrored = optuna.create_study(
+                storage=InMemoryStorage(),
+                sampler=RandomSampler(),
+                study_name=study.study_name,
+                directions=study.directions,
+            )
+        self._mirrored = unstoppable(mirrored)
         self._study = study
         self._ended: set[int] = set()
         self._running: dict[int, int] = {}

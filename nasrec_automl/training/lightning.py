@@ -68,6 +68,17 @@ def check_device(device: str, devices: int = 1) -> None:
         raise JobError(f"devices: the job wants {devices} GPUs, but torch sees {torch.cuda.device_count()}")
 
 
+def release_optimizers(trainer: pl.Trainer) -> None:
+    """Let go of what optimizers keep of a training that has ended, which is as large as the tables.
+
+    Lightning's objects refer to one another and live on until the garbage collector sees them, which knows nothing of
+    how large a tensor is; NNI holds on to the trainer until its process ends.
+    """
+    for optimizer in trainer.optimizers:
+        optimizer.state.clear()
+        optimizer.param_groups.clear()
+
+
 @contextmanager
 def raising_interrupts() -> Iterator[None]:
     """Let what ends a training from outside arrive as KeyboardInterrupt.

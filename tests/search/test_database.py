@@ -23,7 +23,7 @@ def raise_(message: str) -> None:
         ("database or disk is full", "free some space"),
         ("attempt to write a readonly database", "must be writable"),
         ("database is locked", "PostgreSQL"),
-        ("Can't load plugin: sqlalchemy.dialects:postgres", r"such as sqlite, postgresql\+psycopg2"),
+        ("Can't load plugin: sqlalchemy.dialects:postgres", r"before :// write a database .*postgresql\+psycopg2"),
     ],
 )
 def test_what_happened_and_what_to_do_without_the_password(message: str, advice: str) -> None:
