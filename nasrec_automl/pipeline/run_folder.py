@@ -25,6 +25,9 @@ from nasrec_automl.processes import is_alive, own_host, own_start
 _OWNER = re.compile(r"process (\d+) on (.+?), started ([\dT:-]{19}\+00:00)")
 """What a lock file says of its owner."""
 
+ROWS = "fingerprint of the prepared data"
+"""Among a stage's settings: which rows it was started with."""
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -226,9 +229,15 @@ class RunFolder:
             return True
         if found := _first_difference(before, section):
             name, old, new = found
+            another = f"another run_folder{' and name' if self.job.storage else ''}"
+            if name == ROWS:
+                raise JobError(
+                    f"{self.data}: the {stage} stage in {self.path} was started with other rows; they were prepared "
+                    f"again or appended to since: use {another}, or bring the earlier rows back"
+                )
             raise JobError(
                 f"{name}: the {stage} stage in {self.path} was started with {old!r}, but the job says {new!r}; use "
-                f"another run_folder{' and name' if self.job.storage else ''}, or restore the setting"
+                f"{another}, or restore the setting"
             )
         return False
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import json
 import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,14 +21,16 @@ from nasrec_automl.budget import LATENCY
 from nasrec_automl.config_types import in_seconds
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.digest import digest
+from nasrec_automl.errors import StudyError
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import retrain_study_name, training_lengths
 from nasrec_automl.pipeline.earlier import continued
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.search import open_storage, open_study
 from nasrec_automl.search.admission import Admission, Admits
-from nasrec_automl.search.attributes import WORKER
-from nasrec_automl.search.database import parse_url
+from nasrec_automl.search.attributes import WEIGHTS, WORKER
+from nasrec_automl.search.database import database_errors, parse_url, patiently
+from nasrec_automl.search.storage import check_identity
 from nasrec_automl.search.task import ENDED
 from nasrec_automl.space import load_search_space
 
@@ -35,26 +42,72 @@ _SETTINGS = "settings"
 a folder with others."""
 
 
-_opened: dict[str, tuple[RDBStorage, tuple[int, int] | None]] = {}
+@dataclass
+class _Opened:
+    """A database that this process has opened, which file it is, and the studies that were opened in it by name."""
+
+    storage: RDBStorage
+    file: tuple[int, int] | None
+    studies: dict[str, optuna.Study] = field(default_factory=dict)
+
+
+_opened: dict[str, _Opened] = {}
 _OPENING = threading.Lock()
 """Two threads would open a database each."""
 
 
 def study_storage(url: str) -> RDBStorage:
-    """The database, opened once a process: reading a long study again costs seconds.
+    """The database, opened once a process.
 
     Again, where its file is another one: a run folder may be deleted in a notebook that goes on.
     """
+    return _database(url).storage
+
+
+def _database(url: str) -> _Opened:
     with _OPENING:
         if url in _opened:
-            storage, file = _opened[url]
-            if file == _file_of(url):
-                return storage
-            storage.remove_session()
-            storage.engine.dispose()
+            opened = _opened[url]
+            if opened.file == _file_of(url):
+                return opened
+            opened.storage.remove_session()
+            opened.storage.engine.dispose()
         storage = open_storage(url)
-        _opened[url] = storage, _file_of(url)
-        return storage
+        _opened[url] = _Opened(storage, _file_of(url))
+        return _opened[url]
+
+
+def _study(run: RunFolder, name: str, identity: Mapping[str, str], **kind: Any) -> optuna.Study:
+    """Open a study; make it where it is missing.
+
+    A study reads what has changed since it read last, but everything at first: minutes, in a tuner that asks for it at
+    each decision. So each is kept as it was opened, and what is returned is a copy, whose sampler is the caller's.
+
+    Args:
+        run: whose study it is.
+        name: of the study.
+        identity: as in `open_study`.
+        kind: its other arguments.
+    """
+    opened = _database(run.job.storage_url)
+    known = opened.studies.get(name)
+    with database_errors(opened.storage):
+        if known is None or not patiently(opened.storage, partial(_is_there, known, opened.storage)):
+            opened.studies[name] = known = open_study(opened.storage, name=name, identity=identity, **kind)
+        else:
+            patiently(opened.storage, partial(check_identity, known, identity, **kind))
+    return copy.copy(known)
+
+
+def _is_there(study: optuna.Study, storage: RDBStorage) -> bool:
+    """Whether a study that was opened before is still this one, and not deleted, or made anew under the same ids."""
+    try:
+        study_id = storage.get_study_id_from_name(study.study_name)
+        trials = study.get_trials(deepcopy=False)
+        first = storage.get_trial_id_from_study_id_trial_number(study_id, 0) if trials else None
+        return first is None or storage.get_trial(first).datetime_start == trials[0].datetime_start
+    except KeyError:
+        return False
 
 
 def _file_of(url: str) -> tuple[int, int] | None:
@@ -104,10 +157,10 @@ def training_settings(run: RunFolder) -> dict[str, Any]:
 
 def search_study(run: RunFolder) -> optuna.Study:
     """The study of the search, made where it is missing. Its scores are those of one supernet."""
-    return open_study(
-        study_storage(run.job.storage_url),
-        name=f"{run.job.name}-search",
-        identity={
+    return _study(
+        run,
+        f"{run.job.name}-search",
+        {
             "stage": "search",
             "space": load_search_space(run.job.space).name,
             "data": PreparedData.open(run.data).fingerprint,
@@ -116,6 +169,25 @@ def search_study(run: RunFolder) -> optuna.Study:
         },
         objectives=run.job.search.objectives,
     )
+
+
+def check_weights(run: RunFolder, study: optuna.Study) -> None:
+    """Hold the study of a search to the weights that its first scores were of.
+
+    Raises:
+        StudyError: its scores are of other weights, with which new ones do not compare.
+    """
+    with run.weights.open("rb") as file:
+        found = hashlib.file_digest(file, "blake2b").hexdigest()[:16]
+    written = study.user_attrs.get(WEIGHTS)
+    if written is None:
+        study.set_user_attr(WEIGHTS, found)
+    elif written != found:
+        raise StudyError(
+            f"the study {study.study_name!r} has scores of another supernet than that of {run.weights}: one that is "
+            "trained again, elsewhere or by another version, has other weights. Put the earlier file there, or give "
+            "the job another `name` and run_folder"
+        )
 
 
 def search_admission(run: RunFolder) -> Admission:
@@ -130,10 +202,10 @@ def scored_trials(study: optuna.Study, admits: Admits) -> list[FrozenTrial]:
 
 def retrain_study(run: RunFolder) -> optuna.Study:
     """The study of the trainings from scratch, made where it is missing."""
-    return open_study(
-        study_storage(run.job.storage_url),
-        name=retrain_study_name(run),
-        identity={
+    return _study(
+        run,
+        retrain_study_name(run),
+        {
             "stage": "retrain",
             "data": PreparedData.open(run.data).fingerprint,
             "supernet": run.settings_digest("supernet"),
@@ -147,10 +219,10 @@ def tune_study(run: RunFolder) -> optuna.Study:
 
     Supernets of other settings of the stage, which has begun, are in another study.
     """
-    return open_study(
-        study_storage(run.job.storage_url),
-        name=f"{run.job.name}-tune-{run.settings_digest('tune')}",
-        identity={
+    return _study(
+        run,
+        f"{run.job.name}-tune-{run.settings_digest('tune')}",
+        {
             "stage": "tune",
             "space": load_search_space(run.job.space).name,
             "data": PreparedData.open(run.data).fingerprint,
@@ -165,10 +237,10 @@ Trainings = Literal["rank", "verdict", "teachers", "tune-truth"]
 
 def trainings_study(run: RunFolder, kind: Trainings) -> optuna.Study:
     """A study of trainings from scratch with the default hyper-parameters, made where it is missing."""
-    return open_study(
-        study_storage(run.job.storage_url),
-        name=trainings_study_name(run, kind),
-        identity={
+    return _study(
+        run,
+        trainings_study_name(run, kind),
+        {
             "stage": kind,
             "space": load_search_space(run.job.space).name,
             "data": PreparedData.open(run.data).fingerprint,

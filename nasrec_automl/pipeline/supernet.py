@@ -28,7 +28,7 @@ from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.earlier import continued, earlier_supernet
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.progress import ProgressWriter
-from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.run_folder import ROWS, RunFolder
 from nasrec_automl.pipeline.teachers import kept_of_teachers, labels_of, teachers
 from nasrec_automl.pipeline.training_processes import training_processes
 from nasrec_automl.sampling import WarmUp, path_sampler
@@ -90,7 +90,7 @@ class SupernetStage(Stage):
             "seed": run.job.seed,
             "precision": run.job.precision,
             **continued(run),
-            "fingerprint of the prepared data": PreparedData.open(run.data).fingerprint,
+            ROWS: PreparedData.open(run.data).fingerprint,
         }
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:

@@ -24,6 +24,10 @@ LOG_LOSS = "log_loss"
 DASHBOARD = "nasrec:dashboard"
 """Of the study: what was written for Optuna's dashboard, numbers of the trials with a note and ids of the artifacts."""
 
+WEIGHTS = "nasrec:weights"
+"""Of the study of a search: hash of the weights that its scores are of. A supernet that is trained again, on another
+machine or with another version, has others."""
+
 STEP = "step"
 """Under the prefix, of a training of this package: the step of its weights. Trials that others added have none."""
 
@@ -37,7 +41,9 @@ WORKER = "nasrec:worker"
 """Of a trial: who runs it, `host@digest:pid:process start:unique id`; one id a trial."""
 
 ALIVE = "nasrec:alive"
-"""Of a trial: when its worker last gave a sign of life, in seconds since 1970 (Optuna's times are local ones)."""
+"""Of a trial: when its worker last gave a sign of life, in seconds since 1970 (Optuna's times are local ones).
+
+Of a finished one that is when it ended."""
 
 ATTEMPT = "nasrec:attempt"
 """Of a trial that is tried again: how many of its key had failed before."""

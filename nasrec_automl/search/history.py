@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.randomness import rng_for
 from nasrec_automl.search.admission import Admits, everything
+from nasrec_automl.search.attributes import ALIVE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +126,10 @@ def _violation(trial: FrozenTrial) -> float:
     return sum(max(0.0, excess) for excess in trial.constraints.values())
 
 
-def _completion(trial: FrozenTrial) -> tuple[datetime.datetime, int]:
-    assert trial.datetime_complete is not None  # Optuna's own invariant of a complete trial.
-    return trial.datetime_complete, trial.number
+def _completion(trial: FrozenTrial) -> tuple[float, int]:
+    # Optuna's own time is local to whoever wrote it: workers need not have one time zone, nor a zone one time.
+    ended = trial.user_attrs.get(ALIVE)
+    if not isinstance(ended, float):
+        assert trial.datetime_complete is not None  # Optuna's own invariant of a complete trial.
+        ended = trial.datetime_complete.timestamp()
+    return ended, trial.number

@@ -222,7 +222,7 @@ class Ledger:
         patiently(self.storage, after)
         attrs = _prefixed({name: _plain(value) for name, value in outcome.attrs.items()})
         reason = {} if outcome.reason is None else {REASON: outcome.reason}
-        return self._close(trial, outcome.state, values, {**attrs, **reason})
+        return self._close(trial, outcome.state, values, {**attrs, **reason, ALIVE: time.time()})
 
     def fail(self, trial: FrozenTrial, kind: str, reason: str) -> bool:
         """Fail a running trial; return whether it was still running."""

@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from nasrec_automl.errors import StudyError
-from nasrec_automl.search.attributes import DASHBOARD, LOG_LOSS, OBJECTIVES, PREFIX, SCHEMA_VERSION
+from nasrec_automl.search.attributes import DASHBOARD, LOG_LOSS, OBJECTIVES, PREFIX, SCHEMA_VERSION, WEIGHTS
 from nasrec_automl.search.database import database_errors, opening_errors, parse_url, patiently
 from nasrec_automl.search.folders import MOUNTS, network_file_system
 
@@ -142,7 +142,7 @@ def check_identity(
         )
     if version is not None and version != STUDY_SCHEMA:
         raise StudyError(_differs(study, "schema_version", version, STUDY_SCHEMA))
-    own = {f"{PREFIX}{entry}" for entry in identity} | {SCHEMA_VERSION, DASHBOARD}
+    own = {f"{PREFIX}{entry}" for entry in identity} | {SCHEMA_VERSION, DASHBOARD, WEIGHTS}
     for name in written:
         if name.startswith(PREFIX) and name not in own:
             raise StudyError(_differs(study, name.removeprefix(PREFIX), written[name], None))
@@ -159,8 +159,9 @@ def check_identity(
 
 
 def _differs(study: optuna.Study, entry: str, found: object, expected: object) -> str:
+    why = " (rows were prepared again or appended since, or are others)" if entry == "data" else ""
     return (
-        f"the study {study.study_name!r} has {entry} {found!r}, but {expected!r} is expected; "
+        f"the study {study.study_name!r} has {entry} {found!r}, but {expected!r} is expected{why}; "
         "choose another name for the study, or another database"
     )
 

@@ -10,13 +10,15 @@ from typing import Any
 
 import optuna
 import pytest
+import torch
 from optuna.trial import FrozenTrial
 
 from nasrec_automl.config import SearchConfig
 from nasrec_automl.errors import CheckpointError, JobError, StudyError
 from nasrec_automl.hand_designs import hand_designs
+from nasrec_automl.network.weights import save_network
 from nasrec_automl.pipeline.candidates import candidates
-from nasrec_automl.pipeline.evaluator import _evaluator
+from nasrec_automl.pipeline.evaluator import _evaluator, make_evaluator
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
@@ -112,11 +114,23 @@ def test_a_study_of_other_data_is_refused(copied_run: RunFolder) -> None:
         search_study(copied_run)
 
 
+def test_scores_of_another_supernet_of_the_same_settings_are_not_mixed_in(copied_run: RunFolder) -> None:
+    more = changed(copied_run, "search", architectures=copied_run.job.search.architectures + 1)
+    found = make_evaluator(copied_run).supernet
+    with torch.no_grad():
+        found.head.bias += 0.01
+    save_network(found, copied_run.weights)
+    with pytest.raises(StudyError, match="'tiny-search' has scores of another supernet than that of .*weights"):
+        SearchStage().run(more)
+    assert len(search_study(copied_run).get_trials()) == copied_run.job.search.architectures
+
+
 def test_early_stops_are_the_same_after_any_break(
     finished_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The search part has 300 rows: by default so few are read at once, and leave everything open.
     monkeypatch.setattr("nasrec_automl.evaluation.early_stop._FEWEST", 30)
+    monkeypatch.setattr("nasrec_automl.evaluation.early_stop._FEWEST_OF_EACH", 5)
     monkeypatch.setattr("nasrec_automl.evaluation.early_stop.CONFIDENCE", 0.4)
 
     def searched(name: str, count: int | None) -> list[FrozenTrial]:
@@ -200,6 +214,7 @@ def test_several_objectives_stop_nothing_early(
     finished_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nasrec_automl.evaluation.early_stop._FEWEST", 30)
+    monkeypatch.setattr("nasrec_automl.evaluation.early_stop._FEWEST_OF_EACH", 5)
     monkeypatch.setattr("nasrec_automl.evaluation.early_stop.CONFIDENCE", 0.4)
     _evaluator.cache_clear()
     run = several_objectives(finished_run, tmp_path / "run", objectives=("log_loss", "macs"), early_stop=2)

@@ -112,6 +112,34 @@ def test_a_database_that_was_deleted_is_made_anew(tmp_path: Path) -> None:
     assert (tmp_path / "studies.db").is_file()
 
 
+def test_a_study_is_read_once_a_process_and_each_caller_has_a_sampler_of_its_own(copied_run: RunFolder) -> None:
+    first = search_study(copied_run)
+    first.sampler = optuna.samplers.RandomSampler()
+    second = search_study(copied_run)
+    assert second.sampler is not first.sampler
+    pairs = zip(first.get_trials(deepcopy=False), second.get_trials(deepcopy=False), strict=True)
+    assert all(one is other for one, other in pairs)
+    url = copied_run.job.storage_url
+    optuna.load_study(study_name="tiny-search", storage=url).enqueue_trial({})
+    assert search_study(copied_run).get_trials()[-1].state == TrialState.WAITING
+
+
+def test_a_study_that_was_deleted_and_made_anew_is_not_taken_for_the_earlier_one(copied_run: RunFolder) -> None:
+    assert tune_study(copied_run).get_trials() == []
+    tune_study(copied_run).add_trial(optuna.create_trial(state=TrialState.FAIL))
+    before = tune_study(copied_run)
+    assert len(before.get_trials()) == 1
+    optuna.delete_study(study_name=before.study_name, storage=copied_run.job.storage_url)
+    assert tune_study(copied_run).get_trials() == []
+    tune_study(copied_run).add_trial(optuna.create_trial(state=TrialState.COMPLETE, value=0.5))
+    optuna.delete_study(study_name=before.study_name, storage=copied_run.job.storage_url)
+    url = copied_run.job.storage_url
+    again = optuna.create_study(study_name=before.study_name, storage=url, direction="maximize")
+    again.add_trial(optuna.create_trial(state=TrialState.COMPLETE, value=0.25))
+    with pytest.raises(StudyError, match="holds trials that this package did not make"):
+        tune_study(copied_run)
+
+
 @pytest.mark.parametrize(
     ("finished", "mine", "count", "worker", "ended"),
     [

@@ -102,3 +102,13 @@ def test_which_child_comes_next() -> None:
 
 def test_parents_have_the_labels() -> None:
     assert history([1.0] * 4).parent(EVOLUTION, 0, ["block1/fm"]) is None
+
+
+def test_workers_of_several_time_zones_have_one_order() -> None:
+    """Optuna writes local times: those of a container in UTC lie hours before those of its host."""
+    study, now = optuna.create_study(), 1_800_000_000.0
+    for number, zone in enumerate((9, 0, 9, 0)):
+        trial = optuna.create_trial(value=number, user_attrs={"nasrec:alive": now + number})
+        trial.datetime_complete = datetime.datetime(2027, 1, 15, 8 + zone, 0, number)
+        study.add_trial(trial)
+    assert [trial.number for trial in History.of(study).complete] == [0, 1, 2, 3]

@@ -65,6 +65,7 @@ def test_numbers_of_numpy_and_torch_are_written_as_pythons(study: optuna.Study, 
     assert [type(value) for (value,) in written] == [float]  # psycopg2 writes np.float64(0.25) as that text
     (found,) = study.get_trials()
     assert found.value == 0.25
+    assert found.user_attrs.pop("nasrec:alive")
     assert found.user_attrs == {
         "nasrec:auc": 0.5,
         "nasrec:rows": 3,
