@@ -462,4 +462,18 @@ def _absolute_url(url: str, found: Callable[[str], Path]) -> str:
         return url
     if parsed.get_backend_name() != "sqlite" or not parsed.database or ":memory:" in parsed.database:
         return url
-    return parsed.set(database=str(found(parsed.database))).render_as_string()
+    path = found(parsed.database)
+    if _meant_as_absolute(parsed.database, path):
+        raise JobError(
+            f"storage: {url!r} is relative, so that the studies would be in {path}: write sqlite:////{parsed.database} "
+            f"with four slashes for /{parsed.database}, or sqlite:///./{parsed.database}"
+        )
+    return parsed.set(database=str(path)).render_as_string()
+
+
+def _meant_as_absolute(database: str, path: Path) -> bool:
+    """Whether a relative path begins as one of this machine's does, and nothing is there yet where it leads."""
+    if database.startswith((".", "/", "~")) or path.parent.is_dir():
+        return False
+    first, *others = Path(database).parts
+    return bool(others) and (Path("/") / first).is_dir()

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -40,14 +39,14 @@ TableSize = Annotated[int, BeforeValidator(_whole), Field(ge=2, strict=True)]
 Seed = Annotated[int, Field(ge=0, strict=True)]
 
 
-def _check_duration(value: str) -> str:
-    if not re.fullmatch(r"[0-9]*[1-9][0-9]*[smhd]", value):
+def _check_duration(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9]*[1-9][0-9]*[smhd]", value):
         raise ValueError(f"expected a time above zero with its unit, such as 90s, 30m, 2h or 1d, but it is {value!r}")
     return value
 
 
 # As NNI writes times.
-Duration = Annotated[str, AfterValidator(_check_duration)]
+Duration = Annotated[str, BeforeValidator(_check_duration)]
 
 
 def _check_inputs(value: Any) -> Any:

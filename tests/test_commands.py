@@ -257,7 +257,15 @@ def test_predict_names_a_missing_column_file_or_model(finished_run: Any, tmp_pat
     frame.drop(columns=name).to_csv(rows, index=False)
     output.write_text("old")
     ends = ("--output", output)
-    refused("predict", "--model", finished_run.best, "--input", rows, *ends, naming=f"lacks the columns {name};")
+    refused(
+        "predict",
+        "--model",
+        finished_run.best,
+        "--input",
+        rows,
+        *ends,
+        naming=f"lacks the columns {name}, which may be empty but must be there;",
+    )
     refused("predict", "--model", finished_run.best, "--input", tmp_path / "gone.csv", *ends, naming="gone.csv")
     refused("predict", "--model", tmp_path, "--input", rows, *ends, naming=f"{tmp_path}: no model")
     assert output.read_text() == "old"

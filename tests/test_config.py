@@ -129,6 +129,23 @@ def test_a_database_is_beside_the_job_with_any_driver(tmp_path: Path) -> None:
     assert url == f"sqlite+pysqlite:///{tmp_path / 'studies.db'}"
 
 
+def test_a_database_with_a_slash_too_few_is_not_made_elsewhere(tmp_path: Path) -> None:
+    job = tmp_path / "job.yaml"
+    meant = r"storage: 'sqlite:///tmp/s/a.db' is relative, .* in /.*/tmp/s/a.db: write sqlite:////tmp/s/a.db with four"
+    with pytest.raises(JobError, match=meant):
+        load_job(write(job, changed(storage="sqlite:///tmp/s/a.db")))
+    for storage in (
+        "sqlite:///./tmp/s/a.db",
+        "sqlite:///tmp.db",
+        "sqlite:///no-such-root/a.db",
+        "sqlite:////tmp/s/a.db",
+    ):
+        assert load_job(write(job, changed(storage=storage))).storage_url.endswith(".db")
+    (tmp_path / "tmp" / "s").mkdir(parents=True)
+    url = load_job(write(job, changed(storage="sqlite:///tmp/s/a.db"))).storage_url
+    assert url == f"sqlite:///{tmp_path / 'tmp/s/a.db'}"
+
+
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite+pysqlite:///:memory:", "no url", "postgresql://host:no-port/a"])
 def test_a_storage_without_a_file_stays_as_it_is(tmp_path: Path, url: str) -> None:
     assert load_job(write(tmp_path / "job.yaml", changed(storage=url))).storage_url == url

@@ -176,7 +176,8 @@ def _split_of(spill: Spill, asked: SplitKind | None, source: RawSource) -> Split
     if asked == "time" and not spill.has("fold") and not spill.has("time"):
         of_table = "name its column under `timestamp` in the schema, or " if is_table(source) else ""
         raise DataError(
-            f"a split by time needs the time of each row, which this data set does not have: {of_table}use random"
+            f"a split by time needs the time of each row, which this data set does not have: {of_table}use random, "
+            "or `given` with files of validation and of test"
         )
     if not spill.has("fold"):
         return asked or "random"

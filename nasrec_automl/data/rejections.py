@@ -225,7 +225,9 @@ class Rejections:
     def _sentence(self) -> str:
         kept = f"All are in {self.path}: correct" if self.path is not None else "Correct"
         advice = (
-            "the files, or raise max_rejected" if self.accepted else "the files, or what the schema of a table says"
+            "the files, or raise max_rejected"
+            if self.accepted
+            else "the files, or the schema that says what their columns are (source `table`)"
         )
         return (
             f"{self.rejected:,} of the {self.read:,} rows read are bad, but at most {self.limit:.3%} may be. "

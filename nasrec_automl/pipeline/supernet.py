@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +39,8 @@ from nasrec_automl.training.keep_best import Checkpoints, KeepBest
 from nasrec_automl.training.lightning import quiet, quiet_trainer, raising_interrupts, release_optimizers
 from nasrec_automl.training.module import TrainingOptions
 from nasrec_automl.training.ranks import Rank
+
+_logger = logging.getLogger(__name__)
 
 _VALIDATION_ROWS = 65_536
 """The curve needs no more rows."""
@@ -115,6 +118,7 @@ class SupernetStage(Stage):
             raise DivergedError(f"the supernet's training diverged; {_kept(_checkpoint(run))}. At {error}") from None
         save_network(supernet, run.weights)
         progress.update(total, curve.note())
+        _warn_of_chance(run, curve.kept())
         self.tidy(run)
         return curve.kept()
 
@@ -124,6 +128,21 @@ class SupernetStage(Stage):
         beside = (left for path in (*files, run.weights) for left in path.parent.glob(f".{path.name}.*.partial"))
         for left in (*files, *beside):
             left.unlink(missing_ok=True)
+
+
+def _warn_of_chance(run: RunFolder, kept: Mapping[str, float]) -> None:
+    """Say that a supernet has learned nothing that can be told from chance: its scores then say nothing either."""
+    label = PreparedData.open(run.data).part(Part.SEARCH).label
+    clicks = int(np.count_nonzero(label))
+    others = len(label) - clicks
+    auc = kept.get("auc", math.nan)
+    # The standard error of an AUC without any order (Mann and Whitney 1947).
+    if auc < 0.5 + 2 * math.sqrt((len(label) + 1) / (12 * max(1, clicks * others))):
+        _logger.warning(
+            "the supernet orders validation rows no better than chance (AUC %.4f), so that its scores say nothing: "
+            "give it more steps (supernet.epochs) or another supernet.learning_rate, in another run_folder",
+            auc,
+        )
 
 
 def supernet_label(run: RunFolder, tell: Callable[[str], object] | None = None) -> NDArray[np.float32] | None:

@@ -158,6 +158,11 @@ def result_table(run: RunFolder) -> RenderableType:
         f"* the winner. Validation: trained without validation rows, measured on {chosen_on}, which chose the winner. "
         "Test: trained on validation too, the winner without the hpo part."
     ]
+    if baseline["test"]["log_loss"] <= result["test"]["log_loss"]:
+        notes.append(
+            f"On test {baseline['name']} is no worse than the winner: trainings may be too short (retrain.max_epochs) "
+            "or too few (retrain.trials), or the rows too few for a network."
+        )
     if final["teachers"]:
         notes.append(
             f"Candidates learned from teachers too, trained from labels alone: {', '.join(final['teachers'])}."

@@ -115,7 +115,7 @@ def _about_dense(content: DataContent) -> Iterator[str]:
         unflagged = [name for name in missing if name not in flags]
         yield (
             f"Numbers missing in more than half of the training rows: {_names(missing)}."
-            + (" flag_missing would tell a model where." if unflagged else "")
+            + (" In the schema of a table, flag_missing would tell a model where." if unflagged else "")
         )
     negative = [
         each.name

@@ -287,7 +287,7 @@ def test_a_split_by_a_time_that_is_not_there_is_refused_at_the_first_rows(tmp_pa
                 yield chunk
 
     object.__setattr__(source, "chunks", counted)
-    with pytest.raises(DataError, match="this data set does not have: use random"):
+    with pytest.raises(DataError, match="this data set does not have: use random, or `given` with files"):
         prepare(source, tmp_path / "out", split="time")
     assert len(read) <= 2, "one more may be read ahead"
     assert not (tmp_path / "out").exists()

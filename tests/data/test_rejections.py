@@ -109,7 +109,9 @@ def test_the_limit_is_no_advice_where_every_row_is_bad(
     monkeypatch.chdir(tmp_path)
     rejections = Rejections(0.1, path)
     rejections.add(FILE, 1, [Rejected(4, "bad", "x")])
-    with pytest.raises(DataError, match=rf"\. {start} the files, or what the schema of a table says$"):
+    with pytest.raises(
+        DataError, match=rf"\. {start} the files, or the schema that says what their columns are .source `table`.$"
+    ):
         rejections.finish()
     rejections.add(FILE, 1, [])
     with pytest.raises(DataError, match=rf"\. {start} the files, or raise max_rejected$"):

@@ -120,7 +120,7 @@ def test_scores_of_another_supernet_of_the_same_settings_are_not_mixed_in(copied
     with torch.no_grad():
         found.head.bias += 0.01
     save_network(found, copied_run.weights)
-    with pytest.raises(StudyError, match="'tiny-search' has scores of another supernet than that of .*weights"):
+    with pytest.raises(StudyError, match=r"'tiny-search' has scores of another supernet than that of .*weights"):
         SearchStage().run(more)
     assert len(search_study(copied_run).get_trials()) == copied_run.job.search.architectures
 

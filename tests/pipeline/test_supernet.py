@@ -34,7 +34,14 @@ from nasrec_automl.nni_plugin.oneshot import NasRecLightningModule
 from nasrec_automl.pipeline import supernet as supernet_stage
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.supernet import SupernetStage, _validation_batch, kept_steps, supernet_label, training_steps
+from nasrec_automl.pipeline.supernet import (
+    SupernetStage,
+    _validation_batch,
+    _warn_of_chance,
+    kept_steps,
+    supernet_label,
+    training_steps,
+)
 from nasrec_automl.pipeline.teachers import labels_of, teachers
 from nasrec_automl.testing.examples import tiny_space
 from nasrec_automl.training.module import TrainingOptions
@@ -345,6 +352,14 @@ def test_without_layer_norm_the_full_path_of_the_full_space_says_so(tmp_path: Pa
     run = RunFolder(run.job.model_copy(update={"space": "nasrec-full"}))
     with pytest.raises(DivergedError, match=r"At step 1 of .* turn layer_norm on.*: the full path of nasrec-full$"):
         SupernetStage().run(run)
+
+
+@pytest.mark.parametrize(("auc", "said"), [(0.4, True), (0.51, True), (0.75, False)])
+def test_a_supernet_that_has_learned_nothing_is_said_to(
+    tmp_path: Path, prepared: Path, auc: float, said: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    _warn_of_chance(make(tmp_path, prepared), {"log_loss": 0.6, "auc": auc})
+    assert (f"no better than chance (AUC {auc:.4f})" in caplog.text) is said
 
 
 @pytest.mark.parametrize("trained", [False, True])

@@ -85,6 +85,7 @@ def test_names_are_shown_as_they_are(tmp_path: Path, write_job: Callable[..., Pa
     assert "x[red] *" in text
     assert "teachers" not in text
     assert "measured on search and choice, which chose the winner" in text
+    assert "On test baseline is no worse than the winner: trainings may be too short (retrain.max_epochs)" in text
 
 
 def test_without_a_terminal_it_prints_what_changes(copied_run: RunFolder) -> None:

@@ -36,8 +36,8 @@ def test_nothing_stands_out():
         ({"fields": (field("row", 79_000),)}, "a category of its own: row."),
         ({"dense": dense(low=2.0, high=2.0)}, "a single value or none in training: price."),
         ({"dense": dense(low=None, high=None, mean=None, missing=1.0)}, "a single value or none in training: price."),
-        ({"dense": dense(missing=0.6, low=1.0, high=1.0)}, "price. flag_missing would tell"),
-        ({"dense": dense(missing=0.6)}, "price. flag_missing would tell"),
+        ({"dense": dense(missing=0.6, low=1.0, high=1.0)}, "price. In the schema of a table, flag_missing would tell"),
+        ({"dense": dense(missing=0.6)}, "price. In the schema of a table, flag_missing would tell"),
         ({"dense": dense(low=-3.0, high=-1.0)}, "log makes 0 of every value, since none is positive: price."),
     ],
 )

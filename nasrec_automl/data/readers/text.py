@@ -210,7 +210,9 @@ def check_names(
     known = [column.name for column in columns]
     missing = [name for name in known if name not in names]
     if missing:
-        raise DataError(f"{path}: lacks the columns {_some(missing)}; it has {_some(names)}")
+        raise DataError(
+            f"{path}: lacks the columns {_some(missing)}, which may be empty but must be there; it has {_some(names)}"
+        )
     if not further and (others := [name for name in names if name not in known]):
         raise DataError(f"{path}: nothing says what the columns {_some(others)} are: {strange}")
 
