@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from nasrec_automl.errors import NasRecError
+from nasrec_automl.pipeline.progress import counting_time
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import study_storage
 from nasrec_automl.search.database import database_errors, parse_url
@@ -96,7 +97,8 @@ class Stage(ABC):
                 run.disclaim(self.name)
             first = run.claim(self.name, self.settings(run))
             try:
-                return self._run(run, count, report or _ignore)
+                with counting_time(run.progress(self.name)):
+                    return self._run(run, count, report or _ignore)
             except NasRecError:
                 if first and self._left_nothing(run):
                     run.disclaim(self.name)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from nasrec_automl.heartbeat import heartbeat
 from nasrec_automl.pipeline.files import read_json, write_json
 
 _INTERVAL = 0.3
+
+_writing = threading.Lock()
+"""Held while a file is written: `counting_time` writes what it has read, and what came between would be lost."""
 
 
 class Progress(BaseModel):
@@ -24,7 +31,9 @@ class Progress(BaseModel):
         note: the latest figures, for people.
         started: when this process started, in seconds since the epoch.
         done_at_start: units that were done then.
-        updated: when this was written.
+        reached: when the last of the units done was; None in files of before, which have no such time.
+        even: whether units take equally long, so that there is a rate of them.
+        updated: until when `seconds` counts.
         seconds: time spent, over all starts.
     """
 
@@ -37,18 +46,26 @@ class Progress(BaseModel):
     note: str = ""
     started: float
     done_at_start: int = 0
+    reached: float | None = None
+    even: bool = True
     updated: float
     seconds: float
 
     @property
     def rate(self) -> float | None:
-        """Units a second since this process started."""
-        elapsed = self.updated - self.started
-        return (self.done - self.done_at_start) / elapsed if elapsed > 0 and self.done > self.done_at_start else None
+        """Units a second, from when this process started to the last of them."""
+        elapsed = (self.updated if self.reached is None else self.reached) - self.started
+        done = self.done - self.done_at_start
+        return done / elapsed if self.even and elapsed > 0 and done > 0 else None
+
+    def counted_to(self, now: float) -> Progress:
+        """The same with the time spent since, at which somebody was at work."""
+        now = max(now, self.updated)  # hosts' clocks may differ
+        return self.model_copy(update={"updated": now, "seconds": self.seconds + now - self.updated})
 
 
 class ProgressWriter:
-    """Writes a stage's progress file, at most a few times a second.
+    """Writes a stage's progress file: at most a few times a second, and whenever there is something new to note.
 
     Args:
         path: of the file.
@@ -56,23 +73,29 @@ class ProgressWriter:
         unit: what is counted.
         total: units in all.
         done: units that are done already.
+        even: whether units take equally long.
     """
 
-    def __init__(self, path: Path, *, stage: str, unit: str, total: int, done: int = 0) -> None:
+    def __init__(self, path: Path, *, stage: str, unit: str, total: int, done: int = 0, even: bool = True) -> None:
         self.path = path
-        before = read_progress(path)
-        self._spent_before = 0.0 if before is None else before.seconds
-        now = time.time()
-        self._fixed: dict[str, Any] = {"stage": stage, "unit": unit, "started": now, "done_at_start": done}
+        now = self._began = time.time()
+        self._fixed: dict[str, Any] = {
+            "stage": stage,
+            "unit": unit,
+            "even": even,
+            "started": now,
+            "done_at_start": done,
+        }
         self._total = total
-        self._last = 0.0
+        self._done, self._reached = done, now
+        self._last, self._note = 0.0, ""
         self.update(done)
 
     def restart(self, done: int) -> None:
         """Say that the work begins now, and how many units were done before: the rate leaves both out."""
         now = time.time()
-        self._spent_before += now - self._fixed["started"]
         self._fixed |= {"started": now, "done_at_start": done}
+        self._done, self._reached = done, now
         self._last = 0.0
         self.update(done)
 
@@ -81,19 +104,52 @@ class ProgressWriter:
 
         Args:
             done: units.
-            note: the latest figures.
+            note: the latest figures. They are to be told rarely, such as at each validation: no new one is left out.
             ended: there will be no more, of whatever total.
         """
         done = min(done, self._total)
         now = time.time()
-        if now - self._last < _INTERVAL and done < self._total and not ended:
+        if done != self._done:
+            self._done, self._reached = done, now
+        if now - self._last < _INTERVAL and note == self._note and done < self._total and not ended:
             return
-        self._last = now
-        spent = self._spent_before + now - self._fixed["started"]
-        write_json(
-            self.path,
-            Progress(**self._fixed, done=done, total=self._total, note=note, updated=now, seconds=spent).model_dump(),
-        )
+        self._last, self._note = now, note
+        with _writing:
+            before = read_progress(self.path)
+            progress = Progress(
+                **self._fixed,
+                done=done,
+                total=self._total,
+                note=note,
+                reached=self._reached,
+                updated=now,
+                # The last to write may be another process, or an earlier start, after which nobody worked.
+                seconds=0 if before is None else before.seconds + max(0, now - max(before.updated, self._began)),
+            )
+            write_json(self.path, progress.model_dump())
+
+
+@contextmanager
+def counting_time(path: Path) -> Iterator[None]:
+    """Count a stage's time until the block ends, however it does; killed, all but the last seconds.
+
+    Args:
+        path: of the file that a `ProgressWriter` writes in the block. Of several processes that do so any one counts.
+    """
+    begun = time.time()
+
+    def count() -> None:
+        with _writing:
+            found = read_progress(path)
+            if found is not None and found.updated >= begun:  # what an earlier start wrote ended with it
+                write_json(path, found.counted_to(time.time()).model_dump())
+
+    try:
+        with heartbeat(count):
+            yield
+    finally:
+        with suppress(Exception):  # how the block ended counts
+            count()
 
 
 def read_progress(path: Path) -> Progress | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from nasrec_automl.heartbeat import INTERVAL
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.progress import Progress, read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -29,7 +31,7 @@ class StageStatus:
         name: of the stage.
         state: done; running; interrupted, so that running the job again goes on with it; or waiting.
         waits_for: the stage that has to be done before, where it waits.
-        progress: what it said last.
+        progress: what it said last; while it runs, with the time since.
     """
 
     name: str
@@ -130,6 +132,9 @@ def _in_order(run: RunFolder, done: Mapping[str, bool]) -> list[StageStatus]:
             found.append(StageStatus(name, "done", None, progress))
         else:
             state: State = "running" if in_use else "interrupted" if progress else "waiting"
+            if in_use and progress is not None:
+                # No longer than from one sign of life to the next: what an earlier start wrote is older.
+                progress = progress.counted_to(min(time.time(), progress.updated + INTERVAL))
             found.append(StageStatus(name, state, None, progress))
             before = name
     return found

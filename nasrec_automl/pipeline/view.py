@@ -1,4 +1,4 @@
-"""A run in the terminal: a line a stage, with a bar and a rate, and the result as a table."""
+"""A run in the terminal: a line a stage, with a bar, a rate and a clock, and the result as a table."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _STYLES = {"done": "green", "running": "cyan", "interrupted": "yellow", "waiting
 
 
 def stage_table(run: RunFolder, find: Find = run_status) -> RenderableType:
-    """Every stage with its state, bar, rate and latest figures, and the budget, where there is one."""
+    """Every stage with its state, bar, rate, time and latest figures, and the budget, where there is one."""
     table = Table.grid(padding=(0, 2))
     for status in find(run):
         progress = status.progress
@@ -41,6 +41,7 @@ def stage_table(run: RunFolder, find: Find = run_status) -> RenderableType:
             ProgressBar(total=total, completed=total if status.state == "done" else done, width=24),
             Text(f"{done:,}/{total:,} {progress.unit}" if progress else ""),
             Text(_rate(status)),
+            Text(_seconds(status)),
             Text(_note(status), style="dim"),
         )
     limits = run.job.budget.limits
@@ -48,14 +49,14 @@ def stage_table(run: RunFolder, find: Find = run_status) -> RenderableType:
 
 
 def _rate(status: StageStatus) -> str:
-    progress = status.progress
-    if progress is None:
+    rate = None if status.progress is None or status.state == "done" else status.progress.rate
+    if rate is None:
         return ""
-    if status.state == "done" or progress.rate is None:
-        return f"{progress.seconds:,.0f} s"
-    if progress.rate >= 1:
-        return f"{progress.rate:,.1f}/s"
-    return f"{1 / progress.rate:,.1f} s each"
+    return f"{rate:,.1f}/s" if rate >= 1 else f"{1 / rate:,.1f} s each"
+
+
+def _seconds(status: StageStatus) -> str:
+    return "" if status.progress is None else f"{status.progress.seconds:,.0f} s"
 
 
 def _note(status: StageStatus) -> str:
@@ -121,9 +122,9 @@ class _Printer:
             if line not in self._seen or (progress.note != note and time.monotonic() - at >= _NEWS):
                 self._seen.add(line)
                 self._told[status.name] = time.monotonic(), progress.note
+                figures = (f"{progress.done:,}/{progress.total:,} {progress.unit}", _rate(status), _seconds(status))
                 self.console.print(
-                    f"{status.name}: {status.state}, {progress.done:,}/{progress.total:,} {progress.unit}, "
-                    f"{_rate(status)}{', ' if progress.note else ''}{progress.note}",
+                    f"{status.name}: {', '.join(filter(None, (status.state, *figures, progress.note)))}",
                     highlight=False,
                     markup=False,
                     soft_wrap=True,

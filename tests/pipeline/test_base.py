@@ -1,10 +1,13 @@
 """What all stages have in common."""
 
+import time
+
 import pytest
 
 from nasrec_automl.config import DataConfig, Job
 from nasrec_automl.errors import JobError, RunFolderError, StudyError
 from nasrec_automl.pipeline.base import Report, Stage
+from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 
 
@@ -106,3 +109,20 @@ def test_a_stage_that_others_may_have_begun_keeps_its_settings(run: RunFolder, e
         Other().run(run)
     with pytest.raises(JobError, match="seed"):
         Shared().run(other_seed(run))
+
+
+class Slow(Count):
+    """Is stopped long after it has last said anything."""
+
+    def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
+        ProgressWriter(run.progress(self.name), stage=self.name, unit="steps", total=2)
+        time.sleep(0.5)
+        raise KeyboardInterrupt
+
+
+def test_its_time_counts_until_it_is_stopped(run: RunFolder) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Slow().run(run)
+    progress = read_progress(run.progress("count"))
+    assert progress is not None
+    assert progress.seconds >= 0.5

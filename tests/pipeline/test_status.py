@@ -3,11 +3,15 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from nasrec_automl.config import load_job
+from nasrec_automl.heartbeat import INTERVAL
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import STAGE_NAMES, earlier_result, run_status
@@ -76,6 +80,23 @@ def test_a_run_that_somebody_owns_runs(copied_run: RunFolder) -> None:
         with held(copied_run, lock):
             assert states(copied_run) == ["done"] * 4 + ["running", "waiting"]
         assert states(copied_run) == ["done"] * 4 + ["interrupted", "waiting"]
+
+
+def test_the_clock_of_what_runs_goes_on_for_as_long_as_there_are_signs_of_life(copied_run: RunFolder) -> None:
+    copied_run.top.unlink()
+    path, now = copied_run.progress("search"), time.time()
+
+    def seconds(updated: float) -> float:
+        write_json(path, {**read_json(path), "updated": updated, "seconds": 100})
+        found = next(status for status in run_status(copied_run) if status.name == "search").to_plain()
+        return float(found["progress"]["seconds"])
+
+    with held(copied_run, "run"):
+        assert seconds(now - 5) >= 105
+        assert seconds(now - 5) < 100 + INTERVAL
+        # Written at an earlier start: this one has not come so far.
+        assert seconds(now - 1e6) == pytest.approx(100 + INTERVAL)
+    assert seconds(now - 5) == 100
 
 
 def test_a_result_of_other_trainings_is_not_done(copied_run: RunFolder) -> None:

@@ -118,6 +118,22 @@ def test_without_a_terminal_long_work_without_tenths_is_heard_of(
     assert notes == ["1 of 9", "3 of 9", "4 of 9"]
 
 
+def test_a_clock_runs_beside_the_rate(finished_run: RunFolder) -> None:
+    def find(run: RunFolder) -> list[StageStatus]:
+        progress = Progress(stage="search", done=8, total=20, unit="architectures", started=0, updated=4, seconds=71)
+        return [StageStatus("search", state, None, progress) for state in ("running", "done")]
+
+    running, done = shown(stage_table(finished_run, find)).splitlines()
+    assert running.split()[-4:] == ["architectures", "2.0/s", "71", "s"]
+    assert done.split()[-3:] == ["architectures", "71", "s"]
+    console = Console(record=True, width=160, force_terminal=False, file=io.StringIO())
+    _Printer(finished_run, console, find).look()
+    assert console.export_text().splitlines() == [
+        "search: running, 8/20 architectures, 2.0/s, 71 s",
+        "search: done, 8/20 architectures, 71 s",
+    ]
+
+
 def test_in_a_terminal_it_shows_all_stages(copied_run: RunFolder) -> None:
     console = Console(record=True, width=160, force_terminal=True, file=io.StringIO())
     with live_view(copied_run, console):
