@@ -196,6 +196,13 @@ def most_validations(run: RunFolder) -> int:
     return lengths["max_epochs"] * lengths["validations_per_epoch"]
 
 
+def step_in_words(run: RunFolder, hyper: Hyper, step: int, parts: Sequence[Part] = TRAINING) -> str:
+    """How far a training on these parts has come; it may end before its last step."""
+    data = PreparedData.open(run.data)
+    most, _ = _steps(run, sum(data.rows(part) for part in parts), hyper.batch_size)
+    return f"step {step:,} of at most {most:,}"
+
+
 def _steps(run: RunFolder, rows: int, batch_size: int) -> tuple[int, int]:
     """Steps of a training on so many rows at most, and from one measurement to the next."""
     config, per_epoch = run.job.retrain, max(1, rows // batch_size)

@@ -33,7 +33,7 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
     Args:
         run: whose supernet is trained.
         evaluator: of the search.
-        on_training: told what is done, whenever a training has ended.
+        on_training: told what is done, whenever a training has ended, and at its validations.
     """
     config = run.job.search.verdict
     if not config.architectures or run.verdict.is_file():
@@ -45,6 +45,10 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
         if budget.admits(architecture):
             keep_training(run, architecture, trained, curve, most=best_quarter(config.architectures))
 
+    def told(ended: int, step: str = "") -> None:
+        words = f"checks its scores: {ended} of {len(architectures) * config.seeds} trainings from scratch"
+        on_training(", ".join(filter(None, (words, step))))
+
     losses = train_truth(
         short,
         trainings_study(short, "verdict"),
@@ -53,9 +57,8 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
         (Part.HPO,),
         folder=check_folder(run),
         label=lambda: taught_label(run, on_training),
-        on_training=lambda ended: on_training(
-            f"checks its scores: {ended} of {len(architectures) * config.seeds} trainings from scratch"
-        ),
+        on_training=told,
+        on_validation=told,
         keep=keep if short == run else None,  # a short training is no beginning of a whole one
     )
     kept = [i for i in range(len(architectures)) if np.isfinite(losses[i]).all()]

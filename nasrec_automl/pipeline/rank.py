@@ -81,12 +81,12 @@ class RankStage(Stage):
         done = min(done, total - 1)  # the comparison is still to come
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="trainings", total=total, done=done)
         architectures = sample_sizes(run, config.architectures)
+
+        def told(ended: int, step: str = "") -> None:
+            progress.update(min(ended, total - 1), step)
+
         with worker_processes(run.job, self.name, self._workers):
-            losses = train_ranked(
-                run,
-                lambda ended: progress.update(min(ended, total - 1)),
-                lambda words: progress.update(done, words),
-            )
+            losses = train_ranked(run, told, lambda words: progress.update(done, words), told)
         shutil.rmtree(_folder(run), ignore_errors=True)  # checkpoints of trainings that failed too often
         kept = [i for i in range(len(architectures)) if np.isfinite(losses[i]).all()]
         if len(kept) < FEWEST:
@@ -145,6 +145,7 @@ def train_ranked(
     run: RunFolder,
     on_training: Callable[[int], object],
     tell: Callable[[str], object] | None = None,
+    on_validation: Callable[[int, str], object] | None = None,
 ) -> NDArray[np.float64]:
     """Train what the study does not have yet; any number of processes may, and each is back when all have ended.
 
@@ -152,6 +153,7 @@ def train_ranked(
         run: whose data are prepared.
         on_training: told how many have ended.
         tell: as in `teachers`.
+        on_validation: as in `train_truth`.
 
     Returns:
         Log losses `(architectures, seeds)`, as `train_truth`.
@@ -167,6 +169,7 @@ def train_ranked(
         label=lambda: taught_label(run, tell),
         folder=_folder(run),
         on_training=on_training,
+        on_validation=on_validation,
     )
 
 

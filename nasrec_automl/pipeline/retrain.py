@@ -23,6 +23,7 @@ from nasrec_automl.pipeline.candidates import (
     most_validations,
     progress_at,
     retrain_study_name,
+    step_in_words,
     train_candidate,
     weights_path,
 )
@@ -100,6 +101,8 @@ class RetrainStage(Stage):
             def on_validation(step: int, metrics: Metrics) -> bool:
                 nonlocal reached
                 report({"log_loss": metrics.log_loss, "auc": metrics.auc})
+                ended = len(study.get_trials(deepcopy=False, states=ENDED))  # by other workers too
+                progress.update(ended, ", ".join(filter(None, (_note(study), step_in_words(run, hyper, step)))))
                 before, reached = reached, progress_at(run, hyper, step)
                 for place in range(before + 1, reached + 1):  # others may be compared with it at any of these
                     if prune(place, metrics.log_loss) and reached < validations:

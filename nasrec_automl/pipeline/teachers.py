@@ -40,7 +40,7 @@ def teachers(run: RunFolder, tell: Callable[[str], object] | None = None) -> dic
 
     Args:
         run: whose data are prepared.
-        tell: told in words how many of their trainings have ended.
+        tell: told in words how many of their trainings have ended, and how far the next one has come.
 
     Returns:
         Those that are best together on the hpo part, of the best `retrain.teachers` there: their subnets by name, the
@@ -58,15 +58,23 @@ def teachers(run: RunFolder, tell: Callable[[str], object] | None = None) -> dic
     def keep(architecture: Architecture, trained: Trained, curve: Curve) -> None:
         save_network(trained.subnet, paths[architecture.key])
 
-    def told(ended: int) -> None:
+    def told(ended: int, step: str = "") -> None:
         if tell is not None:
-            tell(f"trains its teachers: {ended} of {len(designs)}")
+            tell(", ".join(filter(None, (f"trains its teachers: {ended} of {len(designs)}", step))))
 
     ended = count_trained(study, [*designs.values()], 1)
     if ended < len(designs):
         told(ended)
     of_each = train_truth(
-        run, study, [*designs.values()], 1, (Part.HPO,), folder=run.retrained, on_training=told, keep=keep
+        run,
+        study,
+        [*designs.values()],
+        1,
+        (Part.HPO,),
+        folder=run.retrained,
+        on_training=told,
+        on_validation=told,
+        keep=keep,
     )
     losses = dict(zip(designs, of_each[:, 0], strict=True))
     best = sorted((name for name in designs if np.isfinite(losses[name])), key=lambda name: losses[name])

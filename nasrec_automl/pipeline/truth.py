@@ -18,7 +18,13 @@ from nasrec_automl.errors import StudyError
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.evaluation.sample import one_of_each_size
 from nasrec_automl.evaluation.scratch import Trained, measure_subnet
-from nasrec_automl.pipeline.candidates import default_hyper, has_layer_norm, scratch_schema, train_candidate
+from nasrec_automl.pipeline.candidates import (
+    default_hyper,
+    has_layer_norm,
+    scratch_schema,
+    step_in_words,
+    train_candidate,
+)
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import study_storage
 from nasrec_automl.randomness import rng_for
@@ -59,6 +65,7 @@ def train_and_measure(
     label: NDArray[np.float32] | None = None,
     checkpoint: Path | None = None,
     keep: Keep | None = None,
+    tell: Callable[[str], object] | None = None,
 ) -> TrainOutcome:
     """Train an architecture from scratch with the default hyper-parameters, and measure it.
 
@@ -72,17 +79,20 @@ def train_and_measure(
         label: of train and head rows, in place of their own.
         checkpoint: as in `train_from_scratch`.
         keep: called with what was trained, where that is 0.
+        tell: told in words, at each validation, how far the training has come.
 
     Raises:
         DivergedError: the training diverged.
     """
     curve: list[tuple[int, Metrics]] = []
+    hyper = default_hyper(run.job)
 
     def on_validation(step: int, metrics: Metrics) -> bool:
         curve.append((step, metrics))
+        if tell is not None:
+            tell(step_in_words(run, hyper, step))
         return False
 
-    hyper = default_hyper(run.job)
     trained = train_candidate(
         run, architecture, hyper, on_validation, checkpoint=checkpoint, seed_offset=seed_offset, label=label
     )
@@ -131,6 +141,7 @@ def train_truth(
     label: Callable[[], NDArray[np.float32] | None] | None = None,
     folder: Path,
     on_training: Callable[[int], object],
+    on_validation: Callable[[int, str], object] | None = None,
     keep: Keep | None = None,
 ) -> NDArray[np.float64]:
     """Train what the study does not have yet.
@@ -144,6 +155,7 @@ def train_truth(
         label: gives that of `train_and_measure`; not called where nothing is left to train.
         folder: for their checkpoints, from which a training that was killed goes on.
         on_training: told how many have ended.
+        on_validation: told the same at each validation, and in words how far the training has come that goes on.
         keep: as in `train_and_measure`.
 
     Returns:
@@ -160,7 +172,13 @@ def train_truth(
         # The study's name says how it trains: what was begun with other settings is no start for this one.
         checkpoint = folder / f"{study.study_name}-{architecture.key}-{seed}.ckpt"
         offset = seed * _SEEDS_APART
-        return train_and_measure(run, architecture, offset, parts, label=labels, checkpoint=checkpoint, keep=keep)
+        return train_and_measure(
+            run, architecture, offset, parts, label=labels, checkpoint=checkpoint, keep=keep, tell=tell
+        )
+
+    def tell(words: str) -> None:
+        if on_validation is not None:
+            on_validation(count_trained(study, architectures, seeds), words)  # others may train too
 
     def on_trial(done: int) -> None:
         if checkpoint is not None:  # not before the study has the outcome

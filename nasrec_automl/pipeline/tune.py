@@ -19,7 +19,7 @@ from nasrec_automl.errors import DivergedError, StudyError
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.data import DataStage
 from nasrec_automl.pipeline.evaluator import make_evaluator
-from nasrec_automl.pipeline.progress import ProgressWriter
+from nasrec_automl.pipeline.progress import ProgressWriter, counting_time
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.status import TUNE_TRUTH
@@ -160,9 +160,18 @@ def _truth(run: RunFolder) -> list[tuple[Architecture, float]]:
     def label() -> NDArray[np.float32] | None:
         return taught_label(run, lambda words: progress.update(0, words))
 
-    trained = train_truth(
-        run, study, architectures, 1, (Part.HPO,), label=label, folder=folder, on_training=progress.update
-    )
+    with counting_time(progress.path):  # the stage counts its own
+        trained = train_truth(
+            run,
+            study,
+            architectures,
+            1,
+            (Part.HPO,),
+            label=label,
+            folder=folder,
+            on_training=progress.update,
+            on_validation=progress.update,
+        )
     losses = trained[:, 0]
     shutil.rmtree(folder, ignore_errors=True)
     found = [(a, float(loss)) for a, loss in zip(architectures, losses, strict=True) if np.isfinite(loss)]

@@ -1,6 +1,7 @@
 """The check of a search's scores, and what a run does where they fail it."""
 
 import math
+import re
 import shutil
 import signal
 import subprocess
@@ -25,7 +26,7 @@ from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline import truth
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import candidates, checked_best, halved
-from nasrec_automl.pipeline.check import _shortened, kept_of_check
+from nasrec_automl.pipeline.check import _shortened, check_scores, kept_of_check
 from nasrec_automl.pipeline.evaluator import make_evaluator
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.named import find_architecture
@@ -87,6 +88,15 @@ def distrusted(run: RunFolder) -> RunFolder:
     params = [architecture.params for architecture in truth.sample_sizes(run, 8)]
     note_verdict(run, Verdict(architectures=params, log_losses=losses, ranking=ranking))
     return run
+
+
+def test_it_says_how_far_each_training_has_come(tmp_path: Path, searched: RunFolder, write_job: Write) -> None:
+    run, told = RunFolder(load_job(supernet_of(searched, tmp_path, write_job))), []
+    check_scores(run, make_evaluator(run), told.append)
+    own = [words for words in told if words.startswith("checks its scores: 0 of 8 trainings from scratch")]
+    assert own
+    assert all(re.search(r"scratch, step \d+ of at most \d+$", words) for words in own)
+    assert told[-1] == "checks its scores: 8 of 8 trainings from scratch"
 
 
 def test_scores_are_checked_before_the_search(searched: RunFolder) -> None:

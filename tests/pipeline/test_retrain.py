@@ -1,10 +1,12 @@
 """The retrain stage of a finished run, and a done one that is asked for more."""
 
 import copy
+import re
 import signal
 import subprocess
 import sys
 from collections import Counter
+from typing import Any
 from unittest.mock import Mock
 
 import optuna
@@ -256,6 +258,26 @@ def test_a_training_whose_outcome_was_not_written_goes_on_from_its_last_checkpoi
     RetrainStage().run(copied_run, count=1)
     assert steps[0] > 0
     assert not checkpoint.exists()
+
+
+def test_its_note_says_how_far_a_training_has_come(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = changed(copied_run, "retrain", trials=copied_run.job.retrain.trials + 1)
+    train, notes = retrain_module.train_candidate, []
+
+    def watched(run: RunFolder, architecture: object, hyper: object, report: Any, **options: Any) -> object:
+        def reported(step: int, metrics: object) -> object:
+            stops = report(step, metrics)
+            progress = read_json(run.progress("retrain"))
+            notes.append((progress["done"], progress["note"].split(", ")[-1]))
+            return stops
+
+        return train(run, architecture, hyper, reported, **options)
+
+    monkeypatch.setattr(retrain_module, "train_candidate", watched)
+    RetrainStage().run(run)
+    assert notes
+    assert all(done == 6 and re.fullmatch(r"step \d+ of at most \d+", words) for done, words in notes)
+    assert "step" not in read_json(run.progress("retrain"))["note"]
 
 
 def test_while_other_candidates_are_trained_the_stage_is_not_done(

@@ -1,5 +1,6 @@
 """Teachers: who they are, what they do to trainings, and what a kill leaves."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -198,7 +199,10 @@ def test_killed_they_go_on_and_end_as_the_same_networks(
     monkeypatch.setattr(ClickModule, "training_step", counted)
     told: list[str] = []
     teachers.teachers(copied_run, told.append)
-    assert told == [f"trains its teachers: {ended} of 3" for ended in range(killed[0] - 1, 4)], "from the beginning"
+    counted_words = list(dict.fromkeys(words.partition(", ")[0] for words in told))
+    assert counted_words == [f"trains its teachers: {ended} of 3" for ended in range(killed[0] - 1, 4)]
+    assert told[0] == counted_words[0], "from the beginning"
+    assert re.fullmatch(r"trains its teachers: \d of 3, step \d+ of at most \d+", told[1]), "within a training too"
     assert (steps[0] > 0) == (killed[1] > 1), "it did not begin anew"
     for name, weights in before.items():
         after = load_subnet(subnet_path(copied_run, name)).state_dict()

@@ -8,7 +8,7 @@ from unittest.mock import Mock
 import pytest
 
 from nasrec_automl.data.dataset import PreparedData
-from nasrec_automl.data.parts import Part
+from nasrec_automl.data.parts import TRAINING, Part
 from nasrec_automl.errors import StudyError
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.evaluation.scratch import measure_subnet
@@ -76,6 +76,26 @@ def test_only_a_training_with_the_jobs_own_seed_is_offered_to_be_kept(finished_r
         )
     assert [one for one, _ in offered] == [architecture]
     assert offered[0][1]
+
+
+def test_it_tells_at_each_validation_how_far_a_training_has_come(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run = changed(copied_run, "retrain", eps=1e-6, patience=9, max_epochs=2, validations_per_epoch=1)
+    steps = 2 * (sum(PreparedData.open(run.data).rows(part) for part in TRAINING) // default_hyper(run.job).batch_size)
+    told: list[tuple[int, str]] = []
+    train_truth(
+        run,
+        trainings_study(run, "verdict"),
+        sample_sizes(run, 2),
+        1,
+        (Part.HPO,),
+        folder=tmp_path,
+        on_training=lambda ended: told.append((ended, "")),
+        on_validation=lambda ended, words: told.append((ended, words)),
+    )
+    words = [f"step {step} of at most {steps}" for step in (steps // 2, steps)]
+    assert told == [(0, words[0]), (0, words[1]), (1, ""), (1, words[0]), (1, words[1]), (2, "")]
 
 
 def test_a_checkpoint_is_of_the_study_that_says_how_it_trains(
