@@ -287,9 +287,8 @@ def retrain(arguments: argparse.Namespace) -> None:
             RunFolder.open(arguments.run_or_job),
             arguments.name,
             arguments.output,
-            on_validation=lambda training, step, metrics: status.update(
-                f"{training}, step {step:,}: log loss {metrics.log_loss:.4f} ..."
-            ),
+            on_validation=lambda validation: status.update(f"{validation.in_words} ..."),
+            tell=lambda words: status.update(f"{words} ..."),
         )
     for line in trained.lines:
         _say(console, line)
@@ -297,19 +296,21 @@ def retrain(arguments: argparse.Namespace) -> None:
 
 def predict(arguments: argparse.Namespace) -> None:
     """Predict a file of raw rows."""
+    from nasrec_automl.data.readers.unlabelled import count_rows
     from nasrec_automl.pipeline.model_folder import load_model
     from nasrec_automl.pipeline.predict import predict_file
 
     console = Console()
-    model = load_model(arguments.model)
-    with console.status("Predicting ...") as status:
+    model, total = load_model(arguments.model), count_rows(arguments.input)
+    with row_bars(console) as on_progress:
+        on_progress("predicting rows", 0, total)
         rows = predict_file(
             model,
             arguments.input,
             arguments.output,
             source=arguments.source,
             schema=arguments.schema,
-            on_rows=lambda done: status.update(f"{done:,} rows ..."),
+            on_rows=lambda done: on_progress("predicting rows", done, total),
         )
     _say(console, f"{arguments.output}: {rows:,} rows")
 

@@ -2,8 +2,10 @@
 
 import io
 import json
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from nasrec_automl import load_model
+from nasrec_automl import commands, load_model
 from nasrec_automl.commands import row_bars
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.synthetic import make_synthetic
@@ -67,6 +69,24 @@ def test_predict(finished_run: Any, tmp_path: Path) -> None:
     assert "50 rows" in done.out
     probabilities = pd.read_csv(tmp_path / "out.csv")["probability"]
     assert probabilities.to_numpy() == pytest.approx(load_model(finished_run.best).predict(frame), abs=1e-6)
+
+
+@pytest.mark.parametrize(("ending", "total"), [("csv", None), ("parquet", 50)])
+def test_predict_shows_its_rows(
+    finished_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, total: int | None
+) -> None:
+    frame = make_synthetic(**{"rows": 100_000, "seed": 0, **finished_run.job.data.options}).frame.head(50)
+    rows, heard = tmp_path / f"rows.{ending}", []
+    frame.to_csv(rows, index=False) if ending == "csv" else frame.to_parquet(rows, index=False)
+
+    @contextmanager
+    def bars(console: Console) -> Iterator[Callable[..., object]]:
+        yield lambda *told: heard.append(told)
+
+    monkeypatch.setattr(commands, "row_bars", bars)
+    done = call("predict", "--model", finished_run.best, "--input", rows, "--output", tmp_path / "out.csv")
+    assert done.code == 0, done.error
+    assert heard == [("predicting rows", 0, total), ("predicting rows", 50, total)]
 
 
 def test_predict_with_the_schema_of_a_table(finished_run: Any, tmp_path: Path) -> None:
@@ -216,6 +236,14 @@ def test_retrain_by_name_predicts_and_exports(copied_run: Any, tmp_path: Path) -
     done = call("export", tmp_path / "mine", "--format", "torch")
     assert done.code == 0, done.error
     assert (tmp_path / "mine" / "model.pt2").is_file()
+
+
+def test_retrain_shows_how_far_it_is(copied_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("rich.status.Status.update", lambda self, words: shown.append(words))
+    done = call("retrain", copied_run.path, "hand-mlp", "--output", tmp_path / "mine")
+    assert done.code == 0, done.error
+    assert re.fullmatch(r"final training 1 of \d, step \d+ of at most \d+: log loss 0\.\d{4} \.\.\.", shown[0])
 
 
 def test_retrain_names_what_is_missing(finished_run: Any, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ class FinalStage(Stage):
             self.tidy(run)
             measured: dict[str, float] = read_json(run.result)["test"]
             return measured
-        progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="steps", total=4)
+        progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="parts", total=4, even=False)
         data = PreparedData.open(run.data, test=True)
         contenders, errors = _contenders(run, data, report)
         winner = contenders[0]
@@ -82,9 +82,7 @@ class FinalStage(Stage):
             run,
             winner,
             taught_by,
-            on_validation=lambda training, at, metrics: progress.update(
-                2, f"{training}, step {at:,}: log loss {metrics.log_loss:.4f}"
-            ),
+            on_validation=lambda validation: progress.update(2, validation.in_words),
             checkpoint=_checkpoint(run, winner),
         )
         progress.update(3, f"{winner.name} trained")

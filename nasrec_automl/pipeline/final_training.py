@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from nasrec_automl.architecture import Architecture
@@ -12,18 +13,41 @@ from nasrec_automl.data.parts import FINAL, Part
 from nasrec_automl.errors import DivergedError
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet, save_network
-from nasrec_automl.pipeline.candidates import train_candidate
+from nasrec_automl.pipeline.candidates import step_in_words, train_candidate
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.teachers import digest_of, labels_of
 from nasrec_automl.search import Hyper
 from nasrec_automl.training.metrics import Metrics
 
-OnValidation = Callable[[str, int, Metrics], object]
-"""Told at each validation of a training which one it is, in words, the step, and metrics on the hpo part."""
-
 SEEDS_APART = 1000
 """Between one final training's seed and the next one's: runs with neighbouring seeds share none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """One validation of a training.
+
+    Attributes:
+        training: which one it is, in words.
+        step: when it was.
+        reached: the same in words, beside the most steps of the training.
+        metrics: on the hpo part.
+    """
+
+    training: str
+    step: int
+    reached: str
+    metrics: Metrics
+
+    @property
+    def in_words(self) -> str:
+        """All of it for people."""
+        return f"{self.training}, {self.reached}: log loss {self.metrics.log_loss:.4f}"
+
+
+OnValidation = Callable[[Validation], object]
+"""Told of each validation of a training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +147,7 @@ def train_taught(
                 run,
                 architecture,
                 hyper,
-                _telling(on_validation, called[number]),
+                partial(_tell, on_validation, called[number], lambda step: step_in_words(run, hyper, step, parts)),
                 parts=parts,
                 checkpoint=own,
                 seed_offset=number * SEEDS_APART,
@@ -149,12 +173,10 @@ def train_taught(
     return best
 
 
-def _telling(on_validation: OnValidation | None, training: str) -> Callable[[int, Metrics], bool]:
-    """What tells of each validation of a training, and ends none."""
-
-    def report(step: int, metrics: Metrics) -> bool:
-        if on_validation is not None:
-            on_validation(training, step, metrics)
-        return False
-
-    return report
+def _tell(
+    on_validation: OnValidation | None, training: str, reached: Callable[[int], str], step: int, metrics: Metrics
+) -> bool:
+    """Tell of a validation, and do not end the training."""
+    if on_validation is not None:
+        on_validation(Validation(training, step, reached(step), metrics))
+    return False

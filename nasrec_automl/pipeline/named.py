@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -77,7 +77,12 @@ _SOURCES = {
 
 
 def retrain_named(
-    run: RunFolder, name: str, output: Path | None = None, *, on_validation: OnValidation | None = None
+    run: RunFolder,
+    name: str,
+    output: Path | None = None,
+    *,
+    on_validation: OnValidation | None = None,
+    tell: Callable[[str], object] | None = None,
 ) -> NamedModel:
     """Train one architecture from scratch, as the final stage trains its winner; the test part stays closed.
 
@@ -92,6 +97,7 @@ def retrain_named(
             an architecture's JSON file, such as the `best/architecture.json` of another run.
         output: folder to write, none of a run's own; by default in the run's folder `models`.
         on_validation: told how the training goes on.
+        tell: as in `teachers`, where they have to be trained before.
 
     Raises:
         ArchitectureError: no architecture, or more than one, has the name.
@@ -110,7 +116,7 @@ def retrain_named(
     with run.lock(inside=unfinished):
         for left in run.models.glob(f"{unfinished.name}.*"):  # by calls that were killed at their end
             shutil.rmtree(left, ignore_errors=True)
-        contender, source = _measured(run, name, architecture, on_validation)
+        contender, source = _measured(run, name, architecture, on_validation, tell)
         checkpoint = _kept(run, architecture, "final.ckpt")
         subnet = train_final(run, contender, final_teachers(run), on_validation=on_validation, checkpoint=checkpoint)
         validation = contender.metrics
@@ -194,7 +200,11 @@ def find_architecture(run: RunFolder, name: str) -> tuple[str, Architecture]:
 
 
 def _measured(
-    run: RunFolder, name: str, architecture: Architecture, on_validation: OnValidation | None
+    run: RunFolder,
+    name: str,
+    architecture: Architecture,
+    on_validation: OnValidation | None,
+    tell: Callable[[str], object] | None,
 ) -> tuple[Contender, str]:
     """The architecture trained without validation rows, and where its settings come from.
 
@@ -215,16 +225,21 @@ def _measured(
     if source == "own" and retrain_is_noted(run):
         subnet = load_subnet(trial_weights(run, retrain_study(run), best[known]))
     else:
-        subnet = _trained_alone(run, name, architecture, hyper, on_validation)
+        subnet = _trained_alone(run, name, architecture, hyper, on_validation, tell)
     metrics = measure_subnet(subnet.to(run.job.device), PreparedData.open(run.data).part(*choice_parts(run)))
     return Contender(name, architecture, hyper, metrics), source
 
 
 def _trained_alone(
-    run: RunFolder, name: str, architecture: Architecture, hyper: Hyper, on_validation: OnValidation | None
+    run: RunFolder,
+    name: str,
+    architecture: Architecture,
+    hyper: Hyper,
+    on_validation: OnValidation | None,
+    tell: Callable[[str], object] | None,
 ) -> Subnet:
     """The architecture trained without validation rows; the subnet is kept until the call has ended."""
-    taught_by, called = [*teachers(run).values()], ["training without validation rows"]
+    taught_by, called = [*teachers(run, tell).values()], ["training without validation rows"]
     checkpoint = _kept(run, architecture, "alone.ckpt")
     try:
         return train_taught(run, architecture, hyper, taught_by, TRAINING, called, on_validation, checkpoint)

@@ -1,6 +1,7 @@
 """The final stage: what it writes is what the models do."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ from nasrec_automl.pipeline import final as final_stage
 from nasrec_automl.pipeline.export import export_run
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.final import FinalStage
+from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
@@ -71,6 +73,25 @@ def test_seconds_are_by_stage(result: dict) -> None:
     assert list(result["seconds"]) == ["data", "supernet", "search", "retrain", "final"]
     assert all(0 <= seconds < 120 for seconds in result["seconds"].values())
     assert result["seconds"]["supernet"] > 0
+
+
+def test_its_parts_are_unlike_and_have_no_rate(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    copied_run.final.unlink()
+    notes, train = [], final_stage.train_final
+
+    def watched(*arguments: object, on_validation: Callable[..., object], **options: object) -> Subnet:
+        def told(validation: object) -> None:
+            on_validation(validation)
+            progress = read_progress(copied_run.progress("final"))
+            assert progress is not None
+            assert (progress.done, progress.total, progress.unit, progress.rate) == (2, 4, "parts", None)
+            notes.append(progress.note)
+
+        return train(*arguments, on_validation=told, **options)
+
+    monkeypatch.setattr(final_stage, "train_final", watched)
+    FinalStage().run(copied_run)
+    assert re.fullmatch(r"final training 1 of \d, step \d+ of at most \d+: log loss 0\.\d{4}", notes[0])
 
 
 def test_the_studies_that_it_names_are_there(finished_run: RunFolder, result: dict) -> None:

@@ -18,7 +18,7 @@ from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline import final_training
 from nasrec_automl.pipeline.candidates import candidates, default_hyper, train_candidate
-from nasrec_automl.pipeline.final_training import SEEDS_APART, Contender, train_final
+from nasrec_automl.pipeline.final_training import SEEDS_APART, Contender, Validation, train_final
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.teachers import final_teachers, labels_of
 from nasrec_automl.training.metrics import Metrics
@@ -83,12 +83,26 @@ def test_it_is_the_best_of_its_trainings_on_hpo_rows(
     run: RunFolder, contender: Contender, alone: list[tuple[float, Mapping[str, Tensor]]]
 ) -> None:
     heard: list[str] = []
-    subnet = taught(run, contender, on_validation=lambda training, *_: heard.append(training) or True)
+    subnet = taught(run, contender, on_validation=lambda at: heard.append(at.training) or True)
     losses = [loss for loss, _ in alone]
     assert len(set(losses)) == 3
     _, best = min(alone, key=lambda one: one[0])
     assert same(subnet.state_dict(), best)
     assert list(dict.fromkeys(heard)) == [f"final training {number} of 3" for number in (1, 2, 3)]
+
+
+def test_each_validation_says_how_far_its_training_has_come(run: RunFolder, contender: Contender) -> None:
+    heard: list[Validation] = []
+    run = changed(run, "retrain", final_seeds=2, patience=9, max_epochs=2, validations_per_epoch=1)
+    taught(run, contender, on_validation=heard.append)
+    rows = sum(PreparedData.open(run.data).rows(part) for part in FINAL)
+    steps = 2 * (rows // contender.hyper.batch_size)
+    assert [(at.training, at.step) for at in heard] == [
+        (f"final training {number} of 2", step) for number in (1, 2) for step in (steps // 2, steps)
+    ]
+    assert [at.in_words for at in heard] == [
+        f"{at.training}, step {at.step} of at most {steps}: log loss {at.metrics.log_loss:.4f}" for at in heard
+    ]
 
 
 @pytest.mark.parametrize(
@@ -150,9 +164,9 @@ def test_killed_it_goes_on_and_ends_with_the_same_network(
     checkpoint = tmp_path / "final.ckpt"
     count = 0
 
-    def kill(training: str, step: int, metrics: Metrics) -> None:
+    def kill(validation: Validation) -> None:
         nonlocal count
-        if training == f"final training {killed[0]} of 3":
+        if validation.training == f"final training {killed[0]} of 3":
             count += 1
             if count == killed[1]:
                 raise KeyboardInterrupt
@@ -168,9 +182,7 @@ def test_killed_it_goes_on_and_ends_with_the_same_network(
         return step(self, *arguments)
 
     monkeypatch.setattr(ClickModule, "training_step", counted)
-    subnet = taught(
-        run, contender, on_validation=lambda training, step, metrics: heard.append(training), checkpoint=checkpoint
-    )
+    subnet = taught(run, contender, on_validation=lambda at: heard.append(at.training), checkpoint=checkpoint)
     assert same(subnet.state_dict(), min(alone, key=lambda one: one[0])[1])
     assert set(heard) == {f"final training {number} of 3" for number in range(killed[0], 4)}, (
         "what ended is not repeated"
@@ -207,8 +219,8 @@ def test_a_training_whose_network_was_not_saved_goes_on_from_its_last_checkpoint
 def test_what_has_ended_is_kept_whole(
     run: RunFolder, contender: Contender, alone: list[tuple[float, Mapping[str, Tensor]]], tmp_path: Path
 ) -> None:
-    def kill(training: str, step: int, metrics: Metrics) -> None:
-        if training.endswith("3 of 3"):
+    def kill(validation: Validation) -> None:
+        if validation.training.endswith("3 of 3"):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

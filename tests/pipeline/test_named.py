@@ -23,9 +23,10 @@ from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import best_trials, candidates, train_candidate
 from nasrec_automl.pipeline.export import export_model
 from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.final_training import Validation
 from nasrec_automl.pipeline.named import NamedModel, find_architecture, retrain_named
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.studies import retrain_study, search_study
+from nasrec_automl.pipeline.studies import retrain_study, search_study, trainings_study
 from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.distributions import distributions
@@ -92,7 +93,7 @@ def test_the_winner_by_name_is_the_final_model(run: RunFolder, tmp_path: Path) -
 def test_any_other_takes_the_best_ones_and_is_measured_before_it_sees_the_choice_part(run: RunFolder) -> None:
     key = others(run)[0]
     heard = []
-    model = retrain_named(run, key, on_validation=lambda training, step, metrics: heard.append(training))
+    model = retrain_named(run, key, on_validation=lambda at: heard.append(at.training))
     assert model.source == "best"
     assert list(dict.fromkeys(heard)) == [
         "training without validation rows",
@@ -111,6 +112,14 @@ def test_any_other_takes_the_best_ones_and_is_measured_before_it_sees_the_choice
     assert measure_subnet(alone.subnet, choice) == model.validation
 
 
+def test_its_teachers_are_heard_of_where_they_are_trained_first(run: RunFolder) -> None:
+    study, told = trainings_study(run, "teachers"), []
+    study._storage.delete_study(study._study_id)
+    retrain_named(run, others(run)[0], tell=told.append)
+    assert told[0] == "trains its teachers: 0 of 3"
+    assert told[1].startswith("trains its teachers: 0 of 3, step ")
+
+
 class _KilledError(Exception):
     pass
 
@@ -120,8 +129,8 @@ def test_a_call_that_was_killed_goes_on_where_it_was(run: RunFolder, at: str) ->
     key = others(run)[0]
     heard: list[tuple[str, int]] = []
 
-    def dying(training: str, step: int, metrics: Metrics) -> None:
-        heard.append((training, step))
+    def dying(validation: Validation) -> None:
+        heard.append((validation.training, validation.step))
         if [one for one, _ in heard].count(at) == 2:
             raise _KilledError
 
@@ -130,7 +139,7 @@ def test_a_call_that_was_killed_goes_on_where_it_was(run: RunFolder, at: str) ->
         retrain_named(run, key, on_validation=dying)
     assert not (run.models / key).exists()
     again: list[tuple[str, int]] = []
-    model = retrain_named(run, key, on_validation=lambda training, step, metrics: again.append((training, step)))
+    model = retrain_named(run, key, on_validation=lambda at: again.append((at.training, at.step)))
     # A training that was broken tells again what it had measured.
     ended = {training for training, _ in heard} - {at}
     assert {training for training, _ in again}.isdisjoint(ended)
@@ -168,8 +177,8 @@ def test_a_training_whose_network_was_not_saved_goes_on_from_its_last_checkpoint
 def test_what_a_killed_call_left_with_other_settings_does_not_count(run: RunFolder) -> None:
     shutil.rmtree(run.path / "stages")  # as of a job that trains by name alone: no stage holds its settings
 
-    def dying(training: str, step: int, metrics: Metrics) -> None:
-        if training.startswith("final"):
+    def dying(validation: Validation) -> None:
+        if validation.training.startswith("final"):
             raise _KilledError
 
     heard: list[str] = []
@@ -178,7 +187,7 @@ def test_what_a_killed_call_left_with_other_settings_does_not_count(run: RunFold
         heard.clear()
         with pytest.raises(_KilledError):
             retrain_named(run, "hand-mlp", on_validation=dying)
-        retrain_named(other, "hand-mlp", on_validation=lambda training, *_: heard.append(training))
+        retrain_named(other, "hand-mlp", on_validation=lambda at: heard.append(at.training))
         assert heard[0] == "training without validation rows"
 
 

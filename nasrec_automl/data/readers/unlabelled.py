@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from nasrec_automl.data.declared import Declared
 from nasrec_automl.data.readers import criteo
@@ -68,6 +69,17 @@ def read_unlabelled(
     if schema is not None and schema.columns is not None:
         layout = _without_header(path, layout, schema.columns, schema.label)
     return read_text(path, _Strict(), layout=layout)
+
+
+def count_rows(path: Path) -> int | None:
+    """How many rows a file has, where that is known without reading them; None too where it cannot be read."""
+    if not is_parquet(path):
+        return None
+    try:
+        rows: int = pq.read_metadata(path).num_rows
+    except (pa.ArrowException, OSError):
+        return None
+    return rows
 
 
 class _Strict(Rejections):

@@ -14,7 +14,7 @@ from nasrec_automl.data.declared import Declared
 from nasrec_automl.data.keys import keys_of_any
 from nasrec_automl.data.readers import inputs, parquet
 from nasrec_automl.data.readers.criteo import criteo
-from nasrec_automl.data.readers.unlabelled import read_unlabelled
+from nasrec_automl.data.readers.unlabelled import count_rows, read_unlabelled
 from nasrec_automl.data.table_schema import TableSchema
 from nasrec_automl.errors import DataError
 from tests.data.readers.rows import criteo_lines, read_all, write
@@ -218,3 +218,12 @@ def test_an_empty_line_of_one_column_is_a_missing_value(end: str, sign: str, tmp
     numbers = Declared(dense={"price": DenseOptions()}, categorical={})
     path.write_text("price" + end + "1" + end + end + "2", newline="")
     assert read(path, numbers)["price"].to_pylist() == [1.0, None, 2.0]
+
+
+def test_rows_are_counted_where_that_costs_no_reading(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"price": [1.0, 2.0, 3.0]}), tmp_path / "rows.parquet")
+    assert count_rows(tmp_path / "rows.parquet") == 3
+    (tmp_path / "rows.csv").write_text("price\n1\n")
+    (tmp_path / "bad.parquet").write_text("no Parquet")
+    for name in ("rows.csv", "bad.parquet", "gone.parquet"):
+        assert count_rows(tmp_path / name) is None
