@@ -14,9 +14,8 @@ import torch
 from nasrec_automl.budget import Budget
 from nasrec_automl.config import Job
 from nasrec_automl.data.dataset import PreparedData
-from nasrec_automl.data.parts import TRAINING, VALIDATION, Part
+from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import StudyError
-from nasrec_automl.evaluation.baseline import BASELINE_ROWS, Baseline, fit_baseline, tune_baseline
 from nasrec_automl.evaluation.paired import auc_difference_error, log_loss_difference_error
 from nasrec_automl.evaluation.scratch import predict_logits
 from nasrec_automl.network.weights import load_subnet
@@ -33,6 +32,7 @@ from nasrec_automl.pipeline.candidates import (
     trial_weights,
 )
 from nasrec_automl.pipeline.files import newest, read_json, write_json
+from nasrec_automl.pipeline.final_baseline import final_baseline
 from nasrec_automl.pipeline.final_training import Contender, train_final
 from nasrec_automl.pipeline.model_folder import write_model
 from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
@@ -74,8 +74,8 @@ class FinalStage(Stage):
         data = PreparedData.open(run.data, test=True)
         contenders, errors = _contenders(run, data, report)
         winner = contenders[0]
-        progress.update(1, f"winner {winner.name}")
-        baseline, of_baseline = _baseline(run, data)
+        progress.update(1, f"winner {winner.name}; the baseline is being fitted")
+        baseline, of_baseline = final_baseline(run, data)
         progress.update(2, "baseline fitted")
         taught_by = final_teachers(run)
         subnet = train_final(
@@ -128,17 +128,6 @@ class FinalStage(Stage):
     def tidy(self, run: RunFolder) -> None:
         """Delete what the trainings have left, of final stages that were killed too."""
         shutil.rmtree(run.final_trainings, ignore_errors=True)
-
-
-def _baseline(run: RunFolder, data: PreparedData) -> tuple[Baseline, dict[str, Any]]:
-    """A logistic regression on all rows but test, and what the result says of it but for its quality on test."""
-    schema, seed = data.schema(), run.job.seed
-    some = data.part(*TRAINING).sample(BASELINE_ROWS, seed)
-    tuned, strength = tune_baseline(some, data.part(Part.HPO), schema)
-    validation = _quality(tuned.measure(data.part(*choice_parts(run))))
-    some = data.part(*TRAINING, *VALIDATION).sample(BASELINE_ROWS, seed)
-    noted = {"name": "logistic regression", "rows": len(some), "validation": validation}
-    return fit_baseline(some, schema, strength=strength), noted
 
 
 def _result(

@@ -1,12 +1,13 @@
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import sparse
+from sklearn.linear_model import LogisticRegression
 
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.evaluation import baseline as module
-from nasrec_automl.evaluation.baseline import fit_baseline, tune_baseline
+from nasrec_automl.evaluation.baseline import Baseline, fit_baseline, tune_baseline
 from nasrec_automl.testing.examples import make_batch, pooled_schema, repeated, tiny_schema, with_weights
 
 
@@ -24,7 +25,7 @@ def test_it_finds_the_effects_of_ids_and_dense_features() -> None:
     metrics = baseline.measure(test)
     assert metrics.auc > 0.78
     assert metrics.rows == 4000
-    coefficients = baseline.model.coef_[0]
+    coefficients = baseline.coefficients
     assert len(coefficients) == 7 + 5 + 9 + 4 + 3
     assert coefficients[-3:] == pytest.approx([1.2, 0, 0], abs=0.15)
     assert coefficients[6] - coefficients[0] == pytest.approx(2, abs=0.4)
@@ -48,7 +49,7 @@ def test_categories_that_the_fit_has_not_seen_count_nothing() -> None:
     train = linear_rows(500, 1)
     known = fit_baseline(train.take(np.flatnonzero(train.ids[:, 0] != 3)), tiny_schema(), strength=1.0)
     strange = train.take(np.flatnonzero(train.ids[:, 0] == 3))
-    expected = known.model.decision_function(sparse.csr_matrix(np.hstack([one_hot(strange, but=3), strange.dense])))
+    expected = np.hstack([one_hot(strange, but=3), strange.dense]) @ known.coefficients + known.intercept
     np.testing.assert_allclose(known.logits(strange), expected)
 
 
@@ -84,20 +85,63 @@ def test_many_rows_are_read_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_strength_is_chosen_on_validation_and_the_fit_is_on_train_alone() -> None:
     train, validation = linear_rows(300, 1), linear_rows(1000, 2)
-    baseline, strength = tune_baseline(train, validation, tiny_schema())
+    baseline = tune_baseline(train, validation, tiny_schema(), seed=1)
     losses = {
         s: fit_baseline(train, tiny_schema(), strength=s).measure(validation).log_loss
         for s in (0.03, 0.1, 0.3, 1.0, 3.0)
     }
-    assert strength == min(losses, key=losses.get)
-    assert baseline.measure(validation).log_loss == pytest.approx(losses[strength])
-    again, _ = tune_baseline(train, validation, tiny_schema())
-    np.testing.assert_array_equal(baseline.model.coef_, again.model.coef_)
+    assert baseline.strength == min(losses, key=losses.get)
+    assert baseline.measure(validation).log_loss == pytest.approx(losses[baseline.strength])
+    again = tune_baseline(train, validation, tiny_schema(), seed=1)
+    np.testing.assert_array_equal(baseline.coefficients, again.coefficients)
 
 
 def test_rows_are_counted_once_for_all_strengths(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, calls = linear_rows(60, 1), []
     count = module._categories
     monkeypatch.setattr(module, "_categories", lambda some, schema: calls.append(some is rows) or count(some, schema))
-    tune_baseline(rows, linear_rows(40, 2), tiny_schema())
+    tune_baseline(rows, linear_rows(40, 2), tiny_schema(), seed=1)
     assert sum(calls) == 1
+
+
+@pytest.fixture
+def fits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int]]:
+    """Strength and rows of each fit."""
+    found: list[tuple[float, int]] = []
+    fit = LogisticRegression.fit
+
+    def watched(model: LogisticRegression, design: np.ndarray, *arguments: object, **options: object) -> object:
+        found.append((model.C, design.shape[0]))
+        return fit(model, design, *arguments, **options)
+
+    monkeypatch.setattr(LogisticRegression, "fit", watched)
+    return found
+
+
+def test_no_weaker_strength_is_tried_once_one_is_worse(fits: list[tuple[float, int]]) -> None:
+    noise = linear_rows(300, 1)
+    noise = replace(noise, label=np.random.default_rng(3).permutation(noise.label))
+    assert tune_baseline(noise, linear_rows(1000, 2), tiny_schema(), seed=1).strength == 0.03
+    assert fits == [(0.03, 300), (0.1, 300)]
+
+
+def test_of_many_rows_some_choose_the_strength_and_all_are_fitted(
+    fits: list[tuple[float, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, validation = linear_rows(600, 1), linear_rows(1000, 2)
+    some = tune_baseline(train.sample(200, 7), validation, tiny_schema(), seed=7)
+    monkeypatch.setattr(module, "TUNING_ROWS", 200)
+    fits.clear()
+    baseline = tune_baseline(train, validation, tiny_schema(), seed=7)
+    assert baseline.strength == some.strength
+    assert [rows for _, rows in fits] == [200] * (len(fits) - 1) + [600]
+    alone = fit_baseline(train, tiny_schema(), strength=some.strength)
+    np.testing.assert_array_equal(baseline.coefficients, alone.coefficients)
+
+
+def test_it_comes_back_from_json_bit_by_bit() -> None:
+    rows = linear_rows(300, 1)
+    baseline = fit_baseline(rows, tiny_schema(), strength=0.3)
+    back = Baseline.of_dict(json.loads(json.dumps(baseline.to_dict())), tiny_schema())
+    assert back.strength == 0.3
+    np.testing.assert_array_equal(back.logits(rows), baseline.logits(rows))

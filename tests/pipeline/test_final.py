@@ -20,12 +20,12 @@ from nasrec_automl.data.parts import TRAINING, VALIDATION, Part
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.errors import JobError, RunFolderError
 from nasrec_automl.evaluation import scratch
-from nasrec_automl.evaluation.baseline import fit_baseline, tune_baseline
 from nasrec_automl.evaluation.distillation import best_together
 from nasrec_automl.evaluation.scratch import measure_subnet, predict_logits
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline import final as final_stage
+from nasrec_automl.pipeline import final_baseline
 from nasrec_automl.pipeline.export import export_run
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.final import FinalStage
@@ -132,7 +132,8 @@ def test_the_search_part_chooses_too_where_it_chose_no_candidate(
     baseline = json.loads(copied_run.result.read_text())["baseline"]
     copied_run.final.unlink()
     parts = (Part.SEARCH, Part.CHOICE)
-    monkeypatch.setattr(final_stage, "choice_parts", lambda run: parts)
+    for module in (final_stage, final_baseline):
+        monkeypatch.setattr(module, "choice_parts", lambda run: parts)
     FinalStage().run(copied_run)
     after = json.loads(copied_run.final.read_text())
     assert after["chosen_on"] == ["search", "choice"]
@@ -233,6 +234,26 @@ def test_killed_before_the_result_is_written_it_trains_nothing_again(
     after = load_subnet(copied_run.best / "model.safetensors").state_dict()
     assert all(torch.equal(after[name], before[name]) for name in before)
     assert not copied_run.final_trainings.exists()
+
+
+def test_it_says_that_the_baseline_is_being_fitted(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    fit = final_stage.final_baseline
+    update = final_stage.ProgressWriter.update
+
+    def noted(writer: object, done: int, note: str = "", **options: object) -> None:
+        said.append(note)
+        update(writer, done, note, **options)
+
+    def watched(*arguments: object) -> object:
+        assert "the baseline is being fitted" in said[-1]
+        return fit(*arguments)
+
+    copied_run.result.unlink()
+    monkeypatch.setattr(final_stage.ProgressWriter, "update", noted)
+    monkeypatch.setattr(final_stage, "final_baseline", watched)
+    FinalStage().run(copied_run)
+    assert "baseline fitted" in said
 
 
 def test_a_network_that_says_nan_of_the_choice_does_not_win(
@@ -341,20 +362,6 @@ def test_what_has_begun_keeps_its_settings(
 def test_what_the_candidates_have_learned_from_stays(copied_run: RunFolder, key: str, value: float) -> None:
     with pytest.raises(JobError, match=rf"retrain\.{key}: the (supernet|retrain) stage .* was started with"):
         run_job(changed(copied_run, "retrain", **{key: value}))
-
-
-def test_of_many_rows_the_baseline_is_fitted_on_some(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nasrec_automl.pipeline.final.BASELINE_ROWS", 500)
-    copied_run.result.unlink()
-    FinalStage().run(copied_run)
-    found = json.loads(copied_run.result.read_text())["baseline"]
-    data = PreparedData.open(copied_run.data, test=True)
-    schema, seed = data.schema(), copied_run.job.seed
-    some = data.part(*TRAINING, *VALIDATION).sample(500, seed)
-    _, strength = tune_baseline(data.part(*TRAINING).sample(500, seed), data.part(Part.HPO), schema)
-    expected = fit_baseline(some, schema, strength=strength).measure(data.part(Part.TEST))
-    assert found["rows"] == 500
-    assert found["test"]["log_loss"] == pytest.approx(expected.log_loss)
 
 
 def test_each_contender_is_reported_as_it_is_measured(copied_run: RunFolder, final: dict) -> None:
