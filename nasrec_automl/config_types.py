@@ -27,6 +27,8 @@ Probability = Annotated[float, Field(ge=0, lt=1)]
 
 
 def _whole(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():  # as YAML reads `1.0e+6`
+        return int(value)
     if isinstance(value, str) and re.fullmatch(r"[0-9]+(\.[0-9]*)?[eE]\+?[0-9]{1,2}", value):
         number = Decimal(value)
         return int(number) if number == number.to_integral_value() else value

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from nasrec_automl.config_types import Count, Duration, PositiveFloat, Section, path_from
@@ -23,9 +24,10 @@ def test_a_number_may_be_written_without_a_dot_and_a_count_may_not_be_rounded() 
         TypeAdapter(Count).validate_python(2.5)
 
 
-@pytest.mark.parametrize(("text", "count"), [("1e6", 1_000_000), ("1.5E+3", 1_500), ("2.e0", 2)])
+@pytest.mark.parametrize(("text", "count"), [("1e6", 1_000_000), ("1.5E+3", 1_500), ("2.e0", 2), ("1.0e+6", 1_000_000)])
 def test_a_count_may_have_an_exponent(text: str, count: int) -> None:
     assert TypeAdapter(Count).validate_python(text) == count
+    assert TypeAdapter(Count).validate_python(yaml.safe_load(text)) == count
 
 
 @pytest.mark.parametrize("text", ["1.5e0", "0e6", "1e-6", "1.2.3e6", "e6", "1000", "1e999"])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
+from nasrec_automl.data.files import written_beside
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.training.metrics import Metrics, measure, targets
@@ -46,15 +48,22 @@ class Baseline:
     intercept: float
 
     @classmethod
-    def of_dict(cls, found: dict[str, Any], schema: FeatureSchema) -> Self:
-        """The baseline that gave a dict by `to_dict`, bit by bit."""
-        seen, coefficients = np.array(found["seen"], np.int64), np.array(found["coefficients"], np.float64)
-        return cls(schema, found["strength"], seen, coefficients, found["intercept"])
+    def load(cls, path: Path, schema: FeatureSchema) -> Self:
+        """The baseline that was saved, bit by bit."""
+        with np.load(path) as found:
+            strength, intercept = float(found["strength"]), float(found["intercept"])
+            return cls(schema, strength, found["seen"], found["coefficients"], intercept)
 
-    def to_dict(self) -> dict[str, Any]:
-        """All but the schema, for JSON."""
-        seen, coefficients = self.seen.tolist(), self.coefficients.tolist()
-        return {"strength": self.strength, "seen": seen, "coefficients": coefficients, "intercept": self.intercept}
+    def save(self, path: Path) -> None:
+        """Write all but the schema; the file is there whole or not at all."""
+        with written_beside(path) as beside, beside.open("wb") as file:
+            np.savez(
+                file,
+                strength=self.strength,
+                seen=self.seen,
+                coefficients=self.coefficients,
+                intercept=self.intercept,
+            )
 
     def logits(self, rows: Rows) -> torch.Tensor:
         """Log odds, `(n,)`."""

@@ -32,7 +32,7 @@ from nasrec_automl.pipeline.candidates import (
     trial_weights,
 )
 from nasrec_automl.pipeline.files import newest, read_json, write_json
-from nasrec_automl.pipeline.final_baseline import final_baseline
+from nasrec_automl.pipeline.final_baseline import baseline_files, final_baseline
 from nasrec_automl.pipeline.final_training import Contender, train_final
 from nasrec_automl.pipeline.model_folder import write_model
 from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
@@ -58,8 +58,12 @@ class FinalStage(Stage):
         return int(final_is_noted(run)), 1
 
     def kept(self, run: RunFolder) -> int:
-        """The time of what its trainings left last: there is one unit only, and they take long."""
+        """The time of what its trainings and the baseline left last: there is one unit only, and they take long."""
         return newest(run.final_trainings.glob("*")) or super().kept(run)
+
+    def _left_nothing(self, run: RunFolder) -> bool:
+        trained = [path for path in run.final_trainings.glob("*") if path not in baseline_files(run)]
+        return not trained and not final_is_noted(run)
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """How many final trainings there are."""

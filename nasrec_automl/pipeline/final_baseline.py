@@ -11,7 +11,6 @@ from nasrec_automl.data.parts import TRAINING, VALIDATION, Part
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.evaluation.baseline import BASELINE_ROWS, Baseline, fit_baseline, tune_baseline
 from nasrec_automl.pipeline.candidates import choice_parts
-from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.schema import FeatureSchema
 
@@ -21,18 +20,19 @@ def final_baseline(run: RunFolder, data: PreparedData) -> tuple[Baseline, dict[s
 
     Both of its fits stay in `run.final_trainings`, until the final stage has its result: a later call takes them.
     """
-    schema, seed, folder = data.schema(), run.job.seed, run.final_trainings
+    schema, seed = data.schema(), run.job.seed
+    of_tuned, of_fitted = baseline_files(run)
 
     def some(*parts: Part) -> Rows:
         return data.part(*parts).sample(BASELINE_ROWS, seed)
 
     tuned = _kept(
-        folder / "baseline-tuned.json",
+        of_tuned,
         schema,
         lambda: tune_baseline(some(*TRAINING), data.part(Part.HPO), schema, seed=seed),
     )
     fitted = _kept(
-        folder / "baseline.json",
+        of_fitted,
         schema,
         lambda: fit_baseline(some(*TRAINING, *VALIDATION), schema, strength=tuned.strength),
     )
@@ -44,11 +44,16 @@ def final_baseline(run: RunFolder, data: PreparedData) -> tuple[Baseline, dict[s
     }
 
 
+def baseline_files(run: RunFolder) -> tuple[Path, Path]:
+    """Where the two fits are kept: the one that was tuned, without validation rows, and the one with them."""
+    return run.final_trainings / "baseline-tuned.npz", run.final_trainings / "baseline.npz"
+
+
 def _kept(path: Path, schema: FeatureSchema, fit: Callable[[], Baseline]) -> Baseline:
     """What a call before has left, or a new fit, which is left for the next one."""
-    found = read_json(path)
-    if found is not None:
-        return Baseline.of_dict(found, schema)
+    if path.is_file():
+        return Baseline.load(path, schema)
     baseline = fit()
-    write_json(path, baseline.to_dict())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    baseline.save(path)
     return baseline

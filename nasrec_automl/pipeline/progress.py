@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +18,19 @@ from nasrec_automl.pipeline.files import read_json, write_json
 _INTERVAL = 0.3
 
 _writing = threading.Lock()
-"""Held while a file is written: `counting_time` writes what it has read, and what came between would be lost."""
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep other threads and processes from writing a file that is read and written anew: what they said would be lost.
+
+    A file system without locks is no reason to stop: then a note may be lost.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _writing, path.with_name(f".{path.name}.lock").open("a") as lock:
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 class Progress(BaseModel):
@@ -114,17 +127,19 @@ class ProgressWriter:
         if now - self._last < _INTERVAL and note == self._note and done < self._total and not ended:
             return
         self._last, self._note = now, note
-        with _writing:
+        with _alone(self.path):
             before = read_progress(self.path)
+            # The last to write may be another process, whose host's clock may differ, or an earlier start, after which
+            # nobody worked.
+            at = now if before is None else max(now, before.updated)
             progress = Progress(
                 **self._fixed,
                 done=done,
                 total=self._total,
                 note=note,
                 reached=self._reached,
-                updated=now,
-                # The last to write may be another process, or an earlier start, after which nobody worked.
-                seconds=0 if before is None else before.seconds + max(0, now - max(before.updated, self._began)),
+                updated=at,
+                seconds=0 if before is None else before.seconds + max(0, at - max(before.updated, self._began)),
             )
             write_json(self.path, progress.model_dump())
 
@@ -139,7 +154,7 @@ def counting_time(path: Path) -> Iterator[None]:
     begun = time.time()
 
     def count() -> None:
-        with _writing:
+        with _alone(path):
             found = read_progress(path)
             if found is not None and found.updated >= begun:  # what an earlier start wrote ended with it
                 write_json(path, found.counted_to(time.time()).model_dump())

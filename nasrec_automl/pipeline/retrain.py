@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,7 @@ class RetrainStage(Stage):
             label()  # before any trial, which would count its teachers' time as its own
 
         checkpoint: Path | None = None
+        note = _note(study)
 
         def train(name: str, hyper: Hyper, prune: Prune) -> TrainOutcome:
             nonlocal checkpoint
@@ -101,8 +103,7 @@ class RetrainStage(Stage):
             def on_validation(step: int, metrics: Metrics) -> bool:
                 nonlocal reached
                 report({"log_loss": metrics.log_loss, "auc": metrics.auc})
-                ended = len(study.get_trials(deepcopy=False, states=ENDED))  # by other workers too
-                progress.update(ended, ", ".join(filter(None, (_note(study), step_in_words(run, hyper, step)))))
+                progress.update(done, ", ".join(filter(None, (note, step_in_words(run, hyper, step)))))
                 before, reached = reached, progress_at(run, hyper, step)
                 for place in range(before + 1, reached + 1):  # others may be compared with it at any of these
                     if prune(place, metrics.log_loss) and reached < validations:
@@ -114,7 +115,7 @@ class RetrainStage(Stage):
                 trained = train_candidate(
                     run, architectures[name], hyper, on_validation, checkpoint=checkpoint, label=label()
                 )
-            if not trained.stopped:  # a pruned training is no contender
+            if not trained.stopped and math.isfinite(trained.metrics.log_loss):  # what is pruned is no contender
                 save_network(trained.subnet, weights_path(run, study, name, hyper))
             attrs = {
                 "auc": trained.metrics.auc,
@@ -124,11 +125,13 @@ class RetrainStage(Stage):
             }
             return TrainOutcome(trained.metrics.log_loss, attrs)
 
-        def on_trial(done: int) -> None:
+        def on_trial(ended: int) -> None:
+            nonlocal done, note
             if checkpoint is not None:  # not before the study has the outcome
                 checkpoint.unlink(missing_ok=True)
             drop_beaten(run, study)
-            progress.update(done, _note(study))
+            done, note = ended, _note(study)
+            progress.update(done, note)
 
         trained = retrain(
             study,

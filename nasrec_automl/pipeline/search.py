@@ -29,7 +29,7 @@ from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import search_is_noted
 from nasrec_automl.pipeline.studies import (
-    check_weights,
+    hold_to_weights,
     scored_trials,
     search_admission,
     search_settings,
@@ -86,7 +86,7 @@ class SearchStage(Stage):
         space = load_search_space(job.space)
         evaluator = load_evaluator(run)
         study, budget, admits = search_study(run), job_budget(run), search_admission(run)
-        check_weights(run, study)
+        hold_to_weights(run, study)
         left_out = left_out_designs(space, budget)
         designs = (design for name, design in hand_designs(space).items() if name not in left_out)
         scored = len(scored_trials(study, admits))

@@ -49,6 +49,7 @@ class _Opened:
     storage: RDBStorage
     file: tuple[int, int] | None
     studies: dict[str, optuna.Study] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 _opened: dict[str, _Opened] = {}
@@ -90,8 +91,8 @@ def _study(run: RunFolder, name: str, identity: Mapping[str, str], **kind: Any) 
         kind: its other arguments.
     """
     opened = _database(run.job.storage_url)
-    known = opened.studies.get(name)
-    with database_errors(opened.storage):
+    with opened.lock, database_errors(opened.storage):
+        known = opened.studies.get(name)
         if known is None or not patiently(opened.storage, partial(_is_there, known, opened.storage)):
             opened.studies[name] = known = open_study(opened.storage, name=name, identity=identity, **kind)
         else:
@@ -171,18 +172,21 @@ def search_study(run: RunFolder) -> optuna.Study:
     )
 
 
-def check_weights(run: RunFolder, study: optuna.Study) -> None:
-    """Hold the study of a search to the weights that its first scores were of.
+def hold_to_weights(run: RunFolder, study: optuna.Study) -> None:
+    """Hold the study of a search to the weights that its first scores are of.
 
     Raises:
         StudyError: its scores are of other weights, with which new ones do not compare.
     """
     with run.weights.open("rb") as file:
         found = hashlib.file_digest(file, "blake2b").hexdigest()[:16]
-    written = study.user_attrs.get(WEIGHTS)
-    if written is None:
-        study.set_user_attr(WEIGHTS, found)
-    elif written != found:
+
+    def held() -> str:
+        if WEIGHTS not in study.user_attrs or not study.get_trials(deepcopy=False, states=ENDED):
+            study.set_user_attr(WEIGHTS, found)
+        return str(study.user_attrs[WEIGHTS])
+
+    if patiently(study_storage(run.job.storage_url), held) != found:
         raise StudyError(
             f"the study {study.study_name!r} has scores of another supernet than that of {run.weights}: one that is "
             "trained again, elsewhere or by another version, has other weights. Put the earlier file there, or give "

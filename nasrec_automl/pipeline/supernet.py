@@ -118,7 +118,8 @@ class SupernetStage(Stage):
             raise DivergedError(f"the supernet's training diverged; {_kept(_checkpoint(run))}. At {error}") from None
         save_network(supernet, run.weights)
         progress.update(total, curve.note())
-        _warn_of_chance(run, curve.kept())
+        if self._label is None:  # not where settings are tried, bad ones among them
+            _warn_of_chance(run, curve.kept())
         self.tidy(run)
         return curve.kept()
 
@@ -132,7 +133,7 @@ class SupernetStage(Stage):
 
 def _warn_of_chance(run: RunFolder, kept: Mapping[str, float]) -> None:
     """Say that a supernet has learned nothing that can be told from chance: its scores then say nothing either."""
-    label = PreparedData.open(run.data).part(Part.SEARCH).label
+    label = _validated(run).label
     clicks = int(np.count_nonzero(label))
     others = len(label) - clicks
     auc = kept.get("auc", math.nan)
@@ -203,7 +204,7 @@ def train_supernet(run: RunFolder, rank: Rank, callbacks: list[pl.Callback]) -> 
         run,
         data,
         batches,
-        data.part(Part.SEARCH).sample(_VALIDATION_ROWS, job.seed),
+        _validated(run),
         trainer,
         str(checkpoint) if checkpoint.is_file() else None,
     )
@@ -213,6 +214,11 @@ def train_supernet(run: RunFolder, rank: Rank, callbacks: list[pl.Callback]) -> 
     release_optimizers(trainer)
     supernet.zero_grad(set_to_none=True)
     return supernet.cpu().eval()
+
+
+def _validated(run: RunFolder) -> Rows:
+    """The rows that validate the supernet."""
+    return PreparedData.open(run.data).part(Part.SEARCH).sample(_VALIDATION_ROWS, run.job.seed)
 
 
 def _ends_early(run: RunFolder) -> bool:

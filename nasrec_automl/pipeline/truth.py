@@ -163,8 +163,8 @@ def train_truth(
     """
     # Not by size: at any time those that are trained have all sizes.
     order = rng_for("order of trainings", run.job.seed).permutation(len(architectures))
-    is_done = count_trained(study, architectures, seeds) == len(architectures) * seeds
-    labels = None if label is None or is_done else label()
+    ended = count_trained(study, architectures, seeds)
+    labels = None if label is None or ended == len(architectures) * seeds else label()
     checkpoint: Path | None = None
 
     def train(architecture: Architecture, seed: int) -> TrainOutcome:
@@ -178,12 +178,14 @@ def train_truth(
 
     def tell(words: str) -> None:
         if on_validation is not None:
-            on_validation(count_trained(study, architectures, seeds), words)  # others may train too
+            on_validation(ended, words)
 
     def on_trial(done: int) -> None:
+        nonlocal ended
         if checkpoint is not None:  # not before the study has the outcome
             checkpoint.unlink(missing_ok=True)
-        on_training(count_trained(study, architectures, seeds))
+        ended = count_trained(study, architectures, seeds)  # others may train too
+        on_training(ended)
 
     train_each(
         study,

@@ -43,7 +43,7 @@ WORKER = "nasrec:worker"
 ALIVE = "nasrec:alive"
 """Of a trial: when its worker last gave a sign of life, in seconds since 1970 (Optuna's times are local ones).
 
-Of a finished one that is when it ended."""
+Of one that is complete or pruned that is when it ended."""
 
 ATTEMPT = "nasrec:attempt"
 """Of a trial that is tried again: how many of its key had failed before."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,10 @@ from nasrec_automl.search.task import ENDED
 
 ENQUEUED = "fixed_params"
 """Optuna's own attribute of a trial that was enqueued: what was asked for. It has no public name."""
+
+
+_SILENCE = threading.Lock()
+"""Of two threads that change Optuna's verbosity at once the second would keep that of the first."""
 
 
 def notes_of(trial: FrozenTrial) -> dict[str, Any]:
@@ -35,12 +40,13 @@ def unstoppable(study: optuna.Study) -> optuna.Study:
 @contextmanager
 def _unannounced() -> Iterator[None]:
     """Keep from the user that a study is made: one that is theirs in a database would seem to be in memory."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(max(before, optuna.logging.WARNING))
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)
+    with _SILENCE:
+        before = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(max(before, optuna.logging.WARNING))
+        try:
+            yield
+        finally:
+            optuna.logging.set_verbosity(before)
 
 
 class Mirror:

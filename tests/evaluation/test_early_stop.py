@@ -186,10 +186,11 @@ def test_a_look_at_a_few_heavy_rows_stops_nothing() -> None:
     assert not surely_worse(losses[:1024], both(losses[:1024]), rival, torch.zeros_like(weight))
 
 
-def logits(label: Tensor, rate: float) -> tuple[Tensor, Tensor]:
+def two_losses(label: Tensor, rate: float) -> tuple[Tensor, Tensor]:
     """Losses of two models whose probabilities are too low and too high by as much."""
     low, high = torch.full(label.shape, rate / 1.35).double(), torch.full(label.shape, rate * 1.35).double()
-    return (torch.where(label > 0, -p.log(), -(1 - p).log()) for p in (low, high))
+    first, second = (torch.where(label > 0, -p.log(), -(1 - p).log()) for p in (low, high))
+    return first, second
 
 
 @pytest.mark.parametrize("rate", [0.3, 0.01, 0.004])
@@ -197,7 +198,7 @@ def test_where_clicks_are_rare_one_that_is_as_good_is_stopped_as_rarely(rate: fl
     rng = np.random.default_rng(0)
     rows, trials, wrong = 16_384, 2000, 0
     label = torch.from_numpy((rng.random(rows) < rate).astype(np.float64))
-    rival, losses = logits(label, rate)
+    rival, losses = two_losses(label, rate)
     losses = losses + (rival - losses).mean()  # exactly as good over all rows
     for _ in range(trials):
         order = torch.from_numpy(rng.permutation(rows))
@@ -216,7 +217,7 @@ def test_a_look_needs_rows_of_each_label() -> None:
         assert surely_worse(losses[:1024], one, rival)
         assert surely_worse(losses[:1024], one, rival, weight)
         weight[0] = 3  # of 200 rows, one counts for three
-        assert not surely_worse(losses[:1024], label, rival, weight)
+        assert not surely_worse(losses[:1024], one, rival, weight)
         weight[0] = 1
     label[0] = 0
     assert not surely_worse(losses[:1024], label, rival)

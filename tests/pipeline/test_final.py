@@ -276,6 +276,26 @@ def test_a_network_that_says_nan_of_the_choice_does_not_win(
     assert f"{winner['name']} is left out: its log loss on the rows of the choice is nan" in caplog.text
 
 
+def test_a_baseline_that_is_kept_leaves_final_seeds_open(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for path in (copied_run.result, copied_run.final, copied_run.path / "stages" / "final.json"):
+        path.unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr(final_stage, "train_final", kill)
+        with pytest.raises(KeyboardInterrupt):
+            FinalStage().run(copied_run)
+    assert FinalStage().kept(copied_run)
+    other = changed(copied_run, "retrain", final_seeds=copied_run.job.retrain.final_seeds + 1)
+    FinalStage().check(other)
+    (copied_run.final_trainings / "hand-mlp.ckpt").touch()
+    with pytest.raises(JobError, match="final_seeds"):
+        FinalStage().check(other)
+
+
 def test_a_worker_that_comes_late_to_retrain_leaves_its_trainings_alone(copied_run: RunFolder) -> None:
     left = copied_run.final_trainings / "hand-mlp.ckpt"
     left.parent.mkdir()

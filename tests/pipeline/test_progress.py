@@ -221,3 +221,18 @@ def test_the_time_of_several_processes_is_counted_once(tmp_path: Path, clock: Cl
         clock.now += 5
         other.update(done + 1)
     assert read(path).seconds == 30
+
+
+def test_where_hosts_clocks_differ_the_time_between_is_not_counted_again_and_again(
+    tmp_path: Path, clock: Clock
+) -> None:
+    path = tmp_path / "progress.json"
+    ahead = ProgressWriter(path, stage="search", unit="architectures", total=100)
+    behind = ProgressWriter(path, stage="search", unit="architectures", total=100)
+    for done in range(2, 42, 2):
+        clock.now += 5
+        ahead.update(done)
+        clock.now += 5 - 2
+        behind.update(done + 1)
+        clock.now += 2
+    assert read(path).seconds == pytest.approx(200, abs=5)

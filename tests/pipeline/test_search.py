@@ -23,8 +23,9 @@ from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.stages import STAGES, run_job
-from nasrec_automl.pipeline.studies import search_study
+from nasrec_automl.pipeline.studies import hold_to_weights, search_study
 from nasrec_automl.pipeline.supernet import SupernetStage
+from nasrec_automl.search.attributes import WEIGHTS
 from nasrec_automl.space import load_search_space
 from tests.pipeline.changed import changed
 
@@ -112,6 +113,26 @@ def test_a_study_of_other_data_is_refused(copied_run: RunFolder) -> None:
     prepare(make_synthetic(1000, 9, fields=4, dense=3), copied_run.data)
     with pytest.raises(StudyError, match="'tiny-search' has data"):
         search_study(copied_run)
+
+
+def test_a_study_without_a_score_takes_a_supernet_that_was_trained_again(copied_run: RunFolder) -> None:
+    """As where a run was killed in the check of its scores, which comes before the first."""
+    study = search_study(copied_run)
+    hold_to_weights(copied_run, study)
+    written = study.user_attrs[WEIGHTS]
+    study.set_user_attr(WEIGHTS, "of others")
+    with pytest.raises(StudyError, match="has scores of another supernet"):
+        hold_to_weights(copied_run, study)
+    optuna.delete_study(study_name="tiny-search", storage=copied_run.job.storage_url)
+    study = search_study(copied_run)
+    study.set_user_attr(WEIGHTS, "of others")
+    hold_to_weights(copied_run, study)
+    assert study.user_attrs[WEIGHTS] == written
+
+
+def test_a_search_that_has_ended_keeps_no_supernet_in_memory(copied_run: RunFolder) -> None:
+    SearchStage().run(changed(copied_run, "search", architectures=copied_run.job.search.architectures + 1))
+    assert _evaluator.cache_info().currsize == 0
 
 
 def test_scores_of_another_supernet_of_the_same_settings_are_not_mixed_in(copied_run: RunFolder) -> None:

@@ -82,11 +82,15 @@ def test_notes_are_those_of_the_last_proposal() -> None:
     assert mirror.notes == {}
 
 
-def test_nothing_is_announced(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_announced(caplog: pytest.LogCaptureFixture) -> None:
     study = optuna.create_study()
     optuna.logging.set_verbosity(optuna.logging.INFO)
+    optuna.logging.enable_propagation()
+    caplog.clear()
     try:
         ask(Mirror(study), optuna.samplers.RandomSampler())
+        assert optuna.logging.get_verbosity() == optuna.logging.INFO
     finally:
+        optuna.logging.disable_propagation()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-    assert capsys.readouterr().err == ""
+    assert not caplog.records

@@ -210,9 +210,9 @@ def check_names(
     known = [column.name for column in columns]
     missing = [name for name in known if name not in names]
     if missing:
-        raise DataError(
-            f"{path}: lacks the columns {_some(missing)}, which may be empty but must be there; it has {_some(names)}"
-        )
+        may = not any(column.required for column in columns if column.name in missing)
+        empty = ", which may be empty but must be there" if may else ""
+        raise DataError(f"{path}: lacks the columns {_some(missing)}{empty}; it has {_some(names)}")
     if not further and (others := [name for name in names if name not in known]):
         raise DataError(f"{path}: nothing says what the columns {_some(others)} are: {strange}")
 
