@@ -179,7 +179,7 @@ def hold_to_weights(run: RunFolder, study: optuna.Study) -> None:
         StudyError: its scores are of other weights, with which new ones do not compare.
     """
     with run.weights.open("rb") as file:
-        found = hashlib.file_digest(file, "blake2b").hexdigest()[:16]
+        found = hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
     def held() -> str:
         if WEIGHTS not in study.user_attrs or not study.get_trials(deepcopy=False, states=ENDED):
