@@ -14,6 +14,7 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+import pytorch_lightning as pl
 import torch
 import yaml
 from nni.tools.nnictl.config_utils import Experiments
@@ -352,6 +353,22 @@ def test_without_layer_norm_the_full_path_of_the_full_space_says_so(tmp_path: Pa
     run = RunFolder(run.job.model_copy(update={"space": "nasrec-full"}))
     with pytest.raises(DivergedError, match=r"At step 1 of .* turn layer_norm on.*: the full path of nasrec-full$"):
         SupernetStage().run(run)
+
+
+def test_what_the_optimizer_kept_is_let_go_of(tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NNI holds on to the trainer for as long as the process lives."""
+    made: list[pl.Trainer] = []
+    make_trainer = supernet_stage._nni_trainer
+
+    def watched(**options: object) -> pl.Trainer:
+        made.append(make_trainer(**options))
+        return made[-1]
+
+    monkeypatch.setattr(supernet_stage, "_nni_trainer", watched)
+    SupernetStage().run(make(tmp_path, prepared))
+    (trainer,) = made
+    assert trainer.optimizers
+    assert not any(optimizer.state for optimizer in trainer.optimizers)
 
 
 @pytest.mark.parametrize(("auc", "said"), [(0.4, True), (0.51, True), (0.75, False)])
