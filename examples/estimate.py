@@ -56,7 +56,10 @@ def estimate(job: Job, rows: int, times: Times) -> list[tuple[str, str, str]]:
     check = job.search.verdict
     checked, designs = best_quarter(check.architectures), len(hand_designs(load_search_space(job.space)))
     trainings = max(job.retrain.trials, job.retrain.top_k + designs + checked)
-    batch, epochs = job.retrain.space.batch_size.start, job.retrain.epochs(int(rows * TRAIN_AND_HEAD))
+    batch, epochs = (
+        job.retrain.space.batch_size.start(taught=job.retrain.taught),
+        job.retrain.epochs(int(rows * TRAIN_AND_HEAD)),
+    )
     training = int(rows * TRAIN_AND_HEAD) * epochs // batch
     final = int(rows * FINAL) * epochs // batch
     training_step = times.step * batch / STEP_ROWS

@@ -35,6 +35,7 @@ class Distribution(Section, Generic[T]):
         log: whether to draw from the range on a logarithmic scale.
         step: between two values of a range of whole numbers, which high and default keep to.
         default: what trainings begin with; the first choice, or the middle of a range, where it is left out.
+        taught: what trainings with teachers begin with; as others where it is left out.
     """
 
     choices: tuple[T, ...] = ()
@@ -43,6 +44,7 @@ class Distribution(Section, Generic[T]):
     log: bool = False
     step: Count | None = None
     default: T | None = None
+    taught: T | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -65,8 +67,9 @@ class Distribution(Section, Generic[T]):
                 raise ValueError("expected choices, or a range of low and high, but there are both")
             if len(set(self.choices)) != len(self.choices):
                 raise ValueError(f"choices must be distinct, but are {list(self.choices)}")
-            if self.default is not None and self.default not in self.choices:
-                raise ValueError(f"default ({self.default}) must be one of the choices {list(self.choices)}")
+            for name, value in self._starts.items():
+                if value is not None and value not in self.choices:
+                    raise ValueError(f"{name} ({value}) must be one of the choices {list(self.choices)}")
             return self
         if isinstance(low, bool) or not isinstance(low, int | float) or not isinstance(high, int | float):
             raise ValueError("expected choices, or a range with the numbers low and high")
@@ -76,11 +79,11 @@ class Distribution(Section, Generic[T]):
             raise ValueError("low must be above 0 where log is true, and there is no step")
         if self.step is not None and not isinstance(low, int):
             raise ValueError("step is for whole numbers")
-        default: Any = self.default
-        if default is not None and not low <= default <= high:
-            raise ValueError(f"default ({default}) must lie within {low} to {high}")
+        for name, value in self._starts.items():
+            if value is not None and not low <= value <= high:
+                raise ValueError(f"{name} ({value}) must lie within {low} to {high}")
         # Optuna would cut high, and refuse the default at the first training.
-        for name, value in (("high", high), ("default", default)):
+        for name, value in {"high": high, **self._starts}.items():
             if self.step is not None and value is not None and (past := (value - low) % self.step):
                 raise ValueError(
                     f"{name} ({value}) must be a whole number of steps ({self.step}) above low ({low}), such as "
@@ -98,10 +101,9 @@ class Distribution(Section, Generic[T]):
         low, high = self.limits
         return value in self.choices if self.choices else bool(low <= value <= high)
 
-    @property
-    def start(self) -> T:
-        """What trainings begin with."""
-        value: Any = self.default
+    def start(self, *, taught: bool = False) -> T:
+        """What trainings begin with that have teachers, or none."""
+        value: Any = self.taught if taught and self.taught is not None else self.default
         if value is None and None not in self.choices:
             value = self.choices[0] if self.choices else self._middle()
         start: T = value
@@ -111,6 +113,10 @@ class Distribution(Section, Generic[T]):
     def limits(self) -> tuple[Any, Any]:
         """Low and high; nothing of choices."""
         return self.low, self.high
+
+    @property
+    def _starts(self) -> dict[str, Any]:
+        return {"default": self.default, "taught": self.taught}
 
     def _middle(self) -> Any:
         low, high = self.limits
@@ -172,7 +178,7 @@ def load_hyper_space(name: str | Path) -> HyperSpace:
         SpaceError: there is no such space, or the file does not hold one; the message names the field.
 
     Example:
-        >>> load_hyper_space("retrain-default").optimizer.start
+        >>> load_hyper_space("retrain-default").optimizer.start()
         'adagrad'
     """
     return read_space(HyperSpace, "hpo", name, "hyper-parameter space")

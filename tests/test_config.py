@@ -99,7 +99,7 @@ def test_any_path_may_begin_at_a_home(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [data.input, data.validation, data.test, data.table_schema] == [
         home / Path(path).name for path in files.values()
     ]
-    assert job.retrain.space.learning_rate["adagrad"].start == 0.1
+    assert job.retrain.space.learning_rate["adagrad"].start() == 0.1
     # One that is nobody's is a name as any other.
     content = changed(run_folder="~nobody-of-this-name/a")
     assert load_job(write(tmp_path / "job.yaml", content)).run_folder == tmp_path / "~nobody-of-this-name" / "a"

@@ -60,13 +60,30 @@ def test_numbers_without_a_dot_are_numbers() -> None:
     ],
 )
 def test_what_trainings_begin_with(one: Any, start: float) -> None:
-    assert space(learning_rate=one).learning_rate["adagrad"].start == pytest.approx(start, abs=1e-12)
+    assert space(learning_rate=one).learning_rate["adagrad"].start() == pytest.approx(start, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("one", "starts"),
+    [
+        ({"low": 0.0, "high": 0.6, "default": 0.1, "taught": 0.0}, (0.1, 0.0)),
+        ({"low": 0.0, "high": 0.6, "taught": 0.2}, (0.3, 0.2)),
+        ({"low": 0.0, "high": 0.6, "default": 0.1}, (0.1, 0.1)),
+        ({"choices": [0.1, 0.0], "taught": 0.0}, (0.1, 0.0)),
+        (0.1, (0.1, 0.1)),
+    ],
+)
+def test_those_with_teachers_may_begin_elsewhere(one: Any, starts: tuple[float, float]) -> None:
+    dropout = space(dropout=one).dropout
+    assert (dropout.start(), dropout.start(taught=True)) == pytest.approx(starts, abs=1e-12)
+    again = HyperSpace.model_validate_json(space(dropout=one).model_dump_json()).dropout
+    assert again.start(taught=True) == dropout.start(taught=True)
 
 
 def test_whole_numbers_begin_with_one_that_may_be_drawn() -> None:
-    assert space(embedding_dim={"low": 4, "high": 28, "step": 8}).embedding_dim.start in (4, 12, 20, 28)
-    assert space(embedding_dim={"low": 4, "high": 28, "step": 8, "default": 12}).embedding_dim.start == 12
-    assert isinstance(space(batch_size={"low": 64, "high": 1000, "log": True}).batch_size.start, int)
+    assert space(embedding_dim={"low": 4, "high": 28, "step": 8}).embedding_dim.start() in (4, 12, 20, 28)
+    assert space(embedding_dim={"low": 4, "high": 28, "step": 8, "default": 12}).embedding_dim.start() == 12
+    assert isinstance(space(batch_size={"low": 64, "high": 1000, "log": True}).batch_size.start(), int)
 
 
 @pytest.mark.parametrize(
@@ -82,13 +99,13 @@ def test_whole_numbers_begin_with_one_that_may_be_drawn() -> None:
 )
 def test_null_is_a_default_where_it_is_a_choice(one: Any, start: int | None) -> None:
     first = space(table_cap=one)
-    assert first.table_cap.start == start
+    assert first.table_cap.start() == start
     for again in (
         HyperSpace.model_validate_json(first.model_dump_json()),
         HyperSpace.model_validate(first.model_dump()),
     ):
         assert again == first
-        assert again.table_cap.start == start
+        assert again.table_cap.start() == start
 
 
 @pytest.mark.parametrize(("one", "single"), [(3, True), ([3, 4], False), ({"low": 3, "high": 3}, True)])
@@ -106,6 +123,8 @@ def test_a_single_value_is_known_as_one(one: Any, single: bool) -> None:
         ({"weight_decay": {"low": 0, "high": 1, "step": 1}}, ("weight_decay",), "whole numbers"),
         ({"dropout": {"low": 0, "high": 1}}, ("dropout", "high"), "less than 1"),
         ({"dropout": {"low": 0, "high": 0.5, "default": 0.6}}, ("dropout",), "must lie within"),
+        ({"dropout": {"low": 0, "high": 0.5, "taught": 0.6}}, ("dropout",), r"taught \(0.6\) must lie within"),
+        ({"dropout": {"choices": [0.1, 0.2], "taught": 0}}, ("dropout",), r"taught \(0.0\) must be one of the choices"),
         (
             {"batch_size": {"low": 256, "high": 1024, "step": 256, "default": 600}},
             ("batch_size",),

@@ -29,8 +29,12 @@ def test_each_variant_changes_what_it_says_alone(job_file: Path) -> None:
     job = load_job(job_file)
     assert settings(changed(job, variants()[OURS])) == settings(job)
     found = {name: settings(changed(job, variant)) for name, variant in variants().items() if variant.teachers}
+    assert found.pop("no dropout") == found[OURS], "with teachers there is none"
     assert len(set(found.values())) == len(found)
     ours, _ = found[OURS]
+    alone, _ = settings(changed(job, variants()["labels alone"]))
+    begun, _ = found["begun as by labels alone"]
+    assert alone == begun != ours
     options, epochs = found["rows decay as weights"]
     assert (options.weight_decay, options.embedding_decay, epochs) == (ours.weight_decay, None, job.retrain.max_epochs)
     options, _ = found["weights decay as rows"]
@@ -54,22 +58,22 @@ def test_the_command_trains_what_is_missing(
         return None if name == "no decay" else train(path, design, name, seed)
 
     monkeypatch.setattr(command, "_train", counted)
-    shown = call("--variants", "no dropout", "--seeds", "2")
-    assert trained == [(OURS, 0), ("no dropout", 0), (OURS, 1), ("no dropout", 1)]
+    shown = call("--variants", "dropout 0.3", "--seeds", "2")
+    assert trained == [(OURS, 0), ("dropout 0.3", 0), (OURS, 1), ("dropout 0.3", 1)]
     kept = json.loads((load_job(job_file).run_folder / "recipe.json").read_text())["hand-dlrm"]
-    mean = (kept["no dropout/0"]["log_loss"] + kept["no dropout/1"]["log_loss"]) / 2
-    assert kept["no dropout/0"] != kept["ours/0"]
+    mean = (kept["dropout 0.3/0"]["log_loss"] + kept["dropout 0.3/1"]["log_loss"]) / 2
+    assert kept["dropout 0.3/0"] != kept["ours/0"]
     assert f"{mean:.4f}" in shown
     assert 0 < kept["ours/0"]["epochs"] <= 2
 
-    shown = call("--variants", "no dropout", "no decay", "--seeds", "2")
+    shown = call("--variants", "dropout 0.3", "no decay", "--seeds", "2")
     assert trained[4:] == [("no decay", 0), ("no decay", 1)]
     assert "2 diverged" in shown
 
     shown = call("--variants", "--seeds", "2")
     assert len(trained) == 6
     assert "ours" in shown
-    assert "no dropout" not in shown
+    assert "dropout 0.3" not in shown
 
 
 def test_what_the_best_of_several_on_hpo_rows_has_elsewhere() -> None:

@@ -221,10 +221,15 @@ def progress_at(run: RunFolder, hyper: Hyper, step: int) -> int:
     return most if step + every > steps else round(step * most / steps)
 
 
-def default_hyper(job: Job) -> Hyper:
-    """What every candidate is trained with first."""
+def default_hyper(job: Job, *, taught: bool | None = None) -> Hyper:
+    """What every candidate is trained with first.
+
+    Args:
+        job: the job.
+        taught: whether the training has teachers; as the job's candidates where it is None.
+    """
     space = job.retrain.space
-    return Hyper.of(default_params("", space), space)
+    return Hyper.of(default_params("", space, taught=job.retrain.taught if taught is None else taught), space)
 
 
 def has_layer_norm(job: Job, hyper: Hyper) -> bool:

@@ -219,7 +219,7 @@ def _measured(
     elif best:
         params, source = min(best.values(), key=lambda trial: float(trial.values[0])).params, "best"
     else:
-        params, source = default_params(name, space), "default"
+        params, source = default_params(name, space, taught=run.job.retrain.taught), "default"
     hyper = Hyper.of(params, space)
     # While the stage goes on, a subnet of now may be beaten, and gone.
     if source == "own" and retrain_is_noted(run):

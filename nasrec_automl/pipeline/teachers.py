@@ -35,8 +35,9 @@ from nasrec_automl.space import load_search_space
 def teachers(run: RunFolder, tell: Callable[[str], object] | None = None) -> dict[str, Path]:
     """Who teaches every training from scratch on train rows: hand designs, themselves trained by labels alone.
 
-    They are trained where that is not done, with the default hyper-parameters, whatever they cost: they are no
-    candidates by that. Any number of processes may do so at once; each is back when all have ended.
+    They are trained where that is not done, with the hyper-parameters that a training without teachers begins with,
+    whatever they cost: they are no candidates by that. Any number of processes may do so at once; each is back when all
+    have ended.
 
     Args:
         run: whose data are prepared.
@@ -52,7 +53,7 @@ def teachers(run: RunFolder, tell: Callable[[str], object] | None = None) -> dic
     config, designs = run.job.retrain, hand_designs(load_search_space(run.job.space))
     if not config.teachers or not designs:
         return {}
-    study, hyper = trainings_study(run, "teachers"), default_hyper(run.job)
+    study, hyper = trainings_study(run, "teachers"), default_hyper(run.job, taught=False)
     paths = {design.key: weights_path(run, study, f"teacher-{name}", hyper) for name, design in designs.items()}
 
     def keep(architecture: Architecture, trained: Trained, curve: Curve) -> None:
@@ -71,6 +72,7 @@ def teachers(run: RunFolder, tell: Callable[[str], object] | None = None) -> dic
         [*designs.values()],
         1,
         (Part.HPO,),
+        hyper=hyper,
         folder=run.retrained,
         on_training=told,
         on_validation=told,

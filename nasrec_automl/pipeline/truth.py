@@ -28,7 +28,7 @@ from nasrec_automl.pipeline.candidates import (
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import study_storage
 from nasrec_automl.randomness import rng_for
-from nasrec_automl.search import TrainOutcome
+from nasrec_automl.search import Hyper, TrainOutcome
 from nasrec_automl.search.scoring import UNSCORED_ADVICE
 from nasrec_automl.search.trainings import count_trained, train_each, trained_losses
 from nasrec_automl.space import load_search_space
@@ -62,12 +62,13 @@ def train_and_measure(
     seed_offset: int,
     parts: Sequence[Part],
     *,
+    hyper: Hyper | None = None,
     label: NDArray[np.float32] | None = None,
     checkpoint: Path | None = None,
     keep: Keep | None = None,
     tell: Callable[[str], object] | None = None,
 ) -> TrainOutcome:
-    """Train an architecture from scratch with the default hyper-parameters, and measure it.
+    """Train an architecture from scratch, and measure it.
 
     It learns from train and head rows, the hpo part says when it was best, and `parts` are what it is measured on.
 
@@ -76,6 +77,7 @@ def train_and_measure(
         architecture: what to train.
         seed_offset: added to the job's seed.
         parts: of validation.
+        hyper: how it is trained; by default as every candidate is first.
         label: of train and head rows, in place of their own.
         checkpoint: as in `train_from_scratch`.
         keep: called with what was trained, where that is 0.
@@ -85,7 +87,7 @@ def train_and_measure(
         DivergedError: the training diverged.
     """
     curve: list[tuple[int, Metrics]] = []
-    hyper = default_hyper(run.job)
+    hyper = hyper or default_hyper(run.job)
 
     def on_validation(step: int, metrics: Metrics) -> bool:
         curve.append((step, metrics))
@@ -138,6 +140,7 @@ def train_truth(
     seeds: int,
     parts: Sequence[Part],
     *,
+    hyper: Hyper | None = None,
     label: Callable[[], NDArray[np.float32] | None] | None = None,
     folder: Path,
     on_training: Callable[[int], object],
@@ -152,6 +155,7 @@ def train_truth(
         architectures: by size.
         seeds: of each.
         parts: that they are measured on.
+        hyper: as in `train_and_measure`.
         label: gives that of `train_and_measure`; not called where nothing is left to train.
         folder: for their checkpoints, from which a training that was killed goes on.
         on_training: told how many have ended.
@@ -173,7 +177,7 @@ def train_truth(
         checkpoint = folder / f"{study.study_name}-{architecture.key}-{seed}.ckpt"
         offset = seed * _SEEDS_APART
         return train_and_measure(
-            run, architecture, offset, parts, label=labels, checkpoint=checkpoint, keep=keep, tell=tell
+            run, architecture, offset, parts, hyper=hyper, label=labels, checkpoint=checkpoint, keep=keep, tell=tell
         )
 
     def tell(words: str) -> None:

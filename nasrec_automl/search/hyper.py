@@ -45,9 +45,9 @@ class Hyper:
     @classmethod
     def of(cls, params: Mapping[str, Any], space: HyperSpace) -> Hyper:
         """Read a trial's parameters; what is no parameter has the space's one value."""
-        found = {name: params.get(name, one.start) for name, one in _unconditional(space).items()}
+        found = {name: params.get(name, one.start()) for name, one in _unconditional(space).items()}
         rate = space.learning_rate[found[OPTIMIZER]]
-        return cls(learning_rate=params.get(_rate_name(found[OPTIMIZER], space), rate.start), **found)
+        return cls(learning_rate=params.get(_rate_name(found[OPTIMIZER], space), rate.start()), **found)
 
 
 def retrain_distributions(candidates: Collection[str], space: HyperSpace) -> dict[str, BaseDistribution]:
@@ -76,11 +76,17 @@ def applying(distributions: Mapping[str, BaseDistribution], params: Mapping[str,
     return {name: one for name, one in distributions.items() if name == own or not name.startswith(other)}
 
 
-def default_params(name: str, space: HyperSpace) -> dict[str, Any]:
-    """What a candidate is trained with first: the first choices and the middles of ranges, or what the space says."""
-    params = {parameter: one.start for parameter, one in _unconditional(space).items()}
+def default_params(name: str, space: HyperSpace, *, taught: bool) -> dict[str, Any]:
+    """What a candidate is trained with first: the first choices and the middles of ranges, or what the space says.
+
+    Args:
+        name: of the candidate.
+        space: the hyper-parameters.
+        taught: whether the training has teachers, of whose labels it learns less by heart.
+    """
+    params = {parameter: one.start(taught=taught) for parameter, one in _unconditional(space).items()}
     optimizer = params[OPTIMIZER]
-    params |= {ARCHITECTURE: name, _rate_name(optimizer, space): space.learning_rate[optimizer].start}
+    params |= {ARCHITECTURE: name, _rate_name(optimizer, space): space.learning_rate[optimizer].start(taught=taught)}
     return {parameter: params[parameter] for parameter in applying(retrain_distributions([name], space), params)}
 
 

@@ -137,7 +137,7 @@ class _Retrain(Task):
         self.seed = seed
         # A time limit may leave out what is trained last.
         order = [*(name for name in candidates if name not in halved), *halved]
-        self._defaults = [default_params(name, config.space) for name in order]
+        self._defaults = [default_params(name, config.space, taught=config.taught) for name in order]
         self._check_choices()
         self._unpruned = [params for params in self._defaults if params[ARCHITECTURE] not in halved]
         self._share = "half" if halved else "third"

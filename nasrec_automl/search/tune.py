@@ -61,7 +61,7 @@ def tune(
 
 def settings_of(params: Mapping[str, Any], config: TuneConfig) -> dict[str, float]:
     """A trial's settings; what is no parameter has the one value of its range."""
-    return {name: float(params.get(name, _range(config, name).start)) for name in TUNED}
+    return {name: float(params.get(name, _range(config, name).start())) for name in TUNED}
 
 
 class _Tune(Task):
@@ -70,7 +70,7 @@ class _Tune(Task):
     def __init__(self, ledger: Ledger, rank: Rank, config: TuneConfig, start: Mapping[str, float], seed: int) -> None:
         searched = {name: one for name in TUNED if not (one := _range(config, name)).single}
         self.distributions = {name: optuna_distribution(one) for name, one in searched.items()}
-        self._start = {name: start[name] if one.holds(start[name]) else one.start for name, one in searched.items()}
+        self._start = {name: start[name] if one.holds(start[name]) else one.start() for name, one in searched.items()}
         self._ledger = ledger
         self._rank = rank
         self._config = config

@@ -55,9 +55,9 @@ def check_common(job: Job, name: str, size: str, batch: int, rate: float) -> Non
     assert (retrain.max_epochs, retrain.clip_norm, retrain.eps) == (1, 5.0, 0.01)
     space = retrain.space
     assert all(one.single for one in (space.optimizer, space.learning_rate["adagrad"], space.batch_size))
-    assert (space.optimizer.start, space.learning_rate["adagrad"].start, space.batch_size.start) == (
+    assert (space.optimizer.start(), space.learning_rate["adagrad"].start(), space.batch_size.start()) == (
         "adagrad", rate, batch)  # fmt: skip
-    assert (space.weight_decay.start, space.dropout.start, space.table_cap.start) == (0, 0, None)
+    assert (space.weight_decay.start(), space.dropout.start(), space.table_cap.start()) == (0, 0, None)
 
 
 @each_set

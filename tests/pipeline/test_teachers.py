@@ -14,6 +14,7 @@ from nasrec_automl.evaluation import scratch
 from nasrec_automl.evaluation.distillation import best_together
 from nasrec_automl.evaluation.scratch import measure_subnet, predict_logits
 from nasrec_automl.hand_designs import hand_designs
+from nasrec_automl.hyper_space import Distribution
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline import candidates, teachers, truth
 from nasrec_automl.pipeline.candidates import best_trials, default_hyper
@@ -25,6 +26,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.studies import retrain_study, trainings_study
 from nasrec_automl.pipeline.teachers import final_teachers, labels_of, taught_label
+from nasrec_automl.search import Hyper
 from nasrec_automl.search.trainings import trained_losses
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.module import ClickModule
@@ -36,7 +38,8 @@ def designs(run: RunFolder) -> dict[str, object]:
 
 
 def subnet_path(run: RunFolder, name: str) -> Path:
-    return candidates.weights_path(run, trainings_study(run, "teachers"), f"teacher-{name}", default_hyper(run.job))
+    hyper = default_hyper(run.job, taught=False)
+    return candidates.weights_path(run, trainings_study(run, "teachers"), f"teacher-{name}", hyper)
 
 
 def forget_teachers(run: RunFolder) -> None:
@@ -149,6 +152,23 @@ def test_the_check_of_the_scores_is_taught_too(searching: RunFolder, monkeypatch
     assert trained == 3
     for label in labels[len(designs(run)) : len(designs(run)) + trained]:
         torch.testing.assert_close(label, taught)
+
+
+def test_they_begin_as_trainings_without_teachers_and_all_others_as_those_with(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dropout = Distribution[float](low=0.0, high=0.6, default=0.3, taught=0.1)
+    space = copied_run.job.retrain.space.model_copy(update={"dropout": dropout})
+    run = changed(changed(copied_run, "retrain", space=space), "rank", architectures=3, seeds=1)
+    train, begun = truth.train_candidate, []
+
+    def watched(run: RunFolder, architecture: object, hyper: Hyper, report: object, **options: object) -> object:
+        begun.append(hyper.dropout)
+        return train(run, architecture, hyper, report, **options)
+
+    monkeypatch.setattr(truth, "train_candidate", watched)
+    train_ranked(run, lambda ended: None)
+    assert begun == [0.3] * len(designs(run)) + [0.1] * 3
 
 
 def test_without_teachers_labels_count_alone(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ def test_no_key_is_drawn_twice_and_a_run_draws_the_same(finished_run: RunFolder)
 def test_it_is_the_candidates_training_measured_on_the_parts_asked_for(finished_run: RunFolder) -> None:
     architecture, space = sample_sizes(finished_run, 3)[1], finished_run.job.retrain.space
     found = train_and_measure(finished_run, architecture, 0, (Part.HPO, Part.CHOICE))
-    hyper = Hyper.of(default_params("", space), space)
+    hyper = Hyper.of(default_params("", space, taught=True), space)
     trained = train_candidate(finished_run, architecture, hyper, lambda step, metrics: False)
     data = PreparedData.open(finished_run.data)
     assert found.log_loss == measure_subnet(trained.subnet, data.part(Part.HPO, Part.CHOICE)).log_loss

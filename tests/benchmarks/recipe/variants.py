@@ -19,7 +19,7 @@ class Variant:
         name: in the table and on the command line.
         retrain: settings of the retrain section in place of the job's.
         hyper: hyper-parameters in place of those that trainings begin with.
-        teachers: whether the job's teachers have a say in the labels.
+        teachers: whether the job's teachers have a say in the labels; without them, trainings begin otherwise.
     """
 
     name: str
@@ -33,9 +33,11 @@ _VARIANTS = (
     Variant(name="labels alone", teachers=False),
     Variant(name="no decay", hyper={"weight_decay": 0.0, "embedding_decay": 0.0}),
     Variant(name="rows decay as weights", hyper={"embedding_decay": None}),
-    Variant(name="weights decay as rows", hyper={"weight_decay": 3e-4}),
-    Variant(name="rows decay by 1e-3", hyper={"embedding_decay": 1e-3}),
-    Variant(name="no dropout", hyper={"dropout": 0.0}),
+    Variant(name="weights decay as rows", hyper={"weight_decay": 3e-5}),
+    Variant(name="rows decay by 3e-4", hyper={"embedding_decay": 3e-4}),
+    Variant(name="no dropout", hyper={"dropout": 0.0}),  # as ours, where there are teachers
+    Variant(name="dropout 0.1", hyper={"dropout": 0.1}),
+    Variant(name="begun as by labels alone", hyper={"dropout": 0.1, "embedding_decay": 3e-4}),
     Variant(name="dropout 0.3", hyper={"dropout": 0.3}),
     Variant(name="LayerNorm", hyper={"layer_norm": True}),
     Variant(name="batches of 256", hyper={"batch_size": 256}),
@@ -55,7 +57,7 @@ def variants() -> dict[str, Variant]:
 
 def changed(job: Job, variant: Variant) -> Job:
     """The job, whose trainings begin with the variant's settings."""
-    hyper = default_hyper(job)
+    hyper = default_hyper(job, taught=variant.teachers and job.retrain.taught)
     values = {name: variant.hyper.get(name, getattr(hyper, name)) for name in HyperSpace.model_fields}
     space = HyperSpace.model_validate({name: value for name, value in values.items() if value is not None})
     retrain = job.retrain.model_copy(update={**variant.retrain, "space": space})
