@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from nasrec_automl.config import Job, load_job
 from nasrec_automl.data.published_sizes import PUBLISHED_SIZES
 from nasrec_automl.hand_designs import hand_designs
-from nasrec_automl.pipeline.candidates import best_quarter
+from nasrec_automl.pipeline.candidates import best_quarter, default_hyper
 from nasrec_automl.space import load_search_space
 
 CAP = 500_000  # rows of the largest table, as the readers of the public sets have it
@@ -56,10 +56,7 @@ def estimate(job: Job, rows: int, times: Times) -> list[tuple[str, str, str]]:
     check = job.search.verdict
     checked, designs = best_quarter(check.architectures), len(hand_designs(load_search_space(job.space)))
     trainings = max(job.retrain.trials, job.retrain.top_k + designs + checked)
-    batch, epochs = (
-        job.retrain.space.batch_size.start(taught=job.retrain.taught),
-        job.retrain.epochs(int(rows * TRAIN_AND_HEAD)),
-    )
+    batch, epochs = default_hyper(job).batch_size, job.retrain.epochs(int(rows * TRAIN_AND_HEAD))
     training = int(rows * TRAIN_AND_HEAD) * epochs // batch
     final = int(rows * FINAL) * epochs // batch
     training_step = times.step * batch / STEP_ROWS

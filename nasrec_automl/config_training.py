@@ -139,11 +139,6 @@ class RetrainConfig(Section):
         return self.validations_per_epoch or max(2, math.ceil(_FEWEST_VALIDATIONS / _default_epochs(rows)))
 
     @property
-    def taught(self) -> bool:
-        """Whether trainings have teachers."""
-        return self.teachers > 0
-
-    @property
     def may_layer_norm(self) -> bool:
         """Whether a training may have LayerNorm, which costs more than none."""
         return any(self.layer_norm if one is None else one for one in self.space.layer_norm.choices)

@@ -221,6 +221,11 @@ def progress_at(run: RunFolder, hyper: Hyper, step: int) -> int:
     return most if step + every > steps else round(step * most / steps)
 
 
+def has_teachers(job: Job) -> bool:
+    """Whether candidates have teachers: the job wants some, and its space has hand designs to be them."""
+    return job.retrain.teachers > 0 and bool(hand_designs(load_search_space(job.space)))
+
+
 def default_hyper(job: Job, *, taught: bool | None = None) -> Hyper:
     """What every candidate is trained with first.
 
@@ -229,7 +234,7 @@ def default_hyper(job: Job, *, taught: bool | None = None) -> Hyper:
         taught: whether the training has teachers; as the job's candidates where it is None.
     """
     space = job.retrain.space
-    return Hyper.of(default_params("", space, taught=job.retrain.taught if taught is None else taught), space)
+    return Hyper.of(default_params("", space, taught=has_teachers(job) if taught is None else taught), space)
 
 
 def has_layer_norm(job: Job, hyper: Hyper) -> bool:

@@ -21,7 +21,7 @@ from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import best_trials, candidates, choice_parts, trial_weights
+from nasrec_automl.pipeline.candidates import best_trials, candidates, choice_parts, has_teachers, trial_weights
 from nasrec_automl.pipeline.files import check_output_folder, read_json, write_json
 from nasrec_automl.pipeline.final import contender_costs
 from nasrec_automl.pipeline.final_training import Contender, OnValidation, train_final, train_taught
@@ -219,7 +219,7 @@ def _measured(
     elif best:
         params, source = min(best.values(), key=lambda trial: float(trial.values[0])).params, "best"
     else:
-        params, source = default_params(name, space, taught=run.job.retrain.taught), "default"
+        params, source = default_params(name, space, taught=has_teachers(run.job)), "default"
     hyper = Hyper.of(params, space)
     # While the stage goes on, a subnet of now may be beaten, and gone.
     if source == "own" and retrain_is_noted(run):

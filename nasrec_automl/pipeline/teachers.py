@@ -20,7 +20,14 @@ from nasrec_automl.evaluation.distillation import best_together, taught_labels
 from nasrec_automl.evaluation.scratch import Trained, predict_logits
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.weights import load_subnet, save_network
-from nasrec_automl.pipeline.candidates import best_trials, default_hyper, networks_missing, trial_weights, weights_path
+from nasrec_automl.pipeline.candidates import (
+    best_trials,
+    default_hyper,
+    has_teachers,
+    networks_missing,
+    trial_weights,
+    weights_path,
+)
 from nasrec_automl.pipeline.files import newest
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import retrain_is_noted
@@ -51,7 +58,7 @@ def teachers(run: RunFolder, tell: Callable[[str], object] | None = None) -> dic
         RunFolderError: their trainings are in the study, and their subnets not in the folder.
     """
     config, designs = run.job.retrain, hand_designs(load_search_space(run.job.space))
-    if not config.teachers or not designs:
+    if not has_teachers(run.job):
         return {}
     study, hyper = trainings_study(run, "teachers"), default_hyper(run.job, taught=False)
     paths = {design.key: weights_path(run, study, f"teacher-{name}", hyper) for name, design in designs.items()}

@@ -63,6 +63,7 @@ def retrain(
     config: RetrainConfig,
     validations: int,
     seed: int,
+    taught: bool,
     halved: Sequence[str] = (),
     count: int | None = None,
     on_trial: OnTrial | None = None,
@@ -85,6 +86,7 @@ def retrain(
         config: hyper-parameters, pruner, the number of trials and how long they may take together.
         validations: steps of `prune` up to the end of a training.
         seed: with the number of finished trials it determines what is drawn.
+        taught: whether trainings have teachers: what they begin with may differ.
         halved: candidates of which too little is known for each to be trained to its end: their first trainings come
             after those of the others, in this order, and are pruned too, and the pruner is successive halving, at 4, 8,
             16, ... validations.
@@ -103,7 +105,7 @@ def retrain(
     """
     if not candidates:
         raise StudyError("there is nothing to retrain: expected at least one candidate")
-    task = _Retrain(Ledger(study, storage), candidates, train, config, validations, seed, halved)
+    task = _Retrain(Ledger(study, storage), candidates, train, config, validations, seed, taught, halved)
     target = max(config.trials, len(candidates))
     return work(
         task,
@@ -128,6 +130,7 @@ class _Retrain(Task):
         config: RetrainConfig,
         validations: int,
         seed: int,
+        taught: bool,
         halved: Sequence[str],
     ) -> None:
         self.distributions = retrain_distributions(candidates, config.space)
@@ -137,7 +140,7 @@ class _Retrain(Task):
         self.seed = seed
         # A time limit may leave out what is trained last.
         order = [*(name for name in candidates if name not in halved), *halved]
-        self._defaults = [default_params(name, config.space, taught=config.taught) for name in order]
+        self._defaults = [default_params(name, config.space, taught=taught) for name in order]
         self._check_choices()
         self._unpruned = [params for params in self._defaults if params[ARCHITECTURE] not in halved]
         self._share = "half" if halved else "third"

@@ -10,6 +10,7 @@ import pytest
 
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.hand_designs import hand_designs
+from nasrec_automl.hyper_space import Distribution
 from nasrec_automl.pipeline import candidates as module
 from nasrec_automl.pipeline.base import Stage
 from nasrec_automl.pipeline.candidates import (
@@ -46,6 +47,18 @@ def test_layer_norm_is_the_hyper_parameter_or_else_the_jobs(finished_run: RunFol
         assert has_layer_norm(job, hyper) == scratch_options(job, hyper).layer_norm == own
         for said in (True, False):
             assert scratch_options(job, replace(hyper, layer_norm=said)).layer_norm == said
+
+
+def test_candidates_begin_as_taught_where_they_have_teachers(
+    finished_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dropout = Distribution[float](low=0.0, high=0.6, default=0.3, taught=0.1)
+    space = finished_run.job.retrain.space.model_copy(update={"dropout": dropout})
+    job = changed(finished_run, "retrain", space=space).job
+    alone = changed(finished_run, "retrain", space=space, teachers=0).job
+    assert [default_hyper(one).dropout for one in (job, alone)] == [0.1, 0.3]
+    monkeypatch.setattr(module, "hand_designs", lambda space: {})
+    assert default_hyper(job).dropout == 0.3, "nobody can teach in a space without hand designs"
 
 
 def test_trainings_decay_their_embedding_rows_as_they_are_told(finished_run: RunFolder) -> None:

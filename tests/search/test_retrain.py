@@ -19,7 +19,7 @@ from nasrec_automl.search.retrain import Prune
 
 MODULE = importlib.import_module("nasrec_automl.search.retrain")  # the package has a function of this name
 NAMES = ["search-1", "search-2", "hand-mlp"]
-CONFIG = RetrainConfig(trials=12, teachers=0)
+CONFIG = RetrainConfig(trials=12)
 DROPOUT = CONFIG.space.dropout.start()
 
 
@@ -44,7 +44,8 @@ def train(name: str, hyper: Hyper, report: Prune) -> TrainOutcome:
 
 
 def run(study: optuna.Study, storage: RDBStorage, **options: Any) -> int:
-    arguments: dict[str, Any] = {"storage": storage, "config": CONFIG, "validations": 40, "seed": 5, **options}
+    arguments: dict[str, Any] = {"storage": storage, "config": CONFIG, "validations": 40, "seed": 5, "taught": False}
+    arguments |= options
     return retrain(study, arguments.pop("names", NAMES), arguments.pop("train", train), **arguments)
 
 
@@ -64,7 +65,7 @@ def test_every_candidate_first_with_the_defaults_and_to_its_end(study: optuna.St
 
 
 def test_small_steps_from_the_best_take_turns_with_tpe(study: optuna.Study, storage: RDBStorage) -> None:
-    config = RetrainConfig(trials=60, teachers=0)
+    config = RetrainConfig(trials=60)
     run(study, storage, config=config)
     trials = study.get_trials()
     steps = trials[len(NAMES) :: 2]
@@ -85,7 +86,7 @@ def test_steps_find_what_tpe_does_not_find_in_few_trainings(
     study: optuna.Study, storage: RDBStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The defaults are close to the best, as they are meant to be, and wide ranges hold little that is good."""
-    config = RetrainConfig(trials=15, teachers=0)
+    config = RetrainConfig(trials=15)
     run(study, storage, config=config)
     monkeypatch.setattr(MODULE, "step_from", lambda params, *_: params)  # all known already
     alone = open_study(storage, name="alone", identity={})
@@ -123,7 +124,7 @@ def test_no_step_begins_at_a_training_that_lacks_a_parameter(
         )
     )
     monkeypatch.setattr(MODULE, "step_from", recorded)
-    run(study, storage, config=RetrainConfig(trials=16, teachers=0))
+    run(study, storage, config=RetrainConfig(trials=16))
     assert len(bases) >= 6
     assert all(base.keys() == older.params.keys() for base in bases)
 
@@ -150,7 +151,7 @@ def test_candidates_that_are_halved_are_pruned_in_their_first_training_too(
         steps = next((step for step in range(1, 9) if report(step, loss)), 8)
         return TrainOutcome(loss, {"steps": steps})
 
-    run(study, storage, train=long, halved=NAMES[1:2], config=RetrainConfig(trials=3, teachers=0), validations=8)
+    run(study, storage, train=long, halved=NAMES[1:2], config=RetrainConfig(trials=3), validations=8)
     trials = study.get_trials()
     assert [trial.params["architecture"] for trial in trials] == [NAMES[0], *NAMES[2:], NAMES[1]]
     assert [trial.state for trial in trials] == [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.PRUNED]
@@ -159,7 +160,7 @@ def test_candidates_that_are_halved_are_pruned_in_their_first_training_too(
 
 
 def test_pruned_trainings_count_and_say_why(study: optuna.Study, storage: RDBStorage) -> None:
-    assert run(study, storage, config=RetrainConfig(trials=24, teachers=0)) == 24
+    assert run(study, storage, config=RetrainConfig(trials=24)) == 24
     pruned = [trial for trial in study.get_trials() if trial.state == TrialState.PRUNED]
     assert pruned
     assert len(finished(study)) == 24
@@ -170,12 +171,12 @@ def test_pruned_trainings_count_and_say_why(study: optuna.Study, storage: RDBSto
 
 
 def test_at_least_one_training_of_each_candidate(study: optuna.Study, storage: RDBStorage) -> None:
-    assert run(study, storage, config=RetrainConfig(trials=1, teachers=0)) == 3
+    assert run(study, storage, config=RetrainConfig(trials=1)) == 3
 
 
 def test_more_trials_continue_the_study(study: optuna.Study, storage: RDBStorage) -> None:
     run(study, storage)
-    assert run(study, storage, config=RetrainConfig(trials=14, teachers=0)) == 2
+    assert run(study, storage, config=RetrainConfig(trials=14)) == 2
 
 
 def test_attributes_of_the_training_are_written(study: optuna.Study, storage: RDBStorage) -> None:
@@ -243,7 +244,7 @@ def test_a_training_that_diverges_counts_as_the_worst(study: optuna.Study, stora
             raise DivergedError("step 3 of 9: the loss is nan")
         return TrainOutcome(0.5, {"auc": 0.7})
 
-    assert run(study, storage, train=diverges, config=RetrainConfig(trials=3, teachers=0)) == 3
+    assert run(study, storage, train=diverges, config=RetrainConfig(trials=3)) == 3
     trial = study.get_trials()[0]
     assert trial.state == TrialState.PRUNED
     assert trial.user_attrs["nasrec:reason"] == "the training diverged at step 3 of 9: the loss is nan"
@@ -265,7 +266,7 @@ def test_a_worker_that_was_taken_for_dead_goes_on(study: optuna.Study, storage: 
             study.tell(0, state=TrialState.FAIL)
         return train(name, hyper, report)
 
-    assert run(study, storage, train=suspended, config=RetrainConfig(trials=3, teachers=0)) == 3
+    assert run(study, storage, train=suspended, config=RetrainConfig(trials=3)) == 3
     assert [trial.state for trial in study.get_trials()] == [TrialState.FAIL, *[TrialState.COMPLETE] * 3]
 
 
@@ -284,7 +285,7 @@ def test_an_enqueued_training_with_a_number_out_of_its_range_ends_nothing(
     study: optuna.Study, storage: RDBStorage
 ) -> None:
     study.enqueue_trial({"architecture": "hand-mlp", "dropout": 5.0})
-    assert run(study, storage, config=RetrainConfig(trials=4, teachers=0)) == 4
+    assert run(study, storage, config=RetrainConfig(trials=4)) == 4
     first = study.get_trials()[0]
     assert first.state == TrialState.FAIL
     assert "dropout is 5.0, but must be from" in first.user_attrs["nasrec:reason"]
@@ -292,7 +293,7 @@ def test_an_enqueued_training_with_a_number_out_of_its_range_ends_nothing(
 
 def test_an_enqueued_number_may_be_text_and_has_the_key_of_the_number(study: optuna.Study, storage: RDBStorage) -> None:
     for rate in ("2e-2", 0.02):  # PyYAML reads 2e-2 as text
-        params = default_params("search-2", with_space().space, taught=True)
+        params = default_params("search-2", with_space().space, taught=False)
         study.enqueue_trial({**params, "learning_rate/adagrad": rate})
     assert run(study, storage, config=with_space()) == with_space().trials
     first, second = study.get_trials()[:2]
@@ -312,11 +313,11 @@ def test_an_enqueued_training_with_unknown_names_fails_with_them(study: optuna.S
     assert known.state == TrialState.COMPLETE
 
 
-@pytest.mark.parametrize("teachers", [0, 5])
-def test_candidates_begin_as_their_teachers_say(study: optuna.Study, storage: RDBStorage, teachers: int) -> None:
-    run(study, storage, config=RetrainConfig(trials=3, teachers=teachers))
+@pytest.mark.parametrize("taught", [False, True])
+def test_candidates_with_teachers_begin_otherwise(study: optuna.Study, storage: RDBStorage, taught: bool) -> None:
+    run(study, storage, config=RetrainConfig(trials=3), taught=taught)
     begun = {trial.params["dropout"] for trial in study.get_trials()}
-    assert begun == {CONFIG.space.dropout.start(taught=teachers > 0)}
+    assert begun == {CONFIG.space.dropout.start(taught=taught)}
     assert CONFIG.space.dropout.start(taught=True) < CONFIG.space.dropout.start()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from nasrec_automl.config import Job
 from nasrec_automl.hyper_space import HyperSpace
-from nasrec_automl.pipeline.candidates import default_hyper
+from nasrec_automl.pipeline.candidates import default_hyper, has_teachers
 
 OURS = "ours"
 
@@ -57,7 +57,7 @@ def variants() -> dict[str, Variant]:
 
 def changed(job: Job, variant: Variant) -> Job:
     """The job, whose trainings begin with the variant's settings."""
-    hyper = default_hyper(job, taught=variant.teachers and job.retrain.taught)
+    hyper = default_hyper(job, taught=variant.teachers and has_teachers(job))
     values = {name: variant.hyper.get(name, getattr(hyper, name)) for name in HyperSpace.model_fields}
     space = HyperSpace.model_validate({name: value for name, value in values.items() if value is not None})
     retrain = job.retrain.model_copy(update={**variant.retrain, "space": space})
