@@ -236,6 +236,18 @@ def test_a_training_is_not_pruned_at_its_end_for_what_it_passed_on_the_way(copie
     assert {trial.state.name for trial in trials} == {"COMPLETE"}
 
 
+@pytest.mark.parametrize("teachers", [0, 2])
+def test_its_trainings_begin_as_taught_where_there_are_teachers(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch, teachers: int
+) -> None:
+    begun = Mock(side_effect=KeyboardInterrupt)
+    monkeypatch.setattr(retrain_module, "retrain", begun)
+    run = changed(copied_run, "retrain", teachers=teachers, trials=copied_run.job.retrain.trials + 1)
+    with pytest.raises(KeyboardInterrupt):
+        RetrainStage()._run(run, None, lambda metrics: None)
+    assert begun.call_args.kwargs["taught"] == (teachers > 0)
+
+
 def _steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     steps, step = [], ClickModule.training_step
     monkeypatch.setattr(ClickModule, "training_step", lambda self, *a: steps.append(self.global_step) or step(self, *a))
