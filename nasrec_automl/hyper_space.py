@@ -33,7 +33,7 @@ class Distribution(Section, Generic[T]):
         low: smallest value of a range.
         high: largest value of a range.
         log: whether to draw from the range on a logarithmic scale.
-        step: between two values of a range of whole numbers, which high and default keep to.
+        step: between two values of a range of whole numbers, which high, default and taught keep to.
         default: what trainings begin with; the first choice, or the middle of a range, where it is left out.
         taught: what trainings with teachers begin with; as others where it is left out.
     """
@@ -102,7 +102,7 @@ class Distribution(Section, Generic[T]):
         return value in self.choices if self.choices else bool(low <= value <= high)
 
     def start(self, *, taught: bool = False) -> T:
-        """What trainings begin with that have teachers, or none."""
+        """What trainings begin with: those that have teachers, or others."""
         value: Any = self.taught if taught and self.taught is not None else self.default
         if value is None and None not in self.choices:
             value = self.choices[0] if self.choices else self._middle()
