@@ -93,6 +93,13 @@ class SearchSpace(Frozen):
             )
         return most
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> SearchSpace:
+        """As pydantic's own; the copy has labels of its own."""
+        copied = super().model_copy(update=update, deep=deep)
+        for cached in ("labels", "_all_choices"):
+            copied.__dict__.pop(cached, None)
+        return copied
+
     @cached_property
     def labels(self) -> Mapping[str, tuple[ParameterValue, ...]]:
         """Every label with its choices, block by block. A label with a single choice does not exist."""
@@ -210,8 +217,10 @@ class SearchSpace(Frozen):
                 f"the path has {len(path.blocks)} blocks, but the space {self.name!r} has {self.blocks}"
             )
         for number, block in enumerate(path.blocks, 1):
+            sets = (block.dense_ops, block.sparse_ops, block.dense_inputs, block.sparse_inputs, block.left, block.right)
             if not (
-                set(block.dense_ops).issubset(self.dense_ops)
+                all(0 < len(chosen) == len(set(chosen)) for chosen in sets)
+                and set(block.dense_ops).issubset(self.dense_ops)
                 and set(block.sparse_ops).issubset(self.sparse_ops)
                 and block.dense_dim in self.dense_dims
                 and block.sparse_dim in self.sparse_dims

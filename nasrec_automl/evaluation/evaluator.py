@@ -31,7 +31,7 @@ class WeightSharingEvaluator:
     head's rows derives from it and the architecture's key). The score's rows are read in one random order by all.
 
     Args:
-        supernet: trained.
+        supernet: trained. It is put into evaluation mode, and left there.
         head_rows: rows for fitting the head.
         score_rows: n rows to score, disjoint from the others.
         head: how to fit.

@@ -199,6 +199,7 @@ def train_network(
     resume: dict[str, Any] = {}
     if checkpoint is not None and checkpoint.is_file():
         resume = {"ckpt_path": str(checkpoint), "weights_only": True}
+    network.train()  # Lightning leaves it as it is, and one that was measured drops nothing out
     try:
         with quiet(), raising_interrupts():
             trainer.fit(module, batches, EvaluationBatches(validation, _EVALUATION_BATCH), **resume)

@@ -8,7 +8,15 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nasrec_automl.architecture import BI_INTERACTION, SIGMOID_GATING, TOKEN_OPS, TWO_INPUT_OPS, Architecture, Path
+from nasrec_automl.architecture import (
+    BI_INTERACTION,
+    DOT_PRODUCT,
+    SIGMOID_GATING,
+    TOKEN_OPS,
+    TWO_INPUT_OPS,
+    Architecture,
+    Path,
+)
 from nasrec_automl.sampling import WarmUp
 
 _Piece = tuple[int, str, str, int]
@@ -56,7 +64,9 @@ def _pieces(path: Path) -> Iterator[tuple[_Piece, int]]:
                 if operator == SIGMOID_GATING:
                     yield (number, operator, "gate", number), max(_width(path, source) for source in block.right)
                 continue
-            yield from (((number, operator, "dense", source), block.dense_dim) for source in block.dense_inputs)
+            # Dot-Product makes one vector of the embeddings' width of its dense inputs, whatever d is.
+            width = 0 if operator == DOT_PRODUCT else block.dense_dim
+            yield from (((number, operator, "dense", source), width) for source in block.dense_inputs)
             if operator == BI_INTERACTION:
                 yield (number, operator, "pooled", number), block.dense_dim
             elif operator in TOKEN_OPS:

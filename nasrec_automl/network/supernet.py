@@ -97,15 +97,18 @@ class Supernet(Network):
             dropout: of the subnet.
         """
         self.space.validate_architecture(architecture)
-        subnet = Subnet(
-            architecture,
-            self.schema,
-            layer_norm=self.layer_norm,
-            dropout=dropout,
-            embedding=copy.deepcopy(self.embedding),
-        ).to(self.embedding.weight)
+        with torch.random.fork_rng(devices=[]):  # what is drawn here is overwritten, and may move no one's generator
+            subnet = Subnet(
+                architecture,
+                self.schema,
+                layer_norm=self.layer_norm,
+                dropout=dropout,
+                embedding=copy.deepcopy(self.embedding),
+            ).to(self.embedding.weight)
         mine = dict(self.named_parameters())
         with torch.no_grad():
             for name, parameter in subnet.named_parameters():
+                if name.startswith("embedding."):  # copied whole
+                    continue
                 parameter.copy_(mine[name][tuple(slice(size) for size in parameter.shape)])
         return subnet.train(self.training)

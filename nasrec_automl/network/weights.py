@@ -152,9 +152,13 @@ def _difference(found: FeatureSchema, expected: FeatureSchema) -> str:
         return f"dense features {list(found.dense)} instead of {list(expected.dense)}"
     for a, b in zip(found.fields, expected.fields, strict=False):
         if a != b:
-            return f"field {a.name!r} with {_rows(a)} instead of {b.name!r} with {_rows(b)}"
+            return f"field {a.name!r} with {_words(a, b)} instead of {b.name!r} with {_words(b, a)}"
     return f"{found.num_fields} fields instead of {expected.num_fields}"
 
 
-def _rows(field: FieldSchema) -> str:
-    return f"{' + '.join(map(str, field.tables))} rows"
+def _words(field: FieldSchema, other: FieldSchema) -> str:
+    """The rows of its tables, or where the other has as many, what else differs."""
+    if field.tables != other.tables:
+        return f"{' + '.join(map(str, field.tables))} rows"
+    content, others = field.model_dump(), other.model_dump()
+    return ", ".join(f"{name} {value}" for name, value in content.items() if value != others[name])

@@ -29,6 +29,7 @@ class ClickEvaluatorModule(ClickModule, LightningModule):
         if not self.trainer.training:
             super().validation_step(batch, batch_idx)
             return
+        self._check_once(batch)
         dense, ids, label, *weight = batch
         with torch.no_grad():
             losses = F.binary_cross_entropy_with_logits(self(dense, ids), label, reduction="none")
@@ -50,6 +51,7 @@ class ClickEvaluatorModule(ClickModule, LightningModule):
 
     def on_fit_end(self) -> None:
         """Report the last validation as the result."""
+        super().on_fit_end()
         if self.metrics is not None and self.trainer.is_global_zero:
             nni.report_final_result(self._report())
 

@@ -320,11 +320,13 @@ class OptunaEvolution(Strategy):
             time.sleep(self._options.poll)
 
     def _give_up_running(self) -> None:
-        """Fail what the experiment's end left running, to be tried again by the next."""
+        """Write what was measured, and fail what else the experiment's end left running, to be tried by the next."""
         with self._lock:
+            measured = [self._settle(key, ModelStatus.Trained) for key in [*self._measured]]
             left, self._running = list(self._running.values()), {}
             self._ended.clear()
-            self._measured.clear()
+        for each in measured:
+            self._record(*each)
         for _, trial in left:
             self._worker.ledger.fail(trial, INTERRUPTED, "the experiment ended before its model did")
 

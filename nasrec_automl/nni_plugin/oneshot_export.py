@@ -58,6 +58,7 @@ def best_architectures(
     """
     space = supernet.space
     head_rows, score_rows = _halves(_read(loaders), seed)
+    was_training = supernet.training
     evaluator = WeightSharingEvaluator(
         supernet, head_rows=head_rows, score_rows=score_rows, head=RidgeHead(), seed=seed, early_stop=0
     )
@@ -74,7 +75,10 @@ def best_architectures(
         generations=generations_of(target, population, _CHILDREN),
         seed=seed,
     )
-    search(study, space, evaluator.evaluate, storage=storage, sampler=sampler, target=target, budget=budget)
+    try:
+        search(study, space, evaluator.evaluate, storage=storage, sampler=sampler, target=target, budget=budget)
+    finally:
+        supernet.train(was_training)
     return list(islice(unlike(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)), space), most))
 
 

@@ -61,8 +61,6 @@ class PairwiseProducts(torch.autograd.Function):
         (vectors,) = ctx.saved_tensors
         rows, _, count = vectors.shape
         positions = _pair_positions(count, gradient.device)
-        if count == 1:
-            return torch.zeros_like(vectors)
         square = gradient.gather(1, positions.expand(rows, -1)).view(rows, count, count)
         square.diagonal(dim1=1, dim2=2).zero_()
         return torch.bmm(vectors, square.to(vectors.dtype))

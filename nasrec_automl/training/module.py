@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import torch
@@ -58,17 +58,18 @@ class TrainingOptions:
             raise JobError(f"steps must be at least 1, but it is {self.steps}")
         for name in ("learning_rate", "clip_norm", "eps"):
             value = getattr(self, name)
-            if not value > 0:  # nor NaN
-                raise JobError(f"{name} must be above 0, but it is {value}")
+            if not 0 < value < math.inf:  # nor NaN
+                raise JobError(f"{name} must be a finite number above 0, but it is {value}")
+        for name in ("weight_decay", "embedding_decay", "seed"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise JobError(f"{name} must be a finite number of at least 0, but it is {value}")
         if not 0 <= self.schedule_warm_up <= 1:
             raise JobError(f"schedule_warm_up must be within 0 to 1, but it is {self.schedule_warm_up}")
 
 
 class _EndLiveGradients(pl.Callback):
-    """Leaves gradients to autograd again once a training has ended: torch's optimisers see none of the slices'."""
-
-    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        end_live_gradients(pl_module.parameters())
+    """Leaves gradients to autograd again where an error ends a training, of which no hook of a module is told."""
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         end_live_gradients(pl_module.parameters())
@@ -83,6 +84,8 @@ class ClickModule(pl.LightningModule):
     Raises, while a trainer runs it:
         DataError: a batch holds a bad value, or does not fit the network's schema.
         DivergedError: loss, gradients or weights are no longer finite. Steps and checkpoints with such are not made.
+            (Of NNI's own one-shot strategies, those that step by Lightning's automatic optimisation do not clip, and
+            then the loss alone is looked at.)
         JobError: the trainer's precision is float16.
     """
 
@@ -92,6 +95,7 @@ class ClickModule(pl.LightningModule):
         self.metrics: Metrics | None = None
         self._validated: list[tuple[Tensor, ...]] = []
         self._loss = torch.zeros(())
+        self._is_checked = False
         if model is not None:
             self.model = model
 
@@ -101,8 +105,12 @@ class ClickModule(pl.LightningModule):
         return logits
 
     def configure_callbacks(self) -> list[pl.Callback]:
-        """What a training's end needs, however it ends."""
+        """What the end of a training needs that fails."""
         return [_EndLiveGradients()]
+
+    def on_fit_end(self) -> None:
+        """Leave gradients to autograd again: torch's optimisers see none of the slices'."""
+        end_live_gradients(self.parameters())
 
     def on_fit_start(self) -> None:
         """Refuse float16: its scaling of gradients knows nothing of those that are kept as slices."""
@@ -114,18 +122,34 @@ class ClickModule(pl.LightningModule):
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Check a batch where it still lies, so that no look at its values waits for an accelerator."""
+        self._check(batch)
+        self._is_checked = True
+        return batch
+
+    def _check(self, batch: Any) -> None:
         try:
             check_batch(self, batch)
         except DataError as error:
             what = "training" if self.trainer.training else "validation"
             raise DataError(f"{what} batch after {self.global_step} steps: {error}") from None
-        return batch
+
+    def _check_once(self, batch: Any) -> bool:
+        """Check a batch that was not before it moved: NNI's own one-shot modules do not hand that hook on.
+
+        Returns:
+            Whether it had been.
+        """
+        was_checked, self._is_checked = self._is_checked, False
+        if not was_checked:
+            self._check(batch)
+        return was_checked
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Binary cross-entropy of a batch, weighted where the batch has weights.
 
         Where several processes train, each has a part of the batch, and the loss is the whole batch's.
         """
+        was_checked = self._check_once(batch)
         dense, ids, label, *weight = batch
         # Another mask for every part of the batch; a single process draws what it always drew.
         part = (self.global_rank,) if self.global_rank else ()
@@ -134,6 +158,8 @@ class ClickModule(pl.LightningModule):
         losses = F.binary_cross_entropy_with_logits(logits.to(label), label, reduction="none")
         loss = batch_mean(losses, weight[0] if weight else None)
         self._loss = loss.detach()
+        if not was_checked and not torch.isfinite(self._loss):  # nor may anyone clip
+            self._refuse_step(f"the loss is {self._loss.item():.4g}")
         if self.loggers:  # without one nobody would read it, and it costs as much as a layer
             self.log("train_log_loss", loss)
         return loss
@@ -144,6 +170,7 @@ class ClickModule(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep a batch's logits, labels and weights."""
+        self._check_once(batch)
         dense, ids, *targets = batch
         self._validated.append((self(dense, ids), *targets))
 
@@ -188,15 +215,22 @@ class ClickModule(pl.LightningModule):
     def configure_gradient_clipping(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:
         """Clip dense and sparse gradients together, which the trainer's own clipping cannot.
 
+        Those of what the optimiser moves: NNI's differentiable strategies have parameters of their own beside them.
         An exception here leaves the weights as they are: the optimiser has not moved yet.
         """
-        norm = clip_gradients(self.parameters(), self.options.clip_norm)
+        moved = {parameter for group in optimizer.param_groups for parameter in group["params"]}
+        norm = clip_gradients((one for one in self.parameters() if one in moved), self.options.clip_norm)
         if not torch.isfinite(self._loss + norm):  # one look: on an accelerator it waits for the step
-            raise DivergedError(
-                f"step {self.global_step + 1} of {self.options.steps}: the loss is {self._loss.item():.4g} and the "
-                f"norm of the gradients {norm.item():.4g}, at the learning rate {optimizer.param_groups[0]['lr']:.3g}; "
-                f"the step was not applied. {ADVICE}"
+            rate = optimizer.param_groups[0]["lr"]
+            self._refuse_step(
+                f"the loss is {self._loss.item():.4g} and the norm of the gradients {norm.item():.4g}, at the learning "
+                f"rate {rate:.3g}"
             )
+
+    def _refuse_step(self, found: str) -> NoReturn:
+        raise DivergedError(
+            f"step {self.global_step + 1} of {self.options.steps}: {found}; the step was not applied. {ADVICE}"
+        )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse to write weights that are not finite."""

@@ -14,7 +14,9 @@ from nasrec_automl.evaluation.scratch import (
     measure_subnet,
     predict_logits,
     train_from_scratch,
+    train_network,
 )
+from nasrec_automl.network import Subnet
 from nasrec_automl.testing.examples import make_rows, repeated, tiny_schema, tiny_space, with_weights
 from nasrec_automl.training.keep_best import KeepBest
 from nasrec_automl.training.metrics import Metrics
@@ -119,6 +121,18 @@ def test_every_option_counts(change: dict[str, Any]) -> None:
     assert {one.name for one in fields(ScratchOptions)} >= change.keys()
     usual, other = (train(options, schedule_steps=8) for options in (OPTIONS, replace(OPTIONS, **change)))
     assert weights(usual).shape != weights(other).shape or not torch.equal(weights(usual), weights(other))
+
+
+def test_a_network_that_was_measured_trains_with_dropout_again() -> None:
+    found = []
+    for measured in (False, True):
+        torch.manual_seed(0)
+        subnet = Subnet(ARCHITECTURE, SCHEMA, dropout=0.5)
+        if measured:
+            predict_logits(subnet, VALIDATION)
+        train_network(subnet, TRAIN, OPTIONS, schedule_steps=8, validation=VALIDATION, validate_every=8)
+        found.append(torch.cat([parameter.detach().flatten() for parameter in subnet.parameters()]))
+    assert found[0].equal(found[1])
 
 
 def test_measuring_does_not_change_the_training() -> None:

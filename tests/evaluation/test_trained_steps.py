@@ -71,6 +71,16 @@ def test_counts_of_one_block_are_those_of_its_paths() -> None:
     assert expected[0] < expected[1]
 
 
+def test_dot_product_projects_dense_inputs_to_one_width_whatever_its_own() -> None:
+    paths = [schedule().path(step).blocks[0] for step in range(300)]
+    having = [path.dense_dim for path in paths if path.dense_ops == (DOT_PRODUCT,)]
+    tokens = sum(path.sparse_dim >= 3 for path in paths)
+    wide = Architecture(SPACE, (replace(BLOCK, dense_op=DOT_PRODUCT, dense_dim=11),))
+    expected = (len(having) + sum(dim >= 11 for dim in having) + tokens) / 3
+    assert 0 < sum(dim >= 11 for dim in having) < len(having)
+    assert trained_steps([wide], schedule(), 300) == pytest.approx([expected])
+
+
 def test_what_a_dense_operator_reads_tokens_with_is_a_piece_of_each_source_or_one_of_all() -> None:
     space = tiny_space(blocks=2, dense_ops=(FLAT_FC, BI_INTERACTION), sparse_ops=(EFC,))
     paths = [schedule(space).path(step) for step in range(400)]

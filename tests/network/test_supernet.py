@@ -143,6 +143,15 @@ def test_an_architecture_of_another_space_is_not_extracted() -> None:
         tiny(True).extract(architecture)
 
 
+def test_to_extract_moves_no_generator() -> None:
+    supernet = tiny(True)
+    state = torch.random.get_rng_state()
+    subnet = supernet.extract(SPACE.random(np.random.default_rng(0)))
+    assert torch.random.get_rng_state().equal(state)
+    assert subnet.embedding.weight.equal(supernet.embedding.weight)
+    assert subnet.embedding.weight.data_ptr() != supernet.embedding.weight.data_ptr()
+
+
 def test_subnets_are_plain_torch() -> None:
     subnet = tiny(True).extract(SPACE.random(np.random.default_rng(0)))
     assert type(subnet) is Subnet

@@ -99,6 +99,26 @@ def test_another_space_is_named(tmp_path: Path) -> None:
             ),
             r"'field2' with 5 rows instead of 'field2' with 3 \+ 3 rows",
         ),
+        (
+            FeatureSchema(
+                dense=SCHEMA.dense,
+                fields=(SCHEMA.fields[0], SCHEMA.fields[1].model_copy(update={"pooling": "sum"}), *SCHEMA.fields[2:]),
+                embedding_dim=8,
+            ),
+            "'field2' with pooling mean instead of 'field2' with pooling sum",
+        ),
+        (
+            FeatureSchema(
+                dense=SCHEMA.dense,
+                fields=(
+                    SCHEMA.fields[0],
+                    SCHEMA.fields[1].model_copy(update={"table_size": 9, "cap": 5}),
+                    *SCHEMA.fields[2:],
+                ),
+                embedding_dim=8,
+            ),
+            "'field2' with table_size 5, cap None instead of 'field2' with table_size 9, cap 5",
+        ),
         (FeatureSchema.from_sizes(dense=3, table_sizes=[7, 5, 9], embedding_dim=8), "4 fields instead of 3"),
     ],
 )

@@ -238,6 +238,27 @@ def test_models_run_at_once_and_what_the_end_leaves_is_tried_again(
     assert {t.user_attrs["nasrec:key"] for t in left} <= {t.user_attrs["nasrec:key"] for t in complete(tmp_path)}
 
 
+def test_what_was_measured_is_written_although_its_end_was_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nasrec_automl.nni_plugin.evolution._LATE", 0.0)
+    engine = Engine()
+    submit = engine.submit_models
+
+    def measured(model: Any) -> None:
+        submit(model)
+        engine.tell(model, metric=-0.25)
+
+    monkeypatch.setattr(engine, "submit_models", measured)
+    monkeypatch.setattr(engine, "budget_available", lambda: len(trials_of(tmp_path)) < 2)
+    monkeypatch.setattr(engine, "idle_worker_available", lambda: True)
+    space = RawFormatModelSpace(NasRecSpace(tiny_space(), tiny_schema()), None)
+    storage = f"sqlite:///{tmp_path / 'studies.db'}"
+    OptunaEvolution(tournament_size=2, population_size=4, storage=storage)(space, engine)
+    assert [trial.value for trial in complete(tmp_path)] == [0.25, 0.25]
+    assert len(trials_of(tmp_path)) == 2
+
+
 class Service(Engine):
     """NNI's training service with two workers: whoever asks first takes the oldest model, whatever it was started for.
 

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import nni
 import nni.nas.strategy
+import numpy as np
 import pytest
 import torch
 from nni.nas.evaluator import FunctionalEvaluator
 from nni.nas.experiment.config import RawModelFormatConfig, SequentialEngineConfig, SimplifiedModelFormatConfig
 from torch.nn import functional as F
 
-from nasrec_automl.errors import ArchitectureError, ExtraError, NasRecError
+from nasrec_automl.data.batches import EvaluationBatches, TrainingBatches
+from nasrec_automl.errors import ArchitectureError, DataError, DivergedError, ExtraError, NasRecError
 from nasrec_automl.network import Subnet
-from nasrec_automl.nni_plugin import NasRecENAS, NasRecOneShot, NasRecSpace
-from nasrec_automl.nni_plugin.nas import NasExperiment, NasExperimentConfig, model_context
+from nasrec_automl.nni_plugin import ClickEvaluatorModule, NasRecENAS, NasRecOneShot, NasRecSpace
+from nasrec_automl.nni_plugin.nas import Lightning, NasExperiment, NasExperimentConfig, Trainer, model_context
+from nasrec_automl.ops.live import live_gradient
 from nasrec_automl.testing.examples import make_rows, tiny_schema, tiny_space
 from nasrec_automl.testing.pytest_oneshot import BATCH, ROWS, STEPS, make_evaluator, run_experiment
+from nasrec_automl.training.lightning import quiet_trainer
+from nasrec_automl.training.module import TrainingOptions
 
 PAGE = Path(__file__).parents[2] / "docs" / "nni.md"
 YES = "yes"
@@ -202,17 +207,45 @@ def test_one_shot_strategies_train_and_export(row: OneShot, tmp_path: Path) -> N
     strategy = make_strategy(row)
     experiment = run_experiment(make_space(), make_evaluator(**row.trainer), strategy, tmp_path)
     network = strategy.supernet.network
+    assert all(live_gradient(parameter) is None for parameter in network.parameters()), "others see gradients again"
+    assert network.training
     fresh = make_strategy(row).mutate_model(make_space()).network.supernet.state_dict()
     trained = network.supernet.state_dict()
     assert any(not torch.equal(trained[name], fresh[name]) for name in fresh)
     assert all(torch.isfinite(parameter).all() for parameter in network.parameters())
     sample = experiment.export_top_models(formatter="dict")[0]
+    assert network.training, "what is frozen has dropout"
     assert_trains_alone(sample)
     # What was frozen has the trained weights.
     frozen, architecture = strategy.supernet.freeze(sample).eval(), tiny_space().from_params(sample)
     dense, ids, _ = make_rows(tiny_schema(), 8).batch(slice(0, 8))
     expected = network.supernet.eval()(dense, ids, architecture)
     torch.testing.assert_close(frozen(dense, ids), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["RandomOneShot", "DARTS"])
+@pytest.mark.parametrize("part", ["training", "validation"])
+def test_bad_batches_are_refused_under_nnis_own_too(name: str, part: str, tmp_path: Path) -> None:
+    """They do not hand on the hook that looks at a batch before it moves."""
+    rows = make_rows(tiny_schema(), ROWS)
+    bad = replace(rows, label=np.where(rows.label > 0, 2, 0).astype(np.float32))
+    loaders = (
+        TrainingBatches(bad if part == "training" else rows, BATCH, 0, STEPS),
+        EvaluationBatches(bad if part == "validation" else rows, BATCH),
+    )
+    trainer = quiet_trainer(cls=Trainer, max_steps=STEPS, device="cpu", callbacks=[])
+    module = ClickEvaluatorModule(TrainingOptions(steps=STEPS, learning_rate=0.1))
+    with pytest.raises(DataError, match=r"batch after \d+ steps: .*label"):
+        run_experiment(make_space(), Lightning(module, trainer, *loaders), getattr(nni.nas.strategy, name)(), tmp_path)
+
+
+def test_a_loss_that_is_no_number_ends_a_training_that_nobody_clips(tmp_path: Path) -> None:
+    module = ClickEvaluatorModule(TrainingOptions(steps=STEPS, learning_rate=1e30))
+    rows = make_rows(tiny_schema(), ROWS)
+    trainer = quiet_trainer(cls=Trainer, max_steps=STEPS, device="cpu", callbacks=[])
+    evaluator = Lightning(module, trainer, TrainingBatches(rows, BATCH, 0, STEPS), EvaluationBatches(rows, BATCH))
+    with pytest.raises(DivergedError, match=r"step \d+ of 12: the loss is .*; the step was not applied"):
+        run_experiment(make_space(), evaluator, nni.nas.strategy.RandomOneShot(), tmp_path)
 
 
 @pytest.mark.skipif(HAS_RL, reason="the extra is installed")

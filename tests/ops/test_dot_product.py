@@ -48,7 +48,7 @@ def test_what_is_kept_while_measuring_serves_a_training() -> None:
     assert products.grad is not None
 
 
-@pytest.mark.parametrize("vectors", [1, 2, 5])
+@pytest.mark.parametrize("vectors", [2, 5])
 def test_pairwise_products_have_autograds_gradient(vectors: int) -> None:
     x = draw(3, vectors).requires_grad_()
     assert torch.autograd.gradcheck(PairwiseProducts.apply, (x,))

@@ -59,10 +59,15 @@ def step(weight: torch.Tensor | None) -> float:
     ("name", "value", "rule"),
     [
         ("steps", 0, "at least 1"),
-        ("learning_rate", -0.1, "above 0"),
-        ("learning_rate", np.nan, "above 0"),
-        ("clip_norm", -1.0, "above 0"),
-        ("eps", 0.0, "above 0"),
+        ("learning_rate", -0.1, "a finite number above 0"),
+        ("learning_rate", np.nan, "a finite number above 0"),
+        ("learning_rate", np.inf, "a finite number above 0"),
+        ("clip_norm", -1.0, "a finite number above 0"),
+        ("eps", 0.0, "a finite number above 0"),
+        ("weight_decay", -0.1, "a finite number of at least 0"),
+        ("weight_decay", np.nan, "a finite number of at least 0"),
+        ("embedding_decay", np.inf, "a finite number of at least 0"),
+        ("seed", -1, "a finite number of at least 0"),
         ("schedule_warm_up", 1.1, "within 0 to 1"),
     ],
 )
@@ -159,9 +164,23 @@ def test_gradients_are_clipped_together() -> None:
     module = subnet_module(clip_norm=1e-3)
     dense, ids, label = ROWS.batch(slice(0, 64))
     F.binary_cross_entropy_with_logits(module(dense, ids), label).mul(100).backward()
-    module.configure_gradient_clipping(None)
+    module.configure_gradient_clipping(module.configure_optimizers()["optimizer"])
     gradients = [p.grad.to_dense() if p.grad.is_sparse else p.grad for p in module.parameters()]
     assert torch.cat([g.flatten() for g in gradients]).norm().item() == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_gradients_of_what_the_optimiser_does_not_move_are_none_of_its_business() -> None:
+    """NNI's differentiable strategies keep architecture parameters in the module, with an optimiser of their own."""
+    module = subnet_module(clip_norm=5.0)
+    optimizer = module.configure_optimizers()["optimizer"]
+    module.register_parameter("alpha", nn.Parameter(torch.zeros(3)))
+    dense, ids, label = ROWS.batch(slice(0, 64))
+    F.binary_cross_entropy_with_logits(module(dense, ids), label).backward()
+    module.alpha.grad = torch.full((3,), 1e6)
+    before = module.model.head.bias.grad.clone()
+    module.configure_gradient_clipping(optimizer)
+    assert module.model.head.bias.grad.equal(before)
+    assert module.alpha.grad.equal(torch.full((3,), 1e6))
 
 
 def test_lightning_clips_before_the_step() -> None:
