@@ -33,6 +33,7 @@ from nasrec_automl.config_types import (
     Section,
     Seed,
     TableSize,
+    Whole,
     path_from,
     paths_of,
 )
@@ -53,7 +54,7 @@ class FieldConfig(Section):
     kind: Literal["vocabulary", "hash"] | None = None
     min_count: Count | None = None
     max_table_size: TableSize | None = None
-    compositional: Annotated[int, Field(ge=2, strict=True)] | None = None
+    compositional: Annotated[Whole, Field(ge=2)] | None = None
 
 
 _BESIDE_OPTIONS = ("name", "paths", "validation", "test", "schema", "downloads")
@@ -164,7 +165,7 @@ class AdagradHead(Section):
     """
 
     method: Literal["adagrad"]
-    steps: Annotated[int, Field(ge=0)] = 100
+    steps: Annotated[Whole, Field(ge=0)] = 100
     batch_size: Count = 512
     learning_rate: PositiveFloat = 0.04
 
@@ -223,7 +224,7 @@ class SearchConfig(Section):
     children: Count = 8
     head: HeadConfig = RidgeHead()
     max_rows: Count | None = None
-    early_stop: Annotated[int, Field(ge=0, strict=True)] = 16
+    early_stop: Annotated[Whole, Field(ge=0)] = 16
     verdict: VerdictConfig = VerdictConfig()
 
     @model_validator(mode="before")
@@ -421,12 +422,17 @@ def _absolute(job: Job, base: Path) -> Job:
     def found(path: str | Path) -> Path:
         return path_from(base, path).resolve()
 
+    def found_data(path: str | Path) -> Path:
+        # A link to a file keeps its name, whose ending says what the file is: caches name the file itself by a hash.
+        whole = path_from(base, path)
+        return whole.resolve() if whole.is_dir() else whole.parent.resolve() / whole.name
+
     updates: dict[str, Any] = {
         "run_folder": found(job.run_folder if "run_folder" in job.model_fields_set else Path("runs") / job.name)
     }
     of_data: dict[str, Any] = {}
     for name in ("input", "validation", "test", "table_schema"):
-        paths = tuple(map(found, paths_of(getattr(job.data, name))))
+        paths = tuple(map(found_data, paths_of(getattr(job.data, name))))
         if paths:
             of_data[name] = paths if len(paths) > 1 else paths[0]
     updates["data"] = job.data.model_copy(update=of_data)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from nasrec_automl.config_types import Count, Fraction, PositiveFloat, Section
+from nasrec_automl.config_types import Count, Fraction, PositiveFloat, Section, Whole
 from nasrec_automl.hyper_space import Distribution
 
 
@@ -19,8 +19,8 @@ class VerdictConfig(Section):
         max_epochs: longest training; as in `retrain` by default.
     """
 
-    architectures: Annotated[int, Field(ge=0, le=1000, strict=True)] = 16
-    seeds: Annotated[int, Field(ge=1, le=100, strict=True)] = 1
+    architectures: Annotated[Whole, Field(ge=0, le=1000)] = 16
+    seeds: Annotated[Whole, Field(ge=1, le=100)] = 1
     max_epochs: Count | None = None
 
     @model_validator(mode="after")
@@ -38,8 +38,8 @@ class RankConfig(Section):
         seeds: how often each is trained.
     """
 
-    architectures: Annotated[int, Field(ge=3, le=1000, strict=True)] = 50
-    seeds: Annotated[int, Field(ge=1, le=100, strict=True)] = 3
+    architectures: Annotated[Whole, Field(ge=3, le=1000)] = 50
+    seeds: Annotated[Whole, Field(ge=1, le=100)] = 3
 
 
 class TuneConfig(Section):
@@ -54,7 +54,7 @@ class TuneConfig(Section):
     """
 
     trials: Count = 12
-    architectures: Annotated[int, Field(ge=3, le=1000, strict=True)] = 20
+    architectures: Annotated[Whole, Field(ge=3, le=1000)] = 20
     epochs: Count | None = None
     learning_rate: Distribution[PositiveFloat] = Distribution[PositiveFloat](low=0.03, high=0.5, log=True)
     path_warm_up: Distribution[Fraction] = Distribution[Fraction](low=0.0, high=0.5)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from nasrec_automl.config_types import Count, Duration, Section
+from nasrec_automl.config_types import Count, Duration, Section, Whole
 
 
 class MachineConfig(Section):
@@ -46,7 +46,7 @@ class ExperimentConfig(Section):
     search_trial: Count = 64
     retrain_trial: Count = 4
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
-    retries: Annotated[int, Field(ge=0)] = 1
+    retries: Annotated[Whole, Field(ge=0)] = 1
     max_trial_duration: Duration | None = None
     machines: tuple[MachineConfig, ...] = ()
     nni_manager_ip: str | None = None

@@ -16,6 +16,7 @@ from nasrec_automl.config_types import (
     PositiveFloat,
     Probability,
     Section,
+    Whole,
     path_from,
 )
 from nasrec_automl.hyper_space import HyperSpace, load_hyper_space
@@ -71,7 +72,7 @@ class SupernetConfig(Section):
     teacher_share: Annotated[float, Field(ge=0, le=1)] = 0.8
     layer_norm: bool = True
     validations: Count = 10
-    patience: Annotated[int, Field(ge=0, strict=True)] = 3
+    patience: Annotated[Whole, Field(ge=0)] = 3
 
     def passes(self, rows: int) -> int:
         """Passes over a training part of so many rows."""
@@ -112,7 +113,7 @@ class RetrainConfig(Section):
             is kept.
     """
 
-    top_k: Annotated[int, Field(ge=1, le=MOST_HANDED_ON, strict=True)] = 15
+    top_k: Annotated[Whole, Field(ge=1, le=MOST_HANDED_ON)] = 15
     trials: Count = 60
     timeout: Duration | None = None
     max_epochs: Count | None = None
@@ -126,7 +127,7 @@ class RetrainConfig(Section):
         default_factory=lambda: load_hyper_space("retrain-default")
     )
     pruner: Literal["hyperband", "none"] = "hyperband"
-    teachers: Annotated[int, Field(ge=0, strict=True)] = 5
+    teachers: Annotated[Whole, Field(ge=0)] = 5
     teacher_share: Annotated[float, Field(gt=0, le=1)] = 0.8
     final_seeds: Count = 3
 

@@ -36,9 +36,10 @@ def _whole(value: Any) -> Any:
 
 
 # And `1e6` as well.
-Count = Annotated[int, BeforeValidator(_whole), Field(ge=1, strict=True)]
-TableSize = Annotated[int, BeforeValidator(_whole), Field(ge=2, strict=True)]
-Seed = Annotated[int, Field(ge=0, strict=True)]
+Whole = Annotated[int, BeforeValidator(_whole), Field(strict=True)]
+Count = Annotated[Whole, Field(ge=1)]
+TableSize = Annotated[Whole, Field(ge=2)]
+Seed = Annotated[Whole, Field(ge=0)]
 
 
 def _check_duration(value: Any) -> str:
@@ -65,7 +66,7 @@ Inputs = Annotated[Path | tuple[Path, ...], BeforeValidator(_check_inputs)]
 
 def _check_option(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
     try:
-        return check(value)
+        return check(_whole(value))
     except ValidationError:  # of which there is one for each type
         raise ValueError(f"expected a number or a text, but it is {value!r}") from None
 

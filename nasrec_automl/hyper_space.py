@@ -54,9 +54,10 @@ class Distribution(Section, Generic[T]):
         if not isinstance(value, dict):
             value = {"choices": value if isinstance(value, list | tuple) else [value]}
         choices = value.get("choices")
-        if "default" not in value and isinstance(choices, list | tuple) and None in choices:
-            # `default: null` then means that choice, and job.json always writes a default.
-            return {**value, "default": choices[0]}
+        if isinstance(choices, list | tuple) and None in choices:
+            # Null then means that choice, and job.json always writes both.
+            value = {"default": choices[0], **value}
+            value = {"taught": value["default"], **value}
         return value
 
     @model_validator(mode="after")
@@ -103,8 +104,9 @@ class Distribution(Section, Generic[T]):
 
     def start(self, *, taught: bool = False) -> T:
         """What trainings begin with: those that have teachers, or others."""
-        value: Any = self.taught if taught and self.taught is not None else self.default
-        if value is None and None not in self.choices:
+        null_counts = None in self.choices
+        value: Any = self.taught if taught and (null_counts or self.taught is not None) else self.default
+        if value is None and not null_counts:
             value = self.choices[0] if self.choices else self._middle()
         start: T = value
         return start

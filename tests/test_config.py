@@ -52,6 +52,20 @@ def test_every_path_is_absolute_and_relative_to_the_job_file(tmp_path: Path, mon
         assert job.storage_url == f"sqlite:///{tmp_path / 'out' / 'run' / 'studies.db'}"
 
 
+def test_a_link_to_a_file_keeps_its_name_which_says_what_the_file_is(tmp_path: Path) -> None:
+    """Caches keep a file under a hash, and link to it."""
+    (tmp_path / "blobs" / "folder").mkdir(parents=True)
+    (tmp_path / "blobs" / "3fa9").touch()
+    (tmp_path / "here").symlink_to(tmp_path / "blobs")
+    (tmp_path / "clicks.csv.gz").symlink_to(tmp_path / "blobs" / "3fa9")
+    for given in ("clicks.csv.gz", "here/../clicks.csv.gz"):
+        expected = (tmp_path / given).parent.resolve() / "clicks.csv.gz"
+        job = load_job(write(tmp_path / "job.yaml", changed(data={"source": "criteo", "input": given})))
+        assert job.data.input == expected
+    job = load_job(write(tmp_path / "job.yaml", changed(data={"source": "prepared", "input": "here/folder"})))
+    assert job.data.input == tmp_path / "blobs" / "folder"
+
+
 def test_data_may_be_several_files(tmp_path: Path) -> None:
     data = {"source": "criteo", "split": "given", "input": ["a.gz", "/b"], "validation": ["v/*"], "test": "t"}
     job = load_job(write(tmp_path / "job.yaml", changed(data=data)))
@@ -168,13 +182,20 @@ def test_numbers_without_a_dot_are_numbers(tmp_path: Path) -> None:
     # YAML 1.1 reads 1e-3 as a string.
     text = """
 name: mine
-data: {source: synthetic}
-supernet: {learning_rate: 1e-1, weight_decay: 1e-6, clip_norm: 5e0, dropout: 1e-1, path_warm_up: 1e-1}
-search: {head: {method: adagrad, learning_rate: 4e-2}}
+seed: 1e2
+data: {source: synthetic, options: {rows: 1e5, seed: 3.0e+1}}
+rank: {architectures: 4e1}
+supernet: {patience: 1e1, learning_rate: 1e-1, weight_decay: 1e-6, clip_norm: 5e0, dropout: 1e-1, path_warm_up: 1e-1}
+search: {early_stop: 2e1, verdict: {architectures: 3e1}, head: {method: adagrad, learning_rate: 4e-2}}
 retrain:
+  top_k: 1e1
+  teachers: 1.0e+1
   space: {learning_rate: {low: 1e-3, high: 1e-1, log: true}, weight_decay: {low: 0, high: 1e-3}}
 """
     job = load_job(write(tmp_path / "job.yaml", text))
+    assert (job.seed, job.data.options) == (100, {"rows": 100_000, "seed": 30})
+    assert (job.supernet.patience, job.search.early_stop, job.search.verdict.architectures) == (10, 20, 30)
+    assert (job.rank.architectures, job.retrain.top_k, job.retrain.teachers) == (40, 10, 10)
     assert job.supernet.learning_rate == 0.1
     assert job.supernet.weight_decay == 1e-6
     assert job.supernet.dropout == 0.1

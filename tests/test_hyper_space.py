@@ -80,6 +80,23 @@ def test_those_with_teachers_may_begin_elsewhere(one: Any, starts: tuple[float, 
     assert again.start(taught=True) == dropout.start(taught=True)
 
 
+@pytest.mark.parametrize(
+    ("said", "starts"),
+    [
+        ({"default": 10_000, "taught": None}, (10_000, None)),
+        ({"default": 10_000}, (10_000, 10_000)),
+        ({"default": None, "taught": 10_000}, (None, 10_000)),
+        ({"taught": 10_000}, (None, 10_000)),
+        ({}, (None, None)),
+    ],
+)
+def test_a_choice_that_is_null_may_be_what_they_begin_with(said: Any, starts: tuple[Any, Any]) -> None:
+    cap = space(table_cap={"choices": [None, 10_000], **said}).table_cap
+    assert (cap.start(), cap.start(taught=True)) == starts
+    again = HyperSpace.model_validate_json(space(table_cap=cap).model_dump_json()).table_cap
+    assert (again.start(), again.start(taught=True)) == starts
+
+
 def test_whole_numbers_begin_with_one_that_may_be_drawn() -> None:
     assert space(embedding_dim={"low": 4, "high": 28, "step": 8}).embedding_dim.start() in (4, 12, 20, 28)
     assert space(embedding_dim={"low": 4, "high": 28, "step": 8, "default": 12}).embedding_dim.start() == 12

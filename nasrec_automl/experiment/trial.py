@@ -45,7 +45,8 @@ def _run(
     if parameters.get("stage") not in TRIAL_STAGES:
         stages = ", ".join(TRIAL_STAGES)
         raise JobError(f"stage: expected one of {stages}, but the trial's parameters are {parameters!r}")
-    run = RunFolder(load_job(arguments[0]))
+    # The job as the tuner has noted it: the file may have been edited since, for the next run.
+    run = RunFolder.open(RunFolder(load_job(arguments[0])).path)
     stages_of_job = (pipeline or load_pipeline()).STAGES
     metrics: dict[str, float] = {}
     for name in TRIAL_STAGES[parameters["stage"]]:

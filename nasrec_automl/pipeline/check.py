@@ -24,7 +24,7 @@ from nasrec_automl.search.task import ENDED
 from nasrec_automl.verdict import Verdict
 
 
-def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training: Callable[[str], object]) -> None:
+def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, tell: Callable[[str], object]) -> None:
     """Score some architectures and train them from scratch; note how well the scores rank them, and how each did.
 
     Trainings are measured on the hpo part: the choice part is for the choice of the winner alone. Any number of
@@ -33,7 +33,7 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
     Args:
         run: whose supernet is trained.
         evaluator: of the search.
-        on_training: told what is done, whenever a training has ended, and at its validations.
+        tell: told in words what is done, whenever a training has ended, and at its validations.
     """
     config = run.job.search.verdict
     if not config.architectures or run.verdict.is_file():
@@ -45,9 +45,9 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
         if budget.admits(architecture):
             keep_training(run, architecture, trained, curve, most=best_quarter(config.architectures))
 
-    def told(ended: int, step: str = "") -> None:
+    def told(ended: int, step: str) -> None:
         words = f"checks its scores: {ended} of {len(architectures) * config.seeds} trainings from scratch"
-        on_training(", ".join(filter(None, (words, step))))
+        tell(", ".join(filter(None, (words, step))))
 
     losses = train_truth(
         short,
@@ -56,9 +56,8 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, on_training:
         config.seeds,
         (Part.HPO,),
         folder=check_folder(run),
-        label=lambda: taught_label(run, on_training),
-        on_training=told,
-        on_validation=told,
+        label=lambda: taught_label(run, tell),
+        tell=told,
         keep=keep if short == run else None,  # a short training is no beginning of a whole one
     )
     kept = [i for i in range(len(architectures)) if np.isfinite(losses[i]).all()]

@@ -10,7 +10,7 @@ from nasrec_automl.errors import CheckpointError
 from nasrec_automl.network import Supernet
 from nasrec_automl.network.weights import load_supernet
 from nasrec_automl.pipeline.model_folder import ARCHITECTURE
-from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.run_folder import ROWS, RunFolder
 from nasrec_automl.space import SearchSpace, load_search_space
 
 
@@ -23,8 +23,8 @@ def earlier_supernet(run: RunFolder) -> list[Supernet]:
     """Return the earlier run's supernet; none without an earlier run.
 
     Raises:
-        CheckpointError: it is not trained yet, is of another space or other tables, has LayerNorm where this run's has
-            none or the reverse, or was trained on rows that this run validates or tests on.
+        CheckpointError: it is not trained yet, is of another space, has LayerNorm where this run's has none or the
+            reverse, or was trained on rows that this run's have not grown from.
         RunFolderError: there is no such run.
     """
     if run.job.continues is None:
@@ -33,7 +33,7 @@ def earlier_supernet(run: RunFolder) -> list[Supernet]:
     if not earlier.weights.is_file():
         raise CheckpointError(f"{earlier.path}: its supernet is not trained yet: finish that run before continuing it")
     data = PreparedData.open(run.data)
-    _check_data(data, PreparedData.open(earlier.data), earlier)
+    _check_rows(data, earlier)
     supernet = load_supernet(earlier.weights, load_search_space(run.job.space), data.schema(run.job.embedding_dim))
     if supernet.layer_norm != run.job.supernet.layer_norm:
         said, wanted = (str(one).lower() for one in (run.job.supernet.layer_norm, supernet.layer_norm))
@@ -44,18 +44,17 @@ def earlier_supernet(run: RunFolder) -> list[Supernet]:
     return [supernet]
 
 
-def _check_data(data: PreparedData, before: PreparedData, earlier: RunFolder) -> None:
-    """Raise CheckpointError unless `data` is the earlier run's data, perhaps with appended rows."""
-    advice = f"append to {before.path} with `nasrec-automl prepare ... --append`, or leave `continues` out"
-    if data.preprocessing != before.preprocessing:
+def _check_rows(data: PreparedData, earlier: RunFolder) -> None:
+    """Raise CheckpointError unless `data` is what the earlier supernet was trained on, perhaps with appended rows.
+
+    By what the earlier run noted: its folder of prepared data may have been made anew, with another split, since.
+    """
+    noted = earlier.noted("supernet") or {}
+    if noted.get(ROWS) not in (data.fingerprint, *data.description.earlier):
         raise CheckpointError(
-            f"{data.path}: its tables are others than those that {earlier.path} was trained with, where an id is "
-            f"another category: {advice}"
-        )
-    if before.fingerprint not in (data.fingerprint, *data.description.earlier):
-        raise CheckpointError(
-            f"{data.path}: did not grow from the data of {earlier.path}, whose training rows may be validation or test "
-            f"here: {advice}"
+            f"{data.path}: did not grow from the rows that the supernet of {earlier.path} was trained on. Its training "
+            "rows may be validation or test here, and an id another category: append to its prepared folder with "
+            "`nasrec-automl prepare ... --append`, or leave `continues` out"
         )
 
 

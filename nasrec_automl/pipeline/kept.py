@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict
@@ -83,8 +82,6 @@ def take_over(run: RunFolder, architecture: Architecture, hyper: Hyper, report: 
 
 def drop_kept(run: RunFolder, *, but: Collection[str] = ()) -> None:
     """Delete what the check left, but for the trainings of the architectures with these keys."""
-    if not but:
-        shutil.rmtree(check_folder(run), ignore_errors=True)
     for path in check_folder(run).glob("*"):
         if path.stem not in but:
             path.unlink(missing_ok=True)

@@ -21,7 +21,7 @@ from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import best_trials, candidates, choice_parts, has_teachers, trial_weights
+from nasrec_automl.pipeline.candidates import best_trials, candidates, choice_parts, default_hyper, trial_weights
 from nasrec_automl.pipeline.files import check_output_folder, read_json, write_json
 from nasrec_automl.pipeline.final import contender_costs
 from nasrec_automl.pipeline.final_training import Contender, OnValidation, train_final, train_taught
@@ -34,7 +34,6 @@ from nasrec_automl.pipeline.teachers import final_teachers, teachers
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.attributes import KEY
 from nasrec_automl.search.distributions import architecture_of
-from nasrec_automl.search.hyper import default_params
 from nasrec_automl.space import load_architecture, load_search_space, shipped_files
 from nasrec_automl.training.metrics import Metrics
 
@@ -211,16 +210,14 @@ def _measured(
     What stands among the run's contenders is not trained again.
     """
     space, best, known = run.job.retrain.space, {}, ""
+    hyper, source = default_hyper(run.job), "default"
     if run.started("retrain"):
         best = best_trials(retrain_study(run))
         known = {candidate.key: each for each, candidate in candidates(run).items()}.get(architecture.key, "")
     if known in best:
-        params, source = best[known].params, "own"
+        hyper, source = Hyper.of(best[known].params, space), "own"
     elif best:
-        params, source = min(best.values(), key=lambda trial: float(trial.values[0])).params, "best"
-    else:
-        params, source = default_params(name, space, taught=has_teachers(run.job)), "default"
-    hyper = Hyper.of(params, space)
+        hyper, source = Hyper.of(min(best.values(), key=lambda trial: float(trial.values[0])).params, space), "best"
     # While the stage goes on, a subnet of now may be beaten, and gone.
     if source == "own" and retrain_is_noted(run):
         subnet = load_subnet(trial_weights(run, retrain_study(run), best[known]))

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +83,8 @@ class RankStage(Stage):
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="trainings", total=total, done=done)
         architectures = sample_sizes(run, config.architectures)
 
-        def told(ended: int, step: str = "") -> None:
-            progress.update(min(ended, total - 1), step)
-
         with worker_processes(run.job, self.name, self._workers):
-            losses = train_ranked(run, told, lambda words: progress.update(done, words), told)
+            losses = train_ranked(run, lambda ended, words: progress.update(min(ended, total - 1), words))
         shutil.rmtree(_folder(run), ignore_errors=True)  # checkpoints of trainings that failed too often
         kept = [i for i in range(len(architectures)) if np.isfinite(losses[i]).all()]
         if len(kept) < FEWEST:
@@ -141,35 +139,28 @@ class RankStage(Stage):
         return {"tau": ranking.tau.value}
 
 
-def train_ranked(
-    run: RunFolder,
-    on_training: Callable[[int], object],
-    tell: Callable[[str], object] | None = None,
-    on_validation: Callable[[int, str], object] | None = None,
-) -> NDArray[np.float64]:
+def train_ranked(run: RunFolder, tell: Callable[[int, str], object] | None = None) -> NDArray[np.float64]:
     """Train what the study does not have yet; any number of processes may, and each is back when all have ended.
 
     Args:
         run: whose data are prepared.
-        on_training: told how many have ended.
-        tell: as in `teachers`.
-        on_validation: as in `train_truth`.
+        tell: as in `train_truth`, of the teachers' trainings before them too.
 
     Returns:
         Log losses `(architectures, seeds)`, as `train_truth`.
     """
     config = run.job.rank
-    architectures = sample_sizes(run, config.architectures)
+    architectures, study = sample_sizes(run, config.architectures), trainings_study(run, "rank")
+    ended = count_trained(study, architectures, config.seeds)
     return train_truth(
         run,
-        trainings_study(run, "rank"),
+        study,
         architectures,
         config.seeds,
         MEASURED,
-        label=lambda: taught_label(run, tell),
+        label=lambda: taught_label(run, None if tell is None else partial(tell, ended)),
         folder=_folder(run),
-        on_training=on_training,
-        on_validation=on_validation,
+        tell=tell,
     )
 
 

@@ -86,15 +86,18 @@ class RetrainStage(Stage):
 
         validations = most_validations(run)
 
+        def tell(*words: str) -> None:
+            # From the study: others may train too.
+            progress.update(len(study.get_trials(deepcopy=False, states=ENDED)), ", ".join(filter(None, words)))
+
         @cache
         def label() -> NDArray[np.float32] | None:
-            return taught_label(run, lambda words: progress.update(done, words))
+            return taught_label(run, tell)
 
         if len(study.get_trials(deepcopy=False, states=ENDED)) < total:
             label()  # before any trial, which would count its teachers' time as its own
 
         checkpoint: Path | None = None
-        note = _note(study)
 
         def train(name: str, hyper: Hyper, prune: Prune) -> TrainOutcome:
             nonlocal checkpoint
@@ -104,7 +107,7 @@ class RetrainStage(Stage):
             def on_validation(step: int, metrics: Metrics) -> bool:
                 nonlocal reached
                 report({"log_loss": metrics.log_loss, "auc": metrics.auc})
-                progress.update(done, ", ".join(filter(None, (note, step_in_words(run, hyper, step)))))
+                tell(_note(study), step_in_words(run, hyper, step))
                 before, reached = reached, progress_at(run, hyper, step)
                 for place in range(before + 1, reached + 1):  # others may be compared with it at any of these
                     if prune(place, metrics.log_loss) and reached < validations:
@@ -126,13 +129,11 @@ class RetrainStage(Stage):
             }
             return TrainOutcome(trained.metrics.log_loss, attrs)
 
-        def on_trial(ended: int) -> None:
-            nonlocal done, note
+        def on_trial() -> None:
             if checkpoint is not None:  # not before the study has the outcome
                 checkpoint.unlink(missing_ok=True)
             drop_beaten(run, study)
-            done, note = ended, _note(study)
-            progress.update(done, note)
+            tell(_note(study))
 
         trained = retrain(
             study,

@@ -148,7 +148,9 @@ class RunFolder:
 
     def latency(self, key: str) -> Path:
         """How long the subnet of an architecture takes on the job's device for a batch of the budget's size."""
-        return self.path / "latency" / f"{self.job.device}-{self.job.budget.batch_size}" / f"{key}.json"
+        job = self.job
+        norm = "layer-norm" if job.retrain.may_layer_norm else "no-layer-norm"
+        return self.path / "latency" / f"{job.device}-{job.budget.batch_size}-{norm}" / f"{key}.json"
 
     def progress(self, stage: str) -> Path:
         """What a stage says of its progress."""

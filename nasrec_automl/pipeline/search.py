@@ -102,9 +102,10 @@ class SearchStage(Stage):
             # From the study alone: a worker that was killed finds the same rivals again.
             return evaluator.evaluate(architecture, incumbents(study, space, most, admits=admits))
 
-        def on_trial(done: int) -> None:
-            best = _best(scored_trials(study, admits))
-            progress.update(done, _note(best, left_out))
+        def on_trial() -> None:
+            ended = scored_trials(study, admits)  # others may score too
+            best = _best(ended)
+            progress.update(len(ended), _note(best, left_out))
             report(_metrics(best))
 
         mine = search(

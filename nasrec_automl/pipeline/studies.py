@@ -124,7 +124,11 @@ def search_settings(run: RunFolder) -> dict[str, Any]:
     """The search section, but for what may grow, architectures and timeout, and what a latency that counts is of."""
     job = run.job
     section = job.search.model_dump(mode="json", exclude={"architectures", "timeout"})
-    timed = {"device": job.device, "budget.batch_size": job.budget.batch_size}
+    timed = {
+        "device": job.device,
+        "budget.batch_size": job.budget.batch_size,
+        "whether a training may have LayerNorm": job.retrain.may_layer_norm,
+    }
     return {
         **{f"search.{key}": value for key, value in section.items()},
         **(timed if LATENCY in job.search.objectives else {}),

@@ -81,8 +81,7 @@ def teachers(run: RunFolder, tell: Callable[[str], object] | None = None) -> dic
         (Part.HPO,),
         hyper=hyper,
         folder=run.retrained,
-        on_training=told,
-        on_validation=told,
+        tell=told,
         keep=keep,
     )
     losses = dict(zip(designs, of_each[:, 0], strict=True))

@@ -143,8 +143,7 @@ def train_truth(
     hyper: Hyper | None = None,
     label: Callable[[], NDArray[np.float32] | None] | None = None,
     folder: Path,
-    on_training: Callable[[int], object],
-    on_validation: Callable[[int, str], object] | None = None,
+    tell: Callable[[int, str], object] | None = None,
     keep: Keep | None = None,
 ) -> NDArray[np.float64]:
     """Train what the study does not have yet.
@@ -158,8 +157,8 @@ def train_truth(
         hyper: as in `train_and_measure`.
         label: gives that of `train_and_measure`; not called where nothing is left to train.
         folder: for their checkpoints, from which a training that was killed goes on.
-        on_training: told how many have ended.
-        on_validation: told the same at each validation, and in words how far the training has come that goes on.
+        tell: told how many have ended, and in words how far the training has come that goes on: at each validation, and
+            after each training, when there is nothing to say of one.
         keep: as in `train_and_measure`.
 
     Returns:
@@ -167,8 +166,8 @@ def train_truth(
     """
     # Not by size: at any time those that are trained have all sizes.
     order = rng_for("order of trainings", run.job.seed).permutation(len(architectures))
-    ended = count_trained(study, architectures, seeds)
-    labels = None if label is None or ended == len(architectures) * seeds else label()
+    all_ended = count_trained(study, architectures, seeds) == len(architectures) * seeds
+    labels = None if label is None or all_ended else label()
     checkpoint: Path | None = None
 
     def train(architecture: Architecture, seed: int) -> TrainOutcome:
@@ -177,19 +176,17 @@ def train_truth(
         checkpoint = folder / f"{study.study_name}-{architecture.key}-{seed}.ckpt"
         offset = seed * _SEEDS_APART
         return train_and_measure(
-            run, architecture, offset, parts, hyper=hyper, label=labels, checkpoint=checkpoint, keep=keep, tell=tell
+            run, architecture, offset, parts, hyper=hyper, label=labels, checkpoint=checkpoint, keep=keep, tell=told
         )
 
-    def tell(words: str) -> None:
-        if on_validation is not None:
-            on_validation(ended, words)
+    def told(words: str) -> None:
+        if tell is not None:
+            tell(count_trained(study, architectures, seeds), words)  # others may train too
 
-    def on_trial(done: int) -> None:
-        nonlocal ended
+    def on_trial() -> None:
         if checkpoint is not None:  # not before the study has the outcome
             checkpoint.unlink(missing_ok=True)
-        ended = count_trained(study, architectures, seeds)  # others may train too
-        on_training(ended)
+        told("")
 
     train_each(
         study,

@@ -23,7 +23,7 @@ from nasrec_automl.pipeline.progress import ProgressWriter, counting_time
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.status import TUNE_TRUTH
-from nasrec_automl.pipeline.studies import study_storage, training_settings, trainings_study, tune_study
+from nasrec_automl.pipeline.studies import study_storage, training_settings, trainings_study, tune_study, why_no_more
 from nasrec_automl.pipeline.supernet import SupernetStage, supernet_label
 from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.pipeline.truth import FEWEST, sample_sizes, train_truth
@@ -54,6 +54,10 @@ class TuneStage(Stage):
         """Delete supernets that are judged, of starts that were killed before they could too."""
         for left in _folder(run).glob("*"):
             shutil.rmtree(left, ignore_errors=True)
+
+    def devices(self, run: RunFolder) -> int:
+        """Those of its supernets."""
+        return run.job.devices
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The tune section, but for the number of trials, and what trainings and scores depend on."""
@@ -97,21 +101,22 @@ class TuneStage(Stage):
             tau = kendall_tau(ranked, np.array([log_loss for _, log_loss in truth]))
             return (0.0 if np.isnan(tau) else tau), {"architectures": len(truth), "log_loss": float(ranked.min())}
 
-        def on_trial(done: int) -> None:
+        def on_trial() -> None:
             if folder is not None:  # its supernet has the size of the job's; not before the study has the outcome
                 shutil.rmtree(folder, ignore_errors=True)
-            best = _best(run)
-            note = "" if best is None else f"best tau {best:.2f}"
-            progress.update(done, note)
-            report({} if best is None else {"tau": best})
+            progress.update(len(tuned(run)), _note(run))
+            report(_metrics(run))
 
         start = {name: getattr(job.supernet, name) for name in TUNED}
         storage = study_storage(job.storage_url)
         tune(study, rank, storage=storage, config=config, start=start, seed=job.seed, on_trial=on_trial)
-        if self.is_done(run):
-            self.tidy(run)
-        best = _best(run)
-        return {} if best is None else {"tau": best}
+        judged = len(tuned(run))
+        if judged < total:  # of single values and choices there may be no more
+            note = ", ".join(filter(None, (_note(run), why_no_more(study, judged, total, None))))
+            path = run.progress(self.name)
+            ProgressWriter(path, stage=self.name, unit="supernets", total=judged, done=judged).update(judged, note)
+        self.tidy(run)
+        return _metrics(run)
 
 
 def tune_supernet(run: RunFolder, *, view: AbstractContextManager[None] | None = None) -> None:
@@ -132,9 +137,14 @@ def tuned(run: RunFolder) -> list[FrozenTrial]:
     return sorted(trials, key=lambda trial: -trial.values[0] if trial.values else np.inf)
 
 
-def _best(run: RunFolder) -> float | None:
+def _metrics(run: RunFolder) -> dict[str, float]:
     """The best tau so far."""
-    return max((trial.values[0] for trial in tuned(run) if trial.values), default=None)
+    taus = [trial.values[0] for trial in tuned(run) if trial.values]
+    return {"tau": max(taus)} if taus else {}
+
+
+def _note(run: RunFolder) -> str:
+    return "".join(f"best tau {tau:.2f}" for tau in _metrics(run).values())
 
 
 def _folder(run: RunFolder) -> Path:
@@ -169,8 +179,7 @@ def _truth(run: RunFolder) -> list[tuple[Architecture, float]]:
             (Part.HPO,),
             label=label,
             folder=folder,
-            on_training=progress.update,
-            on_validation=progress.update,
+            tell=progress.update,
         )
     losses = trained[:, 0]
     shutil.rmtree(folder, ignore_errors=True)

@@ -87,7 +87,7 @@ def _main() -> None:
     try:
         with no_lost_interrupts():
             if sys.argv[1] == RankStage.name:
-                train_ranked(run, lambda ended: None)
+                train_ranked(run)
             else:
                 STAGES[sys.argv[1]].run(run)
     except NasRecError as error:

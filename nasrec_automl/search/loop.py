@@ -22,8 +22,8 @@ from nasrec_automl.search.stale import worker_id
 from nasrec_automl.search.task import Outcome, Params, Task
 from nasrec_automl.search.worker import Worker, WorkerOptions
 
-OnTrial = Callable[[int], object]
-"""Told how many trials of the study have finished, as far as a worker has seen."""
+OnTrial = Callable[[], object]
+"""Called after a trial that has finished."""
 
 _LONGEST_REASON = 2000
 
@@ -96,7 +96,7 @@ def work(
             if outcome is not None and ended and outcome.state in task.finished:
                 finished += 1
                 if on_trial is not None:
-                    patiently(storage, partial(on_trial, census.done + 1))
+                    patiently(storage, on_trial)
     return finished
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -84,11 +85,13 @@ class _Tune(Task):
     def propose(self, census: Census) -> Params | None:
         if self.key(self._start) not in census.taken:
             return self._start
-        for attempt in range(_PROPOSALS):
-            sampler = tpe(seed_for("TPE of tune", self.seed, len(census.taken), attempt), startup=_STARTUP)
-            params = sample_params(sampler, self._ledger.study, self.distributions)
-            if self.key(params) not in census.taken:
-                return params
+        # TPE insists on choices that were good; where it finds nothing new, chance may.
+        for way, startup in (("TPE of tune", _STARTUP), ("random settings", sys.maxsize)):
+            for attempt in range(_PROPOSALS):
+                sampler = tpe(seed_for(way, self.seed, len(census.taken), attempt), startup=startup)
+                params = sample_params(sampler, self._ledger.study, self.distributions)
+                if self.key(params) not in census.taken:
+                    return params
         return None
 
     def run(self, trial: FrozenTrial) -> Outcome:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from nasrec_automl.config import load_job
 from nasrec_automl.config_experiment import ExperimentConfig
 from nasrec_automl.experiment import trial, trial_process
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -26,7 +27,8 @@ class Channel:
 
 
 @pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch, pipeline: ModuleType, job_file: Path) -> Any:
+def start(monkeypatch: pytest.MonkeyPatch, pipeline: ModuleType, job_file: Path, run: RunFolder) -> Any:
+    run.create()  # as the tuner does
     monkeypatch.setattr(trial, "watch_manager", lambda: None)
     monkeypatch.setattr(trial_process.signal, "signal", lambda *arguments: None)
 
@@ -84,6 +86,25 @@ def test_a_trial_runs_the_stages_beside_its_own(
     assert code == 0
     assert [name for name, each in pipeline.STAGES.items() if each.done(run)] == stages
     assert sent[-1]["type"] == "FINAL"
+
+
+def test_the_job_is_what_the_tuner_has_noted(
+    start: Any, run: RunFolder, job_file: Path, pipeline: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that was edited for the next run is of no concern to this one."""
+    job_file.write_text(job_file.read_text() + "seed: 7\n")
+    assert load_job(job_file).seed != run.job.seed
+    seen: list[int] = []
+    stage = pipeline.STAGES["search"]
+    real = type(stage).run
+
+    def noting(self: Any, run: RunFolder, **options: Any) -> Any:
+        seen.append(run.job.seed)
+        return real(self, run, **options)
+
+    monkeypatch.setattr(type(stage), "run", noting)
+    assert start({"stage": "search", "count": 1})[0] == 0
+    assert seen == [run.job.seed]
 
 
 @pytest.mark.parametrize(("stage", "shared"), [("supernet", 0), ("search", 1), ("retrain", 1), ("final", 0)])

@@ -17,6 +17,7 @@ from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.preprocessing import Preprocessing
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import BudgetError, RunFolderError
+from nasrec_automl.hyper_space import Distribution
 from nasrec_automl.network.latency import Latency, SubnetLatency
 from nasrec_automl.pipeline import budget as module
 from nasrec_automl.pipeline.budget import job_budget, left_out_designs
@@ -159,7 +160,7 @@ def test_latency_is_measured_once_a_key_in_a_run(
 
     whole = searched("whole", None)
     once = len(asked)
-    assert once == len(set(asked)) == len(list((whole.path / "latency" / "cpu-16").glob("*.json")))
+    assert once == len(set(asked)) == len(list((whole.path / "latency").rglob("*.json")))
     for trial in finished(whole):
         assert trial.user_attrs["nasrec:latency_ms"] == 1.0
         assert int(trial.user_attrs["nasrec:key"], 16) % 2
@@ -171,6 +172,10 @@ def test_latency_is_measured_once_a_key_in_a_run(
     assert [t.params for t in finished(broken)] == [t.params for t in finished(whole)]
     assert json.loads(whole.top.read_text())["budget"] == {"latency_ms": 5.0, "batch_size": 16}
     assert not SearchStage().is_done(changed(whole, "budget", batch_size=32))
+    # Networks with LayerNorm take longer, and all must be measured alike.
+    assert whole.job.retrain.may_layer_norm
+    plain = whole.job.retrain.space.model_copy(update={"layer_norm": Distribution(choices=(False,))})
+    assert not changed(whole, "retrain", layer_norm=False, space=plain).latency(asked[0]).is_file()
 
 
 def test_two_workers_that_measure_at_once_agree(

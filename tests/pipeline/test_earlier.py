@@ -13,6 +13,7 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import DataConfig
 from nasrec_automl.data.appending import append
 from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import CheckpointError, RunFolderError
 from nasrec_automl.hand_designs import hand_designs
@@ -76,17 +77,25 @@ def test_what_cannot_be_continued_is_named(finished_run: RunFolder, tmp_path: Pa
     shutil.copy(finished_run.path / "job.json", unfinished)
     with pytest.raises(CheckpointError, match="its supernet is not trained yet"):
         STAGES["supernet"].run(replace(run, job=run.job.model_copy(update={"continues": unfinished})))
-    for name, message in (("dataset.json", "did not grow from"), ("preprocessing.json", "its tables are others")):
-        other = tmp_path / name
-        shutil.copytree(finished_run.data, other)
-        old = '"fingerprint": "' if name == "dataset.json" else '"std": '
-        (other / name).write_text((other / name).read_text().replace(old, f"{old}1"))
-        job = run.job.model_copy(update={"data": DataConfig(source="prepared", input=other)})
-        with pytest.raises(CheckpointError, match=message):
-            earlier_supernet(replace(run, job=job))
     wider = replace(run, job=run.job.model_copy(update={"embedding_dim": run.job.embedding_dim + 8}))
     with pytest.raises(CheckpointError, match="embedding width"):
         STAGES["supernet"].run(wider)
+
+
+def test_rows_that_were_prepared_anew_under_the_same_path_are_refused(finished_run: RunFolder, tmp_path: Path) -> None:
+    """Compared with the folder of today, they would be compared with themselves."""
+    prepared, earlier = tmp_path / "prepared", tmp_path / "earlier"
+    shutil.copytree(finished_run.data, prepared)
+    shutil.copytree(finished_run.path, earlier)
+    data = DataConfig(source="prepared", input=prepared)
+    before = RunFolder(finished_run.job.model_copy(update={"run_folder": earlier, "data": data}))
+    before.create()
+    run = RunFolder(before.job.model_copy(update={"run_folder": tmp_path / "next", "continues": earlier}))
+    assert len(earlier_supernet(run)) == 1
+    shutil.rmtree(prepared)
+    prepare(make_synthetic(**{**finished_run.job.data.options, "seed": 6}), prepared)
+    with pytest.raises(CheckpointError, match=r"did not grow from the rows that the supernet of .*earlier was trained"):
+        earlier_supernet(run)
 
 
 def test_another_layer_norm_is_named(finished_run: RunFolder, tmp_path: Path) -> None:

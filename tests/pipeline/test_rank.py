@@ -313,7 +313,7 @@ def test_processes_that_share_the_trainings_end_with_the_same(done: RunFolder, t
         while not any("nasrec:worker" in trial.user_attrs for trial in trainings_study(run, "rank").get_trials()):
             assert other.is_running()
             time.sleep(0.05)
-        train_ranked(run, lambda ended: None)
+        train_ranked(run)
     workers = {trial.user_attrs["nasrec:worker"].split(":")[1] for trial in trainings_study(run, "rank").get_trials()}
     assert str(other.pid) in workers
     rank_scores(run, workers=2)

@@ -12,6 +12,7 @@ from unittest.mock import Mock
 import optuna
 import pytest
 import torch
+from optuna.trial import TrialState
 
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import Part
@@ -22,6 +23,7 @@ from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline import retrain as retrain_module
 from nasrec_automl.pipeline.candidates import best_trials, candidates, check_subnets, retrain_study_name, weights_path
 from nasrec_automl.pipeline.files import read_json, write_json
+from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import run_status
@@ -290,6 +292,28 @@ def test_its_note_says_how_far_a_training_has_come(copied_run: RunFolder, monkey
     assert notes
     assert all(done == 6 and re.fullmatch(r"step \d+ of at most \d+", words) for done, words in notes)
     assert "step" not in read_json(run.progress("retrain"))["note"]
+
+
+def test_what_other_workers_have_trained_counts_at_once(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+    update = ProgressWriter.update
+
+    def watched(self: ProgressWriter, done: int, note: str = "", **options: Any) -> None:
+        told.append(done)
+        update(self, done, note, **options)
+
+    def while_others_end_one(run: RunFolder, *_: object) -> None:
+        study = retrain_study(run)
+        of_others = copy.deepcopy(next(trial for trial in study.trials if trial.state == TrialState.COMPLETE))
+        study.add_trial(of_others)
+
+    monkeypatch.setattr(retrain_module, "take_over", while_others_end_one)
+    monkeypatch.setattr(ProgressWriter, "update", watched)
+    run = changed(copied_run, "retrain", trials=8)
+    RetrainStage().run(run)
+    assert told == sorted(told)
+    assert 7 in told, "one of others ended while the first training went on"
+    assert told.count(7) > 1
 
 
 def test_while_other_candidates_are_trained_the_stage_is_not_done(

@@ -125,7 +125,7 @@ def test_they_learn_from_labels_alone_and_all_trainings_after_them_from_theirs_t
     assert all(torch.equal(label, own) for label in labels[:-1])
     torch.testing.assert_close(labels[-1], theirs)
     labels.clear()
-    train_ranked(run, lambda ended: None)
+    train_ranked(run)
     assert len(labels) == 3 * run.job.rank.seeds
     FinalStage().run(run)
     assert len(labels) == 3 * run.job.rank.seeds + run.job.retrain.final_seeds
@@ -167,7 +167,7 @@ def test_they_begin_as_trainings_without_teachers_and_all_others_as_those_with(
         return train(run, architecture, hyper, report, **options)
 
     monkeypatch.setattr(truth, "train_candidate", watched)
-    train_ranked(run, lambda ended: None)
+    train_ranked(run)
     assert begun == [0.3] * len(designs(run)) + [0.1] * 3
 
 

@@ -91,8 +91,7 @@ def test_it_tells_at_each_validation_how_far_a_training_has_come(
         1,
         (Part.HPO,),
         folder=tmp_path,
-        on_training=lambda ended: told.append((ended, "")),
-        on_validation=lambda ended, words: told.append((ended, words)),
+        tell=lambda ended, words: told.append((ended, words)),
     )
     words = [f"step {step} of at most {steps}" for step in (steps // 2, steps)]
     assert told == [(0, words[0]), (0, words[1]), (1, ""), (1, words[0]), (1, words[1]), (2, "")]
@@ -113,7 +112,7 @@ def test_a_checkpoint_is_of_the_study_that_says_how_it_trains(
         retrain = copied_run.job.retrain.model_copy(update={"eps": eps})
         run = RunFolder(copied_run.job.model_copy(update={"retrain": retrain}))
         study = trainings_study(run, "verdict")
-        train_truth(run, study, architectures, 1, (Part.HPO,), folder=tmp_path, on_training=lambda ended: None)
+        train_truth(run, study, architectures, 1, (Part.HPO,), folder=tmp_path)
     assert len(seen) == len({*seen}) == 2 * len(architectures)
 
 
@@ -135,7 +134,6 @@ def test_seeds_are_those_of_no_other_run_and_of_no_final_training(
         4,
         (Part.HPO,),
         folder=tmp_path,
-        on_training=lambda ended: None,
     )
     own = run.job.seed
     assert seen[0] == own
@@ -150,7 +148,7 @@ def test_a_training_whose_outcome_was_not_written_goes_on_from_its_last_checkpoi
     study, architectures = trainings_study(run, "verdict"), sample_sizes(run, 1)
 
     def train(seeds: int) -> None:
-        train_truth(run, study, architectures, seeds, (Part.HPO,), folder=tmp_path, on_training=lambda ended: None)
+        train_truth(run, study, architectures, seeds, (Part.HPO,), folder=tmp_path)
 
     with monkeypatch.context() as failing:
         failing.setattr(Ledger, "finish", Mock(side_effect=KeyboardInterrupt))
@@ -190,7 +188,6 @@ def test_labels_are_made_before_the_first_training_and_only_where_one_is_left(
             (Part.HPO,),
             label=label,
             folder=tmp_path,
-            on_training=lambda ended: None,
         )
     assert happened == ["labels", *["trained with these"] * 2]
 

@@ -24,9 +24,11 @@ from nasrec_automl.errors import DivergedError, JobError, StudyError
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.nni_plugin.oneshot import NasRecLightningModule
 from nasrec_automl.pipeline import truth, tune
+from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import tune_status
 from nasrec_automl.pipeline.studies import trainings_study
+from nasrec_automl.pipeline.supernet import SupernetStage
 from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.pipeline.truth import train_truth
 from nasrec_automl.pipeline.tune import tune_supernet, tuned
@@ -236,6 +238,26 @@ def test_what_has_no_finite_score_ranks_last_and_too_many_are_a_supernet_that_di
         assert trial.user_attrs["nasrec:reason"] == (
             "the training diverged at its last step: 2 of 4 scores are finite numbers"
         )
+
+
+def test_where_choices_are_used_up_it_ends_and_says_so(tmp_path: Path, write_job: Write) -> None:
+    settings = {**JOB["tune"], "trials": 5, "learning_rate": [0.05, 0.1], "path_warm_up": 0.2}
+    run = RunFolder(load_job(write_job(tmp_path, **{**JOB, "tune": settings})))
+    for _ in range(2):  # the second time there is nothing to do
+        tune_supernet(run)
+        assert [status.state for status in tune_status(run)] == ["done", "done"]
+        progress = read_progress(run.progress("tune"))
+        assert progress is not None
+        assert (progress.done, progress.total) == (2, 2)
+        assert progress.note.startswith("best tau ")
+        assert progress.note.endswith(", there are no others")
+    assert not list((run.path / "tune").iterdir())
+
+
+def test_it_needs_the_devices_of_its_supernets(done: RunFolder) -> None:
+    """Known before the trainings from scratch, and not after them."""
+    several = replace(done, job=done.job.model_copy(update={"devices": 2}))
+    assert tune.TuneStage().devices(several) == SupernetStage().devices(several) == 2
 
 
 def test_too_few_trainings_that_end_well_are_named(

@@ -31,7 +31,11 @@ def test_each_is_trained_once_with_each_seed_the_first_seed_first(
     study: optuna.Study, storage: RDBStorage, space: SearchSpace, drawn: list[Architecture]
 ) -> None:
     told: list[int] = []
-    assert train_each(study, space, drawn, 3, train, storage=storage, on_trial=told.append) == 12
+
+    def on_trial() -> None:
+        told.append(count_trained(study, drawn, 3))
+
+    assert train_each(study, space, drawn, 3, train, storage=storage, on_trial=on_trial) == 12
     assert told == [*range(1, 13)]
     assert [trial.params["seed"] for trial in study.get_trials()] == [0] * 4 + [1] * 4 + [2] * 4
     assert space.from_params({k: v for k, v in study.get_trials()[1].params.items() if k != "seed"}) == drawn[1]

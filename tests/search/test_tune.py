@@ -61,6 +61,12 @@ def test_a_single_value_is_no_parameter(tau_study: optuna.Study, storage: RDBSto
     assert {one["path_warm_up"] for one in settings} == {0.3}
 
 
+def test_all_choices_are_tried_whatever_is_good(tau_study: optuna.Study, storage: RDBStorage) -> None:
+    choices = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    config = TuneConfig.model_validate({"trials": 50, "learning_rate": choices, "path_warm_up": [0, 0.2, 0.4]})
+    assert run(tau_study, storage, config=config) == 18, "there are no more"
+
+
 @pytest.mark.parametrize("stop", [1, 4, 7])
 def test_interrupted_and_resumed_it_ends_as_if_unbroken(
     tau_study: optuna.Study, storage: RDBStorage, url: str, stop: int

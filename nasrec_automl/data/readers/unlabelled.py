@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 
 from nasrec_automl.data.declared import Declared
 from nasrec_automl.data.readers import criteo
-from nasrec_automl.data.readers.inputs import plain_name, read_blocks
+from nasrec_automl.data.readers.inputs import read_blocks
 from nasrec_automl.data.readers.kinds import NUMBER, Column, kind_of
 from nasrec_automl.data.readers.parquet import read_parquet
-from nasrec_automl.data.readers.table import is_parquet
+from nasrec_automl.data.readers.table import is_parquet, separator_of
 from nasrec_automl.data.readers.text import Layout, read_text, split_line
 from nasrec_automl.data.rejections import Rejected, Rejections
 from nasrec_automl.data.table_schema import TableSchema
@@ -53,10 +53,9 @@ def read_unlabelled(
     columns = _columns(declared)
     if is_parquet(path):
         return read_parquet(path, _Strict(), columns=columns, further=True)
-    tabs = Path(plain_name(path)).suffix.lower() in (".tsv", ".txt")
     layout = Layout(
         columns=columns,
-        separator=schema.separator if schema is not None and schema.separator else "\t" if tabs else ",",
+        separator=(schema.separator if schema is not None else None) or separator_of(path) or ",",
         header=True,
         quoting=True,
         missing=MISSING_TEXTS,

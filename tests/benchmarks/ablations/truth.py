@@ -56,6 +56,6 @@ def unbalanced_truth(
             MEASURED,
             label=lambda: label,
             folder=own.path / "checkpoints",
-            on_training=on_training,
+            tell=lambda ended, words: None if words else on_training(ended),
         )
     return found
