@@ -208,13 +208,13 @@ def test_one_shot_strategies_train_and_export(row: OneShot, tmp_path: Path) -> N
     experiment = run_experiment(make_space(), make_evaluator(**row.trainer), strategy, tmp_path)
     network = strategy.supernet.network
     assert all(live_gradient(parameter) is None for parameter in network.parameters()), "others see gradients again"
-    assert network.training
+    assert network.supernet.training
     fresh = make_strategy(row).mutate_model(make_space()).network.supernet.state_dict()
     trained = network.supernet.state_dict()
     assert any(not torch.equal(trained[name], fresh[name]) for name in fresh)
     assert all(torch.isfinite(parameter).all() for parameter in network.parameters())
     sample = experiment.export_top_models(formatter="dict")[0]
-    assert network.training, "what is frozen has dropout"
+    assert network.supernet.training, "what is frozen has dropout"
     assert_trains_alone(sample)
     # What was frozen has the trained weights.
     frozen, architecture = strategy.supernet.freeze(sample).eval(), tiny_space().from_params(sample)
