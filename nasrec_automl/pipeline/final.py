@@ -33,13 +33,13 @@ from nasrec_automl.pipeline.candidates import (
 )
 from nasrec_automl.pipeline.files import newest, read_json, write_json
 from nasrec_automl.pipeline.final_baseline import baseline_files, final_baseline
-from nasrec_automl.pipeline.final_training import Contender, train_final
+from nasrec_automl.pipeline.final_training import Contender, Validation, final_teachers, train_final
 from nasrec_automl.pipeline.model_folder import write_model
 from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import STAGE_NAMES, final_is_noted
 from nasrec_automl.pipeline.studies import final_settings, retrain_study
-from nasrec_automl.pipeline.teachers import final_teachers, teachers
+from nasrec_automl.pipeline.teachers import teachers
 from nasrec_automl.report import calibration_bins
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.database import shown_url
@@ -81,16 +81,16 @@ class FinalStage(Stage):
         progress.update(1, f"winner {winner.name}; the baseline is being fitted")
         baseline, of_baseline = final_baseline(run, data)
         progress.update(2, "baseline fitted")
-        taught_by = final_teachers(run)
+
+        def tell(validation: Validation) -> None:
+            progress.update(2, validation.in_words)
+
+        names = [*teachers(run)]
+        taught_by = final_teachers(run, names, run.final_trainings, on_validation=tell)
         subnet = train_final(
-            run,
-            winner,
-            taught_by,
-            on_validation=lambda validation: progress.update(2, validation.in_words),
-            checkpoint=_checkpoint(run, winner),
+            run, winner, [*taught_by.values()], on_validation=tell, checkpoint=_checkpoint(run, winner)
         )
         progress.update(3, f"{winner.name} trained")
-        others_taught_by = [*teachers(run)]
 
         # Before: killed from here on, it reads them again.
         readings = 1 + (read_json(run.test_readings) or 0)
@@ -113,8 +113,8 @@ class FinalStage(Stage):
                 "retrain": read_json(run.retrain_done),
                 "winner": winner.name,
                 "chosen_on": list(choice_parts(run)),
-                "teachers": others_taught_by,
-                "final_teachers": len(taught_by),
+                "teachers": names,
+                "final_teachers": [*taught_by],
                 "test_readings": readings,
                 "contenders": [
                     {**_plain(contender, data, run.job, job_budget(run)), "less_winner_error": error}

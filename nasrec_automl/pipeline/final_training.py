@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,13 +11,16 @@ from pathlib import Path
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.parts import FINAL, Part
 from nasrec_automl.errors import DivergedError
+from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet, save_network
-from nasrec_automl.pipeline.candidates import step_in_words, train_candidate
+from nasrec_automl.pipeline.candidates import default_hyper, step_in_words, train_candidate, weights_path
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.studies import trainings_study
 from nasrec_automl.pipeline.teachers import digest_of, labels_of
 from nasrec_automl.search import Hyper
+from nasrec_automl.space import load_search_space
 from nasrec_automl.training.metrics import Metrics
 
 SEEDS_APART = 1000
@@ -67,6 +70,41 @@ class Contender:
     metrics: Metrics
 
 
+def final_teachers(
+    run: RunFolder, names: Iterable[str], checkpoints: Path, *, on_validation: OnValidation | None = None
+) -> dict[str, Path]:
+    """Who teaches a training on validation rows too: the designs of `teachers`, trained again, on these rows too.
+
+    By labels alone, as before. What a network says of a row that it has not learned from is worth less than the row's
+    label, and would stand for most of it. They are trained once a run, and their subnets are kept.
+
+    Args:
+        run: whose data are prepared.
+        names: of `teachers`.
+        checkpoints: folder for what a call that is killed goes on from.
+        on_validation: told of each validation of their trainings.
+
+    Returns:
+        Their subnets by name. One whose training diverges teaches nobody.
+    """
+    designs, hyper = hand_designs(load_search_space(run.job.space)), default_hyper(run.job, taught=False)
+    study = trainings_study(run, "teachers")  # its name says how they are trained
+    found = {}
+    for name in names:
+        path = weights_path(run, study, f"final-teacher-{name}", hyper)
+        if not path.is_file():
+            checkpoint = checkpoints / path.with_suffix(".ckpt").name
+            report = partial(_tell, on_validation, f"teacher {name}", partial(_reached, run, hyper, FINAL))
+            try:
+                trained = train_candidate(run, designs[name], hyper, report, parts=FINAL, checkpoint=checkpoint)
+            except DivergedError:
+                continue
+            save_network(trained.subnet, path)
+            checkpoint.unlink(missing_ok=True)
+        found[name] = path
+    return found
+
+
 def train_final(
     run: RunFolder,
     contender: Contender,
@@ -84,7 +122,7 @@ def train_final(
     Args:
         run: whose data are prepared.
         contender: what to train, and how.
-        taught_by: those of `final_teachers`.
+        taught_by: the subnets of `final_teachers`.
         on_validation: as in `train_taught`.
         checkpoint: likewise.
 
@@ -147,7 +185,7 @@ def train_taught(
                 run,
                 architecture,
                 hyper,
-                partial(_tell, on_validation, called[number], lambda step: step_in_words(run, hyper, step, parts)),
+                partial(_tell, on_validation, called[number], partial(_reached, run, hyper, parts)),
                 parts=parts,
                 checkpoint=own,
                 seed_offset=number * SEEDS_APART,
@@ -171,6 +209,10 @@ def train_taught(
         assert diverged is not None
         raise diverged
     return best
+
+
+def _reached(run: RunFolder, hyper: Hyper, parts: Sequence[Part], step: int) -> str:
+    return step_in_words(run, hyper, step, parts)
 
 
 def _tell(

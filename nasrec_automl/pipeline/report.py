@@ -159,7 +159,7 @@ def report_content(run: RunFolder) -> ReportContent:
         chosen_on=final["chosen_on"] if result else (),
         baseline_rows=_baseline_rows(result, data) if result else None,
         teachers=final["teachers"] if result else (),
-        final_teachers=final["final_teachers"] if result else 0,
+        final_teachers=final["final_teachers"] if result else (),
         auc_difference_error=final["auc_difference_error"] if result else None,
         test_readings=final["test_readings"] if result else 0,
         calibration=[CalibrationBin(**bin_) for bin_ in final["calibration"]] if result else [],

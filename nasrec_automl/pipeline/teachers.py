@@ -20,18 +20,10 @@ from nasrec_automl.evaluation.distillation import best_together, taught_labels
 from nasrec_automl.evaluation.scratch import Trained, predict_logits
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.weights import load_subnet, save_network
-from nasrec_automl.pipeline.candidates import (
-    best_trials,
-    default_hyper,
-    has_teachers,
-    networks_missing,
-    trial_weights,
-    weights_path,
-)
+from nasrec_automl.pipeline.candidates import default_hyper, has_teachers, networks_missing, weights_path
 from nasrec_automl.pipeline.files import newest
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.status import retrain_is_noted
-from nasrec_automl.pipeline.studies import retrain_study, trainings_study
+from nasrec_automl.pipeline.studies import trainings_study
 from nasrec_automl.pipeline.truth import Curve, train_truth
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.task import ENDED
@@ -109,22 +101,6 @@ def taught_label(run: RunFolder, tell: Callable[[str], object] | None = None) ->
         tell: as in `teachers`.
     """
     return labels_of(run, [*teachers(run, tell).values()], *TRAINING)
-
-
-def final_teachers(run: RunFolder) -> list[Path]:
-    """Who teaches a training on validation rows too: candidates, whom other teachers have taught.
-
-    As many of the best `retrain.teachers` as are best together on the hpo part, in the subnets of their best trainings.
-    Until the retrain stage has ended, those of all other trainings: a subnet of now may be beaten, and gone.
-    """
-    config = run.job.retrain
-    if not config.teachers:
-        return []
-    ended = run.started("retrain") and retrain_is_noted(run)
-    if not ended or not (trained := best_trials(study := retrain_study(run))):
-        return [*teachers(run).values()]
-    best = sorted(trained.values(), key=lambda trial: float(trial.values[0]))[: config.teachers]
-    return _best_together(run, [trial_weights(run, study, trial) for trial in best])
 
 
 def digest_of(run: RunFolder, taught_by: Sequence[Path], hyper: Hyper) -> str:

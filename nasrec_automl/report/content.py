@@ -226,7 +226,7 @@ class ReportContent:
         chosen_on: names of the parts that the winner was chosen on, and that validation is measured on.
         baseline_rows: how many rows the baseline was fitted to, where these were not all.
         teachers: the hand designs that had a say in the labels of the candidates.
-        final_teachers: how many candidates had a say in the labels of the winner's last trainings.
+        final_teachers: those that had a say in the labels of the winner's last trainings.
         auc_difference_error: standard error of the winner's test AUC less that of the best baseline, paired.
         test_readings: how often test was read; more than once where a finished run was continued, or one was killed
             while test was read.
@@ -250,7 +250,7 @@ class ReportContent:
     chosen_on: Sequence[str] = ("choice",)
     baseline_rows: int | None = None
     teachers: Sequence[str] = ()
-    final_teachers: int = 0
+    final_teachers: Sequence[str] = ()
     auc_difference_error: float | None = None
     test_readings: int = 1
     calibration: Sequence[CalibrationBin] = ()

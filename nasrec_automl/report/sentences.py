@@ -249,16 +249,20 @@ def _about_hand_designs(content: ReportContent) -> list[str]:
 def _about_teachers(content: ReportContent) -> list[str]:
     said = []
     if content.teachers:
-        *others, last = content.teachers
-        named = f"{', '.join(others)} and {last}" if others else last
+        named = _listed(content.teachers)
         said.append(f"all candidates learned from labels that {named}, trained from labels alone, had a say in")
     if content.final_teachers:
-        best = "one candidate" if content.final_teachers == 1 else f"{content.final_teachers} of the candidates"
-        said.append(f"the winner learned in the end from labels that {best} had a say in")
+        named = _listed(content.final_teachers)
+        said.append(f"the winner learned in the end from what {named} said, trained again on validation rows too")
     if not said:
         return []
     text = f"{', and '.join(said)}: single labels are noisy."
     return [text[0].upper() + text[1:]]
+
+
+def _listed(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _about_the_choice(content: ReportContent) -> list[str]:

@@ -20,7 +20,7 @@ from nasrec_automl.pipeline import final_training
 from nasrec_automl.pipeline.candidates import candidates, default_hyper, train_candidate
 from nasrec_automl.pipeline.final_training import SEEDS_APART, Contender, Validation, train_final
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.teachers import final_teachers, labels_of
+from nasrec_automl.pipeline.teachers import labels_of
 from nasrec_automl.training.metrics import Metrics
 from nasrec_automl.training.module import ClickModule
 from tests.pipeline.changed import changed
@@ -29,6 +29,11 @@ from tests.pipeline.changed import changed
 @pytest.fixture(scope="module")
 def run(finished_run: RunFolder) -> RunFolder:
     return changed(finished_run, "retrain", final_seeds=3)
+
+
+def teaching(run: RunFolder) -> list[Path]:
+    """Who teaches is no matter here; with other settings than the run's they would be others."""
+    return sorted(run.retrained.glob("final-teacher-*.safetensors"))
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +46,7 @@ def contender(run: RunFolder) -> Contender:
 def alone(run: RunFolder, contender: Contender) -> list[tuple[float, Mapping[str, Tensor]]]:
     """Log loss on hpo rows, and weights, of each training by itself."""
     hpo, found = PreparedData.open(run.data).part(Part.HPO), []
-    label = labels_of(run, final_teachers(run), *FINAL)
+    label = labels_of(run, teaching(run), *FINAL)
     for number in range(3):
         subnet = train_candidate(
             run,
@@ -61,7 +66,7 @@ def same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
 
 
 def taught(run: RunFolder, contender: Contender, **options: Any) -> Subnet:
-    return train_final(run, contender, final_teachers(run), **options)
+    return train_final(run, contender, teaching(run), **options)
 
 
 def losing(monkeypatch: pytest.MonkeyPatch, losses: Sequence[float | None], real: Any) -> list[int]:

@@ -16,8 +16,8 @@ from nasrec_automl.evaluation.scratch import measure_subnet, predict_logits
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.hyper_space import Distribution
 from nasrec_automl.network.weights import load_subnet
-from nasrec_automl.pipeline import candidates, teachers, truth
-from nasrec_automl.pipeline.candidates import best_trials, default_hyper
+from nasrec_automl.pipeline import candidates, final_training, teachers, truth
+from nasrec_automl.pipeline.candidates import default_hyper
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.final import FinalStage
 from nasrec_automl.pipeline.rank import train_ranked
@@ -25,7 +25,7 @@ from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.studies import retrain_study, trainings_study
-from nasrec_automl.pipeline.teachers import final_teachers, labels_of, taught_label
+from nasrec_automl.pipeline.teachers import labels_of, taught_label
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.trainings import trained_losses
 from nasrec_automl.space import load_search_space
@@ -88,28 +88,69 @@ def test_they_are_the_hand_designs_that_are_best_together_on_hpo_rows(
     assert list(teachers.teachers(finished_run)) == [names[1], names[0]], "the tiny job has two at most"
 
 
-def test_those_of_the_winner_are_the_best_candidates_together(finished_run: RunFolder) -> None:
-    hpo = PreparedData.open(finished_run.data).part(Part.HPO)
-    study = retrain_study(finished_run)
-    best = sorted(best_trials(study).items(), key=lambda pair: pair[1].values[0])
-    assert len(best) > 3
-    space = finished_run.job.retrain.space
-    paths = [
-        candidates.weights_path(finished_run, study, name, candidates.Hyper.of(trial.params, space))
-        for name, trial in best
-    ]
-    for count in (1, 2, 4):
-        run = changed(finished_run, "retrain", teachers=count)
-        together = best_together([predict_logits(load_subnet(path), hpo) for path in paths[:count]], hpo)
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(teachers, "retrain_study", lambda run: study)
-            assert final_teachers(run) == [paths[i] for i in together]
+def test_those_of_the_winner_are_the_same_designs_trained_on_validation_rows_too(finished_run: RunFolder) -> None:
+    run = finished_run
+    found = final_training.final_teachers(run, teachers.teachers(run), run.final_trainings)
+    assert list(found) == list(teachers.teachers(run)) != []
+    hyper = candidates.default_hyper(run.job, taught=False)
+    for name, path in found.items():
+        trained = candidates.train_candidate(
+            run, designs(run)[name], hyper, lambda step, metrics: False, parts=FINAL
+        ).subnet.state_dict()
+        kept = load_subnet(path).state_dict()
+        assert all(torch.equal(kept[key], trained[key]) for key in trained)
+        assert path != subnet_path(run, name)
 
 
 def test_the_final_stage_says_who_they_were(finished_run: RunFolder) -> None:
     noted = read_json(finished_run.final)
-    assert noted["teachers"] == list(teachers.teachers(finished_run))
-    assert noted["final_teachers"] == len(final_teachers(finished_run)) > 0
+    assert noted["teachers"] == noted["final_teachers"] == list(teachers.teachers(finished_run)) != []
+
+
+def test_killed_those_of_the_winner_go_on_where_they_were(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = copied_run
+    found = final_training.final_teachers(run, teachers.teachers(run), run.final_trainings)
+    before = {name: load_subnet(path).state_dict() for name, path in found.items()}
+    for path in found.values():
+        path.unlink()
+    heard: list[tuple[str, int]] = []
+
+    def dying(at: final_training.Validation) -> None:
+        heard.append((at.training, at.step))
+        if len(heard) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        final_training.final_teachers(run, teachers.teachers(run), run.final_trainings, on_validation=dying)
+    (checkpoint,) = run.final_trainings.glob("final-teacher-*.ckpt")
+    again: list[int] = []
+    train = ClickModule.training_step
+    monkeypatch.setattr(
+        ClickModule, "training_step", lambda self, *a: again.append(self.global_step) or train(self, *a)
+    )
+    assert final_training.final_teachers(run, teachers.teachers(run), run.final_trainings) == found
+    assert again[0] == heard[0][1], "from the last checkpoint on"
+    for name, path in found.items():
+        assert all(torch.equal(value, before[name][key]) for key, value in load_subnet(path).state_dict().items())
+    assert not checkpoint.exists()
+    again.clear()
+    assert final_training.final_teachers(run, teachers.teachers(run), run.final_trainings) == found
+    assert not again, "trained once a run"
+
+
+def test_one_that_diverges_on_all_rows_teaches_nobody(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = copied_run
+    found = final_training.final_teachers(run, teachers.teachers(run), run.final_trainings)
+    first = next(iter(found))
+    found[first].unlink()
+
+    def diverging(*_: object, **__: object) -> None:
+        raise DivergedError("step 7 of 9")
+
+    monkeypatch.setattr(final_training, "train_candidate", diverging)
+    assert list(final_training.final_teachers(run, teachers.teachers(run), run.final_trainings)) == list(found)[1:]
 
 
 def test_they_learn_from_labels_alone_and_all_trainings_after_them_from_theirs_too(
@@ -127,12 +168,18 @@ def test_they_learn_from_labels_alone_and_all_trainings_after_them_from_theirs_t
     labels.clear()
     train_ranked(run)
     assert len(labels) == 3 * run.job.rank.seeds
-    FinalStage().run(run)
-    assert len(labels) == 3 * run.job.rank.seeds + run.job.retrain.final_seeds
-    for label in labels[: -run.job.retrain.final_seeds]:
+    for label in labels:
         torch.testing.assert_close(label, theirs)
-    for label in labels[-run.job.retrain.final_seeds :]:
-        torch.testing.assert_close(label, mixed(run, final_teachers(run), *FINAL))
+    labels.clear()
+    for path in run.retrained.glob("final-teacher-*"):
+        path.unlink()
+    FinalStage().run(run)
+    by = [*final_training.final_teachers(run, teachers.teachers(run), run.final_trainings).values()]
+    assert len(labels) == len(by) + run.job.retrain.final_seeds
+    for label in labels[: len(by)]:
+        assert torch.equal(label, data.part(*FINAL).batch(slice(None))[2])
+    for label in labels[len(by) :]:
+        torch.testing.assert_close(label, mixed(run, by, *FINAL))
 
 
 def test_the_check_of_the_scores_is_taught_too(searching: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +227,7 @@ def test_without_teachers_labels_count_alone(copied_run: RunFolder, monkeypatch:
     run = changed(copied_run, "retrain", teachers=0)
     assert teachers.teachers(run) == {}
     assert taught_label(run) is None
-    assert final_teachers(run) == []
+    assert final_training.final_teachers(run, teachers.teachers(run), run.final_trainings) == {}
 
 
 @pytest.mark.parametrize("killed", [(1, 2), (2, 1)])
@@ -259,10 +306,6 @@ def test_a_study_of_another_folder_is_refused(copied_run: RunFolder) -> None:
         taught_label(copied_run)
 
 
-def test_before_the_retrain_stage_the_hand_designs_teach_the_last_trainings_too(searching: RunFolder) -> None:
-    assert final_teachers(searching) == [*teachers.teachers(searching).values()] != []
-
-
 def test_no_trial_of_the_retrain_stage_has_the_teachers_time(
     copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,11 +320,6 @@ def test_no_trial_of_the_retrain_stage_has_the_teachers_time(
     monkeypatch.setattr(teachers, "train_truth", watched)
     RetrainStage().run(run)
     assert running == [0]
-
-
-def test_while_the_retrain_stage_goes_on_its_networks_teach_nobody(finished_run: RunFolder) -> None:
-    growing = changed(finished_run, "retrain", trials=finished_run.job.retrain.trials + 100)
-    assert final_teachers(growing) == [*teachers.teachers(growing).values()] != final_teachers(finished_run)
 
 
 def test_labels_are_those_of_the_parts(finished_run: RunFolder) -> None:

@@ -9,11 +9,11 @@ from nasrec_automl.evaluation.scratch import measure_subnet, predict_logits
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.candidates import best_trials, candidates, choice_parts, weights_path
 from nasrec_automl.pipeline.files import read_json
-from nasrec_automl.pipeline.final_training import Contender, train_final
+from nasrec_automl.pipeline.final_training import Contender, final_teachers, train_final
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.studies import retrain_study
-from nasrec_automl.pipeline.teachers import digest_of, final_teachers
+from nasrec_automl.pipeline.teachers import digest_of, teachers
 from nasrec_automl.search import Hyper
 from tests.benchmarks.baselines.method import Logits
 
@@ -66,14 +66,19 @@ def best_hand_design(run: RunFolder) -> Contender | None:
 def identity(run: RunFolder, contender: Contender) -> str:
     """Of a contender and of who taught it: what `train` does depends on it."""
     trained = weights_path(run, retrain_study(run), contender.name, contender.hyper).stem
-    return f"{trained}-{digest_of(run, final_teachers(run), contender.hyper)}"
+    return f"{trained}-{digest_of(run, _teachers(run), contender.hyper)}"
 
 
 def train(run: RunFolder, contender: Contender, seed: int) -> Logits:
     """Train a contender as the final stage does, with another seed."""
     seeded = RunFolder(run.job.model_copy(update={"seed": seed}))
-    subnet = train_final(seeded, contender, final_teachers(seeded))
+    subnet = train_final(seeded, contender, _teachers(run))
     return lambda rows: predict_logits(subnet, rows)
+
+
+def _teachers(run: RunFolder) -> list[Path]:
+    """Those of the run: all seeds have the same."""
+    return [*final_teachers(run, teachers(run), run.path / "baselines").values()]
 
 
 def _contender(run: RunFolder, name: str) -> Contender:
