@@ -150,7 +150,6 @@ def _check_options(name: str, reader: Callable[..., Any], options: Mapping[str, 
         if option not in known:
             takes = f"its options are {', '.join(known)}" if known else "it has none"
             raise DataError(f"source {name!r} has no option {option!r}; {takes}")
-        default = type(known[option].default)
-        if type(value) is not default and (type(value), default) != (int, float):
-            expected = default.__name__
+        if type(value) is not type(known[option].default):
+            expected = type(known[option].default).__name__
             raise DataError(f"option {option!r} of source {name!r} must be of type {expected}, but is {value!r}")

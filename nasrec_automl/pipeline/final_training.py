@@ -88,13 +88,13 @@ def final_teachers(
         Their subnets by name. One whose training diverges teaches nobody.
     """
     designs, hyper = hand_designs(load_search_space(run.job.space)), default_hyper(run.job, taught=False)
-    study = trainings_study(run, "teachers")  # its name says how they are trained
     found = {}
     for name in names:
+        study = trainings_study(run, "teachers")  # its name says how they are trained
         path = weights_path(run, study, f"final-teacher-{name}", hyper)
         if not path.is_file():
             checkpoint = checkpoints / path.with_suffix(".ckpt").name
-            report = partial(_tell, on_validation, f"teacher {name}", partial(_reached, run, hyper, FINAL))
+            report = partial(_tell, on_validation, f"teacher {name}", partial(step_in_words, run, hyper, parts=FINAL))
             try:
                 trained = train_candidate(run, designs[name], hyper, report, parts=FINAL, checkpoint=checkpoint)
             except DivergedError:
@@ -185,7 +185,7 @@ def train_taught(
                 run,
                 architecture,
                 hyper,
-                partial(_tell, on_validation, called[number], partial(_reached, run, hyper, parts)),
+                partial(_tell, on_validation, called[number], partial(step_in_words, run, hyper, parts=parts)),
                 parts=parts,
                 checkpoint=own,
                 seed_offset=number * SEEDS_APART,
@@ -209,10 +209,6 @@ def train_taught(
         assert diverged is not None
         raise diverged
     return best
-
-
-def _reached(run: RunFolder, hyper: Hyper, parts: Sequence[Part], step: int) -> str:
-    return step_in_words(run, hyper, step, parts)
 
 
 def _tell(

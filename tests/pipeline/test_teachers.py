@@ -224,6 +224,7 @@ def test_without_teachers_labels_count_alone(copied_run: RunFolder, monkeypatch:
 
     monkeypatch.setattr(teachers, "taught_labels", refuse)
     monkeypatch.setattr(teachers, "train_truth", refuse)
+    monkeypatch.setattr(final_training, "trainings_study", refuse)  # which would make an empty study
     run = changed(copied_run, "retrain", teachers=0)
     assert teachers.teachers(run) == {}
     assert taught_label(run) is None
