@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         with no_lost_interrupts():
             parsed.run(parsed)
+            sys.stdout.flush()
     except NasRecError as error:
         _say(str(error))
         sys.exit(BAD_INPUT)
@@ -36,8 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         again = "goes on from here" if parsed.run in _GOES_ON else "starts anew"
         Console(stderr=True).print(f"Stopped; the same command {again}.")
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        sys.exit(0)
+    except BrokenPipeError:  # `... | head` has what it wants; what is left in the buffer goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
         _say(_in_words(error))
         sys.exit(BAD_INPUT)

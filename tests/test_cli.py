@@ -44,6 +44,18 @@ def test_a_module_that_is_run_is_the_command(module: str) -> None:
     assert "nowhere.yaml: no such job file" in done.stderr
 
 
+@pytest.mark.parametrize("command", [["space", "show", "nasrec-full", "--nni"], ["space", "show", "nasrec-full"]])
+def test_who_has_read_enough_sees_no_traceback(command: list[str]) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "nasrec_automl", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+
+
 FULL = """
 import sys
 import nasrec_automl.space

@@ -62,8 +62,9 @@ def append(
         before, statistics, preprocessing = data.description, Statistics.load(folder), data.preprocessing
         _check_source(source, data)
         by_time = before.split.kind == "time"
-        spill = spill_source(source, preprocessing.declared, fresh, account, on_progress)
-        _check_rows(spill, data)
+        spill = spill_source(
+            source, preprocessing.declared, fresh, account, on_progress, first=lambda read: _check_rows(read, data)
+        )
         if by_time:
             _check_later(spill, statistics, data)
         divide_spill(spill, kind=before.split.kind, seed=before.split.seed + 1 + len(before.earlier), check=False)
@@ -129,6 +130,11 @@ def _check_rows(spill: Spill, data: PreparedData) -> None:
         raise DataError(
             f"{data.path}: its split is {data.description.split.kind}, so that the rows appended cannot come divided: "
             "leave validation and test out"
+        )
+    if data.description.split.kind == "given" and not spill.has("fold"):
+        raise DataError(
+            f"{data.path}: its split is given, so that the rows appended have to say which of them are for validation "
+            "and test too: name files of these, or a column of the schema that says it, as before"
         )
 
 

@@ -35,7 +35,7 @@ class Plan:
     """
 
     def __init__(self, *, run: RunFolder, pipeline: Pipeline) -> None:
-        self._run = run
+        self.run = run
         self._pipeline = pipeline
         self._given: dict[str, int] = {}
         self._failures: Counter[str] = Counter()
@@ -57,14 +57,14 @@ class Plan:
         Raises:
             NasRecError: a stage failed too often.
         """
-        stage = self._pipeline.next_stage(self._run)
+        stage = self._pipeline.next_stage(self.run)
         if stage is None:
             return Pause.DONE
         name = trial_stage(stage.name)
-        if self._failures[name] > self._run.job.experiment.retries:
+        if self._failures[name] > self.run.job.experiment.retries:
             raise NasRecError(self._failure(name))
         running = [parameters for parameters in (*self.running, *others) if parameters.get("stage") == name]
-        done, total = stage.units(self._run)
+        done, total = stage.units(self.run)
         parameters: Parameters = {"stage": name}
         if stage.parallel:
             count = self._share(name, done, total, running)
@@ -74,7 +74,7 @@ class Plan:
             parameters["count"] = count
         elif running:
             return Pause.WAIT
-        self._issued[id_] = (parameters, (stage.name, stage.kept(self._run)))
+        self._issued[id_] = (parameters, (stage.name, stage.kept(self.run)))
         return parameters
 
     def end(self, id_: int, *, success: bool, out_of_time: Callable[[], bool], last_words: Callable[[], str]) -> None:
@@ -111,14 +111,14 @@ class Plan:
         left = total - self._given[name]
         if left <= 0 and running:
             return 0
-        config = self._run.job.experiment
+        config = self.run.job.experiment
         most = config.search_trial if name == "search" else config.retrain_trial
         return max(1, min(most, left))
 
     def _kept(self) -> tuple[str, int] | None:
         """The first stage that is not done, and what a later start of it goes on with."""
-        stage = self._pipeline.next_stage(self._run)
-        return None if stage is None else (stage.name, stage.kept(self._run))
+        stage = self._pipeline.next_stage(self.run)
+        return None if stage is None else (stage.name, stage.kept(self.run))
 
     def _failure(self, name: str) -> str:
         times = self._failures[name]

@@ -19,19 +19,23 @@ from nasrec_automl.pipeline.files import write_text
 
 _logger = logging.getLogger(__name__)
 
-_HEAD = """\
-# An NNI experiment that runs the stages of {job} as trials:
+_FIRST_WORDS = "# An NNI experiment that runs the stages of "
+_HEAD = (
+    _FIRST_WORDS
+    + """\
+{job} as trials:
 #
 #     nnictl create --config {name}
 #
 # {paths} `python3` must be the one that nasrec_automl is installed in: activate its
 # environment first. NNI's page listens on every interface and asks for no password.
 """
+)
 _RELATIVE = "Paths are relative to this file."
 _SHARED = "Job and run folder have these paths on every machine."
 
 _CODE = """\
-NNI copies this folder to each machine, and fails on an empty one. The machines read the job from the shared folder.
+NNI copies this folder to each machine, and fails on an empty one. The machines read the run folder, which they share.
 """
 
 
@@ -53,18 +57,23 @@ def write_experiment(job: str | Path, output: str | Path) -> Path:
     config = load_job(job)
     if output == job:
         raise JobError(f"{job}: is the job itself: name another file to write (--output)")
+    if output.is_file() and not output.read_text(errors="replace").startswith(_FIRST_WORDS):
+        raise JobError(
+            f"{output}: is there already, and no experiment that `nasrec-automl experiment` wrote: name another file "
+            "(--output), or delete it"
+        )
     if config.search.at_random:
         _logger.warning("%s", config.search.at_random)
     remote = bool(config.experiment.machines)
     if remote:
         _check_machines(job, config)
-    # On another machine the trial stands in a copy of the code folder, from which no relative path leads to the job.
+    # With machines, the code folder is another one, from which no relative path leads to the job.
     named = str(job) if remote else os.path.relpath(job, output.parent)
     content: dict[str, Any] = {
         "experimentName": config.name,
         # The tuner takes what it issues from the job; this is for NNI's page, which wants to know the parameters.
         "searchSpace": {"stage": {"_type": "choice", "_value": list(TRIAL_STAGES)}},
-        "trialCommand": f"python3 -m nasrec_automl.experiment.trial {shlex.quote(named)}",
+        "trialCommand": "python3 -m nasrec_automl.experiment.trial",
         "trialCodeDirectory": ".",
         "trialConcurrency": config.experiment.concurrency,
         "maxTrialNumber": MANY_TRIALS,

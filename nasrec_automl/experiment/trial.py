@@ -1,13 +1,13 @@
-"""The trial command of an NNI experiment: `python -m nasrec_automl.experiment.trial JOB` runs what the tuner issued."""
+"""The trial command of an NNI experiment: `python -m nasrec_automl.experiment.trial` runs what the tuner issued."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nasrec_automl.config import load_job
 from nasrec_automl.errors import InUseError, JobError, NasRecError
 from nasrec_automl.experiment.cores import share_cores
 from nasrec_automl.experiment.trial_process import Reporter, leave, run_trial
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str], *, pipeline: Pipeline | None = None) -> int:
     """Run one trial.
 
     Args:
-        arguments: the path of the job file.
+        arguments: none.
         pipeline: the stages; the package's by default.
 
     Returns:
@@ -40,13 +40,15 @@ def _run(
 ) -> dict[str, float]:
     if "error" in parameters:
         raise NasRecError(parameters["error"])
-    if len(arguments) != 1:
-        raise JobError(f"trialCommand: expected one argument, the job file, but there are {len(arguments)}")
-    if parameters.get("stage") not in TRIAL_STAGES:
+    if arguments:
+        raise JobError(f"trialCommand: expected no arguments, but there are {len(arguments)}")
+    if parameters.get("stage") not in TRIAL_STAGES or "run_folder" not in parameters:
         stages = ", ".join(TRIAL_STAGES)
-        raise JobError(f"stage: expected one of {stages}, but the trial's parameters are {parameters!r}")
-    # The job as the tuner has noted it: the file may have been edited since, for the next run.
-    run = RunFolder.open(RunFolder(load_job(arguments[0])).path)
+        raise JobError(
+            f"stage: expected one of {stages}, with a run_folder, but the trial's parameters are {parameters!r}"
+        )
+    # Folder and job as the tuner has noted them: the job's file may have been edited since, for the next run.
+    run = RunFolder.open(Path(parameters["run_folder"]))
     stages_of_job = (pipeline or load_pipeline()).STAGES
     metrics: dict[str, float] = {}
     for name in TRIAL_STAGES[parameters["stage"]]:

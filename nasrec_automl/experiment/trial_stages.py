@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nasrec_automl.pipeline.base import Stage
 
 Parameters = dict[str, Any]
-"""What a trial is given: `stage`, for a parallel stage `count`, or `error` in place of work."""
+"""What a trial is given: `run_folder`, `stage`, for a parallel stage `count`, or `error` in place of work."""
 
 TRIAL_STAGES: Mapping[str, tuple[str, ...]] = {
     "supernet": ("data", "supernet"),

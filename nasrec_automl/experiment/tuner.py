@@ -33,7 +33,8 @@ class StageTuner(Tuner):
     here raises: what goes wrong becomes a trial that carries the sentence, prints it and fails.
 
     Args:
-        job: path of the job file, relative to the experiment's `trialCodeDirectory` as in the trial command.
+        job: path of the job file, relative to the experiment's `trialCodeDirectory`. It is read once: trials are given
+            the run folder.
         optimize_mode: `minimize`, the only direction there is; NNI's page sorts by it.
         unknown: arguments that do not exist; named in the error.
     """
@@ -113,14 +114,16 @@ class StageTuner(Tuner):
     def _decide(self, id_: int) -> Parameters | Pause:
         if self._complaint:
             raise JobError(self._complaint)
-        decision = self._open().take(id_, self._still_running())
+        plan = self._open()
+        decision = plan.take(id_, self._still_running())
         if decision is Pause.DONE:
             if not self._manager.trials():
                 # NNI wants a trial: this one finds everything done, and shows the result on NNI's page.
                 self._last = id_
-                return {"stage": "final"}
-            self._finish()
-        return decision
+                decision = {"stage": "final"}
+            else:
+                self._finish()
+        return decision if isinstance(decision, Pause) else {"run_folder": str(plan.run.path), **decision}
 
     def _open(self) -> Plan:
         if self._plan is None:

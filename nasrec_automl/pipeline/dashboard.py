@@ -15,9 +15,10 @@ from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from nasrec_automl.architecture import Architecture
+from nasrec_automl.budget import Budget
+from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.digest import digest
 from nasrec_automl.errors import InUseError
-from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import candidates
 from nasrec_automl.pipeline.model_folder import ARCHITECTURE, PREPROCESSING, WEIGHTS
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -103,16 +104,17 @@ def _publish_search(page: _Page, content: ReportContent) -> None:
 
 def _publish_retrain(page: _Page, content: ReportContent) -> None:
     scores = {each.name: each for each in content.search}
-    architectures, budget = candidates(page.run), job_budget(page.run)
+    architectures, data = candidates(page.run), PreparedData.open(page.run.data)
     page.note(retrain_note(content, page.study.study_name))
     notes = {}
     for rank, trial in enumerate(best_trainings(content.retrain)[:SHOWN], 1):
         architecture = architectures[trial.architecture]
+        schema = data.schema(trial.embedding_dim, trial.table_cap)
         notes[trial.number] = trained_note(
             rank,
             trial,
             architecture,
-            budget.counted(architecture),
+            Budget(schema, layer_norm=trial.layer_norm).counted(architecture),
             scores.get(trial.architecture),
             page.picture(architecture),
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 from nasrec_automl.config import DataConfig
 from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.description import FILE_NAME
 from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.raw import with_tables
 from nasrec_automl.data.rejections import Rejections
@@ -25,7 +26,7 @@ class DataStage(Stage):
 
     def units(self, run: RunFolder) -> tuple[int, int]:
         """One unit: the prepared folder."""
-        return int((run.data / "dataset.json").is_file()), 1
+        return int((run.data / FILE_NAME).is_file()), 1
 
     def devices(self, run: RunFolder) -> int:
         """Those of the supernet, which comes next: preparing may take hours."""
@@ -37,7 +38,7 @@ class DataStage(Stage):
         if noted is None:
             return 0
         prepared = noted["data.source"] == "prepared" and noted["data.input"] is not None
-        return int((Path(noted["data.input"] if prepared else run.path / "data") / "dataset.json").is_file())
+        return int((Path(noted["data.input"] if prepared else run.path / "data") / FILE_NAME).is_file())
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The data section, and what the schema file says: it may have been corrected since."""

@@ -13,9 +13,10 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import in_words
 from nasrec_automl.config import BudgetConfig
 from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.description import FILE_NAME
 from nasrec_automl.data.parts import TRAINING
 from nasrec_automl.digest import digest
-from nasrec_automl.errors import ArchitectureError, DivergedError
+from nasrec_automl.errors import ArchitectureError, DivergedError, RunFolderError
 from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network import Subnet
@@ -103,8 +104,10 @@ def retrain_named(
         DivergedError: the training diverged.
         InUseError: another process trains this architecture.
         JobError: the job is not the one that the folder's stages were started with.
-        RunFolderError: the folder cannot be written, or is a run's own.
+        RunFolderError: the run has no data, or the folder cannot be written, or is a run's own.
     """
+    if not (run.data / FILE_NAME).is_file() and run.job.data.source != "prepared":
+        raise RunFolderError(f"{run.path}: the run has no data yet; start it first, with `nasrec-automl run JOB`")
     check_stages(run)
     data, budget = PreparedData.open(run.data), job_budget(run)
     run = _as_searched(run)

@@ -24,7 +24,7 @@ from nasrec_automl.pipeline.dashboard import dashboard_command, publish
 from nasrec_automl.pipeline.files import read_json, write_text
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.status import final_is_noted, report_is_noted, search_is_noted
+from nasrec_automl.pipeline.status import report_is_noted, result_is_noted, search_is_noted
 from nasrec_automl.pipeline.studies import retrain_study, scored_trials, search_admission, search_study, study_storage
 from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.randomness import rng_for
@@ -79,12 +79,12 @@ def write_run_report(run: RunFolder) -> Path:
     """Write the report of a finished run again, and what Optuna's dashboard shows of it.
 
     Raises:
-        RunFolderError: the run has no result yet, or its studies are gone.
+        RunFolderError: the run has no result yet or more to do since, or its studies are gone.
     """
-    if not final_is_noted(run):
+    if not result_is_noted(run):
+        missing = "has more to do since its result" if run.result.is_file() else "has no result yet"
         raise RunFolderError(
-            f"{run.path}: the run has no result yet; `nasrec-automl status {shlex.quote(str(run.path))}` says what is "
-            "left"
+            f"{run.path}: the run {missing}; `nasrec-automl status {shlex.quote(str(run.path))}` says what is left"
         )
     return _write(run)
 
@@ -125,7 +125,7 @@ def report_content(run: RunFolder) -> ReportContent:
     job = run.job
     data = PreparedData.open(run.data)
     space = load_search_space(job.space)
-    done = final_is_noted(run)
+    done = result_is_noted(run)
     result: Any = read_json(run.result) if done else None
     final: Any = read_json(run.final) if done else None
     names = {design.key: name for name, design in hand_designs(space).items()}

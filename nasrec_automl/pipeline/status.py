@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from nasrec_automl.data.description import FILE_NAME
 from nasrec_automl.heartbeat import INTERVAL
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.progress import Progress, read_progress
@@ -14,11 +15,11 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 
 STAGE_NAMES = ("data", "supernet", "search", "retrain", "final", "report")
 TUNE_TRUTH = "tune-truth"
-TUNE_NAMES = (TUNE_TRUTH, "tune")
-"""What `tune-supernet` does: trainings from scratch, then supernets."""
+TUNE_NAMES = ("data", TUNE_TRUTH, "tune")
+"""What `tune-supernet` does: prepare the data where they are not, trainings from scratch, then supernets."""
 
-RANK_NAMES = ("supernet", "rank")
-"""What `rank` does: the supernet where it is not trained, then trainings from scratch."""
+RANK_NAMES = ("data", "supernet", "rank")
+"""What `rank` does: data and supernet where they are not there, then trainings from scratch."""
 
 State = Literal["done", "running", "interrupted", "waiting"]
 
@@ -69,6 +70,11 @@ def final_is_noted(run: RunFolder) -> bool:
     return final is not None and final["retrain"] == read_json(run.retrain_done) and run.result.is_file()
 
 
+def result_is_noted(run: RunFolder) -> bool:
+    """Whether there is a result, and search and retrain stage have no more to do than when it was written."""
+    return search_is_noted(run) and retrain_is_noted(run) and final_is_noted(run)
+
+
 def report_is_noted(run: RunFolder) -> bool:
     """Whether there is a report of this result and of the search as it is."""
     if not run.report.is_file() or not final_is_noted(run):
@@ -80,7 +86,7 @@ def report_is_noted(run: RunFolder) -> bool:
 def run_status(run: RunFolder) -> list[StageStatus]:
     """The status of every stage, in order."""
     done = (
-        (run.data / "dataset.json").is_file(),
+        (run.data / FILE_NAME).is_file(),
         run.weights.is_file(),
         search_is_noted(run),
         retrain_is_noted(run),
@@ -104,19 +110,20 @@ def earlier_result(run: RunFolder) -> str | None:
 
 
 def tune_status(run: RunFolder) -> list[StageStatus]:
-    """The status of both halves of `tune-supernet`, which is no stage of a job."""
+    """The status of all parts of `tune-supernet`, which is no stage of a job."""
     return _by_progress(run, TUNE_NAMES)
 
 
 def rank_status(run: RunFolder) -> list[StageStatus]:
-    """The status of both halves of `rank`, which is no stage of a job."""
+    """The status of all parts of `rank`, which is no stage of a job."""
     return _by_progress(run, RANK_NAMES)
 
 
 def _by_progress(run: RunFolder, names: Sequence[str]) -> list[StageStatus]:
-    """The status of what is done in this order, from what each says of its progress alone."""
+    """The status of what is done in this order, by what each says of its progress; prepared data say nothing."""
     found = {name: read_progress(run.progress(name)) for name in names}
-    return _in_order(run, {name: one is not None and one.done >= one.total for name, one in found.items()})
+    done = {name: one is not None and one.done >= one.total for name, one in found.items()}
+    return _in_order(run, {**done, "data": (run.data / FILE_NAME).is_file()})
 
 
 def _in_order(run: RunFolder, done: Mapping[str, bool]) -> list[StageStatus]:

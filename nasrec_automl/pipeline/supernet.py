@@ -107,6 +107,7 @@ class SupernetStage(Stage):
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="steps", total=total)
         if not _checkpoint(run).is_file():
             _check_budget(run)
+            earlier_supernet(run)  # what is wrong with it is said before teachers are trained
             label = self._label
             if label is None:
                 label = supernet_label(run, lambda words: progress.update(0, words))

@@ -88,14 +88,14 @@ def score_against(
         return cost(each, name) or 0.0
 
     figure = go.Figure()
-    _add_points(figure, scored, place, winner_name)
+    limit = _add_points(figure, scored, place, winner_name)
     if marked:
         ring = {"color": GREEN, "symbol": "circle-open", "size": 10, "line": {"width": 1.5}}
-        _add(figure, marked, place, "on the front of all objectives", ring)
+        _add(figure, marked, place, "on the front of all objectives", ring, limit=limit)
     front = pareto_front(scored, [name])[::-1]  # the cheapest first, as the steps of the line have it
     figure.add_scatter(
         x=[place(each) for each in front],
-        y=[each.log_loss for each in front],
+        y=[min(each.log_loss, limit) for each in front],
         name="Pareto front",
         mode="lines",
         line={"color": GREEN, "width": 2, "shape": "hv"},
@@ -106,8 +106,8 @@ def score_against(
     return styled(figure, height=440)
 
 
-def _add_points(figure: go.Figure, scored: Sequence[ScoredArchitecture], place: _Place, winner_name: str) -> None:
-    """Draw every architecture once; far outliers at the upper edge, with their true score on hover."""
+def _add_points(figure: go.Figure, scored: Sequence[ScoredArchitecture], place: _Place, winner_name: str) -> float:
+    """Draw every architecture once; far outliers at the upper edge, which is returned, with their score on hover."""
     hands = [each for each in scored if each.hand]
     limit = max(upper_limit([each.log_loss for each in scored]), *(each.log_loss for each in hands), 0.0)
     searched = [each for each in scored if not each.hand]
@@ -122,6 +122,7 @@ def _add_points(figure: go.Figure, scored: Sequence[ScoredArchitecture], place: 
     winner = [each for each in scored if winner_name in (each.key, each.hand)]
     ring = {"color": PURPLE, "symbol": "circle-open", "size": 16, "line": {"width": 2.5}}
     _add(figure, winner[:1], place, "winner", ring, limit=limit)
+    return limit
 
 
 def _add(

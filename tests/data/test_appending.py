@@ -2,6 +2,7 @@ import dataclasses
 import os
 import re
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from nasrec_automl.data.appending import append
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import PARTS, TRAINING, VALIDATION, Part, SplitKind
 from nasrec_automl.data.preparation import prepare
-from nasrec_automl.data.raw import RawData, RawSource
+from nasrec_automl.data.raw import Chunk, RawData, RawSource
 from nasrec_automl.data.readers.table import table
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.statistics import Statistics
@@ -131,6 +132,22 @@ def test_other_rows_are_refused(tmp_path: Path) -> None:
         append(day(1), tmp_path / "nowhere", tmp_path / "q")
 
 
+def test_rows_of_another_kind_are_refused_before_all_are_read(tmp_path: Path) -> None:
+    prepare(day(0), tmp_path / "p")
+    divided = dataclasses.replace(day(1))
+    chunk = next(divided.chunks(Rejections()))
+
+    def chunks(_: Rejections) -> Iterator[Chunk]:
+        yield dataclasses.replace(chunk, fold=np.zeros(1000, dtype=np.uint8))
+        for _ in range(3):  # a reader may be a chunk ahead
+            yield chunk
+        pytest.fail("read on")
+
+    object.__setattr__(divided, "chunks", chunks)
+    with pytest.raises(DataError, match="its split is random, so that the rows appended cannot come divided"):
+        append(divided, tmp_path / "p", tmp_path / "q")
+
+
 def test_a_killed_appending_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = prepare(day(0), tmp_path / "p").fingerprint
     child = os.fork()
@@ -178,6 +195,11 @@ def test_rows_of_one_part_alone_can_be_appended_where_the_source_says_so(tmp_pat
     data = append(table([tmp_path / "b.csv"], schema), tmp_path / "p", tmp_path / "q")
     assert data.rows(Part.TRAIN) + data.rows(Part.HEAD) == 340
     assert data.rows(Part.TEST) == before.rows(Part.TEST) == 60
+    undivided = dataclasses.replace(table([tmp_path / "b.csv"], schema))
+    chunk = next(undivided.chunks(Rejections()))
+    object.__setattr__(undivided, "chunks", lambda _: iter([dataclasses.replace(chunk, fold=None)]))
+    with pytest.raises(DataError, match="its split is given, so that the rows appended have to say which of them"):
+        append(undivided, tmp_path / "p", tmp_path / "r")
     prepare(day(0), tmp_path / "r")
     divided = dataclasses.replace(day(1))
     chunk = next(divided.chunks(Rejections()))

@@ -25,7 +25,7 @@ def test_names_the_job_from_its_own_folder(job_file: Path) -> None:
     path = write_experiment(job_file, job_file.parent / "with space" / "experiment.yml")
     content = yaml.safe_load(path.read_text())
     assert content["tuner"]["classArgs"]["job"] == "../job.yaml"
-    assert content["trialCommand"] == "python3 -m nasrec_automl.experiment.trial ../job.yaml"
+    assert content["trialCommand"] == "python3 -m nasrec_automl.experiment.trial"
 
 
 def test_the_time_limit_of_a_trial_is_the_jobs(job_file: Path) -> None:
@@ -50,6 +50,17 @@ def test_a_search_that_would_be_all_at_random_is_told_before_it_begins(
     job_file.write_text(yaml.safe_dump(job))
     write_experiment(job_file, job_file.with_name("experiment.yml"))
     assert "search.architectures (8) does not exceed search.population" in caplog.text
+
+
+def test_a_file_of_somebody_else_is_not_written_over(job_file: Path) -> None:
+    path = job_file.with_name("experiment.yml")
+    path.write_text("trialCommand: python3 mine.py\n")
+    with pytest.raises(JobError, match=r"experiment\.yml: is there already, and no experiment that .* wrote"):
+        write_experiment(job_file, path)
+    assert path.read_text() == "trialCommand: python3 mine.py\n"
+    path.unlink()
+    for _ in range(2):  # its own it writes again
+        assert ExperimentConfig.load(write_experiment(job_file, path))
 
 
 def test_a_bad_job_is_refused_and_nothing_written(job_file: Path) -> None:
@@ -99,7 +110,7 @@ def test_nni_accepts_one_with_machines_and_its_paths_are_absolute(job_file: Path
     key = str(job_file.with_name("id"))
     found = [(m.host, m.port, m.user, m.ssh_key_file, m.python_path) for m in service.machine_list]
     assert found == [("one", 22, "me", key, None), ("two", 2222, "me", key, "/venv/bin")]
-    assert str(job_file) in config.trial_command
+    assert config.tuner.class_args["job"] == str(job_file)
     # NNI uploads it to each machine: at most 2000 files, and at least one.
     assert len(list(Path(service.trial_code_directory).iterdir())) == 1
     assert run_of(job_file.with_name("experiment.yml")).path == job_file.parent / "runs" / "fake"

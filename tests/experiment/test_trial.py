@@ -33,9 +33,11 @@ def start(monkeypatch: pytest.MonkeyPatch, pipeline: ModuleType, job_file: Path,
     monkeypatch.setattr(trial_process.signal, "signal", lambda *arguments: None)
 
     def start(parameters: Any, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
+        if parameters and "error" not in parameters:
+            parameters = {"run_folder": str(run.path), **parameters}
         channel = Channel(parameters)
         monkeypatch.setattr(trial_process, "get_default_trial_command_channel", lambda: channel)
-        return trial.main(arguments or [str(job_file)], pipeline=pipeline), channel.sent
+        return trial.main(arguments, pipeline=pipeline), channel.sent
 
     return start
 
@@ -91,9 +93,10 @@ def test_a_trial_runs_the_stages_beside_its_own(
 def test_the_job_is_what_the_tuner_has_noted(
     start: Any, run: RunFolder, job_file: Path, pipeline: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that was edited for the next run is of no concern to this one."""
-    job_file.write_text(job_file.read_text() + "seed: 7\n")
-    assert load_job(job_file).seed != run.job.seed
+    """A file that was edited for the next run is of no concern to this one, nor is the folder that it names now."""
+    job_file.write_text(job_file.read_text().replace("name: fake", "name: next") + "seed: 7\nrun_folder: next\n")
+    edited = load_job(job_file)
+    assert (edited.seed, RunFolder(edited).path) != (run.job.seed, run.path)
     seen: list[int] = []
     stage = pipeline.STAGES["search"]
     real = type(stage).run
@@ -122,8 +125,8 @@ def test_trials_that_run_side_by_side_share_the_cores(
     [
         ({"stage": "none", "error": "age: no such column"}, (), "error: age: no such column"),
         ({"stage": "serach"}, (), "error: stage: expected one of supernet, search"),
-        ({"stage": "search"}, ("missing.yaml",), "error: missing.yaml: no such job file"),
-        ({"stage": "search"}, ("a", "b"), "error: trialCommand: expected one argument"),
+        ({"stage": "search", "run_folder": "/gone"}, (), "error: /gone: not a run folder"),
+        ({"stage": "search"}, ("a",), "error: trialCommand: expected no arguments"),
         ({}, (), "error: NNI has no parameters for this trial"),
         (None, (), "error: NNI has no parameters for this trial"),
     ],

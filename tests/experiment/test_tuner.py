@@ -62,7 +62,7 @@ def manager(tmp_path: Path) -> FakeManager:
 
 
 @pytest.fixture
-def make(manager: FakeManager, pipeline: ModuleType) -> Callable[..., Any]:
+def make(manager: FakeManager, pipeline: ModuleType, run: RunFolder) -> Callable[..., Any]:
     class Tuner(StageTuner):
         sent: list[tuple[int, dict[str, Any]]]
 
@@ -79,11 +79,17 @@ def make(manager: FakeManager, pipeline: ModuleType) -> Callable[..., Any]:
             )
             for parameters in issued:
                 manager.add(parameters)
-            return issued
+            return [without_folder(parameters) for parameters in issued]
 
         def note(self, id_: int, parameters: dict[str, Any]) -> None:
-            self.sent.append((id_, parameters))
+            self.sent.append((id_, without_folder(parameters)))
             manager.add(parameters)
+
+    def without_folder(parameters: dict[str, Any]) -> dict[str, Any]:
+        if "error" in parameters:
+            return parameters
+        assert parameters["run_folder"] == str(run.path)
+        return {name: value for name, value in parameters.items() if name != "run_folder"}
 
     return Tuner
 

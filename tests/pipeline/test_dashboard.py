@@ -111,6 +111,21 @@ def test_the_best_trials_have_notes_with_their_architecture_drawn(finished_run: 
     assert len(noted) == 10
 
 
+def test_a_training_costs_what_its_network_does(copied_run: RunFolder) -> None:
+    content = report_content(copied_run)
+    study, best = retrain_study(copied_run), best_trainings(content.retrain)[0]
+
+    def parameters() -> int:
+        [counted] = re.findall(r"\| parameters \| ([\d,]+) \|", trial_note(study, best.number))
+        return int(counted.replace(",", ""))
+
+    [of_result] = [one.parameters for one in content.results if one.name == best.architecture]
+    assert parameters() == of_result
+    wider = [replace(one, embedding_dim=2 * one.embedding_dim, layer_norm=True) for one in content.retrain]
+    publish(copied_run, lambda: replace(content, retrain=wider))
+    assert parameters() > of_result
+
+
 def test_a_training_is_drawn_also_where_the_search_did_not_score_its_architecture(copied_run: RunFolder) -> None:
     content, study = report_content(copied_run), retrain_study(copied_run)
     best = best_trainings(content.retrain)[0]

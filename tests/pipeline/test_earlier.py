@@ -66,7 +66,10 @@ def test_the_search_scores_the_earlier_winner_first(finished_run: RunFolder, tmp
     assert [trial.user_attrs["nasrec:key"] for trial in search_study(run).trials] == expected
 
 
-def test_what_cannot_be_continued_is_named(finished_run: RunFolder, tmp_path: Path) -> None:
+def test_what_cannot_be_continued_is_named(
+    finished_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nasrec_automl.pipeline.supernet.teachers", lambda *_: pytest.fail("trained teachers first"))
     run = continuing(finished_run, tmp_path)
     STAGES["data"].run(run)
     nowhere = replace(run, job=run.job.model_copy(update={"continues": tmp_path}))

@@ -321,3 +321,9 @@ def test_a_budget_that_changed_after_the_run_forgets_no_training_and_is_told(run
     assert model.lines[0].endswith("own trainings, over the budget by 1 multiply-adds")
     assert model.validation == before.validation
     assert optuna.get_all_study_names(run.job.storage_url) == studies
+
+
+def test_a_run_without_data_is_to_be_started_first(run: RunFolder) -> None:
+    shutil.rmtree(run.data)
+    with pytest.raises(RunFolderError, match="has no data yet; start it first, with `nasrec-automl run JOB`"):
+        retrain_named(run, "hand-mlp")

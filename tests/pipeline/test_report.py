@@ -17,6 +17,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.studies import retrain_study, search_study
 from nasrec_automl.report.summary import pareto_front
+from tests.pipeline.changed import changed
 from tests.pipeline.test_handed_on import checked
 
 
@@ -44,13 +45,15 @@ def test_it_holds_what_the_stages_left(finished_run: RunFolder) -> None:
 
 
 def test_where_scores_do_not_count_candidates_come_from_the_check_and_the_predictor(copied_run: RunFolder) -> None:
+    noted = read_json(copied_run.retrain_done)
     checked(copied_run)
     copied_run.top.unlink()
     SearchStage().run(copied_run)
+    write_json(copied_run.retrain_done, noted)  # as if the others had been trained
     final, found = read_json(copied_run.final), candidates(copied_run)
     first = final["contenders"][0]
     others = [{**first, "name": name, "less_winner_error": 0.1} for name in found if not name.startswith("hand-")]
-    now = {"retrain": read_json(copied_run.retrain_done), "contenders": [*final["contenders"], *others]}
+    now = {"retrain": noted, "contenders": [*final["contenders"], *others]}
     write_json(copied_run.final, {**final, **now})
     content = report_content(copied_run)
     scored, best = {each.name for each in content.search}, {one.key for one in checked_best(copied_run)}
@@ -135,6 +138,22 @@ def test_a_run_without_a_result_has_no_report(tmp_path: Path, write_job: Callabl
     ):
         write_run_report(run)
     assert ReportStage().units(run) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("section", "name"), [("search", "architectures"), ("retrain", "trials"), ("budget", "parameters")]
+)
+def test_a_run_that_has_more_to_do_keeps_the_report_of_its_result(
+    copied_run: RunFolder, section: str, name: str
+) -> None:
+    before, asked = copied_run.report.read_text(), getattr(getattr(copied_run.job, section), name)
+    grown = changed(copied_run, section, **{name: 2 * asked if asked else 10**9})
+    with pytest.raises(RunFolderError, match=r"has more to do since its result; `nasrec-automl status .*` says"):
+        write_run_report(grown)
+    assert copied_run.report.read_text() == before
+    content = report_content(grown)  # what the dashboard shows meanwhile does not say both
+    assert not content.results
+    assert bool(content.retrain) == (section == "retrain")
 
 
 def test_what_others_added_to_the_retrain_study_is_left_out(copied_run: RunFolder) -> None:

@@ -14,7 +14,7 @@ from nasrec_automl.config import load_job
 from nasrec_automl.heartbeat import INTERVAL
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.status import STAGE_NAMES, earlier_result, run_status
+from nasrec_automl.pipeline.status import STAGE_NAMES, StageStatus, earlier_result, rank_status, run_status, tune_status
 from tests.pipeline.changed import changed
 
 HOLD = """
@@ -55,6 +55,18 @@ def test_a_finished_run_is_done(finished_run: RunFolder) -> None:
         assert status.progress is not None
         assert status.progress.done == status.progress.total
     assert "AUC" in found[1].progress.note
+
+
+@pytest.mark.parametrize("find", [rank_status, tune_status])
+def test_other_commands_prepare_the_data_first(
+    tmp_path: Path, write_job: Callable[..., Path], finished_run: RunFolder, find: Callable[..., list[StageStatus]]
+) -> None:
+    run = RunFolder(load_job(write_job(tmp_path)))
+    run.create()
+    with held(run, "run"):
+        first, second, _ = find(run)
+    assert (first.name, first.state, second.waits_for) == ("data", "running", "data")
+    assert find(finished_run)[0].state == "done"
 
 
 def test_a_run_that_has_not_started_waits(tmp_path: Path, write_job: Callable[..., Path]) -> None:

@@ -70,6 +70,16 @@ def test_any_cost_has_its_front(name, axis, content):
     assert not score_against(content.search, content.winner_name, "latency_ms").data
 
 
+def test_a_far_outlier_on_the_front_is_drawn_at_the_edge(content):
+    """Else the front's line would press all other points into one."""
+    cheapest = [replace(each, macs=1) if each.number == 57 else each for each in content.search]
+    traces = by_name(score_against(cheapest, content.winner_name, marked=[e for e in cheapest if e.number == 57]))
+    [edge] = traces["higher than drawn"].y
+    assert traces["Pareto front"].x[0] == 1
+    assert traces["Pareto front"].y[0] == edge < 0.6
+    assert list(traces["on the front of all objectives"].y) == [edge]
+
+
 def test_the_front_of_all_objectives_is_marked(content):
     marked = content.search[3:6]
     traces = by_name(score_against(content.search, content.winner_name, "macs", marked=marked))
