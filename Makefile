@@ -1,4 +1,4 @@
-# make demo | test | test-slow | test-rl | test-mysql | test-remote | test-browser | lint | bench | results | docs
+# make demo | test | test-slow | test-rl | test-bench | test-mysql | test-remote | test-browser | lint | bench | results | docs
 # Each sets up .venv when it is missing or older than pyproject.toml. PYTHON chooses the interpreter. pip says errors alone
 # (-qq): setuptools warns of every editable installation.
 
@@ -9,7 +9,7 @@ WORKERS ?= 2
 # A core for each of them: their networks are small, and threads of several processes hold one another up.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
-.PHONY: demo test test-slow test-rl test-mysql test-remote test-browser lint bench results docs clean
+.PHONY: demo test test-slow test-rl test-bench test-mysql test-remote test-browser lint bench results docs clean
 .DEFAULT_GOAL := demo
 
 .venv/.installed: pyproject.toml
@@ -38,6 +38,11 @@ build/rl/.installed: .venv/.installed
 
 test-rl: build/rl/.installed
 	PYTHONPATH=build/rl $(BIN)/python -m pytest tests/nni_plugin/test_strategies.py -k "PolicyBasedRL or ENAS"
+
+# The baselines of other libraries.
+test-bench: .venv/.installed
+	$(BIN)/python -m pip install -qq --editable '.[bench]'
+	$(PYTEST) tests/test_baselines_benchmark.py tests/test_results_benchmark.py
 
 # Wants `apt-get install mariadb-server`; the tests start a server of their own.
 test-mysql: .venv/.installed

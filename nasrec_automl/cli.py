@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from rich.console import Console
 
@@ -19,6 +20,7 @@ BAD_INPUT = 2
 """Exit code of an error that the user can mend."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C or a kill, as a shell has it."""
+_Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 _GOES_ON = (commands.run, commands.retrain, commands.tune, commands.rank, commands.worker, commands.demo)
 """What does not start anew after that."""
 
@@ -71,7 +73,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"nasrec-automl {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for add in (_add_prepare, _add_data, _add_runs, _add_models, _add_space):
+        add(subparsers)
+    return parser
 
+
+def _add_prepare(subparsers: _Subparsers) -> None:
+    """What makes data."""
     prepare = _command(
         subparsers,
         "prepare",
@@ -137,6 +145,9 @@ def _parser() -> argparse.ArgumentParser:
         help="option of the source, such as rows=50000",
     )
 
+
+def _add_data(subparsers: _Subparsers) -> None:
+    """What looks at raw and at prepared data."""
     schema = subparsers.add_parser("schema", help="draft a table's schema", description="Draft a table's schema.")
     infer = _command(
         schema.add_subparsers(metavar="COMMAND", required=True),
@@ -168,6 +179,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     verified.add_argument("folder", type=Path, help="the prepared folder")
 
+
+def _add_runs(subparsers: _Subparsers) -> None:
+    """What runs a job, measures it, and looks at it."""
     run = _command(
         subparsers,
         "run",
@@ -251,6 +265,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     _run_or_job(report)
 
+
+def _add_models(subparsers: _Subparsers) -> None:
+    """What makes models, and uses them."""
     retrain = _command(
         subparsers,
         "retrain",
@@ -301,6 +318,9 @@ def _parser() -> argparse.ArgumentParser:
         help="file to write (default: model.onnx or model.pt2 in RUN/export or in the model's folder)",
     )
 
+
+def _add_space(subparsers: _Subparsers) -> None:
+    """What looks at search spaces."""
     space = subparsers.add_parser("space", help="look at search spaces", description="Look at search spaces.")
     show = _command(
         space.add_subparsers(metavar="COMMAND", required=True),
@@ -311,11 +331,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     show.add_argument("name", help="name of a space, or path of its YAML file")
     show.add_argument("--nni", action="store_true", help="print it in NNI's JSON form instead, for `searchSpaceFile`")
-    return parser
 
 
 def _command(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+    subparsers: _Subparsers,
     name: str,
     run: Callable[[argparse.Namespace], None],
     what: str,

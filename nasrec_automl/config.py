@@ -20,8 +20,8 @@ from pydantic import (
     model_validator,
 )
 
-from nasrec_automl.config_checks import RankConfig, TuneConfig, VerdictConfig
 from nasrec_automl.config_experiment import ExperimentConfig
+from nasrec_automl.config_ranking import RankConfig, TuneConfig, VerdictConfig
 from nasrec_automl.config_training import RetrainConfig, SupernetConfig
 from nasrec_automl.config_types import (
     Count,

@@ -183,3 +183,37 @@ def test_a_command_that_is_told_to_stop_in_a_training_says_so(
     assert (process.returncode, INTERRUPTED) == (130, 130)
     assert "Stopped; the same command goes on from here." in error
     assert not (tmp_path / "run" / "supernet" / "weights.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "function"),
+    [("run", "nasrec_automl.pipeline.stages.run_job"), ("rank", "nasrec_automl.pipeline.rank.rank_scores")],
+)
+@pytest.mark.parametrize(("said", "workers"), [([], 1), (["--workers", "3"], 3)])
+def test_workers_are_those_that_were_asked_for(
+    tmp_path: Path,
+    write_job: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    function: str,
+    said: list[str],
+    workers: int,
+) -> None:
+    asked: list[int] = []
+
+    def stopped(*_: object, workers: int, view: object) -> None:
+        asked.append(workers)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(function, stopped)
+    assert call(command, write_job(tmp_path), *said).code == INTERRUPTED
+    assert asked == [workers]
+
+
+def test_a_command_that_keeps_nothing_says_so_where_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nasrec_automl.space.load_search_space", stopped)
+    done = call("space", "show", "nasrec-full")
+    assert (done.code, "Stopped; the same command starts anew." in done.error) == (INTERRUPTED, True)

@@ -23,6 +23,14 @@ def test_prepare_synthetic(tmp_path: Path) -> None:
     assert data.schema().table_sizes == (12, 12, 12)
 
 
+def test_prepare_takes_the_seed_of_the_split(tmp_path: Path) -> None:
+    for folder, said in (("a", []), ("b", ["--seed", "7"]), ("c", ["--seed", "7"])):
+        assert call("prepare", "synthetic", "--option", "rows=500", *said, "--output", tmp_path / folder).code == 0
+    a, b, c = (PreparedData.open(tmp_path / folder).description for folder in "abc")
+    assert (a.split.seed, b.split.seed) == (2018, 7)
+    assert a.fingerprint != b.fingerprint == c.fingerprint
+
+
 def test_prepare_keeps_files_of_validation_and_test(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text("{label: y, categorical: {c: }}")
     paths = {name: tmp_path / f"{name}.csv" for name in ("input", "validation", "test")}

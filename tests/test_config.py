@@ -6,7 +6,7 @@ import yaml
 from pydantic import ValidationError
 
 from nasrec_automl.config import AdagradHead, Job, RidgeHead, load_job
-from nasrec_automl.config_training import RetrainConfig, SupernetConfig
+from nasrec_automl.config_training import RetrainConfig
 from nasrec_automl.errors import JobError
 from nasrec_automl.hyper_space import HyperSpace, load_hyper_space
 from nasrec_automl.search.storage import open_storage
@@ -409,10 +409,3 @@ def test_jobs_are_immutable_and_round_trip_through_json(tmp_path: Path) -> None:
     with pytest.raises(ValidationError):
         job.seed = 3  # type: ignore[misc]
     assert Job.model_validate_json(job.model_dump_json()) == job
-
-
-def test_a_supernet_without_epochs_has_at_least_2000_steps_in_whole_passes() -> None:
-    assert SupernetConfig(batch_size=100).passes(100_000) == 2
-    assert SupernetConfig(batch_size=100).passes(99_000) == 3
-    assert SupernetConfig(batch_size=512).passes(40_000_000) == 1
-    assert SupernetConfig(batch_size=100, epochs=5).passes(100_000) == 5

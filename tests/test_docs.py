@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from argparse import _SubParsersAction
+from argparse import ArgumentParser, _SubParsersAction
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import NoneType
@@ -288,9 +288,19 @@ def test_defaults_are_those_of_the_code() -> None:
 def test_every_command_is_in_the_docs_and_no_other() -> None:
     page = (ROOT / "docs" / "commands.md").read_text()
     table = page.partition("| command |")[2].partition("\n\n")[0]
-    listed = {text.split()[0] for row in table.splitlines()[2:] for text in re.findall(r"`([^`]+)`", row.split("|")[1])}
-    (commands,) = (action.choices for action in _parser()._actions if isinstance(action, _SubParsersAction))
-    assert listed == {*commands}
+    named = [text for row in table.splitlines()[2:] for text in re.findall(r"`([^`]+)`", row.split("|")[1])]
+    listed = {" ".join(word for word in text.split() if word.islower()) for text in named}
+    assert {text for text in listed if not text.startswith("--")} == set(command_paths(_parser()))
+
+
+def command_paths(parser: ArgumentParser) -> Iterator[str]:
+    """Every command that does something, `data report` as such."""
+    groups = [action.choices for action in parser._actions if isinstance(action, _SubParsersAction)]
+    for name, inner in (item for choices in groups for item in choices.items()):
+        below = list(command_paths(inner))
+        yield from (f"{name} {path}" for path in below)
+        if not below:
+            yield name
 
 
 def test_the_reference_shows_every_public_name() -> None:
@@ -299,6 +309,14 @@ def test_the_reference_shows_every_public_name() -> None:
         assert f"nasrec_automl.{nasrec_automl._HOME[name]}" in shown, name
     for module in shown:
         __import__(module)
+
+
+def test_the_reference_shows_what_pages_and_examples_import() -> None:
+    shown = re.findall(r"^::: (\S+)$", (ROOT / "docs" / "reference.md").read_text(), re.MULTILINE)
+    texts = [text for page in PAGES for language, text in BLOCK.findall(page.read_text()) if language == "python"]
+    texts += [path.read_text() for path in ROOT.glob("examples/**/*.py")]
+    found = {name for text in texts for name in re.findall(r"^ *from (nasrec_automl\.\S+) import", text, re.MULTILINE)}
+    assert {name for name in found if not any(one == name or one.startswith(f"{name}.") for one in shown)} == set()
 
 
 def test_rows_of_the_example_have_the_columns_that_the_model_asks_for(place: Path) -> None:

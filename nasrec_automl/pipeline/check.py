@@ -12,8 +12,8 @@ from nasrec_automl.evaluation import WeightSharingEvaluator
 from nasrec_automl.evaluation.scratch import Trained
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import best_quarter, checked_best
+from nasrec_automl.pipeline.check_trainings import check_folder, drop_kept, keep_training
 from nasrec_automl.pipeline.files import newest
-from nasrec_automl.pipeline.kept import check_folder, drop_kept, keep_training
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import trainings_study
 from nasrec_automl.pipeline.teachers import taught_label

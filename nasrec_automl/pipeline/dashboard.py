@@ -238,13 +238,9 @@ _SIGNATURE = "*Written by nasrec_automl, and replaced as the run goes on; one th
 
 def _signed(body: str) -> str:
     """A note with the hash that tells whether it was edited."""
-    return f"{body}\n\n{_SIGNATURE}{_digest(body)}*"
+    return f"{body}\n\n{_SIGNATURE}{digest(body)}*"
 
 
 def _is_ours(note: str) -> bool:
-    body, signature, digest = note.rpartition(f"\n\n{_SIGNATURE}")
-    return bool(signature) and digest.strip() == f"{_digest(body)}*"
-
-
-def _digest(body: str) -> str:
-    return digest(body)
+    body, signature, found = note.rpartition(f"\n\n{_SIGNATURE}")
+    return bool(signature) and found.strip() == f"{digest(body)}*"

@@ -29,9 +29,9 @@ from nasrec_automl.pipeline.candidates import (
     train_candidate,
     weights_path,
 )
+from nasrec_automl.pipeline.check_trainings import drop_kept, take_over
 from nasrec_automl.pipeline.dashboard import publish
 from nasrec_automl.pipeline.files import newest, read_json, write_json
-from nasrec_automl.pipeline.kept import drop_kept, take_over
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder

@@ -10,7 +10,7 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from nasrec_automl.config_checks import TuneConfig
+from nasrec_automl.config_ranking import TuneConfig
 from nasrec_automl.hyper_space import Distribution
 from nasrec_automl.randomness import seed_for
 from nasrec_automl.search.census import Census

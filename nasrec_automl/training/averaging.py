@@ -9,6 +9,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from nasrec_automl.training.foreach import copy_each, lerp_each
+
 _TAIL = 8
 """About a ninth of all updates so far is what the average remembers."""
 _UPDATES = 1000
@@ -51,9 +53,9 @@ class AverageWeights(pl.Callback):
         if not self._average:
             self._average = [torch.empty_like(weight) for weight in self._weights]
         if self.updates == 1:
-            torch._foreach_copy_(self._average, self._weights)
+            copy_each(self._average, self._weights)
         else:
-            torch._foreach_lerp_(self._average, self._weights, (_TAIL + 1) / (self.updates + _TAIL))
+            lerp_each(self._average, self._weights, (_TAIL + 1) / (self.updates + _TAIL))
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Let validation see the average."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nasrec_automl.ops.live import dense_gradients
+from nasrec_automl.training.foreach import joint_norm, scale_each
 
 
 @torch.no_grad()
@@ -28,6 +29,6 @@ def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> Tenso
             values.append(parameter.grad.values())
     if not values:
         return torch.zeros(())
-    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(values)))
-    torch._foreach_mul_(values, (max_norm / (norm + 1e-6)).clamp(max=1.0))
+    norm = joint_norm(values)
+    scale_each(values, (max_norm / (norm + 1e-6)).clamp(max=1.0))
     return norm

@@ -9,6 +9,7 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
 from nasrec_automl.ops.live import dense_gradients
+from nasrec_automl.training.foreach import copy_each
 
 
 def processes() -> int:
@@ -60,7 +61,7 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
         flat = torch.cat([gradient.flatten() for gradient in dense])
         distributed.all_reduce(flat)
         parts = flat.div_(count).split_with_sizes([gradient.numel() for gradient in dense])
-        torch._foreach_copy_(dense, [part.view_as(gradient) for part, gradient in zip(parts, dense, strict=True)])
+        copy_each(dense, [part.view_as(gradient) for part, gradient in zip(parts, dense, strict=True)])
 
 
 def _average_rows(gradient: Tensor, count: int) -> Tensor:

@@ -31,7 +31,7 @@ def test_sizes_and_rate_are_as_asked() -> None:
 
 @pytest.mark.parametrize("wrong", [{"rows": 0}, {"fields": 2}, {"dense": -1}, {"base_rate": 1.0}, {"order": 4}])
 def test_sizes_that_cannot_be_are_refused(wrong: dict[str, int]) -> None:
-    with pytest.raises(DataError, match=f"but|got.*{next(iter(wrong))}={next(iter(wrong.values()))}"):
+    with pytest.raises(DataError, match=f"got .*{next(iter(wrong))}={next(iter(wrong.values()))}"):
         make_synthetic(**{"rows": 10, "seed": 0, **wrong})
 
 

@@ -8,7 +8,7 @@ import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
-from nasrec_automl.config_checks import TuneConfig
+from nasrec_automl.config_ranking import TuneConfig
 from nasrec_automl.errors import DivergedError
 from nasrec_automl.search import open_storage, open_study
 from nasrec_automl.search.tune import settings_of, tune

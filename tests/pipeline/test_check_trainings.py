@@ -18,8 +18,8 @@ from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline import check, retrain
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import candidates, checked_best, default_hyper, train_candidate
+from nasrec_automl.pipeline.check_trainings import check_folder, drop_kept, keep_training, take_over
 from nasrec_automl.pipeline.files import read_json
-from nasrec_automl.pipeline.kept import check_folder, drop_kept, keep_training, take_over
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import STAGES, run_job
 from nasrec_automl.pipeline.studies import retrain_study

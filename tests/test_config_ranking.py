@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from nasrec_automl.config_checks import RankConfig, VerdictConfig
+from nasrec_automl.config_ranking import RankConfig, VerdictConfig
 
 
 @pytest.mark.parametrize("architectures", [0, 3, 8])
