@@ -1,4 +1,4 @@
-"""The wheel holds all packages and the spaces, and works without the tree that it was built from."""
+"""The wheel, built of the source distribution, holds all packages and the spaces, and works without the tree."""
 
 import os
 import shutil
@@ -34,7 +34,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(copy)]
+    # Without `--wheel` it is built of the source distribution, which so holds all that it needs.
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(copy)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     (found,) = folder.glob("*.whl")
@@ -53,6 +54,13 @@ def test_every_file_of_the_tree_is_in_it(wheel: Path) -> None:
     assert data <= names
     assert "nasrec_automl/py.typed" in names
     assert not [name for name in names if name.startswith(("tests", "search_spaces"))]
+
+
+def test_it_brings_the_command_and_the_licence(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    of_itself = {Path(name).name: name for name in archive.namelist() if ".dist-info/" in name}
+    assert "nasrec-automl = nasrec_automl.cli:main" in archive.read(of_itself["entry_points.txt"]).decode()
+    assert archive.read(of_itself["LICENSE"]).decode() == (ROOT / "LICENSE").read_text()
 
 
 def test_installed_alone_it_finds_its_spaces(wheel: Path, tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ from nasrec_automl.report.wiring import OPERATORS
 _FEWEST = 10
 """Architectures below which there is no decile to speak of."""
 
+_MOST_LEVEL = 4
+"""Names of operators that stand beside each other without touching, in the dashboard's half of a page."""
+
 _Choice = Callable[[Block, Live], str | int | None]
 
 _PANELS: dict[str, _Choice] = {
@@ -40,7 +43,7 @@ def frequencies(search: Sequence[ScoredArchitecture]) -> go.Figure:
         (f"best decile ({best:,})", BLUE, [architecture for _, architecture in known[:best]]),
         (f"the others ({len(known) - best:,})", FAINT, [architecture for _, architecture in known[best:]]),
     )
-    figure = make_subplots(rows=2, cols=2, subplot_titles=list(_PANELS), vertical_spacing=0.28)
+    figure = make_subplots(rows=2, cols=2, subplot_titles=list(_PANELS), vertical_spacing=0.34)
     for index, choice in enumerate(_PANELS.values()):
         row, column = index // 2 + 1, index % 2 + 1
         counts = [Counter(_chosen(architectures, choice)) for _, _, architectures in groups]
@@ -58,9 +61,9 @@ def frequencies(search: Sequence[ScoredArchitecture]) -> go.Figure:
                 row=row,
                 col=column,
             )
-    figure.update_xaxes(type="category", tickangle=0, tickfont={"size": 11}).update_yaxes(
-        tickformat=".0%", rangemode="tozero"
-    )
+        slanted = len(values) > _MOST_LEVEL and isinstance(values[0], str)
+        figure.update_xaxes(tickangle=-40 if slanted else 0, row=row, col=column)
+    figure.update_xaxes(type="category", tickfont={"size": 11}).update_yaxes(tickformat=".0%", rangemode="tozero")
     figure.update_annotations(font={"size": 13})
     return styled(figure, height=480).update_layout(barmode="group", bargap=0.25, legend={"y": 1.1})
 
@@ -79,4 +82,4 @@ def _in_order(values: set[str | int]) -> list[str | int]:
 
 
 def _label(value: str | int) -> str:
-    return OPERATORS[value].replace("-", "-<br>") if isinstance(value, str) else str(value)
+    return OPERATORS[value] if isinstance(value, str) else str(value)

@@ -31,7 +31,7 @@ def test_the_best_decile_stands_beside_the_others():
     bars = panels(frequencies([scored(number, architecture) for number, architecture in enumerate(drawn)]))
     for name, group in (("best decile (4)", drawn[:4]), ("the others (36)", drawn[4:])):
         chosen = [op for a in group for op in live_of(a, lambda block, live: block.dense_op if live.dense else None)]
-        for label, op in (("FC", "fc"), ("Dot-<br>Product", "dot_product")):
+        for label, op in (("FC", "fc"), ("Dot-Product", "dot_product")):
             count, share = bars["x", name][label]
             assert count == chosen.count(op)
             assert share == pytest.approx(count / sum(each is not None for each in chosen))
