@@ -44,8 +44,20 @@ def test_a_module_that_is_run_is_the_command(module: str) -> None:
     assert "nowhere.yaml: no such job file" in done.stderr
 
 
-@pytest.mark.parametrize("command", [["space", "show", "nasrec-full", "--nni"], ["space", "show", "nasrec-full"]])
-def test_who_has_read_enough_sees_no_traceback(command: list[str]) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["space", "show", "nasrec-full", "--nni"],  # more than a buffer
+        ["space", "show", "nasrec-full"],  # rich
+        ["schema", "infer", "clicks.csv"],  # less than a buffer: written as the program ends
+    ],
+)
+def test_who_has_read_enough_sees_no_traceback(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "clicks.csv").write_text("clicked,shop\n" + "0,a\n1,b\n" * 20)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     with subprocess.Popen(
         [sys.executable, "-m", "nasrec_automl", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
