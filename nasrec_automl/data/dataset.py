@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from functools import cached_property
 from pathlib import Path
@@ -96,6 +97,8 @@ class PreparedData:
         try:
             array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError, SyntaxError, TypeError, TokenError) as error:  # NumPy's of a bad header
+            if isinstance(error, OSError) and error.errno == errno.EMFILE:
+                advice = "these data have more files than a process may open here: raise the limit (`ulimit -n`)"
             raise DataError(
                 f"{path}: expected an array of shape {expected[0]}, but it cannot be read ({error}): {advice}"
             ) from None

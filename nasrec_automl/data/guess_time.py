@@ -19,6 +19,8 @@ _LIKE_DATES = r"(?:[A-Za-z]+,? )?(?:\d{1,4}[./ -](?:\d{1,2}|[A-Za-z]{3,9})[./ -]
 # A day of the month has so many numbers, and is no time.
 _DAYS = 31
 _DATES = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%d/%m/%y", "%m/%d/%y", "%d.%m.%y")
+# YYYYMMDD, YYYYMMDDHH, YYMMDDHH and YYMMDD of our time.
+_DIGITS = ((19_850_101, 21_000_101), (1_985_010_100, 2_100_010_100), (5_010_100, 60_010_100), (50_101, 600_101))
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
 
 
@@ -31,10 +33,11 @@ def time_of(rows: FirstRows, names: Sequence[str]) -> str | None:
     known = {name: rows.texts[name].dropna() for name in names if name not in rows.most}
     known = {name: column for name, column in known.items() if column.nunique() > 1}
     named = [name for name in known if _TIME_NAME.search(name)]
-    numbers = [name for name in named if numbers_of(known[name]) is not None]
+    found = {name: of_it for name in named if (of_it := numbers_of(known[name])) is not None}
+    by_moments = sorted(found, key=lambda name: not _are_moments(found[name]))  # durations are named like times too
     kinds = (
         (name for name in known if name in rows.moments or (name in named and len(_formats(known[name])) == 1)),
-        (name for name in numbers if known[name].nunique() > _DAYS),
+        (name for name in by_moments if known[name].nunique() > _DAYS),
         (name for name in known if rows.texts[name].notna().all() and _is_dates(known[name], whole=True)),
     )
     return next((name for of_kind in kinds for name in of_kind), None)
@@ -50,7 +53,10 @@ def guess_time(name: str, rows: FirstRows) -> Guess:
     if numbers is not None:
         others = others_of(column, numbers)
         bad = "" if others.empty else f"{no_numbers(column, others)}, which preparation rejects"
-        return Guess("timestamp", f"named like a time, and numbers{without(column)}{bad}", "number")
+        how = "named like a time, and numbers"
+        if not _are_moments(numbers):
+            how = f"GUESSED: {how}, if they are no durations"
+        return Guess("timestamp", f"{how}{without(column)}{bad}", "number")
     how = "named like a time, and dates" if _TIME_NAME.search(name) else "GUESSED: each row has a date"
     return Guess("timestamp", f"{how}{without(column)}", _formats(known)[0])
 
@@ -69,6 +75,13 @@ def hint_of_time(name: str, known: pd.Series[str]) -> str:
             f"{quoted('%d.%m.%Y %H:%M')}"
         )
     return ""
+
+
+def _are_moments(numbers: pd.Series[float]) -> bool:
+    """Say whether numbers may be seconds since 1970, or finer, of our time, or the digits of dates."""
+    middle = float(numbers.median())
+    seconds = any(5e8 <= middle / finer < 5e9 for finer in (1, 1e3, 1e6, 1e9))  # 1985 to 2128
+    return seconds or any(low <= middle < high for low, high in _DIGITS)
 
 
 def _formats(known: pd.Series[str]) -> list[str]:

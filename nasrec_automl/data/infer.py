@@ -41,6 +41,8 @@ def infer_schema(path: Path) -> str:
         DataError: the file cannot be read, has no header or no rows, or has no column that could be the label or none
             that could be a category.
     """
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder: name one of its files, which are alike")
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected CSV or TSV with a header, or Parquet")
     rows = read_first_rows(path)

@@ -82,6 +82,8 @@ class Rejections:
         self._first: dict[str, str] = {}
         self._constant: dict[str, Any] = {}
         self._begun = False
+        self._file: Path | None = None
+        self._file_read = self._file_rejected = 0
         self._apart: list[Rejections] = []
 
     @property
@@ -140,7 +142,7 @@ class Rejections:
             rejected: in the order of their lines.
 
         Raises:
-            DataError: most rows so far are bad.
+            DataError: most rows so far are bad, of all files or of this one.
         """
         self.begin()
         self.read += read
@@ -149,8 +151,14 @@ class Rejections:
             self.reasons[row.reason] += 1
             self._first.setdefault(row.reason, f"{file}, line {row.line}: {row.shown}")
         self._write(file, rows)
-        if self.read >= _EARLY_ROWS and self.rejected > max(_EARLY_SHARE, self.limit) * self.read:
-            raise DataError(self._sentence())
+        if file != self._file:
+            self._file, self._file_read, self._file_rejected = file, 0, 0
+        self._file_read += read
+        self._file_rejected += len(rows)
+        share = max(_EARLY_SHARE, self.limit)
+        for all_, bad in ((self.read, self.rejected), (self._file_read, self._file_rejected)):
+            if all_ >= _EARLY_ROWS and bad > share * all_:
+                raise DataError(self._sentence())
 
     def look_at(self, table: pa.Table) -> None:
         """Look for columns whose every accepted value is the same."""

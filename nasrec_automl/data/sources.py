@@ -139,8 +139,8 @@ def _check_apart(sources: Sequence[FileSource]) -> None:
         for path in source.files:
             if (other := known.setdefault(file_of(path), fold)) != fold:
                 raise DataError(
-                    f"{path}: expected other files for {fold} than for {other}, but this one, perhaps compressed, is "
-                    "in both: leave it out of one"
+                    f"{path}: expected other files for {fold} than for {other}, but this one, perhaps compressed or in "
+                    "another form, is in both: leave it out of one"
                 )
 
 

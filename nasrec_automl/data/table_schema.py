@@ -110,6 +110,12 @@ class TableSchema(Frozen):
         roles = Counter([*own, *self.dense, *self.categorical, *self.ignored])
         if twice := sorted(name for name, count in roles.items() if count > 1):
             raise ValueError(f"column {twice[0]!r} has two roles: keep one")
+        flags = [f"{name}_missing" for name, options in self.dense.items() if options.flag_missing]
+        again = Counter([*made, *flags, *(name for name in (*self.dense, *self.categorical) if name not in made)])
+        if twice := sorted(name for name, count in again.items() if count > 1):
+            raise ValueError(
+                f"two features are called {twice[0]!r}: name derived columns apart, and drop what `flag_missing` makes"
+            )
         if unused := [name for name in made if name not in self.dense and name not in self.categorical]:
             raise ValueError(f"derived column {unused[0]!r} is no feature: name it under dense or categorical")
         if wrong := [column.source for column in self.derived if column.source in (*made, *own, *self.categorical)]:

@@ -75,7 +75,7 @@ def _files(run: RunFolder) -> list[Path]:
     if config.source in FILE_SOURCES:
         source = open_job_source(run)
         sources = source.sources if isinstance(source, GivenFiles) else (source,)
-        return [path for one in sources if isinstance(one, FileSource) for path in one.files]
+        return [path for one in sources if isinstance(one, FileSource) for path in (*one.files, *one.beside)]
     folders = () if config.source == "prepared" else paths_of(config.input)
     return [path for folder in folders for path in folder.iterdir() if path.is_file()]
 

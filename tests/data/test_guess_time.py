@@ -48,3 +48,17 @@ def test_texts_of_a_time_that_are_no_dates_stay_categories(tmp_path: Path) -> No
     for texts in (["morning", "noon"] * 200, ["12-14", "14-16"] * 200):
         text = draft(tmp_path / "f.csv", pd.Series(texts), "time_of_day")
         assert list(yaml.safe_load(text)["categorical"]) == ["shop", "time_of_day"]
+
+
+@pytest.mark.parametrize("stamp", [1.7e9, 1.7e12, 24010112, 20240101, 2024010112, 240101])
+def test_a_duration_is_not_taken_for_the_time_where_another_column_can_be(stamp: float, tmp_path: Path) -> None:
+    at = [int(stamp) + 97 * row for row in range(400)]
+    frame = {"clicked": [0, 0, 1, 0] * 100, "shop": ["a", "b"] * 200, "dwell_time": range(400), "ts": at}
+    pd.DataFrame(frame).to_csv(tmp_path / "f.csv", index=False)
+    text = infer_schema(tmp_path / "f.csv")
+    assert yaml.safe_load(text)["timestamp"] == {"column": "ts", "format": "number"}
+    assert "GUESSED: named like a time" not in text
+    pd.DataFrame(frame).drop(columns="ts").to_csv(tmp_path / "g.csv", index=False)
+    text = infer_schema(tmp_path / "g.csv")
+    assert yaml.safe_load(text)["timestamp"]["column"] == "dwell_time"
+    assert "GUESSED: named like a time, and numbers, if they are no durations" in text

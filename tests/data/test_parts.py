@@ -164,6 +164,13 @@ def test_a_single_class_in_a_part_is_an_error() -> None:
         codes([], "time")
 
 
+@pytest.mark.parametrize("days", [1, 2, 5, 6, 7])
+def test_a_time_split_needs_times_that_are_fine_enough(days: int) -> None:
+    time = np.floor(np.linspace(0, days, len(LABEL), endpoint=False))
+    with pytest.raises(DataError, match=r"rows of one moment stay together .* give finer times"):
+        codes([examples(LABEL, time=time)], "time")
+
+
 def test_a_time_split_needs_times() -> None:
     with pytest.raises(DataError, match="do not have: use random"):
         codes([examples(LABEL)], "time")

@@ -66,6 +66,18 @@ def test_files_of_another_format_are_given_up_early() -> None:
         rejections.add(FILE, 1, [Rejected(10_001, "bad", "")])
 
 
+def test_one_file_of_another_format_is_given_up_early_however_many_good_rows_came_before() -> None:
+    rejections = Rejections(0.1)
+    rejections.add(Path("day_1"), 1_000_000, [])
+    bad = [Rejected(line, "13 fields", "") for line in range(5000)]
+    rejections.add(Path("day_2"), 5000, bad)
+    with pytest.raises(DataError, match="13 fields"):
+        rejections.add(Path("day_2"), 5000, bad)
+    others = Rejections(0.1)
+    for day in range(4):  # each of these is too short to tell
+        others.add(Path(f"day_{day}"), 5000, bad if day % 2 else [])
+
+
 def test_no_rows_at_all() -> None:
     with pytest.raises(DataError, match="no rows"):
         Rejections().finish()

@@ -54,6 +54,15 @@ def test_roles_and_options(tmp_path: Path) -> None:
         (GOOD + "weight: y\n", "'y' has two roles"),
         (GOOD + "ignored: [c]\n", "'c' has two roles"),
         (GOOD + "timestamp: {column: c}\n", "timestamp 'c' has another role"),
+        (
+            GOOD.replace("n: , m: none", "n: {flag_missing: true}, n_missing: none"),
+            "two features are called 'n_missing': name derived columns apart, and drop what `flag_missing` makes",
+        ),
+        (
+            "label: y\ncategorical: {h: }\n"
+            "derived: [{name: h, source: t, kind: hour}, {name: h, source: u, kind: hour}]",
+            "two features are called 'h'",
+        ),
         (GOOD + "timestamp: {column: n, format: ISO8601}\n", "timestamp 'n' is no number"),
         (
             GOOD + "timestamp: {column: t, format: '%Q'}\n",

@@ -7,7 +7,6 @@ import gzip
 import lzma
 import re
 import zlib
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -22,6 +21,7 @@ import pyarrow as pa
 from nasrec_automl.errors import DataError
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+_FORMS = (".csv", ".tsv", ".txt", ".parquet")
 _BLOCK = 1 << 21
 LONGEST_LINE = 1 << 24
 _BOM = b"\xef\xbb\xbf"
@@ -46,9 +46,10 @@ def plain_name(path: Path) -> str:
 
 
 def file_of(path: Path) -> Path:
-    """Return the path that tells files apart: links followed, without the ending of its compression."""
+    """Return the path that tells tables apart: links followed, without the endings of compression and form."""
     real = path.resolve()
-    return real.with_name(plain_name(real))
+    plain = Path(plain_name(real))
+    return real.with_name(plain.stem if plain.suffix.lower() in _FORMS else plain.name)
 
 
 def find_files(paths: Sequence[Path], patterns: Sequence[str], what: str) -> tuple[Path, ...]:
@@ -64,7 +65,7 @@ def find_files(paths: Sequence[Path], patterns: Sequence[str], what: str) -> tup
         without files of rejected rows and those whose names begin with a dot.
 
     Raises:
-        DataError: no such file, or one file twice.
+        DataError: no such file, or one table twice, perhaps compressed or in another form.
     """
     if not paths:
         raise DataError(f"{what} are read of files: name at least one file or folder as input")
@@ -82,8 +83,12 @@ def find_files(paths: Sequence[Path], patterns: Sequence[str], what: str) -> tup
         if not found:
             raise DataError(f"{path}: expected {what} as {expected}, but there is none")
         files += sorted(found, key=_natural)
-    if twice := [file for file, count in Counter(map(file_of, files)).items() if count > 1]:
-        raise DataError(f"{twice[0]}: this file is there twice, perhaps once compressed: leave one out")
+    known: dict[Path, Path] = {}
+    for file in files:
+        if (other := known.setdefault(file_of(file), file)) is not file:
+            raise DataError(
+                f"{other} and {file}: look like one table, whose rows would count twice: leave one out, or rename one"
+            )
     return tuple(files)
 
 

@@ -91,6 +91,7 @@ def kdd12(paths: Sequence[Path], *, protocol: str = "published") -> FileSource:
         dense=dense,
         categorical=dict.fromkeys(_FIELDS, PUBLISHED_TABLE),
         files=files,
+        beside=(profile,),
         tables=partial(read_text, layout=LAYOUT),
         start=start,
         published=PUBLISHED_SIZES["kdd12"],

@@ -101,6 +101,8 @@ def _plain(array: pa.Array, column: Column, path: Path) -> pa.Array:
         numbers = array.cast(pa.uint8()) if pa.types.is_boolean(type_) else array
         numbers = numbers.cast(pa.float64(), safe=False)
         return pc.if_else(pc.is_nan(numbers), None, numbers)
+    if kind is not None and pa.types.is_null(type_):
+        return pa.nulls(len(array), kind.reads)
     if not is_single(type_):
         raise _unfit(column, type_, path)
     texts = float_texts(array) if pa.types.is_floating(type_) else array.cast(pa.string())

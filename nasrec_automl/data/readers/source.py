@@ -31,6 +31,7 @@ class FileSource(RawSource):
 
     Attributes:
         files: in the order of reading.
+        beside: what else is read, for all of them.
         tables: reads one file.
         start: prepares a reading and returns what makes its examples.
         published: how large a public data set is, all of it.
@@ -40,6 +41,7 @@ class FileSource(RawSource):
     tables: Tables
     start: Callable[[Rejections], Examples]
     published: PublishedSize | None = None
+    beside: tuple[Path, ...] = ()
 
     def chunks(self, rejections: Rejections) -> Iterator[Chunk]:
         """Read all rows from the beginning, the same ones in the same order each time.

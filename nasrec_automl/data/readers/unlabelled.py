@@ -44,6 +44,8 @@ def read_unlabelled(
     Raises:
         DataError: there is no such file, it cannot be read, lacks a column, or has a bad row; says which.
     """
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder: name its files, one in each call")
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected CSV, TSV or Parquet with the raw columns")
     if source is not None:

@@ -57,12 +57,24 @@ def test_what_is_not_there_or_there_twice_is_named(tmp_path: Path) -> None:
         ([], "at least one"),
         ([tmp_path / "no"], "no: expected days as a file"),
         ([tmp_path / "no*"], r"no\*: expected"),
-        ([tmp_path], "day_1: this file is there twice"),
+        ([tmp_path], r"day_1 and .*day_1\.gz: look like one table, whose rows would count twice"),
     ):
         with pytest.raises(DataError, match=naming):
             find_files(paths, ["day_*"], "days")
     with pytest.raises(DataError, match=r"folder with a or b"):
         find_files([tmp_path], ["a", "b"], "days")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("clicks.csv", "clicks.parquet"), ("train.gz", "train.csv"), ("a.TSV", "a.txt.zst")]
+)
+def test_one_table_in_two_forms_is_not_read_twice(one: str, other: str, tmp_path: Path) -> None:
+    touch(tmp_path, one, other)
+    with pytest.raises(DataError, match="look like one table, whose rows would count twice"):
+        find_files([tmp_path], ["*"], "tables")
+    (tmp_path / "b").mkdir()
+    touch(tmp_path / "b", "x.csv", "x.csv.csv", "x.data", "y.parquet")
+    assert len(find_files([tmp_path / "b"], ["*"], "tables")) == 4
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,8 @@ def test_a_bad_row_of_parquet_is_named(tmp_path: Path) -> None:
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is a folder: name its files, one in each call"):
+        read(tmp_path)
     with pytest.raises(DataError, match=r"gone.csv: no such file; expected CSV, TSV or Parquet"):
         read(tmp_path / "gone.csv")
     (tmp_path / "rows.parquet").write_text("price\n")
