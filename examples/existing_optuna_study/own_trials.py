@@ -36,8 +36,12 @@ def main() -> None:
         if not choices:
             parser.error(f"--wish {asked.wish}: no choice of the space {space.name}, such as block1/dense_op=fc")
         study.enqueue_trial({label: choices[0]}, user_attrs={"wish": asked.wish})
-    waiting = study.get_trials(states=(optuna.trial.TrialState.WAITING,))
-    print(f"{len(waiting)} trials wait; raise search.architectures by as many and run the job again")
+    waiting, scored = (
+        len(study.get_trials(states=(state,)))
+        for state in (optuna.trial.TrialState.WAITING, optuna.trial.TrialState.COMPLETE)
+    )
+    print(f"{waiting} trials wait", end="")
+    print(f": set search.architectures to {scored + waiting} or more, and run the job again" if waiting else "")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import study_storage
 from nasrec_automl.randomness import rng_for
 from nasrec_automl.search import Hyper, TrainOutcome
+from nasrec_automl.search.ledger import Reached
 from nasrec_automl.search.scoring import UNSCORED_ADVICE
 from nasrec_automl.search.trainings import count_trained, train_each, trained_losses
 from nasrec_automl.space import load_search_space
@@ -67,6 +68,7 @@ def train_and_measure(
     checkpoint: Path | None = None,
     keep: Keep | None = None,
     tell: Callable[[str], object] | None = None,
+    reached: Reached | None = None,
 ) -> TrainOutcome:
     """Train an architecture from scratch, and measure it.
 
@@ -82,6 +84,7 @@ def train_and_measure(
         checkpoint: as in `train_from_scratch`.
         keep: called with what was trained, where that is 0.
         tell: told in words, at each validation, how far the training has come.
+        reached: told the same, as step and log loss.
 
     Raises:
         DivergedError: the training diverged.
@@ -91,6 +94,8 @@ def train_and_measure(
 
     def on_validation(step: int, metrics: Metrics) -> bool:
         curve.append((step, metrics))
+        if reached is not None:
+            reached(step, metrics.log_loss)
         if tell is not None:
             tell(step_in_words(run, hyper, step))
         return False
@@ -170,13 +175,22 @@ def train_truth(
     labels = None if label is None or all_ended else label()
     checkpoint: Path | None = None
 
-    def train(architecture: Architecture, seed: int) -> TrainOutcome:
+    def train(architecture: Architecture, seed: int, reached: Reached) -> TrainOutcome:
         nonlocal checkpoint
         # The study's name says how it trains: what was begun with other settings is no start for this one.
         checkpoint = folder / f"{study.study_name}-{architecture.key}-{seed}.ckpt"
         offset = seed * _SEEDS_APART
         return train_and_measure(
-            run, architecture, offset, parts, hyper=hyper, label=labels, checkpoint=checkpoint, keep=keep, tell=told
+            run,
+            architecture,
+            offset,
+            parts,
+            hyper=hyper,
+            label=labels,
+            checkpoint=checkpoint,
+            keep=keep,
+            tell=told,
+            reached=reached,
         )
 
     def told(words: str) -> None:

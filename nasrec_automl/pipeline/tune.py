@@ -19,7 +19,7 @@ from nasrec_automl.errors import DivergedError, StudyError
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.data import DataStage
 from nasrec_automl.pipeline.evaluator import make_evaluator
-from nasrec_automl.pipeline.progress import ProgressWriter, counting_time
+from nasrec_automl.pipeline.progress import ProgressWriter, counting_time, read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.status import TUNE_TRUTH
@@ -28,6 +28,7 @@ from nasrec_automl.pipeline.supernet import SupernetStage, supernet_label
 from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.pipeline.truth import FEWEST, sample_sizes, train_truth
 from nasrec_automl.ranking import kendall_tau
+from nasrec_automl.search.ledger import Reached
 from nasrec_automl.search.task import ENDED
 from nasrec_automl.search.trainings import count_trained
 from nasrec_automl.search.tune import TUNED, tune
@@ -81,7 +82,7 @@ class TuneStage(Stage):
         study = tune_study(run)
         folder: Path | None = None
 
-        def rank(key: str, settings: Mapping[str, float]) -> tuple[float, Mapping[str, Any]]:
+        def rank(key: str, settings: Mapping[str, float], reached: Reached) -> tuple[float, Mapping[str, Any]]:
             nonlocal folder
             folder = _folder(run) / key
             supernet = job.supernet.model_copy(update={**settings, "epochs": config.epochs or job.supernet.epochs})
@@ -90,7 +91,12 @@ class TuneStage(Stage):
             update = {"run_folder": folder, "data": data, "supernet": supernet, "storage": job.storage_url}
             update["budget"] = BudgetConfig()
             own = RunFolder(job.model_copy(update=update))
-            SupernetStage(label).run(own)
+
+            def validated(metrics: Mapping[str, float]) -> None:
+                if (now := read_progress(own.progress(SupernetStage.name))) is not None:
+                    reached(now.done, metrics["log_loss"])
+
+            SupernetStage(label).run(own, report=validated)
             evaluator = make_evaluator(own)
             scores = np.array([evaluator.evaluate(architecture).log_loss for architecture, _ in truth])
             finite = np.isfinite(scores)

@@ -127,7 +127,7 @@ class Tally:
         """
         if trial.user_attrs[FAILURE] == INTERRUPTED:
             return False
-        came = len(trial.intermediate_values)
+        came = max(trial.intermediate_values, default=0)  # the last step that it reported
         further = came > self._reached.get(key, 0)
         self._reached[key] = max(came, self._reached.get(key, 0))
         return trial.user_attrs[FAILURE] == ERROR or not further

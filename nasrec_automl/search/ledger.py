@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -22,6 +22,9 @@ from nasrec_automl.search.database import patiently
 from nasrec_automl.search.distributions import suggest
 from nasrec_automl.search.mirror import ENQUEUED, notes_of, unstoppable
 from nasrec_automl.search.task import Outcome, TrialSource
+
+Reached = Callable[[int, float], object]
+"""`reached(step, value)` notes how far a trial has come: where its worker dies, the trial does not count as failed."""
 
 _SHOWN = 12
 """Names of parameters that an error lists."""
@@ -61,6 +64,11 @@ class Ledger:
     def trial_id(self, trial: FrozenTrial) -> int:
         """The id that storages know a trial by."""
         return self.storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
+
+    def reached(self, trial: FrozenTrial) -> Reached:
+        """What notes how far a running trial has come."""
+        running = handle(self.study, self.trial_id(trial))
+        return lambda step, value: running.report(value, step)
 
     def reserve(
         self,

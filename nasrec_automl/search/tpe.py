@@ -36,7 +36,8 @@ def sample_params(sampler: TPESampler, study: optuna.Study, wanted: Mapping[str,
     study = copy.copy(study)
     sampler.before_trial(study, trial)
     relative = sampler.infer_relative_search_space(study, trial)
-    params = sampler.sample_relative(study, trial, {k: v for k, v in relative.items() if k in wanted})
+    # What has another range today than in the study is drawn by itself, from today's.
+    params = sampler.sample_relative(study, trial, {k: v for k, v in relative.items() if wanted.get(k) == v})
     for name, distribution in wanted.items():
         if name not in params:
             params[name] = sampler.sample_independent(study, trial, name, distribution)

@@ -16,6 +16,7 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.search.attributes import KEY
 from nasrec_automl.search.census import Census
 from nasrec_automl.search.distributions import architecture_of, distributions
+from nasrec_automl.search.ledger import Ledger, Reached
 from nasrec_automl.search.loop import OnTrial, work
 from nasrec_automl.search.retrain import TrainOutcome
 from nasrec_automl.search.task import ENDED, Outcome, Params, Task
@@ -26,8 +27,8 @@ SEED = "seed"
 
 MOST_SEEDS = 1000
 
-Train = Callable[[Architecture, int], TrainOutcome]
-"""`train(architecture, seed)`, or raise DivergedError."""
+Train = Callable[[Architecture, int, Reached], TrainOutcome]
+"""`train(architecture, seed, reached)`, or raise DivergedError."""
 
 
 def train_each(
@@ -56,7 +57,7 @@ def train_each(
     Returns:
         How many trainings this worker has finished.
     """
-    task = _Trainings(space, architectures, seeds, train)
+    task = _Trainings(Ledger(study, storage), space, architectures, seeds, train)
     return work(task, study, storage=storage, target=len(task.wanted), on_trial=on_trial)
 
 
@@ -81,13 +82,16 @@ def _key(architecture: Architecture, seed: int) -> str:
 class _Trainings(Task):
     finished = ENDED
 
-    def __init__(self, space: SearchSpace, architectures: Sequence[Architecture], seeds: int, train: Train) -> None:
+    def __init__(
+        self, ledger: Ledger, space: SearchSpace, architectures: Sequence[Architecture], seeds: int, train: Train
+    ) -> None:
         self.distributions = {**distributions(space), SEED: IntDistribution(0, MOST_SEEDS - 1)}
         self.wanted: Mapping[str, dict[str, Any]] = {
             _key(architecture, seed): {**architecture.params, SEED: seed}
             for seed in range(seeds)
             for architecture in architectures
         }
+        self._ledger = ledger
         self._space = space
         self._train = train
 
@@ -104,5 +108,5 @@ class _Trainings(Task):
     def run(self, trial: FrozenTrial) -> Outcome:
         architecture = architecture_of(trial.params, self._space)
         assert architecture is not None  # it has a key
-        result = self._train(architecture, trial.params[SEED])
+        result = self._train(architecture, trial.params[SEED], self._ledger.reached(trial))
         return Outcome(state=TrialState.COMPLETE, value=result.log_loss, attrs=result.attrs)

@@ -15,7 +15,7 @@ from nasrec_automl.hyper_space import Distribution
 from nasrec_automl.randomness import seed_for
 from nasrec_automl.search.census import Census
 from nasrec_automl.search.hyper import optuna_distribution
-from nasrec_automl.search.ledger import Ledger
+from nasrec_automl.search.ledger import Ledger, Reached
 from nasrec_automl.search.loop import OnTrial, work
 from nasrec_automl.search.task import ENDED, Outcome, Params, Task, key_of
 from nasrec_automl.search.tpe import sample_params, tpe
@@ -26,8 +26,8 @@ TUNED = ("learning_rate", "path_warm_up")
 _STARTUP = 5
 _PROPOSALS = 20
 
-Rank = Callable[[str, Mapping[str, float]], tuple[float, Mapping[str, Any]]]
-"""`rank(key, settings)`: Kendall's tau of a supernet trained with these settings, and attributes, JSON values."""
+Rank = Callable[[str, Mapping[str, float], Reached], tuple[float, Mapping[str, Any]]]
+"""`rank(key, settings, reached)`: Kendall's tau of a supernet trained with these settings; attributes, JSON values."""
 
 
 def tune(
@@ -97,7 +97,7 @@ class _Tune(Task):
     def run(self, trial: FrozenTrial) -> Outcome:
         key = self.key(trial.params)
         assert key is not None
-        tau, attrs = self._rank(key, settings_of(trial.params, self._config))
+        tau, attrs = self._rank(key, settings_of(trial.params, self._config), self._ledger.reached(trial))
         return Outcome(state=TrialState.COMPLETE, value=tau, attrs=attrs)
 
 

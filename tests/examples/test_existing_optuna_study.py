@@ -56,11 +56,12 @@ def test_the_scripts_one_after_another(copied_run: RunFolder, tmp_path: Path) ->
         file.write_text(architecture.to_json())
         asked = script("own_trials", job, file, *value)
     waiting = study.get_trials(states=(TrialState.WAITING,))
-    assert f"{len(waiting)} trials wait" in asked
+    scored = study.get_trials(states=(TrialState.COMPLETE,))
+    target = len(scored) + len(waiting)
+    assert f"{len(waiting)} trials wait: set search.architectures to {target} or more" in asked
     added = study.get_trials(states=(TrialState.COMPLETE,))[-1]
     assert (added.value, added.params) == (0.9, measured.params)
 
-    target = len(study.get_trials(states=(TrialState.COMPLETE,))) + len(waiting)
     content: dict[str, Any] = yaml.safe_load(job.read_text())
     content["search"]["architectures"] = target
     job.write_text(yaml.safe_dump(content))

@@ -224,7 +224,11 @@ def test_killed_it_goes_on_inside_a_training_and_ends_the_same(
     run = RunFolder(load_job(path))
     assert len(list((run.path / "rank").glob("*.ckpt"))) == 1
     assert not run.rank.exists()
-    assert [(one.name, one.state) for one in rank_status(run)] == [("supernet", "done"), ("rank", "interrupted")]
+    assert [(one.name, one.state) for one in rank_status(run)] == [
+        ("data", "done"),
+        ("supernet", "done"),
+        ("rank", "interrupted"),
+    ]
     rank_scores(run)
     assert json.loads(run.rank.read_text()) == json.loads(done.rank.read_text())
     assert len(trainings_study(run, "rank").get_trials()) == 11, (

@@ -101,14 +101,18 @@ def test_tau_is_that_of_scores_and_trainings(done: RunFolder, tmp_path: Path, wr
 def test_the_command_shows_bars_and_the_table(
     tmp_path: Path, write_job: Write, done: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert [(status.name, status.state) for status in tune_status(done)] == [("tune-truth", "done"), ("tune", "done")]
+    assert [(status.name, status.state) for status in tune_status(done)] == [
+        (name, "done") for name in ("data", "tune-truth", "tune")
+    ]
     run = RunFolder(load_job(write_job(tmp_path, **JOB)))
     assert [(status.state, status.waits_for) for status in tune_status(run)] == [
         ("waiting", None),
-        ("waiting", "tune-truth"),
+        ("waiting", "data"),
+        ("waiting", "data"),
     ]
     main(["tune-supernet", str(tmp_path / "job.yaml")])
     printed = capsys.readouterr().out
+    assert "data: done, 1/1 data sets" in printed
     assert "tune-truth: done, 4/4 trainings" in printed
     assert "tune: done, 2/2 supernets" in printed
     assert printed.index("tune: done") < printed.index("learning_rate")
@@ -245,7 +249,7 @@ def test_where_choices_are_used_up_it_ends_and_says_so(tmp_path: Path, write_job
     run = RunFolder(load_job(write_job(tmp_path, **{**JOB, "tune": settings})))
     for _ in range(2):  # the second time there is nothing to do
         tune_supernet(run)
-        assert [status.state for status in tune_status(run)] == ["done", "done"]
+        assert [status.state for status in tune_status(run)] == ["done", "done", "done"]
         progress = read_progress(run.progress("tune"))
         assert progress is not None
         assert (progress.done, progress.total) == (2, 2)

@@ -41,3 +41,9 @@ def test_a_parameter_that_no_trial_has_is_drawn_too() -> None:
     found = sample_params(tpe(0, startup=5), study_of(20), wanted)
     assert list(found) == list(wanted)
     assert 2.0 <= found["new"] <= 3.0
+
+
+def test_a_range_that_is_narrower_than_the_studys_is_kept_to() -> None:
+    wanted = {**WANTED, "rate": FloatDistribution(0.5, 1.0, log=True)}
+    found = [sample_params(tpe(seed, startup=5), study_of(20), wanted)["rate"] for seed in range(10)]
+    assert all(0.5 <= rate <= 1.0 for rate in found)

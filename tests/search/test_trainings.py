@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import signal
+
 import numpy as np
 import optuna
 import pytest
@@ -9,6 +12,7 @@ from optuna.trial import TrialState
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.errors import DivergedError
 from nasrec_automl.search import TrainOutcome, open_storage, open_study
+from nasrec_automl.search.ledger import Reached
 from nasrec_automl.search.trainings import count_trained, train_each, trained_losses
 from nasrec_automl.space import SearchSpace
 
@@ -19,7 +23,7 @@ def drawn(space: SearchSpace) -> list[Architecture]:
     return [space.random(rng) for _ in range(4)]
 
 
-def train(architecture: Architecture, seed: int) -> TrainOutcome:
+def train(architecture: Architecture, seed: int, reached: Reached | None = None) -> TrainOutcome:
     return TrainOutcome(int(architecture.key, 16) % 97 + seed / 10, {"auc": 0.5})
 
 
@@ -61,7 +65,7 @@ def test_interrupted_and_resumed_it_ends_as_if_unbroken(
 ) -> None:
     calls: list[tuple[str, int]] = []
 
-    def interrupted(architecture: Architecture, seed: int) -> TrainOutcome:
+    def interrupted(architecture: Architecture, seed: int, reached: Reached) -> TrainOutcome:
         calls.append((architecture.key, seed))
         if len(calls) == stop:
             raise KeyboardInterrupt
@@ -79,7 +83,7 @@ def test_interrupted_and_resumed_it_ends_as_if_unbroken(
 def test_a_training_that_diverges_counts_and_is_not_tried_again(
     study: optuna.Study, storage: RDBStorage, space: SearchSpace, drawn: list[Architecture]
 ) -> None:
-    def diverges(architecture: Architecture, seed: int) -> TrainOutcome:
+    def diverges(architecture: Architecture, seed: int, reached: Reached) -> TrainOutcome:
         if architecture.key == drawn[2].key and seed == 1:
             raise DivergedError("step 3: the loss is nan")
         return train(architecture, seed)
@@ -96,7 +100,7 @@ def test_a_training_that_diverges_counts_and_is_not_tried_again(
 def test_a_result_that_is_no_finite_number_is_pruned_and_the_study_stays_readable(
     study: optuna.Study, storage: RDBStorage, space: SearchSpace, drawn: list[Architecture], loss: float
 ) -> None:
-    def nan(architecture: Architecture, seed: int) -> TrainOutcome:
+    def nan(architecture: Architecture, seed: int, reached: Reached) -> TrainOutcome:
         return TrainOutcome(loss if architecture.key == drawn[1].key else 0.5, {})
 
     assert train_each(study, space, drawn, 1, nan, storage=storage) == 4
@@ -104,3 +108,28 @@ def test_a_result_that_is_no_finite_number_is_pruned_and_the_study_stays_readabl
     assert pruned.user_attrs["nasrec:reason"] == f"its result is {loss}: expected a finite number"
     assert np.argwhere(np.isnan(trained_losses(study, drawn, 1))).tolist() == [[1, 0]]
     assert train_each(study, space, drawn, 1, nan, storage=storage) == 0
+
+
+def test_a_training_that_dies_often_is_not_given_up_while_it_comes_further(
+    study: optuna.Study, storage: RDBStorage, url: str, space: SearchSpace, drawn: list[Architecture]
+) -> None:
+    """As where a limit of time kills each attempt, and the next one goes on from its checkpoint."""
+
+    def dies(architecture: Architecture, seed: int, reached: Reached) -> TrainOutcome:
+        attempts = len(study.get_trials())
+        for attempt in range(attempts):
+            reached(10 * (attempt + 1), 0.5)
+        if attempts < 7:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return train(architecture, seed)
+
+    for _ in range(6):
+        child = os.fork()
+        if not child:
+            own = open_storage(url)
+            study = open_study(own, name="search", identity={})
+            train_each(study, space, drawn[:1], 1, dies, storage=own)
+        assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    assert train_each(study, space, drawn[:1], 1, dies, storage=storage) == 1
+    assert len(study.get_trials()) == 7
+    assert max(study.best_trial.intermediate_values) == 70
