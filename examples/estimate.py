@@ -55,12 +55,14 @@ def estimate(job: Job, rows: int, times: Times) -> list[tuple[str, str, str]]:
     score = (head + scored) / SCORED_ROWS * times.score
     check = job.search.verdict
     checked, designs = best_quarter(check.architectures), len(hand_designs(load_search_space(job.space)))
-    trainings = max(job.retrain.trials, job.retrain.top_k + designs + checked)
+    candidates = job.retrain.top_k + designs + checked
+    trainings = max(job.retrain.trials, candidates)
     batch, epochs = default_hyper(job).batch_size, job.retrain.epochs(int(rows * TRAIN_AND_HEAD))
     training = int(rows * TRAIN_AND_HEAD) * epochs // batch
     final = int(rows * FINAL) * epochs // batch
     training_step = times.step * batch / STEP_ROWS
-    kept = trainings + (designs if job.retrain.teachers else 0)
+    again = min(job.retrain.teachers, candidates) if designs else 0  # teachers of the final stage
+    kept = trainings + again + (designs if job.retrain.teachers else 0)
     # Left out, here and at the end: a forward pass of every teacher over the rows.
     teachers_row = (
         "teachers",
@@ -100,8 +102,8 @@ def estimate(job: Job, rows: int, times: Times) -> list[tuple[str, str, str]]:
         ("subnets that retrain keeps, at most", f"{kept} x tables", _bytes(kept * tables)),
         (
             "final",
-            f"{job.retrain.final_seeds} x {final:,} steps x {training_step:g} ms",
-            _hours(job.retrain.final_seeds * final * training_step),
+            f"{job.retrain.final_seeds + again} x {final:,} steps x {training_step:g} ms",
+            _hours((job.retrain.final_seeds + again) * final * training_step),
         ),
     ]
 

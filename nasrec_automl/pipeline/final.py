@@ -33,7 +33,7 @@ from nasrec_automl.pipeline.candidates import (
 )
 from nasrec_automl.pipeline.files import newest, read_json, write_json
 from nasrec_automl.pipeline.final_baseline import baseline_files, final_baseline
-from nasrec_automl.pipeline.final_training import Contender, Validation, final_teachers, train_final
+from nasrec_automl.pipeline.final_training import Contender, Validation, final_teachers, teaching_designs, train_final
 from nasrec_automl.pipeline.model_folder import write_model
 from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -59,7 +59,8 @@ class FinalStage(Stage):
 
     def kept(self, run: RunFolder) -> int:
         """The time of what its trainings and the baseline left last: there is one unit only, and they take long."""
-        return newest(run.final_trainings.glob("*")) or super().kept(run)
+        left = [*run.final_trainings.glob("*"), *run.retrained.glob("final-teacher-*")]
+        return (0 if self.is_done(run) else newest(left)) or super().kept(run)
 
     def _left_nothing(self, run: RunFolder) -> bool:
         trained = [path for path in run.final_trainings.glob("*") if path not in baseline_files(run)]
@@ -85,8 +86,8 @@ class FinalStage(Stage):
         def tell(validation: Validation) -> None:
             progress.update(2, validation.in_words)
 
-        names = [*teachers(run)]
-        taught_by = final_teachers(run, names, run.final_trainings, on_validation=tell)
+        designs = teaching_designs(run, [contender.name for contender in contenders])
+        taught_by = final_teachers(run, designs, run.final_trainings, on_validation=tell)
         subnet = train_final(
             run, winner, [*taught_by.values()], on_validation=tell, checkpoint=_checkpoint(run, winner)
         )
@@ -113,7 +114,7 @@ class FinalStage(Stage):
                 "retrain": read_json(run.retrain_done),
                 "winner": winner.name,
                 "chosen_on": list(choice_parts(run)),
-                "teachers": names,
+                "teachers": [*teachers(run)],
                 "final_teachers": [*taught_by],
                 "test_readings": readings,
                 "contenders": [

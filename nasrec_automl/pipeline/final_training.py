@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,11 +14,18 @@ from nasrec_automl.errors import DivergedError
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet, save_network
-from nasrec_automl.pipeline.candidates import default_hyper, step_in_words, train_candidate, weights_path
-from nasrec_automl.pipeline.files import read_json, write_json
+from nasrec_automl.pipeline.candidates import (
+    candidates,
+    default_hyper,
+    has_teachers,
+    step_in_words,
+    train_candidate,
+    weights_path,
+)
+from nasrec_automl.pipeline.files import read_json, write_json, write_text
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import trainings_study
-from nasrec_automl.pipeline.teachers import digest_of, labels_of
+from nasrec_automl.pipeline.teachers import best_teachers, digest_of, labels_of, teachers
 from nasrec_automl.search import Hyper
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.metrics import Metrics
@@ -71,38 +78,66 @@ class Contender:
 
 
 def final_teachers(
-    run: RunFolder, names: Iterable[str], checkpoints: Path, *, on_validation: OnValidation | None = None
+    run: RunFolder,
+    designs: Mapping[str, Architecture],
+    checkpoints: Path,
+    *,
+    on_validation: OnValidation | None = None,
 ) -> dict[str, Path]:
-    """Who teaches a training on validation rows too: the designs of `teachers`, trained again, on these rows too.
+    """Who teaches a training on validation rows too: some architectures, trained on these rows too.
 
-    By labels alone, as before. What a network says of a row that it has not learned from is worth less than the row's
-    label, and would stand for most of it. They are trained once a run, and their subnets are kept.
+    By labels alone: what a network says of a row that it has not learned from is worth less than the row's label, and
+    would stand for most of it. They are trained once a run, and their subnets are kept.
 
     Args:
         run: whose data are prepared.
-        names: of `teachers`.
+        designs: what to train, by name: of a run that has contenders the best of these, else hand designs.
         checkpoints: folder for what a call that is killed goes on from.
         on_validation: told of each validation of their trainings.
 
     Returns:
-        Their subnets by name. One whose training diverges teaches nobody.
+        As many as are best together on the hpo part, the best first: their subnets by name. One whose training diverges
+        teaches nobody.
     """
-    designs, hyper = hand_designs(load_search_space(run.job.space)), default_hyper(run.job, taught=False)
+    if not designs:
+        return {}
+    hyper = default_hyper(run.job, taught=False)
+    study = trainings_study(run, "teachers")  # its name says how they are trained
     found = {}
-    for name in names:
-        study = trainings_study(run, "teachers")  # its name says how they are trained
+    for name, architecture in designs.items():
         path = weights_path(run, study, f"final-teacher-{name}", hyper)
+        diverged = path.with_suffix(".diverged")
+        if diverged.is_file():
+            continue
         if not path.is_file():
             checkpoint = checkpoints / path.with_suffix(".ckpt").name
             report = partial(_tell, on_validation, f"teacher {name}", partial(step_in_words, run, hyper, parts=FINAL))
             try:
-                trained = train_candidate(run, designs[name], hyper, report, parts=FINAL, checkpoint=checkpoint)
-            except DivergedError:
+                trained = train_candidate(run, architecture, hyper, report, parts=FINAL, checkpoint=checkpoint)
+            except DivergedError as error:
+                write_text(diverged, f"{error}\n")
                 continue
             save_network(trained.subnet, path)
             checkpoint.unlink(missing_ok=True)
-        found[name] = path
-    return found
+        found[path] = name
+    return {found[path]: path for path in best_teachers(run, [*found])} if found else {}
+
+
+def teaching_designs(run: RunFolder, contenders: Sequence[str] | None) -> dict[str, Architecture]:
+    """What to train as `final_teachers`: the best contenders, of which some are better than any hand design.
+
+    Args:
+        run: whose data are prepared.
+        contenders: names, the best first; None where the retrain stage has not ended. Then those that taught so far are
+            taken.
+    """
+    if not has_teachers(run.job):
+        return {}
+    if contenders is None:
+        designs = hand_designs(load_search_space(run.job.space))
+        return {name: designs[name] for name in teachers(run)}
+    known = candidates(run)
+    return {name: known[name] for name in contenders[: run.job.retrain.teachers]}
 
 
 def train_final(

@@ -25,11 +25,18 @@ from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import best_trials, candidates, choice_parts, default_hyper, trial_weights
 from nasrec_automl.pipeline.files import check_output_folder, read_json, write_json
 from nasrec_automl.pipeline.final import contender_costs
-from nasrec_automl.pipeline.final_training import Contender, OnValidation, final_teachers, train_final, train_taught
+from nasrec_automl.pipeline.final_training import (
+    Contender,
+    OnValidation,
+    final_teachers,
+    teaching_designs,
+    train_final,
+    train_taught,
+)
 from nasrec_automl.pipeline.model_folder import write_model
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import check_stages
-from nasrec_automl.pipeline.status import retrain_is_noted
+from nasrec_automl.pipeline.status import final_is_noted, retrain_is_noted
 from nasrec_automl.pipeline.studies import retrain_study, search_study
 from nasrec_automl.pipeline.teachers import teachers
 from nasrec_automl.search import Hyper
@@ -120,7 +127,10 @@ def retrain_named(
             shutil.rmtree(left, ignore_errors=True)
         contender, source = _measured(run, name, architecture, on_validation, tell)
         checkpoint = _kept(run, architecture, "final.ckpt")
-        taught_by = [*final_teachers(run, teachers(run, tell), unfinished, on_validation=on_validation).values()]
+        teachers(run, tell)
+        contenders = [one["name"] for one in read_json(run.final)["contenders"]] if final_is_noted(run) else None
+        designs = teaching_designs(run, contenders)
+        taught_by = [*final_teachers(run, designs, unfinished, on_validation=on_validation).values()]
         subnet = train_final(run, contender, taught_by, on_validation=on_validation, checkpoint=checkpoint)
         validation = contender.metrics
         noted = {

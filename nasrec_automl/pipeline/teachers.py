@@ -82,7 +82,7 @@ def teachers(run: RunFolder, tell: Callable[[str], object] | None = None) -> dic
     if any(not path.is_file() for path in known.values()):
         raise networks_missing(run, study)
     names = {path: name for name, path in known.items()}
-    return {names[path]: path for path in _best_together(run, [*names])}
+    return {names[path]: path for path in best_teachers(run, [*names])}
 
 
 def kept_of_teachers(run: RunFolder) -> int:
@@ -119,7 +119,8 @@ def labels_of(
     return taught_labels(rows, _logits(run, taught_by, rows), run.job.retrain.teacher_share if share is None else share)
 
 
-def _best_together(run: RunFolder, paths: Sequence[Path]) -> list[Path]:
+def best_teachers(run: RunFolder, paths: Sequence[Path]) -> list[Path]:
+    """As many of the best subnets on the hpo part as are best there together, the best first."""
     if len(paths) < 2:
         return list(paths)
     hpo = PreparedData.open(run.data).part(Part.HPO)

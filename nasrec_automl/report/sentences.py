@@ -253,7 +253,9 @@ def _about_teachers(content: ReportContent) -> list[str]:
         said.append(f"all candidates learned from labels that {named}, trained from labels alone, had a say in")
     if content.final_teachers:
         named = _listed(content.final_teachers)
-        said.append(f"the winner learned in the end from what {named} said, trained again on validation rows too")
+        said.append(
+            f"the winner learned in the end from what {named} said, trained from labels alone on validation rows too"
+        )
     if not said:
         return []
     text = f"{', and '.join(said)}: single labels are noisy."

@@ -236,7 +236,11 @@ def test_an_estimate_by_hand(here: Path, monkeypatch: pytest.MonkeyPatch, capsys
         "subnets that retrain keeps, at most": "2.6 GB",
         "final": "0.4 h",  # 3 x 10800 steps of 50 ms
     }
-    teachers = {"teachers": "0.4 h", "subnets that retrain keeps, at most": "2.9 GB"}  # 3 x 9600 steps, and 3 of them
+    teachers = {
+        "teachers": "0.4 h",  # 3 x 9600 steps
+        "subnets that retrain keeps, at most": "3.6 GB",  # and 3 of them, and 5 of the final stage
+        "final": "1.2 h",  # 5 trainings more
+    }
     assert estimated(capsys) == {**without, **teachers}
     content["retrain"]["teachers"] = 0
     job.write_text(yaml.safe_dump(content))

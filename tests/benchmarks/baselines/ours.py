@@ -9,11 +9,11 @@ from nasrec_automl.evaluation.scratch import measure_subnet, predict_logits
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.candidates import best_trials, candidates, choice_parts, weights_path
 from nasrec_automl.pipeline.files import read_json
-from nasrec_automl.pipeline.final_training import Contender, final_teachers, train_final
+from nasrec_automl.pipeline.final_training import Contender, final_teachers, teaching_designs, train_final
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.studies import retrain_study
-from nasrec_automl.pipeline.teachers import digest_of, teachers
+from nasrec_automl.pipeline.teachers import digest_of
 from nasrec_automl.search import Hyper
 from tests.benchmarks.baselines.method import Logits
 
@@ -78,7 +78,8 @@ def train(run: RunFolder, contender: Contender, seed: int) -> Logits:
 
 def _teachers(run: RunFolder) -> list[Path]:
     """Those of the run: all seeds have the same."""
-    return [*final_teachers(run, teachers(run), run.path / "baselines").values()]
+    names = [one["name"] for one in read_json(run.final)["contenders"]]
+    return [*final_teachers(run, teaching_designs(run, names), run.path / "baselines").values()]
 
 
 def _contender(run: RunFolder, name: str) -> Contender:
