@@ -156,9 +156,13 @@ class Rejections:
         self._file_read += read
         self._file_rejected += len(rows)
         share = max(_EARLY_SHARE, self.limit)
-        for all_, bad in ((self.read, self.rejected), (self._file_read, self._file_rejected)):
-            if all_ >= _EARLY_ROWS and bad > share * all_:
-                raise DataError(self._sentence())
+        if self.read >= _EARLY_ROWS and self.rejected > share * self.read:
+            raise DataError(self._sentence())
+        if self._file_read >= _EARLY_ROWS and self._file_rejected > share * self._file_read:
+            raise DataError(
+                f"{file}: {self._file_rejected:,} of its first {self._file_read:,} rows are bad, as if it were of "
+                f"another format than the files before: correct it, or leave it out. {self.most_frequent()}"
+            )
 
     def look_at(self, table: pa.Table) -> None:
         """Look for columns whose every accepted value is the same."""

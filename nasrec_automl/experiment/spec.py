@@ -32,7 +32,7 @@ _HEAD = (
 """
 )
 _RELATIVE = "Paths are relative to this file."
-_SHARED = "Job and run folder have these paths on every machine."
+_SHARED = "The run folder has this path on every machine."
 
 _CODE = """\
 NNI copies this folder to each machine, and fails on an empty one. The machines read the run folder, which they share.
@@ -50,8 +50,8 @@ def write_experiment(job: str | Path, output: str | Path) -> Path:
         The path of the file. With `experiment.machines`, a small folder that NNI wants is left in the run folder.
 
     Raises:
-        JobError: the job file is not as it should be, its machines cannot work together on it, or it would be
-            written over.
+        JobError: the job file is not as it should be, its machines cannot work together on it, or it or somebody
+            else's file would be written over.
     """
     job, output = Path(job).resolve(), Path(output).resolve()
     config = load_job(job)

@@ -41,7 +41,10 @@ def _run(
     if "error" in parameters:
         raise NasRecError(parameters["error"])
     if arguments:
-        raise JobError(f"trialCommand: expected no arguments, but there are {len(arguments)}")
+        raise JobError(
+            f"trialCommand: expected no arguments, but there are {len(arguments)}; write the file again with "
+            "`nasrec-automl experiment JOB`"
+        )
     if parameters.get("stage") not in TRIAL_STAGES or "run_folder" not in parameters:
         stages = ", ".join(TRIAL_STAGES)
         raise JobError(

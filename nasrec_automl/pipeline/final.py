@@ -86,6 +86,7 @@ class FinalStage(Stage):
         def tell(validation: Validation) -> None:
             progress.update(2, validation.in_words)
 
+        of_candidates = [*teachers(run)]
         designs = teaching_designs(run, [contender.name for contender in contenders])
         taught_by = final_teachers(run, designs, run.final_trainings, on_validation=tell)
         subnet = train_final(
@@ -114,7 +115,7 @@ class FinalStage(Stage):
                 "retrain": read_json(run.retrain_done),
                 "winner": winner.name,
                 "chosen_on": list(choice_parts(run)),
-                "teachers": [*teachers(run)],
+                "teachers": of_candidates,
                 "final_teachers": [*taught_by],
                 "test_readings": readings,
                 "contenders": [

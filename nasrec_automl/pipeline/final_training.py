@@ -128,8 +128,8 @@ def teaching_designs(run: RunFolder, contenders: Sequence[str] | None) -> dict[s
 
     Args:
         run: whose data are prepared.
-        contenders: names, the best first; None where the retrain stage has not ended. Then those that taught so far are
-            taken.
+        contenders: names, the best first; what is no candidate any more is left out. None of a run that has no result:
+            then those that taught so far are taken.
     """
     if not has_teachers(run.job):
         return {}
@@ -137,7 +137,8 @@ def teaching_designs(run: RunFolder, contenders: Sequence[str] | None) -> dict[s
         designs = hand_designs(load_search_space(run.job.space))
         return {name: designs[name] for name in teachers(run)}
     known = candidates(run)
-    return {name: known[name] for name in contenders[: run.job.retrain.teachers]}
+    named = [name for name in contenders if name in known]
+    return {name: known[name] for name in named[: run.job.retrain.teachers]}
 
 
 def train_final(

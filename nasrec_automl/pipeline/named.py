@@ -127,8 +127,9 @@ def retrain_named(
             shutil.rmtree(left, ignore_errors=True)
         contender, source = _measured(run, name, architecture, on_validation, tell)
         checkpoint = _kept(run, architecture, "final.ckpt")
-        teachers(run, tell)
         contenders = [one["name"] for one in read_json(run.final)["contenders"]] if final_is_noted(run) else None
+        if contenders is None:
+            teachers(run, tell)  # where they have to be trained, that is told
         designs = teaching_designs(run, contenders)
         taught_by = [*final_teachers(run, designs, unfinished, on_validation=on_validation).values()]
         subnet = train_final(run, contender, taught_by, on_validation=on_validation, checkpoint=checkpoint)

@@ -19,7 +19,8 @@ from nasrec_automl.errors import DivergedError, StudyError
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.data import DataStage
 from nasrec_automl.pipeline.evaluator import make_evaluator
-from nasrec_automl.pipeline.progress import ProgressWriter, counting_time, read_progress
+from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.progress import ProgressWriter, counting_time
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.status import TUNE_TRUTH
@@ -93,8 +94,8 @@ class TuneStage(Stage):
             own = RunFolder(job.model_copy(update=update))
 
             def validated(metrics: Mapping[str, float]) -> None:
-                if (now := read_progress(own.progress(SupernetStage.name))) is not None:
-                    reached(now.done, metrics["log_loss"])
+                # The study maximises.
+                reached(read_json(own.supernet / "curve.json")[-1]["step"], -metrics["log_loss"])
 
             SupernetStage(label).run(own, report=validated)
             evaluator = make_evaluator(own)

@@ -68,7 +68,7 @@ class Ledger:
     def reached(self, trial: FrozenTrial) -> Reached:
         """What notes how far a running trial has come."""
         running = handle(self.study, self.trial_id(trial))
-        return lambda step, value: running.report(value, step)
+        return lambda step, value: patiently(self.storage, partial(running.report, value, step))
 
     def reserve(
         self,

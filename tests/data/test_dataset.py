@@ -1,5 +1,6 @@
 import contextlib
 import dataclasses
+import errno
 import json
 import re
 from pathlib import Path
@@ -129,6 +130,17 @@ def test_another_folder_is_no_prepared_data_set(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text('{"format": "other"}')
     with pytest.raises(DataError, match=r"not a prepared data set of version 2.*nasrec-automl prepare"):
         PreparedData.open(tmp_path)
+
+
+def test_a_limit_of_open_files_is_named(raw: RawData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = prepare(raw, tmp_path / "p")
+
+    def refuse(path: Path, **_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files", str(path))
+
+    monkeypatch.setattr(np, "load", refuse)
+    with pytest.raises(DataError, match=r"more files than a process may open here: raise the limit \(`ulimit -n`\)"):
+        data.part("train")
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "other", "type", "columns", "gone"])

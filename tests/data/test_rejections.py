@@ -71,7 +71,9 @@ def test_one_file_of_another_format_is_given_up_early_however_many_good_rows_cam
     rejections.add(Path("day_1"), 1_000_000, [])
     bad = [Rejected(line, "13 fields", "") for line in range(5000)]
     rejections.add(Path("day_2"), 5000, bad)
-    with pytest.raises(DataError, match="13 fields"):
+    with pytest.raises(
+        DataError, match=r"day_2: 10,000 of its first 10,000 rows are bad, .* leave it out\. .*13 fields"
+    ):
         rejections.add(Path("day_2"), 5000, bad)
     others = Rejections(0.1)
     for day in range(4):  # each of these is too short to tell

@@ -284,8 +284,10 @@ def test_a_baseline_that_is_kept_leaves_final_seeds_open(
 
     for path in (copied_run.result, copied_run.final, copied_run.path / "stages" / "final.json"):
         path.unlink()
+    for path in copied_run.retrained.glob("final-teacher-*"):
+        path.unlink()
     with monkeypatch.context() as patched:
-        patched.setattr(final_stage, "train_final", kill)
+        patched.setattr(final_stage, "final_teachers", kill)
         with pytest.raises(KeyboardInterrupt):
             FinalStage().run(copied_run)
     assert FinalStage().kept(copied_run)

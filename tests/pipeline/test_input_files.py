@@ -11,6 +11,7 @@ from nasrec_automl.pipeline.data import DataStage
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
+from tests.data.readers.rows import write_public_sets
 
 Write = Callable[..., Path]
 
@@ -74,6 +75,17 @@ def test_files_that_are_gone_or_new_are_named_too(
     assert "day_1.csv is gone since the data were prepared (one of 2 files that are not as they were); the run" in line
     (tmp_path / "schema.yaml").unlink()
     assert warned(run, caplog) == [line]
+
+
+def test_a_file_that_all_others_are_read_with_counts_too(
+    tmp_path: Path, write_job: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_public_sets(tmp_path)
+    run = RunFolder(load_job(write_job(tmp_path, data={"source": "kdd12", "input": "kdd12", "options": {}})))
+    assert warned(run, caplog) == warned(run, caplog) == []
+    os.utime(tmp_path / "kdd12" / "userid_profile.txt", (1, 1))
+    (line,) = warned(run, caplog)
+    assert line.startswith(f"{tmp_path / 'kdd12' / 'userid_profile.txt'} has changed since")
 
 
 def test_generated_and_prepared_rows_have_no_files(

@@ -125,6 +125,7 @@ def test_before_a_run_has_contenders_its_own_teachers_teach_what_is_trained_by_n
     expected = {name: known[name] for name in teachers.teachers(finished_run)}
     assert final_training.teaching_designs(finished_run, None) == expected != {}
     assert final_training.teaching_designs(changed(finished_run, "retrain", teachers=0), ["hand-mlp"]) == {}
+    assert [*final_training.teaching_designs(finished_run, ["gone", "hand-mlp"])] == ["hand-mlp"]
 
 
 def test_the_final_stage_says_who_they_were(finished_run: RunFolder) -> None:

@@ -84,9 +84,10 @@ def test_it_tells_at_each_validation_how_far_a_training_has_come(
     run = changed(copied_run, "retrain", eps=1e-6, patience=9, max_epochs=2, validations_per_epoch=1)
     steps = 2 * (sum(PreparedData.open(run.data).rows(part) for part in TRAINING) // default_hyper(run.job).batch_size)
     told: list[tuple[int, str]] = []
+    study = trainings_study(run, "verdict")
     train_truth(
         run,
-        trainings_study(run, "verdict"),
+        study,
         sample_sizes(run, 2),
         1,
         (Part.HPO,),
@@ -94,6 +95,8 @@ def test_it_tells_at_each_validation_how_far_a_training_has_come(
         tell=lambda ended, words: told.append((ended, words)),
     )
     words = [f"step {step} of at most {steps}" for step in (steps // 2, steps)]
+    for trial in study.get_trials():
+        assert [*trial.intermediate_values] == [steps // 2, steps]
     assert told == [(0, words[0]), (0, words[1]), (1, ""), (1, words[0]), (1, words[1]), (2, "")]
 
 

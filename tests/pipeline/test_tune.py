@@ -194,6 +194,8 @@ def test_killed_it_goes_on_from_the_supernets_checkpoint(done: RunFolder, tmp_pa
     tune_supernet(run)
     assert not checkpoint.exists()
     assert results(run) == results(done)
+    lost, again = tune.tune_study(run).get_trials()[:2]
+    assert 0 < max(lost.intermediate_values) <= max(again.intermediate_values), "how far each has come"
 
 
 def test_a_supernet_whose_tau_was_not_written_is_not_trained_again(

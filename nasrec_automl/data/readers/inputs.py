@@ -85,10 +85,12 @@ def find_files(paths: Sequence[Path], patterns: Sequence[str], what: str) -> tup
         files += sorted(found, key=_natural)
     known: dict[Path, Path] = {}
     for file in files:
-        if (other := known.setdefault(file_of(file), file)) is not file:
+        key = file_of(file)
+        if (other := known.get(key)) is not None:
             raise DataError(
                 f"{other} and {file}: look like one table, whose rows would count twice: leave one out, or rename one"
             )
+        known[key] = file
     return tuple(files)
 
 

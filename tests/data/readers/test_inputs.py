@@ -72,6 +72,8 @@ def test_one_table_in_two_forms_is_not_read_twice(one: str, other: str, tmp_path
     touch(tmp_path, one, other)
     with pytest.raises(DataError, match="look like one table, whose rows would count twice"):
         find_files([tmp_path], ["*"], "tables")
+    with pytest.raises(DataError, match="would count twice"):
+        find_files([tmp_path / one] * 2, ["*"], "tables")
     (tmp_path / "b").mkdir()
     touch(tmp_path / "b", "x.csv", "x.csv.csv", "x.data", "y.parquet")
     assert len(find_files([tmp_path / "b"], ["*"], "tables")) == 4

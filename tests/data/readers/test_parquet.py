@@ -37,6 +37,7 @@ def write(folder: Path, **columns: object) -> Path:
         ("c", pa.array([2**64 - 1, None], pa.uint64()), ["18446744073709551615", None]),
         ("c", pa.array(["NA", "b"], pa.large_string()), [None, "b"]),
         ("c", pa.array([None, None]), [None, None]),
+        ("n", pa.array([None, None]), [None, None]),
         ("y", pa.array(["1", "0"], pa.string_view()), [1, 0]),
         ("n", pa.array(["2", "NA"], pa.string_view()), [2.0, None]),
         ("c", pa.array(["NA", "b"], pa.string_view()), [None, "b"]),
