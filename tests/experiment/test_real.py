@@ -68,7 +68,7 @@ def test_a_job_runs_to_done_and_leaves_what_a_run_in_one_process_leaves(
     assert not experiment.processes()
     for trial in seen["trials"]:
         # What NNI's page shows: a few words and numbers, and a curve that grew point by point.
-        assert set(trial.parameters) <= {"stage", "count"}
+        assert set(trial.parameters) <= {"run_folder", "stage", "count"}
         assert {type(value) for value in trial.parameters.values()} <= {str, int}
         curve = seen["curves"][trial.id]
         assert len(curve) > 1
