@@ -19,7 +19,12 @@ from nasrec_automl.experiment.launch import launch
 
 def launch_in_background(experiment: Any) -> subprocess.Popen[str]:
     call = f"launch({str(experiment.file)!r}, port={experiment.port})"
-    code = f"from nasrec_automl.experiment.launch import launch; print({call})"
+    # As the command line does: the signal may come where Python drops what it raises.
+    code = (
+        "from nasrec_automl.experiment.launch import launch\n"
+        "from nasrec_automl.interrupts import no_lost_interrupts\n"
+        f"with no_lost_interrupts():\n    print({call})"
+    )
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 
 
