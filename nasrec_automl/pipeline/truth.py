@@ -67,8 +67,7 @@ def train_and_measure(
     label: NDArray[np.float32] | None = None,
     checkpoint: Path | None = None,
     keep: Keep | None = None,
-    tell: Callable[[str], object] | None = None,
-    reached: Reached | None = None,
+    on_validation: Callable[[int, Metrics], object] | None = None,
 ) -> TrainOutcome:
     """Train an architecture from scratch, and measure it.
 
@@ -83,8 +82,7 @@ def train_and_measure(
         label: of train and head rows, in place of their own.
         checkpoint: as in `train_from_scratch`.
         keep: called with what was trained, where that is 0.
-        tell: told in words, at each validation, how far the training has come.
-        reached: told the same, as step and log loss.
+        on_validation: told step and metrics of each validation.
 
     Raises:
         DivergedError: the training diverged.
@@ -92,16 +90,14 @@ def train_and_measure(
     curve: list[tuple[int, Metrics]] = []
     hyper = hyper or default_hyper(run.job)
 
-    def on_validation(step: int, metrics: Metrics) -> bool:
+    def report(step: int, metrics: Metrics) -> bool:
         curve.append((step, metrics))
-        if reached is not None:
-            reached(step, metrics.log_loss)
-        if tell is not None:
-            tell(step_in_words(run, hyper, step))
+        if on_validation is not None:
+            on_validation(step, metrics)
         return False
 
     trained = train_candidate(
-        run, architecture, hyper, on_validation, checkpoint=checkpoint, seed_offset=seed_offset, label=label
+        run, architecture, hyper, report, checkpoint=checkpoint, seed_offset=seed_offset, label=label
     )
     if keep is not None and seed_offset == 0:
         keep(architecture, trained, curve)
@@ -180,6 +176,11 @@ def train_truth(
         # The study's name says how it trains: what was begun with other settings is no start for this one.
         checkpoint = folder / f"{study.study_name}-{architecture.key}-{seed}.ckpt"
         offset = seed * _SEEDS_APART
+
+        def validated(step: int, metrics: Metrics) -> None:
+            reached(step, metrics.log_loss)
+            told(step_in_words(run, hyper or default_hyper(run.job), step))
+
         return train_and_measure(
             run,
             architecture,
@@ -189,8 +190,7 @@ def train_truth(
             label=labels,
             checkpoint=checkpoint,
             keep=keep,
-            tell=told,
-            reached=reached,
+            on_validation=validated,
         )
 
     def told(words: str) -> None:
