@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -273,12 +273,19 @@ def _effective(block: Block, live: Live) -> dict[str, Any]:
     return form
 
 
+def _sources(numbers: Iterable[int]) -> str:
+    return " ".join(f"s{number}" for number in numbers)
+
+
 def _line(number: int, block: Block, live: Live) -> str:
     if block.dense_op in TWO_INPUT_OPS:
         dense = f"{block.dense_op}(s{block.left}, s{block.right}) -> {block.dense_dim}"
     else:
-        dense = f"{block.dense_op}({' '.join(f's{s}' for s in block.dense_inputs)}) -> {block.dense_dim}"
-    sparse = f"{block.sparse_op}({' '.join(f's{s}' for s in block.sparse_inputs)}) -> {block.sparse_dim}"
+        read = _sources(block.dense_inputs)
+        if block.dense_op in TOKEN_OPS:
+            read += f"; tokens {_sources(block.sparse_inputs)}"
+        dense = f"{block.dense_op}({read}) -> {block.dense_dim}"
+    sparse = f"{block.sparse_op}({_sources(block.sparse_inputs)}) -> {block.sparse_dim}"
     parts = [(dense, live.dense), (sparse, live.sparse)]
     if block.dense_to_sparse:
         parts.append(("dense-to-sparse", live.dense_to_sparse))

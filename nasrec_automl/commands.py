@@ -187,12 +187,13 @@ def worker(arguments: argparse.Namespace) -> None:
 
 def _print_result(run: RunFolder, console: Console) -> None:
     from nasrec_automl.pipeline.dashboard import dashboard_command
-    from nasrec_automl.pipeline.view import result_table
+    from nasrec_automl.pipeline.view import model_lines, result_table
 
     console.print()
     console.print(result_table(run))
     _say(console, f"\nReport:             {run.report}")
-    _say(console, f"Model:              {run.best}")
+    for line in model_lines(run):
+        _say(console, line)
     _say(console, f"Optuna's dashboard: {dashboard_command(run)}")
 
 

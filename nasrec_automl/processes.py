@@ -11,8 +11,8 @@ from nasrec_automl.digest import digest
 
 _NAMESPACE, _BOOT = Path("/proc/self/ns/pid"), Path("/proc/sys/kernel/random/boot_id")
 
-_CLOCK_TOLERANCE = 5.0
-"""Seconds. A process's start is derived from the wall clock, which may be set while it runs."""
+_TOLERANCE = 1.0
+"""Seconds between two readings of one start, which are rounded."""
 
 
 def own_host() -> str:
@@ -33,11 +33,15 @@ def _numbering() -> str:
     return f"@{digest(' '.join(found))}" if found else ""
 
 
-def own_start() -> float:
-    """When this process started, in seconds since 1970."""
+def start_of(pid: int | None = None) -> float:
+    """When a process of this host, by default this one, started: in seconds since the boot.
+
+    The wall clock may be set while it runs, by much where a virtual machine was asleep.
+    """
     import psutil  # not at the top: `data` imports this, and an exported model is served without psutil
 
-    return psutil.Process().create_time()
+    boot = psutil.boot_time()  # first: older versions add the boot time of this call, newer ones that of now
+    return psutil.Process(pid).create_time() - boot
 
 
 def is_alive(pid: int, started: float) -> bool:
@@ -45,7 +49,7 @@ def is_alive(pid: int, started: float) -> bool:
 
     Args:
         pid: its number.
-        started: when it started, in seconds since 1970.
+        started: when it started, as of `start_of`.
     """
     import psutil
 
@@ -54,7 +58,7 @@ def is_alive(pid: int, started: float) -> bool:
         # A killed process stays a zombie until its parent looks at it.
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        return abs(process.create_time() - started) < _CLOCK_TOLERANCE
+        return abs(start_of(pid) - started) < _TOLERANCE
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:  # another user's, where the system shows no more than that there is one

@@ -250,6 +250,13 @@ def test_the_text_has_one_line_a_block_and_brackets_around_what_is_dead() -> Non
     ]
 
 
+def test_the_text_says_which_tokens_a_dense_operator_reads() -> None:
+    last = block(dense_op="dot_product", dense_inputs=(2,), sparse_inputs=(0, 1))
+    assert str(make(block(), block(), last)).splitlines()[-1] == (
+        "block 3: dot_product(s2; tokens s0 s1) -> 4; efc(s0 s1) -> 3"
+    )
+
+
 def test_spaces_of_one_name_and_other_choices_are_other_spaces() -> None:
     other = SearchSpace(**{**SPACE.model_dump(), "dense_dims": (4, 7)})
     assert Architecture(SPACE, make(block(), block(), block()).blocks) != Architecture(

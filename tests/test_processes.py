@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from nasrec_automl import processes
-from nasrec_automl.processes import is_alive, own_host, own_start
+from nasrec_automl.processes import is_alive, own_host, start_of
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
@@ -45,14 +45,21 @@ def test_a_host_is_its_name_where_the_system_says_no_more(tmp_path: Path, monkey
 
 
 def test_this_process_lives() -> None:
-    assert own_start() == pytest.approx(psutil.Process().create_time(), abs=0.01)
-    assert is_alive(os.getpid(), own_start())
-    assert is_alive(os.getpid(), own_start() - 2), "the clock may have been set a little"
+    assert is_alive(os.getpid(), start_of())
+
+
+def test_the_wall_clock_may_be_set_while_a_process_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system says when it was booted by today's clock."""
+    started, booted, created = start_of(), psutil.boot_time(), psutil.Process().create_time()
+    monkeypatch.setattr(psutil, "boot_time", lambda: booted + 3600)
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: created + 3600)
+    assert start_of() == pytest.approx(started, abs=0.01)
+    assert is_alive(os.getpid(), started)
 
 
 def test_another_process_that_has_got_the_number_is_not_it() -> None:
     for seconds in (-60, 60):
-        assert not is_alive(os.getpid(), own_start() + seconds)
+        assert not is_alive(os.getpid(), start_of() + seconds)
 
 
 def test_a_process_that_may_not_be_looked_at_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +72,7 @@ def test_a_process_that_may_not_be_looked_at_counts(monkeypatch: pytest.MonkeyPa
 
 def test_a_killed_process_that_nobody_has_waited_for_is_gone() -> None:
     process = subprocess.Popen(SLEEP)
-    started = psutil.Process(process.pid).create_time()
+    started = start_of(process.pid)
     assert is_alive(process.pid, started)
     process.kill()
     while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
+from nasrec_automl.data.joined import Joined
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.data.shuffle import BlockShuffle
 from nasrec_automl.errors import DataError
 
 Batch = tuple[Tensor, ...]
 """dense `(B, D)`, ids `(B, S)`, label `(B,)`, and optionally weight `(B,)`."""
+
+_TINY = float(np.finfo(np.float32).tiny)
+_BLOCK = 1 << 20
 
 
 class TrainingBatches:
@@ -47,6 +54,9 @@ class TrainingBatches:
         self._start = 0
         self._done = 0
         self._order = BlockShuffle(len(rows), seed)
+        self._mean_weight = 1.0
+        if rows.weight is not None:
+            self._mean_weight = max(_mean(rows.weight), _TINY)
 
     def __len__(self) -> int:
         return self.steps
@@ -61,11 +71,15 @@ class TrainingBatches:
 
         Returns:
             Dense `(B, D)` float32, ids `(B, S)` int64, label `(B,)` float32, and weight `(B,)` float32 where the rows
-            have weights.
+            have weights, over their mean.
         """
         epoch, position = divmod(step, self.steps_per_epoch)
         whole = self._order.positions(epoch, position * self.batch_size, (position + 1) * self.batch_size)
-        return self.rows.batch(whole[self.rank :: self.ranks])
+        batch = self.rows.batch(whole[self.rank :: self.ranks])
+        if self.rows.weight is None:
+            return batch
+        *features_and_label, weight = batch
+        return (*features_and_label, weight / self._mean_weight)
 
     def __iter__(self) -> Iterator[Batch]:
         start, self._start = self._start, 0
@@ -114,6 +128,12 @@ class EvaluationBatches:
     def __iter__(self) -> Iterator[Batch]:
         for start in range(0, len(self.rows), self.batch_size):
             yield self.rows.batch(slice(start, start + self.batch_size))
+
+
+def _mean(weight: NDArray[Any] | Joined) -> float:
+    """The mean, of which a block at a time is in memory."""
+    blocks = (weight[start : start + _BLOCK] for start in range(0, len(weight), _BLOCK))
+    return sum(float(block.sum(dtype=np.float64)) for block in blocks) / len(weight)
 
 
 def _check(rows: Rows, batch_size: int) -> None:

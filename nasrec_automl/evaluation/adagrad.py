@@ -32,7 +32,7 @@ def adagrad_head(
         bias: `()`.
         config: steps, batch size, learning rate.
         generator: order of the rows.
-        row_weight: `(n,)` where rows have weights: a step's gradient is the mean over its rows' weight.
+        row_weight: `(n,)` where rows have weights: each gradient counts by it, in units of the mean over all rows.
 
     Returns:
         The fitted weight and bias.
@@ -42,17 +42,16 @@ def adagrad_head(
     rows = len(features)
     size = min(config.batch_size, rows)
     order = torch.empty(0, dtype=torch.long)
+    if row_weight is not None:
+        row_weight = row_weight / row_weight.mean().clamp(min=torch.finfo(row_weight.dtype).tiny)
     for _ in range(config.steps):
         if len(order) < size:
             order = torch.randperm(rows, generator=generator)
         index, order = order[:size], order[size:]
         x = features[index]
-        error = torch.sigmoid(torch.addmv(bias, x, weight)) - label[index]
-        if row_weight is None:
-            error /= size
-        else:
+        error = (torch.sigmoid(torch.addmv(bias, x, weight)) - label[index]) / size
+        if row_weight is not None:
             error *= row_weight[index]
-            error /= row_weight[index].sum().clamp(min=torch.finfo(error.dtype).tiny)
         gradient = x.T @ error
         weight_sum.addcmul_(gradient, gradient)
         weight.addcdiv_(gradient, weight_sum.sqrt().add_(_EPS), value=-config.learning_rate)

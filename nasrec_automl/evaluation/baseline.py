@@ -86,9 +86,12 @@ def tune_baseline(train: Rows, validation: Rows, schema: FeatureSchema, *, seed:
     """Choose the regularisation strength on validation rows, and fit on `train` alone.
 
     The strengths are tried from strong to weak until one is worse than the one before, since fits take longer and
-    longer. Of more than `TUNING_ROWS` rows as many are drawn for that, by the seed.
+    longer. Of more than `TUNING_ROWS` rows as many are drawn for that, by the seed; where these are of one class, since
+    clicks are very rare, all count.
     """
     some = train.sample(TUNING_ROWS, seed)
+    if len(np.unique(some.label)) < 2:
+        some = train
     fits = _fits(some, schema, _STRENGTHS)
     best = next(fits)
     lowest = best.measure(validation).log_loss

@@ -27,8 +27,9 @@ _BATCH = 8192
 class WeightSharingEvaluator:
     """Scores architectures on the same rows: fit the head on rows that the supernet did not see, then validate.
 
-    A score is a function of supernet, architecture, rivals and rows (with Adagrad of the seed too: the order of the
-    head's rows derives from it and the architecture's key). The score's rows are read in one random order by all.
+    A score is a function of supernet, architecture, rivals, rows and seed. All architectures read the score's rows in
+    one order, drawn from the seed: it decides where one that stops early does. The order in which Adagrad reads the
+    head's rows is drawn from the seed and the architecture's key.
 
     Args:
         supernet: trained. It is put into evaluation mode, and left there.
@@ -123,12 +124,12 @@ class WeightSharingEvaluator:
         weight, bias = self.supernet.head_weight(architecture), self.supernet.head.bias
         if self.head.rows == 0:
             return weight, bias
-        features, label, *row_weight = self._features(architecture, self._head_rows)
-        rows = row_weight[0] if row_weight else None
+        features, label, *given = self._features(architecture, self._head_rows)
+        row_weight = given[0] if given else None
         if isinstance(self.head, RidgeHead):
-            return ridge_head(features, label, weight, bias, strength=self.head.strength, row_weight=rows)
+            return ridge_head(features, label, weight, bias, strength=self.head.strength, row_weight=row_weight)
         generator = torch.Generator().manual_seed((int(architecture.key, 16) ^ self.seed) % 2**63)
-        return adagrad_head(features, label, weight, bias, self.head, generator, row_weight=rows)
+        return adagrad_head(features, label, weight, bias, self.head, generator, row_weight=row_weight)
 
     def _features(self, architecture: Architecture, rows: Rows) -> tuple[Tensor, ...]:
         parts = [self._batch_features(architecture, batch) for batch in EvaluationBatches(rows, _BATCH)]

@@ -20,7 +20,7 @@ from nasrec_automl.network import Subnet
 from nasrec_automl.network.head import clear_head
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.training.averaging import AverageWeights
-from nasrec_automl.training.keep_best import Checkpoints, KeepBest, Report
+from nasrec_automl.training.keep_best import Checkpoints, KeepBest, OnMetrics
 from nasrec_automl.training.lightning import quiet, quiet_trainer, raising_interrupts, release_optimizers
 from nasrec_automl.training.metrics import Metrics, measure, targets
 from nasrec_automl.training.module import ClickModule, TrainingOptions
@@ -99,7 +99,7 @@ def train_from_scratch(
     validation: Rows,
     validate_every: int,
     patience: int = 0,
-    report: Report | None = None,
+    report: OnMetrics | None = None,
     checkpoint: Path | None = None,
     device: str = "cpu",
     precision: Precision = "float32",
@@ -158,7 +158,7 @@ def train_network(
     validation: Rows,
     validate_every: int,
     patience: int = 0,
-    report: Report | None = None,
+    report: OnMetrics | None = None,
     checkpoint: Path | None = None,
     device: str = "cpu",
     precision: Precision = "float32",

@@ -11,7 +11,6 @@ from torch.nn import functional as F
 from nasrec_automl.data.batches import Batch
 from nasrec_automl.nni_plugin.nas import LightningModule
 from nasrec_automl.training.module import ClickModule, TrainingOptions
-from nasrec_automl.training.reduction import batch_mean
 
 
 class ClickEvaluatorModule(ClickModule, LightningModule):
@@ -33,7 +32,9 @@ class ClickEvaluatorModule(ClickModule, LightningModule):
         dense, ids, label, *weight = batch
         with torch.no_grad():
             losses = F.binary_cross_entropy_with_logits(self(dense, ids), label, reduction="none")
-            self.log("default", -batch_mean(losses, weight[0] if weight else None))
+            weights = weight[0] if weight else torch.ones_like(losses)
+            tiny = torch.finfo(losses.dtype).tiny  # of a batch whose weights are all 0
+            self.log("default", -(losses * weights).sum() / weights.sum().clamp(min=tiny))
 
     # NNI's own one-shot modules hand on these two hooks, and not those of the validation's epoch.
 

@@ -26,7 +26,7 @@ from nasrec_automl.search.ledger import Ledger, lost_where_it_fails
 from nasrec_automl.search.mutation import generations_of
 from nasrec_automl.search.scoring import ArchitectureSource
 from nasrec_automl.search.stale import worker_id
-from nasrec_automl.search.task import Outcome, Params, key_of
+from nasrec_automl.search.task import Outcome, key_of
 from nasrec_automl.search.worker import Worker
 from nasrec_automl.space import SearchSpace
 
@@ -206,21 +206,16 @@ class OptunaEvolution(Strategy):
     def _submit_next(self) -> bool:
         """Submit a model, or wait for those that run; False where the study has all that it is to have."""
         census = self._worker.census()
-        params: Params | None = None
-        if not self._worker.has_enqueued(census):
-            params = self._worker.next_params(census)
-            if params is None:
-                if census.done >= self._worker.target or not census.running:
-                    return False
-                time.sleep(self._options.poll)
-                return True
+        start = self._worker.next_start(census)
+        if start is None:
+            if census.done >= self._worker.target or not census.running:
+                return False
+            time.sleep(self._options.poll)
+            return True
         me = worker_id()
         # This process may live on, as in a notebook, and a trial whose model was not made must not seem to.
         with lost_where_it_fails(me):
-            if params is None:
-                trial = self._worker.adopt(census.waiting[0], worker=me)
-            else:
-                trial = self._worker.begin(params, census, worker=me)
+            trial = start(me)
             if trial is None:
                 return True
             model = self.model_space.freeze(self._sample(trial))

@@ -5,17 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
 
 Pieces = Sequence[tuple[str, Tensor]]
 """Named inputs of a concatenation. The names say which weights belong to which input."""
-
-
-def widened(x: Tensor) -> Tensor:
-    """`x`, in float32 where it is bfloat16, which leaves nothing of two large sums that nearly cancel."""
-    return x.float() if x.dtype is torch.bfloat16 else x
 
 
 def is_traced() -> bool:
@@ -109,6 +105,23 @@ class SparseOp(nn.Module, ABC):
         Returns:
             `(B, E, n)`.
         """
+
+
+def pair_products(tokens: Sequence[Tensor]) -> Tensor:
+    """Products of all ordered pairs of different tokens e, summed: (sum e)^2 - sum e^2.
+
+    In float32 where they are bfloat16, which leaves nothing of two large sums that nearly cancel.
+
+    Args:
+        tokens: `(B, E, n)` each, of all tokens together.
+
+    Returns:
+        `(B, E)`.
+    """
+    pieces = [piece.float() if piece.dtype is torch.bfloat16 else piece for piece in tokens]
+    total = reduce(torch.add, [piece.sum(-1) for piece in pieces])
+    squares = reduce(torch.add, [piece.square().sum(-1) for piece in pieces])
+    return total.square() - squares
 
 
 def add_padded(tensors: Sequence[Tensor]) -> Tensor:

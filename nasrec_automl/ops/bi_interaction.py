@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from functools import reduce
-
-import torch
 from torch import Tensor
 
-from nasrec_automl.ops.base import BlockInputs, DenseOp, OpShape, cast, widened
+from nasrec_automl.ops.base import BlockInputs, DenseOp, OpShape, cast, pair_products
 from nasrec_automl.ops.linear import ElasticLinear, SourceLinear, closing_norm
 
 
@@ -27,9 +24,6 @@ class BiInteraction(DenseOp):
 
     def forward(self, inputs: BlockInputs, dim: int) -> Tensor:
         """Map dense inputs and tokens to `(B, d)`."""
-        pieces = [widened(tokens) for _, tokens in inputs.tokens]
-        total = reduce(torch.add, [tokens.sum(-1) for tokens in pieces])  # (B, E)
-        squares = reduce(torch.add, [tokens.square().sum(-1) for tokens in pieces])
-        pairs = cast((total.square() - squares) / 2, self.pooled.weight.dtype)
+        pairs = cast(pair_products([tokens for _, tokens in inputs.tokens]) / 2, self.pooled.weight.dtype)
         out: Tensor = self.norm(self.dense(inputs.dense, dim) + self.pooled(pairs, dim))
         return out

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from nasrec_automl.architecture import MERGED_TOKENS
-from nasrec_automl.ops.base import cast, widened
+from nasrec_automl.ops.base import cast, pair_products
 from nasrec_automl.ops.linear import ElasticLinear, closing_norm
 
 
@@ -35,7 +35,5 @@ class FactorizationMachine(nn.Module):
 
     def forward(self, tokens: Tensor, dim: int) -> Tensor:
         """Map `(B, E, n)` to `(B, d)`."""
-        tokens = widened(tokens)
-        pooled = tokens.sum(-1).square() - tokens.square().sum(-1)  # (B, E)
-        out: Tensor = self.norm(self.linear(cast(pooled, self.linear.weight.dtype), dim))
+        out: Tensor = self.norm(self.linear(cast(pair_products([tokens]), self.linear.weight.dtype), dim))
         return out

@@ -9,7 +9,20 @@ import math
 
 import numpy as np
 
-from nasrec_automl.ops.narrow_kernels import F32, LN_2, ONE, ZERO, Array, Count, Layer, multiply, normalise, read, write
+from nasrec_automl.ops.narrow_kernels import (
+    F32,
+    LN_2,
+    NO_FLOOR,
+    ONE,
+    ZERO,
+    Array,
+    Count,
+    Layer,
+    multiply,
+    normalise,
+    read,
+    write,
+)
 from nasrec_automl.ops.narrow_vectors import (
     WIDTH,
     add_products,
@@ -29,7 +42,6 @@ from nasrec_automl.ops.narrow_vectors import (
     zeros,
 )
 
-_NO_FLOOR = F32(-np.inf)
 _FAR_BELOW = F32(-1e30)
 
 
@@ -209,30 +221,30 @@ def backward(
         read(shifts, first, count, padded, shift)
         read(inverses, first, count, padded, inverse)
         read(gradient, first, count, padded, slope)
-        multiply(tile, layer.query_key_value, layer.query_key_value_bias, tokens, width, _NO_FLOOR, qkv)
-        multiply(tile, layer.out, layer.out_bias, mixed, width, _NO_FLOOR, y)
+        multiply(tile, layer.query_key_value, layer.query_key_value_bias, tokens, width, NO_FLOOR, qkv)
+        multiply(tile, layer.out, layer.out_bias, mixed, width, NO_FLOOR, y)
         normalise(y, tokens, layer.attended_weight, layer.attended_bias, width, first_white, first_scale, y)
         multiply(tile, layer.feed_in, layer.feed_in_bias, y, width, ZERO, hidden)
-        multiply(tile, layer.feed_out, layer.feed_out_bias, hidden, width, _NO_FLOOR, z)
+        multiply(tile, layer.feed_out, layer.feed_out_bias, hidden, width, NO_FLOOR, z)
         normalise(z, y, layer.fed_weight, layer.fed_bias, width, second_white, second_scale, z)
         # Backward: `slope` is the gradient of what the residual connections carry.
         of_weight, of_bias = of_layer.fed_weight[group], of_layer.fed_bias[group]
         _of_norm(one, slope, second_white, second_scale, layer.fed_weight, width, of_weight, of_bias)
         _of_weight(tile, slope, hidden, width, of_layer.feed_out[group], of_layer.feed_out_bias[group])
-        multiply(tile, transposed.feed_out, transposed.feed_out_bias, slope, width, _NO_FLOOR, inner)
+        multiply(tile, transposed.feed_out, transposed.feed_out_bias, slope, width, NO_FLOOR, inner)
         for k in range(e):
             for t in range(0, width, WIDTH):
                 store(where_positive(load(hidden, k, t), load(inner, k, t)), inner, k, t)
         _of_weight(tile, inner, y, width, of_layer.feed_in[group], of_layer.feed_in_bias[group])
-        multiply(tile, transposed.feed_in, transposed.feed_in_bias, inner, width, _NO_FLOOR, z)
+        multiply(tile, transposed.feed_in, transposed.feed_in_bias, inner, width, NO_FLOOR, z)
         _add(slope, z, width)
         of_weight, of_bias = of_layer.attended_weight[group], of_layer.attended_bias[group]
         _of_norm(one, slope, first_white, first_scale, layer.attended_weight, width, of_weight, of_bias)
         _of_weight(tile, slope, mixed, width, of_layer.out[group], of_layer.out_bias[group])
-        multiply(tile, transposed.out, transposed.out_bias, slope, width, _NO_FLOOR, inner)
+        multiply(tile, transposed.out, transposed.out_bias, slope, width, NO_FLOOR, inner)
         for r in range(count):
             _of_attention(head, qkv, r * padded, n, mixed, shift, inverse, padding, inner, scaled, query_sums, of_qkv)
         _of_weight(tile, of_qkv, tokens, width, of_layer.query_key_value[group], of_layer.query_key_value_bias[group])
-        multiply(tile, transposed.query_key_value, transposed.query_key_value_bias, of_qkv, width, _NO_FLOOR, z)
+        multiply(tile, transposed.query_key_value, transposed.query_key_value_bias, of_qkv, width, NO_FLOOR, z)
         _add(slope, z, width)
         write(slope, first, count, padded, of_x)

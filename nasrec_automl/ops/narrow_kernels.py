@@ -38,7 +38,10 @@ Count = tuple[int, ...]
 F32 = np.float32
 ZERO, ONE = F32(0), F32(1)
 LN_2 = F32(math.log(2))
-_LOWEST, _EPSILON = F32(-np.inf), F32(1e-5)
+NO_FLOOR = F32(-np.inf)
+"""Tells `multiply` not to cut at a lowest value."""
+
+_EPSILON = F32(1e-5)
 _HARMLESS = F32(64)  # 2 to that and to the opposite are far from what float32 cannot hold
 
 
@@ -89,7 +92,7 @@ def multiply(tile: Count, weight: Array, bias: Array, x: Array, width: int, floo
             for k in range(weight.shape[1]):
                 sums = add_scaled(sums, splat_rows(tile, weight, c, k), load(x, k, t))
             store_rows(sums, out, c, t)
-            if floor > _LOWEST:
+            if floor > NO_FLOOR:
                 for r in range(len(tile)):
                     store(maximum(splat(floor), load(out, c + r, t)), out, c + r, t)
 
@@ -151,7 +154,7 @@ def attend(head: Count, qkv: Array, start: int, n: int, out: Array, shifts: Arra
         for i in range(start, start + n, WIDTH):
             query, shift = times(load_rows(head, qkv, q, i), scale), splat(ZERO)
             if not harmless:
-                top = splat(_LOWEST)
+                top = splat(NO_FLOOR)
                 for j in range(start, start + n):
                     top = maximum(add_products(splat(ZERO), query, splat_rows(head, qkv, k, j)), top)
                 shift = shift - top
@@ -207,16 +210,16 @@ def forward(
         count = min(together, rows - first)
         width = count * padded
         read(x, first, count, padded, tokens)
-        multiply(tile, layer.query_key_value, layer.query_key_value_bias, tokens, width, _LOWEST, qkv)
+        multiply(tile, layer.query_key_value, layer.query_key_value_bias, tokens, width, NO_FLOOR, qkv)
         for r in range(count):
             attend(head, qkv, r * padded, n, mixed, shift, inverse)
         if len(attended):
             write(mixed, first, count, padded, attended)
             write(shift, first, count, padded, shifts)
             write(inverse, first, count, padded, inverses)
-        multiply(tile, layer.out, layer.out_bias, mixed, width, _LOWEST, y)
+        multiply(tile, layer.out, layer.out_bias, mixed, width, NO_FLOOR, y)
         normalise(y, tokens, layer.attended_weight, layer.attended_bias, width, z, scale, y)
         multiply(tile, layer.feed_in, layer.feed_in_bias, y, width, ZERO, z)
-        multiply(tile, layer.feed_out, layer.feed_out_bias, z, width, _LOWEST, mixed)
+        multiply(tile, layer.feed_out, layer.feed_out_bias, z, width, NO_FLOOR, mixed)
         normalise(mixed, y, layer.fed_weight, layer.fed_bias, width, z, scale, y)
         write(y, first, count, padded, out)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from nasrec_automl.ops.base import is_traced
 
@@ -74,6 +75,7 @@ class NarrowLayer(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable  # what NumPy did has no gradient of its own
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """The gradients of `x` and the parameters."""
         from nasrec_automl.ops import narrow_backward, narrow_kernels  # import numba

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import LATENCY, Budget
@@ -59,15 +59,18 @@ def _budget(text: str, fingerprint: str) -> Budget:
 
 def _noted_latency(run: RunFolder, schema: FeatureSchema) -> Callable[[Architecture], float]:
     job = run.job
-    measure = SubnetLatency(
-        schema, batch_size=job.budget.batch_size, layer_norm=job.retrain.may_layer_norm, device=job.device
-    )
+
+    @cache
+    def measure() -> SubnetLatency:  # when the first is measured: where all are, the job's device need not be there
+        return SubnetLatency(
+            schema, batch_size=job.budget.batch_size, layer_norm=job.retrain.may_layer_norm, device=job.device
+        )
 
     def median(architecture: Architecture) -> float:
         path = run.latency(architecture.key)
         if not path.is_file():
             # Workers begin together, and then all measure the hand designs. What the folder keeps counts for all.
-            write_json_once(path, asdict(measure(architecture)))
+            write_json_once(path, asdict(measure()(architecture)))
         return float(read_json(path)["median_ms"])
 
     return median

@@ -32,7 +32,7 @@ from nasrec_automl.search import Hyper
 from nasrec_automl.search.attributes import STEP, written
 from nasrec_automl.search.hyper import ARCHITECTURE, default_params
 from nasrec_automl.space import load_search_space
-from nasrec_automl.training.keep_best import Report
+from nasrec_automl.training.keep_best import OnMetrics
 
 
 def candidates(run: RunFolder) -> dict[str, Architecture]:
@@ -269,7 +269,7 @@ def train_candidate(
     run: RunFolder,
     architecture: Architecture,
     hyper: Hyper,
-    report: Report,
+    report: OnMetrics,
     *,
     parts: Sequence[Part] = TRAINING,
     checkpoint: Path | None = None,

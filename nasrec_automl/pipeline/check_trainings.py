@@ -17,7 +17,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import trainings_study_name
 from nasrec_automl.pipeline.truth import Curve
 from nasrec_automl.search import Hyper
-from nasrec_automl.training.keep_best import Report
+from nasrec_automl.training.keep_best import OnMetrics
 from nasrec_automl.training.metrics import Metrics
 
 
@@ -53,7 +53,7 @@ def keep_training(run: RunFolder, architecture: Architecture, trained: Trained, 
             path.unlink(missing_ok=True)  # another worker may do so at the same moment
 
 
-def take_over(run: RunFolder, architecture: Architecture, hyper: Hyper, report: Report) -> Trained | None:
+def take_over(run: RunFolder, architecture: Architecture, hyper: Hyper, report: OnMetrics) -> Trained | None:
     """The check's training of an architecture, where it has one with these hyper-parameters.
 
     Args:

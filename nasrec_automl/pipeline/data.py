@@ -16,7 +16,9 @@ from nasrec_automl.errors import DataError, JobError
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.input_files import note_input_files, open_job_source, warn_of_changed_files
 from nasrec_automl.pipeline.progress import ProgressWriter
-from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.run_folder import BEGAN_IN, RunFolder
+
+_PATHS = ("data.input", "data.validation", "data.test", "data.schema")
 
 
 class DataStage(Stage):
@@ -38,13 +40,16 @@ class DataStage(Stage):
         if noted is None:
             return 0
         prepared = noted["data.source"] == "prepared" and noted["data.input"] is not None
-        return int((Path(noted["data.input"] if prepared else run.path / "data") / FILE_NAME).is_file())
+        folder = Path(run.found_again(noted["data.input"])) if prepared else run.path / "data"
+        return int((folder / FILE_NAME).is_file())
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The data section, and what the schema file says: it may have been corrected since."""
         section = run.job.data.model_dump(mode="json", by_alias=True)
         noted = run.noted(self.name)
-        return {f"data.{key}": value for key, value in {**section, **_schema(run.job.data, noted)}.items()}
+        settings = {f"data.{key}": value for key, value in {**section, **_schema(run.job.data, noted)}.items()}
+        held = {name: run.held_paths(self.name, name, settings[name]) for name in _PATHS}
+        return {**settings, **held, BEGAN_IN: run.began_in}
 
     def check(self, run: RunFolder) -> None:
         """Of data that are prepared, also compare the job with how they were, before anything is noted.

@@ -14,9 +14,11 @@ from nasrec_automl.pipeline.run_folder import ROWS, RunFolder
 from nasrec_automl.space import SearchSpace, load_search_space
 
 
-def continued(run: RunFolder) -> dict[str, Any]:
+def continued(run: RunFolder, stage: str) -> dict[str, Any]:
     """Return what a stage's outcome depends on, as `Stage.settings`; nothing without an earlier run."""
-    return {} if run.job.continues is None else {"continues": str(run.job.continues)}
+    if run.job.continues is None:
+        return {}
+    return {"continues": run.held_paths(stage, "continues", str(run.job.continues))}
 
 
 def earlier_supernet(run: RunFolder) -> list[Supernet]:
@@ -61,10 +63,11 @@ def _check_rows(data: PreparedData, earlier: RunFolder) -> None:
 def earlier_winner(run: RunFolder, space: SearchSpace) -> list[Architecture]:
     """Return the architecture that the earlier run ended with; none without an earlier run, or if it has not ended.
 
-    Raises:
-        RunFolderError: there is no such run.
+    None either where that run was deleted, which has given its supernet before: its winner may be scored already.
     """
     if run.job.continues is None:
+        return []
+    if not run.job.continues.exists():
         return []
     path = RunFolder.open(run.job.continues).best / ARCHITECTURE
     return [Architecture.from_json(path.read_text(encoding="utf-8"), space)] if path.is_file() else []

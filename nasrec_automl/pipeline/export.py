@@ -10,6 +10,7 @@ from nasrec_automl.budget import in_words
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.export import export_onnx, export_torch
 from nasrec_automl.pipeline.budget import job_budget
+from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.model_folder import PREPROCESSING, load_model
 from nasrec_automl.pipeline.run_folder import RunFolder
 
@@ -40,7 +41,9 @@ def export_run(run: RunFolder, kind: Format = "onnx", output: Path | None = None
             f"{run.path}: the run has no final model yet; `nasrec-automl status {shlex.quote(str(run.path))}` says "
             "what is left"
         )
-    if run.job.budget.limits and (over := job_budget(run).excess(load_model(run.best).architecture)):
+    # A result of this budget is inside it, and where the data are gone nobody can say more.
+    is_of_another = (read_json(run.result) or {}).get("budget") != run.job.budget.noted
+    if run.job.budget.limits and is_of_another and (over := job_budget(run).excess(load_model(run.best).architecture)):
         shown = ", ".join(in_words(name, excess) for name, excess in over.items())
         raise RunFolderError(
             f"{run.path}: the run's model is over the job's budget by {shown}: it was found under an earlier budget; "

@@ -60,11 +60,20 @@ def newest(paths: Iterable[Path]) -> int:
 
 
 def read_json(path: Path) -> Any:
-    """Read what `write_json` wrote; nothing where there is no file."""
+    """Read what `write_json` wrote; nothing where there is no file.
+
+    Raises:
+        RunFolderError: it is not whole, as where the machine lost its power.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+    except ValueError:
+        raise RunFolderError(
+            f"{path}: is not whole; the machine may have gone down while it was written. Restore it, or use another "
+            "run_folder (top.json, finished.json and final.json are also made anew where they are missing)"
+        ) from None
 
 
 def check_output_folder(folder: Path) -> None:

@@ -33,12 +33,19 @@ from nasrec_automl.pipeline.candidates import (
 )
 from nasrec_automl.pipeline.files import newest, read_json, write_json
 from nasrec_automl.pipeline.final_baseline import baseline_files, final_baseline
-from nasrec_automl.pipeline.final_training import Contender, Validation, final_teachers, teaching_designs, train_final
+from nasrec_automl.pipeline.final_training import (
+    FINAL_TEACHER,
+    Contender,
+    Validation,
+    final_teachers,
+    teaching_designs,
+    train_final,
+)
 from nasrec_automl.pipeline.model_folder import write_model
 from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import STAGE_NAMES, final_is_noted
-from nasrec_automl.pipeline.studies import final_settings, retrain_study
+from nasrec_automl.pipeline.studies import check_ended, final_settings, retrain_study
 from nasrec_automl.pipeline.teachers import teachers
 from nasrec_automl.report import calibration_bins
 from nasrec_automl.search import Hyper
@@ -59,7 +66,7 @@ class FinalStage(Stage):
 
     def kept(self, run: RunFolder) -> int:
         """The time of what its trainings and the baseline left last: there is one unit only, and they take long."""
-        left = [*run.final_trainings.glob("*"), *run.retrained.glob("final-teacher-*")]
+        left = [*run.final_trainings.glob("*"), *run.retrained.glob(f"{FINAL_TEACHER}*")]
         return (0 if self.is_done(run) else newest(left)) or super().kept(run)
 
     def _left_nothing(self, run: RunFolder) -> bool:
@@ -75,6 +82,7 @@ class FinalStage(Stage):
             self.tidy(run)
             measured: dict[str, float] = read_json(run.result)["test"]
             return measured
+        check_ended(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="parts", total=4, even=False)
         data = PreparedData.open(run.data, test=True)
         contenders, errors = _contenders(run, data, report)

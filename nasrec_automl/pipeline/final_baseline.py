@@ -26,12 +26,12 @@ def final_baseline(run: RunFolder, data: PreparedData) -> tuple[Baseline, dict[s
     def some(*parts: Part) -> Rows:
         return data.part(*parts).sample(BASELINE_ROWS, seed)
 
-    tuned = _kept(
+    tuned = _kept_or_fitted(
         of_tuned,
         schema,
         lambda: tune_baseline(some(*TRAINING), data.part(Part.HPO), schema, seed=seed),
     )
-    fitted = _kept(
+    fitted = _kept_or_fitted(
         of_fitted,
         schema,
         lambda: fit_baseline(some(*TRAINING, *VALIDATION), schema, strength=tuned.strength),
@@ -49,7 +49,7 @@ def baseline_files(run: RunFolder) -> tuple[Path, Path]:
     return run.final_trainings / "baseline-tuned.npz", run.final_trainings / "baseline.npz"
 
 
-def _kept(path: Path, schema: FeatureSchema, fit: Callable[[], Baseline]) -> Baseline:
+def _kept_or_fitted(path: Path, schema: FeatureSchema, fit: Callable[[], Baseline]) -> Baseline:
     """What a call before has left, or a new fit, which is left for the next one."""
     if path.is_file():
         return Baseline.load(path, schema)

@@ -30,6 +30,9 @@ from nasrec_automl.search import Hyper
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.metrics import Metrics
 
+FINAL_TEACHER = "final-teacher-"
+"""What the names of their files in `retrain/` begin with."""
+
 SEEDS_APART = 1000
 """Between one final training's seed and the next one's: runs with neighbouring seeds share none."""
 
@@ -105,7 +108,7 @@ def final_teachers(
     study = trainings_study(run, "teachers")  # its name says how they are trained
     found = {}
     for name, architecture in designs.items():
-        path = weights_path(run, study, f"final-teacher-{name}", hyper)
+        path = weights_path(run, study, f"{FINAL_TEACHER}{name}", hyper)
         diverged = path.with_suffix(".diverged")
         if diverged.is_file():
             continue

@@ -49,6 +49,7 @@ def warn_of_changed_files(run: RunFolder) -> None:
     noted = read_json(run.input_files)
     if noted is None:  # the data were prepared before
         return
+    noted = {run.found_again(name): state for name, state in noted.items()}
     try:
         files = _files(run)
     except (DataError, OSError):  # some are gone, or the schema is

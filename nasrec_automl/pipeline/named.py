@@ -33,11 +33,11 @@ from nasrec_automl.pipeline.final_training import (
     train_final,
     train_taught,
 )
-from nasrec_automl.pipeline.model_folder import write_model
+from nasrec_automl.pipeline.model_folder import ARCHITECTURE, PREPROCESSING, WEIGHTS, write_model
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import check_stages
 from nasrec_automl.pipeline.status import final_is_noted, retrain_is_noted
-from nasrec_automl.pipeline.studies import retrain_study, search_study
+from nasrec_automl.pipeline.studies import check_ended, retrain_study, search_study
 from nasrec_automl.pipeline.teachers import teachers
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.attributes import KEY
@@ -111,22 +111,25 @@ def retrain_named(
         DivergedError: the training diverged.
         InUseError: another process trains this architecture.
         JobError: the job is not the one that the folder's stages were started with.
-        RunFolderError: the run has no data, or the folder cannot be written, or is a run's own.
+        RunFolderError: the run has no data, or the folder cannot be written, is a run's own, or holds files but no
+            model.
     """
     if not (run.data / FILE_NAME).is_file() and run.job.data.source != "prepared":
         raise RunFolderError(f"{run.path}: the run has no data yet; start it first, with `nasrec-automl run JOB`")
     check_stages(run)
+    check_ended(run)
     data, budget = PreparedData.open(run.data), job_budget(run)
     run = _as_searched(run)
     name, architecture = find_architecture(run, name)
     folder = run.models / name if output is None else output
     check_output_folder(folder)
+    _check_replaceable(folder)
     unfinished = _unfinished(run, architecture)
     with run.lock(inside=unfinished):
         for left in run.models.glob(f"{unfinished.name}.*"):  # by calls that were killed at their end
             shutil.rmtree(left, ignore_errors=True)
         contender, source = _measured(run, name, architecture, on_validation, tell)
-        checkpoint = _kept(run, architecture, "final.ckpt")
+        checkpoint = _checkpoint(run, architecture, "final.ckpt")
         contenders = [one["name"] for one in read_json(run.final)["contenders"]] if final_is_noted(run) else None
         if contenders is None:
             teachers(run, tell)  # where they have to be trained, that is told
@@ -153,12 +156,18 @@ def retrain_named(
     return NamedModel(folder, name, validation, source, budget.excess(architecture))
 
 
+def _check_replaceable(folder: Path) -> None:
+    names = {path.name for path in folder.glob("*") if not path.name.startswith(".")}
+    if names and not names & {WEIGHTS, ARCHITECTURE, PREPROCESSING}:  # killed, a call has left some of these
+        raise RunFolderError(f"{folder}: holds files, and no model that could be replaced: choose an empty folder")
+
+
 def _unfinished(run: RunFolder, architecture: Architecture) -> Path:
     """The folder with what a call that was killed has left."""
     return run.models / f".{architecture.key}"
 
 
-def _kept(run: RunFolder, architecture: Architecture, what: str) -> Path:
+def _checkpoint(run: RunFolder, architecture: Architecture, what: str) -> Path:
     """A file of this folder; a call with other settings leaves another. Where no stage has begun, a job may change."""
     job, data = run.job, PreparedData.open(run.data)
     settings = f"{job.retrain.model_dump_json()} {job.seed} {job.precision} {job.embedding_dim} {data.fingerprint}"
@@ -252,7 +261,7 @@ def _trained_alone(
 ) -> Subnet:
     """The architecture trained without validation rows; the subnet is kept until the call has ended."""
     taught_by, called = [*teachers(run, tell).values()], ["training without validation rows"]
-    checkpoint = _kept(run, architecture, "alone.ckpt")
+    checkpoint = _checkpoint(run, architecture, "alone.ckpt")
     try:
         return train_taught(run, architecture, hyper, taught_by, TRAINING, called, on_validation, checkpoint)
     except DivergedError as error:

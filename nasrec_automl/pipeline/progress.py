@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from nasrec_automl.errors import RunFolderError
 from nasrec_automl.heartbeat import heartbeat
 from nasrec_automl.pipeline.files import read_json, write_json
 
@@ -168,6 +169,8 @@ def counting_time(path: Path) -> Iterator[None]:
 
 
 def read_progress(path: Path) -> Progress | None:
-    """Read a progress file; nothing where there is none."""
-    content = read_json(path)
-    return None if content is None else Progress.model_validate(content)
+    """Read a progress file; nothing where there is none that is whole."""
+    with suppress(RunFolderError):
+        content = read_json(path)
+        return None if content is None else Progress.model_validate(content)
+    return None

@@ -25,7 +25,13 @@ from nasrec_automl.pipeline.files import read_json, write_text
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import report_is_noted, result_is_noted, search_is_noted
-from nasrec_automl.pipeline.studies import retrain_study, scored_trials, search_admission, search_study, study_storage
+from nasrec_automl.pipeline.studies import (
+    check_ended,
+    retrain_study,
+    scored_trials,
+    search_admission,
+    search_study,
+)
 from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.randomness import rng_for
 from nasrec_automl.report import (
@@ -43,7 +49,6 @@ from nasrec_automl.report.summary import ranked
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.admission import Admits
 from nasrec_automl.search.attributes import KEY, LOG_LOSS, STOPPED, written
-from nasrec_automl.search.database import shown_url
 from nasrec_automl.search.distributions import architecture_of
 from nasrec_automl.search.hyper import ARCHITECTURE
 from nasrec_automl.search.pruning import FIRST_RUNG
@@ -90,28 +95,11 @@ def write_run_report(run: RunFolder) -> Path:
 
 
 def _write(run: RunFolder) -> Path:
-    _check_studies(run)
+    check_ended(run)
     content = report_content(run)
     publish(run, lambda: content)
     write_text(run.report, render_report(content))
     return run.report
-
-
-def _check_studies(run: RunFolder) -> None:
-    """Raise RunFolderError unless the result's studies are there: what the report opens is made where it is missing."""
-    storage = study_storage(run.job.storage_url)
-    for name in read_json(run.result)["studies"]:
-        try:
-            trials = optuna.load_study(study_name=name, storage=storage).get_trials(
-                deepcopy=False, states=(TrialState.COMPLETE,)
-            )
-        except KeyError:  # no such study
-            trials = []
-        if not trials:
-            raise RunFolderError(
-                f"{run.path}: there is a result, but no finished trial of the study {name!r} in "
-                f"{shown_url(run.job.storage_url)}; put the database back, or run the job in another run_folder"
-            )
 
 
 def report_content(run: RunFolder) -> ReportContent:
@@ -303,10 +291,11 @@ def _training(trial: FrozenTrial, run: RunFolder) -> RetrainTrial:
 def _results(run: RunFolder, result: dict[str, Any], final: dict[str, Any], scored: Collection[str]) -> list[ResultRow]:
     """The result table; `scored` are names of what the search scored."""
     verdict, checked, rows = read_verdict(run), {one.key for one in checked_best(run)}, []
+    designs = hand_designs(load_search_space(run.job.space))
     # What others added to the search may lack what the report shows of a score.
     otherwise: ResultKind = "search" if verdict is None or verdict.by_scores_alone else "predictor"
     for contender in final["contenders"]:
-        name, hand = contender["name"], contender["name"].startswith("hand-")
+        name, hand = contender["name"], contender["name"] in designs
         wins = name == final["winner"]
         kind: ResultKind = "search" if name in scored else "check" if name in checked else otherwise
         rows.append(

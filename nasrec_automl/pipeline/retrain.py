@@ -36,7 +36,14 @@ from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import retrain_is_noted
-from nasrec_automl.pipeline.studies import retrain_settings, retrain_study, stage_ended, study_storage, why_no_more
+from nasrec_automl.pipeline.studies import (
+    check_ended,
+    retrain_settings,
+    retrain_study,
+    stage_ended,
+    study_storage,
+    why_no_more,
+)
 from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.search import Hyper, TrainOutcome, retrain
 from nasrec_automl.search.attributes import STEP
@@ -61,6 +68,7 @@ class RetrainStage(Stage):
         of_these = noted is not None and noted["target"] >= total and noted["study"] == retrain_study_name(run)
         if of_these and retrain_is_noted(run):
             return total, total
+        check_ended(run)
         done = retrain_study(run).get_trials(deepcopy=False, states=ENDED)
         return min(len(done), total - 1), total
 
@@ -78,6 +86,7 @@ class RetrainStage(Stage):
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         job, config = run.job, run.job.retrain
         architectures = candidates(run)
+        check_ended(run)
         study = retrain_study(run)
         forget_other_trainings(run)
         check_subnets(run, study)

@@ -20,13 +20,17 @@ from nasrec_automl.digest import digest
 from nasrec_automl.errors import InUseError, JobError, RunFolderError
 from nasrec_automl.heartbeat import LOST_AFTER, heartbeat
 from nasrec_automl.pipeline.files import read_json, write_json, write_text
-from nasrec_automl.processes import is_alive, own_host, own_start
+from nasrec_automl.processes import is_alive, own_host, start_of
 
-_OWNER = re.compile(r"process (\d+) on (.+?), started ([\dT:-]{19}\+00:00)")
+_OWNER = re.compile(r"process (\d+) on (.+?), since [\dT:-]{19}\+00:00, started ([\d.]+) s after the boot")
 """What a lock file says of its owner."""
 
 ROWS = "fingerprint of the prepared data"
 """Among a stage's settings: which rows it was started with."""
+
+
+BEGAN_IN = "run_folder"
+"""Among the data stage's settings: where the run folder was then."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,8 @@ class RunFolder:
         """How long the subnet of an architecture takes on the job's device for a batch of the budget's size."""
         job = self.job
         norm = "layer-norm" if job.retrain.may_layer_norm else "no-layer-norm"
-        return self.path / "latency" / f"{job.device}-{job.budget.batch_size}-{norm}" / f"{key}.json"
+        model = f"{job.device}-{job.budget.batch_size}-{job.embedding_dim}-{norm}"
+        return self.path / "latency" / model / f"{key}.json"
 
     def progress(self, stage: str) -> Path:
         """What a stage says of its progress."""
@@ -213,6 +218,31 @@ class RunFolder:
         """The settings that a stage was started with, if it was."""
         settings: dict[str, Any] | None = read_json(self.path / "stages" / f"{stage}.json")
         return settings
+
+    def held_paths(self, stage: str, name: str, paths: Any) -> Any:
+        """A path among a stage's settings, or a list of some: as it was noted, where it is the same.
+
+        A project may be moved as a whole, or be mounted elsewhere. What is noted is where a file was when the run
+        began, as seen from the run folder.
+        """
+        before = (self.noted(stage) or {}).get(name)
+        if paths is None or paths == before:
+            return paths
+        begun = [self._begun(path) for path in paths] if isinstance(paths, list) else self._begun(paths)
+        return begun if before in (None, begun) else paths
+
+    def found_again(self, path: str) -> str:
+        """Where a file is that was noted when the run began: moved with the run folder, or where it was."""
+        moved = os.path.normpath(self.path / os.path.relpath(path, self.began_in))
+        return moved if Path(moved).exists() or not Path(path).exists() else path
+
+    @property
+    def began_in(self) -> str:
+        """Where the run folder was when its data stage began."""
+        return str((self.noted("data") or {}).get(BEGAN_IN, self.path))
+
+    def _begun(self, path: str) -> str:
+        return os.path.normpath(Path(self.began_in) / os.path.relpath(path, self.path))
 
     def claim(self, stage: str, section: dict[str, Any]) -> bool:
         """Note the settings of a stage at its first start, and hold it to them later.
@@ -301,8 +331,12 @@ class RunFolder:
         finally:
             path.unlink(missing_ok=True)
 
-    def in_use(self) -> bool:
-        """Whether a living process owns the folder or a stage of it, or is at work in it; no lock is touched."""
+    def in_use(self) -> set[str]:
+        """What living processes own, `run` or the name of a stage, or `worker-` and more where one is at work.
+
+        No lock is touched.
+        """
+        found = set()
         for path in self.path.glob(".*.lock"):
             try:
                 text, signed = path.read_text(encoding="utf-8"), path.stat().st_mtime
@@ -312,13 +346,9 @@ class RunFolder:
             if owner is None:
                 continue
             pid, host, started = owner.groups()
-            if host == own_host():
-                lives = is_alive(int(pid), datetime.fromisoformat(started).timestamp())
-            else:
-                lives = time.time() - signed < LOST_AFTER
-            if lives:
-                return True
-        return False
+            if is_alive(int(pid), float(started)) if host == own_host() else time.time() - signed < LOST_AFTER:
+                found.add(path.name[1:].removesuffix(".lock"))
+        return found
 
 
 def _first_difference(before: dict[str, Any], now: dict[str, Any]) -> tuple[str, Any, Any] | None:
@@ -334,11 +364,11 @@ def _first_difference(before: dict[str, Any], now: dict[str, Any]) -> tuple[str,
 
 
 def _this_process() -> str:
-    started = datetime.fromtimestamp(own_start(), UTC).isoformat(timespec="seconds")
-    return f"process {os.getpid()} on {own_host()}, started {started}"
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return f"process {os.getpid()} on {own_host()}, since {now}, started {start_of():.2f} s after the boot"
 
 
 def _owner(file: TextIO) -> str:
     file.seek(0)
-    text = re.sub(r"@[0-9a-f]+(?=, started)", "", file.read().strip())  # it says nothing to people
+    text = re.sub(r"@[0-9a-f]+(?=, since)|, started .*", "", file.read().strip())  # these say nothing to people
     return text or "another process"

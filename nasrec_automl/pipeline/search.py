@@ -29,6 +29,7 @@ from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import search_is_noted
 from nasrec_automl.pipeline.studies import (
+    check_ended,
     hold_to_weights,
     scored_trials,
     search_admission,
@@ -64,6 +65,7 @@ class SearchStage(Stage):
         target = run.job.search.architectures
         if search_is_noted(run):
             return target, target
+        check_ended(run)
         done = len(scored_trials(search_study(run), search_admission(run))) if run.weights.is_file() else 0
         # The best are still to be noted: without them the stage is not done.
         return min(done, target - 1), target

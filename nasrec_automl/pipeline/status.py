@@ -21,6 +21,9 @@ TUNE_NAMES = ("data", TUNE_TRUTH, "tune")
 RANK_NAMES = ("data", "supernet", "rank")
 """What `rank` does: data and supernet where they are not there, then trainings from scratch."""
 
+_APART = {"tune", "rank"}
+"""Stages of no job's chain, which stands still while one of them runs."""
+
 State = Literal["done", "running", "interrupted", "waiting"]
 
 
@@ -65,9 +68,11 @@ def retrain_is_noted(run: RunFolder) -> bool:
 
 
 def final_is_noted(run: RunFolder) -> bool:
-    """Whether there is a result, of what the retrain stage ended with last."""
-    final = read_json(run.final)
-    return final is not None and final["retrain"] == read_json(run.retrain_done) and run.result.is_file()
+    """Whether there is a result, of the trainings that the retrain stage ended with last."""
+    final, noted = read_json(run.final), read_json(run.retrain_done)
+    if final is None or noted is None or not run.result.is_file():
+        return False
+    return all(final["retrain"][name] == noted[name] for name in ("study", "trainings"))
 
 
 def result_is_noted(run: RunFolder) -> bool:
@@ -83,6 +88,12 @@ def report_is_noted(run: RunFolder) -> bool:
     return all(written >= path.stat().st_mtime for path in (run.result, run.top) if path.is_file())
 
 
+def is_at_work(run: RunFolder) -> bool:
+    """Whether a living process is at the job's stages, or about to be."""
+    owned = run.in_use()
+    return not owned <= {"run", *_APART} or ("run" in owned and not owned & _APART)
+
+
 def run_status(run: RunFolder) -> list[StageStatus]:
     """The status of every stage, in order."""
     done = (
@@ -93,7 +104,7 @@ def run_status(run: RunFolder) -> list[StageStatus]:
         final_is_noted(run),
         report_is_noted(run),
     )
-    return _in_order(run, dict(zip(STAGE_NAMES, done, strict=True)))
+    return _in_order(run, dict(zip(STAGE_NAMES, done, strict=True)), is_at_work(run))
 
 
 def earlier_result(run: RunFolder) -> str | None:
@@ -123,12 +134,11 @@ def _by_progress(run: RunFolder, names: Sequence[str]) -> list[StageStatus]:
     """The status of what is done in this order, by what each says of its progress; prepared data say nothing."""
     found = {name: read_progress(run.progress(name)) for name in names}
     done = {name: one is not None and one.done >= one.total for name, one in found.items()}
-    return _in_order(run, {**done, "data": (run.data / FILE_NAME).is_file()})
+    return _in_order(run, {**done, "data": (run.data / FILE_NAME).is_file()}, bool(run.in_use()))
 
 
-def _in_order(run: RunFolder, done: Mapping[str, bool]) -> list[StageStatus]:
-    """The status of what waits for what stands before it, by whether each is done."""
-    in_use = run.in_use()
+def _in_order(run: RunFolder, done: Mapping[str, bool], at_work: bool) -> list[StageStatus]:
+    """The status of what waits for what stands before it, by whether each is done and somebody is at the next."""
     found: list[StageStatus] = []
     before: str | None = None
     for name, is_done in done.items():
@@ -138,8 +148,8 @@ def _in_order(run: RunFolder, done: Mapping[str, bool]) -> list[StageStatus]:
         elif is_done:
             found.append(StageStatus(name, "done", None, progress))
         else:
-            state: State = "running" if in_use else "interrupted" if progress else "waiting"
-            if in_use and progress is not None:
+            state: State = "running" if at_work else "interrupted" if progress else "waiting"
+            if at_work and progress is not None:
                 # No longer than from one sign of life to the next: what an earlier start wrote is older.
                 progress = progress.counted_to(min(time.time(), progress.updated + INTERVAL))
             found.append(StageStatus(name, state, None, progress))

@@ -21,15 +21,16 @@ from nasrec_automl.budget import LATENCY
 from nasrec_automl.config_types import in_seconds
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.digest import digest
-from nasrec_automl.errors import StudyError
+from nasrec_automl.errors import RunFolderError, StudyError
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import retrain_study_name, training_lengths
 from nasrec_automl.pipeline.earlier import continued
+from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.search import open_storage, open_study
 from nasrec_automl.search.admission import Admission, Admits
 from nasrec_automl.search.attributes import WEIGHTS, WORKER
-from nasrec_automl.search.database import database_errors, parse_url, patiently
+from nasrec_automl.search.database import database_errors, parse_url, patiently, shown_url
 from nasrec_automl.search.storage import check_identity
 from nasrec_automl.search.task import ENDED
 from nasrec_automl.space import load_search_space
@@ -120,6 +121,31 @@ def _file_of(url: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
+def check_ended(run: RunFolder) -> None:
+    """Check that studies which stages have ended are in the job's database, before any is made where it is missing.
+
+    Raises:
+        RunFolderError: one is missing, or empty.
+    """
+    storage, noted = study_storage(run.job.storage_url), read_json(run.retrain_done)
+    names = [f"{run.job.name}-search"] * run.top.is_file() + ([] if noted is None else [noted["study"]])
+
+    def has_trials(name: str) -> bool:
+        try:
+            storage.get_trial_id_from_study_id_trial_number(storage.get_study_id_from_name(name), 0)
+        except KeyError:
+            return False
+        return True
+
+    for name in names:
+        if not patiently(storage, partial(has_trials, name)):
+            raise RunFolderError(
+                f"{run.path}: the run has ended a stage, but there is no trial of its study {name!r} in "
+                f"{shown_url(run.job.storage_url)}: put the database back, or set the `storage` of before, or copy the "
+                "study (optuna.copy_study), or run the job in another run_folder"
+            )
+
+
 def search_settings(run: RunFolder) -> dict[str, Any]:
     """The search section, but for what may grow, architectures and timeout, and what a latency that counts is of."""
     job = run.job
@@ -133,7 +159,7 @@ def search_settings(run: RunFolder) -> dict[str, Any]:
         **{f"search.{key}": value for key, value in section.items()},
         **(timed if LATENCY in job.search.objectives else {}),
         "precision": job.precision,
-        **continued(run),
+        **continued(run, "search"),
     }
 
 
@@ -267,6 +293,7 @@ def trainings_study_name(run: RunFolder, kind: Trainings) -> str:
             **job.retrain.model_dump(mode="json", exclude=beside),
             **training_lengths(run),
         },
+        "space": load_search_space(job.space).model_dump(mode="json"),
         "embedding_dim": job.embedding_dim,
         "precision": job.precision,
         "seed": job.seed,

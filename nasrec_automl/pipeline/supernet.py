@@ -92,7 +92,7 @@ class SupernetStage(Stage):
             "embedding_dim": run.job.embedding_dim,
             "seed": run.job.seed,
             "precision": run.job.precision,
-            **continued(run),
+            **continued(run, "supernet"),
             ROWS: PreparedData.open(run.data).fingerprint,
         }
 
@@ -116,9 +116,10 @@ class SupernetStage(Stage):
             with training_processes(run.job) as rank:
                 supernet = train_supernet(run, rank, [_Watch(progress, curve, report)])
         except DivergedError as error:
-            raise DivergedError(f"the supernet's training diverged; {_kept(_checkpoint(run))}. At {error}") from None
+            where = _where_it_stands(_checkpoint(run))
+            raise DivergedError(f"the supernet's training diverged; {where}. At {error}") from None
         save_network(supernet, run.weights)
-        progress.update(total, curve.note())
+        progress.update(total, curve.note_at_end(total))
         if self._label is None:  # not where settings are tried, bad ones among them
             _warn_of_chance(run, curve.kept())
         self.tidy(run)
@@ -237,6 +238,7 @@ class _Start(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         shared: Any = pl_module.shared  # of NasRecOneShot's module
         shared.supernet.load_state_dict(self._weights)
+        self._weights = {}  # NNI holds on to the trainer, and so to this, until the process ends
 
 
 def training_steps(run: RunFolder) -> int:
@@ -276,7 +278,7 @@ def _label(run: RunFolder) -> Path:
     return run.supernet / "labels.npy"
 
 
-def _kept(checkpoint: Path) -> str:
+def _where_it_stands(checkpoint: Path) -> str:
     if not checkpoint.is_file():
         return "there is no checkpoint yet: correct the job and run it again"
     step = torch.load(checkpoint, weights_only=True, mmap=True, map_location="cpu")["global_step"]
@@ -397,6 +399,16 @@ class _Curve:
         """The point of the kept weights for people."""
         kept = self.kept()
         return f"log loss {kept['log_loss']:.4f}, AUC {kept['auc']:.4f}" if kept else ""
+
+    def note_at_end(self, total: int) -> str:
+        """The same, and when the training ended, where it did before its last step."""
+        if not self.best or not self.points or self.points[-1]["step"] + self._interval > total:
+            return self.note()
+        return f"{self.note()}, ended after {self.points[-1]['step']:,} steps, as it got no better"
+
+    @property
+    def _interval(self) -> float:
+        return self.points[0]["step"]
 
 
 class _Watch(pl.Callback):

@@ -17,6 +17,7 @@ from torch import distributed
 
 from nasrec_automl.config import Job
 from nasrec_automl.errors import TrainingError
+from nasrec_automl.pipeline.helpers import given_job, start_helper
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.training.ranks import Rank
 
@@ -35,9 +36,7 @@ def training_processes(job: Job) -> Iterator[Rank]:
     threads, variable = torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
     others: list[subprocess.Popen[str]] = []
     try:
-        for number in range(1, job.devices):
-            others.append(_start(Rank(number, job.devices, port)))
-            _send(job, others[-1])
+        others.extend(_start(job, Rank(number, job.devices, port)) for number in range(1, job.devices))
         for process in others:
             if process.stdout is not None and not process.stdout.readline():
                 process.wait()
@@ -52,7 +51,7 @@ def training_processes(job: Job) -> Iterator[Rank]:
     finally:
         for process in others:
             process.kill()
-            with process:  # waits, and closes its pipe
+            with suppress(BrokenPipeError), process:  # waits, and closes its pipes
                 pass
         if distributed.is_initialized():
             distributed.destroy_process_group()
@@ -71,24 +70,11 @@ def _raise_for_dead(others: list[subprocess.Popen[str]]) -> None:
             )
 
 
-def _start(rank: Rank) -> subprocess.Popen[str]:
+def _start(job: Job, rank: Rank) -> subprocess.Popen[str]:
     # NNI's variables would make a trial of each process.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("NNI_")}
     arguments = [str(number) for number in (rank.number, rank.count, rank.port)]
-    return subprocess.Popen(
-        [sys.executable, "-m", "nasrec_automl.pipeline.training_processes", *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=environment,
-        text=True,
-    )
-
-
-def _send(job: Job, process: subprocess.Popen[str]) -> None:
-    assert process.stdin is not None
-    with suppress(BrokenPipeError):  # one that ended at once is found out by who waits for it
-        process.stdin.write(job.model_dump_json())
-        process.stdin.close()
+    return start_helper(__name__, *arguments, job=job, environment=environment, stdout=subprocess.PIPE)
 
 
 def _free_port() -> int:
@@ -102,7 +88,7 @@ def _main() -> None:
     from nasrec_automl.pipeline.supernet import train_supernet
 
     number, count, port = (int(word) for word in sys.argv[1:])
-    run = RunFolder(Job.model_validate_json(sys.stdin.read()))
+    run = RunFolder(given_job())
     print("ready", flush=True)  # process 0 waits for it: later it could only wait for a process that never joins
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     train_supernet(run, Rank(number, count, port), [])

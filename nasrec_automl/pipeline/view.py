@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
@@ -134,7 +136,9 @@ class _Printer:
 def result_table(run: RunFolder) -> RenderableType:
     """The result beside the baseline and the other contenders."""
     result, final = read_json(run.result), read_json(run.final)
-    table = Table(title=escape(f"{run.job.name}: {result['dataset']}"), title_justify="left")
+    # Without borders it has room in 80 columns, which is also what Rich takes a log file for.
+    title = escape(f"{run.job.name}: {result['dataset']}")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("model", no_wrap=True)
     for column in ("validation\nlog loss", "validation\nAUC", "test\nlog loss", "test\nAUC", "multiply\nadds"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -171,6 +175,22 @@ def result_table(run: RunFolder) -> RenderableType:
     return Group(table, Text("\n".join(notes), style="dim"))
 
 
+def model_lines(run: RunFolder) -> list[str]:
+    """Where the model of a finished run is, and whether what was exported is of an earlier one."""
+    from nasrec_automl.pipeline.model_folder import PREPROCESSING
+
+    folder = shlex.quote(str(run.path))
+    if not (run.best / PREPROCESSING).is_file():
+        winner = read_json(run.final)["winner"]
+        return [f"Model:              gone from {run.best}; `nasrec-automl retrain {folder} {winner}` trains it again"]
+    lines, written = [f"Model:              {run.best}"], run.final.stat().st_mtime
+    if any(path.stat().st_mtime < written for path in run.exported.glob("*")):
+        lines.append(
+            f"Export:             of an earlier model; `nasrec-automl export {folder}` writes that of this one"
+        )
+    return lines
+
+
 def tune_table(run: RunFolder) -> RenderableType:
     """What the tune stage found: settings of the supernet with their rank correlation, the best first."""
     from nasrec_automl.pipeline.tune import tuned
@@ -194,11 +214,12 @@ def tune_table(run: RunFolder) -> RenderableType:
             f"{trial.values[0]:.3f}" if trial.values else "diverged",
             f"{written(trial)[LOG_LOSS]:.4f}" if trial.values else "",
         )
-    judged = max((written(trial).get("architectures", 0) for trial in trials), default=0)
-    notes = [
-        "* the job's own settings. Tau compares scores with trainings from scratch of "
-        f"{judged} architectures; for unrelated orders it strays by {tau_error(judged):.2f}."
-    ]
+    notes = ["* the job's own settings."]
+    if judged := max((written(trial).get("architectures", 0) for trial in trials), default=0):
+        notes[0] += (
+            f" Tau compares scores with trainings from scratch of {judged} architectures; for unrelated orders it "
+            f"strays by {tau_error(judged):.2f}."
+        )
     if trials and trials[0].values:
         best = ", ".join(f"{name}: {value:.4g}" for name, value in settings_of(trials[0].params, run.job.tune).items())
         notes.append(f"The best, for the job in a new run_folder: supernet: {{{best}}}")

@@ -14,6 +14,7 @@ from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.stages import check_stages
+from nasrec_automl.pipeline.status import is_at_work
 from nasrec_automl.pipeline.studies import retrain_study, search_study
 from nasrec_automl.search.attributes import WORKER
 from nasrec_automl.search.database import database_errors, parse_url
@@ -75,7 +76,7 @@ def share_work(run: RunFolder, *, count: int | None = None, on_wait: Callable[[s
 def _wait_for_supernet(run: RunFolder, on_wait: Callable[[str], None] | None) -> None:
     told = False
     while not run.weights.is_file():
-        if not run.in_use():
+        if not is_at_work(run):
             raise RunFolderError(
                 f"{run.path}: the supernet is not trained, and nobody trains it; start `nasrec-automl run JOB` and "
                 "then this worker again"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -15,6 +14,7 @@ import torch
 from nasrec_automl.config import Job
 from nasrec_automl.errors import NasRecError
 from nasrec_automl.interrupts import no_lost_interrupts, terminate_as_interrupt
+from nasrec_automl.pipeline.helpers import given_job, start_helper
 from nasrec_automl.pipeline.run_folder import RunFolder
 
 _GRACE = 10.0
@@ -37,7 +37,8 @@ def worker_processes(job: Job, stage: str, workers: int) -> Iterator[None]:
     own = max(1, threads // workers)
     others: list[subprocess.Popen[str]] = []
     try:
-        others.extend(_start(job, stage, own) for _ in range(workers - 1))
+        environment = {**os.environ, "OMP_NUM_THREADS": str(own)}
+        others.extend(start_helper(__name__, stage, job=job, environment=environment) for _ in range(workers - 1))
         torch.set_num_threads(own)
         yield
         for process in others:  # they find the stage done, or are about to end it themselves
@@ -55,34 +56,12 @@ def worker_processes(job: Job, stage: str, workers: int) -> Iterator[None]:
                 pass
 
 
-def _start(job: Job, stage: str, threads: int) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "nasrec_automl.pipeline.worker_processes", stage],
-        stdin=subprocess.PIPE,
-        env={**os.environ, "OMP_NUM_THREADS": str(threads)},
-        text=True,
-        start_new_session=True,  # Ctrl-C is for the owner, who ends it
-    )
-    assert process.stdin is not None
-    with suppress(BrokenPipeError):
-        process.stdin.write(f"{job.model_dump_json()}\n")
-        process.stdin.flush()
-    return process
-
-
-def _end_with_owner() -> None:
-    """End this process when the owner's end of the pipe is closed, by the system at the latest."""
-    sys.stdin.read()
-    os._exit(1)
-
-
 def _main() -> None:
     from nasrec_automl.pipeline.rank import RankStage, train_ranked
     from nasrec_automl.pipeline.stages import STAGES
 
     terminate_as_interrupt()
-    run = RunFolder(Job.model_validate_json(sys.stdin.readline()))
-    threading.Thread(target=_end_with_owner, name="end-with-owner", daemon=True).start()
+    run = RunFolder(given_job())
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         with no_lost_interrupts():

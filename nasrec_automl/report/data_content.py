@@ -78,7 +78,7 @@ class DataContent:
 
 
 def gather(data: PreparedData, *, on_rows: Callable[[int], None] = lambda done: None) -> DataContent:
-    """Gather what a report says of a prepared folder; of test nothing but what `dataset.json` says.
+    """Gather what a report says of a prepared folder: of test what its two JSON files say, and no more.
 
     Args:
         data: whose training and validation ids are read, a block at a time.

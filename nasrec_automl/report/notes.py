@@ -67,8 +67,8 @@ def retrain_note(content: ReportContent, study: str) -> str:
         "The files of the model that was chosen are artifacts of this study." if content.results else "",
         _about(content),
         _reading(
-            "A value is a log loss in nats on rows that no training reads: lower is better. Pruned trials were worse "
-            "than others that had come as far, or diverged.",
+            "A value is a log loss in nats on rows that no training learns from: lower is better. Pruned trials were "
+            "worse than others that had come as far, or diverged.",
             "The figures with titles on the study's first page are this package's.",
         ),
     )

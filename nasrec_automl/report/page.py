@@ -66,4 +66,6 @@ def figure_html(name: str, figure: go.Figure, caption: str) -> str:
         div_id=name,
         default_height=f"{figure.layout.height}px",
     )
-    return f"<figure>{plot}<figcaption>{escape(caption)}</figcaption></figure>"
+    return (
+        f'<figure role="group" aria-label="{escape(caption)}">{plot}<figcaption>{escape(caption)}</figcaption></figure>'
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import plotly.graph_objects as go
@@ -11,6 +12,7 @@ from plotly.subplots import make_subplots
 
 from nasrec_automl.report.content import RetrainTrial
 from nasrec_automl.report.style import LOG_LOSS, SEQUENCE, note, plain, styled, upper_limit
+from nasrec_automl.report.summary import retrained_best
 
 _SETTINGS = ("learning_rate", "weight_decay", "dropout", "batch_size")
 _FURTHER = ("embedding_decay", "optimizer", "layer_norm", "embedding_dim", "table_cap")
@@ -99,9 +101,10 @@ def _symbol(trial: RetrainTrial, limit: float) -> str:
 
 
 def _colors(trials: Sequence[RetrainTrial]) -> dict[str, str]:
-    """One colour an architecture, by first appearance."""
-    names = list(dict.fromkeys(trial.architecture for trial in trials))
-    return {name: SEQUENCE[index % len(SEQUENCE)] for index, name in enumerate(names)}
+    """One colour for each of the best architectures, the best first, and one for all others: there are no more."""
+    best = retrained_best(trials)
+    names = sorted({trial.architecture for trial in trials}, key=lambda name: (best.get(name, math.inf), name))
+    return dict(zip_longest(names, SEQUENCE[: len(names)], fillvalue=SEQUENCE[-1]))
 
 
 def _axis(setting: str, values: Sequence[Any]) -> tuple[list[Any], dict[str, object]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nasrec_automl.architecture import MERGED_TOKENS, Architecture, Block, Live
-from nasrec_automl.report.style import BLUE, FAINT, GREEN, GREY, INK, PAPER, VERMILLION
+from nasrec_automl.report.style import BLUE, DIM, FAINT, GREEN, GREY, INK, PAPER, VERMILLION
 from nasrec_automl.report.svg import Canvas
 from nasrec_automl.report.wiring_edges import LANES, Lane, reads_tokens_densely
 from nasrec_automl.report.wiring_layout import BOX_HEIGHT, Column, Layout
@@ -81,7 +81,7 @@ class _Drawing:
         parts = [OPERATORS[block.dense_op], OPERATORS[block.sparse_op]]
         parts += [_MERGED] * block.dense_to_sparse + [_FM] * block.fm
         canvas.text(column.middle - 3, y, f"block {column.number}: unused", color=GREY, upright=True)
-        canvas.text(column.middle + 10, y, ", ".join(parts), color=FAINT, size=10, upright=True)
+        canvas.text(column.middle + 10, y, ", ".join(parts), color=DIM, size=10, upright=True)
 
     def _rail(self, lane: Lane, source: int) -> None:
         layout, column, color = self._layout, self._layout.columns[source], _COLORS[lane]
@@ -156,11 +156,11 @@ class _Drawing:
         top = self._layout.dense_top if lane == "dense" else self._layout.sparse_top
         fill, stroke = (_TINTS[lane], _COLORS[lane]) if alive else (PAPER, FAINT)
         self._canvas.box(column.left, top, column.width, BOX_HEIGHT, fill=fill, stroke=stroke, dashed=not alive)
-        x, colors = column.middle, (INK, GREY) if alive else (FAINT, FAINT)
+        x, colors = column.middle, (INK, GREY) if alive else (DIM, DIM)
         self._canvas.text(x, top + 20, name, color=colors[0], bold=True)
         self._canvas.text(x, top + 36, detail if alive else "unused", color=colors[1], size=11)
 
     def _pill(self, x: float, y: float, text: str, *, width: float, alive: bool) -> None:
-        stroke, color = (GREY, INK) if alive else (FAINT, FAINT)
+        stroke, color = (GREY, INK) if alive else (FAINT, DIM)
         self._canvas.box(x - width / 2, y - 10, width, 20, fill=PAPER, stroke=stroke, radius=10, dashed=not alive)
         self._canvas.text(x, y + 4, text, color=color, size=11)

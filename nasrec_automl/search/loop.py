@@ -19,7 +19,7 @@ from nasrec_automl.search.attributes import ERROR, INTERRUPTED
 from nasrec_automl.search.database import connection_lost, database_errors, patiently
 from nasrec_automl.search.ledger import Ledger, lost_where_it_fails
 from nasrec_automl.search.stale import worker_id
-from nasrec_automl.search.task import Outcome, Params, Task
+from nasrec_automl.search.task import Outcome, Task
 from nasrec_automl.search.worker import Worker, WorkerOptions
 
 OnTrial = Callable[[], object]
@@ -74,21 +74,16 @@ def work(
             if census.done >= target:
                 break
             late = timeout is not None and census.done > 0 and census.seconds >= timeout
-            params: Params | None = None
-            if late or not worker.has_enqueued(census):
-                params = None if late else patiently(storage, partial(worker.next_params, census))
-                if params is None:
-                    if not census.running:
-                        break
-                    time.sleep(worker.options.poll)
-                    continue
+            start = None if late else patiently(storage, partial(worker.next_start, census))
+            if start is None:
+                if not census.running:
+                    break
+                time.sleep(worker.options.poll)
+                continue
             me = worker_id()
             # In a notebook this process lives on after Ctrl-C, and the trial must not seem to.
             with lost_where_it_fails(me):
-                if params is None:
-                    trial = worker.adopt(census.waiting[0], worker=me)
-                else:
-                    trial = worker.begin(params, census, worker=me)
+                trial = start(me)
                 if trial is None:
                     continue
                 outcome = _run(task, worker.ledger, trial)

@@ -12,15 +12,15 @@ import uuid
 
 from optuna.trial import FrozenTrial
 
-from nasrec_automl.processes import is_alive, own_host, own_start
+from nasrec_automl.processes import is_alive, own_host, start_of
 from nasrec_automl.search.attributes import ALIVE, KEY, STALE, TAKER, WORKER
 from nasrec_automl.search.ledger import Ledger, is_lost
 from nasrec_automl.search.mirror import ENQUEUED
 
 
 def worker_id() -> str:
-    """A new id: `host:pid:process start:unique`, of this process; the host is that of `own_host`."""
-    return f"{own_host()}:{os.getpid()}:{own_start():.2f}:{uuid.uuid4().hex}"
+    """A new id: `host:pid:process start:unique`, of this process: by `own_host` and `start_of`."""
+    return f"{own_host()}:{os.getpid()}:{start_of():.2f}:{uuid.uuid4().hex}"
 
 
 def close_stale(ledger: Ledger, running: list[FrozenTrial], *, timeout: float) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -14,8 +16,11 @@ from nasrec_automl.search.census import Census, Tally
 from nasrec_automl.search.distributions import hold
 from nasrec_automl.search.ledger import Ledger, asked_for, wish_of
 from nasrec_automl.search.mirror import ENQUEUED
-from nasrec_automl.search.stale import close_stale, worker_id
+from nasrec_automl.search.stale import close_stale
 from nasrec_automl.search.task import Params, TrialSource
+
+Start = Callable[[str], FrozenTrial | None]
+"""Starts a trial for a worker, by its id; None where it is not to run, or another worker runs it."""
 
 _REDRAWS = 20
 """How often what an enqueued trial leaves open is drawn anew where the study has its key."""
@@ -41,8 +46,8 @@ class WorkerOptions:
 class Worker:
     """Takes trials out of a study that others may share.
 
-    Each trial of a loop takes `census`, `next_params` and `begin`, in this order, or `adopt` where a user has
-    enqueued one; its result goes to the ledger.
+    Each trial of a loop takes `census` and `next_start`, in this order, and what the latter returns; its result goes to
+    the ledger.
 
     Attributes:
         source: what the trials are about.
@@ -68,10 +73,16 @@ class Worker:
             trials = self.ledger.trials()
         return self.tally.count(trials)
 
-    def next_params(self, census: Census) -> Params | None:
-        """Parameters to run next; None where others run all that is left, or nothing is left."""
+    def next_start(self, census: Census) -> Start | None:
+        """What to run next; None where others run all that is left, or nothing is left."""
         if self._is_full(census):
             return None
+        if census.waiting:
+            return partial(self.adopt, census.waiting[0])
+        params = self._next_params(census)
+        return None if params is None else partial(self.begin, params, census)
+
+    def _next_params(self, census: Census) -> Params | None:
         for lost in census.retry:
             params = {name: lost.params[name] for name in self.source.distributions if name in lost.params}
             if self._may_begin(params, census):
@@ -83,17 +94,13 @@ class Worker:
         key = self.source.key(params)
         return key is not None and key not in census.taken and hold(self.source.distributions, params)
 
-    def has_enqueued(self, census: Census) -> bool:
-        """Whether a user has enqueued a trial, and there is room for it."""
-        return bool(census.waiting) and not self._is_full(census)
-
-    def adopt(self, waiting: FrozenTrial, *, worker: str | None = None) -> FrozenTrial | None:
+    def adopt(self, waiting: FrozenTrial, worker: str) -> FrozenTrial | None:
         """Start a trial that a user has enqueued; None where it is not to run, or another worker runs it.
 
         It keeps its number, that is lower than those of trials begun since. So all others count here, not only
         earlier ones; of two that were enqueued, the earlier one goes on.
         """
-        trial = self.ledger.adopt(waiting, self.source, worker=worker or worker_id())
+        trial = self.ledger.adopt(waiting, self.source, worker=worker)
         if trial is None:
             return None
         key = self.source.key(trial.params)
@@ -122,14 +129,14 @@ class Worker:
     def _others(self, trial: FrozenTrial) -> list[FrozenTrial]:
         return [other for other in self.ledger.trials() if other.number != trial.number]
 
-    def begin(self, params: Params, census: Census, *, worker: str | None = None) -> FrozenTrial | None:
+    def begin(self, params: Params, census: Census, worker: str) -> FrozenTrial | None:
         """Write a running trial; None where another worker was first, and this one is not to run."""
         key = self.source.key(params)
         attrs: dict[str, Any] = {KEY: key}
         if key is not None and key in census.failures:
             attrs[ATTEMPT] = census.failures[key]
         lost = next((trial for trial in census.retry if self.source.key(trial.params) == key), None)
-        trial, earlier = self.ledger.reserve(self.source, params, attrs, worker=worker or worker_id(), lost=lost)
+        trial, earlier = self.ledger.reserve(self.source, params, attrs, worker=worker, lost=lost)
         reason = self._beaten(key, earlier)
         if reason is not None:
             self.ledger.fail(trial, ABANDONED, reason)

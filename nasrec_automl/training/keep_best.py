@@ -11,11 +11,10 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import nn
 
-from nasrec_automl.data.files import beside_of
 from nasrec_automl.training.metrics import Metrics
 from nasrec_automl.training.module import ClickModule
 
-Report = Callable[[int, Metrics], bool]
+OnMetrics = Callable[[int, Metrics], bool]
 """Called after each validation with step and metrics; True ends the training."""
 
 
@@ -32,7 +31,7 @@ class KeepBest(pl.Callback):
         stopped: whether `report` ended the training.
     """
 
-    def __init__(self, patience: int, report: Report | None = None) -> None:
+    def __init__(self, patience: int, report: OnMetrics | None = None) -> None:
         self.patience = patience
         self.report = report
         self.best: Metrics | None = None
@@ -114,11 +113,7 @@ class Checkpoints(pl.Callback):
         """Write it, unless the training ends here."""
         if trainer.should_stop or trainer.global_step >= trainer.max_steps:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = beside_of(self.path)  # another host may train the same candidate, where this one was taken for dead
-        trainer.save_checkpoint(beside)
-        if trainer.is_global_zero:
-            beside.replace(self.path)
+        trainer.save_checkpoint(self.path)  # whole: `quiet_trainer` sees to it
 
 
 def _click_module(module: pl.LightningModule) -> ClickModule:

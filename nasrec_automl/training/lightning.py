@@ -6,11 +6,14 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins import TorchCheckpointIO
 
+from nasrec_automl.data.files import written_beside
 from nasrec_automl.errors import JobError
 from nasrec_automl.training.precision import LIGHTNING, Precision
 
@@ -20,6 +23,21 @@ _NOISE = (
     ".*Checkpoint directory .* exists and is not empty.*",  # a resumed training's own
     ".*It is recommended to use .*sync_dist=True.*",  # several processes have the same losses and metrics
 )
+
+
+class _CheckpointFile(TorchCheckpointIO):
+    """Writes a checkpoint to its file as it goes, which is as large as the tables several times.
+
+    Lightning's own makes it whole in memory first, then writes it to the system's folder of temporary files (which may
+    be small, or memory again), and moves it.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write it beside and rename; a file of Python's says what is wrong with the disk, which torch's does not."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_beside(path) as beside, beside.open("wb") as file:
+            torch.save(checkpoint, file)
 
 
 def quiet_trainer(
@@ -41,6 +59,7 @@ def quiet_trainer(
         cls: NNI wants its own trainer class.
         options: further arguments of the trainer.
     """
+    plugins = [_CheckpointFile(), *options.pop("plugins", ())]
     with quiet():
         trainer: pl.Trainer = cls(
             max_steps=max_steps,
@@ -48,6 +67,7 @@ def quiet_trainer(
             precision=LIGHTNING[precision],
             accelerator="gpu" if device == "cuda" else "cpu",
             callbacks=callbacks,
+            plugins=plugins,
             logger=False,
             enable_checkpointing=any(isinstance(c, pl.callbacks.ModelCheckpoint) for c in callbacks),
             enable_progress_bar=False,

@@ -145,7 +145,7 @@ class ClickModule(pl.LightningModule):
         return was_checked
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Binary cross-entropy of a batch, weighted where the batch has weights.
+        """Binary cross-entropy of a batch, weighted where the batch has weights, in units of the mean over all rows.
 
         Where several processes train, each has a part of the batch, and the loss is the whole batch's.
         """

@@ -25,21 +25,19 @@ def batch_mean(losses: Tensor, weight: Tensor | None) -> Tensor:
 
     Args:
         losses: `(B,)` of the part.
-        weight: `(B,)` where rows have weights; the mean is then over the whole batch's weight, and 0 where that is 0.
+        weight: `(B,)` where rows have weights, in units of the mean over all rows of the training, as `TrainingBatches`
+            gives them. Over the batch's own weight the mean would be no estimate of the training's: a row that is
+            alone in being heavy would never count more than the batch that it is in.
     """
     count = processes()
-    if count == 1 and weight is None:
-        return losses.mean()
-    total = losses.sum() if weight is None else (losses * weight).sum()
-    size = losses.new_tensor(len(losses)) if weight is None else weight.sum()
-    smallest = torch.finfo(losses.dtype).tiny
+    weighted = losses if weight is None else losses * weight
     if count == 1:
-        return total / size.clamp(min=smallest)
-    whole = torch.stack([total.detach(), size])
+        return weighted.mean()
+    total = weighted.sum()
+    whole = torch.stack([total.detach(), total.new_tensor(len(losses))])
     distributed.all_reduce(whole)
-    size = whole[1].clamp(min=smallest)
-    part = count * total / size
-    return part + (whole[0] / size - part).detach()
+    part = count * total / whole[1]
+    return part + (whole[0] / whole[1] - part).detach()
 
 
 @torch.no_grad()

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,14 @@ def test_an_epoch_holds_each_row_once_and_epochs_differ() -> None:
 def test_every_step_has_equally_many_rows() -> None:
     assert {len(batch[2]) for batch in TrainingBatches(make(11), 4, seed=1, steps=9)} == {4}
     assert {len(batch[2]) for batch in TrainingBatches(make(3), 4, seed=1, steps=2)} == {3}
+
+
+def test_over_an_epoch_a_row_counts_as_it_weighs() -> None:
+    weight = np.array([97.0, 1, 1, 1, 0, 0, 0, 0])
+    counted = np.zeros(8)
+    for batch in TrainingBatches(replace(make(8), weight=weight), 2, seed=1, steps=4):
+        counted[numbers(batch)] += batch[3].numpy()
+    np.testing.assert_allclose(counted, weight / weight.mean())
 
 
 def test_the_seed_decides_the_order() -> None:

@@ -84,6 +84,20 @@ def test_weights_are_repeated_rows_in_a_step_over_all_rows() -> None:
     assert (mine[0] - fit(config)[0]).abs().max() > 1e-2
 
 
+@pytest.mark.parametrize("heavy", [True, False])
+def test_in_a_step_a_row_counts_by_its_weight_among_all_rows(heavy: bool) -> None:
+    """Over the weight of its batch a row that is alone in being heavy would count as any other."""
+    features, label, weight, bias = draw()
+    first = torch.randperm(ROWS, generator=torch.Generator().manual_seed(0))[0]
+    rows = torch.ones_like(label)
+    rows[first if heavy else first - 1] = 500
+    config = AdagradHead(method="adagrad", steps=1, batch_size=1, learning_rate=0.1)
+    generator = torch.Generator().manual_seed(0)
+    _, fitted = adagrad_head(features, label, weight, bias, config, generator, row_weight=rows)
+    gradient = (torch.sigmoid(features[first] @ weight + bias) - label[first]) * rows[first] / rows.mean()
+    torch.testing.assert_close(fitted, bias - 0.1 * gradient / (gradient.abs() + 1e-2), rtol=1e-9, atol=1e-12)
+
+
 def test_batches_of_weight_0_change_nothing() -> None:
     features, label, weight, bias = draw()
     config = AdagradHead(method="adagrad", steps=3, batch_size=50)

@@ -45,6 +45,22 @@ def test_integer_weights_are_repeated_rows() -> None:
     assert np.abs(unweighted.logits(test) - plain.logits(test)).max() > 0.1
 
 
+def test_where_those_that_were_drawn_have_one_class_all_rows_choose_the_strength(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    train, validation = linear_rows(500, 1), linear_rows(500, 2)
+    label = np.zeros(500, np.int8)
+    label[:3] = 1
+    rare = replace(train, label=label)
+    monkeypatch.setattr(module, "TUNING_ROWS", 20)
+    seed = next(seed for seed in range(100) if not rare.sample(20, seed).label.any())
+    drawn = tune_baseline(rare, validation, tiny_schema(), seed=seed)
+    monkeypatch.setattr(module, "TUNING_ROWS", 500)
+    np.testing.assert_array_equal(
+        drawn.logits(rare), tune_baseline(rare, validation, tiny_schema(), seed=0).logits(rare)
+    )
+
+
 def test_categories_that_the_fit_has_not_seen_count_nothing() -> None:
     train = linear_rows(500, 1)
     known = fit_baseline(train.take(np.flatnonzero(train.ids[:, 0] != 3)), tiny_schema(), strength=1.0)

@@ -164,6 +164,11 @@ def test_latency_is_measured_once_a_key_in_a_run(
     for trial in finished(whole):
         assert trial.user_attrs["nasrec:latency_ms"] == 1.0
         assert int(trial.user_attrs["nasrec:key"], 16) % 2
+    with monkeypatch.context() as nowhere:  # a report may be written where the job's device is not
+        module._budget.cache_clear()
+        nowhere.setattr(module, "SubnetLatency", lambda *_, **__: pytest.fail("measures"))
+        known = load_search_space(whole.job.space).from_params(finished(whole)[0].params)
+        assert job_budget(whole).costs(known)["latency_ms"] == 1.0
     noted = read_json(whole.latency(asked[0]))
     assert noted["rows"] == 16
     assert noted["device"] == "cpu"

@@ -1,5 +1,6 @@
 """The stage that prepares data."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -226,3 +227,44 @@ def test_several_files_are_read_one_after_another(tmp_path: Path, write_job: Wri
     run = open_run(write_job(tmp_path, data=given, run_folder="given"))
     DataStage().run(run)
     assert PreparedData.open(run.data).rows(Part.TEST) == 60
+
+
+def test_a_project_that_was_moved_goes_on(tmp_path: Path, write_job: Write, caplog: pytest.LogCaptureFixture) -> None:
+    """Its files are those of before, as seen from the run folder, however often it is moved."""
+    for name in ("a.csv", "b.csv", "c.csv"):
+        (tmp_path / "0" / "data").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "0" / "data" / name).write_text("\n".join(["y,c", *(f"{n % 2},{n % 5}" for n in range(300))]))
+    (tmp_path / "0" / "schema.yaml").write_text("{label: y, categorical: {c: }}")
+
+    def told(folder: Path, *files: str) -> RunFolder:
+        names = [f"data/{name}" for name in files]
+        data = {"source": "table", "input": names, "schema": "schema.yaml", "options": {}}
+        return open_run(write_job(folder, data=data))
+
+    run_job(told(tmp_path / "0", "a.csv", "b.csv"), (DataStage(),))
+    for number in (1, 2):
+        (tmp_path / str(number - 1)).rename(project := tmp_path / str(number))
+        run_job(told(project, "a.csv", "b.csv"), (DataStage(),))
+        run = told(project, "a.csv", "b.csv")
+        assert run.held_paths("search", "continues", str(project / "may")) == str(tmp_path / "0" / "may")
+        with pytest.raises(JobError, match=r"data\.input: the data stage .* was started with .*/0/data/a\.csv"):
+            run_job(told(project, "a.csv", "c.csv"), (DataStage(),))
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == []
+    (project / "data" / "b.csv").write_text("y,c\n1,2\n")
+    run_job(told(project, "a.csv", "b.csv"), (DataStage(),))
+    assert f"{project}/data/b.csv has changed since the data were prepared" in caplog.text
+
+
+def test_prepared_data_that_were_moved_with_the_run_are_found(
+    tmp_path: Path, write_job: Write, finished_run: RunFolder
+) -> None:
+    shutil.copytree(finished_run.data, tmp_path / "0" / "prepared")
+
+    def told(folder: Path) -> RunFolder:
+        return open_run(write_job(folder, data={"source": "prepared", "input": "prepared", "options": {}}))
+
+    DataStage().run(told(tmp_path / "0"))
+    (tmp_path / "0").rename(tmp_path / "1")
+    moved = told(tmp_path / "1")
+    DataStage().run(moved)
+    assert moved.began_in == str(tmp_path / "0" / "run")

@@ -60,6 +60,8 @@ def test_the_search_scores_the_earlier_winner_first(finished_run: RunFolder, tmp
     assert earlier_winner(run, space) == [winner]
     for name in ("data", "supernet"):
         STAGES[name].run(run)
+    gone = replace(run, job=run.job.model_copy(update={"continues": tmp_path / "gone"}))
+    assert earlier_winner(gone, space) == [], "it may be scored already"
     designs = [design.key for design in hand_designs(space).values()]
     expected = list(dict.fromkeys([*designs, winner.key]))
     SearchStage().run(run, count=len(expected))

@@ -16,7 +16,9 @@ from nasrec_automl.data.preprocessing import Preprocessing
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.pipeline.export import export_model, export_run
+from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
+from tests.pipeline.changed import changed
 from tests.pipeline.conftest import Varied
 
 EXPORT = """
@@ -79,6 +81,13 @@ def test_an_output_of_ones_own(copied_run: RunFolder, tmp_path: Path) -> None:
 def test_it_needs_no_data(copied_run: RunFolder) -> None:
     shutil.rmtree(copied_run.data)
     assert export_run(copied_run, "torch").is_file()
+
+
+def test_a_model_that_was_found_inside_the_budget_needs_none_either(copied_run: RunFolder) -> None:
+    budget = changed(copied_run, "budget", parameters=10**9)
+    write_json(copied_run.result, {**read_json(copied_run.result), "budget": budget.job.budget.noted})
+    shutil.rmtree(copied_run.data)
+    assert export_run(budget, "torch").is_file()
 
 
 def test_a_run_without_a_model_is_named(copied_run: RunFolder) -> None:

@@ -21,6 +21,12 @@ def test_no_file_is_nothing(tmp_path: Path) -> None:
     assert read_json(tmp_path / "none.json") is None
 
 
+def test_a_file_that_a_crash_left_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("")
+    with pytest.raises(RunFolderError, match=r"a\.json: is not whole; .*Restore it, or use another run_folder"):
+        read_json(tmp_path / "a.json")
+
+
 def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "text"
     write_text(path, "before")

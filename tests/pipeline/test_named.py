@@ -195,7 +195,7 @@ def test_two_processes_do_not_train_one_architecture_at_once(run: RunFolder) -> 
     key = others(run)[0]
     with run.lock(inside=run.models / f".{key}"):
         assert not run.in_use(), "no stage waits for it"
-        with pytest.raises(InUseError, match=r"in use by process \d+ on [^@]+, started"):
+        with pytest.raises(InUseError, match=r"in use by process \d+ on [^@]+, since [^,]+; wait"):
             retrain_named(run, key)
 
 
@@ -286,6 +286,14 @@ def test_where_it_cannot_be_written_is_said_before_any_training(
     )
     with pytest.raises(RunFolderError, match=r"mine: cannot be written, since .*job\.json is no folder"):
         retrain_named(run, others(run)[0], run.path / "job.json" / "mine")
+
+
+def test_a_folder_with_files_of_others_is_left_as_it_is(run: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "result.json").write_text("mine")
+    with pytest.raises(RunFolderError, match=r"mine: holds files, and no model that could be replaced"):
+        retrain_named(run, "hand-mlp", tmp_path / "mine")
+    assert (tmp_path / "mine" / "result.json").read_text() == "mine"
 
 
 @pytest.mark.parametrize("folder", [".", "best", "data", "models", "search", "tune/mine", "best/a/b"])

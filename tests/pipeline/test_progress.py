@@ -40,6 +40,13 @@ def test_a_new_stage_says_at_once_where_it_stands(tmp_path: Path, clock: Clock) 
     assert found.rate is None
 
 
+def test_what_a_crash_left_says_nothing_and_is_replaced(tmp_path: Path, clock: Clock) -> None:
+    (tmp_path / "p.json").write_text("")
+    assert read_progress(tmp_path / "p.json") is None
+    ProgressWriter(tmp_path / "p.json", stage="data", unit="rows", total=3)
+    assert read_progress(tmp_path / "p.json") is not None
+
+
 def test_it_writes_a_few_times_a_second_and_always_at_the_end(tmp_path: Path, clock: Clock) -> None:
     path = tmp_path / "progress.json"
     writer = ProgressWriter(path, stage="search", unit="steps", total=10)

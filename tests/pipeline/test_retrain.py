@@ -23,9 +23,12 @@ from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline import retrain as retrain_module
 from nasrec_automl.pipeline.candidates import best_trials, candidates, check_subnets, retrain_study_name, weights_path
 from nasrec_automl.pipeline.files import read_json, write_json
+from nasrec_automl.pipeline.final import FinalStage
+from nasrec_automl.pipeline.named import retrain_named
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.status import run_status
 from nasrec_automl.pipeline.studies import retrain_study
 from nasrec_automl.search import Hyper
@@ -187,6 +190,24 @@ def test_a_training_that_diverges_is_pruned_with_the_reason_and_the_study_goes_o
     hyper = Hyper.of(diverged.params, copied_run.job.retrain.space)
     assert weights_path(copied_run, study_of(copied_run), diverged.params["architecture"], hyper) not in kept
     assert not weights_path(copied_run, study_of(copied_run), diverged.params["architecture"], hyper).exists()
+
+
+def test_in_another_database_nothing_is_trained_again(copied_run: RunFolder) -> None:
+    noted = read_json(copied_run.retrain_done)
+    copied_run.retrain_done.unlink()
+    copied_run.final.unlink()
+    url = f"sqlite:///{copied_run.path / 'other.db'}"
+    moved = RunFolder(copied_run.job.model_copy(update={"storage": url}))
+    for act in (run_job, lambda run: retrain_named(run, "hand-mlp"), RetrainStage().run, RetrainStage().is_done):
+        with pytest.raises(RunFolderError, match=r"no trial of its study 'tiny-search' in sqlite:.*other\.db"):
+            act(moved)
+    assert optuna.get_all_study_names(url) == []
+    optuna.copy_study(from_study_name="tiny-search", from_storage=copied_run.job.storage_url, to_storage=url)
+    write_json(copied_run.retrain_done, noted)
+    more = changed(moved, "retrain", trials=noted["target"] + 1)
+    for stage, run in ((FinalStage(), moved), (RetrainStage(), more)):
+        with pytest.raises(RunFolderError, match=f"no trial of its study '{noted['study']}'"):
+            stage.run(run)
 
 
 def test_a_study_whose_networks_are_elsewhere_is_refused(copied_run: RunFolder) -> None:

@@ -5,17 +5,15 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
-import psutil
 import pytest
 
 from nasrec_automl import heartbeat
 from nasrec_automl.config import DataConfig, Job
 from nasrec_automl.errors import JobError, RunFolderError
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.processes import own_host
+from nasrec_automl.processes import own_host, start_of
 
 HOLD = """
 import sys, time
@@ -144,7 +142,7 @@ def test_a_lock_ends_with_its_block(tmp_path: Path) -> None:
         raise KeyError
     with run.lock():
         assert f"process {os.getpid()}" in (run.path / ".run.lock").read_text()
-        assert run.in_use()
+        assert run.in_use() == {"run"}
         with pytest.raises(RunFolderError, match=f"process {os.getpid()}"), run.lock():
             pass
 
@@ -153,7 +151,9 @@ def test_an_owner_on_another_host_counts_while_it_gives_signs_of_life(tmp_path: 
     run = make(tmp_path)
     run.create()
     lock = run.path / ".run.lock"
-    lock.write_text(f"process {os.getpid()} on elsewhere, started 2026-01-05T10:00:00+00:00")
+    lock.write_text(
+        f"process {os.getpid()} on elsewhere, since 2026-01-05T10:00:00+00:00, started 1.00 s after the boot"
+    )
     assert run.in_use()
     past = time.time() - heartbeat.LOST_AFTER - 1
     os.utime(lock, (past, past))
@@ -178,12 +178,11 @@ def test_an_owner_on_this_host_counts_while_its_process_lives(tmp_path: Path) ->
 def test_another_process_that_has_got_the_owners_number_does_not_count(tmp_path: Path) -> None:
     run = make(tmp_path)
     run.create()
-    started = psutil.Process().create_time()
     for seconds, counts in ((0, True), (-60, False)):
-        time_text = datetime.fromtimestamp(started + seconds, UTC).isoformat(timespec="seconds")
-        text = f"process {os.getpid()} on {own_host()}, started {time_text}"
+        started = f"started {start_of() + seconds:.2f} s after the boot"
+        text = f"process {os.getpid()} on {own_host()}, since 2026-01-05T10:00:00+00:00, {started}"
         (run.path / ".run.lock").write_text(text)
-        assert run.in_use() == counts
+        assert run.in_use() == ({"run"} if counts else set())
 
 
 def test_an_owner_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +214,7 @@ def test_one_who_is_at_work_is_seen_and_owns_nothing(tmp_path: Path) -> None:
     with run.at_work():
         assert run.in_use()
         (path,) = run.path.glob(".worker-*.lock")
-        path.write_text("process 1 on elsewhere, started 2026-01-05T10:00:00+00:00")
+        path.write_text("process 1 on elsewhere, since 2026-01-05T10:00:00+00:00, started 1.00 s after the boot")
         past = time.time() - heartbeat.LOST_AFTER - 1
         os.utime(path, (past, past))
         assert not run.in_use()

@@ -14,7 +14,15 @@ from nasrec_automl.config import load_job
 from nasrec_automl.heartbeat import INTERVAL
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.status import STAGE_NAMES, StageStatus, earlier_result, rank_status, run_status, tune_status
+from nasrec_automl.pipeline.status import (
+    STAGE_NAMES,
+    StageStatus,
+    earlier_result,
+    final_is_noted,
+    rank_status,
+    run_status,
+    tune_status,
+)
 from tests.pipeline.changed import changed
 
 HOLD = """
@@ -95,6 +103,15 @@ def test_a_run_that_somebody_owns_runs(copied_run: RunFolder) -> None:
         assert states(copied_run) == ["done"] * 4 + ["interrupted", "waiting"]
 
 
+@pytest.mark.parametrize("apart", ["rank", "tune"])
+def test_a_command_apart_runs_no_stage_of_the_job(copied_run: RunFolder, apart: str) -> None:
+    copied_run.result.unlink()
+    with held(copied_run, "run"), held(copied_run, apart):
+        assert states(copied_run) == ["done"] * 4 + ["interrupted", "waiting"]
+        with copied_run.at_work():
+            assert states(copied_run) == ["done"] * 4 + ["running", "waiting"]
+
+
 def test_the_clock_of_what_runs_goes_on_for_as_long_as_there_are_signs_of_life(copied_run: RunFolder) -> None:
     copied_run.top.unlink()
     path, now = copied_run.progress("search"), time.time()
@@ -118,6 +135,12 @@ def test_a_result_of_other_trainings_is_not_done(copied_run: RunFolder) -> None:
     noted = read_json(copied_run.retrain_done)
     write_json(copied_run.retrain_done, {**noted, "trainings": noted["trainings"] + 1})
     assert states(copied_run) == ["done"] * 4 + ["interrupted", "waiting"]
+
+
+def test_a_result_of_the_same_trainings_is_done_whatever_was_asked_for(copied_run: RunFolder) -> None:
+    noted = read_json(copied_run.retrain_done)
+    write_json(copied_run.retrain_done, {**noted, "target": noted["target"] + 1, "timeout": "1h"})
+    assert final_is_noted(copied_run)
 
 
 def test_a_result_that_is_no_more_the_jobs_is_still_spoken_of(copied_run: RunFolder) -> None:

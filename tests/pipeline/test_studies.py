@@ -16,11 +16,13 @@ from nasrec_automl.errors import StudyError
 from nasrec_automl.pipeline import studies
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import (
+    Trainings,
     retrain_study,
     search_study,
     stage_ended,
     study_storage,
     trainings_study,
+    trainings_study_name,
     tune_study,
     why_no_more,
 )
@@ -43,6 +45,19 @@ def test_threads_share_a_database_that_is_opened_once(tmp_path: Path, monkeypatc
         first, second = threads.map(study_storage, [url, url])
     assert first is second
     assert opened == [url]
+
+
+@pytest.mark.parametrize("kind", ["rank", "verdict", "teachers", "tune-truth"])
+def test_trainings_of_another_space_are_in_another_study(
+    copied_run: RunFolder, kind: Trainings, tmp_path: Path
+) -> None:
+    """Until a stage has ended the space may change, also what is in a file of one name."""
+    before = trainings_study_name(copied_run, kind)
+    content = Path(copied_run.job.space).read_text()
+    Path(copied_run.job.space).write_text(content.replace("max_inputs: 3", "max_inputs: 2"))
+    assert trainings_study_name(copied_run, kind) != before
+    Path(copied_run.job.space).write_text(content)
+    assert trainings_study_name(copied_run, kind) == before
 
 
 def test_names_directions_and_what_they_are_about(copied_run: RunFolder) -> None:

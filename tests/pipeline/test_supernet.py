@@ -160,12 +160,18 @@ def test_several_epochs_end_where_validation_no_longer_improves(
     assert len(losses) == best + 3 < 27, "it is to end early"
     assert metrics["log_loss"] == losses[best]
     assert kept_steps(run) == points(run)[best]["step"] < training_steps(run)
+    progress = read_progress(run.progress("supernet"))
+    assert progress is not None
+    assert progress.note.endswith(f", ended after {points(run)[-1]['step']:,} steps, as it got no better")
     for name, tensor in weights(run).items():
         assert torch.equal(tensor, seen[best][name]), name
 
     seen.clear()
     whole = make(tmp_path / "b", prepared, patience=0, **options)
     assert SupernetStage().run(whole)["log_loss"] == points(whole)[-1]["log_loss"]
+    progress = read_progress(whole.progress("supernet"))
+    assert progress is not None
+    assert "ended" not in progress.note
     assert len(points(whole)) == 27
     assert kept_steps(whole) == training_steps(whole)
     assert all(torch.equal(tensor, seen[-1][name]) for name, tensor in weights(whole).items())

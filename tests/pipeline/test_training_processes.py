@@ -19,7 +19,7 @@ from nasrec_automl.training.ranks import Rank
 
 READY = """
 folder=$(dirname "$0")
-cat > "$folder/job-$3"
+head -n 1 > "$folder/job-$3"
 env > "$folder/environment-$3"
 echo "$*" > "$folder/arguments-$3"
 echo $$ > "$folder/process-$3"

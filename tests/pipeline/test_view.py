@@ -1,6 +1,7 @@
 """A run in the terminal."""
 
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from nasrec_automl.pipeline.progress import Progress, ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import STAGES, run_job
 from nasrec_automl.pipeline.status import STAGE_NAMES, StageStatus
-from nasrec_automl.pipeline.view import _Printer, live_view, result_table, space_table, stage_table
+from nasrec_automl.pipeline.view import _Printer, live_view, model_lines, result_table, space_table, stage_table
 from nasrec_automl.space import load_search_space
 
 
@@ -69,6 +70,30 @@ def test_the_result_stands_beside_the_baseline_and_the_contenders(finished_run: 
         assert contender["name"] in text
     assert "logistic regression" in text
     assert f"Candidates learned from teachers too, trained from labels alone: {', '.join(final['teachers'])}." in text
+
+
+def test_the_result_is_whole_in_80_columns(copied_run: RunFolder) -> None:
+    final = read_json(copied_run.final)
+    for contender in final["contenders"]:
+        contender["macs"] = 12_345_678
+    write_json(copied_run.final, final)
+    lines = shown(result_table(copied_run), width=80).splitlines()
+    assert sum("12,345,678" in line for line in lines) == len(final["contenders"])
+    assert not any("…" in line for line in lines)
+
+
+def test_a_model_that_is_gone_and_an_export_of_an_earlier_one_are_told(copied_run: RunFolder) -> None:
+    assert model_lines(copied_run) == [f"Model:              {copied_run.best}"]
+    copied_run.exported.mkdir()
+    (copied_run.exported / "model.onnx").touch()
+    assert len(model_lines(copied_run)) == 1
+    os.utime(copied_run.exported / "model.onnx", (0, 0))
+    _, line = model_lines(copied_run)
+    assert line.endswith(f"of an earlier model; `nasrec-automl export {copied_run.path}` writes that of this one")
+    copied_run.best.rename(copied_run.path / "elsewhere")
+    (line,) = model_lines(copied_run)
+    winner = read_json(copied_run.final)["winner"]
+    assert line.endswith(f"best; `nasrec-automl retrain {copied_run.path} {winner}` trains it again")
 
 
 def test_names_are_shown_as_they_are(tmp_path: Path, write_job: Callable[..., Path]) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from nasrec_automl.report import RetrainTrial
 from nasrec_automl.report.retrain_figures import retrain_curves, settings_figure
+from nasrec_automl.report.style import SEQUENCE
 
 
 def trial(number=0, log_loss=0.5, **changes):
@@ -31,6 +32,18 @@ def test_each_trial_with_a_value_appears_once_in_each_panel(full_content):
         drawn = [row[0] for trace in figure.data if (trace.xaxis or "x") == axis for row in trace.customdata]
         assert sorted(drawn) == valued
     assert figure.layout.yaxis.title.text == "log loss (nats)"
+
+
+def test_the_best_architectures_have_colours_of_their_own_and_the_others_one():
+    trials = [trial(n, 0.5 + (n * 5 % 9) / 100, architecture=f"a{n}", curve=((1, 0.6),)) for n in range(9)]
+    traces = settings_figure(trials).data[:9]
+    assert [trace.name for trace in traces] == ["a0", "a2", "a4", "a6", "a8", "a1", "a3", "a5", "a7"]
+    colors = [trace.marker.color for trace in traces]
+    assert len(set(colors[:6])) == 6
+    assert {*colors[6:]} == {SEQUENCE[-1]}
+    assert {trace.name: trace.line.color for trace in retrain_curves(trials).data} == dict(
+        zip((trace.name for trace in traces), colors, strict=True)
+    )
 
 
 def test_marks_tell_how_a_trial_ended_and_whether_it_lies_higher():

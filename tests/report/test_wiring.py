@@ -9,7 +9,7 @@ from nasrec_automl import load_architecture, load_search_space
 from nasrec_automl.architecture import DENSE_OPS, SPARSE_OPS
 from nasrec_automl.ops import DENSE_OP_CLASSES, SPARSE_OP_CLASSES
 from nasrec_automl.report import wiring_svg
-from nasrec_automl.report.style import FAINT
+from nasrec_automl.report.style import DIM
 from nasrec_automl.report.wiring import OPERATORS
 from nasrec_automl.report.wiring_edges import live_edges
 from nasrec_automl.space import SearchSpace
@@ -83,7 +83,7 @@ def test_a_half_dead_block_keeps_its_live_half():
 def test_unused_mergers_and_what_an_unused_block_held_are_faint():
     def faint(architecture):
         root = ElementTree.fromstring(wiring_svg(architecture))
-        return [text.text for text in root.iter(f"{SVG}text") if text.get("fill") == FAINT]
+        return [text.text for text in root.iter(f"{SVG}text") if text.get("fill") == DIM]
 
     assert faint(load_architecture("avazu-small")) == ["+8 tokens", "+8 tokens"]  # of blocks 4 and 5
     half_dead = with_choice(load_architecture("kdd12-full"), "block3/fm", True)

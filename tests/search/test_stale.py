@@ -12,7 +12,7 @@ import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
-from nasrec_automl.processes import own_host
+from nasrec_automl.processes import own_host, start_of
 from nasrec_automl.search.stale import worker_id
 from tests.search.search_worker import fail_stale
 
@@ -34,7 +34,7 @@ def test_ids_are_unique_and_name_this_process() -> None:
     host, pid, started, _ = first.rsplit(":", 3)
     assert (host, int(pid)) == (own_host(), os.getpid())
     assert host.partition("@")[0] == HOST
-    assert float(started) == pytest.approx(psutil.Process().create_time(), abs=0.01)
+    assert float(started) == pytest.approx(start_of(), abs=0.01)
 
 
 def test_a_trial_of_a_living_process_stays(study: optuna.Study, storage: RDBStorage) -> None:
@@ -45,7 +45,7 @@ def test_a_trial_of_a_living_process_stays(study: optuna.Study, storage: RDBStor
 
 def test_a_process_that_is_gone(study: optuna.Study, storage: RDBStorage) -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
-    started = psutil.Process(process.pid).create_time()
+    started = start_of(process.pid)
     process.wait()
     add(study, f"{own_host()}:{process.pid}:{started:.2f}:x")
     assert fail_stale(study, storage) == 1
@@ -59,7 +59,7 @@ def test_a_process_of_another_container_of_the_same_host_name_is_judged_by_time(
 ) -> None:
     add(study, f"{HOST}@1:999999:0:x")  # no such number here
     assert fail_stale(study, storage) == 0
-    add(study, f"{HOST}@1:{os.getpid()}:{psutil.Process().create_time():.2f}:y", age=1e6)  # the number of another here
+    add(study, f"{HOST}@1:{os.getpid()}:{start_of():.2f}:y", age=1e6)  # the number of another here
     assert fail_stale(study, storage) == 1
     assert states(study) == [TrialState.RUNNING, TrialState.FAIL]
     reason = study.get_trials()[1].user_attrs["nasrec:reason"]
@@ -68,7 +68,7 @@ def test_a_process_of_another_container_of_the_same_host_name_is_judged_by_time(
 
 def test_a_killed_process_that_nobody_has_waited_for(study: optuna.Study, storage: RDBStorage) -> None:
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    add(study, f"{own_host()}:{process.pid}:{psutil.Process(process.pid).create_time():.2f}:x")
+    add(study, f"{own_host()}:{process.pid}:{start_of(process.pid):.2f}:x")
     process.kill()
     while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
         time.sleep(0.01)
@@ -77,7 +77,7 @@ def test_a_killed_process_that_nobody_has_waited_for(study: optuna.Study, storag
 
 
 def test_another_process_that_has_got_the_number(study: optuna.Study, storage: RDBStorage) -> None:
-    add(study, f"{own_host()}:{os.getpid()}:{psutil.Process().create_time() - 60:.2f}:x")
+    add(study, f"{own_host()}:{os.getpid()}:{start_of() - 60:.2f}:x")
     assert fail_stale(study, storage) == 1
 
 

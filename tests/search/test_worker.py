@@ -25,6 +25,7 @@ from nasrec_automl.search import (
 )
 from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.search.scoring import ArchitectureSource
+from nasrec_automl.search.stale import worker_id
 from nasrec_automl.search.worker import Worker
 from nasrec_automl.space import SearchSpace
 from nasrec_automl.testing.examples import tiny_schema
@@ -162,11 +163,11 @@ def test_an_enqueued_trial_waits_while_others_run_the_last(
     study: optuna.Study, storage: RDBStorage, space: SearchSpace
 ) -> None:
     worker = Worker(ArchitectureSource(study, space, ()), Ledger(study, storage), 1, WorkerOptions())
-    assert worker.begin(space.random(np.random.default_rng(0)).params, worker.census()) is not None
+    assert worker.begin(space.random(np.random.default_rng(0)).params, worker.census(), worker_id()) is not None
     study.enqueue_trial(dict(space.random(np.random.default_rng(1)).params))
-    assert not worker.has_enqueued(worker.census())
+    assert worker.next_start(worker.census()) is None
     worker.target = 2
-    assert worker.has_enqueued(worker.census())
+    assert worker.next_start(worker.census()) is not None
 
 
 def test_an_enqueued_trial_is_taken_by_one_worker(study: optuna.Study, storage: RDBStorage, space: SearchSpace) -> None:
@@ -175,8 +176,8 @@ def test_an_enqueued_trial_is_taken_by_one_worker(study: optuna.Study, storage: 
         Worker(ArchitectureSource(study, space, ()), Ledger(study, storage), 9, WorkerOptions()) for _ in range(2)
     ]
     waiting = [worker.census().waiting[0] for worker in workers]
-    assert workers[0].adopt(waiting[0]) is not None
-    assert workers[1].adopt(waiting[1]) is None
+    assert workers[0].adopt(waiting[0], worker_id()) is not None
+    assert workers[1].adopt(waiting[1], worker_id()) is None
     assert [trial.state for trial in study.get_trials()] == [TrialState.RUNNING]
 
 
@@ -213,7 +214,7 @@ def test_of_two_enqueued_trials_of_one_key_the_earlier_goes_on(
     early, late = workers[0].census().waiting
     taken = workers[1].ledger.adopt(late, workers[1].source, worker="late")
     assert taken is not None
-    adopted = workers[0].adopt(early)
+    adopted = workers[0].adopt(early, worker_id())
     assert adopted is not None
     assert adopted.number == early.number
     # The other one looks now.
@@ -251,7 +252,7 @@ def test_a_trial_that_is_being_adopted_is_no_puzzle_to_other_hosts(
             looks.append(fail_stale(study, storage))
 
     monkeypatch.setattr(storage, "set_trial_user_attr", write_and_look)
-    assert worker.adopt(waiting) is not None
+    assert worker.adopt(waiting, worker_id()) is not None
     assert len(looks) > 2
     assert not any(looks)
 
@@ -270,7 +271,7 @@ def test_an_enqueued_trial_outlasts_one_that_sees_it_and_withdraws(
     begun, _ = beginning.ledger.reserve(source, mine.params, {"nasrec:key": mine.key}, worker="other")
     withdraw = lambda seconds: beginning.ledger.fail(begun, "abandoned", "another worker was first")  # noqa: E731
     monkeypatch.setattr("nasrec_automl.search.worker.time.sleep", withdraw)
-    adopted = adopting.adopt(waiting)
+    adopted = adopting.adopt(waiting, worker_id())
     assert adopted is not None
     assert [trial.state for trial in study.get_trials()] == [TrialState.RUNNING, TrialState.FAIL]
 
@@ -283,12 +284,12 @@ def test_an_enqueued_trial_that_finds_no_room_is_enqueued_again(
     worker = Worker(ArchitectureSource(study, space, ()), Ledger(study, storage), 1, WorkerOptions())
     waiting = worker.census().waiting[0]
     study.add_trial(optuna.create_trial(params=other.params, distributions=distributions(space), value=1.0))
-    assert worker.adopt(waiting) is None
+    assert worker.adopt(waiting, worker_id()) is None
     again = study.get_trials()[-1]
     assert again.state == TrialState.WAITING
     assert again.user_attrs == {"wish": "mine", "nasrec:wish": [0, 0]}
     worker.target = 2
-    adopted = worker.adopt(again)
+    adopted = worker.adopt(again, worker_id())
     assert adopted is not None
     assert space.from_params(adopted.params) == mine
 

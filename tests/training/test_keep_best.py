@@ -32,6 +32,7 @@ class Trainer:
         self.should_stop = False
 
     def save_checkpoint(self, path: Path) -> None:
+        path.parent.mkdir(exist_ok=True)
         path.write_text(str(self.global_step))
 
 

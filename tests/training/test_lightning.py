@@ -1,5 +1,7 @@
 import logging
+import resource
 import signal
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,3 +79,24 @@ def test_a_training_that_is_told_to_stop_is_interrupted(number: signal.Signals) 
     with pytest.raises(KeyboardInterrupt), quiet(), raising_interrupts():
         trainer.fit(Module(), DataLoader(torch.ones(10, 1)))
     assert trainer.global_step == 1
+
+
+def test_a_checkpoint_goes_to_its_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither to the system's temporary files, nor in words of torch's where the disk is full."""
+    trainer = quiet_trainer(max_steps=1, device="cpu", callbacks=[])
+    with quiet():
+        trainer.fit(Module(), DataLoader(torch.ones(10, 1)))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    path = tmp_path / "folder" / "a.ckpt"
+    trainer.save_checkpoint(path)
+    before = path.read_bytes()
+    assert torch.load(path, weights_only=True)["global_step"] == 1
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, most[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            trainer.save_checkpoint(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]

@@ -7,11 +7,11 @@ from torch.nn import functional as F
 from nasrec_automl.training.reduction import average_gradients, batch_mean, processes
 
 
-def test_alone_the_mean_is_over_rows_or_their_weights() -> None:
+def test_alone_the_mean_is_over_rows_each_by_its_weight() -> None:
     assert processes() == 1
     losses, weight = torch.tensor([1.0, 2.0, 6.0]), torch.tensor([1.0, 0.0, 3.0])
     assert batch_mean(losses, None) == 3
-    assert batch_mean(losses, weight) == 19 / 4
+    assert batch_mean(losses, weight) == 19 / 3
 
 
 def test_a_batch_of_weight_0_has_no_loss_and_no_gradient() -> None:
