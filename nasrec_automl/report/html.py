@@ -90,13 +90,15 @@ def _retrain(content: ReportContent) -> str:
     settings = figure_html(
         "retrain-settings",
         settings_figure(content.retrain),
-        "Log loss of each training from scratch against its settings; hollow marks did not complete, and "
+        "Log loss of each training from scratch against its settings, the best six architectures in colours of their "
+        "own and all others in grey; hollow marks did not complete, and "
         "triangles lie higher than drawn.",
     )
     curves = figure_html(
         "retrain-curves",
         retrain_curves(content.retrain),
-        "Validation log loss while training from scratch; the best training is thick, dotted ones did not complete.",
+        "Validation log loss while training from scratch, in the same colours; the best training is thick, dotted ones "
+        "did not complete.",
     )
     agreement = figure_html(
         "score-against-retrained",

@@ -71,6 +71,7 @@ def retrain_curves(trials: Sequence[RetrainTrial]) -> go.Figure:
             y=[loss for _, loss in trial.curve],
             name=plain(trial.architecture),
             legendgroup=trial.architecture,
+            legendrank=[*colors].index(trial.architecture),
             showlegend=trial.architecture not in named,
             mode="lines+markers" if len(trial.curve) < 3 else "lines",
             line={
