@@ -138,7 +138,9 @@ def check_ended(run: RunFolder) -> None:
         return True
 
     for name in names:
-        if not patiently(storage, partial(has_trials, name)):
+        with database_errors(storage):
+            is_there = patiently(storage, partial(has_trials, name))
+        if not is_there:
             raise RunFolderError(
                 f"{run.path}: the run has ended a stage, but there is no trial of its study {name!r} in "
                 f"{shown_url(run.job.storage_url)}: put the database back, or set the `storage` of before, or copy the "
