@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from nasrec_automl.config import Job, load_job
 from nasrec_automl.data.published_sizes import PUBLISHED_SIZES
 from nasrec_automl.hand_designs import hand_designs
-from nasrec_automl.pipeline.candidates import best_quarter, default_hyper
+from nasrec_automl.pipeline.candidates import best_quarter, check_teaches, default_hyper
 from nasrec_automl.space import load_search_space
 
 CAP = 500_000  # rows of the largest table, as the readers of the public sets have it
@@ -61,8 +61,9 @@ def estimate(job: Job, rows: int, times: Times) -> list[tuple[str, str, str]]:
     training = int(rows * TRAIN_AND_HEAD) * epochs // batch
     final = int(rows * FINAL) * epochs // batch
     training_step = times.step * batch / STEP_ROWS
-    again = min(job.retrain.teachers, candidates) if designs else 0  # teachers of the final stage
-    kept = trainings + again + (designs if job.retrain.teachers else 0)
+    may_teach = min(job.retrain.teachers, check.architectures) if check_teaches(job) else 0
+    again = min(job.retrain.teachers, designs + may_teach)  # the final stage's teachers
+    kept = trainings + again + may_teach + (designs if job.retrain.teachers else 0)
     # Left out, here and at the end: a forward pass of every teacher over the rows.
     teachers_row = (
         "teachers",

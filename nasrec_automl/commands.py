@@ -320,12 +320,12 @@ def export(arguments: argparse.Namespace) -> None:
     """Write a model for onnxruntime or torch.export."""
     from nasrec_automl.export import preprocessing_path
     from nasrec_automl.pipeline.export import export_model, export_run
-    from nasrec_automl.pipeline.model_folder import WEIGHTS
+    from nasrec_automl.pipeline.model_folder import WEIGHTS_FILE
     from nasrec_automl.pipeline.run_folder import RunFolder
 
     console = Console()
     with console.status("Exporting ..."):
-        if (arguments.folder / WEIGHTS).is_file():
+        if (arguments.folder / WEIGHTS_FILE).is_file():
             path = export_model(arguments.folder, arguments.format, arguments.output)
         else:
             path = export_run(RunFolder.open(arguments.folder), arguments.format, arguments.output)

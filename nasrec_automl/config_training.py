@@ -106,8 +106,8 @@ class RetrainConfig(Section):
         space: the hyper-parameters: a space's name, the path of its YAML file, or the space itself.
         pruner: `hyperband` ends trainings that fall behind early (arXiv 1603.06560); `none` ends none.
         teachers: how many networks trainings learn from beside labels, at most (arXiv 1503.02531): of so many of the
-            best hand designs, or contenders in the final stage, those that are best together on the hpo part. 0 for
-            labels alone.
+            best that labels alone have taught, hand designs and architectures of the check of the scores, those that
+            are best together on the hpo part. 0 for labels alone.
         teacher_share: what share of each label is then the probability that the teachers give together.
         final_seeds: how often the winner is trained at the end, each time with another seed; the best on the hpo part
             is kept.

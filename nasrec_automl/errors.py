@@ -46,7 +46,7 @@ class TrainingError(NasRecError, ChildProcessError):
 
 
 class RunFolderError(NasRecError, OSError):
-    """A run folder is in use or is not a run folder."""
+    """A run folder is none, is in use, cannot be written, or lacks what a call needs of it."""
 
 
 class InUseError(RunFolderError):

@@ -9,8 +9,9 @@ from contextlib import contextmanager, suppress
 INTERVAL = 15.0
 """Seconds between two signs."""
 
-LOST_AFTER = 120.0
-"""Seconds without a sign after which a process of another host counts as gone. Hosts' clocks may differ by far less."""
+LOST_AFTER = 180.0
+"""Seconds without a sign after which a process of another host counts as gone. Hosts' clocks may differ by far less. A
+database that is restarted, which stops all signs, is waited for a minute less (`search.database`)."""
 
 _PATIENCE = 2.0
 """Seconds that the end of a block waits for a sign that is just being given: a busy database may take minutes."""

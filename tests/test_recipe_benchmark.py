@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ def job_file(write_job: Callable[..., Path], tmp_path: Path) -> Path:
 
 
 def settings(job: Job) -> tuple[object, ...]:
-    return scratch_options(job, default_hyper(job)), job.retrain.max_epochs
+    return replace(scratch_options(job, default_hyper(job), 3200), schedule_steps=1), job.retrain.max_epochs
 
 
 def test_each_variant_changes_what_it_says_alone(job_file: Path) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nasrec_automl.data.categorical import CategoricalColumn
 from nasrec_automl.data.keys import Keys, hex_texts
 
-FEWEST = 10
+FEWEST_VALUES = 10
 """Nothing is concluded from fewer values of a field."""
 _NEARLY_ALL = 0.95
 _SHOWN = 3
@@ -57,7 +57,7 @@ class UnseenValues:
         return {column.name: self._sentence(column) for column in self._columns if self._is_strange(column.name)}
 
     def _is_strange(self, name: str) -> bool:
-        return self._values[name] >= FEWEST and self._unknown[name] >= _NEARLY_ALL * self._values[name]
+        return self._values[name] >= FEWEST_VALUES and self._unknown[name] >= _NEARLY_ALL * self._values[name]
 
     def _sentence(self, column: CategoricalColumn) -> str:
         texts = list(column.vocabulary or ())

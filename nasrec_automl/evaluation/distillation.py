@@ -23,18 +23,20 @@ def taught_labels(rows: Rows, logits: Sequence[Tensor], share: float) -> NDArray
 
     Args:
         rows: n rows.
-        logits: `(n,)` of each teacher; their mean counts.
+        logits: `(n,)` of each teacher; their mean counts. Without teachers the labels are the rows' own.
         share: weight of the teachers in the labels, 0 to 1.
 
     Returns:
         `(n,)`.
     """
     label = torch.from_numpy(np.asarray(rows.label).astype(np.float32))
+    if not logits:
+        return label.numpy()
     mixed: NDArray[np.float32] = torch.lerp(label, torch.sigmoid(_mean(logits)), share).numpy()
     return mixed
 
 
-def best_together(logits: Sequence[Tensor], rows: Rows) -> list[int]:
+def best_together(logits: Sequence[Tensor], rows: Rows, *, most: int) -> list[int]:
     """Which networks to average: the best, the best two and so on, as many as have the lowest log loss together.
 
     Bad ones so teach nobody.
@@ -42,6 +44,7 @@ def best_together(logits: Sequence[Tensor], rows: Rows) -> list[int]:
     Args:
         logits: `(n,)` of each network; one at least.
         rows: n rows of no network's training.
+        most: how many are chosen at most.
 
     Returns:
         Positions of those networks, the best first.
@@ -51,7 +54,7 @@ def best_together(logits: Sequence[Tensor], rows: Rows) -> list[int]:
     def log_loss(chosen: Sequence[int]) -> float:
         return measure(_mean([logits[i] for i in chosen]), label, *weight).log_loss
 
-    order = sorted(range(len(logits)), key=lambda i: log_loss([i]))
+    order = sorted(range(len(logits)), key=lambda i: log_loss([i]))[:most]
     return min((order[:count] for count in range(1, len(order) + 1)), key=log_loss)
 
 

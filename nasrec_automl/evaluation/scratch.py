@@ -21,7 +21,13 @@ from nasrec_automl.network.head import clear_head
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.training.averaging import AverageWeights
 from nasrec_automl.training.keep_best import Checkpoints, KeepBest, OnMetrics
-from nasrec_automl.training.lightning import quiet, quiet_trainer, raising_interrupts, release_optimizers
+from nasrec_automl.training.lightning import (
+    drop_unreadable,
+    quiet,
+    quiet_trainer,
+    raising_interrupts,
+    release_optimizers,
+)
 from nasrec_automl.training.metrics import Metrics, measure, targets
 from nasrec_automl.training.module import ClickModule, TrainingOptions
 from nasrec_automl.training.precision import Precision
@@ -43,9 +49,18 @@ class ScratchOptions:
         clip_norm: bound of the gradients' norm.
         eps: of Adagrad.
         seed: of start values, batches and dropout.
+        schedule_steps: most steps, and length of the learning-rate schedule.
+        validate_every: steps from one measurement to the next; where there are fewer, one is at the end. What is left
+            after the last is not measured.
+        patience: measurements without improvement that end the training; 0 for never.
         optimizer: `adagrad`, `adam` or `sgd`.
         average_weights: whether a running average of the weights is what is measured and kept.
         embedding_decay: of the embedding rows of each batch.
+        device: `cpu` or `cuda`.
+        precision: of what is multiplied, in training and in its validations.
+
+    Raises:
+        JobError: `validate_every` is below 1.
     """
 
     batch_size: int
@@ -56,9 +71,18 @@ class ScratchOptions:
     clip_norm: float
     eps: float
     seed: int
+    schedule_steps: int
+    validate_every: int
+    patience: int = 0
     optimizer: OptimizerName = "adagrad"
     average_weights: bool = False
     embedding_decay: float | None = None
+    device: str = "cpu"
+    precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        if self.validate_every < 1:
+            raise JobError(f"validate_every must be at least 1, but it is {self.validate_every}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +117,11 @@ def train_from_scratch(
     architecture: Architecture,
     schema: FeatureSchema,
     rows: Rows,
+    validation: Rows,
     options: ScratchOptions,
     *,
-    schedule_steps: int,
-    validation: Rows,
-    validate_every: int,
-    patience: int = 0,
     report: OnMetrics | None = None,
     checkpoint: Path | None = None,
-    device: str = "cpu",
-    precision: Precision = "float32",
 ) -> Trained:
     """Train the subnet of an architecture.
 
@@ -112,19 +131,13 @@ def train_from_scratch(
         architecture: what to train.
         schema: of the data.
         rows: to train on.
-        options: how.
-        schedule_steps: most steps, and length of the learning-rate schedule.
         validation: rows to measure on; the best measurement's weights are kept.
-        validate_every: steps from one measurement to the next; where there are fewer, one is at the end. What is left
-            after the last is not measured.
-        patience: measurements without improvement that end the training; 0 for never.
+        options: how.
         report: called after each measurement; True ends the training.
         checkpoint: file to write after each measurement, and to go on from where it is there: `report` hears again
             what was measured before, then the training ends as if it had not been broken. It stays at the end: the
             caller deletes it once the result is written, and killed before goes on from there. It is gone where the
             training diverged.
-        device: `cpu` or `cuda`.
-        precision: of what is multiplied, in training and in its validations.
 
     Raises:
         DivergedError: a loss that is no finite number; the message says where, and what to do.
@@ -133,45 +146,27 @@ def train_from_scratch(
     with seeded(options.seed):
         subnet = Subnet(architecture, schema, layer_norm=options.layer_norm, dropout=options.dropout)
     clear_head(subnet.head)
-    course = train_network(
-        subnet,
-        rows,
-        options,
-        schedule_steps=schedule_steps,
-        validation=validation,
-        validate_every=validate_every,
-        patience=patience,
-        report=report,
-        checkpoint=checkpoint,
-        device=device,
-        precision=precision,
-    )
-    return Trained(course.metrics, course.step, course.stopped, subnet, schedule_steps)
+    course = train_network(subnet, rows, validation, options, report=report, checkpoint=checkpoint)
+    return Trained(course.metrics, course.step, course.stopped, subnet, options.schedule_steps)
 
 
 def train_network(
     network: nn.Module,
     rows: Rows,
+    validation: Rows,
     options: ScratchOptions,
     *,
-    schedule_steps: int,
-    validation: Rows,
-    validate_every: int,
-    patience: int = 0,
     report: OnMetrics | None = None,
     checkpoint: Path | None = None,
-    device: str = "cpu",
-    precision: Precision = "float32",
 ) -> Course:
     """Train any `network(dense, ids) -> logits`, in place: it ends with the best weights, on the CPU, not training.
 
     Arguments are those of `train_from_scratch`; of the options, LayerNorm and dropout are the network's own matter.
     """
-    if validate_every < 1:
-        raise JobError(f"validate_every must be at least 1, but it is {validate_every}")
+    steps = options.schedule_steps
     module = ClickModule(
         TrainingOptions(
-            steps=schedule_steps,
+            steps=steps,
             learning_rate=options.learning_rate,
             optimizer=options.optimizer,
             weight_decay=options.weight_decay,
@@ -182,21 +177,23 @@ def train_network(
         ),
         network,
     )
-    batches = TrainingBatches(rows, options.batch_size, options.seed, schedule_steps)
-    keeper = KeepBest(patience, report)
+    batches = TrainingBatches(rows, options.batch_size, options.seed, steps)
+    keeper = KeepBest(options.patience, report)
     callbacks: list[pl.Callback] = [keeper]
     if options.average_weights:
-        callbacks.append(AverageWeights(schedule_steps))
+        callbacks.append(AverageWeights(steps))
     if checkpoint is not None:
         callbacks.append(Checkpoints(checkpoint))
     trainer = quiet_trainer(
-        max_steps=schedule_steps,
-        device=device,
-        precision=precision,
+        max_steps=steps,
+        device=options.device,
+        precision=options.precision,
         callbacks=callbacks,
-        val_check_interval=min(validate_every, schedule_steps),
+        val_check_interval=min(options.validate_every, steps),
     )
     resume: dict[str, Any] = {}
+    if checkpoint is not None:
+        drop_unreadable(checkpoint)
     if checkpoint is not None and checkpoint.is_file():
         resume = {"ckpt_path": str(checkpoint), "weights_only": True}
     network.train()  # Lightning leaves it as it is, and one that was measured drops nothing out

@@ -6,13 +6,10 @@ that state is all there is, so it must say where checkpoints will be, for the ne
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
-import torch
-
-_logger = logging.getLogger(__name__)
+from nasrec_automl.training.lightning import checkpoint_steps
 
 CHECKPOINT, FOLDER, BEGUN = "ckpt_path", "checkpoint_folder", "begun"
 """Entries of the strategy's state: the checkpoint that it began from, if any, where it keeps its own, and since when,
@@ -41,15 +38,6 @@ def newest_checkpoint(state: dict[str, str]) -> str | None:
     found = sorted(Path(state[FOLDER]).glob("*.ckpt")) if FOLDER in state else []
     found = [path for path in found if path.stat().st_mtime >= float(state[BEGUN])]
     found += [Path(state[CHECKPOINT])] if CHECKPOINT in state else []
-    steps = {path: _steps(path) for path in found}
+    steps = {path: checkpoint_steps(path) for path in found}
     best = max(steps, key=lambda path: steps[path], default=None)
     return None if best is None or steps[best] < 0 else str(best)
-
-
-def _steps(path: Path) -> int:
-    """Steps of a checkpoint; -1 where it cannot be read: the kill may have come while it was written."""
-    try:
-        return int(torch.load(path, weights_only=True, mmap=True, map_location="cpu")["global_step"])
-    except Exception as error:  # whatever a broken archive raises
-        _logger.warning("The checkpoint %s cannot be read and is passed over: %s", path, error)
-        return -1

@@ -199,13 +199,13 @@ def most_validations(run: RunFolder) -> int:
 def step_in_words(run: RunFolder, hyper: Hyper, step: int, parts: Sequence[Part] = TRAINING) -> str:
     """How far a training on these parts has come; it may end before its last step."""
     data = PreparedData.open(run.data)
-    most, _ = _steps(run, sum(data.rows(part) for part in parts), hyper.batch_size)
+    most, _ = _steps(run.job, sum(data.rows(part) for part in parts), hyper.batch_size)
     return f"step {step:,} of at most {most:,}"
 
 
-def _steps(run: RunFolder, rows: int, batch_size: int) -> tuple[int, int]:
+def _steps(job: Job, rows: int, batch_size: int) -> tuple[int, int]:
     """Steps of a training on so many rows at most, and from one measurement to the next."""
-    config, per_epoch = run.job.retrain, max(1, rows // batch_size)
+    config, per_epoch = job.retrain, max(1, rows // batch_size)
     return config.epochs(rows) * per_epoch, max(1, per_epoch // config.validations(rows))
 
 
@@ -216,14 +216,20 @@ def progress_at(run: RunFolder, hyper: Hyper, step: int) -> int:
     schedule: equal numbers are equal epochs, whatever the batch size.
     """
     data = PreparedData.open(run.data)
-    steps, every = _steps(run, sum(data.rows(part) for part in TRAINING), hyper.batch_size)
+    steps, every = _steps(run.job, sum(data.rows(part) for part in TRAINING), hyper.batch_size)
     most = most_validations(run)
     return most if step + every > steps else round(step * most / steps)
 
 
+def check_teaches(job: Job) -> bool:
+    """Whether architectures that the check of the scores trains may teach: where it trains any to their end."""
+    check = job.search.verdict
+    return job.retrain.teachers > 0 and check.architectures > 0 and check.max_epochs is None
+
+
 def has_teachers(job: Job) -> bool:
-    """Whether candidates have teachers: the job wants some, and its space has hand designs to be them."""
-    return job.retrain.teachers > 0 and bool(hand_designs(load_search_space(job.space)))
+    """Whether candidates have teachers: the job wants some, and there are hand designs or a check to be them."""
+    return job.retrain.teachers > 0 and (bool(hand_designs(load_search_space(job.space))) or check_teaches(job))
 
 
 def default_hyper(job: Job, *, taught: bool | None = None) -> Hyper:
@@ -242,9 +248,10 @@ def has_layer_norm(job: Job, hyper: Hyper) -> bool:
     return job.retrain.layer_norm if hyper.layer_norm is None else hyper.layer_norm
 
 
-def scratch_options(job: Job, hyper: Hyper) -> ScratchOptions:
-    """How a candidate is trained."""
+def scratch_options(job: Job, hyper: Hyper, rows: int, *, seed_offset: int = 0) -> ScratchOptions:
+    """How a candidate is trained on so many rows; the offset is added to the job's seed."""
     config = job.retrain
+    steps, every = _steps(job, rows, hyper.batch_size)
     return ScratchOptions(
         batch_size=hyper.batch_size,
         optimizer=hyper.optimizer,
@@ -256,7 +263,12 @@ def scratch_options(job: Job, hyper: Hyper) -> ScratchOptions:
         average_weights=config.average_weights,
         clip_norm=config.clip_norm,
         eps=config.eps,
-        seed=job.seed,
+        seed=job.seed + seed_offset,
+        schedule_steps=steps,
+        validate_every=every,
+        patience=config.patience,
+        device=job.device,
+        precision=job.precision,
     )
 
 
@@ -288,25 +300,18 @@ def train_candidate(
         seed_offset: added to the job's seed.
         label: of these parts' rows, in place of their own.
     """
-    job, config = run.job, run.job.retrain
     data = PreparedData.open(run.data)
     rows = data.part(*parts)
     if label is not None:
         rows = replace(rows, label=label)
-    steps, every = _steps(run, len(rows), hyper.batch_size)
     return train_from_scratch(
         architecture,
-        scratch_schema(job, data, hyper),
+        scratch_schema(run.job, data, hyper),
         rows,
-        replace(scratch_options(job, hyper), seed=job.seed + seed_offset),
-        schedule_steps=steps,
-        validation=data.part(Part.HPO),
-        validate_every=every,
-        patience=config.patience,
+        data.part(Part.HPO),
+        scratch_options(run.job, hyper, len(rows), seed_offset=seed_offset),
         report=report,
         checkpoint=checkpoint,
-        device=job.device,
-        precision=job.precision,
     )
 
 

@@ -10,25 +10,27 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.parts import Part
 from nasrec_automl.evaluation import WeightSharingEvaluator
 from nasrec_automl.evaluation.scratch import Trained
+from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import best_quarter, checked_best
-from nasrec_automl.pipeline.check_trainings import check_folder, drop_kept, keep_training
+from nasrec_automl.pipeline.candidates import best_quarter, check_teaches, checked_best, has_teachers
+from nasrec_automl.pipeline.check_trainings import check_folder, drop_kept, keep_teachers, keep_training
 from nasrec_automl.pipeline.files import newest
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import trainings_study
-from nasrec_automl.pipeline.teachers import taught_label
-from nasrec_automl.pipeline.truth import FEWEST, Curve, sample_sizes, score_each, train_truth, trained_profiles
+from nasrec_automl.pipeline.truth import FEWEST_RANKED, Curve, sample_sizes, score_each, train_truth, trained_profiles
 from nasrec_automl.pipeline.verdict import note_verdict
 from nasrec_automl.ranking import judge_ranking
 from nasrec_automl.search.task import ENDED
+from nasrec_automl.space import load_search_space
 from nasrec_automl.verdict import Verdict
 
 
 def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, tell: Callable[[str], object]) -> None:
     """Score some architectures and train them from scratch; note how well the scores rank them, and how each did.
 
-    Trainings are measured on the hpo part: the choice part is for the choice of the winner alone. Any number of
-    workers may do so at once; each is back when all trainings have ended. Done once, it is not done again.
+    They learn from labels alone, and the best of them may teach the candidates. Trainings are measured on the hpo part:
+    the choice part is for the choice of the winner alone. Any number of workers may do so at once; each is back when
+    all trainings have ended. Done once, it is not done again.
 
     Args:
         run: whose supernet is trained.
@@ -38,12 +40,13 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, tell: Callab
     config = run.job.search.verdict
     if not config.architectures or run.verdict.is_file():
         return
-    short, budget = _shortened(run), job_budget(run)
+    short, budget, teach = _shortened(run), job_budget(run), check_teaches(run.job)
     architectures = sample_sizes(run, config.architectures)
+    most = run.job.retrain.teachers if teach else best_quarter(config.architectures)
 
     def keep(architecture: Architecture, trained: Trained, curve: Curve) -> None:
-        if budget.admits(architecture):
-            keep_training(run, architecture, trained, curve, most=best_quarter(config.architectures))
+        if teach or budget.admits(architecture):  # a candidate is inside the budget, a teacher need not be
+            keep_training(run, architecture, trained, curve, most=most)
 
     def told(ended: int, step: str) -> None:
         words = f"checks its scores: {ended} of {len(architectures) * config.seeds} trainings from scratch"
@@ -51,19 +54,19 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, tell: Callab
 
     losses = train_truth(
         short,
-        trainings_study(short, "verdict"),
+        "verdict",
         architectures,
         config.seeds,
         (Part.HPO,),
         folder=check_folder(run),
-        label=lambda: taught_label(run, tell),
         tell=told,
-        keep=keep if short == run else None,  # a short training is no beginning of a whole one
+        # A short training is no beginning of a whole one, nor one without teachers of one that has some.
+        keep=keep if teach or (short == run and not has_teachers(run.job)) else None,
     )
-    kept = [i for i in range(len(architectures)) if np.isfinite(losses[i]).all()]
+    well = [i for i in range(len(architectures)) if np.isfinite(losses[i]).all()]
     ranking = None
-    if len(kept) >= FEWEST:
-        scores = score_each(evaluator, {i: architectures[i] for i in kept})
+    if len(well) >= FEWEST_RANKED:
+        scores = score_each(evaluator, {i: architectures[i] for i in well})
         kept = [*scores]
         ranking = judge_ranking(
             [score.log_loss for score in scores.values()],
@@ -76,8 +79,11 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, tell: Callab
         log_losses=[float(each.mean()) if np.isfinite(each).all() else None for each in losses],
         ranking=ranking,
     )
+    if teach:
+        designs = {design.key for design in hand_designs(load_search_space(run.job.space)).values()}
+        keep_teachers(run, [architectures[i].key for i in well if architectures[i].key not in designs])
     note_verdict(run, verdict)
-    drop_kept(run, but=[one.key for one in checked_best(run)])
+    drop_kept(run, but=[] if teach else [one.key for one in checked_best(run)])
 
 
 def kept_of_check(run: RunFolder) -> int:

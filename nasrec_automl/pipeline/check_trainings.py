@@ -1,7 +1,8 @@
-"""The best trainings of a search's check, which the retrain stage takes over: its own would be the same."""
+"""The best trainings of a search's check: teachers of candidates, or else the retrain stage takes them over."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict
@@ -11,10 +12,10 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.errors import CheckpointError
 from nasrec_automl.evaluation.scratch import Trained
 from nasrec_automl.network.weights import load_subnet, save_network
-from nasrec_automl.pipeline.candidates import default_hyper
-from nasrec_automl.pipeline.files import read_json, write_json
+from nasrec_automl.pipeline.candidates import default_hyper, has_teachers, weights_path
+from nasrec_automl.pipeline.files import read_json, write_json, write_json_once
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.studies import trainings_study_name
+from nasrec_automl.pipeline.studies import trainings_study, trainings_study_name
 from nasrec_automl.pipeline.truth import Curve
 from nasrec_automl.search import Hyper
 from nasrec_automl.training.keep_best import OnMetrics
@@ -37,24 +38,48 @@ def keep_training(run: RunFolder, architecture: Architecture, trained: Trained, 
         most: how many trainings are kept.
     """
     weights, noted = _files(run, architecture.key)
+    study = trainings_study_name(run, "verdict")
     save_network(trained.subnet, weights)
     write_json(
         noted,
         {
-            "study": trainings_study_name(run, "verdict"),
+            "study": study,
             "log_loss": min(metrics.log_loss for _, metrics in curve),
             "schedule_steps": trained.schedule_steps,
             "curve": [(step, asdict(metrics)) for step, metrics in curve],
         },
     )
-    found = [(content["log_loss"], path.stem) for path in noted.parent.glob("*.json") if (content := read_json(path))]
+    found = [
+        (content["log_loss"] if content["study"] == study else math.inf, path.stem)
+        for path in noted.parent.glob("*.json")
+        if (content := read_json(path))
+    ]
     for _, key in sorted(found)[most:]:
         for path in _files(run, key):
             path.unlink(missing_ok=True)  # another worker may do so at the same moment
 
 
+def keep_teachers(run: RunFolder, keys: Collection[str]) -> None:
+    """Move what may teach to where the other teachers are, and note it: the settings that name the files may change.
+
+    Any number of workers may do so at once.
+
+    Args:
+        run: the run.
+        keys: of the architectures that may.
+    """
+    study, hyper = trainings_study(run, "verdict"), default_hyper(run.job, taught=False)
+    paths = {key: weights_path(run, study, f"teacher-{key}", hyper) for key in keys}
+    run.retrained.mkdir(parents=True, exist_ok=True)
+    for key, path in paths.items():
+        weights, _ = _files(run, key)
+        with suppress(FileNotFoundError):  # it was not among the best, or another worker has moved it
+            weights.replace(path)
+    write_json_once(run.checked_teachers, {key: path.name for key, path in paths.items() if path.is_file()})
+
+
 def take_over(run: RunFolder, architecture: Architecture, hyper: Hyper, report: OnMetrics) -> Trained | None:
-    """The check's training of an architecture, where it has one with these hyper-parameters.
+    """The check's training of an architecture, where it has one with these hyper-parameters and without teachers.
 
     Args:
         run: the run.
@@ -63,8 +88,10 @@ def take_over(run: RunFolder, architecture: Architecture, hyper: Hyper, report: 
         report: hears of each validation, as a training's own does; True ends it there.
     """
     weights, noted = _files(run, architecture.key)
-    content = read_json(noted)
-    if content is None or content["study"] != trainings_study_name(run, "verdict") or hyper != default_hyper(run.job):
+    content, untaught = read_json(noted), default_hyper(run.job, taught=False)
+    if content is None or content["study"] != trainings_study_name(run, "verdict"):
+        return None
+    if has_teachers(run.job) or hyper != untaught:
         return None
     try:
         subnet = load_subnet(weights)

@@ -20,7 +20,7 @@ from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.digest import digest
 from nasrec_automl.errors import InUseError
 from nasrec_automl.pipeline.candidates import candidates
-from nasrec_automl.pipeline.model_folder import ARCHITECTURE, PREPROCESSING, WEIGHTS
+from nasrec_automl.pipeline.model_folder import ARCHITECTURE_FILE, PREPROCESSING_FILE, WEIGHTS_FILE
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import retrain_study, search_study, study_storage
 from nasrec_automl.report import ReportContent, wiring_svg
@@ -127,7 +127,7 @@ def _publish_retrain(page: _Page, content: ReportContent) -> None:
         }
     )
     if content.results:
-        for name in (WEIGHTS, ARCHITECTURE, PREPROCESSING):
+        for name in (WEIGHTS_FILE, ARCHITECTURE_FILE, PREPROCESSING_FILE):
             page.attach(page.run.best / name)
 
 

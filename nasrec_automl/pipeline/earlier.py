@@ -9,8 +9,8 @@ from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.errors import CheckpointError
 from nasrec_automl.network import Supernet
 from nasrec_automl.network.weights import load_supernet
-from nasrec_automl.pipeline.model_folder import ARCHITECTURE
-from nasrec_automl.pipeline.run_folder import ROWS, RunFolder
+from nasrec_automl.pipeline.model_folder import ARCHITECTURE_FILE
+from nasrec_automl.pipeline.run_folder import DATA_FINGERPRINT, RunFolder
 from nasrec_automl.space import SearchSpace, load_search_space
 
 
@@ -52,7 +52,7 @@ def _check_rows(data: PreparedData, earlier: RunFolder) -> None:
     By what the earlier run noted: its folder of prepared data may have been made anew, with another split, since.
     """
     noted = earlier.noted("supernet") or {}
-    if noted.get(ROWS) not in (data.fingerprint, *data.description.earlier):
+    if noted.get(DATA_FINGERPRINT) not in (data.fingerprint, *data.description.earlier):
         raise CheckpointError(
             f"{data.path}: did not grow from the rows that the supernet of {earlier.path} was trained on. Its training "
             "rows may be validation or test here, and an id another category: append to its prepared folder with "
@@ -69,5 +69,5 @@ def earlier_winner(run: RunFolder, space: SearchSpace) -> list[Architecture]:
         return []
     if not run.job.continues.exists():
         return []
-    path = RunFolder.open(run.job.continues).best / ARCHITECTURE
+    path = RunFolder.open(run.job.continues).best / ARCHITECTURE_FILE
     return [Architecture.from_json(path.read_text(encoding="utf-8"), space)] if path.is_file() else []

@@ -11,7 +11,7 @@ from nasrec_automl.errors import RunFolderError
 from nasrec_automl.export import export_onnx, export_torch
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.files import read_json
-from nasrec_automl.pipeline.model_folder import PREPROCESSING, load_model
+from nasrec_automl.pipeline.model_folder import PREPROCESSING_FILE, load_model
 from nasrec_automl.pipeline.run_folder import RunFolder
 
 Format = Literal["onnx", "torch"]
@@ -36,7 +36,7 @@ def export_run(run: RunFolder, kind: Format = "onnx", output: Path | None = None
         DataError: the output cannot be written.
     """
     # The latter is written last: until then the model may be one that no result is of.
-    if not (run.best / PREPROCESSING).is_file() or not run.final.is_file():
+    if not (run.best / PREPROCESSING_FILE).is_file() or not run.final.is_file():
         raise RunFolderError(
             f"{run.path}: the run has no final model yet; `nasrec-automl status {shlex.quote(str(run.path))}` says "
             "what is left"

@@ -38,7 +38,7 @@ from nasrec_automl.pipeline.final_training import (
     Contender,
     Validation,
     final_teachers,
-    teaching_designs,
+    taught_finally,
     train_final,
 )
 from nasrec_automl.pipeline.model_folder import write_model
@@ -94,11 +94,10 @@ class FinalStage(Stage):
         def tell(validation: Validation) -> None:
             progress.update(2, validation.in_words)
 
-        of_candidates = [*teachers(run)]
-        designs = teaching_designs(run, [contender.name for contender in contenders])
-        taught_by = final_teachers(run, designs, run.final_trainings, on_validation=tell)
+        first = teachers(run)
+        last = final_teachers(run, first, run.final_trainings, on_validation=tell)
         subnet = train_final(
-            run, winner, [*taught_by.values()], on_validation=tell, checkpoint=_checkpoint(run, winner)
+            run, winner, taught_finally(run, first, last), on_validation=tell, checkpoint=_checkpoint(run, winner)
         )
         progress.update(3, f"{winner.name} trained")
 
@@ -123,8 +122,8 @@ class FinalStage(Stage):
                 "retrain": read_json(run.retrain_done),
                 "winner": winner.name,
                 "chosen_on": list(choice_parts(run)),
-                "teachers": of_candidates,
-                "final_teachers": [*taught_by],
+                "teachers": [*first],
+                "final_teachers": [*last],
                 "test_readings": readings,
                 "contenders": [
                     {**_plain(contender, data, run.job, job_budget(run)), "less_winner_error": error}

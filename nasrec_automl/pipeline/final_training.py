@@ -1,23 +1,20 @@
-"""The last trainings of a run: the winner on validation rows too, with several seeds."""
+"""The last trainings of a run, on validation rows too: those of the winner's teachers, and of the winner."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from nasrec_automl.architecture import Architecture
-from nasrec_automl.data.parts import FINAL, Part
+from nasrec_automl.data.parts import FINAL, TRAINING
 from nasrec_automl.errors import DivergedError
-from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet, save_network
 from nasrec_automl.pipeline.candidates import (
-    candidates,
     default_hyper,
-    has_teachers,
     step_in_words,
     train_candidate,
     weights_path,
@@ -25,9 +22,8 @@ from nasrec_automl.pipeline.candidates import (
 from nasrec_automl.pipeline.files import read_json, write_json, write_text
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import trainings_study
-from nasrec_automl.pipeline.teachers import best_teachers, digest_of, labels_of, teachers
+from nasrec_automl.pipeline.teachers import TaughtBy, best_teachers, digest_of, labels_of, may_teach
 from nasrec_automl.search import Hyper
-from nasrec_automl.space import load_search_space
 from nasrec_automl.training.metrics import Metrics
 
 FINAL_TEACHER = "final-teacher-"
@@ -81,20 +77,17 @@ class Contender:
 
 
 def final_teachers(
-    run: RunFolder,
-    designs: Mapping[str, Architecture],
-    checkpoints: Path,
-    *,
-    on_validation: OnValidation | None = None,
+    run: RunFolder, names: Collection[str], checkpoints: Path, *, on_validation: OnValidation | None = None
 ) -> dict[str, Path]:
-    """Who teaches a training on validation rows too: some architectures, trained on these rows too.
+    """Who teaches the validation rows that the last trainings learn from too: teachers that have learned from them.
 
-    By labels alone: what a network says of a row that it has not learned from is worth less than the row's label, and
-    would stand for most of it. They are trained once a run, and their subnets are kept.
+    What a network says of a row that it has not learned from is worth less than the row's label, and would stand for
+    most of it. So the teachers' architectures are trained again, by labels alone, on all rows of the last trainings:
+    once a run, and their subnets are kept.
 
     Args:
         run: whose data are prepared.
-        designs: what to train, by name: of a run that has contenders the best of these, else hand designs.
+        names: of the architectures, among those of `may_teach`.
         checkpoints: folder for what a call that is killed goes on from.
         on_validation: told of each validation of their trainings.
 
@@ -102,12 +95,12 @@ def final_teachers(
         As many as are best together on the hpo part, the best first: their subnets by name. One whose training diverges
         teaches nobody.
     """
-    if not designs:
+    if not names:
         return {}
     hyper = default_hyper(run.job, taught=False)
     study = trainings_study(run, "teachers")  # its name says how they are trained
-    found = {}
-    for name, architecture in designs.items():
+    known, found = may_teach(run), {}
+    for name in names:
         path = weights_path(run, study, f"{FINAL_TEACHER}{name}", hyper)
         diverged = path.with_suffix(".diverged")
         if diverged.is_file():
@@ -116,38 +109,35 @@ def final_teachers(
             checkpoint = checkpoints / path.with_suffix(".ckpt").name
             report = partial(_tell, on_validation, f"teacher {name}", partial(step_in_words, run, hyper, parts=FINAL))
             try:
-                trained = train_candidate(run, architecture, hyper, report, parts=FINAL, checkpoint=checkpoint)
+                trained = train_candidate(run, known[name], hyper, report, parts=FINAL, checkpoint=checkpoint)
             except DivergedError as error:
                 write_text(diverged, f"{error}\n")
                 continue
             save_network(trained.subnet, path)
             checkpoint.unlink(missing_ok=True)
         found[path] = name
-    return {found[path]: path for path in best_teachers(run, [*found])} if found else {}
+    return {found[path]: path for path in best_teachers(run, [*found])}
 
 
-def teaching_designs(run: RunFolder, contenders: Sequence[str] | None) -> dict[str, Architecture]:
-    """What to train as `final_teachers`: the best contenders, of which some are better than any hand design.
+def taught_finally(run: RunFolder, first: Mapping[str, Path], last: Mapping[str, Path]) -> TaughtBy:
+    """Who teaches the last trainings: each row those that have learned from it, as many as are best together.
+
+    Of train and head rows the candidates' teachers are among these. They were chosen among more networks than there are
+    final ones, so that they may be better.
 
     Args:
         run: whose data are prepared.
-        contenders: names, the best first; what is no candidate any more is left out. None of a run that has no result:
-            then those that taught so far are taken.
+        first: of `teachers`.
+        last: of `final_teachers`.
     """
-    if not has_teachers(run.job):
-        return {}
-    if contenders is None:
-        designs = hand_designs(load_search_space(run.job.space))
-        return {name: designs[name] for name in teachers(run)}
-    known = candidates(run)
-    named = [name for name in contenders if name in known]
-    return {name: known[name] for name in named[: run.job.retrain.teachers]}
+    of_training = best_teachers(run, [*first.values(), *last.values()])
+    return {part: of_training if part in TRAINING else [*last.values()] for part in FINAL}
 
 
 def train_final(
     run: RunFolder,
     contender: Contender,
-    taught_by: Sequence[Path],
+    taught_by: TaughtBy,
     *,
     on_validation: OnValidation | None = None,
     checkpoint: Path | None = None,
@@ -161,7 +151,7 @@ def train_final(
     Args:
         run: whose data are prepared.
         contender: what to train, and how.
-        taught_by: the subnets of `final_teachers`.
+        taught_by: as of `taught_finally`.
         on_validation: as in `train_taught`.
         checkpoint: likewise.
 
@@ -171,9 +161,7 @@ def train_final(
     total = run.job.retrain.final_seeds
     called = [f"final training {number} of {total}" for number in range(1, total + 1)]
     try:
-        return train_taught(
-            run, contender.architecture, contender.hyper, taught_by, FINAL, called, on_validation, checkpoint
-        )
+        return train_taught(run, contender.architecture, contender.hyper, taught_by, called, on_validation, checkpoint)
     except DivergedError as error:
         raise DivergedError(
             f"the final training of {contender.name} diverged at {error}. It went well without the validation rows: "
@@ -185,8 +173,7 @@ def train_taught(
     run: RunFolder,
     architecture: Architecture,
     hyper: Hyper,
-    taught_by: Sequence[Path],
-    parts: Sequence[Part],
+    taught_by: TaughtBy,
     called: Sequence[str],
     on_validation: OnValidation | None = None,
     checkpoint: Path | None = None,
@@ -197,8 +184,7 @@ def train_taught(
         run: whose data are prepared.
         architecture: what to train.
         hyper: how.
-        taught_by: the teachers' subnets; there may be none.
-        parts: to train on.
+        taught_by: the parts to train on, and who teaches their rows.
         called: what each training is called; the first has the job's own seed.
         on_validation: told of each validation.
         checkpoint: as in `train_from_scratch`, of the training that goes on, whose number is added to the name; beside
@@ -216,7 +202,7 @@ def train_taught(
         done = found["done"]
         if found["log_loss"] is not None:
             lowest, best = found["log_loss"], load_subnet(kept)
-    label = labels_of(run, taught_by, *parts) if done < len(called) else None
+    parts, label = tuple(taught_by), labels_of(run, taught_by) if done < len(called) else None
     for number in range(done, len(called)):
         own = None if checkpoint is None else checkpoint.with_stem(f"{checkpoint.stem}-{number}")
         try:

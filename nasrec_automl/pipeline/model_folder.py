@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.files import write_text
 from nasrec_automl.data.preprocessing import Preprocessing
-from nasrec_automl.data.unseen import FEWEST, UnseenValues
+from nasrec_automl.data.unseen import FEWEST_VALUES, UnseenValues
 from nasrec_automl.errors import CheckpointError, DataError
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet, save_network
 
-WEIGHTS, ARCHITECTURE, PREPROCESSING = "model.safetensors", "architecture.json", "preprocessing.json"
+WEIGHTS_FILE, ARCHITECTURE_FILE, PREPROCESSING_FILE = "model.safetensors", "architecture.json", "preprocessing.json"
 """The files of a model. The last one is written last."""
 
-Rows: TypeAlias = pd.DataFrame | pa.Table | Mapping[str, Any] | Sequence[Mapping[str, Any]]
+RawRows: TypeAlias = pd.DataFrame | pa.Table | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 """Raw rows, as `Model.predict` takes them."""
 
 _CHUNK = 65_536
@@ -50,7 +50,7 @@ class Model:
         """What the network is."""
         return self.subnet.architecture
 
-    def predict(self, frame: Rows) -> NDArray[np.float64]:
+    def predict(self, frame: RawRows) -> NDArray[np.float64]:
         """Probability of a click for each row.
 
         Args:
@@ -66,7 +66,7 @@ class Model:
                 be; the message names it. Or these are no rows.
         """
         rows = self._as_table(frame)
-        unseen = UnseenValues(self.preprocessing.categorical) if len(rows) >= FEWEST else None
+        unseen = UnseenValues(self.preprocessing.categorical) if len(rows) >= FEWEST_VALUES else None
         probabilities = self.probabilities(rows, unseen)
         for name, warning in ({} if unseen is None else unseen.warnings()).items():
             if name not in self._warned:
@@ -74,7 +74,7 @@ class Model:
                 _logger.warning("%s", warning)
         return probabilities
 
-    def _as_table(self, frame: Rows) -> pd.DataFrame | pa.Table:
+    def _as_table(self, frame: RawRows) -> pd.DataFrame | pa.Table:
         if isinstance(frame, pd.DataFrame | pa.Table):
             return frame
         rows = [frame] if isinstance(frame, Mapping) else frame
@@ -115,9 +115,9 @@ def write_model(subnet: Subnet, preprocessing: Path, folder: Path) -> None:
         preprocessing: file of the prepared data that it was trained on.
         folder: of the model.
     """
-    save_network(subnet, folder / WEIGHTS)
-    write_text(folder / ARCHITECTURE, subnet.architecture.to_json())
-    write_text(folder / PREPROCESSING, preprocessing.read_text(encoding="utf-8"))
+    save_network(subnet, folder / WEIGHTS_FILE)
+    write_text(folder / ARCHITECTURE_FILE, subnet.architecture.to_json())
+    write_text(folder / PREPROCESSING_FILE, preprocessing.read_text(encoding="utf-8"))
 
 
 def load_model(folder: str | Path) -> Model:
@@ -127,16 +127,16 @@ def load_model(folder: str | Path) -> Model:
         CheckpointError: the folder is missing or incomplete.
     """
     folder = Path(folder)
-    for name in (WEIGHTS, PREPROCESSING):
+    for name in (WEIGHTS_FILE, PREPROCESSING_FILE):
         if not (folder / name).is_file():
             raise CheckpointError(
                 f"{folder}: no model; expected the file {name}, as in the folder `best` of a finished run"
             )
-    subnet = load_subnet(folder / WEIGHTS).eval()
-    preprocessing = Preprocessing.load(folder / PREPROCESSING)
+    subnet = load_subnet(folder / WEIGHTS_FILE).eval()
+    preprocessing = Preprocessing.load(folder / PREPROCESSING_FILE)
     if preprocessing.schema().inputs != subnet.schema.inputs:
         raise CheckpointError(
-            f"{folder}: {PREPROCESSING} makes other columns or tables than {WEIGHTS} was trained on; take both from "
-            "the same run"
+            f"{folder}: {PREPROCESSING_FILE} makes other columns or tables than {WEIGHTS_FILE} was trained on; take "
+            "both from the same run"
         )
     return Model(subnet, preprocessing)

@@ -29,16 +29,17 @@ from nasrec_automl.pipeline.final_training import (
     Contender,
     OnValidation,
     final_teachers,
-    teaching_designs,
+    taught_finally,
     train_final,
     train_taught,
 )
-from nasrec_automl.pipeline.model_folder import ARCHITECTURE, PREPROCESSING, WEIGHTS, write_model
+from nasrec_automl.pipeline.model_folder import ARCHITECTURE_FILE, PREPROCESSING_FILE, WEIGHTS_FILE, write_model
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import check_stages
-from nasrec_automl.pipeline.status import final_is_noted, retrain_is_noted
-from nasrec_automl.pipeline.studies import check_ended, retrain_study, search_study
+from nasrec_automl.pipeline.status import retrain_is_noted
+from nasrec_automl.pipeline.studies import AMONG_SEVERAL, check_ended, retrain_study, search_study
 from nasrec_automl.pipeline.teachers import teachers
+from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.attributes import KEY
 from nasrec_automl.search.distributions import architecture_of
@@ -130,11 +131,9 @@ def retrain_named(
             shutil.rmtree(left, ignore_errors=True)
         contender, source = _measured(run, name, architecture, on_validation, tell)
         checkpoint = _checkpoint(run, architecture, "final.ckpt")
-        contenders = [one["name"] for one in read_json(run.final)["contenders"]] if final_is_noted(run) else None
-        if contenders is None:
-            teachers(run, tell)  # where they have to be trained, that is told
-        designs = teaching_designs(run, contenders)
-        taught_by = [*final_teachers(run, designs, unfinished, on_validation=on_validation).values()]
+        first = teachers(run, tell)
+        last = final_teachers(run, first, unfinished, on_validation=on_validation)
+        taught_by = taught_finally(run, first, last)
         subnet = train_final(run, contender, taught_by, on_validation=on_validation, checkpoint=checkpoint)
         validation = contender.metrics
         noted = {
@@ -158,7 +157,8 @@ def retrain_named(
 
 def _check_replaceable(folder: Path) -> None:
     names = {path.name for path in folder.glob("*") if not path.name.startswith(".")}
-    if names and not names & {WEIGHTS, ARCHITECTURE, PREPROCESSING}:  # killed, a call has left some of these
+    left = {WEIGHTS_FILE, ARCHITECTURE_FILE, PREPROCESSING_FILE}  # some of these, by a call that was killed
+    if names and not names & left:
         raise RunFolderError(f"{folder}: holds files, and no model that could be replaced: choose an empty folder")
 
 
@@ -170,7 +170,8 @@ def _unfinished(run: RunFolder, architecture: Architecture) -> Path:
 def _checkpoint(run: RunFolder, architecture: Architecture, what: str) -> Path:
     """A file of this folder; a call with other settings leaves another. Where no stage has begun, a job may change."""
     job, data = run.job, PreparedData.open(run.data)
-    settings = f"{job.retrain.model_dump_json()} {job.seed} {job.precision} {job.embedding_dim} {data.fingerprint}"
+    retrain = job.retrain.model_dump_json(exclude=AMONG_SEVERAL)
+    settings = f"{retrain} {job.seed} {job.precision} {job.embedding_dim} {data.fingerprint}"
     return _unfinished(run, architecture) / f"{digest(settings)}-{what}"
 
 
@@ -208,6 +209,8 @@ def find_architecture(run: RunFolder, name: str) -> tuple[str, Architecture]:
         architecture = architecture_of(trial.params, space)
         if architecture is not None and architecture.key.startswith(name):
             found[architecture.key] = architecture
+    if (verdict := read_verdict(run)) is not None:  # teachers are among these
+        found |= {a.key: a for a in map(space.from_params, verdict.architectures) if a.key.startswith(name)}
     if run.top.is_file():
         # Where the scores alone do not count, the search did not score some candidates.
         found |= {a.key: a for a in candidates(run).values() if a.key.startswith(name)}
@@ -234,7 +237,6 @@ def _measured(
     What stands among the run's contenders is not trained again.
     """
     space, best, known = run.job.retrain.space, {}, ""
-    hyper, source = default_hyper(run.job), "default"
     if run.started("retrain"):
         best = best_trials(retrain_study(run))
         known = {candidate.key: each for each, candidate in candidates(run).items()}.get(architecture.key, "")
@@ -242,6 +244,8 @@ def _measured(
         hyper, source = Hyper.of(best[known].params, space), "own"
     elif best:
         hyper, source = Hyper.of(min(best.values(), key=lambda trial: float(trial.values[0])).params, space), "best"
+    else:
+        hyper, source = default_hyper(run.job, taught=bool(teachers(run, tell))), "default"
     # While the stage goes on, a subnet of now may be beaten, and gone.
     if source == "own" and retrain_is_noted(run):
         subnet = load_subnet(trial_weights(run, retrain_study(run), best[known]))
@@ -260,9 +264,10 @@ def _trained_alone(
     tell: Callable[[str], object] | None,
 ) -> Subnet:
     """The architecture trained without validation rows; the subnet is kept until the call has ended."""
-    taught_by, called = [*teachers(run, tell).values()], ["training without validation rows"]
+    paths, called = [*teachers(run, tell).values()], ["training without validation rows"]
+    taught_by = dict.fromkeys(TRAINING, paths)
     checkpoint = _checkpoint(run, architecture, "alone.ckpt")
     try:
-        return train_taught(run, architecture, hyper, taught_by, TRAINING, called, on_validation, checkpoint)
+        return train_taught(run, architecture, hyper, taught_by, called, on_validation, checkpoint)
     except DivergedError as error:
         raise DivergedError(f"the training of {name} diverged at {error} (hyper-parameters: {hyper})") from None

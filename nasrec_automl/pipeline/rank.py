@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.studies import training_settings, trainings_study
 from nasrec_automl.pipeline.supernet import SupernetStage, kept_steps, path_schedule
-from nasrec_automl.pipeline.teachers import taught_label
-from nasrec_automl.pipeline.truth import FEWEST, sample_sizes, score_each, train_truth, trained_profiles
+from nasrec_automl.pipeline.truth import FEWEST_RANKED, sample_sizes, score_each, train_truth, trained_profiles
 from nasrec_automl.pipeline.worker_processes import worker_processes
 from nasrec_automl.ranking import Ranking, judge_ranking
 from nasrec_automl.report.content import JudgedArchitecture, RankContent
@@ -87,11 +85,11 @@ class RankStage(Stage):
             losses = train_ranked(run, lambda ended, words: progress.update(min(ended, total - 1), words))
         shutil.rmtree(_folder(run), ignore_errors=True)  # checkpoints of trainings that failed too often
         kept = [i for i in range(len(architectures)) if np.isfinite(losses[i]).all()]
-        if len(kept) < FEWEST:
+        if len(kept) < FEWEST_RANKED:
             raise StudyError(
                 f"{len(kept)} of {len(architectures)} architectures were trained well with every seed, and a rank "
-                f"needs {FEWEST}: raise rank.architectures, or lower the default of retrain.space.learning_rate in "
-                "another run_folder"
+                f"needs {FEWEST_RANKED}: raise rank.architectures, or lower the default of "
+                "retrain.space.learning_rate in another run_folder"
             )
         evaluator = load_evaluator(run)
         found = score_each(evaluator, {i: architectures[i] for i in kept})
@@ -144,24 +142,14 @@ def train_ranked(run: RunFolder, tell: Callable[[int, str], object] | None = Non
 
     Args:
         run: whose data are prepared.
-        tell: as in `train_truth`, of the teachers' trainings before them too.
+        tell: as in `train_truth`.
 
     Returns:
         Log losses `(architectures, seeds)`, as `train_truth`.
     """
     config = run.job.rank
-    architectures, study = sample_sizes(run, config.architectures), trainings_study(run, "rank")
-    ended = count_trained(study, architectures, config.seeds)
-    return train_truth(
-        run,
-        study,
-        architectures,
-        config.seeds,
-        MEASURED,
-        label=lambda: taught_label(run, None if tell is None else partial(tell, ended)),
-        folder=_folder(run),
-        tell=tell,
-    )
+    architectures = sample_sizes(run, config.architectures)
+    return train_truth(run, "rank", architectures, config.seeds, MEASURED, folder=_folder(run), tell=tell)
 
 
 def rank_scores(run: RunFolder, *, workers: int = 1, view: AbstractContextManager[None] | None = None) -> None:

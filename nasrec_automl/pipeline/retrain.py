@@ -32,6 +32,7 @@ from nasrec_automl.pipeline.candidates import (
 from nasrec_automl.pipeline.check_trainings import drop_kept, take_over
 from nasrec_automl.pipeline.dashboard import publish
 from nasrec_automl.pipeline.files import newest, read_json, write_json
+from nasrec_automl.pipeline.final_training import FINAL_TEACHER
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -44,7 +45,7 @@ from nasrec_automl.pipeline.studies import (
     study_storage,
     why_no_more,
 )
-from nasrec_automl.pipeline.teachers import taught_label
+from nasrec_automl.pipeline.teachers import kept_of_teachers, taught_label
 from nasrec_automl.search import Hyper, TrainOutcome, retrain
 from nasrec_automl.search.attributes import STEP
 from nasrec_automl.search.retrain import Prune
@@ -73,8 +74,8 @@ class RetrainStage(Stage):
         return min(len(done), total - 1), total
 
     def kept(self, run: RunFolder) -> int:
-        """A training that has come further is work done too."""
-        return super().kept(run) + newest(run.retrained.glob("*.ckpt"))
+        """A training that has come further is work done too, one of a teacher among them."""
+        return super().kept(run) + max(kept_of_teachers(run), newest(run.retrained.glob("*.ckpt")))
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The name and the retrain section, but for the number of trainings and the timeout, which may grow."""
@@ -136,7 +137,7 @@ class RetrainStage(Stage):
                 STEP: trained.step,
                 "schedule_steps": trained.schedule_steps,
             }
-            return TrainOutcome(trained.metrics.log_loss, attrs)
+            return TrainOutcome(trained.metrics.log_loss, attrs, trained.stopped)
 
         def on_trial() -> None:
             if checkpoint is not None:  # not before the study has the outcome
@@ -161,7 +162,8 @@ class RetrainStage(Stage):
         if stage_ended(study, finished=len(finished), target=total, mine=trained, count=count):
             for pattern in ("*.ckpt", ".*.ckpt.*.partial", ".*.safetensors.*.partial"):
                 for left in run.retrained.glob(pattern):  # of trainings that failed too often, or were killed
-                    left.unlink(missing_ok=True)  # other workers end the stage at the same moment
+                    if not left.name.startswith(f".{FINAL_TEACHER}"):  # which `retrain_named` may be writing
+                        left.unlink(missing_ok=True)  # other workers end the stage at the same moment
             drop_kept(run)
             publish(run, lambda: report_content(run))
             ended = {"target": total, "timeout": config.timeout, "trainings": len(finished)}

@@ -25,7 +25,7 @@ from nasrec_automl.processes import is_alive, own_host, start_of
 _OWNER = re.compile(r"process (\d+) on (.+?), since [\dT:-]{19}\+00:00, started ([\d.]+) s after the boot")
 """What a lock file says of its owner."""
 
-ROWS = "fingerprint of the prepared data"
+DATA_FINGERPRINT = "fingerprint of the prepared data"
 """Among a stage's settings: which rows it was started with."""
 
 
@@ -83,8 +83,13 @@ class RunFolder:
         return self.path / "search" / "verdict.json"
 
     @property
+    def checked_teachers(self) -> Path:
+        """Which of the architectures that were trained to check the scores may teach; there once that was done."""
+        return self.path / "search" / "teachers.json"
+
+    @property
     def retrained(self) -> Path:
-        """Subnets of the retrain study."""
+        """Subnets of the retrain study and of teachers, and checkpoints of their trainings."""
         return self.path / "retrain"
 
     @property
@@ -262,7 +267,7 @@ class RunFolder:
         if found := _first_difference(before, section):
             name, old, new = found
             another = f"another run_folder{' and name' if self.job.storage else ''}"
-            if name == ROWS:
+            if name == DATA_FINGERPRINT:
                 raise JobError(
                     f"{self.data}: the {stage} stage in {self.path} was started with other rows; they were prepared "
                     f"again or appended to since: use {another}, or bring the earlier rows back"
@@ -322,6 +327,9 @@ class RunFolder:
         """
         path = self.path / f".worker-{uuid.uuid4().hex}.lock"
         try:
+            for left in self.path.glob(".worker-*.lock"):
+                if _owner_lives(left, on=own_host()) is False:  # it was killed
+                    left.unlink(missing_ok=True)
             path.write_text(_this_process(), encoding="utf-8")
         except OSError as error:
             raise RunFolderError(f"{self.path}: cannot write the run folder ({error.strerror or error})") from None
@@ -336,19 +344,22 @@ class RunFolder:
 
         No lock is touched.
         """
-        found = set()
-        for path in self.path.glob(".*.lock"):
-            try:
-                text, signed = path.read_text(encoding="utf-8"), path.stat().st_mtime
-            except FileNotFoundError:  # of a worker that has just ended
-                continue
-            owner = _OWNER.fullmatch(text.strip())
-            if owner is None:
-                continue
-            pid, host, started = owner.groups()
-            if is_alive(int(pid), float(started)) if host == own_host() else time.time() - signed < LOST_AFTER:
-                found.add(path.name[1:].removesuffix(".lock"))
-        return found
+        return {path.name[1:].removesuffix(".lock") for path in self.path.glob(".*.lock") if _owner_lives(path)}
+
+
+def _owner_lives(path: Path, *, on: str | None = None) -> bool | None:
+    """Whether the process that a lock's file names is alive; None where it names none (yet), or none on this host."""
+    try:
+        text, signed = path.read_text(encoding="utf-8"), path.stat().st_mtime
+    except FileNotFoundError:  # of a worker that has just ended
+        return None
+    owner = _OWNER.fullmatch(text.strip())
+    if owner is None:
+        return None
+    pid, host, started = owner.groups()
+    if on not in (None, host):
+        return None
+    return is_alive(int(pid), float(started)) if host == own_host() else time.time() - signed < LOST_AFTER
 
 
 def _first_difference(before: dict[str, Any], now: dict[str, Any]) -> tuple[str, Any, Any] | None:

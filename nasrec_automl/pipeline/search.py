@@ -39,7 +39,6 @@ from nasrec_automl.pipeline.studies import (
     study_storage,
     why_no_more,
 )
-from nasrec_automl.pipeline.teachers import kept_of_teachers
 from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.search import search
 from nasrec_automl.search.incumbents import incumbents, unlike
@@ -71,8 +70,8 @@ class SearchStage(Stage):
         return min(done, target - 1), target
 
     def kept(self, run: RunFolder) -> int:
-        """Trainings of the check and of its teachers too: they come before the first score."""
-        return super().kept(run) + (kept_of_check(run) + kept_of_teachers(run) if run.weights.is_file() else 0)
+        """Trainings of the check too: they come before the first score."""
+        return super().kept(run) + (kept_of_check(run) if run.weights.is_file() else 0)
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The name and the search section, but for the number of architectures and the timeout, which may grow."""

@@ -1,4 +1,4 @@
-"""The studies of a run, and what both stages that drive one share."""
+"""The studies of a run, and what the stages that drive one share."""
 
 from __future__ import annotations
 
@@ -29,11 +29,14 @@ from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.search import open_storage, open_study
 from nasrec_automl.search.admission import Admission, Admits
-from nasrec_automl.search.attributes import WEIGHTS, WORKER
+from nasrec_automl.search.attributes import WEIGHTS_HASH, WORKER
 from nasrec_automl.search.database import database_errors, parse_url, patiently, shown_url
 from nasrec_automl.search.storage import check_identity
 from nasrec_automl.search.task import ENDED
 from nasrec_automl.space import load_search_space
+
+AMONG_SEVERAL = {"top_k", "trials", "timeout", "pruner"}
+"""What of the retrain section no training depends on by itself."""
 
 _OF_FINAL = {"final_seeds"}
 """What the final stage alone reads of the retrain section."""
@@ -183,9 +186,9 @@ def final_settings(run: RunFolder) -> dict[str, Any]:
 
 
 def training_settings(run: RunFolder) -> dict[str, Any]:
-    """What one training with the default hyper-parameters depends on, of the retrain section."""
-    among_several = ("retrain.top_k", "retrain.pruner")
-    return {name: value for name, value in retrain_settings(run).items() if name not in among_several}
+    """What one training by labels alone with the default hyper-parameters depends on, of the retrain section."""
+    beside = ("retrain.top_k", "retrain.pruner", "retrain.teachers", "retrain.teacher_share")
+    return {name: value for name, value in retrain_settings(run).items() if name not in beside}
 
 
 def search_study(run: RunFolder) -> optuna.Study:
@@ -214,9 +217,9 @@ def hold_to_weights(run: RunFolder, study: optuna.Study) -> None:
         found = hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
     def held() -> str:
-        if WEIGHTS not in study.user_attrs or not study.get_trials(deepcopy=False, states=ENDED):
-            study.set_user_attr(WEIGHTS, found)
-        return str(study.user_attrs[WEIGHTS])
+        if WEIGHTS_HASH not in study.user_attrs or not study.get_trials(deepcopy=False, states=ENDED):
+            study.set_user_attr(WEIGHTS_HASH, found)
+        return str(study.user_attrs[WEIGHTS_HASH])
 
     if patiently(study_storage(run.job.storage_url), held) != found:
         raise StudyError(
@@ -268,11 +271,11 @@ def tune_study(run: RunFolder) -> optuna.Study:
 
 
 Trainings = Literal["rank", "verdict", "teachers", "tune-truth"]
-"""What trainings from scratch are for: `rank`, the check of the search's scores, teachers of all others, tuning."""
+"""What trainings by labels alone are for: `rank`, the check of the search's scores, hand designs to teach, tuning."""
 
 
 def trainings_study(run: RunFolder, kind: Trainings) -> optuna.Study:
-    """A study of trainings from scratch with the default hyper-parameters, made where it is missing."""
+    """A study of trainings from scratch by labels alone, with their default hyper-parameters; made if missing."""
     return _study(
         run,
         trainings_study_name(run, kind),
@@ -287,9 +290,7 @@ def trainings_study(run: RunFolder, kind: Trainings) -> optuna.Study:
 def trainings_study_name(run: RunFolder, kind: Trainings) -> str:
     """The name of such a study: trainings of one name depend on the same settings."""
     job = run.job
-    beside = {"top_k", "trials", "timeout", "pruner", *_OF_FINAL}
-    if kind == "teachers":  # nobody teaches them
-        beside |= {"teachers", "teacher_share"}
+    beside = {*AMONG_SEVERAL, "teachers", "teacher_share", *_OF_FINAL}  # nobody teaches them
     settings = {
         "retrain": {
             **job.retrain.model_dump(mode="json", exclude=beside),

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,20 @@ from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.earlier import continued, earlier_supernet
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.progress import ProgressWriter
-from nasrec_automl.pipeline.run_folder import ROWS, RunFolder
+from nasrec_automl.pipeline.run_folder import DATA_FINGERPRINT, RunFolder
 from nasrec_automl.pipeline.teachers import kept_of_teachers, labels_of, teachers
 from nasrec_automl.pipeline.training_processes import training_processes
 from nasrec_automl.sampling import WarmUp, path_sampler
 from nasrec_automl.search.proposals import unseen
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.keep_best import Checkpoints, KeepBest
-from nasrec_automl.training.lightning import quiet, quiet_trainer, raising_interrupts, release_optimizers
+from nasrec_automl.training.lightning import (
+    drop_unreadable,
+    quiet,
+    quiet_trainer,
+    raising_interrupts,
+    release_optimizers,
+)
 from nasrec_automl.training.module import TrainingOptions
 from nasrec_automl.training.ranks import Rank
 
@@ -54,12 +61,12 @@ class SupernetStage(Stage):
     """Trains the supernet on the training part, step by step from the last checkpoint.
 
     Args:
-        label: of the train rows; by default those that the run's teachers have a say in.
+        label: gives that of the train rows, where settings are tried; by default the run's teachers have a say in it.
     """
 
     name = "supernet"
 
-    def __init__(self, label: NDArray[np.float32] | None = None) -> None:
+    def __init__(self, label: Callable[[], NDArray[np.float32] | None] | None = None) -> None:
         self._label = label
 
     def devices(self, run: RunFolder) -> int:
@@ -93,13 +100,14 @@ class SupernetStage(Stage):
             "seed": run.job.seed,
             "precision": run.job.precision,
             **continued(run, "supernet"),
-            ROWS: PreparedData.open(run.data).fingerprint,
+            DATA_FINGERPRINT: PreparedData.open(run.data).fingerprint,
         }
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         if self.is_done(run):
             self.tidy(run)
             return _Curve(run).kept()
+        drop_unreadable(_checkpoint(run))
         if not _checkpoint(run).is_file():  # points of a training that was stopped before its first
             (run.supernet / "curve.json").unlink(missing_ok=True)
         curve = _Curve(run)
@@ -108,10 +116,8 @@ class SupernetStage(Stage):
         if not _checkpoint(run).is_file():
             _check_budget(run)
             earlier_supernet(run)  # what is wrong with it is said before teachers are trained
-            label = self._label
-            if label is None:
-                label = supernet_label(run, lambda words: progress.update(0, words))
-            _write_label(run, label)
+            label = self._label or partial(supernet_label, run, lambda words: progress.update(0, words))
+            _write_label(run, label())
         try:
             with training_processes(run.job) as rank:
                 supernet = train_supernet(run, rank, [_Watch(progress, curve, report)])
@@ -120,7 +126,7 @@ class SupernetStage(Stage):
             raise DivergedError(f"the supernet's training diverged; {where}. At {error}") from None
         save_network(supernet, run.weights)
         progress.update(total, curve.note_at_end(total))
-        if self._label is None:  # not where settings are tried, bad ones among them
+        if self._label is None:  # among settings that are tried there are bad ones
             _warn_of_chance(run, curve.kept())
         self.tidy(run)
         return curve.kept()
@@ -156,7 +162,9 @@ def supernet_label(run: RunFolder, tell: Callable[[str], object] | None = None) 
         tell: as in `teachers`.
     """
     share = run.job.supernet.teacher_share
-    return labels_of(run, [*teachers(run, tell).values()], Part.TRAIN, share=share) if share else None
+    if not share:
+        return None
+    return labels_of(run, {Part.TRAIN: [*teachers(run, tell, checked=False).values()]}, share=share)
 
 
 def _write_label(run: RunFolder, label: NDArray[np.float32] | None) -> None:
@@ -202,18 +210,21 @@ def train_supernet(run: RunFolder, rank: Rank, callbacks: list[pl.Callback]) -> 
         callbacks=[*([keeper] if keeper else []), *callbacks, Checkpoints(checkpoint)],
         **rank.trainer_options(),
     )
-    supernet = _train(
-        run,
-        data,
-        batches,
-        _validated(run),
-        trainer,
-        str(checkpoint) if checkpoint.is_file() else None,
-    )
-    if keeper is not None:
-        keeper.restore()
-        keeper.release()
-    release_optimizers(trainer)
+    try:
+        supernet = _train(
+            run,
+            data,
+            batches,
+            _validated(run),
+            trainer,
+            str(checkpoint) if checkpoint.is_file() else None,
+        )
+        if keeper is not None:
+            keeper.restore()
+    finally:  # one that diverged too: NNI holds on to the trainer, and so to these, until the process ends
+        if keeper is not None:
+            keeper.release()
+        release_optimizers(trainer)
     supernet.zero_grad(set_to_none=True)
     return supernet.cpu().eval()
 

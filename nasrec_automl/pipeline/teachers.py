@@ -1,9 +1,9 @@
-"""What a run's networks learn from beside labels: networks of several architectures that were trained before them."""
+"""What a run's networks learn from beside labels: networks of several architectures, trained before by labels alone."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,42 +16,63 @@ from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import TRAINING, Part
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.digest import digest
+from nasrec_automl.errors import RunFolderError
 from nasrec_automl.evaluation.distillation import best_together, taught_labels
 from nasrec_automl.evaluation.scratch import Trained, predict_logits
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.weights import load_subnet, save_network
-from nasrec_automl.pipeline.candidates import default_hyper, has_teachers, networks_missing, weights_path
-from nasrec_automl.pipeline.files import newest
+from nasrec_automl.pipeline.candidates import (
+    default_hyper,
+    has_teachers,
+    networks_missing,
+    weights_path,
+)
+from nasrec_automl.pipeline.files import newest, read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import trainings_study
 from nasrec_automl.pipeline.truth import Curve, train_truth
+from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.task import ENDED
 from nasrec_automl.search.trainings import count_trained
 from nasrec_automl.space import load_search_space
 
 
-def teachers(run: RunFolder, tell: Callable[[str], object] | None = None) -> dict[str, Path]:
-    """Who teaches every training from scratch on train rows: hand designs, themselves trained by labels alone.
+def teachers(run: RunFolder, tell: Callable[[str], object] | None = None, *, checked: bool = True) -> dict[str, Path]:
+    """Who teaches: some of the hand designs and, once the scores are checked, of the architectures trained for that.
 
-    They are trained where that is not done, with the hyper-parameters that a training without teachers begins with,
-    whatever they cost: they are no candidates by that. Any number of processes may do so at once; each is back when all
-    have ended.
+    All of these have learned by labels alone, whatever they cost: they are no candidates by that. Where the hand
+    designs are not trained, that is done. Any number of processes may do so at once; each is back when all have ended.
 
     Args:
         run: whose data are prepared.
         tell: told in words how many of their trainings have ended, and how far the next one has come.
+        checked: False for hand designs alone, as the supernet's are, which is trained before the check.
 
     Returns:
         Those that are best together on the hpo part, of the best `retrain.teachers` there: their subnets by name, the
         best first. None where `retrain.teachers` is 0, and where the trainings of all diverged.
 
     Raises:
-        RunFolderError: their trainings are in the study, and their subnets not in the folder.
+        RunFolderError: their subnets are not in the folder, as they should be.
     """
-    config, designs = run.job.retrain, hand_designs(load_search_space(run.job.space))
     if not has_teachers(run.job):
         return {}
+    paths = {**_trained_designs(run, tell), **(_checked(run) if checked else {})}
+    names = {path: name for name, path in paths.items()}
+    return {names[path]: path for path in best_teachers(run, [*names])}
+
+
+def may_teach(run: RunFolder) -> dict[str, Architecture]:
+    """The architectures of all that may be teachers, by name."""
+    space, verdict = load_search_space(run.job.space), read_verdict(run)
+    checked = [] if verdict is None else map(space.from_params, verdict.architectures)
+    return {**{architecture.key: architecture for architecture in checked}, **hand_designs(space)}
+
+
+def _trained_designs(run: RunFolder, tell: Callable[[str], object] | None) -> dict[str, Path]:
+    """The hand designs, those whose training diverged left out: their subnets by name."""
+    designs = hand_designs(load_search_space(run.job.space))
     study, hyper = trainings_study(run, "teachers"), default_hyper(run.job, taught=False)
     paths = {design.key: weights_path(run, study, f"teacher-{name}", hyper) for name, design in designs.items()}
 
@@ -67,22 +88,34 @@ def teachers(run: RunFolder, tell: Callable[[str], object] | None = None) -> dic
         told(ended)
     of_each = train_truth(
         run,
-        study,
+        "teachers",
         [*designs.values()],
         1,
         (Part.HPO,),
-        hyper=hyper,
         folder=run.retrained,
         tell=told,
         keep=keep,
     )
-    losses = dict(zip(designs, of_each[:, 0], strict=True))
-    best = sorted((name for name in designs if np.isfinite(losses[name])), key=lambda name: losses[name])
-    known = {name: paths[designs[name].key] for name in best[: config.teachers]}
-    if any(not path.is_file() for path in known.values()):
+    found = {
+        name: paths[design.key]
+        for (name, design), (loss,) in zip(designs.items(), of_each, strict=True)
+        if np.isfinite(loss)
+    }
+    if any(not path.is_file() for path in found.values()):
         raise networks_missing(run, study)
-    names = {path: name for name, path in known.items()}
-    return {names[path]: path for path in best_teachers(run, [*names])}
+    return found
+
+
+def _checked(run: RunFolder) -> dict[str, Path]:
+    """What the check of the scores has left to teach: subnets by key."""
+    noted: dict[str, str] = read_json(run.checked_teachers) or {}
+    found = {key: run.retrained / name for key, name in noted.items()}
+    if missing := [path.name for path in found.values() if not path.is_file()]:
+        raise RunFolderError(
+            f"{run.retrained}: {missing[0]} is gone, the network of a teacher: put it back, or run the job in another "
+            "run_folder"
+        )
+    return found
 
 
 def kept_of_teachers(run: RunFolder) -> int:
@@ -93,6 +126,10 @@ def kept_of_teachers(run: RunFolder) -> int:
     return ended + newest(run.retrained.glob("*.ckpt"))
 
 
+TaughtBy = Mapping[Part, Sequence[Path]]
+"""Of each part that a training learns from, the subnets that have a say in its labels; there may be none."""
+
+
 def taught_label(run: RunFolder, tell: Callable[[str], object] | None = None) -> NDArray[np.float32] | None:
     """Labels of train and head rows that the teachers have a say in; None where there are none.
 
@@ -100,31 +137,38 @@ def taught_label(run: RunFolder, tell: Callable[[str], object] | None = None) ->
         run: whose data are prepared.
         tell: as in `teachers`.
     """
-    return labels_of(run, [*teachers(run, tell).values()], *TRAINING)
+    paths = [*teachers(run, tell).values()]
+    return labels_of(run, dict.fromkeys(TRAINING, paths))
 
 
-def digest_of(run: RunFolder, taught_by: Sequence[Path], hyper: Hyper) -> str:
+def digest_of(run: RunFolder, taught_by: TaughtBy, hyper: Hyper) -> str:
     """Hash of what a training by teachers depends on: other ones leave their files under other names."""
-    content = [[path.name for path in taught_by], run.job.retrain.teacher_share, asdict(hyper)]
-    return digest(json.dumps(content))
+    names = {part: [path.name for path in paths] for part, paths in taught_by.items()}
+    return digest(json.dumps([names, run.job.retrain.teacher_share, asdict(hyper)]))
 
 
-def labels_of(
-    run: RunFolder, taught_by: Sequence[Path], *parts: Part, share: float | None = None
-) -> NDArray[np.float32] | None:
-    """Labels of the parts' rows that teachers have a share of, `retrain.teacher_share`; None where there is none."""
-    if not taught_by:
+def labels_of(run: RunFolder, taught_by: TaughtBy, *, share: float | None = None) -> NDArray[np.float32] | None:
+    """Labels of the parts' rows, part by part, that teachers have a share of; None where there are no teachers.
+
+    Args:
+        run: whose data are prepared.
+        taught_by: the parts, and who teaches their rows.
+        share: of the teachers; by default `retrain.teacher_share`.
+    """
+    if not any(taught_by.values()):
         return None
-    rows = PreparedData.open(run.data).part(*parts)
-    return taught_labels(rows, _logits(run, taught_by, rows), run.job.retrain.teacher_share if share is None else share)
+    data, share = PreparedData.open(run.data), run.job.retrain.teacher_share if share is None else share
+    parts = {part: data.part(part) for part in taught_by}
+    logits = {part: _logits(run, paths, parts[part]) for part, paths in taught_by.items()}
+    return np.concatenate([taught_labels(rows, logits[part], share) for part, rows in parts.items()])
 
 
 def best_teachers(run: RunFolder, paths: Sequence[Path]) -> list[Path]:
-    """As many of the best subnets on the hpo part as are best there together, the best first."""
+    """As many of the best `retrain.teachers` subnets on the hpo part as are best there together, the best first."""
     if len(paths) < 2:
         return list(paths)
     hpo = PreparedData.open(run.data).part(Part.HPO)
-    return [paths[i] for i in best_together(_logits(run, paths, hpo), hpo)]
+    return [paths[i] for i in best_together(_logits(run, paths, hpo), hpo, most=run.job.retrain.teachers)]
 
 
 def _logits(run: RunFolder, paths: Sequence[Path], rows: Rows) -> list[Tensor]:

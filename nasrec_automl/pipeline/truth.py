@@ -1,4 +1,4 @@
-"""What scores are compared with: architectures of all sizes, trained from scratch with several seeds."""
+"""Trainings from scratch by labels alone: what scores are compared with, and who teaches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import optuna
 from numpy.typing import NDArray
 
 from nasrec_automl.architecture import Architecture
@@ -26,16 +25,16 @@ from nasrec_automl.pipeline.candidates import (
     train_candidate,
 )
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.studies import study_storage
+from nasrec_automl.pipeline.studies import Trainings, study_storage, trainings_study
 from nasrec_automl.randomness import rng_for
-from nasrec_automl.search import Hyper, TrainOutcome
+from nasrec_automl.search import TrainOutcome
 from nasrec_automl.search.ledger import Reached
 from nasrec_automl.search.scoring import UNSCORED_ADVICE
 from nasrec_automl.search.trainings import count_trained, train_each, trained_losses
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.metrics import Metrics
 
-FEWEST = 3
+FEWEST_RANKED = 3
 """Architectures without which there is no order to speak of."""
 
 
@@ -63,13 +62,11 @@ def train_and_measure(
     seed_offset: int,
     parts: Sequence[Part],
     *,
-    hyper: Hyper | None = None,
-    label: NDArray[np.float32] | None = None,
     checkpoint: Path | None = None,
     keep: Keep | None = None,
     on_validation: Callable[[int, Metrics], object] | None = None,
 ) -> TrainOutcome:
-    """Train an architecture from scratch, and measure it.
+    """Train an architecture from scratch by labels alone, with the hyper-parameters that such trainings begin with.
 
     It learns from train and head rows, the hpo part says when it was best, and `parts` are what it is measured on.
 
@@ -78,8 +75,6 @@ def train_and_measure(
         architecture: what to train.
         seed_offset: added to the job's seed.
         parts: of validation.
-        hyper: how it is trained; by default as every candidate is first.
-        label: of train and head rows, in place of their own.
         checkpoint: as in `train_from_scratch`.
         keep: called with what was trained, where that is 0.
         on_validation: told step and metrics of each validation.
@@ -88,7 +83,7 @@ def train_and_measure(
         DivergedError: the training diverged.
     """
     curve: list[tuple[int, Metrics]] = []
-    hyper = hyper or default_hyper(run.job)
+    hyper = default_hyper(run.job, taught=False)
 
     def report(step: int, metrics: Metrics) -> bool:
         curve.append((step, metrics))
@@ -96,9 +91,7 @@ def train_and_measure(
             on_validation(step, metrics)
         return False
 
-    trained = train_candidate(
-        run, architecture, hyper, report, checkpoint=checkpoint, seed_offset=seed_offset, label=label
-    )
+    trained = train_candidate(run, architecture, hyper, report, checkpoint=checkpoint, seed_offset=seed_offset)
     if keep is not None and seed_offset == 0:
         keep(architecture, trained, curve)
     metrics = measure_subnet(trained.subnet.to(run.job.device), PreparedData.open(run.data).part(*parts))
@@ -107,7 +100,7 @@ def train_and_measure(
 
 def trained_profiles(run: RunFolder, architectures: Sequence[Architecture]) -> list[Profile]:
     """What the networks cost that these trainings train."""
-    job, hyper = run.job, default_hyper(run.job)
+    job, hyper = run.job, default_hyper(run.job, taught=False)
     schema = scratch_schema(job, PreparedData.open(run.data), hyper)
     return [profile(one, schema, layer_norm=has_layer_norm(job, hyper)) for one in architectures]
 
@@ -127,36 +120,33 @@ def score_each(evaluator: WeightSharingEvaluator, architectures: Mapping[int, Ar
     """
     scores = {place: evaluator.evaluate(architecture) for place, architecture in architectures.items()}
     finite = {place: score for place, score in scores.items() if math.isfinite(score.log_loss)}
-    if len(finite) < FEWEST:
+    if len(finite) < FEWEST_RANKED:
         raise StudyError(
-            f"{len(finite)} of {len(scores)} scores are finite numbers, and a rank needs {FEWEST}: {UNSCORED_ADVICE}"
+            f"{len(finite)} of {len(scores)} scores are finite numbers, and a rank needs {FEWEST_RANKED}: "
+            f"{UNSCORED_ADVICE}"
         )
     return finite
 
 
 def train_truth(
     run: RunFolder,
-    study: optuna.Study,
+    kind: Trainings,
     architectures: Sequence[Architecture],
     seeds: int,
     parts: Sequence[Part],
     *,
-    hyper: Hyper | None = None,
-    label: Callable[[], NDArray[np.float32] | None] | None = None,
     folder: Path,
     tell: Callable[[int, str], object] | None = None,
     keep: Keep | None = None,
 ) -> NDArray[np.float64]:
-    """Train what the study does not have yet.
+    """Train by labels alone what the study of these trainings does not have yet.
 
     Args:
         run: whose data are prepared.
-        study: of these trainings.
-        architectures: by size.
+        kind: what the trainings are for, which names their study.
+        architectures: what to train.
         seeds: of each.
         parts: that they are measured on.
-        hyper: as in `train_and_measure`.
-        label: gives that of `train_and_measure`; not called where nothing is left to train.
         folder: for their checkpoints, from which a training that was killed goes on.
         tell: told how many have ended, and in words how far the training has come that goes on: at each validation, and
             after each training, when there is nothing to say of one.
@@ -165,10 +155,10 @@ def train_truth(
     Returns:
         Log losses `(architectures, seeds)`; NaN where a training diverged or failed too often.
     """
+    study = trainings_study(run, kind)
     # Not by size: at any time those that are trained have all sizes.
     order = rng_for("order of trainings", run.job.seed).permutation(len(architectures))
-    all_ended = count_trained(study, architectures, seeds) == len(architectures) * seeds
-    labels = None if label is None or all_ended else label()
+    hyper = default_hyper(run.job, taught=False)
     checkpoint: Path | None = None
 
     def train(architecture: Architecture, seed: int, reached: Reached) -> TrainOutcome:
@@ -179,15 +169,13 @@ def train_truth(
 
         def validated(step: int, metrics: Metrics) -> None:
             reached(step, metrics.log_loss)
-            told(step_in_words(run, hyper or default_hyper(run.job), step))
+            told(step_in_words(run, hyper, step))
 
         return train_and_measure(
             run,
             architecture,
             offset,
             parts,
-            hyper=hyper,
-            label=labels,
             checkpoint=checkpoint,
             keep=keep,
             on_validation=validated,

@@ -26,8 +26,7 @@ from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.status import TUNE_TRUTH
 from nasrec_automl.pipeline.studies import study_storage, training_settings, trainings_study, tune_study, why_no_more
 from nasrec_automl.pipeline.supernet import SupernetStage, supernet_label
-from nasrec_automl.pipeline.teachers import taught_label
-from nasrec_automl.pipeline.truth import FEWEST, sample_sizes, train_truth
+from nasrec_automl.pipeline.truth import FEWEST_RANKED, sample_sizes, train_truth
 from nasrec_automl.ranking import kendall_tau
 from nasrec_automl.search.ledger import Reached
 from nasrec_automl.search.task import ENDED
@@ -77,7 +76,7 @@ class TuneStage(Stage):
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         job, config = run.job, run.job.tune
-        truth, label = _truth(run), supernet_label(run)
+        truth, label = _trained(run)
         done, total = self.units(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="supernets", total=total, done=done)
         study = tune_study(run)
@@ -97,11 +96,11 @@ class TuneStage(Stage):
                 # The study maximises.
                 reached(read_json(own.supernet / "curve.json")[-1]["step"], -metrics["log_loss"])
 
-            SupernetStage(label).run(own, report=validated)
+            SupernetStage(lambda: label).run(own, report=validated)
             evaluator = make_evaluator(own)
             scores = np.array([evaluator.evaluate(architecture).log_loss for architecture, _ in truth])
             finite = np.isfinite(scores)
-            if finite.sum() < FEWEST:
+            if finite.sum() < FEWEST_RANKED:
                 raise DivergedError(f"its last step: {finite.sum()} of {len(truth)} scores are finite numbers")
             # All settings are judged by the same architectures: what has no score is the worst, as it is for a search.
             ranked = np.where(finite, scores, np.finfo(np.float64).max)
@@ -158,8 +157,11 @@ def _folder(run: RunFolder) -> Path:
     return run.path / "tune"
 
 
-def _truth(run: RunFolder) -> list[tuple[Architecture, float]]:
-    """Architectures of all sizes with their log losses on the hpo part, each trained from scratch once for all trials.
+def _trained(run: RunFolder) -> tuple[list[tuple[Architecture, float]], NDArray[np.float32] | None]:
+    """What is trained from scratch once for all trials.
+
+    Returns:
+        Architectures of all sizes with their log losses on the hpo part, and the labels that supernets learn from.
 
     Raises:
         StudyError: too few of the trainings ended well.
@@ -174,26 +176,15 @@ def _truth(run: RunFolder) -> list[tuple[Architecture, float]]:
     )
     folder = _folder(run) / "truth"
 
-    def label() -> NDArray[np.float32] | None:
-        return taught_label(run, lambda words: progress.update(0, words))
-
     with counting_time(progress.path):  # the stage counts its own
-        trained = train_truth(
-            run,
-            study,
-            architectures,
-            1,
-            (Part.HPO,),
-            label=label,
-            folder=folder,
-            tell=progress.update,
-        )
+        label = supernet_label(run, lambda words: progress.update(0, words))
+        trained = train_truth(run, "tune-truth", architectures, 1, (Part.HPO,), folder=folder, tell=progress.update)
     losses = trained[:, 0]
     shutil.rmtree(folder, ignore_errors=True)
     found = [(a, float(loss)) for a, loss in zip(architectures, losses, strict=True) if np.isfinite(loss)]
-    if len(found) < FEWEST:
+    if len(found) < FEWEST_RANKED:
         raise StudyError(
-            f"{len(found)} of {len(architectures)} trainings from scratch ended well, and a rank needs {FEWEST}: "
-            "raise tune.architectures, or lower the default of retrain.space.learning_rate"
+            f"{len(found)} of {len(architectures)} trainings from scratch ended well, and a rank needs "
+            f"{FEWEST_RANKED}: raise tune.architectures, or lower the default of retrain.space.learning_rate"
         )
-    return found
+    return found, label

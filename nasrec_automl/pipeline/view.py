@@ -177,10 +177,10 @@ def result_table(run: RunFolder) -> RenderableType:
 
 def model_lines(run: RunFolder) -> list[str]:
     """Where the model of a finished run is, and whether what was exported is of an earlier one."""
-    from nasrec_automl.pipeline.model_folder import PREPROCESSING
+    from nasrec_automl.pipeline.model_folder import PREPROCESSING_FILE
 
     folder = shlex.quote(str(run.path))
-    if not (run.best / PREPROCESSING).is_file():
+    if not (run.best / PREPROCESSING_FILE).is_file():
         winner = read_json(run.final)["winner"]
         return [f"Model:              gone from {run.best}; `nasrec-automl retrain {folder} {winner}` trains it again"]
     lines, written = [f"Model:              {run.best}"], run.final.stat().st_mtime

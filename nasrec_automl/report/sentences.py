@@ -254,7 +254,8 @@ def _about_teachers(content: ReportContent) -> list[str]:
     if content.final_teachers:
         named = _listed(content.final_teachers)
         said.append(
-            f"the winner learned in the end from what {named} said, trained from labels alone on validation rows too"
+            f"in its last trainings the winner learned from what {named} said, trained from labels alone on "
+            "validation rows too"
         )
     if not said:
         return []

@@ -24,7 +24,7 @@ LOG_LOSS = "log_loss"
 DASHBOARD = "nasrec:dashboard"
 """Of the study: what was written for Optuna's dashboard, numbers of the trials with a note and ids of the artifacts."""
 
-WEIGHTS = "nasrec:weights"
+WEIGHTS_HASH = "nasrec:weights"
 """Of the study of a search: hash of the weights that its scores are of. A supernet that is trained again, on another
 machine or with another version, has others."""
 

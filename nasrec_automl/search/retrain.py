@@ -39,10 +39,13 @@ class TrainOutcome:
     Attributes:
         log_loss: in nats, on rows that it did not learn from.
         attrs: written to the trial under `nasrec:<name>`; JSON values.
+        stopped: whether it ended because it was told to. (One that goes on after a kill tells its curve again, and the
+            answer to that is no end.)
     """
 
     log_loss: float
     attrs: Mapping[str, Any]
+    stopped: bool = False
 
 
 Prune = Callable[[int, float], bool]
@@ -173,16 +176,13 @@ class _Retrain(Task):
     def run(self, trial: FrozenTrial) -> Outcome:
         running = handle(self._ledger.study, self._ledger.trial_id(trial))
         may_prune = all(trial.params != default for default in self._unpruned)
-        pruned = False
 
         def report(step: int, log_loss: float) -> bool:
-            nonlocal pruned
             running.report(log_loss, step)
-            pruned = may_prune and running.should_prune()
-            return pruned
+            return may_prune and running.should_prune()
 
         result = self._train(trial.params[ARCHITECTURE], Hyper.of(trial.params, self._config.space), report)
-        if not pruned:
+        if not result.stopped:
             return Outcome(state=TrialState.COMPLETE, value=result.log_loss, attrs=result.attrs)
         reason = f"pruned: not among the best {self._share} of its bracket that came as far"
         return Outcome(state=TrialState.PRUNED, value=result.log_loss, attrs=result.attrs, reason=reason)

@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from nasrec_automl.errors import StudyError
-from nasrec_automl.search.attributes import DASHBOARD, LOG_LOSS, OBJECTIVES, PREFIX, SCHEMA_VERSION, WEIGHTS
+from nasrec_automl.search.attributes import DASHBOARD, LOG_LOSS, OBJECTIVES, PREFIX, SCHEMA_VERSION, WEIGHTS_HASH
 from nasrec_automl.search.database import database_errors, opening_errors, parse_url, patiently
 from nasrec_automl.search.folders import MOUNTS, network_file_system
 
@@ -142,7 +142,7 @@ def check_identity(
         )
     if version is not None and version != STUDY_SCHEMA:
         raise StudyError(_differs(study, "schema_version", version, STUDY_SCHEMA))
-    own = {f"{PREFIX}{entry}" for entry in identity} | {SCHEMA_VERSION, DASHBOARD, WEIGHTS}
+    own = {f"{PREFIX}{entry}" for entry in identity} | {SCHEMA_VERSION, DASHBOARD, WEIGHTS_HASH}
     for name in written:
         if name.startswith(PREFIX) and name not in own:
             raise StudyError(_differs(study, name.removeprefix(PREFIX), written[name], None))

@@ -1,4 +1,4 @@
-"""Studies of trainings from scratch that are compared with scores: some architectures, each with some seeds."""
+"""Studies of trainings from scratch that choose nothing by themselves: some architectures, each with some seeds."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from pytorch_lightning.plugins import TorchCheckpointIO
 from nasrec_automl.data.files import written_beside
 from nasrec_automl.errors import JobError
 from nasrec_automl.training.precision import LIGHTNING, Precision
+
+_logger = logging.getLogger(__name__)
 
 _NOISE = (
     ".*does not have many workers.*",  # our batches come from memory-mapped arrays in this process
@@ -38,6 +41,23 @@ class _CheckpointFile(TorchCheckpointIO):
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_beside(path) as beside, beside.open("wb") as file:
             torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())  # or a machine that loses its power keeps the name, and an empty file
+
+
+def checkpoint_steps(path: Path) -> int:
+    """How many steps a checkpoint has; -1 where it cannot be read, as one that a crash left half written."""
+    try:
+        return int(torch.load(path, weights_only=True, mmap=True, map_location="cpu")["global_step"])
+    except Exception as error:  # whatever a broken archive raises
+        _logger.warning("The checkpoint %s cannot be read and is passed over: %s", path, error or type(error).__name__)
+        return -1
+
+
+def drop_unreadable(path: Path) -> None:
+    """Delete a checkpoint that cannot be read, if it is there: its training begins anew."""
+    if path.is_file() and checkpoint_steps(path) < 0:
+        path.unlink(missing_ok=True)
 
 
 def quiet_trainer(

@@ -61,5 +61,6 @@ def test_the_best_teach_together_and_bad_ones_not_at_all(weight: list[float] | N
         weight=None if weight is None else np.array(weight, np.float32),
     )
     logits = [torch.tensor(one) for one in ([4.0, -4.0, 0.5, 1.0], [-3.0, 3.0, -3.0, 3.0], [0.5, 0.9, 4.0, -4.0])]
-    assert best_together(logits, rows) == expected
-    assert best_together(logits[:1], rows) == [0]
+    assert best_together(logits, rows, most=3) == expected
+    assert best_together(logits, rows, most=1) == expected[:1]
+    assert best_together(logits[:1], rows, most=3) == [0]

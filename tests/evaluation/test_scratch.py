@@ -18,7 +18,7 @@ from nasrec_automl.evaluation.scratch import (
 )
 from nasrec_automl.network import Subnet
 from nasrec_automl.testing.examples import make_rows, repeated, tiny_schema, tiny_space, with_weights
-from nasrec_automl.training.keep_best import KeepBest
+from nasrec_automl.training.keep_best import KeepBest, OnMetrics
 from nasrec_automl.training.metrics import Metrics
 from nasrec_automl.training.module import ClickModule
 
@@ -26,13 +26,29 @@ SCHEMA = tiny_schema()
 ARCHITECTURE = tiny_space().random(np.random.default_rng(0))
 TRAIN, VALIDATION = make_rows(SCHEMA, 800, seed=1), make_rows(SCHEMA, 300, seed=2)
 OPTIONS = ScratchOptions(
-    batch_size=50, learning_rate=0.1, weight_decay=1e-4, dropout=0.2, layer_norm=True, clip_norm=5.0, eps=1e-2, seed=3
+    batch_size=50,
+    learning_rate=0.1,
+    weight_decay=1e-4,
+    dropout=0.2,
+    layer_norm=True,
+    clip_norm=5.0,
+    eps=1e-2,
+    seed=3,
+    schedule_steps=48,
+    validate_every=8,
 )
 
 
-def train(options: ScratchOptions = OPTIONS, **changes: Any) -> Trained:
-    arguments = {"schedule_steps": 48, "validation": VALIDATION, "validate_every": 8}
-    return train_from_scratch(ARCHITECTURE, SCHEMA, TRAIN, options, **{**arguments, **changes})
+def train(
+    options: ScratchOptions = OPTIONS,
+    *,
+    report: OnMetrics | None = None,
+    checkpoint: Path | None = None,
+    **changes: Any,
+) -> Trained:
+    """With some of the options changed."""
+    own = replace(options, **changes)
+    return train_from_scratch(ARCHITECTURE, SCHEMA, TRAIN, VALIDATION, own, report=report, checkpoint=checkpoint)
 
 
 def weights(trained: Trained) -> torch.Tensor:
@@ -130,7 +146,7 @@ def test_a_network_that_was_measured_trains_with_dropout_again() -> None:
         subnet = Subnet(ARCHITECTURE, SCHEMA, dropout=0.5)
         if measured:
             predict_logits(subnet, VALIDATION)
-        train_network(subnet, TRAIN, OPTIONS, schedule_steps=8, validation=VALIDATION, validate_every=8)
+        train_network(subnet, TRAIN, VALIDATION, replace(OPTIONS, schedule_steps=8))
         found.append(torch.cat([parameter.detach().flatten() for parameter in subnet.parameters()]))
     assert found[0].equal(found[1])
 
@@ -302,6 +318,20 @@ def test_a_training_whose_result_was_not_written_goes_on_from_its_last_checkpoin
     assert (again.step, again.metrics) == (first.step, first.metrics)
 
 
+def test_a_checkpoint_that_a_crash_left_empty_or_cut_off_is_said_and_begun_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoint = tmp_path / "a.ckpt"
+    whole = train(checkpoint=checkpoint)
+    for left in (b"", checkpoint.read_bytes()[:999]):
+        checkpoint.write_bytes(left)
+        caplog.clear()
+        again = train(checkpoint=checkpoint)
+        assert f"The checkpoint {checkpoint} cannot be read and is passed over" in caplog.text
+        assert torch.equal(weights(again), weights(whole))
+        assert checkpoint.stat().st_size > 999
+
+
 def test_a_training_that_diverges_leaves_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     step, checkpoint = ClickModule.training_step, tmp_path / "a.ckpt"
 
@@ -358,13 +388,11 @@ def test_integer_weights_are_repeated_rows() -> None:
     """In steps over all rows, by plain gradients: Adagrad enlarges rounding, a sum in another order as much."""
     rows, validation = with_weights(TRAIN, seed=1), with_weights(VALIDATION, seed=2)
     options = replace(OPTIONS, batch_size=9999, dropout=0.0, weight_decay=0.0, optimizer="sgd", learning_rate=0.1)
-    arguments = {"schedule_steps": 12, "validate_every": 4}
-    weighted = train_from_scratch(ARCHITECTURE, SCHEMA, rows, options, validation=validation, **arguments)
-    plain = train_from_scratch(
-        ARCHITECTURE, SCHEMA, repeated(rows), options, validation=repeated(validation), **arguments
-    )
+    options = replace(options, schedule_steps=12, validate_every=4)
+    weighted = train_from_scratch(ARCHITECTURE, SCHEMA, rows, validation, options)
+    plain = train_from_scratch(ARCHITECTURE, SCHEMA, repeated(rows), repeated(validation), options)
     torch.testing.assert_close(weights(weighted), weights(plain), rtol=1e-4, atol=1e-5)
-    unlike = train(options, **arguments)
+    unlike = train(options)
     assert (weights(unlike) - weights(plain)).abs().max() > 1e-3
     assert weighted.metrics.log_loss == pytest.approx(plain.metrics.log_loss, abs=1e-5)
     assert weighted.metrics.auc == pytest.approx(plain.metrics.auc, abs=1e-3)  # near ties

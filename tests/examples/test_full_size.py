@@ -238,10 +238,22 @@ def test_an_estimate_by_hand(here: Path, monkeypatch: pytest.MonkeyPatch, capsys
     }
     teachers = {
         "teachers": "0.4 h",  # 3 x 9600 steps
-        "subnets that retrain keeps, at most": "3.6 GB",  # and 3 of them, and 5 of the final stage
-        "final": "1.2 h",  # 5 trainings more
+        "subnets that retrain keeps, at most": "3.3 GB",  # and 3 of them, and 3 of the final stage
+        "final": "0.9 h",  # 3 trainings more
     }
     assert estimated(capsys) == {**without, **teachers}
+    content["search"]["verdict"] = {"architectures": 70, "seeds": 2}
+    job.write_text(yaml.safe_dump(content))
+    script("estimate", job, "--rows", 1_024_000, *times, monkeypatch=monkeypatch)
+    assert estimated(capsys) == {
+        **without,
+        "teachers": "0.4 h",
+        "check of the scores": "228.7 h",  # 140 x 9600 steps of 50 ms, and 70 x 3 batches of an hour
+        "retrain": "3.1 h",  # 2 + 3 + 18 of them, at most
+        "subnets that retrain keeps, at most": "4.6 GB",  # and 3 hand designs, 5 of the check, 5 of the final stage
+        "final": "1.2 h",  # 5 trainings more
+    }
+    content["search"]["verdict"] = {"architectures": 0}
     content["retrain"]["teachers"] = 0
     job.write_text(yaml.safe_dump(content))
     script("estimate", job, "--rows", 1_024_000, *times, monkeypatch=monkeypatch)

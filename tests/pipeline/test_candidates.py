@@ -4,11 +4,11 @@ import itertools
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from nasrec_automl.errors import RunFolderError
+from nasrec_automl.evaluation.scratch import ScratchOptions
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.hyper_space import Distribution
 from nasrec_automl.pipeline import candidates as module
@@ -44,9 +44,9 @@ def test_layer_norm_is_the_hyper_parameter_or_else_the_jobs(finished_run: RunFol
         job = finished_run.job.model_copy(
             update={"retrain": finished_run.job.retrain.model_copy(update={"layer_norm": own})}
         )
-        assert has_layer_norm(job, hyper) == scratch_options(job, hyper).layer_norm == own
+        assert has_layer_norm(job, hyper) == scratch_options(job, hyper, 100).layer_norm == own
         for said in (True, False):
-            assert scratch_options(job, replace(hyper, layer_norm=said)).layer_norm == said
+            assert scratch_options(job, replace(hyper, layer_norm=said), 100).layer_norm == said
 
 
 def test_candidates_begin_as_taught_where_they_have_teachers(
@@ -63,8 +63,8 @@ def test_candidates_begin_as_taught_where_they_have_teachers(
 
 def test_trainings_decay_their_embedding_rows_as_they_are_told(finished_run: RunFolder) -> None:
     hyper = replace(Hyper.of(RATES, finished_run.job.retrain.space), weight_decay=1e-5)
-    assert scratch_options(finished_run.job, hyper).embedding_decay is None
-    told = scratch_options(finished_run.job, replace(hyper, embedding_decay=1e-3))
+    assert scratch_options(finished_run.job, hyper, 100).embedding_decay is None
+    told = scratch_options(finished_run.job, replace(hyper, embedding_decay=1e-3), 100)
     assert (told.weight_decay, told.embedding_decay) == (1e-5, 1e-3)
 
 
@@ -73,12 +73,12 @@ def test_trainings_decay_their_embedding_rows_as_they_are_told(finished_run: Run
 def test_progress_is_the_share_of_the_schedule_whatever_the_batch_size(
     finished_run: RunFolder, monkeypatch: pytest.MonkeyPatch, lengths: tuple[int, int], batch_size: int
 ) -> None:
-    told: dict[str, Any] = {}
-    monkeypatch.setattr(module, "train_from_scratch", lambda *_, **arguments: told.update(arguments))
+    told: list[ScratchOptions] = []
+    monkeypatch.setattr(module, "train_from_scratch", lambda *arguments, **_: told.append(arguments[-1]))
     run = changed(finished_run, "retrain", max_epochs=lengths[0], validations_per_epoch=lengths[1])
     hyper = replace(default_hyper(run.job), batch_size=batch_size)
     train_candidate(run, next(iter(candidates(run).values())), hyper, lambda *_: False)
-    every, end, most = told["validate_every"], told["schedule_steps"], most_validations(run)
+    every, end, most = told[0].validate_every, told[0].schedule_steps, most_validations(run)
     *places, last = [(step / end, progress_at(run, hyper, step)) for step in range(every, end + 1, every)]
     assert most == last[1] == lengths[0] * lengths[1]
     assert all(0 < place < most and abs(place - share * most) <= 0.5 for share, place in places)
@@ -87,12 +87,8 @@ def test_progress_is_the_share_of_the_schedule_whatever_the_batch_size(
 def test_a_training_is_told_all_that_the_job_says_of_it(
     finished_run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: dict[str, Any] = {}
-
-    def train(architecture: object, schema: object, rows: object, options: object, **arguments: Any) -> None:
-        told.update(arguments, options=options)
-
-    monkeypatch.setattr(module, "train_from_scratch", train)
+    told: list[ScratchOptions] = []
+    monkeypatch.setattr(module, "train_from_scratch", lambda *arguments, **_: told.append(arguments[-1]))
     own = {"patience": 7, "clip_norm": 0.123, "eps": 0.0456, "average_weights": False}
     job = finished_run.job.model_copy(
         update={"precision": "bfloat16", "retrain": finished_run.job.retrain.model_copy(update=own)}
@@ -100,8 +96,8 @@ def test_a_training_is_told_all_that_the_job_says_of_it(
     hyper = replace(Hyper.of(RATES, job.retrain.space), learning_rate=0.0789, weight_decay=0.0123, dropout=0.345)
     candidate = next(iter(candidates(finished_run).values()))
     train_candidate(RunFolder(job), candidate, hyper, lambda *_: False, seed_offset=5)
-    assert (told["patience"], told["precision"], told["device"]) == (7, "bfloat16", "cpu")
-    options = asdict(told["options"])
+    options = asdict(told[0])
+    assert (options["patience"], options["precision"], options["device"]) == (7, "bfloat16", "cpu")
     expected = {"clip_norm": 0.123, "eps": 0.0456, "average_weights": False, "seed": job.seed + 5}
     expected |= {"learning_rate": 0.0789, "weight_decay": 0.0123, "dropout": 0.345, "batch_size": 128}
     assert {name: options[name] for name in expected} == expected

@@ -36,7 +36,6 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.stages import STAGES, run_job
 from nasrec_automl.pipeline.studies import retrain_study, search_study, trainings_study
-from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.pipeline.verdict import note_verdict, read_verdict
 from nasrec_automl.ranking import judge_ranking
 from nasrec_automl.space import load_search_space
@@ -130,14 +129,13 @@ def test_trainings_of_the_check_are_as_long_as_it_says_and_measured_on_hpo(searc
     job = searched.job
     short = replace(searched, job=job.model_copy(update={"retrain": job.retrain.model_copy(update={"max_epochs": 1})}))
     architecture = truth.sample_sizes(searched, 4)[2]
-    label = taught_label(searched)
-    expected = truth.train_and_measure(short, architecture, truth._SEEDS_APART, (Part.HPO,), label=label).log_loss
+    expected = truth.train_and_measure(short, architecture, truth._SEEDS_APART, (Part.HPO,)).log_loss
     trials = {
         trial.user_attrs["nasrec:key"]: trial.value
         for trial in trainings_study(_shortened(searched), "verdict").get_trials()
     }
     assert trials[f"{architecture.key}-1"] == expected
-    longer = truth.train_and_measure(searched, architecture, truth._SEEDS_APART, (Part.HPO,), label=label).log_loss
+    longer = truth.train_and_measure(searched, architecture, truth._SEEDS_APART, (Part.HPO,)).log_loss
     assert longer != expected
 
 
@@ -181,10 +179,10 @@ def test_killed_in_the_check_it_goes_on_to_the_same_verdict_and_search(
     path = supernet_of(searched, tmp_path, write_job)
     run = RunFolder(load_job(path))
     before = SearchStage().kept(run)
-    for teachers, checked in ((2, 0), (1, 2)):
-        assert killed(path, "truth", "train_and_measure", teachers + checked + 1)
+    for checked in (2, 1):
+        assert killed(path, "truth", "train_and_measure", checked + 1)
         assert not run.verdict.exists()
-        before += teachers + checked
+        before += checked
         assert SearchStage().kept(run) == before, "a later start has these to go on with"
     SearchStage().run(run)
     assert found(run) == found(searched)

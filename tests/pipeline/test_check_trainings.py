@@ -23,7 +23,6 @@ from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import STAGES, run_job
 from nasrec_automl.pipeline.studies import retrain_study
-from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.pipeline.truth import sample_sizes
 from nasrec_automl.ranking import judge_ranking
 from nasrec_automl.training.metrics import Metrics
@@ -33,7 +32,7 @@ JOB: dict[str, Any] = {
     "data": {"options": {"rows": 2000, "seed": 1, "fields": 4, "dense": 3}},
     "supernet": {"epochs": 1},
     "search": {"architectures": 8, "verdict": {"architectures": 8}},
-    "retrain": {"max_epochs": 2, "validations_per_epoch": 4, "top_k": 2, "trials": 10},
+    "retrain": {"max_epochs": 2, "validations_per_epoch": 4, "top_k": 2, "trials": 10, "teachers": 0},
 }
 
 
@@ -80,8 +79,7 @@ def test_what_is_taken_over_is_what_would_be_trained(run: RunFolder) -> None:
     architecture, hyper = checked_best(run)[0], default_hyper(run.job)
     heard: tuple[list[Any], list[Any]] = ([], [])
     taken = take_over(run, architecture, hyper, lambda *point: bool(heard[0].append(point)))
-    report, label = lambda *point: bool(heard[1].append(point)), taught_label(run)
-    trained = train_candidate(run, architecture, hyper, report, label=label)
+    trained = train_candidate(run, architecture, hyper, lambda *point: bool(heard[1].append(point)))
     assert taken is not None
     assert heard[0] == heard[1] != []
     assert replace(taken, subnet=trained.subnet) == trained
@@ -112,6 +110,7 @@ def test_a_training_by_other_settings_is_not_taken_over(run: RunFolder, changes:
     assert take_over(other, architecture, hyper, ignore) is None
     assert take_over(run, architecture, replace(hyper, dropout=0.3), ignore) is None
     assert take_over(run, architecture, hyper, ignore) is not None
+    assert take_over(changed(run, "retrain", teachers=2), architecture, hyper, ignore) is None, "it was not taught"
 
 
 def ignore(step: int, metrics: Metrics) -> bool:
@@ -146,11 +145,13 @@ def test_trainings_over_the_budget_take_no_place(tmp_path: Path, write_job: Call
     assert kept(run) == files(*(one.key for one in checked_best(run)))
 
 
-def test_short_trainings_and_those_of_trusted_scores_are_not_kept(
+def test_short_or_untaught_trainings_and_those_of_trusted_scores_are_not_kept(
     tmp_path: Path, write_job: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search = {**JOB["search"], "verdict": {"architectures": 4, "max_epochs": 1}}
     assert not check_folder(searched_in(tmp_path / "short", write_job, search=search)).exists()
+    taught = {**JOB["retrain"], "max_epochs": 1, "teachers": 2}
+    assert not check_folder(searched_in(tmp_path / "taught", write_job, search=search, retrain=taught)).exists()
     monkeypatch.setattr(check, "checked_best", lambda run: [])
     assert not check_folder(searched_in(tmp_path / "trusted", write_job)).exists()
 

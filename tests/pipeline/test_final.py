@@ -192,10 +192,10 @@ def test_the_winner_learns_from_all_but_hpo_which_says_when_to_end_and_test(
     seen: dict[str, list[int]] = {"train": [], "validation": []}
     train = scratch.train_network
 
-    def watched(network: object, rows: Rows, *arguments: object, validation: Rows, **options: object) -> object:
+    def watched(network: object, rows: Rows, validation: Rows, *arguments: object, **options: object) -> object:
         seen["train"].append(len(rows))
         seen["validation"].append(len(validation))
-        return train(network, rows, *arguments, validation=validation, **options)
+        return train(network, rows, validation, *arguments, **options)
 
     monkeypatch.setattr(scratch, "train_network", watched)
     before = load_subnet(copied_run.best / "model.safetensors").state_dict()
@@ -357,14 +357,14 @@ def test_what_was_trained_by_other_teachers_is_not_taken(
 def test_who_teaches_is_found_out_once(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[int] = []
 
-    def watched(logits: Sequence[Tensor], rows: Rows) -> Sequence[int]:
+    def watched(logits: Sequence[Tensor], rows: Rows, *, most: int) -> Sequence[int]:
         found.append(len(logits))
-        return best_together(logits, rows)
+        return best_together(logits, rows, most=most)
 
     monkeypatch.setattr("nasrec_automl.pipeline.teachers.best_together", watched)
     copied_run.result.unlink()
     FinalStage().run(copied_run)
-    assert len(found) == 2, "those of the candidates, and those of the winner"
+    assert found == [3, 2], "among the hand designs, and for rows that it knows too with the one final teacher"
 
 
 @pytest.mark.parametrize("killed", [False, True])

@@ -20,7 +20,7 @@ from nasrec_automl.pipeline import final_training
 from nasrec_automl.pipeline.candidates import candidates, default_hyper, train_candidate
 from nasrec_automl.pipeline.final_training import SEEDS_APART, Contender, Validation, train_final
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.teachers import labels_of
+from nasrec_automl.pipeline.teachers import TaughtBy, labels_of
 from nasrec_automl.training.metrics import Metrics
 from nasrec_automl.training.module import ClickModule
 from tests.pipeline.changed import changed
@@ -31,9 +31,9 @@ def run(finished_run: RunFolder) -> RunFolder:
     return changed(finished_run, "retrain", final_seeds=3)
 
 
-def teaching(run: RunFolder) -> list[Path]:
+def teaching(run: RunFolder) -> TaughtBy:
     """Who teaches is no matter here; with other settings than the run's they would be others."""
-    return sorted(run.retrained.glob("final-teacher-*.safetensors"))
+    return dict.fromkeys(FINAL, sorted(run.retrained.glob("final-teacher-*.safetensors")))
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def contender(run: RunFolder) -> Contender:
 def alone(run: RunFolder, contender: Contender) -> list[tuple[float, Mapping[str, Tensor]]]:
     """Log loss on hpo rows, and weights, of each training by itself."""
     hpo, found = PreparedData.open(run.data).part(Part.HPO), []
-    label = labels_of(run, teaching(run), *FINAL)
+    label = labels_of(run, teaching(run))
     for number in range(3):
         subnet = train_candidate(
             run,

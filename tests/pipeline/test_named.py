@@ -191,6 +191,20 @@ def test_what_a_killed_call_left_with_other_settings_does_not_count(run: RunFold
         assert heard[0] == "training without validation rows"
 
 
+def test_what_a_killed_call_left_counts_when_a_limit_has_grown(run: RunFolder) -> None:
+    def dying(validation: Validation) -> None:
+        if validation.training.startswith("final"):
+            raise _KilledError
+
+    key = others(run)[0]
+    with pytest.raises(_KilledError):
+        retrain_named(run, key, on_validation=dying)
+    heard: list[str] = []
+    grown = changed(run, "retrain", timeout="9h", trials=run.job.retrain.trials + 1)
+    retrain_named(grown, key, on_validation=lambda at: heard.append(at.training))
+    assert heard[0] == "final training 1 of 2"
+
+
 def test_two_processes_do_not_train_one_architecture_at_once(run: RunFolder) -> None:
     key = others(run)[0]
     with run.lock(inside=run.models / f".{key}"):

@@ -123,6 +123,7 @@ def test_a_killed_training_goes_on_where_it_was(copied_run: RunFolder, monkeypat
     """The same study, emptied, with its first training killed at the third validation of four."""
     whole = study_of(copied_run).trials
     half_written = copied_run.retrained / ".a-12345678.ckpt.host.1.partial"
+    being_written = copied_run.retrained / ".final-teacher-a-12345678.safetensors.host.2.partial"
     optuna.delete_study(study_name=retrain_study_name(copied_run), storage=f"sqlite:///{copied_run.path}/studies.db")
     for path in {*copied_run.retrained.iterdir()} - {*copied_run.retrained.glob("teacher-*")}:
         path.unlink()
@@ -132,6 +133,7 @@ def test_a_killed_training_goes_on_where_it_was(copied_run: RunFolder, monkeypat
     went_so_far = torch.load(checkpoint, weights_only=True)["global_step"]
     assert went_so_far > 0
     half_written.touch()
+    being_written.touch()
     steps, step = [], ClickModule.training_step
     monkeypatch.setattr(ClickModule, "training_step", lambda self, *a: steps.append(self.global_step) or step(self, *a))
     RetrainStage().run(copied_run, count=1)
@@ -140,6 +142,7 @@ def test_a_killed_training_goes_on_where_it_was(copied_run: RunFolder, monkeypat
     RetrainStage().run(copied_run)
     assert not list(copied_run.retrained.glob("*.ckpt"))
     assert not half_written.exists()
+    assert being_written.exists(), "by one who trains by name"
     found = [trial for trial in study_of(copied_run).trials if trial.state.name != "FAIL"]
     assert len(found) == 6
     for one, other in zip(found, whole, strict=True):

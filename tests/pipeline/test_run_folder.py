@@ -221,6 +221,25 @@ def test_one_who_is_at_work_is_seen_and_owns_nothing(tmp_path: Path) -> None:
     assert not list(run.path.glob(".worker-*"))
 
 
+def test_who_goes_to_work_clears_up_after_those_that_were_killed(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    run.create()
+    killed, unwritten = run.path / ".worker-killed.lock", run.path / ".worker-new.lock"
+    past = "since 2026-01-05T10:00:00+00:00, started 1.00 s after the boot"
+    killed.write_text(f"process {2**22 + 1} on {own_host()}, {past}")
+    unwritten.touch()
+    elsewhere = run.path / ".worker-elsewhere.lock"
+    elsewhere.write_text(f"process 1 on elsewhere, {past}")
+    os.utime(elsewhere, (1, 1))
+    with run.at_work():
+        assert run.in_use()
+        assert elsewhere.exists(), "whose clock may be another one"
+        assert unwritten.exists(), "of one that is about to say who it is"
+        with run.at_work():
+            assert len([*run.path.glob(".worker-*.lock")]) == 4
+    assert not killed.exists()
+
+
 def test_one_who_ends_while_it_is_looked_for_is_not_there(tmp_path: Path) -> None:
     run = make(tmp_path)
     run.create()

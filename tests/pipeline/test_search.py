@@ -25,7 +25,7 @@ from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.stages import STAGES, run_job
 from nasrec_automl.pipeline.studies import hold_to_weights, search_study
 from nasrec_automl.pipeline.supernet import SupernetStage
-from nasrec_automl.search.attributes import WEIGHTS
+from nasrec_automl.search.attributes import WEIGHTS_HASH
 from nasrec_automl.space import load_search_space
 from tests.pipeline.changed import changed
 
@@ -119,15 +119,15 @@ def test_a_study_without_a_score_takes_a_supernet_that_was_trained_again(copied_
     """As where a run was killed in the check of its scores, which comes before the first."""
     study = search_study(copied_run)
     hold_to_weights(copied_run, study)
-    written = study.user_attrs[WEIGHTS]
-    study.set_user_attr(WEIGHTS, "of others")
+    written = study.user_attrs[WEIGHTS_HASH]
+    study.set_user_attr(WEIGHTS_HASH, "of others")
     with pytest.raises(StudyError, match="has scores of another supernet"):
         hold_to_weights(copied_run, study)
     optuna.delete_study(study_name="tiny-search", storage=copied_run.job.storage_url)
     study = search_study(copied_run)
-    study.set_user_attr(WEIGHTS, "of others")
+    study.set_user_attr(WEIGHTS_HASH, "of others")
     hold_to_weights(copied_run, study)
-    assert study.user_attrs[WEIGHTS] == written
+    assert study.user_attrs[WEIGHTS_HASH] == written
 
 
 def test_a_search_that_has_ended_keeps_no_supernet_in_memory(copied_run: RunFolder) -> None:

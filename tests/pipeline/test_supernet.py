@@ -8,8 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -45,6 +46,7 @@ from nasrec_automl.pipeline.supernet import (
 )
 from nasrec_automl.pipeline.teachers import labels_of, teachers
 from nasrec_automl.testing.examples import tiny_space
+from nasrec_automl.training.keep_best import KeepBest
 from nasrec_automl.training.module import TrainingOptions
 from tests.pipeline.changed import changed
 
@@ -288,6 +290,14 @@ def test_a_training_that_diverges_keeps_its_last_good_checkpoint(tmp_path: Path,
     assert SupernetStage().run(run) == SupernetStage().run(unbroken)
 
 
+def test_a_checkpoint_that_a_crash_left_empty_is_begun_anew(tmp_path: Path, prepared: Path) -> None:
+    unbroken, run = make(tmp_path / "a", prepared, validations=3), make(tmp_path / "b", prepared, validations=3)
+    with poisoned_step(training_steps(run) - 1), pytest.raises(DivergedError):
+        SupernetStage().run(run)
+    (run.supernet / "last.ckpt").write_bytes(b"")
+    assert SupernetStage().run(run) == SupernetStage().run(unbroken)
+
+
 def test_a_training_that_diverges_at_once_leaves_the_folder_free(tmp_path: Path, prepared: Path) -> None:
     with poisoned_step(2), pytest.raises(DivergedError, match=r"no checkpoint yet.* At step 2 of"):
         SupernetStage().run(make(tmp_path, prepared, validations=1))
@@ -361,18 +371,28 @@ def test_without_layer_norm_the_full_path_of_the_full_space_says_so(tmp_path: Pa
         SupernetStage().run(run)
 
 
-def test_what_the_optimizer_kept_is_let_go_of(tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """NNI holds on to the trainer for as long as the process lives."""
+@pytest.mark.parametrize("diverges", [False, True])
+def test_what_optimizer_and_best_weights_held_is_let_go_of(
+    tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch, diverges: bool
+) -> None:
+    """NNI holds on to the trainer for as long as the process lives, and to one that diverged too."""
     made: list[pl.Trainer] = []
+    keepers: list[KeepBest] = []
     make_trainer = supernet_stage._nni_trainer
 
-    def watched(**options: object) -> pl.Trainer:
-        made.append(make_trainer(**options))
+    def watched(*, callbacks: list[pl.Callback], **options: object) -> pl.Trainer:
+        keepers.extend(one for one in callbacks if isinstance(one, KeepBest))
+        made.append(make_trainer(callbacks=callbacks, **options))
         return made[-1]
 
     monkeypatch.setattr(supernet_stage, "_nni_trainer", watched)
-    SupernetStage().run(make(tmp_path, prepared))
-    (trainer,) = made
+    run = make(tmp_path, prepared, epochs=2, patience=9, validations=4)
+    ended = pytest.raises(DivergedError) if diverges else nullcontext()
+    with poisoned_step(training_steps(run)) if diverges else nullcontext(), ended:
+        SupernetStage().run(run)
+    (trainer,), (keeper,) = made, keepers
+    assert keeper.best is not None, "or there was nothing to let go of"
+    assert keeper.state_dict()["best_weights"] is None
     assert trainer.optimizers
     assert not any(optimizer.state for optimizer in trainer.optimizers)
 
@@ -419,7 +439,7 @@ def labels_seen(monkeypatch: pytest.MonkeyPatch, run: RunFolder, stage: Supernet
 
 
 def taught(run: RunFolder, share: float) -> torch.Tensor:
-    label = labels_of(run, [*teachers(run).values()], Part.TRAIN, share=share)
+    label = labels_of(run, {Part.TRAIN: [*teachers(run).values()]}, share=share)
     assert label is not None
     return torch.from_numpy(label)
 
@@ -452,7 +472,7 @@ def test_labels_may_be_those_of_another_run_s_teachers(
     tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, other = (make(tmp_path / name, prepared, teacher_share=0.3) for name in "ab")
-    assert torch.equal(labels_seen(monkeypatch, other, SupernetStage(supernet_label(run))), taught(run, 0.3))
+    assert torch.equal(labels_seen(monkeypatch, other, SupernetStage(partial(supernet_label, run))), taught(run, 0.3))
     assert not other.retrained.exists()
 
 

@@ -1,13 +1,19 @@
 """Teachers: who they are, what they do to trainings, and what a kill leaves."""
 
 import re
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
+import numpy as np
 import pytest
 import torch
 from optuna.trial import TrialState
 
-from nasrec_automl.architecture import Architecture
+from nasrec_automl.config import load_job
+from nasrec_automl.config_ranking import VerdictConfig
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import FINAL, TRAINING, Part
 from nasrec_automl.errors import DivergedError, RunFolderError
@@ -17,19 +23,26 @@ from nasrec_automl.evaluation.scratch import measure_subnet, predict_logits
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.hyper_space import Distribution
 from nasrec_automl.network.weights import load_subnet
-from nasrec_automl.pipeline import candidates, final_training, teachers, truth
-from nasrec_automl.pipeline.candidates import default_hyper
+from nasrec_automl.pipeline import candidates, check, final_training, teachers, truth
+from nasrec_automl.pipeline.candidates import default_hyper, has_teachers
+from nasrec_automl.pipeline.check import check_scores
+from nasrec_automl.pipeline.check_trainings import check_folder, keep_teachers, keep_training
+from nasrec_automl.pipeline.evaluator import make_evaluator
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.final import FinalStage
+from nasrec_automl.pipeline.named import find_architecture
 from nasrec_automl.pipeline.rank import train_ranked
 from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.stages import run_job
+from nasrec_automl.pipeline.stages import STAGES, run_job
 from nasrec_automl.pipeline.studies import retrain_study, trainings_study
+from nasrec_automl.pipeline.supernet import supernet_label
 from nasrec_automl.pipeline.teachers import labels_of, taught_label
+from nasrec_automl.pipeline.truth import sample_sizes
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.trainings import trained_losses
 from nasrec_automl.space import load_search_space
+from nasrec_automl.training.metrics import Metrics
 from nasrec_automl.training.module import ClickModule
 from tests.pipeline.changed import changed
 
@@ -82,26 +95,19 @@ def test_they_are_the_hand_designs_that_are_best_together_on_hpo_rows(
     assert len(names) == 3
     for count in (1, 2, 3):
         monkeypatch.setattr(teachers, "trainings_study", lambda run, kind: trainings_study(finished_run, kind))
-        best = best_together([predict_logits(networks[name], hpo) for name in names[:count]], hpo)
+        best = best_together([predict_logits(networks[name], hpo) for name in names[:count]], hpo, most=count)
         found = teachers.teachers(changed(finished_run, "retrain", teachers=count))
         assert found == {names[i]: subnet_path(finished_run, names[i]) for i in best}
-    monkeypatch.setattr(teachers, "best_together", lambda logits, rows: [len(logits) - 1, 0])
-    assert list(teachers.teachers(finished_run)) == [names[1], names[0]], "the tiny job has two at most"
+    assert teachers.may_teach(finished_run) == designs(finished_run)
 
 
-def teaching(run: RunFolder) -> dict[str, Architecture]:
-    """What teaches the winner of a run that has ended."""
-    contenders = [one["name"] for one in read_json(run.final)["contenders"]]
-    return final_training.teaching_designs(run, contenders)
-
-
-def test_those_of_the_winner_are_the_best_contenders_trained_on_validation_rows_too(finished_run: RunFolder) -> None:
+def test_those_of_the_winner_are_the_same_architectures_trained_on_validation_rows_too(
+    finished_run: RunFolder,
+) -> None:
     run = finished_run
-    contenders = [one["name"] for one in read_json(run.final)["contenders"]]
-    known = candidates.candidates(run)
-    assert teaching(run) == {name: known[name] for name in contenders[: run.job.retrain.teachers]}
-    found = final_training.final_teachers(run, teaching(run), run.final_trainings)
-    assert {*found} <= {*teaching(run)}
+    known, first = teachers.may_teach(run), teachers.teachers(run)
+    found = final_training.final_teachers(run, first, run.final_trainings)
+    assert {*found} <= {*first}
     assert found
     hyper = candidates.default_hyper(run.job, taught=False)
     for name, path in found.items():
@@ -116,23 +122,16 @@ def test_of_those_of_the_winner_as_many_teach_as_are_best_together(
     finished_run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = finished_run
-    monkeypatch.setattr(teachers, "best_together", lambda logits, rows: [*range(len(logits))][::-1])
-    assert list(final_training.final_teachers(run, teaching(run), run.final_trainings)) == [*teaching(run)][::-1]
-
-
-def test_before_a_run_has_contenders_its_own_teachers_teach_what_is_trained_by_name(finished_run: RunFolder) -> None:
-    known = designs(finished_run)
-    expected = {name: known[name] for name in teachers.teachers(finished_run)}
-    assert final_training.teaching_designs(finished_run, None) == expected != {}
-    assert final_training.teaching_designs(changed(finished_run, "retrain", teachers=0), ["hand-mlp"]) == {}
-    assert [*final_training.teaching_designs(finished_run, ["gone", "hand-mlp"])] == ["hand-mlp"]
+    known = teachers.teachers(run)
+    monkeypatch.setattr(teachers, "best_together", lambda logits, rows, most: [*range(len(logits))][::-1])
+    assert list(final_training.final_teachers(run, known, run.final_trainings)) == [*known][::-1]
 
 
 def test_the_final_stage_says_who_they_were(finished_run: RunFolder) -> None:
     noted = read_json(finished_run.final)
     assert noted["teachers"] == list(teachers.teachers(finished_run)) != []
     assert noted["final_teachers"] == list(
-        final_training.final_teachers(finished_run, teaching(finished_run), finished_run.final_trainings)
+        final_training.final_teachers(finished_run, teachers.teachers(finished_run), finished_run.final_trainings)
     )
 
 
@@ -140,7 +139,7 @@ def test_killed_those_of_the_winner_go_on_where_they_were(
     copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = copied_run
-    found = final_training.final_teachers(run, teaching(run), run.final_trainings)
+    found = final_training.final_teachers(run, teachers.teachers(run), run.final_trainings)
     trained = [*run.retrained.glob("final-teacher-*.safetensors")]
     before = {path: load_subnet(path).state_dict() for path in trained}
     for path in trained:
@@ -153,26 +152,26 @@ def test_killed_those_of_the_winner_go_on_where_they_were(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        final_training.final_teachers(run, teaching(run), run.final_trainings, on_validation=dying)
+        final_training.final_teachers(run, teachers.teachers(run), run.final_trainings, on_validation=dying)
     (checkpoint,) = run.final_trainings.glob("final-teacher-*.ckpt")
     again: list[int] = []
     train = ClickModule.training_step
     monkeypatch.setattr(
         ClickModule, "training_step", lambda self, *a: again.append(self.global_step) or train(self, *a)
     )
-    assert final_training.final_teachers(run, teaching(run), run.final_trainings) == found
+    assert final_training.final_teachers(run, teachers.teachers(run), run.final_trainings) == found
     assert again[0] == heard[0][1], "from the last checkpoint on"
     for path in trained:
         assert all(torch.equal(value, before[path][key]) for key, value in load_subnet(path).state_dict().items())
     assert not checkpoint.exists()
     again.clear()
-    assert final_training.final_teachers(run, teaching(run), run.final_trainings) == found
+    assert final_training.final_teachers(run, teachers.teachers(run), run.final_trainings) == found
     assert not again, "trained once a run"
 
 
 def test_one_that_diverges_on_all_rows_teaches_nobody(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     run = copied_run
-    first = next(iter(final_training.final_teachers(run, teaching(run), run.final_trainings).values()))
+    first = next(iter(final_training.final_teachers(run, teachers.teachers(run), run.final_trainings).values()))
     first.unlink()
     tried: list[object] = []
 
@@ -182,11 +181,11 @@ def test_one_that_diverges_on_all_rows_teaches_nobody(copied_run: RunFolder, mon
 
     monkeypatch.setattr(final_training, "train_candidate", diverging)
     for _ in range(2):  # the second time it is known
-        assert first not in final_training.final_teachers(run, teaching(run), run.final_trainings).values()
+        assert first not in final_training.final_teachers(run, teachers.teachers(run), run.final_trainings).values()
     assert len(tried) == 1
 
 
-def test_they_learn_from_labels_alone_and_all_trainings_after_them_from_theirs_too(
+def test_they_learn_from_labels_alone_and_candidates_and_the_winner_from_theirs_too(
     copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = PreparedData.open(copied_run.data)
@@ -201,41 +200,173 @@ def test_they_learn_from_labels_alone_and_all_trainings_after_them_from_theirs_t
     labels.clear()
     train_ranked(run)
     assert len(labels) == 3 * run.job.rank.seeds
-    for label in labels:
-        torch.testing.assert_close(label, theirs)
+    assert all(torch.equal(label, own) for label in labels), "what scores are compared with is not taught"
     labels.clear()
     for path in run.retrained.glob("final-teacher-*"):
         path.unlink()
     FinalStage().run(run)
-    by = [*final_training.final_teachers(run, teaching(run), run.final_trainings).values()]
-    count = len(teaching(run))
+    first = teachers.teachers(run)
+    last = final_training.final_teachers(run, first, run.final_trainings)
+    of_training, count = teachers.best_teachers(run, [*first.values(), *last.values()]), len(first)
     assert len(labels) == count + run.job.retrain.final_seeds
     for label in labels[:count]:
         assert torch.equal(label, data.part(*FINAL).batch(slice(None))[2])
     for label in labels[count:]:
-        torch.testing.assert_close(label, mixed(run, by, *FINAL))
+        of_each = [mixed(run, of_training if part in TRAINING else [*last.values()], part) for part in FINAL]
+        torch.testing.assert_close(label, torch.cat(of_each))
 
 
-def test_the_check_of_the_scores_is_taught_too(searching: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = RunFolder(
-        searching.job.model_copy(
-            update={
-                "search": searching.job.search.model_copy(
-                    update={"verdict": searching.job.search.verdict.model_copy(update={"architectures": 3})}
-                )
-            }
-        )
-    )
-    labels = watch_labels(monkeypatch)
+CHECKED: dict[str, Any] = {
+    "supernet": {"teacher_share": 0.5},
+    "search": {"architectures": 8, "verdict": {"architectures": 8}},
+    "retrain": {"teachers": 3},
+}
+
+
+@pytest.fixture(scope="module")
+def searched_run(tmp_path_factory: pytest.TempPathFactory, write_job: Callable[..., Path]) -> RunFolder:
+    """A run whose check trained eight architectures to their end, and whose search has ended. Tests read it."""
+    run = RunFolder(load_job(write_job(tmp_path_factory.mktemp("searched"), **CHECKED)))
+    with pytest.MonkeyPatch.context() as patch:
+        labels = watch_labels(patch)
+        for name in ("data", "supernet", "search"):
+            STAGES[name].run(run)
+    own = PreparedData.open(run.data).part(*TRAINING).batch(slice(None))[2]
+    assert len(labels) == len(designs(run)) + 8
+    assert all(torch.equal(label, own) for label in labels), "by labels alone"
+    return run
+
+
+@pytest.fixture
+def checked_run(searched_run: RunFolder, tmp_path: Path) -> RunFolder:
+    """A copy of it."""
+    subprocess.run(["cp", "-a", f"{searched_run.path.parent}/.", str(tmp_path)], check=True)
+    return RunFolder(load_job(tmp_path / "job.yaml"))
+
+
+def best_of_the_check(run: RunFolder) -> list[str]:
+    """Keys of the best three."""
+    trained = sample_sizes(run, 8)
+    losses = trained_losses(trainings_study(run, "verdict"), trained, 1)[:, 0]
+    return [trained[i].key for i in np.argsort(losses)[:3]]
+
+
+def test_the_best_of_the_check_may_teach_candidates_and_winner(checked_run: RunFolder) -> None:
+    run, best = checked_run, best_of_the_check(checked_run)
+    assert not check_folder(run).exists()
+    noted = read_json(run.checked_teachers)
+    assert {*noted} == {*best}
+    paths = {key: run.retrained / noted[key] for key in noted}
+    pool = {**{name: subnet_path(run, name) for name in designs(run)}, **paths}
+    assert {*run.retrained.glob("teacher-*")} == {*pool.values()}
+    assert all(load_subnet(path).architecture.key == key for key, path in paths.items())
+    hpo = PreparedData.open(run.data).part(Part.HPO)
+    expected = best_together([predict_logits(load_subnet(path), hpo) for path in pool.values()], hpo, most=3)
+    found = teachers.teachers(run)
+    assert found == {[*pool][i]: [*pool.values()][i] for i in expected}
+    assert {*found} & {*best}, "or this test shows nothing"
+    assert {key: one.key for key, one in teachers.may_teach(run).items() if key in best} == {key: key for key in best}
+    assert find_architecture(run, best[0])[1].key == best[0], "it may be trained by its name"
     run_job(run)
-    taught = mixed(run, [*teachers.teachers(run).values()], *TRAINING)
-    trained = len(trainings_study(run, "verdict").trials)
-    assert trained == 3
-    for label in labels[len(designs(run)) : len(designs(run)) + trained]:
-        torch.testing.assert_close(label, taught)
+    ended = read_json(run.final)
+    assert ended["teachers"] == [*found]
+    assert {*ended["final_teachers"]} <= {*found}
 
 
-def test_they_begin_as_trainings_without_teachers_and_all_others_as_those_with(
+def test_the_supernet_is_taught_by_hand_designs_whenever_it_is_trained(checked_run: RunFolder) -> None:
+    alone = teachers.teachers(checked_run, checked=False)
+    assert {*alone} <= {*designs(checked_run)}
+    assert {*alone} != {*teachers.teachers(checked_run)}
+    label, expected = (
+        supernet_label(checked_run),
+        labels_of(checked_run, {Part.TRAIN: [*alone.values()]}, share=0.5),
+    )
+    assert label is not None
+    np.testing.assert_array_equal(label, expected)
+
+
+@pytest.mark.parametrize(("setting", "value"), [("max_epochs", 1), ("teachers", 2), ("patience", 9)])
+def test_what_may_teach_stays_where_the_retrain_stage_begins_with_other_settings(
+    checked_run: RunFolder, setting: str, value: int
+) -> None:
+    other = changed(checked_run, "retrain", **{setting: value})
+    pool = {**teachers._trained_designs(other, None), **teachers._checked(other)}
+    assert {*best_of_the_check(checked_run)} <= {*pool}
+    assert {*teachers.teachers(other)} <= {*pool}
+
+
+def test_a_teacher_that_is_gone_is_missed(checked_run: RunFolder) -> None:
+    (checked_run.retrained / read_json(checked_run.checked_teachers)[best_of_the_check(checked_run)[1]]).unlink()
+    with pytest.raises(RunFolderError, match=r"teacher-\w+-\w+\.safetensors is gone, the network of a teacher: put it"):
+        teachers.teachers(checked_run)
+
+
+def test_killed_before_the_verdict_is_noted_the_same_teach(
+    checked_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, before = checked_run, teachers.teachers(checked_run)
+    verdict = read_json(run.verdict)
+    for path in (run.verdict, run.top, run.checked_teachers):
+        path.unlink()
+    evaluator = make_evaluator(run)
+    with monkeypatch.context() as killing:
+        killing.setattr(check, "note_verdict", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            check_scores(run, evaluator, lambda words: None)
+    assert not run.verdict.exists()
+    monkeypatch.setattr(truth, "train_candidate", Mock(side_effect=AssertionError("trained already")))
+    check_scores(run, evaluator, lambda words: None)
+    assert read_json(run.verdict) == verdict
+    assert teachers.teachers(run) == before
+
+
+def test_what_two_workers_move_at_once_is_noted_whole(checked_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, keys = checked_run, best_of_the_check(checked_run)
+    noted = read_json(run.checked_teachers)
+    run.checked_teachers.unlink()
+    check_folder(run).mkdir(parents=True)
+    for key in keys:
+        (run.retrained / noted[key]).rename(check_folder(run) / f"{key}.safetensors")
+    replace_path, moved = Path.replace, []
+
+    def other_comes_first(self: Path, target: Path) -> Path:
+        if self.suffix == ".safetensors" and not moved:
+            moved.append(self)
+            keep_teachers(run, keys)
+        return replace_path(self, target)
+
+    monkeypatch.setattr(Path, "replace", other_comes_first)
+    keep_teachers(run, keys)
+    assert moved
+    assert read_json(run.checked_teachers) == noted
+
+
+def test_trainings_of_other_settings_take_no_place(checked_run: RunFolder) -> None:
+    trained = scratch.Trained(
+        Metrics(0.5, 0.5, 0.01, 10), 1, False, load_subnet(subnet_path(checked_run, "hand-mlp")), 9
+    )
+    one, two = sample_sizes(checked_run, 8)[:2]
+    before = changed(checked_run, "retrain", patience=9)
+    for run, architecture, loss in ((before, one, 0.4), (checked_run, two, 0.5)):
+        keep_training(run, architecture, trained, [(1, Metrics(loss, 0.5, 0.01, 10))], most=1)
+    assert {path.stem for path in check_folder(checked_run).glob("*")} == {two.key}
+
+
+def test_a_space_without_hand_designs_is_taught_by_the_check(
+    checked_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(teachers, "hand_designs", lambda space: {})
+    monkeypatch.setattr(candidates, "hand_designs", lambda space: {})
+    assert has_teachers(checked_run.job)
+    found = teachers.teachers(checked_run)
+    assert found
+    assert {*found} <= {*best_of_the_check(checked_run)}
+    short = changed(checked_run, "search", verdict=VerdictConfig(architectures=8, max_epochs=1))
+    assert not has_teachers(short.job), "short trainings are no teachers"
+    assert teachers.teachers(short) == {}
+
+
+def test_they_and_what_scores_are_compared_with_begin_as_trainings_without_teachers(
     copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dropout = Distribution[float](low=0.0, high=0.6, default=0.3, taught=0.1)
@@ -249,7 +380,10 @@ def test_they_begin_as_trainings_without_teachers_and_all_others_as_those_with(
 
     monkeypatch.setattr(truth, "train_candidate", watched)
     train_ranked(run)
-    assert begun == [0.3] * len(designs(run)) + [0.1] * 3
+    assert begun == [0.3] * 3
+    teachers.teachers(run)
+    assert begun == [0.3] * (3 + len(designs(run)))
+    assert default_hyper(run.job).dropout == 0.1
 
 
 def test_without_teachers_labels_count_alone(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,7 +396,7 @@ def test_without_teachers_labels_count_alone(copied_run: RunFolder, monkeypatch:
     run = changed(copied_run, "retrain", teachers=0)
     assert teachers.teachers(run) == {}
     assert taught_label(run) is None
-    assert final_training.final_teachers(run, teaching(run), run.final_trainings) == {}
+    assert final_training.final_teachers(run, teachers.teachers(run), run.final_trainings) == {}
 
 
 @pytest.mark.parametrize("killed", [(1, 2), (2, 1)])
@@ -324,7 +458,7 @@ def test_one_that_diverges_teaches_nobody_and_if_all_do_labels_count_alone(
         return train(run, architecture, *arguments, **options)
 
     monkeypatch.setattr(truth, "train_candidate", diverging)
-    monkeypatch.setattr(teachers, "best_together", lambda logits, rows: range(len(logits)))
+    monkeypatch.setattr(teachers, "best_together", lambda logits, rows, most: range(len(logits)))
     forget_teachers(copied_run)
     assert set(teachers.teachers(copied_run)) == {"hand-mlp", "hand-deepfm"}
     bad.extend(designs(copied_run).values())
@@ -360,6 +494,6 @@ def test_no_trial_of_the_retrain_stage_has_the_teachers_time(
 def test_labels_are_those_of_the_parts(finished_run: RunFolder) -> None:
     by = [*teachers.teachers(finished_run).values()]
     for parts in (TRAINING, FINAL):
-        label = labels_of(finished_run, by, *parts)
+        label = labels_of(finished_run, dict.fromkeys(parts, by))
         assert label is not None
         torch.testing.assert_close(torch.from_numpy(label), mixed(finished_run, by, *parts))

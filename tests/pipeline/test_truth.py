@@ -54,10 +54,10 @@ def test_no_key_is_drawn_twice_and_a_run_draws_the_same(finished_run: RunFolder)
     assert drawn != sample_sizes(other, 40)
 
 
-def test_it_is_the_candidates_training_measured_on_the_parts_asked_for(finished_run: RunFolder) -> None:
+def test_it_is_a_training_by_labels_alone_measured_on_the_parts_asked_for(finished_run: RunFolder) -> None:
     architecture, space = sample_sizes(finished_run, 3)[1], finished_run.job.retrain.space
     found = train_and_measure(finished_run, architecture, 0, (Part.HPO, Part.CHOICE))
-    hyper = Hyper.of(default_params("", space, taught=True), space)
+    hyper = Hyper.of(default_params("", space, taught=False), space)
     trained = train_candidate(finished_run, architecture, hyper, lambda step, metrics: False)
     data = PreparedData.open(finished_run.data)
     assert found.log_loss == measure_subnet(trained.subnet, data.part(Part.HPO, Part.CHOICE)).log_loss
@@ -87,7 +87,7 @@ def test_it_tells_at_each_validation_how_far_a_training_has_come(
     study = trainings_study(run, "verdict")
     train_truth(
         run,
-        study,
+        "verdict",
         sample_sizes(run, 2),
         1,
         (Part.HPO,),
@@ -114,8 +114,7 @@ def test_a_checkpoint_is_of_the_study_that_says_how_it_trains(
     for eps in (1e-6, 1e-5):
         retrain = copied_run.job.retrain.model_copy(update={"eps": eps})
         run = RunFolder(copied_run.job.model_copy(update={"retrain": retrain}))
-        study = trainings_study(run, "verdict")
-        train_truth(run, study, architectures, 1, (Part.HPO,), folder=tmp_path)
+        train_truth(run, "verdict", architectures, 1, (Part.HPO,), folder=tmp_path)
     assert len(seen) == len({*seen}) == 2 * len(architectures)
 
 
@@ -132,7 +131,7 @@ def test_seeds_are_those_of_no_other_run_and_of_no_final_training(
     run = changed(copied_run, "retrain", eps=1e-6)
     train_truth(
         run,
-        trainings_study(run, "verdict"),
+        "verdict",
         sample_sizes(run, 1),
         4,
         (Part.HPO,),
@@ -148,10 +147,10 @@ def test_a_training_whose_outcome_was_not_written_goes_on_from_its_last_checkpoi
     copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     run = changed(copied_run, "retrain", eps=1e-6)
-    study, architectures = trainings_study(run, "verdict"), sample_sizes(run, 1)
+    architectures = sample_sizes(run, 1)
 
     def train(seeds: int) -> None:
-        train_truth(run, study, architectures, seeds, (Part.HPO,), folder=tmp_path)
+        train_truth(run, "verdict", architectures, seeds, (Part.HPO,), folder=tmp_path)
 
     with monkeypatch.context() as failing:
         failing.setattr(Ledger, "finish", Mock(side_effect=KeyboardInterrupt))
@@ -164,35 +163,6 @@ def test_a_training_whose_outcome_was_not_written_goes_on_from_its_last_checkpoi
     assert steps[0] > 0
     assert steps.count(0) == 1, "of the second"
     assert not [*tmp_path.glob("*.ckpt")]
-
-
-def test_labels_are_made_before_the_first_training_and_only_where_one_is_left(
-    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    happened: list[str] = []
-
-    def train(*arguments: Any, label: Any, **options: object) -> TrainOutcome:
-        happened.append(f"trained with {label}")
-        return TrainOutcome(0.5, {})
-
-    def label() -> Any:
-        happened.append("labels")
-        return "these"
-
-    monkeypatch.setattr(truth, "train_and_measure", train)
-    study = trainings_study(changed(copied_run, "retrain", eps=1e-6), "verdict")
-    architectures = sample_sizes(copied_run, 2)
-    for _ in range(2):
-        train_truth(
-            copied_run,
-            study,
-            architectures,
-            1,
-            (Part.HPO,),
-            label=label,
-            folder=tmp_path,
-        )
-    assert happened == ["labels", *["trained with these"] * 2]
 
 
 def test_scores_that_are_no_numbers_are_no_order(finished_run: RunFolder) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
-import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
@@ -29,8 +28,6 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import tune_status
 from nasrec_automl.pipeline.studies import trainings_study
 from nasrec_automl.pipeline.supernet import SupernetStage
-from nasrec_automl.pipeline.teachers import taught_label
-from nasrec_automl.pipeline.truth import train_truth
 from nasrec_automl.pipeline.tune import tune_supernet, tuned
 from nasrec_automl.pipeline.view import tune_table
 from nasrec_automl.ranking import tau_error
@@ -56,7 +53,7 @@ def results(run: RunFolder) -> list[tuple[dict[str, float], float]]:
 
 
 def test_supernets_are_judged_by_their_ranks(done: RunFolder) -> None:
-    trained = tune._truth(done)
+    trained, _ = tune._trained(done)
     assert len(trained) == 4
     assert all(0.3 < log_loss < 1 for _, log_loss in trained)
     assert len(trainings_study(done, "tune-truth").get_trials(deepcopy=False)) == 4
@@ -68,20 +65,6 @@ def test_supernets_are_judged_by_their_ranks(done: RunFolder) -> None:
     assert not list((done.path / "tune").iterdir()), "nothing large is left"
 
 
-def test_its_trainings_are_taught(done: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[Any] = []
-
-    def watched(*arguments: Any, label: Any, **options: Any) -> Any:
-        made.append(label())
-        return train_truth(*arguments, **options)
-
-    monkeypatch.setattr(tune, "train_truth", watched)
-    tune._truth(done)
-    (label,) = made
-    np.testing.assert_array_equal(label, taught_label(done))
-    assert not np.isin(label, (0, 1)).any()
-
-
 def test_tau_is_that_of_scores_and_trainings(done: RunFolder, tmp_path: Path, write_job: Write) -> None:
     """The job's own settings in a run of their own give the same scores."""
     from nasrec_automl.pipeline.evaluator import make_evaluator
@@ -91,7 +74,7 @@ def test_tau_is_that_of_scores_and_trainings(done: RunFolder, tmp_path: Path, wr
     run = RunFolder(job.model_copy(update={"supernet": job.supernet.model_copy(update={"epochs": job.tune.epochs})}))
     for name in ("data", "supernet"):
         STAGES[name].run(run)
-    evaluator, trained = make_evaluator(run), tune._truth(done)
+    evaluator, trained = make_evaluator(run), tune._trained(done)[0]
     scores = [evaluator.evaluate(architecture).log_loss for architecture, _ in trained]
     expected = kendalltau(scores, [log_loss for _, log_loss in trained]).statistic
     (own,) = [tau for settings, tau in results(done) if settings["learning_rate"] == 0.12]
@@ -224,7 +207,7 @@ def test_a_supernet_whose_tau_was_not_written_is_not_trained_again(
 def test_what_has_no_finite_score_ranks_last_and_too_many_are_a_supernet_that_diverged(
     done: RunFolder, tmp_path: Path, write_job: Write, monkeypatch: pytest.MonkeyPatch, unscored: int
 ) -> None:
-    trained, evaluate = tune._truth(done), WeightSharingEvaluator.evaluate
+    trained, evaluate = tune._trained(done)[0], WeightSharingEvaluator.evaluate
     best = sorted(trained, key=lambda pair: pair[1])[:unscored]
 
     def scored(self: WeightSharingEvaluator, architecture: Any, rivals: Any = ()) -> Score:
@@ -280,18 +263,20 @@ def test_too_few_trainings_that_end_well_are_named(
         tune_supernet(changed(run, "tune", architectures=5))
 
 
+@pytest.mark.parametrize("within", ["supernet_label", "train_truth"])
 def test_a_start_that_was_stopped_before_any_supernet_holds_nobody_to_its_settings(
-    tmp_path: Path, write_job: Write, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, write_job: Write, monkeypatch: pytest.MonkeyPatch, within: str
 ) -> None:
-    def stopped(run: RunFolder) -> None:
+    def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tune, "_truth", stopped)
+    for name in ("supernet_label", "train_truth"):
+        monkeypatch.setattr(tune, name, stopped if name == within else lambda *_, **__: None)
     run = RunFolder(load_job(write_job(tmp_path, **JOB)))
     for each in (run, changed(run, "retrain", patience=9)):
         with pytest.raises(KeyboardInterrupt):
             tune_supernet(each)
-    assert optuna.get_all_study_names(run.job.storage_url) == []
+    assert not [name for name in optuna.get_all_study_names(run.job.storage_url) if "-truth-" not in name]
 
 
 def test_a_look_at_the_settings_makes_no_study(done: RunFolder, tmp_path: Path) -> None:

@@ -87,8 +87,8 @@ def test_trust_says_what_teachers_taught(full_content):
 
     assert said(teachers=["hand-mlp", "hand-dcn"], final_teachers=["hand-mlp", "hand-dcn"]) == [
         "All candidates learned from labels that hand-mlp and hand-dcn, trained from labels alone, had a say in, and "
-        "the winner learned in the end from what hand-mlp and hand-dcn said, trained from labels alone on validation "
-        "rows too: single labels are noisy."
+        "in its last trainings the winner learned from what hand-mlp and hand-dcn said, trained from labels alone on "
+        "validation rows too: single labels are noisy."
     ]
     (found,) = said(teachers=["hand-mlp", "hand-dcn", "hand-dlrm"])
     assert "labels that hand-mlp, hand-dcn and hand-dlrm, trained" in found

@@ -35,12 +35,12 @@ def final(name: str, hyper: Hyper) -> float:
 
 def train(name: str, hyper: Hyper, report: Prune) -> TrainOutcome:
     """A curve that falls to a loss that depends on the hyper-parameters alone."""
-    loss = math.inf
+    loss, stopped = math.inf, False
     for step in range(8):
         loss = final(name, hyper) + 0.1 * (7 - step)
-        if report(step, loss):
+        if stopped := report(step, loss):
             break
-    return TrainOutcome(loss, {"auc": 0.7})
+    return TrainOutcome(loss, {"auc": 0.7}, stopped)
 
 
 def run(study: optuna.Study, storage: RDBStorage, **options: Any) -> int:
@@ -148,8 +148,8 @@ def test_candidates_that_are_halved_are_pruned_in_their_first_training_too(
 ) -> None:
     def long(name: str, hyper: Hyper, report: Prune) -> TrainOutcome:
         loss = 0.4 + 0.01 * NAMES.index(name)
-        steps = next((step for step in range(1, 9) if report(step, loss)), 8)
-        return TrainOutcome(loss, {"steps": steps})
+        steps = next((step for step in range(1, 9) if report(step, loss)), None)
+        return TrainOutcome(loss, {"steps": steps or 8}, steps is not None)
 
     run(study, storage, train=long, halved=NAMES[1:2], config=RetrainConfig(trials=3), validations=8)
     trials = study.get_trials()
@@ -168,6 +168,23 @@ def test_pruned_trainings_count_and_say_why(study: optuna.Study, storage: RDBSto
         assert trial.user_attrs["nasrec:reason"].startswith("pruned")
         assert len(trial.intermediate_values) < 8
         assert trial.value == trial.intermediate_values[max(trial.intermediate_values)]
+
+
+def test_what_goes_on_after_a_kill_is_pruned_by_its_end_and_not_by_what_it_tells_again(
+    study: optuna.Study, storage: RDBStorage
+) -> None:
+    def deaf(name: str, hyper: Hyper, report: Prune) -> TrainOutcome:
+        """Told to stop at a point that it was past before the kill, it ends by its own patience."""
+        loss = 9.0 if len(told) else final(name, hyper)
+        answers = [report(step, loss) for step in range(8)]
+        told.extend([name] * any(answers))
+        return TrainOutcome(loss, {"auc": 0.7}, stopped=False)
+
+    run(study, storage, config=RetrainConfig(trials=12))
+    told = ["worse than all before"]
+    run(study, storage, train=deaf, config=RetrainConfig(trials=18))
+    assert len(told) > 1, "or this test shows nothing"
+    assert {trial.state for trial in study.get_trials()[12:]} == {TrialState.COMPLETE}
 
 
 def test_at_least_one_training_of_each_candidate(study: optuna.Study, storage: RDBStorage) -> None:

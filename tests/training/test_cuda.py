@@ -1,5 +1,6 @@
 """The same on a GPU. Without one these tests skip; the numbers are compared with the CPU's."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -72,20 +73,13 @@ def test_a_training_is_that_of_the_cpu(precision: Precision, tolerance: float) -
         clip_norm=5.0,
         eps=1e-2,
         seed=3,
+        schedule_steps=30,
+        validate_every=15,
     )
 
     def train(device: str, **changes: Any) -> float:
-        trained = train_from_scratch(
-            ARCHITECTURES[0],
-            SCHEMA,
-            ROWS,
-            options,
-            schedule_steps=30,
-            validation=ROWS,
-            validate_every=15,
-            device=device,
-            **changes,
-        )
+        own = replace(options, device=device, **changes)
+        trained = train_from_scratch(ARCHITECTURES[0], SCHEMA, ROWS, ROWS, own)
         assert {p.device.type for p in trained.subnet.parameters()} == {"cpu"}
         return trained.metrics.log_loss
 

@@ -102,7 +102,7 @@ def _trained(run: RunFolder, variant: Variant, number: int, label: NDArray[np.fl
         # Other processes of a training would not have the swapped code.
         devices=1 if variant.swap else job.devices,
     )
-    stage, diverged = SupernetStage(label), trained.path / "diverged.json"
+    stage, diverged = SupernetStage(lambda: label), trained.path / "diverged.json"
     if diverged.is_file():
         raise DivergedError(read_json(diverged)["message"])
     try:

@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from nasrec_automl.architecture import DOT_PRODUCT, Architecture
 from nasrec_automl.pipeline.rank import MEASURED
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.studies import trainings_study
-from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.pipeline.truth import train_truth
 from tests.benchmarks.ablations.supernets import derived, folder
 from tests.benchmarks.ablations.unbalanced import unbalanced
@@ -46,15 +44,14 @@ def unbalanced_truth(
         return losses
     own = derived(run, folder(run) / UNBALANCED / "truth")
     own.path.mkdir(parents=True, exist_ok=True)
-    found, label = losses.copy(), taught_label(run)  # by networks that have the balanced operator
+    found = losses.copy()
     with unbalanced():
         found[with_it] = train_truth(
             own,
-            trainings_study(own, "rank"),
+            "rank",
             [architectures[number] for number in with_it],
             losses.shape[1],
             MEASURED,
-            label=lambda: label,
             folder=own.path / "checkpoints",
             tell=lambda ended, words: None if words else on_training(ended),
         )

@@ -113,7 +113,6 @@ class Network(Method):
         """Make a network with new weights."""
 
     def fit(self, params: dict[str, Any], rows: Rows, validation: Rows, *, seed: int, report: Report) -> Fitted:
-        config = self.job.retrain
         epoch = self._epoch(params, rows)
         validations = 0
 
@@ -126,14 +125,9 @@ class Network(Method):
         course = train_network(
             network,
             rows,
-            self._options(params, seed),
-            schedule_steps=config.epochs(len(rows)) * epoch,
-            validation=validation,
-            validate_every=max(1, epoch // config.validations(len(rows))),
-            patience=config.patience,
+            validation,
+            self._options(params, rows, seed),
             report=on_validation,
-            device=self.job.device,
-            precision=self.job.precision,
         )
         return Fitted(lambda some: predict_logits(network, some), course.step / epoch)
 
@@ -144,7 +138,8 @@ class Network(Method):
     def _epoch(self, params: dict[str, Any], rows: Rows) -> int:
         return max(1, len(rows) // params["batch_size"])
 
-    def _options(self, params: dict[str, Any], seed: int) -> ScratchOptions:
+    def _options(self, params: dict[str, Any], rows: Rows, seed: int) -> ScratchOptions:
+        config, epoch = self.job.retrain, self._epoch(params, rows)
         return ScratchOptions(
             batch_size=params["batch_size"],
             optimizer=params["optimizer"],
@@ -153,10 +148,15 @@ class Network(Method):
             embedding_decay=params.get("embedding_decay"),  # tuning from before it was tuned has none
             dropout=params["dropout"],
             layer_norm=False,
-            average_weights=self.job.retrain.average_weights,
-            clip_norm=self.job.retrain.clip_norm,
-            eps=self.job.retrain.eps,
+            average_weights=config.average_weights,
+            clip_norm=config.clip_norm,
+            eps=config.eps,
             seed=seed,
+            schedule_steps=config.epochs(len(rows)) * epoch,
+            validate_every=max(1, epoch // config.validations(len(rows))),
+            patience=config.patience,
+            device=self.job.device,
+            precision=self.job.precision,
         )
 
 

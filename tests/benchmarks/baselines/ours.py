@@ -9,11 +9,11 @@ from nasrec_automl.evaluation.scratch import measure_subnet, predict_logits
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.candidates import best_trials, candidates, choice_parts, weights_path
 from nasrec_automl.pipeline.files import read_json
-from nasrec_automl.pipeline.final_training import Contender, final_teachers, teaching_designs, train_final
+from nasrec_automl.pipeline.final_training import Contender, final_teachers, taught_finally, train_final
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.studies import retrain_study
-from nasrec_automl.pipeline.teachers import digest_of
+from nasrec_automl.pipeline.teachers import TaughtBy, digest_of, teachers
 from nasrec_automl.search import Hyper
 from tests.benchmarks.baselines.method import Logits
 
@@ -76,10 +76,10 @@ def train(run: RunFolder, contender: Contender, seed: int) -> Logits:
     return lambda rows: predict_logits(subnet, rows)
 
 
-def _teachers(run: RunFolder) -> list[Path]:
+def _teachers(run: RunFolder) -> TaughtBy:
     """Those of the run: all seeds have the same."""
-    names = [one["name"] for one in read_json(run.final)["contenders"]]
-    return [*final_teachers(run, teaching_designs(run, names), run.path / "baselines").values()]
+    first = teachers(run)
+    return taught_finally(run, first, final_teachers(run, first, run.path / "baselines"))
 
 
 def _contender(run: RunFolder, name: str) -> Contender:

@@ -18,7 +18,7 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.evaluation.predictor import predict_log_losses
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.truth import FEWEST
+from nasrec_automl.pipeline.truth import FEWEST_RANKED
 from nasrec_automl.ranking import kendall_tau
 from nasrec_automl.space import load_search_space
 
@@ -59,8 +59,8 @@ def main(arguments: list[str]) -> None:
         points, space = found["architectures"], load_search_space(run.job.space)
         architectures = [space.from_params(point["params"]) for point in points]
         for trained in options.trained:
-            if not 2 <= trained <= len(points) - FEWEST:
-                parser.error(f"--trained must be from 2 to {len(points) - FEWEST} in {path}, but is {trained}")
+            if not 2 <= trained <= len(points) - FEWEST_RANKED:
+                parser.error(f"--trained must be from 2 to {len(points) - FEWEST_RANKED} in {path}, but is {trained}")
             one = predicted_tau(architectures, points, trained, draws=options.draws)
             table.add_row(run.job.name, str(trained), *(f"{x:.2f}" for x in (one.scores, one.size, one.predictor)))
     Console().print(table)
