@@ -7,11 +7,13 @@ trains from scratch, such as the search's check, reads `retrain` too.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -302,6 +304,12 @@ class BudgetConfig(Section):
         return {**self.limits, **({"batch_size": self.batch_size} if self.latency_ms is not None else {})}
 
 
+def _plain_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name):
+        raise ValueError(f"expected letters from a to z, digits, '-', '_' and, not first, '.', but it is {name!r}")
+    return name
+
+
 class Job(Section):
     """A whole job.
 
@@ -320,7 +328,7 @@ class Job(Section):
     """
 
     # No dot first: of `..` the run folder would be the folder of the job file.
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")]
+    name: Annotated[str, AfterValidator(_plain_name)]
     run_folder: Path = Path()
     seed: Seed = 2018
     space: str = "nasrec-full"

@@ -164,7 +164,9 @@ class SearchSpace(Frozen):
         """
         unknown = sorted(set(params) - set(self.labels))
         if unknown:
-            raise ArchitectureError(f"{unknown[0]!r} is no label of the space {self.name!r}")
+            raise ArchitectureError(
+                f"{unknown[0]!r} is no label of the space {self.name!r}: give its labels alone (`space.labels`)"
+            )
         blocks = []
         for number, choices in enumerate(self._all_choices, 1):
             values: dict[str, Any] = {}

@@ -34,9 +34,9 @@ class Guess:
 
 def quoted(text: str) -> str:
     """Write a text so that YAML reads it as text, on one line."""
-    return yaml.safe_dump(text, default_style='"', width=10**6).strip() if not text.isidentifier() or (
-        yaml.safe_load(text) != text
-    ) else text  # fmt: skip
+    if text.isidentifier() and yaml.safe_load(text) == text:
+        return text
+    return yaml.safe_dump(text, default_style='"', width=10**6, allow_unicode=True).strip()
 
 
 def without(column: pd.Series[str]) -> str:

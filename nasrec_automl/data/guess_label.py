@@ -24,15 +24,16 @@ _NAMES = (
     "purchase",
     "purchased",
 )
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _NEGATIVE = re.compile(r"(no|not|non|n|f|never)([ _-].*)?", re.IGNORECASE)
 
 
 def guess_labels(rows: FirstRows, *, unlike: frozenset[str] = frozenset()) -> dict[str, Guess]:
     """Choose the label: a column of 0 and 1 that is named so, else any column that is named so, else one of 0 and 1.
 
-    Of several, one without missing values comes first where no name says it, and one that holds both 0 and 1 before one
-    that holds 0 alone: few clicks are no reason that there is none. Others that are named so come with it, to be left
-    out: whether somebody bought says whether they clicked.
+    The last resort is one of two texts, such as yes and no. Of several, one without missing values comes first where no
+    name says it, and one that holds both 0 and 1 before one that holds 0 alone: few clicks are no reason that there is
+    none. Others that are named so come with it, to be left out: whether somebody bought says whether they clicked.
 
     Args:
         rows: the file's first rows.
@@ -49,22 +50,23 @@ def guess_labels(rows: FirstRows, *, unlike: frozenset[str] = frozenset()) -> di
     no_codes = sorted(
         strange.keys() & single.keys(), key=lambda name: (_two(single[name]) is None, [*single].index(name))
     )
-    named = [name for name in both if _is_named(name)]
-    others = both or [name for name in of_codes if _is_named(name)] or of_codes
+    named = sorted((name for name in both if _has_word(name)), key=lambda name: not _is_named(name))
+    zeros = [name for name in of_codes if 1 not in {*_codes(single[name])}]
+    others = both or [name for name in of_codes if _has_word(name)] or zeros
     found = [*named, *no_codes] or [name for name in others if single[name].notna().all()] or others
     if not found:
-        return {}
+        return _of_texts({name: column for name, column in single.items() if name not in unlike})
     label, column = found[0], single[found[0]]
     if label in strange:
         guess = _strange_label(column, [name for name in both if name != label])
-    elif _is_named(label):
+    elif _has_word(label):
         also = f"; named so too, see `ignored`: {', '.join(strange)}" if strange else ""
         guess = Guess("label", f"holds 0 and 1, and is named so; {_rate(column)}{also}")
     else:
         also = f"; so do {', '.join(found[1:4])}" if found[1:] else ""
         guess = Guess("label", f"GUESSED: holds 0 and 1{also}; {_rate(column)}")
     leak = Guess("ignored", f"0 and 1, and named as labels are: it may give {label} away")
-    leaks = [name for name in of_codes if _is_named(name) and name != label]
+    leaks = [name for name in of_codes if _has_word(name) and name != label]
     return {label: guess} | dict.fromkeys(leaks, leak) | _left_out(label, strange)
 
 
@@ -72,9 +74,29 @@ def _is_named(name: str) -> bool:
     return name.lower().removeprefix("is_").removeprefix("has_") in _NAMES
 
 
+def _has_word(name: str) -> bool:
+    """Say whether a name is a label's or has it as a word, as `clicked_ad` and `isClicked` do: enough for 0 and 1."""
+    return _is_named(name) or any(word.lower() in _NAMES and len(word) > 1 for word in _WORDS.findall(name))
+
+
 def _is_strange(name: str, rows: FirstRows, of_codes: list[str]) -> bool:
     """Say whether a column is named like a label, but holds something else than 0 and 1."""
-    return _is_named(name) and name not in of_codes and rows.texts[name].nunique() > 1
+    if name in of_codes or rows.texts[name].nunique() <= 1:
+        return False
+    return _is_named(name) or (_has_word(name) and _are_two_texts(rows.texts[name]))
+
+
+def _are_two_texts(column: pd.Series[str]) -> bool:
+    return _two(column) is not None and numbers_of(_plain(column)) is None
+
+
+def _of_texts(single: Mapping[str, pd.Series[str]]) -> dict[str, Guess]:
+    """Guess that the first column of two texts is the label; empty where there is none."""
+    found = [name for name, column in single.items() if column.notna().any() and _are_two_texts(column)]
+    if not found:
+        return {}
+    also = f"; so do {', '.join(found[1:4])}" if found[1:] else ""
+    return {found[0]: _of_two(single[found[0]], f"GUESSED: holds two values{also}")}
 
 
 def _plain(column: pd.Series[str]) -> pd.Series[str]:
@@ -113,10 +135,8 @@ def _two(column: pd.Series[str]) -> tuple[str, str] | None:
 
 
 def _strange_label(column: pd.Series[str], others: list[str]) -> Guess:
-    if two := _two(column):
-        rate = float((_plain(column).map(whole_number) == two[1]).mean())
-        why = f"named like a label, and holds two values; {two[1]!r} in {rate:.1%} of the rows{without(column)}"
-        return Guess("label", why, f"[{', '.join(map(_always_quoted, two))}]")
+    if _two(column):
+        return _of_two(column, "named like a label, and holds two values")
     wrong = column[column.notna() & ~column.str.strip(SPACES).isin(LABELS.keys())]
     instead = f" ({', '.join(others[:3])})" if others else ""
     return Guess(
@@ -125,6 +145,14 @@ def _strange_label(column: pd.Series[str], others: list[str]) -> Guess:
         f"{shown(wrong.iloc[0])}; a label is 0 or 1, and preparation rejects other rows: write 0 and 1 there, or name "
         f"another column here{instead} and this one under ignored{without(column)}",
     )
+
+
+def _of_two(column: pd.Series[str], why: str) -> Guess:
+    two = _two(column)
+    assert two is not None
+    rate = float((_plain(column).map(whole_number) == two[1]).mean())
+    said = f"{why}; {two[1]!r} in {rate:.1%} of the rows{without(column)}"
+    return Guess("label", said, f"[{', '.join(map(_always_quoted, two))}]")
 
 
 def _always_quoted(text: str) -> str:

@@ -32,7 +32,7 @@ def time_of(rows: FirstRows, names: Sequence[str]) -> str | None:
     """
     known = {name: rows.texts[name].dropna() for name in names if name not in rows.most}
     known = {name: column for name, column in known.items() if column.nunique() > 1}
-    named = [name for name in known if _TIME_NAME.search(name)]
+    named = [name for name in known if _is_named(name)]
     found = {name: of_it for name in named if (of_it := numbers_of(known[name])) is not None}
     by_moments = sorted(found, key=lambda name: not _are_moments(found[name]))  # durations are named like times too
     kinds = (
@@ -57,13 +57,13 @@ def guess_time(name: str, rows: FirstRows) -> Guess:
         if not _are_moments(numbers):
             how = f"GUESSED: {how}, if they are no durations"
         return Guess("timestamp", f"{how}{without(column)}{bad}", "number")
-    how = "named like a time, and dates" if _TIME_NAME.search(name) else "GUESSED: each row has a date"
+    how = "named like a time, and dates" if _is_named(name) else "GUESSED: each row has a date"
     return Guess("timestamp", f"{how}{without(column)}", _formats(known)[0])
 
 
 def hint_of_time(name: str, known: pd.Series[str]) -> str:
     """Say how to write the time where a column is named so, but its format is not clear; empty of other columns."""
-    if not _TIME_NAME.search(name) or numbers_of(known) is not None:
+    if not _is_named(name) or numbers_of(known) is not None:
         return ""
     formats = _formats(known)
     start = f"such as {shown(known.iloc[0])}; for the time, write timestamp: {{column: {quoted(name)}, format: "
@@ -75,6 +75,11 @@ def hint_of_time(name: str, known: pd.Series[str]) -> str:
             f"{quoted('%d.%m.%Y %H:%M')}"
         )
     return ""
+
+
+def _is_named(name: str) -> bool:
+    """Say whether a column is named like a time, in whatever way its words are joined: `event_time`, `eventTime`."""
+    return _TIME_NAME.search(re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+", "_", name)) is not None
 
 
 def _are_moments(numbers: pd.Series[float]) -> bool:

@@ -52,7 +52,7 @@ def infer_schema(path: Path) -> str:
     weights = _weights_of(rows)
     labels = guess_labels(rows, unlike=frozenset(weights))
     if not labels:
-        raise DataError(f"{path}: no column holds 0 and 1 alone, so none can be the label: add one{bad}")
+        raise DataError(f"{path}: no column holds 0 and 1, or two texts, so none can be the label: add one{bad}")
     guesses = {
         name: Guess("ignored", f"of type {type_}, which no role can read") for name, type_ in rows.unusable.items()
     }

@@ -214,6 +214,11 @@ def check_classes(found: Mapping[Part, tuple[int, float]], kind: SplitKind) -> N
     for part in PARTS:
         rows, rate = found[part]
         if not rows or not 0 < rate < 1:
+            if {each for some, each in found.values() if some} in ({0.0}, {1.0}):
+                raise DataError(
+                    f"the label is {round(rate)} in each row: take a column that holds both 0 and 1 (the schema's "
+                    "`label`)"
+                )
             raise DataError(
                 f"part '{part}' of the {kind} split needs rows of both classes, but has {round(rows * rate)} positive "
                 f"and {round(rows * (1 - rate))} negative ones of {sum(each for each, _ in found.values())} rows in "

@@ -235,7 +235,8 @@ class NasRecOneShot(OneShotStrategy):
     def mutate_evaluator(self, evaluator: Any) -> Any:
         """Wrap the evaluator; NNI calls it once."""
         self._begun = time.time()
-        place_checkpoints(evaluator.trainer)
+        if hasattr(evaluator, "trainer"):  # of one that has none NNI says which it wants
+            place_checkpoints(evaluator.trainer)
         return super().mutate_evaluator(evaluator)
 
     @property

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.study import StudyDirection
 from pydantic import ValidationError
 
 from nasrec_automl.config import SearchConfig
@@ -45,7 +46,7 @@ def objective(
 
     Raises:
         RunFolderError: it is no run folder.
-        JobError: the objectives are none.
+        JobError: the objectives are none; when first called, that the study maximises one.
         CheckpointError: its supernet is not trained yet; when first called, that it is not of the job's space
             and data.
     """
@@ -80,6 +81,12 @@ class _Objective:
         return f"objective({str(self.run.path)!r})"
 
     def __call__(self, trial: optuna.Trial) -> float | tuple[float, ...]:
+        study = getattr(trial, "study", None)  # Optuna's FixedTrial has none
+        if study is not None and StudyDirection.MAXIMIZE in study.directions:
+            raise JobError(
+                f"the study {study.study_name!r} maximises, and what this objective returns is to be minimised: "
+                'create it with direction="minimize"'
+            )
         space = load_search_space(self.run.job.space)
         # First: until a trial of this process has parameters, a search may take it for one that it is to run.
         params = {name: suggest(trial, name, choices) for name, choices in distributions(space).items()}

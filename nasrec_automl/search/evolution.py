@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import secrets
 from collections.abc import Collection
 from typing import Any
@@ -22,6 +23,8 @@ from nasrec_automl.search.history import Evolution, History
 from nasrec_automl.search.mutation import draw, mutate_params, mutations
 from nasrec_automl.search.proposals import first_new, unseen
 from nasrec_automl.space import SearchSpace
+
+_logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 20
 """Children that may be known already before a random architecture takes their place."""
@@ -98,6 +101,7 @@ class RegularizedEvolutionSampler(BaseSampler):
         if budget is not None and space is None:
             raise StudyError("a budget is one of architectures: pass space=... too")
         self._space = space
+        self._labels: tuple[str, ...] = () if space is None else tuple(space.labels)
         self._budget = budget
         self._admits = _has_params if space is None else Admission(space, budget)
         self._evolution = Evolution(
@@ -164,6 +168,14 @@ class RegularizedEvolutionSampler(BaseSampler):
     ) -> Any:
         """Sample one parameter uniformly: the first trials, and what the parent does not have."""
         _refuse_many_objectives(study)
+        label = next((one for one in self._labels if param_name != one and param_name.endswith(one)), None)
+        if label is not None:
+            self._labels = ()  # said once
+            _logger.warning(
+                "the parameter %r is no label of the space, and is drawn at random: to evolve it, name it %r",
+                param_name,
+                label,
+            )
         return draw(self._evolution.seed, study, trial, param_name, param_distribution)
 
     # One child.

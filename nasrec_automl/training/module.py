@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -23,13 +24,15 @@ from nasrec_automl.training.reduction import batch_mean
 from nasrec_automl.training.schedule import warm_up_cosine
 from nasrec_automl.training.seed import seeded
 
+_logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingOptions:
     """How to train.
 
     Attributes:
-        steps: length of the learning-rate schedule.
+        steps: length of the learning-rate schedule, as many as the trainer takes: after them nothing more is learned.
         learning_rate: its peak.
         optimizer: `adagrad`, `adam` or `sgd`.
         schedule_warm_up: fraction of the steps over which it rises.
@@ -96,6 +99,7 @@ class ClickModule(pl.LightningModule):
         self._validated: list[tuple[Tensor, ...]] = []
         self._loss = torch.zeros(())
         self._is_checked = False
+        self._said_end = False
         if model is not None:
             self.model = model
 
@@ -219,6 +223,13 @@ class ClickModule(pl.LightningModule):
         An exception here leaves the weights as they are: the optimiser has not moved yet.
         """
         moved = {parameter for group in optimizer.param_groups for parameter in group["params"]}
+        if optimizer.param_groups[0]["lr"] == 0 and not self._said_end:  # of a trainer of one's own, which takes more
+            self._said_end = True
+            _logger.warning(
+                "the schedule has ended after %d steps: the learning rate stays 0, and nothing more is learned. Give "
+                "TrainingOptions as many steps as the trainer takes, epochs x batches",
+                self.options.steps,
+            )
         norm = clip_gradients((one for one in self.parameters() if one in moved), self.options.clip_norm)
         if not torch.isfinite(self._loss + norm):  # one look: on an accelerator it waits for the step
             rate = optimizer.param_groups[0]["lr"]

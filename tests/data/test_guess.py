@@ -11,6 +11,10 @@ def test_a_quoted_text_is_read_as_it_was(text: str) -> None:
     assert "\n" not in quoted(text)
 
 
+def test_letters_of_any_language_can_be_read_in_a_draft() -> None:
+    assert quoted("Preis in €") == '"Preis in €"'
+
+
 def test_numbers_may_have_few_others() -> None:
     column = pd.Series([*map(str, range(200)), "x", None])
     numbers = numbers_of(column.dropna())

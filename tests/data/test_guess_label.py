@@ -10,6 +10,7 @@ from nasrec_automl.data.guess_label import guess_labels
 from nasrec_automl.data.infer import infer_schema
 from nasrec_automl.data.sources import open_source
 from nasrec_automl.data.values import whole_number
+from nasrec_automl.errors import DataError
 from tests.data.readers.rows import read_all
 
 ROW = pd.Series(range(400))
@@ -85,3 +86,28 @@ def test_columns_that_are_unlike_a_label_come_last(tmp_path: Path) -> None:
     assert next(iter(guess_labels(read_first_rows(path)))) == "a"
     assert next(iter(guess_labels(read_first_rows(path), unlike=frozenset("a")))) == "b"
     assert next(iter(guess_labels(read_first_rows(path), unlike=frozenset("ab")))) == "a"
+
+
+@pytest.mark.parametrize("name", ["clicked_ad", "isClicked", "Ad Clicks", "wasPurchased"])
+def test_a_name_that_has_a_label_s_word_wins_over_others_of_0_and_1(name: str, tmp_path: Path) -> None:
+    assert yaml.safe_load(draft(tmp_path / "f.csv", **{name: CLICKED}))["label"] == name
+
+
+def test_what_else_has_a_label_s_word_is_left_out(tmp_path: Path) -> None:
+    schema = yaml.safe_load(draft(tmp_path / "f.csv", clicked_7d=ROW % 5 // 4, clicked=CLICKED, click_id=ROW % 40))
+    assert schema["label"] == "clicked"
+    assert schema["ignored"] == ["clicked_7d"]
+    assert "click_id" in schema["categorical"]
+
+
+@pytest.mark.parametrize(("name", "values"), [("Geklickt?", ("nein", "ja")), ("outcome", ("no", "yes"))])
+def test_without_0_and_1_a_column_of_two_texts_is_the_label(name: str, values: tuple[str, str], tmp_path: Path) -> None:
+    text = draft(tmp_path / "f.csv", premium=ROW % 9, **{name: CLICKED.map(dict(enumerate(values)))}, always=1)
+    schema = yaml.safe_load(text)
+    assert (schema["label"], schema["label_values"]) == (name, [*values])
+    assert f"GUESSED: holds two values; {values[1]!r} in 14.5% of the rows" in text
+
+
+def test_what_is_1_in_each_row_is_no_label(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no column holds 0 and 1, or two texts, so none can be the label"):
+        draft(tmp_path / "f.csv", premium=ROW % 9, always=1)

@@ -62,3 +62,9 @@ def test_a_duration_is_not_taken_for_the_time_where_another_column_can_be(stamp:
     text = infer_schema(tmp_path / "g.csv")
     assert yaml.safe_load(text)["timestamp"]["column"] == "dwell_time"
     assert "GUESSED: named like a time, and numbers, if they are no durations" in text
+
+
+@pytest.mark.parametrize("name", ["eventTime", "event-time", "event time", "createdAt", "clickDate", "Event Time"])
+def test_words_of_a_name_may_be_joined_in_any_way(name: str, tmp_path: Path) -> None:
+    text = draft(tmp_path / "f.csv", MOMENTS.astype("int64") // 10**9, name)
+    assert yaml.safe_load(text)["timestamp"] == {"column": name, "format": "number"}

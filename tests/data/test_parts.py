@@ -151,6 +151,12 @@ def test_blocks_are_asked_for_several_times_and_held_one_at_a_time() -> None:
     assert started == 2
 
 
+@pytest.mark.parametrize("value", [0, 1])
+def test_a_label_that_is_the_same_in_each_row_is_named(value: int) -> None:
+    with pytest.raises(DataError, match=f"the label is {value} in each row: take a column that holds both 0 and 1"):
+        codes([examples(np.full(1000, value, dtype=np.uint8))])
+
+
 def test_a_single_class_in_a_part_is_an_error() -> None:
     label = np.zeros(1000, dtype=np.uint8)
     label[:5] = 1

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 import torch
+from nni.nas.evaluator import FunctionalEvaluator
 from nni.nas.nn.pytorch import LayerChoice
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from torch.utils.data import DataLoader, TensorDataset
@@ -155,6 +156,11 @@ def test_gradients_are_clipped_and_the_schedule_moves(tmp_path: Path, monkeypatc
     assert norms[0][0] == len(list(strategy.supernet.network.supernet.parameters()))
     rate = strategy.oneshot_module.trainer.optimizers[0].param_groups[0]["lr"]
     assert rate == pytest.approx(0, abs=1e-9), "the cosine has come to its end"
+
+
+def test_of_an_evaluator_without_a_trainer_nni_says_which_it_wants() -> None:
+    with pytest.raises(TypeError, match="needs to be a lightning evaluator"):
+        NasRecOneShot().mutate_evaluator(FunctionalEvaluator(print))
 
 
 def test_options_show_in_nnis_logs() -> None:

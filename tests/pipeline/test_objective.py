@@ -144,6 +144,12 @@ def test_objectives_that_are_none_are_refused(finished_run: RunFolder, objective
         objective(finished_run.path, objectives)
 
 
+def test_a_study_that_maximises_is_refused(finished_run: RunFolder) -> None:
+    study = optuna.create_study(direction="maximize")
+    with pytest.raises(JobError, match=r"maximises, .* is to be minimised: create it with direction=\"minimize\""):
+        study.optimize(objective(finished_run.path), n_trials=1)
+
+
 def test_it_goes_to_another_process(finished_run: RunFolder, tmp_path: Path) -> None:
     trial = search_study(finished_run).get_trials()[3]
     (tmp_path / "objective").write_bytes(pickle.dumps((objective(finished_run.path), trial.params)))

@@ -137,6 +137,18 @@ def test_ask_and_tell_samples_every_label_at_once(space: SearchSpace) -> None:
     assert len({str(trial.params) for trial in study.get_trials()}) > 10
 
 
+def test_labels_with_a_prefix_are_said_once_to_be_drawn_at_random(
+    space: SearchSpace, caplog: pytest.LogCaptureFixture
+) -> None:
+    label, choices = next(iter(distributions(space).items()))
+    for prefix, said in (("", 0), ("arch/", 1)):
+        caplog.clear()
+        study = optuna.create_study(sampler=small(space))
+        for _ in range(3):
+            study.tell(study.ask({prefix + label: choices, "rate": optuna.distributions.FloatDistribution(0, 1)}), 0.0)
+        assert caplog.text.count(f"to evolve it, name it {label!r}") == said
+
+
 def mixed(trial: optuna.Trial) -> float:
     x = trial.suggest_float("x", -2, 2)
     y = trial.suggest_int("y", 1, 100, log=True)

@@ -160,6 +160,13 @@ def test_the_schedule_moves_with_every_step() -> None:
     assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.1 * 0.5 * (1 + np.cos(np.pi * 8 / 18)))
 
 
+def test_steps_after_the_end_of_the_schedule_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    fit(subnet_module(steps=10), 10)
+    assert not caplog.text
+    fit(subnet_module(steps=7), 10)
+    assert caplog.text.count("the schedule has ended after 7 steps: the learning rate stays 0") == 1
+
+
 def test_gradients_are_clipped_together() -> None:
     module = subnet_module(clip_norm=1e-3)
     dense, ids, label = ROWS.batch(slice(0, 64))

@@ -408,6 +408,8 @@ def split_line(line: bytes, layout: Layout) -> list[str]:
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError:
+        if line.startswith(b"PK\x03\x04"):
+            raise ValueError("a zip archive: unpack it") from None
         raise ValueError("broken encoding, not UTF-8") from None
     if "\r" in text:
         raise ValueError("a carriage return within a line")
