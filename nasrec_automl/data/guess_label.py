@@ -24,20 +24,23 @@ _NAMES = (
     "purchase",
     "purchased",
 )
+_ACTS = re.compile(r"click(s|ed)?|purchased?|conversion|converted", re.IGNORECASE)
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_NO = re.compile(r"(no|not|non|n|never|nein|false)([ _-].*)?", re.IGNORECASE)
 _NEGATIVE = re.compile(r"(no|not|non|n|f|never)([ _-].*)?", re.IGNORECASE)
 
 
 def guess_labels(rows: FirstRows, *, unlike: frozenset[str] = frozenset()) -> dict[str, Guess]:
     """Choose the label: a column of 0 and 1 that is named so, else any column that is named so, else one of 0 and 1.
 
-    The last resort is one of two texts, such as yes and no. Of several, one without missing values comes first where no
-    name says it, and one that holds both 0 and 1 before one that holds 0 alone: few clicks are no reason that there is
-    none. Others that are named so come with it, to be left out: whether somebody bought says whether they clicked.
+    In between come columns of 0 and 1, or yes and no, with a label's word in their names, and last those of two texts.
+    Of several, one without missing values comes first where no name says it, and one that holds both 0 and 1 before one
+    that holds 0 alone: few clicks are no reason that there is none. Others that are named so come with it, to be left
+    out: whether somebody bought says whether they clicked.
 
     Args:
         rows: the file's first rows.
-        unlike: columns that are taken only where no other is of 0 and 1.
+        unlike: columns that are taken only where no other is of 0 and 1, and never for their texts.
 
     Returns:
         The guesses for the label, which comes first, and for others that are named so; empty where there is none.
@@ -50,23 +53,30 @@ def guess_labels(rows: FirstRows, *, unlike: frozenset[str] = frozenset()) -> di
     no_codes = sorted(
         strange.keys() & single.keys(), key=lambda name: (_two(single[name]) is None, [*single].index(name))
     )
-    named = sorted((name for name in both if _has_word(name)), key=lambda name: not _is_named(name))
-    zeros = [name for name in of_codes if 1 not in {*_codes(single[name])}]
-    others = both or [name for name in of_codes if _has_word(name)] or zeros
-    found = [*named, *no_codes] or [name for name in others if single[name].notna().all()] or others
+    named = [name for name in both if _is_named(name)]
+    two = [name for name in no_codes if _is_named(name) and _two(single[name]) is not None]
+    worded = [name for name in both if _has_word(name) and name not in named]
+    others = both or [name for name in of_codes if _has_word(name)]
+    found = list(dict.fromkeys([*named, *two, *worded, *no_codes]))
+    found = found or [name for name in others if single[name].notna().all()] or others
     if not found:
-        return _of_texts({name: column for name, column in single.items() if name not in unlike})
+        texts = _of_texts({name: column for name, column in single.items() if name not in unlike})
+        found = [] if texts else [name for name in of_codes if 1 not in {*_codes(single[name])}]
+    if not found:
+        return texts
     label, column = found[0], single[found[0]]
     if label in strange:
         guess = _strange_label(column, [name for name in both if name != label])
-    elif _has_word(label):
+    elif _is_named(label):
         also = f"; named so too, see `ignored`: {', '.join(strange)}" if strange else ""
         guess = Guess("label", f"holds 0 and 1, and is named so; {_rate(column)}{also}")
     else:
         also = f"; so do {', '.join(found[1:4])}" if found[1:] else ""
-        guess = Guess("label", f"GUESSED: holds 0 and 1{also}; {_rate(column)}")
-    leak = Guess("ignored", f"0 and 1, and named as labels are: it may give {label} away")
-    leaks = [name for name in of_codes if _has_word(name) and name != label]
+        what = "holds 0 and 1, and has a label's word in its name" if _has_word(label) else "holds 0 and 1"
+        guess = Guess("label", f"GUESSED: {what}{also}; {_rate(column)}")
+    known = "; if it is known before, put it under categorical"
+    leak = Guess("ignored", f"0 and 1, and named as labels are: it may give {label} away{known}")
+    leaks = [name for name in of_codes if (_is_named(name) or _ACTS.match(name)) and name != label]
     return {label: guess} | dict.fromkeys(leaks, leak) | _left_out(label, strange)
 
 
@@ -75,24 +85,29 @@ def _is_named(name: str) -> bool:
 
 
 def _has_word(name: str) -> bool:
-    """Say whether a name is a label's or has it as a word, as `clicked_ad` and `isClicked` do: enough for 0 and 1."""
-    return _is_named(name) or any(word.lower() in _NAMES and len(word) > 1 for word in _WORDS.findall(name))
+    """Say whether a name has what somebody did as a word, as `clicked_ad` and `isClicked` do."""
+    return any(_ACTS.fullmatch(word) for word in _WORDS.findall(name))
 
 
 def _is_strange(name: str, rows: FirstRows, of_codes: list[str]) -> bool:
     """Say whether a column is named like a label, but holds something else than 0 and 1."""
     if name in of_codes or rows.texts[name].nunique() <= 1:
         return False
-    return _is_named(name) or (_has_word(name) and _are_two_texts(rows.texts[name]))
+    return _is_named(name) or (_has_word(name) and _is_yes_or_no(rows.texts[name]))
 
 
 def _are_two_texts(column: pd.Series[str]) -> bool:
     return _two(column) is not None and numbers_of(_plain(column)) is None
 
 
+def _is_yes_or_no(column: pd.Series[str]) -> bool:
+    return _are_two_texts(column) and sum(map(bool, map(_NO.fullmatch, _plain(column).unique()))) == 1
+
+
 def _of_texts(single: Mapping[str, pd.Series[str]]) -> dict[str, Guess]:
-    """Guess that the first column of two texts is the label; empty where there is none."""
+    """Guess that the first column of yes and no, or else of two texts, is the label; empty where there is none."""
     found = [name for name, column in single.items() if column.notna().any() and _are_two_texts(column)]
+    found.sort(key=lambda name: not _is_yes_or_no(single[name]))
     if not found:
         return {}
     also = f"; so do {', '.join(found[1:4])}" if found[1:] else ""

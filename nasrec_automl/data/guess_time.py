@@ -13,6 +13,8 @@ from nasrec_automl.data.guess import Guess, no_numbers, numbers_of, others_of, q
 _TIME_NAME = re.compile(
     r"(^|_)((time|timestamp|date|datetime|ts|day|hour)(_|$)|(at|created|updated|when)$)", re.IGNORECASE
 )
+# What is known of somebody or something, and says nothing of when a row happened.
+_NO_TIME_NAME = re.compile(r"birth|born|dob|release|expir", re.IGNORECASE)
 _WHOLE_DATE = r"\d{4}-\d\d-\d\d(?:[T ].*)?"
 # Three pieces with something between, of which one may be a month's name.
 _LIKE_DATES = r"(?:[A-Za-z]+,? )?(?:\d{1,4}[./ -](?:\d{1,2}|[A-Za-z]{3,9})[./ -]|\d{1,2},? )\d{1,4}\b.*"
@@ -79,7 +81,8 @@ def hint_of_time(name: str, known: pd.Series[str]) -> str:
 
 def _is_named(name: str) -> bool:
     """Say whether a column is named like a time, in whatever way its words are joined: `event_time`, `eventTime`."""
-    return _TIME_NAME.search(re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+", "_", name)) is not None
+    joined = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+", "_", name)
+    return _TIME_NAME.search(joined) is not None and _NO_TIME_NAME.search(joined) is None
 
 
 def _are_moments(numbers: pd.Series[float]) -> bool:

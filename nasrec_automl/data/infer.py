@@ -50,13 +50,14 @@ def infer_schema(path: Path) -> str:
     if not rows.rejections.accepted:
         raise DataError(f"{path}: there are no rows to look at: correct the file, or take another{bad}")
     weights = _weights_of(rows)
-    labels = guess_labels(rows, unlike=frozenset(weights))
+    splits = _splits_of(rows)
+    labels = guess_labels(rows, unlike=frozenset({*weights, *splits}))
     if not labels:
         raise DataError(f"{path}: no column holds 0 and 1, or two texts, so none can be the label: add one{bad}")
     guesses = {
         name: Guess("ignored", f"of type {type_}, which no role can read") for name, type_ in rows.unusable.items()
     }
-    certain = weights | _splits_of(rows) | labels
+    certain = weights | splits | labels
     time = time_of(rows, [name for name in rows.texts.columns if name not in certain])
     guesses |= {name: certain.get(name) or _guess(name, rows, is_time=name == time) for name in rows.texts.columns}
     if not any(guess.role == "categorical" for guess in guesses.values()):

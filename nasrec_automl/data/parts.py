@@ -217,7 +217,7 @@ def check_classes(found: Mapping[Part, tuple[int, float]], kind: SplitKind) -> N
             if {each for some, each in found.values() if some} in ({0.0}, {1.0}):
                 raise DataError(
                     f"the label is {round(rate)} in each row: take a column that holds both 0 and 1 (the schema's "
-                    "`label`)"
+                    "`label`), or bring more rows"
                 )
             raise DataError(
                 f"part '{part}' of the {kind} split needs rows of both classes, but has {round(rows * rate)} positive "

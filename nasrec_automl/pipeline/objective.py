@@ -85,7 +85,7 @@ class _Objective:
         if study is not None and StudyDirection.MAXIMIZE in study.directions:
             raise JobError(
                 f"the study {study.study_name!r} maximises, and what this objective returns is to be minimised: "
-                'create it with direction="minimize"'
+                'create it with "minimize" as its direction, or each of its directions'
             )
         space = load_search_space(self.run.job.space)
         # First: until a trial of this process has parameters, a search may take it for one that it is to run.

@@ -58,7 +58,7 @@ def teachers(run: RunFolder, tell: Callable[[str], object] | None = None, *, che
     """
     if not has_teachers(run.job):
         return {}
-    paths = {**_trained_designs(run, tell), **(_checked(run) if checked else {})}
+    paths = {**_trained_designs(run, tell), **(_checked(run) if checked and run.verdict.is_file() else {})}
     names = {path: name for name, path in paths.items()}
     return {names[path]: path for path in best_teachers(run, [*names])}
 

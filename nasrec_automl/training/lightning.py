@@ -48,16 +48,30 @@ class _CheckpointFile(TorchCheckpointIO):
 def checkpoint_steps(path: Path) -> int:
     """How many steps a checkpoint has; -1 where it cannot be read, as one that a crash left half written."""
     try:
-        return int(torch.load(path, weights_only=True, mmap=True, map_location="cpu")["global_step"])
+        return _steps(path)
     except Exception as error:  # whatever a broken archive raises
-        _logger.warning("The checkpoint %s cannot be read and is passed over: %s", path, error or type(error).__name__)
+        _warn_of(path, error)
         return -1
 
 
 def drop_unreadable(path: Path) -> None:
-    """Delete a checkpoint that cannot be read, if it is there: its training begins anew."""
-    if path.is_file() and checkpoint_steps(path) < 0:
+    """Delete a checkpoint whose content is broken, if it is there: its training begins anew."""
+    try:
+        _steps(path)
+    except (OSError, MemoryError):  # it is not there, or the content may be whole: whoever loads it says what is wrong
+        pass
+    except Exception as error:
+        _warn_of(path, error)
         path.unlink(missing_ok=True)
+
+
+def _steps(path: Path) -> int:
+    return int(torch.load(path, weights_only=True, mmap=True, map_location="cpu")["global_step"])
+
+
+def _warn_of(path: Path, error: Exception) -> None:
+    said = str(error) or type(error).__name__
+    _logger.warning("The checkpoint %s cannot be read and is passed over: %s", path, said)
 
 
 def quiet_trainer(

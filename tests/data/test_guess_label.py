@@ -93,11 +93,52 @@ def test_a_name_that_has_a_label_s_word_wins_over_others_of_0_and_1(name: str, t
     assert yaml.safe_load(draft(tmp_path / "f.csv", **{name: CLICKED}))["label"] == name
 
 
-def test_what_else_has_a_label_s_word_is_left_out(tmp_path: Path) -> None:
-    schema = yaml.safe_load(draft(tmp_path / "f.csv", clicked_7d=ROW % 5 // 4, clicked=CLICKED, click_id=ROW % 40))
+def test_what_begins_with_an_act_is_left_out_beside_the_label(tmp_path: Path) -> None:
+    text = draft(
+        tmp_path / "f.csv",
+        clicked_7d=ROW % 5 // 4,
+        clicked=CLICKED,
+        click_id=ROW % 40,
+        has_purchase_history=ROW % 3 // 2,
+        target_group=ROW % 2,
+        label_encoded_shop=ROW % 2,
+    )
+    schema = yaml.safe_load(text)
     assert schema["label"] == "clicked"
     assert schema["ignored"] == ["clicked_7d"]
-    assert "click_id" in schema["categorical"]
+    assert "if it is known before, put it under categorical" in text
+    assert {"click_id", "has_purchase_history", "target_group", "label_encoded_shop"} <= {*schema["categorical"]}
+
+
+def test_a_name_that_is_a_label_s_wins_over_one_that_has_its_word(tmp_path: Path) -> None:
+    columns = {"has_purchase_history": ROW % 3 // 2, "clicked": CLICKED.map({0: "N", 1: "Y"})}
+    schema = yaml.safe_load(draft(tmp_path / "f.csv", **columns))
+    assert (schema["label"], schema["label_values"]) == ("clicked", ["N", "Y"])
+    assert "has_purchase_history" in schema["categorical"]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("target_group", ("A", "B")), ("target_gender", ("M", "F")), ("purchase_channel", ("web", "store"))],
+)
+def test_two_texts_that_are_no_yes_and_no_are_a_category(name: str, values: tuple[str, str], tmp_path: Path) -> None:
+    columns = {name: (ROW % 2).map(dict(enumerate(values))), "response": CLICKED, "premium": ROW % 9}
+    schema = yaml.safe_load(draft(tmp_path / "f.csv", **columns))
+    assert schema["label"] == "response"
+    assert name in schema["categorical"]
+
+
+def test_of_columns_of_two_texts_yes_and_no_come_first(tmp_path: Path) -> None:
+    columns = {
+        "gender": (ROW % 2).map({0: "M", 1: "F"}),
+        "fold": (ROW % 4 // 3).map({0: "train", 1: "test"}),
+        "is_deleted": 0,
+        "subscribed": CLICKED.map({0: "no", 1: "yes"}),
+    }
+    schema = yaml.safe_load(draft(tmp_path / "f.csv", premium=ROW % 9, **columns))
+    assert (schema["label"], schema["label_values"]) == ("subscribed", ["no", "yes"])
+    assert "gender" in schema["categorical"]
+    assert "fold" in schema["ignored"]
 
 
 @pytest.mark.parametrize(("name", "values"), [("Geklickt?", ("nein", "ja")), ("outcome", ("no", "yes"))])

@@ -68,3 +68,13 @@ def test_a_duration_is_not_taken_for_the_time_where_another_column_can_be(stamp:
 def test_words_of_a_name_may_be_joined_in_any_way(name: str, tmp_path: Path) -> None:
     text = draft(tmp_path / "f.csv", MOMENTS.astype("int64") // 10**9, name)
     assert yaml.safe_load(text)["timestamp"] == {"column": name, "format": "number"}
+
+
+def test_a_birthday_is_no_time_where_another_column_is(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    born = MOMENTS.dt.strftime("%Y-%m-%d")
+    clicked = [int(i % 3 == 0) for i in range(400)]
+    seconds = MOMENTS.astype("int64") // 10**9
+    shops = ["a", "b"] * 200
+    pd.DataFrame({"clicked": clicked, "birthDate": born, "shop": shops, "timestamp": seconds}).to_csv(path, index=False)
+    assert yaml.safe_load(infer_schema(path))["timestamp"] == {"column": "timestamp", "format": "number"}

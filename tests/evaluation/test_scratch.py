@@ -2,6 +2,7 @@ import gc
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -330,6 +331,16 @@ def test_a_checkpoint_that_a_crash_left_empty_or_cut_off_is_said_and_begun_anew(
         assert f"The checkpoint {checkpoint} cannot be read and is passed over" in caplog.text
         assert torch.equal(weights(again), weights(whole))
         assert checkpoint.stat().st_size > 999
+
+
+def test_a_checkpoint_that_cannot_be_opened_now_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = tmp_path / "a.ckpt"
+    train(checkpoint=checkpoint)
+    before = checkpoint.read_bytes()
+    monkeypatch.setattr(torch, "load", Mock(side_effect=OSError(24, "Too many open files")))
+    with pytest.raises(OSError, match="Too many open files"):
+        train(checkpoint=checkpoint)
+    assert checkpoint.read_bytes() == before
 
 
 def test_a_training_that_diverges_leaves_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

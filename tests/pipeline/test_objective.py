@@ -146,7 +146,7 @@ def test_objectives_that_are_none_are_refused(finished_run: RunFolder, objective
 
 def test_a_study_that_maximises_is_refused(finished_run: RunFolder) -> None:
     study = optuna.create_study(direction="maximize")
-    with pytest.raises(JobError, match=r"maximises, .* is to be minimised: create it with direction=\"minimize\""):
+    with pytest.raises(JobError, match=r"maximises, .* is to be minimised: create it with \"minimize\""):
         study.optimize(objective(finished_run.path), n_trials=1)
 
 
