@@ -27,7 +27,8 @@ _NAMES = (
 _ACTS = re.compile(r"click(s|ed)?|purchased?|conversion|converted", re.IGNORECASE)
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _NO = re.compile(r"(no|not|non|n|never|nein|false)([ _-].*)?", re.IGNORECASE)
-_NEGATIVE = re.compile(r"(no|not|non|n|f|never)([ _-].*)?", re.IGNORECASE)
+# Of somebody's gender an f is no answer.
+_NEGATIVE = re.compile(rf"{_NO.pattern}|f([ _-].*)?", re.IGNORECASE)
 
 
 def guess_labels(rows: FirstRows, *, unlike: frozenset[str] = frozenset()) -> dict[str, Guess]:
@@ -76,7 +77,7 @@ def guess_labels(rows: FirstRows, *, unlike: frozenset[str] = frozenset()) -> di
         guess = Guess("label", f"GUESSED: {what}{also}; {_rate(column)}")
     known = "; if it is known before, put it under categorical"
     leak = Guess("ignored", f"0 and 1, and named as labels are: it may give {label} away{known}")
-    leaks = [name for name in of_codes if (_is_named(name) or _ACTS.match(name)) and name != label]
+    leaks = [name for name in of_codes if (_is_named(name) or _begins_with_act(name)) and name != label]
     return {label: guess} | dict.fromkeys(leaks, leak) | _left_out(label, strange)
 
 
@@ -87,6 +88,10 @@ def _is_named(name: str) -> bool:
 def _has_word(name: str) -> bool:
     """Say whether a name has what somebody did as a word, as `clicked_ad` and `isClicked` do."""
     return any(_ACTS.fullmatch(word) for word in _WORDS.findall(name))
+
+
+def _begins_with_act(name: str) -> bool:
+    return any(_ACTS.fullmatch(word) for word in _WORDS.findall(name)[:1])
 
 
 def _is_strange(name: str, rows: FirstRows, of_codes: list[str]) -> bool:

@@ -102,12 +102,14 @@ def test_what_begins_with_an_act_is_left_out_beside_the_label(tmp_path: Path) ->
         has_purchase_history=ROW % 3 // 2,
         target_group=ROW % 2,
         label_encoded_shop=ROW % 2,
+        clickbait=ROW % 2,
     )
     schema = yaml.safe_load(text)
     assert schema["label"] == "clicked"
     assert schema["ignored"] == ["clicked_7d"]
     assert "if it is known before, put it under categorical" in text
-    assert {"click_id", "has_purchase_history", "target_group", "label_encoded_shop"} <= {*schema["categorical"]}
+    kept = {"click_id", "has_purchase_history", "target_group", "label_encoded_shop", "clickbait"}
+    assert kept <= {*schema["categorical"]}
 
 
 def test_a_name_that_is_a_label_s_wins_over_one_that_has_its_word(tmp_path: Path) -> None:
@@ -152,3 +154,8 @@ def test_without_0_and_1_a_column_of_two_texts_is_the_label(name: str, values: t
 def test_what_is_1_in_each_row_is_no_label(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no column holds 0 and 1, or two texts, so none can be the label"):
         draft(tmp_path / "f.csv", premium=ROW % 9, always=1)
+
+
+def test_what_says_no_stands_for_0_also_where_it_is_rare(tmp_path: Path) -> None:
+    schema = yaml.safe_load(draft(tmp_path / "f.csv", premium=ROW % 9, bought=CLICKED.map({0: "ja", 1: "nein"})))
+    assert schema["label_values"] == ["nein", "ja"]

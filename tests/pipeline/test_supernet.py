@@ -376,9 +376,7 @@ def test_what_optimizer_and_best_weights_held_is_let_go_of(
     tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch, diverges: bool
 ) -> None:
     """NNI holds on to the trainer for as long as the process lives, and to one that diverged too."""
-    made: list[pl.Trainer] = []
-    keepers: list[KeepBest] = []
-    make_trainer = supernet_stage._nni_trainer
+    make_trainer, made, keepers = supernet_stage._nni_trainer, list[pl.Trainer](), list[KeepBest]()
 
     def watched(*, callbacks: list[pl.Callback], **options: object) -> pl.Trainer:
         keepers.extend(one for one in callbacks if isinstance(one, KeepBest))
