@@ -38,6 +38,9 @@ from nasrec_automl.space import load_search_space
 AMONG_SEVERAL = {"top_k", "trials", "timeout", "pruner"}
 """What of the retrain section no training depends on by itself."""
 
+_OF_TEACHERS = {"teachers", "teacher_share"}
+"""What trainings by labels alone do not depend on."""
+
 _OF_FINAL = {"final_seeds"}
 """What the final stage alone reads of the retrain section."""
 
@@ -187,7 +190,7 @@ def final_settings(run: RunFolder) -> dict[str, Any]:
 
 def training_settings(run: RunFolder) -> dict[str, Any]:
     """What one training by labels alone with the default hyper-parameters depends on, of the retrain section."""
-    beside = ("retrain.top_k", "retrain.pruner", "retrain.teachers", "retrain.teacher_share")
+    beside = {f"retrain.{name}" for name in (*AMONG_SEVERAL, *_OF_TEACHERS)}
     return {name: value for name, value in retrain_settings(run).items() if name not in beside}
 
 
@@ -290,7 +293,7 @@ def trainings_study(run: RunFolder, kind: Trainings) -> optuna.Study:
 def trainings_study_name(run: RunFolder, kind: Trainings) -> str:
     """The name of such a study: trainings of one name depend on the same settings."""
     job = run.job
-    beside = {*AMONG_SEVERAL, "teachers", "teacher_share", *_OF_FINAL}  # nobody teaches them
+    beside = {*AMONG_SEVERAL, *_OF_TEACHERS, *_OF_FINAL}
     settings = {
         "retrain": {
             **job.retrain.model_dump(mode="json", exclude=beside),
