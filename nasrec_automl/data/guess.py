@@ -13,6 +13,8 @@ from nasrec_automl.data.readers.kinds import NUMBER
 # A column of numbers may hold a few other texts, at most so many of the distinct ones, in no more rows than preparation
 # rejects by default.
 FEW = 0.01
+# Of more different numbers, the order is likely to mean something.
+MANY = 30
 
 Role = Literal["label", "weight", "split", "timestamp", "dense", "categorical", "ignored"]
 
@@ -46,8 +48,12 @@ def without(column: pd.Series[str]) -> str:
 
 
 def numbers_of(known: pd.Series[str]) -> pd.Series[float] | None:
-    """Return the number of each distinct text that is one, in the order that they come in; None where many are none."""
+    """Return the number of each distinct text that is one, in the order that they come in; None where many are none.
+
+    Beside many numbers one other text is taken for the way in which this table says that a value is missing.
+    """
     texts = known.unique()
+    most = max(FEW * len(texts), int(len(texts) > MANY))
     numbers: dict[str, float] = {}
     others = 0
     for text in texts:
@@ -55,7 +61,7 @@ def numbers_of(known: pd.Series[str]) -> pd.Series[float] | None:
             numbers[text] = NUMBER.value(text.strip())
         except ValueError:
             others += 1
-            if others > FEW * len(texts):
+            if others > most:
                 return None
     return pd.Series(numbers, dtype=float)
 

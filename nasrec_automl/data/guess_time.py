@@ -64,19 +64,26 @@ def guess_time(name: str, rows: FirstRows) -> Guess:
 
 
 def hint_of_time(name: str, known: pd.Series[str]) -> str:
-    """Say how to write the time where a column is named so, but its format is not clear; empty of other columns."""
+    """Say why a column that is named like a time is not taken for it, and what to do; empty of other columns."""
     if not _is_named(name) or numbers_of(known) is not None:
         return ""
     formats = _formats(known)
     start = f"such as {shown(known.iloc[0])}; for the time, write timestamp: {{column: {quoted(name)}, format: "
     if len(formats) > 1:
         return f"named like a time, but day or month may come first, {start}{' or '.join(map(quoted, formats))}}}"
-    if not formats and known.str.fullmatch(_LIKE_DATES).all():
+    if formats:
+        return "named like a time, and dates, which are no feature; another column is taken for the time"
+    like_dates = known.str.fullmatch(_LIKE_DATES)
+    if like_dates.mean() < 0.5:
+        return ""
+    if not like_dates.all():
         return (
-            f"named like a time, but neither numbers nor ISO8601, {start}...}} with its format of strptime, such as "
-            f"{quoted('%d.%m.%Y %H:%M')}"
+            f"named like a time, but some are no dates, such as {shown(known[~like_dates].iloc[0])}: correct the file"
         )
-    return ""
+    return (
+        f"named like a time, but neither numbers nor ISO8601, {start}...}} with its format of strptime, such as "
+        f"{quoted('%d.%m.%Y %H:%M')}, if all have one format"
+    )
 
 
 def _is_named(name: str) -> bool:

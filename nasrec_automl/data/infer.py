@@ -10,7 +10,17 @@ from pathlib import Path
 import pandas as pd
 
 from nasrec_automl.data.first_rows import SEPARATOR, FirstRows, read_first_rows
-from nasrec_automl.data.guess import FEW, Guess, no_numbers, numbers_of, others_of, quoted, without
+from nasrec_automl.data.guess import (
+    FEW,
+    MANY,
+    Guess,
+    no_numbers,
+    numbers_of,
+    others_of,
+    quoted,
+    shown,
+    without,
+)
 from nasrec_automl.data.guess_label import guess_labels
 from nasrec_automl.data.guess_time import guess_time, hint_of_time, time_of
 from nasrec_automl.data.readers.kinds import FOLD_NAMES, SPACES
@@ -24,11 +34,10 @@ _WEIGHT_NAMES = (
 # What pandas calls an index without a name in CSV, and when it reads that again, and in Parquet.
 _INDEX_NAME = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
 _ID_NAME = re.compile(r"(^|_)(id|uuid|guid|hash|code|zip|category|type)$|Id$", re.IGNORECASE)
-_COMMA_NUMBER = re.compile(r"-?\d+(?:,\d+)?", re.ASCII)
+# A number as people write it: with what it is of, thousands apart, a decimal comma.
+_WRITTEN_NUMBER = re.compile(r"[-+]?[$€£¥]? ?(?:\d+|\d{1,3}(?:[,.' ]\d{3})+)(?:[.,]\d+)? ?[%$€£¥]?", re.ASCII)
 # Of a multi-valued column, at least so many of the texts have several values.
 _OFTEN = 0.1
-# Of more different numbers, the order is likely to mean something.
-_MANY = 30
 
 
 def infer_schema(path: Path) -> str:
@@ -202,28 +211,29 @@ def _guess_text(known: pd.Series[str], rows: int) -> Guess:
     if known.str.contains(SEPARATOR, regex=False).mean() >= _OFTEN:
         why = f"texts with {SEPARATOR} between values, {most} at most"
         return Guess("categorical", why, f"{{max_values: {most}}}")
-    commas = sum(not _COMMA_NUMBER.fullmatch(text.strip()) for text in known.unique()) <= FEW * distinct
-    written = "; decimal commas: with points, 3.14, they are numbers" if commas else ""
-    if distinct == rows and rows > _MANY:
-        return Guess("ignored", f"text, different in each row: says nothing of other rows{written}")
-    return Guess("categorical", f"text, {distinct:,} different{written}")
+    others = sum(not _WRITTEN_NUMBER.fullmatch(text.strip()) for text in known.unique())
+    hint = f"; as digits with a decimal point alone, {shown(known.iloc[0])} and others would be numbers"
+    hint = hint if others <= FEW * distinct else ""
+    if distinct == rows and rows > MANY:
+        return Guess("ignored", f"text, different in each row: says nothing of other rows{hint}")
+    return Guess("categorical", f"text, {distinct:,} different{hint}")
 
 
 def _guess_number(name: str, numbers: pd.Series[float], rows: int) -> Guess:
     """Guess the role of a column by its distinct numbers, in the order that they come in."""
     distinct = len(numbers)
-    shown = f"{distinct:,} different"
+    different = f"{distinct:,} different"
     whole = bool((numbers % 1 == 0).all())
     counts_rows = name == "index" and distinct == rows and numbers.is_monotonic_increasing
     if whole and (counts_rows or _INDEX_NAME.fullmatch(name)):
         # Of rows sorted by their label it would give the label away.
         return Guess("ignored", "whole numbers, named as pandas names a row's place in the file")
-    if whole and distinct == rows and rows > _MANY and _ID_NAME.search(name):
+    if whole and distinct == rows and rows > MANY and _ID_NAME.search(name):
         return Guess("ignored", "an id, different in each row: says nothing of other rows")
     if whole and _ID_NAME.search(name):
-        return Guess("categorical", f"whole numbers, {shown}, named like an id")
-    if whole and distinct <= _MANY:
-        return Guess("categorical", f"whole numbers, only {shown}")
+        return Guess("categorical", f"whole numbers, {different}, named like an id")
+    if whole and distinct <= MANY:
+        return Guess("categorical", f"whole numbers, only {different}")
     if bool((numbers >= 0).all()) and float(numbers.max()) > 20:
-        return Guess("dense", f"numbers from {numbers.min():g} to {numbers.max():g}, {shown}", "log")
-    return Guess("dense", f"numbers from {numbers.min():g} to {numbers.max():g}, {shown}", "standardise")
+        return Guess("dense", f"numbers from {numbers.min():g} to {numbers.max():g}, {different}", "log")
+    return Guess("dense", f"numbers from {numbers.min():g} to {numbers.max():g}, {different}", "standardise")

@@ -44,6 +44,22 @@ def test_of_other_dates_the_comment_says_how_to_write_the_time(form: str, tmp_pa
     assert "write timestamp: {column: at, format: ...} with its format of strptime, such as" in text
 
 
+def test_a_time_of_which_some_are_no_dates_says_which(tmp_path: Path) -> None:
+    texts = MOMENTS.dt.strftime("%Y-%m-%d %H:%M").where(MOMENTS.index % 10 > 0, "not yet")
+    text = draft(tmp_path / "f.csv", texts)
+    assert yaml.safe_load(text)["ignored"] == ["at"]
+    assert "named like a time, but some are no dates, such as 'not yet': correct the file" in text
+
+
+def test_of_several_dates_one_is_the_time_and_none_a_category(tmp_path: Path) -> None:
+    days = MOMENTS.dt.strftime("%Y-%m-%d")
+    frame = pd.DataFrame({"clicked": [0, 0, 1, 0] * 100, "shop": ["a", "b"] * 200, "created_at": days, "sold_at": days})
+    frame.to_csv(tmp_path / "f.csv", index=False)
+    text = infer_schema(tmp_path / "f.csv")
+    assert (yaml.safe_load(text)["timestamp"]["column"], yaml.safe_load(text)["ignored"]) == ("created_at", ["sold_at"])
+    assert "- sold_at  # named like a time, and dates, which are no feature; another column is taken for" in text
+
+
 def test_texts_of_a_time_that_are_no_dates_stay_categories(tmp_path: Path) -> None:
     for texts in (["morning", "noon"] * 200, ["12-14", "14-16"] * 200):
         text = draft(tmp_path / "f.csv", pd.Series(texts), "time_of_day")

@@ -285,10 +285,41 @@ def test_many_other_cells_make_categories(tmp_path: Path) -> None:
     assert list(drafted(path)["dense"]) == ["price"]
 
 
+def test_one_other_text_in_few_rows_beside_many_numbers_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    base(age=[i % 60 if i % 9 else "-" for i in range(400)]).to_csv(path, index=False)
+    assert "NO NUMBER in 45 of 400 rows, such as '-': empty there, it would be one of numbers" in infer_schema(path)
+    base(age=[i % 20 if i % 9 else "-" for i in range(400)]).to_csv(path, index=False)
+    assert "NO NUMBER" not in infer_schema(path), "few numbers are categories anyway"
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        *(["$1,299.00", "$5"], ["12.5%", "7 %"], ["1.299,00 €", "0,99 €"], ["1'299", "999"], ["-£5", "£1.50"]),
+        *(["1,299", "2,500"], ["0,5", "1,5"]),
+    ],
+)
+def test_numbers_as_people_write_them_are_named(texts: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    base(cost=(texts * 400)[:400]).to_csv(path, index=False, sep=";")
+    said = f"; as digits with a decimal point alone, {texts[0]!r} and others would be numbers"
+    assert said in infer_schema(path)
+
+
+@pytest.mark.parametrize(
+    "texts", [["10.12.2024", "11.12.2024"], ["1-2", "3-4"], ["v1.2", "v1.3"], ["192.168.0.1", "10.0.0.1"]]
+)
+def test_other_texts_of_digits_are_no_numbers(texts: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    base(kind=texts * 200).to_csv(path, index=False)
+    assert "would be numbers" not in infer_schema(path)
+
+
 def test_decimal_commas_are_named(tmp_path: Path) -> None:
     path = tmp_path / "f.csv"
     base(stars=[0.5, 1.5, 2, 3] * 100).to_csv(path, index=False, sep=";", decimal=",")
-    said = "decimal commas: with points, 3.14, they are numbers"
+    said = "as digits with a decimal point alone, "
     drafted_lines = infer_schema(path).splitlines()
     assert [line.split()[0:2] for line in drafted_lines if said in line] == [["stars:", "#"], ["-", "price"]]
     path.write_text("clicked;shop;sizes\n0;s;1,5\n1;t;2,x\n")
