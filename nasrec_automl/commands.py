@@ -288,7 +288,6 @@ def retrain(arguments: argparse.Namespace) -> None:
             RunFolder.open(arguments.run_or_job),
             arguments.name,
             arguments.output,
-            on_validation=lambda validation: status.update(f"{validation.in_words} ..."),
             tell=lambda words: status.update(f"{words} ..."),
         )
     for line in trained.lines:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasrec_automl.data.rows import Rows
-from nasrec_automl.training.metrics import measure, targets
+from nasrec_automl.training.metrics import mean_log_loss, targets
 
 
 def taught_labels(rows: Rows, logits: Sequence[Tensor], share: float) -> NDArray[np.float32]:
@@ -52,7 +52,7 @@ def best_together(logits: Sequence[Tensor], rows: Rows, *, most: int) -> list[in
     label, *weight = targets(rows)
 
     def log_loss(chosen: Sequence[int]) -> float:
-        return measure(_mean([logits[i] for i in chosen]), label, *weight).log_loss
+        return mean_log_loss(_mean([logits[i] for i in chosen]), label, *weight)
 
     order = sorted(range(len(logits)), key=lambda i: log_loss([i]))[:most]
     return min((order[:count] for count in range(1, len(order) + 1)), key=log_loss)

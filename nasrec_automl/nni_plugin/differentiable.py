@@ -9,19 +9,16 @@ from typing import Any, cast
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nasrec_automl.network import Supernet
 from nasrec_automl.network.block import Block, Source
 from nasrec_automl.network.plan import merged_name, source_name
-from nasrec_automl.nni_plugin.mutables import from_sample, mutables
-from nasrec_automl.nni_plugin.nas import BaseSuperNetModule
 from nasrec_automl.nni_plugin.relaxation import Relaxation, block_weights
+from nasrec_automl.nni_plugin.supermodule import SupernetModule
 from nasrec_automl.ops import BlockInputs
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.space import SearchSpace
-from nasrec_automl.training.seed import seeded
 
 
-class DifferentiableNetwork(BaseSuperNetModule):
+class DifferentiableNetwork(SupernetModule):
     """A supernet that runs all its choices and adds them with the weights of a `Relaxation`.
 
     For NNI's DARTS, GumbelDARTS and Proxyless. Weights that are all 0 or 1 give what the supernet gives for that
@@ -29,11 +26,11 @@ class DifferentiableNetwork(BaseSuperNetModule):
     step runs every operator at every width on every source, where a sampled path runs one.
 
     Args:
-        space: the space.
-        schema: the features.
-        layer_norm: whether operators end in a LayerNorm.
-        dropout: on the embeddings and on each block's dense output.
-        seed: of the start values.
+        space: as of a `SupernetModule`.
+        schema: likewise.
+        layer_norm: likewise.
+        dropout: likewise.
+        seed: likewise.
         softmax: maps the logits of a label to the weights of a step.
     """
 
@@ -46,11 +43,7 @@ class DifferentiableNetwork(BaseSuperNetModule):
         seed: int,
         softmax: nn.Module,
     ) -> None:
-        super().__init__()
-        for mutable in mutables(space):
-            self.add_mutable(mutable)
-        with seeded(seed):
-            self.supernet = Supernet(space, schema, layer_norm=layer_norm, dropout=dropout)
+        super().__init__(space, schema, layer_norm, dropout, seed)
         self.relaxation = Relaxation(space, softmax, seed)
 
     def forward(self, dense: Tensor, ids: Tensor) -> Tensor:
@@ -85,11 +78,6 @@ class DifferentiableNetwork(BaseSuperNetModule):
     def export_probs(self, memo: dict[str, Any]) -> dict[str, Any]:
         """The probability of every choice, for NNI's logs."""
         return {label: found for label, found in self.relaxation.probabilities().items() if label not in memo}
-
-    def freeze(self, sample: dict[str, Any]) -> nn.Module:
-        """Copy the sample's slices into a stand-alone network of the same dropout."""
-        supernet = self.supernet
-        return supernet.extract(from_sample(supernet.space, sample), dropout=supernet.dropout.p)
 
 
 def _mixed_block(block: Block, sources: Sequence[Source], space: SearchSpace, weights: Mapping[str, Tensor]) -> Source:

@@ -28,7 +28,7 @@ from nasrec_automl.nni_plugin.nas import (
 )
 from nasrec_automl.nni_plugin.profilers import cost_expressions, register_cost
 from nasrec_automl.nni_plugin.relaxation import SampledOneHot
-from nasrec_automl.nni_plugin.supermodule import SharedNetwork
+from nasrec_automl.nni_plugin.supermodule import SharedNetwork, SupernetModule
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.space import SearchSpace, load_architecture, load_search_space
 from nasrec_automl.training.seed import seeded
@@ -83,7 +83,7 @@ def _choice_cost(network: ChoiceNetwork) -> FlopsResult:
     return cost_expressions(network.space, network.schema, list(network.mutables), layer_norm=network.layer_norm)
 
 
-def _supernet_cost(network: SharedNetwork | DifferentiableNetwork) -> FlopsResult:
+def _supernet_cost(network: SupernetModule) -> FlopsResult:
     supernet = network.supernet
     return cost_expressions(supernet.space, supernet.schema, list(network.mutables), layer_norm=supernet.layer_norm)
 

@@ -1,4 +1,4 @@
-"""The supernet as one NNI supermodule, which stands for all mutables of the space."""
+"""The supernet as one NNI supermodule, which stands for all mutables of the space, and the one that samples."""
 
 from __future__ import annotations
 
@@ -17,10 +17,15 @@ from nasrec_automl.space import SearchSpace
 from nasrec_automl.training.seed import seeded
 
 
-class SharedNetwork(BaseSuperNetModule):
-    """Runs the path that it was given last. Frozen, it is the subnet of the sample with the shared weights.
+class SupernetModule(BaseSuperNetModule):
+    """Holds the supernet and the mutables of its space. Frozen, it is the sample's subnet with the shared weights.
 
-    NNI's strategies call `resample` before a step; `NasRecOneShot` sets `path` itself.
+    Args:
+        space: the space.
+        schema: the features.
+        layer_norm: whether operators end in a LayerNorm.
+        dropout: on the embeddings and on each block's dense output.
+        seed: of the start values.
     """
 
     def __init__(self, space: SearchSpace, schema: FeatureSchema, layer_norm: bool, dropout: float, seed: int) -> None:
@@ -30,6 +35,21 @@ class SharedNetwork(BaseSuperNetModule):
         with seeded(seed):
             self.supernet = Supernet(space, schema, layer_norm=layer_norm, dropout=dropout)
         clear_head(self.supernet.head)
+
+    def freeze(self, sample: dict[str, Any]) -> nn.Module:
+        """Copy the sample's slices into a stand-alone network of the same dropout."""
+        supernet = self.supernet
+        return supernet.extract(from_sample(supernet.space, sample), dropout=supernet.dropout.p)
+
+
+class SharedNetwork(SupernetModule):
+    """Runs the path that it was given last.
+
+    NNI's strategies call `resample` before a step; `NasRecOneShot` sets `path` itself.
+    """
+
+    def __init__(self, space: SearchSpace, schema: FeatureSchema, layer_norm: bool, dropout: float, seed: int) -> None:
+        super().__init__(space, schema, layer_norm, dropout, seed)
         self.rng = rng_for("resampled architectures", seed)
         self.path: Path = space.random(self.rng).path
 
@@ -49,8 +69,3 @@ class SharedNetwork(BaseSuperNetModule):
     def export(self, memo: dict[str, Any]) -> dict[str, Any]:
         """Draw an architecture; the strategy decides which one is good."""
         return self.resample(memo)
-
-    def freeze(self, sample: dict[str, Any]) -> nn.Module:
-        """Copy the sample's slices into a stand-alone network of the same dropout."""
-        supernet = self.supernet
-        return supernet.extract(from_sample(supernet.space, sample), dropout=supernet.dropout.p)

@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import Job
+from nasrec_automl.cost import Profile, profile
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import TRAINING, Part
 from nasrec_automl.digest import digest
@@ -275,6 +276,11 @@ def scratch_options(job: Job, hyper: Hyper, rows: int, *, seed_offset: int = 0) 
 def scratch_schema(job: Job, data: PreparedData, hyper: Hyper) -> FeatureSchema:
     """The schema of a candidate's network: its embedding width and table cap are hyper-parameters."""
     return data.schema(hyper.embedding_dim or job.embedding_dim, hyper.table_cap)
+
+
+def trained_profile(job: Job, data: PreparedData, architecture: Architecture, hyper: Hyper) -> Profile:
+    """What a network costs as it is trained: its embedding width, table cap and LayerNorm are hyper-parameters."""
+    return profile(architecture, scratch_schema(job, data, hyper), layer_norm=has_layer_norm(job, hyper))
 
 
 def train_candidate(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-
-import numpy as np
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.parts import Part
@@ -17,9 +16,8 @@ from nasrec_automl.pipeline.check_trainings import check_folder, drop_kept, keep
 from nasrec_automl.pipeline.files import newest
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import trainings_study
-from nasrec_automl.pipeline.truth import FEWEST_RANKED, Curve, sample_sizes, score_each, train_truth, trained_profiles
+from nasrec_automl.pipeline.truth import Curve, judge_scores, sample_sizes, train_truth
 from nasrec_automl.pipeline.verdict import note_verdict
-from nasrec_automl.ranking import judge_ranking
 from nasrec_automl.search.task import ENDED
 from nasrec_automl.space import load_search_space
 from nasrec_automl.verdict import Verdict
@@ -63,25 +61,16 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, tell: Callab
         # A short training is no beginning of a whole one, nor one without teachers of one that has some.
         keep=keep if teach or (short == run and not has_teachers(run.job)) else None,
     )
-    well = [i for i in range(len(architectures)) if np.isfinite(losses[i]).all()]
-    ranking = None
-    if len(well) >= FEWEST_RANKED:
-        scores = score_each(evaluator, {i: architectures[i] for i in well})
-        kept = [*scores]
-        ranking = judge_ranking(
-            [score.log_loss for score in scores.values()],
-            losses[kept],
-            [cost.parameters for cost in trained_profiles(run, [architectures[i] for i in kept])],
-            seed=run.job.seed,
-        )
+    _, ranking = judge_scores(run, evaluator, architectures, losses)
     verdict = Verdict(
         architectures=[architecture.params for architecture in architectures],
-        log_losses=[float(each.mean()) if np.isfinite(each).all() else None for each in losses],
+        log_losses=[loss if math.isfinite(loss) else None for loss in losses.mean(axis=1).tolist()],
         ranking=ranking,
     )
     if teach:
         designs = {design.key for design in hand_designs(load_search_space(run.job.space)).values()}
-        keep_teachers(run, [architectures[i].key for i in well if architectures[i].key not in designs])
+        trained = (one.key for one, loss in zip(architectures, verdict.log_losses, strict=True) if loss is not None)
+        keep_teachers(run, [key for key in trained if key not in designs])
     note_verdict(run, verdict)
     drop_kept(run, but=[] if teach else [one.key for one in checked_best(run)])
 

@@ -11,8 +11,7 @@ from typing import Any
 
 import torch
 
-from nasrec_automl.budget import Budget
-from nasrec_automl.config import Job
+from nasrec_automl.budget import MACS, PARAMETERS
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import StudyError
@@ -26,9 +25,8 @@ from nasrec_automl.pipeline.candidates import (
     candidates,
     checkpoint_path,
     choice_parts,
-    has_layer_norm,
     retrain_study_name,
-    scratch_schema,
+    trained_profile,
     trial_weights,
 )
 from nasrec_automl.pipeline.files import newest, read_json, write_json
@@ -36,7 +34,6 @@ from nasrec_automl.pipeline.final_baseline import baseline_files, final_baseline
 from nasrec_automl.pipeline.final_training import (
     FINAL_TEACHER,
     Contender,
-    Validation,
     final_teachers,
     taught_finally,
     train_final,
@@ -91,13 +88,13 @@ class FinalStage(Stage):
         baseline, of_baseline = final_baseline(run, data)
         progress.update(2, "baseline fitted")
 
-        def tell(validation: Validation) -> None:
-            progress.update(2, validation.in_words)
+        def tell(words: str) -> None:
+            progress.update(2, words)
 
         first = teachers(run)
-        last = final_teachers(run, first, run.final_trainings, on_validation=tell)
+        last = final_teachers(run, first, run.final_trainings, tell=tell)
         subnet = train_final(
-            run, winner, taught_finally(run, first, last), on_validation=tell, checkpoint=_checkpoint(run, winner)
+            run, winner, taught_finally(run, first, last), tell=tell, checkpoint=_checkpoint(run, winner)
         )
         progress.update(3, f"{winner.name} trained")
 
@@ -126,7 +123,7 @@ class FinalStage(Stage):
                 "final_teachers": [*last],
                 "test_readings": readings,
                 "contenders": [
-                    {**_plain(contender, data, run.job, job_budget(run)), "less_winner_error": error}
+                    {**_plain(run, data, contender), "less_winner_error": error}
                     for contender, error in zip(contenders, errors, strict=True)
                 ],
                 "auc_difference_error": auc_difference_error(
@@ -153,7 +150,7 @@ def _result(
         "key": winner.architecture.key,
         "validation": _quality(winner.metrics),
         "test": test,
-        **contender_costs(winner, data, job, budget),
+        **contender_costs(run, data, winner),
         **({"budget": job.budget.noted} if budget.limits else {}),
         "storage": shown_url(job.storage) if job.storage else "sqlite:///studies.db",
         "studies": [f"{job.name}-search", retrain_study_name(run)],
@@ -198,18 +195,18 @@ def _checkpoint(run: RunFolder, winner: Contender) -> Path:
     return run.final_trainings / checkpoint_path(run, retrain_study(run), winner.name, winner.hyper).name
 
 
-def _plain(contender: Contender, data: PreparedData, job: Job, budget: Budget) -> dict[str, Any]:
+def _plain(run: RunFolder, data: PreparedData, contender: Contender) -> dict[str, Any]:
     return {
         "name": contender.name,
         "validation": _quality(contender.metrics),
-        **contender_costs(contender, data, job, budget),
+        **contender_costs(run, data, contender),
     }
 
 
-def contender_costs(contender: Contender, data: PreparedData, job: Job, budget: Budget) -> dict[str, float]:
-    """What a contender costs; it is counted as it was trained, and the budget as `job_budget` says."""
-    own = Budget(scratch_schema(job, data, contender.hyper), layer_norm=has_layer_norm(job, contender.hyper))
-    return {**budget.costs(contender.architecture), **own.counted(contender.architecture)}
+def contender_costs(run: RunFolder, data: PreparedData, contender: Contender) -> dict[str, float]:
+    """What a contender costs: counted as it was trained, with the latency where the job's budget measures one."""
+    own = trained_profile(run.job, data, contender.architecture, contender.hyper)
+    return {**job_budget(run).costs(contender.architecture), MACS: own.macs, PARAMETERS: own.parameters}
 
 
 def _quality(metrics: Metrics) -> dict[str, float]:

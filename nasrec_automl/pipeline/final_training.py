@@ -34,32 +34,6 @@ SEEDS_APART = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Validation:
-    """One validation of a training.
-
-    Attributes:
-        training: which one it is, in words.
-        step: when it was.
-        reached: the same in words, beside the most steps of the training.
-        metrics: on the hpo part.
-    """
-
-    training: str
-    step: int
-    reached: str
-    metrics: Metrics
-
-    @property
-    def in_words(self) -> str:
-        """All of it for people."""
-        return f"{self.training}, {self.reached}: log loss {self.metrics.log_loss:.4f}"
-
-
-OnValidation = Callable[[Validation], object]
-"""Told of each validation of a training."""
-
-
-@dataclass(frozen=True, slots=True)
 class Contender:
     """The best training of one architecture, measured on the rows that choose the winner.
 
@@ -77,7 +51,7 @@ class Contender:
 
 
 def final_teachers(
-    run: RunFolder, names: Collection[str], checkpoints: Path, *, on_validation: OnValidation | None = None
+    run: RunFolder, names: Collection[str], checkpoints: Path, *, tell: Callable[[str], object] | None = None
 ) -> dict[str, Path]:
     """Who teaches the validation rows that the last trainings learn from too: teachers that have learned from them.
 
@@ -89,7 +63,7 @@ def final_teachers(
         run: whose data are prepared.
         names: of the architectures, among those of `may_teach`.
         checkpoints: folder for what a call that is killed goes on from.
-        on_validation: told of each validation of their trainings.
+        tell: told in words of each validation of their trainings.
 
     Returns:
         As many as are best together on the hpo part, the best first: their subnets by name. One whose training diverges
@@ -107,7 +81,7 @@ def final_teachers(
             continue
         if not path.is_file():
             checkpoint = checkpoints / path.with_suffix(".ckpt").name
-            report = partial(_tell, on_validation, f"teacher {name}", partial(step_in_words, run, hyper, parts=FINAL))
+            report = partial(_tell, tell, f"teacher {name}", partial(step_in_words, run, hyper, parts=FINAL))
             try:
                 trained = train_candidate(run, known[name], hyper, report, parts=FINAL, checkpoint=checkpoint)
             except DivergedError as error:
@@ -139,7 +113,7 @@ def train_final(
     contender: Contender,
     taught_by: TaughtBy,
     *,
-    on_validation: OnValidation | None = None,
+    tell: Callable[[str], object] | None = None,
     checkpoint: Path | None = None,
 ) -> Subnet:
     """Train on all rows but those of test and of the hpo part, which says when to end, as in every other training.
@@ -152,7 +126,7 @@ def train_final(
         run: whose data are prepared.
         contender: what to train, and how.
         taught_by: as of `taught_finally`.
-        on_validation: as in `train_taught`.
+        tell: as in `train_taught`.
         checkpoint: likewise.
 
     Raises:
@@ -161,7 +135,7 @@ def train_final(
     total = run.job.retrain.final_seeds
     called = [f"final training {number} of {total}" for number in range(1, total + 1)]
     try:
-        return train_taught(run, contender.architecture, contender.hyper, taught_by, called, on_validation, checkpoint)
+        return train_taught(run, contender.architecture, contender.hyper, taught_by, called, tell, checkpoint)
     except DivergedError as error:
         raise DivergedError(
             f"the final training of {contender.name} diverged at {error}. It went well without the validation rows: "
@@ -175,7 +149,7 @@ def train_taught(
     hyper: Hyper,
     taught_by: TaughtBy,
     called: Sequence[str],
-    on_validation: OnValidation | None = None,
+    tell: Callable[[str], object] | None = None,
     checkpoint: Path | None = None,
 ) -> Subnet:
     """Train from labels that teachers have a say in, several times, and return the best on the hpo part.
@@ -186,7 +160,7 @@ def train_taught(
         hyper: how.
         taught_by: the parts to train on, and who teaches their rows.
         called: what each training is called; the first has the job's own seed.
-        on_validation: told of each validation.
+        tell: told in words of each validation.
         checkpoint: as in `train_from_scratch`, of the training that goes on, whose number is added to the name; beside
             it is kept what has ended. Both have the teachers' digest in their names. A call that was killed goes on
             from there. What has ended stays: the caller deletes it once the result is written.
@@ -210,7 +184,7 @@ def train_taught(
                 run,
                 architecture,
                 hyper,
-                partial(_tell, on_validation, called[number], partial(step_in_words, run, hyper, parts=parts)),
+                partial(_tell, tell, called[number], partial(step_in_words, run, hyper, parts=parts)),
                 parts=parts,
                 checkpoint=own,
                 seed_offset=number * SEEDS_APART,
@@ -237,9 +211,9 @@ def train_taught(
 
 
 def _tell(
-    on_validation: OnValidation | None, training: str, reached: Callable[[int], str], step: int, metrics: Metrics
+    tell: Callable[[str], object] | None, training: str, reached: Callable[[int], str], step: int, metrics: Metrics
 ) -> bool:
     """Tell of a validation, and do not end the training."""
-    if on_validation is not None:
-        on_validation(Validation(training, step, reached(step), metrics))
+    if tell is not None:
+        tell(f"{training}, {reached(step)}: log loss {metrics.log_loss:.4f}")
     return False

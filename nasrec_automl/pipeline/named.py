@@ -27,7 +27,6 @@ from nasrec_automl.pipeline.files import check_output_folder, read_json, write_j
 from nasrec_automl.pipeline.final import contender_costs
 from nasrec_automl.pipeline.final_training import (
     Contender,
-    OnValidation,
     final_teachers,
     taught_finally,
     train_final,
@@ -89,7 +88,6 @@ def retrain_named(
     name: str,
     output: Path | None = None,
     *,
-    on_validation: OnValidation | None = None,
     tell: Callable[[str], object] | None = None,
 ) -> NamedModel:
     """Train one architecture from scratch, as the final stage trains its winner; the test part stays closed.
@@ -104,8 +102,7 @@ def retrain_named(
         name: a key of the search study or the beginning of one, a hand design, a published architecture, or the path of
             an architecture's JSON file, such as the `best/architecture.json` of another run.
         output: folder to write, none of a run's own; by default in the run's folder `models`.
-        on_validation: told how the training goes on.
-        tell: as in `teachers`, where they have to be trained before.
+        tell: told in words how the training goes on, or that of teachers before it.
 
     Raises:
         ArchitectureError: no architecture, or more than one, has the name.
@@ -120,7 +117,7 @@ def retrain_named(
     check_stages(run)
     check_ended(run)
     data, budget = PreparedData.open(run.data), job_budget(run)
-    run = _as_searched(run)
+    today, run = run, _as_searched(run)
     name, architecture = find_architecture(run, name)
     folder = run.models / name if output is None else output
     check_output_folder(folder)
@@ -129,12 +126,12 @@ def retrain_named(
     with run.lock(inside=unfinished):
         for left in run.models.glob(f"{unfinished.name}.*"):  # by calls that were killed at their end
             shutil.rmtree(left, ignore_errors=True)
-        contender, source = _measured(run, name, architecture, on_validation, tell)
-        checkpoint = _checkpoint(run, architecture, "final.ckpt")
         first = teachers(run, tell)
-        last = final_teachers(run, first, unfinished, on_validation=on_validation)
+        contender, source = _measured(run, name, architecture, first, tell)
+        checkpoint = _checkpoint(run, architecture, "final.ckpt")
+        last = final_teachers(run, first, unfinished, tell=tell)
         taught_by = taught_finally(run, first, last)
-        subnet = train_final(run, contender, taught_by, on_validation=on_validation, checkpoint=checkpoint)
+        subnet = train_final(run, contender, taught_by, tell=tell, checkpoint=checkpoint)
         validation = contender.metrics
         noted = {
             "architecture": dict(architecture.params),
@@ -143,7 +140,7 @@ def retrain_named(
             "space": architecture.space.name,
             "validation": {"log_loss": validation.log_loss, "auc": validation.auc},
             "hyper_parameters": {"source": source, **asdict(contender.hyper)},
-            **contender_costs(contender, data, run.job, budget),
+            **contender_costs(today, data, contender),
         }
         (folder / "result.json").unlink(missing_ok=True)  # of the model that is replaced
         write_model(subnet, run.data / "preprocessing.json", folder)
@@ -229,7 +226,7 @@ def _measured(
     run: RunFolder,
     name: str,
     architecture: Architecture,
-    on_validation: OnValidation | None,
+    taught_by: Mapping[str, Path],
     tell: Callable[[str], object] | None,
 ) -> tuple[Contender, str]:
     """The architecture trained without validation rows, and where its settings come from.
@@ -245,12 +242,12 @@ def _measured(
     elif best:
         hyper, source = Hyper.of(min(best.values(), key=lambda trial: float(trial.values[0])).params, space), "best"
     else:
-        hyper, source = default_hyper(run.job, taught=bool(teachers(run, tell))), "default"
+        hyper, source = default_hyper(run.job), "default"
     # While the stage goes on, a subnet of now may be beaten, and gone.
     if source == "own" and retrain_is_noted(run):
         subnet = load_subnet(trial_weights(run, retrain_study(run), best[known]))
     else:
-        subnet = _trained_alone(run, name, architecture, hyper, on_validation, tell)
+        subnet = _trained_alone(run, name, architecture, hyper, taught_by, tell)
     metrics = measure_subnet(subnet.to(run.job.device), PreparedData.open(run.data).part(*choice_parts(run)))
     return Contender(name, architecture, hyper, metrics), source
 
@@ -260,14 +257,13 @@ def _trained_alone(
     name: str,
     architecture: Architecture,
     hyper: Hyper,
-    on_validation: OnValidation | None,
+    taught_by: Mapping[str, Path],
     tell: Callable[[str], object] | None,
 ) -> Subnet:
     """The architecture trained without validation rows; the subnet is kept until the call has ended."""
-    paths, called = [*teachers(run, tell).values()], ["training without validation rows"]
-    taught_by = dict.fromkeys(TRAINING, paths)
-    checkpoint = _checkpoint(run, architecture, "alone.ckpt")
+    paths = [*taught_by.values()]
+    checkpoint, called = _checkpoint(run, architecture, "alone.ckpt"), ["training without validation rows"]
     try:
-        return train_taught(run, architecture, hyper, taught_by, called, on_validation, checkpoint)
+        return train_taught(run, architecture, hyper, dict.fromkeys(TRAINING, paths), called, tell, checkpoint)
     except DivergedError as error:
         raise DivergedError(f"the training of {name} diverged at {error} (hyper-parameters: {hyper})") from None

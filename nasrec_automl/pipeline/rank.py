@@ -26,11 +26,12 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.studies import training_settings, trainings_study
 from nasrec_automl.pipeline.supernet import SupernetStage, kept_steps, path_schedule
-from nasrec_automl.pipeline.truth import FEWEST_RANKED, sample_sizes, score_each, train_truth, trained_profiles
+from nasrec_automl.pipeline.truth import FEWEST_RANKED, judge_scores, sample_sizes, train_truth, trained_profiles
 from nasrec_automl.pipeline.worker_processes import worker_processes
-from nasrec_automl.ranking import Ranking, judge_ranking
+from nasrec_automl.ranking import Ranking
 from nasrec_automl.report.content import JudgedArchitecture, RankContent
 from nasrec_automl.report.rank_page import render_rank
+from nasrec_automl.search.scoring import UNSCORED_ADVICE
 from nasrec_automl.search.trainings import count_trained
 
 _logger = logging.getLogger(__name__)
@@ -84,17 +85,17 @@ class RankStage(Stage):
         with worker_processes(run.job, self.name, self._workers):
             losses = train_ranked(run, lambda ended, words: progress.update(min(ended, total - 1), words))
         shutil.rmtree(_folder(run), ignore_errors=True)  # checkpoints of trainings that failed too often
-        kept = [i for i in range(len(architectures)) if np.isfinite(losses[i]).all()]
-        if len(kept) < FEWEST_RANKED:
+        # A supernet that went on from another run's has steps that this run's seed knows nothing of.
+        steps = None if run.job.continues else trained_steps(architectures, path_schedule(run), kept_steps(run))
+        scores, ranking = judge_scores(run, load_evaluator(run), architectures, losses, steps)
+        if ranking is None:
             raise StudyError(
-                f"{len(kept)} of {len(architectures)} architectures were trained well with every seed, and a rank "
-                f"needs {FEWEST_RANKED}: raise rank.architectures, or lower the default of "
-                "retrain.space.learning_rate in another run_folder"
+                f"{len(scores)} of {len(architectures)} architectures were trained well with every seed and have a "
+                f"finite score, and a rank needs {FEWEST_RANKED}: raise rank.architectures; where trainings diverge, "
+                "lower the default of retrain.space.learning_rate in another run_folder; where scores are missing, "
+                f"{UNSCORED_ADVICE}"
             )
-        evaluator = load_evaluator(run)
-        found = score_each(evaluator, {i: architectures[i] for i in kept})
-        kept, scores = [*found], [*found.values()]
-        left_out = len(architectures) - len(kept)
+        left_out = len(architectures) - len(scores)
         if left_out:
             _logger.warning(
                 "%d of %d architectures are left out: a training of them diverged or failed, or they have no finite "
@@ -102,29 +103,19 @@ class RankStage(Stage):
                 left_out,
                 len(architectures),
             )
-        architectures, losses = [architectures[i] for i in kept], losses[kept]
-        # A supernet that went on from another run's has steps that this run's seed knows nothing of.
-        steps = None if run.job.continues else trained_steps(architectures, path_schedule(run), kept_steps(run))
         costs = trained_profiles(run, architectures)
-        ranking = judge_ranking(
-            [score.log_loss for score in scores],
-            losses,
-            [cost.parameters for cost in costs],
-            steps,
-            seed=run.job.seed,
-        )
         points = [
             JudgedArchitecture(
-                key=architecture.key,
-                params=dict(architecture.params),
+                key=architectures[place].key,
+                params=dict(architectures[place].params),
                 score=score.log_loss,
                 standard_error=score.standard_error,
-                losses=tuple(map(float, own)),
-                parameters=cost.parameters,
-                macs=cost.macs,
-                trained_steps=None if steps is None else float(steps[i]),
+                losses=tuple(map(float, losses[place])),
+                parameters=costs[place].parameters,
+                macs=costs[place].macs,
+                trained_steps=None if steps is None else float(steps[place]),
             )
-            for i, (architecture, score, own, cost) in enumerate(zip(architectures, scores, losses, costs, strict=True))
+            for place, score in scores.items()
         ]
         content = {
             "ranking": ranking.to_plain(),

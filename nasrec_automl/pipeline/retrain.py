@@ -117,11 +117,11 @@ class RetrainStage(Stage):
             def on_validation(step: int, metrics: Metrics) -> bool:
                 nonlocal reached
                 report({"log_loss": metrics.log_loss, "auc": metrics.auc})
-                tell(_note(study), step_in_words(run, hyper, step))
                 before, reached = reached, progress_at(run, hyper, step)
                 for place in range(before + 1, reached + 1):  # others may be compared with it at any of these
                     if prune(place, metrics.log_loss) and reached < validations:
                         return True
+                tell(_note(study), step_in_words(run, hyper, step))
                 return False
 
             trained = take_over(run, architectures[name], hyper, on_validation)

@@ -175,7 +175,7 @@ def _note(best: float | None, left_out: list[str]) -> str:
 def _words(verdict: Verdict) -> str:
     found = verdict.ranking
     if found is None:
-        return "too few trainings ended well to check the scores"
+        return "too few trainings and scores came out well to check the scores"
     size = 0.0 if math.isnan(found.size_tau.value) else found.size_tau.value
     words = f"{found.tau_in_words} (tau of size {size:.2f})"
     return words if verdict.trusted else f"{words}: not to be trusted"

@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nasrec_automl.architecture import Architecture
-from nasrec_automl.cost import Profile, profile
+from nasrec_automl.cost import Profile
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import Part
-from nasrec_automl.errors import StudyError
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.evaluation.sample import one_of_each_size
 from nasrec_automl.evaluation.scratch import Trained, measure_subnet
 from nasrec_automl.pipeline.candidates import (
     default_hyper,
-    has_layer_norm,
-    scratch_schema,
     step_in_words,
     train_candidate,
+    trained_profile,
 )
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import Trainings, study_storage, trainings_study
 from nasrec_automl.randomness import rng_for
+from nasrec_automl.ranking import Ranking, judge_ranking
 from nasrec_automl.search import TrainOutcome
 from nasrec_automl.search.ledger import Reached
-from nasrec_automl.search.scoring import UNSCORED_ADVICE
 from nasrec_automl.search.trainings import count_trained, train_each, trained_losses
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.metrics import Metrics
@@ -100,32 +98,44 @@ def train_and_measure(
 
 def trained_profiles(run: RunFolder, architectures: Sequence[Architecture]) -> list[Profile]:
     """What the networks cost that these trainings train."""
-    job, hyper = run.job, default_hyper(run.job, taught=False)
-    schema = scratch_schema(job, PreparedData.open(run.data), hyper)
-    return [profile(one, schema, layer_norm=has_layer_norm(job, hyper)) for one in architectures]
+    data, hyper = PreparedData.open(run.data), default_hyper(run.job, taught=False)
+    return [trained_profile(run.job, data, architecture, hyper) for architecture in architectures]
 
 
-def score_each(evaluator: WeightSharingEvaluator, architectures: Mapping[int, Architecture]) -> dict[int, Score]:
-    """Score architectures that trainings are to be compared with.
+def judge_scores(
+    run: RunFolder,
+    evaluator: WeightSharingEvaluator,
+    architectures: Sequence[Architecture],
+    losses: NDArray[np.float64],
+    steps: NDArray[np.float64] | None = None,
+) -> tuple[dict[int, Score], Ranking | None]:
+    """Score architectures, and compare the scores with trainings from scratch.
 
     Args:
-        evaluator: the evaluator.
-        architectures: by their places.
+        run: whose trainings they are.
+        evaluator: of its supernet.
+        architectures: what was trained.
+        losses: log losses `(architectures, seeds)`, of `train_truth`.
+        steps: how often the weights of each were trained, as in `judge_ranking`.
 
     Returns:
-        By their places, those scores that are finite numbers.
-
-    Raises:
-        StudyError: too few are.
+        By their places, the scores of those that were trained well with every seed and whose score is a finite number;
+        and how well these scores rank, None where there are fewer than `FEWEST_RANKED`.
     """
-    scores = {place: evaluator.evaluate(architecture) for place, architecture in architectures.items()}
-    finite = {place: score for place, score in scores.items() if math.isfinite(score.log_loss)}
-    if len(finite) < FEWEST_RANKED:
-        raise StudyError(
-            f"{len(finite)} of {len(scores)} scores are finite numbers, and a rank needs {FEWEST_RANKED}: "
-            f"{UNSCORED_ADVICE}"
-        )
-    return finite
+    well = [place for place in range(len(architectures)) if np.isfinite(losses[place]).all()]
+    scores = {place: evaluator.evaluate(architectures[place]) for place in well}
+    scores = {place: score for place, score in scores.items() if math.isfinite(score.log_loss)}
+    if len(scores) < FEWEST_RANKED:
+        return scores, None
+    places = [*scores]
+    ranking = judge_ranking(
+        [score.log_loss for score in scores.values()],
+        losses[places],
+        [cost.parameters for cost in trained_profiles(run, [architectures[place] for place in places])],
+        None if steps is None else steps[places],
+        seed=run.job.seed,
+    )
+    return scores, ranking
 
 
 def train_truth(

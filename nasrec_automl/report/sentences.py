@@ -166,8 +166,8 @@ def _about_the_verdict(content: ReportContent) -> list[str]:
         asked = len(verdict.architectures)
         return [
             f"The scores could not be checked: of {count(asked, 'architecture')} that {_were(asked)} trained from "
-            f"scratch for it {asked - verdict.left_out:,} ended well with every seed, too few for an order. The search "
-            "went on as if there were no check."
+            f"scratch for it {asked - verdict.left_out:,} ended well with every seed, and too few of these have a "
+            "finite score for an order. The search went on as if there were no check."
         ]
     ranking = verdict.ranking
     tau = ranking.tau

@@ -70,6 +70,16 @@ class Ledger:
         running = handle(self.study, self.trial_id(trial))
         return lambda step, value: patiently(self.storage, partial(running.report, value, step))
 
+    def prune(self, trial: FrozenTrial) -> Callable[[int, float], bool]:
+        """What notes how far a running trial has come, and says whether the study's pruner would end it there."""
+        running = handle(self.study, self.trial_id(trial))
+
+        def prune(step: int, value: float) -> bool:
+            patiently(self.storage, partial(running.report, value, step))
+            return patiently(self.storage, running.should_prune)
+
+        return prune
+
     def reserve(
         self,
         source: TrialSource,

@@ -20,7 +20,7 @@ from nasrec_automl.errors import StudyError
 from nasrec_automl.randomness import rng_for, seed_for
 from nasrec_automl.search.census import Census
 from nasrec_automl.search.hyper import ARCHITECTURE, OPTIMIZER, Hyper, applying, default_params, retrain_distributions
-from nasrec_automl.search.ledger import Ledger, handle
+from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.search.local_step import step_from
 from nasrec_automl.search.loop import OnTrial, work
 from nasrec_automl.search.pruning import KeyedHyperband
@@ -174,14 +174,13 @@ class _Retrain(Task):
         return None
 
     def run(self, trial: FrozenTrial) -> Outcome:
-        running = handle(self._ledger.study, self._ledger.trial_id(trial))
-        may_prune = all(trial.params != default for default in self._unpruned)
-
-        def report(step: int, log_loss: float) -> bool:
-            running.report(log_loss, step)
-            return may_prune and running.should_prune()
-
-        result = self._train(trial.params[ARCHITECTURE], Hyper.of(trial.params, self._config.space), report)
+        ledger, may_prune = self._ledger, all(trial.params != default for default in self._unpruned)
+        note = ledger.prune(trial) if may_prune else ledger.reached(trial)
+        result = self._train(
+            trial.params[ARCHITECTURE],
+            Hyper.of(trial.params, self._config.space),
+            lambda step, log_loss: bool(note(step, log_loss)),
+        )
         if not result.stopped:
             return Outcome(state=TrialState.COMPLETE, value=result.log_loss, attrs=result.attrs)
         reason = f"pruned: not among the best {self._share} of its bracket that came as far"

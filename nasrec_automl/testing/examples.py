@@ -104,6 +104,13 @@ def move_vectors(module: nn.Module, seed: int = 0) -> None:
             parameter.add_(0.2 * noise.to(parameter.dtype))
 
 
+@torch.no_grad()
+def fill_head(head: nn.Module) -> None:
+    """Weights for a head that starts from 0, of which logits say nothing."""
+    for parameter in head.parameters():
+        parameter.uniform_(-0.5, 0.5)
+
+
 def small_op(op_class: type[Op], *, layer_norm: bool, **changes: Any) -> Op:
     """Make an operator of two inputs of each kind, float64, off its start values.
 

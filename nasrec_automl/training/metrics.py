@@ -70,6 +70,12 @@ def log_losses(logits: Tensor, label: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits.double(), label.double(), reduction="none")
 
 
+def mean_log_loss(logits: Tensor, label: Tensor, weight: Tensor | None = None) -> float:
+    """The log loss of `measure` alone, which sorts no rows."""
+    losses = log_losses(logits, label)
+    return (losses.mean() if weight is None else losses @ weight.double() / weight.sum()).item()
+
+
 def _auc(logits: Tensor, label: Tensor, weight: Tensor | None) -> float:
     """Area under the ROC curve, 0 where one class alone is there.
 

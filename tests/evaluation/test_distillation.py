@@ -40,6 +40,10 @@ def test_the_loss_of_a_mixed_label_is_the_mix_of_the_losses(rows: Rows, teachers
     torch.testing.assert_close(found, 0.3 * losses[0] + 0.7 * losses[1])
 
 
+def test_without_teachers_labels_are_the_rows_own(rows: Rows) -> None:
+    assert (taught_labels(rows, [], 0.8) == np.asarray(rows.label)).all()
+
+
 def test_a_share_of_nothing_and_of_all(rows: Rows, teachers: list[torch.Tensor]) -> None:
     assert (taught_labels(rows, teachers, 0) == np.asarray(rows.label)).all()
     alone = torch.sigmoid(teachers[0]).numpy()

@@ -9,7 +9,8 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import AdagradHead, HeadConfig, RidgeHead
 from nasrec_automl.data.batches import TrainingBatches
 from nasrec_automl.data.rows import Rows
-from nasrec_automl.evaluation import Score, WeightSharingEvaluator
+from nasrec_automl.evaluation import Score, WeightSharingEvaluator, ridge
+from nasrec_automl.evaluation import evaluator as evaluator_module
 from nasrec_automl.network import Supernet
 from nasrec_automl.testing.examples import make_rows, repeated, tiny_schema, tiny_space, with_choice, with_weights
 from nasrec_automl.training.metrics import measure
@@ -257,6 +258,18 @@ def test_integer_weights_are_repeated_rows(head: HeadConfig) -> None:
         assert one.rows == 500
         assert one.standard_error > other.standard_error  # copies are no further observations
         assert abs(unlike.evaluate(architecture).log_loss - one.log_loss) > 1e-4
+
+
+def test_rows_may_be_read_in_any_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    for rows in ((HEAD_ROWS, SCORE_ROWS), (with_weights(HEAD_ROWS, seed=1), with_weights(SCORE_ROWS, seed=2))):
+        whole = [weighing(*rows).evaluate(architecture) for architecture in ARCHITECTURES]
+        with monkeypatch.context() as patch:
+            patch.setattr(evaluator_module, "_BATCH", 64)
+            patch.setattr(ridge, "_PIECE", 64)
+            pieces = [weighing(*rows).evaluate(architecture) for architecture in ARCHITECTURES]
+        for one, other in zip(whole, pieces, strict=True):
+            assert one.log_loss == pytest.approx(other.log_loss, abs=1e-6)
+            assert one.standard_error == pytest.approx(other.standard_error, rel=1e-4)
 
 
 def test_rows_of_weight_0_are_left_out() -> None:

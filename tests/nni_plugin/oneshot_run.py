@@ -1,4 +1,7 @@
-"""A one-shot experiment in a process of its own: `python oneshot_run.py FOLDER SECONDS`, resumed where it can be."""
+"""A one-shot experiment in a process of its own: `python oneshot_run.py FOLDER [STEP]`, resumed where it can be.
+
+At the step it waits to be killed.
+"""
 
 from __future__ import annotations
 
@@ -19,20 +22,21 @@ STEPS = 24
 
 
 class Steps(Callback):
-    """Prints every step, and takes its time."""
+    """Prints every step, and goes no further than one."""
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    def __init__(self, last: int) -> None:
+        self.last = last
         self.first: int | None = None
 
     def on_train_batch_start(self, trainer: Any, *args: Any) -> None:
         self.first = trainer.global_step if self.first is None else self.first
         print("step", trainer.global_step, flush=True)
-        time.sleep(self.seconds)
+        if trainer.global_step == self.last:
+            time.sleep(600)
 
 
-def main(folder: str, seconds: str) -> None:
-    steps = Steps(float(seconds))
+def main(folder: str, last: str = "-1") -> None:
+    steps = Steps(int(last))
     keeper = ModelCheckpoint(every_n_train_steps=2, save_top_k=-1)
     # Without `dirpath` the folder is the trainer's own.
     evaluator = make_evaluator(steps=STEPS, callbacks=[steps, keeper], default_root_dir=folder)

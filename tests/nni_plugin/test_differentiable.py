@@ -17,6 +17,7 @@ from nasrec_automl.nni_plugin.nas import DARTS
 from nasrec_automl.nni_plugin.relaxation import SampledOneHot
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.testing.examples import (
+    fill_head,
     make_batch,
     move_vectors,
     pooled_schema,
@@ -36,6 +37,7 @@ def make(
     with frozen_context():  # NNI makes supermodules in one
         network = DifferentiableNetwork(architecture.space, schema, layer_norm, 0.0, 0, softmax)
     move_vectors(network.supernet)
+    fill_head(network.supernet.head)
     for label, choices in architecture.space.labels.items():
         part = network.relaxation.parts[label]
         value = architecture.params[label]
@@ -66,6 +68,8 @@ def test_with_certain_choices_it_is_the_supernet(
 def test_every_choice_and_every_weight_of_the_supernet_gets_a_gradient() -> None:
     network = DARTS().mutate_model(NasRecSpace(tiny_space(), tiny_schema())).network
     dense, ids = make_batch(tiny_schema(), 16)
+    assert not network(dense.float(), ids).any(), "as every supernet it starts from logits of 0"
+    fill_head(network.supernet.head)
     network(dense.float(), ids).square().mean().backward()
     for name, parameter in network.relaxation.parts.items():
         assert (parameter.grad != 0).all(), name

@@ -4,7 +4,7 @@ from torch import nn
 
 from nasrec_automl.network import Subnet
 from nasrec_automl.nni_plugin.supermodule import SharedNetwork
-from nasrec_automl.testing.examples import make_batch, tiny_schema, tiny_space
+from nasrec_automl.testing.examples import fill_head, make_batch, tiny_schema, tiny_space
 
 SPACE = tiny_space()
 
@@ -15,9 +15,7 @@ def make(seed: int = 0, *, dropout: float = 0.0) -> SharedNetwork:
 
 def trained(shared: SharedNetwork) -> SharedNetwork:
     """With a head that is not 0, for logits to differ."""
-    with torch.no_grad():
-        for parameter in shared.supernet.head.parameters():
-            parameter.uniform_(-0.5, 0.5)
+    fill_head(shared.supernet.head)
     return shared
 
 

@@ -25,7 +25,7 @@ from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline import truth
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import candidates, checked_best, halved
+from nasrec_automl.pipeline.candidates import candidates, checked_best, halved, trial_weights
 from nasrec_automl.pipeline.check import _shortened, check_scores, kept_of_check
 from nasrec_automl.pipeline.evaluator import make_evaluator
 from nasrec_automl.pipeline.files import read_json
@@ -205,29 +205,34 @@ def test_a_search_goes_on_where_too_few_trainings_end_well(
     assert report_content(run).verdict == noted
     progress = read_progress(run.progress("search"))
     assert progress is not None
-    assert "too few trainings ended well to check the scores" in progress.note
+    assert "too few trainings and scores came out well to check the scores" in progress.note
 
 
+@pytest.mark.parametrize("count", [1, 2])
 def test_an_architecture_without_a_finite_score_is_left_out_of_the_check_and_the_search(
-    searched: RunFolder, tmp_path: Path, write_job: Write, monkeypatch: pytest.MonkeyPatch
+    searched: RunFolder, tmp_path: Path, write_job: Write, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    lost, evaluate = truth.sample_sizes(searched, 4)[1], WeightSharingEvaluator.evaluate
+    lost, evaluate = truth.sample_sizes(searched, 4)[:count], WeightSharingEvaluator.evaluate
 
     def broken(self: WeightSharingEvaluator, architecture: Architecture, rivals: Sequence[Architecture] = ()) -> Score:
         score = evaluate(self, architecture, rivals)
-        return replace(score, log_loss=math.nan) if architecture.key == lost.key else score
+        return replace(score, log_loss=math.nan) if architecture.key in {one.key for one in lost} else score
 
     monkeypatch.setattr(WeightSharingEvaluator, "evaluate", broken)
     run = RunFolder(load_job(supernet_of(searched, tmp_path, write_job)))
-    search_study(run).enqueue_trial(lost.params)
+    for one in lost:
+        search_study(run).enqueue_trial(one.params)
     SearchStage().run(run)
     verdict = read_verdict(run)
     assert verdict is not None
-    assert verdict.ranking is not None
-    assert (verdict.ranking.architectures, verdict.left_out) == (3, 1)
-    assert None not in verdict.log_losses, "it was trained well"
+    if count == 1:
+        assert verdict.ranking is not None
+        assert (verdict.ranking.architectures, verdict.left_out) == (3, 1)
+    else:
+        assert verdict.ranking is None, "two scores are no order, and the search goes on"
+    assert None not in verdict.log_losses, "they were trained well"
     states = [trial.state for trial in search_study(run).get_trials()]
-    assert states.count(TrialState.PRUNED) == 1
+    assert states.count(TrialState.PRUNED) == count
     assert states.count(TrialState.COMPLETE) == 8
     assert SearchStage().is_done(run)
 
@@ -271,6 +276,7 @@ def test_the_fall_back_halves_says_so_and_resumes(copied_run: RunFolder, tmp_pat
     assert len(trials) == len(candidates(run)) > run.job.retrain.trials
     pruned = [trial for trial in trials if trial.state == TrialState.PRUNED]
     assert pruned
+    assert not any(trial_weights(run, retrain_study(run), trial).exists() for trial in pruned), "large, and for nothing"
     scored = {trial.user_attrs["nasrec:key"] for trial in search_study(run).get_trials()}
     designs, checked = hand_designs(load_search_space(run.job.space)), {one.key for one in checked_best(run)}
     predicted = [name for name in candidates(run) if name not in designs and name not in checked]

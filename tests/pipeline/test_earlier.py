@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import DataConfig
 from nasrec_automl.data.appending import append
 from nasrec_automl.data.dataset import PreparedData
@@ -17,6 +16,7 @@ from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import CheckpointError, RunFolderError
 from nasrec_automl.hand_designs import hand_designs
+from nasrec_automl.pipeline.candidates import candidates
 from nasrec_automl.pipeline.earlier import earlier_supernet, earlier_winner
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
@@ -54,16 +54,19 @@ def test_the_supernet_starts_from_the_earlier_ones_weights(finished_run: RunFold
 
 
 def test_the_search_scores_the_earlier_winner_first(finished_run: RunFolder, tmp_path: Path) -> None:
-    run = continuing(finished_run, tmp_path, epochs=1)
+    earlier = RunFolder(finished_run.job.model_copy(update={"run_folder": tmp_path / "earlier"}))
+    shutil.copytree(finished_run.path, earlier.path)
+    run = continuing(earlier, tmp_path, epochs=1)
     space = load_search_space(run.job.space)
-    winner = Architecture.from_json((finished_run.best / "architecture.json").read_text(), space)
+    designs = [design.key for design in hand_designs(space).values()]
+    winner = next(one for one in candidates(finished_run).values() if one.key not in designs)
+    (earlier.best / "architecture.json").write_text(winner.to_json())
     assert earlier_winner(run, space) == [winner]
     for name in ("data", "supernet"):
         STAGES[name].run(run)
     gone = replace(run, job=run.job.model_copy(update={"continues": tmp_path / "gone"}))
     assert earlier_winner(gone, space) == [], "it may be scored already"
-    designs = [design.key for design in hand_designs(space).values()]
-    expected = list(dict.fromkeys([*designs, winner.key]))
+    expected = [*designs, winner.key]
     SearchStage().run(run, count=len(expected))
     assert [trial.user_attrs["nasrec:key"] for trial in search_study(run).trials] == expected
 

@@ -79,15 +79,15 @@ def test_its_parts_are_unlike_and_have_no_rate(copied_run: RunFolder, monkeypatc
     copied_run.final.unlink()
     notes, train = [], final_stage.train_final
 
-    def watched(*arguments: object, on_validation: Callable[..., object], **options: object) -> Subnet:
-        def told(validation: object) -> None:
-            on_validation(validation)
+    def watched(*arguments: object, tell: Callable[[str], object], **options: object) -> Subnet:
+        def told(words: str) -> None:
+            tell(words)
             progress = read_progress(copied_run.progress("final"))
             assert progress is not None
             assert (progress.done, progress.total, progress.unit, progress.rate) == (2, 4, "parts", None)
             notes.append(progress.note)
 
-        return train(*arguments, on_validation=told, **options)
+        return train(*arguments, tell=told, **options)
 
     monkeypatch.setattr(final_stage, "train_final", watched)
     FinalStage().run(copied_run)

@@ -1,5 +1,6 @@
-"""The final trainings: several seeds, the best on hpo rows; killed at any point they end with the same network."""
+"""The last trainings: the best of several seeds, whose teachers learn first; killed they end with the same network."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,16 +12,25 @@ import torch
 from torch import Tensor
 
 from nasrec_automl.data.dataset import PreparedData
-from nasrec_automl.data.parts import FINAL, Part
+from nasrec_automl.data.parts import FINAL, TRAINING, Part
 from nasrec_automl.errors import DivergedError
 from nasrec_automl.evaluation.scratch import measure_subnet
+from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet
-from nasrec_automl.pipeline import final_training
+from nasrec_automl.pipeline import final_training, teachers
 from nasrec_automl.pipeline.candidates import candidates, default_hyper, train_candidate
-from nasrec_automl.pipeline.final_training import SEEDS_APART, Contender, Validation, train_final
+from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.final_training import (
+    SEEDS_APART,
+    Contender,
+    final_teachers,
+    taught_finally,
+    train_final,
+)
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.teachers import TaughtBy, labels_of
+from nasrec_automl.space import load_search_space
 from nasrec_automl.training.metrics import Metrics
 from nasrec_automl.training.module import ClickModule
 from tests.pipeline.changed import changed
@@ -88,7 +98,7 @@ def test_it_is_the_best_of_its_trainings_on_hpo_rows(
     run: RunFolder, contender: Contender, alone: list[tuple[float, Mapping[str, Tensor]]]
 ) -> None:
     heard: list[str] = []
-    subnet = taught(run, contender, on_validation=lambda at: heard.append(at.training) or True)
+    subnet = taught(run, contender, tell=lambda words: heard.append(words.partition(",")[0]) or True)
     losses = [loss for loss, _ in alone]
     assert len(set(losses)) == 3
     _, best = min(alone, key=lambda one: one[0])
@@ -97,17 +107,15 @@ def test_it_is_the_best_of_its_trainings_on_hpo_rows(
 
 
 def test_each_validation_says_how_far_its_training_has_come(run: RunFolder, contender: Contender) -> None:
-    heard: list[Validation] = []
+    heard: list[str] = []
     run = changed(run, "retrain", final_seeds=2, patience=9, max_epochs=2, validations_per_epoch=1)
-    taught(run, contender, on_validation=heard.append)
+    taught(run, contender, tell=heard.append)
     rows = sum(PreparedData.open(run.data).rows(part) for part in FINAL)
     steps = 2 * (rows // contender.hyper.batch_size)
-    assert [(at.training, at.step) for at in heard] == [
-        (f"final training {number} of 2", step) for number in (1, 2) for step in (steps // 2, steps)
-    ]
-    assert [at.in_words for at in heard] == [
-        f"{at.training}, step {at.step} of at most {steps}: log loss {at.metrics.log_loss:.4f}" for at in heard
-    ]
+    expected = [(number, step) for number in (1, 2) for step in (steps // 2, steps)]
+    for words, (number, step) in zip(heard, expected, strict=True):
+        begin = f"final training {number} of 2, step {step} of at most {steps}: log loss"
+        assert re.fullmatch(begin + r" 0\.\d{4}", words), words
 
 
 @pytest.mark.parametrize(
@@ -169,15 +177,15 @@ def test_killed_it_goes_on_and_ends_with_the_same_network(
     checkpoint = tmp_path / "final.ckpt"
     count = 0
 
-    def kill(validation: Validation) -> None:
+    def kill(words: str) -> None:
         nonlocal count
-        if validation.training == f"final training {killed[0]} of 3":
+        if words.startswith(f"final training {killed[0]} of 3,"):
             count += 1
             if count == killed[1]:
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        taught(run, contender, on_validation=kill, checkpoint=checkpoint)
+        taught(run, contender, tell=kill, checkpoint=checkpoint)
     heard: list[str] = []
     steps: list[int] = []
     step = ClickModule.training_step
@@ -187,7 +195,7 @@ def test_killed_it_goes_on_and_ends_with_the_same_network(
         return step(self, *arguments)
 
     monkeypatch.setattr(ClickModule, "training_step", counted)
-    subnet = taught(run, contender, on_validation=lambda at: heard.append(at.training), checkpoint=checkpoint)
+    subnet = taught(run, contender, tell=lambda words: heard.append(words.partition(",")[0]), checkpoint=checkpoint)
     assert same(subnet.state_dict(), min(alone, key=lambda one: one[0])[1])
     assert set(heard) == {f"final training {number} of 3" for number in range(killed[0], 4)}, (
         "what ended is not repeated"
@@ -224,12 +232,104 @@ def test_a_training_whose_network_was_not_saved_goes_on_from_its_last_checkpoint
 def test_what_has_ended_is_kept_whole(
     run: RunFolder, contender: Contender, alone: list[tuple[float, Mapping[str, Tensor]]], tmp_path: Path
 ) -> None:
-    def kill(validation: Validation) -> None:
-        if validation.training.endswith("3 of 3"):
+    def kill(words: str) -> None:
+        if "training 3 of 3," in words:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        taught(run, contender, on_validation=kill, checkpoint=tmp_path / "final.ckpt")
+        taught(run, contender, tell=kill, checkpoint=tmp_path / "final.ckpt")
     best = min(alone[:2], key=lambda one: one[0])[1]
     (kept,) = tmp_path.glob("final-????????.safetensors")
     assert same(load_subnet(kept).state_dict(), best)
+
+
+def test_final_teachers_are_the_same_architectures_trained_on_validation_rows_too(
+    finished_run: RunFolder,
+) -> None:
+    run = finished_run
+    known, first = teachers.may_teach(run), teachers.teachers(run)
+    found = final_teachers(run, first, run.final_trainings)
+    assert {*found} <= {*first}
+    assert found
+    hyper = default_hyper(run.job, taught=False)
+    for name, path in found.items():
+        trained = train_candidate(run, known[name], hyper, lambda step, metrics: False, parts=FINAL).subnet.state_dict()
+        kept = load_subnet(path).state_dict()
+        assert all(torch.equal(kept[key], trained[key]) for key in trained)
+
+
+def test_of_the_final_teachers_as_many_teach_as_are_best_together(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = list(hand_designs(load_search_space(copied_run.job.space)))
+    monkeypatch.setattr(teachers, "best_together", lambda logits, rows, most: [*range(len(logits))][:0:-1])
+    assert list(final_teachers(copied_run, names, copied_run.final_trainings)) == names[:0:-1] != []
+
+
+def test_the_final_stage_says_who_its_teachers_were(finished_run: RunFolder) -> None:
+    noted = read_json(finished_run.final)
+    assert noted["teachers"] == list(teachers.teachers(finished_run)) != []
+    assert noted["final_teachers"] == list(
+        final_teachers(finished_run, teachers.teachers(finished_run), finished_run.final_trainings)
+    )
+
+
+def test_killed_final_teachers_go_on_where_they_were(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = copied_run
+    found = final_teachers(run, teachers.teachers(run), run.final_trainings)
+    trained = [*run.retrained.glob("final-teacher-*.safetensors")]
+    before = {path: load_subnet(path).state_dict() for path in trained}
+    for path in trained:
+        path.unlink()
+    heard: list[str] = []
+
+    def dying(words: str) -> None:
+        heard.append(words)
+        if len(heard) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        final_teachers(run, teachers.teachers(run), run.final_trainings, tell=dying)
+    (checkpoint,) = run.final_trainings.glob("final-teacher-*.ckpt")
+    again: list[int] = []
+    train = ClickModule.training_step
+    monkeypatch.setattr(
+        ClickModule, "training_step", lambda self, *a: again.append(self.global_step) or train(self, *a)
+    )
+    assert final_teachers(run, teachers.teachers(run), run.final_trainings) == found
+    assert f", step {again[0]} of" in heard[0], "from the last checkpoint on"
+    for path in trained:
+        assert all(torch.equal(value, before[path][key]) for key, value in load_subnet(path).state_dict().items())
+    assert not checkpoint.exists()
+    again.clear()
+    assert final_teachers(run, teachers.teachers(run), run.final_trainings) == found
+    assert not again, "trained once a run"
+
+
+def test_a_final_teacher_that_diverges_teaches_nobody_and_the_winner_is_trained(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = copied_run
+    first = next(iter(final_teachers(run, teachers.teachers(run), run.final_trainings).values()))
+    first.unlink()
+    tried: list[object] = []
+
+    def diverging(*arguments: object, **__: object) -> None:
+        tried.append(arguments)
+        raise DivergedError("step 7 of 9")
+
+    monkeypatch.setattr(final_training, "train_candidate", diverging)
+    for _ in range(2):  # the second time it is known
+        assert first not in final_teachers(run, teachers.teachers(run), run.final_trainings).values()
+    assert len(tried) == 1
+    monkeypatch.undo()
+    taught_by = taught_finally(run, teachers.teachers(run), {})
+    label, data = labels_of(run, taught_by), PreparedData.open(run.data)
+    own = data.part(*FINAL).batch(slice(None))[2].numpy()
+    rows = sum(data.rows(part) for part in TRAINING)
+    assert label is not None
+    assert (label[:rows] != own[:rows]).all(), "the candidates' teachers teach"
+    assert (label[rows:] == own[rows:]).all()
+    (name, architecture), *_ = candidates(run).items()
+    contender = Contender(name, architecture, default_hyper(run.job), Metrics(0.5, 0.7, 0.01, 100))
+    assert train_final(run, contender, taught_by).architecture.key == architecture.key

@@ -23,7 +23,6 @@ from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import best_trials, candidates, train_candidate
 from nasrec_automl.pipeline.export import export_model
 from nasrec_automl.pipeline.files import read_json
-from nasrec_automl.pipeline.final_training import Validation
 from nasrec_automl.pipeline.named import NamedModel, find_architecture, retrain_named
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import retrain_study, search_study, trainings_study
@@ -92,8 +91,8 @@ def test_the_winner_by_name_is_the_final_model(run: RunFolder, tmp_path: Path) -
 
 def test_any_other_takes_the_best_ones_and_is_measured_before_it_sees_the_choice_part(run: RunFolder) -> None:
     key = others(run)[0]
-    heard = []
-    model = retrain_named(run, key, on_validation=lambda at: heard.append(at.training))
+    heard: list[str] = []
+    model = retrain_named(run, key, tell=lambda words: heard.append(words.partition(",")[0]))
     assert model.source == "best"
     assert list(dict.fromkeys(heard)) == [
         "training without validation rows",
@@ -127,23 +126,23 @@ class _KilledError(Exception):
 @pytest.mark.parametrize("at", ["training without validation rows", "final training 1 of 2", "final training 2 of 2"])
 def test_a_call_that_was_killed_goes_on_where_it_was(run: RunFolder, at: str) -> None:
     key = others(run)[0]
-    heard: list[tuple[str, int]] = []
+    heard: list[str] = []
 
-    def dying(validation: Validation) -> None:
-        heard.append((validation.training, validation.step))
-        if [one for one, _ in heard].count(at) == 2:
+    def dying(words: str) -> None:
+        heard.append(words)
+        if sum(one.startswith(at) for one in heard) == 2:
             raise _KilledError
 
     whole = retrain_named(run, key, run.models / "whole")
     with pytest.raises(_KilledError):
-        retrain_named(run, key, on_validation=dying)
+        retrain_named(run, key, tell=dying)
     assert not (run.models / key).exists()
-    again: list[tuple[str, int]] = []
-    model = retrain_named(run, key, on_validation=lambda at: again.append((at.training, at.step)))
+    again: list[str] = []
+    model = retrain_named(run, key, tell=again.append)
     # A training that was broken tells again what it had measured.
-    ended = {training for training, _ in heard} - {at}
-    assert {training for training, _ in again}.isdisjoint(ended)
-    assert again[:2] == [one for one in heard if one[0] == at]
+    ended = {one.partition(",")[0] for one in heard} - {at}
+    assert {one.partition(",")[0] for one in again}.isdisjoint(ended)
+    assert again[:2] == [one for one in heard if one.startswith(at)]
     assert model.validation == whole.validation
     expected, found = (load_model(one.folder).subnet.state_dict() for one in (whole, model))
     assert all(torch.equal(expected[name], found[name]) for name in expected)
@@ -177,8 +176,8 @@ def test_a_training_whose_network_was_not_saved_goes_on_from_its_last_checkpoint
 def test_what_a_killed_call_left_with_other_settings_does_not_count(run: RunFolder) -> None:
     shutil.rmtree(run.path / "stages")  # as of a job that trains by name alone: no stage holds its settings
 
-    def dying(validation: Validation) -> None:
-        if validation.training.startswith("final"):
+    def dying(words: str) -> None:
+        if words.startswith("final"):
             raise _KilledError
 
     heard: list[str] = []
@@ -186,23 +185,24 @@ def test_what_a_killed_call_left_with_other_settings_does_not_count(run: RunFold
     for other in (changed(run, "retrain", patience=run.job.retrain.patience + 1), wider):
         heard.clear()
         with pytest.raises(_KilledError):
-            retrain_named(run, "hand-mlp", on_validation=dying)
-        retrain_named(other, "hand-mlp", on_validation=lambda at: heard.append(at.training))
-        assert heard[0] == "training without validation rows"
+            retrain_named(run, "hand-mlp", tell=dying)
+        retrain_named(other, "hand-mlp", tell=heard.append)
+        own = [words for words in heard if "its teachers" not in words]
+        assert own[0].startswith("training without validation rows,")
 
 
 def test_what_a_killed_call_left_counts_when_a_limit_has_grown(run: RunFolder) -> None:
-    def dying(validation: Validation) -> None:
-        if validation.training.startswith("final"):
+    def dying(words: str) -> None:
+        if words.startswith("final"):
             raise _KilledError
 
     key = others(run)[0]
     with pytest.raises(_KilledError):
-        retrain_named(run, key, on_validation=dying)
+        retrain_named(run, key, tell=dying)
     heard: list[str] = []
     grown = changed(run, "retrain", timeout="9h", trials=run.job.retrain.trials + 1)
-    retrain_named(grown, key, on_validation=lambda at: heard.append(at.training))
-    assert heard[0] == "final training 1 of 2"
+    retrain_named(grown, key, tell=heard.append)
+    assert heard[0].startswith("final training 1 of 2,")
 
 
 def test_two_processes_do_not_train_one_architecture_at_once(run: RunFolder) -> None:

@@ -19,6 +19,7 @@ from scipy.stats import kendalltau
 
 from nasrec_automl.cli import main
 from nasrec_automl.config import load_job
+from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import DataError, DivergedError, JobError, StudyError
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.evaluation.trained_steps import trained_steps
@@ -65,6 +66,8 @@ def test_scores_trainings_and_their_statistics_are_written(done: RunFolder) -> N
     assert [one.score for one in content.architectures] == [evaluator.evaluate(a).log_loss for a in architectures]
     losses = np.array([one.losses for one in content.architectures])
     assert losses.shape == (5, 2)
+    unseen = (Part.HPO, Part.CHOICE)  # of which no score has seen a row
+    assert losses[0, 0] == truth.train_and_measure(done, architectures[0], 0, unseen).log_loss
     assert (losses[:, 0] != losses[:, 1]).all()
     tau = kendalltau([one.score for one in content.architectures], losses.mean(axis=1)).statistic
     assert content.ranking.tau.value == pytest.approx(tau)
@@ -259,7 +262,7 @@ def test_test_stays_closed_and_trainings_that_diverge_are_left_out(
 ) -> None:
     run = RunFolder(copied(done, tmp_path).job.model_copy(update={"name": "again"}))
     with pytest.raises(DataError, match="test part is read once"):
-        truth.train_and_measure(run, truth.sample_sizes(run, 3)[0], 0, [*rank.MEASURED, rank.Part.TEST])
+        truth.train_and_measure(run, truth.sample_sizes(run, 3)[0], 0, [Part.HPO, Part.CHOICE, Part.TEST])
     lost = truth.sample_sizes(run, 5)
     training = truth.train_and_measure
 
@@ -283,7 +286,9 @@ def test_test_stays_closed_and_trainings_that_diverge_are_left_out(
     assert left_out in console.export_text()
     more = RunFolder(run.job.model_copy(update={"name": "more"}))
     monkeypatch.setattr(truth, "train_and_measure", diverges(3))
-    with pytest.raises(StudyError, match="2 of 5 architectures were trained well"):
+    with pytest.raises(
+        StudyError, match="2 of 5 architectures were trained well with every seed and have a finite score"
+    ):
         rank_scores(more)
 
 

@@ -32,6 +32,7 @@ from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.status import run_status
 from nasrec_automl.pipeline.studies import retrain_study
 from nasrec_automl.search import Hyper
+from nasrec_automl.training.keep_best import Checkpoints
 from nasrec_automl.training.module import ClickModule
 from tests.pipeline.changed import changed
 
@@ -73,6 +74,20 @@ def test_the_best_subnet_of_each_is_kept_and_is_what_the_study_says(finished_run
         assert measured.auc == pytest.approx(trial.user_attrs["nasrec:auc"], abs=1e-6)
         assert 0 < trial.user_attrs["nasrec:step"] <= trial.user_attrs["nasrec:schedule_steps"]
     assert {path for path in finished_run.retrained.glob("*.safetensors") if "teacher-" not in path.name} == paths
+
+
+def test_a_training_that_has_come_further_is_work_done(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = changed(copied_run, "retrain", trials=copied_run.job.retrain.trials + 1)
+    kept, write = [RetrainStage().kept(run)], Checkpoints.on_validation_end
+
+    def watched(self: Checkpoints, *arguments: Any) -> None:
+        write(self, *arguments)
+        kept.append(RetrainStage().kept(run))
+
+    monkeypatch.setattr(Checkpoints, "on_validation_end", watched)
+    RetrainStage().run(run)
+    assert kept == sorted(kept)
+    assert len(set(kept)) >= 3
 
 
 def test_curves_are_in_the_study(finished_run: RunFolder) -> None:

@@ -20,7 +20,7 @@ from nasrec_automl.config import load_job
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import JobError, RunFolderError
-from nasrec_automl.pipeline.files import read_json, write_json
+from nasrec_automl.pipeline.files import newest, read_json, write_json
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import STAGES, next_stage, run_job
@@ -308,14 +308,17 @@ def test_killed_in_any_stage_it_goes_on_to_the_same_result(
     run = RunFolder(load_job(job))
     kills = random.Random(stage)
     for _ in range(2):
+        before = newest([run.progress(stage)])  # what the last process that was killed has left
 
-        def inside() -> bool:
+        def inside(before: int = before) -> bool:
             progress = read_progress(run.progress(stage))
-            return progress is not None and progress.done < progress.total
+            return progress is not None and progress.done < progress.total and newest([run.progress(stage)]) > before
 
         process = start(job, slow=stage)
         started = time.monotonic()
-        while not inside() and process.poll() is None and time.monotonic() < started + 120:
+        while not inside():
+            assert process.poll() is None, "it was to be killed in the middle"
+            assert time.monotonic() < started + 120
             time.sleep(0.01)
         until = time.monotonic() + kills.uniform(0.2, 1.2)
         kill_when(process, lambda until=until: time.monotonic() > until)
@@ -331,7 +334,7 @@ def test_killed_again_and_again_at_any_time_it_ends_with_the_same_result(
 ) -> None:
     job = write_job(tmp_path)
     run = RunFolder(load_job(job))
-    kills = random.Random(4)
+    kills, inside = random.Random(4), 0
     for _ in range(6):
         process = start(job)
         try:
@@ -339,6 +342,9 @@ def test_killed_again_and_again_at_any_time_it_ends_with_the_same_result(
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
+            found = [read_progress(run.progress(stage)) for stage in STAGES]
+            inside += any(progress is not None and progress.done < progress.total for progress in found)
+    assert inside, "no kill came while a stage was at work"
     command = [sys.executable, "-m", "nasrec_automl", "run", str(job)]
     environment = {**os.environ, "COLUMNS": "120"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment)

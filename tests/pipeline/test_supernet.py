@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
@@ -50,20 +49,20 @@ from nasrec_automl.training.keep_best import KeepBest
 from nasrec_automl.training.module import TrainingOptions
 from tests.pipeline.changed import changed
 
-RUN = """
-import sys, time
-import torch
+KILLED = """
+import os, signal, sys
 from nasrec_automl.nni_plugin.oneshot import NasRecLightningModule
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.supernet import SupernetStage, kept_steps
+from nasrec_automl.pipeline.supernet import SupernetStage
 
 step = NasRecLightningModule.training_step
 
-def slow(self, batch, batch_idx):
-    time.sleep(0.03)
+def dies(self, batch, batch_idx):
+    if self.trainer.global_step == int(sys.argv[2]) and self.trainer.is_global_zero:
+        os.kill(os.getpid(), signal.SIGKILL)
     return step(self, batch, batch_idx)
 
-NasRecLightningModule.training_step = slow
+NasRecLightningModule.training_step = dies
 SupernetStage().run(RunFolder.open(sys.argv[1]))
 """
 
@@ -115,16 +114,10 @@ def test_killed_and_run_again_it_ends_as_an_unbroken_run(
         assert kept_steps(unbroken) < points(unbroken)[-1]["step"] < training_steps(unbroken), "it is to end early"
 
     broken.create()
-    command = [sys.executable, "-c", RUN, str(broken.path)]
-    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    deadline = time.monotonic() + 120
-    while len(points(broken)) < 3:
-        assert process.poll() is None, "it was to be killed in the middle"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    time.sleep(0.1)  # somewhere behind the last checkpoint
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    behind = int(points(unbroken)[2]["step"]) + 2  # the third checkpoint
+    command = [sys.executable, "-c", KILLED, str(broken.path), str(behind)]
+    killed = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False, timeout=120)
+    assert killed.returncode == -signal.SIGKILL
     assert not broken.weights.exists()
     assert (broken.supernet / "last.ckpt").is_file()
     assert SupernetStage().units(broken) == (0, 1)
@@ -177,6 +170,15 @@ def test_several_epochs_end_where_validation_no_longer_improves(
     assert len(points(whole)) == 27
     assert kept_steps(whole) == training_steps(whole)
     assert all(torch.equal(tensor, seen[-1][name]) for name, tensor in weights(whole).items())
+
+    # Rows that are read once cannot be learned by heart, whatever the patience.
+    seen.clear()
+    once = make(tmp_path / "c", prepared, patience=1, **{**options, "epochs": 1})
+    SupernetStage().run(once)
+    losses = [point["log_loss"] for point in points(once)]
+    assert min(losses) < losses[-1], "or this shows nothing"
+    assert kept_steps(once) == training_steps(once)
+    assert all(torch.equal(tensor, seen[-1][name]) for name, tensor in weights(once).items())
 
 
 def test_what_it_leaves_behind(tmp_path: Path, prepared: Path) -> None:
@@ -231,15 +233,9 @@ def test_two_processes_train_as_one_and_go_on_after_a_kill(tmp_path: Path, prepa
     threads = torch.get_num_threads()
 
     broken.create()
-    command, environment = [sys.executable, "-c", RUN, str(broken.path)], {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 120
-    while not (broken.supernet / "last.ckpt").is_file():
-        assert process.poll() is None, process.stderr.read().decode()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    command = [sys.executable, "-c", KILLED, str(broken.path), str(int(points(alone)[0]["step"]) + 2)]
+    killed = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False, timeout=120)
+    assert killed.returncode == -signal.SIGKILL
     assert not broken.weights.exists()
 
     reports: list[Mapping[str, float]] = []
@@ -401,6 +397,14 @@ def test_a_supernet_that_has_learned_nothing_is_said_to(
 ) -> None:
     _warn_of_chance(make(tmp_path, prepared), {"log_loss": 0.6, "auc": auc})
     assert (f"no better than chance (AUC {auc:.4f})" in caplog.text) is said
+
+
+@pytest.mark.parametrize(("stage", "said"), [(SupernetStage(), True), (SupernetStage(lambda: None), False)])
+def test_of_supernets_that_are_tried_it_is_not_said(
+    tmp_path: Path, prepared: Path, stage: SupernetStage, said: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.run(make(tmp_path, prepared, learning_rate=1e-30))
+    assert ("no better than chance" in caplog.text) is said
 
 
 @pytest.mark.parametrize("trained", [False, True])

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
+from scipy.stats import kendalltau
 
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import TRAINING, Part
-from nasrec_automl.errors import StudyError
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.hyper_space import HyperSpace
@@ -20,8 +21,8 @@ from nasrec_automl.pipeline.final_training import SEEDS_APART
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import trainings_study
 from nasrec_automl.pipeline.truth import (
+    judge_scores,
     sample_sizes,
-    score_each,
     train_and_measure,
     train_truth,
     trained_profiles,
@@ -175,7 +176,11 @@ def test_scores_that_are_no_numbers_are_no_order(finished_run: RunFolder) -> Non
             score = evaluator.evaluate(architecture)
             return replace(score, log_loss=float("nan")) if architecture == architectures[1] else score
 
-    scores = score_each(Broken(), dict(enumerate(architectures)))
+    losses = np.array([[0.5, 0.5], [0.4, 0.4], [0.6, 0.6], [0.7, 0.7]])
+    scores, ranking = judge_scores(finished_run, Broken(), architectures, losses)
     assert scores == {place: evaluator.evaluate(architectures[place]) for place in (0, 2, 3)}
-    with pytest.raises(StudyError, match=r"2 of 3 scores are finite numbers, .* a lower supernet\.learning_rate"):
-        score_each(Broken(), dict(enumerate(architectures[:3])))
+    assert ranking is not None
+    expected = kendalltau([score.log_loss for score in scores.values()], [0.5, 0.6, 0.7]).statistic
+    assert (ranking.architectures, ranking.tau.value) == (3, pytest.approx(expected))
+    losses[3, 1] = np.nan
+    assert judge_scores(finished_run, Broken(), architectures, losses) == ({0: scores[0], 2: scores[2]}, None)

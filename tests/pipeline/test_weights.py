@@ -2,18 +2,27 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.metrics import log_loss
 
 from nasrec_automl import load_model
 from nasrec_automl.config import load_job
 from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.evaluation.paired import auc_difference_error, log_loss_difference_error
+from nasrec_automl.evaluation.scratch import predict_logits
+from nasrec_automl.network.weights import load_subnet
+from nasrec_automl.pipeline.candidates import best_trials, trial_weights
+from nasrec_automl.pipeline.final_baseline import final_baseline
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
+from nasrec_automl.pipeline.studies import retrain_study
+from nasrec_automl.report.calibration import calibration_bins
 
 SCHEMA = """
 label: y
@@ -73,6 +82,32 @@ def test_weights_count_from_the_file_to_the_last_measurement(tmp_path: Path, wri
     measured = json.loads(run.result.read_text())
     assert _find(measured, "log_loss", by_hand)
     assert not _find(measured, "log_loss", log_loss(rows["y"], model.predict(rows)))
+
+    final, choice = json.loads(run.final.read_text()), prepared.part("choice")
+    label, weight = np.asarray(choice.label), np.asarray(choice.weight, np.float64)
+    study = retrain_study(run)
+    losses = {}
+    for name, trial in best_trials(study).items():
+        probability = torch.sigmoid(predict_logits(load_subnet(trial_weights(run, study, trial)), choice)).numpy()
+        losses[name] = -np.log(np.where(label == 1, probability, 1 - probability), dtype=np.float64)
+    winner, *others = final["contenders"]
+    for one in (winner, *others):
+        weighted = np.average(losses[one["name"]], weights=weight)
+        assert one["validation"]["log_loss"] == pytest.approx(weighted, abs=1e-6)
+        assert weighted != pytest.approx(losses[one["name"]].mean(), abs=1e-4), "or this shows nothing"
+    for one in others:
+        both = losses[one["name"]], losses[winner["name"]]
+        assert one["less_winner_error"] == pytest.approx(log_loss_difference_error(*both, weight), rel=1e-3)
+        assert one["less_winner_error"] != pytest.approx(log_loss_difference_error(*both), rel=1e-2)
+
+    label, weight = np.array(test.label), np.asarray(test.weight, np.float64)
+    logits, of_baseline = predict_logits(model.subnet, test), final_baseline(run, prepared)[0].logits(test)
+    assert [
+        asdict(one) for one in calibration_bins(torch.from_numpy(label), torch.sigmoid(logits).numpy(), weight)
+    ] == (final["calibration"])
+    error = auc_difference_error(label, logits.numpy(), of_baseline.numpy(), weight)
+    assert final["auc_difference_error"] == pytest.approx(error, rel=1e-4)
+    assert error != pytest.approx(auc_difference_error(label, logits.numpy(), of_baseline.numpy()), rel=1e-2)
 
 
 def _find(content: object, name: str, value: float) -> bool:

@@ -26,18 +26,26 @@ from nasrec_automl.pipeline.worker import Shared, share_work
 from tests.pipeline.changed import changed
 
 SLOWLY = """
-import sys, time
+import os, sys, time
 from nasrec_automl.evaluation import WeightSharingEvaluator
 from nasrec_automl.cli import main
 
 evaluate = WeightSharingEvaluator.evaluate
-WeightSharingEvaluator.evaluate = lambda *arguments: time.sleep(0.3) or evaluate(*arguments)
-main(sys.argv[1:])
+
+def together(*arguments):
+    while not os.path.exists(sys.argv[1]):
+        time.sleep(0.05)
+    time.sleep(0.3)
+    return evaluate(*arguments)
+
+WeightSharingEvaluator.evaluate = together
+main(sys.argv[2:])
 """
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", SLOWLY, *map(str, arguments)]
+def start(all_there: Path, *arguments: object) -> subprocess.Popen[str]:
+    """Start a process that scores nothing before there is a file, which says that all have taken a trial."""
+    command = [sys.executable, "-c", SLOWLY, str(all_there), *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -125,14 +133,16 @@ def test_a_worker_of_another_job_is_refused_before_and_after_it_has_waited(
 
 
 @pytest.mark.slow
-def test_workers_come_and_go_beside_a_run(searching: RunFolder) -> None:
-    owner = start("run", searching.path.parent / "job.yaml")
-    killed, stopped, counted = (start("worker", searching.path, *rest) for rest in ((), (), ("--count", 2)))
+def test_workers_come_and_go_beside_a_run(searching: RunFolder, tmp_path: Path) -> None:
+    there = tmp_path / "all are there"
+    owner = start(there, "run", searching.path.parent / "job.yaml")
+    killed, stopped, counted = (start(there, "worker", searching.path, *rest) for rest in ((), (), ("--count", 2)))
 
     def pids() -> set[str]:
         return {trial.user_attrs["nasrec:worker"].split(":")[1] for trial in trials_of(searching)}
 
     wait_for(lambda: {str(p.pid) for p in (owner, killed, stopped, counted)} <= pids(), owner, killed, stopped)
+    there.touch()
     killed.send_signal(signal.SIGKILL)
     stopped.send_signal(signal.SIGTERM)
     assert "goes on from here" in stopped.communicate()[1]

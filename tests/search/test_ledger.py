@@ -6,11 +6,12 @@ import numpy as np
 import optuna
 import pytest
 import torch
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from nasrec_automl.errors import StudyError
+from nasrec_automl.search import database
 from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.search.task import Outcome
 
@@ -31,6 +32,34 @@ def test_a_finished_trial_is_not_written_again(study: optuna.Study, storage: RDB
     (found,) = study.get_trials()
     assert found.state == TrialState.FAIL
     assert found.user_attrs == {"nasrec:failure": "stale", "nasrec:reason": "gone"}
+
+
+@pytest.mark.parametrize("lost", ["set_trial_intermediate_value", "get_all_trials"])
+def test_how_far_a_training_came_is_noted_though_the_server_was_gone_for_a_moment(
+    study: optuna.Study, storage: RDBStorage, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    class Comparing(optuna.pruners.ThresholdPruner):
+        def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
+            study.get_trials()
+            return super().prune(study, trial)
+
+    study.pruner = Comparing(upper=0.6)
+    ledger, trial = Ledger(study, storage), running(study)
+    prune, call, failed = ledger.prune(trial), getattr(study._storage, lost), []
+
+    def gone(*arguments: object) -> object:
+        if not failed:
+            failed.append(arguments)
+            raise StorageInternalError
+        return call(*arguments)
+
+    monkeypatch.setattr(study._storage, lost, gone)
+    monkeypatch.setattr(database, "connection_lost", lambda *_: True)
+    monkeypatch.setattr(database, "_PAUSES", (0.0,))
+    assert not prune(1, 0.5)
+    assert prune(2, 0.7)
+    assert failed
+    assert study.get_trials()[0].intermediate_values == {1: 0.5, 2: 0.7}
 
 
 def test_the_sampler_is_told(storage: RDBStorage, study: optuna.Study) -> None:

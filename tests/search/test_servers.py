@@ -18,6 +18,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy import create_engine, event, inspect, text
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
@@ -239,8 +240,21 @@ def guarded(postgres: Any, postgres_url: str) -> str:
     if "guarded" not in rules.read_text():
         rules.write_text(f"local all guarded scram-sha-256\n{rules.read_text()}")
         postgres.psql("CREATE ROLE guarded SUPERUSER LOGIN PASSWORD 'right'; SELECT pg_reload_conf()")
-        time.sleep(0.5)
-    return postgres_url.replace("postgres:@", "guarded:right@")
+    url = postgres_url.replace("postgres:@", "guarded:right@")
+    deadline = time.monotonic() + 30
+    while _may_enter(url.replace("right", "wrong")):  # the server reads its rules again when it comes to it
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return url
+
+
+def _may_enter(url: str) -> bool:
+    engine = create_engine(url, poolclass=NullPool)
+    try:
+        engine.connect().close()
+    except OperationalError:
+        return False
+    return True
 
 
 def test_a_wrong_password(guarded: str) -> None:
