@@ -47,11 +47,11 @@ def test_how_far_a_training_came_is_noted_though_the_server_was_gone_for_a_momen
     ledger, trial = Ledger(study, storage), running(study)
     prune, call, failed = ledger.prune(trial), getattr(study._storage, lost), []
 
-    def gone(*arguments: object) -> object:
+    def gone(*arguments: object, **options: object) -> object:
         if not failed:
             failed.append(arguments)
             raise StorageInternalError
-        return call(*arguments)
+        return call(*arguments, **options)
 
     monkeypatch.setattr(study._storage, lost, gone)
     monkeypatch.setattr(database, "connection_lost", lambda *_: True)
