@@ -23,7 +23,7 @@ def job_file(write_job: Callable[..., Path], tmp_path: Path) -> Path:
 
 
 def settings(job: Job) -> tuple[object, ...]:
-    return replace(scratch_options(job, default_hyper(job), 3200), schedule_steps=1), job.retrain.max_epochs
+    return replace(scratch_options(job, default_hyper(job), 3200), steps=1), job.retrain.max_epochs
 
 
 def test_each_variant_changes_what_it_says_alone(job_file: Path) -> None:

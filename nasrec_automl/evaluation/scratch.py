@@ -15,7 +15,6 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.batches import EvaluationBatches, TrainingBatches
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.errors import DivergedError, JobError
-from nasrec_automl.hyper_space import OptimizerName
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.head import clear_head
 from nasrec_automl.schema import FeatureSchema
@@ -37,50 +36,37 @@ _EVALUATION_BATCH = 8192
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScratchOptions:
-    """How to train an architecture from scratch.
+class ScratchOptions(TrainingOptions):
+    """How to train an architecture from scratch, in `steps` steps at most.
+
+    The seed is that of start values and batches too.
 
     Attributes:
         batch_size: rows a step.
-        learning_rate: peak of the schedule.
-        weight_decay: of weights, and of embedding rows where `embedding_decay` is None.
         dropout: on the embeddings and on each block's dense output.
         layer_norm: whether operators end in a LayerNorm.
-        clip_norm: bound of the gradients' norm.
-        eps: of Adagrad.
-        seed: of start values, batches and dropout.
-        schedule_steps: most steps, and length of the learning-rate schedule.
         validate_every: steps from one measurement to the next; where there are fewer, one is at the end. What is left
             after the last is not measured.
         patience: measurements without improvement that end the training; 0 for never.
-        optimizer: `adagrad`, `adam` or `sgd`.
         average_weights: whether a running average of the weights is what is measured and kept.
-        embedding_decay: of the embedding rows of each batch.
         device: `cpu` or `cuda`.
         precision: of what is multiplied, in training and in its validations.
 
     Raises:
-        JobError: `validate_every` is below 1.
+        JobError: a number is out of its range.
     """
 
     batch_size: int
-    learning_rate: float
-    weight_decay: float
     dropout: float
     layer_norm: bool
-    clip_norm: float
-    eps: float
-    seed: int
-    schedule_steps: int
     validate_every: int
     patience: int = 0
-    optimizer: OptimizerName = "adagrad"
     average_weights: bool = False
-    embedding_decay: float | None = None
     device: str = "cpu"
     precision: Precision = "float32"
 
     def __post_init__(self) -> None:
+        TrainingOptions.__post_init__(self)  # `super()` of a dataclass with slots would be the class without them
         if self.validate_every < 1:
             raise JobError(f"validate_every must be at least 1, but it is {self.validate_every}")
 
@@ -147,7 +133,7 @@ def train_from_scratch(
         subnet = Subnet(architecture, schema, layer_norm=options.layer_norm, dropout=options.dropout)
     clear_head(subnet.head)
     course = train_network(subnet, rows, validation, options, report=report, checkpoint=checkpoint)
-    return Trained(course.metrics, course.step, course.stopped, subnet, options.schedule_steps)
+    return Trained(course.metrics, course.step, course.stopped, subnet, options.steps)
 
 
 def train_network(
@@ -163,20 +149,7 @@ def train_network(
 
     Arguments are those of `train_from_scratch`; of the options, LayerNorm and dropout are the network's own matter.
     """
-    steps = options.schedule_steps
-    module = ClickModule(
-        TrainingOptions(
-            steps=steps,
-            learning_rate=options.learning_rate,
-            optimizer=options.optimizer,
-            weight_decay=options.weight_decay,
-            embedding_decay=options.embedding_decay,
-            clip_norm=options.clip_norm,
-            eps=options.eps,
-            seed=options.seed,
-        ),
-        network,
-    )
+    module, steps = ClickModule(options, network), options.steps
     batches = TrainingBatches(rows, options.batch_size, options.seed, steps)
     keeper = KeepBest(options.patience, report)
     callbacks: list[pl.Callback] = [keeper]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasrec_automl.network.block import Source
-from nasrec_automl.ops.live import live
+from nasrec_automl.ops.slices import used_slice
 
 
 class Head(nn.Module):
@@ -42,8 +42,8 @@ class Head(nn.Module):
 
     def weight(self, dense_dim: int, tokens: Mapping[str, int]) -> Tensor:
         """The weights that belong to `features` of these sizes, `(d + E N,)`."""
-        parts = [live(self.tokens[name], self.embedding_dim, count).flatten() for name, count in tokens.items()]
-        return torch.cat([live(self.dense, dense_dim), *parts])
+        parts = [used_slice(self.tokens[name], self.embedding_dim, count).flatten() for name, count in tokens.items()]
+        return torch.cat([used_slice(self.dense, dense_dim), *parts])
 
     def forward(self, last: Source) -> Tensor:
         """Map the last block's output to logits, `(B,)`."""

@@ -15,7 +15,7 @@ from nasrec_automl.network.embedding import Embedding
 from nasrec_automl.network.head import Head
 from nasrec_automl.network.plan import NetworkPlan, source_name
 from nasrec_automl.ops.base import is_traced
-from nasrec_automl.ops.live import drop_live_gradient
+from nasrec_automl.ops.slices import drop_slice_gradient
 from nasrec_automl.schema import FeatureSchema
 
 _ROWS_AT_ONCE = 1024
@@ -80,7 +80,7 @@ class Network(nn.Module):
         """Forget all gradients, those of slices too."""
         super().zero_grad(set_to_none)
         for parameter in self.parameters():
-            drop_live_gradient(parameter)
+            drop_slice_gradient(parameter)
 
     def run_path(self, dense: Tensor, ids: Tensor, path: Path) -> Tensor:
         """Logits of a path, `(B,)`."""

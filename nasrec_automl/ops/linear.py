@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasrec_automl.ops.base import Pieces, cast
-from nasrec_automl.ops.live import live
+from nasrec_automl.ops.slices import used_slice
 
 
 def _xavier_uniform(weight: Tensor, fan_in: int, fan_out: int) -> None:
@@ -29,8 +29,8 @@ class ElasticLinear(nn.Module):
 
     def forward(self, x: Tensor, out_features: int) -> Tensor:
         """Map `(..., w)` to `(..., out_features)`."""
-        bias = None if self.bias is None else live(self.bias, out_features)
-        return F.linear(x, live(self.weight, out_features, x.shape[-1]), bias)
+        bias = None if self.bias is None else used_slice(self.bias, out_features)
+        return F.linear(x, used_slice(self.weight, out_features, x.shape[-1]), bias)
 
 
 class SourceLinear(nn.Module):
@@ -59,10 +59,10 @@ class SourceLinear(nn.Module):
         """Map inputs of `(..., w_s)` each to `(..., out_features)`."""
         if not inputs:
             raise ValueError("a Linear over sources needs at least one input")
-        bias = None if self.bias is None else live(self.bias, out_features)
+        bias = None if self.bias is None else used_slice(self.bias, out_features)
         total: Tensor | None = None
         for name, x in inputs:
-            weight, rows = live(self.weights[name], out_features, x.shape[-1]), x.flatten(0, -2)
+            weight, rows = used_slice(self.weights[name], out_features, x.shape[-1]), x.flatten(0, -2)
             if total is None:
                 total = F.linear(rows, weight, bias)
             else:  # in place: a product that adds to what is there costs no pass over memory of its own
@@ -88,7 +88,7 @@ class ElasticLayerNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise the last axis of `(..., w)`."""
         width = x.shape[-1]
-        return F.layer_norm(x, (width,), live(self.weight, width), live(self.bias, width))
+        return F.layer_norm(x, (width,), used_slice(self.weight, width), used_slice(self.bias, width))
 
 
 def closing_norm(width: int, layer_norm: bool) -> nn.Module:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from nasrec_automl.ops.live import dense_gradients
+from nasrec_automl.ops.slices import dense_gradients
 from nasrec_automl.training.foreach import joint_norm, scale_each
 
 

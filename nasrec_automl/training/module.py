@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from nasrec_automl.data.batches import Batch
 from nasrec_automl.errors import DataError, DivergedError, JobError
 from nasrec_automl.hyper_space import OptimizerName
-from nasrec_automl.ops.live import end_live_gradients
+from nasrec_automl.ops.slices import end_slice_gradients
 from nasrec_automl.training.clipping import clip_gradients
 from nasrec_automl.training.guard import ADVICE, check_batch, check_weights
 from nasrec_automl.training.metrics import Metrics, measure
@@ -71,11 +71,11 @@ class TrainingOptions:
             raise JobError(f"schedule_warm_up must be within 0 to 1, but it is {self.schedule_warm_up}")
 
 
-class _EndLiveGradients(pl.Callback):
+class _EndSliceGradients(pl.Callback):
     """Leaves gradients to autograd again where an error ends a training, of which no hook of a module is told."""
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        end_live_gradients(pl_module.parameters())
+        end_slice_gradients(pl_module.parameters())
 
 
 class ClickModule(pl.LightningModule):
@@ -110,11 +110,11 @@ class ClickModule(pl.LightningModule):
 
     def configure_callbacks(self) -> list[pl.Callback]:
         """What the end of a training needs that fails."""
-        return [_EndLiveGradients()]
+        return [_EndSliceGradients()]
 
     def on_fit_end(self) -> None:
         """Leave gradients to autograd again: torch's optimisers see none of the slices'."""
-        end_live_gradients(self.parameters())
+        end_slice_gradients(self.parameters())
 
     def on_fit_start(self) -> None:
         """Refuse float16: its scaling of gradients knows nothing of those that are kept as slices."""

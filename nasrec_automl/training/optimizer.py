@@ -1,4 +1,4 @@
-"""Optimisers that pay for what a step used: rows of embedding tables, live slices of shared weights."""
+"""Optimisers that pay for what a step used: rows of embedding tables, used slices of shared weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nasrec_automl.errors import JobError
 from nasrec_automl.hyper_space import OptimizerName
-from nasrec_automl.ops.live import drop_live_gradient, keep_live_gradients, leading, only_gradient
+from nasrec_automl.ops.slices import drop_slice_gradient, keep_slice_gradients, leading, only_gradient
 
 Params = Iterable[nn.Parameter] | Iterable[dict[str, Any]]
 
@@ -93,7 +93,7 @@ class RowOptimizer(torch.optim.Optimizer, ABC):
         super().zero_grad(set_to_none)
         for group in self.param_groups:
             for parameter in group["params"]:
-                drop_live_gradient(parameter)
+                drop_slice_gradient(parameter)
 
     def _state_of(self, parameter: nn.Parameter, *, rows: bool) -> dict[str, Tensor]:
         state: dict[str, Tensor] = self.state[parameter]
@@ -106,8 +106,8 @@ class RowOptimizer(torch.optim.Optimizer, ABC):
         values = leading(parameter, gradient.shape)
         if group["weight_decay"]:
             gradient = gradient.add(values, alpha=group["weight_decay"])
-        live = {name: leading(t, gradient.shape) if t.dim() else t for name, t in state.items()}
-        self._update(values, gradient, live, group)
+        used = {name: leading(t, gradient.shape) if t.dim() else t for name, t in state.items()}
+        self._update(values, gradient, used, group)
 
     def _step_rows(self, parameter: nn.Parameter, gradient: Tensor, group: dict[str, Any]) -> None:
         gradient = gradient.coalesce()
@@ -120,9 +120,9 @@ class RowOptimizer(torch.optim.Optimizer, ABC):
             decay = group["weight_decay"]
         if decay:
             values = values.add(table, alpha=decay)
-        live = {name: tensor.index_select(0, rows) for name, tensor in state.items()}
-        self._update(table, values, live, group)
-        for name, tensor in live.items():
+        used = {name: tensor.index_select(0, rows) for name, tensor in state.items()}
+        self._update(table, values, used, group)
+        for name, tensor in used.items():
             state[name].index_copy_(0, rows, tensor)
         parameter.index_copy_(0, rows, table)
 
@@ -130,12 +130,12 @@ class RowOptimizer(torch.optim.Optimizer, ABC):
 class RowAdagrad(RowOptimizer):
     """Adagrad (Duchi et al. 2011; eps stands outside the root, as in torch).
 
-    Of a shared weight that a path used in part, the gradient is kept as a slice (`nasrec_automl.ops.live`) and that
+    Of a shared weight that a path used in part, the gradient is kept as a slice (`nasrec_automl.ops.slices`) and that
     slice alone is updated and decayed. Torch's own Adagrad works on whole weights.
 
     Args:
         params: parameters or groups. From now on backward passes leave slices' gradients to the optimisers of this
-            file: others would not see them, before `end_live_gradients`.
+            file: others would not see them, before `end_slice_gradients`.
         lr: learning rate.
         weight_decay: as in `RowOptimizer`.
         embedding_decay: as in `RowOptimizer`.
@@ -153,7 +153,7 @@ class RowAdagrad(RowOptimizer):
     ) -> None:
         super().__init__(params, lr=lr, weight_decay=weight_decay, embedding_decay=embedding_decay, eps=eps)
         for group in self.param_groups:
-            keep_live_gradients(group["params"])
+            keep_slice_gradients(group["params"])
 
     def _new_state(self, parameter: nn.Parameter, *, rows: bool) -> dict[str, Tensor]:
         return {"sum": torch.zeros_like(parameter)}

@@ -34,10 +34,10 @@ class Rank:
         """What a Lightning trainer needs to be this process; nothing if it is alone."""
         if self.count == 1:
             return {}
-        return {"devices": self.count, "strategy": LiveDDP(timeout=_PATIENCE), "plugins": [_OneMachine(self)]}
+        return {"devices": self.count, "strategy": SparseDDP(timeout=_PATIENCE), "plugins": [_OneMachine(self)]}
 
 
-class LiveDDP(DDPStrategy):
+class SparseDDP(DDPStrategy):
     """DDP that averages the gradients that a step made, sparse ones as rows.
 
     Every process must start from the same weights and train the same path at a step.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
-from nasrec_automl.ops.live import dense_gradients
+from nasrec_automl.ops.slices import dense_gradients
 from nasrec_automl.training.foreach import copy_each
 
 

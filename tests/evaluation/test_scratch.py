@@ -35,7 +35,7 @@ OPTIONS = ScratchOptions(
     clip_norm=5.0,
     eps=1e-2,
     seed=3,
-    schedule_steps=48,
+    steps=48,
     validate_every=8,
 )
 
@@ -88,7 +88,7 @@ def test_what_has_ended_leaves_no_copy_of_the_tables(
 ) -> None:
     """Lightning's objects refer to one another: without the garbage collector they live on."""
 
-    shape = train(schedule_steps=1).subnet.embedding.weight.shape
+    shape = train(steps=1).subnet.embedding.weight.shape
 
     def diverge(*_: object) -> None:
         raise DivergedError("step 8")
@@ -136,7 +136,7 @@ def test_what_has_ended_leaves_no_copy_of_the_tables(
 )
 def test_every_option_counts(change: dict[str, Any]) -> None:
     assert {one.name for one in fields(ScratchOptions)} >= change.keys()
-    usual, other = (train(options, schedule_steps=8) for options in (OPTIONS, replace(OPTIONS, **change)))
+    usual, other = (train(options, steps=8) for options in (OPTIONS, replace(OPTIONS, **change)))
     assert weights(usual).shape != weights(other).shape or not torch.equal(weights(usual), weights(other))
 
 
@@ -147,7 +147,7 @@ def test_a_network_that_was_measured_trains_with_dropout_again() -> None:
         subnet = Subnet(ARCHITECTURE, SCHEMA, dropout=0.5)
         if measured:
             predict_logits(subnet, VALIDATION)
-        train_network(subnet, TRAIN, VALIDATION, replace(OPTIONS, schedule_steps=8))
+        train_network(subnet, TRAIN, VALIDATION, replace(OPTIONS, steps=8))
         found.append(torch.cat([parameter.detach().flatten() for parameter in subnet.parameters()]))
     assert found[0].equal(found[1])
 
@@ -159,23 +159,23 @@ def test_measuring_does_not_change_the_training() -> None:
 
 
 def test_it_starts_from_logits_of_zero() -> None:
-    trained = train(replace(OPTIONS, learning_rate=1e-12), schedule_steps=1)
+    trained = train(replace(OPTIONS, learning_rate=1e-12), steps=1)
     assert predict_logits(trained.subnet, VALIDATION).abs().max() < 1e-6
 
 
 def test_the_average_of_the_weights_is_kept_where_asked_for() -> None:
     # 40 steps: the average is that of the last few.
     options = replace(OPTIONS, dropout=0.0, weight_decay=0.0)
-    own = measured_weights(options, schedule_steps=40, validate_every=1)
+    own = measured_weights(options, steps=40, validate_every=1)
     average = own[0]
     for step, each in enumerate(own[1:], 2):
         average = average.lerp(each, 9 / (step + 8))
-    averaged = weights(train(replace(options, average_weights=True), schedule_steps=40, validate_every=40))
+    averaged = weights(train(replace(options, average_weights=True), steps=40, validate_every=40))
     torch.testing.assert_close(averaged, average, rtol=1e-4, atol=1e-5)
 
 
 def test_it_learns() -> None:
-    trained = train(schedule_steps=160, validate_every=40)
+    trained = train(steps=160, validate_every=40)
     assert trained.metrics.auc > 0.7
     assert not trained.subnet.training
 
@@ -186,7 +186,7 @@ def test_the_best_weights_are_kept() -> None:
         seen: dict[int, Metrics] = {}
         trained = train(
             replace(OPTIONS, learning_rate=0.8, seed=seed),
-            schedule_steps=160,
+            steps=160,
             report=lambda step, metrics, seen=seen: seen.update({step: metrics}) or False,
         )
         best = min(seen, key=lambda step: seen[step].log_loss)
@@ -201,7 +201,7 @@ def test_patience_ends_a_training_that_no_longer_improves() -> None:
     seen: list[Metrics] = []
     trained = train(
         replace(OPTIONS, learning_rate=0.8),
-        schedule_steps=400,
+        steps=400,
         patience=2,
         report=lambda step, metrics: seen.append(metrics) or False,
     )
@@ -232,14 +232,14 @@ def test_steps_between_two_validations_are_one_at_least() -> None:
 
 
 def test_a_trained_subnet_has_no_gradients_left() -> None:
-    trained = train(schedule_steps=9)  # Lightning drops them before a validation, the last of which is at step 8
+    trained = train(steps=9)  # Lightning drops them before a validation, the last of which is at step 8
     assert [name for name, p in trained.subnet.named_parameters() if p.grad is not None] == []
 
 
 def test_several_epochs_keep_their_validations() -> None:
     # 16 steps an epoch, validations that do not divide it.
     seen = []
-    train(validate_every=7, schedule_steps=35, report=lambda step, metrics: seen.append(step) or False)
+    train(validate_every=7, steps=35, report=lambda step, metrics: seen.append(step) or False)
     assert seen == [7, 14, 21, 28, 35]
 
 
@@ -261,7 +261,7 @@ def test_a_broken_training_goes_on_and_ends_as_an_unbroken_one(optimizer: Any, s
         again.append((step, metrics))
         return False
 
-    arguments = {"validate_every": 7, "schedule_steps": 40, "patience": 9, "checkpoint": checkpoint}
+    arguments = {"validate_every": 7, "steps": 40, "patience": 9, "checkpoint": checkpoint}
     with pytest.raises(RuntimeError, match="power cut"):
         train(options, report=breaks, **arguments)
     assert [path.name for path in checkpoint.parent.iterdir()] == ["a.ckpt"]
@@ -284,7 +284,7 @@ def test_a_broken_training_goes_on_and_ends_as_an_unbroken_one(optimizer: Any, s
 
 def test_a_broken_training_remembers_its_patience_and_its_best_weights(tmp_path: Path) -> None:
     options, seen = replace(OPTIONS, learning_rate=0.8), []
-    arguments = {"schedule_steps": 400, "patience": 3, "checkpoint": tmp_path / "a.ckpt"}
+    arguments = {"steps": 400, "patience": 3, "checkpoint": tmp_path / "a.ckpt"}
 
     def breaks(step: int, metrics: Metrics) -> bool:
         seen.append(metrics.log_loss)
@@ -309,7 +309,7 @@ def test_a_broken_training_remembers_its_patience_and_its_best_weights(tmp_path:
 def test_a_training_whose_result_was_not_written_goes_on_from_its_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arguments = {"validate_every": 7, "schedule_steps": 40, "checkpoint": tmp_path / "a.ckpt"}
+    arguments = {"validate_every": 7, "steps": 40, "checkpoint": tmp_path / "a.ckpt"}
     first = train(**arguments)
     steps, step = [], ClickModule.training_step
     monkeypatch.setattr(ClickModule, "training_step", lambda self, *a: steps.append(self.global_step) or step(self, *a))
@@ -364,7 +364,7 @@ def test_optimisers_differ() -> None:
 
 def test_embedding_rows_may_have_a_decay_of_their_own() -> None:
     def size(**decays: float) -> float:
-        return train(replace(OPTIONS, **decays), schedule_steps=20).subnet.embedding.weight.norm().item()
+        return train(replace(OPTIONS, **decays), steps=20).subnet.embedding.weight.norm().item()
 
     plain = size(weight_decay=0.0)
     assert size(weight_decay=0.0, embedding_decay=0.1) < 0.9 * plain
@@ -387,7 +387,7 @@ def test_training_in_bfloat16_learns_as_float32_does() -> None:
     pairs = []
     for seed in range(4):
         options = replace(OPTIONS, seed=seed, average_weights=True, dropout=0.0)
-        exact, rounded = (train(options, schedule_steps=96, precision=name) for name in ("float32", "bfloat16"))
+        exact, rounded = (train(options, steps=96, precision=name) for name in ("float32", "bfloat16"))
         pairs.append((exact.metrics.log_loss, rounded.metrics.log_loss))
         assert rounded.metrics.auc > 0.7
     assert np.mean(pairs, axis=0)[1] == pytest.approx(np.mean(pairs, axis=0)[0], abs=2e-2)
@@ -399,7 +399,7 @@ def test_integer_weights_are_repeated_rows() -> None:
     """In steps over all rows, by plain gradients: Adagrad enlarges rounding, a sum in another order as much."""
     rows, validation = with_weights(TRAIN, seed=1), with_weights(VALIDATION, seed=2)
     options = replace(OPTIONS, batch_size=9999, dropout=0.0, weight_decay=0.0, optimizer="sgd", learning_rate=0.1)
-    options = replace(options, schedule_steps=12, validate_every=4)
+    options = replace(options, steps=12, validate_every=4)
     weighted = train_from_scratch(ARCHITECTURE, SCHEMA, rows, validation, options)
     plain = train_from_scratch(ARCHITECTURE, SCHEMA, repeated(rows), repeated(validation), options)
     torch.testing.assert_close(weights(weighted), weights(plain), rtol=1e-4, atol=1e-5)

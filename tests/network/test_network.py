@@ -4,7 +4,7 @@ import torch
 
 from nasrec_automl.errors import CheckpointError, DataError
 from nasrec_automl.network import Network, Subnet, Supernet
-from nasrec_automl.ops.live import keep_live_gradients, live_gradient, only_gradient
+from nasrec_automl.ops.slices import keep_slice_gradients, only_gradient, slice_gradient
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.testing.examples import make_batch, tiny_schema, tiny_space
 
@@ -36,10 +36,10 @@ def test_blocks_that_nothing_reads_are_not_run() -> None:
 
 def test_zero_grad_forgets_the_gradients_of_slices_too() -> None:
     supernet = Supernet(SPACE, tiny_schema())
-    keep_live_gradients(supernet.parameters())
+    keep_slice_gradients(supernet.parameters())
     dense, ids = make_batch(tiny_schema(), 3)
     supernet(dense.float(), ids, SPACE.random(np.random.default_rng(0))).sum().backward()
-    assert any(live_gradient(parameter) is not None for parameter in supernet.parameters())
+    assert any(slice_gradient(parameter) is not None for parameter in supernet.parameters())
     supernet.zero_grad()
     assert all(only_gradient(parameter) is None for parameter in supernet.parameters())
 

@@ -22,7 +22,7 @@ from nasrec_automl.errors import ArchitectureError, DataError, DivergedError, Ex
 from nasrec_automl.network import Subnet
 from nasrec_automl.nni_plugin import ClickEvaluatorModule, NasRecENAS, NasRecOneShot, NasRecSpace
 from nasrec_automl.nni_plugin.nas import Lightning, NasExperiment, NasExperimentConfig, Trainer, model_context
-from nasrec_automl.ops.live import live_gradient
+from nasrec_automl.ops.slices import slice_gradient
 from nasrec_automl.testing.examples import make_rows, tiny_schema, tiny_space
 from nasrec_automl.testing.pytest_oneshot import BATCH, ROWS, STEPS, make_evaluator, run_experiment
 from nasrec_automl.training.lightning import quiet_trainer
@@ -207,7 +207,7 @@ def test_one_shot_strategies_train_and_export(row: OneShot, tmp_path: Path) -> N
     strategy = make_strategy(row)
     experiment = run_experiment(make_space(), make_evaluator(**row.trainer), strategy, tmp_path)
     network = strategy.supernet.network
-    assert all(live_gradient(parameter) is None for parameter in network.parameters()), "others see gradients again"
+    assert all(slice_gradient(parameter) is None for parameter in network.parameters()), "others see gradients again"
     assert network.supernet.training
     fresh = make_strategy(row).mutate_model(make_space()).network.supernet.state_dict()
     trained = network.supernet.state_dict()

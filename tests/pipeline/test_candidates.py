@@ -78,7 +78,7 @@ def test_progress_is_the_share_of_the_schedule_whatever_the_batch_size(
     run = changed(finished_run, "retrain", max_epochs=lengths[0], validations_per_epoch=lengths[1])
     hyper = replace(default_hyper(run.job), batch_size=batch_size)
     train_candidate(run, next(iter(candidates(run).values())), hyper, lambda *_: False)
-    every, end, most = told[0].validate_every, told[0].schedule_steps, most_validations(run)
+    every, end, most = told[0].validate_every, told[0].steps, most_validations(run)
     *places, last = [(step / end, progress_at(run, hyper, step)) for step in range(every, end + 1, every)]
     assert most == last[1] == lengths[0] * lengths[1]
     assert all(0 < place < most and abs(place - share * most) <= 0.5 for share, place in places)

@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from nasrec_automl.ops.linear import ElasticLinear
-from nasrec_automl.ops.live import keep_live_gradients, live, live_gradient
+from nasrec_automl.ops.slices import keep_slice_gradients, slice_gradient, used_slice
 from nasrec_automl.training.clipping import clip_gradients
 
 
@@ -54,18 +54,18 @@ def test_parameters_may_come_from_a_generator() -> None:
 
 def test_slices_of_shared_weights_count() -> None:
     weight, plain = nn.Parameter(torch.ones(4, 4)), nn.Parameter(torch.ones(4, 4))
-    keep_live_gradients([weight])
+    keep_slice_gradients([weight])
     for parameter in (weight, plain):
-        live(parameter, 2, 3).mul(7).sum().backward()
+        used_slice(parameter, 2, 3).mul(7).sum().backward()
     expected = nn.utils.clip_grad_norm_([plain], 5.0)
     torch.testing.assert_close(clip_gradients([weight], 5.0), expected)
-    torch.testing.assert_close(live_gradient(weight), plain.grad[:2, :3])
+    torch.testing.assert_close(slice_gradient(weight), plain.grad[:2, :3])
 
 
 def test_a_weight_used_whole_and_in_part_counts_once() -> None:
     mine, plain = ElasticLinear(3, 4, bias=True), ElasticLinear(3, 4, bias=True)
     plain.load_state_dict(mine.state_dict())
-    keep_live_gradients(mine.parameters())
+    keep_slice_gradients(mine.parameters())
     for layer in (mine, plain):
         sum(layer(torch.ones(2, 3), width).sum() for width in (4, 2)).backward()
     expected = nn.utils.clip_grad_norm_(plain.parameters(), 5.0)
@@ -73,4 +73,4 @@ def test_a_weight_used_whole_and_in_part_counts_once() -> None:
     torch.testing.assert_close(clip_gradients(mine.parameters(), 5.0), expected)
     for parameter, other in zip(mine.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(parameter.grad, other.grad)
-        assert live_gradient(parameter) is None
+        assert slice_gradient(parameter) is None

@@ -73,7 +73,7 @@ def test_a_training_is_that_of_the_cpu(precision: Precision, tolerance: float) -
         clip_norm=5.0,
         eps=1e-2,
         seed=3,
-        schedule_steps=30,
+        steps=30,
         validate_every=15,
     )
 

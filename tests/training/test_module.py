@@ -15,7 +15,7 @@ from nasrec_automl.data.batches import EvaluationBatches, TrainingBatches
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.errors import DataError, DivergedError, JobError
 from nasrec_automl.network import Subnet, Supernet
-from nasrec_automl.ops.live import live_gradient
+from nasrec_automl.ops.slices import slice_gradient
 from nasrec_automl.testing.examples import make_rows, tiny_schema, tiny_space, with_weights
 from nasrec_automl.training.lightning import quiet, quiet_trainer
 from nasrec_automl.training.metrics import measure
@@ -234,7 +234,7 @@ def test_another_optimiser_sees_all_gradients_after_a_training(breaks: bool) -> 
     trainer = quiet_trainer(max_steps=4, device="cpu", callbacks=[Breaks()])
     with quiet(), pytest.raises(RuntimeError, match="power cut") if breaks else nullcontext():
         trainer.fit(module, TrainingBatches(ROWS, 64, 0, 4))
-    assert all(live_gradient(parameter) is None for parameter in network.parameters())
+    assert all(slice_gradient(parameter) is None for parameter in network.parameters())
     dense, ids, label = ROWS.batch(slice(0, 64))
 
     def gradients(network: nn.Module) -> dict[str, torch.Tensor]:

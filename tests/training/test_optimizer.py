@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from nasrec_automl.errors import JobError
 from nasrec_automl.ops.linear import ElasticLinear
-from nasrec_automl.ops.live import keep_live_gradients, live, live_gradient
+from nasrec_automl.ops.slices import keep_slice_gradients, slice_gradient, used_slice
 from nasrec_automl.training.optimizer import RowAdagrad, RowAdam, RowSGD, make_optimizer
 
 ROWS, E = 12, 3
@@ -150,7 +150,7 @@ def test_a_slice_of_a_weight_is_updated_alone() -> None:
     for rows, columns in [(5, 2), (3, 3), (12, 3), (1, 1)]:
         for parameter, optimizer in ((weight, mine), (plain, theirs)):
             optimizer.zero_grad()
-            (live(parameter, rows, columns).pow(2).sum() * 0.7).backward()
+            (used_slice(parameter, rows, columns).pow(2).sum() * 0.7).backward()
             optimizer.step()
     torch.testing.assert_close(weight, plain, rtol=1e-12, atol=1e-12)
 
@@ -169,7 +169,7 @@ def test_a_weight_used_at_two_widths_moves_once(
         make(mine.parameters(), lr=0.1, weight_decay=decay),
         make_torchs(plain.parameters(), lr=0.1, weight_decay=decay),
     ]
-    keep_live_gradients(mine.parameters())  # Adagrad's wish, which the others must cope with
+    keep_slice_gradients(mine.parameters())  # Adagrad's wish, which the others must cope with
     for layer, optimizer in zip((mine, plain), optimizers, strict=True):
         sum(layer(torch.ones(2, 3, dtype=torch.float64), width).sum() for width in (4, 2)).backward()
         optimizer.step()
@@ -180,11 +180,11 @@ def test_a_weight_used_at_two_widths_moves_once(
 def test_weight_decay_leaves_what_a_path_did_not_use() -> None:
     weight = nn.Parameter(torch.ones(4, 4))
     optimizer = RowAdagrad([weight], lr=0.1, weight_decay=0.5, eps=1e-2)
-    live(weight, 2, 3).sum().backward()
+    used_slice(weight, 2, 3).sum().backward()
     optimizer.step()
     assert (weight != 1).nonzero().tolist() == [[i, j] for i in range(2) for j in range(3)]
     optimizer.zero_grad()
-    assert live_gradient(weight) is None
+    assert slice_gradient(weight) is None
 
 
 # Adam and SGD.
@@ -268,6 +268,6 @@ def test_an_optimiser_after_another_forgets_the_gradients_of_slices_too() -> Non
     optimizer = RowSGD([weight], lr=1.0)
     for step in range(1, 4):
         optimizer.zero_grad()
-        live(weight, 2).sum().backward()
+        used_slice(weight, 2).sum().backward()
         optimizer.step()
         assert weight.tolist() == [-step, -step, 0, 0]

@@ -17,7 +17,7 @@ from nasrec_automl.network.plan import subnet_plan
 from nasrec_automl.ops import DENSE_OP_CLASSES, BlockInputs, DenseOp, OpShape
 from nasrec_automl.ops.dot_product import DotProduct
 from nasrec_automl.ops.linear import SourceLinear, closing_norm
-from nasrec_automl.ops.live import live
+from nasrec_automl.ops.slices import used_slice
 from nasrec_automl.schema import FeatureSchema
 
 _DENSE = "dense"
@@ -61,12 +61,12 @@ class UnbalancedDotProduct(DenseOp):
                 products = products[:, rows, columns]
             if not products[0].numel():
                 continue  # one token has no pair
-            weight = live(self.weights[f"{a}:{b}"], dim, *products.shape[1:])
+            weight = used_slice(self.weights[f"{a}:{b}"], dim, *products.shape[1:])
             part = F.linear(products.flatten(1), weight.flatten(1))
             total = part if total is None else total + part
         assert total is not None  # the dense vector and a token
         if self.bias is not None:
-            total = total + live(self.bias, dim)
+            total = total + used_slice(self.bias, dim)
         out: Tensor = self.norm(total)
         return out
 

@@ -152,7 +152,7 @@ class Network(Method):
             clip_norm=config.clip_norm,
             eps=config.eps,
             seed=seed,
-            schedule_steps=config.epochs(len(rows)) * epoch,
+            steps=config.epochs(len(rows)) * epoch,
             validate_every=max(1, epoch // config.validations(len(rows))),
             patience=config.patience,
             device=self.job.device,

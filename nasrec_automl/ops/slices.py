@@ -24,28 +24,28 @@ def leading(tensor: Tensor, sizes: Iterable[int]) -> Tensor:
     return tensor
 
 
-def live(parameter: nn.Parameter, *sizes: int) -> Tensor:
+def used_slice(parameter: nn.Parameter, *sizes: int) -> Tensor:
     """The leading slice of a shared weight that a path uses.
 
     Autograd's own slice would fill a gradient of the whole weight with zeros, at every step. Once an optimiser has
-    asked for it (`keep_live_gradients`), the gradient of the slice alone is kept for it and `grad` stays empty.
+    asked for it (`keep_slice_gradients`), the gradient of the slice alone is kept for it and `grad` stays empty.
     """
     if parameter.shape == sizes:
         return parameter
-    if torch.is_grad_enabled() and getattr(parameter, "keeps_live_gradient", False):
-        return apply(_Live, parameter, sizes)
+    if torch.is_grad_enabled() and getattr(parameter, "keeps_slice_gradient", False):
+        return apply(_UsedSlice, parameter, sizes)
     return leading(parameter, sizes)
 
 
-def keep_live_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Let backward passes keep the gradients of slices as slices, where `live_gradient` finds them."""
+def keep_slice_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Let backward passes keep the gradients of slices as slices, where `slice_gradient` finds them."""
     for parameter in parameters:
-        parameter.keeps_live_gradient = True  # type: ignore[attr-defined]
+        parameter.keeps_slice_gradient = True  # type: ignore[attr-defined]
 
 
-def live_gradient(parameter: nn.Parameter) -> Tensor | None:
-    """The gradient of the leading slice that backward passes have met since `drop_live_gradient`, if any."""
-    gradient: Tensor | None = getattr(parameter, "live_gradient", None)
+def slice_gradient(parameter: nn.Parameter) -> Tensor | None:
+    """The gradient of the leading slice that backward passes have met since `drop_slice_gradient`, if any."""
+    gradient: Tensor | None = getattr(parameter, "slice_gradient", None)
     return gradient
 
 
@@ -55,13 +55,13 @@ def only_gradient(parameter: nn.Parameter) -> Tensor | None:
     A backward pass that used the weight whole and in part has left two. They become one in `grad`: norms, squares and
     decay of parts are not those of their sum.
     """
-    gradient, kept = parameter.grad, live_gradient(parameter)
+    gradient, kept = parameter.grad, slice_gradient(parameter)
     if kept is None:
         return gradient
     if gradient is None:
         return kept
     leading(gradient, kept.shape).add_(kept)
-    drop_live_gradient(parameter)
+    drop_slice_gradient(parameter)
     return gradient
 
 
@@ -71,19 +71,19 @@ def dense_gradients(parameters: Iterable[nn.Parameter]) -> list[Tensor]:
     return [gradient for gradient in gradients if gradient is not None and not gradient.is_sparse]
 
 
-def drop_live_gradient(parameter: nn.Parameter) -> None:
+def drop_slice_gradient(parameter: nn.Parameter) -> None:
     """Forget it; for `zero_grad`."""
-    parameter.live_gradient = None  # type: ignore[attr-defined]
+    parameter.slice_gradient = None  # type: ignore[attr-defined]
 
 
-def end_live_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Take `keep_live_gradients` back, and forget what was kept."""
+def end_slice_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Take `keep_slice_gradients` back, and forget what was kept."""
     for parameter in parameters:
-        parameter.keeps_live_gradient = False  # type: ignore[attr-defined]
-        drop_live_gradient(parameter)
+        parameter.keeps_slice_gradient = False  # type: ignore[attr-defined]
+        drop_slice_gradient(parameter)
 
 
-class _Live(torch.autograd.Function):
+class _UsedSlice(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, parameter: nn.Parameter, sizes: tuple[int, ...]) -> Tensor:
         ctx.parameter = parameter
@@ -91,12 +91,12 @@ class _Live(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, None]:
-        kept = live_gradient(ctx.parameter)
+        kept = slice_gradient(ctx.parameter)
         if kept is not None:
             gradient = _add(kept, gradient)
         elif gradient.dim() == 1:
             gradient = gradient.clone()  # in a batch of one row, several biases share the tensor
-        ctx.parameter.live_gradient = gradient
+        ctx.parameter.slice_gradient = gradient
         return None, None
 
 
