@@ -40,6 +40,13 @@ def start_helper(
     return process
 
 
+def end_helper(process: subprocess.Popen[str]) -> None:
+    """Kill a helper, where it still runs, and close its pipes."""
+    process.kill()
+    with suppress(BrokenPipeError), process:  # which waits
+        pass
+
+
 def given_job() -> Job:
     """The job that the owner of this process gave it; from here on this process ends when its owner does.
 

@@ -10,14 +10,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import torch
 from torch import distributed
 
 from nasrec_automl.config import Job
 from nasrec_automl.errors import TrainingError
-from nasrec_automl.pipeline.helpers import given_job, start_helper
+from nasrec_automl.pipeline.helpers import end_helper, given_job, start_helper
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.training.ranks import Rank
 
@@ -50,9 +50,7 @@ def training_processes(job: Job) -> Iterator[Rank]:
         raise
     finally:
         for process in others:
-            process.kill()
-            with suppress(BrokenPipeError), process:  # waits, and closes its pipes
-                pass
+            end_helper(process)
         if distributed.is_initialized():
             distributed.destroy_process_group()
         # Lightning divides the cores among the processes, and does not give them back.

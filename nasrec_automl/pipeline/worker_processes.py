@@ -14,7 +14,7 @@ import torch
 from nasrec_automl.config import Job
 from nasrec_automl.errors import NasRecError
 from nasrec_automl.interrupts import no_lost_interrupts, terminate_as_interrupt
-from nasrec_automl.pipeline.helpers import given_job, start_helper
+from nasrec_automl.pipeline.helpers import end_helper, given_job, start_helper
 from nasrec_automl.pipeline.run_folder import RunFolder
 
 _GRACE = 10.0
@@ -51,9 +51,7 @@ def worker_processes(job: Job, stage: str, workers: int) -> Iterator[None]:
         for process in others:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_GRACE)
-            process.kill()
-            with suppress(BrokenPipeError), process:  # waits, and closes its pipe
-                pass
+            end_helper(process)
 
 
 def _main() -> None:

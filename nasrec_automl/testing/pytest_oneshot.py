@@ -16,6 +16,7 @@ from nasrec_automl.nni_plugin.nas import (
     NasExperiment,
     NasExperimentConfig,
     Trainer,
+    UnlistedExperiment,
     model_context,
 )
 from nasrec_automl.testing.examples import make_batch, make_rows, tiny_schema, tiny_space
@@ -41,7 +42,7 @@ def run_experiment(space: NasRecSpace, evaluator: Lightning, strategy: Any, fold
     """Run an experiment in this process, as the pipeline's supernet stage does."""
     config = NasExperimentConfig.default(space, evaluator, strategy)
     config.experiment_working_directory = folder
-    experiment = NasExperiment(space, evaluator, strategy, config)
+    experiment = UnlistedExperiment(space, evaluator, strategy, config)
     with quiet():
         try:
             experiment.run()
