@@ -66,9 +66,9 @@ class PreparedData:
         """Describe the columns to a network; see `Preprocessing.schema`."""
         return self.preprocessing.schema(embedding_dim, table_cap)
 
-    def rows(self, part: Part | str) -> int:
-        """Return the number of rows of a part, test included."""
-        return self.description.parts[_part(part)].rows
+    def rows(self, *names: Part | str) -> int:
+        """Return the number of rows of a part, test included, or of several together."""
+        return sum(self.description.parts[_part(name)].rows for name in names)
 
     def part(self, *names: Part | str) -> Rows:
         """Return the rows of one part, memory-mapped, or of several, joined without copying.

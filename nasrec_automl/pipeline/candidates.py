@@ -187,7 +187,7 @@ def drop_beaten(run: RunFolder, study: optuna.Study) -> None:
 def training_lengths(run: RunFolder) -> dict[str, int]:
     """How long a training is at most, and how often it is measured: what the retrain section makes of the rows."""
     data, config = PreparedData.open(run.data), run.job.retrain
-    rows = sum(data.rows(part) for part in TRAINING)
+    rows = data.rows(*TRAINING)
     return {"max_epochs": config.epochs(rows), "validations_per_epoch": config.validations(rows)}
 
 
@@ -200,7 +200,7 @@ def most_validations(run: RunFolder) -> int:
 def step_in_words(run: RunFolder, hyper: Hyper, step: int, parts: Sequence[Part] = TRAINING) -> str:
     """How far a training on these parts has come; it may end before its last step."""
     data = PreparedData.open(run.data)
-    most, _ = _steps(run.job, sum(data.rows(part) for part in parts), hyper.batch_size)
+    most, _ = _steps(run.job, data.rows(*parts), hyper.batch_size)
     return f"step {step:,} of at most {most:,}"
 
 
@@ -217,7 +217,7 @@ def progress_at(run: RunFolder, hyper: Hyper, step: int) -> int:
     schedule: equal numbers are equal epochs, whatever the batch size.
     """
     data = PreparedData.open(run.data)
-    steps, every = _steps(run.job, sum(data.rows(part) for part in TRAINING), hyper.batch_size)
+    steps, every = _steps(run.job, data.rows(*TRAINING), hyper.batch_size)
     most = most_validations(run)
     return most if step + every > steps else round(step * most / steps)
 

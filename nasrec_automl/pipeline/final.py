@@ -47,7 +47,7 @@ from nasrec_automl.pipeline.teachers import teachers
 from nasrec_automl.report import calibration_bins
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.database import shown_url
-from nasrec_automl.training.metrics import Metrics, log_losses, measure, targets
+from nasrec_automl.training.metrics import log_losses, measure, targets
 
 _logger = logging.getLogger(__name__)
 
@@ -103,8 +103,8 @@ class FinalStage(Stage):
         write_json(run.test_readings, readings)
         test = data.part(Part.TEST)
         logits, baseline_logits = predict_logits(subnet.to(run.job.device), test), baseline.logits(test)
-        measured = _quality(measure(logits, *targets(test)))
-        of_baseline["test"] = _quality(measure(baseline_logits, *targets(test)))
+        measured = measure(logits, *targets(test)).quality
+        of_baseline["test"] = measure(baseline_logits, *targets(test)).quality
         run.final.unlink(missing_ok=True)  # of the model that is replaced
         write_model(subnet.cpu(), run.data / "preprocessing.json", run.best)
         progress.update(4, f"test log loss {measured['log_loss']:.4f}, AUC {measured['auc']:.4f}")
@@ -148,7 +148,7 @@ def _result(
         "dataset": data.name,
         "architecture": dict(winner.architecture.params),
         "key": winner.architecture.key,
-        "validation": _quality(winner.metrics),
+        "validation": winner.metrics.quality,
         "test": test,
         **contender_costs(run, data, winner),
         **({"budget": job.budget.noted} if budget.limits else {}),
@@ -178,7 +178,7 @@ def _contenders(run: RunFolder, data: PreparedData, report: Report) -> tuple[lis
         if not math.isfinite(metrics.log_loss):
             _logger.warning("%s is left out: its log loss on the rows of the choice is %s", name, metrics.log_loss)
             continue
-        report(_quality(metrics))
+        report(metrics.quality)
         found.append(Contender(name, architectures[name], Hyper.of(trial.params, run.job.retrain.space), metrics))
     if not found:
         raise StudyError(
@@ -198,7 +198,7 @@ def _checkpoint(run: RunFolder, winner: Contender) -> Path:
 def _plain(run: RunFolder, data: PreparedData, contender: Contender) -> dict[str, Any]:
     return {
         "name": contender.name,
-        "validation": _quality(contender.metrics),
+        "validation": contender.metrics.quality,
         **contender_costs(run, data, contender),
     }
 
@@ -207,10 +207,6 @@ def contender_costs(run: RunFolder, data: PreparedData, contender: Contender) ->
     """What a contender costs: counted as it was trained, with the latency where the job's budget measures one."""
     own = trained_profile(run.job, data, contender.architecture, contender.hyper)
     return {**job_budget(run).costs(contender.architecture), MACS: own.macs, PARAMETERS: own.parameters}
-
-
-def _quality(metrics: Metrics) -> dict[str, float]:
-    return {"log_loss": metrics.log_loss, "auc": metrics.auc}
 
 
 def _seconds(run: RunFolder) -> dict[str, float]:

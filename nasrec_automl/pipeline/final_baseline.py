@@ -39,8 +39,8 @@ def final_baseline(run: RunFolder, data: PreparedData) -> tuple[Baseline, dict[s
     metrics = tuned.measure(data.part(*choice_parts(run)))
     return fitted, {
         "name": "logistic regression",
-        "rows": min(sum(data.rows(part) for part in (*TRAINING, *VALIDATION)), BASELINE_ROWS),
-        "validation": {"log_loss": metrics.log_loss, "auc": metrics.auc},
+        "rows": min(data.rows(*TRAINING, *VALIDATION), BASELINE_ROWS),
+        "validation": metrics.quality,
     }
 
 

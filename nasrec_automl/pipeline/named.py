@@ -132,13 +132,12 @@ def retrain_named(
         last = final_teachers(run, first, unfinished, tell=tell)
         taught_by = taught_finally(run, first, last)
         subnet = train_final(run, contender, taught_by, tell=tell, checkpoint=checkpoint)
-        validation = contender.metrics
         noted = {
             "architecture": dict(architecture.params),
             "key": architecture.key,
             "name": name,
             "space": architecture.space.name,
-            "validation": {"log_loss": validation.log_loss, "auc": validation.auc},
+            "validation": contender.metrics.quality,
             "hyper_parameters": {"source": source, **asdict(contender.hyper)},
             **contender_costs(today, data, contender),
         }
@@ -149,7 +148,7 @@ def retrain_named(
         # such as NFS keeps a file that is open.
         ended = unfinished.rename(unfinished.with_name(f"{unfinished.name}.{uuid.uuid4().hex}"))
     shutil.rmtree(ended, ignore_errors=True)
-    return NamedModel(folder, name, validation, source, budget.excess(architecture))
+    return NamedModel(folder, name, contender.metrics, source, budget.excess(architecture))
 
 
 def _check_replaceable(folder: Path) -> None:

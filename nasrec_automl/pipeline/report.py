@@ -163,7 +163,7 @@ def report_content(run: RunFolder) -> ReportContent:
 
 def _baseline_rows(result: dict[str, Any], data: PreparedData) -> int | None:
     fitted = int(result["baseline"]["rows"])
-    return fitted if fitted < sum(data.rows(part) for part in (*TRAINING, *VALIDATION)) else None
+    return fitted if fitted < data.rows(*TRAINING, *VALIDATION) else None
 
 
 def _best_known(run: RunFolder, search: list[ScoredArchitecture]) -> tuple[Architecture, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from functools import cache
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 
+from nasrec_automl.architecture import Architecture
 from nasrec_automl.network.weights import save_network
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.candidates import (
@@ -93,85 +95,116 @@ class RetrainStage(Stage):
         check_subnets(run, study)
         done, total = self.units(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="trainings", total=total, done=done)
-
-        validations = most_validations(run)
-
-        def tell(*words: str) -> None:
-            # From the study: others may train too.
-            progress.update(len(study.get_trials(deepcopy=False, states=ENDED)), ", ".join(filter(None, words)))
-
-        @cache
-        def label() -> NDArray[np.float32] | None:
-            return taught_label(run, tell)
-
-        if len(study.get_trials(deepcopy=False, states=ENDED)) < total:
-            label()  # before any trial, which would count its teachers' time as its own
-
-        checkpoint: Path | None = None
-
-        def train(name: str, hyper: Hyper, prune: Prune) -> TrainOutcome:
-            nonlocal checkpoint
-            checkpoint = checkpoint_path(run, study, name, hyper)
-            reached = 0
-
-            def on_validation(step: int, metrics: Metrics) -> bool:
-                nonlocal reached
-                report({"log_loss": metrics.log_loss, "auc": metrics.auc})
-                before, reached = reached, progress_at(run, hyper, step)
-                for place in range(before + 1, reached + 1):  # others may be compared with it at any of these
-                    if prune(place, metrics.log_loss) and reached < validations:
-                        return True
-                tell(_note(study), step_in_words(run, hyper, step))
-                return False
-
-            trained = take_over(run, architectures[name], hyper, on_validation)
-            if trained is None:
-                trained = train_candidate(
-                    run, architectures[name], hyper, on_validation, checkpoint=checkpoint, label=label()
-                )
-            if not trained.stopped and math.isfinite(trained.metrics.log_loss):  # what is pruned is no contender
-                save_network(trained.subnet, weights_path(run, study, name, hyper))
-            attrs = {
-                "auc": trained.metrics.auc,
-                "standard_error": trained.metrics.standard_error,
-                STEP: trained.step,
-                "schedule_steps": trained.schedule_steps,
-            }
-            return TrainOutcome(trained.metrics.log_loss, attrs, trained.stopped)
-
-        def on_trial() -> None:
-            if checkpoint is not None:  # not before the study has the outcome
-                checkpoint.unlink(missing_ok=True)
-            drop_beaten(run, study)
-            tell(_note(study))
-
-        trained = retrain(
+        trainings = _Trainings(run, study, architectures, progress, report)
+        if trainings.ended < total:
+            _ = trainings.label  # before any trial, which would count its teachers' time as its own
+        mine = retrain(
             study,
             list(architectures),
-            train,
+            trainings.train,
             storage=study_storage(job.storage_url),
             config=config,
-            validations=validations,
+            validations=most_validations(run),
             seed=job.seed,
             taught=has_teachers(job),
             halved=halved(run),
             count=count,
-            on_trial=on_trial,
+            on_trial=trainings.on_trial,
         )
-        finished = study.get_trials(deepcopy=False, states=ENDED)
-        if stage_ended(study, finished=len(finished), target=total, mine=trained, count=count):
-            for pattern in ("*.ckpt", ".*.ckpt.*.partial", ".*.safetensors.*.partial"):
-                for left in run.retrained.glob(pattern):  # of trainings that failed too often, or were killed
-                    if not left.name.startswith(f".{FINAL_TEACHER}"):  # which `retrain_named` may be writing
-                        left.unlink(missing_ok=True)  # other workers end the stage at the same moment
-            drop_kept(run)
+        finished = trainings.ended
+        if stage_ended(study, finished=finished, target=total, mine=mine, count=count):
+            _drop_unfinished(run)
             publish(run, lambda: report_content(run))
-            ended = {"target": total, "timeout": config.timeout, "trainings": len(finished)}
+            ended = {"target": total, "timeout": config.timeout, "trainings": finished}
             write_json(run.retrain_done, {"study": study.study_name, **ended})
-            figures = (_note(study), why_no_more(study, len(finished), total, config.timeout))
-            progress.update(len(finished), ", ".join(filter(None, figures)), ended=True)
+            figures = (_note(study), why_no_more(study, finished, total, config.timeout))
+            progress.update(finished, ", ".join(filter(None, figures)), ended=True)
         best = best_log_loss(study)
         return {} if best is None else {"log_loss": best}
+
+
+class _Trainings:
+    """Trains candidates for the study, and tells of it.
+
+    Args:
+        run: whose search has ended.
+        study: of the trainings.
+        architectures: the candidates by name.
+        progress: told of each validation and each end.
+        report: given the metrics of each validation.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder,
+        study: optuna.Study,
+        architectures: Mapping[str, Architecture],
+        progress: ProgressWriter,
+        report: Report,
+    ) -> None:
+        self._run, self._study, self._architectures = run, study, architectures
+        self._progress, self._report = progress, report
+        self._checkpoint: Path | None = None
+
+    @property
+    def ended(self) -> int:
+        """How many have ended, from the study: others may train too."""
+        return len(self._study.get_trials(deepcopy=False, states=ENDED))
+
+    @cached_property
+    def label(self) -> NDArray[np.float32] | None:
+        """What candidates learn from; teachers that are not trained yet are trained for it."""
+        return taught_label(self._run, self._tell)
+
+    def train(self, name: str, hyper: Hyper, prune: Prune) -> TrainOutcome:
+        """As `Train` of a retrain study."""
+        run, architecture = self._run, self._architectures[name]
+        self._checkpoint = checkpoint_path(run, self._study, name, hyper)
+        validations, reached = most_validations(run), 0
+
+        def on_validation(step: int, metrics: Metrics) -> bool:
+            nonlocal reached
+            self._report(metrics.quality)
+            before, reached = reached, progress_at(run, hyper, step)
+            for place in range(before + 1, reached + 1):  # others may be compared with it at any of these
+                if prune(place, metrics.log_loss) and reached < validations:
+                    return True
+            self._tell(_note(self._study), step_in_words(run, hyper, step))
+            return False
+
+        trained = take_over(run, architecture, hyper, on_validation)
+        if trained is None:
+            trained = train_candidate(
+                run, architecture, hyper, on_validation, checkpoint=self._checkpoint, label=self.label
+            )
+        if not trained.stopped and math.isfinite(trained.metrics.log_loss):  # what is pruned is no contender
+            save_network(trained.subnet, weights_path(run, self._study, name, hyper))
+        attrs = {
+            "auc": trained.metrics.auc,
+            "standard_error": trained.metrics.standard_error,
+            STEP: trained.step,
+            "schedule_steps": trained.schedule_steps,
+        }
+        return TrainOutcome(trained.metrics.log_loss, attrs, trained.stopped)
+
+    def on_trial(self) -> None:
+        """Called once the study has the outcome: what only the training itself needed goes."""
+        if self._checkpoint is not None:
+            self._checkpoint.unlink(missing_ok=True)
+        drop_beaten(self._run, self._study)
+        self._tell(_note(self._study))
+
+    def _tell(self, *words: str) -> None:
+        self._progress.update(self.ended, ", ".join(filter(None, words)))
+
+
+def _drop_unfinished(run: RunFolder) -> None:
+    """Delete what trainings that failed too often, or were killed, have left; other workers may do so at once."""
+    for pattern in ("*.ckpt", ".*.ckpt.*.partial", ".*.safetensors.*.partial"):
+        for left in run.retrained.glob(pattern):
+            if not left.name.startswith(f".{FINAL_TEACHER}"):  # which `retrain_named` may be writing
+                left.unlink(missing_ok=True)
+    drop_kept(run)
 
 
 def _note(study: optuna.Study) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -43,8 +44,7 @@ from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.search import search
 from nasrec_automl.search.incumbents import incumbents, unlike
 from nasrec_automl.search.samplers import make_sampler
-from nasrec_automl.space import load_search_space
-from nasrec_automl.verdict import Verdict
+from nasrec_automl.space import SearchSpace, load_search_space
 
 _logger = logging.getLogger(__name__)
 
@@ -130,30 +130,29 @@ class SearchStage(Stage):
             if best is None:
                 raise BudgetError(f"no architecture that was scored is inside the budget ({budget}): raise it")
             publish(run, lambda: report_content(run))
-            top = list(unlike(finished, space))
-            write_json(
-                run.top,
-                {
-                    "target": config.architectures,
-                    "timeout": config.timeout,
-                    "scored": len(finished),
-                    "budget": job.budget.noted,
-                    "top": [dict(a.params) for a in handed_on(run, top, MOST_HANDED_ON)],
-                },
-            )
+            _hand_on(run, finished, space)
             forget_other_trainings(run)
             release_evaluators()
-            note = _note(best, left_out)
-            if why := why_no_more(study, len(finished), config.architectures, config.timeout):
-                note += f", {why}"
-            verdict = read_verdict(run)
-            if verdict is not None:
-                note += f", {_words(verdict)}"
-            if config.several:
-                front = domination_ranks([trial.values for trial in finished]).count(0)
-                note += f", {front} on the Pareto front of {', '.join(config.objectives)}"
-            progress.update(len(finished), note, ended=True)
+            why = why_no_more(study, len(finished), config.architectures, config.timeout)
+            parts = (_note(best, left_out), why, _what_scores_are_worth(run), _front(run, finished))
+            progress.update(len(finished), ", ".join(filter(None, parts)), ended=True)
         return _metrics(best)
+
+
+def _hand_on(run: RunFolder, finished: Sequence[FrozenTrial], space: SearchSpace) -> None:
+    """Write down that the search has ended, and what is trained from scratch now."""
+    config = run.job.search
+    top = handed_on(run, list(unlike(finished, space)), MOST_HANDED_ON)
+    write_json(
+        run.top,
+        {
+            "target": config.architectures,
+            "timeout": config.timeout,
+            "scored": len(finished),
+            "budget": run.job.budget.noted,
+            "top": [dict(architecture.params) for architecture in top],
+        },
+    )
 
 
 def _best(finished: list[FrozenTrial]) -> float | None:
@@ -172,7 +171,17 @@ def _note(best: float | None, left_out: list[str]) -> str:
     return ", ".join(parts)
 
 
-def _words(verdict: Verdict) -> str:
+def _front(run: RunFolder, finished: Sequence[FrozenTrial]) -> str:
+    if not run.job.search.several:
+        return ""
+    front = domination_ranks([trial.values for trial in finished]).count(0)
+    return f"{front} on the Pareto front of {', '.join(run.job.search.objectives)}"
+
+
+def _what_scores_are_worth(run: RunFolder) -> str:
+    verdict = read_verdict(run)
+    if verdict is None:
+        return ""
     found = verdict.ranking
     if found is None:
         return "too few trainings and scores came out well to check the scores"

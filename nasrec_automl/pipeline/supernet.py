@@ -442,9 +442,9 @@ class _Watch(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         metrics = pl_module.training_module.metrics
-        point = {"step": trainer.global_step, "log_loss": metrics.log_loss, "auc": metrics.auc}
+        point = {"step": trainer.global_step, **metrics.quality}
         if self._train_losses:
             point["train_loss"] = torch.stack(self._train_losses).double().mean().item()
             self._train_losses.clear()
         self.curve.add(point)
-        self.report({"log_loss": metrics.log_loss, "auc": metrics.auc})
+        self.report(metrics.quality)

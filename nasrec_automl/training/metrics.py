@@ -32,6 +32,11 @@ class Metrics:
     standard_error: float
     rows: int
 
+    @property
+    def quality(self) -> dict[str, float]:
+        """What a result says of a model."""
+        return {"log_loss": self.log_loss, "auc": self.auc}
+
 
 def measure(logits: Tensor, label: Tensor, weight: Tensor | None = None) -> Metrics:
     """Measure predictions.
