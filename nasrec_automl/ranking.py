@@ -17,6 +17,9 @@ from nasrec_automl.randomness import rng_for
 
 Array = NDArray[np.float64]
 
+FEWEST_RANKED = 3
+"""Architectures without which there is no order to speak of."""
+
 _INTERVAL = (2.5, 97.5)
 _FEWEST_FOR_INTERVAL = 6
 """Of fewer architectures many draws of a bootstrap hold two or three of them, so that it says nothing."""

@@ -17,7 +17,7 @@ _TIME_NAME = re.compile(
 _NO_TIME_NAME = re.compile(r"birth|born|dob|release|expir", re.IGNORECASE)
 _WHOLE_DATE = r"\d{4}-\d\d-\d\d(?:[T ].*)?"
 # Three pieces with something between, of which one may be a month's name.
-_LIKE_DATES = r"(?:[A-Za-z]+,? )?(?:\d{1,4}[./ -](?:\d{1,2}|[A-Za-z]{3,9})[./ -]|\d{1,2},? )\d{1,4}\b.*"
+_LIKE_DATES = r"(?:[A-Za-z]+,? )?(?:\d{1,4}[./ -](?:\d{1,2}|[A-Za-z]{3,9})[./ -]|\d{1,2},? )\d{1,4}(?:\b|T).*"
 # A day of the month has so many numbers, and is no time.
 _DAYS = 31
 _DATES = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%d/%m/%y", "%m/%d/%y", "%d.%m.%y")
@@ -65,7 +65,7 @@ def guess_time(name: str, rows: FirstRows) -> Guess:
 
 def hint_of_time(name: str, known: pd.Series[str]) -> str:
     """Say why a column that is named like a time is not taken for it, and what to do; empty of other columns."""
-    if not _is_named(name) or numbers_of(known) is not None:
+    if not _is_named(name) or known.nunique() == 1 or numbers_of(known) is not None:
         return ""
     formats = _formats(known)
     start = f"such as {shown(known.iloc[0])}; for the time, write timestamp: {{column: {quoted(name)}, format: "

@@ -194,7 +194,8 @@ def _guess(name: str, rows: FirstRows, *, is_time: bool) -> Guess:
     if numbers is None:
         if hint := hint_of_time(name, known):
             return Guess("ignored", hint)
-        return _guess_text(known, len(column))
+        text = _guess_text(known, len(column))
+        return replace(text, why=text.why + _hint_of_numbers(known.drop_duplicates()))
     guess, others = _guess_number(name, numbers, len(column)), others_of(column, numbers)
     if others.empty or guess.role == "ignored":
         return guess
@@ -211,12 +212,18 @@ def _guess_text(known: pd.Series[str], rows: int) -> Guess:
     if known.str.contains(SEPARATOR, regex=False).mean() >= _OFTEN:
         why = f"texts with {SEPARATOR} between values, {most} at most"
         return Guess("categorical", why, f"{{max_values: {most}}}")
-    others = sum(not _WRITTEN_NUMBER.fullmatch(text.strip()) for text in known.unique())
-    hint = f"; as digits with a decimal point alone, {shown(known.iloc[0])} and others would be numbers"
-    hint = hint if others <= FEW * distinct else ""
     if distinct == rows and rows > MANY:
-        return Guess("ignored", f"text, different in each row: says nothing of other rows{hint}")
-    return Guess("categorical", f"text, {distinct:,} different{hint}")
+        return Guess("ignored", "text, different in each row: says nothing of other rows")
+    return Guess("categorical", f"text, {distinct:,} different")
+
+
+def _hint_of_numbers(texts: pd.Series[str]) -> str:
+    """Say that distinct texts are numbers to people, where nearly all are; empty of others."""
+    written = texts[texts.str.strip().str.fullmatch(_WRITTEN_NUMBER)]
+    if len(texts) - len(written) > FEW * len(texts):
+        return ""
+    such = next(text for text in written if numbers_of(pd.Series([text])) is None)
+    return f"; as digits with a decimal point alone, {shown(such)} and others would be numbers"
 
 
 def _guess_number(name: str, numbers: pd.Series[float], rows: int) -> Guess:

@@ -69,7 +69,9 @@ def _train(run: RunFolder, architecture: Architecture, reporter: Reporter) -> di
         reporter.intermediate(_values(metrics))
         return False
 
-    trained = train_candidate(run, architecture, default_hyper(run.job), on_validation, label=taught_label(run))
+    label = taught_label(run)
+    hyper = default_hyper(run.job, taught=label is not None)
+    trained = train_candidate(run, architecture, hyper, on_validation, label=label)
     return _values(trained.metrics)
 
 

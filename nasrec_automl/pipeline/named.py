@@ -241,7 +241,7 @@ def _measured(
     elif best:
         hyper, source = Hyper.of(min(best.values(), key=lambda trial: float(trial.values[0])).params, space), "best"
     else:
-        hyper, source = default_hyper(run.job), "default"
+        hyper, source = default_hyper(run.job, taught=bool(taught_by)), "default"
     # While the stage goes on, a subnet of now may be beaten, and gone.
     if source == "own" and retrain_is_noted(run):
         subnet = load_subnet(trial_weights(run, retrain_study(run), best[known]))

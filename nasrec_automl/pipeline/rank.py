@@ -26,9 +26,9 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.studies import training_settings, trainings_study
 from nasrec_automl.pipeline.supernet import SupernetStage, kept_steps, path_schedule
-from nasrec_automl.pipeline.truth import FEWEST_RANKED, judge_scores, sample_sizes, train_truth, trained_profiles
+from nasrec_automl.pipeline.truth import judge_scores, sample_sizes, train_truth, trained_profiles
 from nasrec_automl.pipeline.worker_processes import worker_processes
-from nasrec_automl.ranking import Ranking
+from nasrec_automl.ranking import FEWEST_RANKED, Ranking
 from nasrec_automl.report.content import JudgedArchitecture, RankContent
 from nasrec_automl.report.rank_page import render_rank
 from nasrec_automl.search.scoring import UNSCORED_ADVICE

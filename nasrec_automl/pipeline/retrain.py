@@ -50,6 +50,7 @@ from nasrec_automl.pipeline.studies import (
 from nasrec_automl.pipeline.teachers import kept_of_teachers, taught_label
 from nasrec_automl.search import Hyper, TrainOutcome, retrain
 from nasrec_automl.search.attributes import STEP
+from nasrec_automl.search.database import patiently
 from nasrec_automl.search.retrain import Prune
 from nasrec_automl.search.task import ENDED
 from nasrec_automl.training.metrics import Metrics
@@ -144,12 +145,13 @@ class _Trainings:
     ) -> None:
         self._run, self._study, self._architectures = run, study, architectures
         self._progress, self._report = progress, report
+        self._storage = study_storage(run.job.storage_url)
         self._checkpoint: Path | None = None
 
     @property
     def ended(self) -> int:
         """How many have ended, from the study: others may train too."""
-        return len(self._study.get_trials(deepcopy=False, states=ENDED))
+        return len(patiently(self._storage, lambda: self._study.get_trials(deepcopy=False, states=ENDED)))
 
     @cached_property
     def label(self) -> NDArray[np.float32] | None:
@@ -169,7 +171,7 @@ class _Trainings:
             for place in range(before + 1, reached + 1):  # others may be compared with it at any of these
                 if prune(place, metrics.log_loss) and reached < validations:
                     return True
-            self._tell(_note(self._study), step_in_words(run, hyper, step))
+            self._tell_best(step_in_words(run, hyper, step))
             return False
 
         trained = take_over(run, architecture, hyper, on_validation)
@@ -192,10 +194,13 @@ class _Trainings:
         if self._checkpoint is not None:
             self._checkpoint.unlink(missing_ok=True)
         drop_beaten(self._run, self._study)
-        self._tell(_note(self._study))
+        self._tell_best()
 
     def _tell(self, *words: str) -> None:
         self._progress.update(self.ended, ", ".join(filter(None, words)))
+
+    def _tell_best(self, *words: str) -> None:
+        self._tell(patiently(self._storage, lambda: _note(self._study)), *words)
 
 
 def _drop_unfinished(run: RunFolder) -> None:

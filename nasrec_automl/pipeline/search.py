@@ -184,7 +184,7 @@ def _what_scores_are_worth(run: RunFolder) -> str:
         return ""
     found = verdict.ranking
     if found is None:
-        return "too few trainings and scores came out well to check the scores"
+        return "too few architectures have both a training and a score to check the scores"
     size = 0.0 if math.isnan(found.size_tau.value) else found.size_tau.value
     words = f"{found.tau_in_words} (tau of size {size:.2f})"
     return words if verdict.trusted else f"{words}: not to be trusted"

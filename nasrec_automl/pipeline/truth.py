@@ -25,15 +25,13 @@ from nasrec_automl.pipeline.candidates import (
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import Trainings, study_storage, trainings_study
 from nasrec_automl.randomness import rng_for
-from nasrec_automl.ranking import Ranking, judge_ranking
+from nasrec_automl.ranking import FEWEST_RANKED, Ranking, judge_ranking
 from nasrec_automl.search import TrainOutcome
+from nasrec_automl.search.database import patiently
 from nasrec_automl.search.ledger import Reached
 from nasrec_automl.search.trainings import count_trained, train_each, trained_losses
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.metrics import Metrics
-
-FEWEST_RANKED = 3
-"""Architectures without which there is no order to speak of."""
 
 
 def sample_sizes(run: RunFolder, count: int) -> list[Architecture]:
@@ -165,7 +163,7 @@ def train_truth(
     Returns:
         Log losses `(architectures, seeds)`; NaN where a training diverged or failed too often.
     """
-    study = trainings_study(run, kind)
+    study, storage = trainings_study(run, kind), study_storage(run.job.storage_url)
     # Not by size: at any time those that are trained have all sizes.
     order = rng_for("order of trainings", run.job.seed).permutation(len(architectures))
     hyper = default_hyper(run.job, taught=False)
@@ -193,7 +191,7 @@ def train_truth(
 
     def told(words: str) -> None:
         if tell is not None:
-            tell(count_trained(study, architectures, seeds), words)  # others may train too
+            tell(patiently(storage, lambda: count_trained(study, architectures, seeds)), words)  # others may train too
 
     def on_trial() -> None:
         if checkpoint is not None:  # not before the study has the outcome
@@ -206,7 +204,7 @@ def train_truth(
         [architectures[i] for i in order],
         seeds,
         train,
-        storage=study_storage(run.job.storage_url),
+        storage=storage,
         on_trial=on_trial,
     )
     return trained_losses(study, architectures, seeds)

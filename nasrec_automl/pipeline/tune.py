@@ -26,8 +26,8 @@ from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.status import TUNE_TRUTH
 from nasrec_automl.pipeline.studies import study_storage, training_settings, trainings_study, tune_study, why_no_more
 from nasrec_automl.pipeline.supernet import SupernetStage, supernet_label
-from nasrec_automl.pipeline.truth import FEWEST_RANKED, sample_sizes, train_truth
-from nasrec_automl.ranking import kendall_tau
+from nasrec_automl.pipeline.truth import sample_sizes, train_truth
+from nasrec_automl.ranking import FEWEST_RANKED, kendall_tau
 from nasrec_automl.search.ledger import Reached
 from nasrec_automl.search.task import ENDED
 from nasrec_automl.search.trainings import count_trained

@@ -7,7 +7,7 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 
-from nasrec_automl.ranking import Estimate
+from nasrec_automl.ranking import FEWEST_RANKED, Estimate
 from nasrec_automl.report.content import ReportContent
 from nasrec_automl.report.summary import (
     agreement_in_words,
@@ -164,10 +164,11 @@ def _about_the_verdict(content: ReportContent) -> list[str]:
     verdict = content.verdict
     if verdict.ranking is None:
         asked = len(verdict.architectures)
+        well = asked - verdict.left_out
+        why = "too few for an order" if well < FEWEST_RANKED else "but too few of these have a finite score"
         return [
             f"The scores could not be checked: of {count(asked, 'architecture')} that {_were(asked)} trained from "
-            f"scratch for it {asked - verdict.left_out:,} ended well with every seed, and too few of these have a "
-            "finite score for an order. The search went on as if there were no check."
+            f"scratch for it {well:,} ended well with every seed, {why}. The search went on as if there were no check."
         ]
     ranking = verdict.ranking
     tau = ranking.tau

@@ -67,18 +67,21 @@ class Ledger:
 
     def reached(self, trial: FrozenTrial) -> Reached:
         """What notes how far a running trial has come."""
-        running = handle(self.study, self.trial_id(trial))
+        running = self._running(trial)
         return lambda step, value: patiently(self.storage, partial(running.report, value, step))
 
     def prune(self, trial: FrozenTrial) -> Callable[[int, float], bool]:
         """What notes how far a running trial has come, and says whether the study's pruner would end it there."""
-        running = handle(self.study, self.trial_id(trial))
+        running = self._running(trial)
 
         def prune(step: int, value: float) -> bool:
             patiently(self.storage, partial(running.report, value, step))
             return patiently(self.storage, running.should_prune)
 
         return prune
+
+    def _running(self, trial: FrozenTrial) -> Trial:
+        return patiently(self.storage, lambda: handle(self.study, self.trial_id(trial)))
 
     def reserve(
         self,

@@ -49,12 +49,8 @@ def measure(logits: Tensor, label: Tensor, weight: Tensor | None = None) -> Metr
     Raises:
         DataError: all weights are 0.
     """
-    rows, logits = len(logits), logits.double()
-    if weight is not None:
-        counted = weight > 0
-        logits, label, weight = logits[counted], label[counted], weight[counted].double()
-        if not len(weight):
-            raise DataError(f"the weights of all {rows} rows to measure on are 0: give at least one a weight above 0")
+    rows = len(logits)
+    logits, label, weight = _counted(logits, label, weight)
     losses = pseudo_values(log_losses(logits, label), weight)
     return Metrics(
         log_loss=losses.mean().item(),
@@ -77,8 +73,20 @@ def log_losses(logits: Tensor, label: Tensor) -> Tensor:
 
 def mean_log_loss(logits: Tensor, label: Tensor, weight: Tensor | None = None) -> float:
     """The log loss of `measure` alone, which sorts no rows."""
-    losses = log_losses(logits, label)
-    return (losses.mean() if weight is None else losses @ weight.double() / weight.sum()).item()
+    logits, label, weight = _counted(logits, label, weight)
+    return pseudo_values(log_losses(logits, label), weight).mean().item()
+
+
+def _counted(logits: Tensor, label: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The rows whose weight is not 0, logits and weights as float64."""
+    if weight is None:
+        return logits.double(), label, None
+    counted = weight > 0
+    if not counted.any():
+        raise DataError(
+            f"the weights of all {len(logits)} rows to measure on are 0: give at least one a weight above 0"
+        )
+    return logits[counted].double(), label[counted], weight[counted].double()
 
 
 def _auc(logits: Tensor, label: Tensor, weight: Tensor | None) -> float:

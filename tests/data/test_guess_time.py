@@ -44,8 +44,14 @@ def test_of_other_dates_the_comment_says_how_to_write_the_time(form: str, tmp_pa
     assert "write timestamp: {column: at, format: ...} with its format of strptime, such as" in text
 
 
-def test_a_time_of_which_some_are_no_dates_says_which(tmp_path: Path) -> None:
-    texts = MOMENTS.dt.strftime("%Y-%m-%d %H:%M").where(MOMENTS.index % 10 > 0, "not yet")
+def test_a_column_with_one_date_and_nothing_else_is_a_category(tmp_path: Path) -> None:
+    text = draft(tmp_path / "f.csv", pd.Series(["2024-05-01", None] * 200), "returned_at")
+    assert list(yaml.safe_load(text)["categorical"]) == ["shop", "returned_at"]
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", "%d %B %Y"])
+def test_a_time_of_which_some_are_no_dates_says_which(form: str, tmp_path: Path) -> None:
+    texts = MOMENTS.dt.strftime(form).where(MOMENTS.index % 10 > 0, "not yet")
     text = draft(tmp_path / "f.csv", texts)
     assert yaml.safe_load(text)["ignored"] == ["at"]
     assert "named like a time, but some are no dates, such as 'not yet': correct the file" in text

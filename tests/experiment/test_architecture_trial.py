@@ -142,7 +142,7 @@ def test_nnis_own_tuners_choose_architectures(experiment: Any, finished_run: Run
     space = load_search_space(finished_run.job.space)
     (experiment.folder / "search_space.json").write_text(space.to_nni_json())
     content = yaml.safe_load((EXAMPLE / "experiment.yml").read_text())
-    module = "python3 -m nasrec_automl.experiment.architecture_trial"
+    module = "OMP_NUM_THREADS=1 python3 -m nasrec_automl.experiment.architecture_trial"
     assert content["trialCommand"].startswith(module)
     content |= {"trialCommand": f"{module} {finished_run.path}", "maxTrialNumber": 3}
     content["searchSpaceFile"] = "search_space.json"

@@ -104,17 +104,17 @@ def test_supernet_and_subnet_are_one_function_with_one_gradient(case: tuple[str,
             assert theirs.keys() == sizes.keys(), "a subnet holds live parts alone"
             assert mine.keys() == sizes.keys(), "what is not live gets no gradient"
             for parameter, size in sizes.items():
-                live = tuple(slice(length) for length in size)
-                assert_agree(mine[parameter][live], theirs[parameter], f"the gradient of {parameter}")
-                mine[parameter][live] = 0
-                assert not mine[parameter].any(), f"{parameter} has a gradient outside of its live slice"
+                used = tuple(slice(length) for length in size)
+                assert_agree(mine[parameter][used], theirs[parameter], f"the gradient of {parameter}")
+                mine[parameter][used] = 0
+                assert not mine[parameter].any(), f"{parameter} has a gradient outside of the slice that it uses"
 
     check(EXAMPLES[depth][name], architectures(supernet.space), holds)
 
 
 @depths
 def test_what_is_dead_changes_nothing(case: tuple[str, Supernet], depth: str) -> None:
-    """With NaN in every weight outside of the live slices, and every dead choice drawn again."""
+    """With NaN in every weight outside of the slices that are used, and every dead choice drawn again."""
     name, supernet = case
     space, schema = SPACES[name]
     hollow = make(space, schema, supernet.layer_norm, supernet.embedding.weight.dtype)

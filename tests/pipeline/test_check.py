@@ -205,7 +205,7 @@ def test_a_search_goes_on_where_too_few_trainings_end_well(
     assert report_content(run).verdict == noted
     progress = read_progress(run.progress("search"))
     assert progress is not None
-    assert "too few trainings and scores came out well to check the scores" in progress.note
+    assert "too few architectures have both a training and a score to check the scores" in progress.note
 
 
 @pytest.mark.parametrize("count", [1, 2])

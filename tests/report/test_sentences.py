@@ -163,7 +163,9 @@ def test_trust_says_what_few_trainings_cannot_show(full_content):
     assert "took the best scores in turns with architectures that a regression" in text
     assert "groups by size" not in text, "one group is all of them"
     text = " ".join(trust(full_content(verdict=of(None, left_out=6, ended=2))))
-    assert "of 8 architectures that were trained from scratch for it 2 ended well with every seed" in text
+    assert "of 8 architectures that were trained from scratch for it 2 ended well with every seed, too few" in text
+    text = " ".join(trust(full_content(verdict=of(None))))
+    assert "for it 8 ended well with every seed, but too few of these have a finite score. The search went on" in text
     alike = judge_ranking(truth, truth[:, None], np.ones(6), resamples=50)
     assert alike.beats_size, "where sizes are all equal, any order is more than they say"
     assert "nan" not in " ".join(trust(full_content(verdict=of(alike))))

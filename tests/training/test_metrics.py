@@ -10,7 +10,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from nasrec_automl.errors import DataError
 from nasrec_automl.testing.examples import make_rows, tiny_schema, with_weights
-from nasrec_automl.training.metrics import measure, targets
+from nasrec_automl.training.metrics import mean_log_loss, measure, targets
 
 
 @given(st.integers(2, 300), st.integers(0, 2**32), st.sampled_from([0.3, 3.0]), st.booleans())
@@ -89,6 +89,7 @@ def test_rows_of_weight_0_are_left_out_and_equal_weights_change_nothing() -> Non
     weight = torch.from_numpy(rng.gamma(0.5, size=500) * rng.integers(2, size=500)).float()
     some = measure(logits[weight > 0], label[weight > 0], weight[weight > 0])
     assert asdict(measure(logits, label, weight)) == {**asdict(some), "rows": 500}
+    assert mean_log_loss(logits, label, weight) == some.log_loss
     assert some.log_loss != pytest.approx(plain["log_loss"], abs=1e-3)
 
 

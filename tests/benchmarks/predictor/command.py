@@ -18,8 +18,7 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.evaluation.predictor import predict_log_losses
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.truth import FEWEST_RANKED
-from nasrec_automl.ranking import kendall_tau
+from nasrec_automl.ranking import FEWEST_RANKED, kendall_tau
 from nasrec_automl.space import load_search_space
 
 
