@@ -15,7 +15,7 @@ from nasrec_automl.errors import CheckpointError
 from nasrec_automl.evaluation.scratch import Trained
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.weights import load_subnet
-from nasrec_automl.pipeline import check, retrain
+from nasrec_automl.pipeline import check, retrain, truth
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import candidates, checked_best, default_hyper, train_candidate
 from nasrec_automl.pipeline.check_trainings import check_folder, drop_kept, keep_training, take_over
@@ -44,7 +44,7 @@ def searched_in(folder: Path, write_job: Callable[..., Path], **changes: Any) ->
     """A run whose search has ended, and whose scores were found wanting."""
     run = RunFolder(load_job(write_job(folder, **{**JOB, **changes})))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(check, "judge_ranking", wrong_order)
+        patch.setattr(truth, "judge_ranking", wrong_order)
         for name in ("data", "supernet", "search"):
             STAGES[name].run(run)
     return run
