@@ -6,6 +6,7 @@ import logging
 import math
 import shutil
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,10 +89,7 @@ class FinalStage(Stage):
         baseline, of_baseline = final_baseline(run, data)
         progress.update(2, "baseline fitted")
 
-        def tell(words: str) -> None:
-            progress.update(2, words)
-
-        first = teachers(run)
+        first, tell = teachers(run), partial(progress.update, 2)
         last = final_teachers(run, first, run.final_trainings, tell=tell)
         subnet = train_final(
             run, winner, taught_finally(run, first, last), tell=tell, checkpoint=_checkpoint(run, winner)

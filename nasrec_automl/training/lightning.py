@@ -60,7 +60,7 @@ def drop_unreadable(path: Path) -> None:
         _steps(path)
     except (OSError, MemoryError):  # it is not there, or the content may be whole: whoever loads it says what is wrong
         pass
-    except Exception as error:  # as above
+    except Exception as error:  # whatever a broken archive raises
         _warn_of(path, error)
         path.unlink(missing_ok=True)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -102,6 +103,15 @@ def points(run: RunFolder) -> list[dict[str, float]]:
     return json.loads(path.read_text()) if path.is_file() else []
 
 
+def kill_behind(point: Mapping[str, float], run: RunFolder) -> None:
+    """Train until two steps behind the checkpoint of a point, in a process that is killed there."""
+    run.create()
+    command = [sys.executable, "-c", KILLED, str(run.path), str(int(point["step"]) + 2)]
+    killed = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False, timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    assert not run.weights.exists()
+
+
 @pytest.mark.parametrize(
     "options", [{"teacher_share": 0.3}, {"epochs": 9, "validations": 27, "learning_rate": 0.8, "patience": 2}]
 )
@@ -113,27 +123,15 @@ def test_killed_and_run_again_it_ends_as_an_unbroken_run(
     if "patience" in options:
         assert kept_steps(unbroken) < points(unbroken)[-1]["step"] < training_steps(unbroken), "it is to end early"
 
-    broken.create()
-    behind = int(points(unbroken)[2]["step"]) + 2  # the third checkpoint
-    command = [sys.executable, "-c", KILLED, str(broken.path), str(behind)]
-    killed = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False, timeout=120)
-    assert killed.returncode == -signal.SIGKILL
-    assert not broken.weights.exists()
-    assert (broken.supernet / "last.ckpt").is_file()
+    kill_behind(points(unbroken)[2], broken)
     assert SupernetStage().units(broken) == (0, 1)
 
     steps: list[Mapping[str, float]] = []
     assert SupernetStage().run(broken, report=steps.append) == final
     assert 0 < len(steps) < len(points(unbroken)), "it went on from its checkpoint"
-    expected = weights(unbroken)
-    assert weights(broken).keys() == expected.keys()
-    for name, tensor in weights(broken).items():
-        assert torch.equal(tensor, expected[name]), name
-
-    def curve(run: RunFolder) -> list[dict[str, float]]:
-        return [{key: point[key] for key in ("step", "log_loss", "auc")} for point in points(run)]
-
-    assert curve(broken) == curve(unbroken)
+    torch.testing.assert_close(weights(broken), weights(unbroken), rtol=0, atol=0)
+    measured = itemgetter("step", "log_loss", "auc")
+    assert [*map(measured, points(broken))] == [*map(measured, points(unbroken))]
 
 
 def test_several_epochs_end_where_validation_no_longer_improves(
@@ -175,8 +173,7 @@ def test_several_epochs_end_where_validation_no_longer_improves(
     seen.clear()
     once = make(tmp_path / "c", prepared, patience=1, **{**options, "epochs": 1})
     SupernetStage().run(once)
-    losses = [point["log_loss"] for point in points(once)]
-    assert min(losses) < losses[-1], "or this shows nothing"
+    assert min(point["log_loss"] for point in points(once)) < points(once)[-1]["log_loss"], "or this shows nothing"
     assert kept_steps(once) == training_steps(once)
     assert all(torch.equal(tensor, seen[-1][name]) for name, tensor in weights(once).items())
 
@@ -232,12 +229,7 @@ def test_two_processes_train_as_one_and_go_on_after_a_kill(tmp_path: Path, prepa
     SupernetStage().run(alone)
     threads = torch.get_num_threads()
 
-    broken.create()
-    command = [sys.executable, "-c", KILLED, str(broken.path), str(int(points(alone)[0]["step"]) + 2)]
-    killed = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False, timeout=120)
-    assert killed.returncode == -signal.SIGKILL
-    assert not broken.weights.exists()
-
+    kill_behind(points(alone)[0], broken)
     reports: list[Mapping[str, float]] = []
     SupernetStage().run(broken, report=reports.append)
     assert 0 < len(reports) < len(points(alone)), "it went on from its checkpoint"
