@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from nasrec_automl.data.batches import Batch
+from nasrec_automl.errors import TrainingError
 from nasrec_automl.nni_plugin.nas import LightningModule
 from nasrec_automl.training.module import ClickModule, TrainingOptions
 
@@ -50,10 +51,27 @@ class ClickEvaluatorModule(ClickModule, LightningModule):
         if not self.trainer.sanity_checking and self.trainer.is_global_zero:
             nni.report_intermediate_result(self._report())
 
+    def on_fit_start(self) -> None:
+        """Forget an earlier fit."""
+        super().on_fit_start()
+        self.metrics = None
+        self._begun_at = self.trainer.global_step
+
     def on_fit_end(self) -> None:
-        """Report the last validation as the result."""
+        """Report the last validation as the result.
+
+        Raises:
+            TrainingError: the trainer had trained another model, was at its end, and took no step of this one.
+        """
         super().on_fit_end()
-        if self.metrics is not None and self.trainer.is_global_zero:
+        trained = self.trainer.global_step > self._begun_at
+        if self._begun_at and not trained and self.trainer.ckpt_path is None:
+            raise TrainingError(
+                f"the trainer is at its end after the {self._begun_at:,} steps of another model, and this one learned "
+                "nothing: in one process NNI gives every model the same Lightning evaluator; give the experiment a "
+                "FunctionalEvaluator, whose function makes a Lightning(...) with a Trainer of its own for each model"
+            )
+        if trained and self.metrics is not None and self.trainer.is_global_zero:
             nni.report_final_result(self._report())
 
     def _report(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.errors import SpaceError, StudyError
-from nasrec_automl.nni_plugin.filters import Filter, budget_of
+from nasrec_automl.nni_plugin.filters import Filter, budget_of, make_filter
 from nasrec_automl.nni_plugin.nas import ModelEventType, ModelStatus, RawFormatModelSpace, Strategy
 from nasrec_automl.nni_plugin.space import NasRecSpace
 from nasrec_automl.schema import FeatureSchema
@@ -70,6 +70,7 @@ class OptunaEvolution(Strategy):
     Raises:
         StudyError: `trials` or a size is out of its range, or (when it runs) the database cannot be used or the study
             is about something else.
+        JobError: `filter` is none (of a dict NNI says so).
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class OptunaEvolution(Strategy):
         self._trials = trials
         self._identity = dict(identity or {})
         self._first = tuple(first)
-        self._filter = filter
+        self._filter = make_filter(filter)
         self._evolution: dict[str, Any] = {
             "population_size": population_size,
             "tournament_size": tournament_size,

@@ -7,6 +7,7 @@ from typing import Any
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
+from nasrec_automl.errors import JobError
 from nasrec_automl.nni_plugin.mutables import from_sample
 from nasrec_automl.nni_plugin.nas import RangeProfilerFilter
 from nasrec_automl.schema import FeatureSchema
@@ -14,9 +15,28 @@ from nasrec_automl.space import SearchSpace
 
 Sample = Mapping[str, Any]
 
-Filter = Budget | Callable[[Sample], bool] | Mapping[str, Any] | None
+MadeFilter = Budget | Callable[[Sample], bool] | None
+
+Filter = MadeFilter | Mapping[str, Any]
 """What `filter` of a strategy may be: a budget, or what NNI's `RandomOneShot` takes. That is a function of a sample,
 such as a `RangeProfilerFilter`, or a dict of its arguments (`profiler`, `min`, `max`)."""
+
+
+def make_filter(given: Filter) -> MadeFilter:
+    """What a strategy keeps of its `filter`; it asks at once, so that nothing is trained for a filter that is none.
+
+    Raises:
+        JobError: it is no filter.
+        TypeError, ValueError: a dict is not of `RangeProfilerFilter`'s arguments, as NNI says.
+    """
+    if isinstance(given, Mapping):
+        made: Callable[[Sample], bool] = RangeProfilerFilter(**given)
+        return made
+    if given is None or isinstance(given, Budget) or callable(given):
+        return given
+    raise JobError(
+        f"filter must be a Budget, a function of a sample or a dict of profiler, min and max, but it is {given!r}"
+    )
 
 
 def budget_filter(budget: Budget, space: SearchSpace) -> Callable[[Sample], bool]:
@@ -33,7 +53,7 @@ def budget_filter(budget: Budget, space: SearchSpace) -> Callable[[Sample], bool
     return admits
 
 
-def budget_of(given: Filter, schema: FeatureSchema, *, layer_norm: bool) -> Budget | None:
+def budget_of(given: MadeFilter, schema: FeatureSchema, *, layer_norm: bool) -> Budget | None:
     """The budget that a strategy's `filter` says; None where there is no filter.
 
     Args:
@@ -43,9 +63,8 @@ def budget_of(given: Filter, schema: FeatureSchema, *, layer_norm: bool) -> Budg
     """
     if given is None or isinstance(given, Budget):
         return given
-    accepts_sample = RangeProfilerFilter(**given) if isinstance(given, Mapping) else given
 
     def accepts(architecture: Architecture) -> bool:
-        return bool(accepts_sample(dict(architecture.params)))
+        return bool(given(dict(architecture.params)))
 
     return Budget(schema, layer_norm=layer_norm, accepts=accepts)

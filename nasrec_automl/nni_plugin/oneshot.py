@@ -11,7 +11,7 @@ from torch import Tensor
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.batches import Batch
 from nasrec_automl.errors import DivergedError, JobError, SpaceError
-from nasrec_automl.nni_plugin.filters import Filter, budget_of
+from nasrec_automl.nni_plugin.filters import Filter, MadeFilter, budget_of, make_filter
 from nasrec_automl.nni_plugin.nas import OneShotStrategy, RandomSamplingLightningModule
 from nasrec_automl.nni_plugin.oneshot_export import best_architectures
 from nasrec_automl.nni_plugin.oneshot_resume import newest_checkpoint, place_checkpoints, resume_state
@@ -58,7 +58,7 @@ class NasRecLightningModule(RandomSamplingLightningModule):
         warm_up_steps: int,
         seed: int,
         export_candidates: int,
-        export_filter: Filter = None,
+        export_filter: MadeFilter = None,
     ) -> None:
         super().__init__(training_module)
         self._sampling = sampling
@@ -87,10 +87,10 @@ class NasRecLightningModule(RandomSamplingLightningModule):
         loss: Tensor = self.training_module.training_step(batch, batch_idx)
         return loss
 
-    def validation_step(self, batch: Batch, batch_idx: int, *args: Any, **kwargs: Any) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int, *args: Any, **kwargs: Any) -> Any:
         """Validate the architecture that belongs to this batch; of several loaders Lightning says which it is of."""
         self.shared.path = self._fixed_architecture(batch_idx).path
-        self.training_module.validation_step(batch, batch_idx, *args, **kwargs)
+        return self.training_module.validation_step(batch, batch_idx, *args, **kwargs)
 
     def _fixed_architecture(self, number: int) -> Architecture:
         rng = rng_for("validated architecture", self._seed, number)
@@ -107,14 +107,14 @@ class NasRecLightningModule(RandomSamplingLightningModule):
 
     def export(self) -> dict[str, Any]:
         """The best architecture that a short search finds."""
-        return dict(self.top(1)[0].params)
+        return dict(self.top(1, self.trainer.val_dataloaders)[0].params)
 
-    def top(self, most: int) -> list[Architecture]:
-        """The best architectures that a short search finds, the best first."""
+    def top(self, most: int, loaders: Any) -> list[Architecture]:
+        """The best architectures that a short search on validation batches finds, the best first."""
         supernet = self.shared.supernet
         return best_architectures(
             supernet,
-            self.trainer.val_dataloaders,
+            loaders,
             most=most,
             scored=self._export_candidates,
             seed=self._seed,
@@ -152,7 +152,7 @@ class NasRecOneShot(OneShotStrategy):
             `RangeProfilerFilter`, a dict of its arguments, or a `nasrec_automl.budget.Budget`.
 
     Raises:
-        JobError: there is no such sampler, or a number is out of its range.
+        JobError: there is no such sampler, a number is out of its range, or `filter` is none (of a dict NNI says so).
     """
 
     def __init__(
@@ -176,7 +176,7 @@ class NasRecOneShot(OneShotStrategy):
             if value < least:
                 raise JobError(f"{name} must be at least {least}, but it is {value}")
         self._begun = 0.0
-        self.filter = filter
+        self.filter = make_filter(filter)
         self.options: dict[str, Any] = {
             "sampling": sampling,
             "warm_up_steps": warm_up_steps,
@@ -196,8 +196,14 @@ class NasRecOneShot(OneShotStrategy):
             limit: how many, no two with one key; None for all that the search scored.
         """
         self.oneshot_module.set_model(self.supernet)
-        for architecture in self.oneshot_module.top(self.options["export_candidates"] if limit is None else limit):
+        most = self.options["export_candidates"] if limit is None else limit
+        for architecture in self.oneshot_module.top(most, self._validation_loaders()):
             yield self.model_space.freeze(dict(architecture.params))
+
+    def _validation_loaders(self) -> Any:
+        """As the evaluator was given them: Lightning sets up none where a resumed training was at its end already."""
+        evaluator = self._evaluator
+        return evaluator.val_dataloaders if evaluator.datamodule is None else evaluator.datamodule.val_dataloader()
 
     def extra_repr(self) -> str:
         """Arguments, for NNI's logs."""

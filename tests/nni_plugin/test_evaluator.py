@@ -10,11 +10,12 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
+from nasrec_automl.errors import TrainingError
 from nasrec_automl.nni_plugin import ClickEvaluatorModule, NasRecOneShot, NasRecSpace
 from nasrec_automl.nni_plugin.nas import DataLoader, Lightning, LightningModule, Trainer
 from nasrec_automl.testing.examples import make_rows, repeated, tiny_schema, tiny_space, with_weights
 from nasrec_automl.testing.pytest_oneshot import make_evaluator, run_experiment
-from nasrec_automl.training.lightning import quiet_trainer
+from nasrec_automl.training.lightning import quiet, quiet_trainer
 from nasrec_automl.training.module import ClickModule, TrainingOptions
 
 
@@ -38,6 +39,42 @@ def test_validations_are_intermediate_results_and_the_last_is_the_final_one(
         # NNI's strategies maximise.
         assert result["default"] == -result["log_loss"]
         assert 0 < result["auc"] < 1
+
+
+def models(space: NasRecSpace, count: int) -> list[Any]:
+    return [space.freeze(dict(tiny_space().random(np.random.default_rng(seed)).params)) for seed in range(count)]
+
+
+def test_a_trainer_that_has_trained_another_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    final: list[Any] = []
+    monkeypatch.setattr(nni, "report_final_result", final.append)
+    monkeypatch.setattr(nni, "report_intermediate_result", lambda result: None)
+    module = ClickEvaluatorModule(TrainingOptions(steps=4, learning_rate=0.1))
+    # With Lightning's own two batches of validation before the first step.
+    trainer = Trainer(max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False)
+    evaluator = Lightning(module, trainer, loader(weighted=False), loader(weighted=False))
+    one, two = models(NasRecSpace(tiny_space(), tiny_schema()), 2)
+    with quiet():
+        evaluator.evaluate(one)
+        assert len(final) == 1
+        with pytest.raises(TrainingError, match=r"after the 4 steps of another model.*FunctionalEvaluator"):
+            evaluator.evaluate(two)
+    assert len(final) == 1, "what was not trained has no result"
+
+
+def test_a_trainer_that_goes_on_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    final: list[Any] = []
+    monkeypatch.setattr(nni, "report_final_result", final.append)
+    monkeypatch.setattr(nni, "report_intermediate_result", lambda result: None)
+    module = ClickEvaluatorModule(TrainingOptions(steps=8, learning_rate=0.1))
+    evaluator, (model,) = evaluator_of(module), models(NasRecSpace(tiny_space(), tiny_schema()), 1)
+    with quiet():
+        evaluator.evaluate(model)
+        evaluator.trainer.fit_loop.max_epochs, evaluator.trainer.fit_loop.epoch_loop.max_steps = 2, 8
+        evaluator.evaluate(model)
+    assert evaluator.trainer.global_step == 8
+    assert len(final) == 2
+    assert final[0] != final[1]
 
 
 class OwnModule(LightningModule):

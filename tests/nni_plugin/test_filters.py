@@ -18,9 +18,9 @@ from nni.nas.strategy.middleware import Chain, Filter
 
 from nasrec_automl.budget import Budget
 from nasrec_automl.cost import profile
-from nasrec_automl.errors import BudgetError
+from nasrec_automl.errors import BudgetError, JobError
 from nasrec_automl.nni_plugin import NasRecOneShot, NasRecSpace, OptunaEvolution, budget_filter, evolution
-from nasrec_automl.nni_plugin.filters import budget_of
+from nasrec_automl.nni_plugin.filters import budget_of, make_filter
 from nasrec_automl.nni_plugin.nas import (
     FlopsProfiler,
     NasExperiment,
@@ -97,13 +97,23 @@ def test_nnis_strategies_run_models_inside_alone(name: str, strategy: Any, tmp_p
     ],
 )
 def test_whatever_says_it_a_filter_is_the_same_budget(given: Any) -> None:
-    budget = budget_of(given(), SCHEMA, layer_norm=True)
+    budget = budget_of(make_filter(given()), SCHEMA, layer_norm=True)
     assert budget is not None
     drawn = [SPACE.random(np.random.default_rng(seed)) for seed in range(60)]
     admitted = [budget.admits(architecture) for architecture in drawn]
     assert admitted == [profile(architecture, SCHEMA).macs <= MACS for architecture in drawn]
     assert 0 < sum(admitted) < 60
     assert budget_of(None, SCHEMA, layer_norm=True) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "error"), [({"max": MACS}, TypeError), ({"profiler": None}, ValueError), (MACS, JobError)]
+)
+def test_what_is_no_filter_is_refused_before_anything_is_trained(given: Any, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        NasRecOneShot(filter=given)
+    with pytest.raises(error):
+        OptunaEvolution(storage="sqlite://", filter=given)
 
 
 @pytest.mark.parametrize("layer_norm", [False, True])

@@ -1,5 +1,5 @@
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -267,6 +267,24 @@ def test_the_evaluators_own_hooks_are_called_and_its_state_is_restored(tmp_path:
     resumed = train("resumed", fit_kwargs={"ckpt_path": str(tmp_path / "last.ckpt"), "weights_only": True})
     assert first.called | resumed.called == set(HOOKS)
     assert first.steps == resumed.steps == STEPS
+
+
+def test_what_a_validation_step_returns_reaches_the_hook_after_it(tmp_path: Path) -> None:
+    class Returns(ClickEvaluatorModule):
+        returned: ClassVar[list[Any]] = []
+
+        def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Any:
+            super().validation_step(batch, batch_idx, dataloader_idx)
+            return {"rows": len(batch[2])}
+
+        def on_validation_batch_end(self, outputs: Any, *args: Any) -> None:
+            self.returned.append(outputs)
+
+    evaluator = make_evaluator()
+    evaluator.module = module = Returns(evaluator.module.options)
+    run_experiment(NasRecSpace(tiny_space(), tiny_schema()), evaluator, NasRecOneShot(), tmp_path)
+    assert module.returned
+    assert all(outputs == {"rows": BATCH} for outputs in module.returned)
 
 
 def test_a_checkpoint_never_holds_weights_that_are_not_finite(tmp_path: Path) -> None:

@@ -62,6 +62,10 @@ def test_killed_and_resumed_it_ends_as_if_unbroken(tmp_path: Path) -> None:
     assert last["first"] == "16", "the third where the second one's is"
     assert last["weights"] == whole["weights"]
     assert last["top"] == whole["top"]
+    again = lines(start(folder, home))
+    assert again["first"] == "None", "it was at its end"
+    assert again["weights"] == whole["weights"]
+    assert again["top"] == whole["top"]
 
 
 def write(path: Path, step: int) -> str:

@@ -61,7 +61,8 @@ MULTI_TRIAL = (
     MultiTrial(name="Random"),
     MultiTrial(name="GridSearch", supernet="no: an error says so, and why", options={"seed": 0}),
     MultiTrial(name="RegularizedEvolution", options={"population_size": 2, "sample_size": 2}, trials=4),
-    MultiTrial(name="TPE", trials=2),  # sleeps for a second a trial
+    # It sleeps for a second a trial.
+    MultiTrial(name="TPE", needs='`TPE(optimize_mode="maximize")`', options={"optimize_mode": "maximize"}, trials=2),
     MultiTrial(name="PolicyBasedRL", needs="the extra `rl`", options={"samples_per_update": 2}),
 )
 ONE_SHOT = (
@@ -94,7 +95,7 @@ ONE_SHOT = (
 
 
 def make_strategy(row: MultiTrial | OneShot) -> Any:
-    if row.needs and not HAS_RL:
+    if "`rl`" in row.needs and not HAS_RL:
         pytest.skip("run by make test-rl")
     ours = {"NasRecOneShot": NasRecOneShot, "ENAS": NasRecENAS}
     made = ours.get(row.name) or getattr(nni.nas.strategy, row.name)
@@ -161,6 +162,20 @@ def test_multi_trial_strategies_train_each_model_alone(row: MultiTrial, tmp_path
     sample = experiment.export_top_models(formatter="dict")[0]
     assert sample in seen
     assert_trains_alone(sample)
+
+
+def test_tpe_seeks_the_best_where_it_is_told_to_maximise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NNI's default is to minimise, whatever its other strategies do."""
+    row = next(row for row in MULTI_TRIAL if row.name == "TPE")
+    tuner = make_strategy(row).tuner
+    space = make_space()
+    tuner.update_search_space({label: mutable.as_legacy_dict() for label, mutable in space.simplify().items()})
+    sizes = []
+    for number in range(60):
+        sample = tuner.generate_parameters(number)
+        sizes.append(sample["block1/dense_dim"] + sample["block2/dense_dim"])
+        tuner.receive_trial_result(number, sample, -float(sizes[-1]))
+    assert np.mean(sizes[30:]) < np.mean(sizes[:20])
 
 
 @pytest.fixture(scope="module")
