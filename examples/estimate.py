@@ -22,7 +22,7 @@ from nasrec_automl.pipeline.candidates import best_quarter, check_teaches, defau
 from nasrec_automl.space import load_search_space
 
 CAP = 500_000  # rows of the largest table, as the readers of the public sets have it
-TRAIN, TRAIN_AND_HEAD, FINAL = 0.72, 0.8, 0.875  # shares of the rows
+TRAIN, HEAD, SEARCH, TRAIN_AND_HEAD, FINAL = 0.72, 0.08, 0.05, 0.8, 0.875  # shares of the rows
 STEP_ROWS, SCORED_ROWS = 512, 8192
 
 
@@ -51,7 +51,8 @@ def estimate(job: Job, rows: int, times: Times) -> list[tuple[str, str, str]]:
     warm_up = round(steps * job.supernet.path_warm_up)
     whole = warm_up / 2  # the probability of the whole supernet falls from 1 to 0
     supernet = (whole * times.whole + (steps - whole) * times.step) * job.supernet.batch_size / STEP_ROWS
-    head, scored = job.search.head.rows, job.search.max_rows or round(rows * 0.05)
+    head = min(job.search.head.rows, round(rows * HEAD))
+    scored = min(job.search.max_rows or rows, round(rows * SEARCH))
     score = (head + scored) / SCORED_ROWS * times.score
     check = job.search.verdict
     checked, designs = best_quarter(check.architectures), len(hand_designs(load_search_space(job.space)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from nasrec_automl.config_experiment import ExperimentConfig
+from nasrec_automl.config_paths import absolute, url_from
 from nasrec_automl.config_ranking import RankConfig, TuneConfig, VerdictConfig
 from nasrec_automl.config_training import RetrainConfig, SupernetConfig
 from nasrec_automl.config_types import (
@@ -36,8 +37,6 @@ from nasrec_automl.config_types import (
     Seed,
     TableSize,
     Whole,
-    path_from,
-    paths_of,
 )
 from nasrec_automl.errors import JobError
 from nasrec_automl.yaml_files import complaint, load_yaml
@@ -298,11 +297,6 @@ class BudgetConfig(Section):
         limits: dict[str, float] = self.model_dump(mode="json", exclude_none=True, exclude={"batch_size"})
         return limits
 
-    @property
-    def noted(self) -> dict[str, float]:
-        """What files of a run note of it; empty without a limit."""
-        return {**self.limits, **({"batch_size": self.batch_size} if self.latency_ms is not None else {})}
-
 
 def _plain_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name):
@@ -350,7 +344,7 @@ class Job(Section):
     @property
     def storage_url(self) -> str:
         """URL of the studies' database."""
-        return self.storage or _absolute_url("sqlite:///studies.db", self.run_folder.joinpath)
+        return self.storage or url_from("sqlite:///studies.db", self.run_folder.joinpath)
 
 
 def load_job(path: str | Path) -> Job:
@@ -373,7 +367,7 @@ def load_job(path: str | Path) -> Job:
         job = Job.model_validate(content, context={"folder": path.resolve().parent})
     except ValidationError as error:
         raise JobError("; ".join(f"{path}: {sentence}" for sentence in _sentences(error.errors()))) from None
-    return _absolute(job, path.resolve().parent)
+    return absolute(job, path.resolve().parent)
 
 
 def _job_file_of(folder: Path) -> str:
@@ -424,70 +418,3 @@ def _fields(section: tuple[str | int, ...]) -> list[str]:
         named = get_args(model)  # of a mapping from names to sections, or of a tuple of them
         model = named[0 if isinstance(name, int) else 1] if named else model.model_fields[name].annotation
     return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _absolute(job: Job, base: Path) -> Job:
-    def found(path: str | Path) -> Path:
-        return path_from(base, path).resolve()
-
-    def found_data(path: str | Path) -> Path:
-        # A link to a file keeps its name, whose ending says what the file is: caches name the file itself by a hash.
-        whole = path_from(base, path)
-        return whole.resolve() if whole.is_dir() else whole.parent.resolve() / whole.name
-
-    updates: dict[str, Any] = {
-        "run_folder": found(job.run_folder if "run_folder" in job.model_fields_set else Path("runs") / job.name)
-    }
-    of_data: dict[str, Any] = {}
-    for name in ("input", "validation", "test", "table_schema"):
-        paths = tuple(map(found_data, paths_of(getattr(job.data, name))))
-        if paths:
-            of_data[name] = paths if len(paths) > 1 else paths[0]
-    updates["data"] = job.data.model_copy(update=of_data)
-    if job.continues is not None:
-        updates["continues"] = found(job.continues)
-    if job.experiment.machines:
-        updates["experiment"] = job.experiment.model_copy(
-            update={
-                "machines": tuple(
-                    machine.model_copy(update={"ssh_key_file": found(machine.ssh_key_file)})
-                    for machine in job.experiment.machines
-                )
-            }
-        )
-    if job.space.endswith((".yaml", ".yml")):
-        updates["space"] = str(found(job.space))
-    if job.storage is not None:
-        updates["storage"] = _absolute_url(job.storage, found)
-    return job.model_copy(update=updates)
-
-
-def _absolute_url(url: str, found: Callable[[str], Path]) -> str:
-    """The URL of an SQLite file with an absolute path, in which what means something in a URL is escaped.
-
-    Any other as it is: whoever opens the studies says what is wrong with it.
-    """
-    from sqlalchemy.engine import make_url  # here: not all that reads a job opens its studies
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        return url
-    if parsed.get_backend_name() != "sqlite" or not parsed.database or ":memory:" in parsed.database:
-        return url
-    path = found(parsed.database)
-    if _meant_as_absolute(parsed.database, path):
-        raise JobError(
-            f"storage: {url!r} is relative, so that the studies would be in {path}: write sqlite:////{parsed.database} "
-            f"with four slashes for /{parsed.database}, or sqlite:///./{parsed.database}"
-        )
-    return parsed.set(database=str(path)).render_as_string()
-
-
-def _meant_as_absolute(database: str, path: Path) -> bool:
-    """Whether a relative path begins as one of this machine's does, and nothing is there yet where it leads."""
-    if database.startswith((".", "/", "~")) or path.parent.is_dir():
-        return False
-    first, *others = Path(database).parts
-    return bool(others) and (Path("/") / first).is_dir()

@@ -163,7 +163,8 @@ class StageTuner(Tuner):
 
     def _finish(self) -> None:
         self._manager.finish()
-        # The manager lives on for its page; the folder is free for others.
+        # The manager lives on for its page; the folder is free for others, and a further trial asks for it again.
+        self._plan = None
         self._ownership.close()
 
     def _pipeline(self) -> Pipeline:

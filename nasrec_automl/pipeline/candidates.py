@@ -39,7 +39,8 @@ from nasrec_automl.training.keep_best import OnMetrics
 def candidates(run: RunFolder) -> dict[str, Architecture]:
     """What the search handed on by key, then the hand designs by name; no key twice, and none over the budget.
 
-    Where the scores alone do not count, the best of the architectures that the check trained follow by key.
+    The winner of the run that this one continues follows by key, and where the scores alone do not count, so do the
+    best of the architectures that the check trained.
 
     Raises:
         RunFolderError: the search has not ended.
@@ -57,8 +58,16 @@ def candidates(run: RunFolder) -> dict[str, Architecture]:
     best = itertools.islice(inside, run.job.retrain.top_k)
     found = {names.get(architecture.key, architecture.key): architecture for architecture in best}
     found = {**found, **designs}
-    seen = {architecture.key for architecture in found.values()}
-    return {**found, **{a.key: a for a in checked_best(run) if a.key not in seen}}
+    for architecture in (*noted_winner(run), *checked_best(run)):
+        if budget.admits(architecture) and architecture.key not in {each.key for each in found.values()}:
+            found[architecture.key] = architecture
+    return found
+
+
+def noted_winner(run: RunFolder) -> list[Architecture]:
+    """The winner of the run that this one continues, as the search found it; none without one."""
+    space, top = load_search_space(run.job.space), read_json(run.top) or {}
+    return [space.from_params(params) for params in top.get("earlier", [])]
 
 
 def scores_count(run: RunFolder) -> bool:
@@ -80,13 +89,14 @@ def choice_parts(run: RunFolder) -> tuple[Part, ...]:
 def halved(run: RunFolder) -> list[str]:
     """Candidates whose first trainings are pruned too: those that no one has trained, where scores are not trusted.
 
-    The hand designs are a measure for all others, and what the check found best has been trained to its end.
+    The hand designs and the earlier winner are a measure for all others, and what the check found best has been trained
+    to its end.
     """
     if scores_count(run):
         return []
     space = load_search_space(run.job.space)
-    designs, checked = hand_designs(space), {one.key for one in checked_best(run)}
-    return [name for name in candidates(run) if name not in designs and name not in checked]
+    whole = {*hand_designs(space), *(one.key for one in (*noted_winner(run), *checked_best(run)))}
+    return [name for name in candidates(run) if name not in whole]
 
 
 def checked_best(run: RunFolder) -> list[Architecture]:

@@ -12,7 +12,7 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.errors import CheckpointError
 from nasrec_automl.evaluation.scratch import Trained
 from nasrec_automl.network.weights import load_subnet, save_network
-from nasrec_automl.pipeline.candidates import default_hyper, has_teachers, weights_path
+from nasrec_automl.pipeline.candidates import default_hyper, has_teachers, networks_missing, weights_path
 from nasrec_automl.pipeline.files import read_json, write_json, write_json_once
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import trainings_study, trainings_study_name
@@ -67,6 +67,9 @@ def keep_teachers(run: RunFolder, keys: Collection[str]) -> None:
     Args:
         run: the run.
         keys: of the architectures that may.
+
+    Raises:
+        RunFolderError: there are trainings, and none of their networks is here.
     """
     study, hyper = trainings_study(run, "verdict"), default_hyper(run.job, taught=False)
     paths = {key: weights_path(run, study, f"teacher-{key}", hyper) for key in keys}
@@ -75,7 +78,11 @@ def keep_teachers(run: RunFolder, keys: Collection[str]) -> None:
         weights, _ = _files(run, key)
         with suppress(FileNotFoundError):  # it was not among the best, or another worker has moved it
             weights.replace(path)
-    write_json_once(run.checked_teachers, {key: path.name for key, path in paths.items() if path.is_file()})
+    found = {key: path.name for key, path in paths.items() if path.is_file()}
+    # Those of hand designs stay until the best are noted.
+    if keys and not found and not run.checked_teachers.is_file() and not any(check_folder(run).glob("*.safetensors")):
+        raise networks_missing(run, study)
+    write_json_once(run.checked_teachers, found)
 
 
 def take_over(run: RunFolder, architecture: Architecture, hyper: Hyper, report: OnMetrics) -> Trained | None:

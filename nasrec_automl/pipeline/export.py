@@ -42,7 +42,7 @@ def export_run(run: RunFolder, kind: Format = "onnx", output: Path | None = None
             "what is left"
         )
     # A result of this budget is inside it, and where the data are gone nobody can say more.
-    is_of_another = (read_json(run.result) or {}).get("budget") != run.job.budget.noted
+    is_of_another = (read_json(run.result) or {}).get("budget") != run.noted_budget
     if run.job.budget.limits and is_of_another and (over := job_budget(run).excess(load_model(run.best).architecture)):
         shown = ", ".join(in_words(name, excess) for name, excess in over.items())
         raise RunFolderError(

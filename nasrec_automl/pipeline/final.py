@@ -149,7 +149,7 @@ def _result(
         "validation": winner.metrics.quality,
         "test": test,
         **contender_costs(run, data, winner),
-        **({"budget": job.budget.noted} if budget.limits else {}),
+        **({"budget": run.noted_budget} if budget.limits else {}),
         "storage": shown_url(job.storage) if job.storage else "sqlite:///studies.db",
         "studies": [f"{job.name}-search", retrain_study_name(run)],
         "seconds": _seconds(run),

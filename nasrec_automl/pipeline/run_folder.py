@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from nasrec_automl.config import Job, load_job
+from nasrec_automl.config_paths import moved
 from nasrec_automl.digest import digest
 from nasrec_automl.errors import InUseError, JobError, RunFolderError
 from nasrec_automl.heartbeat import LOST_AFTER, heartbeat
@@ -162,6 +163,13 @@ class RunFolder:
         model = f"{job.device}-{job.budget.batch_size}-{job.embedding_dim}-{norm}"
         return self.path / "latency" / model / f"{key}.json"
 
+    @property
+    def noted_budget(self) -> dict[str, Any]:
+        """The budget as the run's files note it, a latency's with what that is measured on; empty without a limit."""
+        config = self.job.budget
+        timed = {} if config.latency_ms is None else {"batch_size": config.batch_size, "device": self.job.device}
+        return {**config.limits, **timed}
+
     def progress(self, stage: str) -> Path:
         """What a stage says of its progress."""
         return self.path / "progress" / f"{stage}.json"
@@ -188,7 +196,7 @@ class RunFolder:
             raise RunFolderError(
                 f"{text}: not the job of this version; run `nasrec-automl run JOB` with the job file again"
             ) from None
-        return cls(job.model_copy(update={"run_folder": path}))
+        return cls(moved(job, path))
 
     def create(self) -> None:
         """Make the folder, and note the job in it."""

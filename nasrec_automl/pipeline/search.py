@@ -18,7 +18,7 @@ from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pareto import domination_ranks
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.budget import job_budget, left_out_designs
-from nasrec_automl.pipeline.candidates import forget_other_trainings
+from nasrec_automl.pipeline.candidates import forget_other_trainings, noted_winner
 from nasrec_automl.pipeline.check import check_scores, kept_of_check
 from nasrec_automl.pipeline.dashboard import publish
 from nasrec_automl.pipeline.earlier import earlier_winner
@@ -149,8 +149,10 @@ def _hand_on(run: RunFolder, finished: Sequence[FrozenTrial], space: SearchSpace
             "target": config.architectures,
             "timeout": config.timeout,
             "scored": len(finished),
-            "budget": run.job.budget.noted,
+            "budget": run.noted_budget,
             "top": [dict(architecture.params) for architecture in top],
+            # That run may be deleted, and the candidates are to stay the same.
+            "earlier": [dict(architecture.params) for architecture in earlier_winner(run, space) or noted_winner(run)],
         },
     )
 

@@ -52,7 +52,7 @@ class StageStatus:
 def search_is_noted(run: RunFolder) -> bool:
     """Whether the best of the search are noted: of as many architectures as the job asks for, inside its budget."""
     top, config = read_json(run.top), run.job.search
-    asked = config.architectures, run.job.budget.noted
+    asked = config.architectures, run.noted_budget
     if top is None or (top["target"], top["budget"]) != asked:
         return False
     return bool(top["scored"] >= top["target"] or top["timeout"] == config.timeout)

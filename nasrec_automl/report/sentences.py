@@ -21,11 +21,6 @@ from nasrec_automl.report.summary import (
 from nasrec_automl.report.wiring_edges import unused_parts
 from nasrec_automl.verdict import Verdict
 
-_PREDICTED = (
-    "architectures that a regression of the log loss on the number of their operators, fitted to these trainings, puts "
-    "first; of those trained here that the budget admits, the best quarter competes too"
-)
-
 
 def headline(content: ReportContent) -> str:
     """What was found, in one sentence."""
@@ -192,13 +187,29 @@ def _about_the_verdict(content: ReportContent) -> list[str]:
         return [
             statement
             + ". So the scores seem to say more than size does; of so few architectures that may be chance. The run "
-            f"took the best scores in turns with {_PREDICTED}."
+            f"took {_best_scored(content)} in turns with {_predicted(content)}."
         ]
     how = "go through successive halving" if content.halved else "are trained to their end"
     return [
         statement + ". So the scores are not to be trusted: they rank no better than size does. The run does not rely "
-        f"on them: in place of the best scores it took {_PREDICTED}. Those that the predictor puts first {how}."
+        f"on them: in place of {_best_scored(content)} it took {_predicted(content)}. Those that the predictor puts "
+        f"first {how}."
     ]
+
+
+def _best_scored(content: ReportContent) -> str:
+    return "the best scores" if len(content.objectives) == 1 else "the Pareto front of the scores"
+
+
+def _predicted(content: ReportContent) -> str:
+    by = "a regression of the log loss on the number of their operators, fitted to these trainings"
+    if len(content.objectives) == 1:
+        found = f"architectures that {by}, puts first"
+    else:
+        found = (
+            f"those that are on the Pareto front where {by}, takes the place of the scores, and then on the next ones"
+        )
+    return f"{found}; of those trained here that the budget admits, the best quarter competes too"
 
 
 def _left_out(verdict: Verdict) -> str:

@@ -54,8 +54,8 @@ def pareto_front(search: Sequence[ScoredArchitecture], costs: Sequence[str]) -> 
 
 
 def ranked(search: Sequence[ScoredArchitecture]) -> list[ScoredArchitecture]:
-    """The best first; those that were stopped early, whose scores are estimates, after all others."""
-    return sorted(in_order(search), key=lambda scored: (scored.stopped, scored.log_loss, scored.number))
+    """The best first, as the search hands them on."""
+    return sorted(in_order(search), key=lambda scored: (scored.log_loss, scored.number))
 
 
 def best_scored(search: Sequence[ScoredArchitecture]) -> ScoredArchitecture | None:

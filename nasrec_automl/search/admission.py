@@ -70,6 +70,21 @@ def violations(budget: Budget, architecture: Architecture) -> dict[str, float]:
     return _shares(budget.limits, budget.costs(architecture)) if budget.limits else {}
 
 
+def violations_of(space: SearchSpace, budget: Budget) -> Callable[[FrozenTrial], Mapping[str, float]]:
+    """The same of any trial, from its parameters: what was written in it may be of another budget.
+
+    Args:
+        space: the space that trials are of; one that is no architecture of it violates nothing.
+        budget: the budget of now.
+    """
+
+    def of(trial: FrozenTrial) -> Mapping[str, float]:
+        architecture = architecture_of(trial.params, space)
+        return {} if architecture is None else violations(budget, architecture)
+
+    return of
+
+
 def constraints(budget: Budget) -> Callable[[FrozenTrial], tuple[float, ...]]:
     """The `constraints_func` of Optuna's samplers, from what trials say of their cost (`nasrec:macs` and so on).
 

@@ -17,17 +17,14 @@ from nasrec_automl.space import SearchSpace
 
 
 def ranked(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Finished trials, the best first; those that were stopped early come after all others, equals by number.
+    """Finished trials, the best first, equals by number. What was stopped early has an estimate as its value.
 
     Of several objectives: first the Pareto front, then that of the others, and so on, each by the first objective.
     """
     trials = list(trials)
     several = bool(trials) and len(trials[0].values) > 1
     ranks = domination_ranks([trial.values for trial in trials]) if several else [0] * len(trials)
-    keys = {
-        trial.number: (trial.user_attrs.get(STOPPED, False), rank, trial.values[0], trial.number)
-        for trial, rank in zip(trials, ranks, strict=True)
-    }
+    keys = {trial.number: (rank, trial.values[0], trial.number) for trial, rank in zip(trials, ranks, strict=True)}
     return sorted(trials, key=lambda trial: keys[trial.number])
 
 

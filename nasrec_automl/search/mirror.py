@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +19,9 @@ from nasrec_automl.search.task import ENDED
 ENQUEUED = "fixed_params"
 """Optuna's own attribute of a trial that was enqueued: what was asked for. It has no public name."""
 
+
+Constraints = Callable[[FrozenTrial], Mapping[str, float]]
+"""Optuna's constraints of a trial by name: 0 and below is inside."""
 
 _SILENCE = threading.Lock()
 """Of two threads that change Optuna's verbosity at once the second would keep that of the first."""
@@ -59,12 +62,14 @@ class Mirror:
 
     Args:
         study: the study. A mirror reads each of its finished trials once.
+        constraints: what holds for a trial now, in place of what is written in it: a budget may have changed since. By
+            default a trial keeps its own.
 
     Attributes:
         notes: what the sampler that was asked last wrote into its trial, by name: Optuna's system attributes.
     """
 
-    def __init__(self, study: optuna.Study) -> None:
+    def __init__(self, study: optuna.Study, constraints: Constraints | None = None) -> None:
         with _unannounced():
             mirrored = optuna.create_study(
                 storage=InMemoryStorage(),
@@ -74,6 +79,7 @@ class Mirror:
             )
         self._mirrored = unstoppable(mirrored)
         self._study = study
+        self._constraints = constraints
         self._ended: set[int] = set()
         self._running: dict[int, int] = {}
         self.notes: Mapping[str, Any] = {}
@@ -89,10 +95,24 @@ class Mirror:
         for trial in trials:
             if trial.state.is_finished():
                 self._ended.add(trial.number)
-                self._mirrored.add_trial(trial)
+                self._mirrored.add_trial(self._as_of_now(trial))
             elif trial.number not in self._running:
-                self._mirrored.add_trial(trial)
+                self._mirrored.add_trial(self._as_of_now(trial))
                 self._running[trial.number] = self._mirrored.get_trials(deepcopy=False)[-1].number
+
+    def _as_of_now(self, trial: FrozenTrial) -> FrozenTrial:
+        if self._constraints is None:
+            return trial
+        return optuna.create_trial(
+            state=trial.state,
+            values=trial.values,
+            params=trial.params,
+            distributions=trial.distributions,
+            user_attrs=trial.user_attrs,
+            system_attrs=dict(notes_of(trial)),
+            intermediate_values=trial.intermediate_values,
+            constraints=dict(self._constraints(trial)),
+        )
 
     def ask(self, sampler: BaseSampler, wanted: Mapping[str, BaseDistribution]) -> dict[str, Any]:
         """Ask a sampler for parameters of the study's next trial."""

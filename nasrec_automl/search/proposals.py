@@ -14,6 +14,7 @@ from optuna.samplers import BaseSampler
 from nasrec_automl.architecture import Architecture, ParameterValue
 from nasrec_automl.budget import LATENCY, Budget
 from nasrec_automl.errors import StudyError
+from nasrec_automl.search.admission import violations_of
 from nasrec_automl.search.descent import descend, nothing_inside
 from nasrec_automl.search.distributions import distributions
 from nasrec_automl.search.mirror import Mirror
@@ -80,7 +81,8 @@ def propose(
                 f"the sampler proposes architectures over the budget ({budget}): give both the same budget"
             )
         return proposal
-    mirror = Mirror(study) if mirror is None else mirror
+    if mirror is None:
+        mirror = Mirror(study, None if budget is None else violations_of(space, budget))
     mirror.update()
     wanted = distributions(space)
     drawn = (space.from_params(mirror.ask(sampler, wanted)) for _ in itertools.count())

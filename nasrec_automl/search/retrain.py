@@ -136,7 +136,7 @@ class _Retrain(Task):
         taught: bool,
         halved: Sequence[str],
     ) -> None:
-        self.distributions = retrain_distributions(candidates, config.space)
+        self.distributions = retrain_distributions(_as_chosen(ledger, candidates), config.space)
         self._ledger = ledger
         self._train = train
         self._config = config
@@ -230,6 +230,15 @@ class _Retrain(Task):
                     f"but {_choices(expected)} is expected; choices never change within a study: "
                     "choose another name for it"
                 )
+
+
+def _as_chosen(ledger: Ledger, candidates: Collection[str]) -> Collection[str]:
+    """The candidates in the order that the study has them in, if it has these: an order of choices never changes."""
+    for trial in ledger.trials():
+        choices = _choices(trial.distributions.get(ARCHITECTURE)) or ()
+        if {*choices} == {*candidates}:
+            return choices
+    return candidates
 
 
 def _choices(distribution: object) -> tuple[Any, ...] | None:

@@ -68,6 +68,7 @@ class Reseeded(BaseSampler):
         self._seed = seed
         self._relative = relative
         self._begun = -1
+        self._parents: tuple[optuna.Study | None, int] = (None, 0)
         self._attempt = 0
         self._sampler = make(seed % 2**32)  # Optuna takes no larger one, and a job does
 
@@ -90,8 +91,13 @@ class Reseeded(BaseSampler):
     ) -> dict[str, Any]:
         """Draw parameters together."""
         if isinstance(self._sampler, BaseGASampler):
-            # Its parents come in another order when they are chosen than when they are found again.
-            self._sampler.get_parent_population(study, self._sampler.get_trial_generation(study, trial))
+            # Its parents come in another order when they are chosen than when they are found again. Of many generations
+            # that a study has already Optuna would choose them from the last to the first, one call within another.
+            generation, (of, chosen) = self._sampler.get_trial_generation(study, trial), self._parents
+            for earlier in range(chosen + 1 if of is study else 1, generation):
+                self._sampler.get_parent_population(study, earlier)
+            self._sampler.get_parent_population(study, generation)
+            self._parents = (study, generation - 1)
         return self._sampler.sample_relative(study, trial, search_space)
 
     def sample_independent(

@@ -18,7 +18,7 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
 from nasrec_automl.errors import StudyError
 from nasrec_automl.score import Score
-from nasrec_automl.search.admission import Admission, violations
+from nasrec_automl.search.admission import Admission, violations, violations_of
 from nasrec_automl.search.attributes import LOG_LOSS, PREFIX, REASON
 from nasrec_automl.search.census import Census
 from nasrec_automl.search.database import patiently
@@ -134,7 +134,7 @@ class ArchitectureSource(TrialSource):
         self.seed = seed
         self.space = space
         self._study = study
-        self._mirror = Mirror(study)
+        self._mirror = Mirror(study, None if budget is None else violations_of(space, budget))
         self._proposed: Params | None = None
         # Points of this very space, or an error that names the label.
         given = [space.validate_architecture(architecture) for architecture in first]

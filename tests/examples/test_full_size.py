@@ -272,6 +272,8 @@ def test_an_estimate_by_hand(here: Path, monkeypatch: pytest.MonkeyPatch, capsys
     script("estimate", job, "--rows", 1_024_000_000, *times, monkeypatch=monkeypatch)
     large = estimated(capsys)
     assert (large["prepared files, at most"], large["search"]) == ("54.3 GB", "30.0 h")
+    script("estimate", job, "--rows", 40_960, *times, monkeypatch=monkeypatch)
+    assert estimated(capsys)["search"] == "6.5 h", "10 x 0.65 batches: no more than 3,277 head rows and 2,048 to score"
 
 
 def test_what_cannot_be_estimated_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

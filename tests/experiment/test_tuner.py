@@ -141,6 +141,19 @@ def test_owns_the_run_folder_until_the_end(
         pass
 
 
+def test_after_the_end_it_asks_for_the_folder_again(tuner: Any, run: RunFolder, pipeline: ModuleType) -> None:
+    """The page stays open, and someone may raise the number of trials while another process goes on with the job."""
+    tuner.ask(0)
+    do(run, pipeline, *pipeline.STAGES)
+    tuner.trial_end(0, True)
+    tuner.ask(1)
+    pipeline.STAGES["search"].done(run)[0].unlink()  # the job asks for more
+    with run.lock():
+        (trial,) = tuner.ask(2)
+        assert trial["stage"] == "none"
+        assert "in use" in trial["error"]
+
+
 def test_a_finished_folder_takes_one_trial_that_shows_its_result(
     tuner: Any, run: RunFolder, pipeline: ModuleType, manager: FakeManager
 ) -> None:

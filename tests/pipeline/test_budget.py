@@ -28,7 +28,7 @@ from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.stages import next_stage, run_job
-from nasrec_automl.pipeline.status import run_status
+from nasrec_automl.pipeline.status import run_status, search_is_noted
 from nasrec_automl.pipeline.studies import search_study
 from nasrec_automl.pipeline.supernet import SupernetStage
 from nasrec_automl.pipeline.view import stage_table
@@ -175,8 +175,11 @@ def test_latency_is_measured_once_a_key_in_a_run(
     broken = searched("broken", 4)
     assert len(asked) == 2 * once
     assert [t.params for t in finished(broken)] == [t.params for t in finished(whole)]
-    assert json.loads(whole.top.read_text())["budget"] == {"latency_ms": 5.0, "batch_size": 16}
+    assert json.loads(whole.top.read_text())["budget"] == {"latency_ms": 5.0, "batch_size": 16, "device": "cpu"}
     assert not SearchStage().is_done(changed(whole, "budget", batch_size=32))
+    elsewhere = replace(whole, job=whole.job.model_copy(update={"device": "cuda"}))
+    assert search_is_noted(whole)
+    assert not search_is_noted(elsewhere), "all is measured again there"
     # Networks with LayerNorm take longer, and all must be measured alike.
     assert whole.job.retrain.may_layer_norm
     plain = whole.job.retrain.space.model_copy(update={"layer_norm": Distribution(choices=(False,))})

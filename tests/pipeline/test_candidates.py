@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from nasrec_automl.errors import RunFolderError
@@ -18,6 +19,7 @@ from nasrec_automl.pipeline.candidates import (
     candidates,
     default_hyper,
     drop_beaten,
+    halved,
     has_layer_norm,
     most_validations,
     progress_at,
@@ -128,6 +130,22 @@ def test_a_hand_design_among_the_best_comes_once_and_by_its_name(copied_run: Run
     designs = hand_designs(space)
     write_json(copied_run.top, {"top": [dict(designs["hand-mlp"].params)]})
     assert list(candidates(copied_run)) == ["hand-mlp", *(name for name in designs if name != "hand-mlp")]
+
+
+def test_the_winner_of_the_run_that_is_continued_is_one_and_trained_to_its_end(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space, found = load_search_space(copied_run.job.space), candidates(copied_run)
+    winner = next(one for n in range(9) if (one := space.random(np.random.default_rng(n))).key not in found)
+    top = read_json(copied_run.top)
+    write_json(copied_run.top, {**top, "earlier": [dict(winner.params)]})
+    assert list(candidates(copied_run).items())[: len(found) + 1] == [*found.items(), (winner.key, winner)]
+    monkeypatch.setattr(module, "scores_count", lambda run: False)
+    assert winner.key not in halved(copied_run)
+    assert {*halved(copied_run)} == {*found} - {*hand_designs(space)}
+    assert winner.key not in candidates(changed(copied_run, "budget", macs=1))
+    write_json(copied_run.top, {**top, "earlier": [top["top"][0]]})
+    assert [*candidates(copied_run)] == [*found]
 
 
 def trial(name: str, value: float, **rates: float) -> SimpleNamespace:

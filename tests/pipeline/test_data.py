@@ -16,6 +16,7 @@ from nasrec_automl.pipeline.data import DataStage
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
+from nasrec_automl.pipeline.status import run_status
 
 Write = Callable[..., Path]
 
@@ -253,6 +254,21 @@ def test_a_project_that_was_moved_goes_on(tmp_path: Path, write_job: Write, capl
     (project / "data" / "b.csv").write_text("y,c\n1,2\n")
     run_job(told(project, "a.csv", "b.csv"), (DataStage(),))
     assert f"{project}/data/b.csv has changed since the data were prepared" in caplog.text
+
+
+def test_a_project_that_was_moved_is_opened_by_its_run_folder(
+    tmp_path: Path, write_job: Write, finished_run: RunFolder
+) -> None:
+    shutil.copytree(finished_run.data, tmp_path / "0" / "prepared")
+    data = {"source": "prepared", "input": "prepared", "options": {}}
+    run = open_run(write_job(tmp_path / "0", data=data, storage="sqlite:///studies.db"))
+    run_job(run, (DataStage(),))
+    (tmp_path / "0" / "studies.db").touch()
+    (tmp_path / "0").rename(tmp_path / "1")
+    there = RunFolder.open(tmp_path / "1" / "run")
+    assert there.data == tmp_path / "1" / "prepared"
+    assert there.job.storage_url == f"sqlite:///{tmp_path}/1/studies.db"
+    assert run_status(there)[0].state == "done"
 
 
 def test_prepared_data_that_were_moved_with_the_run_are_found(

@@ -85,7 +85,7 @@ def test_it_needs_no_data(copied_run: RunFolder) -> None:
 
 def test_a_model_that_was_found_inside_the_budget_needs_none_either(copied_run: RunFolder) -> None:
     budget = changed(copied_run, "budget", parameters=10**9)
-    write_json(copied_run.result, {**read_json(copied_run.result), "budget": budget.job.budget.noted})
+    write_json(copied_run.result, {**read_json(copied_run.result), "budget": budget.noted_budget})
     shutil.rmtree(copied_run.data)
     assert export_run(budget, "torch").is_file()
 

@@ -258,6 +258,21 @@ def test_what_two_workers_move_at_once_is_noted_whole(checked_run: RunFolder, mo
     assert read_json(run.checked_teachers) == noted
 
 
+def test_trainings_of_a_check_whose_networks_are_gone_are_missed(
+    checked_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its study may be in a server's database, and the folder was deleted: nobody would teach, without a word."""
+    run = checked_run
+    for name in read_json(run.checked_teachers).values():
+        (run.retrained / name).unlink()
+    for path in (run.verdict, run.top, run.checked_teachers):
+        path.unlink()
+    monkeypatch.setattr(truth, "train_candidate", Mock(side_effect=AssertionError("trained already")))
+    with pytest.raises(RunFolderError, match=r"the study '\S+-verdict-\w+' has trainings whose networks are not here"):
+        check_scores(run, make_evaluator(run), lambda words: None)
+    assert not run.verdict.exists()
+
+
 def test_trainings_of_other_settings_take_no_place(checked_run: RunFolder) -> None:
     trained = scratch.Trained(
         Metrics(0.5, 0.5, 0.01, 10), 1, False, load_subnet(subnet_path(checked_run, "hand-mlp")), 9

@@ -42,15 +42,6 @@ def test_the_best_decile_stands_beside_the_others():
     assert list(bars["x3", "best decile (4)"]) == sorted(bars["x3", "best decile (4)"], key=int)
 
 
-def test_estimates_are_never_among_the_best():
-    space, rng = load_search_space("nasrec-small"), np.random.default_rng(1)
-    drawn = [space.random(rng) for _ in range(10)]
-    search = [scored(number, architecture) for number, architecture in enumerate(drawn)]
-    stopped = [replace(search[0], stopped=True), *search[1:]]
-    assert panels(frequencies(stopped))["x", "best decile (1)"] != panels(frequencies(search))["x", "best decile (1)"]
-    assert panels(frequencies(stopped)) == panels(frequencies([*search[1:], replace(search[0], log_loss=0.9)]))
-
-
 def test_too_few_are_said_to_be(full_content):
     search = full_content(architectures=9).search
     assert "too few" in frequencies(search).layout.annotations[0].text

@@ -152,6 +152,14 @@ def test_trust_says_how_far_the_scores_themselves_go(full_content):
         assert "nan" not in text
 
 
+def test_of_several_objectives_trust_names_the_front(full_content):
+    truth = np.arange(8.0)
+    bad = judge_ranking(-truth, truth[:, None], truth + 1, resamples=50)
+    text = " ".join(trust(full_content(verdict=of(bad), objectives=("log_loss", "macs"))))
+    assert "in place of the Pareto front of the scores it took those that are on the Pareto front where a regr" in text
+    assert "best scores" not in text
+
+
 def test_trust_says_what_few_trainings_cannot_show(full_content):
     rng = np.random.default_rng(2)
     truth = np.arange(6.0)

@@ -52,13 +52,13 @@ def test_where_none_is_asked_for_the_study_is_not_read(space: SearchSpace) -> No
     assert incumbents(cast(optuna.Study, Unread()), space, 0) == []
 
 
-def test_what_was_stopped_ranks_last(study: optuna.Study, space: SearchSpace) -> None:
+def test_an_estimate_ranks_by_its_value(study: optuna.Study, space: SearchSpace) -> None:
     drawn = [space.random(np.random.default_rng(seed)) for seed in range(4)]
     for architecture, value, attrs in zip(
         drawn, (0.3, 0.9, 0.2, 0.8), ({"stopped": True}, {"stopped": False}, {"stopped": True}, {}), strict=True
     ):
         add(study, architecture, value, **attrs)
-    assert numbers(ranked(study.get_trials())) == [3, 1, 2, 0]
+    assert numbers(ranked(study.get_trials())) == [2, 0, 3, 1]
 
 
 def several(*values: tuple[float, float]) -> list[FrozenTrial]:

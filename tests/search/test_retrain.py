@@ -374,6 +374,12 @@ def test_choices_never_change_within_a_study(
     assert len(study.get_trials()) == 1
 
 
+def test_the_same_candidates_in_another_order_go_on(study: optuna.Study, storage: RDBStorage) -> None:
+    run(study, storage, count=4)
+    assert run(study, storage, names=NAMES[::-1]) == CONFIG.trials - 4
+    assert {trial.distributions["architecture"].choices for trial in study.get_trials()} == {tuple(NAMES)}
+
+
 def test_choices_count_wherever_they_were_first_made(study: optuna.Study, storage: RDBStorage) -> None:
     study.add_trial(optuna.create_trial(value=1.0))  # somebody's own, without any parameter
     run(study, storage, count=1)

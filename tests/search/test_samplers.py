@@ -17,6 +17,7 @@ from nasrec_automl.config import SamplerName, SearchConfig
 from nasrec_automl.errors import StudyError
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.search import open_study, search
+from nasrec_automl.search.admission import violations_of
 from nasrec_automl.search.distributions import distributions
 from nasrec_automl.search.mirror import Mirror
 from nasrec_automl.search.samplers import make_sampler
@@ -131,6 +132,60 @@ def test_nothing_over_the_budget_is_proposed(storage: RDBStorage, space: SearchS
         trials = searched(storage, space, sampler, name=sampler, budget=budget)
         assert max(trial.values[1] for trial in trials) <= macs[8]
         assert all(trial.constraints["macs"] <= 0 for trial in trials)
+
+
+@pytest.mark.parametrize("sampler", ["nsga2", "tpe"])
+def test_after_a_change_of_the_budget_todays_constraints_hold(
+    storage: RDBStorage, space: SearchSpace, sampler: SamplerName
+) -> None:
+    """Where trials over it stayed parents, most children would be over it too, and chance would take over."""
+
+    def evaluate(architecture: Architecture) -> FakeScore:
+        score = FakeScore(architecture)
+        score.log_loss = 10**6 / Budget(SCHEMA).counted(architecture)["macs"]  # the larger the better
+        return score
+
+    trials = searched(storage, space, sampler, evaluate=evaluate)
+    tight = Budget(SCHEMA, macs=int(np.median([trial.values[1] for trial in trials])))
+    study = optuna.load_study(study_name="search", storage=storage)
+    for budget in (tight, Budget(SCHEMA), tight):
+        mirror = Mirror(study, violations_of(space, budget))
+        mirror.update()
+        seen: list[FrozenTrial] = []
+
+        class Looking(optuna.samplers.RandomSampler):
+            def before_trial(self, study: optuna.Study, trial: FrozenTrial, seen: list[FrozenTrial] = seen) -> None:
+                seen.extend(study.get_trials(states=(TrialState.COMPLETE,)))
+
+        mirror.ask(Looking(), distributions(space))
+        assert [trial.params for trial in seen] == [trial.params for trial in trials]
+        assert [trial.values for trial in seen] == [trial.values for trial in trials]
+        over = [budget.limits != {} and trial.values[1] > tight.limits["macs"] for trial in trials]
+        assert [any(value > 0 for value in trial.constraints.values()) for trial in seen] == over
+    again = searched(storage, space, sampler, evaluate=evaluate, budget=tight)
+    assert len(again) == 24 + sum(trial.values[1] > tight.limits["macs"] for trial in trials)
+
+
+def test_a_search_of_many_generations_goes_on_in_another_process(space: SearchSpace) -> None:
+    """Optuna looks for the parents of a generation among those of the one before, and so on, each in the next call."""
+    config = SearchConfig(sampler="nsga2", objectives=OBJECTIVES, architectures=24, population=2, tournament=2)
+    study, rng = optuna.create_study(directions=["minimize"] * 2), np.random.default_rng(0)
+    study.add_trials(
+        [
+            optuna.create_trial(
+                values=list(rng.random(2)),
+                params=space.random(rng).params,
+                distributions=distributions(space),
+                system_attrs={GENERATION: number // 2},
+            )
+            for number in range(1200)
+        ]
+    )
+    mirror, sampler = Mirror(study), make_sampler(config, space, Budget(SCHEMA), seed=1)
+    mirror.update()
+    for _ in range(2):
+        assert space.from_params(mirror.ask(sampler, distributions(space)))
+        assert mirror.notes == {GENERATION: 600}
 
 
 def test_later_generations_are_better(storage: RDBStorage, space: SearchSpace) -> None:
