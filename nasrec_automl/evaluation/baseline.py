@@ -68,7 +68,7 @@ class Baseline:
     def logits(self, rows: Rows) -> torch.Tensor:
         """Log odds, `(n,)`."""
         slices = (rows.take(slice(start, start + _ROWS_AT_ONCE)) for start in range(0, len(rows), _ROWS_AT_ONCE))
-        designs = (_design(_categories(some, self.schema)[:, self.seen], some) for some in slices)
+        designs = (_design(_categories(some, self.schema), self.seen, some) for some in slices)
         return torch.from_numpy(np.concatenate([design @ self.coefficients + self.intercept for design in designs]))
 
     def measure(self, rows: Rows) -> Metrics:
@@ -106,8 +106,9 @@ def tune_baseline(train: Rows, validation: Rows, schema: FeatureSchema, *, seed:
 def _fits(rows: Rows, schema: FeatureSchema, strengths: Sequence[float]) -> Iterator[Baseline]:
     """Fit when asked for the next."""
     categories = _categories(rows, schema)
-    seen = np.unique(categories.indices).astype(np.int64)
-    design, label = _design(categories[:, seen], rows), np.asarray(rows.label)
+    starts = _starts(categories)
+    seen = np.concatenate([start + np.unique(b.indices) for start, b in zip(starts, categories, strict=True)])
+    design, label = _design(categories, seen, rows), np.asarray(rows.label)
     weight = None if rows.weight is None else np.asarray(rows.weight)
     for strength in strengths:
         # Newton's steps get along with categories that are seen once beside others that are seen in all rows.
@@ -115,8 +116,8 @@ def _fits(rows: Rows, schema: FeatureSchema, strengths: Sequence[float]) -> Iter
         yield Baseline(schema, strength, seen, model.coef_[0], float(model.intercept_[0]))
 
 
-def _categories(rows: Rows, schema: FeatureSchema) -> sparse.csr_matrix:
-    """What each category counts in each row, `(n, all tables' rows)`.
+def _categories(rows: Rows, schema: FeatureSchema) -> list[sparse.csr_matrix]:
+    """What each category counts in each row, `(n, table size)` of every field.
 
     Of a multi-valued field that is what the embeddings of its values count: each alike, 0 its padding.
     """
@@ -135,8 +136,24 @@ def _categories(rows: Rows, schema: FeatureSchema) -> sparse.csr_matrix:
         block.sum_duplicates()
         block.eliminate_zeros()
         blocks.append(block)
-    return sparse.hstack(blocks, format="csr")
+    return blocks
 
 
-def _design(categories: sparse.csr_matrix, rows: Rows) -> sparse.csr_matrix:
-    return sparse.hstack([categories, sparse.csr_matrix(np.asarray(rows.dense))], format="csr")
+def _starts(categories: list[sparse.csr_matrix]) -> NDArray[np.int64]:
+    """Where each field's table starts, where they are laid end to end, `(F,)`."""
+    return np.cumsum([0, *(block.shape[1] for block in categories[:-1])])
+
+
+def _design(categories: list[sparse.csr_matrix], seen: NDArray[np.int64], rows: Rows) -> sparse.csr_matrix:
+    """The categories that the fit has seen, then the dense features.
+
+    They are found by search: `block[:, own]` would count through all ids, of which a field may have 100 million.
+    """
+    starts = _starts(categories)
+    blocks = []
+    for block, start, own in zip(categories, starts, np.split(seen, np.searchsorted(seen, starts[1:])), strict=True):
+        columns = np.searchsorted(own - start, block.indices)
+        known = np.append(own - start, -1)[columns] == block.indices
+        kept = np.append(0, np.cumsum(known))[block.indptr]
+        blocks.append(sparse.csr_matrix((block.data[known], columns[known], kept), shape=(len(rows), len(own))))
+    return sparse.hstack([*blocks, sparse.csr_matrix(np.asarray(rows.dense))], format="csr")

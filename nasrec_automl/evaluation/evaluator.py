@@ -132,8 +132,17 @@ class WeightSharingEvaluator:
         return adagrad_head(features, label, weight, bias, self.head, generator, row_weight=row_weight)
 
     def _features(self, architecture: Architecture, rows: Rows) -> tuple[Tensor, ...]:
-        parts = [self._batch_features(architecture, batch) for batch in EvaluationBatches(rows, _BATCH)]
-        return tuple(torch.cat(pieces) for pieces in zip(*parts, strict=True))
+        """What `_batch_features` gives, of all rows: each batch goes to its place, so that there is no second copy."""
+        whole: tuple[Tensor, ...] = ()
+        start = 0
+        for batch in EvaluationBatches(rows, _BATCH):
+            parts = self._batch_features(architecture, batch)
+            whole = whole or tuple(part.new_empty(len(rows), *part.shape[1:]) for part in parts)
+            stop = start + len(parts[0])
+            for tensor, part in zip(whole, parts, strict=True):
+                tensor[start:stop] = part
+            start = stop
+        return whole
 
     def _batch_features(self, architecture: Architecture, batch: Batch) -> tuple[Tensor, ...]:
         """Features `(B, K)`, label, and the rows' weight where they have such."""

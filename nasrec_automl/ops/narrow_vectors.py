@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
@@ -17,7 +18,11 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, models, overload, register_model
 
+from nasrec_automl.digest import digest
+
 WIDTH = 16
+
+_SOURCES = digest("".join(path.read_text() for path in sorted(Path(__file__).parent.glob("narrow_*.py"))))
 
 _Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
 
@@ -363,10 +368,12 @@ def transposed_totals(typing: Any, array: Any, row: Any, step: Any) -> Any:
 def njit(kernel: _Kernel) -> _Kernel:
     """How the kernels are compiled: without the interpreter's lock, kept on disk.
 
-    What is kept is compiled again when a kernel's own file changes; after a change to a file that it imports, delete
-    `__pycache__`. Where neither that nor the user's own cache can be written to, every process compiles for itself,
-    unless NUMBA_CACHE_DIR names another place.
+    numba compiles again when a kernel's own file has changed, and calls what it keeps by the kernel's name. The name
+    ends in the digest of all the files, since each kernel has those in it that it calls. Where neither `__pycache__`
+    nor the user's own cache can be written to, every process compiles for itself, unless NUMBA_CACHE_DIR names another
+    place.
     """
+    kernel.__qualname__ += f"_{_SOURCES}"
     options = {"nogil": True, "error_model": "numpy"}
     try:
         compiled: _Kernel = numba.njit(cache=True, **options)(kernel)

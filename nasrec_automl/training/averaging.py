@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
@@ -15,6 +16,7 @@ _TAIL = 8
 """About a ninth of all updates so far is what the average remembers."""
 _UPDATES = 1000
 """In a whole training, or up to twice as many. Each reads every row of every table, which costs more than a batch."""
+_ROWS = 65_536
 
 
 class AverageWeights(pl.Callback):
@@ -83,7 +85,13 @@ class AverageWeights(pl.Callback):
         self._average = state_dict["average"]
 
     def _swap(self) -> None:
-        for average, weight in zip(self._average, self._weights, strict=bool(self._average)):
-            kept = weight.clone()
-            weight.copy_(average)
-            average.copy_(kept)
+        for pair in zip(self._average, self._weights, strict=bool(self._average)):
+            for average, weight in zip(*map(_pieces, pair), strict=True):
+                kept = weight.clone()
+                weight.copy_(average)
+                average.copy_(kept)
+
+
+def _pieces(tensor: Tensor) -> Sequence[Tensor]:
+    """Some rows each, so that what is kept of a table for a moment is not as large as the table."""
+    return torch.split(tensor, _ROWS) if tensor.dim() else [tensor]

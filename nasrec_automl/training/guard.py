@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from nasrec_automl.data.check import check_targets
 from nasrec_automl.errors import DataError, DivergedError
 from nasrec_automl.network import Network
+from nasrec_automl.network.weights import is_finite
 
 ADVICE = (
     "Lower the learning rate, standardise the dense features, or turn layer_norm on: without it every FM merger "
@@ -44,7 +45,7 @@ def check_weights(state: dict[str, Any]) -> None:
         DivergedError: some are not; the message names the first such tensor.
     """
     for name, tensor in state.items():
-        if isinstance(tensor, Tensor) and tensor.is_floating_point() and not tensor.isfinite().all():
+        if isinstance(tensor, Tensor) and tensor.is_floating_point() and not is_finite(tensor):
             raise DivergedError(f"the weights {name} are no longer finite, so that they were not written. {ADVICE}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import warnings
@@ -29,10 +30,10 @@ _NOISE = (
 
 
 class _CheckpointFile(TorchCheckpointIO):
-    """Writes a checkpoint to its file as it goes, which is as large as the tables several times.
+    """Writes a checkpoint to its file as it goes, and reads it likewise: it is as large as the tables several times.
 
     Lightning's own makes it whole in memory first, then writes it to the system's folder of temporary files (which may
-    be small, or memory again), and moves it.
+    be small, or memory again), and moves it. It reads it whole too, and keeps it until all is restored.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
@@ -43,6 +44,17 @@ class _CheckpointFile(TorchCheckpointIO):
             torch.save(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())  # or a machine that loses its power keeps the name, and an empty file
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        """Map the file, which is never written to again but replaced: tensors are read where they are used.
+
+        Weights are copied into the module, and Lightning copies the callbacks' states. An optimiser would keep what it
+        is given, and the disk the whole file with it, after others have replaced it. No pickles, whoever asks for them.
+        """
+        checkpoint: dict[str, Any] = torch.load(path, weights_only=True, mmap=True, map_location="cpu")
+        if "optimizer_states" in checkpoint:
+            checkpoint["optimizer_states"] = copy.deepcopy(checkpoint["optimizer_states"])
+        return checkpoint
 
 
 def checkpoint_steps(path: Path) -> int:

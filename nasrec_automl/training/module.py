@@ -155,8 +155,12 @@ class ClickModule(pl.LightningModule):
         """
         was_checked = self._check_once(batch)
         dense, ids, label, *weight = batch
-        # Another mask for every part of the batch; a single process draws what it always drew.
-        part = (self.global_rank,) if self.global_rank else ()
+        # Another mask for every part of the batch, and for every batch of a step where a trainer of one's own takes
+        # several; a single process draws what it always drew.
+        part = [self.global_rank] if self.global_rank else []
+        batches = self.trainer.accumulate_grad_batches
+        if batches > 1:
+            part.append(batch_idx % batches)
         with seeded(self.options.seed, self.global_step, *part):
             logits = self(dense, ids)
         losses = F.binary_cross_entropy_with_logits(logits.to(label), label, reduction="none")

@@ -35,7 +35,7 @@ def _peak(name: str) -> list[Figure]:
         saved = _saved(partial(training.network, data.dense, data.ids, path))
         activations = {key: size for key, size in saved.items() if key not in kept | given}
         needed = sum(kept.values()) + sum(activations.values())
-        found.append((sum(kept.values()) + _growth(partial(training.step, data, path)), needed))
+        found.append((sum(kept.values()) + growth(partial(training.step, data, path)), needed))
     peak, needed = max(found, key=lambda pair: pair[0] / pair[1])
     compared = f"weights, optimiser state, activations: {needed / 1e6:,.0f} MB; the worst of {_PATHS} paths"
     title = f"{name}: peak memory of a supernet step, batch {_BATCH}"
@@ -62,7 +62,7 @@ def _saved(forward: Callable[[], Tensor]) -> dict[int, int]:
     return blocks
 
 
-def _growth(run: Callable[[], object]) -> int:
+def growth(run: Callable[[], object]) -> int:
     """Most bytes that torch's allocator has given out and not got back at any moment of a call."""
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / "trace.json"

@@ -1,3 +1,4 @@
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,6 +90,21 @@ def test_values_of_a_multi_valued_field_count_as_its_embedding_does() -> None:
     # The order of the values and where the padding stands do not matter.
     turned = replace(rows, ids=np.hstack([genres[:, ::-1], ids[:, 3:4], tags[:, ::-1]]))
     np.testing.assert_allclose(baseline.logits(turned), baseline.logits(rows))
+
+
+def test_ids_that_no_row_has_take_no_memory() -> None:
+    rows = linear_rows(300, 1)
+    few, *others = tiny_schema().fields
+    many = few.model_copy(update={"table_size": 50_000_000, "compositional": 1000})
+    logits = []
+    for field in (few, many):
+        schema = tiny_schema().model_copy(update={"fields": (field, *others)})
+        tracemalloc.start()
+        logits.append(fit_baseline(rows, schema, strength=1.0).logits(rows))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 20_000_000
+    assert logits[0].equal(logits[1])
 
 
 def test_many_rows_are_read_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:

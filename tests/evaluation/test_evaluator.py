@@ -7,13 +7,14 @@ import torch
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import AdagradHead, HeadConfig, RidgeHead
-from nasrec_automl.data.batches import TrainingBatches
+from nasrec_automl.data.batches import EvaluationBatches, TrainingBatches
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator, ridge
 from nasrec_automl.evaluation import evaluator as evaluator_module
 from nasrec_automl.network import Supernet
 from nasrec_automl.testing.examples import make_rows, repeated, tiny_schema, tiny_space, with_choice, with_weights
 from nasrec_automl.training.metrics import measure
+from tests.benchmarks.memory import growth
 
 SPACE, SCHEMA = tiny_space(), tiny_schema()
 HEAD_ROWS, SCORE_ROWS = make_rows(SCHEMA, 600, seed=1), make_rows(SCHEMA, 500, seed=2)
@@ -270,6 +271,17 @@ def test_rows_may_be_read_in_any_pieces(monkeypatch: pytest.MonkeyPatch) -> None
         for one, other in zip(whole, pieces, strict=True):
             assert one.log_loss == pytest.approx(other.log_loss, abs=1e-6)
             assert one.standard_error == pytest.approx(other.standard_error, rel=1e-4)
+
+
+def test_all_rows_features_are_in_memory_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluator_module, "_BATCH", 64)
+    scorer, rows, found = evaluator(), with_weights(MANY_ROWS), []
+    with torch.no_grad():
+        grown = growth(lambda: found.extend(scorer._features(ARCHITECTURES[0], rows)))
+        parts = [scorer._batch_features(ARCHITECTURES[0], batch) for batch in EvaluationBatches(rows, 64)]
+    assert grown < 1.5 * sum(tensor.nbytes for tensor in found)
+    for tensor, pieces in zip(found, zip(*parts, strict=True), strict=True):
+        assert torch.equal(tensor, torch.cat(pieces))
 
 
 def test_rows_of_weight_0_are_left_out() -> None:

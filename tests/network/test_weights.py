@@ -10,9 +10,10 @@ from safetensors.torch import load_file, save_file
 
 from nasrec_automl.errors import CheckpointError
 from nasrec_automl.network import Subnet, Supernet
-from nasrec_automl.network.weights import load_subnet, load_supernet, save_network
+from nasrec_automl.network.weights import is_finite, load_subnet, load_supernet, save_network
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.testing.examples import make_batch, move_vectors, pooled_schema, tiny_schema, tiny_space
+from tests.benchmarks.memory import growth
 
 SPACE, SCHEMA = tiny_space(), tiny_schema()
 
@@ -218,6 +219,27 @@ def test_weights_that_are_not_finite_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"weights\.safetensors: not written, since head\.bias holds NaN"):
         save_network(network, tmp_path / "weights.safetensors")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("count", [1, 17, 100_003])
+def test_what_is_not_finite_is_seen_wherever_it_is(kind: torch.dtype, count: int) -> None:
+    numbers = torch.randn(count).to(kind)
+    assert is_finite(numbers)
+    for place in (0, count // 2, count - 1):
+        for value in (torch.nan, torch.inf, -torch.inf):
+            spoilt = numbers.clone()
+            spoilt[place] = value
+            assert not is_finite(spoilt)
+
+
+def test_other_tensors_are_finite() -> None:
+    assert all(map(is_finite, (torch.empty(0, 4), torch.ones(()), torch.arange(3), torch.tensor([True]))))
+
+
+def test_writing_copies_no_table(tmp_path: Path) -> None:
+    network = supernet(schema=FeatureSchema.from_sizes(dense=3, table_sizes=[50_000], embedding_dim=8))
+    assert growth(lambda: save_network(network, tmp_path / "weights.safetensors")) < network.embedding.weight.nbytes / 8
 
 
 def test_where_the_disk_has_no_room_the_old_weights_stay(tmp_path: Path) -> None:

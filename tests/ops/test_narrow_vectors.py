@@ -1,6 +1,8 @@
 """Every instruction against NumPy. Compiled at each run: what the package keeps on disk may be of older ones."""
 
 import runpy
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,3 +124,28 @@ def test_kernels_are_kept_where_there_is_a_place(
     double = runpy.run_path(str(file))["double"]
     assert double(3) == 6
     assert bool(list(tmp_path.rglob("*.nbi"))) == writable
+
+
+CALLER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from narrow_part import part
+from narrow_vectors import njit
+
+@njit
+def whole(x):
+    return x * part()
+
+if __name__ == "__main__":
+    print(whole(3), len(whole.stats.cache_hits))
+"""
+
+
+def test_a_kernel_that_calls_a_changed_file_is_compiled_again(tmp_path: Path) -> None:
+    (tmp_path / "narrow_vectors.py").write_bytes(Path(v.__file__).read_bytes())
+    caller = tmp_path / "narrow_caller.py"
+    caller.write_text(CALLER)
+    for number, answer in ((2, "6 0"), (2, "6 1"), (5, "15 0")):
+        (tmp_path / "narrow_part.py").write_text(KERNEL.replace("double(x)", "part()").replace("2 * x", str(number)))
+        command = [sys.executable, "-W", "ignore", str(caller), str(tmp_path)]
+        assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() == answer

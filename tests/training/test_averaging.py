@@ -1,5 +1,6 @@
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import pytorch_lightning as pl
@@ -8,6 +9,7 @@ from torch import nn
 
 from nasrec_automl.training.averaging import AverageWeights
 from nasrec_automl.training.lightning import quiet, quiet_trainer
+from tests.benchmarks.memory import growth
 
 
 class Walk(pl.LightningModule):
@@ -89,3 +91,22 @@ def test_a_broken_training_goes_on_with_its_average(tmp_path: Path) -> None:
     expected = averages([float(step) for step in range(1, 21)])
     assert module.seen == pytest.approx([expected[step - 1] for step in (10, 15, 20)])
     assert module.model.weight.item() == pytest.approx(expected[-1])
+
+
+def test_weights_and_average_change_places_without_a_copy_of_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nasrec_automl.training.averaging._ROWS", 1000)
+    average, trainer, module = AverageWeights(1), Mock(global_step=1), pl.LightningModule()
+    module.table = nn.Parameter(torch.rand(20_003, 4))
+    module.turned = nn.Parameter(torch.rand(4, 2003).T)
+    module.register_buffer("scale", torch.tensor(3.0))
+    weights = [tensor.detach() for tensor in (module.table, module.turned, module.scale)]
+    before = [tensor.clone() for tensor in weights]
+    average.on_fit_start(trainer, module)
+    average.on_train_batch_end(trainer)
+    for tensor in weights:
+        tensor += 1
+    after = [tensor.clone() for tensor in weights]
+    assert growth(lambda: average.on_validation_start(trainer, module)) < module.table.nbytes / 8
+    assert all(map(torch.equal, weights, before))
+    average.on_validation_end(trainer, module)
+    assert all(map(torch.equal, weights, after))

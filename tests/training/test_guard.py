@@ -7,6 +7,7 @@ from nasrec_automl.errors import DataError, DivergedError
 from nasrec_automl.network import Subnet
 from nasrec_automl.testing.examples import make_rows, tiny_schema, tiny_space
 from nasrec_automl.training.guard import check_batch, check_weights
+from tests.benchmarks.memory import growth
 
 MODEL = nn.Sequential(Subnet(tiny_space().random(np.random.default_rng(0)), tiny_schema()))
 BATCH = make_rows(tiny_schema(), 8).batch(slice(0, 8))
@@ -51,3 +52,8 @@ def test_weights_that_are_not_finite_are_named(value: float) -> None:
     with pytest.raises(DivergedError, match="the weights b are no longer finite"):
         check_weights(state)
     check_weights({"a": torch.ones(2), "steps": torch.ones(1, dtype=torch.long)})
+
+
+def test_looking_at_weights_copies_none() -> None:
+    table = torch.ones(1 << 18)
+    assert growth(lambda: check_weights({"table": table})) < table.nbytes / 8

@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from nasrec_automl.training.lightning import quiet, quiet_trainer, raising_interrupts
+from nasrec_automl.training.optimizer import RowAdagrad
 
 
 class Module(pl.LightningModule):
@@ -100,3 +101,47 @@ def test_a_checkpoint_goes_to_its_file_alone(tmp_path: Path, monkeypatch: pytest
         resource.setrlimit(resource.RLIMIT_FSIZE, most)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_checkpoint_is_read_where_it_is_needed_and_let_go(tmp_path: Path) -> None:
+    path, size = tmp_path / "a.ckpt", 1 << 10
+
+    class Large(Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(size))
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return RowAdagrad(self.parameters(), lr=0.1)
+
+    class Keeper(pl.Callback):
+        kept, was_mapped = torch.zeros(0), False
+
+        def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+            if not len(self.kept):
+                self.kept = torch.rand(size)
+                trainer.save_checkpoint(path)
+
+        def state_dict(self) -> dict[str, torch.Tensor]:
+            return {"kept": self.kept}
+
+        def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+            self.kept, self.was_mapped = state["kept"], is_mapped()
+
+    def is_mapped() -> bool:
+        return str(path) in Path("/proc/self/maps").read_text()
+
+    def train(**options: object) -> tuple[Large, Keeper, pl.Trainer]:
+        module, keeper = Large(), Keeper()
+        trainer = quiet_trainer(max_steps=1, device="cpu", callbacks=[keeper])
+        with quiet():
+            trainer.fit(module, DataLoader(torch.ones(1, 1)), **options)
+        return module, keeper, trainer
+
+    first, again = train(), train(ckpt_path=path)
+    assert again[1].was_mapped
+    assert not is_mapped()
+    assert torch.equal(again[0].weight, first[0].weight)
+    assert torch.equal(again[1].kept, first[1].kept)
+    sums = [trainer.optimizers[0].state_dict()["state"][0]["sum"] for trainer in (first[2], again[2])]
+    assert torch.equal(*sums)

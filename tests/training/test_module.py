@@ -1,3 +1,4 @@
+import itertools
 import re
 from contextlib import nullcontext
 from dataclasses import replace
@@ -21,6 +22,7 @@ from nasrec_automl.training.lightning import quiet, quiet_trainer
 from nasrec_automl.training.metrics import measure
 from nasrec_automl.training.module import ClickModule, TrainingOptions
 from nasrec_automl.training.optimizer import RowAdagrad
+from nasrec_automl.training.seed import seeded
 
 SCHEMA, SPACE = tiny_schema(), tiny_space()
 ROWS = make_rows(SCHEMA, 512)
@@ -50,6 +52,7 @@ def subnet_module(seed: int = 0, dropout: float = 0.0, **options: object) -> Cli
 
 def step(weight: torch.Tensor | None) -> float:
     module = ClickModule(TrainingOptions(steps=1, learning_rate=0.1), Constant())
+    module.trainer = quiet_trainer(max_steps=1, device="cpu", callbacks=[])
     dense, ids = torch.tensor([[1.0], [-2.0], [0.5]]), torch.zeros(3, 1, dtype=torch.long)
     batch = (dense, ids, torch.tensor([1.0, 0.0, 0.0]), *([] if weight is None else [weight]))
     return module.training_step(batch, 0).item()
@@ -209,6 +212,26 @@ def test_dropout_is_a_function_of_seed_and_step() -> None:
 
     assert torch.equal(weights(1, disturb=10), weights(1, disturb=11))
     assert not torch.equal(weights(1, disturb=10), weights(2, disturb=10))
+
+
+@pytest.mark.parametrize("together", [1, 2])
+def test_every_batch_has_masks_of_its_own(together: int) -> None:
+    class Dropped(Constant):
+        def forward(self, dense: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+            masks.append(F.dropout(torch.ones(64), training=self.training))
+            return super().forward(dense, ids)
+
+    masks: list[torch.Tensor] = []
+    module = ClickModule(TrainingOptions(steps=4, learning_rate=0.1, seed=5), Dropped())
+    trainer = quiet_trainer(max_steps=4, device="cpu", callbacks=[], accumulate_grad_batches=together)
+    with quiet():
+        trainer.fit(module, TrainingBatches(ROWS, 64, 0, 4))
+    assert (trainer.global_step, len(masks)) == (4 // together, 4)
+    assert not any(a.equal(b) for a, b in itertools.combinations(masks, 2))
+    for number, mask in enumerate(masks):
+        entropy = (number,) if together == 1 else divmod(number, together)
+        with seeded(5, *entropy):
+            assert F.dropout(torch.ones(64)).equal(mask)
 
 
 class OneArchitecture(nn.Module):
