@@ -36,17 +36,31 @@ class Declared:
         names += [name for name in (*self.dense, *self.categorical) if name not in made]
         return tuple(dict.fromkeys(names))
 
-    def columns(self, rows: pd.DataFrame | pa.Table) -> Mapping[str, Column]:
+    def columns(self, rows: pd.DataFrame | pa.Table, *, checked: bool = False) -> Mapping[str, Column]:
         """Return the raw columns that features are made of, and the derived ones, by name.
 
+        Args:
+            rows: raw rows.
+            checked: whether a reader has made sure of the encoding of a table's texts.
+
         Raises:
-            DataError: a column is missing, or there twice.
+            DataError: a column is missing, there twice, or of texts that are not UTF-8.
         """
         names = rows.column_names if isinstance(rows, pa.Table) else list(rows.columns)
         _check(names, self.raw_columns)
         found: dict[str, Column] = {name: rows[name] for name in self.raw_columns}
+        if isinstance(rows, pa.Table) and not checked:
+            for name in self.raw_columns:
+                _check_encoding(rows[name], name)
         made = {column.name: pd.Series(column.apply(found[column.source])) for column in self.derived}
         return {**found, **made}
+
+
+def _check_encoding(column: pa.ChunkedArray, name: str) -> None:
+    try:
+        column.validate(full=True)  # Arrow makes texts of any bytes
+    except pa.ArrowInvalid as error:
+        raise DataError(f"column {name!r} must hold texts in UTF-8, but some are not ({error}): correct them") from None
 
 
 def _check(present: list[str], expected: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from nasrec_automl.data.first_rows import FirstRows
 from nasrec_automl.data.guess import Guess, no_numbers, numbers_of, others_of, quoted, shown, without
+from nasrec_automl.data.readers.kinds import parsed
 
 _TIME_NAME = re.compile(
     r"(^|_)((time|timestamp|date|datetime|ts|day|hour)(_|$)|(at|created|updated|when)$)", re.IGNORECASE
@@ -111,7 +112,7 @@ def _formats(known: pd.Series[str]) -> list[str]:
 
 
 def _reads(form: str, texts: pd.Series[str]) -> bool:
-    return bool(pd.to_datetime(texts, format=form, utc=True, errors="coerce").notna().all())
+    return bool(parsed(texts, form).notna().all())
 
 
 def _is_dates(known: pd.Series[str], *, whole: bool = False) -> bool:

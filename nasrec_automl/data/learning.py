@@ -41,18 +41,16 @@ def dense_column(name: str) -> str:
 def encode(rows: pd.DataFrame | pa.Table, declared: Declared) -> tuple[dict[str, NDArray[np.float64]], dict[str, Keys]]:
     """Return the values `(B,)` of each number feature and the keys `(B, K)` of each categorical one.
 
-    A table is a reader's, which has checked hex digits.
+    A table is a reader's, which has checked encoding and hex digits.
 
     Raises:
         DataError: a column is missing, or a value that should be a number is not.
     """
-    columns = declared.columns(rows)
+    checked = isinstance(rows, pa.Table)
+    columns = declared.columns(rows, checked=checked)
     return (
         {name: numbers(columns[name], name) for name in declared.dense},
-        {
-            name: field.keys(columns[name], name, checked=isinstance(rows, pa.Table))
-            for name, field in declared.categorical.items()
-        },
+        {name: field.keys(columns[name], name, checked=checked) for name, field in declared.categorical.items()},
     )
 
 

@@ -84,7 +84,8 @@ class Rejections:
         self._begun = False
         self._file: Path | None = None
         self._file_read = self._file_rejected = 0
-        self._apart: list[Rejections] = []
+        self._apart: Rejections | None = None
+        self._read_apart: set[Path] = set()
 
     @property
     def rejected(self) -> int:
@@ -96,17 +97,20 @@ class Rejections:
         """Rows that are used."""
         return self.read - self.rejected
 
-    def apart(self) -> Rejections:
-        """Return an account of rows that are no examples, such as KDD12's users, with the same limit, file and summary.
+    def apart(self, file: Path) -> Rejections:
+        """Return the account of a file whose rows are no examples, such as KDD12's users; limit and summary are shared.
 
-        They neither count among these rows nor make room for bad ones.
+        They neither count among these rows nor make room for bad ones. Those that are bad are kept in a file of their
+        own: the report counts the lines of this account's. A file that several folds read counts once.
         """
-        other = Rejections(self.limit)
-        other.path = self.path
         self.begin()
-        other._begun = True  # the file is one for both
-        self._apart.append(other)
-        return other
+        if file.resolve() in self._read_apart:
+            return Rejections(self.limit)
+        self._read_apart.add(file.resolve())
+        if self._apart is None:
+            path = None if self.path is None else self.path.with_name(f"{file.name}.{self.path.name}")
+            self._apart = Rejections(self.limit, path)
+        return self._apart
 
     def compare(self, published: PublishedSize, rows: int) -> None:
         """Note that so many more rows are of a public data set, to be compared with all of it."""
@@ -193,7 +197,7 @@ class Rejections:
         Raises:
             DataError: no row was accepted, or more were rejected than the limit allows.
         """
-        for account in (*self._apart, self):
+        for account in self._accounts:
             if account.rejected > account.limit * account.read:
                 raise DataError(account._sentence())
         if not self.accepted:
@@ -211,11 +215,15 @@ class Rejections:
     def summary(self) -> str:
         """Return lines for people: completeness, bad rows by reason and where they are, constant columns."""
         lines = [self.completeness] if self.completeness else []
-        for account in (*self._apart, self):
+        for account in self._accounts:
             lines += account._bad_rows()
         if self.constant_columns:
             lines.append(f"Always the same, so of no use: {', '.join(self.constant_columns)}")
         return "\n".join(lines)
+
+    @property
+    def _accounts(self) -> tuple[Rejections, ...]:
+        return (self,) if self._apart is None else (self._apart, self)
 
     def _bad_rows(self) -> list[str]:
         if not self.rejected:

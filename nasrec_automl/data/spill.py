@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nasrec_automl.data.keys import Keys
 
 _SEGMENT = 1 << 21  # values of a column that are read at once
+_TEXTS = pa.schema([("key", pa.uint64()), ("text", pa.string())])
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,6 @@ class Spill:
         self._folder = folder
         self._slots: dict[str, int] = {}  # a column's name may be no file's
         self._pieces: dict[str, list[_Piece]] = {}
-        self._texts: dict[str, pa.RecordBatchStreamWriter] = {}
 
     @property
     def chunks(self) -> range:
@@ -98,19 +98,18 @@ class Spill:
         """Keep the texts of a column's keys."""
         if not len(found.distinct):
             return
-        batch = pa.record_batch([pa.array(found.distinct), pa.array(found.texts, pa.string())], names=["key", "text"])
-        if name not in self._texts:
-            self._texts[name] = pa.ipc.new_stream(str(self._path(name).with_suffix(".texts")), batch.schema)
-        self._texts[name].write_batch(batch)
+        batch = pa.record_batch([pa.array(found.distinct), pa.array(found.texts, pa.string())], schema=_TEXTS)
+        with self._path(name).with_suffix(".texts").open("ab") as file:
+            file.write(batch.serialize())
 
     def texts(self, name: str, keys: NDArray[np.uint64]) -> list[str]:
-        """Return the text of each of some distinct keys. No more texts can be written after it."""
-        self._texts[name].close()
+        """Return the text of each of some distinct keys."""
         order = np.argsort(keys)
         ordered, found = keys[order], np.empty(len(keys), dtype=object)
         missing, left = np.ones(len(keys), dtype=bool), len(keys)
-        with pa.ipc.open_stream(str(self._path(name).with_suffix(".texts"))) as reader:
-            for batch in reader:
+        with pa.OSFile(str(self._path(name).with_suffix(".texts"))) as file:
+            for message in pa.ipc.MessageReader.open_stream(file):
+                batch = pa.ipc.read_record_batch(message, _TEXTS)
                 there = batch["key"].to_numpy()
                 places = np.minimum(np.searchsorted(ordered, there), len(keys) - 1)
                 known = np.flatnonzero((ordered[places] == there) & missing[places])

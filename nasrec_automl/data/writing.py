@@ -10,29 +10,46 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nasrec_automl.data.description import Description
+from nasrec_automl.data.description import FILE_NAME, Description
 from nasrec_automl.data.files import is_read_only
 from nasrec_automl.errors import DataError
 
+_FILES = frozenset((FILE_NAME, "preprocessing.json", "statistics.json", "report.html"))
+"""What a prepared folder holds beside its arrays; `data report` writes the last one."""
+
 
 def check_output(output: Path) -> Path:
-    """Return the absolute path of a folder that can be written.
+    """Return the absolute path of a folder that can be written; what a killed swap has left beside it is put back.
 
     Raises:
         DataError: it cannot, or writing would destroy something that is not a prepared data set.
     """
+    output = _checked(output)
+    if others := _others(output):
+        raise DataError(
+            f"{output}: holds {', '.join(others[:3])}{' and more' if len(others) > 3 else ''}, which would be lost "
+            "where the prepared data set is replaced: move what is not part of it, or choose another folder"
+        )
+    return output
+
+
+def _checked(output: Path) -> Path:
+    """Return what `check_output` does of a folder that is missing, empty or a prepared data set."""
     output = _resolved(output)
     try:
         parent = next(folder for folder in output.parents if folder.exists())
-        is_there = output.exists() and not (output.is_dir() and not any(output.iterdir()))
+        _is_taken(output)  # asked now, since it may fail
     except OSError as error:
         raise DataError(f"{output}: cannot be looked at ({error.strerror}): choose another folder") from None
+    if output.is_mount():  # nothing can be renamed to it
+        raise DataError(f"{output}: is a mount point, which a prepared folder cannot replace: name a folder inside it")
     if not parent.is_dir():
         raise DataError(f"{output}: its folder cannot be made, since {parent} is a file: choose another one")
     if not os.access(parent, os.W_OK | os.X_OK):
         reason = "it is on a read-only disk" if is_read_only(parent) else "no permission"
         raise DataError(f"{output}: nothing can be written in {parent} ({reason}): choose another folder")
-    if is_there:
+    _undo_killed_swap(output)
+    if _is_taken(output):
         try:
             Description.load(output)
         except DataError:
@@ -52,13 +69,28 @@ def check_new_output(output: Path, *, but: Path | None = None) -> Path:
     Raises:
         DataError: it cannot be written, or a prepared data set is there.
     """
-    output = check_output(output)
-    # What is there is empty, or a prepared data set.
-    if output.is_dir() and any(output.iterdir()) and (but is None or _resolved(but) != output):
+    output = _checked(output)
+    if _is_taken(output) and (but is None or _resolved(but) != output):
         raise DataError(
             f"{output}: a prepared data set is already there, so it stays: name another --output, or delete the folder"
         )
-    return output
+    return check_output(output)
+
+
+def _is_taken(output: Path) -> bool:
+    """Say whether something is there, unless it is an empty folder."""
+    return output.exists() and not (output.is_dir() and not any(output.iterdir()))
+
+
+def _others(output: Path) -> list[str]:
+    """Return the files in a folder of `_checked` that no preparation, and no report, has written."""
+    if not _is_taken(output):
+        return []
+    shards = [shard for part in Description.load(output).parts.values() for shard in part.shards]
+    own = _FILES | {f"{shard.folder}/{name}.npy" for shard in shards for name in shard.checksums}
+    # What killed writers have left is hidden, and ends in .partial.
+    files = (path for path in output.rglob("*") if not path.is_dir() and not path.match(".*.partial"))
+    return sorted({path.relative_to(output).as_posix() for path in files} - own)
 
 
 def _resolved(output: Path) -> Path:
@@ -81,11 +113,8 @@ def replaced(output: Path) -> Iterator[Path]:
     """
     output = check_output(output)
     with beside(output) as folder:
-        old = _old(output)
-        if old.exists() and not output.exists():  # killed in the middle of a swap
-            old.rename(output)
         yield folder
-        _swap(folder, output, old)
+        _swap(folder, output)
 
 
 @contextmanager
@@ -150,7 +179,17 @@ def _old(output: Path) -> Path:
     return output.with_name(f".{output.name}.old")
 
 
-def _swap(fresh: Path, output: Path, old: Path) -> None:
+def _undo_killed_swap(output: Path) -> None:
+    """Put back what a process that was killed between the two renames of `_swap` has left aside."""
+    old = _old(output)
+    if (old / FILE_NAME).is_file() and not _is_taken(output):
+        with beside(output):  # not while another process is there
+            if not _is_taken(output):
+                old.rename(output)
+
+
+def _swap(fresh: Path, output: Path) -> None:
+    old = _old(output)
     shutil.rmtree(old, ignore_errors=True)
     if output.exists():
         output.rename(old)

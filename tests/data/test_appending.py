@@ -269,3 +269,16 @@ def test_notes_add_up_and_forget_what_holds_for_some_rows(tmp_path: Path) -> Non
     notes = append(table([tmp_path / "a.csv"], schema), tmp_path / "p", tmp_path / "p").description.notes
     assert (notes["rows_read"], notes["rows_rejected"]) == (1200, 0)
     assert "constant_columns" not in notes
+
+
+def test_a_day_that_lies_in_the_folder_itself_is_not_lost(tmp_path: Path) -> None:
+    schema = TableSchema.model_validate({"label": "y", "categorical": {"c": None}})
+    rows = pd.DataFrame({"y": [0, 1] * 300, "c": "a"})
+    rows.to_csv(tmp_path / "day1.csv", index=False)
+    prepare(table([tmp_path / "day1.csv"], schema), tmp_path / "p")
+    rows.to_csv(tmp_path / "p" / "day2.csv", index=False)
+    day2 = table([tmp_path / "p" / "day2.csv"], schema)
+    with pytest.raises(DataError, match=r"p: holds day2.csv, which would be lost"):
+        append(day2, tmp_path / "p", tmp_path / "p", on_progress=lambda *_: pytest.fail("read"))
+    append(day2, tmp_path / "p", tmp_path / "q")
+    assert (tmp_path / "p" / "day2.csv").exists()

@@ -38,3 +38,13 @@ def test_a_missing_column_and_one_that_is_there_twice_are_named() -> None:
     for rows in (pd.concat([FRAME, FRAME[["c"]]], axis=1), twice):
         with pytest.raises(DataError, match="several columns named c"):
             DECLARED.columns(rows)
+
+
+def test_texts_of_a_table_that_are_not_utf_8_are_named() -> None:
+    texts = pa.Array.from_buffers(pa.string(), 2, pa.array([b"a", b"caf\xe9"]).buffers())
+    for name in ("c", "n", "year"):
+        table = pa.table(FRAME)
+        rows = table.set_column(table.column_names.index(name), name, texts)
+        with pytest.raises(DataError, match=f"column '{name}' must hold texts in UTF-8, but some are not .*index 1"):
+            DECLARED.columns(rows)
+    assert DECLARED.columns(pa.table(FRAME).append_column("unused", texts)).keys() >= {"c", "n"}

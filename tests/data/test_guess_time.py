@@ -100,3 +100,8 @@ def test_a_birthday_is_no_time_where_another_column_is(tmp_path: Path) -> None:
     shops = ["a", "b"] * 200
     pd.DataFrame({"clicked": clicked, "birthDate": born, "shop": shops, "timestamp": seconds}).to_csv(path, index=False)
     assert yaml.safe_load(infer_schema(path))["timestamp"] == {"column": "timestamp", "format": "number"}
+
+
+def test_words_for_the_moment_of_reading_are_no_time(tmp_path: Path) -> None:
+    text = draft(tmp_path / "f.csv", pd.Series(["now", "today"] * 200), "when")
+    assert list(yaml.safe_load(text)["categorical"]) == ["shop", "when"]

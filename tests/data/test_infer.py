@@ -413,3 +413,12 @@ def test_a_split_of_which_a_part_is_not_there_is_no_feature(names: list[str], tm
         "alone; a split needs train, validation and test: if later rows have them, write split: part"
         in infer_schema(path)
     )
+
+
+def test_rows_of_parquet_that_are_not_utf_8_are_counted(tmp_path: Path) -> None:
+    cities = pa.array([b"caf\xe9", *[b"a", b"b"] * 200])
+    cities = pa.Array.from_buffers(pa.string(), len(cities), cities.buffers())
+    pq.write_table(pa.table({"clicked": [0, *[0, 1] * 200], "city": cities}), tmp_path / "f.parquet")
+    text = infer_schema(tmp_path / "f.parquet")
+    assert "1 of the 401 rows read are bad and left out. Most frequent (1): city: broken encoding, not UTF-8" in text
+    assert list(yaml.safe_load(text)["categorical"]) == ["city"]

@@ -123,3 +123,14 @@ def test_reading_texts_ends_with_the_last_that_was_asked_for(tmp_path: Path, mon
     assert seen == [1, 2]
     assert spill.texts("x", text_keys(["d", "c"])) == ["d", "c"]
     assert seen == [1, 2, 1, 2, 1, 2]
+
+
+def test_columns_of_texts_are_no_open_files(tmp_path: Path) -> None:
+    spill, before = Spill(tmp_path), len(list(Path("/proc/self/fd").iterdir()))
+    for word in ("a", "b"):
+        for number in range(20):
+            spill.write_texts(f"{number}", keys_of_any(pd.Series([word]), "x"))
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert spill.texts("7", text_keys(["b", "a"])) == ["b", "a"]
+    spill.write_texts("7", keys_of_any(pd.Series(["c"]), "x"))
+    assert spill.texts("7", text_keys(["c", "a"])) == ["c", "a"]

@@ -214,3 +214,56 @@ def test_a_folder_that_cannot_be_made_beside_is_named(tmp_path: Path, monkeypatc
     monkeypatch.setattr(os, "mkdir", refuse)
     with pytest.raises(DataError, match=r"p: nothing can be written in its folder \(Permission denied\)"):
         prepare(RAW, tmp_path / "p")
+
+
+@pytest.mark.parametrize("name", ["day2.csv", "train/day2.csv", "mine/a/day2.csv", ".day2.csv", "train/00000/more.npy"])
+def test_files_of_others_in_a_prepared_folder_are_not_lost(name: str, tmp_path: Path) -> None:
+    output = tmp_path / "p"
+    prepare(RAW, output)
+    for own in ("report.html", ".report.html.host.1.2.partial"):
+        (output / own).touch()
+    assert check_output(output) == output
+    (output / name).parent.mkdir(parents=True, exist_ok=True)
+    (output / name).write_text("years of clicks")
+    with pytest.raises(DataError, match=rf"p: holds {name}, which would be lost .*: move what is not part of it"):
+        prepare(RAW, output, seed=9)
+    assert (output / name).read_text() == "years of clicks"
+    with pytest.raises(DataError, match="p: a prepared data set is already there, so it stays"):
+        check_new_output(output)
+    with pytest.raises(DataError, match=rf"p: holds {name}, which would be lost"):
+        check_new_output(output, but=output)
+    for number in range(4):
+        (output / f"0{number}").touch()
+    with pytest.raises(DataError, match=r"p: holds .*, .*, 0\d and more, which would be lost"):
+        check_output(output)
+
+
+def test_a_mount_point_is_refused_at_once() -> None:
+    with pytest.raises(DataError, match=r"/proc: is a mount point, .*: name a folder inside it"):
+        check_output(Path("/proc"))
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_what_a_killed_swap_left_aside_is_not_replaced_unasked(empty: bool, tmp_path: Path) -> None:
+    first = prepare(RAW, tmp_path / "p").fingerprint
+    (tmp_path / "p").rename(tmp_path / ".p.old")
+    (tmp_path / ".p.partial").mkdir()
+    if empty:
+        (tmp_path / "p").mkdir()
+    with pytest.raises(DataError, match="p: a prepared data set is already there, so it stays"):
+        check_new_output(tmp_path / "p")
+    assert PreparedData.open(tmp_path / "p").fingerprint == first
+    assert [path.name for path in tmp_path.iterdir()] == ["p"]
+    assert check_new_output(tmp_path / "p", but=tmp_path / "p") == tmp_path / "p"
+
+
+def test_a_swap_that_goes_on_is_left_alone(tmp_path: Path) -> None:
+    prepare(RAW, tmp_path / "p")
+    (tmp_path / "p").rename(tmp_path / ".p.old")
+    (tmp_path / ".p.partial").mkdir()
+    owner = os.open(tmp_path / ".p.partial", os.O_RDONLY)
+    fcntl.flock(owner, fcntl.LOCK_EX)
+    with pytest.raises(DataError, match="another process is preparing it"):
+        check_new_output(tmp_path / "p")
+    os.close(owner)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".p.old", ".p.partial"]

@@ -2,6 +2,7 @@
 
 import errno
 import gzip
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -182,3 +183,22 @@ def test_a_field_of_which_nothing_is_known_is_told_for_the_whole_file(
     assert predict_file(model, tmp_path / "rows.csv", tmp_path / "out.csv") == 500
     (message,) = caplog.messages
     assert message.startswith(f"{tmp_path / 'rows.csv'}: {first}: 100% of its values are unknown to the model")
+
+
+def test_what_killed_predictions_left_is_cleared(varied: Varied, tmp_path: Path) -> None:
+    rows, output = tmp_path / "rows.csv", tmp_path / "o[1].csv"
+    varied.frame.to_csv(rows, index=False)
+    left, other = tmp_path / ".o[1].csv.host.1.2.partial", tmp_path / ".o1.csv.host.1.2.partial"
+    left.touch()
+    other.touch()
+    model, beside = load_model(varied.folder), []
+
+    def again(_: int) -> None:
+        beside.extend(path for path in tmp_path.iterdir() if path.name.startswith(".o[1].csv."))
+        with ThreadPoolExecutor(1) as second:
+            assert second.submit(predict_file, model, rows, output).result() == 200
+
+    assert predict_file(model, rows, output, on_rows=again) == 200
+    assert left not in beside
+    assert len(beside) == 1, "which goes on, and is left alone"
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([other.name, output.name, rows.name])

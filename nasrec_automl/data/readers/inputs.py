@@ -9,7 +9,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 from functools import partial
 from glob import glob
 from pathlib import Path
@@ -57,7 +57,7 @@ def find_files(paths: Sequence[Path], patterns: Sequence[str], what: str) -> tup
 
     Args:
         paths: as a user gave them.
-        patterns: names, compression left aside, of the files that are taken of a folder.
+        patterns: names in lower case, compression left aside, of the files that are taken of a folder, in either case.
         what: they are, for the messages.
 
     Returns:
@@ -72,8 +72,8 @@ def find_files(paths: Sequence[Path], patterns: Sequence[str], what: str) -> tup
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = filter(_is_input, path.iterdir())
-            found = [entry for entry in inside if any(fnmatch(plain_name(entry), pattern) for pattern in patterns)]
+            inside = [(entry, plain_name(entry).lower()) for entry in path.iterdir() if _is_input(entry)]
+            found = [entry for entry, name in inside if any(fnmatchcase(name, pattern) for pattern in patterns)]
             expected = f"a folder with {' or '.join(patterns)}"
         elif path.is_file():
             found, expected = [path], ""

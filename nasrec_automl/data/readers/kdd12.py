@@ -82,7 +82,7 @@ def kdd12(paths: Sequence[Path], *, protocol: str = "published") -> FileSource:
     )
 
     def start(rejections: Rejections) -> Examples:
-        users = _Users.read(profile, rejections.apart())
+        users = _Users.read(profile, rejections.apart(profile))
         return lambda table: (_published if published else _expanded)(users.join(table))
 
     return FileSource(

@@ -200,9 +200,15 @@ def hour_seconds(hour: int) -> float:
     return moment.timestamp()
 
 
+def parsed(texts: pd.Series[Any], form: str) -> pd.Series[pd.Timestamp]:
+    """Parse moments in a form of `strptime`, or ISO8601; wrong ones become NaT."""
+    fixed = texts.mask(texts.isin(("now", "today")))  # pandas takes these words for the moment of reading
+    return pd.to_datetime(fixed, format=form, utc=True, errors="coerce")
+
+
 def _instant(array: pa.Array, form: str) -> pa.Array:
-    """Parse moments; wrong ones become null."""
-    moments = pd.to_datetime(pd.Series(array.to_pandas(), dtype=object), format=form, utc=True, errors="coerce")
+    """Parse moments to seconds since 1970; wrong ones become null."""
+    moments = parsed(pd.Series(array.to_pandas(), dtype=object), form)
     # In microseconds: nanoseconds, the default, end in 2262.
     seconds = (moments - pd.Timestamp(0, tz="UTC").as_unit("us")) / pd.Timedelta(seconds=1)
     return pa.array(seconds.to_numpy(np.float64), pa.float64(), from_pandas=True)

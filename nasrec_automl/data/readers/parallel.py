@@ -13,12 +13,13 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _AHEAD = 8  # items in memory for each thread
+_THREADS = 8  # memory must not grow with the cores, of which a container may have few
 
 
 def in_order(
-    work: Callable[[Item], Result], items: Iterable[Item], *, ahead: int = _AHEAD, threads: int | None = None
+    work: Callable[[Item], Result], items: Iterable[Item], *, ahead: int = _AHEAD, threads: int = _THREADS
 ) -> Iterator[Result]:
-    """Apply `work` to each item in as many threads as Arrow uses.
+    """Apply `work` to each item in several threads, no more than Arrow uses.
 
     Args:
         work: what to do.
@@ -26,7 +27,7 @@ def in_order(
         ahead: items of each thread that are in memory before who reads the results has taken them.
         threads: at most so many.
     """
-    threads = pa.cpu_count() if threads is None else min(threads, pa.cpu_count())
+    threads = min(threads, pa.cpu_count())
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[Result]] = deque()
         try:

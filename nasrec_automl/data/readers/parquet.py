@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nasrec_automl.data.readers.kinds import NUMBER, Column, instant
-from nasrec_automl.data.readers.text import check_names, checked_value
-from nasrec_automl.data.rejections import Rejected, Rejections
+from nasrec_automl.data.readers.text import BROKEN_ENCODING, check_names, checked_value, shown
+from nasrec_automl.data.rejections import Rejected, Rejections, WrongValueError
 from nasrec_automl.data.values import MISSING_TEXTS, float_texts
 from nasrec_automl.errors import DataError
 
@@ -66,23 +66,45 @@ def _checked(table: pa.Table, columns: Sequence[Column], first: int, path: Path)
         return pa.table(dict(zip(names, made, strict=True))), []
     rows: list[list[Any]] = []
     rejected = []
-    cells = [(array if pa.types.is_list(array.type) else array.cast(pa.string())).to_pylist() for array in plain]
+    cells = [_cells(array) for array in plain]
     knowing = [
-        column if pa.types.is_list(array.type) else column.knowing(texts)
-        for column, array, texts in zip(used, plain, cells, strict=True)
+        column.knowing(cell for cell in of_column if isinstance(cell, str))
+        for column, of_column in zip(used, cells, strict=True)
     ]
     for number, row in enumerate(zip(*cells, strict=True), first):
         try:
             rows.append([_value(column, cell) for column, cell in zip(knowing, row, strict=True)])
         except ValueError as error:
-            rejected.append(Rejected.of(number, error, "\t".join(str(cell or "") for cell in row)))
+            rejected.append(Rejected.of(number, error, "\t".join(map(_shown, row))))
     schema = pa.schema([(column.name, column.kind.makes) for column in used if column.kind is not None])
     arrays = [pa.array([row[i] for row in rows], field.type) for i, field in enumerate(schema)]
     return pa.Table.from_arrays(arrays, schema=schema), rejected
 
 
+def _cells(array: pa.Array) -> list[Any]:
+    """Return texts, lists of texts, or None where nothing is; a text that is not UTF-8 is bytes."""
+    if pa.types.is_list(array.type):
+        lists: list[list[bytes | None] | None] = array.cast(pa.list_(pa.binary())).to_pylist()
+        return [None if cell is None else [_decoded(text) for text in cell] for cell in lists]
+    return [_decoded(text) for text in array.cast(pa.string()).cast(pa.binary()).to_pylist()]
+
+
+def _decoded(text: bytes | None) -> str | bytes | None:
+    try:
+        return None if text is None else text.decode("utf-8")
+    except UnicodeDecodeError:
+        return text
+
+
 def _value(column: Column, cell: Any) -> Any:
+    for text in cell if isinstance(cell, list) else [cell]:
+        if isinstance(text, bytes):
+            raise WrongValueError(f"{column.name}: {BROKEN_ENCODING}", shown(text))
     return cell if isinstance(cell, list) else checked_value(column, cell, MISSING_TEXTS)
+
+
+def _shown(cell: Any) -> str:
+    return shown(cell) if isinstance(cell, bytes) else str(cell or "")
 
 
 def _plain(array: pa.Array, column: Column, path: Path) -> pa.Array:
@@ -155,6 +177,10 @@ def _unfit(column: Column, type_: pa.DataType, path: Path) -> DataError:
 
 
 def _quick(array: pa.Array, column: Column) -> pa.Array | None:
+    try:
+        array.validate(full=True)  # Arrow reads texts that are not UTF-8
+    except pa.ArrowInvalid:
+        return None
     if pa.types.is_list(array.type):
         return array
     if column.kind is None or array.type != column.kind.reads or (column.required and array.null_count):

@@ -28,6 +28,7 @@ from nasrec_automl.data.rejections import Rejected, Rejections, WrongValueError
 from nasrec_automl.errors import DataError
 
 NOTHING = frozenset(("",))
+BROKEN_ENCODING = "broken encoding, not UTF-8"
 GIVE_ROLES = "give each a role, or ignore it"
 _FEW = 1 << 15  # bytes that are looked at line by line
 _LONGEST_ROW = 1 << 14  # bytes of a row over several lines; a quote that is closed later is a stray one
@@ -178,7 +179,7 @@ def _check_header(path: Path, line: bytes, names: Sequence[str], layout: Layout)
     known = [column.name for column in layout.columns]
     if set(known).isdisjoint(names):
         separator = "a tab" if layout.separator == "\t" else repr(layout.separator)
-        first = _shown(line.removesuffix(b"\r"))[:200]
+        first = shown(line.removesuffix(b"\r"))[:200]
         raise DataError(
             f"{path}: expected a header that names the columns {_some(known)}, separated by {separator}, but the first "
             f"line is {first!r}: {layout.headless}"
@@ -333,7 +334,7 @@ def _slow(block: Block, layout: Layout, ends: bool) -> Parsed:
                 elif not ends and len(content) - start < _LONGEST_ROW:
                     rest = Block(content[start:], number)
                     break
-            rejected.append(Rejected(number, str(error), _shown(line)))
+            rejected.append(Rejected(number, str(error), shown(line)))
     read = len(split) + len(rejected)
     columns = [column.knowing(fields[i] for _, _, fields in split) for i, column in enumerate(layout.columns)]
     rows: list[list[Any]] = []
@@ -343,14 +344,14 @@ def _slow(block: Block, layout: Layout, ends: bool) -> Parsed:
             rows.append(_values(fields, number, layout, columns))
             origins.append((number, line))
         except ValueError as error:
-            rejected.append(Rejected.of(number, error, _shown(line)))
+            rejected.append(Rejected.of(number, error, shown(line)))
     schema = schema_of(layout)
     arrays = [pa.array([row[i] for row in rows], field.type) for i, field in enumerate(schema)]
     table = pa.Table.from_arrays(arrays, schema=schema)
     keep = np.ones(len(rows), dtype=bool)
     for check in layout.checks:
         wrong = check.wrong(table) & keep
-        rejected += [Rejected(origins[i][0], check.reason, _shown(origins[i][1])) for i in np.flatnonzero(wrong)]
+        rejected += [Rejected(origins[i][0], check.reason, shown(origins[i][1])) for i in np.flatnonzero(wrong)]
         keep &= ~wrong
     if not keep.all():
         table = table.filter(pa.array(keep))
@@ -410,7 +411,7 @@ def split_line(line: bytes, layout: Layout) -> list[str]:
     except UnicodeDecodeError:
         if line.startswith(b"PK\x03\x04"):
             raise ValueError("a zip archive: unpack it") from None
-        raise ValueError("broken encoding, not UTF-8") from None
+        raise ValueError(BROKEN_ENCODING) from None
     if "\r" in text:
         raise ValueError("a carriage return within a line")
     if not layout.quoting or '"' not in text:
@@ -445,5 +446,6 @@ def _is_header(fields: Sequence[str]) -> bool:
     return len(set(fields)) == len(fields) and all(field[:1].isalpha() for field in fields)
 
 
-def _shown(line: bytes) -> str:
+def shown(line: bytes) -> str:
+    """Return bytes as a text, with those that are no UTF-8 escaped."""
     return line.decode("utf-8", "backslashreplace")

@@ -57,3 +57,24 @@ def test_the_limit_is_a_share_of_the_rows_of_all_files(tmp_path: Path) -> None:
         assert (read.rejections.read, read.rejections.rejected) == (43, 3)
         with pytest.raises(DataError, match="3 of the 43 rows"):
             read_all(GivenFiles.of(*(criteo([file]) for file in folds)), limit=2 / 43)
+
+
+def test_bad_lines_of_a_file_that_all_folds_read_count_once(tmp_path: Path) -> None:
+    for name in "abc":
+        write(tmp_path / name, ["\t".join(KDD12)] * 3)
+    (tmp_path / "userid_profile.txt").write_text(PROFILE + "x\t1\t5\n")
+    (tmp_path / "d").mkdir()
+    write(tmp_path / "d" / "training.txt", ["\t".join(KDD12)] * 3 + ["bad"])
+    (tmp_path / "d" / "userid_profile.txt").write_text("y\t1\t5\n" + PROFILE)
+
+    def summary(*names: str) -> str:
+        rejections = Rejections(1.0, tmp_path / "p.rejected.tsv")
+        list(GivenFiles.of(*(kdd12([tmp_path / name]) for name in names)).chunks(rejections))
+        return rejections.summary()
+
+    kept = tmp_path / "userid_profile.txt.p.rejected.tsv"
+    assert "1 of 3 rows rejected" in summary("a", "b", "c")
+    assert len(kept.read_text().splitlines()) == 2
+    assert "2 of 6 rows rejected" in summary("a", "b", "d")
+    assert len(kept.read_text().splitlines()) == 3
+    assert len((tmp_path / "p.rejected.tsv").read_text().splitlines()) == 2

@@ -51,6 +51,12 @@ def test_hidden_files_are_read_by_name_alone(tmp_path: Path) -> None:
     assert find_files([tmp_path / "._a.csv"], ["-"], "tables") == (tmp_path / "._a.csv",)
 
 
+def test_the_case_of_an_ending_does_not_matter_in_a_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "part1.csv", "PART2.CSV", "part3.Csv.GZ", "part4.doc")
+    found = find_files([tmp_path], ["*.csv"], "tables")
+    assert sorted(path.name for path in found) == ["PART2.CSV", "part1.csv", "part3.Csv.GZ"]
+
+
 def test_what_is_not_there_or_there_twice_is_named(tmp_path: Path) -> None:
     touch(tmp_path, "day_1", "day_1.gz")
     for paths, naming in (

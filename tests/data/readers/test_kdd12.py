@@ -84,7 +84,8 @@ def test_lines_of_the_profile_have_a_limit_of_their_own(tmp_path: Path) -> None:
     rejections = Rejections(0.5, kept)
     list(source.chunks(rejections))
     assert (rejections.read, rejections.rejected) == (4, 0)
-    assert "userid_profile.txt\t3\tuser_id" in kept.read_text()
+    assert "userid_profile.txt\t3\tuser_id" in (tmp_path / "userid_profile.txt.rejected.tsv").read_text()
+    assert not kept.exists(), "it holds as many rows as were left out"
     assert "1 of 3 rows rejected" in rejections.summary()
     assert rejections.notes()["rows_read"] == 4
     rejections = Rejections(0.2)  # of all seven lines, one is fewer

@@ -75,6 +75,14 @@ def test_moments_lie_in_the_years_1_to_9999() -> None:
         instant("ISO8601").value("10000-01-01")
 
 
+@pytest.mark.parametrize("form", ["ISO8601", "%Y-%m-%d"])
+@pytest.mark.parametrize("word", ["now", "today", "NaT", "noon"])
+def test_the_moment_of_reading_is_no_time(form: str, word: str) -> None:
+    assert instant(form).convert(pa.array(["2024-01-01", word])) is None
+    with pytest.raises(ValueError, match=f"a time that is not {form}"):
+        instant(form).value(word)
+
+
 def test_moments_of_many_texts_are_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["2024-02-29", " 2024-03-01\t", None, "", "soon", "2024-02-29"]
     column = Column("at", instant("%Y-%m-%d")).knowing(texts)

@@ -32,7 +32,7 @@ def test_an_error_reaches_the_reader_and_ends_the_threads() -> None:
     assert threading.active_count() == before
 
 
-def most_at_once(threads: int | None, expected: int) -> int:
+def most_at_once(expected: int, **options: int) -> int:
     """Return how many items were worked on at once; waits until as many as `expected` are."""
     together = threading.Barrier(expected)
     lock = threading.Lock()
@@ -47,11 +47,16 @@ def most_at_once(threads: int | None, expected: int) -> int:
         with lock:
             running -= 1
 
-    list(in_order(work, range(2 * expected), threads=threads))
+    list(in_order(work, range(2 * expected), **options))
     return most
 
 
-@pytest.mark.parametrize(("threads", "expected"), [(2, 2), (None, 8), (99, 8)])
-def test_threads_can_be_fewer_than_cores(threads: int | None, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nasrec_automl.data.readers.parallel.pa.cpu_count", lambda: 8)
-    assert most_at_once(threads, expected) == expected
+@pytest.mark.parametrize(
+    ("options", "cores", "expected"),
+    [({"threads": 2}, 8, 2), ({"threads": 99}, 8, 8), ({}, 3, 3), ({}, 64, 8)],
+)
+def test_threads_are_as_many_as_cores_but_few(
+    options: dict[str, int], cores: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nasrec_automl.data.readers.parallel.pa.cpu_count", lambda: cores)
+    assert most_at_once(expected, **options) == expected

@@ -120,6 +120,38 @@ def test_several_values_are_lists_or_texts(values: pa.Array, made: list[object],
     assert rejections.rejected == 1
 
 
+def of_bytes(type_: pa.DataType) -> pa.Array:
+    """Two texts, the first of which is no UTF-8."""
+    texts = pa.Array.from_buffers(pa.string(), 2, pa.array([b"caf\xe9", b"b"]).buffers())
+    if pa.types.is_list(type_):
+        return pa.ListArray.from_arrays([0, 1, 2], texts)
+    return texts.dictionary_encode() if pa.types.is_dictionary(type_) else texts.cast(type_)
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string()), pa.list_(pa.string())],
+)
+def test_a_text_that_is_not_utf_8_is_a_bad_row(type_: pa.DataType, tmp_path: Path) -> None:
+    path = write(tmp_path, s=of_bytes(type_))
+    rejections = Rejections(1.0, tmp_path / "rejected.tsv")
+    table = pa.concat_tables(read_parquet(path, rejections, columns=SEVERAL))
+    assert table["s"].to_pylist() == [["b"]]
+    assert dict(rejections.reasons) == {"s: broken encoding, not UTF-8": 1}
+    line = (tmp_path / "rejected.tsv").read_text().splitlines()[1]
+    assert "\t1\ts: broken encoding, not UTF-8\t" in line
+    assert "caf\\xe9" in line
+
+
+@pytest.mark.parametrize("column", ["y", "n", "c", "t"])
+def test_columns_of_every_kind_may_be_of_a_broken_encoding(column: str, tmp_path: Path) -> None:
+    columns = (*COLUMNS, Column("t", instant("%Y"), required=True))
+    path = write(tmp_path, **{"t": ["2024", "2025"], column: of_bytes(pa.string())})
+    table, rejections = read(path, columns)
+    assert rejections.reasons[f"{column}: broken encoding, not UTF-8"] == 1
+    assert table.num_rows == 2 - rejections.rejected
+
+
 def test_lists_of_lists_fit_no_role(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="'s' is of type list<"):
         read(write(tmp_path, s=[[["a"]], [["b"]]]), SEVERAL)

@@ -229,3 +229,13 @@ def test_rows_are_counted_where_that_costs_no_reading(tmp_path: Path) -> None:
     (tmp_path / "bad.parquet").write_text("no Parquet")
     for name in ("rows.csv", "bad.parquet", "gone.parquet"):
         assert count_rows(tmp_path / name) is None
+
+
+def test_a_row_of_parquet_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    sites = pa.Array.from_buffers(pa.string(), 2, pa.array([b"a", b"caf\xe9"]).buffers())
+    rows = pa.table({"price": [1.0, 2.0], "site": sites, "code": ["00000000"] * 2, "tags": ["a|b"] * 2})
+    pq.write_table(rows, tmp_path / "rows.parquet")
+    with pytest.raises(
+        DataError, match=r"rows.parquet, line 2: site: broken encoding, not UTF-8 \('caf.*xe9'\); correct"
+    ):
+        read(tmp_path / "rows.parquet")
