@@ -24,9 +24,8 @@ from nasrec_automl.hyper_space import HyperSpace, load_hyper_space
 MOST_HANDED_ON = 256
 """Architectures that the search notes for the retrain stage, at most; `retrain.top_k` takes the first of them."""
 
-_SUPERNET_STEPS = 8_000
-"""Of a supernet's training where the job says no epochs: a path's weights are trained in a small part of them. After a
-quarter of them the supernet of synthetic rows is still no better than a sum of the features."""
+_SUPERNET_STEPS = 2_000
+"""Of a supernet's training where the job says no epochs: a path's weights are trained in a small part of them."""
 
 _MOST_EPOCHS, _MOST_EXAMPLES, _FEWEST_VALIDATIONS = 20, 6_000_000, 10
 """Of a training from scratch where the job does not say. The learning rate falls over all of it, so that a schedule of
@@ -42,7 +41,7 @@ class SupernetConfig(Section):
 
     Attributes:
         sampling: how a step's path is drawn.
-        epochs: passes over the training part; by default as many whole ones as 8,000 steps take.
+        epochs: passes over the training part; by default as many whole ones as 2,000 steps take.
         batch_size: rows a step.
         learning_rate: peak of the schedule.
         schedule_warm_up: fraction of the steps over which the learning rate rises.

@@ -24,7 +24,7 @@ from tests.benchmarks.results.page import PAGES, STEPS, json_path, write_pages
 _PAGE = "page"
 _OF_POINT = ("key", "score", "standard_error", "losses", "parameters", "macs", "trained_steps")
 _QUICK = {
-    "supernet": {"epochs": 2},  # else 8,000 steps, thousands of passes over a few rows
+    "supernet": {"epochs": 2},  # else 2,000 steps, hundreds of passes over a few rows
     "search": {"architectures": 8, "population": 4, "tournament": 2, "verdict": {"architectures": 0}},
     "retrain": {"top_k": 1, "trials": 4, "max_epochs": 1},
     "rank": {"architectures": 4, "seeds": 1},
