@@ -50,10 +50,21 @@ def moved(job: Job, folder: Path) -> Job:
         return job
 
     def found(path: str | Path) -> Path:
-        there = Path(os.path.normpath(folder / os.path.relpath(path, job.run_folder)))
-        return there if there.exists() else Path(path)
+        return found_again(path, job.run_folder, folder)
 
     return _with_paths(job, folder, found, found)
+
+
+def found_again(path: str | Path, before: str | Path, folder: Path) -> Path:
+    """Where a path leads that was noted in another place: moved with the run folder, or where it was.
+
+    Args:
+        path: absolute.
+        before: where the run folder was.
+        folder: where it is.
+    """
+    there = Path(os.path.normpath(folder / os.path.relpath(path, before)))
+    return there if there.exists() or not Path(path).exists() else Path(path)
 
 
 def url_from(url: str, found: Found) -> str:

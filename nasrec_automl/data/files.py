@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 
 from nasrec_automl.errors import DataError
@@ -35,6 +36,18 @@ def is_read_only(folder: Path) -> bool:
 def beside_of(path: Path) -> Path:
     """Where this thread writes what is to be `path`; others, also of other hosts, may do so in the folder at once."""
     return path.with_name(f".{path.name}.{own_host()}.{os.getpid()}.{threading.get_ident()}.partial")
+
+
+def clear_left(path: Path) -> None:
+    """Delete what processes of this host that are gone have left beside a file, since they were killed."""
+    begin = f".{path.name}.{own_host()}."
+    for left in path.parent.glob(f"{escape(begin)}*.partial"):
+        try:
+            os.kill(int(left.name.removeprefix(begin).partition(".")[0]), 0)
+        except ProcessLookupError:
+            left.unlink(missing_ok=True)
+        except PermissionError:  # another user's
+            pass
 
 
 @contextmanager

@@ -100,8 +100,9 @@ class Rejections:
     def apart(self, file: Path) -> Rejections:
         """Return the account of a file whose rows are no examples, such as KDD12's users; limit and summary are shared.
 
-        They neither count among these rows nor make room for bad ones. Those that are bad are kept in a file of their
-        own: the report counts the lines of this account's. A file that several folds read counts once.
+        The rows of that file neither count among these nor make room for bad ones. Its bad rows have a file of their
+        own, since the data report compares the lines of the main one with the number of rejected rows. What several
+        folds read counts once.
         """
         self.begin()
         if file.resolve() in self._read_apart:

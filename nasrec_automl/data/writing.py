@@ -194,4 +194,5 @@ def _swap(fresh: Path, output: Path) -> None:
     if output.exists():
         output.rename(old)
     fresh.rename(output)
+    (old / FILE_NAME).unlink(missing_ok=True)  # what a kill leaves of it from here on is not to be put back
     shutil.rmtree(old, ignore_errors=True)

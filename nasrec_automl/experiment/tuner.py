@@ -46,6 +46,7 @@ class StageTuner(Tuner):
         self._manager = self._connect()
         self._mutex = threading.Lock()
         self._ownership = ExitStack()
+        self._run: RunFolder | None = None
         self._plan: Plan | None = None
         self._send: Callable[[int, Parameters], None] = lambda id_, parameters: None
         self._held: list[int] = []
@@ -127,23 +128,30 @@ class StageTuner(Tuner):
 
     def _open(self) -> Plan:
         if self._plan is None:
-            profile = self._manager.profile()
-            run = RunFolder(load_job(Path(profile["params"]["trialCodeDirectory"]) / self._job))
-            self._ownership.enter_context(run.lock())
             pipeline = self._pipeline()
-            # Before anything is noted: a job that is refused leaves the folder as it is.
-            for stage in pipeline.STAGES.values():
-                stage.check(run)
-            run.create()
-            ExperimentNote(id=profile["id"], url=self._manager.url).write(run)
-            if os.environ.get("NNI_MODE") == "resume":
-                # NNI runs these again by itself, and does not tell the tuner when they end.
-                self._recovered = {trial.id for trial in self._manager.trials() if trial.active}
-            if pipeline.next_stage(run) is not None:
-                # The limit of a resumed experiment may be what its end had lowered it to.
-                self._manager.make_room()
-            self._plan = Plan(run=run, pipeline=pipeline)
+            run = self._begin(pipeline) if self._run is None else self._run
+            if self._run is not None:  # it had ended, and left the folder to others
+                self._ownership.enter_context(run.lock())
+            self._run, self._plan = run, Plan(run=run, pipeline=pipeline)
         return self._plan
+
+    def _begin(self, pipeline: Pipeline) -> RunFolder:
+        """Read the job, and own its folder."""
+        profile = self._manager.profile()
+        run = RunFolder(load_job(Path(profile["params"]["trialCodeDirectory"]) / self._job))
+        self._ownership.enter_context(run.lock())
+        # Before anything is noted: a job that is refused leaves the folder as it is.
+        for stage in pipeline.STAGES.values():
+            stage.check(run)
+        run.create()
+        ExperimentNote(id=profile["id"], url=self._manager.url).write(run)
+        if os.environ.get("NNI_MODE") == "resume":
+            # NNI runs these again by itself, and does not tell the tuner when they end.
+            self._recovered = {trial.id for trial in self._manager.trials() if trial.active}
+        if pipeline.next_stage(run) is not None:
+            # The limit of a resumed experiment may be what its end had lowered it to.
+            self._manager.make_room()
+        return run
 
     def _still_running(self) -> list[Parameters]:
         if not self._recovered:

@@ -61,14 +61,14 @@ class ClickEvaluatorModule(ClickModule, LightningModule):
         """Report the last validation as the result.
 
         Raises:
-            TrainingError: the trainer had trained another model, was at its end, and took no step of this one.
+            TrainingError: the trainer was at its end already, and took no step for this model.
         """
         super().on_fit_end()
         trained = self.trainer.global_step > self._begun_at
         if self._begun_at and not trained and self.trainer.ckpt_path is None:
             raise TrainingError(
-                f"the trainer is at its end after the {self._begun_at:,} steps of another model, and this one learned "
-                "nothing: in one process NNI gives every model the same Lightning evaluator; give the experiment a "
+                f"the trainer was at its end already, after {self._begun_at:,} steps, and took none for this model: in "
+                "one process NNI gives every model the same Lightning evaluator; give the experiment a "
                 "FunctionalEvaluator, whose function makes a Lightning(...) with a Trainer of its own for each model"
             )
         if trained and self.metrics is not None and self.trainer.is_global_zero:

@@ -70,7 +70,8 @@ class OptunaEvolution(Strategy):
     Raises:
         StudyError: `trials` or a size is out of its range, or (when it runs) the database cannot be used or the study
             is about something else.
-        JobError: `filter` is none (of a dict NNI says so).
+        JobError: `filter` is not a filter.
+        TypeError, ValueError: a dict is not of `RangeProfilerFilter`'s arguments, as NNI says.
     """
 
     def __init__(

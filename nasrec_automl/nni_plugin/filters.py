@@ -23,10 +23,10 @@ such as a `RangeProfilerFilter`, or a dict of its arguments (`profiler`, `min`, 
 
 
 def make_filter(given: Filter) -> MadeFilter:
-    """What a strategy keeps of its `filter`; it asks at once, so that nothing is trained for a filter that is none.
+    """What a strategy keeps of its `filter`, checked before anything is trained.
 
     Raises:
-        JobError: it is no filter.
+        JobError: it is not a filter.
         TypeError, ValueError: a dict is not of `RangeProfilerFilter`'s arguments, as NNI says.
     """
     if isinstance(given, Mapping):

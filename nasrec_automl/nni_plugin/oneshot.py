@@ -152,7 +152,8 @@ class NasRecOneShot(OneShotStrategy):
             `RangeProfilerFilter`, a dict of its arguments, or a `nasrec_automl.budget.Budget`.
 
     Raises:
-        JobError: there is no such sampler, a number is out of its range, or `filter` is none (of a dict NNI says so).
+        JobError: there is no such sampler, a number is out of its range, or `filter` is not a filter.
+        TypeError, ValueError: a dict is not of `RangeProfilerFilter`'s arguments, as NNI says.
     """
 
     def __init__(

@@ -80,7 +80,7 @@ def keep_teachers(run: RunFolder, keys: Collection[str]) -> None:
             weights.replace(path)
     found = {key: path.name for key, path in paths.items() if path.is_file()}
     # Those of hand designs stay until the best are noted.
-    if keys and not found and not run.checked_teachers.is_file() and not any(check_folder(run).glob("*.safetensors")):
+    if keys and not found and not any(check_folder(run).glob("*.safetensors")) and not run.checked_teachers.is_file():
         raise networks_missing(run, study)
     write_json_once(run.checked_teachers, found)
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from glob import escape
+from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
-from nasrec_automl.data.files import check_output_file, written_beside
+from nasrec_automl.data.files import check_output_file, clear_left, written_beside
 from nasrec_automl.data.readers.inputs import COMPRESSED, compressing
 from nasrec_automl.data.readers.unlabelled import read_unlabelled
 from nasrec_automl.data.table_schema import load_table_schema
@@ -60,7 +58,7 @@ def predict_file(
     if any(output.exists() and read.exists() and output.samefile(read) for read in (path, schema) if read is not None):
         raise DataError(f"{output}: is read, and would be replaced by its probabilities; name another file to write")
     table_schema = None if schema is None else load_table_schema(schema)
-    _clear_left(output)
+    clear_left(output)
     rows, unseen = 0, UnseenValues(model.preprocessing.categorical)
     with written_beside(output) as beside, _opened(beside, output) as file:
         file.write("probability\n")
@@ -74,14 +72,6 @@ def predict_file(
     return rows
 
 
-def _clear_left(output: Path) -> None:
-    """Delete what predictions that were killed have left beside the output; those that go on have it locked."""
-    for left in output.parent.glob(f".{escape(output.name)}.*.partial"):
-        with suppress(OSError), left.open("rb") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            left.unlink()
-
-
 @contextmanager
 def _opened(beside: Path, output: Path) -> Iterator[TextIO]:
     try:
@@ -90,7 +80,5 @@ def _opened(beside: Path, output: Path) -> Iterator[TextIO]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise DataError(f"{output}: nothing can be written in its folder ({error.strerror}); write elsewhere") from None
-    with suppress(OSError):  # a file system without locks: then nothing is cleared either
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     with stream, TextIOWrapper(compressing(stream, output), encoding="utf-8") as file:
         yield file

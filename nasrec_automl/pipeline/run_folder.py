@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from nasrec_automl.config import Job, load_job
-from nasrec_automl.config_paths import moved
+from nasrec_automl.config_paths import found_again, moved
 from nasrec_automl.digest import digest
 from nasrec_automl.errors import InUseError, JobError, RunFolderError
 from nasrec_automl.heartbeat import LOST_AFTER, heartbeat
@@ -246,8 +246,7 @@ class RunFolder:
 
     def found_again(self, path: str) -> str:
         """Where a file is that was noted when the run began: moved with the run folder, or where it was."""
-        moved = os.path.normpath(self.path / os.path.relpath(path, self.began_in))
-        return moved if Path(moved).exists() or not Path(path).exists() else path
+        return str(found_again(path, self.began_in, self.path))
 
     @property
     def began_in(self) -> str:

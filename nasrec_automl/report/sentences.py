@@ -149,7 +149,7 @@ def _about_early_stops(content: ReportContent) -> list[str]:
     share = sum(each.rows or 0 for each in read) / (len(read) * content.score_rows)
     return [
         f"{stopped:,} of them {_were(stopped)} stopped early, surely worse than the best so far on the rows that they "
-        f"had read: their scores are estimates, and rank behind all others. {share:.0%} of the rows were read.",
+        f"had read: their scores are estimates. {share:.0%} of the rows were read.",
     ]
 
 

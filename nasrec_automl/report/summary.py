@@ -54,7 +54,7 @@ def pareto_front(search: Sequence[ScoredArchitecture], costs: Sequence[str]) -> 
 
 
 def ranked(search: Sequence[ScoredArchitecture]) -> list[ScoredArchitecture]:
-    """The best first, as the search hands them on."""
+    """By log loss, the best first; equals by number."""
     return sorted(in_order(search), key=lambda scored: (scored.log_loss, scored.number))
 
 
@@ -72,7 +72,7 @@ def within_one_error(search: Sequence[ScoredArchitecture]) -> list[ScoredArchite
     if best is None:
         return []
     limit = best.log_loss + best.standard_error
-    return [scored for scored in in_order(search) if scored.stopped == best.stopped and scored.log_loss <= limit]
+    return [scored for scored in in_order(search) if (best.stopped or not scored.stopped) and scored.log_loss <= limit]
 
 
 def winner_row(results: Sequence[ResultRow]) -> ResultRow | None:

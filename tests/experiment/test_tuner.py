@@ -154,6 +154,21 @@ def test_after_the_end_it_asks_for_the_folder_again(tuner: Any, run: RunFolder, 
         assert "in use" in trial["error"]
 
 
+def test_after_the_end_an_edited_job_is_not_begun(
+    tuner: Any, run: RunFolder, pipeline: ModuleType, manager: FakeManager, job_file: Path
+) -> None:
+    """With a concurrency of 2 a request comes after the end of every experiment."""
+    tuner.ask(0)
+    do(run, pipeline, *pipeline.STAGES)
+    tuner.trial_end(0, True)
+    assert tuner.ask(1) == []
+    asked = manager.roomy
+    job_file.write_text(job_file.read_text().replace("name: fake", "name: fake\nrun_folder: another"))
+    assert tuner.ask(2) == []
+    assert manager.roomy == asked
+    assert not (job_file.parent / "another").exists()
+
+
 def test_a_finished_folder_takes_one_trial_that_shows_its_result(
     tuner: Any, run: RunFolder, pipeline: ModuleType, manager: FakeManager
 ) -> None:

@@ -57,7 +57,7 @@ def test_a_trainer_that_has_trained_another_model_is_refused(monkeypatch: pytest
     with quiet():
         evaluator.evaluate(one)
         assert len(final) == 1
-        with pytest.raises(TrainingError, match=r"after the 4 steps of another model.*FunctionalEvaluator"):
+        with pytest.raises(TrainingError, match=r"after 4 steps, and took none for this model.*FunctionalEvaluator"):
             evaluator.evaluate(two)
     assert len(final) == 1, "what was not trained has no result"
 

@@ -2,6 +2,7 @@
 
 import errno
 import gzip
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from nasrec_automl.errors import DataError
 from nasrec_automl.network import Subnet
 from nasrec_automl.pipeline.model_folder import Model
 from nasrec_automl.pipeline.predict import predict_file
+from nasrec_automl.processes import own_host
 from nasrec_automl.space import load_search_space
 from tests.data.learned import fit
 from tests.data.readers.rows import criteo_lines, read_all, write
@@ -188,17 +190,24 @@ def test_a_field_of_which_nothing_is_known_is_told_for_the_whole_file(
 def test_what_killed_predictions_left_is_cleared(varied: Varied, tmp_path: Path) -> None:
     rows, output = tmp_path / "rows.csv", tmp_path / "o[1].csv"
     varied.frame.to_csv(rows, index=False)
-    left, other = tmp_path / ".o[1].csv.host.1.2.partial", tmp_path / ".o1.csv.host.1.2.partial"
-    left.touch()
-    other.touch()
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    own = f"{own_host()}.{ended.pid}.2.partial"
+    left, other, elsewhere = (
+        tmp_path / name for name in (f".o[1].csv.{own}", f".o1.csv.{own}", ".o[1].csv.x.1.2.partial")
+    )
+    for path in (left, other, elsewhere):
+        path.touch()
     model, beside = load_model(varied.folder), []
 
     def again(_: int) -> None:
-        beside.extend(path for path in tmp_path.iterdir() if path.name.startswith(".o[1].csv."))
+        beside.extend(path for path in tmp_path.iterdir() if path.name.startswith(".o[1].csv.") and path != elsewhere)
         with ThreadPoolExecutor(1) as second:
             assert second.submit(predict_file, model, rows, output).result() == 200
 
     assert predict_file(model, rows, output, on_rows=again) == 200
     assert left not in beside
     assert len(beside) == 1, "which goes on, and is left alone"
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([other.name, output.name, rows.name])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [other.name, elsewhere.name, output.name, rows.name]
+    )

@@ -123,6 +123,10 @@ def test_an_estimate_is_not_level_with_the_best_score():
     assert [each.number for each in within_one_error(search)] == [0, 2]
     assert best_scored(search[1:2]) is search[1]
     assert within_one_error(search[1:2]) == search[1:2]
+    assert within_one_error([replace(search[0], stopped=True), search[2]]) == [
+        replace(search[0], stopped=True),
+        search[2],
+    ]
 
 
 def test_nothing_gives_nothing():
