@@ -49,7 +49,8 @@ class _CheckpointFile(TorchCheckpointIO):
         """Map the file, which is never written to again but replaced: tensors are read where they are used.
 
         Weights are copied into the module, and Lightning copies the callbacks' states. An optimiser would keep what it
-        is given, and the disk the whole file with it, after others have replaced it. No pickles, whoever asks for them.
+        is given, and the disk the whole file with it, after others have replaced it. Pickles are never
+        read, whatever `weights_only` says.
         """
         checkpoint: dict[str, Any] = torch.load(path, weights_only=True, mmap=True, map_location="cpu")
         if "optimizer_states" in checkpoint:
