@@ -126,6 +126,7 @@ def train_from_scratch(
             training diverged.
 
     Raises:
+        CheckpointError: the checkpoint cannot be read now, and may be whole.
         DivergedError: a loss that is no finite number; the message says where, and what to do.
         JobError: one of the numbers is out of its range.
     """

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins import TorchCheckpointIO
 
 from nasrec_automl.data.files import written_beside
-from nasrec_automl.errors import JobError
+from nasrec_automl.errors import CheckpointError, JobError
 from nasrec_automl.training.precision import LIGHTNING, Precision
 
 _logger = logging.getLogger(__name__)
@@ -59,32 +60,34 @@ class _CheckpointFile(TorchCheckpointIO):
 
 
 def checkpoint_steps(path: Path) -> int:
-    """How many steps a checkpoint has; -1 where it cannot be read, as one that a crash left half written."""
+    """How many steps a checkpoint has; -1 where its content is broken, as of one that a crash left half written.
+
+    Raises:
+        CheckpointError: it cannot be read now, and its content may be whole.
+    """
     try:
-        return _steps(path)
+        return int(torch.load(path, weights_only=True, mmap=True, map_location="cpu")["global_step"])
     except Exception as error:  # whatever a broken archive raises
-        _warn_of(path, error)
+        # Torch says RuntimeError of a broken archive, and of a file that there is no memory left to map.
+        if isinstance(error, (OSError, MemoryError)) or (isinstance(error, RuntimeError) and is_zipfile(path)):
+            raise CheckpointError(
+                f"{path}: cannot be read now ({error}); mend it and start again, which goes on from there, or delete "
+                "it, and the training begins anew"
+            ) from None
+        _logger.warning(
+            "The checkpoint %s cannot be read and is passed over: %s", path, str(error) or type(error).__name__
+        )
         return -1
 
 
 def drop_unreadable(path: Path) -> None:
-    """Delete a checkpoint whose content is broken, if it is there: its training begins anew."""
-    try:
-        _steps(path)
-    except (OSError, MemoryError):  # it is not there, or the content may be whole: whoever loads it says what is wrong
-        pass
-    except Exception as error:  # whatever a broken archive raises
-        _warn_of(path, error)
+    """Delete a checkpoint whose content is broken, if it is there: its training begins anew.
+
+    Raises:
+        CheckpointError: as of `checkpoint_steps`.
+    """
+    if path.is_file() and checkpoint_steps(path) < 0:
         path.unlink(missing_ok=True)
-
-
-def _steps(path: Path) -> int:
-    return int(torch.load(path, weights_only=True, mmap=True, map_location="cpu")["global_step"])
-
-
-def _warn_of(path: Path, error: Exception) -> None:
-    said = str(error) or type(error).__name__
-    _logger.warning("The checkpoint %s cannot be read and is passed over: %s", path, said)
 
 
 def quiet_trainer(

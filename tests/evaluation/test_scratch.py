@@ -1,4 +1,5 @@
 import gc
+import re
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from nasrec_automl.errors import DivergedError, JobError
+from nasrec_automl.errors import CheckpointError, DivergedError, JobError
 from nasrec_automl.evaluation.scratch import (
     ScratchOptions,
     Trained,
@@ -333,12 +334,22 @@ def test_a_checkpoint_that_a_crash_left_empty_or_cut_off_is_said_and_begun_anew(
         assert checkpoint.stat().st_size > 999
 
 
-def test_a_checkpoint_that_cannot_be_opened_now_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(24, "Too many open files"),
+        MemoryError("no room"),
+        RuntimeError("unable to mmap 9 bytes from file <a.ckpt>: Cannot allocate memory (12)"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_opened_now_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     checkpoint = tmp_path / "a.ckpt"
     train(checkpoint=checkpoint)
     before = checkpoint.read_bytes()
-    monkeypatch.setattr(torch, "load", Mock(side_effect=OSError(24, "Too many open files")))
-    with pytest.raises(OSError, match="Too many open files"):
+    monkeypatch.setattr(torch, "load", Mock(side_effect=error))
+    with pytest.raises(CheckpointError, match=rf"a\.ckpt: cannot be read now \({re.escape(str(error))}\); mend it and"):
         train(checkpoint=checkpoint)
     assert checkpoint.read_bytes() == before
 

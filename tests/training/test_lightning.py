@@ -12,7 +12,14 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
-from nasrec_automl.training.lightning import quiet, quiet_trainer, raising_interrupts
+from nasrec_automl.errors import CheckpointError
+from nasrec_automl.training.lightning import (
+    checkpoint_steps,
+    drop_unreadable,
+    quiet,
+    quiet_trainer,
+    raising_interrupts,
+)
 from nasrec_automl.training.optimizer import RowAdagrad
 
 
@@ -145,3 +152,25 @@ def test_a_checkpoint_is_read_where_it_is_needed_and_let_go(tmp_path: Path) -> N
     assert torch.equal(again[1].kept, first[1].kept)
     sums = [trainer.optimizers[0].state_dict()["state"][0]["sum"] for trainer in (first[2], again[2])]
     assert torch.equal(*sums)
+
+
+def test_a_checkpoint_that_memory_cannot_map_is_kept_and_a_broken_one_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "a.ckpt"
+    torch.save({"global_step": 3, "table": torch.zeros(25_000_000)}, path)
+    assert checkpoint_steps(path) == 3
+    most = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + path.stat().st_size // 2, most[1]))
+    try:
+        with pytest.raises(CheckpointError, match=r"Cannot allocate memory.*mend it and start again"):
+            drop_unreadable(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, most)
+    assert checkpoint_steps(path) == 3
+    content = path.read_bytes()
+    for broken in (b"", content[:-100], content[:60] + b"\xff" * 20 + content[80:]):
+        path.write_bytes(broken)
+        assert checkpoint_steps(path) == -1
+        drop_unreadable(path)
+        assert not path.exists()
+    drop_unreadable(path)
