@@ -297,7 +297,7 @@ def _check_enas(strategy: Any) -> None:
     if find_spec("tianshou") is None:
         raise ExtraError(
             "the controller of ENAS needs tianshou below 0.5, which is not installed: "
-            'pip install "nasrec-automl[rl]" in an environment without the extra `export` '
+            "`pip install -e '.[rl]'` in the clone, in an environment without the extra `export` "
             "(tianshou wants protobuf 3.19, onnx a newer one), or use NasRecOneShot, which needs nothing more"
         )
     if type(strategy) is ENAS:
