@@ -242,9 +242,10 @@ def _is_finished(run: RunFolder) -> bool:
     """Whether nothing is left of a run; its settings are compared with the job's."""
     if not run.result.is_file():
         return False
-    from nasrec_automl.pipeline.stages import next_stage
+    from nasrec_automl.pipeline.stages import check_stages, next_stage
 
     _quiet_optuna()
+    check_stages(run)
     return next_stage(run) is None
 
 

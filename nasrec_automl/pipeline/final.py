@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import optuna
 import torch
 
 from nasrec_automl.budget import MACS, PARAMETERS
@@ -26,7 +27,6 @@ from nasrec_automl.pipeline.candidates import (
     candidates,
     checkpoint_path,
     choice_parts,
-    retrain_study_name,
     trained_profile,
     trial_weights,
 )
@@ -83,7 +83,9 @@ class FinalStage(Stage):
         check_ended(run)
         progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="parts", total=4, even=False)
         data = PreparedData.open(run.data, test=True)
-        contenders, errors = _contenders(run, data, report)
+        # Before the contenders: what a worker of a job that has grown trains meanwhile is none of them.
+        chosen_among, study = read_json(run.retrain_done), retrain_study(run)
+        contenders, errors = _contenders(run, study, data, report)
         winner = contenders[0]
         progress.update(1, f"winner {winner.name}; the baseline is being fitted")
         baseline, of_baseline = final_baseline(run, data)
@@ -92,7 +94,7 @@ class FinalStage(Stage):
         first, tell = teachers(run), partial(progress.update, 2)
         last = final_teachers(run, first, run.final_trainings, tell=tell)
         subnet = train_final(
-            run, winner, taught_finally(run, first, last), tell=tell, checkpoint=_checkpoint(run, winner)
+            run, winner, taught_finally(run, first, last), tell=tell, checkpoint=_checkpoint(run, study, winner)
         )
         progress.update(3, f"{winner.name} trained")
 
@@ -106,7 +108,7 @@ class FinalStage(Stage):
         run.final.unlink(missing_ok=True)  # of the model that is replaced
         write_model(subnet.cpu(), run.data / "preprocessing.json", run.best)
         progress.update(4, f"test log loss {measured['log_loss']:.4f}, AUC {measured['auc']:.4f}")
-        write_json(run.result, _result(run, data, winner, measured, of_baseline))
+        write_json(run.result, _result(run, study, data, winner, measured, of_baseline))
         label, *weight = targets(test)
         weights = weight[0].double().numpy() if weight else None
         bins = calibration_bins(label, torch.sigmoid(logits).numpy(), weights)
@@ -114,7 +116,7 @@ class FinalStage(Stage):
         write_json(
             run.final,
             {
-                "retrain": read_json(run.retrain_done),
+                "retrain": chosen_among,
                 "winner": winner.name,
                 "chosen_on": list(choice_parts(run)),
                 "teachers": [*first],
@@ -139,7 +141,12 @@ class FinalStage(Stage):
 
 
 def _result(
-    run: RunFolder, data: PreparedData, winner: Contender, test: dict[str, float], baseline: dict[str, Any]
+    run: RunFolder,
+    study: optuna.Study,
+    data: PreparedData,
+    winner: Contender,
+    test: dict[str, float],
+    baseline: dict[str, Any],
 ) -> dict[str, Any]:
     job, budget = run.job, job_budget(run)
     return {
@@ -151,13 +158,15 @@ def _result(
         **contender_costs(run, data, winner),
         **({"budget": run.noted_budget} if budget.limits else {}),
         "storage": shown_url(job.storage) if job.storage else "sqlite:///studies.db",
-        "studies": [f"{job.name}-search", retrain_study_name(run)],
+        "studies": [f"{job.name}-search", study.study_name],
         "seconds": _seconds(run),
         "baseline": baseline,
     }
 
 
-def _contenders(run: RunFolder, data: PreparedData, report: Report) -> tuple[list[Contender], list[float | None]]:
+def _contenders(
+    run: RunFolder, study: optuna.Study, data: PreparedData, report: Report
+) -> tuple[list[Contender], list[float | None]]:
     """The best training of every candidate, best first on the rows of the choice; each is reported when measured.
 
     Returns:
@@ -167,7 +176,6 @@ def _contenders(run: RunFolder, data: PreparedData, report: Report) -> tuple[lis
     choice = data.part(*choice_parts(run))
     label, *weight = targets(choice)
     weights = weight[0].double().numpy() if weight else None
-    study = retrain_study(run)
     found, losses = [], {}
     for name, trial in best_trials(study).items():
         subnet = load_subnet(trial_weights(run, study, trial))
@@ -188,9 +196,9 @@ def _contenders(run: RunFolder, data: PreparedData, report: Report) -> tuple[lis
     return [first, *others], [None, *errors]
 
 
-def _checkpoint(run: RunFolder, winner: Contender) -> Path:
+def _checkpoint(run: RunFolder, study: optuna.Study, winner: Contender) -> Path:
     # Not beside those of the retrain stage, which workers that come late clear away.
-    return run.final_trainings / checkpoint_path(run, retrain_study(run), winner.name, winner.hyper).name
+    return run.final_trainings / checkpoint_path(run, study, winner.name, winner.hyper).name
 
 
 def _plain(run: RunFolder, data: PreparedData, contender: Contender) -> dict[str, Any]:

@@ -176,7 +176,8 @@ def _as_searched(run: RunFolder) -> RunFolder:
     top = read_json(run.top)
     if top is None:
         return run
-    return RunFolder(run.job.model_copy(update={"budget": BudgetConfig.model_validate(top["budget"])}))
+    noted = {name: value for name, value in top["budget"].items() if name in BudgetConfig.model_fields}
+    return RunFolder(run.job.model_copy(update={"budget": BudgetConfig.model_validate(noted)}))
 
 
 def find_architecture(run: RunFolder, name: str) -> tuple[str, Architecture]:

@@ -307,9 +307,8 @@ class RunFolder:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise InUseError(
-                    f"{self.path}: in use by {_owner(file)}; wait until it ends, or set another run_folder"
-                ) from None
+                another = ", or set another run_folder" if inside is None else ""
+                raise InUseError(f"{folder}: in use by {_owner(file)}; wait until it ends{another}") from None
             except OSError as error:
                 raise RunFolderError(
                     f"{self.path}: the file system cannot lock files ({error.strerror}); mount it so that it can, or "

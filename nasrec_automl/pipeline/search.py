@@ -18,12 +18,12 @@ from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pareto import domination_ranks
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.budget import job_budget, left_out_designs
-from nasrec_automl.pipeline.candidates import forget_other_trainings, noted_winner
+from nasrec_automl.pipeline.candidates import noted_winner, retrain_study_name
 from nasrec_automl.pipeline.check import check_scores, kept_of_check
 from nasrec_automl.pipeline.dashboard import publish
 from nasrec_automl.pipeline.earlier import earlier_winner
 from nasrec_automl.pipeline.evaluator import load_evaluator, release_evaluators
-from nasrec_automl.pipeline.files import write_json
+from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.handed_on import handed_on
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.report import report_content
@@ -65,7 +65,10 @@ class SearchStage(Stage):
         if search_is_noted(run):
             return target, target
         check_ended(run)
-        done = len(scored_trials(search_study(run), search_admission(run))) if run.weights.is_file() else 0
+        done = 0
+        if run.weights.is_file():
+            # Whoever asks need not have the threads, nor the device, of those that search.
+            done = len(scored_trials(search_study(run), search_admission(run, measure=False)))
         # The best are still to be noted: without them the stage is not done.
         return min(done, target - 1), target
 
@@ -131,7 +134,6 @@ class SearchStage(Stage):
                 raise BudgetError(f"no architecture that was scored is inside the budget ({budget}): raise it")
             publish(run, lambda: report_content(run))
             _hand_on(run, finished, space)
-            forget_other_trainings(run)
             release_evaluators()
             why = why_no_more(study, len(finished), config.architectures, config.timeout)
             parts = (_note(best, left_out), why, _what_scores_are_worth(run), _front(run, finished))
@@ -143,18 +145,23 @@ def _hand_on(run: RunFolder, finished: Sequence[FrozenTrial], space: SearchSpace
     """Write down that the search has ended, and what is trained from scratch now."""
     config = run.job.search
     top = handed_on(run, list(unlike(finished, space)), MOST_HANDED_ON)
-    write_json(
-        run.top,
-        {
-            "target": config.architectures,
-            "timeout": config.timeout,
-            "scored": len(finished),
-            "budget": run.noted_budget,
-            "top": [dict(architecture.params) for architecture in top],
-            # That run may be deleted, and the candidates are to stay the same.
-            "earlier": [dict(architecture.params) for architecture in earlier_winner(run, space) or noted_winner(run)],
-        },
-    )
+    noted = {
+        "target": config.architectures,
+        "timeout": config.timeout,
+        "scored": len(finished),
+        "budget": run.noted_budget,
+        "top": [dict(architecture.params) for architecture in top],
+        # That run may be deleted, and the candidates are to stay the same.
+        "earlier": [dict(architecture.params) for architecture in earlier_winner(run, space) or noted_winner(run)],
+    }
+    if noted == read_json(run.top):  # another worker has ended the stage, and may be at the next one
+        return
+    # Killed in between, the trainings of other candidates must not count as those of these.
+    trained = read_json(run.retrain_done)
+    run.retrain_done.unlink(missing_ok=True)
+    write_json(run.top, noted)
+    if trained is not None and trained["study"] == retrain_study_name(run):
+        write_json(run.retrain_done, trained)
 
 
 def _best(finished: list[FrozenTrial]) -> float | None:

@@ -22,16 +22,8 @@ STAGES: dict[str, Stage] = {
 
 
 def next_stage(run: RunFolder) -> Stage | None:
-    """The first stage that is not done; nothing when all are.
-
-    Raises:
-        JobError: a stage that is done had other settings than the job has now.
-    """
-    for stage in STAGES.values():
-        if not stage.is_done(run):
-            return stage
-        run.claim(stage.name, stage.settings(run))
-    return None
+    """The first stage that is not done; nothing when all are. `check_stages` says whether they are of this job."""
+    return next((stage for stage in STAGES.values() if not stage.is_done(run)), None)
 
 
 def check_stages(run: RunFolder, others: Sequence[Stage] = ()) -> None:

@@ -72,7 +72,8 @@ def final_is_noted(run: RunFolder) -> bool:
     final, noted = read_json(run.final), read_json(run.retrain_done)
     if final is None or noted is None or not run.result.is_file():
         return False
-    return all(final["retrain"][name] == noted[name] for name in ("study", "trainings"))
+    chosen_among = final["retrain"] or {}
+    return all(chosen_among.get(name) == noted[name] for name in ("study", "trainings"))
 
 
 def result_is_noted(run: RunFolder) -> bool:

@@ -8,7 +8,6 @@ import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +28,8 @@ from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.search import open_storage, open_study
 from nasrec_automl.search.admission import Admission, Admits
-from nasrec_automl.search.attributes import WEIGHTS_HASH, WORKER
+from nasrec_automl.search.attributes import KEY, WEIGHTS_HASH, WORKER
+from nasrec_automl.search.census import seconds_spent
 from nasrec_automl.search.database import database_errors, parse_url, patiently, shown_url
 from nasrec_automl.search.storage import check_identity
 from nasrec_automl.search.task import ENDED
@@ -232,9 +232,19 @@ def hold_to_weights(run: RunFolder, study: optuna.Study) -> None:
         )
 
 
-def search_admission(run: RunFolder) -> Admission:
-    """Says which trials of the search are inside the job's budget."""
-    return Admission(load_search_space(run.job.space), job_budget(run))
+def search_admission(run: RunFolder, *, measure: bool = True) -> Admits:
+    """Says which trials of the search are inside the job's budget.
+
+    Args:
+        run: whose data are prepared.
+        measure: whether a latency that has a limit is measured where it is not known yet, in this process and with its
+            threads; else such a trial is not inside.
+    """
+    budget = job_budget(run)
+    admits = Admission(load_search_space(run.job.space), budget)
+    if measure or LATENCY not in budget.limits:
+        return admits
+    return lambda trial: run.latency(str(trial.user_attrs.get(KEY))).is_file() and admits(trial)
 
 
 def scored_trials(study: optuna.Study, admits: Admits) -> list[FrozenTrial]:
@@ -311,9 +321,7 @@ def why_no_more(study: optuna.Study, finished: int, target: int, timeout: str | 
     """Why a stage that has ended has fewer trials than the job asks for; nothing where it has as many."""
     if finished >= target:
         return ""
-    ended = study.get_trials(deepcopy=False, states=ENDED)
-    spent = sum((trial.duration or timedelta()).total_seconds() for trial in ended)
-    late = timeout is not None and spent >= in_seconds(timeout)
+    late = timeout is not None and sum(map(seconds_spent, study.get_trials(deepcopy=False))) >= in_seconds(timeout)
     return f"no more after {timeout}" if late else "there are no others"
 
 

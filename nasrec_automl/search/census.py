@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial, TrialState
 
-from nasrec_automl.search.attributes import ABANDONED, ERROR, FAILURE, INTERRUPTED, KEY, STALE, WORKER
+from nasrec_automl.search.attributes import ABANDONED, ALIVE, ERROR, FAILURE, INTERRUPTED, KEY, STALE, WORKER
 from nasrec_automl.search.task import ENDED, TrialSource
 
 _logger = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ class Census:
 
     Attributes:
         done: number of finished trials that the source admits.
-        seconds: that all ended trials took together.
+        seconds: that all ended trials took together, and attempts that failed.
         running: trials that workers run. One that was asked for by hand is not among them: it may never end.
         done_keys: keys of the ended trials, which are not tried again.
         running_keys: keys of everything that runs, also by hand.
@@ -46,6 +46,25 @@ class Census:
     def taken(self) -> Set[str]:
         """Keys that a proposal must not have."""
         return self.done_keys | self.running_keys | self.given_up
+
+
+def seconds_spent(trial: FrozenTrial) -> float:
+    """How long a trial ran that has ended, or failed in its work; of one whose worker died, to its last sign of life.
+
+    What comes after such a trial may go on from its checkpoint, so that its own time is not that of the whole.
+    """
+    if trial.duration is None or trial.datetime_start is None:
+        return 0.0
+    seconds, failure = trial.duration.total_seconds(), trial.user_attrs.get(FAILURE)
+    if trial.state in ENDED or failure in (INTERRUPTED, ERROR):
+        return seconds
+    # It was noticed later, perhaps by one whose clock is in another time zone.
+    alive = float(trial.user_attrs.get(ALIVE, 0.0)) - trial.datetime_start.timestamp()
+    return min(max(alive, 0.0), seconds) if failure == STALE else 0.0
+
+
+_TRIED = (STALE, INTERRUPTED, ERROR)
+"""Why attempts fail that have done some of their work."""
 
 
 class Tally:
@@ -103,12 +122,12 @@ class Tally:
         )
 
     def _count_ended(self, trial: FrozenTrial, key: str | None) -> None:
+        self._seconds += seconds_spent(trial)
         if trial.state in ENDED:
             self._done += trial.state in self._source.finished and self._source.admits(trial)
-            self._seconds += 0.0 if trial.duration is None else trial.duration.total_seconds()
             if key is not None:
                 self._done_keys.add(key)
-        elif key is not None and trial.user_attrs.get(FAILURE) in (STALE, INTERRUPTED, ERROR):
+        elif key is not None and trial.user_attrs.get(FAILURE) in _TRIED:
             self._failures[key] += 1
             if self._speaks_against(trial, key):
                 self._against[key] += 1

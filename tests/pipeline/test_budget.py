@@ -29,7 +29,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.stages import next_stage, run_job
 from nasrec_automl.pipeline.status import run_status, search_is_noted
-from nasrec_automl.pipeline.studies import search_study
+from nasrec_automl.pipeline.studies import search_admission, search_study
 from nasrec_automl.pipeline.supernet import SupernetStage
 from nasrec_automl.pipeline.view import stage_table
 from nasrec_automl.space import load_search_space
@@ -242,3 +242,17 @@ def test_what_is_enqueued_over_the_budget_ends_no_search(copied_run: RunFolder) 
     assert reported == [{}]
     assert finished(run)[-1].user_attrs["nasrec:macs"] > limit
     assert SearchStage().units(run) == (0, 20)
+
+
+def test_who_asks_how_far_a_search_has_come_measures_nothing(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = changed(copied_run, "budget", latency_ms=5.0, batch_size=16)
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "SubnetLatency", lambda *_, **__: pytest.fail("measures"))
+        assert SearchStage().units(run) == (0, 20)
+    found = Latency(median_ms=1.0, low_ms=0.0, high_ms=9.0, repeats=1, rows=16, device="cpu", threads=1)
+    monkeypatch.setattr(SubnetLatency, "__call__", lambda *_: found)
+    module._budget.cache_clear()
+    assert len(list(filter(search_admission(run), finished(run)[:7]))) == 7
+    assert SearchStage().units(run) == (7, 20)

@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
@@ -27,12 +28,13 @@ from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline import final as final_stage
 from nasrec_automl.pipeline import final_baseline
 from nasrec_automl.pipeline.export import export_run
-from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.final import FinalStage
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
+from nasrec_automl.pipeline.status import final_is_noted
 from nasrec_automl.pipeline.studies import trainings_study
 from nasrec_automl.training.metrics import log_losses
 from tests.pipeline.changed import changed
@@ -416,3 +418,30 @@ def test_a_winner_of_its_own_width_with_smaller_tables_and_no_layer_norm_is_serv
     assert export_run(run, "torch").is_file()
     study = optuna.load_study(study_name=result["studies"][1], storage=f"sqlite:///{run.path / 'studies.db'}")
     assert {frozenset(trial.params) for trial in study.trials} == {frozenset({"architecture"})}
+
+
+@pytest.mark.parametrize("grown", [True, False])
+def test_what_a_worker_trains_meanwhile_is_not_what_the_winner_was_chosen_among(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch, grown: bool
+) -> None:
+    before, studies = read_json(copied_run.retrain_done), read_json(copied_run.result)["studies"]
+    copied_run.final.unlink()
+
+    fitted = final_baseline.final_baseline
+
+    def fit(*arguments: Any) -> Any:
+        if grown:
+            write_json(copied_run.retrain_done, {**before, "trainings": before["trainings"] + 5})
+        else:
+            copied_run.retrain_done.unlink()
+        return fitted(*arguments)
+
+    monkeypatch.setattr("nasrec_automl.pipeline.final.final_baseline", fit)
+    FinalStage().run(copied_run)
+    assert read_json(copied_run.final)["retrain"] == before
+    assert read_json(copied_run.result)["studies"] == studies
+    assert not final_is_noted(copied_run)
+    write_json(copied_run.retrain_done, before)
+    assert final_is_noted(copied_run)
+    write_json(copied_run.final, {**read_json(copied_run.final), "retrain": None})  # as earlier versions noted it
+    assert not final_is_noted(copied_run)

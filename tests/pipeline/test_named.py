@@ -25,6 +25,7 @@ from nasrec_automl.pipeline.export import export_model
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.named import NamedModel, find_architecture, retrain_named
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.studies import retrain_study, search_study, trainings_study
 from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.search import Hyper
@@ -209,7 +210,9 @@ def test_two_processes_do_not_train_one_architecture_at_once(run: RunFolder) -> 
     key = others(run)[0]
     with run.lock(inside=run.models / f".{key}"):
         assert not run.in_use(), "no stage waits for it"
-        with pytest.raises(InUseError, match=r"in use by process \d+ on [^@]+, since [^,]+; wait"):
+        with pytest.raises(
+            InUseError, match=rf"{key}: in use by process \d+ on [^@]+, since [^,]+; wait until it ends$"
+        ):
             retrain_named(run, key)
 
 
@@ -343,6 +346,15 @@ def test_a_budget_that_changed_after_the_run_forgets_no_training_and_is_told(run
     assert model.lines[0].endswith("own trainings, over the budget by 1 multiply-adds")
     assert model.validation == before.validation
     assert optuna.get_all_study_names(run.job.storage_url) == studies
+
+
+def test_a_run_whose_latency_is_limited_trains_by_name_too(searching: RunFolder) -> None:
+    run = changed(searching, "budget", latency_ms=60_000.0, batch_size=16)
+    SearchStage().run(run)
+    assert read_json(run.top)["budget"]["device"] == "cpu"
+    model = retrain_named(run, "hand-mlp")
+    assert model.source == "default"
+    assert read_json(model.folder / "result.json")["latency_ms"] > 0
 
 
 def test_a_run_without_data_is_to_be_started_first(run: RunFolder) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import optuna
 import pytest
@@ -23,6 +24,7 @@ from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.stages import STAGES, run_job
+from nasrec_automl.pipeline.status import retrain_is_noted
 from nasrec_automl.pipeline.studies import hold_to_weights, search_study
 from nasrec_automl.pipeline.supernet import SupernetStage
 from nasrec_automl.search.attributes import WEIGHTS_HASH
@@ -359,3 +361,21 @@ def test_what_is_said_of_a_random_start(
     caplog.clear()
     SearchStage().warn(run)
     assert not caplog.text, "a search that has begun keeps its population"
+
+
+@pytest.mark.parametrize("name", ["write_json", "retrain_study_name"])
+def test_killed_as_it_hands_on_it_leaves_no_note_of_other_trainings(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    SearchStage().run(copied_run)  # as a worker that comes late
+    assert retrain_is_noted(copied_run)
+    grown = changed(copied_run, "search", architectures=22)
+    with monkeypatch.context() as patched:
+        # Either before what is handed on is written, or after that.
+        patched.setattr(f"nasrec_automl.pipeline.search.{name}", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            SearchStage().run(grown)
+    assert SearchStage().is_done(grown) == (name != "write_json")
+    assert not retrain_is_noted(grown)
+    SearchStage().run(grown)
+    assert SearchStage().is_done(grown)

@@ -23,7 +23,7 @@ from nasrec_automl.errors import JobError, RunFolderError
 from nasrec_automl.pipeline.files import newest, read_json, write_json
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.stages import STAGES, next_stage, run_job
+from nasrec_automl.pipeline.stages import STAGES, check_stages, next_stage, run_job
 from nasrec_automl.pipeline.status import STAGE_NAMES, run_status
 from nasrec_automl.pipeline.studies import trainings_study
 from tests.pipeline.changed import changed
@@ -354,3 +354,11 @@ def test_killed_again_and_again_at_any_time_it_ends_with_the_same_result(
     assert json.dumps(result_of(run)) == json.dumps(result_of(finished_run))
     assert "logistic regression" in done.stdout
     is_whole(run)
+
+
+def test_what_comes_next_does_not_depend_on_settings_which_are_compared_apart(copied_run: RunFolder) -> None:
+    """A file that somebody edits for the next job ends no experiment: its tuner asks again and again."""
+    edited = changed(copied_run, "supernet", learning_rate=0.01)
+    assert next_stage(edited) is None
+    with pytest.raises(JobError, match=r"supernet\.learning_rate: the supernet stage in"):
+        check_stages(edited)

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from typing import Any
+
 import numpy as np
 import optuna
 import pytest
 from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from nasrec_automl.search.census import Census, Tally
+from nasrec_automl.search.census import Census, Tally, seconds_spent
 from nasrec_automl.search.task import Outcome, Params, Task
 
 
@@ -33,7 +36,7 @@ def numbers() -> optuna.Study:
     return optuna.create_study()
 
 
-def add(study: optuna.Study, x: int, state: TrialState, *, validations: int = 0, **attrs: str) -> None:
+def add(study: optuna.Study, x: int, state: TrialState, *, validations: int = 0, **attrs: object) -> None:
     study.add_trial(
         optuna.create_trial(
             state=state,
@@ -133,3 +136,30 @@ def test_a_running_trial_may_get_its_parameters_later(numbers: optuna.Study) -> 
     assert tally.count(numbers.get_trials()).running_keys == set()
     trial.suggest_int("x", 4, 4)
     assert tally.count(numbers.get_trials()).running_keys == {"4"}
+
+
+@pytest.mark.parametrize(
+    ("state", "attrs", "seconds"),
+    [
+        (TrialState.COMPLETE, {}, 600.0),
+        (TrialState.PRUNED, {}, 600.0),
+        (TrialState.FAIL, {"failure": "interrupted"}, 600.0),
+        (TrialState.FAIL, {"failure": "error"}, 600.0),
+        (TrialState.FAIL, {"failure": "stale", "alive": 90.0}, 90.0),
+        (TrialState.FAIL, {"failure": "stale", "alive": -3600.0}, 0.0),
+        (TrialState.FAIL, {"failure": "stale", "alive": 3600.0}, 600.0),
+        (TrialState.FAIL, {"failure": "abandoned"}, 0.0),
+        (TrialState.FAIL, {}, 0.0),
+    ],
+)
+def test_what_was_tried_takes_its_time(
+    numbers: optuna.Study, state: TrialState, attrs: dict[str, Any], seconds: float
+) -> None:
+    begun = datetime(2026, 1, 1, 12)
+    if "alive" in attrs:
+        attrs = {**attrs, "alive": begun.timestamp() + attrs["alive"]}
+    add(numbers, 0, state, **attrs)
+    trial = numbers.get_trials()[0]
+    trial.datetime_start, trial.datetime_complete = begun, begun + timedelta(minutes=10)
+    assert seconds_spent(trial) == seconds
+    assert Tally(Numbers(), retries=3).count([trial]).seconds == seconds
