@@ -259,11 +259,15 @@ def test_what_was_measured_is_written_although_its_end_was_not_told(
     assert len(trials_of(tmp_path)) == 2
 
 
+_STATUS = {"end": ModelStatus.Trained, "die": ModelStatus.Failed, "stop": ModelStatus.Interrupted}
+
+
 class Service(Engine):
     """NNI's training service with two workers: whoever asks first takes the oldest model, whatever it was started for.
 
     Args:
-        order: of what happens, by the number of a process: `ask`, `report`, `end`, `die` (which it may before it asks).
+        order: of what happens, by the number of a process: `ask`, `report`, `end`, `die` (which it may before it asks),
+            or `stop`, by NNI.
     """
 
     def __init__(self, order: list[tuple[int, str]]) -> None:
@@ -297,7 +301,7 @@ class Service(Engine):
             self.tell(self.asked[process], metric=-1.0 - self.submitted.index(self.asked[process]))
         else:
             self.models.remove(meant)
-            self.tell(meant, status=ModelStatus.Trained if what == "end" else ModelStatus.Failed)
+            self.tell(meant, status=_STATUS[what])
 
 
 def one_after(*steps: str, processes: int = 4) -> list[tuple[int, str]]:
@@ -321,8 +325,9 @@ SWAPPED = [(1, "ask"), (0, "ask"), (1, "report"), (1, "end"), (0, "report"), (0,
         # One says nothing: it is tried again. One fails: it is not.
         ([(0, "ask"), (0, "end"), *one_after(*WHOLE, processes=5)[3:]], ["its process ended without a final result"]),
         ([(0, "ask"), (0, "die"), *one_after(*WHOLE, processes=5)[3:]], ["NNI's model ended as failed"]),
+        ([(0, "ask"), (0, "stop"), *one_after(*WHOLE, processes=5)[3:]], ["the experiment was interrupted"]),
     ],
-    ids=["in turn", "swapped", "dead before it asks", "silent", "failed"],
+    ids=["in turn", "swapped", "dead before it asks", "silent", "failed", "interrupted"],
 )
 def test_a_model_has_its_own_metric_whichever_process_measured_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: list[tuple[int, str]], reasons: list[str]

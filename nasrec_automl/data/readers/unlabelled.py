@@ -63,8 +63,8 @@ def read_unlabelled(
         missing=MISSING_TEXTS,
         further=True,
         headless=(
-            "add the header, give the schema of the training rows where it says how the file is made, or give the "
-            f"source of a file without a header ({', '.join(WITHOUT_HEADER)})"
+            "add the header, give the schema of the training rows where it says how the file is made (`--schema`), or "
+            f"the source of a file without a header (`--source`: {', '.join(WITHOUT_HEADER)})"
         ),
     )
     if schema is not None and schema.columns is not None:

@@ -164,8 +164,8 @@ def test_a_file_without_a_header_is_told_how_to_be_read(tmp_path: Path) -> None:
     path = write(tmp_path / "test.txt", [line.partition("\t")[2] for line in criteo_lines(2)])
     naming = (
         r"test\.txt: expected a header that names the columns I1, .* separated by a tab, but the first line is .*: add "
-        "the header, give the schema of the training rows where it says how the file is made, or give the source of a "
-        r"file without a header \(criteo\)"
+        r"the header, give the schema of the training rows where it says how the file is made \(`--schema`\), or the "
+        r"source of a file without a header \(`--source`: criteo\)"
     )
     with pytest.raises(DataError, match=naming):
         read(path, CRITEO)
