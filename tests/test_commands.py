@@ -152,6 +152,8 @@ def test_the_demo_of_a_finished_run_starts_no_experiment(copied_run: Any) -> Non
     assert done.code == 0, done.error
     assert str(copied_run.report) in done.out
     assert "nnictl view" not in done.out
+    job.write_text(job.read_text().replace("supernet:", "supernet:\n  learning_rate: 0.031"))
+    refused("demo", job.with_name("experiment.yml"), naming="supernet.learning_rate: the supernet stage in")
     assert files(copied_run.path) == before
 
 

@@ -367,8 +367,10 @@ def test_what_is_said_of_a_random_start(
 def test_killed_as_it_hands_on_it_leaves_no_note_of_other_trainings(
     copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
+    handed_on = copied_run.top.stat().st_mtime_ns
     SearchStage().run(copied_run)  # as a worker that comes late
     assert retrain_is_noted(copied_run)
+    assert copied_run.top.stat().st_mtime_ns == handed_on
     grown = changed(copied_run, "search", architectures=22)
     with monkeypatch.context() as patched:
         # Either before what is handed on is written, or after that.
