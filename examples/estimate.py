@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from nasrec_automl.config import Job, load_job
 from nasrec_automl.data.published_sizes import PUBLISHED_SIZES
 from nasrec_automl.hand_designs import hand_designs
-from nasrec_automl.pipeline.candidates import best_quarter, check_teaches, default_hyper
+from nasrec_automl.pipeline.candidates import best_quarter
+from nasrec_automl.pipeline.scratch import check_teaches, default_hyper
 from nasrec_automl.space import load_search_space
 
 CAP = 500_000  # rows of the largest table, as the readers of the public sets have it

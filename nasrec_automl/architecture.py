@@ -7,13 +7,13 @@ is taken away; its hash is the architecture's key.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from nasrec_automl.digest import digest
 from nasrec_automl.errors import ArchitectureError, SpaceError
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ class Architecture:
     def key(self) -> str:
         """Hash of the effective form, 16 hexadecimal digits: equal keys, same function."""
         text = json.dumps(self.effective, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return digest(text, 16)
 
     def to_json(self) -> str:
         """Write space, key and parameters as JSON."""

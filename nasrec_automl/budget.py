@@ -114,7 +114,7 @@ class Budget:
         """Whether an architecture is inside the budget."""
         return not self.excess(architecture) and (self._accepts is None or self._accepts(architecture))
 
-    def load(self, architecture: Architecture, *, macs: float = math.inf) -> float:
+    def fullness(self, architecture: Architecture, *, macs: float = math.inf) -> float:
         """The largest share that a counted cost has of its limit; above 1 where one is over.
 
         Args:

@@ -19,7 +19,7 @@ from rich.markup import escape
 from nasrec_automl.errors import JobError, NasRecError
 
 if TYPE_CHECKING:
-    from nasrec_automl.data.preparation import Progress as RowProgress
+    from nasrec_automl.data.preparation import OnProgress
     from nasrec_automl.pipeline.run_folder import RunFolder
 
 
@@ -355,7 +355,7 @@ def _say(console: Console, line: str) -> None:
 
 
 @contextmanager
-def row_bars(console: Console) -> Iterator[RowProgress]:
+def row_bars(console: Console) -> Iterator[OnProgress]:
     """Show a bar with a rate for each task; gives what takes note of them."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 

@@ -304,6 +304,10 @@ def _plain_name(name: str) -> str:
     return name
 
 
+DEFAULT_STORAGE = "sqlite:///studies.db"
+"""URL of the studies' database where the job names none, seen from the run folder."""
+
+
 class Job(Section):
     """A whole job.
 
@@ -344,7 +348,7 @@ class Job(Section):
     @property
     def storage_url(self) -> str:
         """URL of the studies' database."""
-        return self.storage or url_from("sqlite:///studies.db", self.run_folder.joinpath)
+        return self.storage or url_from(DEFAULT_STORAGE, self.run_folder.joinpath)
 
 
 def load_job(path: str | Path) -> Job:

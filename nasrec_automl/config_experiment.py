@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from nasrec_automl.config_types import Count, Duration, Section, Whole
+from nasrec_automl.config_types import Count, Duration, Port, Section, Whole
 
 
 class MachineConfig(Section):
@@ -23,7 +23,7 @@ class MachineConfig(Section):
 
     host: Annotated[str, Field(min_length=1)]
     user: Annotated[str, Field(min_length=1)]
-    port: Annotated[int, Field(ge=1, le=65535)] = 22
+    port: Port = 22
     ssh_key_file: Path
     python_path: str | None = None
 
@@ -45,7 +45,7 @@ class ExperimentConfig(Section):
     concurrency: Count = 1
     search_trial: Count = 64
     retrain_trial: Count = 4
-    port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    port: Port = 8080
     retries: Annotated[Whole, Field(ge=0)] = 1
     max_trial_duration: Duration | None = None
     machines: tuple[MachineConfig, ...] = ()

@@ -25,11 +25,11 @@ MOST_HANDED_ON = 256
 """Architectures that the search notes for the retrain stage, at most; `retrain.top_k` takes the first of them."""
 
 _SUPERNET_STEPS = 2_000
-"""Of a supernet's training where the job says no epochs: a path's weights are trained in a small part of them."""
+"""Steps of a supernet's training where the job says no epochs; a path's weights are trained in a small part."""
 
 _MOST_EPOCHS, _MOST_EXAMPLES, _FEWEST_VALIDATIONS = 20, 6_000_000, 10
-"""Of a training from scratch where the job does not say. The learning rate falls over all of it, so that a schedule of
-20 epochs of a large data set, which is learned in one or two, would never come to its end."""
+"""Bounds of a training from scratch where the job says none. The learning rate falls over all of it, so that a schedule
+of 20 epochs of a large data set, which is learned in one or two, would never come to its end."""
 
 
 def _default_epochs(rows: int) -> int:
@@ -69,7 +69,7 @@ class SupernetConfig(Section):
     eps: PositiveFloat = 1e-8
     weight_decay: NonNegativeFloat = 0.0
     dropout: Probability = 0.0
-    teacher_share: Annotated[float, Field(ge=0, le=1)] = 0.8
+    teacher_share: Fraction = 0.8
     layer_norm: bool = True
     validations: Count = 10
     patience: Annotated[Whole, Field(ge=0)] = 3

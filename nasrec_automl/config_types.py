@@ -40,6 +40,7 @@ Whole = Annotated[int, BeforeValidator(_whole), Field(strict=True)]
 Count = Annotated[Whole, Field(ge=1)]
 TableSize = Annotated[Whole, Field(ge=2)]
 Seed = Annotated[Whole, Field(ge=0)]
+Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 def _check_duration(value: Any) -> str:

@@ -49,7 +49,7 @@ class JoinedLinear(nn.Module):
         return F.linear(torch.cat([pieces[name] for name in self.names], dim=-1), self.weight, self.bias)
 
 
-def join_sources(subnet: Subnet) -> nn.Module:
+def with_joined_linears(subnet: Subnet) -> nn.Module:
     """Copy a subnet for inference, with one Linear where it has a weight for each input.
 
     Returns:
@@ -145,7 +145,7 @@ class _Served(nn.Module):
 
 
 def _program(subnet: Subnet) -> ExportedProgram:
-    served = _Served(join_sources(subnet).to("cpu", torch.float32))
+    served = _Served(with_joined_linears(subnet).to("cpu", torch.float32))
     # Two rows, since the exporter takes a size of 0 or 1 for a constant; the dimension says that they are allowed.
     rows = torch.zeros(2, subnet.schema.num_dense), torch.zeros(2, subnet.schema.num_columns, dtype=torch.int64)
     batch = Dim("batch", min=0)

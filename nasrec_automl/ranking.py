@@ -22,7 +22,7 @@ FEWEST_RANKED = 3
 
 _INTERVAL = (2.5, 97.5)
 _FEWEST_FOR_INTERVAL = 6
-"""Of fewer architectures many draws of a bootstrap hold two or three of them, so that it says nothing."""
+"""Architectures that an interval takes: of fewer, many draws of a bootstrap hold two or three, and it says nothing."""
 
 _MOST_STRATA, _SMALLEST_STRATUM = 5, 4
 
@@ -219,9 +219,15 @@ def kendall_tau(first: Array, second: Array, groups: NDArray[np.int64] | None = 
 
 def spearman_rho(first: Array, second: Array) -> float:
     """Pearson's correlation of ranks, ties at their middle; NaN where one side is all ties."""
-    x, y = (rankdata(values) - (len(values) + 1) / 2 for values in (first, second))
+    x, y = (_centred_ranks(values) for values in (first, second))
     spread = math.sqrt(float(x @ x) * float(y @ y))
     return float(x @ y) / spread if spread else math.nan
+
+
+def _centred_ranks(values: Array) -> Array:
+    """Ranks less their mean; ties have their middle."""
+    ranks: Array = rankdata(values) - (len(values) + 1) / 2
+    return ranks
 
 
 def top_precision(scores: Array, truth: Array) -> float:
@@ -252,7 +258,7 @@ def ceiling_tau(losses: Array) -> float:
 
 def rank_residual(scores: Array, truth: Array) -> Array:
     """What a score's rank has beyond the line through the ranks of truth: above 0, the score is too bad."""
-    x, y = (rankdata(values) - (len(values) + 1) / 2 for values in (truth, scores))
+    x, y = (_centred_ranks(values) for values in (truth, scores))
     spread = float(x @ x)
     residual: Array = y - (float(x @ y) / spread if spread else 0.0) * x
     return np.round(residual, 9)  # of a perfect order nothing is left, not rounding errors

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from nasrec_automl.architecture import Architecture
 from nasrec_automl.ranking import Ranking
+from nasrec_automl.space import SearchSpace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +38,14 @@ class Verdict:
 
     @property
     def left_out(self) -> int:
-        """How many architectures the ranking leaves out; where there is none, how many were not trained well."""
+        """How many architectures the ranking leaves out; where there is none, how many had a training that diverged."""
         return (
             self.log_losses.count(None) if self.ranking is None else len(self.log_losses) - self.ranking.architectures
         )
+
+    def in_space(self, space: SearchSpace) -> list[Architecture]:
+        """The architectures that were trained, of the run's space."""
+        return [space.from_params(params) for params in self.architectures]
 
     def to_plain(self) -> dict[str, Any]:
         """As JSON values."""

@@ -215,7 +215,7 @@ def test_the_unbalanced_operator_can_have_its_own_truth(copied: RunFolder, monke
     assert not any("balanced operator" in note for note in row["notes"])
     # Kept in a study of its own.
     monkeypatch.setattr(
-        "nasrec_automl.pipeline.truth.train_candidate", lambda *_, **__: pytest.fail("trained from scratch again")
+        "nasrec_automl.pipeline.truth.train_by_job", lambda *_, **__: pytest.fail("trained from scratch again")
     )
     ablate(copied, monkeypatch, "--own-truth", "--variants", UNBALANCED)
     assert np.array_equal(found[1], own)

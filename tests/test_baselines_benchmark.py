@@ -22,7 +22,7 @@ from nasrec_automl.data.parts import Part
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.errors import DataError, DivergedError, RunFolderError
 from nasrec_automl.evaluation.paired import placements
-from nasrec_automl.pipeline.final_training import SEEDS_APART
+from nasrec_automl.pipeline.final_training import FINAL_SEEDS_APART
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.schema import FieldSchema
 from nasrec_automl.training.metrics import measure
@@ -278,7 +278,7 @@ def test_no_training_has_the_seed_of_another_one_or_of_a_search_beside_it(
     command._logits(copied_run.path, "other", argparse.Namespace(seeds=5))
     own, finals = copied_run.job.seed, copied_run.job.retrain.final_seeds
     assert asked[0] == own, "the run's own"
-    trained = [seed + number * SEEDS_APART for seed in asked for number in range(finals)]
+    trained = [seed + number * FINAL_SEEDS_APART for seed in asked for number in range(finals)]
     assert len({*trained}) == 5 * finals
     assert not {*trained} & {seed + apart for seed in trained for apart in range(1, 100)}
 

@@ -26,7 +26,7 @@ def test_it_admits_what_costs_no_more(architecture: Architecture, macs: float, p
     budget = Budget(tiny_schema(), **limits)
     inside = cost.macs <= limits["macs"] and cost.parameters <= limits["parameters"]
     assert budget.admits(architecture) is inside
-    assert (budget.load(architecture) <= 1) is inside
+    assert (budget.fullness(architecture) <= 1) is inside
     for name, excess in budget.excess(architecture).items():
         assert excess == getattr(cost, name) - limits[name] > 0
 
@@ -76,7 +76,7 @@ def test_a_condition_is_asked_of_what_is_inside_the_limits() -> None:
 def test_without_a_limit_everything_is_inside() -> None:
     budget = Budget(SCHEMA)
     assert budget.admits(CRITEO)
-    assert budget.load(CRITEO) == 0
+    assert budget.fullness(CRITEO) == 0
     assert str(budget) == "no limit"
     assert "latency_ms" not in budget.costs(CRITEO)
 

@@ -25,14 +25,21 @@ from nasrec_automl.export import (
     JoinedLinear,
     export_onnx,
     export_torch,
-    join_sources,
     preprocessing_path,
+    with_joined_linears,
 )
 from nasrec_automl.network import Subnet
 from nasrec_automl.ops.linear import SourceLinear
 from nasrec_automl.schema import FeatureSchema, FieldSchema
 from nasrec_automl.space import load_search_space
-from nasrec_automl.testing.examples import make_batch, move_vectors, pooled_schema, tiny_schema, tiny_space
+from nasrec_automl.testing.examples import (
+    composed_schema,
+    make_batch,
+    move_vectors,
+    pooled_schema,
+    tiny_schema,
+    tiny_space,
+)
 from nasrec_automl.testing.strategies import spaces_and_architectures
 
 SCHEMAS = {
@@ -46,6 +53,7 @@ SCHEMAS = {
         ),
         embedding_dim=8,
     ),
+    "composed": composed_schema(),
     "criteo": FeatureSchema.from_sizes(dense=13, table_sizes=[50] * 26),
 }
 
@@ -119,7 +127,7 @@ def products(path: Path) -> int:
 def test_a_joined_network_is_the_same_function(architecture: Architecture, layer_norm: bool, schema: str) -> None:
     subnet = make_subnet(architecture, SCHEMAS[schema], layer_norm=layer_norm).double()
     inputs = make_batch(SCHEMAS[schema], 5)
-    joined = join_sources(subnet)
+    joined = with_joined_linears(subnet)
     with torch.no_grad():
         torch.testing.assert_close(joined(*inputs), subnet(*inputs), rtol=1e-10, atol=1e-10)
     assert not [module for module in joined.modules() if isinstance(module, SourceLinear)]
@@ -135,7 +143,7 @@ def test_inputs_are_told_apart_by_name() -> None:
 def test_the_subnet_stays_as_it_was() -> None:
     subnet = make_subnet(everything(), tiny_schema()).double().train()
     before = {name: tensor.clone() for name, tensor in subnet.state_dict().items()}
-    joined = join_sources(subnet)
+    joined = with_joined_linears(subnet)
     with torch.no_grad():
         for name, parameter in joined.to(torch.float32).named_parameters():
             if name != "embedding.weight":
@@ -151,7 +159,7 @@ def test_the_subnet_stays_as_it_was() -> None:
 
 def test_tables_are_shared_not_copied() -> None:
     subnet = make_subnet(everything(), tiny_schema())
-    shared = [p.data_ptr() for p in join_sources(subnet).parameters()]
+    shared = [p.data_ptr() for p in with_joined_linears(subnet).parameters()]
     assert [name for name, p in subnet.named_parameters() if p.data_ptr() in shared] == ["embedding.weight"]
 
 
@@ -178,6 +186,8 @@ CASES = {
     "everything": (everything, "single", True),
     "everything-pooled-plain": (everything, "pooled", False),
     "no-dense": (chain, "no-dense", True),
+    "capped": (chain, "capped", True),
+    "composed": (chain, "composed", True),
     "full": (lambda: random_architecture("nasrec-full", 3), "criteo", True),
     "small": (lambda: random_architecture("nasrec-small", 4), "criteo", False),
 }
@@ -214,6 +224,23 @@ def test_both_give_the_subnets_logits(exported: Exported, rows: int) -> None:
     for found in (run_onnx(exported.session, *inputs), exported.program(*inputs)):
         torch.testing.assert_close(found[0], torch.sigmoid(logit), rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(found[1] / scale, logit / scale, rtol=1e-5, atol=1e-5)
+
+
+def test_large_ids_of_two_tables_read_the_same_rows(tmp_path: Path) -> None:
+    """Beyond 2^24 not every id is a float32."""
+    fields = (FieldSchema(name="few", table_size=9), FieldSchema(name="many", table_size=10**8, compositional=1000))
+    schema = FeatureSchema(fields=fields, embedding_dim=8)
+    subnet = make_subnet(chain(), schema)
+    with torch.no_grad():
+        subnet.embedding.weight.normal_()
+    export_onnx(subnet, tmp_path / "model.onnx")
+    ids = torch.tensor([[1, id_] for end in (6 * 10**7, 10**8) for id_ in (end - 10**5, end - 2, end - 1)])
+    dense = torch.zeros(len(ids), schema.num_dense)
+    with torch.no_grad():
+        logit = subnet(dense, ids)
+    assert logit.std() > 0.01
+    found = run_onnx(onnxruntime.InferenceSession(tmp_path / "model.onnx"), dense, ids)
+    torch.testing.assert_close(found[1], logit, rtol=1e-4, atol=1e-4)
 
 
 def test_inputs_and_outputs_have_names_and_one_free_axis(exported: Exported) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from nasrec_automl.config import Job, load_job
-from nasrec_automl.pipeline.candidates import default_hyper, scratch_options, train_candidate
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.scratch import default_hyper, scratch_options, train_by_job
 from nasrec_automl.pipeline.teachers import taught_label
 from tests.benchmarks import __main__ as benchmarks
 from tests.benchmarks.recipe import command
@@ -106,9 +106,9 @@ def test_labels_alone_are_one_of_the_variants(copied_run: RunFolder, monkeypatch
 
     def watched(*arguments: object, label: np.ndarray | None, **options: object) -> object:
         seen.append(label)
-        return train_candidate(*arguments, label=label, **options)
+        return train_by_job(*arguments, label=label, **options)
 
-    monkeypatch.setattr(command, "train_candidate", watched)
+    monkeypatch.setattr(command, "train_by_job", watched)
     options = ["bench", "recipe", str(copied_run.path), "--variants", "labels alone", "--seeds", "1"]
     monkeypatch.setattr(benchmarks.sys, "argv", options)
     benchmarks.main()

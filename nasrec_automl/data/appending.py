@@ -13,10 +13,11 @@ import numpy as np
 from nasrec_automl.data.categorical import CategoryFormat
 from nasrec_automl.data.columns import DenseOptions
 from nasrec_automl.data.dataset import PreparedData
-from nasrec_automl.data.description import FILE_NAME, PartDescription, ShardDescription, fingerprint
+from nasrec_automl.data.description import DESCRIPTION_FILE, PartDescription, ShardDescription, fingerprint
 from nasrec_automl.data.files import write_text
 from nasrec_automl.data.parts import PARTS, Part, check_classes
-from nasrec_automl.data.preparation import Progress, divide_spill, no_progress, spill_source, time_range, write_rows
+from nasrec_automl.data.preparation import OnProgress, divide_spill, no_progress, spill_source, time_range, write_rows
+from nasrec_automl.data.preprocessing import PREPROCESSING_FILE
 from nasrec_automl.data.raw import CHUNK_ROWS, COLUMN_NOTES, RawSource
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.shards import SHARD_ROWS, ShardWriter, describe
@@ -32,7 +33,7 @@ def append(
     output: Path | str,
     *,
     rejections: Rejections | None = None,
-    on_progress: Progress = no_progress,
+    on_progress: OnProgress = no_progress,
 ) -> PreparedData:
     """Make a prepared folder of an earlier one's rows and further ones, with its tables, transforms and split.
 
@@ -78,7 +79,7 @@ def append(
         shutil.rmtree(fresh / "spill")
         parts = {part: describe(fresh, [*linked[part], *added[part]]) for part in PARTS}
         check_classes({part: (found.rows, found.positive_rate) for part, found in parts.items()}, before.split.kind)
-        preprocessing.save(fresh / "preprocessing.json")
+        preprocessing.save(fresh / PREPROCESSING_FILE)
         periods = statistics.periods if period is None else (*statistics.periods, period)
         statistics.model_copy(update={"periods": periods}).save(fresh)
         description = before.model_copy(
@@ -89,7 +90,7 @@ def append(
                 "fingerprint": fingerprint(preprocessing, parts),
             }
         )
-        write_text(fresh / FILE_NAME, description.model_dump_json(indent=1) + "\n")
+        write_text(fresh / DESCRIPTION_FILE, description.model_dump_json(indent=1) + "\n")
     return PreparedData.open(output)
 
 

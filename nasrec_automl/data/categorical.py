@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from nasrec_automl.data.keys import Keys, hex_keys, keys_of_any, keys_of_hex, keys_of_lists, text_keys
-from nasrec_automl.data.values import Column
+from nasrec_automl.data.values import RawColumn
 from nasrec_automl.errors import DataError
 from nasrec_automl.frozen import Frozen
 from nasrec_automl.schema import FieldSchema
@@ -45,7 +45,7 @@ class CategoryFormat(Frozen):
         """K, the number of id columns."""
         return self.max_values or 1
 
-    def keys(self, column: Column, name: str, *, checked: bool = False) -> Keys:
+    def keys(self, column: RawColumn, name: str, *, checked: bool = False) -> Keys:
         """Return the keys of raw values `(B,)`.
 
         Args:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from nasrec_automl.data.values import FLOAT32_MAX, Column, numbers
+from nasrec_automl.data.values import FLOAT32_MAX, RawColumn, numbers
 from nasrec_automl.errors import DataError
 from nasrec_automl.frozen import Frozen
 
@@ -157,7 +157,7 @@ class DerivedColumn(Frozen):
     source: str
     kind: Literal["hour", "weekday", "decade", "stamp_hour", "stamp_weekday"]
 
-    def apply(self, column: Column) -> NDArray[np.float64]:
+    def apply(self, column: RawColumn) -> NDArray[np.float64]:
         """Compute the new column `(B,)`, NaN where the source is missing, or a stamp of no moment.
 
         Raises:

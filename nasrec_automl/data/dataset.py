@@ -12,10 +12,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from nasrec_automl.data.description import Description, ShardDescription, fingerprint
+from nasrec_automl.data.description import DESCRIPTION_FILE, Description, ShardDescription, fingerprint
 from nasrec_automl.data.joined import Joined
 from nasrec_automl.data.parts import Part
-from nasrec_automl.data.preprocessing import Preprocessing
+from nasrec_automl.data.preprocessing import PREPROCESSING_FILE, Preprocessing
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.errors import DataError
 from nasrec_automl.schema import FeatureSchema
@@ -60,7 +60,7 @@ class PreparedData:
     @cached_property
     def preprocessing(self) -> Preprocessing:
         """What turns raw columns into this data's tensors."""
-        return Preprocessing.load(self.path / "preprocessing.json")
+        return Preprocessing.load(self.path / PREPROCESSING_FILE)
 
     def schema(self, embedding_dim: int = 16, table_cap: int | None = None) -> FeatureSchema:
         """Describe the columns to a network; see `Preprocessing.schema`."""
@@ -130,7 +130,8 @@ class PreparedData:
         parts = self.description.parts
         if fingerprint(self.preprocessing, parts) != self.fingerprint:
             raise DataError(
-                f"{self.path}: preprocessing.json or dataset.json is not what was written: prepare the data again"
+                f"{self.path}: {PREPROCESSING_FILE} or {DESCRIPTION_FILE} is not what was written: "
+                "prepare the data again"
             )
         for part in Part:
             for shard in parts[part].shards:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from nasrec_automl.data.categorical import CategoryFormat
 from nasrec_automl.data.columns import DenseOptions, DerivedColumn
-from nasrec_automl.data.values import Column
+from nasrec_automl.data.values import RawColumn
 from nasrec_automl.errors import DataError
 
 
@@ -36,7 +36,7 @@ class Declared:
         names += [name for name in (*self.dense, *self.categorical) if name not in made]
         return tuple(dict.fromkeys(names))
 
-    def columns(self, rows: pd.DataFrame | pa.Table, *, checked: bool = False) -> Mapping[str, Column]:
+    def columns(self, rows: pd.DataFrame | pa.Table, *, checked: bool = False) -> Mapping[str, RawColumn]:
         """Return the raw columns that features are made of, and the derived ones, by name.
 
         Args:
@@ -48,7 +48,7 @@ class Declared:
         """
         names = rows.column_names if isinstance(rows, pa.Table) else list(rows.columns)
         _check(names, self.raw_columns)
-        found: dict[str, Column] = {name: rows[name] for name in self.raw_columns}
+        found: dict[str, RawColumn] = {name: rows[name] for name in self.raw_columns}
         if isinstance(rows, pa.Table) and not checked:
             for name in self.raw_columns:
                 _check_encoding(rows[name], name)

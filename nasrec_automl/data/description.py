@@ -14,7 +14,7 @@ from nasrec_automl.errors import DataError
 from nasrec_automl.frozen import Frozen
 from nasrec_automl.yaml_files import first_complaint
 
-FILE_NAME = "dataset.json"
+DESCRIPTION_FILE = "dataset.json"
 
 
 class FieldDescription(Frozen):
@@ -71,6 +71,11 @@ def fingerprint(preprocessing: BaseModel, parts: Mapping[Part, PartDescription])
     return digest.hexdigest()
 
 
+def is_prepared(folder: Path) -> bool:
+    """Say whether a folder holds prepared data; it may be of another version."""
+    return (folder / DESCRIPTION_FILE).is_file()
+
+
 class Description(Frozen):
     """The content of `dataset.json`.
 
@@ -116,16 +121,17 @@ class Description(Frozen):
         """
         advice = "make one with `nasrec-automl prepare SOURCE --input PATH --output DIR`"
         try:
-            description = cls.model_validate_json((folder / FILE_NAME).read_bytes())
+            description = cls.model_validate_json((folder / DESCRIPTION_FILE).read_bytes())
         except OSError as error:
             raise DataError(
-                f"{folder}: expected a prepared data set, but its {FILE_NAME} cannot be read "
+                f"{folder}: expected a prepared data set, but its {DESCRIPTION_FILE} cannot be read "
                 f"({error.strerror}): {advice}"
             ) from None
         except ValidationError as error:
             raise DataError(
-                f"{folder / FILE_NAME}: not a prepared data set of version 2 ({first_complaint(error)}): {advice}"
+                f"{folder / DESCRIPTION_FILE}: not a prepared data set of version 2 "
+                f"({first_complaint(error)}): {advice}"
             ) from None
         if missing := [part.value for part in Part if part not in description.parts]:
-            raise DataError(f"{folder / FILE_NAME}: the parts {', '.join(missing)} are missing: {advice}")
+            raise DataError(f"{folder / DESCRIPTION_FILE}: the parts {', '.join(missing)} are missing: {advice}")
         return description

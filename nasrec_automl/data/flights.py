@@ -13,11 +13,8 @@ import pandas as pd
 
 from nasrec_automl.data.categorical import CategoricalOptions
 from nasrec_automl.data.columns import DenseOptions
-from nasrec_automl.data.flights_fetch import fetch_flights
 from nasrec_automl.data.flights_tables import WEATHER, read_tables
 from nasrec_automl.data.raw import RawData
-
-__all__ = ["fetch_flights", "read_flights"]
 
 _LATE_MINUTES = 15
 # Observations are made some time within their hour: that of the departure's own hour may come after it.

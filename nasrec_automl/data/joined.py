@@ -27,12 +27,12 @@ class Joined:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the whole."""
+        """The shape of the whole."""
         return (int(self._ends[-1]), *self.arrays[0].shape[1:])
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the whole."""
+        """The type of the whole."""
         return np.result_type(*self.arrays)
 
     def __len__(self) -> int:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from nasrec_automl.data.values import Column, categories, check_type, float_texts
+from nasrec_automl.data.values import RawColumn, categories, check_type, float_texts
 from nasrec_automl.errors import DataError
 
 # pandas.util.hash_array wants 16 bytes. Another key, or another hash, would break every saved model.
@@ -46,7 +46,7 @@ def text_keys(texts: Sequence[str]) -> NDArray[np.uint64]:
     return np.maximum(hashed, np.uint64(1))
 
 
-def keys_of_any(column: Column, name: str) -> Keys:
+def keys_of_any(column: RawColumn, name: str) -> Keys:
     """Return the keys of values of any type.
 
     Raises:
@@ -61,7 +61,7 @@ def keys_of_any(column: Column, name: str) -> Keys:
     return Keys(of_codes[codes], distinct, words)
 
 
-def keys_of_hex(column: Column, name: str, *, checked: bool = False) -> Keys:
+def keys_of_hex(column: RawColumn, name: str, *, checked: bool = False) -> Keys:
     """Return the keys of texts of 8 hex digits; an empty text is missing.
 
     Args:
@@ -128,7 +128,7 @@ def _decoded(content: NDArray[np.uint8]) -> NDArray[np.uint64]:
     return numbers
 
 
-def keys_of_lists(column: Column, name: str, separator: str, most: int) -> Keys:
+def keys_of_lists(column: RawColumn, name: str, separator: str, most: int) -> Keys:
     """Return the keys of a multi-valued column: texts with a separator, or lists.
 
     Args:
@@ -160,7 +160,7 @@ def keys_of_lists(column: Column, name: str, separator: str, most: int) -> Keys:
     return Keys(keys, inner.distinct, inner.texts)
 
 
-def _lists(column: Column, name: str, separator: str) -> pa.Array:
+def _lists(column: RawColumn, name: str, separator: str) -> pa.Array:
     values = column if isinstance(column, pa.ChunkedArray) else _from_pandas(column, name)
     array = values.combine_chunks()
     array = pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
@@ -187,7 +187,7 @@ def _from_pandas(column: Any, name: str) -> pa.ChunkedArray:
         ) from None
 
 
-def _texts(column: Column, name: str) -> pa.Array:
+def _texts(column: RawColumn, name: str) -> pa.Array:
     if not isinstance(column, pa.ChunkedArray):
         try:
             column = pa.chunked_array([pa.array(column, pa.string(), from_pandas=True)])

@@ -17,7 +17,7 @@ from nasrec_automl.data.declared import Declared
 from nasrec_automl.data.keys import Keys, hex_texts
 from nasrec_automl.data.parts import PARTS, TRAINING
 from nasrec_automl.data.preprocessing import Preprocessing
-from nasrec_automl.data.readers.parallel import in_order
+from nasrec_automl.data.readers.parallel import map_ahead
 from nasrec_automl.data.spill import Spill
 from nasrec_automl.data.statistics import DenseStatistics, FieldStatistics, Statistics
 from nasrec_automl.data.values import numbers
@@ -84,7 +84,7 @@ def learn(
 
     names = [*dense, *categorical]
     fitted = []
-    for found in in_order(fit, names, threads=_THREADS):
+    for found in map_ahead(fit, names, threads=_THREADS):
         fitted.append(found)
         on_column()
     columns = [column for column, _ in fitted]

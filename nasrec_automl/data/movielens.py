@@ -13,11 +13,8 @@ import pandas as pd
 
 from nasrec_automl.data.categorical import CategoricalOptions
 from nasrec_automl.data.columns import DenseOptions, DerivedColumn
-from nasrec_automl.data.movielens_fetch import fetch_movielens
 from nasrec_automl.data.movielens_tables import GENRES, read_tables
 from nasrec_automl.data.raw import RawData
-
-__all__ = ["fetch_movielens", "read_movielens"]
 
 _LIKED = 4
 # Categories seen once share row 0 and so train it: a new user or film meets a row that has learned something.

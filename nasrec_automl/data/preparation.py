@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.declared import Declared
 from nasrec_automl.data.description import (
-    FILE_NAME,
+    DESCRIPTION_FILE,
     Description,
     FieldDescription,
     ShardDescription,
@@ -28,9 +28,9 @@ from nasrec_automl.data.files import write_text
 from nasrec_automl.data.keys import Keys
 from nasrec_automl.data.learning import PART, dense_column, encode, field_column, learn
 from nasrec_automl.data.parts import PARTS, Examples, Part, SplitKind, divide
-from nasrec_automl.data.preprocessing import Preprocessing
+from nasrec_automl.data.preprocessing import PREPROCESSING_FILE, Preprocessing
 from nasrec_automl.data.raw import Chunk, RawSource, is_table
-from nasrec_automl.data.readers.parallel import in_order
+from nasrec_automl.data.readers.parallel import map_ahead
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.shards import ShardWriter, describe
 from nasrec_automl.data.spill import Spill, narrowed
@@ -41,7 +41,7 @@ from nasrec_automl.errors import DataError
 DEFAULT_SEED = 2018
 
 
-class Progress(Protocol):
+class OnProgress(Protocol):
     """Told how far a preparation is."""
 
     def __call__(self, task: str, done: int, total: int | None) -> None:
@@ -59,7 +59,7 @@ def prepare(
     split: SplitKind | None = None,
     seed: int = DEFAULT_SEED,
     rejections: Rejections | None = None,
-    on_progress: Progress = no_progress,
+    on_progress: OnProgress = no_progress,
 ) -> PreparedData:
     """Make a prepared folder of raw data. Statistics and vocabularies are those of the training rows.
 
@@ -101,7 +101,7 @@ def prepare(
         shards, period = write_rows(spill, preprocessing, writers, on_progress=on_progress)
         parts = {part: describe(folder, of_part) for part, of_part in shards.items()}
         shutil.rmtree(folder / "spill")
-        preprocessing.save(folder / "preprocessing.json")
+        preprocessing.save(folder / PREPROCESSING_FILE)
         statistics.model_copy(update={"periods": () if period is None else (period,)}).save(folder)
         description = Description(
             name=source.name,
@@ -117,7 +117,7 @@ def prepare(
             notes={**source.notes, **(account.notes() if account.read else {})},
             fingerprint=fingerprint(preprocessing, parts),
         )
-        write_text(folder / FILE_NAME, description.model_dump_json(indent=1) + "\n")
+        write_text(folder / DESCRIPTION_FILE, description.model_dump_json(indent=1) + "\n")
     return PreparedData.open(output)
 
 
@@ -131,7 +131,7 @@ def spill_source(
     declared: Declared,
     folder: Path,
     rejections: Rejections,
-    on_progress: Progress,
+    on_progress: OnProgress,
     first: Callable[[Spill], object] = lambda read: None,
 ) -> Spill:
     """Read and encode all rows onto the disk.
@@ -154,7 +154,7 @@ def spill_source(
         columns |= {field_column(name): found.keys for name, found in keys.items()}
         return chunk, keys, {name: narrowed(array) for name, array in columns.items()}
 
-    for chunk, keys, columns in in_order(encoded, source.chunks(rejections), ahead=1):
+    for chunk, keys, columns in map_ahead(encoded, source.chunks(rejections), ahead=1):
         for name, found in keys.items():
             spill.write_texts(field_column(name), found)
         spill.add({**columns, **_facts(chunk)})
@@ -211,7 +211,7 @@ def write_rows(
     preprocessing: Preprocessing,
     writers: Mapping[Part, ShardWriter],
     *,
-    on_progress: Progress = no_progress,
+    on_progress: OnProgress = no_progress,
 ) -> tuple[dict[Part, tuple[ShardDescription, ...]], Period | None]:
     """Transform all rows and write those of each part into shards.
 
@@ -231,7 +231,7 @@ def write_rows(
         }
 
     done = 0
-    for rows_of in in_order(of_parts, spill.chunks, ahead=1):
+    for rows_of in map_ahead(of_parts, spill.chunks, ahead=1):
         for part, rows in rows_of.items():
             writers[part].add(rows)
             done += len(rows["label"])

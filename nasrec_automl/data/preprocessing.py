@@ -23,6 +23,9 @@ from nasrec_automl.frozen import Frozen
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.yaml_files import first_complaint
 
+PREPROCESSING_FILE = "preprocessing.json"
+"""In a prepared folder, and in that of a model."""
+
 
 class Preprocessing(Frozen):
     """What was learned of the training rows, saved as JSON beside the data and beside every model.

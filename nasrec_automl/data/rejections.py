@@ -120,7 +120,7 @@ class Rejections:
 
     @property
     def completeness(self) -> str:
-        """Of a public data set, whether the rows are all that there are; empty of others, and before the end."""
+        """Whether the rows are all those of a public data set; empty for other data, and before the end."""
         return self._published.completeness(self._published_rows) if self._published is not None else ""
 
     def begin(self) -> None:

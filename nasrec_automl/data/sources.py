@@ -8,8 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nasrec_automl.data.flights import fetch_flights, read_flights
-from nasrec_automl.data.movielens import fetch_movielens, read_movielens
+from nasrec_automl.data.flights import read_flights
+from nasrec_automl.data.flights_fetch import fetch_flights
+from nasrec_automl.data.movielens import read_movielens
+from nasrec_automl.data.movielens_fetch import fetch_movielens
 from nasrec_automl.data.raw import FOLDS, RawData, RawSource
 from nasrec_automl.data.readers.avazu import avazu
 from nasrec_automl.data.readers.criteo import criteo

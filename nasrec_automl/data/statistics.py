@@ -16,7 +16,7 @@ from nasrec_automl.errors import DataError
 from nasrec_automl.frozen import Frozen
 from nasrec_automl.yaml_files import first_complaint
 
-FILE_NAME = "statistics.json"
+STATISTICS_FILE = "statistics.json"
 _TOP = 10
 _BINS = 50
 
@@ -118,7 +118,7 @@ class Statistics(Frozen):
 
     def save(self, folder: Path) -> None:
         """Write them into a prepared folder."""
-        write_text(folder / FILE_NAME, self.model_dump_json(indent=1) + "\n")
+        write_text(folder / STATISTICS_FILE, self.model_dump_json(indent=1) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -127,7 +127,7 @@ class Statistics(Frozen):
         Raises:
             DataError: there are none, or they are damaged.
         """
-        path = folder / FILE_NAME
+        path = folder / STATISTICS_FILE
         try:
             return cls.model_validate_json(path.read_bytes())
         except OSError as error:

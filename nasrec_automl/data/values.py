@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from nasrec_automl.errors import DataError
 
-Column: TypeAlias = "pd.Series[Any] | pa.ChunkedArray"
+RawColumn: TypeAlias = "pd.Series[Any] | pa.ChunkedArray"
 """B raw values: of a frame, or of a reader's table."""
 
 # What `pandas.read_csv` takes for missing by default; missing here too, for a frame and its CSV must agree.
@@ -91,7 +91,7 @@ def canonical_text(value: object) -> str | None:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
-def categories(column: Column, name: str) -> tuple[NDArray[np.int64], list[str | None]]:
+def categories(column: RawColumn, name: str) -> tuple[NDArray[np.int64], list[str | None]]:
     """Factorise a column, so that Python looks at each distinct value once and NumPy at the rows.
 
     Args:
@@ -182,7 +182,7 @@ def _several(name: str, how: str) -> DataError:
     )
 
 
-def numbers(column: Column, name: str) -> NDArray[np.float64]:
+def numbers(column: RawColumn, name: str) -> NDArray[np.float64]:
     """Read a column as numbers.
 
     Args:

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nasrec_automl.data.description import FILE_NAME, Description
+from nasrec_automl.data.description import DESCRIPTION_FILE, Description, is_prepared
 from nasrec_automl.data.files import is_read_only
+from nasrec_automl.data.preprocessing import PREPROCESSING_FILE
+from nasrec_automl.data.statistics import STATISTICS_FILE
 from nasrec_automl.errors import DataError
 
-_FILES = frozenset((FILE_NAME, "preprocessing.json", "statistics.json", "report.html"))
+_FILES = frozenset((DESCRIPTION_FILE, PREPROCESSING_FILE, STATISTICS_FILE, "report.html"))
 """What a prepared folder holds beside its arrays; `data report` writes the last one."""
 
 
@@ -108,10 +110,12 @@ def _resolved(output: Path) -> Path:
 def replaced(output: Path) -> Iterator[Path]:
     """Give out an empty folder beside `output` and put it in `output`'s place when the block ends well.
 
+    Args:
+        output: what `check_output` returned.
+
     Raises:
-        DataError: `output` is something else than a prepared data set, or another process is preparing it.
+        DataError: its folder cannot be made, or another process is preparing it.
     """
-    output = check_output(output)
     with beside(output) as folder:
         yield folder
         _swap(folder, output)
@@ -182,7 +186,7 @@ def _old(output: Path) -> Path:
 def _undo_killed_swap(output: Path) -> None:
     """Put back what a process that was killed between the two renames of `_swap` has left aside."""
     old = _old(output)
-    if (old / FILE_NAME).is_file() and not _is_taken(output):
+    if is_prepared(old) and not _is_taken(output):
         with beside(output):  # not while another process is there
             if not _is_taken(output):
                 old.rename(output)
@@ -194,5 +198,5 @@ def _swap(fresh: Path, output: Path) -> None:
     if output.exists():
         output.rename(old)
     fresh.rename(output)
-    (old / FILE_NAME).unlink(missing_ok=True)  # what a kill leaves of it from here on is not to be put back
+    (old / DESCRIPTION_FILE).unlink(missing_ok=True)  # what a kill leaves of it from here on is not to be put back
     shutil.rmtree(old, ignore_errors=True)

@@ -39,7 +39,7 @@ def taught_labels(rows: Rows, logits: Sequence[Tensor], share: float) -> NDArray
 def best_together(logits: Sequence[Tensor], rows: Rows, *, most: int) -> list[int]:
     """Which networks to average: the best, the best two and so on, as many as have the lowest log loss together.
 
-    Bad ones so teach nobody.
+    So a bad network is left out.
 
     Args:
         logits: `(n,)` of each network; one at least.
@@ -49,10 +49,10 @@ def best_together(logits: Sequence[Tensor], rows: Rows, *, most: int) -> list[in
     Returns:
         Positions of those networks, the best first.
     """
-    label, *weight = targets(rows)
+    label, weight = targets(rows)
 
     def log_loss(chosen: Sequence[int]) -> float:
-        return mean_log_loss(_mean([logits[i] for i in chosen]), label, *weight)
+        return mean_log_loss(_mean([logits[i] for i in chosen]), label, weight)
 
     order = sorted(range(len(logits)), key=lambda i: log_loss([i]))[:most]
     return min((order[:count] for count in range(1, len(order) + 1)), key=log_loss)

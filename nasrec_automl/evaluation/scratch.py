@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -19,13 +18,14 @@ from nasrec_automl.network import Subnet
 from nasrec_automl.network.head import clear_head
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.training.averaging import AverageWeights
-from nasrec_automl.training.keep_best import Checkpoints, KeepBest, OnMetrics
+from nasrec_automl.training.keep_best import Checkpoints, KeepBest, OnValidation
 from nasrec_automl.training.lightning import (
     drop_unreadable,
     quiet,
     quiet_trainer,
     raising_interrupts,
     release_optimizers,
+    resume_options,
 )
 from nasrec_automl.training.metrics import Metrics, measure, targets
 from nasrec_automl.training.module import ClickModule, TrainingOptions
@@ -78,7 +78,7 @@ class Course:
     Attributes:
         metrics: of the best validation.
         step: when it was.
-        stopped: whether `report` ended the training.
+        stopped: whether `on_validation` ended the training.
     """
 
     metrics: Metrics
@@ -106,7 +106,7 @@ def train_from_scratch(
     validation: Rows,
     options: ScratchOptions,
     *,
-    report: OnMetrics | None = None,
+    on_validation: OnValidation | None = None,
     checkpoint: Path | None = None,
 ) -> Trained:
     """Train the subnet of an architecture.
@@ -119,11 +119,11 @@ def train_from_scratch(
         rows: to train on.
         validation: rows to measure on; the best measurement's weights are kept.
         options: how.
-        report: called after each measurement; True ends the training.
-        checkpoint: file to write after each measurement, and to go on from where it is there: `report` hears again
-            what was measured before, then the training ends as if it had not been broken. It stays at the end: the
-            caller deletes it once the result is written, and killed before goes on from there. It is gone where the
-            training diverged.
+        on_validation: called after each measurement; True ends the training.
+        checkpoint: file to write after each measurement, and to go on from where it is there: `on_validation` hears
+            again what was measured before, then the training ends as if it had not been broken. It stays at the end:
+            the caller deletes it once the result is written, and killed before goes on from there. It is gone where
+            the training diverged.
 
     Raises:
         CheckpointError: the checkpoint cannot be read now, and may be whole.
@@ -133,7 +133,7 @@ def train_from_scratch(
     with seeded(options.seed):
         subnet = Subnet(architecture, schema, layer_norm=options.layer_norm, dropout=options.dropout)
     clear_head(subnet.head)
-    course = train_network(subnet, rows, validation, options, report=report, checkpoint=checkpoint)
+    course = train_network(subnet, rows, validation, options, on_validation=on_validation, checkpoint=checkpoint)
     return Trained(course.metrics, course.step, course.stopped, subnet, options.steps)
 
 
@@ -143,7 +143,7 @@ def train_network(
     validation: Rows,
     options: ScratchOptions,
     *,
-    report: OnMetrics | None = None,
+    on_validation: OnValidation | None = None,
     checkpoint: Path | None = None,
 ) -> Course:
     """Train any `network(dense, ids) -> logits`, in place: it ends with the best weights, on the CPU, not training.
@@ -152,7 +152,7 @@ def train_network(
     """
     module, steps = ClickModule(options, network), options.steps
     batches = TrainingBatches(rows, options.batch_size, options.seed, steps)
-    keeper = KeepBest(options.patience, report)
+    keeper = KeepBest(options.patience, on_validation)
     callbacks: list[pl.Callback] = [keeper]
     if options.average_weights:
         callbacks.append(AverageWeights(steps))
@@ -165,15 +165,12 @@ def train_network(
         callbacks=callbacks,
         val_check_interval=min(options.validate_every, steps),
     )
-    resume: dict[str, Any] = {}
     if checkpoint is not None:
         drop_unreadable(checkpoint)
-    if checkpoint is not None and checkpoint.is_file():
-        resume = {"ckpt_path": str(checkpoint), "weights_only": True}
     network.train()  # Lightning leaves it as it is, and one that was measured drops nothing out
     try:
         with quiet(), raising_interrupts():
-            trainer.fit(module, batches, EvaluationBatches(validation, _EVALUATION_BATCH), **resume)
+            trainer.fit(module, batches, EvaluationBatches(validation, _EVALUATION_BATCH), **resume_options(checkpoint))
         keeper.restore()
     except DivergedError:
         if checkpoint is not None:

@@ -62,7 +62,7 @@ def _score(run: RunFolder, architecture: Architecture) -> dict[str, float]:
 
 
 def _train(run: RunFolder, architecture: Architecture, reporter: Reporter) -> dict[str, float]:
-    from nasrec_automl.pipeline.candidates import default_hyper, train_candidate
+    from nasrec_automl.pipeline.scratch import default_hyper, train_by_job
     from nasrec_automl.pipeline.teachers import taught_label
 
     def on_validation(step: int, metrics: Metrics) -> bool:
@@ -71,7 +71,7 @@ def _train(run: RunFolder, architecture: Architecture, reporter: Reporter) -> di
 
     label = taught_label(run)
     hyper = default_hyper(run.job, taught=label is not None)
-    trained = train_candidate(run, architecture, hyper, on_validation, label=label)
+    trained = train_by_job(run, architecture, hyper, on_validation, label=label)
     return _values(trained.metrics)
 
 

@@ -74,7 +74,7 @@ class Plan:
             parameters["count"] = count
         elif running:
             return Pause.WAIT
-        self._issued[id_] = (parameters, (stage.name, stage.kept(self.run)))
+        self._issued[id_] = (parameters, (stage.name, stage.resume_mark(self.run)))
         return parameters
 
     def end(self, id_: int, *, success: bool, out_of_time: Callable[[], bool], last_words: Callable[[], str]) -> None:
@@ -90,7 +90,7 @@ class Plan:
             return
         parameters, kept = self._issued.pop(id_)
         name = parameters["stage"]
-        went_on = self._kept() != kept
+        went_on = self._resume_mark() != kept
         late = not success and out_of_time()
         if name in self._given and not (success and went_on):
             # What it was given is to be given again; a worker that finds nothing left to do ends at once.
@@ -115,10 +115,10 @@ class Plan:
         most = config.search_trial if name == "search" else config.retrain_trial
         return max(1, min(most, left))
 
-    def _kept(self) -> tuple[str, int] | None:
+    def _resume_mark(self) -> tuple[str, int] | None:
         """The first stage that is not done, and what a later start of it goes on with."""
         stage = self._pipeline.next_stage(self.run)
-        return None if stage is None else (stage.name, stage.kept(self.run))
+        return None if stage is None else (stage.name, stage.resume_mark(self.run))
 
     def _failure(self, name: str) -> str:
         times = self._failures[name]

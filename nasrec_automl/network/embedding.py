@@ -104,7 +104,7 @@ class Embedding(nn.Module):
             ids = ids.long()
         columns = ids.shape[1]
         whole = ids[:, self.composed]  # (B, C)
-        quotient = (whole + self.runs - 1).div(self.runs, rounding_mode="floor")  # 0 of id 0, else from 1
+        quotient = (whole + self.runs - 1) // self.runs  # 0 of id 0, else from 1
         remainder = whole - (quotient - 1).clamp(min=0) * self.runs  # the same
         rows = torch.cat([ids.index_copy(1, self.composed, remainder), quotient], dim=1)
         vectors = self._rows(rows + self.offsets)  # (B, S + C, E)

@@ -21,7 +21,7 @@ from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.search import RegularizedEvolutionSampler, WorkerOptions, open_storage, open_study
 from nasrec_automl.search.attributes import ERROR, INTERRUPTED, STALE
 from nasrec_automl.search.database import database_errors, shown_url
-from nasrec_automl.search.incumbents import ranked
+from nasrec_automl.search.incumbents import best_first
 from nasrec_automl.search.ledger import Ledger, lost_where_it_fails
 from nasrec_automl.search.mutation import generations_of
 from nasrec_automl.search.scoring import ArchitectureSource
@@ -197,7 +197,7 @@ class OptunaEvolution(Strategy):
         study = self._worker.ledger.study
         done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         trials = [trial for trial in done if self._worker.source.admits(trial)]
-        for trial in (ranked(trials) if sort else trials)[:limit]:
+        for trial in (best_first(trials) if sort else trials)[:limit]:
             model = self.model_space.freeze(self._sample(trial))
             model.metrics.final = -trial.values[0]
             model.status = ModelStatus.Trained

@@ -18,7 +18,7 @@ from nasrec_automl.evaluation import WeightSharingEvaluator
 from nasrec_automl.network import Supernet
 from nasrec_automl.randomness import rng_for
 from nasrec_automl.search import RegularizedEvolutionSampler, open_study, search
-from nasrec_automl.search.incumbents import unlike
+from nasrec_automl.search.incumbents import distinct_best_first
 from nasrec_automl.search.mutation import generations_of
 
 _ROWS = 100_000
@@ -79,7 +79,8 @@ def best_architectures(
         search(study, space, evaluator.evaluate, storage=storage, sampler=sampler, target=target, budget=budget)
     finally:
         supernet.train(was_training)
-    return list(islice(unlike(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)), space), most))
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return list(islice(distinct_best_first(trials, space), most))
 
 
 def _read(loaders: Any) -> Rows:

@@ -41,8 +41,8 @@ class Stage(ABC):
         done, total = self.units(run)
         return done >= total
 
-    def kept(self, run: RunFolder) -> int:
-        """A number that changes whenever there is more for a later start to go on with; 0 where there is nothing."""
+    def resume_mark(self, run: RunFolder) -> int:
+        """A number that changes when the stage leaves more for a later start to go on from; 0 if there is nothing."""
         return self.units(run)[0]
 
     def tidy(self, run: RunFolder) -> None:  # noqa: B027 - most leave nothing
@@ -71,7 +71,7 @@ class Stage(ABC):
 
     def _left_nothing(self, run: RunFolder) -> bool:
         # Of a parallel stage another process may be about to leave its first unit.
-        return not self.parallel and not self.kept(run)
+        return not self.parallel and not self.resume_mark(run)
 
     def run(self, run: RunFolder, *, count: int | None = None, report: Report | None = None) -> dict[str, float]:
         """Run the stage, or go on with it; at once when it is done.

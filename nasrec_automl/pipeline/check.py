@@ -11,10 +11,11 @@ from nasrec_automl.evaluation import WeightSharingEvaluator
 from nasrec_automl.evaluation.scratch import Trained
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import best_quarter, check_teaches, checked_best, has_teachers
+from nasrec_automl.pipeline.candidates import best_quarter, checked_best
 from nasrec_automl.pipeline.check_trainings import check_folder, drop_kept, keep_teachers, keep_training
 from nasrec_automl.pipeline.files import newest
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.scratch import check_teaches, has_teachers
 from nasrec_automl.pipeline.studies import trainings_study
 from nasrec_automl.pipeline.truth import Curve, judge_scores, sample_sizes, train_truth
 from nasrec_automl.pipeline.verdict import note_verdict
@@ -75,10 +76,10 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, tell: Callab
     drop_kept(run, but=[] if teach else [one.key for one in checked_best(run)])
 
 
-def kept_of_check(run: RunFolder) -> int:
-    """As `Stage.kept`: how many of the check's trainings have ended, and when one left its last checkpoint.
+def resume_mark_of_check(run: RunFolder) -> int:
+    """As `Stage.resume_mark`: how many of the check's trainings have ended, and when one left its last checkpoint.
 
-    As many have ended as were asked for once there is a verdict.
+    Once there is a verdict, all that were asked for count as ended.
     """
     config = run.job.search.verdict
     if not config.architectures or run.verdict.is_file():

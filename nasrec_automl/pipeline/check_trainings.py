@@ -12,13 +12,14 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.errors import CheckpointError
 from nasrec_automl.evaluation.scratch import Trained
 from nasrec_automl.network.weights import load_subnet, save_network
-from nasrec_automl.pipeline.candidates import default_hyper, has_teachers, networks_missing, weights_path
+from nasrec_automl.pipeline.candidates import networks_missing, weights_path
 from nasrec_automl.pipeline.files import read_json, write_json, write_json_once
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.scratch import default_hyper, has_teachers
 from nasrec_automl.pipeline.studies import trainings_study, trainings_study_name
 from nasrec_automl.pipeline.truth import Curve
 from nasrec_automl.search import Hyper
-from nasrec_automl.training.keep_best import OnMetrics
+from nasrec_automl.training.keep_best import OnValidation
 from nasrec_automl.training.metrics import Metrics
 
 
@@ -85,14 +86,14 @@ def keep_teachers(run: RunFolder, keys: Collection[str]) -> None:
     write_json_once(run.checked_teachers, found)
 
 
-def take_over(run: RunFolder, architecture: Architecture, hyper: Hyper, report: OnMetrics) -> Trained | None:
+def take_over(run: RunFolder, architecture: Architecture, hyper: Hyper, on_validation: OnValidation) -> Trained | None:
     """The check's training of an architecture, where it has one with these hyper-parameters and without teachers.
 
     Args:
         run: the run.
         architecture: what is to be trained.
         hyper: how.
-        report: hears of each validation, as a training's own does; True ends it there.
+        on_validation: hears of each validation, as a training's own does; True ends it there.
     """
     weights, noted = _files(run, architecture.key)
     content, untaught = read_json(noted), default_hyper(run.job, taught=False)
@@ -108,7 +109,7 @@ def take_over(run: RunFolder, architecture: Architecture, hyper: Hyper, report: 
     stopped = False
     for step, metrics in content["curve"]:
         seen.append((step, Metrics(**metrics)))
-        if stopped := report(*seen[-1]):
+        if stopped := on_validation(*seen[-1]):
             break
     step, best = min(seen, key=lambda point: point[1].log_loss)
     return Trained(best, step, stopped, subnet, content["schedule_steps"])

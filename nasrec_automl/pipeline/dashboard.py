@@ -17,10 +17,11 @@ from optuna.artifacts.exceptions import ArtifactNotFound
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
 from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.preprocessing import PREPROCESSING_FILE
 from nasrec_automl.digest import digest
 from nasrec_automl.errors import InUseError
 from nasrec_automl.pipeline.candidates import candidates
-from nasrec_automl.pipeline.model_folder import ARCHITECTURE_FILE, PREPROCESSING_FILE, WEIGHTS_FILE
+from nasrec_automl.pipeline.model_folder import ARCHITECTURE_FILE, WEIGHTS_FILE
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import retrain_study, search_study, study_storage
 from nasrec_automl.report import ReportContent, wiring_svg
@@ -30,7 +31,7 @@ from nasrec_automl.report.notes import SHOWN, best_trainings, retrain_note, scor
 from nasrec_automl.report.retrain_figures import retrain_curves, settings_figure
 from nasrec_automl.report.search_figures import score_against, search_history
 from nasrec_automl.report.style import titled
-from nasrec_automl.report.summary import ranked
+from nasrec_automl.report.summary import by_score
 from nasrec_automl.report.wiring_figure import wiring_figure
 from nasrec_automl.search.attributes import DASHBOARD
 from nasrec_automl.search.database import database_errors, parse_url, shown_url
@@ -91,7 +92,7 @@ def _publish_search(page: _Page, content: ReportContent) -> None:
         "frequencies": ("Operators and widths: best decile against the others", frequencies(content.search)),
     }
     page.note(search_note(content, page.study.study_name))
-    best = [each for each in ranked(content.search)[:SHOWN] if each.architecture is not None]
+    best = [each for each in by_score(content.search)[:SHOWN] if each.architecture is not None]
     page.note_trials(
         {
             each.number: scored_note(rank, each, page.picture(each.architecture))

@@ -7,7 +7,7 @@ from typing import Any
 
 from nasrec_automl.config import DataConfig
 from nasrec_automl.data.dataset import PreparedData
-from nasrec_automl.data.description import FILE_NAME
+from nasrec_automl.data.description import is_prepared
 from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.raw import with_tables
 from nasrec_automl.data.rejections import Rejections
@@ -28,20 +28,20 @@ class DataStage(Stage):
 
     def units(self, run: RunFolder) -> tuple[int, int]:
         """One unit: the prepared folder."""
-        return int((run.data / FILE_NAME).is_file()), 1
+        return int(is_prepared(run.data)), 1
 
     def devices(self, run: RunFolder) -> int:
         """Those of the supernet, which comes next: preparing may take hours."""
         return run.job.devices
 
-    def kept(self, run: RunFolder) -> int:
+    def resume_mark(self, run: RunFolder) -> int:
         """Of what the noted settings prepared: the job's own may name another folder."""
         noted = run.noted(self.name)
         if noted is None:
             return 0
         prepared = noted["data.source"] == "prepared" and noted["data.input"] is not None
         folder = Path(run.found_again(noted["data.input"])) if prepared else run.path / "data"
-        return int((folder / FILE_NAME).is_file())
+        return int(is_prepared(folder))
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The data section, and what the schema file says: it may have been corrected since."""
@@ -68,7 +68,7 @@ class DataStage(Stage):
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         config = run.job.data
-        progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="data sets", total=1)
+        progress = ProgressWriter(run.progress(self.name), unit="data sets", total=1)
         if config.source == "prepared":
             data = _open_prepared(config)
         elif self.is_done(run):

@@ -86,6 +86,12 @@ class _Read:
         )
 
 
+def score_rows(run: RunFolder) -> int:
+    """How many rows of the search part a score is measured on that is not stopped early."""
+    rows, most = PreparedData.open(run.data).rows(Part.SEARCH), run.job.search.max_rows
+    return rows if most is None else min(rows, most)
+
+
 @lru_cache(maxsize=_KEPT)
 def _evaluator(read: _Read, written: int | None) -> WeightSharingEvaluator:
     """The evaluator; when the weights were written is a part of the cache's key."""

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 from nasrec_automl.budget import in_words
+from nasrec_automl.data.preprocessing import PREPROCESSING_FILE
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.export import export_onnx, export_torch
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.files import read_json
-from nasrec_automl.pipeline.model_folder import PREPROCESSING_FILE, load_model
+from nasrec_automl.pipeline.model_folder import load_model
 from nasrec_automl.pipeline.run_folder import RunFolder
 
 Format = Literal["onnx", "torch"]

@@ -14,8 +14,10 @@ import optuna
 import torch
 
 from nasrec_automl.budget import MACS, PARAMETERS
+from nasrec_automl.config import DEFAULT_STORAGE
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import Part
+from nasrec_automl.data.preprocessing import PREPROCESSING_FILE
 from nasrec_automl.errors import StudyError
 from nasrec_automl.evaluation.paired import auc_difference_error, log_loss_difference_error
 from nasrec_automl.evaluation.scratch import predict_logits
@@ -27,7 +29,6 @@ from nasrec_automl.pipeline.candidates import (
     candidates,
     checkpoint_path,
     choice_parts,
-    trained_profile,
     trial_weights,
 )
 from nasrec_automl.pipeline.files import newest, read_json, write_json
@@ -42,8 +43,9 @@ from nasrec_automl.pipeline.final_training import (
 from nasrec_automl.pipeline.model_folder import write_model
 from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.scratch import trained_profile
 from nasrec_automl.pipeline.status import STAGE_NAMES, final_is_noted
-from nasrec_automl.pipeline.studies import check_ended, final_settings, retrain_study
+from nasrec_automl.pipeline.studies import check_ended, final_settings, retrain_study, search_study_name
 from nasrec_automl.pipeline.teachers import teachers
 from nasrec_automl.report import calibration_bins
 from nasrec_automl.search import Hyper
@@ -62,10 +64,10 @@ class FinalStage(Stage):
         """One unit: the result of the present retrain study."""
         return int(final_is_noted(run)), 1
 
-    def kept(self, run: RunFolder) -> int:
+    def resume_mark(self, run: RunFolder) -> int:
         """The time of what its trainings and the baseline left last: there is one unit only, and they take long."""
         left = [*run.final_trainings.glob("*"), *run.retrained.glob(f"{FINAL_TEACHER}*")]
-        return (0 if self.is_done(run) else newest(left)) or super().kept(run)
+        return super().resume_mark(run) or newest(left)
 
     def _left_nothing(self, run: RunFolder) -> bool:
         trained = [path for path in run.final_trainings.glob("*") if path not in baseline_files(run)]
@@ -81,7 +83,7 @@ class FinalStage(Stage):
             measured: dict[str, float] = read_json(run.result)["test"]
             return measured
         check_ended(run)
-        progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="parts", total=4, even=False)
+        progress = ProgressWriter(run.progress(self.name), unit="parts", total=4, even=False)
         data = PreparedData.open(run.data, test=True)
         # Before the contenders: what a worker of a job that has grown trains meanwhile is none of them.
         chosen_among, study = read_json(run.retrain_done), retrain_study(run)
@@ -106,11 +108,11 @@ class FinalStage(Stage):
         measured = measure(logits, *targets(test)).quality
         of_baseline["test"] = measure(baseline_logits, *targets(test)).quality
         run.final.unlink(missing_ok=True)  # of the model that is replaced
-        write_model(subnet.cpu(), run.data / "preprocessing.json", run.best)
+        write_model(subnet.cpu(), run.data / PREPROCESSING_FILE, run.best)
         progress.update(4, f"test log loss {measured['log_loss']:.4f}, AUC {measured['auc']:.4f}")
         write_json(run.result, _result(run, study, data, winner, measured, of_baseline))
-        label, *weight = targets(test)
-        weights = weight[0].double().numpy() if weight else None
+        label, weight = targets(test)
+        weights = None if weight is None else weight.double().numpy()
         bins = calibration_bins(label, torch.sigmoid(logits).numpy(), weights)
         # Last: it says which retrain study the result is of.
         write_json(
@@ -157,8 +159,8 @@ def _result(
         "test": test,
         **contender_costs(run, data, winner),
         **({"budget": run.noted_budget} if budget.limits else {}),
-        "storage": shown_url(job.storage) if job.storage else "sqlite:///studies.db",
-        "studies": [f"{job.name}-search", study.study_name],
+        "storage": shown_url(job.storage) if job.storage else DEFAULT_STORAGE,
+        "studies": [search_study_name(run), study.study_name],
         "seconds": _seconds(run),
         "baseline": baseline,
     }
@@ -174,13 +176,13 @@ def _contenders(
     """
     architectures = candidates(run)
     choice = data.part(*choice_parts(run))
-    label, *weight = targets(choice)
-    weights = weight[0].double().numpy() if weight else None
+    label, weight = targets(choice)
+    weights = None if weight is None else weight.double().numpy()
     found, losses = [], {}
     for name, trial in best_trials(study).items():
         subnet = load_subnet(trial_weights(run, study, trial))
         logits = predict_logits(subnet.to(run.job.device), choice)
-        metrics, losses[name] = measure(logits, label, *weight), log_losses(logits, label).numpy()
+        metrics, losses[name] = measure(logits, label, weight), log_losses(logits, label).numpy()
         if not math.isfinite(metrics.log_loss):
             _logger.warning("%s is left out: its log loss on the rows of the choice is %s", name, metrics.log_loss)
             continue

@@ -13,23 +13,19 @@ from nasrec_automl.data.parts import FINAL, TRAINING
 from nasrec_automl.errors import DivergedError
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet, save_network
-from nasrec_automl.pipeline.candidates import (
-    default_hyper,
-    step_in_words,
-    train_candidate,
-    weights_path,
-)
+from nasrec_automl.pipeline.candidates import weights_path
 from nasrec_automl.pipeline.files import read_json, write_json, write_text
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.scratch import default_hyper, step_in_words, train_by_job
 from nasrec_automl.pipeline.studies import trainings_study
 from nasrec_automl.pipeline.teachers import TaughtBy, best_teachers, digest_of, labels_of, may_teach
 from nasrec_automl.search import Hyper
 from nasrec_automl.training.metrics import Metrics
 
 FINAL_TEACHER = "final-teacher-"
-"""What the names of their files in `retrain/` begin with."""
+"""What the names of the final teachers' files in `retrain/` begin with."""
 
-SEEDS_APART = 1000
+FINAL_SEEDS_APART = 1000
 """Between one final training's seed and the next one's: runs with neighbouring seeds share none."""
 
 
@@ -83,7 +79,7 @@ def final_teachers(
             checkpoint = checkpoints / path.with_suffix(".ckpt").name
             report = partial(_tell, tell, f"teacher {name}", partial(step_in_words, run, hyper, parts=FINAL))
             try:
-                trained = train_candidate(run, known[name], hyper, report, parts=FINAL, checkpoint=checkpoint)
+                trained = train_by_job(run, known[name], hyper, report, parts=FINAL, checkpoint=checkpoint)
             except DivergedError as error:
                 write_text(diverged, f"{error}\n")
                 continue
@@ -96,8 +92,8 @@ def final_teachers(
 def taught_finally(run: RunFolder, first: Mapping[str, Path], last: Mapping[str, Path]) -> TaughtBy:
     """Who teaches the last trainings: each row those that have learned from it, as many as are best together.
 
-    Of train and head rows the candidates' teachers are among these. They were chosen among more networks than there are
-    final ones, so that they may be better.
+    Those of train and head rows include the candidates' teachers, which may be better than the final ones: they were
+    chosen among more networks.
 
     Args:
         run: whose data are prepared.
@@ -180,14 +176,14 @@ def train_taught(
     for number in range(done, len(called)):
         own = None if checkpoint is None else checkpoint.with_stem(f"{checkpoint.stem}-{number}")
         try:
-            trained = train_candidate(
+            trained = train_by_job(
                 run,
                 architecture,
                 hyper,
                 partial(_tell, tell, called[number], partial(step_in_words, run, hyper, parts=parts)),
                 parts=parts,
                 checkpoint=own,
-                seed_offset=number * SEEDS_APART,
+                seed_offset=number * FINAL_SEEDS_APART,
                 label=label,
             )
         except DivergedError as error:

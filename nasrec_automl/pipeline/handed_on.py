@@ -22,7 +22,8 @@ _DRAWN = 4096
 """Random architectures."""
 
 _DIGITS = 9
-"""Of a prediction. Many architectures have the same operators, and rounding must not put them in order."""
+"""Digits that a prediction is rounded to: architectures with the same operators have equal ones, and the noise of
+adding up must not put them in order."""
 
 
 def handed_on(run: RunFolder, scored: Sequence[Architecture], count: int) -> list[Architecture]:
@@ -52,7 +53,7 @@ def best_predicted(run: RunFolder, verdict: Verdict, scored: Sequence[Architectu
     It is fitted to the trainings of the check. What it chooses from is what the search scored, and random
     architectures: a prediction costs next to nothing. There are no random ones where latency is limited, which would
     have to be measured, and where there are several objectives: then it is put in order as
-    `search.incumbents.ranked` does, with predictions in place of scores. The check's best are left out: they are
+    `search.incumbents.best_first` does, with predictions in place of scores. The check's best are left out: they are
     candidates by themselves.
 
     Args:
@@ -70,7 +71,7 @@ def best_predicted(run: RunFolder, verdict: Verdict, scored: Sequence[Architectu
     pool = [one for key, one in found.items() if key not in best]
     if not pool:
         return []
-    trained = [space.from_params(params) for params in verdict.architectures]
+    trained = verdict.in_space(space)
     losses = [np.nan if loss is None else loss for loss in verdict.log_losses]
     predicted = np.round(predict_log_losses(trained, losses, pool), _DIGITS).tolist()
     ranks = [0] * len(pool)

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.files import write_text
-from nasrec_automl.data.preprocessing import Preprocessing
+from nasrec_automl.data.preprocessing import PREPROCESSING_FILE, Preprocessing
 from nasrec_automl.data.unseen import FEWEST_VALUES, UnseenValues
 from nasrec_automl.errors import CheckpointError, DataError
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet, save_network
 
-WEIGHTS_FILE, ARCHITECTURE_FILE, PREPROCESSING_FILE = "model.safetensors", "architecture.json", "preprocessing.json"
-"""The files of a model. The last one is written last."""
+WEIGHTS_FILE, ARCHITECTURE_FILE = "model.safetensors", "architecture.json"
+"""The files of a model, beside `PREPROCESSING_FILE`, which is written last."""
 
 RawRows: TypeAlias = pd.DataFrame | pa.Table | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 """Raw rows, as `Model.predict` takes them."""

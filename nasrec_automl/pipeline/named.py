@@ -13,8 +13,9 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import in_words
 from nasrec_automl.config import BudgetConfig
 from nasrec_automl.data.dataset import PreparedData
-from nasrec_automl.data.description import FILE_NAME
+from nasrec_automl.data.description import is_prepared
 from nasrec_automl.data.parts import TRAINING
+from nasrec_automl.data.preprocessing import PREPROCESSING_FILE
 from nasrec_automl.digest import digest
 from nasrec_automl.errors import ArchitectureError, DivergedError, RunFolderError
 from nasrec_automl.evaluation.scratch import measure_subnet
@@ -22,7 +23,7 @@ from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import best_trials, candidates, choice_parts, default_hyper, trial_weights
+from nasrec_automl.pipeline.candidates import best_trials, candidates, choice_parts, trial_weights
 from nasrec_automl.pipeline.files import check_output_folder, read_json, write_json
 from nasrec_automl.pipeline.final import contender_costs
 from nasrec_automl.pipeline.final_training import (
@@ -32,8 +33,9 @@ from nasrec_automl.pipeline.final_training import (
     train_final,
     train_taught,
 )
-from nasrec_automl.pipeline.model_folder import ARCHITECTURE_FILE, PREPROCESSING_FILE, WEIGHTS_FILE, write_model
+from nasrec_automl.pipeline.model_folder import ARCHITECTURE_FILE, WEIGHTS_FILE, write_model
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.scratch import default_hyper
 from nasrec_automl.pipeline.stages import check_stages
 from nasrec_automl.pipeline.status import retrain_is_noted
 from nasrec_automl.pipeline.studies import AMONG_SEVERAL, check_ended, retrain_study, search_study
@@ -112,7 +114,7 @@ def retrain_named(
         RunFolderError: the run has no data, or the folder cannot be written, is a run's own, or holds files but no
             model.
     """
-    if not (run.data / FILE_NAME).is_file() and run.job.data.source != "prepared":
+    if not is_prepared(run.data) and run.job.data.source != "prepared":
         raise RunFolderError(f"{run.path}: the run has no data yet; start it first, with `nasrec-automl run JOB`")
     check_stages(run)
     check_ended(run)
@@ -142,7 +144,7 @@ def retrain_named(
             **contender_costs(today, data, contender),
         }
         (folder / "result.json").unlink(missing_ok=True)  # of the model that is replaced
-        write_model(subnet, run.data / "preprocessing.json", folder)
+        write_model(subnet, run.data / PREPROCESSING_FILE, folder)
         write_json(folder / "result.json", noted)
         # Not before: killed until here, the next call goes on with it. Renamed, since it holds the lock: a file system
         # such as NFS keeps a file that is open.
@@ -207,7 +209,7 @@ def find_architecture(run: RunFolder, name: str) -> tuple[str, Architecture]:
         if architecture is not None and architecture.key.startswith(name):
             found[architecture.key] = architecture
     if (verdict := read_verdict(run)) is not None:  # teachers are among these
-        found |= {a.key: a for a in map(space.from_params, verdict.architectures) if a.key.startswith(name)}
+        found |= {a.key: a for a in verdict.in_space(space) if a.key.startswith(name)}
     if run.top.is_file():
         # Where the scores alone do not count, the search did not score some candidates.
         found |= {a.key: a for a in candidates(run).values() if a.key.startswith(name)}

@@ -38,14 +38,13 @@ class Progress(BaseModel):
     """The progress of one stage.
 
     Attributes:
-        stage: its name.
         done: units done.
         total: units in all.
         unit: what is counted.
         note: the latest figures, for people.
         started: when this process started, in seconds since the epoch.
         done_at_start: units that were done then.
-        reached: when the last of the units done was; None in files of before, which have no such time.
+        reached: when the last of the units done was; None in files that an older version wrote.
         even: whether units take equally long, so that there is a rate of them.
         updated: until when `seconds` counts.
         seconds: time spent, over all starts.
@@ -53,7 +52,6 @@ class Progress(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    stage: str
     done: int
     total: int
     unit: str
@@ -83,18 +81,16 @@ class ProgressWriter:
 
     Args:
         path: of the file.
-        stage: name of the stage.
         unit: what is counted.
         total: units in all.
         done: units that are done already.
         even: whether units take equally long.
     """
 
-    def __init__(self, path: Path, *, stage: str, unit: str, total: int, done: int = 0, even: bool = True) -> None:
+    def __init__(self, path: Path, *, unit: str, total: int, done: int = 0, even: bool = True) -> None:
         self.path = path
         now = self._began = time.time()
         self._fixed: dict[str, Any] = {
-            "stage": stage,
             "unit": unit,
             "even": even,
             "started": now,

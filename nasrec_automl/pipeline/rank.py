@@ -19,13 +19,14 @@ from nasrec_automl.errors import StudyError
 from nasrec_automl.evaluation.trained_steps import trained_steps
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.data import DataStage
-from nasrec_automl.pipeline.evaluator import load_evaluator
+from nasrec_automl.pipeline.evaluator import load_evaluator, score_rows
 from nasrec_automl.pipeline.files import read_json, write_json, write_text
 from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.studies import training_settings, trainings_study
-from nasrec_automl.pipeline.supernet import SupernetStage, kept_steps, path_schedule
+from nasrec_automl.pipeline.supernet import SupernetStage, kept_steps
+from nasrec_automl.pipeline.supernet_training import path_schedule
 from nasrec_automl.pipeline.truth import judge_scores, sample_sizes, train_truth, trained_profiles
 from nasrec_automl.pipeline.worker_processes import worker_processes
 from nasrec_automl.ranking import FEWEST_RANKED, Ranking
@@ -79,7 +80,7 @@ class RankStage(Stage):
         config = run.job.rank
         done, total = self.units(run)
         done = min(done, total - 1)  # the comparison is still to come
-        progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="trainings", total=total, done=done)
+        progress = ProgressWriter(run.progress(self.name), unit="trainings", total=total, done=done)
         architectures = sample_sizes(run, config.architectures)
 
         with worker_processes(run.job, self.name, self._workers):
@@ -163,13 +164,12 @@ def rank_content(run: RunFolder) -> RankContent:
     """What the stage found, from disk."""
     found = read_json(run.rank)
     data = PreparedData.open(run.data)
-    scored = data.rows(Part.SEARCH)
     return RankContent(
         title=run.job.name,
         dataset=found["dataset"],
         ranking=Ranking.from_plain(found["ranking"]),
         architectures=[JudgedArchitecture(**one) for one in found["architectures"]],
-        score_rows=min(scored, run.job.search.max_rows or scored),
+        score_rows=score_rows(run),
         truth_rows=data.rows(*MEASURED),
         left_out=found["left_out"],
     )

@@ -19,11 +19,13 @@ from nasrec_automl.errors import RunFolderError
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.budget import job_budget, left_out_designs
-from nasrec_automl.pipeline.candidates import checked_best, has_layer_norm, most_validations
+from nasrec_automl.pipeline.candidates import checked_best
 from nasrec_automl.pipeline.dashboard import dashboard_command, publish
+from nasrec_automl.pipeline.evaluator import score_rows
 from nasrec_automl.pipeline.files import read_json, write_text
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.scratch import has_layer_norm, most_validations
 from nasrec_automl.pipeline.status import report_is_noted, result_is_noted, search_is_noted
 from nasrec_automl.pipeline.studies import (
     check_ended,
@@ -45,7 +47,7 @@ from nasrec_automl.report import (
     render_report,
 )
 from nasrec_automl.report.style import COSTS
-from nasrec_automl.report.summary import ranked
+from nasrec_automl.report.summary import by_score
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.admission import Admits
 from nasrec_automl.search.attributes import KEY, LOG_LOSS, STOPPED, written
@@ -74,7 +76,7 @@ class ReportStage(Stage):
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
         if not self.is_done(run):
-            progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="reports", total=1)
+            progress = ProgressWriter(run.progress(self.name), unit="reports", total=1)
             _write(run)
             progress.update(1)
         return {}
@@ -139,7 +141,7 @@ def report_content(run: RunFolder) -> ReportContent:
         ],
         search=search,
         objectives=job.search.objectives,
-        score_rows=min(data.rows(Part.SEARCH), job.search.max_rows or data.rows(Part.SEARCH)),
+        score_rows=score_rows(run),
         verdict=read_verdict(run),
         halved=job.retrain.pruner == "hyperband" and most_validations(run) > FIRST_RUNG,
         retrain=_trainings(run) if search_is_noted(run) else [],
@@ -167,7 +169,7 @@ def _baseline_rows(result: dict[str, Any], data: PreparedData) -> int | None:
 
 
 def _best_known(run: RunFolder, search: list[ScoredArchitecture]) -> tuple[Architecture, str]:
-    for scored in ranked(search):
+    for scored in by_score(search):
         if scored.architecture is not None:
             return scored.architecture, scored.name
     raise RunFolderError(f"{run.path}: the search has scored no architecture of the job's space yet")
@@ -215,7 +217,7 @@ def _budget_facts(run: RunFolder, space: SearchSpace) -> dict[str, str]:
     if config.latency_ms is not None:
         text += f" for {config.batch_size:,} rows on the {run.job.device}"
     rng = rng_for("share inside the budget", run.job.seed)
-    inside = sum(budget.load(space.random(rng, inputs="uniform")) <= 1 for _ in range(_SAMPLED))
+    inside = sum(budget.fullness(space.random(rng, inputs="uniform")) <= 1 for _ in range(_SAMPLED))
     facts = {"Budget": text}
     if config.macs is not None or config.parameters is not None:  # latency would have to be measured
         facts["Inside the budget"] = f"{inside / _SAMPLED:.0%} of {_SAMPLED:,} random architectures"

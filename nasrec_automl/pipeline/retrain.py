@@ -23,12 +23,7 @@ from nasrec_automl.pipeline.candidates import (
     drop_beaten,
     forget_other_trainings,
     halved,
-    has_teachers,
-    most_validations,
-    progress_at,
     retrain_study_name,
-    step_in_words,
-    train_candidate,
     weights_path,
 )
 from nasrec_automl.pipeline.check_trainings import drop_kept, take_over
@@ -38,6 +33,13 @@ from nasrec_automl.pipeline.final_training import FINAL_TEACHER
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.scratch import (
+    has_teachers,
+    most_validations,
+    progress_at,
+    step_in_words,
+    train_by_job,
+)
 from nasrec_automl.pipeline.status import retrain_is_noted
 from nasrec_automl.pipeline.studies import (
     check_ended,
@@ -47,7 +49,7 @@ from nasrec_automl.pipeline.studies import (
     study_storage,
     why_no_more,
 )
-from nasrec_automl.pipeline.teachers import kept_of_teachers, taught_label
+from nasrec_automl.pipeline.teachers import resume_mark_of_teachers, taught_label
 from nasrec_automl.search import Hyper, TrainOutcome, retrain
 from nasrec_automl.search.attributes import STEP
 from nasrec_automl.search.database import patiently
@@ -76,9 +78,9 @@ class RetrainStage(Stage):
         done = retrain_study(run).get_trials(deepcopy=False, states=ENDED)
         return min(len(done), total - 1), total
 
-    def kept(self, run: RunFolder) -> int:
+    def resume_mark(self, run: RunFolder) -> int:
         """A training that has come further is work done too, one of a teacher among them."""
-        return super().kept(run) + max(kept_of_teachers(run), newest(run.retrained.glob("*.ckpt")))
+        return super().resume_mark(run) + max(resume_mark_of_teachers(run), newest(run.retrained.glob("*.ckpt")))
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The name and the retrain section, but for the number of trainings and the timeout, which may grow."""
@@ -95,7 +97,7 @@ class RetrainStage(Stage):
         forget_other_trainings(run)
         check_subnets(run, study)
         done, total = self.units(run)
-        progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="trainings", total=total, done=done)
+        progress = ProgressWriter(run.progress(self.name), unit="trainings", total=total, done=done)
         trainings = _Trainings(run, study, architectures, progress, report)
         if trainings.ended < total:
             _ = trainings.label  # before any trial, which would count its teachers' time as its own
@@ -176,7 +178,7 @@ class _Trainings:
 
         trained = take_over(run, architecture, hyper, on_validation)
         if trained is None:
-            trained = train_candidate(
+            trained = train_by_job(
                 run, architecture, hyper, on_validation, checkpoint=self._checkpoint, label=self.label
             )
         if not trained.stopped and math.isfinite(trained.metrics.log_loss):  # what is pruned is no contender

@@ -203,7 +203,7 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunFolderError(f"{self.path}: cannot write the run folder ({error.strerror or error})") from None
+            raise self._cannot_write(error) from None
         write_text(self.path / "job.json", self.job.model_dump_json(indent=2) + "\n")
 
     def settings_digest(self, stage: str, otherwise: dict[str, Any] | None = None) -> str:
@@ -221,7 +221,7 @@ class RunFolder:
 
     def disclaim(self, stage: str) -> None:
         """Forget a stage's settings: it failed before it left anything."""
-        (self.path / "stages" / f"{stage}.json").unlink(missing_ok=True)
+        self._settings_file(stage).unlink(missing_ok=True)
 
     def started(self, stage: str) -> bool:
         """Whether the settings of a stage are noted."""
@@ -229,7 +229,7 @@ class RunFolder:
 
     def noted(self, stage: str) -> dict[str, Any] | None:
         """The settings that a stage was started with, if it was."""
-        settings: dict[str, Any] | None = read_json(self.path / "stages" / f"{stage}.json")
+        settings: dict[str, Any] | None = read_json(self._settings_file(stage))
         return settings
 
     def held_paths(self, stage: str, name: str, paths: Any) -> Any:
@@ -253,6 +253,12 @@ class RunFolder:
         """Where the run folder was when its data stage began."""
         return str((self.noted("data") or {}).get(BEGAN_IN, self.path))
 
+    def _settings_file(self, stage: str) -> Path:
+        return self.path / "stages" / f"{stage}.json"
+
+    def _cannot_write(self, error: OSError) -> RunFolderError:
+        return RunFolderError(f"{self.path}: cannot write the run folder ({error.strerror or error})")
+
     def _begun(self, path: str) -> str:
         return os.path.normpath(Path(self.began_in) / os.path.relpath(path, self.path))
 
@@ -265,7 +271,7 @@ class RunFolder:
         Raises:
             JobError: the stage was started with other settings; the message names the first that differs.
         """
-        path = self.path / "stages" / f"{stage}.json"
+        path = self._settings_file(stage)
         before = self.noted(stage)
         section = json.loads(json.dumps(section, default=str))
         if before is None:
@@ -302,7 +308,7 @@ class RunFolder:
             path = folder / f".{name}.lock"
             file = path.open("a+", encoding="utf-8")
         except OSError as error:
-            raise RunFolderError(f"{self.path}: cannot write the run folder ({error.strerror or error})") from None
+            raise self._cannot_write(error) from None
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -338,7 +344,7 @@ class RunFolder:
                     left.unlink(missing_ok=True)
             path.write_text(_this_process(), encoding="utf-8")
         except OSError as error:
-            raise RunFolderError(f"{self.path}: cannot write the run folder ({error.strerror or error})") from None
+            raise self._cannot_write(error) from None
         try:
             with heartbeat(lambda: os.utime(path)):
                 yield

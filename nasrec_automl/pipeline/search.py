@@ -19,7 +19,7 @@ from nasrec_automl.pareto import domination_ranks
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.budget import job_budget, left_out_designs
 from nasrec_automl.pipeline.candidates import noted_winner, retrain_study_name
-from nasrec_automl.pipeline.check import check_scores, kept_of_check
+from nasrec_automl.pipeline.check import check_scores, resume_mark_of_check
 from nasrec_automl.pipeline.dashboard import publish
 from nasrec_automl.pipeline.earlier import earlier_winner
 from nasrec_automl.pipeline.evaluator import load_evaluator, release_evaluators
@@ -42,7 +42,7 @@ from nasrec_automl.pipeline.studies import (
 )
 from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.search import search
-from nasrec_automl.search.incumbents import incumbents, unlike
+from nasrec_automl.search.incumbents import distinct_best_first, incumbents
 from nasrec_automl.search.samplers import make_sampler
 from nasrec_automl.space import SearchSpace, load_search_space
 
@@ -72,9 +72,9 @@ class SearchStage(Stage):
         # The best are still to be noted: without them the stage is not done.
         return min(done, target - 1), target
 
-    def kept(self, run: RunFolder) -> int:
+    def resume_mark(self, run: RunFolder) -> int:
         """Trainings of the check too: they come before the first score."""
-        return super().kept(run) + (kept_of_check(run) if run.weights.is_file() else 0)
+        return super().resume_mark(run) + (resume_mark_of_check(run) if run.weights.is_file() else 0)
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The name and the search section, but for the number of architectures and the timeout, which may grow."""
@@ -95,7 +95,7 @@ class SearchStage(Stage):
         designs = (design for name, design in hand_designs(space).items() if name not in left_out)
         scored = len(scored_trials(study, admits))
         progress = ProgressWriter(
-            run.progress(self.name), stage=self.name, unit="architectures", total=config.architectures, done=scored
+            run.progress(self.name), unit="architectures", total=config.architectures, done=scored
         )
         check_scores(run, evaluator, lambda what: progress.update(scored, what))
         progress.restart(len(scored_trials(study, admits)))
@@ -144,7 +144,7 @@ class SearchStage(Stage):
 def _hand_on(run: RunFolder, finished: Sequence[FrozenTrial], space: SearchSpace) -> None:
     """Write down that the search has ended, and what is trained from scratch now."""
     config = run.job.search
-    top = handed_on(run, list(unlike(finished, space)), MOST_HANDED_ON)
+    top = handed_on(run, list(distinct_best_first(finished, space)), MOST_HANDED_ON)
     noted = {
         "target": config.architectures,
         "timeout": config.timeout,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from nasrec_automl.data.description import FILE_NAME
+from nasrec_automl.data.description import is_prepared
 from nasrec_automl.heartbeat import INTERVAL
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.progress import Progress, read_progress
@@ -45,7 +45,7 @@ class StageStatus:
 
     def to_plain(self) -> dict[str, Any]:
         """As JSON values."""
-        progress = None if self.progress is None else self.progress.model_dump(exclude={"stage"})
+        progress = None if self.progress is None else self.progress.model_dump()
         return {"name": self.name, "state": self.state, "waits_for": self.waits_for, "progress": progress}
 
 
@@ -98,7 +98,7 @@ def is_at_work(run: RunFolder) -> bool:
 def run_status(run: RunFolder) -> list[StageStatus]:
     """The status of every stage, in order."""
     done = (
-        (run.data / FILE_NAME).is_file(),
+        is_prepared(run.data),
         run.weights.is_file(),
         search_is_noted(run),
         retrain_is_noted(run),
@@ -135,7 +135,7 @@ def _by_progress(run: RunFolder, names: Sequence[str]) -> list[StageStatus]:
     """The status of what is done in this order, by what each says of its progress; prepared data say nothing."""
     found = {name: read_progress(run.progress(name)) for name in names}
     done = {name: one is not None and one.done >= one.total for name, one in found.items()}
-    return _in_order(run, {**done, "data": (run.data / FILE_NAME).is_file()}, bool(run.in_use()))
+    return _in_order(run, {**done, "data": is_prepared(run.data)}, bool(run.in_use()))
 
 
 def _in_order(run: RunFolder, done: Mapping[str, bool], at_work: bool) -> list[StageStatus]:

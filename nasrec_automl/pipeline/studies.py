@@ -22,10 +22,11 @@ from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.digest import digest
 from nasrec_automl.errors import RunFolderError, StudyError
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import retrain_study_name, training_lengths
+from nasrec_automl.pipeline.candidates import retrain_study_name
 from nasrec_automl.pipeline.earlier import continued
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.scratch import training_lengths
 from nasrec_automl.search import open_storage, open_study
 from nasrec_automl.search.admission import Admission, Admits
 from nasrec_automl.search.attributes import KEY, WEIGHTS_HASH, WORKER
@@ -134,7 +135,7 @@ def check_ended(run: RunFolder) -> None:
         RunFolderError: one is missing, or empty.
     """
     storage, noted = study_storage(run.job.storage_url), read_json(run.retrain_done)
-    names = [f"{run.job.name}-search"] * run.top.is_file() + ([] if noted is None else [noted["study"]])
+    names = [search_study_name(run)] * run.top.is_file() + ([] if noted is None else [noted["study"]])
 
     def has_trials(name: str) -> bool:
         try:
@@ -194,11 +195,16 @@ def training_settings(run: RunFolder) -> dict[str, Any]:
     return {name: value for name, value in retrain_settings(run).items() if name not in beside}
 
 
+def search_study_name(run: RunFolder) -> str:
+    """Name of the search's study."""
+    return f"{run.job.name}-search"
+
+
 def search_study(run: RunFolder) -> optuna.Study:
     """The study of the search, made where it is missing. Its scores are those of one supernet."""
     return _study(
         run,
-        f"{run.job.name}-search",
+        search_study_name(run),
         {
             "stage": "search",
             "space": load_search_space(run.job.space).name,

@@ -21,9 +21,10 @@ from nasrec_automl.evaluation.distillation import best_together, taught_labels
 from nasrec_automl.evaluation.scratch import Trained, predict_logits
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.weights import load_subnet, save_network
-from nasrec_automl.pipeline.candidates import default_hyper, has_teachers, networks_missing, weights_path
+from nasrec_automl.pipeline.candidates import networks_missing, weights_path
 from nasrec_automl.pipeline.files import newest, read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.scratch import default_hyper, has_teachers
 from nasrec_automl.pipeline.studies import trainings_study
 from nasrec_automl.pipeline.truth import Curve, train_truth
 from nasrec_automl.pipeline.verdict import read_verdict
@@ -36,8 +37,9 @@ from nasrec_automl.space import load_search_space
 def teachers(run: RunFolder, tell: Callable[[str], object] | None = None, *, checked: bool = True) -> dict[str, Path]:
     """Who teaches: some of the hand designs and, once the scores are checked, of the architectures trained for that.
 
-    All of these have learned by labels alone, whatever they cost: they are no candidates by that. Where the hand
-    designs are not trained, that is done. Any number of processes may do so at once; each is back when all have ended.
+    All of these have learned from labels alone. A teacher may be over the budget: to teach makes no architecture a
+    candidate. Where the hand designs are not trained, that is done. Any number of processes may do so at once; each is
+    back when all have ended.
 
     Args:
         run: whose data are prepared.
@@ -61,7 +63,7 @@ def teachers(run: RunFolder, tell: Callable[[str], object] | None = None, *, che
 def may_teach(run: RunFolder) -> dict[str, Architecture]:
     """The architectures of all that may be teachers, by name."""
     space, verdict = load_search_space(run.job.space), read_verdict(run)
-    checked = [] if verdict is None else map(space.from_params, verdict.architectures)
+    checked = [] if verdict is None else verdict.in_space(space)
     return {**{architecture.key: architecture for architecture in checked}, **hand_designs(space)}
 
 
@@ -113,8 +115,8 @@ def _checked(run: RunFolder) -> dict[str, Path]:
     return found
 
 
-def kept_of_teachers(run: RunFolder) -> int:
-    """As `Stage.kept`: how many of the teachers' trainings have ended, and when one left its last checkpoint."""
+def resume_mark_of_teachers(run: RunFolder) -> int:
+    """As `Stage.resume_mark`: how many of the teachers' trainings have ended, and when one left its last checkpoint."""
     if not run.job.retrain.teachers:
         return 0
     ended = len(trainings_study(run, "teachers").get_trials(deepcopy=False, states=ENDED))
@@ -167,5 +169,5 @@ def best_teachers(run: RunFolder, paths: Sequence[Path]) -> list[Path]:
 
 
 def _logits(run: RunFolder, paths: Sequence[Path], rows: Rows) -> list[Tensor]:
-    """Of each subnet, of which one at a time is in memory."""
+    """Logits of each subnet, of which one at a time is in memory."""
     return [predict_logits(load_subnet(path).to(run.job.device), rows) for path in paths]

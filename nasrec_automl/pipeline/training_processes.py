@@ -19,6 +19,7 @@ from nasrec_automl.config import Job
 from nasrec_automl.errors import TrainingError
 from nasrec_automl.pipeline.helpers import end_helper, given_job, start_helper
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.supernet_training import train_supernet
 from nasrec_automl.training.ranks import Rank
 
 
@@ -83,8 +84,6 @@ def _free_port() -> int:
 
 
 def _main() -> None:
-    from nasrec_automl.pipeline.supernet import train_supernet
-
     number, count, port = (int(word) for word in sys.argv[1:])
     run = RunFolder(given_job())
     print("ready", flush=True)  # process 0 waits for it: later it could only wait for a process that never joins

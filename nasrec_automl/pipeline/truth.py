@@ -16,17 +16,18 @@ from nasrec_automl.data.parts import Part
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.evaluation.sample import one_of_each_size
 from nasrec_automl.evaluation.scratch import Trained, measure_subnet
-from nasrec_automl.pipeline.candidates import (
+from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.scratch import (
     default_hyper,
     step_in_words,
-    train_candidate,
+    train_by_job,
     trained_profile,
 )
-from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import Trainings, study_storage, trainings_study
 from nasrec_automl.randomness import rng_for
 from nasrec_automl.ranking import FEWEST_RANKED, Ranking, judge_ranking
 from nasrec_automl.search import TrainOutcome
+from nasrec_automl.search.attributes import STEP
 from nasrec_automl.search.database import patiently
 from nasrec_automl.search.ledger import Reached
 from nasrec_automl.search.trainings import count_trained, train_each, trained_losses
@@ -42,7 +43,7 @@ def sample_sizes(run: RunFolder, count: int) -> list[Architecture]:
     return list({architecture.key: architecture for architecture in drawn}.values())
 
 
-_SEEDS_APART = 1_000_000
+_TRUTH_SEEDS_APART = 1_000_000
 """Between seeds of one architecture: neighbouring runs share none, nor does a run with its final trainings."""
 
 Curve = Sequence[tuple[int, Metrics]]
@@ -87,11 +88,11 @@ def train_and_measure(
             on_validation(step, metrics)
         return False
 
-    trained = train_candidate(run, architecture, hyper, report, checkpoint=checkpoint, seed_offset=seed_offset)
+    trained = train_by_job(run, architecture, hyper, report, checkpoint=checkpoint, seed_offset=seed_offset)
     if keep is not None and seed_offset == 0:
         keep(architecture, trained, curve)
     metrics = measure_subnet(trained.subnet.to(run.job.device), PreparedData.open(run.data).part(*parts))
-    return TrainOutcome(metrics.log_loss, {"auc": metrics.auc, "step": trained.step})
+    return TrainOutcome(metrics.log_loss, {"auc": metrics.auc, STEP: trained.step})
 
 
 def trained_profiles(run: RunFolder, architectures: Sequence[Architecture]) -> list[Profile]:
@@ -173,7 +174,7 @@ def train_truth(
         nonlocal checkpoint
         # The study's name says how it trains: what was begun with other settings is no start for this one.
         checkpoint = folder / f"{study.study_name}-{architecture.key}-{seed}.ckpt"
-        offset = seed * _SEEDS_APART
+        offset = seed * _TRUTH_SEEDS_APART
 
         def validated(step: int, metrics: Metrics) -> None:
             reached(step, metrics.log_loss)

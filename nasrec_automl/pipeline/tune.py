@@ -78,11 +78,11 @@ class TuneStage(Stage):
         job, config = run.job, run.job.tune
         truth, label = _trained(run)
         done, total = self.units(run)
-        progress = ProgressWriter(run.progress(self.name), stage=self.name, unit="supernets", total=total, done=done)
+        progress = ProgressWriter(run.progress(self.name), unit="supernets", total=total, done=done)
         study = tune_study(run)
         folder: Path | None = None
 
-        def rank(key: str, settings: Mapping[str, float], reached: Reached) -> tuple[float, Mapping[str, Any]]:
+        def judge(key: str, settings: Mapping[str, float], reached: Reached) -> tuple[float, Mapping[str, Any]]:
             nonlocal folder
             folder = _folder(run) / key
             supernet = job.supernet.model_copy(update={**settings, "epochs": config.epochs or job.supernet.epochs})
@@ -103,9 +103,9 @@ class TuneStage(Stage):
             if finite.sum() < FEWEST_RANKED:
                 raise DivergedError(f"its last step: {finite.sum()} of {len(truth)} scores are finite numbers")
             # All settings are judged by the same architectures: what has no score is the worst, as it is for a search.
-            ranked = np.where(finite, scores, np.finfo(np.float64).max)
-            tau = kendall_tau(ranked, np.array([log_loss for _, log_loss in truth]))
-            return (0.0 if np.isnan(tau) else tau), {"architectures": len(truth), "log_loss": float(ranked.min())}
+            comparable = np.where(finite, scores, np.finfo(np.float64).max)
+            tau = kendall_tau(comparable, np.array([log_loss for _, log_loss in truth]))
+            return (0.0 if np.isnan(tau) else tau), {"architectures": len(truth), "log_loss": float(comparable.min())}
 
         def on_trial() -> None:
             if folder is not None:  # its supernet has the size of the job's; not before the study has the outcome
@@ -115,12 +115,12 @@ class TuneStage(Stage):
 
         start = {name: getattr(job.supernet, name) for name in TUNED}
         storage = study_storage(job.storage_url)
-        tune(study, rank, storage=storage, config=config, start=start, seed=job.seed, on_trial=on_trial)
+        tune(study, judge, storage=storage, config=config, start=start, seed=job.seed, on_trial=on_trial)
         judged = len(tuned(run))
         if judged < total:  # of single values and choices there may be no more
             note = ", ".join(filter(None, (_note(run), why_no_more(study, judged, total, None))))
             path = run.progress(self.name)
-            ProgressWriter(path, stage=self.name, unit="supernets", total=judged, done=judged).update(judged, note)
+            ProgressWriter(path, unit="supernets", total=judged, done=judged).update(judged, note)
         self.tidy(run)
         return _metrics(run)
 
@@ -169,7 +169,6 @@ def _trained(run: RunFolder) -> tuple[list[tuple[Architecture, float]], NDArray[
     architectures, study = sample_sizes(run, run.job.tune.architectures), trainings_study(run, "tune-truth")
     progress = ProgressWriter(
         run.progress(TUNE_TRUTH),
-        stage=TUNE_TRUTH,
         unit="trainings",
         total=len(architectures),
         done=count_trained(study, architectures, 1),

@@ -177,7 +177,7 @@ def result_table(run: RunFolder) -> RenderableType:
 
 def model_lines(run: RunFolder) -> list[str]:
     """Where the model of a finished run is, and whether what was exported is of an earlier one."""
-    from nasrec_automl.pipeline.model_folder import PREPROCESSING_FILE
+    from nasrec_automl.data.preprocessing import PREPROCESSING_FILE
 
     folder = shlex.quote(str(run.path))
     if not (run.best / PREPROCESSING_FILE).is_file():

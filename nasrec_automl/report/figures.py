@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from nasrec_automl.report.content import CalibrationBin, CurvePoint
-from nasrec_automl.report.style import BLUE, FAINT, GREY, LOG_LOSS, VERMILLION, note, styled
+from nasrec_automl.report.style import BLUE, FAINT, GREY, LOG_LOSS_AXIS, VERMILLION, note, styled
 
 
 def supernet_curves(points: Sequence[CurvePoint]) -> go.Figure:
@@ -44,7 +44,7 @@ def supernet_curves(points: Sequence[CurvePoint]) -> go.Figure:
             col=column,
         )
     figure.update_xaxes(title_text="training step", rangemode="tozero")
-    figure.update_yaxes(title_text=LOG_LOSS, col=1).update_yaxes(title_text="AUC", col=2)
+    figure.update_yaxes(title_text=LOG_LOSS_AXIS, col=1).update_yaxes(title_text="AUC", col=2)
     return styled(figure, height=360)
 
 

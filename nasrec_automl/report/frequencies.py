@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 from nasrec_automl.architecture import Architecture, Block, Live
 from nasrec_automl.report.content import ScoredArchitecture
 from nasrec_automl.report.style import BLUE, FAINT, note, styled
-from nasrec_automl.report.summary import ranked
+from nasrec_automl.report.summary import by_score
 from nasrec_automl.report.wiring import OPERATORS
 
 _FEWEST = 10
@@ -35,7 +35,7 @@ def frequencies(search: Sequence[ScoredArchitecture]) -> go.Figure:
 
     Parts that nothing reads do not count: they cannot have made an architecture good.
     """
-    known = [(scored, a) for scored in ranked(search) if (a := scored.architecture) is not None]
+    known = [(scored, a) for scored in by_score(search) if (a := scored.architecture) is not None]
     if len(known) < _FEWEST:
         return note(f"Fewer than {_FEWEST} architectures were scored: too few to compare the best with the others.")
     best = len(known) // 10

@@ -10,7 +10,7 @@ from nasrec_automl.budget import MACS, PARAMETERS
 from nasrec_automl.report.content import ReportContent, RetrainTrial, ScoredArchitecture
 from nasrec_automl.report.outline import outline
 from nasrec_automl.report.sentences import headline, trust
-from nasrec_automl.report.summary import agreement_in_words, in_order, ranked, retrained_best
+from nasrec_automl.report.summary import agreement_in_words, by_number, by_score, retrained_best
 
 SHOWN = 10
 """The best of a study that its table has a line for, and that have a note of their own."""
@@ -18,7 +18,7 @@ SHOWN = 10
 
 def search_note(content: ReportContent, study: str) -> str:
     """What the search study is about, its best, how to go on, how to read it."""
-    best = ranked(content.search)
+    best = by_score(content.search)
     rows = [
         (rank, each.number, _text(each.name), *_measured(each), f"{each.macs:,}", f"{each.parameters:,}")
         for rank, each in enumerate(best[:SHOWN], 1)
@@ -43,7 +43,7 @@ def search_note(content: ReportContent, study: str) -> str:
 
 def retrain_note(content: ReportContent, study: str) -> str:
     """What the retrain study is about, the best training of each architecture, how to go on, how to read it."""
-    scores = {each.name: each for each in in_order(content.search)}
+    scores = {each.name: each for each in by_number(content.search)}
     agreement = agreement_in_words(content.search, content.retrain)
     rows = [
         (

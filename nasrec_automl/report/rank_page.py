@@ -21,29 +21,28 @@ Line = tuple[str, str, str, str]
 
 def ranking_lines(ranking: Ranking) -> list[Line]:
     """Every statistic in words, what is measured first and then what it is to be compared with."""
-    found = ranking
-    sign = "larger" if found.larger_is_better else "smaller"
-    share = found.share_of_ceiling
+    sign = "larger" if ranking.larger_is_better else "smaller"
+    share = ranking.share_of_ceiling
     lines = [
-        ("Kendall's tau", *_shown(found.tau), "scores against log losses from scratch: 1 for the same order"),
-        ("Spearman's rho", *_shown(found.spearman), "the same of ranks"),
-        ("precision of the top decile", *_shown(found.top_decile), "share of the tenth scored best that is the best"),
-        ("regret of the top 1", *_shown(found.regret, 4), "nats that the choice of the best score costs"),
+        ("Kendall's tau", *_shown(ranking.tau), "scores against log losses from scratch: 1 for the same order"),
+        ("Spearman's rho", *_shown(ranking.spearman), "the same of ranks"),
+        ("precision of the top decile", *_shown(ranking.top_decile), "share of the tenth scored best that is the best"),
+        ("regret of the top 1", *_shown(ranking.regret, 4), "nats that the choice of the best score costs"),
     ]
-    if found.ceiling is not None:
-        lines.append(("ceiling", *_shown(found.ceiling), "tau between halves of the seeds"))
+    if ranking.ceiling is not None:
+        lines.append(("ceiling", *_shown(ranking.ceiling), "tau between halves of the seeds"))
     if share is not None:
         lines.append(("share of the ceiling", f"{share:.0%}", "", "Kendall's tau as a share of it"))
     lines += [
-        ("tau of size", *_shown(found.size_tau), f"of the number of parameters alone, as if {sign} were better"),
-        ("lead over size", *_shown(found.lead), "Kendall's tau less that of size"),
+        ("tau of size", *_shown(ranking.size_tau), f"of the number of parameters alone, as if {sign} were better"),
+        ("lead over size", *_shown(ranking.lead), "Kendall's tau less that of size"),
     ]
-    if found.strata > 1:
-        meaning = f"of pairs in the same of {found.strata} groups by parameters"
-        lines.append(("tau within sizes", *_shown(found.strata_tau), meaning))
-    if found.training_bias is not None:
+    if ranking.strata > 1:
+        meaning = f"of pairs in the same of {ranking.strata} groups by parameters"
+        lines.append(("tau within sizes", *_shown(ranking.strata_tau), meaning))
+    if ranking.training_bias is not None:
         meaning = "rho of residual and training steps; below 0, what was trained more scores too well"
-        lines.append(("training bias", *_shown(found.training_bias), meaning))
+        lines.append(("training bias", *_shown(ranking.training_bias), meaning))
     return lines
 
 

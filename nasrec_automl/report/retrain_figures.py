@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from nasrec_automl.report.content import RetrainTrial
-from nasrec_automl.report.style import LOG_LOSS, SEQUENCE, note, plain, styled, upper_limit
+from nasrec_automl.report.style import LOG_LOSS_AXIS, SEQUENCE, note, plain, styled, upper_limit
 from nasrec_automl.report.summary import retrained_best
 
 _SETTINGS = ("learning_rate", "weight_decay", "dropout", "batch_size")
@@ -51,7 +51,7 @@ def settings_figure(trials: Sequence[RetrainTrial]) -> go.Figure:
                 col=column,
             )
         figure.update_xaxes(title_text=setting.replace("_", " "), **axis, row=1, col=column)
-    figure.update_yaxes(title_text=LOG_LOSS, row=1, col=1)
+    figure.update_yaxes(title_text=LOG_LOSS_AXIS, row=1, col=1)
     return styled(figure, height=380)
 
 
@@ -86,7 +86,7 @@ def retrain_curves(trials: Sequence[RetrainTrial]) -> go.Figure:
     low, high = min(losses), upper_limit(losses)
     margin = 0.05 * (high - low) or 0.001
     figure.update_xaxes(title_text="share of the schedule, in validations", rangemode="tozero")
-    figure.update_yaxes(title_text=LOG_LOSS, range=[low - margin, high + margin])
+    figure.update_yaxes(title_text=LOG_LOSS_AXIS, range=[low - margin, high + margin])
     return styled(figure, height=400)
 
 

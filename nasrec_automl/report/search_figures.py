@@ -13,7 +13,7 @@ from nasrec_automl.report.style import (
     COSTS,
     FAINT,
     GREEN,
-    LOG_LOSS,
+    LOG_LOSS_AXIS,
     PURPLE,
     VERMILLION,
     note,
@@ -21,7 +21,7 @@ from nasrec_automl.report.style import (
     styled,
     upper_limit,
 )
-from nasrec_automl.report.summary import best_scored, best_so_far, cost, in_order, pareto_front
+from nasrec_automl.report.summary import best_scored, best_so_far, by_number, cost, pareto_front
 
 _NOTHING = "The search has scored no architecture."
 _HAND_SYMBOLS = ("diamond", "square", "cross", "x", "star", "pentagon")
@@ -36,7 +36,7 @@ _Place = Callable[[ScoredArchitecture], float]
 
 def search_history(search: Sequence[ScoredArchitecture], winner_name: str) -> go.Figure:
     """Score of each architecture in the order of the search, with the best so far."""
-    scored, best = in_order(search), best_scored(search)
+    scored, best = by_number(search), best_scored(search)
     if best is None:
         return note(_NOTHING)
     figure = go.Figure()
@@ -60,7 +60,7 @@ def search_history(search: Sequence[ScoredArchitecture], winner_name: str) -> go
         hoverinfo="skip",
     )
     figure.update_xaxes(title_text="trial of the search study", dtick=1 if len(scored) < 12 else None).update_yaxes(
-        title_text=LOG_LOSS
+        title_text=LOG_LOSS_AXIS
     )
     return styled(figure, height=440)
 
@@ -80,7 +80,7 @@ def score_against(
         name: of the cost: `macs`, `parameters` or `latency_ms`.
         marked: architectures to mark: the front of all objectives, where those are more than these two.
     """
-    scored = [each for each in in_order(search) if cost(each, name) is not None]
+    scored = [each for each in by_number(search) if cost(each, name) is not None]
     if not scored:
         return note(_NOTHING)
 
@@ -102,7 +102,7 @@ def score_against(
         hoverinfo="skip",
     )
     figure.update_xaxes(title_text=COSTS[name], type="log", dtick="D2", tickformat="~s")
-    figure.update_yaxes(title_text=LOG_LOSS)
+    figure.update_yaxes(title_text=LOG_LOSS_AXIS)
     return styled(figure, height=440)
 
 

@@ -13,7 +13,7 @@ from nasrec_automl.report.summary import (
     agreement_in_words,
     best_baseline,
     best_scored,
-    in_order,
+    by_number,
     retrained_best,
     winner_row,
     within_one_error,
@@ -125,7 +125,7 @@ def count(number: int, noun: str) -> str:
 
 
 def _about_the_scores(content: ReportContent) -> list[str]:
-    scored, best = in_order(content.search), best_scored(content.search)
+    scored, best = by_number(content.search), best_scored(content.search)
     if best is None:
         return ["The search scored no architecture."]
     rows = "the same validation rows" if content.score_rows is None else f"the same {content.score_rows:,} rows"
@@ -142,7 +142,7 @@ def _about_the_scores(content: ReportContent) -> list[str]:
 
 
 def _about_early_stops(content: ReportContent) -> list[str]:
-    read = [each for each in in_order(content.search) if each.rows is not None]
+    read = [each for each in by_number(content.search) if each.rows is not None]
     stopped = sum(each.stopped for each in read)
     if not stopped or content.score_rows is None:
         return []

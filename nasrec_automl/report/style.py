@@ -11,12 +11,12 @@ import plotly.graph_objects as go
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#AA4499"
 INK, GREY, FAINT, GRID, PAPER = "#1F2933", "#616E7C", "#9AA5B1", "#E4E7EB", "#FFFFFF"
 DIM = "#6B7785"
-"""Of text that is to stand back: FAINT is too faint to read."""
+"""The colour of text that is to stand back: FAINT is too faint to read."""
 
 SEQUENCE = (BLUE, VERMILLION, GREEN, PURPLE, "#E69F00", "#56B4E9", "#7B8794")
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
 
-LOG_LOSS = "log loss (nats)"
+LOG_LOSS_AXIS = "log loss (nats)"
 COSTS = {"macs": "multiply-adds per example", "parameters": "parameters", "latency_ms": "latency (ms)"}
 """Costs of an architecture, by the job's names."""
 

@@ -16,7 +16,7 @@ _FEWEST = 5
 """Architectures whose order is worth a statement."""
 
 
-def in_order(search: Sequence[ScoredArchitecture]) -> list[ScoredArchitecture]:
+def by_number(search: Sequence[ScoredArchitecture]) -> list[ScoredArchitecture]:
     """Scored architectures by trial number; those without a finite score are left out."""
     return sorted((s for s in search if math.isfinite(s.log_loss)), key=lambda scored: scored.number)
 
@@ -45,7 +45,7 @@ def pareto_front(search: Sequence[ScoredArchitecture], costs: Sequence[str]) -> 
         costs: names of the costs.
     """
     points: dict[tuple[float, ...], ScoredArchitecture] = {}
-    for scored in in_order(search):
+    for scored in by_number(search):
         known = [value for name in costs if (value := cost(scored, name)) is not None]
         if len(known) == len(costs):
             points.setdefault((scored.log_loss, *known), scored)
@@ -53,14 +53,14 @@ def pareto_front(search: Sequence[ScoredArchitecture], costs: Sequence[str]) -> 
     return [points[values] for values, rank in sorted(zip(points, ranks, strict=True)) if rank == 0]
 
 
-def ranked(search: Sequence[ScoredArchitecture]) -> list[ScoredArchitecture]:
+def by_score(search: Sequence[ScoredArchitecture]) -> list[ScoredArchitecture]:
     """By log loss, the best first; equals by number."""
-    return sorted(in_order(search), key=lambda scored: (scored.log_loss, scored.number))
+    return sorted(by_number(search), key=lambda scored: (scored.log_loss, scored.number))
 
 
 def best_scored(search: Sequence[ScoredArchitecture]) -> ScoredArchitecture | None:
-    """The first of `ranked`."""
-    return next(iter(ranked(search)), None)
+    """The first of `by_score`."""
+    return next(iter(by_score(search)), None)
 
 
 def within_one_error(search: Sequence[ScoredArchitecture]) -> list[ScoredArchitecture]:
@@ -72,7 +72,7 @@ def within_one_error(search: Sequence[ScoredArchitecture]) -> list[ScoredArchite
     if best is None:
         return []
     limit = best.log_loss + best.standard_error
-    return [scored for scored in in_order(search) if (best.stopped or not scored.stopped) and scored.log_loss <= limit]
+    return [scored for scored in by_number(search) if (best.stopped or not scored.stopped) and scored.log_loss <= limit]
 
 
 def winner_row(results: Sequence[ResultRow]) -> ResultRow | None:
@@ -98,7 +98,7 @@ def retrained_best(retrain: Sequence[RetrainTrial]) -> dict[str, float]:
 def in_both(search: Sequence[ScoredArchitecture], retrain: Sequence[RetrainTrial]) -> list[ScoredArchitecture]:
     """Scored architectures that were trained from scratch too."""
     retrained = retrained_best(retrain)
-    return [scored for scored in in_order(search) if scored.name in retrained]
+    return [scored for scored in by_number(search) if scored.name in retrained]
 
 
 def compared(search: Sequence[ScoredArchitecture], retrain: Sequence[RetrainTrial]) -> list[ScoredArchitecture]:

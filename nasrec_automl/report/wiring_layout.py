@@ -127,10 +127,10 @@ class Layout:
 
     @property
     def width(self) -> float:
-        """Of the picture."""
+        """The picture's width."""
         return self.columns[-1].right + _MARGIN
 
     @property
     def height(self) -> float:
-        """Of the picture."""
+        """The picture's height."""
         return self.sparse_top + BOX_HEIGHT + _ARROWS + _RAIL * len(self.rails["sparse"]) + _MARGIN

@@ -129,7 +129,11 @@ class Tally:
                 self._done_keys.add(key)
         elif key is not None and trial.user_attrs.get(FAILURE) in _TRIED:
             self._failures[key] += 1
-            if self._speaks_against(trial, key):
+            came = max(trial.intermediate_values, default=0)  # the last step that it reported
+            further = came > self._reached.get(key, 0)
+            if trial.user_attrs[FAILURE] != INTERRUPTED:
+                self._reached[key] = max(came, self._reached.get(key, 0))
+            if _speaks_against(trial, further):
                 self._against[key] += 1
                 if self._against[key] == self._retries + 1:
                     _logger.warning(
@@ -138,20 +142,17 @@ class Tally:
             if trial.user_attrs[FAILURE] != ERROR and self._source.admits(trial):
                 self._lost.setdefault(key, trial)
 
-    def _speaks_against(self, trial: FrozenTrial, key: str) -> bool:
-        """Whether a trial that ended without a result speaks against its key.
-
-        Whoever interrupts a worker means the worker. A process that died may have died of the trial, but not where it
-        came further than those before it.
-        """
-        if trial.user_attrs[FAILURE] == INTERRUPTED:
-            return False
-        came = max(trial.intermediate_values, default=0)  # the last step that it reported
-        further = came > self._reached.get(key, 0)
-        self._reached[key] = max(came, self._reached.get(key, 0))
-        return trial.user_attrs[FAILURE] == ERROR or not further
-
     def _key(self, trial: FrozenTrial) -> str | None:
         """The trial's key, computed where no worker wrote it; None if the parameters are not the source's."""
         written = trial.user_attrs.get(KEY)
         return self._source.key(trial.params) if written is None else str(written)
+
+
+def _speaks_against(trial: FrozenTrial, further: bool) -> bool:
+    """Whether a trial that ended without a result speaks against its key.
+
+    Whoever interrupts a worker means the worker. A process that died may have died of the trial, but not where it came
+    further than those before it.
+    """
+    failure = trial.user_attrs[FAILURE]
+    return failure == ERROR or (failure != INTERRUPTED and not further)

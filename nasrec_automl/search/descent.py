@@ -44,10 +44,10 @@ def descend(
     """
     aim, known = math.inf, False
     current = smallest = space.random(rng, inputs="uniform")
-    load = budget.load(current)
+    load = budget.fullness(current)
     for _ in range(_STEPS):
         step = space.mutate(current, rng)
-        step_load = budget.load(step, macs=aim)
+        step_load = budget.fullness(step, macs=aim)
         if step_load > max(1.0, load):
             continue
         current, load = step, step_load
@@ -59,7 +59,7 @@ def descend(
             return current
         else:
             smallest, aim = current, _SHRINK * budget.counted(current)[MACS]
-            load = budget.load(current, macs=aim)
+            load = budget.fullness(current, macs=aim)
     drawn = (space.random(rng, inputs="uniform") for _ in range(_DRAWS))
     if known or any(one.key in seen and budget.admits(one) for one in drawn):
         return None

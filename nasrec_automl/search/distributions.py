@@ -52,7 +52,7 @@ def suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> A
     return value
 
 
-def hold(distributions: Mapping[str, BaseDistribution], params: Mapping[str, Any]) -> bool:
+def can_be_written(distributions: Mapping[str, BaseDistribution], params: Mapping[str, Any]) -> bool:
     """Whether a trial can be written with these parameters, each of its distribution."""
     try:
         optuna.create_trial(

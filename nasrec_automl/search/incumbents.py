@@ -16,7 +16,7 @@ from nasrec_automl.search.distributions import architecture_of
 from nasrec_automl.space import SearchSpace
 
 
-def ranked(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+def best_first(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     """Finished trials, the best first, equals by number. What was stopped early has an estimate as its value.
 
     Of several objectives: first the Pareto front, then that of the others, and so on, each by the first objective.
@@ -45,13 +45,13 @@ def incumbents(
         return []
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     counting = (t for t in trials if t.user_attrs.get(STOPPED) is False and admits(t))
-    return list(itertools.islice(unlike(counting, space), most))
+    return list(itertools.islice(distinct_best_first(counting, space), most))
 
 
-def unlike(trials: Iterable[FrozenTrial], space: SearchSpace) -> Iterator[Architecture]:
+def distinct_best_first(trials: Iterable[FrozenTrial], space: SearchSpace) -> Iterator[Architecture]:
     """The architectures of finished trials, the best first, each key once: users may add what a study has already."""
     seen: set[str] = set()
-    for trial in ranked(trials):
+    for trial in best_first(trials):
         architecture = architecture_of(trial.params, space)
         if architecture is not None and architecture.key not in seen:
             seen.add(architecture.key)

@@ -169,7 +169,7 @@ def _listed_unseen(
         return descend(space, rng, seen=seen, budget=budget)
     if any(budget.admits(of(params)) for key, params in listed.items() if key in seen):
         return None
-    raise nothing_inside(space, budget, min(map(of, listed.values()), key=budget.load))
+    raise nothing_inside(space, budget, min(map(of, listed.values()), key=budget.fullness))
 
 
 @lru_cache(maxsize=2)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import optuna
@@ -24,28 +23,12 @@ from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.search.local_step import step_from
 from nasrec_automl.search.loop import OnTrial, work
 from nasrec_automl.search.pruning import KeyedHyperband
-from nasrec_automl.search.task import ENDED, Outcome, Params, Task, key_of
+from nasrec_automl.search.task import ENDED, Outcome, Params, Task, TrainOutcome, key_of
 from nasrec_automl.search.tpe import sample_params, tpe
 from nasrec_automl.search.worker import WorkerOptions
 
 _PROPOSALS = 20
 """Proposals that may be known already before the ranges count as used up (they may be single values)."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainOutcome:
-    """What a training says of itself to its study.
-
-    Attributes:
-        log_loss: in nats, on rows that it did not learn from.
-        attrs: written to the trial under `nasrec:<name>`; JSON values.
-        stopped: whether it ended because it was told to. (One that goes on after a kill tells its curve again, and the
-            answer to that is no end.)
-    """
-
-    log_loss: float
-    attrs: Mapping[str, Any]
-    stopped: bool = False
 
 
 Prune = Callable[[int, float], bool]

@@ -61,6 +61,22 @@ class Outcome:
         return None if self.value is None else [self.value, *self.further]
 
 
+@dataclass(frozen=True, slots=True)
+class TrainOutcome:
+    """What a training says of itself to its study.
+
+    Attributes:
+        log_loss: in nats, on rows that it did not learn from.
+        attrs: written to the trial under `nasrec:<name>`; JSON values.
+        stopped: whether it ended because it was told to. (One that goes on after a kill tells its curve again, and the
+            answer to that is no end.)
+    """
+
+    log_loss: float
+    attrs: Mapping[str, Any]
+    stopped: bool = False
+
+
 class TrialSource(ABC):
     """What trials of a study are about, and which comes next. `Worker` calls it.
 

@@ -18,8 +18,7 @@ from nasrec_automl.search.census import Census
 from nasrec_automl.search.distributions import architecture_of, distributions
 from nasrec_automl.search.ledger import Ledger, Reached
 from nasrec_automl.search.loop import OnTrial, work
-from nasrec_automl.search.retrain import TrainOutcome
-from nasrec_automl.search.task import ENDED, Outcome, Params, Task
+from nasrec_automl.search.task import ENDED, Outcome, Params, Task, TrainOutcome
 from nasrec_automl.space import SearchSpace
 
 SEED = "seed"

@@ -26,13 +26,13 @@ TUNED = ("learning_rate", "path_warm_up")
 _STARTUP = 5
 _PROPOSALS = 20
 
-Rank = Callable[[str, Mapping[str, float], Reached], tuple[float, Mapping[str, Any]]]
-"""`rank(key, settings, reached)`: Kendall's tau of a supernet trained with these settings; attributes, JSON values."""
+Judge = Callable[[str, Mapping[str, float], Reached], tuple[float, Mapping[str, Any]]]
+"""`judge(key, settings, reached)`: Kendall's tau of a supernet trained with these settings; attributes, JSON values."""
 
 
 def tune(
     study: optuna.Study,
-    rank: Rank,
+    judge: Judge,
     *,
     storage: BaseStorage,
     config: TuneConfig,
@@ -46,7 +46,7 @@ def tune(
 
     Args:
         study: one that maximises, from `open_study`.
-        rank: trains and judges one supernet; killed and called again with the same key, it may go on.
+        judge: trains and judges one supernet; killed and called again with the same key, it may go on.
         storage: the storage that holds the study.
         config: ranges and the number of trials.
         start: the job's own settings.
@@ -56,7 +56,7 @@ def tune(
     Returns:
         How many supernets were judged; a training that diverged counts, as pruned.
     """
-    task = _Tune(Ledger(study, storage), rank, config, start, seed)
+    task = _Tune(Ledger(study, storage), judge, config, start, seed)
     return work(task, study, storage=storage, target=config.trials, on_trial=on_trial)
 
 
@@ -68,12 +68,12 @@ def settings_of(params: Mapping[str, Any], config: TuneConfig) -> dict[str, floa
 class _Tune(Task):
     finished = ENDED
 
-    def __init__(self, ledger: Ledger, rank: Rank, config: TuneConfig, start: Mapping[str, float], seed: int) -> None:
+    def __init__(self, ledger: Ledger, judge: Judge, config: TuneConfig, start: Mapping[str, float], seed: int) -> None:
         searched = {name: one for name in TUNED if not (one := _range(config, name)).single}
         self.distributions = {name: optuna_distribution(one) for name, one in searched.items()}
         self._start = {name: start[name] if one.holds(start[name]) else one.start() for name, one in searched.items()}
         self._ledger = ledger
-        self._rank = rank
+        self._judge = judge
         self._config = config
         self.seed = seed
 
@@ -97,7 +97,7 @@ class _Tune(Task):
     def run(self, trial: FrozenTrial) -> Outcome:
         key = self.key(trial.params)
         assert key is not None
-        tau, attrs = self._rank(key, settings_of(trial.params, self._config), self._ledger.reached(trial))
+        tau, attrs = self._judge(key, settings_of(trial.params, self._config), self._ledger.reached(trial))
         return Outcome(state=TrialState.COMPLETE, value=tau, attrs=attrs)
 
 

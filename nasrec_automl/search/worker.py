@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nasrec_automl.heartbeat import LOST_AFTER
 from nasrec_automl.search.attributes import ABANDONED, ATTEMPT, KEY
 from nasrec_automl.search.census import Census, Tally
-from nasrec_automl.search.distributions import hold
+from nasrec_automl.search.distributions import can_be_written
 from nasrec_automl.search.ledger import Ledger, asked_for, wish_of
 from nasrec_automl.search.mirror import ENQUEUED
 from nasrec_automl.search.stale import close_stale
@@ -92,7 +92,7 @@ class Worker:
     def _may_begin(self, params: Params, census: Census) -> bool:
         """Whether a lost trial's parameters are such as a trial has today: ranges may have changed since."""
         key = self.source.key(params)
-        return key is not None and key not in census.taken and hold(self.source.distributions, params)
+        return key is not None and key not in census.taken and can_be_written(self.source.distributions, params)
 
     def adopt(self, waiting: FrozenTrial, worker: str) -> FrozenTrial | None:
         """Start a trial that a user has enqueued; None where it is not to run, or another worker runs it.

@@ -14,7 +14,7 @@ from torch import nn
 from nasrec_automl.training.metrics import Metrics
 from nasrec_automl.training.module import ClickModule
 
-OnMetrics = Callable[[int, Metrics], bool]
+OnValidation = Callable[[int, Metrics], bool]
 """Called after each validation with step and metrics; True ends the training."""
 
 
@@ -23,17 +23,17 @@ class KeepBest(pl.Callback):
 
     Args:
         patience: validations without improvement that end the training; 0 for never.
-        report: hears of each validation.
+        on_validation: hears of each validation.
 
     Attributes:
         best: metrics of the best validation.
         best_step: when it was; 0 before the first.
-        stopped: whether `report` ended the training.
+        stopped: whether `on_validation` ended the training.
     """
 
-    def __init__(self, patience: int, report: OnMetrics | None = None) -> None:
+    def __init__(self, patience: int, on_validation: OnValidation | None = None) -> None:
         self.patience = patience
-        self.report = report
+        self.on_validation = on_validation
         self.best: Metrics | None = None
         self.best_step = 0
         self.stopped = False
@@ -47,9 +47,9 @@ class KeepBest(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Tell again what was measured before; the training was not told to stop then."""
-        if self.report is not None:
+        if self.on_validation is not None:
             for step, metrics in self._curve:
-                self.report(step, metrics)
+                self.on_validation(step, metrics)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Compare a validation with the best."""
@@ -59,7 +59,7 @@ class KeepBest(pl.Callback):
         if self.best is None or metrics.log_loss < self.best.log_loss:
             self.best, self.best_step = metrics, trainer.global_step
             self._keep()
-        if self.report is not None and self.report(trainer.global_step, metrics):
+        if self.on_validation is not None and self.on_validation(trainer.global_step, metrics):
             self.stopped = True
         since = sum(step > self.best_step for step, _ in self._curve)
         stops = self.stopped or bool(self.patience and since >= self.patience)

@@ -80,6 +80,11 @@ def checkpoint_steps(path: Path) -> int:
         return -1
 
 
+def resume_options(path: Path | None) -> dict[str, Any]:
+    """Options of Lightning's `fit` that let a training go on from a checkpoint, where there is one."""
+    return {"ckpt_path": str(path), "weights_only": True} if path is not None and path.is_file() else {}
+
+
 def drop_unreadable(path: Path) -> None:
     """Delete a checkpoint whose content is broken, if it is there: its training begins anew.
 

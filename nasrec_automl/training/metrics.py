@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.functional.classification import binary_auroc
@@ -60,10 +61,13 @@ def measure(logits: Tensor, label: Tensor, weight: Tensor | None = None) -> Metr
     )
 
 
-def targets(rows: Rows) -> tuple[Tensor, ...]:
+def targets(rows: Rows) -> tuple[Tensor, Tensor | None]:
     """Labels `(n,)` float32, and weights where the rows have such: what `measure` takes beside the logits."""
-    columns = [rows.label] if rows.weight is None else [rows.label, rows.weight]
-    return tuple(torch.from_numpy(np.asarray(column).astype(np.float32)) for column in columns)
+
+    def plain(column: ArrayLike) -> Tensor:
+        return torch.from_numpy(np.asarray(column).astype(np.float32))
+
+    return plain(rows.label), None if rows.weight is None else plain(rows.weight)
 
 
 def log_losses(logits: Tensor, label: Tensor) -> Tensor:

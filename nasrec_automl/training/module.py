@@ -231,7 +231,7 @@ class ClickModule(pl.LightningModule):
             self._said_end = True
             _logger.warning(
                 "the schedule has ended after %d steps: the learning rate stays 0, and nothing more is learned. Give "
-                "TrainingOptions as many steps as the trainer takes, epochs x batches",
+                "TrainingOptions as many steps as the trainer takes, epochs x batches (with ENAS of validation too)",
                 self.options.steps,
             )
         norm = clip_gradients((one for one in self.parameters() if one in moved), self.options.clip_norm)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from nasrec_automl.data.description import Description
+from nasrec_automl.data.description import DESCRIPTION_FILE, Description, is_prepared
 from nasrec_automl.errors import DataError
 
 PART = {
@@ -26,6 +26,16 @@ CONTENT = {
 def test_a_description_reads_what_it_writes(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text(Description.model_validate(CONTENT).model_dump_json())
     assert Description.load(tmp_path) == Description.model_validate(CONTENT)
+
+
+def test_a_folder_is_prepared_once_its_description_is_there(tmp_path: Path) -> None:
+    assert not is_prepared(tmp_path / "missing")
+    assert not is_prepared(tmp_path)
+    (tmp_path / DESCRIPTION_FILE).mkdir()
+    assert not is_prepared(tmp_path)
+    (tmp_path / DESCRIPTION_FILE).rmdir()
+    (tmp_path / DESCRIPTION_FILE).write_text("{}")
+    assert is_prepared(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_few_columns_are_learned_at_once(spill: Spill, monkeypatch: pytest.Monke
         asked.append(threads)
         return map(work, items)
 
-    monkeypatch.setattr(learning, "in_order", spied)
+    monkeypatch.setattr(learning, "map_ahead", spied)
     learn(spill, dense=DENSE, categorical=CATEGORICAL, declared=DECLARED, on_column=lambda: None)
     assert asked == [4]
 

@@ -20,7 +20,7 @@ from nasrec_automl.evaluation.scratch import (
 )
 from nasrec_automl.network import Subnet
 from nasrec_automl.testing.examples import make_rows, repeated, tiny_schema, tiny_space, with_weights
-from nasrec_automl.training.keep_best import KeepBest, OnMetrics
+from nasrec_automl.training.keep_best import KeepBest, OnValidation
 from nasrec_automl.training.metrics import Metrics
 from nasrec_automl.training.module import ClickModule
 
@@ -44,13 +44,15 @@ OPTIONS = ScratchOptions(
 def train(
     options: ScratchOptions = OPTIONS,
     *,
-    report: OnMetrics | None = None,
+    on_validation: OnValidation | None = None,
     checkpoint: Path | None = None,
     **changes: Any,
 ) -> Trained:
     """With some of the options changed."""
     own = replace(options, **changes)
-    return train_from_scratch(ARCHITECTURE, SCHEMA, TRAIN, VALIDATION, own, report=report, checkpoint=checkpoint)
+    return train_from_scratch(
+        ARCHITECTURE, SCHEMA, TRAIN, VALIDATION, own, on_validation=on_validation, checkpoint=checkpoint
+    )
 
 
 def weights(trained: Trained) -> torch.Tensor:
@@ -188,7 +190,7 @@ def test_the_best_weights_are_kept() -> None:
         trained = train(
             replace(OPTIONS, learning_rate=0.8, seed=seed),
             steps=160,
-            report=lambda step, metrics, seen=seen: seen.update({step: metrics}) or False,
+            on_validation=lambda step, metrics, seen=seen: seen.update({step: metrics}) or False,
         )
         best = min(seen, key=lambda step: seen[step].log_loss)
         if best != max(seen):
@@ -204,7 +206,7 @@ def test_patience_ends_a_training_that_no_longer_improves() -> None:
         replace(OPTIONS, learning_rate=0.8),
         steps=400,
         patience=2,
-        report=lambda step, metrics: seen.append(metrics) or False,
+        on_validation=lambda step, metrics: seen.append(metrics) or False,
     )
     losses = [metrics.log_loss for metrics in seen]
     assert len(losses) < 50
@@ -214,9 +216,9 @@ def test_patience_ends_a_training_that_no_longer_improves() -> None:
     assert not trained.stopped
 
 
-def test_a_report_ends_the_training() -> None:
+def test_whoever_hears_of_a_validation_may_end_the_training() -> None:
     seen = []
-    trained = train(report=lambda step, metrics: seen.append(step) or step >= 16)
+    trained = train(on_validation=lambda step, metrics: seen.append(step) or step >= 16)
     assert seen == [8, 16]
     assert trained.stopped
     assert trained.step in (8, 16)
@@ -240,7 +242,7 @@ def test_a_trained_subnet_has_no_gradients_left() -> None:
 def test_several_epochs_keep_their_validations() -> None:
     # 16 steps an epoch, validations that do not divide it.
     seen = []
-    train(validate_every=7, steps=35, report=lambda step, metrics: seen.append(step) or False)
+    train(validate_every=7, steps=35, on_validation=lambda step, metrics: seen.append(step) or False)
     assert seen == [7, 14, 21, 28, 35]
 
 
@@ -264,7 +266,7 @@ def test_a_broken_training_goes_on_and_ends_as_an_unbroken_one(optimizer: Any, s
 
     arguments = {"validate_every": 7, "steps": 40, "patience": 9, "checkpoint": checkpoint}
     with pytest.raises(RuntimeError, match="power cut"):
-        train(options, report=breaks, **arguments)
+        train(options, on_validation=breaks, **arguments)
     assert [path.name for path in checkpoint.parent.iterdir()] == ["a.ckpt"]
     trained_steps = []
     with pytest.MonkeyPatch.context() as patch:
@@ -272,12 +274,14 @@ def test_a_broken_training_goes_on_and_ends_as_an_unbroken_one(optimizer: Any, s
         patch.setattr(
             ClickModule, "training_step", lambda self, *a: trained_steps.append(self.global_step) or step(self, *a)
         )
-        resumed = train(options, report=listens, **arguments)
+        resumed = train(options, on_validation=listens, **arguments)
     assert trained_steps == list(range(7 * stop, 40)), "what was done is not done again"
     assert [path.name for path in checkpoint.parent.iterdir()] == ["a.ckpt"], "its caller writes the result first"
     assert again[:stop] == heard
     whole = []
-    unbroken = train(options, report=lambda s, m: whole.append((s, m)) or False, **{**arguments, "checkpoint": None})
+    unbroken = train(
+        options, on_validation=lambda s, m: whole.append((s, m)) or False, **{**arguments, "checkpoint": None}
+    )
     assert again == whole
     assert torch.equal(weights(resumed), weights(unbroken))
     assert (resumed.step, resumed.metrics) == (unbroken.step, unbroken.metrics)
@@ -297,7 +301,7 @@ def test_a_broken_training_remembers_its_patience_and_its_best_weights(tmp_path:
     for attempts in range(100):
         seen.clear()
         try:
-            resumed = train(options, report=breaks if attempts < 1 else None, **arguments)
+            resumed = train(options, on_validation=breaks if attempts < 1 else None, **arguments)
             break
         except RuntimeError:
             continue

@@ -84,7 +84,7 @@ def test_from_scratch_learns_from_the_teachers_as_the_runs_own_trainings_do(
         given.append(label)
         return SimpleNamespace(metrics=Metrics(log_loss=0.5, auc=0.7, standard_error=0.1, rows=9))
 
-    monkeypatch.setattr("nasrec_automl.pipeline.candidates.train_candidate", trained)
+    monkeypatch.setattr("nasrec_automl.pipeline.scratch.train_by_job", trained)
     params = load_search_space(finished_run.job.space).random(np.random.default_rng(0)).params
     assert start(dict(params), finished_run.path, "--from-scratch")[0] == 0
     expected = taught_label(finished_run)

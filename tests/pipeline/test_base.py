@@ -115,7 +115,7 @@ class Slow(Count):
     """Is stopped long after it has last said anything."""
 
     def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
-        ProgressWriter(run.progress(self.name), stage=self.name, unit="steps", total=2)
+        ProgressWriter(run.progress(self.name), unit="steps", total=2)
         time.sleep(0.5)
         raise KeyboardInterrupt
 

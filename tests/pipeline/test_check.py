@@ -26,7 +26,7 @@ from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline import truth
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import candidates, checked_best, halved, trial_weights
-from nasrec_automl.pipeline.check import _shortened, check_scores, kept_of_check
+from nasrec_automl.pipeline.check import _shortened, check_scores, resume_mark_of_check
 from nasrec_automl.pipeline.evaluator import make_evaluator
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.named import find_architecture
@@ -102,7 +102,7 @@ def test_scores_are_checked_before_the_search(searched: RunFolder) -> None:
     architectures, evaluator = truth.sample_sizes(searched, 4), make_evaluator(searched)
     trained = trainings_study(_shortened(searched), "verdict").get_trials()
     trials = {trial.user_attrs["nasrec:key"]: trial.value for trial in trained}
-    assert len(trials) == kept_of_check(searched) == 8
+    assert len(trials) == resume_mark_of_check(searched) == 8
     losses = np.array([[trials[f"{one.key}-{seed}"] for seed in range(2)] for one in architectures])
     scores = [evaluator.evaluate(one).log_loss for one in architectures]
     verdict = read_verdict(searched)
@@ -129,20 +129,20 @@ def test_trainings_of_the_check_are_as_long_as_it_says_and_measured_on_hpo(searc
     job = searched.job
     short = replace(searched, job=job.model_copy(update={"retrain": job.retrain.model_copy(update={"max_epochs": 1})}))
     architecture = truth.sample_sizes(searched, 4)[2]
-    expected = truth.train_and_measure(short, architecture, truth._SEEDS_APART, (Part.HPO,)).log_loss
+    expected = truth.train_and_measure(short, architecture, truth._TRUTH_SEEDS_APART, (Part.HPO,)).log_loss
     trials = {
         trial.user_attrs["nasrec:key"]: trial.value
         for trial in trainings_study(_shortened(searched), "verdict").get_trials()
     }
     assert trials[f"{architecture.key}-1"] == expected
-    longer = truth.train_and_measure(searched, architecture, truth._SEEDS_APART, (Part.HPO,)).log_loss
+    longer = truth.train_and_measure(searched, architecture, truth._TRUTH_SEEDS_APART, (Part.HPO,)).log_loss
     assert longer != expected
 
 
 def test_without_a_check_there_is_no_verdict(finished_run: RunFolder) -> None:
     assert not finished_run.verdict.exists()
     assert read_verdict(finished_run) is None
-    assert kept_of_check(finished_run) == 0
+    assert resume_mark_of_check(finished_run) == 0
     assert report_content(finished_run).verdict is None
 
 
@@ -178,12 +178,12 @@ def test_killed_in_the_check_it_goes_on_to_the_same_verdict_and_search(
 ) -> None:
     path = supernet_of(searched, tmp_path, write_job)
     run = RunFolder(load_job(path))
-    before = SearchStage().kept(run)
+    before = SearchStage().resume_mark(run)
     for checked in (2, 1):
         assert killed(path, "truth", "train_and_measure", checked + 1)
         assert not run.verdict.exists()
         before += checked
-        assert SearchStage().kept(run) == before, "a later start has these to go on with"
+        assert SearchStage().resume_mark(run) == before, "a later start has these to go on with"
     SearchStage().run(run)
     assert found(run) == found(searched)
 
@@ -292,7 +292,7 @@ def test_the_fall_back_halves_says_so_and_resumes(copied_run: RunFolder, tmp_pat
     assert "successive halving" in text
 
     broken = RunFolder(load_job(tmp_path / "broken" / "job.yaml"))
-    assert killed(tmp_path / "broken" / "job.yaml", "retrain", "train_candidate", 6)
+    assert killed(tmp_path / "broken" / "job.yaml", "retrain", "train_by_job", 6)
     run_job(broken)
     results = [{k: v for k, v in read_json(one.result).items() if k != "seconds"} for one in (run, broken)]
     assert results[0] == results[1]

@@ -17,10 +17,11 @@ from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline import check, retrain, truth
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import candidates, checked_best, default_hyper, train_candidate
+from nasrec_automl.pipeline.candidates import candidates, checked_best
 from nasrec_automl.pipeline.check_trainings import check_folder, drop_kept, keep_training, take_over
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.scratch import default_hyper, train_by_job
 from nasrec_automl.pipeline.stages import STAGES, run_job
 from nasrec_automl.pipeline.studies import retrain_study
 from nasrec_automl.pipeline.truth import sample_sizes
@@ -79,7 +80,7 @@ def test_what_is_taken_over_is_what_would_be_trained(run: RunFolder) -> None:
     architecture, hyper = checked_best(run)[0], default_hyper(run.job)
     heard: tuple[list[Any], list[Any]] = ([], [])
     taken = take_over(run, architecture, hyper, lambda *point: bool(heard[0].append(point)))
-    trained = train_candidate(run, architecture, hyper, lambda *point: bool(heard[1].append(point)))
+    trained = train_by_job(run, architecture, hyper, lambda *point: bool(heard[1].append(point)))
     assert taken is not None
     assert heard[0] == heard[1] != []
     assert replace(taken, subnet=trained.subnet) == trained
@@ -127,7 +128,7 @@ def test_the_better_ones_stay(run: RunFolder) -> None:
     drop_kept(run)
     assert not check_folder(run).exists()
     architectures = sample_sizes(run, 4)
-    subnet = train_candidate(run, checked_best(run)[0], default_hyper(run.job), ignore).subnet
+    subnet = train_by_job(run, checked_best(run)[0], default_hyper(run.job), ignore).subnet
     for architecture, loss in zip(architectures, (0.6, 0.5, 0.7, 0.55), strict=True):
         curve = [(step, Metrics(each, 0.5, 0.01, 10)) for step, each in ((1, loss), (2, loss + 0.3))]
         keep_training(run, architecture, Trained(curve[0][1], 1, False, subnet, 9), curve, most=2)
@@ -163,13 +164,13 @@ def test_a_run_that_takes_trainings_over_ends_as_one_that_repeats_them(
     again = RunFolder(load_job(tmp_path / "again" / "job.yaml"))
     drop_kept(again)
     trained: list[str] = []
-    train = train_candidate
+    train = train_by_job
 
     def counted(run: RunFolder, architecture: Any, *arguments: Any, **options: Any) -> Trained:
         trained.append(architecture.key)
         return train(run, architecture, *arguments, **options)
 
-    monkeypatch.setattr(retrain, "train_candidate", counted)
+    monkeypatch.setattr(retrain, "train_by_job", counted)
     best = {one.key for one in checked_best(run)}
     first_of = len(candidates(run))
     run_job(run)
@@ -192,7 +193,7 @@ def test_a_run_that_takes_trainings_over_ends_as_one_that_repeats_them(
 
 def test_weights_that_are_no_numbers_are_not_kept(run: RunFolder) -> None:
     architecture = checked_best(run)[0]
-    trained = train_candidate(run, architecture, default_hyper(run.job), ignore)
+    trained = train_by_job(run, architecture, default_hyper(run.job), ignore)
     with torch.no_grad():
         next(trained.subnet.parameters()).fill_(torch.nan)
     with pytest.raises(CheckpointError, match="NaN"):

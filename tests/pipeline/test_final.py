@@ -225,12 +225,12 @@ def test_killed_before_the_result_is_written_it_trains_nothing_again(
     def kill(*_: object) -> None:
         raise KeyboardInterrupt
 
-    kept = FinalStage().kept(copied_run)
+    kept = FinalStage().resume_mark(copied_run)
     with monkeypatch.context() as patched:
         patched.setattr(final_stage, "write_json", kill)
         with pytest.raises(KeyboardInterrupt):
             FinalStage().run(copied_run)
-    assert FinalStage().kept(copied_run) > kept
+    assert FinalStage().resume_mark(copied_run) > kept
     monkeypatch.setattr(scratch, "train_network", kill)
     FinalStage().run(copied_run)
     after = load_subnet(copied_run.best / "model.safetensors").state_dict()
@@ -292,7 +292,7 @@ def test_a_baseline_that_is_kept_leaves_final_seeds_open(
         patched.setattr(final_stage, "final_teachers", kill)
         with pytest.raises(KeyboardInterrupt):
             FinalStage().run(copied_run)
-    assert FinalStage().kept(copied_run)
+    assert FinalStage().resume_mark(copied_run)
     other = changed(copied_run, "retrain", final_seeds=copied_run.job.retrain.final_seeds + 1)
     FinalStage().check(other)
     (copied_run.final_trainings / "hand-mlp.ckpt").touch()

@@ -19,16 +19,17 @@ from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline import final_training, teachers
-from nasrec_automl.pipeline.candidates import candidates, default_hyper, train_candidate
+from nasrec_automl.pipeline.candidates import candidates
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.final_training import (
-    SEEDS_APART,
+    FINAL_SEEDS_APART,
     Contender,
     final_teachers,
     taught_finally,
     train_final,
 )
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.scratch import default_hyper, train_by_job
 from nasrec_automl.pipeline.teachers import TaughtBy, labels_of
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.metrics import Metrics
@@ -58,13 +59,13 @@ def alone(run: RunFolder, contender: Contender) -> list[tuple[float, Mapping[str
     hpo, found = PreparedData.open(run.data).part(Part.HPO), []
     label = labels_of(run, teaching(run))
     for number in range(3):
-        subnet = train_candidate(
+        subnet = train_by_job(
             run,
             contender.architecture,
             contender.hyper,
             lambda step, metrics: False,
             parts=FINAL,
-            seed_offset=number * SEEDS_APART,
+            seed_offset=number * FINAL_SEEDS_APART,
             label=label,
         ).subnet
         found.append((measure_subnet(subnet, hpo).log_loss, subnet.state_dict()))
@@ -90,7 +91,7 @@ def losing(monkeypatch: pytest.MonkeyPatch, losses: Sequence[float | None], real
             raise DivergedError("step 7 of 9")
         return SimpleNamespace(metrics=Metrics(loss, 0.5, 0.01, 100), subnet=real[len(seeds) - 1])
 
-    monkeypatch.setattr(final_training, "train_candidate", train)
+    monkeypatch.setattr(final_training, "train_by_job", train)
     return seeds
 
 
@@ -253,7 +254,7 @@ def test_final_teachers_are_the_same_architectures_trained_on_validation_rows_to
     assert found
     hyper = default_hyper(run.job, taught=False)
     for name, path in found.items():
-        trained = train_candidate(run, known[name], hyper, lambda step, metrics: False, parts=FINAL).subnet.state_dict()
+        trained = train_by_job(run, known[name], hyper, lambda step, metrics: False, parts=FINAL).subnet.state_dict()
         kept = load_subnet(path).state_dict()
         assert all(torch.equal(kept[key], trained[key]) for key in trained)
 
@@ -318,7 +319,7 @@ def test_a_final_teacher_that_diverges_teaches_nobody_and_the_winner_is_trained(
         tried.append(arguments)
         raise DivergedError("step 7 of 9")
 
-    monkeypatch.setattr(final_training, "train_candidate", diverging)
+    monkeypatch.setattr(final_training, "train_by_job", diverging)
     for _ in range(2):  # the second time it is known
         assert first not in final_teachers(run, teachers.teachers(run), run.final_trainings).values()
     assert len(tried) == 1

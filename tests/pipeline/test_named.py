@@ -20,11 +20,12 @@ from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import ArchitectureError, CheckpointError, DivergedError, InUseError, RunFolderError
 from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import best_trials, candidates, train_candidate
+from nasrec_automl.pipeline.candidates import best_trials, candidates
 from nasrec_automl.pipeline.export import export_model
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.named import NamedModel, find_architecture, retrain_named
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.scratch import train_by_job
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.studies import retrain_study, search_study, trainings_study
 from nasrec_automl.pipeline.teachers import taught_label
@@ -107,7 +108,7 @@ def test_any_other_takes_the_best_ones_and_is_measured_before_it_sees_the_choice
     again = retrain_named(run, key, run.models / "again")
     assert again.validation == model.validation
     architecture, label = load_model(again.folder).architecture, taught_label(run)
-    alone = train_candidate(run, architecture, hyper, lambda step, metrics: False, label=label)
+    alone = train_by_job(run, architecture, hyper, lambda step, metrics: False, label=label)
     choice = PreparedData.open(run.data).part(Part.CHOICE)
     assert measure_subnet(alone.subnet, choice) == model.validation
 
@@ -298,9 +299,7 @@ def test_the_note_says_what_the_model_is(run: RunFolder) -> None:
 def test_where_it_cannot_be_written_is_said_before_any_training(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "nasrec_automl.pipeline.final_training.train_candidate", lambda *_, **__: pytest.fail("trained")
-    )
+    monkeypatch.setattr("nasrec_automl.pipeline.final_training.train_by_job", lambda *_, **__: pytest.fail("trained"))
     with pytest.raises(RunFolderError, match=r"mine: cannot be written, since .*job\.json is no folder"):
         retrain_named(run, others(run)[0], run.path / "job.json" / "mine")
 
@@ -315,9 +314,7 @@ def test_a_folder_with_files_of_others_is_left_as_it_is(run: RunFolder, tmp_path
 
 @pytest.mark.parametrize("folder", [".", "best", "data", "models", "search", "tune/mine", "best/a/b"])
 def test_a_folder_of_the_run_is_left_as_it_is(run: RunFolder, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
-    monkeypatch.setattr(
-        "nasrec_automl.pipeline.final_training.train_candidate", lambda *_, **__: pytest.fail("trained")
-    )
+    monkeypatch.setattr("nasrec_automl.pipeline.final_training.train_by_job", lambda *_, **__: pytest.fail("trained"))
     with pytest.raises(RunFolderError, match=rf"belongs to the run in {run.path}, .*: choose a folder in {run.models}"):
         retrain_named(run, "hand-mlp", run.path / "best" / ".." / folder)
 

@@ -16,7 +16,7 @@ from nasrec_automl.pipeline.report import report_content, write_run_report
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.studies import retrain_study, search_study
-from nasrec_automl.search.incumbents import ranked
+from nasrec_automl.search.incumbents import best_first
 from tests.pipeline.changed import changed
 
 KEPT = sorted((Path(__file__).parents[1] / "search" / "fixtures").glob("studies-*.db"))
@@ -34,7 +34,9 @@ def older(request: pytest.FixtureRequest, copied_run: RunFolder) -> RunFolder:
         study = optuna.load_study(study_name=name, storage=url)
         study.set_user_attr("nasrec:data", PreparedData.open(copied_run.data).fingerprint)
         study.set_user_attr("nasrec:supernet", copied_run.settings_digest("supernet"))
-    trials = ranked(optuna.load_study(study_name="tiny-search", storage=url).get_trials(states=(TrialState.COMPLETE,)))
+    trials = best_first(
+        optuna.load_study(study_name="tiny-search", storage=url).get_trials(states=(TrialState.COMPLETE,))
+    )
     top = [trial.params for trial in trials]
     write_json(copied_run.top, {**read_json(copied_run.top), "target": len(top), "scored": len(top), "top": top})
     return copied_run

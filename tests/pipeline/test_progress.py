@@ -33,9 +33,9 @@ def read(path: Path) -> Progress:
 def test_a_new_stage_says_at_once_where_it_stands(tmp_path: Path, clock: Clock) -> None:
     path = tmp_path / "progress.json"
     assert read_progress(path) is None
-    ProgressWriter(path, stage="search", unit="architectures", total=20, done=3)
+    ProgressWriter(path, unit="architectures", total=20, done=3)
     found = read(path)
-    assert (found.stage, found.unit, found.done, found.total, found.note) == ("search", "architectures", 3, 20, "")
+    assert (found.unit, found.done, found.total, found.note) == ("architectures", 3, 20, "")
     assert (found.started, found.updated, found.seconds) == (1000, 1000, 0)
     assert found.rate is None
 
@@ -43,13 +43,13 @@ def test_a_new_stage_says_at_once_where_it_stands(tmp_path: Path, clock: Clock) 
 def test_what_a_crash_left_says_nothing_and_is_replaced(tmp_path: Path, clock: Clock) -> None:
     (tmp_path / "p.json").write_text("")
     assert read_progress(tmp_path / "p.json") is None
-    ProgressWriter(tmp_path / "p.json", stage="data", unit="rows", total=3)
+    ProgressWriter(tmp_path / "p.json", unit="rows", total=3)
     assert read_progress(tmp_path / "p.json") is not None
 
 
 def test_it_writes_a_few_times_a_second_and_always_at_the_end(tmp_path: Path, clock: Clock) -> None:
     path = tmp_path / "progress.json"
-    writer = ProgressWriter(path, stage="search", unit="steps", total=10)
+    writer = ProgressWriter(path, unit="steps", total=10)
     clock.now += 0.1
     writer.update(1)
     assert read(path).done == 0
@@ -63,7 +63,7 @@ def test_it_writes_a_few_times_a_second_and_always_at_the_end(tmp_path: Path, cl
 
 def test_the_rate_counts_what_this_process_did(tmp_path: Path, clock: Clock) -> None:
     path = tmp_path / "progress.json"
-    writer = ProgressWriter(path, stage="search", unit="steps", total=100, done=40)
+    writer = ProgressWriter(path, unit="steps", total=100, done=40)
     clock.now += 5
     writer.update(50)
     assert read(path).rate == 2
@@ -79,11 +79,11 @@ def test_the_rate_counts_what_this_process_did(tmp_path: Path, clock: Clock) -> 
 
 def test_time_adds_up_over_starts(tmp_path: Path, clock: Clock) -> None:
     path = tmp_path / "progress.json"
-    writer = ProgressWriter(path, stage="search", unit="steps", total=100)
+    writer = ProgressWriter(path, unit="steps", total=100)
     clock.now += 7
     writer.update(10)
     clock.now += 500  # killed; nobody works
-    writer = ProgressWriter(path, stage="search", unit="steps", total=100, done=10)
+    writer = ProgressWriter(path, unit="steps", total=100, done=10)
     clock.now += 3
     writer.update(20)
     assert read(path).seconds == 10
@@ -91,7 +91,7 @@ def test_time_adds_up_over_starts(tmp_path: Path, clock: Clock) -> None:
 
 def test_no_more_than_all_is_done(tmp_path: Path, clock: Clock) -> None:
     path = tmp_path / "progress.json"
-    writer = ProgressWriter(path, stage="search", unit="architectures", total=6, done=14)
+    writer = ProgressWriter(path, unit="architectures", total=6, done=14)
     assert (read(path).done, read(path).total, read(path).rate) == (6, 6, None)
     clock.now += 1
     writer.update(17)
@@ -100,7 +100,7 @@ def test_no_more_than_all_is_done(tmp_path: Path, clock: Clock) -> None:
 
 def test_what_is_new_to_note_is_never_left_out(tmp_path: Path, clock: Clock) -> None:
     path = tmp_path / "progress.json"
-    writer = ProgressWriter(path, stage="supernet", unit="steps", total=10)
+    writer = ProgressWriter(path, unit="steps", total=10)
     writer.update(0, "trains its teachers: 0 of 4")
     assert read(path).note == "trains its teachers: 0 of 4"
     clock.now += 0.1
@@ -112,7 +112,7 @@ def test_what_is_new_to_note_is_never_left_out(tmp_path: Path, clock: Clock) -> 
 
 def test_the_rate_is_that_of_the_last_unit_however_much_is_noted_after_it(tmp_path: Path, clock: Clock) -> None:
     path = tmp_path / "progress.json"
-    writer = ProgressWriter(path, stage="rank", unit="trainings", total=10)
+    writer = ProgressWriter(path, unit="trainings", total=10)
     clock.now += 20
     writer.update(1)
     for step in (10, 20):
@@ -128,7 +128,7 @@ def test_the_rate_is_that_of_the_last_unit_however_much_is_noted_after_it(tmp_pa
 
 def test_units_that_are_unlike_have_no_rate(tmp_path: Path, clock: Clock) -> None:
     path = tmp_path / "progress.json"
-    writer = ProgressWriter(path, stage="final", unit="parts", total=4, even=False)
+    writer = ProgressWriter(path, unit="parts", total=4, even=False)
     clock.now += 2
     writer.update(2)
     assert read(path).rate is None
@@ -136,7 +136,7 @@ def test_units_that_are_unlike_have_no_rate(tmp_path: Path, clock: Clock) -> Non
 
 def test_the_time_of_a_stage_runs_on_between_two_writes(tmp_path: Path, clock: Clock) -> None:
     path = tmp_path / "progress.json"
-    ProgressWriter(path, stage="search", unit="steps", total=10)
+    ProgressWriter(path, unit="steps", total=10)
     clock.now += 5
     later = read(path).counted_to(clock.now)
     assert (later.seconds, later.updated) == (5, 1005)
@@ -148,7 +148,7 @@ def test_time_counts_until_a_block_ends_however_it_does(tmp_path: Path, clock: C
 
     @counting_time(path)
     def stopped() -> None:
-        writer = ProgressWriter(path, stage="search", unit="steps", total=10)
+        writer = ProgressWriter(path, unit="steps", total=10)
         clock.now += 1
         writer.update(3, "best log loss 0.5")
         clock.now += 60
@@ -162,7 +162,7 @@ def test_time_counts_until_a_block_ends_however_it_does(tmp_path: Path, clock: C
     with counting_time(path):
         clock.now += 7  # such as for a supernet to be loaded
         assert read(path).seconds == 61
-        writer = ProgressWriter(path, stage="search", unit="steps", total=10, done=3)
+        writer = ProgressWriter(path, unit="steps", total=10, done=3)
         clock.now += 4
         writer.restart(3)
         clock.now += 2
@@ -174,7 +174,7 @@ def test_a_stage_that_did_nothing_has_no_more_time(tmp_path: Path, clock: Clock)
     with counting_time(path):
         pass
     assert not path.exists()
-    ProgressWriter(path, stage="search", unit="steps", total=10)
+    ProgressWriter(path, unit="steps", total=10)
     clock.now += 1
     with counting_time(path):
         clock.now += 9
@@ -195,7 +195,7 @@ def test_time_counts_in_signs_of_life_too_so_that_a_kill_loses_little(
 
     monkeypatch.setattr(progress, "write_json", watched)
     with counting_time(path):
-        ProgressWriter(path, stage="search", unit="steps", total=10)
+        ProgressWriter(path, unit="steps", total=10)
         clock.now += 60
         assert counted.wait(10)
         assert read(path).updated == 1060
@@ -208,7 +208,7 @@ def test_an_error_of_the_block_is_what_is_raised_where_the_time_cannot_be_noted(
 
     @counting_time(path)
     def fails() -> None:
-        ProgressWriter(path, stage="search", unit="steps", total=10)
+        ProgressWriter(path, unit="steps", total=10)
         path.write_text("no JSON")
         raise KeyError
 
@@ -218,10 +218,10 @@ def test_an_error_of_the_block_is_what_is_raised_where_the_time_cannot_be_noted(
 
 def test_the_time_of_several_processes_is_counted_once(tmp_path: Path, clock: Clock) -> None:
     path = tmp_path / "progress.json"
-    one = ProgressWriter(path, stage="search", unit="architectures", total=10)
+    one = ProgressWriter(path, unit="architectures", total=10)
     clock.now += 10
     one.update(1)
-    other = ProgressWriter(path, stage="search", unit="architectures", total=10, done=1)
+    other = ProgressWriter(path, unit="architectures", total=10, done=1)
     for done in (2, 4):
         clock.now += 5
         one.update(done)
@@ -234,8 +234,8 @@ def test_where_hosts_clocks_differ_the_time_between_is_not_counted_again_and_aga
     tmp_path: Path, clock: Clock
 ) -> None:
     path = tmp_path / "progress.json"
-    ahead = ProgressWriter(path, stage="search", unit="architectures", total=100)
-    behind = ProgressWriter(path, stage="search", unit="architectures", total=100)
+    ahead = ProgressWriter(path, unit="architectures", total=100)
+    behind = ProgressWriter(path, unit="architectures", total=100)
     for done in range(2, 42, 2):
         clock.now += 5
         ahead.update(done)

@@ -29,7 +29,8 @@ from nasrec_automl.pipeline.rank import RankStage, rank_content, rank_scores, tr
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import rank_status
 from nasrec_automl.pipeline.studies import study_storage, trainings_study
-from nasrec_automl.pipeline.supernet import kept_steps, path_schedule, training_steps
+from nasrec_automl.pipeline.supernet import kept_steps
+from nasrec_automl.pipeline.supernet_training import path_schedule, training_steps
 from nasrec_automl.pipeline.view import rank_table
 from nasrec_automl.pipeline.worker_processes import worker_processes
 from nasrec_automl.space import load_search_space
@@ -139,7 +140,7 @@ def test_done_it_trains_nothing_and_more_seeds_train_the_new_ones_alone(
     assert (trained, run.rank.read_text()) == ([], before)
     job = run.job.model_copy(update={"rank": run.job.rank.model_copy(update={"seeds": 3})})
     rank_scores(RunFolder(job))
-    assert trained == [2 * truth._SEEDS_APART] * 5
+    assert trained == [2 * truth._TRUTH_SEEDS_APART] * 5
     assert rank_content(run).ranking.seeds == 3
     other = job.model_copy(update={"retrain": job.retrain.model_copy(update={"max_epochs": 3})})
     with pytest.raises(JobError, match=r"retrain\.max_epochs: the rank stage"):

@@ -21,7 +21,13 @@ from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.hyper_space import HyperSpace, load_hyper_space
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline import retrain as retrain_module
-from nasrec_automl.pipeline.candidates import best_trials, candidates, check_subnets, retrain_study_name, weights_path
+from nasrec_automl.pipeline.candidates import (
+    best_trials,
+    candidates,
+    check_subnets,
+    retrain_study_name,
+    weights_path,
+)
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.final import FinalStage
 from nasrec_automl.pipeline.named import retrain_named
@@ -78,12 +84,12 @@ def test_the_best_subnet_of_each_is_kept_and_is_what_the_study_says(finished_run
 
 def test_a_training_that_has_come_further_is_work_done(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     run = changed(copied_run, "retrain", trials=copied_run.job.retrain.trials + 1)
-    monkeypatch.setattr(retrain_module, "kept_of_teachers", lambda run: 0)  # which looks at all checkpoints, too
-    kept, write = [RetrainStage().kept(run)], Checkpoints.on_validation_end
+    monkeypatch.setattr(retrain_module, "resume_mark_of_teachers", lambda run: 0)  # which looks at all checkpoints, too
+    kept, write = [RetrainStage().resume_mark(run)], Checkpoints.on_validation_end
 
     def watched(self: Checkpoints, *arguments: Any) -> None:
         write(self, *arguments)
-        kept.append(RetrainStage().kept(run))
+        kept.append(RetrainStage().resume_mark(run))
 
     monkeypatch.setattr(Checkpoints, "on_validation_end", watched)
     RetrainStage().run(run)
@@ -119,7 +125,7 @@ from nasrec_automl.config import load_job
 from nasrec_automl.pipeline import retrain
 from nasrec_automl.pipeline.run_folder import RunFolder
 
-run, train = RunFolder(load_job(sys.argv[1])), retrain.train_candidate
+run, train = RunFolder(load_job(sys.argv[1])), retrain.train_by_job
 
 def dies(run, architecture, hyper, report, **options):
     def reported(step, metrics):
@@ -130,7 +136,7 @@ def dies(run, architecture, hyper, report, **options):
     reported.count = 0
     return train(run, architecture, hyper, reported, **options)
 
-retrain.train_candidate = dies
+retrain.train_by_job = dies
 retrain.RetrainStage().run(run)
 """
 
@@ -316,7 +322,7 @@ def test_a_training_whose_outcome_was_not_written_goes_on_from_its_last_checkpoi
 
 def test_its_note_says_how_far_a_training_has_come(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     run = changed(copied_run, "retrain", trials=copied_run.job.retrain.trials + 1)
-    train, notes = retrain_module.train_candidate, []
+    train, notes = retrain_module.train_by_job, []
 
     def watched(run: RunFolder, architecture: object, hyper: object, report: Any, **options: Any) -> object:
         def reported(step: int, metrics: object) -> object:
@@ -327,7 +333,7 @@ def test_its_note_says_how_far_a_training_has_come(copied_run: RunFolder, monkey
 
         return train(run, architecture, hyper, reported, **options)
 
-    monkeypatch.setattr(retrain_module, "train_candidate", watched)
+    monkeypatch.setattr(retrain_module, "train_by_job", watched)
     RetrainStage().run(run)
     assert notes
     assert all(done == 6 and re.fullmatch(r"step \d+ of at most \d+", words) for done, words in notes)
@@ -368,7 +374,7 @@ def test_while_other_candidates_are_trained_the_stage_is_not_done(
         assert states["final"] == states["report"] == "waiting"
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(retrain_module, "train_candidate", looks)
+    monkeypatch.setattr(retrain_module, "train_by_job", looks)
     with pytest.raises(KeyboardInterrupt):
         RetrainStage().run(copied_run)
 

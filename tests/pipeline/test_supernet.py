@@ -34,16 +34,16 @@ from nasrec_automl.network.weights import load_supernet
 from nasrec_automl.nni_plugin import ClickEvaluatorModule
 from nasrec_automl.nni_plugin.oneshot import NasRecLightningModule
 from nasrec_automl.pipeline import supernet as supernet_stage
+from nasrec_automl.pipeline import supernet_training
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.supernet import (
     SupernetStage,
-    _validation_batch,
     _warn_of_chance,
     kept_steps,
     supernet_label,
-    training_steps,
 )
+from nasrec_automl.pipeline.supernet_training import _validation_batch, training_steps
 from nasrec_automl.pipeline.teachers import labels_of, teachers
 from nasrec_automl.testing.examples import tiny_space
 from nasrec_automl.training.keep_best import KeepBest
@@ -183,11 +183,11 @@ def test_what_it_leaves_behind(tmp_path: Path, prepared: Path) -> None:
     stage, reports = SupernetStage(), []
     assert stage.units(run) == (0, 1)
     listed = Experiments().get_all_experiments()
-    kept = [stage.kept(run)]
+    kept = [stage.resume_mark(run)]
 
     def report(metrics: Mapping[str, float]) -> None:
         reports.append(metrics)
-        kept.append(stage.kept(run))
+        kept.append(stage.resume_mark(run))
 
     metrics = stage.run(run, report=report)
     assert kept == sorted(kept)
@@ -364,14 +364,14 @@ def test_what_optimizer_and_best_weights_held_is_let_go_of(
     tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch, diverges: bool
 ) -> None:
     """NNI holds on to the trainer for as long as the process lives, and to one that diverged too."""
-    make_trainer, made, keepers = supernet_stage._nni_trainer, list[pl.Trainer](), list[KeepBest]()
+    make_trainer, made, keepers = supernet_training._nni_trainer, list[pl.Trainer](), list[KeepBest]()
 
     def watched(*, callbacks: list[pl.Callback], **options: object) -> pl.Trainer:
         keepers.extend(one for one in callbacks if isinstance(one, KeepBest))
         made.append(make_trainer(callbacks=callbacks, **options))
         return made[-1]
 
-    monkeypatch.setattr(supernet_stage, "_nni_trainer", watched)
+    monkeypatch.setattr(supernet_training, "_nni_trainer", watched)
     run = make(tmp_path, prepared, epochs=2, patience=9, validations=4)
     ended = pytest.raises(DivergedError) if diverges else nullcontext()
     with poisoned_step(training_steps(run)) if diverges else nullcontext(), ended:
@@ -420,14 +420,14 @@ def test_data_prepared_again_with_other_tables_are_refused(tmp_path: Path, train
 def labels_seen(monkeypatch: pytest.MonkeyPatch, run: RunFolder, stage: SupernetStage | None = None) -> torch.Tensor:
     """What a supernet's training is given as labels of the train part."""
     seen: list[torch.Tensor] = []
-    batches = supernet_stage.TrainingBatches
+    batches = supernet_training.TrainingBatches
 
     def watched(rows: Rows, *arguments: object, **options: object) -> object:
         seen.append(rows.batch(slice(None))[2])
         return batches(rows, *arguments, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(supernet_stage, "TrainingBatches", watched)
+        patched.setattr(supernet_training, "TrainingBatches", watched)
         (stage or SupernetStage()).run(run)
     return seen[-1]
 
@@ -483,12 +483,12 @@ def test_who_teaches_is_held_to_once_there_is_a_checkpoint_and_counts_before(
     tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make(tmp_path, prepared, teacher_share=0.3)
-    before = SupernetStage().kept(run)
+    before = SupernetStage().resume_mark(run)
     with monkeypatch.context() as patched:
         patched.setattr(supernet_stage, "train_supernet", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             SupernetStage().run(run)
-    assert SupernetStage().kept(run) == before + 4, "a later start has the teachers"
+    assert SupernetStage().resume_mark(run) == before + 4, "a later start has the teachers"
     fewer = changed(run, "retrain", teachers=2)
     SupernetStage().check(fewer)
     (run.supernet / "last.ckpt").touch()

@@ -24,7 +24,6 @@ from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.hyper_space import Distribution
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline import candidates, check, final_training, teachers, truth
-from nasrec_automl.pipeline.candidates import default_hyper, has_teachers
 from nasrec_automl.pipeline.check import check_scores
 from nasrec_automl.pipeline.check_trainings import check_folder, keep_teachers, keep_training
 from nasrec_automl.pipeline.evaluator import make_evaluator
@@ -34,6 +33,7 @@ from nasrec_automl.pipeline.named import find_architecture
 from nasrec_automl.pipeline.rank import train_ranked
 from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.scratch import default_hyper, has_teachers
 from nasrec_automl.pipeline.stages import STAGES, run_job
 from nasrec_automl.pipeline.studies import retrain_study, trainings_study
 from nasrec_automl.pipeline.supernet import supernet_label
@@ -231,7 +231,7 @@ def test_killed_before_the_verdict_is_noted_the_same_teach(
             check_scores(run, evaluator, lambda words: None)
     assert not run.verdict.exists()
     assert {*teachers.teachers(run)} <= {*designs(run)}, "until all of the check is there"
-    monkeypatch.setattr(truth, "train_candidate", Mock(side_effect=AssertionError("trained already")))
+    monkeypatch.setattr(truth, "train_by_job", Mock(side_effect=AssertionError("trained already")))
     check_scores(run, evaluator, lambda words: None)
     assert read_json(run.verdict) == verdict
     assert teachers.teachers(run) == before
@@ -267,7 +267,7 @@ def test_trainings_of_a_check_whose_networks_are_gone_are_missed(
         (run.retrained / name).unlink()
     for path in (run.verdict, run.top, run.checked_teachers):
         path.unlink()
-    monkeypatch.setattr(truth, "train_candidate", Mock(side_effect=AssertionError("trained already")))
+    monkeypatch.setattr(truth, "train_by_job", Mock(side_effect=AssertionError("trained already")))
     with pytest.raises(RunFolderError, match=r"the study '\S+-verdict-\w+' has trainings whose networks are not here"):
         check_scores(run, make_evaluator(run), lambda words: None)
     assert not run.verdict.exists()
@@ -304,13 +304,13 @@ def test_they_and_what_scores_are_compared_with_begin_as_trainings_without_teach
     dropout = Distribution[float](low=0.0, high=0.6, default=0.3, taught=0.1)
     space = copied_run.job.retrain.space.model_copy(update={"dropout": dropout})
     run = changed(changed(copied_run, "retrain", space=space), "rank", architectures=3, seeds=1)
-    train, begun = truth.train_candidate, []
+    train, begun = truth.train_by_job, []
 
     def watched(run: RunFolder, architecture: object, hyper: Hyper, report: object, **options: object) -> object:
         begun.append(hyper.dropout)
         return train(run, architecture, hyper, report, **options)
 
-    monkeypatch.setattr(truth, "train_candidate", watched)
+    monkeypatch.setattr(truth, "train_by_job", watched)
     train_ranked(run)
     assert begun == [0.3] * 3
     teachers.teachers(run)
@@ -337,7 +337,7 @@ def test_killed_they_go_on_and_end_as_the_same_networks(
 ) -> None:
     before = {name: load_subnet(subnet_path(copied_run, name)).state_dict() for name in designs(copied_run)}
     forget_teachers(copied_run)
-    train, begun = truth.train_candidate, 0
+    train, begun = truth.train_by_job, 0
 
     def dying(run: RunFolder, architecture: object, hyper: object, report: object, **options: object) -> object:
         nonlocal begun
@@ -354,7 +354,7 @@ def test_killed_they_go_on_and_end_as_the_same_networks(
         return train(run, architecture, hyper, kill, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(truth, "train_candidate", dying)
+        patched.setattr(truth, "train_by_job", dying)
         with pytest.raises(KeyboardInterrupt):
             teachers.teachers(copied_run)
     steps: list[int] = []
@@ -381,7 +381,7 @@ def test_killed_they_go_on_and_end_as_the_same_networks(
 def test_one_that_diverges_teaches_nobody_and_if_all_do_labels_count_alone(
     copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train = truth.train_candidate
+    train = truth.train_by_job
     bad = [hand_designs(load_search_space(copied_run.job.space))["hand-dlrm"]]
 
     def diverging(run: RunFolder, architecture: object, *arguments: object, **options: object) -> object:
@@ -389,7 +389,7 @@ def test_one_that_diverges_teaches_nobody_and_if_all_do_labels_count_alone(
             raise DivergedError("step 7 of 9")
         return train(run, architecture, *arguments, **options)
 
-    monkeypatch.setattr(truth, "train_candidate", diverging)
+    monkeypatch.setattr(truth, "train_by_job", diverging)
     monkeypatch.setattr(teachers, "best_together", lambda logits, rows, most: range(len(logits)))
     forget_teachers(copied_run)
     assert set(teachers.teachers(copied_run)) == {"hand-mlp", "hand-deepfm"}

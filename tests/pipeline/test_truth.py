@@ -15,10 +15,10 @@ from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.hyper_space import HyperSpace
 from nasrec_automl.pipeline import truth
-from nasrec_automl.pipeline.candidates import default_hyper, train_candidate
 from nasrec_automl.pipeline.evaluator import make_evaluator
-from nasrec_automl.pipeline.final_training import SEEDS_APART
+from nasrec_automl.pipeline.final_training import FINAL_SEEDS_APART
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.scratch import default_hyper, train_by_job
 from nasrec_automl.pipeline.studies import trainings_study
 from nasrec_automl.pipeline.truth import (
     judge_scores,
@@ -40,7 +40,7 @@ def test_sizes_are_those_of_the_networks_that_are_trained(finished_run: RunFolde
     update = {"retrain": retrain.model_copy(update={"space": HyperSpace.model_validate(space)})}
     run = replace(finished_run, job=finished_run.job.model_copy(update=update))
     architecture = sample_sizes(run, 3)[2]
-    subnet = train_candidate(run, architecture, default_hyper(run.job), lambda step, metrics: False).subnet
+    subnet = train_by_job(run, architecture, default_hyper(run.job), lambda step, metrics: False).subnet
     (found,) = trained_profiles(run, [architecture])
     assert found.parameters == sum(weight.numel() for weight in subnet.parameters())
     (other,) = trained_profiles(finished_run, [architecture])
@@ -59,7 +59,7 @@ def test_it_is_a_training_by_labels_alone_measured_on_the_parts_asked_for(finish
     architecture, space = sample_sizes(finished_run, 3)[1], finished_run.job.retrain.space
     found = train_and_measure(finished_run, architecture, 0, (Part.HPO, Part.CHOICE))
     hyper = Hyper.of(default_params("", space, taught=False), space)
-    trained = train_candidate(finished_run, architecture, hyper, lambda step, metrics: False)
+    trained = train_by_job(finished_run, architecture, hyper, lambda step, metrics: False)
     data = PreparedData.open(finished_run.data)
     assert found.log_loss == measure_subnet(trained.subnet, data.part(Part.HPO, Part.CHOICE)).log_loss
     assert found.attrs["step"] == trained.step
@@ -140,7 +140,7 @@ def test_seeds_are_those_of_no_other_run_and_of_no_final_training(
     )
     own = run.job.seed
     assert seen[0] == own
-    others = {seed + number * SEEDS_APART for seed in range(own, own + 100) for number in range(100)}
+    others = {seed + number * FINAL_SEEDS_APART for seed in range(own, own + 100) for number in range(100)}
     assert len({*seen} - others) == len(seen) - 1 == 3
 
 

@@ -122,7 +122,7 @@ def test_done_it_does_nothing_and_more_trials_train_no_architecture_again(
 ) -> None:
     subprocess.run(["cp", "-a", str(done.path.parent), str(tmp_path / "copy")], check=True)
     run = RunFolder(load_job(tmp_path / "copy" / "job.yaml"))
-    monkeypatch.setattr(truth, "train_candidate", None)
+    monkeypatch.setattr(truth, "train_by_job", None)
     before = results(run)
     tune_supernet(run)
     assert results(run) == before
@@ -259,7 +259,7 @@ def test_too_few_trainings_that_end_well_are_named(
     def diverges(*arguments: Any, **options: Any) -> None:
         raise DivergedError("step 1: the loss is nan")
 
-    monkeypatch.setattr(truth, "train_candidate", diverges)
+    monkeypatch.setattr(truth, "train_by_job", diverges)
     run = RunFolder(load_job(write_job(tmp_path, **JOB)))
     with pytest.raises(StudyError, match=r"0 of 4 trainings .*: raise tune\.architectures, or lower"):
         tune_supernet(run)

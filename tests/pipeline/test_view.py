@@ -45,7 +45,7 @@ def test_a_run_that_is_stopped_ends_with_what_was_interrupted(
     copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(stage: Stage, run: RunFolder, *_: Any) -> None:
-        ProgressWriter(run.progress(stage.name), stage=stage.name, unit="architectures", total=20, done=3)
+        ProgressWriter(run.progress(stage.name), unit="architectures", total=20, done=3)
         raise KeyboardInterrupt
 
     copied_run.top.unlink()
@@ -128,7 +128,7 @@ def test_without_a_terminal_long_work_without_tenths_is_heard_of(
     finished_run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: dict[str, Any] = {}
-    progress = Progress(stage="search", done=0, total=20, unit="architectures", started=0, updated=1, seconds=1)
+    progress = Progress(done=0, total=20, unit="architectures", started=0, updated=1, seconds=1)
 
     def find(run: RunFolder) -> list[StageStatus]:
         return [StageStatus("search", "running", None, progress.model_copy(update={"note": said["note"]}))]
@@ -145,7 +145,7 @@ def test_without_a_terminal_long_work_without_tenths_is_heard_of(
 
 def test_a_clock_runs_beside_the_rate(finished_run: RunFolder) -> None:
     def find(run: RunFolder) -> list[StageStatus]:
-        progress = Progress(stage="search", done=8, total=20, unit="architectures", started=0, updated=4, seconds=71)
+        progress = Progress(done=8, total=20, unit="architectures", started=0, updated=4, seconds=71)
         return [StageStatus("search", state, None, progress) for state in ("running", "done")]
 
     running, done = shown(stage_table(finished_run, find)).splitlines()

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 from nasrec_automl.report.notes import best_trainings, retrain_note, scored_note, search_note, trained_note
 from nasrec_automl.report.sentences import headline, trust
-from nasrec_automl.report.summary import ranked, retrained_best
+from nasrec_automl.report.summary import by_score, retrained_best
 
 
 def table(note, title):
@@ -15,7 +15,7 @@ def table(note, title):
 def test_the_search_note_has_the_best_and_how_to_go_on(full_content):
     content = full_content()
     note = search_note(content, "quickstart-search")
-    best = ranked(content.search)
+    best = by_score(content.search)
     cells = table(note, "The best scores")
     assert [int(row[1]) for row in cells] == [each.number for each in best[:10]]
     assert cells[0][2:] == [
@@ -75,7 +75,7 @@ def test_the_best_training_of_equals_is_the_first(full_content):
 
 def test_a_trials_note_draws_its_architecture(full_content):
     content = full_content()
-    scored = ranked(content.search)[0]
+    scored = by_score(content.search)[0]
     note = scored_note(1, scored, "/artifacts/1/ab")
     assert note.startswith(f"# Number 1 of the search: {scored.key}\n")
     assert "](/artifacts/1/ab)" in note

@@ -7,11 +7,11 @@ from nasrec_automl.report.summary import (
     best_baseline,
     best_scored,
     best_so_far,
+    by_number,
+    by_score,
     compared,
     in_both,
-    in_order,
     pareto_front,
-    ranked,
     retrained_best,
     winner_row,
     within_one_error,
@@ -47,7 +47,7 @@ def trial(architecture, log_loss, state="complete"):
 
 def test_the_order_is_that_of_the_trials_and_leaves_out_what_has_no_score():
     search = [scored(2, 0.5), scored(0, math.nan), scored(1, 0.6)]
-    assert [each.number for each in in_order(search)] == [1, 2]
+    assert [each.number for each in by_number(search)] == [1, 2]
 
 
 def test_best_so_far_never_rises_and_ends_at_the_best(full_content):
@@ -130,7 +130,7 @@ def test_an_estimate_is_not_level_with_the_best_score():
 
 
 def test_nothing_gives_nothing():
-    assert pareto_front([], ["macs"]) == within_one_error([]) == in_order([]) == []
+    assert pareto_front([], ["macs"]) == within_one_error([]) == by_number([]) == []
     assert best_scored([]) is winner_row([]) is best_baseline([]) is None
 
 
@@ -170,4 +170,4 @@ def test_few_architectures_or_hand_designs_alone_are_not_compared():
 def test_estimates_rank_by_their_value(full_content):
     first, second, third = full_content(architectures=3).search
     search = [replace(first, log_loss=0.55, stopped=True), replace(second, log_loss=0.6), replace(third, log_loss=0.5)]
-    assert [each.number for each in ranked(search)] == [2, 0, 1]
+    assert [each.number for each in by_score(search)] == [2, 0, 1]

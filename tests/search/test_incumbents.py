@@ -6,7 +6,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.search import distributions
-from nasrec_automl.search.incumbents import incumbents, ranked
+from nasrec_automl.search.incumbents import best_first, incumbents
 from nasrec_automl.space import SearchSpace
 
 
@@ -58,7 +58,7 @@ def test_an_estimate_ranks_by_its_value(study: optuna.Study, space: SearchSpace)
         drawn, (0.3, 0.9, 0.2, 0.8), ({"stopped": True}, {"stopped": False}, {"stopped": True}, {}), strict=True
     ):
         add(study, architecture, value, **attrs)
-    assert numbers(ranked(study.get_trials())) == [2, 0, 3, 1]
+    assert numbers(best_first(study.get_trials())) == [2, 0, 3, 1]
 
 
 def several(*values: tuple[float, float]) -> list[FrozenTrial]:
@@ -69,5 +69,5 @@ def several(*values: tuple[float, float]) -> list[FrozenTrial]:
 
 def test_of_several_objectives_the_front_ranks_first() -> None:
     trials = several((0.5, 30), (0.6, 10), (0.51, 31), (0.55, 20), (0.61, 11), (0.7, 40), (0.5, 30))
-    assert numbers(ranked(trials)) == [0, 6, 3, 1, 2, 4, 5]
-    assert ranked([]) == []
+    assert numbers(best_first(trials)) == [0, 6, 3, 1, 2, 4, 5]
+    assert best_first([]) == []

@@ -18,7 +18,7 @@ START = {"learning_rate": 0.12, "path_warm_up": 0.2}
 CONFIG = TuneConfig(trials=7)
 
 
-def rank(key: str, settings: Mapping[str, float], reached: Reached | None = None) -> tuple[float, Mapping[str, Any]]:
+def judge(key: str, settings: Mapping[str, float], reached: Reached | None = None) -> tuple[float, Mapping[str, Any]]:
     """The best at a rate of 0.3 and no warm-up."""
     return 0.8 - abs(settings["learning_rate"] - 0.3) - settings["path_warm_up"], {"architectures": 9}
 
@@ -30,7 +30,7 @@ def tau_study(storage: RDBStorage) -> optuna.Study:
 
 def run(study: optuna.Study, storage: RDBStorage, **options: Any) -> int:
     arguments: dict[str, Any] = {"storage": storage, "config": CONFIG, "start": START, "seed": 3, **options}
-    return tune(study, arguments.pop("rank", rank), **arguments)
+    return tune(study, arguments.pop("judge", judge), **arguments)
 
 
 def finished(study: optuna.Study) -> list[tuple[dict[str, Any], float | None]]:
@@ -78,14 +78,14 @@ def test_interrupted_and_resumed_it_ends_as_if_unbroken(
         keys.append(key)
         if len(keys) == stop:
             raise KeyboardInterrupt
-        return rank(key, settings)
+        return judge(key, settings)
 
     run(tau_study, storage)
     broken = open_study(storage, name="broken", identity={}, direction="maximize")
     with pytest.raises(KeyboardInterrupt):
-        run(broken, storage, rank=interrupted)
+        run(broken, storage, judge=interrupted)
     again = open_storage(url)
-    run(open_study(again, name="broken", identity={}, direction="maximize"), again, rank=interrupted)
+    run(open_study(again, name="broken", identity={}, direction="maximize"), again, judge=interrupted)
     assert keys[stop] == keys[stop - 1], "the broken one is tried again, by the same key"
     assert finished(broken) == finished(tau_study)
 
@@ -99,9 +99,9 @@ def test_a_supernet_that_diverges_counts_and_says_why(tau_study: optuna.Study, s
     def diverges(key: str, settings: Mapping[str, float], reached: Reached) -> tuple[float, Mapping[str, Any]]:
         if settings == START:
             raise DivergedError("step 3: the loss is nan")
-        return rank(key, settings)
+        return judge(key, settings)
 
-    assert run(tau_study, storage, rank=diverges, config=TuneConfig(trials=3)) == 3
+    assert run(tau_study, storage, judge=diverges, config=TuneConfig(trials=3)) == 3
     first = tau_study.get_trials()[0]
     assert (first.state, first.value) == (TrialState.PRUNED, None)
     assert first.user_attrs["nasrec:reason"] == "the training diverged at step 3: the loss is nan"

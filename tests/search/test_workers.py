@@ -25,19 +25,24 @@ class Crowd:
     """Workers as processes of their own, on one study."""
 
     def __init__(self, url: str, size: int, *, seconds: float) -> None:
-        self._command = [sys.executable, str(WORKER), url, str(TARGET), str(seconds)]
+        self._url, self._seconds = url, seconds
         self.study = open_study(open_storage(url), name="search", identity={"space": "two-blocks"})
         self.workers = [self._start() for _ in range(size)]
 
     def _start(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        command = [sys.executable, str(WORKER), self._url, str(TARGET), str(self._seconds)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def kill_one(self, rng: random.Random) -> None:
-        """SIGKILL a worker that works, and start another in its place."""
+        """SIGKILL a worker that works, and start another in its place.
+
+        Where a worker takes long to start, trials take longer from then on: the others are not to be done before it.
+        """
         place = rng.randrange(len(self.workers))
-        worker = self.workers[place]
+        worker, begun = self.workers[place], time.monotonic()
         assert worker.stdout is not None
         worker.stdout.readline()
+        self._seconds = max(self._seconds, min(0.5, (time.monotonic() - begun) / 20))
         time.sleep(rng.uniform(0.0, 0.8))
         worker.send_signal(signal.SIGKILL)
         worker.communicate()

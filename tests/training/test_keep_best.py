@@ -76,14 +76,14 @@ def test_patience(losses: list[float], stops: bool) -> None:
     assert not keeper.stopped
 
 
-def test_a_report_stops_it_and_hears_again_what_was_before() -> None:
+def test_whoever_hears_of_validations_stops_it_and_hears_again_what_was_before() -> None:
     heard: list[int] = []
     keeper = KeepBest(0, lambda step, metrics: heard.append(step) or metrics.log_loss > 2)
     _, trainer = validate(keeper, [1.0, 3.0])
     assert trainer.should_stop
     assert keeper.stopped
     state: dict[str, Any] = keeper.state_dict()
-    again = KeepBest(0, keeper.report)
+    again = KeepBest(0, keeper.on_validation)
     again.load_state_dict(state)
     assert (again.best, again.best_step) == (keeper.best, 1)
     validate(again, [0.5], trainer)

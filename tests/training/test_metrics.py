@@ -102,7 +102,8 @@ def test_a_single_class_has_no_auc_and_no_weight_at_all_is_an_error() -> None:
 
 def test_targets_are_labels_and_weights() -> None:
     rows = make_rows(tiny_schema(), 9)
-    assert [part.tolist() for part in targets(rows)] == [rows.label.tolist()]
+    label, weight = targets(rows)
+    assert (label.tolist(), weight) == (rows.label.tolist(), None)
     weighted = with_weights(rows)
     label, weight = targets(weighted)
     assert (label.dtype, weight.dtype) == (torch.float32, torch.float32)

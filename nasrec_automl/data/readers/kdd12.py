@@ -20,7 +20,7 @@ from nasrec_automl.data.published_sizes import PUBLISHED_SIZES
 from nasrec_automl.data.raw import Chunk
 from nasrec_automl.data.readers.inputs import COMPRESSED, find_files
 from nasrec_automl.data.readers.kinds import COUNT, SMALL, UNSIGNED, Column
-from nasrec_automl.data.readers.source import PUBLISHED_TABLE, Examples, FileSource
+from nasrec_automl.data.readers.source import PUBLISHED_TABLE, FileSource, MakeExamples
 from nasrec_automl.data.readers.text import Layout, RowCheck, read_text, schema_of
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.errors import DataError
@@ -81,7 +81,7 @@ def kdd12(paths: Sequence[Path], *, protocol: str = "published") -> FileSource:
         ("impression", "depth", "position") if published else ("depth", "position"), DenseOptions(transform="log")
     )
 
-    def start(rejections: Rejections) -> Examples:
+    def start(rejections: Rejections) -> MakeExamples:
         users = _Users.read(profile, rejections.apart(profile))
         return lambda table: (_published if published else _expanded)(users.join(table))
 

@@ -16,7 +16,7 @@ _AHEAD = 8  # items in memory for each thread
 _THREADS = 8  # memory must not grow with the cores, of which a container may have few
 
 
-def in_order(
+def map_ahead(
     work: Callable[[Item], Result], items: Iterable[Item], *, ahead: int = _AHEAD, threads: int = _THREADS
 ) -> Iterator[Result]:
     """Apply `work` to each item in several threads, no more than Arrow uses.

@@ -21,7 +21,7 @@ PUBLISHED_HEX_TABLE = PUBLISHED_TABLE.model_copy(update={"format": "hex"})
 Tables = Callable[[Path, Rejections], Iterator[pa.Table]]
 """Reads the accepted rows of one file."""
 
-Examples = Callable[[pa.Table], Chunk]
+MakeExamples = Callable[[pa.Table], Chunk]
 """Makes examples of accepted rows; `Chunk.row` counts from the table's first row."""
 
 
@@ -39,7 +39,7 @@ class FileSource(RawSource):
 
     files: tuple[Path, ...]
     tables: Tables
-    start: Callable[[Rejections], Examples]
+    start: Callable[[Rejections], MakeExamples]
     published: PublishedSize | None = None
     beside: tuple[Path, ...] = ()
 

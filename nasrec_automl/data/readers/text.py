@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from nasrec_automl.data.readers.inputs import LONGEST_LINE, Block, read_blocks
 from nasrec_automl.data.readers.kinds import SPACES, Column
-from nasrec_automl.data.readers.parallel import in_order
+from nasrec_automl.data.readers.parallel import map_ahead
 from nasrec_automl.data.rejections import Rejected, Rejections, WrongValueError
 from nasrec_automl.errors import DataError
 
@@ -121,10 +121,10 @@ def read_text(path: Path, rejections: Rejections, *, layout: Layout) -> Iterator
 
 def _parsed(blocks: Iterator[Block], layout: Layout) -> Iterator[Parsed]:
     if not layout.quoting:  # nothing is left to the next block, which need not be kept
-        yield from in_order(lambda block: parse(block, layout), blocks)
+        yield from map_ahead(lambda block: parse(block, layout), blocks)
         return
     rest = None
-    for block, parsed in in_order(lambda block: (block, parse(block, layout)), blocks):
+    for block, parsed in map_ahead(lambda block: (block, parse(block, layout)), blocks):
         found = parsed if rest is None else parse(_joined(rest, block), layout)
         rest = found.rest
         yield found

@@ -21,10 +21,10 @@ from rich.console import Console
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.errors import DivergedError, JobError
-from nasrec_automl.pipeline.candidates import default_hyper, has_layer_norm
 from nasrec_automl.pipeline.files import write_json
 from nasrec_automl.pipeline.rank import RankStage, rank_content, rank_scores
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.scratch import default_hyper, has_layer_norm
 from nasrec_automl.pipeline.supernet import SupernetStage
 from nasrec_automl.ranking import without_nan
 from nasrec_automl.space import load_search_space

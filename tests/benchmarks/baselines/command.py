@@ -23,7 +23,7 @@ from nasrec_automl.config import SamplerName
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import FINAL, Part
 from nasrec_automl.errors import DataError
-from nasrec_automl.pipeline.final_training import SEEDS_APART
+from nasrec_automl.pipeline.final_training import FINAL_SEEDS_APART
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.search.task import key_of
@@ -174,7 +174,7 @@ def _entrant(run: RunFolder, name: str, options: argparse.Namespace) -> Entrant 
     # As our final trainings, but for teachers: hpo rows say when one ends, and which is the best.
     def fit(seed: int) -> Logits:
         rows, hpo = data.part(*FINAL), data.part(Part.HPO)
-        seeds = [seed + number * SEEDS_APART for number in range(job.retrain.final_seeds if method.seeded else 1)]
+        seeds = [seed + number * FINAL_SEEDS_APART for number in range(job.retrain.final_seeds if method.seeded else 1)]
         fitted = [method.fit(tuned.params, rows, hpo, seed=one, report=lambda *_: False).logits for one in seeds]
         return min(fitted, key=lambda logits: measure(logits(hpo), *targets(hpo)).log_loss)
 
@@ -194,7 +194,7 @@ def _logits(path: Path, name: str, options: argparse.Namespace) -> list[NDArray[
     assert entrant is not None
     for number in range(options.seeds if entrant.seeded else 1):
         # Searches with neighbouring seeds share no training, and the final trainings of one go on after another's.
-        seed = run.job.seed + number * run.job.retrain.final_seeds * SEEDS_APART
+        seed = run.job.seed + number * run.job.retrain.final_seeds * FINAL_SEEDS_APART
         kept = run.path / "baselines" / "test" / f"{entrant.identity}-{seed}.npy"
         if not kept.is_file():
             logits = entrant.train(seed)

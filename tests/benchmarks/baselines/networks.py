@@ -127,7 +127,7 @@ class Network(Method):
             rows,
             validation,
             self._options(params, rows, seed),
-            report=on_validation,
+            on_validation=on_validation,
         )
         return Fitted(lambda some: predict_logits(network, some), course.step / epoch)
 

@@ -23,10 +23,10 @@ from nasrec_automl.data.parts import TRAINING, Part
 from nasrec_automl.errors import DivergedError
 from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.hand_designs import hand_designs
-from nasrec_automl.pipeline.candidates import default_hyper, train_candidate
 from nasrec_automl.pipeline.data import DataStage
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.scratch import default_hyper, train_by_job
 from nasrec_automl.pipeline.teachers import taught_label, teachers
 from nasrec_automl.space import load_search_space
 from tests.benchmarks.measure import machine
@@ -82,7 +82,7 @@ def _train(path: Path, design: str, name: str, seed: int) -> dict[str, float] | 
     architecture = hand_designs(load_search_space(run.job.space))[design]
     data, hyper, began = PreparedData.open(run.data), default_hyper(run.job), time.monotonic()
     try:
-        trained = train_candidate(run, architecture, hyper, lambda step, metrics: False, seed_offset=seed, label=label)
+        trained = train_by_job(run, architecture, hyper, lambda step, metrics: False, seed_offset=seed, label=label)
     except DivergedError:
         return None
     seconds = time.monotonic() - began

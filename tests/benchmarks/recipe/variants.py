@@ -6,7 +6,7 @@ from typing import Any
 
 from nasrec_automl.config import Job
 from nasrec_automl.hyper_space import HyperSpace
-from nasrec_automl.pipeline.candidates import default_hyper, has_teachers
+from nasrec_automl.pipeline.scratch import default_hyper, has_teachers
 
 OURS = "ours"
 

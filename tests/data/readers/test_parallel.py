@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from nasrec_automl.data.readers.parallel import in_order
+from nasrec_automl.data.readers.parallel import map_ahead
 
 
 def test_results_come_in_order_and_few_items_are_read_ahead() -> None:
@@ -19,7 +19,7 @@ def test_results_come_in_order_and_few_items_are_read_ahead() -> None:
         time.sleep(0.002 * (item % 3 == 0))
         return item
 
-    results = in_order(work, items())
+    results = map_ahead(work, items())
     first = [next(results) for _ in range(10)]
     assert len(taken) < 500
     assert first + list(results) == list(range(1000))
@@ -28,7 +28,7 @@ def test_results_come_in_order_and_few_items_are_read_ahead() -> None:
 def test_an_error_reaches_the_reader_and_ends_the_threads() -> None:
     before = threading.active_count()
     with pytest.raises(ZeroDivisionError):
-        list(in_order(lambda item: 1 // item, [1, 0, 1]))
+        list(map_ahead(lambda item: 1 // item, [1, 0, 1]))
     assert threading.active_count() == before
 
 
@@ -47,7 +47,7 @@ def most_at_once(expected: int, **options: int) -> int:
         with lock:
             running -= 1
 
-    list(in_order(work, range(2 * expected), **options))
+    list(map_ahead(work, range(2 * expected), **options))
     return most
 
 

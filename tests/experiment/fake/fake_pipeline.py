@@ -21,7 +21,7 @@ class FakeStage:
     def units(self, run: RunFolder) -> tuple[int, int]:
         return len(self.done(run)), self.total
 
-    def kept(self, run: RunFolder) -> int:
+    def resume_mark(self, run: RunFolder) -> int:
         return len(self.done(run)) + len(list(run.path.glob(f"checkpoint-{self.name}-*")))
 
     def check(self, run: RunFolder) -> None:
