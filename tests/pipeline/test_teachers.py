@@ -288,7 +288,7 @@ def test_a_space_without_hand_designs_is_taught_by_the_check(
     checked_run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(teachers, "hand_designs", lambda space: {})
-    monkeypatch.setattr(candidates, "hand_designs", lambda space: {})
+    monkeypatch.setattr("nasrec_automl.pipeline.scratch.hand_designs", lambda space: {})
     assert has_teachers(checked_run.job)
     found = teachers.teachers(checked_run)
     assert found
