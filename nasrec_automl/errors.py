@@ -30,7 +30,7 @@ class DataError(NasRecError, ValueError):
 
 
 class CheckpointError(NasRecError, ValueError):
-    """Weights do not belong to the network they are loaded into, or are not worth keeping."""
+    """Weights do not belong to the network they are loaded into, are not worth keeping, or cannot be read now."""
 
 
 class DivergedError(NasRecError, ArithmeticError):

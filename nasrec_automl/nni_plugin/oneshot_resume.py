@@ -38,6 +38,7 @@ def newest_checkpoint(state: dict[str, str]) -> str | None:
     found = sorted(Path(state[FOLDER]).glob("*.ckpt")) if FOLDER in state else []
     found = [path for path in found if path.stat().st_mtime >= float(state[BEGUN])]
     found += [Path(state[CHECKPOINT])] if CHECKPOINT in state else []
-    steps = {path: checkpoint_steps(path) for path in found}
+    # The one that it began from may be gone, or one of Lightning's words, such as `last`.
+    steps = {path: checkpoint_steps(path) for path in found if path.is_file()}
     best = max(steps, key=lambda path: steps[path], default=None)
     return None if best is None or steps[best] < 0 else str(best)

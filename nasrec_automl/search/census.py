@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial, TrialState
 
-from nasrec_automl.search.attributes import ABANDONED, ALIVE, ERROR, FAILURE, INTERRUPTED, KEY, STALE, WORKER
+from nasrec_automl.search.attributes import ABANDONED, ERROR, FAILURE, INTERRUPTED, KEY, STALE, WORKER
 from nasrec_automl.search.task import ENDED, TrialSource
 
 _logger = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ class Census:
 
     Attributes:
         done: number of finished trials that the source admits.
-        seconds: that all ended trials took together, and attempts that failed.
+        seconds: that all ended trials took together, and attempts that were interrupted or failed.
         running: trials that workers run. One that was asked for by hand is not among them: it may never end.
         done_keys: keys of the ended trials, which are not tried again.
         running_keys: keys of everything that runs, also by hand.
@@ -49,18 +49,13 @@ class Census:
 
 
 def seconds_spent(trial: FrozenTrial) -> float:
-    """How long a trial ran that has ended, or failed in its work; of one whose worker died, to its last sign of life.
+    """How long a trial ran that has ended, or that was interrupted or failed in its work.
 
-    What comes after such a trial may go on from its checkpoint, so that its own time is not that of the whole.
+    What comes after such a one may go on from its checkpoint, so that its own time is not that of the whole. How long
+    one ran whose worker died is not known: others noticed it later, perhaps in another time zone.
     """
-    if trial.duration is None or trial.datetime_start is None:
-        return 0.0
-    seconds, failure = trial.duration.total_seconds(), trial.user_attrs.get(FAILURE)
-    if trial.state in ENDED or failure in (INTERRUPTED, ERROR):
-        return seconds
-    # It was noticed later, perhaps by one whose clock is in another time zone.
-    alive = float(trial.user_attrs.get(ALIVE, 0.0)) - trial.datetime_start.timestamp()
-    return min(max(alive, 0.0), seconds) if failure == STALE else 0.0
+    counts = trial.state in ENDED or trial.user_attrs.get(FAILURE) in (INTERRUPTED, ERROR)
+    return trial.duration.total_seconds() if counts and trial.duration is not None else 0.0
 
 
 _TRIED = (STALE, INTERRUPTED, ERROR)

@@ -54,8 +54,8 @@ def work(
         storage: the storage that holds it.
         target: how many finished trials the study is to have, by all workers together.
         count: how many this worker finishes at most; by default as many as it takes.
-        timeout: seconds. Once the study's finished trials have taken so long together, and there is one, none begins;
-            those that run end first.
+        timeout: seconds. Once the study's finished trials, and attempts that were interrupted or failed, have taken so
+            long together, and one has finished, none begins; those that run end first.
         on_trial: called after each trial that this worker has finished; again, where a connection broke in it.
         options: how to share the study.
 

@@ -63,7 +63,8 @@ def checkpoint_steps(path: Path) -> int:
     """How many steps a checkpoint has; -1 where its content is broken, as of one that a crash left half written.
 
     Raises:
-        CheckpointError: it cannot be read now, and its content may be whole.
+        CheckpointError: it cannot be read now, and its content may be whole. Where an archive is damaged inside, which
+            no crash does, torch says the same as where memory is short.
     """
     try:
         return int(torch.load(path, weights_only=True, mmap=True, map_location="cpu")["global_step"])

@@ -91,6 +91,9 @@ def test_the_newest_checkpoint_has_the_most_steps_and_can_be_read(
     assert newest_checkpoint(state) == ten
     assert "c.ckpt cannot be read and is passed over" in caplog.text
     assert newest_checkpoint({"ckpt_path": str(torn)}) is None
+    for gone in ("last", str(tmp_path / "gone.ckpt"), str(tmp_path)):
+        assert newest_checkpoint({"ckpt_path": gone}) is None
+        assert newest_checkpoint({**state, "ckpt_path": gone}) == ten
 
 
 def test_another_experiments_checkpoints_in_a_shared_folder_are_passed_over(tmp_path: Path) -> None:

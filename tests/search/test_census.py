@@ -145,9 +145,7 @@ def test_a_running_trial_may_get_its_parameters_later(numbers: optuna.Study) -> 
         (TrialState.PRUNED, {}, 600.0),
         (TrialState.FAIL, {"failure": "interrupted"}, 600.0),
         (TrialState.FAIL, {"failure": "error"}, 600.0),
-        (TrialState.FAIL, {"failure": "stale", "alive": 90.0}, 90.0),
-        (TrialState.FAIL, {"failure": "stale", "alive": -3600.0}, 0.0),
-        (TrialState.FAIL, {"failure": "stale", "alive": 3600.0}, 600.0),
+        (TrialState.FAIL, {"failure": "stale"}, 0.0),
         (TrialState.FAIL, {"failure": "abandoned"}, 0.0),
         (TrialState.FAIL, {}, 0.0),
     ],
@@ -156,8 +154,6 @@ def test_what_was_tried_takes_its_time(
     numbers: optuna.Study, state: TrialState, attrs: dict[str, Any], seconds: float
 ) -> None:
     begun = datetime(2026, 1, 1, 12)
-    if "alive" in attrs:
-        attrs = {**attrs, "alive": begun.timestamp() + attrs["alive"]}
     add(numbers, 0, state, **attrs)
     trial = numbers.get_trials()[0]
     trial.datetime_start, trial.datetime_complete = begun, begun + timedelta(minutes=10)
