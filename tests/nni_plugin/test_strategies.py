@@ -267,7 +267,7 @@ def test_a_loss_that_is_no_number_ends_a_training_that_nobody_clips(tmp_path: Pa
 def test_without_the_extra_they_say_what_they_need(tmp_path: Path) -> None:
     with pytest.raises(ImportError, match="tianshou"):
         nni.nas.strategy.PolicyBasedRL()
-    with pytest.raises(ExtraError, match=r"nasrec-automl\[rl\].*or use NasRecOneShot"):
+    with pytest.raises(ExtraError, match=r"pip install -e '\.\[rl\]'.*or use NasRecOneShot"):
         run_experiment(make_space(), make_evaluator(), NasRecENAS(), tmp_path)
 
 
