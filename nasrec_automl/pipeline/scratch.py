@@ -74,7 +74,7 @@ def has_teachers(job: Job) -> bool:
 
 
 def default_hyper(job: Job, *, taught: bool | None = None) -> Hyper:
-    """What every candidate is trained with first.
+    """What every training from scratch begins with.
 
     Args:
         job: the job.
@@ -85,12 +85,12 @@ def default_hyper(job: Job, *, taught: bool | None = None) -> Hyper:
 
 
 def has_layer_norm(job: Job, hyper: Hyper) -> bool:
-    """Whether the operators of a candidate's network end in a LayerNorm."""
+    """Whether the operators of a network that is trained so end in a LayerNorm."""
     return job.retrain.layer_norm if hyper.layer_norm is None else hyper.layer_norm
 
 
 def scratch_options(job: Job, hyper: Hyper, rows: int, *, seed_offset: int = 0) -> ScratchOptions:
-    """How a candidate is trained on so many rows; the offset is added to the job's seed."""
+    """How an architecture is trained on so many rows; the offset is added to the job's seed."""
     config = job.retrain
     steps, every = _steps(job, rows, hyper.batch_size)
     return ScratchOptions(
@@ -114,7 +114,7 @@ def scratch_options(job: Job, hyper: Hyper, rows: int, *, seed_offset: int = 0) 
 
 
 def scratch_schema(job: Job, data: PreparedData, hyper: Hyper) -> FeatureSchema:
-    """The schema of a candidate's network: its embedding width and table cap are hyper-parameters."""
+    """The schema of a network that is trained so: its embedding width and table cap are hyper-parameters."""
     return data.schema(hyper.embedding_dim or job.embedding_dim, hyper.table_cap)
 
 

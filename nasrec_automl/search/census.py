@@ -58,10 +58,6 @@ def seconds_spent(trial: FrozenTrial) -> float:
     return trial.duration.total_seconds() if counts and trial.duration is not None else 0.0
 
 
-_TRIED = (STALE, INTERRUPTED, ERROR)
-"""Why attempts fail that have done some of their work."""
-
-
 class Tally:
     """Counts one study's trials. Those that have ended never change, so each of them is looked at once.
 
@@ -122,7 +118,7 @@ class Tally:
             self._done += trial.state in self._source.finished and self._source.admits(trial)
             if key is not None:
                 self._done_keys.add(key)
-        elif key is not None and trial.user_attrs.get(FAILURE) in _TRIED:
+        elif key is not None and trial.user_attrs.get(FAILURE) in (STALE, INTERRUPTED, ERROR):
             self._failures[key] += 1
             came = max(trial.intermediate_values, default=0)  # the last step that it reported
             further = came > self._reached.get(key, 0)

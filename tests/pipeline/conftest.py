@@ -14,6 +14,7 @@ import torch
 from nasrec_automl import load_model
 from nasrec_automl.data.categorical import CategoricalOptions
 from nasrec_automl.data.columns import DenseOptions, DerivedColumn
+from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import save_network
@@ -105,3 +106,11 @@ def searching(copied_run: RunFolder) -> RunFolder:
         if path.stem not in ("data", "supernet"):
             path.unlink()
     return copied_run
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepared rows that a small supernet learns from."""
+    path = tmp_path_factory.mktemp("data") / "prepared"
+    prepare(make_synthetic(4000, 0, fields=4, dense=2, categories=10), path)
+    return path

@@ -1,29 +1,21 @@
 """The stage that trains the supernet: killed at any point and run again, it ends with the same weights."""
 
 import json
-import math
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from collections.abc import Mapping
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
-import pytorch_lightning as pl
 import torch
-import yaml
 from nni.tools.nnictl.config_utils import Experiments
 from safetensors.torch import load_file
 
-from nasrec_automl import nni_plugin
-from nasrec_automl.config import DataConfig, Job
-from nasrec_automl.config_training import RetrainConfig, SupernetConfig
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import Part
 from nasrec_automl.data.preparation import prepare
@@ -31,7 +23,6 @@ from nasrec_automl.data.rows import Rows
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import DivergedError, JobError
 from nasrec_automl.network.weights import load_supernet
-from nasrec_automl.nni_plugin import ClickEvaluatorModule
 from nasrec_automl.nni_plugin.oneshot import NasRecLightningModule
 from nasrec_automl.pipeline import supernet as supernet_stage
 from nasrec_automl.pipeline import supernet_training
@@ -43,12 +34,11 @@ from nasrec_automl.pipeline.supernet import (
     kept_steps,
     supernet_label,
 )
-from nasrec_automl.pipeline.supernet_training import _validation_batch, training_steps
+from nasrec_automl.pipeline.supernet_training import training_steps
 from nasrec_automl.pipeline.teachers import labels_of, teachers
 from nasrec_automl.testing.examples import tiny_space
-from nasrec_automl.training.keep_best import KeepBest
-from nasrec_automl.training.module import TrainingOptions
 from tests.pipeline.changed import changed
+from tests.pipeline.supernets import make, poisoned_step
 
 KILLED = """
 import os, signal, sys
@@ -66,32 +56,6 @@ def dies(self, batch, batch_idx):
 NasRecLightningModule.training_step = dies
 SupernetStage().run(RunFolder.open(sys.argv[1]))
 """
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("data") / "prepared"
-    prepare(make_synthetic(4000, 0, fields=4, dense=2, categories=10), path)
-    return path
-
-
-def make(folder: Path, prepared: Path, *, devices: int = 1, **supernet: object) -> RunFolder:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "space.yaml").write_text(yaml.safe_dump(tiny_space().model_dump(mode="json")))
-    job = Job(
-        name="mine",
-        run_folder=folder / "run",
-        seed=3,
-        space=str(folder / "space.yaml"),
-        embedding_dim=8,
-        devices=devices,
-        data=DataConfig(source="prepared", input=prepared),
-        supernet=SupernetConfig(
-            **{"epochs": 1, "batch_size": 64, "dropout": 0.1, "validations": 8, "teacher_share": 0.0, **supernet}
-        ),
-        retrain=RetrainConfig(max_epochs=1),
-    )
-    return RunFolder(job)
 
 
 def weights(run: RunFolder) -> dict[str, torch.Tensor]:
@@ -242,20 +206,6 @@ def test_two_processes_train_as_one_and_go_on_after_a_kill(tmp_path: Path, prepa
     assert torch.get_num_threads() == threads
 
 
-@contextmanager
-def poisoned_step(step: int) -> Iterator[None]:
-    """Let the loss of one step become NaN."""
-    train = NasRecLightningModule.training_step
-
-    def poisoned(self: NasRecLightningModule, batch: object, batch_idx: int) -> torch.Tensor:
-        loss = train(self, batch, batch_idx)
-        return loss * torch.nan if self.global_step + 1 == step else loss
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(NasRecLightningModule, "training_step", poisoned)
-        yield
-
-
 def test_a_training_that_diverges_keeps_its_last_good_checkpoint(tmp_path: Path, prepared: Path) -> None:
     unbroken, run = make(tmp_path / "a", prepared, validations=3), make(tmp_path / "b", prepared, validations=3)
     steps = PreparedData.open(prepared).rows("train") // 64
@@ -320,67 +270,11 @@ def test_interrupted_before_its_first_checkpoint_it_takes_other_settings(
         SupernetStage().run(make(tmp_path, prepared))
 
 
-def test_the_training_is_told_all_that_the_job_says_of_it(
-    tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[TrainingOptions] = []
-    monkeypatch.setattr(
-        nni_plugin, "ClickEvaluatorModule", lambda options: told.append(options) or ClickEvaluatorModule(options)
-    )
-    own = {
-        "learning_rate": 0.0789,
-        "schedule_warm_up": 0.345,
-        "weight_decay": 0.0123,
-        "clip_norm": 0.234,
-        "eps": 0.0456,
-    }
-    run = make(tmp_path, prepared, **own)
-    SupernetStage().run(run)
-    found = asdict(told[0])
-    assert {name: found[name] for name in own} == own
-    assert (found["steps"], found["seed"]) == (training_steps(run), 3)
-
-
-def test_an_epoch_of_fewer_rows_than_a_batch_is_one_step(tmp_path: Path, prepared: Path) -> None:
-    rows = PreparedData.open(prepared).rows(Part.TRAIN)
-    assert training_steps(make(tmp_path, prepared, epochs=7, batch_size=rows + 1)) == 7
-
-
-@pytest.mark.parametrize(("rows", "architectures"), [(320, 20), (5_000, 65), (65_536, 64), (200_000, 64)])
-def test_many_architectures_say_which_weights_are_best(rows: int, architectures: int) -> None:
-    validated = min(rows, 65_536)
-    assert math.ceil(validated / _validation_batch(validated)) == architectures
-
-
 def test_without_layer_norm_the_full_path_of_the_full_space_says_so(tmp_path: Path, prepared: Path) -> None:
     run = make(tmp_path, prepared, layer_norm=False, sampling="full-path")
     run = RunFolder(run.job.model_copy(update={"space": "nasrec-full"}))
     with pytest.raises(DivergedError, match=r"At step 1 of .* turn layer_norm on.*: the full path of nasrec-full$"):
         SupernetStage().run(run)
-
-
-@pytest.mark.parametrize("diverges", [False, True])
-def test_what_optimizer_and_best_weights_held_is_let_go_of(
-    tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch, diverges: bool
-) -> None:
-    """NNI holds on to the trainer for as long as the process lives, and to one that diverged too."""
-    make_trainer, made, keepers = supernet_training._nni_trainer, list[pl.Trainer](), list[KeepBest]()
-
-    def watched(*, callbacks: list[pl.Callback], **options: object) -> pl.Trainer:
-        keepers.extend(one for one in callbacks if isinstance(one, KeepBest))
-        made.append(make_trainer(callbacks=callbacks, **options))
-        return made[-1]
-
-    monkeypatch.setattr(supernet_training, "_nni_trainer", watched)
-    run = make(tmp_path, prepared, epochs=2, patience=9, validations=4)
-    ended = pytest.raises(DivergedError) if diverges else nullcontext()
-    with poisoned_step(training_steps(run)) if diverges else nullcontext(), ended:
-        SupernetStage().run(run)
-    (trainer,), (keeper,) = made, keepers
-    assert keeper.best is not None, "or there was nothing to let go of"
-    assert keeper.state_dict()["best_weights"] is None
-    assert trainer.optimizers
-    assert not any(optimizer.state for optimizer in trainer.optimizers)
 
 
 @pytest.mark.parametrize(("auc", "said"), [(0.4, True), (0.51, True), (0.75, False)])
