@@ -21,6 +21,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 demo: .venv/.installed
 	@. $(BIN)/activate && nasrec-automl demo examples/quickstart/experiment.yml
+	@echo "(For these commands, first: . $(BIN)/activate)"
 
 # By file, each of which has costly fixtures of its own.
 test: .venv/.installed

@@ -21,6 +21,9 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 """Exit code after Ctrl-C or a kill, as a shell has it."""
 _Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+_INFER = "nasrec-automl schema infer clicks.csv --output schema.yaml"
+_REPORT_OF_DATA = "nasrec-automl data report prepared/criteo"
+_SHOW = "nasrec-automl space show nasrec-full"
 _GOES_ON = (commands.run, commands.retrain, commands.tune, commands.rank, commands.worker, commands.demo)
 """What does not start anew after that."""
 
@@ -148,25 +151,23 @@ def _add_prepare(subparsers: _Subparsers) -> None:
 
 def _add_data(subparsers: _Subparsers) -> None:
     """What looks at raw and at prepared data."""
-    schema = subparsers.add_parser("schema", help="draft a table's schema", description="Draft a table's schema.")
     infer = _command(
-        schema.add_subparsers(metavar="COMMAND", required=True),
+        _group(subparsers, "schema", "draft a table's schema", _INFER),
         "infer",
         commands.schema_infer,
         "look at a file's first rows and draft the schema of such files, to be checked by you",
-        "nasrec-automl schema infer clicks.csv --output schema.yaml",
+        _INFER,
     )
     infer.add_argument("file", type=Path, help="CSV, TSV or Parquet")
     infer.add_argument("--output", type=Path, help="file to write (default: print it)")
 
-    data = subparsers.add_parser("data", help="look at prepared data", description="Look at prepared data.")
-    of_data = data.add_subparsers(metavar="COMMAND", required=True)
+    of_data = _group(subparsers, "data", "look at prepared data", _REPORT_OF_DATA)
     looked_at = _command(
         of_data,
         "report",
         commands.data_report,
         "write an HTML page about a prepared folder: parts, positive rates, fields, tables and their memory",
-        "nasrec-automl data report prepared/criteo",
+        _REPORT_OF_DATA,
     )
     looked_at.add_argument("folder", type=Path, help="the prepared folder")
     looked_at.add_argument("--output", type=Path, help="HTML file to write (default: report.html in the folder)")
@@ -321,16 +322,23 @@ def _add_models(subparsers: _Subparsers) -> None:
 
 def _add_space(subparsers: _Subparsers) -> None:
     """What looks at search spaces."""
-    space = subparsers.add_parser("space", help="look at search spaces", description="Look at search spaces.")
     show = _command(
-        space.add_subparsers(metavar="COMMAND", required=True),
+        _group(subparsers, "space", "look at search spaces", _SHOW),
         "show",
         commands.space_show,
         "show what a search space chooses",
-        "nasrec-automl space show nasrec-full",
+        _SHOW,
     )
     show.add_argument("name", help="name of a space, or path of its YAML file")
     show.add_argument("--nni", action="store_true", help="print it in NNI's JSON form instead, for `searchSpaceFile`")
+
+
+def _group(subparsers: _Subparsers, name: str, what: str, example: str) -> _Subparsers:
+    """A command that has commands of its own."""
+    group = subparsers.add_parser(
+        name, help=what, description=f"{what[0].upper()}{what[1:]}.", epilog=f"example: {example}"
+    )
+    return group.add_subparsers(metavar="COMMAND", required=True)
 
 
 def _command(

@@ -14,10 +14,12 @@ import pytest
 import yaml
 from rich.console import Console
 
+import nasrec_automl.experiment.launch
 from nasrec_automl import commands, load_model
 from nasrec_automl.commands import row_bars
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.synthetic import make_synthetic
+from nasrec_automl.experiment.note import ExperimentNote
 from nasrec_automl.pipeline.status import STAGE_NAMES
 from nasrec_automl.space import load_search_space
 from tests.command_line import call, files, refused
@@ -155,6 +157,30 @@ def test_the_demo_of_a_finished_run_starts_no_experiment(copied_run: Any) -> Non
     job.write_text(job.read_text().replace("supernet:", "supernet:\n  learning_rate: 0.031"))
     refused("demo", job.with_name("experiment.yml"), naming="supernet.learning_rate: the supernet stage in")
     assert files(copied_run.path) == before
+
+
+def test_the_demo_ends_with_where_everything_is(copied_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, aside = copied_run.path.parent / "job.yaml", copied_run.path.parent / "aside"
+    assert call("experiment", job).code == 0
+    spec = job.with_name("experiment.yml")
+    copied_run.result.rename(aside)
+    monkeypatch.setattr(nasrec_automl.experiment.launch, "launch", lambda spec, port: "x1")
+    refused("demo", spec, naming="NNI says that experiment x1 is done, but the run is not; start it again to go on")
+
+    def finishes(spec: Path, port: int) -> str:
+        aside.rename(copied_run.result)
+        return "x2"
+
+    monkeypatch.setattr(nasrec_automl.experiment.launch, "launch", finishes)
+    live = call("demo", spec)
+    ExperimentNote(id="x2", url="http://127.0.0.1:1").write(copied_run)
+    monkeypatch.undo()
+    finished = call("demo", spec)
+    for done in (live, finished):
+        assert done.code == 0, done.error
+        assert f"Report:             {copied_run.report}" in done.out
+        assert f"optuna-dashboard sqlite:///{copied_run.path}/studies.db --artifact-dir" in done.out
+        assert "nnictl view x2 --port 8080" in done.out
 
 
 def test_each_task_has_one_bar() -> None:

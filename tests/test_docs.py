@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from nasrec_automl.pipeline.export import export_run
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.space import load_search_space
+from tests.benchmarks.__main__ import main as benchmarks
 from tests.data.readers.rows import write, write_public_sets
 
 ROOT = Path(__file__).parents[1]
@@ -136,6 +138,39 @@ def test_shell_blocks_run(text: str, place: Path) -> None:
     for line in lines_of(text):
         if line not in NOT_RUN:
             run_there(["bash", "-ec", line], place)
+
+
+def shown_commands(program: str) -> Iterator[Any]:
+    """What pages show of a program's commands in indented lines, which are not run."""
+    for page in (*LINKED, ROOT / "tests" / "benchmarks" / "README.md"):
+        text = page.read_text().replace("\\\n", " ")
+        for line in re.findall(rf"^ {{4,}}(?:\w+=\S+ )*{program} (.*)$", text, re.MULTILINE):
+            words = shlex.split(line.partition(" > ")[0], comments=True)
+            yield pytest.param(words, id=f"{page.parent.name}/{page.name} {' '.join(words)}")
+
+
+@pytest.mark.parametrize("words", list(shown_commands("nasrec-automl")))
+def test_shown_commands_are_understood(words: list[str]) -> None:
+    assert _parser().parse_args(words).run
+
+
+@pytest.mark.parametrize("words", list(shown_commands("python -m tests.benchmarks")))
+def test_shown_benchmarks_are_understood(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    understood = ArgumentParser.parse_args
+
+    class UnderstoodError(Exception):
+        pass
+
+    def parse_args(*given: Any) -> None:
+        understood(*given)
+        raise UnderstoodError
+
+    if words[0] in ("baselines", "results"):
+        pytest.importorskip("torch_rechub")
+    monkeypatch.setattr(ArgumentParser, "parse_args", parse_args)
+    monkeypatch.setattr(sys, "argv", ["tests.benchmarks", *words])
+    with pytest.raises(UnderstoodError):
+        benchmarks()
 
 
 def test_the_readers_model_tells_the_rows_apart(place: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
+from scipy.special import entr
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import LATENCY, MACS, PARAMETERS
@@ -139,6 +140,7 @@ def report_content(run: RunFolder) -> ReportContent:
             )
             for point in read_json(run.supernet / "curve.json") or []
         ],
+        entropies={part: _entropy(described.positive_rate) for part, described in data.description.parts.items()},
         search=search,
         objectives=job.search.objectives,
         score_rows=score_rows(run),
@@ -161,6 +163,10 @@ def report_content(run: RunFolder) -> ReportContent:
             *([f"nasrec-automl retrain {shlex.quote(str(run.path))} KEY"] if job.search.several else []),
         ],
     )
+
+
+def _entropy(share: float) -> float:
+    return float(entr(share) + entr(1 - share))
 
 
 def _baseline_rows(result: dict[str, Any], data: PreparedData) -> int | None:

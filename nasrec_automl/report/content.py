@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from nasrec_automl.architecture import Architecture
+from nasrec_automl.data.parts import Part
 from nasrec_automl.ranking import Ranking
 from nasrec_automl.verdict import Verdict
 
@@ -216,6 +217,7 @@ class ReportContent:
         winner_name: how the other values name it: its key, or the hand design's name.
         facts: what was run, in order: table sizes, rows of each part, seeds, seconds by stage.
         supernet: validation while the supernet was trained.
+        entropies: by part, the log loss of who knows its share of ones and nothing else, in nats.
         search: scored architectures.
         objectives: what the search minimised, `log_loss` first; costs are attributes of `ScoredArchitecture`.
         score_rows: rows that an architecture of the search is scored on, where it is not stopped early.
@@ -240,6 +242,7 @@ class ReportContent:
     winner_name: str
     facts: Mapping[str, str] = field(default_factory=dict)
     supernet: Sequence[CurvePoint] = ()
+    entropies: Mapping[Part, float] = field(default_factory=dict)
     search: Sequence[ScoredArchitecture] = ()
     objectives: Sequence[str] = ("log_loss",)
     score_rows: int | None = None

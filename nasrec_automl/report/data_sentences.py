@@ -28,7 +28,8 @@ def data_headline(content: DataContent) -> str:
 def things_to_look_at(content: DataContent) -> list[str]:
     """What may be wrong with the data, or will matter to a model; one statement each."""
     found = [*_about_parts(content), *_about_fields(content), *_about_dense(content)]
-    return found or ["Nothing stands out: parts have alike positive rates, and no column is empty or always the same."]
+    rates = "" if content.description.parts[Part.TRAIN].weight is not None else "parts have alike positive rates, and "
+    return found or [f"Nothing stands out: {rates}no column is empty or always the same."]
 
 
 def memory_formula(content: DataContent) -> str:

@@ -14,12 +14,16 @@ from nasrec_automl.report.summary import (
     best_baseline,
     best_scored,
     by_number,
+    learned_share,
     retrained_best,
     winner_row,
     within_one_error,
 )
 from nasrec_automl.report.wiring_edges import unused_parts
 from nasrec_automl.verdict import Verdict
+
+_LITTLE = 0.5
+"""One that had learned a quarter ranked better with more steps; those that had learned three quarters did not."""
 
 
 def headline(content: ReportContent) -> str:
@@ -134,9 +138,11 @@ def _about_the_scores(content: ReportContent) -> list[str]:
     return [
         f"The search scored {count(len(scored), 'architecture')} with the supernet's shared weights, all on "
         f"{rows}. The standard error of a score is about {typical:.4f} nats.",
-        f"{ties:,} of them {_are(ties)} within one standard error of the best score ({best.log_loss:.4f}, "
-        f"{best.name}), itself included. Scores share their rows, so a difference between two of them is "
-        "surer than that error suggests, but the search alone does not settle which of these is best.",
+        f"{ties:,} of them are within one standard error of the best score ({best.log_loss:.4f}, {best.name}), itself "
+        "included. Scores share their rows, so a difference between two of them is surer than that error suggests, but "
+        "the search alone does not settle which of these is best."
+        if ties > 1
+        else f"No other is within one standard error of the best score ({best.log_loss:.4f}, {best.name}).",
         *_about_early_stops(content),
     ]
 
@@ -187,13 +193,26 @@ def _about_the_verdict(content: ReportContent) -> list[str]:
         return [
             statement
             + ". So the scores seem to say more than size does; of so few architectures that may be chance. The run "
-            f"took {_best_scored(content)} in turns with {_predicted(content)}."
+            f"took {_best_scored(content)} in turns with {_predicted(content)}.",
+            *_about_what_the_supernet_knows(content),
         ]
     how = "go through successive halving" if content.halved else "are trained to their end"
     return [
         statement + ". So the scores are not to be trusted: they rank no better than size does. The run does not rely "
         f"on them: in place of {_best_scored(content)} it took {_predicted(content)}. Those that the predictor puts "
-        f"first {how}."
+        f"first {how}.",
+        *_about_what_the_supernet_knows(content),
+    ]
+
+
+def _about_what_the_supernet_knows(content: ReportContent) -> list[str]:
+    share = learned_share(content)
+    if share is None or share >= _LITTLE:
+        return []
+    return [
+        f"The supernet has learned {max(0.0, share):.0%} of what these trainings have (by what each takes off the "
+        "entropy of the labels), perhaps too little to rank anything: it may want more steps (supernet.epochs, in "
+        "another run folder)."
     ]
 
 
@@ -287,10 +306,11 @@ def _about_the_choice(content: ReportContent) -> list[str]:
         return []
     close = [row.name for row, error in rivals if row.log_loss - winner.log_loss < 2 * error]
     others = "the only other candidate" if len(rivals) == 1 else f"all {len(rivals):,} other candidates"
+    others += " trained to the end"
     if not close:
         return [f"On validation the winner is ahead of {others} by two standard errors of the difference or more."]
     if len(close) < len(rivals):
-        others = f"{len(close):,} of the {len(rivals):,} other candidates ({_some(close)})"
+        others = f"{len(close):,} of the {len(rivals):,} other candidates trained to the end ({_some(close)})"
     return [
         f"Validation does not tell the winner from {others}: the log losses differ by less than two standard "
         "errors of the difference, and another seed may choose another winner."

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import itertools
 import math
+import statistics
 from collections.abc import Sequence
 
 import numpy as np
 
+from nasrec_automl.data.parts import Part
 from nasrec_automl.pareto import domination_ranks
 from nasrec_automl.ranking import kendall_tau
-from nasrec_automl.report.content import ResultRow, RetrainTrial, ScoredArchitecture
+from nasrec_automl.report.content import ReportContent, ResultRow, RetrainTrial, ScoredArchitecture
 
 _FEWEST = 5
 """Architectures whose order is worth a statement."""
+_SOMETHING = 0.01
+"""Share of the entropy below which what a network knows may be chance."""
 
 
 def by_number(search: Sequence[ScoredArchitecture]) -> list[ScoredArchitecture]:
@@ -73,6 +77,21 @@ def within_one_error(search: Sequence[ScoredArchitecture]) -> list[ScoredArchite
         return []
     limit = best.log_loss + best.standard_error
     return [scored for scored in by_number(search) if (best.stopped or not scored.stopped) and scored.log_loss <= limit]
+
+
+def learned_share(content: ReportContent) -> float | None:
+    """What the supernet knows at its best, as a share of what the check's trainings from scratch know (their median).
+
+    Either is what it takes off the entropy of the rows that it is measured on. None where that is not known, and where
+    the trainings know next to nothing.
+    """
+    trained = [loss for loss in content.verdict.log_losses if loss is not None] if content.verdict else []
+    if not content.entropies or not trained or not content.supernet:
+        return None
+    entropy = content.entropies[Part.HPO]
+    known = entropy - statistics.median(trained)
+    learned = content.entropies[Part.SEARCH] - min(point.log_loss for point in content.supernet)
+    return learned / known if known > _SOMETHING * entropy else None
 
 
 def winner_row(results: Sequence[ResultRow]) -> ResultRow | None:

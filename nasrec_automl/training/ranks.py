@@ -12,8 +12,8 @@ from torch import Tensor
 
 from nasrec_automl.training.reduction import average_gradients
 
-_PATIENCE = timedelta(minutes=10)
-"""How long a process waits for the others, at the start and at each step."""
+_PATIENCE = timedelta(hours=1)
+"""How long a process waits for the others, at the start and at each step: process 0 may write a large checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ float64. `slow` draws many more.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.network import Supernet
+from nasrec_automl.ops.slices import end_slice_gradients, keep_slice_gradients, only_gradient
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.space import SearchSpace, load_search_space
 from nasrec_automl.testing.examples import make_batch, move_vectors, tiny_schema, tiny_space, with_choice
@@ -74,13 +76,21 @@ def logits(network: nn.Module, *choice: Architecture) -> Tensor:
 
 
 def gradients(network: nn.Module, *choice: Architecture) -> tuple[Tensor, dict[str, Tensor]]:
-    """Logits, and the gradients that a loss leaves in `grad`; what gets none is left out."""
+    """Logits, and the gradients that a loss leaves for an optimiser; what gets none is left out."""
     network.zero_grad(set_to_none=True)
     out = logits(network, *choice)
     (out * torch.linspace(-1, 1, ROWS, dtype=out.dtype)).sum().backward()
-    found = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
+    found = {name: g for name, p in network.named_parameters() if (g := only_gradient(p)) is not None}
     network.zero_grad(set_to_none=True)
     return out.detach(), {name: g.to_dense() if g.is_sparse else g for name, g in found.items()}
+
+
+@contextmanager
+def slice_gradients(network: nn.Module) -> Iterator[None]:
+    """As an optimiser of ours asks for them: gradients of the slices that a path uses."""
+    keep_slice_gradients(network.parameters())
+    yield
+    end_slice_gradients(network.parameters())
 
 
 def assert_agree(own: Tensor, theirs: Tensor, what: str) -> None:
@@ -98,16 +108,19 @@ def test_supernet_and_subnet_are_one_function_with_one_gradient(case: tuple[str,
         for training in (True, False):
             subnet = supernet.train(training).extract(architecture)
             assert subnet.training is training
-            (own, mine), (expected, theirs) = gradients(supernet, architecture), gradients(subnet)
-            assert_agree(own, expected, "the logits")
+            expected, theirs = gradients(subnet)
             sizes = {name: p.shape for name, p in subnet.named_parameters()}
             assert theirs.keys() == sizes.keys(), "a subnet holds live parts alone"
-            assert mine.keys() == sizes.keys(), "what is not live gets no gradient"
-            for parameter, size in sizes.items():
-                used = tuple(slice(length) for length in size)
-                assert_agree(mine[parameter][used], theirs[parameter], f"the gradient of {parameter}")
-                mine[parameter][used] = 0
-                assert not mine[parameter].any(), f"{parameter} has a gradient outside of the slice that it uses"
+            for kept in (False, True):
+                with slice_gradients(supernet) if kept else nullcontext():
+                    own, mine = gradients(supernet, architecture)
+                assert_agree(own, expected, "the logits")
+                assert mine.keys() == sizes.keys(), "what is not live gets no gradient"
+                for parameter, size in sizes.items():
+                    used = tuple(slice(length) for length in size)
+                    assert_agree(mine[parameter][used], theirs[parameter], f"the gradient of {parameter}")
+                    mine[parameter][used] = 0
+                    assert not mine[parameter].any(), f"{parameter} has a gradient outside of the slice that it uses"
 
     check(EXAMPLES[depth][name], architectures(supernet.space), holds)
 

@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 
 from nasrec_automl import load_architecture
+from nasrec_automl.data.parts import Part
 from nasrec_automl.ranking import Ranking, judge_ranking
-from nasrec_automl.report import ResultRow
+from nasrec_automl.report import CurvePoint, ResultRow
 from nasrec_automl.report.sentences import headline, results_caption, search_caption, trust, wiring_caption
 from nasrec_automl.verdict import Verdict
 
@@ -152,6 +153,24 @@ def test_trust_says_how_far_the_scores_themselves_go(full_content):
         assert "nan" not in text
 
 
+def test_trust_says_where_the_supernet_has_learned_little(full_content):
+    """The check's trainings take 0.1 off the entropy of their rows; the supernet, at its best, a part of that."""
+    truth = np.arange(8.0)
+    bad = of(judge_ranking(-truth, truth[:, None], truth + 1, resamples=50))
+    good = of(judge_ranking(truth, np.stack([truth, truth], axis=1), np.ones(8) + truth % 3, resamples=50))
+
+    def said(best, verdict=bad):
+        curve = [CurvePoint(step=1, log_loss=best, auc=0.6), CurvePoint(step=2, log_loss=0.8, auc=0.5)]
+        entropies = {Part.SEARCH: 0.65, Part.HPO: 0.6}
+        return " ".join(trust(full_content(verdict=verdict, supernet=curve, entropies=entropies)))
+
+    assert "The supernet has learned 26% of what these trainings have" in said(0.624)
+    assert "supernet.epochs" in said(0.601)
+    assert "supernet.epochs" not in said(0.599)
+    assert "learned 0% of" in said(0.7)
+    assert "supernet.epochs" not in said(0.624, good), "whatever it has learned, it ranks"
+
+
 def test_of_several_objectives_trust_names_the_front(full_content):
     truth = np.arange(8.0)
     bad = judge_ranking(-truth, truth[:, None], truth + 1, resamples=50)
@@ -198,14 +217,16 @@ def test_it_says_how_sure_the_choice_is(full_content):
         ]
         return " ".join(trust(full_content(results=rows)))
 
-    assert "ahead of all 2 other candidates by two standard errors" in said(("a", 0.02, 0.009), ("b", 0.03, 0.01))
-    assert "ahead of the only other candidate by two" in said(("a", 0.02, 0.009))
-    assert "does not tell the winner from 1 of the 2 other candidates (a):" in said(
+    assert "ahead of all 2 other candidates trained to the end by two" in said(("a", 0.02, 0.009), ("b", 0.03, 0.01))
+    assert "ahead of the only other candidate trained to the end by two" in said(("a", 0.02, 0.009))
+    assert "does not tell the winner from 1 of the 2 other candidates trained to the end (a):" in said(
         ("a", 0.01, 0.009), ("b", 0.03, 0.01)
     )
     close = [(name, 0.001, 0.01) for name in "abcde"]
-    assert "from 5 of the 6 other candidates (a, b, c and 2 more):" in said(*close, ("f", 0.03, 0.01))
-    assert "does not tell the winner from all 5 other candidates:" in said(*close)
+    assert "from 5 of the 6 other candidates trained to the end (a, b, c and 2 more):" in said(
+        *close, ("f", 0.03, 0.01)
+    )
+    assert "does not tell the winner from all 5 other candidates trained to the end:" in said(*close)
     assert "other candidate" not in said()
 
 

@@ -2,7 +2,10 @@ import itertools
 import math
 from dataclasses import replace
 
-from nasrec_automl.report import ResultRow, RetrainTrial, ScoredArchitecture
+import pytest
+
+from nasrec_automl.data.parts import Part
+from nasrec_automl.report import CurvePoint, ResultRow, RetrainTrial, ScoredArchitecture
 from nasrec_automl.report.summary import (
     best_baseline,
     best_scored,
@@ -11,11 +14,13 @@ from nasrec_automl.report.summary import (
     by_score,
     compared,
     in_both,
+    learned_share,
     pareto_front,
     retrained_best,
     winner_row,
     within_one_error,
 )
+from nasrec_automl.verdict import Verdict
 
 
 def scored(number, log_loss, macs=10, error=0.01):
@@ -171,3 +176,16 @@ def test_estimates_rank_by_their_value(full_content):
     first, second, third = full_content(architectures=3).search
     search = [replace(first, log_loss=0.55, stopped=True), replace(second, log_loss=0.6), replace(third, log_loss=0.5)]
     assert [each.number for each in by_score(search)] == [2, 0, 1]
+
+
+def test_what_the_supernet_has_learned_is_a_share_of_what_trainings_have(empty_content):
+    verdict = Verdict(architectures=[{}] * 4, log_losses=[0.5, None, 0.3, 0.4], ranking=None)
+    curve = [CurvePoint(step=1, log_loss=0.55, auc=0.6), CurvePoint(step=2, log_loss=0.58, auc=0.6)]
+    known = {"verdict": verdict, "supernet": curve, "entropies": {Part.SEARCH: 0.65, Part.HPO: 0.6}}
+    assert learned_share(empty_content(**known)) == pytest.approx(0.5)
+    for missing in ({"verdict": None}, {"supernet": ()}, {"entropies": {}}):
+        assert learned_share(empty_content(**{**known, **missing})) is None
+    nothing = {Part.SEARCH: 0.65, Part.HPO: 0.4039}
+    assert learned_share(empty_content(**{**known, "entropies": nothing})) is None, "the trainings know nothing either"
+    lost = Verdict(architectures=[{}], log_losses=[None], ranking=None)
+    assert learned_share(empty_content(**{**known, "verdict": lost})) is None
