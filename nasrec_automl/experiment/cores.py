@@ -16,5 +16,9 @@ def share_cores(config: ExperimentConfig) -> None:
     import torch
 
     if "OMP_NUM_THREADS" not in os.environ:
-        beside = -(-config.concurrency // max(1, len(config.machines)))
-        torch.set_num_threads(max(1, torch.get_num_threads() // beside))
+        torch.set_num_threads(max(1, torch.get_num_threads() // trials_of_a_machine(config)))
+
+
+def trials_of_a_machine(config: ExperimentConfig) -> int:
+    """How many trials a machine runs at once; of a stage that has one alone, as many processes share the trainings."""
+    return -(-config.concurrency // max(1, len(config.machines)))

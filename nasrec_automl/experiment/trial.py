@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nasrec_automl.errors import InUseError, JobError, NasRecError
-from nasrec_automl.experiment.cores import share_cores
+from nasrec_automl.experiment.cores import share_cores, trials_of_a_machine
 from nasrec_automl.experiment.trial_process import Reporter, leave, run_trial
 from nasrec_automl.experiment.trial_stages import TRIAL_STAGES, Parameters, Pipeline, load_pipeline
 from nasrec_automl.experiment.watch import watch_manager
@@ -71,7 +71,9 @@ def _run_stage(stage: Stage, run: RunFolder, count: int | None, reporter: Report
     told = False
     while True:
         try:
-            return stage.run(run, count=count, report=reporter.intermediate)
+            # A stage that is not parallel has the machine to itself.
+            workers = 1 if stage.parallel else trials_of_a_machine(run.job.experiment)
+            return stage.run(run, count=count, report=reporter.intermediate, workers=workers)
         except InUseError as error:
             if not told:
                 print(f"waits: {error}", file=sys.stderr, flush=True)

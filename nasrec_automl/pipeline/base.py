@@ -73,13 +73,16 @@ class Stage(ABC):
         # Of a parallel stage another process may be about to leave its first unit.
         return not self.parallel and not self.resume_mark(run)
 
-    def run(self, run: RunFolder, *, count: int | None = None, report: Report | None = None) -> dict[str, float]:
+    def run(
+        self, run: RunFolder, *, count: int | None = None, report: Report | None = None, workers: int = 1
+    ) -> dict[str, float]:
         """Run the stage, or go on with it; at once when it is done.
 
         Args:
             run: the run folder.
             count: units that a parallel stage does at most.
             report: called with intermediate metrics.
+            workers: processes that share trainings of a stage that is not parallel, this one included.
 
         Returns:
             Final metrics, such as `log_loss`; may be empty.
@@ -98,14 +101,14 @@ class Stage(ABC):
             first = run.claim(self.name, self.settings(run))
             try:
                 with counting_time(run.progress(self.name)):
-                    return self._run(run, count, report or _ignore)
+                    return self._run(run, count, report or _ignore, workers)
             except NasRecError:
                 if first and self._left_nothing(run):
                     run.disclaim(self.name)
                 raise
 
     @abstractmethod
-    def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
+    def _run(self, run: RunFolder, count: int | None, report: Report, workers: int) -> dict[str, float]:
         """Do the work of `run`."""
 
 

@@ -66,7 +66,7 @@ class DataStage(Stage):
         if self.is_done(run):
             warn_of_changed_files(run)
 
-    def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
+    def _run(self, run: RunFolder, count: int | None, report: Report, workers: int) -> dict[str, float]:
         config = run.job.data
         progress = ProgressWriter(run.progress(self.name), unit="data sets", total=1)
         if config.source == "prepared":

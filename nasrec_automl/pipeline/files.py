@@ -9,6 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nasrec_automl.data import files
 from nasrec_automl.errors import RunFolderError
 
@@ -48,6 +51,18 @@ def write_json_once(path: Path, value: Any) -> None:
                 beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
+
+
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    """Write beside and rename, in NumPy's format.
+
+    Raises:
+        RunFolderError: the disk is full, or the folder is not writable.
+    """
+    with _in_a_sentence(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with files.written_beside(path) as beside, beside.open("wb") as file:
+            np.save(file, array)
 
 
 def newest(paths: Iterable[Path]) -> int:

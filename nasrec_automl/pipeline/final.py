@@ -7,7 +7,6 @@ import math
 import shutil
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -27,9 +26,9 @@ from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import (
     best_trials,
     candidates,
-    checkpoint_path,
     choice_parts,
     trial_weights,
+    weights_path,
 )
 from nasrec_automl.pipeline.files import newest, read_json, write_json
 from nasrec_automl.pipeline.final_baseline import baseline_files, final_baseline
@@ -40,6 +39,7 @@ from nasrec_automl.pipeline.final_training import (
     taught_finally,
     train_final,
 )
+from nasrec_automl.pipeline.last_trainings import left_by
 from nasrec_automl.pipeline.model_folder import write_model
 from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -66,18 +66,17 @@ class FinalStage(Stage):
 
     def resume_mark(self, run: RunFolder) -> int:
         """The time of what its trainings and the baseline left last: there is one unit only, and they take long."""
-        left = [*run.final_trainings.glob("*"), *run.retrained.glob(f"{FINAL_TEACHER}*")]
-        return super().resume_mark(run) or newest(left)
+        trained = [*left_by(run.final_trainings), *run.retrained.glob(f"{FINAL_TEACHER}*")]
+        return super().resume_mark(run) or newest([*trained, *baseline_files(run)])
 
     def _left_nothing(self, run: RunFolder) -> bool:
-        trained = [path for path in run.final_trainings.glob("*") if path not in baseline_files(run)]
-        return not trained and not final_is_noted(run)
+        return not left_by(run.final_trainings) and not final_is_noted(run)
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """How many final trainings there are."""
         return final_settings(run)
 
-    def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
+    def _run(self, run: RunFolder, count: int | None, report: Report, workers: int) -> dict[str, float]:
         if self.is_done(run):
             self.tidy(run)
             measured: dict[str, float] = read_json(run.result)["test"]
@@ -94,10 +93,10 @@ class FinalStage(Stage):
         progress.update(2, "baseline fitted")
 
         first, tell = teachers(run), partial(progress.update, 2)
-        last = final_teachers(run, first, run.final_trainings, tell=tell)
-        subnet = train_final(
-            run, winner, taught_finally(run, first, last), tell=tell, checkpoint=_checkpoint(run, study, winner)
-        )
+        last = final_teachers(run, first, run.final_trainings, workers=workers, tell=tell)
+        # Not beside those of the retrain stage, which workers that come late clear away.
+        files = run.final_trainings / weights_path(run, study, winner.name, winner.hyper).stem
+        subnet = train_final(run, winner, taught_finally(run, first, last), files, workers=workers, tell=tell)
         progress.update(3, f"{winner.name} trained")
 
         # Before: killed from here on, it reads them again.
@@ -196,11 +195,6 @@ def _contenders(
     first, *others = sorted(found, key=lambda contender: contender.metrics.log_loss)
     errors = [log_loss_difference_error(losses[other.name], losses[first.name], weights) for other in others]
     return [first, *others], [None, *errors]
-
-
-def _checkpoint(run: RunFolder, study: optuna.Study, winner: Contender) -> Path:
-    # Not beside those of the retrain stage, which workers that come late clear away.
-    return run.final_trainings / checkpoint_path(run, study, winner.name, winner.hyper).name
 
 
 def _plain(run: RunFolder, data: PreparedData, contender: Contender) -> dict[str, Any]:

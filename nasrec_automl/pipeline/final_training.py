@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from nasrec_automl.architecture import Architecture
-from nasrec_automl.data.parts import FINAL, TRAINING
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import FINAL, TRAINING, Part
 from nasrec_automl.errors import DivergedError
+from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.network import Subnet
-from nasrec_automl.network.weights import load_subnet, save_network
+from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.candidates import weights_path
-from nasrec_automl.pipeline.files import read_json, write_json, write_text
+from nasrec_automl.pipeline.files import write_array
+from nasrec_automl.pipeline.last_trainings import LastTraining, train_all
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.scratch import default_hyper, step_in_words, train_by_job
+from nasrec_automl.pipeline.scratch import default_hyper
 from nasrec_automl.pipeline.studies import trainings_study
 from nasrec_automl.pipeline.teachers import TaughtBy, best_teachers, digest_of, labels_of, may_teach
 from nasrec_automl.search import Hyper
@@ -47,7 +48,12 @@ class Contender:
 
 
 def final_teachers(
-    run: RunFolder, names: Collection[str], checkpoints: Path, *, tell: Callable[[str], object] | None = None
+    run: RunFolder,
+    names: Collection[str],
+    folder: Path,
+    *,
+    workers: int = 1,
+    tell: Callable[[str], object] | None = None,
 ) -> dict[str, Path]:
     """Who teaches the validation rows that the last trainings learn from too: teachers that have learned from them.
 
@@ -58,8 +64,9 @@ def final_teachers(
     Args:
         run: whose data are prepared.
         names: of the architectures, among those of `may_teach`.
-        checkpoints: folder for what a call that is killed goes on from.
-        tell: told in words of each validation of their trainings.
+        folder: as in `train_all`.
+        workers: likewise.
+        tell: likewise.
 
     Returns:
         As many as are best together on the hpo part, the best first: their subnets by name. One whose training diverges
@@ -67,25 +74,20 @@ def final_teachers(
     """
     if not names:
         return {}
-    hyper = default_hyper(run.job, taught=False)
+    hyper, known = default_hyper(run.job, taught=False), may_teach(run)
     study = trainings_study(run, "teachers")  # its name says how they are trained
-    known, found = may_teach(run), {}
-    for name in names:
-        path = weights_path(run, study, f"{FINAL_TEACHER}{name}", hyper)
-        diverged = path.with_suffix(".diverged")
-        if diverged.is_file():
-            continue
-        if not path.is_file():
-            checkpoint = checkpoints / path.with_suffix(".ckpt").name
-            report = partial(_tell, tell, f"teacher {name}", partial(step_in_words, run, hyper, parts=FINAL))
-            try:
-                trained = train_by_job(run, known[name], hyper, report, parts=FINAL, checkpoint=checkpoint)
-            except DivergedError as error:
-                write_text(diverged, f"{error}\n")
-                continue
-            save_network(trained.subnet, path)
-            checkpoint.unlink(missing_ok=True)
-        found[path] = name
+    trainings = {
+        name: LastTraining(
+            called=f"teacher {name}",
+            architecture=known[name],
+            hyper=hyper,
+            parts=FINAL,
+            weights=weights_path(run, study, f"{FINAL_TEACHER}{name}", hyper),
+        )
+        for name in names
+    }
+    train_all(run, [*trainings.values()], folder, workers=workers, tell=tell)
+    found = {training.weights: name for name, training in trainings.items() if training.weights.is_file()}
     return {found[path]: path for path in best_teachers(run, [*found])}
 
 
@@ -108,9 +110,10 @@ def train_final(
     run: RunFolder,
     contender: Contender,
     taught_by: TaughtBy,
+    files: Path,
     *,
+    workers: int = 1,
     tell: Callable[[str], object] | None = None,
-    checkpoint: Path | None = None,
 ) -> Subnet:
     """Train on all rows but those of test and of the hpo part, which says when to end, as in every other training.
 
@@ -122,8 +125,9 @@ def train_final(
         run: whose data are prepared.
         contender: what to train, and how.
         taught_by: as of `taught_finally`.
-        tell: as in `train_taught`.
-        checkpoint: likewise.
+        files: as in `train_taught`.
+        workers: likewise.
+        tell: likewise.
 
     Raises:
         DivergedError: all trainings diverged; where some did, the others count.
@@ -131,7 +135,9 @@ def train_final(
     total = run.job.retrain.final_seeds
     called = [f"final training {number} of {total}" for number in range(1, total + 1)]
     try:
-        return train_taught(run, contender.architecture, contender.hyper, taught_by, called, tell, checkpoint)
+        return train_taught(
+            run, contender.architecture, contender.hyper, taught_by, called, files, workers=workers, tell=tell
+        )
     except DivergedError as error:
         raise DivergedError(
             f"the final training of {contender.name} diverged at {error}. It went well without the validation rows: "
@@ -145,8 +151,10 @@ def train_taught(
     hyper: Hyper,
     taught_by: TaughtBy,
     called: Sequence[str],
+    files: Path,
+    *,
+    workers: int = 1,
     tell: Callable[[str], object] | None = None,
-    checkpoint: Path | None = None,
 ) -> Subnet:
     """Train from labels that teachers have a say in, several times, and return the best on the hpo part.
 
@@ -156,60 +164,39 @@ def train_taught(
         hyper: how.
         taught_by: the parts to train on, and who teaches their rows.
         called: what each training is called; the first has the job's own seed.
-        tell: told in words of each validation.
-        checkpoint: as in `train_from_scratch`, of the training that goes on, whose number is added to the name; beside
-            it is kept what has ended. Both have the teachers' digest in their names. A call that was killed goes on
-            from there. What has ended stays: the caller deletes it once the result is written.
+        files: what the names of files begin with, which keep labels, checkpoints and what has ended. A digest of the
+            teachers follows. A call that was killed goes on from there. What has ended stays: the caller deletes it
+            once the result is written.
+        workers: as in `train_all`.
+        tell: likewise.
 
     Raises:
         DivergedError: all trainings diverged; where some did, the others count.
     """
-    if checkpoint is not None:
-        checkpoint = checkpoint.with_stem(f"{checkpoint.stem}-{digest_of(run, taught_by, hyper)}")
-    kept, noted = (None if checkpoint is None else checkpoint.with_suffix(end) for end in (".safetensors", ".json"))
-    done, lowest, best, diverged = 0, math.inf, None, None
-    if kept is not None and noted is not None and (found := read_json(noted)) is not None:
-        done = found["done"]
-        if found["log_loss"] is not None:
-            lowest, best = found["log_loss"], load_subnet(kept)
-    parts, label = tuple(taught_by), labels_of(run, taught_by) if done < len(called) else None
-    for number in range(done, len(called)):
-        own = None if checkpoint is None else checkpoint.with_stem(f"{checkpoint.stem}-{number}")
-        try:
-            trained = train_by_job(
-                run,
-                architecture,
-                hyper,
-                partial(_tell, tell, called[number], partial(step_in_words, run, hyper, parts=parts)),
-                parts=parts,
-                checkpoint=own,
-                seed_offset=number * FINAL_SEEDS_APART,
-                label=label,
-            )
-        except DivergedError as error:
-            diverged = error
-        else:
-            if trained.metrics.log_loss < lowest:
-                lowest, best = trained.metrics.log_loss, trained.subnet
-                if kept is not None:
-                    save_network(best, kept)
-        # After the weights: what is noted is there. Where all diverged, the next call is to say so again, and where.
-        if noted is not None and (best is not None or number + 1 < len(called)):
-            write_json(noted, {"done": number + 1, "log_loss": None if best is None else lowest})
-        if own is not None:
-            own.unlink(missing_ok=True)
-    if best is None:
-        if noted is not None:
-            noted.unlink(missing_ok=True)
-        assert diverged is not None
-        raise diverged
-    return best
-
-
-def _tell(
-    tell: Callable[[str], object] | None, training: str, reached: Callable[[int], str], step: int, metrics: Metrics
-) -> bool:
-    """Tell of a validation, and do not end the training."""
-    if tell is not None:
-        tell(f"{training}, {reached(step)}: log loss {metrics.log_loss:.4f}")
-    return False
+    folder, stem = files.parent, f"{files.name}-{digest_of(run, taught_by, hyper)}"
+    label = folder / f"{stem}-labels.npy"
+    trainings = [
+        LastTraining(
+            called=words,
+            architecture=architecture,
+            hyper=hyper,
+            parts=tuple(taught_by),
+            weights=folder / f"{stem}-{number}.safetensors",
+            label=label if any(taught_by.values()) else None,
+            seed_offset=number * FINAL_SEEDS_APART,
+        )
+        for number, words in enumerate(called)
+    ]
+    left = not all(training.ended for training in trainings)
+    if left and not label.is_file() and (found := labels_of(run, taught_by)) is not None:
+        write_array(label, found)
+    train_all(run, trainings, folder, workers=workers, tell=tell)
+    trained = [training.weights for training in trainings if training.weights.is_file()]
+    if not trained:
+        said = trainings[-1].diverged.read_text(encoding="utf-8").strip()
+        for training in trainings:  # another call is to try again
+            training.diverged.unlink()
+        raise DivergedError(said)
+    hpo = PreparedData.open(run.data).part(Part.HPO)
+    best = min(map(load_subnet, trained), key=lambda subnet: measure_subnet(subnet.to(run.job.device), hpo).log_loss)
+    return best.cpu()

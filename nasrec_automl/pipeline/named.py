@@ -130,10 +130,9 @@ def retrain_named(
             shutil.rmtree(left, ignore_errors=True)
         first = teachers(run, tell)
         contender, source = _measured(run, name, architecture, first, tell)
-        checkpoint = _checkpoint(run, architecture, "final.ckpt")
         last = final_teachers(run, first, unfinished, tell=tell)
         taught_by = taught_finally(run, first, last)
-        subnet = train_final(run, contender, taught_by, tell=tell, checkpoint=checkpoint)
+        subnet = train_final(run, contender, taught_by, _files(run, architecture, "final"), tell=tell)
         noted = {
             "architecture": dict(architecture.params),
             "key": architecture.key,
@@ -165,8 +164,8 @@ def _unfinished(run: RunFolder, architecture: Architecture) -> Path:
     return run.models / f".{architecture.key}"
 
 
-def _checkpoint(run: RunFolder, architecture: Architecture, what: str) -> Path:
-    """A file of this folder; a call with other settings leaves another. Where no stage has begun, a job may change."""
+def _files(run: RunFolder, architecture: Architecture, what: str) -> Path:
+    """The `files` of `train_taught`: others for other settings, since a job may change where no stage has begun."""
     job, data = run.job, PreparedData.open(run.data)
     retrain = job.retrain.model_dump_json(exclude=AMONG_SEVERAL)
     settings = f"{retrain} {job.seed} {job.precision} {job.embedding_dim} {data.fingerprint}"
@@ -264,8 +263,8 @@ def _trained_alone(
 ) -> Subnet:
     """The architecture trained without validation rows; the subnet is kept until the call has ended."""
     paths = [*taught_by.values()]
-    checkpoint, called = _checkpoint(run, architecture, "alone.ckpt"), ["training without validation rows"]
+    files, called = _files(run, architecture, "alone"), ["training without validation rows"]
     try:
-        return train_taught(run, architecture, hyper, dict.fromkeys(TRAINING, paths), called, tell, checkpoint)
+        return train_taught(run, architecture, hyper, dict.fromkeys(TRAINING, paths), called, files, tell=tell)
     except DivergedError as error:
         raise DivergedError(f"the training of {name} diverged at {error} (hyper-parameters: {hyper})") from None

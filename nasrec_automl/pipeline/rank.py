@@ -45,16 +45,10 @@ class RankStage(Stage):
     """Scores architectures of all sizes, trains each from scratch with several seeds, and compares the two orders.
 
     It belongs to no job's chain and changes nothing of it. The trainings are kept in a study: more of them are done
-    later without those that are there.
-
-    Args:
-        workers: processes that share the trainings, this one included; what they end with is the same.
+    later without those that are there. What several workers end with is the same.
     """
 
     name = "rank"
-
-    def __init__(self, workers: int = 1) -> None:
-        self._workers = workers
 
     def units(self, run: RunFolder) -> tuple[int, int]:
         """Ended trainings and the job's number of them."""
@@ -76,14 +70,14 @@ class RankStage(Stage):
         supernet = {k: v for k, v in SupernetStage().settings(run).items() if not k.startswith("supernet.")}
         return {**supernet, **training_settings(run)}
 
-    def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
+    def _run(self, run: RunFolder, count: int | None, report: Report, workers: int) -> dict[str, float]:
         config = run.job.rank
         done, total = self.units(run)
         done = min(done, total - 1)  # the comparison is still to come
         progress = ProgressWriter(run.progress(self.name), unit="trainings", total=total, done=done)
         architectures = sample_sizes(run, config.architectures)
 
-        with worker_processes(run.job, self.name, self._workers):
+        with worker_processes(run.job, self.name, workers):
             losses = train_ranked(run, lambda ended, words: progress.update(min(ended, total - 1), words))
         shutil.rmtree(_folder(run), ignore_errors=True)  # checkpoints of trainings that failed too often
         # A supernet that went on from another run's has steps that this run's seed knows nothing of.
@@ -152,7 +146,7 @@ def rank_scores(run: RunFolder, *, workers: int = 1, view: AbstractContextManage
         workers: processes that share the trainings, this one included.
         view: entered once the job is accepted.
     """
-    run_job(run, (DataStage(), SupernetStage(), RankStage(workers)), view=view)
+    run_job(run, (DataStage(), SupernetStage(), RankStage()), workers=workers, view=view)
 
 
 def _folder(run: RunFolder) -> Path:

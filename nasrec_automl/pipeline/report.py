@@ -75,7 +75,7 @@ class ReportStage(Stage):
         """None: it reads what is there."""
         return 0
 
-    def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
+    def _run(self, run: RunFolder, count: int | None, report: Report, workers: int) -> dict[str, float]:
         if not self.is_done(run):
             progress = ProgressWriter(run.progress(self.name), unit="reports", total=1)
             _write(run)

@@ -89,7 +89,7 @@ class RetrainStage(Stage):
     def _left_nothing(self, run: RunFolder) -> bool:
         return not run.top.is_file()  # without candidates no other process leaves anything either
 
-    def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
+    def _run(self, run: RunFolder, count: int | None, report: Report, workers: int) -> dict[str, float]:
         job, config = run.job, run.job.retrain
         architectures = candidates(run)
         check_ended(run)

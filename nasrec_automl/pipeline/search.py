@@ -85,7 +85,7 @@ class SearchStage(Stage):
         if not run.started(self.name) and (words := run.job.search.at_random):
             _logger.warning("%s", words)
 
-    def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
+    def _run(self, run: RunFolder, count: int | None, report: Report, workers: int) -> dict[str, float]:
         job, config = run.job, run.job.search
         space = load_search_space(job.space)
         evaluator = load_evaluator(run)

@@ -49,8 +49,8 @@ def run_job(
         run: the run folder.
         stages: in their order; the last one may be of no job's chain. All of the job's are checked: what is there keeps
             its settings.
-        workers: processes that share the parallel stages, this one included. With several, what is proposed depends on
-            whose trials end first.
+        workers: processes that share the parallel stages, and the trainings of the others, this one included. With
+            several, what is proposed depends on whose trials end first.
         view: entered once the job is accepted, and left at the end: one that is refused has nothing to show.
     """
     # The view is left last: until the folder is free, its last look would say that the run is at work.
@@ -70,4 +70,4 @@ def run_job(
                 with worker_processes(run.job, stage.name, workers):
                     stage.run(run)
             else:
-                stage.run(run)
+                stage.run(run, workers=workers)

@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasrec_automl.data.dataset import PreparedData
-from nasrec_automl.data.files import written_beside
 from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import DivergedError
 from nasrec_automl.network.weights import save_network
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.earlier import continued, earlier_supernet
-from nasrec_automl.pipeline.files import read_json, write_json
+from nasrec_automl.pipeline.files import read_json, write_array, write_json
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import DATA_FINGERPRINT, RunFolder
 from nasrec_automl.pipeline.supernet_training import (
@@ -93,7 +92,7 @@ class SupernetStage(Stage):
             DATA_FINGERPRINT: PreparedData.open(run.data).fingerprint,
         }
 
-    def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
+    def _run(self, run: RunFolder, count: int | None, report: Report, workers: int) -> dict[str, float]:
         if self.is_done(run):
             self.tidy(run)
             return _Curve(run).kept()
@@ -106,7 +105,9 @@ class SupernetStage(Stage):
         if not checkpoint_file(run).is_file():
             _check_budget(run)
             earlier_supernet(run)  # what is wrong with it is said before teachers are trained
-            label = self._label or partial(supernet_label, run, lambda words: progress.update(0, words))
+            label = self._label or partial(
+                supernet_label, run, lambda words: progress.update(0, words), workers=workers
+            )
             _write_label(run, label())
         try:
             with training_processes(run.job) as rank:
@@ -144,26 +145,27 @@ def _warn_of_chance(run: RunFolder, kept: Mapping[str, float]) -> None:
         )
 
 
-def supernet_label(run: RunFolder, tell: Callable[[str], object] | None = None) -> NDArray[np.float32] | None:
+def supernet_label(
+    run: RunFolder, tell: Callable[[str], object] | None = None, *, workers: int = 1
+) -> NDArray[np.float32] | None:
     """Labels of train rows that teachers have `supernet.teacher_share` of; None where they have none.
 
     Args:
         run: whose data are prepared.
         tell: as in `teachers`.
+        workers: likewise.
     """
     share = run.job.supernet.teacher_share
     if not share:
         return None
-    return labels_of(run, {Part.TRAIN: [*teachers(run, tell, checked=False).values()]}, share=share)
+    return labels_of(run, {Part.TRAIN: [*teachers(run, tell, checked=False, workers=workers).values()]}, share=share)
 
 
 def _write_label(run: RunFolder, label: NDArray[np.float32] | None) -> None:
     """Write labels down, which all processes of a training read, and a start that goes on."""
     label_file(run).unlink(missing_ok=True)  # of a start that was stopped before its first checkpoint
     if label is not None:
-        label_file(run).parent.mkdir(parents=True, exist_ok=True)
-        with written_beside(label_file(run)) as beside, beside.open("wb") as file:
-            np.save(file, label)
+        write_array(label_file(run), label)
 
 
 def kept_steps(run: RunFolder) -> int:

@@ -28,13 +28,19 @@ from nasrec_automl.pipeline.scratch import default_hyper, has_teachers
 from nasrec_automl.pipeline.studies import trainings_study
 from nasrec_automl.pipeline.truth import Curve, train_truth
 from nasrec_automl.pipeline.verdict import read_verdict
+from nasrec_automl.pipeline.worker_processes import worker_processes
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.task import ENDED
 from nasrec_automl.search.trainings import count_trained
 from nasrec_automl.space import load_search_space
 
+TEACHERS = "teachers"
+"""What a helper is told to share."""
 
-def teachers(run: RunFolder, tell: Callable[[str], object] | None = None, *, checked: bool = True) -> dict[str, Path]:
+
+def teachers(
+    run: RunFolder, tell: Callable[[str], object] | None = None, *, checked: bool = True, workers: int = 1
+) -> dict[str, Path]:
     """Who teaches: some of the hand designs and, once the scores are checked, of the architectures trained for that.
 
     All of these have learned from labels alone. A teacher may be over the budget: to teach makes no architecture a
@@ -45,6 +51,7 @@ def teachers(run: RunFolder, tell: Callable[[str], object] | None = None, *, che
         run: whose data are prepared.
         tell: told in words how many of their trainings have ended, and how far the next one has come.
         checked: False for hand designs alone, as the supernet's are, which is trained before the check.
+        workers: processes that share these trainings, this one included.
 
     Returns:
         Those that are best together on the hpo part, of the best `retrain.teachers` there: their subnets by name, the
@@ -55,7 +62,9 @@ def teachers(run: RunFolder, tell: Callable[[str], object] | None = None, *, che
     """
     if not has_teachers(run.job):
         return {}
-    paths = {**_trained_designs(run, tell), **(_checked(run) if checked and run.verdict.is_file() else {})}
+    paths = train_designs(run, tell, workers=workers)
+    if checked and run.verdict.is_file():
+        paths |= _checked(run)
     names = {path: name for name, path in paths.items()}
     return {names[path]: path for path in best_teachers(run, [*names])}
 
@@ -67,8 +76,8 @@ def may_teach(run: RunFolder) -> dict[str, Architecture]:
     return {**{architecture.key: architecture for architecture in checked}, **hand_designs(space)}
 
 
-def _trained_designs(run: RunFolder, tell: Callable[[str], object] | None) -> dict[str, Path]:
-    """The hand designs, those whose training diverged left out: their subnets by name."""
+def train_designs(run: RunFolder, tell: Callable[[str], object] | None = None, *, workers: int = 1) -> dict[str, Path]:
+    """The hand designs, those whose training diverged left out: their subnets by name. Arguments as of `teachers`."""
     designs = hand_designs(load_search_space(run.job.space))
     study, hyper = trainings_study(run, "teachers"), default_hyper(run.job, taught=False)
     paths = {design.key: weights_path(run, study, f"teacher-{name}", hyper) for name, design in designs.items()}
@@ -83,16 +92,17 @@ def _trained_designs(run: RunFolder, tell: Callable[[str], object] | None) -> di
     ended = count_trained(study, [*designs.values()], 1)
     if ended < len(designs):
         told(ended)
-    of_each = train_truth(
-        run,
-        "teachers",
-        [*designs.values()],
-        1,
-        (Part.HPO,),
-        folder=run.retrained,
-        tell=told,
-        keep=keep,
-    )
+    with worker_processes(run.job, TEACHERS, min(workers, len(designs) - ended)):
+        of_each = train_truth(
+            run,
+            "teachers",
+            [*designs.values()],
+            1,
+            (Part.HPO,),
+            folder=run.retrained,
+            tell=told,
+            keep=keep,
+        )
     found = {
         name: paths[design.key]
         for (name, design), (loss,) in zip(designs.items(), of_each, strict=True)

@@ -74,7 +74,7 @@ class TuneStage(Stage):
             **training_settings(run),
         }
 
-    def _run(self, run: RunFolder, count: int | None, report: Report) -> dict[str, float]:
+    def _run(self, run: RunFolder, count: int | None, report: Report, workers: int) -> dict[str, float]:
         job, config = run.job, run.job.tune
         truth, label = _trained(run)
         done, total = self.units(run)

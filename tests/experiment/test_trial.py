@@ -111,13 +111,23 @@ def test_the_job_is_what_the_tuner_has_noted(
 
 
 @pytest.mark.parametrize(("stage", "shared"), [("supernet", 0), ("search", 1), ("retrain", 1), ("final", 0)])
-def test_trials_that_run_side_by_side_share_the_cores(
-    start: Any, monkeypatch: pytest.MonkeyPatch, stage: str, shared: int
+def test_trials_that_run_side_by_side_share_the_cores_and_one_alone_has_workers(
+    start: Any, pipeline: ModuleType, monkeypatch: pytest.MonkeyPatch, stage: str, shared: int
 ) -> None:
     calls: list[ExperimentConfig] = []
+    workers: list[int] = []
     monkeypatch.setattr(trial, "share_cores", calls.append)
+    monkeypatch.setattr(trial, "trials_of_a_machine", lambda config: 3)
+    real = type(pipeline.STAGES[stage]).run
+
+    def noting(*arguments: Any, **options: Any) -> Any:
+        workers.append(options["workers"])
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(type(pipeline.STAGES[stage]), "run", noting)
     assert start({"stage": stage, "count": 1})[0] == 0
     assert len(calls) == shared
+    assert workers[-1] == (1 if shared else 3)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 """The last trainings: the best of several seeds, whose teachers learn first; killed they end with the same network."""
 
 import re
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +21,7 @@ from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet
-from nasrec_automl.pipeline import final_training, teachers
+from nasrec_automl.pipeline import final_training, last_trainings, teachers
 from nasrec_automl.pipeline.candidates import candidates
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.final_training import (
@@ -28,6 +31,7 @@ from nasrec_automl.pipeline.final_training import (
     taught_finally,
     train_final,
 )
+from nasrec_automl.pipeline.last_trainings import left_by
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import default_hyper, train_by_job
 from nasrec_automl.pipeline.teachers import TaughtBy, labels_of
@@ -76,11 +80,24 @@ def same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def taught(run: RunFolder, contender: Contender, **options: Any) -> Subnet:
-    return train_final(run, contender, teaching(run), **options)
+def taught(run: RunFolder, contender: Contender, files: Path, **options: Any) -> Subnet:
+    return train_final(run, contender, teaching(run), files, **options)
 
 
-def losing(monkeypatch: pytest.MonkeyPatch, losses: Sequence[float | None], real: Any) -> list[int]:
+@dataclass(frozen=True)
+class Network:
+    """What a training of these tests ends with: a number."""
+
+    loss: float
+
+    def to(self, _: str) -> "Network":
+        return self
+
+    def cpu(self) -> "Network":
+        return self
+
+
+def losing(monkeypatch: pytest.MonkeyPatch, losses: Sequence[float | None]) -> list[int]:
     """Trainings that end with these log losses, or diverge; the seeds that they were asked for."""
     seeds: list[int] = []
 
@@ -89,17 +106,21 @@ def losing(monkeypatch: pytest.MonkeyPatch, losses: Sequence[float | None], real
         loss = losses[len(seeds) - 1]
         if loss is None:
             raise DivergedError("step 7 of 9")
-        return SimpleNamespace(metrics=Metrics(loss, 0.5, 0.01, 100), subnet=real[len(seeds) - 1])
+        return SimpleNamespace(subnet=Network(loss))
 
-    monkeypatch.setattr(final_training, "train_by_job", train)
+    monkeypatch.setattr(last_trainings, "train_by_job", train)
+    monkeypatch.setattr(last_trainings, "save_network", lambda subnet, path: path.write_text(str(subnet.loss)))
+    monkeypatch.setattr(final_training, "load_subnet", lambda path: Network(float(path.read_text())))
+    monkeypatch.setattr(final_training, "measure_subnet", lambda subnet, rows: Metrics(subnet.loss, 0.5, 0.01, 100))
     return seeds
 
 
 def test_it_is_the_best_of_its_trainings_on_hpo_rows(
-    run: RunFolder, contender: Contender, alone: list[tuple[float, Mapping[str, Tensor]]]
+    run: RunFolder, contender: Contender, alone: list[tuple[float, Mapping[str, Tensor]]], tmp_path: Path
 ) -> None:
     heard: list[str] = []
-    subnet = taught(run, contender, tell=lambda words: heard.append(words.partition(",")[0]) or True)
+    files = tmp_path / "final"
+    subnet = taught(run, contender, files, tell=lambda words: heard.append(words.partition(",")[0]) or True)
     losses = [loss for loss, _ in alone]
     assert len(set(losses)) == 3
     _, best = min(alone, key=lambda one: one[0])
@@ -107,10 +128,12 @@ def test_it_is_the_best_of_its_trainings_on_hpo_rows(
     assert list(dict.fromkeys(heard)) == [f"final training {number} of 3" for number in (1, 2, 3)]
 
 
-def test_each_validation_says_how_far_its_training_has_come(run: RunFolder, contender: Contender) -> None:
+def test_each_validation_says_how_far_its_training_has_come(
+    run: RunFolder, contender: Contender, tmp_path: Path
+) -> None:
     heard: list[str] = []
     run = changed(run, "retrain", final_seeds=2, patience=9, max_epochs=2, validations_per_epoch=1)
-    taught(run, contender, tell=heard.append)
+    taught(run, contender, tmp_path / "final", tell=heard.append)
     rows = sum(PreparedData.open(run.data).rows(part) for part in FINAL)
     steps = 2 * (rows // contender.hyper.batch_size)
     expected = [(number, step) for number in (1, 2) for step in (steps // 2, steps)]
@@ -126,44 +149,43 @@ def test_wherever_the_best_comes_and_though_others_diverge(
     run: RunFolder,
     contender: Contender,
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
     losses: Sequence[float | None],
     best: int,
 ) -> None:
-    networks = [object(), object(), object()]
-    seeds = losing(monkeypatch, losses, networks)
-    assert taught(run, contender) is networks[best]
+    seeds = losing(monkeypatch, losses)
+    assert taught(run, contender, tmp_path / "final") == Network(losses[best])
     assert seeds == [0, 1000, 2000]
 
 
 def test_it_says_that_all_of_them_diverged(
     run: RunFolder, contender: Contender, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    losing(monkeypatch, (None, None, None), [])
     pattern = rf"the final training of {contender.name} diverged at step 7 of .*retrain\.space\.learning_rate"
-    with pytest.raises(DivergedError, match=pattern):
-        taught(run, contender, checkpoint=tmp_path / "final.ckpt")
-    assert not list(tmp_path.iterdir())
+    for _ in range(2):
+        seeds = losing(monkeypatch, (None, None, None))
+        with pytest.raises(DivergedError, match=pattern):
+            taught(run, contender, tmp_path / "final")
+        assert seeds == [0, 1000, 2000], "another call tries again"
 
 
 def test_killed_after_one_that_diverged_it_goes_on_with_the_seed_of_the_checkpoint(
     run: RunFolder, contender: Contender, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    checkpoint = tmp_path / "final.ckpt"
-    seeds = losing(monkeypatch, (None,), [])
+    seeds = losing(monkeypatch, (None,))
     with pytest.raises(IndexError):  # in the second training
-        taught(run, contender, checkpoint=checkpoint)
+        taught(run, contender, tmp_path / "final")
     assert seeds == [0, 1000]
-    network = object()
-    monkeypatch.setattr(final_training, "save_network", lambda subnet, path: None)
-    seeds = losing(monkeypatch, (0.4, 0.5), [network, object()])
-    assert taught(run, contender, checkpoint=checkpoint) is network
+    seeds = losing(monkeypatch, (0.4, 0.5))
+    assert taught(run, contender, tmp_path / "final") == Network(0.4)
     assert seeds == [1000, 2000]
 
 
 def test_one_seed_is_the_job_s_own(
-    run: RunFolder, contender: Contender, alone: list[tuple[float, Mapping[str, Tensor]]]
+    run: RunFolder, contender: Contender, alone: list[tuple[float, Mapping[str, Tensor]]], tmp_path: Path
 ) -> None:
-    assert same(taught(changed(run, "retrain", final_seeds=1), contender).state_dict(), alone[0][1])
+    one = changed(run, "retrain", final_seeds=1)
+    assert same(taught(one, contender, tmp_path / "final").state_dict(), alone[0][1])
 
 
 @pytest.mark.parametrize("killed", [(1, 2), (2, 2), (3, 1), (3, 2)])
@@ -175,8 +197,7 @@ def test_killed_it_goes_on_and_ends_with_the_same_network(
     tmp_path: Path,
     killed: tuple[int, int],
 ) -> None:
-    checkpoint = tmp_path / "final.ckpt"
-    count = 0
+    files, count = tmp_path / "final", 0
 
     def kill(words: str) -> None:
         nonlocal count
@@ -186,7 +207,7 @@ def test_killed_it_goes_on_and_ends_with_the_same_network(
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        taught(run, contender, tell=kill, checkpoint=checkpoint)
+        taught(run, contender, files, tell=kill)
     heard: list[str] = []
     steps: list[int] = []
     step = ClickModule.training_step
@@ -196,52 +217,70 @@ def test_killed_it_goes_on_and_ends_with_the_same_network(
         return step(self, *arguments)
 
     monkeypatch.setattr(ClickModule, "training_step", counted)
-    subnet = taught(run, contender, tell=lambda words: heard.append(words.partition(",")[0]), checkpoint=checkpoint)
+    subnet = taught(run, contender, files, tell=lambda words: heard.append(words.partition(",")[0]))
     assert same(subnet.state_dict(), min(alone, key=lambda one: one[0])[1])
     assert set(heard) == {f"final training {number} of 3" for number in range(killed[0], 4)}, (
         "what ended is not repeated"
     )
     assert (steps[0] > 0) == (killed[1] > 1), "it did not begin anew"
-    assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".json"}, "what has ended stays"
+    assert [path.suffix for path in left_by(tmp_path)] == [".safetensors"] * 3, "what has ended stays"
     steps.clear()
-    assert same(taught(run, contender, checkpoint=checkpoint).state_dict(), subnet.state_dict())
+    assert same(taught(run, contender, files).state_dict(), subnet.state_dict())
     assert steps == []
 
 
-@pytest.mark.parametrize("fails", ["save_network", "write_json"])
 def test_a_training_whose_network_was_not_saved_goes_on_from_its_last_checkpoint(
     run: RunFolder,
     contender: Contender,
     alone: list[tuple[float, Mapping[str, Tensor]]],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-    fails: str,
 ) -> None:
     with monkeypatch.context() as failing:
-        failing.setattr(final_training, fails, Mock(side_effect=KeyboardInterrupt))
+        failing.setattr(last_trainings, "save_network", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            taught(run, contender, checkpoint=tmp_path / "final.ckpt")
+            taught(run, contender, tmp_path / "final")
     steps, step = [], ClickModule.training_step
     monkeypatch.setattr(ClickModule, "training_step", lambda self, *a: steps.append(self.global_step) or step(self, *a))
-    subnet = taught(run, contender, checkpoint=tmp_path / "final.ckpt")
+    subnet = taught(run, contender, tmp_path / "final")
     assert steps[0] > 0
     assert steps.count(0) == 2, "of the second and the third"
     assert same(subnet.state_dict(), min(alone, key=lambda one: one[0])[1])
-    assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".json"}
+    assert [path.suffix for path in left_by(tmp_path)] == [".safetensors"] * 3
 
 
-def test_what_has_ended_is_kept_whole(
+def test_workers_share_them_and_end_with_the_same_network(
     run: RunFolder, contender: Contender, alone: list[tuple[float, Mapping[str, Tensor]]], tmp_path: Path
 ) -> None:
-    def kill(words: str) -> None:
-        if "training 3 of 3," in words:
-            raise KeyboardInterrupt
+    heard: list[str] = []
 
-    with pytest.raises(KeyboardInterrupt):
-        taught(run, contender, tell=kill, checkpoint=tmp_path / "final.ckpt")
-    best = min(alone[:2], key=lambda one: one[0])[1]
-    (kept,) = tmp_path.glob("final-????????.safetensors")
-    assert same(load_subnet(kept).state_dict(), best)
+    def busy_with_the_first(words: str) -> None:
+        heard.append(words.partition(",")[0])
+        deadline = time.monotonic() + 60
+        while not [*tmp_path.glob("*.safetensors")] and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+    subnet = taught(run, contender, tmp_path / "final", workers=2, tell=busy_with_the_first)
+    assert same(subnet.state_dict(), min(alone, key=lambda one: one[0])[1])
+    assert set(heard) != {f"final training {number} of 3" for number in (1, 2, 3)}
+
+
+def test_what_another_process_trains_is_waited_for(
+    run: RunFolder, contender: Contender, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It has the second one; when it dies, that one is trained here."""
+    losing(monkeypatch, (0.5, 0.4, 0.3))
+    heard: list[str] = []
+    with ExitStack() as dies:
+
+        def told(words: str) -> None:
+            heard.append(words)
+            dies.close()
+
+        digest = teachers.digest_of(run, teaching(run), contender.hyper)
+        dies.enter_context(run.lock(f"final-{digest}-1", inside=tmp_path))
+        assert taught(run, contender, tmp_path / "final", tell=told) == Network(0.3)
+    assert heard == ["waits for final training 2 of 3, in another process"]
 
 
 def test_final_teachers_are_the_same_architectures_trained_on_validation_rows_too(
@@ -319,7 +358,7 @@ def test_a_final_teacher_that_diverges_teaches_nobody_and_the_winner_is_trained(
         tried.append(arguments)
         raise DivergedError("step 7 of 9")
 
-    monkeypatch.setattr(final_training, "train_by_job", diverging)
+    monkeypatch.setattr(last_trainings, "train_by_job", diverging)
     for _ in range(2):  # the second time it is known
         assert first not in final_teachers(run, teachers.teachers(run), run.final_trainings).values()
     assert len(tried) == 1
@@ -333,4 +372,5 @@ def test_a_final_teacher_that_diverges_teaches_nobody_and_the_winner_is_trained(
     assert (label[rows:] == own[rows:]).all()
     (name, architecture), *_ = candidates(run).items()
     contender = Contender(name, architecture, default_hyper(run.job), Metrics(0.5, 0.7, 0.01, 100))
-    assert train_final(run, contender, taught_by).architecture.key == architecture.key
+    subnet = train_final(run, contender, taught_by, run.final_trainings / "final")
+    assert subnet.architecture.key == architecture.key

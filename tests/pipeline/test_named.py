@@ -165,7 +165,7 @@ def test_a_training_whose_network_was_not_saved_goes_on_from_its_last_checkpoint
 ) -> None:
     key = others(run)[0]
     with monkeypatch.context() as failing:
-        failing.setattr("nasrec_automl.pipeline.final_training.save_network", Mock(side_effect=_KilledError))
+        failing.setattr("nasrec_automl.pipeline.last_trainings.save_network", Mock(side_effect=_KilledError))
         with pytest.raises(_KilledError):
             retrain_named(run, key)
     steps, step = [], ClickModule.training_step
@@ -299,7 +299,7 @@ def test_the_note_says_what_the_model_is(run: RunFolder) -> None:
 def test_where_it_cannot_be_written_is_said_before_any_training(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nasrec_automl.pipeline.final_training.train_by_job", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr("nasrec_automl.pipeline.last_trainings.train_by_job", lambda *_, **__: pytest.fail("trained"))
     with pytest.raises(RunFolderError, match=r"mine: cannot be written, since .*job\.json is no folder"):
         retrain_named(run, others(run)[0], run.path / "job.json" / "mine")
 
@@ -314,7 +314,7 @@ def test_a_folder_with_files_of_others_is_left_as_it_is(run: RunFolder, tmp_path
 
 @pytest.mark.parametrize("folder", [".", "best", "data", "models", "search", "tune/mine", "best/a/b"])
 def test_a_folder_of_the_run_is_left_as_it_is(run: RunFolder, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
-    monkeypatch.setattr("nasrec_automl.pipeline.final_training.train_by_job", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr("nasrec_automl.pipeline.last_trainings.train_by_job", lambda *_, **__: pytest.fail("trained"))
     with pytest.raises(RunFolderError, match=rf"belongs to the run in {run.path}, .*: choose a folder in {run.models}"):
         retrain_named(run, "hand-mlp", run.path / "best" / ".." / folder)
 

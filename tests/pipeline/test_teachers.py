@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ from nasrec_automl.pipeline.supernet import supernet_label
 from nasrec_automl.pipeline.teachers import labels_of, taught_label
 from nasrec_automl.pipeline.truth import sample_sizes
 from nasrec_automl.search import Hyper
+from nasrec_automl.search.attributes import WORKER
 from nasrec_automl.search.trainings import trained_losses
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.metrics import Metrics
@@ -329,6 +331,26 @@ def test_without_teachers_labels_count_alone(copied_run: RunFolder, monkeypatch:
     assert teachers.teachers(run) == {}
     assert taught_label(run) is None
     assert final_training.final_teachers(run, teachers.teachers(run), run.final_trainings) == {}
+
+
+def test_workers_share_their_trainings_and_end_with_the_same_networks(copied_run: RunFolder) -> None:
+    before = {name: load_subnet(subnet_path(copied_run, name)).state_dict() for name in designs(copied_run)}
+    forget_teachers(copied_run)
+
+    def processes() -> set[str]:
+        ended = trainings_study(copied_run, "teachers").get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return {trial.user_attrs[WORKER].rpartition(":")[0] for trial in ended}
+
+    def busy_with_the_first(_: str) -> None:
+        deadline = time.monotonic() + 60
+        while not processes() and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+    teachers.teachers(copied_run, busy_with_the_first, workers=2)
+    assert len(processes()) == 2
+    for name, weights in before.items():
+        after = load_subnet(subnet_path(copied_run, name)).state_dict()
+        assert all(torch.equal(after[key], value) for key, value in weights.items())
 
 
 @pytest.mark.parametrize("killed", [(1, 2), (2, 1)])

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from nasrec_automl.config import SamplerName
 from nasrec_automl.data.dataset import PreparedData
@@ -72,7 +73,8 @@ def identity(run: RunFolder, contender: Contender) -> str:
 def train(run: RunFolder, contender: Contender, seed: int) -> Logits:
     """Train a contender as the final stage does, with another seed."""
     seeded = RunFolder(run.job.model_copy(update={"seed": seed}))
-    subnet = train_final(seeded, contender, _teachers(run))
+    with TemporaryDirectory() as folder:
+        subnet = train_final(seeded, contender, _teachers(run), Path(folder) / contender.name)
     return lambda rows: predict_logits(subnet, rows)
 
 

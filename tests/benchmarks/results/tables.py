@@ -142,15 +142,16 @@ def summary_table(found: Mapping[str, Found], datasets: Sequence[DataSet]) -> st
 
 
 def short_table(found: Mapping[str, Found]) -> str:
-    """One row a data set that has baselines: the winner of a run, and where it stands beside the best of the others."""
+    """One row a data set that has baselines: the winner of a run, the best of the others, and how many these are."""
     lines = []
     for name, steps in found.items():
         if (baselines := steps.get("baselines")) is None:
             continue
         stands = [standing(_best(baselines), metric) for metric in METRICS]
         verdict = stands[0] if stands[0] == stands[1] else f"{stands[0]} in log loss, {stands[1]} in AUC"
-        lines.append((DATASETS[name].title, *_qualities(baselines), verdict))
-    return _table(("data", "ours: log loss, AUC", "best of the others", "ours is"), lines, left=1)
+        compared = f"{len(list(other_methods(baselines)))} methods"
+        lines.append((DATASETS[name].title, *_qualities(baselines), verdict, compared))
+    return _table(("data", "ours: log loss, AUC", "best of the others", "ours is", "compared with"), lines, left=1)
 
 
 def _qualities(baselines: Mapping[str, Any]) -> list[str]:

@@ -46,6 +46,7 @@ class FakeStage:
         *,
         count: int | None = None,
         report: Callable[[Mapping[str, float]], None] | None = None,
+        workers: int = 1,
     ) -> dict[str, float]:
         (run.path / "units").mkdir(parents=True, exist_ok=True)
         with (run.path / "runs.txt").open("a") as log:
