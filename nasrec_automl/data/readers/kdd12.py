@@ -132,7 +132,9 @@ class _Users:
         places = np.searchsorted(self.ids, distinct)
         known = places < len(self.ids)
         known[known] = self.ids[places[known]] == distinct[known]
-        profile = self.profile.take(pa.array(np.where(known, places, len(self.ids))[positions]))
+        rows = np.where(known, places, len(self.ids))[positions]
+        rows[table["user_id"].is_null().to_numpy()] = len(self.ids)  # there may be a user 0
+        profile = self.profile.take(pa.array(rows))
         for name in ("gender", "age"):
             table = table.append_column(name, profile[name])
         return table

@@ -31,6 +31,13 @@ def test_published_has_an_example_a_row_and_impressions_as_a_feature(tmp_path: P
     assert read.rejections.read == 4, "lines of the profile are no rows"
 
 
+def test_who_is_missing_is_not_user_0(tmp_path: Path) -> None:
+    rows = [("0", "1", ""), ("1", "1", "0"), ("0", "1", "42"), ("0", "1", "")]
+    read = read_all(kdd12([folder(tmp_path, rows, PROFILE + "0\t2\t6\n")], protocol="published"))
+    assert read.table["gender"].to_pylist() == [None, 2, 1, None]
+    assert read.table["age"].to_pylist() == [None, 6, 5, None]
+
+
 def test_expanded_has_both_outcomes_weighed_by_impressions(tmp_path: Path) -> None:
     source = kdd12([folder(tmp_path)], protocol="expanded")
     read = read_all(source)
