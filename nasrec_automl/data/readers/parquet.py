@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -18,6 +19,8 @@ from nasrec_automl.data.values import MISSING_TEXTS, float_texts
 from nasrec_automl.errors import DataError
 
 _ROWS = 1 << 14
+_FEW = 1 << 9  # rows that are looked at one by one
+_BUFFER = 1 << 16  # bytes of a column that are read at once
 
 
 def read_parquet(
@@ -38,7 +41,8 @@ def read_parquet(
     names = [column.name for column in columns if column.kind is not None]
     row = 1
     try:
-        with pq.ParquetFile(path) as file:
+        # By default Arrow holds the whole file ahead of the reading, and without a buffer a whole row group.
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
             check_names(path, file.schema_arrow.names, columns, further=further)
             columns = [_typed(column, file.schema_arrow) for column in columns]
             for batch in file.iter_batches(_ROWS, columns=names):
@@ -60,25 +64,69 @@ def _typed(column: Column, schema: pa.Schema) -> Column:
 def _checked(table: pa.Table, columns: Sequence[Column], first: int, path: Path) -> tuple[pa.Table, list[Rejected]]:
     used = [column for column in columns if column.kind is not None]
     plain = [_plain(table[column.name].combine_chunks(), column, path) for column in used]
-    made = [_quick(array, column) for array, column in zip(plain, used, strict=True)]
-    names = [column.name for column in used]
-    if not any(array is None for array in made):
-        return pa.table(dict(zip(names, made, strict=True))), []
-    rows: list[list[Any]] = []
-    rejected = []
-    cells = [_cells(array) for array in plain]
-    knowing = [
-        column.knowing(cell for cell in of_column if isinstance(cell, str))
-        for column, of_column in zip(used, cells, strict=True)
+    tables, rejected = _parsed(plain, [None] * len(used), used, first)
+    return pa.concat_tables(tables).combine_chunks(), rejected
+
+
+def _parsed(
+    plain: Sequence[pa.Array], made: Sequence[pa.Array | None], used: Sequence[Column], first: int
+) -> tuple[list[pa.Table], list[Rejected]]:
+    """Check some rows: where a column may hold a bad value, in each half of them, until few are left to look at.
+
+    Args:
+        plain: what `_plain` made of each column.
+        made: checked columns; None of one that is still to be checked.
+        used: the columns.
+        first: number of the first row.
+    """
+    made = [
+        _quick(array, column) if known is None else known
+        for array, known, column in zip(plain, made, used, strict=True)
     ]
-    for number, row in enumerate(zip(*cells, strict=True), first):
+    if not any(array is None for array in made):
+        return [pa.table(dict(zip((column.name for column in used), made, strict=True)))], []
+    if (rows := len(plain[0])) <= _FEW:
+        return _slow(plain, made, used, first)
+    tables: list[pa.Table] = []
+    rejected: list[Rejected] = []
+    for start, length in ((0, rows // 2), (rows // 2, rows - rows // 2)):
+        half = [array.slice(start, length) for array in plain]
+        known = [None if array is None else array.slice(start, length) for array in made]
+        more, bad = _parsed(half, known, used, first + start)
+        tables += more
+        rejected += bad
+    return tables, rejected
+
+
+def _slow(
+    plain: Sequence[pa.Array], made: Sequence[pa.Array | None], used: Sequence[Column], first: int
+) -> tuple[list[pa.Table], list[Rejected]]:
+    """Look at each value of the columns that are not made yet; in the others nothing is wrong."""
+    unsure = [number for number, array in enumerate(made) if array is None]
+    cells = [_cells(plain[number]) for number in unsure]
+    knowing = [
+        used[number].knowing(cell for cell in of_column if isinstance(cell, str))
+        for number, of_column in zip(unsure, cells, strict=True)
+    ]
+    rows: list[list[Any]] = []
+    errors: dict[int, ValueError] = {}
+    for place, row in enumerate(zip(*cells, strict=True)):
         try:
             rows.append([_value(column, cell) for column, cell in zip(knowing, row, strict=True)])
         except ValueError as error:
-            rejected.append(Rejected.of(number, error, "\t".join(map(_shown, row))))
+            errors[place] = error
+    good = np.ones(len(plain[0]), dtype=bool)
+    good[list(errors)] = False
+    bad = zip(*(_cells(array.filter(pa.array(~good))) for array in plain), strict=True)
+    rejected = [
+        Rejected.of(first + place, error, "\t".join(map(_shown, row)))
+        for (place, error), row in zip(errors.items(), bad, strict=True)
+    ]
     schema = pa.schema([(column.name, column.kind.makes) for column in used if column.kind is not None])
-    arrays = [pa.array([row[i] for row in rows], field.type) for i, field in enumerate(schema)]
-    return pa.Table.from_arrays(arrays, schema=schema), rejected
+    arrays = [array if array is None else array.filter(pa.array(good)) for array in made]
+    for i, number in enumerate(unsure):
+        arrays[number] = pa.array([row[i] for row in rows], schema.field(number).type)
+    return [pa.Table.from_arrays(arrays, schema=schema)], rejected
 
 
 def _cells(array: pa.Array) -> list[Any]:

@@ -1,12 +1,18 @@
 from datetime import date
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from nasrec_automl.data.readers.kinds import LABEL, NUMBER, TEXT, Column, instant, several
+from nasrec_automl.data.readers import parquet
+from nasrec_automl.data.readers.kinds import HEX, LABEL, NUMBER, TEXT, Column, instant, several
 from nasrec_automl.data.readers.parquet import read_parquet
+from nasrec_automl.data.readers.text import checked_value
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.errors import DataError
 
@@ -161,3 +167,77 @@ def test_further_columns_are_left_out_where_there_may_be_some(tmp_path: Path) ->
     path = write(tmp_path, z=[1, 2])
     tables = read_parquet(path, Rejections(1.0), columns=COLUMNS, further=True)
     assert pa.concat_tables(tables).column_names == ["y", "n", "c"]
+
+
+@pytest.mark.parametrize("group", [10_000, 1_000_000])
+def test_memory_does_not_grow_with_the_file(group: int, tmp_path: Path) -> None:
+    path, rows = tmp_path / "f.parquet", 1_000_000
+    numbers = np.random.default_rng(0).normal(size=rows)
+    pq.write_table(pa.table({"y": np.zeros(rows, np.uint8), "n": numbers}), path, row_group_size=group)
+    del numbers
+    before, most = pa.total_allocated_bytes(), 0
+    for _ in read_parquet(path, Rejections(), columns=(COLUMNS[0], COLUMNS[1])):
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert path.stat().st_size > 8_000_000
+    assert most < 3_000_000
+
+
+MIXED = (
+    *(Column("y", LABEL, required=True), Column("n", NUMBER), Column("s", several("|")), Column("h", HEX)),
+    Column("t", instant("ISO8601"), required=True),
+)
+CELLS = {
+    "y": st.sampled_from(["0", "1", "true", "7", None]),
+    "n": st.sampled_from([1.5, None, float("nan"), float("inf"), 1e300]) | st.floats(width=32),
+    "s": st.lists(st.sampled_from([b"a", b"b", b"caf\xe9", None]), max_size=2) | st.none(),
+    "h": st.sampled_from([b"0a1b2c3d", b"ffffffff", b"0A1B2C3D", b"\xff", b"", None]),
+    "t": st.sampled_from(["2024-01-02", "2024-01-02 03:04:05", "2024-01-02T03:04:05.678Z", "soon", None]),
+}
+TYPES = {"y": pa.string(), "n": pa.float64(), "s": pa.list_(pa.binary()), "h": pa.binary(), "t": pa.string()}
+
+
+def texts(array: pa.Array) -> pa.Array:
+    """The same bytes as texts, whatever they are."""
+    if pa.types.is_list(array.type):
+        offsets = array.offsets.take(pa.array(range(len(array) + 1)))
+        nulls = None if not array.null_count else array.is_null()
+        return pa.ListArray.from_arrays(offsets, texts(array.values), mask=nulls)
+    return pa.Array.from_buffers(pa.string(), len(array), array.buffers()) if array.type == pa.binary() else array
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(st.fixed_dictionaries(CELLS), min_size=1, max_size=40), few=st.integers(1, 9))
+def test_rows_are_the_same_however_few_are_looked_at_one_by_one(
+    rows: list[dict[str, Any]], few: int, tmp_path: Path
+) -> None:
+    columns = {name: texts(pa.array([row[name] for row in rows], type_)) for name, type_ in TYPES.items()}
+    pq.write_table(pa.table(columns), tmp_path / "f.parquet")
+    found = []
+    for most in (len(rows), few):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(parquet, "_FEW", most)
+            rejections = Rejections(1.0, tmp_path / "rejected.tsv")
+            (table,) = read_parquet(tmp_path / "f.parquet", rejections, columns=MIXED)
+        kept = (tmp_path / "rejected.tsv").read_bytes() if rejections.rejected else b""
+        found.append((table.to_pydict(), table.schema, rejections.reasons, kept))
+    assert repr(found[0]) == repr(found[1]), "NaN is no number, but the same text"
+
+
+def test_beside_a_bad_row_few_are_looked_at_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+
+    def counted(column: Column, text: str | None, missing: frozenset[str]) -> Any:
+        looked.append(column.name)
+        return checked_value(column, text, missing)
+
+    monkeypatch.setattr(parquet, "checked_value", counted)
+    rows = 10_000
+    labels = np.arange(rows) % 2
+    labels[1234] = 7
+    path = tmp_path / "f.parquet"
+    pq.write_table(pa.table({"y": labels, "n": np.zeros(rows), "c": ["a"] * rows, "x": labels}), path)
+    table, rejections = read(path)
+    assert (table.num_rows, rejections.rejected) == (rows - 1, 1)
+    assert table["y"].to_pylist() == [*labels[:1234], *labels[1235:]]
+    assert set(looked) == {"y"}, "nothing is wrong in the others"
+    assert len(looked) < 1000
