@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -17,6 +16,11 @@ from nasrec_automl.data.values import RawColumn
 from nasrec_automl.errors import DataError
 from nasrec_automl.frozen import Frozen
 from nasrec_automl.schema import FieldSchema
+
+Texts: TypeAlias = Callable[[NDArray[np.uint64]], list[str]]
+"""Gives the canonical text of each of some keys `(U,)`."""
+
+_NO_KEYS, _NO_COUNTS = np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64)
 
 
 class CategoryFormat(Frozen):
@@ -99,19 +103,44 @@ class CategoricalOptions(CategoryFormat):
         return min(sizes) if sizes else None
 
 
-@dataclass(frozen=True)
-class Counts:
-    """How often each category occurs in the training rows.
+class Candidates:
+    """The categories that may have a row of their own, gathered from a share of all categories at a time.
 
     Attributes:
-        keys: `(U,)`, distinct; missing is not among them.
-        counts: `(U,)`.
-        texts: gives the canonical text of each of some keys.
+        keys: `(U,)`, distinct; of a vocabulary that is full, no rarer ones than its last. Of a hash, none.
+        counts: `(U,)`, how often each occurs in the training rows.
+        hashed: whether the column is hashed: nothing is kept of it, however many categories there are.
     """
 
-    keys: NDArray[np.uint64]
-    counts: NDArray[np.int64]
-    texts: Callable[[NDArray[np.uint64]], list[str]]
+    def __init__(self, options: CategoricalOptions) -> None:
+        self.hashed = options.kind == "hash"
+        self.keys, self.counts = _NO_KEYS, _NO_COUNTS
+        self._options = options
+        self._often = 0
+
+    @property
+    def size(self) -> int:
+        """Rows of a vocabulary's table."""
+        most = self._options.max_table_size
+        return max(2, self._often + 1 if most is None else min(most, self._often + 1))
+
+    def add(self, keys: NDArray[np.uint64], counts: NDArray[np.int64]) -> None:
+        """Look at a share of the categories `(U,)`, without missing; no category is in two shares."""
+        if self.hashed:
+            return
+        often = counts >= self._options.min_count
+        self._often += int(np.count_nonzero(often))
+        above, most = self._options.hash_above, self._options.max_table_size
+        self.hashed = above is not None and self.size > above
+        if self.hashed:
+            self.keys, self.counts = _NO_KEYS, _NO_COUNTS
+            return
+        self.keys = np.concatenate([self.keys, keys[often]])
+        self.counts = np.concatenate([self.counts, counts[often]])
+        if most is not None and len(self.keys) > most - 1:  # texts decide among the last of one count alone
+            place = len(self.keys) - most + 1
+            kept = self.counts >= np.partition(self.counts, place)[place]
+            self.keys, self.counts = self.keys[kept], self.counts[kept]
 
 
 class CategoricalColumn(CategoryFormat):
@@ -141,23 +170,23 @@ class CategoricalColumn(CategoryFormat):
         return self
 
     @classmethod
-    def learn(cls, name: str, options: CategoricalOptions, counts: Counts) -> Self:
-        """Make the table: most frequent first, ties by text, so that equal data give equal tables."""
+    def learn(cls, name: str, options: CategoricalOptions, candidates: Candidates, texts: Texts) -> Self:
+        """Make the table: most frequent first, ties by text, so that equal data give equal tables.
+
+        Args:
+            name: of the column.
+            options: of its table.
+            candidates: gathered with these options, of all categories of the training rows.
+            texts: of their keys.
+        """
         shared = options.model_dump(include={*CategoryFormat.model_fields, "compositional"})
-        often = counts.counts >= options.min_count
-        keys, numbers = counts.keys[often], counts.counts[often]
-        most = options.max_table_size
-        size = max(2, len(keys) + 1 if most is None else min(most, len(keys) + 1))
-        grown = options.hash_above is not None and size > options.hash_above
-        if options.hash_size is not None and (options.kind == "hash" or grown):
+        if candidates.hashed and options.hash_size is not None:
             return cls(name=name, kind="hash", table_size=options.hash_size, **shared)
-        if most is not None and len(keys) > most - 1:  # texts decide among the last of one count alone
-            kept = numbers >= np.partition(numbers, len(numbers) - most + 1)[len(numbers) - most + 1]
-            keys, numbers = keys[kept], numbers[kept]
+        keys, counts, size = candidates.keys, candidates.counts, candidates.size
         if options.format == "hex":  # the order of keys is that of their texts
-            ranked = counts.texts(keys[np.lexsort((keys, -numbers))][: size - 1])
+            ranked = texts(keys[np.lexsort((keys, -counts))][: size - 1])
         else:
-            ranked = [text for _, text in sorted(zip((-numbers).tolist(), counts.texts(keys), strict=True))[: size - 1]]
+            ranked = [text for _, text in sorted(zip((-counts).tolist(), texts(keys), strict=True))[: size - 1]]
         vocabulary = {text: row for row, text in enumerate(ranked, start=1)}
         return cls(name=name, kind="vocabulary", table_size=size, vocabulary=vocabulary, **shared)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,29 +14,25 @@ _MOST = 1 << 22  # distinct keys in memory at once
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # Knuth's multiplier for 64 bits: neighbouring keys part
 
 
-def count_keys(pieces: Pieces, *, most: int = _MOST) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Count keys; 0, missing, is left out.
+def count_keys(pieces: Pieces, *, most: int = _MOST) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.int64]]]:
+    """Count keys, a share of them at a time; 0, missing, is left out.
 
     Args:
         pieces: the keys.
-        most: distinct keys to hold while counting. More of them are counted in several readings, each of a share of
-            the keys; the result alone grows with their number.
+        most: distinct keys to hold. More of them are counted in several readings, each of a share of the keys.
 
-    Returns:
-        The distinct keys and how often each occurs, `(U,)` both.
+    Yields:
+        Distinct keys, ascending, and how often each occurs, `(U,)` both; none is in two shares.
     """
-    shares = 1
-    while True:
-        counted = []
-        for share in range(shares):
-            part = _count_share(pieces, share, shares, most)
-            if part is None:
-                break
-            counted.append(part)
-        else:
-            keys, counts = (np.concatenate(arrays) for arrays in zip(*counted, strict=True))
-            return keys, counts
-        shares *= 4
+    shares, waiting = 1, [0]
+    while waiting:
+        found = _count_share(pieces, waiting[0], shares, most)
+        if found is None:  # the others are as large
+            waiting = [share + shares * quarter for quarter in range(4) for share in waiting]
+            shares *= 4
+            continue
+        yield found
+        del found, waiting[0]  # before the next share is counted
 
 
 def _count_share(
@@ -45,15 +41,20 @@ def _count_share(
     """Count one share of the keys; None where it has more distinct ones than `most`."""
     keys, counts = np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64)
     for piece in pieces():
-        mine = piece.ravel()
-        if shares > 1:
-            mine = mine[(mine * _MIX >> np.uint64(40)) % np.uint64(shares) == share]
-        mine = np.sort(mine)
-        more, times = _runs(mine[np.searchsorted(mine, 1) :])  # without 0
+        more, times = _runs(_ordered(piece, share, shares))
         keys, counts = (more, times) if not len(keys) else _joined(keys, counts, more, times)
         if len(keys) > most:
             return None
     return keys, counts
+
+
+def _ordered(piece: NDArray[np.uint64], share: int, shares: int) -> NDArray[np.uint64]:
+    """Return the keys of one share in their order, without 0."""
+    keys = piece.ravel()
+    if shares > 1:
+        keys = keys[(keys * _MIX >> np.uint64(40)) % np.uint64(shares) == share]
+    keys = np.sort(keys)
+    return keys[np.searchsorted(keys, np.uint64(1)) :]  # of a Python 1 NumPy would make floats of all keys
 
 
 def _runs(ordered: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
@@ -67,11 +68,9 @@ def _joined(
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """Add counts of sorted keys to those of others."""
     places = np.searchsorted(keys, more)
-    places[places == len(keys)] = 0
-    known = keys[places] == more
+    known = keys[np.minimum(places, len(keys) - 1)] == more
     counts[places[known]] += times[known]
     if known.all():
         return keys, counts
-    together = np.concatenate([keys, more[~known]])
-    order = np.argsort(together, kind="stable")
-    return together[order], np.concatenate([counts, times[~known]])[order]
+    places, new = places[~known], ~known
+    return np.insert(keys, places, more[new]), np.insert(counts, places, times[new])

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from nasrec_automl.data.categorical import CategoricalColumn, CategoricalOptions, Counts
+from nasrec_automl.data.categorical import Candidates, CategoricalColumn, CategoricalOptions
 from nasrec_automl.data.columns import DenseColumn, DenseOptions
 from nasrec_automl.data.counting import count_keys
 from nasrec_automl.data.declared import Declared
@@ -19,12 +19,12 @@ from nasrec_automl.data.parts import PARTS, TRAINING
 from nasrec_automl.data.preprocessing import Preprocessing
 from nasrec_automl.data.readers.parallel import map_ahead
 from nasrec_automl.data.spill import Spill
-from nasrec_automl.data.statistics import DenseStatistics, FieldStatistics, Statistics
+from nasrec_automl.data.statistics import DenseStatistics, FieldCounter, FieldStatistics, Statistics
 from nasrec_automl.data.values import numbers
 
 PART = "part"
 _IS_TRAINING = "is training"
-_THREADS = 4  # each holds the categories of a column: memory must not grow with the cores
+_THREADS = 4  # each holds a share of a column's categories: memory must not grow with the cores
 _TRAINING_CODES = [PARTS.index(part) for part in TRAINING]
 
 
@@ -117,14 +117,18 @@ def _field(
     def texts(keys: NDArray[np.uint64]) -> list[str]:
         return hex_texts(keys) if options.format == "hex" or not len(keys) else spill.texts(column, keys)
 
-    counts = Counts(*count_keys(pieces), texts)
+    candidates, counter = Candidates(options), FieldCounter()
+    for share in count_keys(pieces):
+        candidates.add(*share)
+        counter.add(*share)
+        del share  # before the next one is counted
     if options.max_values is None:
-        missing = rows - int(counts.counts.sum())
+        missing = rows - counter.values
     else:
         missing = sum(int((keys[:, 0] == 0).sum()) for keys in pieces())
     return (
-        CategoricalColumn.learn(name, options, counts),
-        FieldStatistics.of(name, counts, rows=rows, missing=missing),
+        CategoricalColumn.learn(name, options, candidates, texts),
+        counter.statistics(name, texts, rows=rows, missing=missing),
     )
 
 

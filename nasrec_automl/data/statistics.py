@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from nasrec_automl.data.categorical import Counts
+from nasrec_automl.data.categorical import Texts
 from nasrec_automl.data.files import write_text
 from nasrec_automl.data.parts import PARTS, Part
 from nasrec_automl.errors import DataError
@@ -40,26 +40,53 @@ class FieldStatistics(Frozen):
     sizes: tuple[tuple[int, int], ...]
     top: tuple[tuple[str, float], ...]
 
-    @classmethod
-    def of(cls, name: str, counts: Counts, *, rows: int, missing: int) -> Self:
-        """Describe a field of which `missing` of `rows` rows have no value."""
-        values = int(counts.counts.sum())
-        most = min(_TOP, len(counts.counts))
-        top = np.argsort(-counts.counts, kind="stable")[:most] if most else np.empty(0, dtype=np.int64)
-        floors = [2**power for power in range(int(counts.counts.max()).bit_length())] if most else []
-        return cls(
+
+class FieldCounter:
+    """Counts one categorical field's values, a share of its categories at a time, of which it keeps the top ones.
+
+    Attributes:
+        values: number of values.
+    """
+
+    def __init__(self) -> None:
+        self.values = 0
+        self._categories = 0
+        self._sizes = np.zeros(64, dtype=np.int64)  # by power of 2, categories that occur at least so often
+        self._keys, self._counts = np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64)
+
+    def add(self, keys: NDArray[np.uint64], counts: NDArray[np.int64]) -> None:
+        """Count a share of the categories `(U,)`, ascending, without missing; no category is in two shares."""
+        if not len(keys):
+            return
+        self.values += int(counts.sum())
+        self._categories += len(keys)
+        for power in range(int(counts.max()).bit_length()):
+            self._sizes[power] += np.count_nonzero(counts >= 2**power)
+        top = _top(counts)
+        keys, counts = np.concatenate([self._keys, keys[top]]), np.concatenate([self._counts, counts[top]])
+        top = np.lexsort((keys, -counts))[:_TOP]
+        self._keys, self._counts = keys[top], counts[top]
+
+    def statistics(self, name: str, texts: Texts, *, rows: int, missing: int) -> FieldStatistics:
+        """Describe the field, of which `missing` of `rows` rows have no value."""
+        of_top = texts(self._keys) if len(self._keys) else []
+        return FieldStatistics(
             name=name,
-            values=values,
+            values=self.values,
             missing=missing / max(1, rows),
-            categories=len(counts.keys),
-            sizes=tuple((floor, int(np.count_nonzero(counts.counts >= floor))) for floor in floors),
-            top=tuple(
-                (text, count / values)
-                for text, count in zip(counts.texts(counts.keys[top]), counts.counts[top].tolist(), strict=True)
-            )
-            if most
-            else (),
+            categories=self._categories,
+            sizes=tuple((2**power, int(self._sizes[power])) for power in np.flatnonzero(self._sizes).tolist()),
+            top=tuple((text, count / self.values) for text, count in zip(of_top, self._counts.tolist(), strict=True)),
         )
+
+
+def _top(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the places of the largest counts, of equal ones the first; in any order."""
+    if len(counts) <= _TOP:
+        return np.arange(len(counts))
+    least = np.partition(counts, -_TOP)[-_TOP]
+    above = np.flatnonzero(counts > least)
+    return np.concatenate([above, np.flatnonzero(counts == least)[: _TOP - len(above)]])
 
 
 class DenseStatistics(Frozen):

@@ -7,11 +7,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 
-from nasrec_automl.data.categorical import CategoricalOptions, CategoryFormat, Counts
+from nasrec_automl.data.categorical import CategoricalOptions
 from nasrec_automl.data.columns import DenseOptions, DerivedColumn
-from nasrec_automl.data.counting import count_keys
 from nasrec_automl.data.declared import Declared
-from nasrec_automl.data.keys import Keys, hex_texts
 from nasrec_automl.data.learning import PART, dense_column, encode, field_column, learn
 from nasrec_automl.data.parts import PARTS, Part
 from nasrec_automl.data.preprocessing import Preprocessing
@@ -37,12 +35,3 @@ def fit(
         spill.write(PART, np.full(len(frame), PARTS.index(Part.TRAIN), dtype=np.uint8))
         made, _ = learn(spill, dense=dense, categorical=categorical, declared=declared, on_column=lambda: None)
     return made
-
-
-def count(found: Keys, form: CategoryFormat) -> Counts:
-    """Count the keys of a column."""
-    keys, counts = count_keys(lambda: [found.keys])
-    if form.format == "hex":
-        return Counts(keys, counts, hex_texts)
-    texts = dict(zip(found.distinct.tolist(), found.texts, strict=True))
-    return Counts(keys, counts, lambda asked: [texts[key] for key in asked.tolist()])

@@ -4,10 +4,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from nasrec_automl.data.categorical import CategoricalColumn, CategoricalOptions
+from nasrec_automl.data.categorical import Candidates, CategoricalColumn, CategoricalOptions
+from nasrec_automl.data.keys import hex_texts
 from nasrec_automl.errors import DataError
 from nasrec_automl.schema import FieldSchema
 from tests.data import learned
@@ -120,6 +123,35 @@ def test_a_cap_leaves_small_and_compositional_fields_alone() -> None:
     assert fit().field(5) == fit().field() == FieldSchema(name="x", table_size=5)
     assert fit(compositional=2).field(3) == FieldSchema(name="x", table_size=5, compositional=2)
     assert fit(kind="hash", max_table_size=9).field(4).beyond_cap == "shared"
+
+
+@given(
+    numbers=st.lists(st.integers(1, 6), max_size=30),
+    shares=st.integers(1, 8),
+    given_options=st.fixed_dictionaries(
+        {"format": st.sampled_from(["any", "hex"]), "min_count": st.integers(1, 4)},
+        optional={"max_table_size": st.integers(2, 12), "hash_above": st.integers(2, 20)},
+    ),
+)
+def test_a_table_is_the_same_however_many_categories_come_at_once(
+    numbers: list[int], shares: int, given_options: dict[str, Any]
+) -> None:
+    options = CategoricalOptions.model_validate(given_options)
+    keys, counts = np.arange(1, 1 + len(numbers), dtype=np.uint64), np.array(numbers, dtype=np.int64)
+    made = []
+    for parts in (1, shares):
+        candidates = Candidates(options)
+        for part in range(parts):
+            candidates.add(keys[part::parts], counts[part::parts])
+        made.append(CategoricalColumn.learn("x", options, candidates, hex_texts))
+    assert made[0] == made[1]
+    often = [(-number, f"{key:08x}") for key, number in enumerate(numbers) if number >= options.min_count]
+    ranked = [text for _, text in sorted(often)][: (options.max_table_size or 99) - 1]
+    if options.hash_above is not None and len(ranked) + 1 > options.hash_above and ranked:
+        assert (made[0].kind, made[0].table_size) == ("hash", options.hash_size)
+    else:
+        assert made[0].vocabulary == {text: row for row, text in enumerate(ranked, start=1)}
+        assert made[0].table_size == max(2, len(ranked) + 1)
 
 
 def test_texts_decide_among_the_last_of_one_count() -> None:

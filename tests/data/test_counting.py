@@ -22,10 +22,14 @@ def test_keys_are_counted_however_few_fit_in_memory(pieces: list[list[int]], mos
 
     expected = Counter(key for piece in read() for key in piece.ravel().tolist() if key)
     readings = 0
-    keys, counts = count_keys(read, most=most)
-    assert (keys.dtype, counts.dtype) == (np.uint64, np.int64)
-    assert len(set(keys.tolist())) == len(keys)
-    assert dict(zip(keys.tolist(), counts.tolist(), strict=True)) == expected
+    found: Counter[int] = Counter()
+    for keys, counts in count_keys(read, most=most):
+        assert (keys.dtype, counts.dtype) == (np.uint64, np.int64)
+        assert len(keys) <= most
+        assert (keys[1:] > keys[:-1]).all()
+        assert not found.keys() & keys.tolist(), "no key is in two shares"
+        found.update(dict(zip(keys.tolist(), counts.tolist(), strict=True)))
+    assert found == expected
     assert (readings > 1) == (len(expected) > most), "shares are for what does not fit"
 
 
@@ -38,5 +42,5 @@ def test_shares_are_even(monkeypatch: object) -> None:
         readings += 1
         return [keys]
 
-    assert len(count_keys(read, most=12_000)[0]) == 40_000
+    assert sum(len(share) for share, _ in count_keys(read, most=12_000)) == 40_000
     assert readings <= 1 + 4, "four shares of ten thousand"

@@ -1,3 +1,4 @@
+import tracemalloc
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -88,6 +89,40 @@ def test_the_training_rows_alone_teach_however_many_come_at_once(learned: tuple[
         known = [(-count, text) for text, count in often.items() if count >= CATEGORICAL[column.name].min_count]
         ranked = [text for _, text in sorted(known)][: 4 if column.name == "h" else None]
         assert column.vocabulary == {text: row for row, text in enumerate(ranked, start=1)}
+
+
+MANY, CHUNK = 300_000, 10_000
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kind": "hash", "max_table_size": 1000},
+        {"hash_above": 5000},
+        {"min_count": 2},
+        {"min_count": 2, "max_table_size": 10},
+    ],
+)
+def test_memory_does_not_grow_with_categories_that_have_no_row(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spill_module, "_SEGMENT", CHUNK)
+    monkeypatch.setattr(learning, "count_keys", partial(count_keys, most=30_000))
+    spill, keys = Spill(tmp_path), np.arange(1, MANY + 1, dtype=np.uint64)
+    for start in range(0, MANY, CHUNK):
+        spill.write(field_column("h"), keys[start : start + CHUNK, None])
+        spill.write(PART, np.full(CHUNK, PARTS.index(Part.TRAIN), dtype=np.uint8))
+    categorical = {"h": CategoricalOptions(format="hex", **options)}
+    declared = Declared(dense={}, categorical=categorical)
+    tracemalloc.start()
+    preprocessing, statistics = learn(
+        spill, dense={}, categorical=categorical, declared=declared, on_column=lambda: None
+    )
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert statistics.fields[0].categories == MANY
+    assert preprocessing.categorical[0].table_size <= 5000
+    assert peak < keys.nbytes, "less than the keys alone, of which there were several copies and counts"
 
 
 def test_few_columns_are_learned_at_once(spill: Spill, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,19 +3,26 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nasrec_automl.data.categorical import CategoryFormat
+from nasrec_automl.data.counting import count_keys
 from nasrec_automl.data.parts import PARTS, Part
-from nasrec_automl.data.statistics import DenseStatistics, FieldStatistics, PeriodCounter, Statistics
+from nasrec_automl.data.statistics import DenseStatistics, FieldCounter, FieldStatistics, PeriodCounter, Statistics
 from nasrec_automl.errors import DataError
-from tests.data.learned import count
 
 
 def field(values: list[str | None], **options: int) -> FieldStatistics:
-    form = CategoryFormat.model_validate(options)
-    keys = form.keys(pd.Series(values, dtype=object), "x")
-    missing = int((keys.keys[:, 0] == 0).sum())
-    return FieldStatistics.of("x", count(keys, form), rows=len(values), missing=missing)
+    found = CategoryFormat.model_validate(options).keys(pd.Series(values, dtype=object), "x")
+    counter = FieldCounter()
+    for share in count_keys(lambda: [found.keys]):
+        counter.add(*share)
+    texts = dict(zip(found.distinct.tolist(), found.texts, strict=True))
+    missing = int((found.keys[:, 0] == 0).sum())
+    return counter.statistics(
+        "x", lambda keys: [texts[key] for key in keys.tolist()], rows=len(values), missing=missing
+    )
 
 
 def test_a_field_is_described_by_its_counts() -> None:
@@ -37,6 +44,23 @@ def test_the_most_frequent_ten_are_kept_and_nothing_is_no_error() -> None:
     empty = field([None, None])
     assert (empty.values, empty.missing, empty.categories, empty.sizes, empty.top) == (0, 1.0, 0, (), ())
     assert field([]).missing == 0.0
+
+
+@given(
+    numbers=st.lists(st.sampled_from([1, 1, 1, 2, 3]) | st.integers(1, 2**40), max_size=60),
+    most=st.integers(1, 70),
+)
+def test_a_field_is_the_same_however_many_categories_come_at_once(numbers: list[int], most: int) -> None:
+    keys, counts = np.arange(7, 7 + len(numbers), dtype=np.uint64), np.array(numbers, dtype=np.int64)
+    counter, shares = FieldCounter(), -(-len(keys) // most)
+    for share in range(shares):
+        counter.add(keys[share::shares], counts[share::shares])
+    made = counter.statistics("x", lambda asked: [str(key) for key in asked], rows=0, missing=0)
+    assert (made.values, made.categories) == (sum(numbers), len(numbers))
+    floors = [2**power for power in range(max(numbers, default=0).bit_length())]
+    assert made.sizes == tuple((floor, sum(number >= floor for number in numbers)) for floor in floors)
+    ranked = sorted((-number, key) for key, number in enumerate(numbers, 7))[:10]
+    assert made.top == tuple((str(key), -number / sum(numbers)) for number, key in ranked)
 
 
 def test_a_period_counts_each_part() -> None:
