@@ -128,7 +128,7 @@ def _spaced(pieces: Iterable[NDArray[np.float64]], rows: int) -> NDArray[np.floa
     step = max(1, -(-rows // QUANTILE_VALUES))
     kept, done = [np.empty(0)], 0
     for piece in pieces:
-        kept.append(piece[-done % step :: step])
+        kept.append(piece[-done % step :: step].copy())  # a view would keep the whole piece in memory
         done += len(piece)
     values = np.concatenate(kept)
     return values[~np.isnan(values)]

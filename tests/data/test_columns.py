@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -95,6 +97,18 @@ def test_many_values_are_thinned_evenly(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(columns, "QUANTILE_VALUES", 5)
     column = learn("quantile", np.arange(12.0))
     assert set(np.array(column.knots)[[0, -1]]) == {0.0, 9.0}, "every third value"
+
+
+def test_quantiles_keep_no_piece_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "QUANTILE_VALUES", 1000)
+    pieces, size = 100, 10_000
+    tracemalloc.start()
+    DenseColumn.learn(
+        "x", DenseOptions(transform="quantile"), (np.arange(size) / 2 for _ in range(pieces)), pieces * size
+    )
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10 * size * 8, "a few pieces, and what is kept of them"
 
 
 def test_a_flag_says_what_is_missing() -> None:
