@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import resource
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from tokenize import TokenError
@@ -21,6 +23,7 @@ from nasrec_automl.errors import DataError
 from nasrec_automl.schema import FeatureSchema
 
 _VERIFIED = 1 << 16  # rows that are checked at once
+_OPENINGS = 4  # a process opens a part several times, and other files
 
 
 class PreparedData:
@@ -78,6 +81,8 @@ class PreparedData:
         """
         if not names:
             raise DataError(f"name at least one part of {', '.join(Part)}")
+        shards = [shard for part in self.description.parts.values() for shard in part.shards]
+        _allow_open(_OPENINGS * sum(len(shard.checksums) for shard in shards))
         return Rows.concatenate([self._one(_part(name)) for name in names])
 
     def _one(self, part: Part) -> Rows:
@@ -139,6 +144,19 @@ class PreparedData:
                     if _checksum(self._array(shard, name)) != checksum:
                         path = self.path / shard.folder / f"{name}.npy"
                         raise DataError(f"{path}: its content is not what was written: prepare the data again")
+
+
+def _allow_open(files: int) -> None:
+    """Raise this process's limit of open files to so many, if it may: a mapped array keeps its file open.
+
+    Often a process may open 1,024, and could open many more if it asked. It asks for no more than it needs, for
+    programs that wait for descriptors with `select` know no higher ones than 1,023.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = files if hard == resource.RLIM_INFINITY else min(files, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):  # macOS allows less than it says; whatever cannot be opened says so
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _checksum(array: NDArray[Any]) -> str:

@@ -18,7 +18,7 @@ _SEGMENT = 1 << 21  # values of a column that are read at once
 _TEXTS = pa.schema([("key", pa.uint64()), ("text", pa.string())])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there is one for each chunk and column
 class _Piece:
     """Where a chunk of a column is in its file."""
 

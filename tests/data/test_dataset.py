@@ -3,6 +3,9 @@ import dataclasses
 import errno
 import json
 import re
+import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +144,52 @@ def test_a_limit_of_open_files_is_named(raw: RawData, tmp_path: Path, monkeypatc
     monkeypatch.setattr(np, "load", refuse)
     with pytest.raises(DataError, match=r"more files than a process may open here: raise the limit \(`ulimit -n`\)"):
         data.part("train")
+
+
+LIMITED = """
+import resource, sys
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.parts import Part
+soft, hard = int(sys.argv[2]), int(sys.argv[3])
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+data = PreparedData.open(sys.argv[1])
+parts = [data.part("train"), data.part("train", "head")]
+print(*map(len, parts), *resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+
+
+@pytest.fixture(scope="module")
+def many_shards(raw: RawData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "prepared"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "SHARD_ROWS", 20)
+        prepare(raw, path)
+    return path
+
+
+def limited(folder: Path, soft: int, hard: int) -> "subprocess.CompletedProcess[str]":
+    """Open a part twice in a process that may open so many files."""
+    command = [sys.executable, "-c", LIMITED, str(folder), str(soft), str(hard)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_set_of_many_files_raises_the_limit_as_far_as_it_may(many_shards: Path) -> None:
+    files = len(list(many_shards.rglob("*.npy")))
+    assert files >= 300
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    done = limited(many_shards, 100, most)
+    train, head = (PreparedData.open(many_shards).rows(part) for part in ("train", "head"))
+    assert done.stdout.split() == [str(number) for number in (train, train + head, 4 * files, most)], done.stderr
+    assert limited(many_shards, 100, 900).stdout.split()[2:] == ["900", "900"]
+    done = limited(many_shards, 100, 200)
+    assert re.search(
+        r"DataError: .*more files than a process may open here: raise the limit \(`ulimit -n`\)", done.stderr
+    )
+
+
+def test_a_set_of_few_files_leaves_the_limit(folder: Path) -> None:
+    done = limited(folder, 100, 900)
+    assert done.stdout.split()[2:] == ["100", "900"], done.stderr
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "other", "type", "columns", "gone"])

@@ -70,6 +70,10 @@ def test_a_column_of_later_reckoning_stands_beside_the_others(tmp_path: Path) ->
     assert [array.tolist() for array in next(spill.segments("label", "part"))] == [[0, 1, 2, 3, 4], [7, 8, 9, 9, 9]]
 
 
+def test_what_is_kept_of_each_chunk_and_column_is_small() -> None:
+    assert not hasattr(spill_module._Piece(0, np.dtype("uint32"), (1, 1)), "__dict__")
+
+
 @given(
     values=st.lists(st.floats(width=32) | st.floats() | st.sampled_from([np.nan, -0.0, 0.1, 2.0**24 + 1]), max_size=5),
     keys=st.lists(st.integers(0, 2**33) | st.sampled_from([2**32 - 1, 2**32, 2**64 - 1]), max_size=5),
