@@ -1,4 +1,4 @@
-"""How often each category occurs, counted by sorting keys, in memory that the number of rows does not decide."""
+"""How often each category occurs, counted by sorting keys, in memory that neither rows nor categories decide."""
 
 from __future__ import annotations
 
