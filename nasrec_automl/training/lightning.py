@@ -119,7 +119,6 @@ def quiet_trainer(
     with quiet():
         trainer: pl.Trainer = cls(
             max_steps=max_steps,
-            max_epochs=1,
             precision=LIGHTNING[precision],
             accelerator="gpu" if device == "cuda" else "cpu",
             callbacks=callbacks,
@@ -129,7 +128,7 @@ def quiet_trainer(
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
-            **{"devices": 1, **options},
+            **{"max_epochs": 1, "devices": 1, **options},
         )
     return trainer
 

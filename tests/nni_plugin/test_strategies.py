@@ -15,6 +15,8 @@ import pytest
 import torch
 from nni.nas.evaluator import FunctionalEvaluator
 from nni.nas.experiment.config import RawModelFormatConfig, SequentialEngineConfig, SimplifiedModelFormatConfig
+from nni.nas.oneshot.pytorch.supermodule.differentiable import GumbelSoftmax
+from pytorch_lightning.callbacks import Callback
 from torch.nn import functional as F
 
 from nasrec_automl.data.batches import EvaluationBatches, TrainingBatches
@@ -85,6 +87,8 @@ ONE_SHOT = (
         name="GumbelDARTS",
         step="all choices, weighted by Gumbel-softmax",
         export="the likeliest choice of each label",
+        needs="`max_epochs` of 2 or more, to cool down",
+        trainer={"max_epochs": 3, "max_steps": -1},
     ),
     OneShot(
         name="Proxyless",
@@ -236,6 +240,32 @@ def test_one_shot_strategies_train_and_export(row: OneShot, tmp_path: Path) -> N
     dense, ids, _ = make_rows(tiny_schema(), 8).batch(slice(0, 8))
     expected = network.supernet.eval()(dense, ids, architecture)
     torch.testing.assert_close(frozen(dense, ids), expected, rtol=1e-5, atol=1e-5)
+
+
+def temperatures(folder: Path, **trainer: Any) -> list[float]:
+    """Of GumbelDARTS' softmax in each epoch."""
+    found: list[float] = []
+
+    class Watch(Callback):
+        def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_idx: int) -> None:
+            if batch_idx == 0:
+                found.extend({part.tau for part in module.modules() if isinstance(part, GumbelSoftmax)})
+
+    evaluator = make_evaluator(callbacks=[Watch()], **trainer)
+    run_experiment(make_space(), evaluator, nni.nas.strategy.GumbelDARTS(), folder)
+    return found
+
+
+def test_gumbel_darts_cools_down_epoch_by_epoch(tmp_path: Path) -> None:
+    row = next(row for row in ONE_SHOT if row.name == "GumbelDARTS")
+    assert temperatures(tmp_path, **row.trainer) == pytest.approx([1.0, 1 - 0.67 / 3, 1 - 2 * 0.67 / 3])
+
+
+@pytest.mark.parametrize(("epochs", "temperature"), [(1, 1.0), (None, 0.33)], ids=["one", "none named"])
+def test_gumbel_darts_stays_as_it_is_without_epochs(epochs: int | None, temperature: float, tmp_path: Path) -> None:
+    found = temperatures(tmp_path, max_epochs=epochs, max_steps=STEPS)
+    assert found
+    assert found == pytest.approx([temperature] * len(found))
 
 
 @pytest.mark.parametrize("name", ["RandomOneShot", "DARTS"])
