@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -294,9 +295,10 @@ def _plain(argument: Any) -> Any:
 
 
 def _check_enas(strategy: Any) -> None:
-    if find_spec("tianshou") is None:
+    unfit = _unfit_for_enas()
+    if unfit:
         raise ExtraError(
-            "the controller of ENAS needs tianshou below 0.5, which is not installed: "
+            f"the controller of ENAS needs tianshou below 0.5 and gym, but {unfit}: "
             "`pip install -e '.[rl]'` in the clone, in an environment without the extra `export` "
             "(tianshou wants protobuf 3.19, onnx a newer one), or use NasRecOneShot, which needs nothing more"
         )
@@ -305,6 +307,15 @@ def _check_enas(strategy: Any) -> None:
             "NNI's ENAS cannot tell training batches from validation batches on Lightning 2; "
             "use `nasrec_automl.nni_plugin.NasRecENAS`, which takes the same arguments"
         )
+
+
+def _unfit_for_enas() -> str:
+    """What is wrong with the packages of its controller; empty if nothing is."""
+    for package in ("tianshou", "gym"):
+        if find_spec(package) is None:
+            return f"{package} is not installed"
+    found = version("tianshou")
+    return "" if tuple(map(int, found.split(".")[:2])) < (0, 5) else f"tianshou {found} is installed"
 
 
 def _check_penalty(strategy: Any) -> None:

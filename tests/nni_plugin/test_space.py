@@ -1,4 +1,5 @@
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,16 @@ import pytest
 import torch
 import yaml
 
-from nasrec_automl.errors import ArchitectureError, CheckpointError, DataError, NasRecError, SpaceError
+from nasrec_automl.errors import ArchitectureError, CheckpointError, DataError, ExtraError, NasRecError, SpaceError
 from nasrec_automl.network import Subnet
-from nasrec_automl.nni_plugin import NasRecOneShot, NasRecSpace
+from nasrec_automl.nni_plugin import NasRecENAS, NasRecOneShot, NasRecSpace
 from nasrec_automl.nni_plugin.nas import FlopsProfiler, ModelSpace, NumParamsProfiler, model_context
 from nasrec_automl.nni_plugin.supermodule import SharedNetwork
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.space import SearchSpace, load_architecture, load_search_space, shipped_files
 from nasrec_automl.testing.examples import make_batch, tiny_schema, tiny_space
+
+HAS_RL = find_spec("tianshou") is not None
 
 
 def make(**options: object) -> NasRecSpace:
@@ -93,6 +96,38 @@ def test_one_shot_strategies_get_the_weight_sharing_network() -> None:
     assert space.network.supernet.layer_norm is False
     assert space.network.supernet.dropout.p == 0.2
     assert set(space.simplify()) == set(tiny_space().labels)
+
+
+def install(folder: Path, package: str, version: str) -> None:
+    """What pip leaves of a package, as far as it is looked at."""
+    (folder / package).mkdir()
+    (folder / package / "__init__.py").touch()
+    metadata = folder / f"{package}-{version}.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+
+
+@pytest.mark.skipif(HAS_RL, reason="the extra is installed")
+@pytest.mark.parametrize(
+    ("packages", "unfit"),
+    [
+        ({"tianshou": "2.0.1", "gym": "0.26.2"}, r"tianshou 2\.0\.1 is installed"),
+        ({"tianshou": "0.5.0", "gym": "0.26.2"}, r"tianshou 0\.5\.0 is installed"),
+        ({"tianshou": "0.4.11"}, "gym is not installed"),
+        ({"tianshou": "0.4.9.post1", "gym": "0.26.2"}, None),
+    ],
+)
+def test_enas_without_the_packages_that_nni_was_written_for_is_refused(
+    packages: dict[str, str], unfit: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package, version in packages.items():
+        install(tmp_path, package, version)
+    monkeypatch.syspath_prepend(tmp_path)
+    if unfit is None:
+        NasRecENAS().mutate_model(make())
+        return
+    with pytest.raises(ExtraError, match=rf"tianshou below 0\.5 and gym, but {unfit}: .*'\.\[rl\]'"):
+        NasRecENAS().mutate_model(make())
 
 
 @pytest.mark.parametrize("name", ["DARTS", "GumbelDARTS", "Proxyless"])
