@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
@@ -15,6 +16,7 @@ from nasrec_automl.errors import DataError
 from nasrec_automl.evaluation import WeightSharingEvaluator
 from nasrec_automl.network import Supernet
 from nasrec_automl.nni_plugin import NasRecOneShot, NasRecSpace
+from nasrec_automl.nni_plugin.nas import Lightning
 from nasrec_automl.nni_plugin.oneshot_export import best_architectures
 from nasrec_automl.randomness import rng_for
 from nasrec_automl.testing.examples import make_rows, move_vectors, tiny_schema, tiny_space
@@ -95,6 +97,33 @@ def test_weights_of_the_loader_count(supernet: Supernet) -> None:
 def test_without_validation_rows_it_says_what_to_give(supernet: Supernet, loader: Any) -> None:
     with pytest.raises(DataError, match="val_dataloaders gave 0: expected at least 2"):
         best_architectures(supernet, loader, most=1, scored=4, seed=0)
+
+
+class Batches(pl.LightningDataModule):
+    """The loaders of an evaluator as Lightning's data module."""
+
+    def __init__(self, evaluator: Lightning) -> None:
+        super().__init__()
+        self.loaders = evaluator.train_dataloaders, evaluator.val_dataloaders
+
+    def train_dataloader(self) -> Any:
+        return self.loaders[0]
+
+    def val_dataloader(self) -> Any:
+        return self.loaders[1]
+
+
+def test_loaders_of_a_data_module_are_the_same(tmp_path: Path) -> None:
+    found = []
+    for wrapped in (False, True):
+        strategy, evaluator = NasRecOneShot(seed=3, export_candidates=8), make_evaluator()
+        if wrapped:
+            evaluator = Lightning(evaluator.module, evaluator.trainer, datamodule=Batches(evaluator))
+        experiment = run_experiment(NasRecSpace(tiny_space(), tiny_schema()), evaluator, strategy, tmp_path)
+        weights = strategy.supernet.network.supernet.state_dict()
+        found.append((experiment.export_top_models(3, formatter="dict"), weights))
+    assert found[0][0] == found[1][0]
+    assert all(torch.equal(found[0][1][name], found[1][1][name]) for name in found[0][1])
 
 
 def test_nnis_export_shows_the_best_with_their_shared_weights(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from nasrec_automl.config import AdagradHead
 from nasrec_automl.evaluation import WeightSharingEvaluator
 from nasrec_automl.evaluation.scratch import ScratchOptions, train_from_scratch
 from nasrec_automl.network import Supernet
+from nasrec_automl.network.latency import SubnetLatency
 from nasrec_automl.sampling.full_path import full_path
 from nasrec_automl.testing.examples import composed_schema, make_rows, tiny_space
 from nasrec_automl.training.clipping import clip_gradients
@@ -84,3 +85,9 @@ def test_a_training_is_that_of_the_cpu(precision: Precision, tolerance: float) -
         return trained.metrics.log_loss
 
     assert train("cuda", precision=precision) == pytest.approx(train("cpu"), abs=tolerance)
+
+
+def test_latency_is_measured_on_the_gpu() -> None:
+    latency = SubnetLatency(SCHEMA, batch_size=64, device="cuda")(ARCHITECTURES[0])
+    assert (latency.device, latency.rows) == ("cuda", 64)
+    assert 0 < latency.low_ms <= latency.median_ms <= latency.high_ms
