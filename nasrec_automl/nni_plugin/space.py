@@ -299,8 +299,8 @@ def _check_enas(strategy: Any) -> None:
     if unfit:
         raise ExtraError(
             f"the controller of ENAS needs tianshou below 0.5 and gym, but {unfit}: "
-            "`pip install -e '.[rl]'` in the clone, in an environment without the extra `export` "
-            "(tianshou wants protobuf 3.19, onnx a newer one), or use NasRecOneShot, which needs nothing more"
+            "`pip install -e '.[rl]'` in the clone (with the extra `export`: `pip install -e '.[rl,export]'`), or use "
+            "NasRecOneShot, which needs nothing more"
         )
     if type(strategy) is ENAS:
         raise NasRecError(
