@@ -76,6 +76,9 @@ class PreparedData:
     def part(self, *names: Part | str) -> Rows:
         """Return the rows of one part, memory-mapped, or of several, joined without copying.
 
+        A pickle of them holds folder and parts, and opens them again: NNI sends loaders to other processes, and refuses
+        large pickles.
+
         Raises:
             DataError: no such part, test without leave, or damaged files.
         """
@@ -83,7 +86,9 @@ class PreparedData:
             raise DataError(f"name at least one part of {', '.join(Part)}")
         shards = [shard for part in self.description.parts.values() for shard in part.shards]
         _allow_open(_OPENINGS * sum(len(shard.checksums) for shard in shards))
-        return Rows.concatenate([self._one(_part(name)) for name in names])
+        parts = tuple(_part(name) for name in names)
+        rows = Rows.concatenate([self._one(part) for part in parts])
+        return rows.pickled_as(_open_again, str(self.path.absolute()), tuple(map(str, parts)), self.fingerprint)
 
     def _one(self, part: Part) -> Rows:
         if part is Part.TEST and not self._test:
@@ -157,6 +162,17 @@ def _allow_open(files: int) -> None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with suppress(ValueError, OSError):  # macOS allows less than it says; whatever cannot be opened says so
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _open_again(path: str, parts: tuple[str, ...], fingerprint: str) -> Rows:
+    """Open the rows of a pickle."""
+    data = PreparedData.open(path, test=Part.TEST in parts)
+    if data.fingerprint != fingerprint:
+        raise DataError(
+            f"{path}: the data were prepared anew after a script had opened them and sent them to this process by the "
+            "folder's name: start that script again"
+        )
+    return data.part(*parts)
 
 
 def _checksum(array: NDArray[Any]) -> str:

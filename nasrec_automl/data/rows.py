@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,10 @@ class Rows:
     ids: NDArray[Any] | Joined
     label: NDArray[Any] | Joined
     weight: NDArray[Any] | Joined | None = None
+    # No argument, so that rows which `dataclasses.replace` or a method makes of these have none.
+    _pickled: tuple[Callable[..., Rows], tuple[Any, ...]] | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         if not len(self.dense) == len(self.ids) == len(self.label):
@@ -47,6 +51,17 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.label)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        return super().__reduce_ex__(protocol) if self._pickled is None else self._pickled
+
+    def pickled_as(self, function: Callable[..., Rows], *arguments: Any) -> Self:
+        """Let a pickle of these rows hold a function that opens them and its arguments, not the arrays.
+
+        Rows that are made of these, such as some of them, are pickled with their arrays.
+        """
+        object.__setattr__(self, "_pickled", (function, arguments))
+        return self
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,6 +37,12 @@ class BlockShuffle:
         self._blocks: NDArray[np.int64] = np.empty(0, dtype=np.int64)
         self._ends: NDArray[np.int64] = np.empty(0, dtype=np.int64)
         self._windows: dict[int, NDArray[np.int64]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A pickle need not hold what was drawn, which may be large: it is drawn again.
+        return vars(
+            BlockShuffle(self._rows, self._seed, block_rows=self._block_rows, window_blocks=self._window_blocks)
+        )
 
     def positions(self, epoch: int, start: int, stop: int) -> NDArray[np.int64]:
         """Return the rows `(stop - start,)` that stand at these places of an epoch's order."""

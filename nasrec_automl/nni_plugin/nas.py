@@ -5,12 +5,17 @@ and leaves its own one-shot strategies broken. Two classes of torch that are no 
 
 NNI copies a file of settings to the environment at its first use, in place: of two processes that start at once on a
 fresh machine, one would read half of it. Here it is put there whole.
+
+NNI's training service says that a model has ended in a message that holds the model as a string in a string. NNI takes
+a `//` or `#` there for a comment, cannot read the message, and waits for ever; pickles often have a `//`. Here
+`nni.load` no longer looks for comments.
 """
 
 # isort: off
 import warnings
 from contextlib import suppress
 
+from nni.common.serializer import load
 from nni.runtime.config import get_builtin_config_file, get_config_directory
 
 from nasrec_automl.data.files import write_bytes
@@ -51,6 +56,7 @@ def _settle_settings() -> None:
 
 
 _settle_settings()
+load.__kwdefaults__["ignore_comments"] = False
 
 
 class UnlistedExperiment(NasExperiment):

@@ -2,8 +2,10 @@ import contextlib
 import dataclasses
 import errno
 import json
+import pickle
 import re
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +23,7 @@ from nasrec_automl.data.joined import Joined
 from nasrec_automl.data.parts import Part
 from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.raw import RawData
+from nasrec_automl.data.rows import Rows
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import DataError
 
@@ -210,6 +213,46 @@ def test_damaged_arrays_are_named(raw: RawData, tmp_path: Path, damage: str) -> 
         path.unlink()
     with pytest.raises(DataError, match=r"train/00000/ids\.npy: expected an array of shape .*prepare the data again"):
         data.part("train")
+
+
+@pytest.mark.parametrize("parts", [("train",), ("train", "head"), ("test",)])
+def test_pickled_rows_are_opened_again_from_their_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, parts: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    rows = PreparedData.open(folder.name, test=True).part(*parts)
+    pickled = pickle.dumps(rows)
+    assert len(pickled) < 1000
+    monkeypatch.chdir("/")
+    again = pickle.loads(pickled)
+    for name in ("dense", "ids", "label"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(rows, name))
+    assert pickle.dumps(again) == pickled
+
+
+def test_a_pickle_of_what_was_made_of_rows_is_of_just_that(folder: Path) -> None:
+    rows = PreparedData.open(folder).part("train", "head")
+    others = [
+        rows.take(slice(10, 20)),
+        rows.sample(10, seed=0),
+        dataclasses.replace(rows, label=np.zeros(len(rows))),
+        Rows.concatenate([rows, rows]),
+    ]
+    for other in others:
+        again = pickle.loads(pickle.dumps(other))
+        assert len(again) == len(other)
+        np.testing.assert_array_equal(again.ids, other.ids)
+        np.testing.assert_array_equal(again.label, other.label)
+
+
+def test_pickled_rows_of_data_that_were_prepared_anew_are_refused(raw: RawData, tmp_path: Path) -> None:
+    path = tmp_path / "prepared"
+    prepare(raw, path)
+    pickled = pickle.dumps(PreparedData.open(path).part("train"))
+    shutil.rmtree(path)
+    prepare(make_synthetic(2000, seed=5), path)
+    with pytest.raises(DataError, match=r"prepared: the data were prepared anew .*: start that script again"):
+        pickle.loads(pickled)
 
 
 def test_an_unknown_part_is_named(folder: Path) -> None:

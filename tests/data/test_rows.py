@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -77,3 +79,10 @@ def test_rows_with_and_without_weights_are_not_joined() -> None:
 def test_every_row_has_a_weight() -> None:
     with pytest.raises(DataError, match="3 rows must have as many weights, but have 2"):
         make(3, [1, 2])
+
+
+def test_a_pickle_has_the_arrays() -> None:
+    rows = make(4, [1, 0.5, 3, 0])
+    again = pickle.loads(pickle.dumps(rows))
+    for name in ("dense", "ids", "label", "weight"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(rows, name))

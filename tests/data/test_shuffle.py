@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -33,6 +35,14 @@ def test_seed_and_epoch_decide_the_order() -> None:
 
     assert order(1, 0) == order(1, 0)
     assert len({tuple(order(seed, epoch)) for seed in (1, 2) for epoch in (0, 1)}) == 4
+
+
+def test_a_pickle_is_small_and_its_order_the_same() -> None:
+    shuffle = BlockShuffle(100_000, 7, block_rows=5, window_blocks=4000)
+    expected = shuffle.positions(3, 19_000, 21_000)
+    pickled = pickle.dumps(shuffle)
+    assert len(pickled) < 1000
+    np.testing.assert_array_equal(pickle.loads(pickled).positions(3, 19_000, 21_000), expected)
 
 
 def test_few_rows_are_a_plain_permutation() -> None:

@@ -1,34 +1,47 @@
-"""`OptunaEvolution` through NNI's own training service: `service_run.py FOLDER PORT`."""
+"""`OptunaEvolution` through NNI's own training service, as docs/nni.md says: `service_run.py FOLDER PORT TRIALS`.
+
+FOLDER/data are prepared data of more rows than NNI would send.
+"""
+
+from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-import nni
 import torch
-from nni.nas.evaluator import FunctionalEvaluator
 
-from nasrec_automl.nni_plugin import NasRecSpace, OptunaEvolution
-from nasrec_automl.nni_plugin.nas import NasExperiment
-from nasrec_automl.testing.examples import make_batch, tiny_schema, tiny_space
+from nasrec_automl.data.batches import EvaluationBatches, TrainingBatches
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.nni_plugin import ClickEvaluatorModule, NasRecSpace, OptunaEvolution
+from nasrec_automl.nni_plugin.nas import Lightning, NasExperiment, Trainer
+from nasrec_automl.testing.examples import tiny_space
+from nasrec_automl.training.module import TrainingOptions
 
-
-def evaluate(model: NasRecSpace) -> None:
-    """What a trial's process runs; its result says which architecture it had."""
-    dense, ids = make_batch(tiny_schema(), 3)
-    assert model(dense.float(), ids).shape == (3,)
-    nni.report_final_result(-sum(p.numel() for p in model.parameters()) / 1e4)  # NNI maximises
+STEPS = 8
 
 
-def main(folder: Path, port: int) -> None:
-    strategy = OptunaEvolution(
-        storage=f"sqlite:///{folder}/studies.db", trials=4, population_size=2, tournament_size=2, children=2
+def make_space(folder: Path) -> NasRecSpace:
+    return NasRecSpace(tiny_space(), PreparedData.open(folder / "data").schema(embedding_dim=8))
+
+
+def make_evaluator(folder: Path) -> Lightning:
+    data = PreparedData.open(folder / "data")
+    return Lightning(
+        ClickEvaluatorModule(TrainingOptions(steps=STEPS, learning_rate=0.1)),
+        Trainer(max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False),
+        TrainingBatches(data.part("train", "head"), batch_size=512, seed=0, steps=STEPS),
+        EvaluationBatches(data.part("search"), batch_size=4096),
     )
-    space = NasRecSpace(tiny_space(), tiny_schema())
-    experiment = NasExperiment(space, FunctionalEvaluator(evaluate), strategy)
+
+
+def main(folder: Path, port: int, trials: int) -> None:
+    strategy = OptunaEvolution(
+        storage=f"sqlite:///{folder}/studies.db", trials=trials, population_size=2, tournament_size=2, children=2
+    )
+    experiment = NasExperiment(make_space(folder), make_evaluator(folder), strategy)
     experiment.config.experiment_working_directory = folder / "nni"
     experiment.config.trial_concurrency = 2
     experiment.config.trial_gpu_number = 0
-    experiment.config.max_trial_number = 12
     experiment.run(port=port)
     best = experiment.export_top_models(formatter="dict")[0]
     experiment.stop()
@@ -36,4 +49,4 @@ def main(folder: Path, port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

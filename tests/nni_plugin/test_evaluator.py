@@ -10,6 +10,10 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
+from nasrec_automl.data.batches import EvaluationBatches, TrainingBatches
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.preparation import prepare
+from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import TrainingError
 from nasrec_automl.nni_plugin import ClickEvaluatorModule, NasRecOneShot, NasRecSpace
 from nasrec_automl.nni_plugin.nas import DataLoader, Lightning, LightningModule, Trainer
@@ -60,6 +64,22 @@ def test_a_trainer_that_has_trained_another_model_is_refused(monkeypatch: pytest
         with pytest.raises(TrainingError, match=r"after 4 steps, and took none for this model.*FunctionalEvaluator"):
             evaluator.evaluate(two)
     assert len(final) == 1, "what was not trained has no result"
+
+
+def test_nni_sends_loaders_of_prepared_rows_by_their_folders_name(tmp_path: Path) -> None:
+    prepare(make_synthetic(20_000, seed=4), tmp_path / "prepared")
+    data = PreparedData.open(tmp_path / "prepared")
+    trainer = quiet_trainer(cls=Trainer, max_steps=4, device="cpu", callbacks=[], plugins=[])
+    module = ClickEvaluatorModule(TrainingOptions(steps=4, learning_rate=0.1))
+    training = TrainingBatches(data.part("train", "head"), 512, seed=3, steps=4)
+    expected = training.batch(2)
+    evaluator = Lightning(module, trainer, training, EvaluationBatches(data.part("search"), 4096))
+    text = nni.dump(evaluator, pickle_size_limit=1 << 16)  # the limit of NNI's channel to a training service
+    assert len(text) < 1 << 16
+    again = nni.load(text)
+    assert all(torch.equal(a, b) for a, b in zip(again.train_dataloaders.batch(2), expected, strict=True))
+    for batch, other in zip(again.val_dataloaders, evaluator.val_dataloaders, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(batch, other, strict=True))
 
 
 def test_a_trainer_that_goes_on_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:

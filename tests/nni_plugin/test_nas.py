@@ -3,6 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nni
 import pytest
 from nni.runtime.config import get_config_file
 
@@ -30,3 +31,11 @@ def test_nni_finds_its_settings_whole_and_those_that_were_there_stay(
     found = get_config_file("training_services.json")
     assert json.loads(found.read_text()) == json.loads(before or "{}")
     assert [path.name for path in tmp_path.iterdir()] == [found.name]
+
+
+@pytest.mark.parametrize("text", ["gAWV//8A", "sqlite:///studies.db", "user#id"])
+def test_nni_reads_what_it_says_of_a_model_that_ended(text: str) -> None:
+    parameters = nni.dump({"parameter_id": 0, "parameters": text})
+    message = nni.dump({"type": "EN", "content": nni.dump({"event": "SUCCEEDED", "hyper_params": parameters})})
+    content = nni.load(nni.load(message)["content"])
+    assert nni.load(content["hyper_params"])["parameters"] == text
