@@ -19,7 +19,8 @@ Transform = Literal["log", "standardise", "quantile", "none"]
 QUANTILE_VALUES = 1_000_000  # training values that quantiles are learned of, evenly spaced where there are more
 _KNOTS = 1001
 # In the year 5138; milliseconds, and whatever is finer, have been above it since 1973.
-_LAST_SECOND = 1e11
+LAST_SECOND = 1e11
+"""What is further from 1970 is no time in seconds."""
 
 
 class DenseOptions(Frozen):
@@ -157,6 +158,11 @@ class DerivedColumn(Frozen):
     source: str
     kind: Literal["hour", "weekday", "decade", "stamp_hour", "stamp_weekday"]
 
+    @property
+    def of_seconds(self) -> bool:
+        """Whether it is made of seconds since 1970."""
+        return self.kind in ("hour", "weekday")
+
     def apply(self, column: RawColumn) -> NDArray[np.float64]:
         """Compute the new column `(B,)`, NaN where the source is missing, or a stamp of no moment.
 
@@ -164,7 +170,7 @@ class DerivedColumn(Frozen):
             DataError: the source holds text, or milliseconds where seconds should be.
         """
         values = numbers(column, self.source)
-        if self.kind in ("hour", "weekday"):
+        if self.of_seconds:
             self._check_seconds(values)
         if self.kind == "hour":
             return values // 3600 % 24
@@ -178,7 +184,7 @@ class DerivedColumn(Frozen):
         return values // 10 * 10
 
     def _check_seconds(self, values: NDArray[np.float64]) -> None:
-        wrong = np.flatnonzero(np.abs(values) > _LAST_SECOND)
+        wrong = np.flatnonzero(np.abs(values) > LAST_SECOND)
         if wrong.size:
             raise DataError(
                 f"derived column {self.name!r}: {self.kind} is made of seconds since 1970, but {self.source!r} holds "

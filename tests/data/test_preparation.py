@@ -349,3 +349,23 @@ def test_digits_that_were_read_as_numbers_are_refused(tmp_path: Path) -> None:
     data.preprocessing.transform(frame)
     with pytest.raises(DataError, match=r"column 'C3' .* holds 12345678: read the column as text"):
         data.preprocessing.transform(frame.astype({"C3": int}))
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_time_that_is_none_is_a_bad_row(ending: str, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"y": np.arange(400) % 2, "at": np.arange(400) * 3600.0})
+    schema = tmp_path / "schema.yaml"
+    schema.write_text("{label: y, categorical: {hour: }, derived: [{name: hour, source: at, kind: hour}]}")
+    path = tmp_path / f"rows.{ending}"
+
+    def prepared() -> PreparedData:
+        frame.to_csv(path, index=False) if ending == "csv" else frame.to_parquet(path)
+        rejections = Rejections(0.01, tmp_path / "rejected.tsv")
+        return prepare(open_source("table", [path], schema=schema), tmp_path / "p", rejections=rejections)
+
+    frame.loc[7, "at"] = 1e15
+    assert prepared().rows(*Part) == 399
+    assert "at: a number beyond 100,000,000,000" in (tmp_path / "rejected.tsv").read_text()
+    frame["at"] = 1.7e12 + frame["at"]
+    with pytest.raises(DataError, match=r"400 of the 400 rows read are bad.*divide the column by 1000"):
+        prepared()

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nasrec_automl.data.categorical import CategoryFormat
+from nasrec_automl.data.columns import LAST_SECOND, DerivedColumn
 from nasrec_automl.data.keys import HEX_DIGITS
 from nasrec_automl.data.values import DECIMAL, FLOAT32_MAX
 
@@ -258,6 +259,30 @@ def label_kind(values: tuple[str, str] | None) -> Kind:
     forms = {text: (text, f"{text}.0") if _WHOLE.fullmatch(text) else (text,) for text in values}
     codes = {form: code for code, text in enumerate(values) for form in forms[text]}
     return _codes(codes, f"a label that is neither {negative!r} nor {positive!r}")
+
+
+def number_kind(name: str, derived: Iterable[DerivedColumn]) -> Kind:
+    """Return the kind of a column of numbers: of one that hours or weekdays are made of, seconds since 1970."""
+    made = [repr(column.name) for column in derived if column.source == name and column.of_seconds]
+    return _seconds(" and ".join(made)) if made else NUMBER
+
+
+def _seconds(made: str) -> Kind:
+    def convert(array: pa.Array) -> pa.Array | None:
+        bounds = pc.min_max(array).as_py()
+        inside = bounds["min"] is None or (bounds["min"] >= -LAST_SECOND and bounds["max"] <= LAST_SECOND)
+        return _number_column(array) if inside else None
+
+    def value(text: str) -> float:
+        number = _number(text)
+        if abs(number) > LAST_SECOND:
+            raise ValueError(
+                f"a number beyond {LAST_SECOND:,.0f}, as milliseconds are, but seconds since 1970 make {made}: "
+                f"divide the column by 1000, or prepare without {made}"
+            )
+        return number
+
+    return replace(NUMBER, convert=convert, value=value)
 
 
 def kind_of(field: CategoryFormat) -> Kind:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from nasrec_automl.data.raw import COLUMN_NOTES, Chunk
 from nasrec_automl.data.readers.inputs import find_files, plain_name
-from nasrec_automl.data.readers.kinds import FOLD, NUMBER, WEIGHT, Column, instant, kind_of, label_kind
+from nasrec_automl.data.readers.kinds import FOLD, WEIGHT, Column, instant, kind_of, label_kind, number_kind
 from nasrec_automl.data.readers.parquet import read_parquet
 from nasrec_automl.data.readers.source import FileSource
 from nasrec_automl.data.readers.text import Layout, read_text
@@ -93,11 +93,11 @@ def _tables(path: Path, rejections: Rejections, *, schema: TableSchema) -> Itera
 def _columns(schema: TableSchema) -> dict[str, Column]:
     columns = dict.fromkeys(schema.raw_columns)
     made = {name: Column(name, None) for name in columns}
-    made |= {name: Column(name, NUMBER) for name in schema.numbers}
+    made |= {name: Column(name, number_kind(name, schema.derived)) for name in schema.numbers}
     made |= {name: Column(name, kind_of(schema.categorical[name])) for name in schema.texts}
     if schema.timestamp is not None:
         when = schema.timestamp
-        kind = NUMBER if when.format == "number" else instant(when.format)
+        kind = number_kind(when.column, schema.derived) if when.format == "number" else instant(when.format)
         made[when.column] = Column(when.column, kind, required=True)
     if schema.split is not None:
         made[schema.split] = Column(schema.split, FOLD, required=True)

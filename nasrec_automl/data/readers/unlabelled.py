@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from nasrec_automl.data.declared import Declared
 from nasrec_automl.data.readers import criteo
 from nasrec_automl.data.readers.inputs import read_blocks
-from nasrec_automl.data.readers.kinds import NUMBER, Column, kind_of
+from nasrec_automl.data.readers.kinds import Column, kind_of, number_kind
 from nasrec_automl.data.readers.parquet import read_parquet
 from nasrec_automl.data.readers.table import is_parquet, separator_of
 from nasrec_automl.data.readers.text import Layout, read_text, split_line
@@ -102,7 +102,7 @@ class _Strict(Rejections):
 
 def _columns(declared: Declared) -> tuple[Column, ...]:
     kinds = {name: kind_of(field) for name, field in declared.categorical.items()}
-    return tuple(Column(name, kinds.get(name, NUMBER)) for name in declared.raw_columns)
+    return tuple(Column(name, kinds.get(name) or number_kind(name, declared.derived)) for name in declared.raw_columns)
 
 
 def _of_source(path: Path, source: str) -> Layout:

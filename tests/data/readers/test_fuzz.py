@@ -30,7 +30,27 @@ from tests.data.readers.rows import AVAZU, AVAZU_HEADER, CRITEO, KDD12, PROFILE,
 
 Values = list[Any]
 NASTY = [
-    *("", " ", "-", "+5", "-0", "-1", "0", "1", "2", "1.0", "0x10", "0X1F", "1_0", "\u0661", "1.5", ".5", "5.", "1e5"),
+    *(
+        "",
+        " ",
+        "-",
+        "+5",
+        "-0",
+        "-1",
+        "0",
+        "1",
+        "2",
+        "1.0",
+        "0x10",
+        "0X1F",
+        "1_0",
+        "\u0661",
+        "1.5",
+        ".5",
+        "5.",
+        "1e5",
+        "1e12",
+    ),
     *("1e39", "nan", "NaN", "inf", "NA", "null", "true", "9223372036854775807", "9223372036854775808", " 7 "),
     *("18446744073709551615", "18446744073709551616", "000000000000000000000000000007", "5" * 5000),
     *("deadbeef", "DEADBEEF", "deadbee", "0deadbeef", "14102100", "14023000", "14102124", "\x00", "é", "a\rb"),
@@ -40,7 +60,15 @@ TABLE_MISSING = {
     *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>"),
     *("N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
 }
-SCHEMA = "label: a\ndense: {b: log}\ncategorical: {c: }\nweight: d\ntimestamp: {column: e}\nignored: [f]\n"
+SCHEMA = """
+label: a
+dense: {b: log}
+categorical: {c: , g: }
+weight: d
+timestamp: {column: e}
+derived: [{name: g, source: e, kind: hour}]
+ignored: [f]
+"""
 TABLE = ["1", "2.5", "x y", "1", "1.7e9", "z"]
 
 
@@ -107,6 +135,13 @@ def number(field: str) -> float | None:
     ):
         raise BadRowError
     return float(field)
+
+
+def seconds(field: str) -> float:
+    value: float = required(number)(field)
+    if abs(value) > 1e11:
+        raise BadRowError
+    return value
 
 
 def weight(field: str) -> float:
@@ -249,10 +284,11 @@ FORMATS = [
         check=lambda row: row[1] >= max(1, row[0]),
     ),
     Format(
-        "table", TABLE, ",", [label, number, word, weight, required(number), nothing],
+        "table", TABLE, ",", [label, number, word, weight, seconds, nothing],
         open_table,
-        lambda read: [[*row[:3], row[3], row[4], None] for row in rows_of(
-            read.table.append_column("d", pa.array(read.weight)).append_column("e", pa.array(read.time)), read.label)],
+        lambda read: [[*row, None] for row in rows_of(
+            read.table.select(["b", "c"]).append_column("d", pa.array(read.weight))
+            .append_column("e", pa.array(read.time)), read.label)],
         header="a,b,c,d,e,f", quoting=True,
     ),
 ]  # fmt: skip
@@ -425,6 +461,6 @@ def plain_row(row: tuple[Any, ...]) -> Values | None:
     ]
     texts = ["" if value is None else str(value) for value in numbers]
     try:
-        return [label(texts[0]), number(texts[1]), word(texts[2]), weight(texts[3]), required(number)(texts[4])]
+        return [label(texts[0]), number(texts[1]), word(texts[2]), weight(texts[3]), seconds(texts[4])]
     except BadRowError:
         return None

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from nasrec_automl.data.categorical import CategoryFormat
+from nasrec_automl.data.columns import DerivedColumn
 from nasrec_automl.data.readers import kinds
 from nasrec_automl.data.readers.kinds import (
     COUNT,
@@ -22,7 +23,10 @@ from nasrec_automl.data.readers.kinds import (
     hour_seconds,
     instant,
     kind_of,
+    number_kind,
 )
+
+SECONDS = number_kind("at", [DerivedColumn(name="hour", source="at", kind="hour")])
 
 
 @pytest.mark.parametrize(
@@ -33,6 +37,9 @@ from nasrec_automl.data.readers.kinds import (
         (COUNT, 5, 2**31 + 1),
         (NUMBER, 1.5, float("inf")),
         (NUMBER, 1.5, 1e39),
+        (SECONDS, 1704067200.5, 1e12),
+        (SECONDS, -1e11, -1.1e11),
+        (SECONDS, 1e11, float("inf")),
         (WEIGHT, 0.0, -0.5),
         (HEX, "00ff00ff", "00FF00FF"),
         (HEX, "00ff00ff", "0ff00ff"),
@@ -102,6 +109,19 @@ def test_moments_of_many_texts_are_made_at_once(monkeypatch: pytest.MonkeyPatch)
 def test_hex_lengths_do_not_make_up_for_each_other() -> None:
     assert HEX.convert(pa.array(["0000000", "000000000"])) is None
     assert HEX.convert(pa.array(["", "00000000"])) is None
+
+
+def test_numbers_are_seconds_where_hours_or_weekdays_are_made_of_them() -> None:
+    derived = [
+        DerivedColumn(name="hour", source="at", kind="hour"),
+        DerivedColumn(name="day", source="at", kind="weekday"),
+        DerivedColumn(name="age", source="born", kind="decade"),
+    ]
+    assert number_kind("born", derived) is NUMBER
+    assert number_kind("price", derived) is NUMBER
+    naming = r"beyond 100,000,000,000, .* seconds since 1970 make 'hour' and 'day': divide the column by 1000"
+    with pytest.raises(ValueError, match=naming):
+        number_kind("at", derived).value("1e15")
 
 
 def test_the_kind_of_a_categorical_column_is_its_formats() -> None:

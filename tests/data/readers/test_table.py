@@ -109,6 +109,22 @@ def test_a_bad_row_is_rejected_with_its_reason(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("timestamp", [None, {"column": "at"}])
+def test_a_time_in_milliseconds_is_a_bad_row(ending: str, timestamp: object, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"y": [1, 0, 1], "at": [1704067200.0, 1e15, 1704070800.0]})
+    path = tmp_path / f"f.{ending}"
+    frame.to_csv(path, index=False) if ending == "csv" else frame.to_parquet(path)
+    derived = [{"name": "hour", "source": "at", "kind": "hour"}]
+    schema = TableSchema.model_validate(
+        {"label": "y", "timestamp": timestamp, "derived": derived, "categorical": {"hour": None}}
+    )
+    read = read_all(table([path], schema), path=tmp_path / "rejected.tsv")
+    assert read.table["at"].to_pylist() == [1704067200, 1704070800]
+    line = 2 + (ending == "csv")
+    assert f"f.{ending}\t{line}\tat: a number beyond 100,000,000,000" in (tmp_path / "rejected.tsv").read_text()
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_moments_of_odd_lines_are_made_together(ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frame = pd.DataFrame({"at": pd.date_range("2024-01-01", periods=300, freq="s").astype(str), "c": 'a"b', "y": 1})
     frame.loc[[7, 8], "y"] = [5, 0]

@@ -107,6 +107,8 @@ def test_derived_columns_are_read_of_their_source(tmp_path: Path) -> None:
     declared = Declared(dense={}, categorical={"hour": CategoryFormat()}, derived=derived)
     table = read(write(tmp_path / "rows.csv", ["at", "3600"]), declared)
     assert table.to_pydict() == {"at": [3600.0]}
+    with pytest.raises(DataError, match=r"rows.csv, line 3: at: a number beyond .*divide the column.*\('1e15'\)"):
+        read(write(tmp_path / "rows.csv", ["at", "3600", "1e15"]), declared)
 
 
 @pytest.mark.parametrize(
