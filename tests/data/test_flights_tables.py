@@ -33,8 +33,24 @@ def test_missing_tables_are_named(tmp_path: Path) -> None:
     [
         ({"weather": (*WEATHER, WEATHER[0])}, r"weather\.csv: expected one row for each origin and time_hour"),
         ({"planes": (*PLANES, PLANES[0])}, r"planes\.csv: expected one row for each tailnum, but \['N1'\]"),
+        ({"flights": (FLIGHTS[0].replace(",800,", f",{10**20},"),)}, r"flights\.csv\.zip cannot be read.*Overflow"),
         ({"flights": (FLIGHTS[0].replace(",800,", ",far,"),)}, r"flights\.csv\.zip cannot be read.*far"),
-        ({"flights": (FLIGHTS[0].replace("2013-01-02T12", "someday"),)}, r"flights\.csv\.zip cannot be read.*someday"),
+        (
+            {"flights": (*FLIGHTS, FLIGHTS[0].replace("2013-01-02T12", "some"))},
+            r"\.zip, row 5 .*'some:00:00Z' came: corr",
+        ),
+        ({"flights": (FLIGHTS[0].replace("2013-01-02T12:00:00Z", "now"),)}, r"row 1 .* time_hour 'now' came"),
+        ({"flights": (FLIGHTS[0].replace("2013,1,2", "2013,13,2"),)}, r"row 1 .*year 2013, month 13, day 2 came"),
+        ({"flights": (FLIGHTS[0].replace("2013,1,2", "2013,2,30"),)}, r"row 1 .*year 2013, month 2, day 30 came"),
+        ({"flights": (FLIGHTS[0].replace("2013,1,2", "99999,2,3"),)}, r"row 1 .*year 99999, month 2, day 3 came"),
+        (
+            {"weather": (*WEATHER, WEATHER[0].replace("2013-01-02T11", "0001-01-02T11"))},
+            r"weather\.csv, row 4 .*'0001-",
+        ),
+        (
+            {"weather": (WEATHER[0].replace("2013-01-02T11:00:00Z", "NA"),)},
+            r"weather\.csv, row 1 .* time_hour nan came",
+        ),
     ],
 )
 def test_damaged_tables_are_refused(tmp_path: Path, tables: dict[str, tuple[str, ...]], message: str) -> None:

@@ -1,12 +1,17 @@
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from nasrec_automl.data.movielens import read_movielens
+from nasrec_automl.data.movielens_tables import GROUPLENS_FILES, RECBOLE_FILES
 from tests.data.learned import fit
+from tests.data.spoiled import Spoil, read_or_refuse, spoils
 
 Write = Callable[[str, Path], Path]
 
@@ -52,3 +57,16 @@ def test_features_are_what_the_frame_can_give(tmp_path: Path, write_movielens: W
     assert (ids[:, 9:] > 0).sum(axis=1).tolist() == [1, 2, 2], "a film's genres, then padding"
     # Seen once is unknown, seen twice has a row.
     assert dict(zip(raw.categorical, ids[:2].T.tolist(), strict=False))["user_id"] == [1, 0]
+
+
+@pytest.mark.parametrize(("kind", "files"), [("grouplens", GROUPLENS_FILES), ("recbole", RECBOLE_FILES)])
+def test_a_spoiled_file_is_read_or_refused(kind: str, files: tuple[str, ...], write_movielens: Write) -> None:
+    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.sampled_from(files), spoils("|") | spoils("\t"))
+    def run(name: str, spoil: Spoil) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = write_movielens(kind, Path(folder)) / name
+            path.write_bytes(spoil(path.read_bytes()))
+            read_or_refuse(read_movielens, path.parent)
+
+    run()

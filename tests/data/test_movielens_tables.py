@@ -80,6 +80,13 @@ def test_missing_files_are_named(tmp_path: Path, write_movielens: Write) -> None
             "score:",
             r"line 1: expected a header .* rating is missing",
         ),
+        (
+            "recbole",
+            "ml-100k.inter",
+            "rating:float\t",
+            "rating:float\trating:float\t",
+            r"ml-100k\.inter, line 1: the column 'rating' is there twice",
+        ),
         ("recbole", "ml-100k.item", "Sci-Fi", "SciFi", r"ml-100k\.item, line 4: 'SciFi' is no genre"),
     ],
 )
