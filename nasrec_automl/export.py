@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import logging
-import tempfile
+import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.nn import functional as F
 
-from nasrec_automl.data.files import check_output_file
+from nasrec_automl.data.files import beside_of, check_output_file, clear_left
 from nasrec_automl.data.preprocessing import Preprocessing
 from nasrec_automl.errors import DataError, ExtraError
 from nasrec_automl.network import Subnet
@@ -159,17 +159,21 @@ def _program(subnet: Subnet) -> ExportedProgram:
 def _written_beside(path: Path, preprocessing: Preprocessing | None) -> Iterator[Path]:
     """Give a folder beside `path` to write into; what lies in it afterwards moves to where `path` is."""
     check_output_file(path)
+    clear_left(path)
+    folder = beside_of(path)
+    shutil.rmtree(folder, ignore_errors=True)  # of a killed process that had this one's number
     try:
-        beside = tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+        folder.mkdir()
     except OSError as error:
         raise DataError(f"{path}: cannot write in its folder ({error.strerror})") from None
-    with beside:
-        folder = Path(beside.name)
+    try:
         yield folder
         if preprocessing is not None:
             preprocessing.save(folder / preprocessing_path(path).name)
         for file in sorted(folder.iterdir(), reverse=True):  # `model.onnx` after its `model.onnx.data`
             file.replace(path.parent / file.name)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

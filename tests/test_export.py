@@ -1,5 +1,6 @@
 """Exported models give the subnet's logits, for any architecture and any number of rows."""
 
+import subprocess
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from nasrec_automl.architecture import DENSE_OPS, SPARSE_OPS, Architecture, Block
 from nasrec_automl.data.categorical import CategoricalColumn
 from nasrec_automl.data.columns import DenseColumn
+from nasrec_automl.data.files import beside_of
 from nasrec_automl.data.preprocessing import Preprocessing
 from nasrec_automl.errors import DataError, ExtraError
 from nasrec_automl.export import (
@@ -30,6 +32,7 @@ from nasrec_automl.export import (
 )
 from nasrec_automl.network import Subnet
 from nasrec_automl.ops.linear import SourceLinear
+from nasrec_automl.processes import own_host
 from nasrec_automl.schema import FeatureSchema, FieldSchema
 from nasrec_automl.space import load_search_space
 from nasrec_automl.testing.examples import (
@@ -350,3 +353,33 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(RuntimeError, match="no space left"):
         export_torch(make_subnet(chain(), tiny_schema()), tmp_path / "model.pt2")
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("model.pt2", "old")]
+
+
+def test_what_killed_exports_left_is_cleared(tmp_path: Path) -> None:
+    path, ended = tmp_path / "model.pt2", subprocess.Popen(["true"])
+    ended.wait()
+    gone, same, other, running = (
+        tmp_path / f".model.pt2.{own_host()}.{ended.pid}.1.partial",
+        beside_of(path),  # numbers are given again
+        tmp_path / f".other.pt2.{own_host()}.{ended.pid}.1.partial",
+        tmp_path / f".model.pt2.{own_host()}.1.1.partial",
+    )
+    for folder in (gone, same, other, running):
+        folder.mkdir()
+        (folder / "model.pt2").write_text("half")
+    export_torch(make_subnet(chain(), tiny_schema()), path)
+    assert sorted(tmp_path.iterdir()) == sorted([path, other, running])
+    assert path.stat().st_size > len("half")
+
+
+def test_what_a_killed_export_leaves_is_what_is_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Path] = []
+
+    def look(program: Any, file: Path) -> None:
+        seen.append(file.parent)
+        file.write_text("whole")
+
+    monkeypatch.setattr(torch.export, "save", look)
+    export_torch(make_subnet(chain(), tiny_schema()), tmp_path / "model.pt2")
+    assert seen == [beside_of(tmp_path / "model.pt2")]
+    assert not seen[0].exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -39,13 +40,16 @@ def beside_of(path: Path) -> Path:
 
 
 def clear_left(path: Path) -> None:
-    """Delete what processes of this host that are gone have left beside a file, since they were killed."""
+    """Delete files and folders that killed processes of this host have left beside a file."""
     begin = f".{path.name}.{own_host()}."
     for left in path.parent.glob(f"{escape(begin)}*.partial"):
         try:
             os.kill(int(left.name.removeprefix(begin).partition(".")[0]), 0)
         except ProcessLookupError:
-            left.unlink(missing_ok=True)
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
         except PermissionError:  # another user's
             pass
 

@@ -1,5 +1,6 @@
 import errno
 import os
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,12 +10,14 @@ from nasrec_automl.data import files
 from nasrec_automl.data.files import (
     beside_of,
     check_output_file,
+    clear_left,
     is_read_only,
     write_bytes,
     write_text,
     written_beside,
 )
 from nasrec_automl.errors import DataError
+from nasrec_automl.processes import own_host
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -61,6 +64,21 @@ def test_threads_that_write_one_file_do_not_disturb_one_another(tmp_path: Path) 
             other.submit(write_text, path, "second").result()
     assert path.read_text() == "first"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_killed_processes_left_is_cleared(kind: str, tmp_path: Path) -> None:
+    path, ended = tmp_path / "a[1].bin", subprocess.Popen(["true"])
+    ended.wait()
+    own = f"{own_host()}.{ended.pid}.7.partial"
+    left, *others = (
+        tmp_path / name
+        for name in (f".a[1].bin.{own}", f".a1.bin.{own}", ".a[1].bin.x.1.2.partial", beside_of(path).name)
+    )
+    for each in (left, *others):
+        each.touch() if kind == "file" else (each / "more").mkdir(parents=True)
+    clear_left(path)
+    assert sorted(tmp_path.iterdir()) == sorted(others)
 
 
 def test_an_error_names_the_file_that_was_to_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
