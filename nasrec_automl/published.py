@@ -104,7 +104,10 @@ def write_published(architecture: Architecture, *, layer_norm: bool = True) -> s
 
 
 def _read_block(micro: dict[str, Any], macro: dict[str, Any], nodes: tuple[str, ...]) -> Block:
-    ops = [nodes[node] for node in micro["active_nodes"]]
+    active = micro["active_nodes"]
+    if any(node not in range(len(nodes)) for node in active):  # -1 would be the last one
+        raise ArchitectureError(f"active_nodes must be numbers from 0 to {len(nodes) - 1}, but are {active}")
+    ops = [nodes[node] for node in active]
     dense = [op for op in ops if op in DENSE_OPS]
     sparse = [op for op in ops if op not in DENSE_OPS]
     if len(dense) != 1 or len(sparse) != 1:
