@@ -11,7 +11,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -43,7 +43,7 @@ def prepare(arguments: argparse.Namespace) -> None:
                 )
     elif (arguments.validation or arguments.test) and arguments.split != "given":
         raise JobError("files of validation and test are kept apart by the split `given` alone: add --split given")
-    options = dict(_option(text) for text in arguments.option)
+    options: dict[str, Any] = dict(_option(text) for text in arguments.option)
     check_option_names(arguments.source, options)
     console = Console()
     output = check_new_output(arguments.output, but=arguments.append)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -58,7 +59,35 @@ class FieldConfig(Section):
     compositional: Annotated[Whole, Field(ge=2)] | None = None
 
 
-_BESIDE_OPTIONS = ("name", "paths", "validation", "test", "schema", "downloads")
+class DenseConfig(Section):
+    """How a number feature is made; what is left out is as the source declares it.
+
+    Attributes:
+        transform: `log`, `standardise`, `quantile` or `none`.
+        flag_missing: whether a second feature says 1 where the value is missing.
+    """
+
+    transform: Literal["log", "standardise", "quantile", "none"] | None = None
+    flag_missing: bool | None = None
+
+
+def _named_transform(value: Any) -> Any:
+    return {"transform": value} if isinstance(value, str) else value
+
+
+class FieldDefaults(Section):
+    """Options of all fields, in place of what the source declares; what a schema says of a single field stays.
+
+    Attributes:
+        categorical: of the categorical fields' tables.
+        dense: of the number features; a transform's name stands for it.
+    """
+
+    categorical: FieldConfig = Field(default_factory=FieldConfig)
+    dense: Annotated[DenseConfig, BeforeValidator(_named_transform)] = Field(default_factory=DenseConfig)
+
+
+_BESIDE_OPTIONS = ("name", "paths", "validation", "test", "schema", "defaults", "downloads")
 """What else `open_source` takes."""
 
 
@@ -93,7 +122,9 @@ class DataConfig(Section):
         seed: seed of the split.
         options: options of the source, such as `rows` and `seed` of `synthetic`.
         hash_above: rows of the largest embedding table; a field with more categories is hashed into so many.
-        fields: how a field's table is made, by the field's name. `hash_above` leaves compositional fields alone.
+        defaults: how all fields are made.
+        fields: how a field's table is made, by the field's name, in place of `defaults`. `hash_above` leaves
+            compositional fields alone.
     """
 
     model_config = ConfigDict(populate_by_name=True)
@@ -108,6 +139,7 @@ class DataConfig(Section):
     seed: Seed = 2018
     options: dict[str, Option] = Field(default_factory=dict)
     hash_above: TableSize | None = None
+    defaults: FieldDefaults = FieldDefaults()
     fields: dict[str, FieldConfig] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -121,9 +153,16 @@ class DataConfig(Section):
             raise ValueError("validation and test go together: give files for both, or for neither")
         if self.validation is not None and self.split != "given":
             raise ValueError("validation and test are read for the split `given`: set split: given")
-        asked = self.fields or self.hash_above is not None or self.table_schema is not None
+        asked = (
+            self.fields
+            or self.defaults != FieldDefaults()
+            or self.hash_above is not None
+            or self.table_schema is not None
+        )
         if self.source == "prepared" and asked:
-            raise ValueError("hash_above, fields and schema decide how data are prepared, but the source is `prepared`")
+            raise ValueError(
+                "hash_above, defaults, fields and schema decide how data are prepared, but the source is `prepared`"
+            )
         if self.source == "prepared" and isinstance(self.input, tuple):
             raise ValueError(
                 f"input of `prepared` is one folder, but there are {len(self.input)}: prepare them together"

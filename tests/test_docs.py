@@ -290,8 +290,8 @@ def fields(model: type[BaseModel]) -> Iterator[tuple[str, Any]]:
             # The default variant last: what both have, it decides.
             for kind in reversed(kinds[1:]):
                 yield from ((f"head.{inner}", default) for inner, default in fields(get_args(kind)[0]))
-        elif name == "verdict":
-            yield from ((f"verdict.{inner}", default) for inner, default in fields(kinds[0]))
+        elif name in ("verdict", "defaults"):
+            yield from ((f"{name}.{inner}", default) for inner, default in fields(kinds[0]))
         else:
             yield field.alias or name, field.default
 

@@ -176,6 +176,25 @@ def is_table(source: RawSource) -> bool:
 Source = TypeVar("Source", bound=RawSource)
 
 
+def with_defaults(source: Source, defaults: Mapping[str, Mapping[str, Any]]) -> Source:
+    """Have all fields made otherwise than a source declares that knows its columns.
+
+    Args:
+        source: raw data of any kind but a table, whose schema takes defaults as it is read.
+        defaults: by `categorical` and `dense`, options of `CategoricalOptions` and `DenseOptions` to set.
+
+    Raises:
+        DataError: options that do not fit together.
+    """
+    made = with_tables(source, fields=dict.fromkeys(source.categorical, defaults.get("categorical", {})))
+    options = defaults.get("dense", {})
+    try:
+        dense = {name: DenseOptions(**{**declared.model_dump(), **options}) for name, declared in source.dense.items()}
+    except ValidationError as error:
+        raise DataError(f"{source.name}, number features: {first_complaint(error)}") from None
+    return replace(made, dense=dense)
+
+
 def with_tables(
     source: Source, *, hash_above: int | None = None, fields: Mapping[str, Mapping[str, Any]] | None = None
 ) -> Source:

@@ -12,7 +12,7 @@ from nasrec_automl.data.flights import read_flights
 from nasrec_automl.data.flights_fetch import fetch_flights
 from nasrec_automl.data.movielens import read_movielens
 from nasrec_automl.data.movielens_fetch import fetch_movielens
-from nasrec_automl.data.raw import FOLDS, RawData, RawSource
+from nasrec_automl.data.raw import FOLDS, RawData, RawSource, with_defaults
 from nasrec_automl.data.readers.avazu import avazu
 from nasrec_automl.data.readers.criteo import criteo
 from nasrec_automl.data.readers.given import GivenFiles
@@ -83,6 +83,7 @@ def open_source(
     validation: Sequence[Path | str] = (),
     test: Sequence[Path | str] = (),
     schema: Path | str | None = None,
+    defaults: Mapping[str, Mapping[str, Any]] | None = None,
     downloads: Path | str = DEFAULT_DOWNLOADS,
     **options: Any,
 ) -> RawSource:
@@ -94,6 +95,8 @@ def open_source(
         validation: files of the validation rows, for the split `given`; `paths` are then those of training.
         test: files of the test rows, likewise.
         schema: file that says what the columns of `table` are.
+        defaults: options by `categorical` and `dense`, in place of what the source declares for all fields; what a
+            table's schema says of a single field stays.
         downloads: where fetched files are kept.
         options: of the source, such as `protocol` of `kdd12`.
 
@@ -112,26 +115,32 @@ def open_source(
     if name in SOURCES:
         if validation or test:
             raise DataError(f"source {name!r} reads no files of validation and test: split it at random or by time")
-        return SOURCES[name]([Path(path) for path in paths], Path(downloads), **options)
+        source: RawSource = SOURCES[name]([Path(path) for path in paths], Path(downloads), **options)
+        return with_defaults(source, defaults) if defaults else source
     if bool(validation) != bool(test):
         raise DataError("files of validation and of test go together: give both, or let the rows be split")
-    reader = partial(FILE_SOURCES[name], **options)
-    if name == "table":
-        reader = partial(table, schema=_load_schema(schema))
     folds = [paths, validation, test] if test else [paths]
+    if name == "table":
+        return _open_files(partial(table, schema=_load_schema(schema, defaults)), folds)
+    source = _open_files(partial(FILE_SOURCES[name], **options), folds)
+    return with_defaults(source, defaults) if defaults else source
+
+
+def _open_files(reader: Callable[..., FileSource], folds: Sequence[Sequence[Path | str]]) -> RawSource:
+    """Open the files of training, validation and test, or all of them as one."""
     sources = [reader([Path(path) for path in of_fold]) for of_fold in folds]
-    if not test:
+    if len(sources) == 1:
         return sources[0]
     _check_apart(sources)
     return GivenFiles.of(*sources)
 
 
-def _load_schema(path: Path | str | None) -> TableSchema:
+def _load_schema(path: Path | str | None, defaults: Mapping[str, Mapping[str, Any]] | None) -> TableSchema:
     if path is None:
         raise DataError(
             "a table needs a schema file that says what its columns are: `nasrec-automl schema infer` drafts it"
         )
-    return load_table_schema(Path(path))
+    return load_table_schema(Path(path), defaults)
 
 
 def _check_apart(sources: Sequence[FileSource]) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from nasrec_automl.data.categorical import CategoricalOptions
 from nasrec_automl.data.columns import DenseOptions, DerivedColumn
@@ -49,6 +50,18 @@ class Timestamp(Frozen):
         return form
 
 
+class FieldDefaults(Frozen):
+    """Options of all fields, where a field does not set its own.
+
+    Attributes:
+        categorical: of categorical features.
+        dense: of number features; a transform's name, or `DenseOptions`.
+    """
+
+    categorical: _Options = CategoricalOptions()
+    dense: DenseOptions = DenseOptions()
+
+
 def _label_texts(value: Any) -> Any:
     """Write numbers as texts, 1.0 as 1. YAML makes no texts of `no` and `yes`."""
     if not isinstance(value, list | tuple):
@@ -72,6 +85,7 @@ class TableSchema(Frozen):
         weight: column of how many times each row counts.
         split: column that says `train`, `validation` or `test` of each row, for the split `given`.
         timestamp: when each row happened; for a split by time. Name it under `derived` to make features of it.
+        defaults: options that features have which do not set them; `dense` and `categorical` hold them too.
         dense: number features; a transform's name, or `DenseOptions`.
         categorical: categorical features with their tables' options.
         derived: columns that are computed of others; name them under `dense` or `categorical` too.
@@ -87,12 +101,25 @@ class TableSchema(Frozen):
     weight: str | None = None
     split: str | None = None
     timestamp: Timestamp | None = None
+    # Before what it is merged into. Not saved: a schema that says the same field by field is the same.
+    defaults: FieldDefaults = Field(default_factory=FieldDefaults, exclude=True)
     dense: dict[str, DenseOptions] = Field(default_factory=dict)
     categorical: Annotated[dict[str, _Options], Field(min_length=1)]
     derived: tuple[DerivedColumn, ...] = ()
     ignored: tuple[str, ...] = ()
     separator: str | None = None
     columns: tuple[str, ...] | None = None
+
+    @field_validator("dense", "categorical", mode="before")
+    @classmethod
+    def _with_defaults(cls, fields: Any, info: ValidationInfo) -> Any:
+        """Give features the defaults of the file, or of the context, a job's, which come before the file's."""
+        section, own = str(info.field_name), info.data.get("defaults")  # None where they are wrong
+        asked = (info.context or {}).get(section, {})
+        defaults = {**(getattr(own, section).model_dump(exclude_unset=True) if own is not None else {}), **asked}
+        if not defaults or not isinstance(fields, Mapping):
+            return fields
+        return {name: _merged(defaults, options, named=section == "dense") for name, options in fields.items()}
 
     @field_validator("label_values")
     @classmethod
@@ -162,8 +189,23 @@ class TableSchema(Frozen):
         return tuple(dict.fromkeys([*others, *self.numbers, *self.texts, *self.ignored]))
 
 
-def load_table_schema(path: Path) -> TableSchema:
+def _merged(defaults: Mapping[str, Any], options: Any, *, named: bool) -> Any:
+    """Return a feature's options with defaults for what it does not set; `named`: a text is a transform's name."""
+    if isinstance(options, Frozen):
+        options = options.model_dump(exclude_unset=True)
+    elif named and isinstance(options, str):
+        options = {"transform": options}
+    elif options is None:
+        options = {}
+    return {**defaults, **options} if isinstance(options, Mapping) else options
+
+
+def load_table_schema(path: Path, defaults: Mapping[str, Mapping[str, Any]] | None = None) -> TableSchema:
     """Read a schema file.
+
+    Args:
+        path: the file.
+        defaults: options by `categorical` and `dense`, which come before the file's `defaults`.
 
     Raises:
         DataError: there is none, or it is not as it should be; the message names the field.
@@ -177,7 +219,7 @@ def load_table_schema(path: Path) -> TableSchema:
     except OSError as error:
         raise DataError(f"{path}: expected a schema file, but {error.strerror}") from None
     try:
-        return TableSchema.model_validate(content)
+        return TableSchema.model_validate(content, context=defaults)
     except ValidationError as error:
         raise DataError("; ".join(f"{path}: {_sentence(problem)}" for problem in error.errors())) from None
 
@@ -186,6 +228,8 @@ def load_table_schema(path: Path) -> TableSchema:
 _EXAMPLES = {
     ("", 0): "{label: clicked, categorical: {shop: }}, as `nasrec-automl schema infer` drafts it",
     ("timestamp", 1): "{column: at, format: number}",
+    ("defaults", 1): "{categorical: {min_count: 2}, dense: quantile}",
+    ("defaults", 2): "{min_count: 2}",
     ("dense", 1): "{price: log, age: quantile}",
     ("dense", 2): "{transform: quantile, flag_missing: true}, or a transform's name",
     ("categorical", 1): "{shop: {min_count: 5}, country: }",
@@ -197,6 +241,7 @@ _EXAMPLES = {
     ("columns", 1): "[clicked, price, shop]",
 }
 _SECTIONS: dict[str, type[Frozen]] = {
+    "defaults": FieldDefaults,
     "timestamp": Timestamp,
     "dense": DenseOptions,
     "categorical": CategoricalOptions,
@@ -207,7 +252,9 @@ _SECTIONS: dict[str, type[Frozen]] = {
 def _sentence(problem: Any) -> str:
     place = [str(part) for part in problem["loc"] if part != "[key]"]
     if problem["type"] == "extra_forbidden":
-        section = TableSchema if len(place) == 1 else _SECTIONS[place[0]]
+        # `defaults` holds two of the sections.
+        inside = place[1] if place[0] == "defaults" and len(place) == 3 else place[0]
+        section = TableSchema if len(place) == 1 else _SECTIONS[inside]
         message = f"no such field; there are {', '.join(section.model_fields)}"
     else:
         message = complaint(problem, _EXAMPLES.get((place[0] if place else "", len(place)), ""))

@@ -378,8 +378,8 @@ def _first_difference(before: dict[str, Any], now: dict[str, Any]) -> tuple[str,
     """The first setting that differs, as deep inside as it does, and its two values; None is as good as missing."""
     for name in sorted({*before, *now}):
         old, new = before.get(name), now.get(name)
-        if isinstance(old, dict) and isinstance(new, dict):
-            if found := _first_difference(old, new):
+        if isinstance(old, dict | None) and isinstance(new, dict | None):
+            if found := _first_difference(old or {}, new or {}):
                 return f"{name}.{found[0]}", *found[1:]
         elif old != new:
             return name, old, new

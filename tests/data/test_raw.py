@@ -5,7 +5,7 @@ import pytest
 
 from nasrec_automl.data.categorical import CategoricalOptions
 from nasrec_automl.data.columns import DenseOptions
-from nasrec_automl.data.raw import COLUMN_NOTES, RawData, with_tables
+from nasrec_automl.data.raw import COLUMN_NOTES, RawData, with_defaults, with_tables
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.errors import DataError
 
@@ -79,6 +79,20 @@ def test_a_compositional_field_loses_the_cap_of_its_source() -> None:
     assert with_tables(raw).categorical["item"] == tables["item"]
     with pytest.raises(DataError, match="field 'item': a hashed column needs max_table_size"):
         with_tables(raw, fields={"item": {"compositional": 4, "kind": "hash"}})
+
+
+def test_defaults_take_the_place_of_what_a_source_declares_for_all_fields() -> None:
+    raw = with_fields()
+    made = with_defaults(raw, {"categorical": {"min_count": 7}, "dense": {"flag_missing": True}})
+    assert made.categorical["item"] == CategoricalOptions(min_count=7)
+    assert made.categorical["user"] == CategoricalOptions(kind="hash", max_table_size=50, min_count=7)
+    assert made.dense == {"x": DenseOptions(transform="none", flag_missing=True)}
+    assert with_tables(made, fields={"item": {"min_count": 3}}).categorical["item"].min_count == 3
+    assert vars(with_defaults(raw, {})) == vars(raw)
+    with pytest.raises(DataError, match="shop, field 'item': a hashed column needs max_table_size"):
+        with_defaults(raw, {"categorical": {"kind": "hash"}})
+    with pytest.raises(DataError, match="shop, number features: transform: "):
+        with_defaults(raw, {"dense": {"transform": "sqrt"}})
 
 
 @pytest.mark.parametrize(("asked", "caps"), [(1000, [10, 1000, 1000]), (5, [5, 5, 5]), (None, [10, 5000, None])])

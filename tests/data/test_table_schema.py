@@ -2,15 +2,16 @@ from pathlib import Path
 
 import pytest
 
+from nasrec_automl.data.categorical import CategoricalOptions
 from nasrec_automl.data.columns import DenseOptions
-from nasrec_automl.data.table_schema import load_table_schema
+from nasrec_automl.data.table_schema import TableSchema, load_table_schema
 from nasrec_automl.errors import DataError
 
 GOOD = "label: y\ncategorical: {c: , d: {kind: hash, max_table_size: 100}, hour: }\ndense: {n: , m: none}\n"
 TIME = "timestamp: {column: t}\nderived: [{name: hour, source: t, kind: hour}]\n"
 
 
-def load(folder: Path, text: str) -> object:
+def load(folder: Path, text: str) -> TableSchema:
     (folder / "schema.yaml").write_text(text)
     return load_table_schema(folder / "schema.yaml")
 
@@ -24,6 +25,83 @@ def test_roles_and_options(tmp_path: Path) -> None:
     assert schema.numbers == ("n", "m", "t")
     assert schema.texts == ("c", "d")
     assert schema.raw_columns == ("y", "w", "t", "n", "m", "c", "d", "x")
+
+
+def test_defaults_are_for_what_a_field_does_not_set(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "label: y\n"
+        "categorical: {c: , d: {min_count: 5}, e: {kind: vocabulary, max_table_size: }}\n"
+        "dense: {n: , m: none, o: {transform: log}, p: {flag_missing: false}}\n"
+        "defaults:\n"
+        "  categorical: {min_count: 2, kind: hash, max_table_size: 9}\n"
+        "  dense: {transform: quantile, flag_missing: true}\n"
+    )
+    schema = load_table_schema(tmp_path / "s.yaml")
+    assert schema.categorical == {
+        "c": CategoricalOptions(min_count=2, kind="hash", max_table_size=9),
+        "d": CategoricalOptions(min_count=5, kind="hash", max_table_size=9),
+        "e": CategoricalOptions(min_count=2),
+    }
+    assert schema.dense == {
+        "n": DenseOptions(transform="quantile", flag_missing=True),
+        "m": DenseOptions(transform="none", flag_missing=True),
+        "o": DenseOptions(flag_missing=True),
+        "p": DenseOptions(transform="quantile"),
+    }
+    asked = load_table_schema(tmp_path / "s.yaml", {"categorical": {"min_count": 3}, "dense": {"flag_missing": False}})
+    assert [options.min_count for options in asked.categorical.values()] == [3, 5, 3]
+    assert {options.flag_missing for options in asked.dense.values()} == {False}
+
+
+def test_a_schema_that_says_the_same_field_by_field_is_the_same(tmp_path: Path) -> None:
+    short = load(tmp_path, GOOD + "defaults: {categorical: {min_count: 2}, dense: quantile}\n").model_dump()
+    each = "label: y\ncategorical: {c: {min_count: 2}, d: {kind: hash, max_table_size: 100, min_count: 2}, "
+    assert load(tmp_path, each + "hour: {min_count: 2}}\ndense: {n: quantile, m: none}\n").model_dump() == short
+    assert load(tmp_path, GOOD + "defaults: {dense: quantile}\n").model_dump() != short
+
+
+@pytest.mark.parametrize(
+    ("text", "naming"),
+    [
+        (GOOD + "defaults: {colour: 2}\n", r"yaml: defaults\.colour: no such field; there are categorical, dense$"),
+        (
+            GOOD + "defaults: {categorical: {min_cout: 2}}\n",
+            r"yaml: defaults\.categorical\.min_cout: no such field; there are format, max_values, .*min_count[^;]*$",
+        ),
+        (GOOD + "defaults: {dense: {min_count: 2}}\n", r"defaults\.dense\.min_count: .* transform, flag_missing$"),
+        (GOOD + "defaults: {dense: sqrt}\n", r"yaml: defaults\.dense\.transform: .*, but it is 'sqrt'$"),
+        (GOOD + "defaults: {categorical: {min_count: 0}}\n", r"yaml: defaults\.categorical\.min_count: [^;]*$"),
+        (GOOD + "defaults: [a]\n", r"yaml: defaults: expected a mapping such as \{categorical: \{min_count: 2\}, dens"),
+        (
+            GOOD + "defaults: {categorical: hash}\n",
+            r"defaults\.categorical: expected a mapping such as \{min_count: 2\}",
+        ),
+        (GOOD + "defaults: {categorical: {kind: hash}}\n", r"defaults\.categorical: a hashed column needs max_table"),
+        (
+            "label: y\ncategorical: {c: {max_values: 3}}\ndefaults: {categorical: {format: hex}}\n",
+            r"yaml: categorical\.c: a multi-valued column has the format `any`",
+        ),
+        (
+            "label: y\ncategorical: {c: hash}\ndefaults: {categorical: {min_count: 2}}\n",
+            r"categorical\.c: expected a m",
+        ),
+        (
+            "label: y\ncategorical: 3\ndefaults: {categorical: {min_count: 2}}\n",
+            r"yaml: categorical: expected a mapping",
+        ),
+        (
+            "label: y\ncategorical: {c: }\ndense: {n: 3}\ndefaults: {dense: log}\n",
+            r"yaml: dense\.n: expected a mapping",
+        ),
+        (
+            "label: y\ncategorical: {c: }\ndense: {n: , n_missing: }\ndefaults: {dense: {flag_missing: true}}\n",
+            "two features are called 'n_missing'",
+        ),
+    ],
+)
+def test_what_is_wrong_with_defaults_is_named(text: str, naming: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=naming):
+        load(tmp_path, text)
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,50 @@ def test_tables_are_made_as_the_job_says(tmp_path: Path, write_job: Write) -> No
     assert [field.table_size for field in others] == [15, 15]
 
 
+def test_defaults_of_a_job_are_for_all_fields(tmp_path: Path, write_job: Write) -> None:
+    data = {
+        "defaults": {"categorical": {"kind": "hash", "max_table_size": 9}, "dense": {"flag_missing": True}},
+        "fields": {"field2": {"max_table_size": 7}},
+    }
+    run = open_run(write_job(tmp_path, data=data))
+    DataStage().run(run)
+    prepared = PreparedData.open(run.data)
+    assert [field.table_size for field in prepared.schema().fields] == [9, 7, 9, 9]
+    assert prepared.schema().dense[:2] == ("dense1", "dense1_missing")
+    rarer = {"categorical": {"kind": "hash", "max_table_size": 9, "min_count": 4}, "dense": {"flag_missing": True}}
+    with pytest.raises(JobError, match=r"data\.defaults\.categorical\.min_count: .* with None, but the job says 4"):
+        DataStage().check(open_run(write_job(tmp_path, data={**data, "defaults": rarer})))
+
+
+def test_defaults_of_a_table_stand_in_its_schema_or_in_the_job(tmp_path: Path, write_job: Write) -> None:
+    (tmp_path / "rows.csv").write_text("\n".join(["y,a,b,n", *(f"{i % 2},{i % 5},{i % 7},{i}" for i in range(400))]))
+    schema = tmp_path / "schema.yaml"
+    schema.write_text("{label: y, categorical: {a: , b: {min_count: 1}}, dense: {n: }, defaults: {dense: none}}")
+    table = {"source": "table", "input": "rows.csv", "schema": "schema.yaml", "options": {}}
+    rare = {**table, "defaults": {"categorical": {"min_count": 300}}}
+    run = open_run(write_job(tmp_path, data=rare))
+    DataStage().run(run)
+    prepared = PreparedData.open(run.data)
+    assert [field.table_size for field in prepared.schema().fields] == [2, 8], "what the schema says of one field stays"
+    assert prepared.preprocessing.dense[0].transform == "none"
+    schema.write_text("{label: y, categorical: {a: , b: {min_count: 1}}, dense: {n: none}}")
+    DataStage().check(open_run(write_job(tmp_path, data=rare)))  # the same, said otherwise
+    schema.write_text("{label: y, categorical: {a: , b: {min_count: 1}}, dense: {n: }, defaults: {dense: quantile}}")
+    with pytest.raises(JobError, match=r"data\.schema\.dense\.n\.transform: .* with 'none', .* says 'quantile'"):
+        DataStage().check(open_run(write_job(tmp_path, data=rare)))
+    schema.write_text("{label: y, categorical: {a: , b: {min_count: 1}}, dense: {n: none}}")
+    with pytest.raises(JobError, match=r"data\.defaults\.categorical\.min_count: .* with 300"):
+        DataStage().check(open_run(write_job(tmp_path, data=table)))
+
+
+def test_data_of_before_there_were_defaults_go_on(tmp_path: Path, write_job: Write) -> None:
+    run, stage = open_run(write_job(tmp_path)), DataStage()
+    settings = stage.settings(run)
+    assert settings.pop("data.defaults")
+    run.claim("data", settings)
+    stage.check(run)
+
+
 def test_an_unknown_field_is_named(tmp_path: Path, write_job: Write) -> None:
     run = open_run(write_job(tmp_path, data={"fields": {"user": {"compositional": 4}}}))
     with pytest.raises(DataError, match="synthetic has no categorical field 'user'; the fields are field1, field2"):

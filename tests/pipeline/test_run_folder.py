@@ -114,6 +114,10 @@ def test_what_differs_inside_a_setting_is_named_alone(tmp_path: Path) -> None:
         with pytest.raises(JobError, match=f"^{message}"):
             run.claim("retrain", {**(run.noted("retrain") or {}), name: changed})
     run.claim("retrain", {"space": {"name": "tiny", "blocks": 3, "more": None}, "retrain.space.dropout": dropout})
+    without = {**(run.noted("retrain") or {}), "more": {"a": None, "b": {"c": None}}}
+    run.claim("retrain", without)  # as an earlier version noted it
+    with pytest.raises(JobError, match=r"^more\.b\.c: .* with None, but the job says 2"):
+        run.claim("retrain", {**without, "more": {"b": {"c": 2}}})
 
 
 def test_one_process_owns_a_folder_and_the_other_is_told_which(tmp_path: Path) -> None:
