@@ -49,7 +49,7 @@ def main() -> None:
     used = machine(THREADS)
     console.print(_table(figures, used))
     rows = [{**figure.as_dict(), "machine": used} for figure in figures]
-    Path("bench.json").write_text(json.dumps(rows, indent=2) + "\n")
+    Path("bench.json").write_text(json.dumps(rows, indent=2, allow_nan=False) + "\n")
 
 
 def _table(figures: list[Figure], used: str) -> Table:
@@ -59,7 +59,7 @@ def _table(figures: list[Figure], used: str) -> Table:
     for figure in figures:
         table.add_row(
             figure.name,
-            f"{figure.value:,.4g}",
+            "" if figure.value is None else f"{figure.value:,.4g}",
             figure.unit,
             figure.compared_with or "",
             "" if figure.ratio is None else f"{figure.ratio:,.3g}",

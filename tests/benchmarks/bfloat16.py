@@ -30,7 +30,7 @@ _LR, _EPS = 0.05, 1e-8
 def _speed() -> list[Figure]:
     name = f"{_SPACE}: scoring a batch of 8192 in bfloat16"
     if not _supported():
-        return [Figure(name, float("nan"), "ms", "skipped: this processor has neither avx512_bf16 nor amx_bf16")]
+        return [Figure(name, None, "ms", "skipped: this processor has neither avx512_bf16 nor amx_bf16")]
     data, network = criteo.batch(8192, _ROWS), criteo.supernet(_SPACE, _ROWS).eval()
     architectures = criteo.architectures(load_search_space(_SPACE), _SCORES)
     runs = [_scorer(network, data.dense, data.ids, half=half) for half in (True, False)]
@@ -63,7 +63,7 @@ def _auc() -> list[Figure]:
         f"float32 AUC {min(aucs):.4f} to {max(aucs):.4f} after {_STEPS} steps"
     )
     worst = max(differences)
-    ratio = _AUC_LIMIT / worst if worst else float("inf")
+    ratio = _AUC_LIMIT / max(worst, 1e-9)  # none at all is no number for JSON
     return [Figure(f"{_SPACE}: difference in AUC, bfloat16", worst, "AUC", compared, ratio, 1.0)]
 
 

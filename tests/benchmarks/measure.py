@@ -20,7 +20,7 @@ class Figure:
 
     Attributes:
         name: what was measured.
-        value: in `unit`.
+        value: in `unit`; None where it was not measured, and `compared_with` says why.
         unit: of the value.
         compared_with: what the ratio sets the value against, measured in the same run.
         ratio: how many times better than that; larger is better.
@@ -28,7 +28,7 @@ class Figure:
     """
 
     name: str
-    value: float
+    value: float | None
     unit: str
     compared_with: str | None = None
     ratio: float | None = None
