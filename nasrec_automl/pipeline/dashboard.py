@@ -29,9 +29,9 @@ from nasrec_automl.report.agreement import score_against_retrained
 from nasrec_automl.report.frequencies import frequencies
 from nasrec_automl.report.notes import SHOWN, best_trainings, retrain_note, scored_note, search_note, trained_note
 from nasrec_automl.report.retrain_figures import retrain_curves, settings_figure
-from nasrec_automl.report.search_figures import score_against, search_history
-from nasrec_automl.report.style import titled
-from nasrec_automl.report.summary import by_score
+from nasrec_automl.report.search_figures import cost_figures, search_history
+from nasrec_automl.report.style import COSTS, titled
+from nasrec_automl.report.summary import best_first, pareto_front
 from nasrec_automl.report.wiring_figure import wiring_figure
 from nasrec_automl.search.attributes import DASHBOARD
 from nasrec_automl.search.database import database_errors, parse_url, shown_url
@@ -85,17 +85,21 @@ def _publish(run: RunFolder, content: ReportContent) -> None:
 
 
 def _publish_search(page: _Page, content: ReportContent) -> None:
-    winner = content.winner_name if content.results else ""
+    winner, costs = content.winner_name if content.results else "", content.objectives[1:]
     figures: dict[str, tuple[str, go.Figure]] = {
         "history": ("Search history", search_history(content.search, winner)),
-        "macs": ("Score against multiply-adds, with the Pareto front", score_against(content.search, winner)),
+        **{
+            name: (f"Score against {COSTS[name]}", figure)
+            for name, figure in cost_figures(content.search, winner, costs).items()
+        },
         "frequencies": ("Operators and widths: best decile against the others", frequencies(content.search)),
     }
     page.note(search_note(content, page.study.study_name))
-    best = [each for each in by_score(content.search)[:SHOWN] if each.architecture is not None]
+    front = pareto_front(content.search, costs) if costs else []
+    best = [each for each in best_first(content.search, costs)[:SHOWN] if each.architecture is not None]
     page.note_trials(
         {
-            each.number: scored_note(rank, each, page.picture(each.architecture))
+            each.number: scored_note(rank, each, page.picture(each.architecture), on_front=each in front)
             for rank, each in enumerate(best, 1)
             if each.architecture is not None
         }

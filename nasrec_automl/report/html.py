@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from html import escape
 
+from nasrec_automl.budget import MACS
 from nasrec_automl.report.agreement import score_against_retrained
 from nasrec_automl.report.content import ReportContent
 from nasrec_automl.report.figures import calibration, supernet_curves
 from nasrec_automl.report.frequencies import frequencies
 from nasrec_automl.report.page import bullets, figure_html, page, section
 from nasrec_automl.report.retrain_figures import retrain_curves, settings_figure
-from nasrec_automl.report.search_figures import score_against, search_history
+from nasrec_automl.report.search_figures import cost_figures, search_history
 from nasrec_automl.report.sentences import headline, results_caption, search_caption, trust, wiring_caption
 from nasrec_automl.report.style import COSTS
 from nasrec_automl.report.summary import pareto_front, winner_row
@@ -59,7 +60,7 @@ def _search(content: ReportContent) -> str:
     )
     cost = figure_html(
         "score-against-macs",
-        score_against(content.search, content.winner_name),
+        cost_figures(content.search, content.winner_name, content.objectives[1:])[MACS],
         "The same scores against what an architecture costs; no architecture lies below and left of the Pareto front.",
     )
     made_of = figure_html(
@@ -72,18 +73,16 @@ def _search(content: ReportContent) -> str:
 
 def _front(content: ReportContent) -> str:
     costs = content.objectives[1:]
-    front = pareto_front(content.search, costs)
-    marked = front if len(costs) > 1 else []
     figures = [
         figure_html(
             f"front-{name}",
-            score_against(content.search, content.winner_name, name, marked=marked),
+            figure,
             f"Scores against {COSTS[name]}: architectures on the line are the best for what they cost.",
         )
-        for name in costs
-        if name != "macs" or marked  # else it is the figure above
+        for name, figure in cost_figures(content.search, content.winner_name, costs).items()
+        if name != MACS  # which is the figure above
     ]
-    return front_table(front, costs) + "".join(figures)
+    return front_table(pareto_front(content.search, costs), costs) + "".join(figures)
 
 
 def _retrain(content: ReportContent) -> str:

@@ -9,8 +9,17 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import MACS, PARAMETERS
 from nasrec_automl.report.content import ReportContent, RetrainTrial, ScoredArchitecture
 from nasrec_automl.report.outline import outline
-from nasrec_automl.report.sentences import headline, trust
-from nasrec_automl.report.summary import agreement_in_words, by_number, by_score, retrained_best
+from nasrec_automl.report.sentences import count, headline, trust
+from nasrec_automl.report.style import COSTS
+from nasrec_automl.report.summary import (
+    agreement_in_words,
+    best_first,
+    by_number,
+    cost_text,
+    known_costs,
+    pareto_front,
+    retrained_best,
+)
 
 SHOWN = 10
 """The best of a study that its table has a line for, and that have a note of their own."""
@@ -18,9 +27,9 @@ SHOWN = 10
 
 def search_note(content: ReportContent, study: str) -> str:
     """What the search study is about, its best, how to go on, how to read it."""
-    best = by_score(content.search)
+    best, costs = best_first(content.search, content.objectives[1:]), known_costs(content.search)
     rows = [
-        (rank, each.number, _text(each.name), *_measured(each), f"{each.macs:,}", f"{each.parameters:,}")
+        (rank, each.number, _text(each.name), *_measured(each), *(cost_text(each, name) for name in costs))
         for rank, each in enumerate(best[:SHOWN], 1)
     ]
     return _joined(
@@ -29,8 +38,9 @@ def search_note(content: ReportContent, study: str) -> str:
         f"{len(best):,} scored with the supernet's shared weights.",
         _text(headline(content)) if content.results else "",
         "## The best scores",
-        _table(("", "trial", "architecture", "log loss", "AUC", "multiply-adds", "parameters"), rows),
+        _table(("", "trial", "architecture", "log loss", "AUC", *(COSTS[name] for name in costs)), rows),
         "Each of these trials has a note with its architecture drawn.",
+        _about_the_front(content),
         _about(content),
         _reading(
             "A value is a log loss in nats: lower is better. Parameters of a trial are the architecture's, such as "
@@ -74,26 +84,27 @@ def retrain_note(content: ReportContent, study: str) -> str:
     )
 
 
-def scored_note(rank: int, scored: ScoredArchitecture, picture: str) -> str:
+def scored_note(rank: int, scored: ScoredArchitecture, picture: str, *, on_front: bool = False) -> str:
     """One of the best trials of the search, with its architecture drawn.
 
     Args:
         rank: from 1.
         scored: the trial; it has an architecture.
         picture: URL of its picture, relative to the dashboard.
+        on_front: whether it is on the Pareto front of several objectives.
     """
     loss, auc = _measured(scored)
     facts = {
         "log loss": loss,
         "AUC": auc,
-        "multiply-adds per example": f"{scored.macs:,}",
-        "parameters": f"{scored.parameters:,}",
+        **{COSTS[name]: cost_text(scored, name) for name in known_costs([scored])},
         "key": scored.key,
     }
     if scored.rows is not None:
         estimate = ", stopped early: the score is an estimate" if scored.stopped else ""
         facts["rows read"] = f"{scored.rows:,}{estimate}"
-    return _drawn(f"Number {rank} of the search: {_text(scored.name)}", facts, scored.architecture, picture)
+    place = f"Number {rank} of the search{', on its Pareto front' if on_front else ''}"
+    return _drawn(f"{place}: {_text(scored.name)}", facts, scored.architecture, picture)
 
 
 def trained_note(
@@ -147,6 +158,14 @@ def _drawn(title: str, facts: Mapping[str, str], architecture: Architecture | No
         f"```\n{outline(architecture)}\n```",
         "s0 is the raw input, sN block N's output; what nothing reads is left out.",
     )
+
+
+def _about_the_front(content: ReportContent) -> str:
+    costs = content.objectives[1:]
+    if not costs:
+        return ""
+    front, names = len(pareto_front(content.search, costs)), ", ".join(("log loss", *(COSTS[name] for name in costs)))
+    return f"The Pareto front of {names} comes first ({count(front, 'architecture')}), then the lowest log loss."
 
 
 def _about(content: ReportContent) -> str:

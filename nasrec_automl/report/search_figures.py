@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import plotly.graph_objects as go
 
+from nasrec_automl.budget import MACS
 from nasrec_automl.report.content import ScoredArchitecture
 from nasrec_automl.report.style import (
     BLUE,
@@ -28,7 +29,7 @@ _HAND_SYMBOLS = ("diamond", "square", "cross", "x", "star", "pentagon")
 _HOVER = (
     "<b>%{customdata[0]}</b><br>trial %{customdata[1]}"
     "<br>log loss %{customdata[2]:.5f} ± %{customdata[3]:.5f}<br>AUC %{customdata[4]:.4f}"
-    "<br>%{customdata[5]:,} multiply-adds<br>%{customdata[6]:,} parameters<br>%{customdata[7]}<extra></extra>"
+    "<br>%{customdata[5]:,} multiply-adds<br>%{customdata[6]:,} parameters%{customdata[7]}<extra></extra>"
 )
 
 _Place = Callable[[ScoredArchitecture], float]
@@ -63,6 +64,17 @@ def search_history(search: Sequence[ScoredArchitecture], winner_name: str) -> go
         title_text=LOG_LOSS_AXIS
     )
     return styled(figure, height=440)
+
+
+def cost_figures(
+    search: Sequence[ScoredArchitecture], winner_name: str, costs: Sequence[str] = ()
+) -> dict[str, go.Figure]:
+    """Score against multiply-adds and against each cost that the search minimised, by the cost's name.
+
+    Where it minimised several costs, the front of all is marked.
+    """
+    marked = pareto_front(search, costs) if len(costs) > 1 else []
+    return {name: score_against(search, winner_name, name, marked=marked) for name in dict.fromkeys((MACS, *costs))}
 
 
 def score_against(
@@ -143,14 +155,16 @@ def _add(
         mode="markers",
         marker=marker,
         customdata=[
-            [plain(e.name), e.number, e.log_loss, e.standard_error, e.auc, e.macs, e.parameters, _rows(e)]
+            [plain(e.name), e.number, e.log_loss, e.standard_error, e.auc, e.macs, e.parameters, _further(e)]
             for e in scored
         ],
         hovertemplate=_HOVER,
     )
 
 
-def _rows(scored: ScoredArchitecture) -> str:
+def _further(scored: ScoredArchitecture) -> str:
+    """Lines of what is known of some architectures alone."""
+    latency = "" if scored.latency_ms is None else f"<br>{scored.latency_ms:.3g} ms"
     if scored.rows is None:
-        return ""
-    return f"estimated from {scored.rows:,} rows" if scored.stopped else f"scored on {scored.rows:,} rows"
+        return latency
+    return f"{latency}<br>{'estimated from' if scored.stopped else 'scored on'} {scored.rows:,} rows"

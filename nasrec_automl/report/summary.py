@@ -13,6 +13,7 @@ from nasrec_automl.data.parts import Part
 from nasrec_automl.pareto import domination_ranks
 from nasrec_automl.ranking import kendall_tau
 from nasrec_automl.report.content import ReportContent, ResultRow, RetrainTrial, ScoredArchitecture
+from nasrec_automl.report.style import COSTS
 
 _FEWEST = 5
 """Architectures whose order is worth a statement."""
@@ -41,6 +42,12 @@ def cost(scored: ScoredArchitecture, name: str) -> float | None:
     return found
 
 
+def cost_text(scored: ScoredArchitecture, name: str) -> str:
+    """The same as tables show it; empty where it is not known."""
+    found = cost(scored, name)
+    return "" if found is None else f"{found:.3g}" if isinstance(found, float) else f"{found:,}"
+
+
 def pareto_front(search: Sequence[ScoredArchitecture], costs: Sequence[str]) -> list[ScoredArchitecture]:
     """Architectures that no other one beats in log loss and all costs, the lowest log loss first; of equals the first.
 
@@ -60,6 +67,18 @@ def pareto_front(search: Sequence[ScoredArchitecture], costs: Sequence[str]) -> 
 def by_score(search: Sequence[ScoredArchitecture]) -> list[ScoredArchitecture]:
     """By log loss, the best first; equals by number."""
     return sorted(by_number(search), key=lambda scored: (scored.log_loss, scored.number))
+
+
+def best_first(search: Sequence[ScoredArchitecture], costs: Sequence[str]) -> list[ScoredArchitecture]:
+    """The Pareto front of log loss and costs, then all others by log loss: without costs, all by log loss."""
+    front = pareto_front(search, costs) if costs else []
+    numbers = {scored.number for scored in front}
+    return [*front, *(scored for scored in by_score(search) if scored.number not in numbers)]
+
+
+def known_costs(search: Sequence[ScoredArchitecture]) -> list[str]:
+    """Names of the costs that are known of an architecture at least: latency is where it was measured."""
+    return [name for name in COSTS if any(cost(scored, name) is not None for scored in search)]
 
 
 def best_scored(search: Sequence[ScoredArchitecture]) -> ScoredArchitecture | None:

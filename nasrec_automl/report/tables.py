@@ -7,7 +7,7 @@ from html import escape
 
 from nasrec_automl.report.content import ResultRow, ScoredArchitecture
 from nasrec_automl.report.style import COSTS
-from nasrec_automl.report.summary import cost
+from nasrec_automl.report.summary import cost_text
 
 _MISSING = "&ndash;"
 
@@ -72,7 +72,12 @@ def front_table(front: Sequence[ScoredArchitecture], costs: Sequence[str]) -> st
     if not front:
         return "<p>The search has scored no architecture.</p>"
     lines = [
-        [head_cell(each.name), f"{each.log_loss:.4f}", f"{each.auc:.4f}", *(_cost(each, name) for name in costs)]
+        [
+            head_cell(each.name),
+            f"{each.log_loss:.4f}",
+            f"{each.auc:.4f}",
+            *(cost_text(each, name) or _MISSING for name in costs),
+        ]
         for each in front
     ]
     return table(["architecture", "log loss", "AUC", *(escape(COSTS[name]) for name in costs)], lines)
@@ -139,11 +144,6 @@ def _measured(value: float | None, best: float) -> str:
     if value is None:
         return f"<td>{_MISSING}</td>"
     return f"<td><b>{value:.4f}</b></td>" if value == best else f"<td>{value:.4f}</td>"
-
-
-def _cost(scored: ScoredArchitecture, name: str) -> str:
-    value = cost(scored, name)
-    return f"<td>{value:.3g}</td>" if isinstance(value, float) else _counted(None if value is None else int(value))
 
 
 def _counted(value: int | None) -> str:

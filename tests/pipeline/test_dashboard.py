@@ -24,6 +24,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.studies import retrain_study, search_study, study_storage
 from nasrec_automl.report.notes import best_trainings
+from nasrec_automl.report.summary import pareto_front
 from nasrec_automl.search.attributes import DASHBOARD
 
 
@@ -149,7 +150,7 @@ def test_figures_are_saved_into_the_studies(finished_run: RunFolder) -> None:
     assert titles(search) == {
         **both,
         "nasrec-history": "Search history",
-        "nasrec-macs": "Score against multiply-adds, with the Pareto front",
+        "nasrec-macs": "Score against multiply-adds per example",
         "nasrec-frequencies": "Operators and widths: best decile against the others",
     }
     assert titles(retrain) == {
@@ -161,6 +162,38 @@ def test_figures_are_saved_into_the_studies(finished_run: RunFolder) -> None:
         figure = json.loads(graph["graph_object"])
         assert figure["data"] or figure["layout"]["images"]
         assert figure["layout"]["height"] <= 450, "the dashboard cuts what is higher"
+
+
+def test_of_several_objectives_the_front_comes_first(front_run: RunFolder) -> None:
+    study, content = search_study(front_run), report_content(front_run)
+    front = [each.number for each in pareto_front(content.search, ["macs"])]
+    assert front[1:], "of one trial alone nothing is tested"
+    assert {*front} == {trial.number for trial in study.best_trials}
+    for rank, number in enumerate(front[:10], 1):
+        assert trial_note(study, number).startswith(f"# Number {rank} of the search, on its Pareto front: ")
+    noted = study.user_attrs[DASHBOARD]["trials"]
+    others = [number for number in noted if number not in front]
+    assert len(noted) == 10
+    assert not [number for number in others if "Pareto front" in trial_note(study, number)]
+    assert f"comes first ({len(front)} architectures), then the lowest log loss" in get_note(study)
+    lines = [line.split(" | ")[1] for line in get_note(study).splitlines() if re.match(r"\| \d+ \| \d+ \| ", line)]
+    assert [int(number) for number in lines[: len(front)]] == front[:10]
+
+
+def test_of_several_objectives_each_cost_has_a_figure(front_run: RunFolder, copied_run: RunFolder) -> None:
+    macs = titles(Dashboard(front_run).study(search_study(front_run)))
+    assert "nasrec-latency_ms" not in macs
+    assert macs["nasrec-macs"] == "Score against multiply-adds per example"
+    content = report_content(copied_run)
+    timed = [replace(each, latency_ms=1.25 + each.number) for each in content.search]
+    publish(copied_run, lambda: replace(content, search=timed, objectives=("log_loss", "latency_ms", "parameters")))
+    study = search_study(copied_run)
+    drawn = titles(Dashboard(copied_run).study(study))
+    assert drawn["nasrec-latency_ms"] == "Score against latency (ms)"
+    assert {"nasrec-macs", "nasrec-parameters"} <= drawn.keys()
+    best = study.best_trial.number
+    assert f"| latency (ms) | {1.25 + best:.3g} |" in trial_note(study, best)
+    assert " | parameters | latency (ms) |\n" in get_note(study)
 
 
 def test_the_models_files_are_artifacts(finished_run: RunFolder) -> None:

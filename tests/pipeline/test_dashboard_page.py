@@ -114,7 +114,7 @@ def test_the_search_study_shows_its_figures(dashboard: str, page: Any, finished_
     assert title(history) == "Search history"
     assert history.locator(".scatterlayer .points path").count() >= scored
     macs = drawn(page, "macs")
-    assert title(macs) == "Score against multiply-adds, with the Pareto front"
+    assert title(macs) == "Score against multiply-adds per example"
     assert "Pareto front" in macs.locator(".legend").text_content()
     frequencies = drawn(page, "frequencies")
     assert title(frequencies) == "Operators and widths: best decile against the others"

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 from nasrec_automl.report.notes import best_trainings, retrain_note, scored_note, search_note, trained_note
 from nasrec_automl.report.sentences import headline, trust
-from nasrec_automl.report.summary import by_score, retrained_best
+from nasrec_automl.report.summary import best_first, by_score, pareto_front, retrained_best
 
 
 def table(note, title):
@@ -30,6 +30,16 @@ def test_the_search_note_has_the_best_and_how_to_go_on(full_content):
     assert headline(content) in note
     assert all(sentence in note for sentence in trust(content))
     assert not re.search(r"<\w", note), "the dashboard shows HTML as text"
+
+
+def test_of_several_objectives_the_front_comes_first(full_content):
+    content = full_content(objectives=("log_loss", "macs"))
+    front = pareto_front(content.search, ["macs"])
+    note = search_note(content, "s")
+    shown = [int(row[1]) for row in table(note, "The best scores")]
+    assert shown == [each.number for each in best_first(content.search, ["macs"])[:10]]
+    count = f"{len(front)} architectures"
+    assert f"The Pareto front of log loss, multiply-adds per example comes first ({count}), then the lowest" in note
 
 
 def test_before_the_end_nothing_was_chosen(full_content):
@@ -81,6 +91,10 @@ def test_a_trials_note_draws_its_architecture(full_content):
     assert "](/artifacts/1/ab)" in note
     assert "```\nblock 1 " in note
     assert f"| multiply-adds per example | {scored.macs:,} |" in note
+    assert "latency" not in note
+    timed = scored_note(1, replace(scored, latency_ms=1.5), "/artifacts/1/ab", on_front=True)
+    assert timed.startswith(f"# Number 1 of the search, on its Pareto front: {scored.key}\n")
+    assert "| latency (ms) | 1.5 |" in timed
     stopped = scored_note(1, replace(scored, rows=512, stopped=True), "/artifacts/1/ab")
     assert "| rows read | 512, stopped early: the score is an estimate |" in stopped
 

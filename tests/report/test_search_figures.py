@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from nasrec_automl.report.search_figures import score_against, search_history
+from nasrec_automl.report.search_figures import cost_figures, score_against, search_history
 from nasrec_automl.report.summary import best_so_far, pareto_front
 
 
@@ -32,6 +32,29 @@ def test_history_has_the_best_so_far_and_the_keys(content):
     assert list(traces["best so far"].y) == best_so_far([each.log_loss for each in content.search])
     assert {row[0] for row in traces["searched"].customdata} <= {each.key for each in content.search}
     assert "%{customdata[0]}" in traces["searched"].hovertemplate
+
+
+def test_each_cost_has_a_figure_and_several_mark_their_front(content):
+    search = [replace(each, latency_ms=1.0 + each.number) for each in content.search]
+    assert [*cost_figures(search, "")] == ["macs"]
+    marks = "on the front of all objectives"
+    assert marks not in by_name(cost_figures(search, "", ["macs"])["macs"])
+    figures = cost_figures(search, "", ["latency_ms", "parameters"])
+    assert [*figures] == ["macs", "latency_ms", "parameters"]
+    front = [each.number for each in pareto_front(search, ["latency_ms", "parameters"])]
+    for figure in figures.values():
+        assert [row[1] for row in by_name(figure)[marks].customdata] == front
+
+
+def test_the_hover_says_latency_and_rows_where_they_are_known(content):
+    first = content.search[10]
+    some = [first, replace(first, rows=50, latency_ms=1.25), replace(first, rows=5, stopped=True)]
+    [trace] = [t for t in search_history(some, "").data if t.name == "searched"]
+    assert [row[7] for row in trace.customdata] == [
+        "",
+        "<br>1.25 ms<br>scored on 50 rows",
+        "<br>estimated from 5 rows",
+    ]
 
 
 def test_hand_designs_and_winner_are_marked(content):

@@ -8,12 +8,15 @@ from nasrec_automl.data.parts import Part
 from nasrec_automl.report import CurvePoint, ResultRow, RetrainTrial, ScoredArchitecture
 from nasrec_automl.report.summary import (
     best_baseline,
+    best_first,
     best_scored,
     best_so_far,
     by_number,
     by_score,
     compared,
+    cost_text,
     in_both,
+    known_costs,
     learned_share,
     pareto_front,
     retrained_best,
@@ -189,3 +192,17 @@ def test_what_the_supernet_has_learned_is_a_share_of_what_trainings_have(empty_c
     assert learned_share(empty_content(**{**known, "entropies": nothing})) is None, "the trainings know nothing either"
     lost = Verdict(architectures=[{}], log_losses=[None], ranking=None)
     assert learned_share(empty_content(**{**known, "verdict": lost})) is None
+
+
+def test_the_front_comes_before_lower_log_losses():
+    search = [scored(0, 0.5, macs=30), scored(1, 0.51, macs=40), scored(2, 0.6, macs=10), scored(3, math.nan)]
+    assert [each.number for each in best_first(search, ["macs"])] == [0, 2, 1]
+    assert [each.number for each in best_first(search, [])] == [0, 1, 2]
+
+
+def test_a_cost_is_shown_where_it_is_known_of_one():
+    search = [scored(0, 0.5, macs=12_000), replace(scored(1, 0.5), latency_ms=1.23456)]
+    assert known_costs(search) == ["macs", "parameters", "latency_ms"]
+    assert known_costs(search[:1]) == ["macs", "parameters"]
+    assert [cost_text(each, "latency_ms") for each in search] == ["", "1.23"]
+    assert cost_text(search[0], "macs") == "12,000"
