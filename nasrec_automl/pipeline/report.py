@@ -8,7 +8,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import optuna
 from optuna.trial import FrozenTrial, TrialState
 from scipy.special import entr
 
@@ -50,8 +49,7 @@ from nasrec_automl.report import (
 from nasrec_automl.report.style import COSTS
 from nasrec_automl.report.summary import by_score
 from nasrec_automl.search import Hyper
-from nasrec_automl.search.admission import Admits
-from nasrec_automl.search.attributes import KEY, LOG_LOSS, STOPPED, written
+from nasrec_automl.search.attributes import LOG_LOSS, written
 from nasrec_automl.search.distributions import architecture_of
 from nasrec_automl.search.hyper import ARCHITECTURE
 from nasrec_automl.search.pruning import FIRST_RUNG
@@ -119,8 +117,7 @@ def report_content(run: RunFolder) -> ReportContent:
     done = result_is_noted(run)
     result: Any = read_json(run.result) if done else None
     final: Any = read_json(run.final) if done else None
-    names = {design.key: name for name, design in hand_designs(space).items()}
-    search = [_scored(trial, names, space) for trial in _scores(search_study(run), search_admission(run))]
+    search = _scored(run, space)
     if result is None:
         winner, winner_name = _best_known(run, search)
     else:
@@ -237,37 +234,36 @@ def _budget_facts(run: RunFolder, space: SearchSpace) -> dict[str, str]:
     return facts | ({"Left out, over the budget": ", ".join(left_out)} if left_out else {})
 
 
-_SHOWN = {"standard_error", "auc", MACS, PARAMETERS}
+def _scored(run: RunFolder, space: SearchSpace) -> list[ScoredArchitecture]:
+    """What the search has scored inside the budget, the first trial of each key.
 
-
-def _scores(study: optuna.Study, admits: Admits) -> list[FrozenTrial]:
-    """Trials of the search inside the budget, the first of each key.
-
-    Those that others added may lack what the report shows, and may be of a key that the study has.
+    Others may add trials that say nothing but parameters and values, and of a key that the study has.
     """
-    found: dict[str, FrozenTrial] = {}
-    for trial in scored_trials(study, admits):
-        if KEY in trial.user_attrs and written(trial).keys() >= _SHOWN:
-            found.setdefault(trial.user_attrs[KEY], trial)
+    names = {design.key: name for name, design in hand_designs(space).items()}
+    budget, objectives = job_budget(run), run.job.search.objectives
+    found: dict[str, ScoredArchitecture] = {}
+    for trial in scored_trials(search_study(run), search_admission(run)):
+        architecture = architecture_of(trial.params, space)
+        if architecture is None or architecture.key in found:
+            continue
+        own = written(trial)
+        if not {MACS, PARAMETERS} <= own.keys():
+            own = {**budget.counted(architecture), **dict(zip(objectives, trial.values, strict=True)), **own}
+        found[architecture.key] = ScoredArchitecture(
+            number=trial.number,
+            key=architecture.key,
+            log_loss=trial.values[0],
+            standard_error=own.get("standard_error"),
+            auc=own.get("auc"),
+            macs=int(own[MACS]),
+            parameters=int(own[PARAMETERS]),
+            hand=names.get(architecture.key),
+            rows=own.get("rows"),
+            stopped=own.get("stopped", False),
+            latency_ms=own.get(LATENCY),
+            architecture=architecture,
+        )
     return list(found.values())
-
-
-def _scored(trial: FrozenTrial, names: dict[str, str], space: SearchSpace) -> ScoredArchitecture:
-    own = written(trial)
-    return ScoredArchitecture(
-        number=trial.number,
-        key=trial.user_attrs[KEY],
-        log_loss=trial.values[0],
-        standard_error=own["standard_error"],
-        auc=own["auc"],
-        macs=own[MACS],
-        parameters=own[PARAMETERS],
-        hand=names.get(trial.user_attrs[KEY]),
-        rows=own.get("rows"),
-        stopped=trial.user_attrs.get(STOPPED, False),
-        latency_ms=own.get(LATENCY),
-        architecture=architecture_of(trial.params, space),
-    )
 
 
 def _trainings(run: RunFolder) -> list[RetrainTrial]:
@@ -300,7 +296,6 @@ def _results(run: RunFolder, result: dict[str, Any], final: dict[str, Any], scor
     """The result table; `scored` are names of what the search scored."""
     verdict, checked, rows = read_verdict(run), {one.key for one in checked_best(run)}, []
     designs = hand_designs(load_search_space(run.job.space))
-    # What others added to the search may lack what the report shows of a score.
     otherwise: ResultKind = "search" if verdict is None or verdict.by_scores_alone else "predictor"
     for contender in final["contenders"]:
         name, hand = contender["name"], contender["name"] in designs

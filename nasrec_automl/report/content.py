@@ -39,8 +39,8 @@ class ScoredArchitecture:
         number: its trial's number in the search study; the order of the search.
         key: the architecture's key.
         log_loss: its score, in nats.
-        standard_error: of the score.
-        auc: AUC on the rows that were read.
+        standard_error: of the score; None where a user added the trial, on whatever rows.
+        auc: AUC on the rows that were read; None there too.
         macs: multiply-adds per example.
         parameters: parameters of the subnet, embedding tables included.
         hand: the hand design's name, for those that were enqueued.
@@ -53,8 +53,8 @@ class ScoredArchitecture:
     number: int
     key: str
     log_loss: float
-    standard_error: float
-    auc: float
+    standard_error: float | None
+    auc: float | None
     macs: int
     parameters: int
     hand: str | None = None

@@ -16,6 +16,7 @@ from nasrec_automl.report.summary import (
     best_first,
     by_number,
     cost_text,
+    error_text,
     known_costs,
     pareto_front,
     retrained_best,
@@ -96,7 +97,7 @@ def scored_note(rank: int, scored: ScoredArchitecture, picture: str, *, on_front
     loss, auc = _measured(scored)
     facts = {
         "log loss": loss,
-        "AUC": auc,
+        **({"AUC": auc} if auc else {}),
         **{COSTS[name]: cost_text(scored, name) for name in known_costs([scored])},
         "key": scored.key,
     }
@@ -183,7 +184,8 @@ def _reading(*sentences: str) -> str:
 
 
 def _measured(scored: ScoredArchitecture) -> tuple[str, str]:
-    return f"{scored.log_loss:.5f} ± {scored.standard_error:.5f}", f"{scored.auc:.4f}"
+    """Log loss and AUC, as far as they are known."""
+    return f"{scored.log_loss:.5f}{error_text(scored)}", "" if scored.auc is None else f"{scored.auc:.4f}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -22,14 +22,14 @@ from nasrec_automl.report.style import (
     styled,
     upper_limit,
 )
-from nasrec_automl.report.summary import best_scored, best_so_far, by_number, cost, pareto_front
+from nasrec_automl.report.summary import best_scored, best_so_far, by_number, cost, error_text, pareto_front
 
 _NOTHING = "The search has scored no architecture."
 _HAND_SYMBOLS = ("diamond", "square", "cross", "x", "star", "pentagon")
 _HOVER = (
     "<b>%{customdata[0]}</b><br>trial %{customdata[1]}"
-    "<br>log loss %{customdata[2]:.5f} ± %{customdata[3]:.5f}<br>AUC %{customdata[4]:.4f}"
-    "<br>%{customdata[5]:,} multiply-adds<br>%{customdata[6]:,} parameters%{customdata[7]}<extra></extra>"
+    "<br>log loss %{customdata[2]:.5f}%{customdata[3]}"
+    "<br>%{customdata[4]:,} multiply-adds<br>%{customdata[5]:,} parameters%{customdata[6]}<extra></extra>"
 )
 
 _Place = Callable[[ScoredArchitecture], float]
@@ -41,16 +41,17 @@ def search_history(search: Sequence[ScoredArchitecture], winner_name: str) -> go
     if best is None:
         return note(_NOTHING)
     figure = go.Figure()
-    figure.add_hrect(
-        y0=best.log_loss,
-        y1=best.log_loss + best.standard_error,
-        fillcolor=GREEN,
-        opacity=0.12,
-        line_width=0,
-        layer="below",
-        name="one standard error from the best",
-        showlegend=True,
-    )
+    if best.standard_error is not None:
+        figure.add_hrect(
+            y0=best.log_loss,
+            y1=best.log_loss + best.standard_error,
+            fillcolor=GREEN,
+            opacity=0.12,
+            line_width=0,
+            layer="below",
+            name="one standard error from the best",
+            showlegend=True,
+        )
     _add_points(figure, scored, lambda each: each.number, winner_name)
     figure.add_scatter(
         x=[each.number for each in scored],
@@ -155,11 +156,15 @@ def _add(
         mode="markers",
         marker=marker,
         customdata=[
-            [plain(e.name), e.number, e.log_loss, e.standard_error, e.auc, e.macs, e.parameters, _further(e)]
-            for e in scored
+            [plain(e.name), e.number, e.log_loss, _quality(e), e.macs, e.parameters, _further(e)] for e in scored
         ],
         hovertemplate=_HOVER,
     )
+
+
+def _quality(scored: ScoredArchitecture) -> str:
+    auc = "" if scored.auc is None else f"<br>AUC {scored.auc:.4f}"
+    return error_text(scored) + auc
 
 
 def _further(scored: ScoredArchitecture) -> str:

@@ -133,18 +133,29 @@ def _about_the_scores(content: ReportContent) -> list[str]:
     if best is None:
         return ["The search scored no architecture."]
     rows = "the same validation rows" if content.score_rows is None else f"the same {content.score_rows:,} rows"
-    typical = statistics.median(each.standard_error for each in scored)
+    errors = [each.standard_error for each in scored if each.standard_error is not None]
+    said = []
+    if errors:
+        said.append(
+            f"The search scored {count(len(errors), 'architecture')} with the supernet's shared weights, all on "
+            f"{rows}. The standard error of a score is about {statistics.median(errors):.4f} nats."
+        )
+    if len(errors) < len(scored):
+        added = len(scored) - len(errors)
+        said.append(
+            f"{count(added, 'architecture')} {_were(added)} added to the study by hand: nobody knows on which rows "
+            "their log losses were measured, which count like scores."
+        )
     ties = len(within_one_error(scored))
-    return [
-        f"The search scored {count(len(scored), 'architecture')} with the supernet's shared weights, all on "
-        f"{rows}. The standard error of a score is about {typical:.4f} nats.",
-        f"{ties:,} of them are within one standard error of the best score ({best.log_loss:.4f}, {best.name}), itself "
-        "included. Scores share their rows, so a difference between two of them is surer than that error suggests, but "
-        "the search alone does not settle which of these is best."
+    near = "as good as" if best.standard_error is None else "within one standard error of"
+    said.append(
+        f"{ties:,} of them are {near} the best score ({best.log_loss:.4f}, {best.name}), itself included. Scores share "
+        "their rows, so a difference between two of them is surer than that error suggests, but the search alone does "
+        "not settle which of these is best."
         if ties > 1
-        else f"No other is within one standard error of the best score ({best.log_loss:.4f}, {best.name}).",
-        *_about_early_stops(content),
-    ]
+        else f"No other is {near} the best score ({best.log_loss:.4f}, {best.name})."
+    )
+    return [*said, *_about_early_stops(content)]
 
 
 def _about_early_stops(content: ReportContent) -> list[str]:

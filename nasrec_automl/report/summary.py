@@ -48,6 +48,11 @@ def cost_text(scored: ScoredArchitecture, name: str) -> str:
     return "" if found is None else f"{found:.3g}" if isinstance(found, float) else f"{found:,}"
 
 
+def error_text(scored: ScoredArchitecture) -> str:
+    """The standard error as it follows a score; empty where it is not known."""
+    return "" if scored.standard_error is None else f" ± {scored.standard_error:.5f}"
+
+
 def pareto_front(search: Sequence[ScoredArchitecture], costs: Sequence[str]) -> list[ScoredArchitecture]:
     """Architectures that no other one beats in log loss and all costs, the lowest log loss first; of equals the first.
 
@@ -89,12 +94,12 @@ def best_scored(search: Sequence[ScoredArchitecture]) -> ScoredArchitecture | No
 def within_one_error(search: Sequence[ScoredArchitecture]) -> list[ScoredArchitecture]:
     """Architectures that score at most one standard error (the best's) above the best, and the best.
 
-    Estimates are not among them, where the best is none.
+    Estimates are not among them, where the best is none. Of a best one without a standard error: what scores no worse.
     """
     best = best_scored(search)
     if best is None:
         return []
-    limit = best.log_loss + best.standard_error
+    limit = best.log_loss + (best.standard_error or 0.0)
     return [scored for scored in by_number(search) if (best.stopped or not scored.stopped) and scored.log_loss <= limit]
 
 

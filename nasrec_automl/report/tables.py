@@ -75,7 +75,7 @@ def front_table(front: Sequence[ScoredArchitecture], costs: Sequence[str]) -> st
         [
             head_cell(each.name),
             f"{each.log_loss:.4f}",
-            f"{each.auc:.4f}",
+            _MISSING if each.auc is None else f"{each.auc:.4f}",
             *(cost_text(each, name) or _MISSING for name in costs),
         ]
         for each in front

@@ -1,22 +1,30 @@
 """The report of a finished run."""
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
+from optuna_dashboard import get_note
 
 from nasrec_automl.config import load_job
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.hand_designs import hand_designs
+from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import candidates, checked_best
+from nasrec_automl.pipeline.dashboard import publish
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.report import ReportStage, report_content, write_run_report
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.studies import retrain_study, search_study
+from nasrec_automl.report import render_report
 from nasrec_automl.report.summary import pareto_front
+from nasrec_automl.search import distributions
+from nasrec_automl.space import load_search_space
 from tests.pipeline.changed import changed
 from tests.pipeline.test_handed_on import checked
 
@@ -166,6 +174,48 @@ def test_an_architecture_that_others_scored_again_counts_once(copied_run: RunFol
     first = study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))[0]
     study.add_trial(first)
     assert report_content(copied_run).search == before
+
+
+def test_a_trial_that_a_user_added_counts_like_the_searchs_own(copied_run: RunFolder) -> None:
+    study, space = search_study(copied_run), load_search_space(copied_run.job.space)
+    before, rng = report_content(copied_run).search, np.random.default_rng(1)
+    mine = next(one for _ in range(99) if (one := space.random(rng)).key not in {each.key for each in before})
+    study.add_trial(optuna.create_trial(params=mine.params, distributions=distributions(space), value=0.1))
+    study.add_trial(optuna.create_trial(params={}, value=0.05))  # which is no architecture
+    content = report_content(copied_run)
+    *others, added = content.search
+    assert others == before
+    assert (added.name, added.log_loss, added.number) == (mine.key, 0.1, study.get_trials()[-2].number)
+    assert {"macs": added.macs, "parameters": added.parameters} == job_budget(copied_run).counted(mine)
+    assert (added.auc, added.standard_error, added.latency_ms, added.architecture) == (None, None, None, mine)
+    text = render_report(content)
+    assert "1 architecture was added to the study by hand" in text
+    assert f"1 of them is as good as the best score (0.1000, {mine.key})" in text
+    assert f"The search scored {len(before)} architectures" in text
+    publish(copied_run, lambda: content)
+    assert f"| 1 | {added.number} | {mine.key} | 0.10000 |  | {added.macs:,} | {added.parameters:,} |" in get_note(
+        study
+    )
+
+
+def test_of_several_objectives_the_costs_of_such_a_trial_are_its_values(front_run: RunFolder, tmp_path: Path) -> None:
+    subprocess.run(["cp", "-a", str(front_run.path), str(tmp_path / "run")], check=True)
+    run = RunFolder.open(tmp_path / "run")
+    study, space = search_study(run), load_search_space(run.job.space)
+    mine = next(one for seed in range(99) if (one := space.random(np.random.default_rng(seed))).key not in keys(run))
+    added = optuna.create_trial(params=mine.params, distributions=distributions(space), values=[0.1, 77_000])
+    study.add_trial(added)
+    content = report_content(run)
+    assert (content.search[-1].key, content.search[-1].macs) == (mine.key, 77_000)
+    front = pareto_front(content.search, ["macs"])
+    assert front[0].key == mine.key
+    assert {each.number for each in front} == {trial.number for trial in study.best_trials}
+    text = render_report(content)
+    assert f">{mine.key}</th><td>0.1000</td><td>&ndash;</td><td>77,000</td>" in text
+
+
+def keys(run: RunFolder) -> set[str]:
+    return {each.key for each in report_content(run).search}
 
 
 def test_several_objectives_show_their_front(front_run: RunFolder) -> None:

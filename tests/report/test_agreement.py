@@ -21,6 +21,14 @@ def test_every_retrained_architecture_is_a_point(full_content):
     assert figure.layout.annotations[0].text.endswith(f"over {len(best)} of {len(best)} architectures")
 
 
+def test_a_score_without_an_error_is_a_point_without_a_bar(full_content):
+    content = full_content()
+    search = [replace(each, standard_error=None) for each in content.search]
+    figure = score_against_retrained(search, content.retrain)
+    assert {error for trace in figure.data for error in trace.error_x.array} == {None}
+    assert '"array":[null' in figure.to_json()
+
+
 @pytest.mark.parametrize(
     ("retrained", "tau"), [("12345", "1.00"), ("54321", "-1.00"), ("12354", "0.80"), ("1234", None), ("11111", None)]
 )

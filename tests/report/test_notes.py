@@ -92,6 +92,8 @@ def test_a_trials_note_draws_its_architecture(full_content):
     assert "```\nblock 1 " in note
     assert f"| multiply-adds per example | {scored.macs:,} |" in note
     assert "latency" not in note
+    added = scored_note(1, replace(scored, auc=None, standard_error=None), "/artifacts/1/ab")
+    assert f"| log loss | {scored.log_loss:.5f} |\n| multiply-adds" in added
     timed = scored_note(1, replace(scored, latency_ms=1.5), "/artifacts/1/ab", on_front=True)
     assert timed.startswith(f"# Number 1 of the search, on its Pareto front: {scored.key}\n")
     assert "| latency (ms) | 1.5 |" in timed

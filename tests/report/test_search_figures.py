@@ -50,11 +50,22 @@ def test_the_hover_says_latency_and_rows_where_they_are_known(content):
     first = content.search[10]
     some = [first, replace(first, rows=50, latency_ms=1.25), replace(first, rows=5, stopped=True)]
     [trace] = [t for t in search_history(some, "").data if t.name == "searched"]
-    assert [row[7] for row in trace.customdata] == [
+    assert [row[6] for row in trace.customdata] == [
         "",
         "<br>1.25 ms<br>scored on 50 rows",
         "<br>estimated from 5 rows",
     ]
+
+
+def test_what_a_user_added_has_no_error_on_hover_and_no_band(content):
+    own = content.search[10]
+    added = replace(own, log_loss=0.1, standard_error=None, auc=None)
+    figure = search_history([added], "")
+    [trace] = [t for t in figure.data if t.name == "searched"]
+    assert trace.customdata[0][3] == ""
+    assert not figure.layout.shapes
+    [trace] = [t for t in search_history([own], "").data if t.name == "searched"]
+    assert trace.customdata[0][3] == f" ± {own.standard_error:.5f}<br>AUC {own.auc:.4f}"
 
 
 def test_hand_designs_and_winner_are_marked(content):

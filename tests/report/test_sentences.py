@@ -113,6 +113,19 @@ def test_trust_names_rows_errors_and_ties(full_content):
     assert "three complete searches" in text
 
 
+def test_trust_says_what_was_added_by_hand(full_content):
+    search = [*full_content().search]
+    assert "by hand" not in " ".join(trust(full_content()))
+    search[:2] = [replace(each, standard_error=None, auc=None, log_loss=0.1) for each in search[:2]]
+    text = " ".join(trust(full_content(search=search)))
+    assert "The search scored 298 architectures" in text
+    assert "2 architectures were added to the study by hand: nobody knows on which rows" in text
+    assert f"2 of them are as good as the best score (0.1000, {search[0].name})" in text
+    alone = " ".join(trust(full_content(search=search[:2])))
+    assert "The search scored" not in alone
+    assert "2 architectures were added to the study by hand" in alone
+
+
 def test_trust_says_what_is_missing(empty_content):
     text = " ".join(trust(empty_content()))
     assert "scored no architecture" in text

@@ -126,6 +126,11 @@ def test_ties_are_counted_from_the_best_ones_error():
     assert best_scored(search) is search[0]
 
 
+def test_of_a_best_one_without_an_error_equals_alone_are_ties():
+    search = [scored(0, 0.50, error=None), scored(1, 0.50), scored(2, 0.501, error=0.9)]
+    assert [each.number for each in within_one_error(search)] == [0, 1]
+
+
 def test_an_estimate_is_not_level_with_the_best_score():
     search = [scored(0, 0.50, error=0.01), replace(scored(1, 0.503), stopped=True), scored(2, 0.505)]
     assert [each.number for each in within_one_error(search)] == [0, 2]
