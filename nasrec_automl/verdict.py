@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Self
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.ranking import Ranking
 from nasrec_automl.space import SearchSpace
+
+
+class Trust(StrEnum):
+    """How far a run goes by its scores when it chooses what is trained from scratch."""
+
+    FULL = "full"
+    """By them alone: they surely rank better than size does, or nothing is known."""
+
+    HALF = "half"
+    """By them in turns with predictions: that they rank better than size does may be chance."""
+
+    NONE = "none"
+    """By predictions alone: scores rank no better than size does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,14 +41,11 @@ class Verdict:
     ranking: Ranking | None
 
     @property
-    def trusted(self) -> bool:
-        """Whether the scores rank better than size does; where that is not known, a run goes on as without a check."""
-        return self.ranking is None or self.ranking.beats_size
-
-    @property
-    def by_scores_alone(self) -> bool:
-        """Whether the scores alone say what is trained: they are surely better than size, or nothing is known."""
-        return self.ranking is None or self.ranking.surely_beats_size
+    def trust(self) -> Trust:
+        """How far the scores are trusted; where nothing is known, a run goes on as without a check."""
+        if self.ranking is None or self.ranking.surely_beats_size:
+            return Trust.FULL
+        return Trust.HALF if self.ranking.beats_size else Trust.NONE
 
     @property
     def left_out(self) -> int:
@@ -50,7 +61,7 @@ class Verdict:
     def to_plain(self) -> dict[str, Any]:
         """As JSON values."""
         return {
-            "trusted": self.trusted,
+            "trust": self.trust,
             "ranking": None if self.ranking is None else self.ranking.to_plain(),
             "architectures": [dict(params) for params in self.architectures],
             "log_losses": list(self.log_losses),

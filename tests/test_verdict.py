@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nasrec_automl.ranking import Estimate, Ranking, judge_ranking
-from nasrec_automl.verdict import Verdict
+from nasrec_automl.verdict import Trust, Verdict
 
 ORDER = np.arange(6.0)
 RANKING = judge_ranking(ORDER, ORDER[:, None], ORDER[::-1] + ORDER % 2 * 3, resamples=20)
@@ -17,23 +17,24 @@ def verdict(ranking: Ranking | None) -> Verdict:
 
 
 @pytest.mark.parametrize(
-    ("lead", "trusted", "alone"),
+    ("lead", "trust"),
     [
-        pytest.param(Estimate(0.3, 0.1, 0.5), True, True, id="surely better than size"),
-        pytest.param(Estimate(0.3, -0.1, 0.7), True, False, id="better by chance, perhaps"),
-        pytest.param(Estimate(0.3, 0.0, 0.7), True, False, id="on the edge"),
-        pytest.param(Estimate(0.0, -0.4, 0.4), False, False, id="no better"),
-        pytest.param(Estimate(np.nan, np.nan, np.nan), False, False, id="scores that are all the same"),
+        pytest.param(Estimate(0.3, 0.1, 0.5), Trust.FULL, id="surely better than size"),
+        pytest.param(Estimate(0.3, -0.1, 0.7), Trust.HALF, id="better by chance, perhaps"),
+        pytest.param(Estimate(0.3, 0.0, 0.7), Trust.HALF, id="on the edge"),
+        pytest.param(Estimate(0.0, -0.4, 0.4), Trust.NONE, id="no better"),
+        pytest.param(Estimate(np.nan, np.nan, np.nan), Trust.NONE, id="scores that are all the same"),
     ],
 )
-def test_what_the_lead_over_size_means(lead: Estimate, trusted: bool, alone: bool) -> None:
+def test_what_the_lead_over_size_means(lead: Estimate, trust: Trust) -> None:
     one = verdict(replace(RANKING, lead=lead))
-    assert (one.trusted, one.by_scores_alone) == (trusted, alone)
+    assert one.trust is trust
+    assert one.to_plain()["trust"] == trust.value
 
 
 def test_without_a_ranking_scores_count_as_without_a_check() -> None:
     one = verdict(None)
-    assert (one.trusted, one.by_scores_alone) == (True, True)
+    assert one.trust is Trust.FULL
     assert one.left_out == 1
 
 

@@ -6,8 +6,10 @@ import itertools
 import json
 import math
 import shlex
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -20,11 +22,17 @@ from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.verdict import read_verdict
+from nasrec_automl.pipeline.verdict import read_verdict, trust_in_scores
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.attributes import STEP, written
 from nasrec_automl.search.hyper import ARCHITECTURE
 from nasrec_automl.space import load_search_space
+from nasrec_automl.verdict import Trust
+
+Origin = Literal["search", "predictor", "hand design", "earlier run", "check"]
+"""Where a candidate comes from: the search took it for its score, or the performance predictor for its prediction; the
+run that this one continues chose it; the check of the scores trained it. Of these the last that holds; a hand design is
+always one."""
 
 
 def candidates(run: RunFolder) -> dict[str, Architecture]:
@@ -36,6 +44,24 @@ def candidates(run: RunFolder) -> dict[str, Architecture]:
     Raises:
         RunFolderError: the search has not ended.
     """
+    return {name: architecture for name, (architecture, _) in _found(run).items()}
+
+
+def origins(run: RunFolder) -> dict[str, Origin]:
+    """The origin of each candidate.
+
+    Raises:
+        RunFolderError: the search has not ended.
+    """
+    return {name: origin for name, (_, origin) in _found(run).items()}
+
+
+def _found(run: RunFolder) -> dict[str, tuple[Architecture, Origin]]:
+    """The candidates with their origins.
+
+    Raises:
+        RunFolderError: the search has not ended.
+    """
     top = read_json(run.top)
     if top is None:
         raise RunFolderError(
@@ -43,15 +69,22 @@ def candidates(run: RunFolder) -> dict[str, Architecture]:
             "left"
         )
     space, budget = load_search_space(run.job.space), job_budget(run)
-    designs = {name: design for name, design in hand_designs(space).items() if budget.admits(design)}
+    designs, predicted = hand_designs(space), {*top.get("predicted", ())}
     names = {design.key: name for name, design in designs.items()}
     inside = (a for params in top["top"] if budget.admits(a := space.from_params(params)))
-    best = itertools.islice(inside, run.job.retrain.top_k)
-    found = {names.get(architecture.key, architecture.key): architecture for architecture in best}
-    found = {**found, **designs}
-    for architecture in (*noted_winner(run), *checked_best(run)):
-        if budget.admits(architecture) and architecture.key not in {each.key for each in found.values()}:
-            found[architecture.key] = architecture
+    found: dict[str, tuple[Architecture, Origin]] = {}
+
+    def add(architectures: Iterable[Architecture], origin: Origin) -> None:
+        for one in filter(budget.admits, architectures):
+            name = names.get(one.key, one.key)
+            found[name] = one, "hand design" if name in designs else origin
+
+    by_score = scores_count(run)
+    for one in itertools.islice(inside, run.job.retrain.top_k):
+        add([one], "search" if by_score and one.key not in predicted else "predictor")
+    add(designs.values(), "hand design")
+    add(noted_winner(run), "earlier run")
+    add(checked_best(run), "check")
     return found
 
 
@@ -63,8 +96,7 @@ def noted_winner(run: RunFolder) -> list[Architecture]:
 
 def scores_count(run: RunFolder) -> bool:
     """Whether the search's scores have a say in what the candidates are."""
-    verdict = read_verdict(run)
-    return verdict is None or verdict.trusted
+    return trust_in_scores(run) is not Trust.NONE
 
 
 def choice_parts(run: RunFolder) -> tuple[Part, ...]:
@@ -85,9 +117,7 @@ def halved(run: RunFolder) -> list[str]:
     """
     if scores_count(run):
         return []
-    space = load_search_space(run.job.space)
-    whole = {*hand_designs(space), *(one.key for one in (*noted_winner(run), *checked_best(run)))}
-    return [name for name in candidates(run) if name not in whole]
+    return [name for name, origin in origins(run).items() if origin == "predictor"]
 
 
 def checked_best(run: RunFolder) -> list[Architecture]:
@@ -96,7 +126,7 @@ def checked_best(run: RunFolder) -> list[Architecture]:
     None where the scores alone count.
     """
     verdict = read_verdict(run)
-    if verdict is None or verdict.by_scores_alone:
+    if verdict is None or verdict.trust is Trust.FULL:
         return []
     space, budget = load_search_space(run.job.space), job_budget(run)
     trained = zip(verdict.log_losses, verdict.in_space(space), strict=True)

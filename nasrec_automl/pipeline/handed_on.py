@@ -11,12 +11,12 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.evaluation.predictor import predict_log_losses
 from nasrec_automl.pareto import domination_ranks
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import checked_best
+from nasrec_automl.pipeline.candidates import Origin, checked_best
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.randomness import rng_for
 from nasrec_automl.space import load_search_space
-from nasrec_automl.verdict import Verdict
+from nasrec_automl.verdict import Trust, Verdict
 
 _DRAWN = 4096
 """Random architectures."""
@@ -26,25 +26,26 @@ _DIGITS = 9
 adding up must not put them in order."""
 
 
-def handed_on(run: RunFolder, scored: Sequence[Architecture], count: int) -> list[Architecture]:
-    """The architectures that are to be trained from scratch, the best first.
-
-    They go by the scores where these are not checked, or surely say more than size does; by predictions where they say
-    no more than size; and by both in turns where their lead may be chance.
+def handed_on(run: RunFolder, scored: Sequence[Architecture], count: int) -> list[tuple[Architecture, Origin]]:
+    """The architectures that are to be trained from scratch, the best first, and who chose each.
 
     Args:
-        run: whose search has ended.
+        run: whose search has ended; it goes by its scores as far as it trusts them (`Trust`).
         scored: by the search, inside the budget, the best score first.
         count: how many at most.
     """
     verdict = read_verdict(run)
-    if verdict is None or verdict.by_scores_alone:
-        return list(scored[:count])
+    if verdict is None or verdict.trust is Trust.FULL:
+        return [(one, "search") for one in scored[:count]]
+    by_score = scored if verdict.trust is Trust.HALF else []
     predicted = best_predicted(run, verdict, scored, count)
-    if not verdict.trusted:
-        return predicted
-    turns = (one for both in itertools.zip_longest(scored, predicted) for one in both if one is not None)
-    return list({one.key: one for one in turns}.values())[:count]
+    found: dict[str, tuple[Architecture, Origin]] = {}
+    for score, prediction in itertools.zip_longest(by_score, predicted):
+        if score is not None:
+            found.setdefault(score.key, (score, "search"))
+        if prediction is not None:
+            found.setdefault(prediction.key, (prediction, "predictor"))
+    return list(found.values())[:count]
 
 
 def best_predicted(run: RunFolder, verdict: Verdict, scored: Sequence[Architecture], count: int) -> list[Architecture]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from nasrec_automl.errors import RunFolderError
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.budget import job_budget, left_out_designs
-from nasrec_automl.pipeline.candidates import checked_best
+from nasrec_automl.pipeline.candidates import origins
 from nasrec_automl.pipeline.dashboard import dashboard_command, publish
 from nasrec_automl.pipeline.evaluator import score_rows
 from nasrec_automl.pipeline.files import read_json, write_text
@@ -40,7 +39,6 @@ from nasrec_automl.report import (
     CalibrationBin,
     CurvePoint,
     ReportContent,
-    ResultKind,
     ResultRow,
     RetrainTrial,
     ScoredArchitecture,
@@ -144,7 +142,7 @@ def report_content(run: RunFolder) -> ReportContent:
         verdict=read_verdict(run),
         halved=job.retrain.pruner == "hyperband" and most_validations(run) > FIRST_RUNG,
         retrain=_trainings(run) if search_is_noted(run) else [],
-        results=_results(run, result, final, {scored.name for scored in search}) if result else [],
+        results=_results(run, result, final) if result else [],
         chosen_on=final["chosen_on"] if result else (),
         baseline_rows=_baseline_rows(result, data) if result else None,
         teachers=final["teachers"] if result else (),
@@ -292,20 +290,16 @@ def _training(trial: FrozenTrial, run: RunFolder) -> RetrainTrial:
     )
 
 
-def _results(run: RunFolder, result: dict[str, Any], final: dict[str, Any], scored: Collection[str]) -> list[ResultRow]:
-    """The result table; `scored` are names of what the search scored."""
-    verdict, checked, rows = read_verdict(run), {one.key for one in checked_best(run)}, []
-    designs = hand_designs(load_search_space(run.job.space))
-    otherwise: ResultKind = "search" if verdict is None or verdict.by_scores_alone else "predictor"
+def _results(run: RunFolder, result: dict[str, Any], final: dict[str, Any]) -> list[ResultRow]:
+    rows, kinds = [], origins(run)
     for contender in final["contenders"]:
-        name, hand = contender["name"], contender["name"] in designs
+        name = contender["name"]
         wins = name == final["winner"]
-        kind: ResultKind = "search" if name in scored else "check" if name in checked else otherwise
         rows.append(
             ResultRow(
                 name=name,
-                kind="winner" if wins else "hand design" if hand else kind,
-                hand=hand,
+                kind=kinds[name],
+                wins=wins,
                 log_loss=contender["validation"]["log_loss"],
                 auc=contender["validation"]["auc"],
                 test_log_loss=result["test"]["log_loss"] if wins else None,

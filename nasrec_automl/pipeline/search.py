@@ -45,6 +45,7 @@ from nasrec_automl.search import search
 from nasrec_automl.search.incumbents import distinct_best_first, incumbents
 from nasrec_automl.search.samplers import make_sampler
 from nasrec_automl.space import SearchSpace, load_search_space
+from nasrec_automl.verdict import Trust
 
 _logger = logging.getLogger(__name__)
 
@@ -150,7 +151,8 @@ def _hand_on(run: RunFolder, finished: Sequence[FrozenTrial], space: SearchSpace
         "timeout": config.timeout,
         "scored": len(finished),
         "budget": run.noted_budget,
-        "top": [dict(architecture.params) for architecture in top],
+        "top": [dict(architecture.params) for architecture, _ in top],
+        "predicted": [architecture.key for architecture, origin in top if origin == "predictor"],
         # That run may be deleted, and the candidates are to stay the same.
         "earlier": [dict(architecture.params) for architecture in earlier_winner(run, space) or noted_winner(run)],
     }
@@ -196,4 +198,4 @@ def _what_scores_are_worth(run: RunFolder) -> str:
         return "too few architectures have both a training and a score to check the scores"
     size = 0.0 if math.isnan(found.size_tau.value) else found.size_tau.value
     words = f"{found.tau_in_words} (tau of size {size:.2f})"
-    return words if verdict.trusted else f"{words}: not to be trusted"
+    return words if verdict.trust is not Trust.NONE else f"{words}: not to be trusted"

@@ -11,7 +11,7 @@ from nasrec_automl.data.parts import Part
 from nasrec_automl.ranking import Ranking
 from nasrec_automl.verdict import Verdict
 
-ResultKind = Literal["winner", "search", "check", "predictor", "hand design", "baseline"]
+ResultKind = Literal["search", "predictor", "hand design", "earlier run", "check", "baseline"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,9 +117,8 @@ class ResultRow:
 
     Attributes:
         name: of the model.
-        kind: where it comes from; one row is the winner. `search` are architectures that the search scored; the others
-            that compete where scores are not trusted come from their `check`, or from the `predictor` fitted to it.
-        hand: whether it is a hand design, of the winner too.
+        kind: where it comes from: as candidates' origin, or a baseline.
+        wins: whether it is the winner, which one row is.
         log_loss: on validation, trained without validation rows.
         auc: on the same rows.
         test_log_loss: on test, where it was measured.
@@ -133,12 +132,17 @@ class ResultRow:
     kind: ResultKind
     log_loss: float
     auc: float
-    hand: bool = False
+    wins: bool = False
     test_log_loss: float | None = None
     test_auc: float | None = None
     macs: int | None = None
     parameters: int | None = None
     less_winner_error: float | None = None
+
+    @property
+    def is_hand_design(self) -> bool:
+        """Whether people designed it."""
+        return self.kind == "hand design"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

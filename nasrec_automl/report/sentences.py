@@ -20,7 +20,7 @@ from nasrec_automl.report.summary import (
     within_one_error,
 )
 from nasrec_automl.report.wiring_edges import unused_parts
-from nasrec_automl.verdict import Verdict
+from nasrec_automl.verdict import Trust, Verdict
 
 _LITTLE = 0.5
 """One that had learned a quarter ranked better with more steps; those that had learned three quarters did not."""
@@ -198,9 +198,9 @@ def _about_the_verdict(content: ReportContent) -> list[str]:
             f", and over the pairs within {ranking.strata:,} groups by size the scores reach "
             f"{ranking.strata_tau.value:.2f}"
         )
-    if ranking.surely_beats_size:
+    if verdict.trust is Trust.FULL:
         return [statement + ". So the scores say more than size does."]
-    if ranking.beats_size:
+    if verdict.trust is Trust.HALF:
         return [
             statement
             + ". So the scores seem to say more than size does; of so few architectures that may be chance. The run "
@@ -276,11 +276,12 @@ def _about_hand_designs(content: ReportContent) -> list[str]:
     winner = winner_row(content.results)
     if winner is None:
         return []
-    statements = ["The winner is a hand design."] if winner.hand else []
-    rivals = [row for row in content.results if row.kind not in ("winner", "baseline") and row.hand != winner.hand]
+    statements = ["The winner is a hand design."] if winner.is_hand_design else []
+    others = [row for row in content.results if not row.wins and row.kind != "baseline"]
+    rivals = [row for row in others if row.is_hand_design != winner.is_hand_design]
     if rivals:
         best = min(rivals, key=lambda row: row.log_loss)
-        what = "candidate that is none" if winner.hand else "hand design"
+        what = "candidate that is none" if winner.is_hand_design else "hand design"
         statements.append(
             f"On validation the winner's log loss is {best.log_loss - winner.log_loss:.4f} nats below that of the best "
             f"{what}, {best.name}."

@@ -120,7 +120,7 @@ def learned_share(content: ReportContent) -> float | None:
 
 def winner_row(results: Sequence[ResultRow]) -> ResultRow | None:
     """The winner's line of the result table."""
-    return next((row for row in results if row.kind == "winner"), None)
+    return next((row for row in results if row.wins), None)
 
 
 def best_baseline(results: Sequence[ResultRow]) -> ResultRow | None:

@@ -29,7 +29,7 @@ def result_table(rows: Sequence[ResultRow]) -> str:
             _counted(row.parameters),
         )
         lines.append(
-            f'<tr class="{"winner" if row.kind == "winner" else ""}">'
+            f'<tr class="{"winner" if row.wins else ""}">'
             f"{head_cell(row.name)}{left_cell(_kind(row))}{''.join(cells)}</tr>"
         )
     return (
@@ -133,7 +133,7 @@ def short(number: int) -> str:
 
 
 def _kind(row: ResultRow) -> str:
-    return "winner, hand design" if row.kind == "winner" and row.hand else row.kind
+    return f"winner, {row.kind}" if row.wins else row.kind
 
 
 def _known(value: float | None, otherwise: float) -> float:

@@ -12,7 +12,7 @@ from nasrec_automl.errors import RunFolderError
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline import candidates as module
 from nasrec_automl.pipeline.base import Stage
-from nasrec_automl.pipeline.candidates import best_trials, candidates, drop_beaten, halved, weights_path
+from nasrec_automl.pipeline.candidates import best_trials, candidates, drop_beaten, halved, origins, weights_path
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.final import FinalStage
 from nasrec_automl.pipeline.retrain import RetrainStage
@@ -60,12 +60,16 @@ def test_the_winner_of_the_run_that_is_continued_is_one_and_trained_to_its_end(
     top = read_json(copied_run.top)
     write_json(copied_run.top, {**top, "earlier": [dict(winner.params)]})
     assert list(candidates(copied_run).items())[: len(found) + 1] == [*found.items(), (winner.key, winner)]
+    assert origins(copied_run)[winner.key] == "earlier run"
+    assert {*origins(copied_run).values()} == {"search", "hand design", "earlier run"}
     monkeypatch.setattr(module, "scores_count", lambda run: False)
     assert winner.key not in halved(copied_run)
     assert {*halved(copied_run)} == {*found} - {*hand_designs(space)}
     assert winner.key not in candidates(changed(copied_run, "budget", macs=1))
-    write_json(copied_run.top, {**top, "earlier": [top["top"][0]]})
+    winner_of_both = next(name for name in found if name not in hand_designs(space))
+    write_json(copied_run.top, {**top, "earlier": [dict(found[winner_of_both].params)]})
     assert [*candidates(copied_run)] == [*found]
+    assert winner_of_both not in halved(copied_run), "though the predictor chose it too"
 
 
 def trial(name: str, value: float, **rates: float) -> SimpleNamespace:

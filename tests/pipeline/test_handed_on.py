@@ -12,7 +12,7 @@ from nasrec_automl.evaluation.predictor import operator_counts, predict_log_loss
 from nasrec_automl.pareto import domination_ranks
 from nasrec_automl.pipeline import handed_on as handed_on_module
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import candidates, checked_best, choice_parts, halved
+from nasrec_automl.pipeline.candidates import candidates, checked_best, choice_parts, halved, origins
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.handed_on import best_predicted, handed_on
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -125,21 +125,31 @@ def test_a_search_whose_scores_are_not_trusted_ends_with_them(copied_run: RunFol
     assert len(checked_best(copied_run)) == 3, "a quarter of the eleven that ended well"
     assert {one.key for one in checked_best(copied_run)} <= {one.key for one in found.values()}
     assert max(map(products, trained[1:])) == products(checked_best(copied_run)[0])
+    chosen = {one.key for one in top[: copied_run.job.retrain.top_k]}
+    expected = {name: "predictor" if name in chosen else "check" for name in found if not name.startswith("hand-")}
+    assert {name: origin for name, origin in origins(copied_run).items() if name in expected} == expected
 
 
 def test_scores_whose_lead_may_be_chance_take_turns_with_predictions(copied_run: RunFolder) -> None:
     by_score = scored(copied_run)
     _, verdict = checked(copied_run, lead=(0.4, -0.1))
     predicted = best_predicted(copied_run, verdict, by_score, 256)
-    both = handed_on(copied_run, by_score, 256)
+    pairs = handed_on(copied_run, by_score, 256)
+    both = [one for one, _ in pairs]
     assert len({one.key for one in both}) == 256
-    assert both[:2] == [by_score[0], predicted[0]]
+    assert pairs[:2] == [(by_score[0], "search"), (predicted[0], "predictor")]
     assert {one.key for one in both[:10]} <= {one.key for one in (*by_score[:9], *predicted[:9])}
     later = [one for one in both if one.key not in {first.key for first in by_score}]
     assert later == [one for one in predicted if one in later], "in the predictor's order"
-    assert handed_on(copied_run, by_score, 3) == both[:3]
+    assert handed_on(copied_run, by_score, 3) == pairs[:3]
     assert {one.key for one in checked_best(copied_run)} <= {one.key for one in candidates(copied_run).values()}
     assert halved(copied_run) == []
+    copied_run.top.unlink()
+    SearchStage().run(copied_run)
+    kept = {one.key: origin for one, origin in pairs[: copied_run.job.retrain.top_k]}
+    found = {name: origin for name, origin in origins(copied_run).items() if not name.startswith("hand-")}
+    assert found == {**kept, **{one.key: "check" for one in checked_best(copied_run)}}
+    assert "predictor" in found.values()
 
 
 @pytest.mark.parametrize(
@@ -161,12 +171,13 @@ def test_rows_whose_scores_chose_candidates_choose_no_winner(
 
 def test_scores_that_surely_lead_are_all_that_counts(copied_run: RunFolder) -> None:
     by_score = scored(copied_run)
-    assert handed_on(copied_run, by_score, 256) == by_score, "there is no check"
+    pairs = [(one, "search") for one in by_score]
+    assert handed_on(copied_run, by_score, 256) == pairs, "there is no check"
     before = candidates(copied_run)
     checked(copied_run, lead=(0.4, 0.1))
-    assert handed_on(copied_run, by_score, 256) == by_score
+    assert handed_on(copied_run, by_score, 256) == pairs
     assert candidates(copied_run) == before
-    assert handed_on(copied_run, by_score, 3) == by_score[:3]
+    assert handed_on(copied_run, by_score, 3) == pairs[:3]
 
 
 def test_where_the_check_trained_all_that_there_is_its_best_compete(

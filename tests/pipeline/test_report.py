@@ -14,7 +14,7 @@ from nasrec_automl.config import load_job
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import candidates, checked_best
+from nasrec_automl.pipeline.candidates import candidates, checked_best, origins
 from nasrec_automl.pipeline.dashboard import publish
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.report import ReportStage, report_content, write_run_report
@@ -40,36 +40,44 @@ def test_it_holds_what_the_stages_left(finished_run: RunFolder) -> None:
     assert len(content.supernet) >= 3
     assert content.supernet[-1].train_loss is not None
     kinds = [row.kind for row in content.results]
-    assert kinds.count("winner") == kinds.count("baseline") == 1
-    assert {row.kind for row in content.results if row.name.startswith("hand-")} <= {"winner", "hand design"}
-    assert {row.name for row in content.results if row.hand} == set(hand_designs(content.winner.space)) & {
+    assert kinds.count("baseline") == [row.wins for row in content.results].count(True) == 1
+    assert {*kinds} <= {"search", "hand design", "baseline"}
+    assert {row.name for row in content.results if row.is_hand_design} == set(hand_designs(content.winner.space)) & {
         row.name for row in content.results
     }
-    winner = next(row for row in content.results if row.kind == "winner")
+    winner = next(row for row in content.results if row.wins)
     assert (winner.name, winner.test_auc) == (content.winner_name, result["test"]["auc"])
     noted = read_json(finished_run.final)
     assert (content.teachers, content.final_teachers) == (noted["teachers"], noted["final_teachers"])
     assert any("optuna-dashboard" in line for line in content.how_to_go_on)
 
 
-def test_where_scores_do_not_count_candidates_come_from_the_check_and_the_predictor(copied_run: RunFolder) -> None:
+def test_where_scores_do_not_count_candidates_come_from_the_check_and_the_predictor(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     noted = read_json(copied_run.retrain_done)
     checked(copied_run)
     copied_run.top.unlink()
+    monkeypatch.setattr(type(job_budget(copied_run)), "is_slow", True)  # predicts what the search has scored alone
     SearchStage().run(copied_run)
     write_json(copied_run.retrain_done, noted)  # as if the others had been trained
     final, found = read_json(copied_run.final), candidates(copied_run)
     first = final["contenders"][0]
     others = [{**first, "name": name, "less_winner_error": 0.1} for name in found if not name.startswith("hand-")]
-    now = {"retrain": noted, "contenders": [*final["contenders"], *others]}
+    designs = [one for one in final["contenders"] if one["name"].startswith("hand-")]
+    now = {"retrain": noted, "winner": others[0]["name"], "contenders": [*designs, *others]}
     write_json(copied_run.final, {**final, **now})
     content = report_content(copied_run)
-    scored, best = {each.name for each in content.search}, {one.key for one in checked_best(copied_run)}
-    kinds = {row.name: row.kind for row in content.results[len(final["contenders"]) : -1]}
+    scored = {each.name for each in content.search}
+    kinds = {row.name: row.kind for row in content.results if row.kind not in ("hand design", "baseline")}
     assert kinds.keys() == {one["name"] for one in others}
-    assert {"check", "predictor"} <= set(kinds.values()) <= {"search", "check", "predictor"}
-    for name, kind in kinds.items():
-        assert kind == ("search" if name in scored else "check" if name in best else "predictor")
+    best = {one.key for one in checked_best(copied_run)}
+    assert kinds == {name: "check" if name in best else "predictor" for name in kinds}
+    assert {*kinds.values()} == {"check", "predictor"}
+    assert all(name in scored for name, kind in kinds.items() if kind == "predictor"), "its score did not count"
+    [winner] = [row for row in content.results if row.wins]
+    assert (winner.name, winner.kind) == (others[0]["name"], origins(copied_run)[winner.name])
+    assert f">winner, {winner.kind}<" in render_report(content)
 
 
 def test_it_says_which_rows_chose(copied_run: RunFolder) -> None:

@@ -71,7 +71,7 @@ def full_content(*, seed: int = 0, architectures: int = 300, **changes) -> Repor
         "score_rows": 4000,
         "retrain": [_retrained(number, [*HANDS, *(b.key for b in best)], rng) for number in range(24)],
         "results": [
-            _row(winner.key, "winner", 0.5391, 0.7871, 0.5412, 0.7853, winner),
+            _row(winner.key, "search", 0.5391, 0.7871, 0.5412, 0.7853, winner, wins=True),
             _row(best[1].key, "search", 0.5396, 0.7866, None, None, drawn[best[1].number]),
             _row(best[2].key, "search", 0.5402, 0.7859, None, None, drawn[best[2].number]),
             *(_row(hand, "hand design", 0.5412 + i / 900, 0.7843 - i / 700) for i, hand in enumerate(HANDS)),
@@ -98,7 +98,7 @@ def unscored_content(**changes) -> ReportContent:
         "chosen_on": ("search", "choice"),
         "retrain": [_retrained(number, [*HANDS, *others], rng) for number in range(24)],
         "results": [
-            _row(winner.key, "winner", 0.5391, 0.7871, 0.5412, 0.7853, winner),
+            _row(winner.key, "predictor", 0.5391, 0.7871, 0.5412, 0.7853, winner, wins=True),
             _row(checked.key, "check", 0.5396, 0.7866, None, None, checked),
             _row(third.key, "predictor", 0.5402, 0.7859, None, None, third),
             *(_row(hand, "hand design", 0.5412 + i / 900, 0.7843 - i / 700) for i, hand in enumerate(HANDS)),
@@ -149,14 +149,14 @@ def _retrained(number, names, rng) -> RetrainTrial:
     )
 
 
-def _row(name, kind, log_loss, auc, test_log_loss=None, test_auc=None, architecture=None) -> ResultRow:
+def _row(name, kind, log_loss, auc, test_log_loss=None, test_auc=None, architecture=None, wins=False) -> ResultRow:
     cost = profile(architecture, SCHEMA) if architecture else None
     return ResultRow(
         name=name,
         kind=kind,
         log_loss=log_loss,
         auc=auc,
-        hand=kind == "hand design",
+        wins=wins,
         test_log_loss=test_log_loss,
         test_auc=test_auc,
         macs=cost.macs if cost else None,

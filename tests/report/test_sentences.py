@@ -27,7 +27,7 @@ def test_headline_compares_with_the_baseline_on_test(full_content):
 
 def test_headline_says_when_the_baseline_is_better(full_content):
     rows = [
-        ResultRow(name="w", kind="winner", log_loss=0.5, auc=0.7, test_auc=0.7),
+        ResultRow(name="w", kind="search", wins=True, log_loss=0.5, auc=0.7, test_auc=0.7),
         ResultRow(name="logistic regression", kind="baseline", log_loss=0.5, auc=0.7, test_auc=0.75),
     ]
     assert "0.0500 below the best baseline" in headline(full_content(results=rows))
@@ -37,8 +37,8 @@ def test_headline_says_when_the_baseline_is_better(full_content):
 
 def test_trust_says_what_a_hand_design_that_wins_is_ahead_of(full_content):
     rows = [
-        ResultRow(name="hand-mlp", kind="winner", log_loss=0.5, auc=0.7, hand=True),
-        ResultRow(name="hand-dlrm", kind="hand design", log_loss=0.51, auc=0.7, hand=True),
+        ResultRow(name="hand-mlp", kind="hand design", wins=True, log_loss=0.5, auc=0.7),
+        ResultRow(name="hand-dlrm", kind="hand design", log_loss=0.51, auc=0.7),
         ResultRow(name="k1", kind="search", log_loss=0.52, auc=0.7),
         ResultRow(name="k2", kind="search", log_loss=0.53, auc=0.7),
     ]
@@ -55,8 +55,8 @@ def test_candidates_that_the_search_did_not_score_are_none_of_the_search(unscore
     text = " ".join(trust(unscored_content()))
     assert "0.0021 nats below that of the best hand design, mlp." in text
     assert "architecture of the search" not in text
-    results = [replace(row, kind="hand design") if row.kind == "winner" else row for row in unscored_content().results]
-    hand = replace(results[3], kind="winner", log_loss=0.53)
+    results = [replace(row, wins=False) for row in unscored_content().results]
+    hand = replace(results[3], wins=True, log_loss=0.53)
     content = unscored_content(results=[hand, *results[1:3], *results[4:]], winner_name=hand.name)
     assert f"that of the best candidate that is none, {results[1].name}." in " ".join(trust(content))
 
@@ -223,7 +223,7 @@ def test_trust_says_what_was_stopped_early(full_content):
 
 def test_it_says_how_sure_the_choice_is(full_content):
     def said(*rivals: tuple[str, float, float]) -> str:
-        rows = [ResultRow(name="w", kind="winner", log_loss=0.5, auc=0.7, test_auc=0.7)]
+        rows = [ResultRow(name="w", kind="search", wins=True, log_loss=0.5, auc=0.7, test_auc=0.7)]
         rows += [
             ResultRow(name=name, kind="search", log_loss=0.5 + behind, auc=0.7, less_winner_error=error)
             for name, behind, error in rivals
@@ -257,7 +257,7 @@ def test_the_result_table_says_what_its_numbers_are_of(full_content):
     assert "measured on search and choice rows, which chose" in results_caption(
         full_content(chosen_on=("search", "choice"))
     )
-    rows = [ResultRow(name="w", kind="winner", log_loss=0.5, auc=0.7)]
+    rows = [ResultRow(name="w", kind="search", wins=True, log_loss=0.5, auc=0.7)]
     assert "Test" not in results_caption(full_content(results=rows))
 
 

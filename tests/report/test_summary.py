@@ -152,7 +152,7 @@ def test_the_best_baseline_has_a_test_auc():
         ResultRow(name="a", kind="baseline", log_loss=0.1, auc=0.9),
         ResultRow(name="b", kind="baseline", log_loss=0.5, auc=0.6, test_auc=0.60),
         ResultRow(name="c", kind="baseline", log_loss=0.5, auc=0.6, test_auc=0.65),
-        ResultRow(name="d", kind="winner", log_loss=0.5, auc=0.6, test_auc=0.7),
+        ResultRow(name="d", kind="search", wins=True, log_loss=0.5, auc=0.6, test_auc=0.7),
     ]
     assert best_baseline(rows).name == "c"
     assert winner_row(rows).name == "d"

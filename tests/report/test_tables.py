@@ -11,8 +11,8 @@ from nasrec_automl.report.tables import (
 )
 
 
-def row(name="w", kind="winner", **values):
-    return ResultRow(**{"name": name, "kind": kind, "log_loss": 0.51234, "auc": 0.7} | values)
+def row(name="w", kind="search", **values):
+    return ResultRow(**{"name": name, "kind": kind, "wins": name == "w", "log_loss": 0.51234, "auc": 0.7} | values)
 
 
 def test_the_best_of_each_column_is_bold():
@@ -80,6 +80,8 @@ def test_a_head_stands_where_the_cells_below_it_do():
     assert "<th>what</th>" in table(["what"], [])
 
 
-def test_a_hand_design_that_wins_is_both():
-    assert "winner, hand design" in result_table([row(hand=True)])
-    assert "winner, hand design" not in result_table([row(), row(kind="hand design", hand=True)])
+def test_the_winner_has_a_kind_too():
+    assert ">winner, hand design<" in result_table([row(kind="hand design")])
+    html = result_table([row(kind="predictor"), row("b", kind="hand design")])
+    assert [html.count(kind) for kind in (">winner, predictor<", ">hand design<", "winner,")] == [1, 1, 1]
+    assert html.count('<tr class="winner">') == 1
