@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 from numpy.typing import NDArray
+from optuna.trial import FrozenTrial
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.network.weights import save_network
@@ -53,6 +53,7 @@ from nasrec_automl.pipeline.teachers import resume_mark_of_teachers, taught_labe
 from nasrec_automl.search import Hyper, TrainOutcome, retrain
 from nasrec_automl.search.attributes import STEP
 from nasrec_automl.search.database import patiently
+from nasrec_automl.search.hyper import ARCHITECTURE
 from nasrec_automl.search.retrain import Prune
 from nasrec_automl.search.task import ENDED
 from nasrec_automl.training.metrics import Metrics
@@ -148,7 +149,6 @@ class _Trainings:
         self._run, self._study, self._architectures = run, study, architectures
         self._progress, self._report = progress, report
         self._storage = study_storage(run.job.storage_url)
-        self._checkpoint: Path | None = None
 
     @property
     def ended(self) -> int:
@@ -163,7 +163,6 @@ class _Trainings:
     def train(self, name: str, hyper: Hyper, prune: Prune) -> TrainOutcome:
         """As `Train` of a retrain study."""
         run, architecture = self._run, self._architectures[name]
-        self._checkpoint = checkpoint_path(run, self._study, name, hyper)
         validations, reached = most_validations(run), 0
 
         def on_validation(step: int, metrics: Metrics) -> bool:
@@ -178,9 +177,8 @@ class _Trainings:
 
         trained = take_over(run, architecture, hyper, on_validation)
         if trained is None:
-            trained = train_by_job(
-                run, architecture, hyper, on_validation, checkpoint=self._checkpoint, label=self.label
-            )
+            checkpoint = checkpoint_path(run, self._study, name, hyper)
+            trained = train_by_job(run, architecture, hyper, on_validation, checkpoint=checkpoint, label=self.label)
         if not trained.stopped and math.isfinite(trained.metrics.log_loss):  # what is pruned is no contender
             save_network(trained.subnet, weights_path(run, self._study, name, hyper))
         attrs = {
@@ -191,10 +189,10 @@ class _Trainings:
         }
         return TrainOutcome(trained.metrics.log_loss, attrs, trained.stopped)
 
-    def on_trial(self) -> None:
+    def on_trial(self, trial: FrozenTrial) -> None:
         """Called once the study has the outcome: what only the training itself needed goes."""
-        if self._checkpoint is not None:
-            self._checkpoint.unlink(missing_ok=True)
+        hyper = Hyper.of(trial.params, self._run.job.retrain.space)
+        checkpoint_path(self._run, self._study, trial.params[ARCHITECTURE], hyper).unlink(missing_ok=True)
         drop_beaten(self._run, self._study)
         self._tell_best()
 

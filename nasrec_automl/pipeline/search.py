@@ -107,7 +107,7 @@ class SearchStage(Stage):
             # From the study alone: a worker that was killed finds the same rivals again.
             return evaluator.evaluate(architecture, incumbents(study, space, most, admits=admits))
 
-        def on_trial() -> None:
+        def on_trial(_: FrozenTrial) -> None:
             ended = scored_trials(study, admits)  # others may score too
             best = _best(ended)
             progress.update(len(ended), _note(best, left_out))

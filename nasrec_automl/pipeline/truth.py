@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from optuna.trial import FrozenTrial
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.cost import Profile
@@ -27,10 +28,10 @@ from nasrec_automl.pipeline.studies import Trainings, study_storage, trainings_s
 from nasrec_automl.randomness import rng_for
 from nasrec_automl.ranking import FEWEST_RANKED, Ranking, judge_ranking
 from nasrec_automl.search import TrainOutcome
-from nasrec_automl.search.attributes import STEP
+from nasrec_automl.search.attributes import KEY, STEP
 from nasrec_automl.search.database import patiently
 from nasrec_automl.search.ledger import Reached
-from nasrec_automl.search.trainings import count_trained, train_each, trained_losses
+from nasrec_automl.search.trainings import count_trained, train_each, trained_losses, training_key
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.metrics import Metrics
 
@@ -168,12 +169,12 @@ def train_truth(
     # Not by size: at any time those that are trained have all sizes.
     order = rng_for("order of trainings", run.job.seed).permutation(len(architectures))
     hyper = default_hyper(run.job, taught=False)
-    checkpoint: Path | None = None
+
+    def checkpoint(key: str) -> Path:
+        # The study's name says how it trains: what was begun with other settings is no start for this one.
+        return folder / f"{study.study_name}-{key}.ckpt"
 
     def train(architecture: Architecture, seed: int, reached: Reached) -> TrainOutcome:
-        nonlocal checkpoint
-        # The study's name says how it trains: what was begun with other settings is no start for this one.
-        checkpoint = folder / f"{study.study_name}-{architecture.key}-{seed}.ckpt"
         offset = seed * _TRUTH_SEEDS_APART
 
         def validated(step: int, metrics: Metrics) -> None:
@@ -185,7 +186,7 @@ def train_truth(
             architecture,
             offset,
             parts,
-            checkpoint=checkpoint,
+            checkpoint=checkpoint(training_key(architecture, seed)),
             keep=keep,
             on_validation=validated,
         )
@@ -194,9 +195,8 @@ def train_truth(
         if tell is not None:
             tell(patiently(storage, lambda: count_trained(study, architectures, seeds)), words)  # others may train too
 
-    def on_trial() -> None:
-        if checkpoint is not None:  # not before the study has the outcome
-            checkpoint.unlink(missing_ok=True)
+    def on_trial(trial: FrozenTrial) -> None:
+        checkpoint(trial.user_attrs[KEY]).unlink(missing_ok=True)  # not before the study has the outcome
         told("")
 
     train_each(

@@ -28,6 +28,7 @@ from nasrec_automl.pipeline.studies import study_storage, training_settings, tra
 from nasrec_automl.pipeline.supernet import SupernetStage, supernet_label
 from nasrec_automl.pipeline.truth import sample_sizes, train_truth
 from nasrec_automl.ranking import FEWEST_RANKED, kendall_tau
+from nasrec_automl.search.attributes import KEY
 from nasrec_automl.search.ledger import Reached
 from nasrec_automl.search.task import ENDED
 from nasrec_automl.search.trainings import count_trained
@@ -80,10 +81,8 @@ class TuneStage(Stage):
         done, total = self.units(run)
         progress = ProgressWriter(run.progress(self.name), unit="supernets", total=total, done=done)
         study = tune_study(run)
-        folder: Path | None = None
 
         def judge(key: str, settings: Mapping[str, float], reached: Reached) -> tuple[float, Mapping[str, Any]]:
-            nonlocal folder
             folder = _folder(run) / key
             supernet = job.supernet.model_copy(update={**settings, "epochs": config.epochs or job.supernet.epochs})
             data = DataConfig(source="prepared", input=run.data)
@@ -107,9 +106,9 @@ class TuneStage(Stage):
             tau = kendall_tau(comparable, np.array([log_loss for _, log_loss in truth]))
             return (0.0 if np.isnan(tau) else tau), {"architectures": len(truth), "log_loss": float(comparable.min())}
 
-        def on_trial() -> None:
-            if folder is not None:  # its supernet has the size of the job's; not before the study has the outcome
-                shutil.rmtree(folder, ignore_errors=True)
+        def on_trial(trial: FrozenTrial) -> None:
+            # Its supernet has the size of the job's; not before the study has the outcome.
+            shutil.rmtree(_folder(run) / trial.user_attrs[KEY], ignore_errors=True)
             progress.update(len(tuned(run)), _note(run))
             report(_metrics(run))
 

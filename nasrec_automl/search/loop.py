@@ -22,8 +22,8 @@ from nasrec_automl.search.stale import worker_id
 from nasrec_automl.search.task import Outcome, Task
 from nasrec_automl.search.worker import Worker, WorkerOptions
 
-OnTrial = Callable[[], object]
-"""Called after a trial that has finished."""
+OnTrial = Callable[[FrozenTrial], object]
+"""Called after a trial that has finished, with the trial as it began: its key and parameters, but no outcome."""
 
 _LONGEST_REASON = 2000
 
@@ -91,7 +91,7 @@ def work(
             if outcome is not None and ended and outcome.state in task.finished:
                 finished += 1
                 if on_trial is not None:
-                    patiently(storage, on_trial)
+                    patiently(storage, partial(on_trial, trial))
     return finished
 
 

@@ -64,17 +64,18 @@ def trained_losses(study: optuna.Study, architectures: Sequence[Architecture], s
     """Log losses `(architectures, seeds)`; NaN where a training has diverged, failed, or is still to be done."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     known = {trial.user_attrs.get(KEY): trial.values[0] for trial in trials}
-    return np.array([[known.get(_key(one, seed), np.nan) for seed in range(seeds)] for one in architectures])
+    return np.array([[known.get(training_key(one, seed), np.nan) for seed in range(seeds)] for one in architectures])
 
 
 def count_trained(study: optuna.Study, architectures: Sequence[Architecture], seeds: int) -> int:
     """How many of these trainings have ended, well or not."""
     ended = study.get_trials(deepcopy=False, states=ENDED)
     known = {trial.user_attrs.get(KEY) for trial in ended}
-    return sum(_key(one, seed) in known for one in architectures for seed in range(seeds))
+    return sum(training_key(one, seed) in known for one in architectures for seed in range(seeds))
 
 
-def _key(architecture: Architecture, seed: int) -> str:
+def training_key(architecture: Architecture, seed: int) -> str:
+    """The key of the trial that is this training."""
     return f"{architecture.key}-{seed}"
 
 
@@ -86,7 +87,7 @@ class _Trainings(Task):
     ) -> None:
         self.distributions = {**distributions(space), SEED: IntDistribution(0, MOST_SEEDS - 1)}
         self.wanted: Mapping[str, dict[str, Any]] = {
-            _key(architecture, seed): {**architecture.params, SEED: seed}
+            training_key(architecture, seed): {**architecture.params, SEED: seed}
             for seed in range(seeds)
             for architecture in architectures
         }
@@ -96,7 +97,7 @@ class _Trainings(Task):
 
     def key(self, params: Params) -> str | None:
         architecture = architecture_of(params, self._space)
-        return None if architecture is None or SEED not in params else _key(architecture, params[SEED])
+        return None if architecture is None or SEED not in params else training_key(architecture, params[SEED])
 
     def propose(self, census: Census) -> Params | None:
         return next((params for key, params in self.wanted.items() if key not in census.taken), None)

@@ -8,7 +8,7 @@ import optuna
 import pytest
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.errors import ArchitectureError, StudyError
@@ -98,9 +98,9 @@ def test_a_small_space_ends_when_its_keys_are_used_up(
 
 
 def test_progress_is_told(run: Callable[..., int], study: optuna.Study) -> None:
-    told: list[int] = []
-    run(target=3, on_trial=lambda: told.append(len(trials(study, TrialState.COMPLETE))))
-    assert told == [1, 2, 3]
+    told: list[tuple[int, int]] = []
+    run(target=3, on_trial=lambda trial: told.append((trial.number, len(trials(study, TrialState.COMPLETE)))))
+    assert told == [(0, 1), (1, 2), (2, 3)]
 
 
 def test_an_exception_fails_the_trial_and_passes_on(run: Callable[..., int], study: optuna.Study) -> None:
@@ -163,7 +163,7 @@ def test_a_score_that_is_no_number_costs_one_architecture(
 
     told: list[int] = []
 
-    def on_trial() -> None:
+    def on_trial(trial: FrozenTrial) -> None:
         told.append(len(trials(study, TrialState.COMPLETE)))
 
     for target in (6, 12):  # again, as in a process that was started again

@@ -7,13 +7,13 @@ import numpy as np
 import optuna
 import pytest
 from optuna.storages import RDBStorage
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.errors import DivergedError
 from nasrec_automl.search import TrainOutcome, open_storage, open_study
 from nasrec_automl.search.ledger import Reached
-from nasrec_automl.search.trainings import count_trained, train_each, trained_losses
+from nasrec_automl.search.trainings import count_trained, train_each, trained_losses, training_key
 from nasrec_automl.space import SearchSpace
 
 
@@ -35,12 +35,15 @@ def test_each_is_trained_once_with_each_seed_the_first_seed_first(
     study: optuna.Study, storage: RDBStorage, space: SearchSpace, drawn: list[Architecture]
 ) -> None:
     told: list[int] = []
+    ended: list[str] = []
 
-    def on_trial() -> None:
+    def on_trial(trial: FrozenTrial) -> None:
         told.append(count_trained(study, drawn, 3))
+        ended.append(trial.user_attrs["nasrec:key"])
 
     assert train_each(study, space, drawn, 3, train, storage=storage, on_trial=on_trial) == 12
     assert told == [*range(1, 13)]
+    assert ended == [training_key(one, seed) for seed in range(3) for one in drawn]
     assert [trial.params["seed"] for trial in study.get_trials()] == [0] * 4 + [1] * 4 + [2] * 4
     assert space.from_params({k: v for k, v in study.get_trials()[1].params.items() if k != "seed"}) == drawn[1]
     assert study.get_trials()[0].user_attrs["nasrec:auc"] == 0.5
