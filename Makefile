@@ -31,7 +31,7 @@ test: .venv/.installed
 test-slow: .venv/.installed
 	$(PYTEST) --dist worksteal -m slow
 
-# Beside .venv and without what it pins: tianshou wants another protobuf than the extra `export`.
+# Beside .venv and without what it pins: tianshou's later versions want another protobuf than the extra `export`.
 build/rl/.installed: .venv/.installed
 	$(BIN)/python -m pip install -qq --upgrade --target build/rl --no-deps 'tianshou<0.5' 'gym>=0.26' gym-notices \
 		h5py tensorboard tensorboard-data-server absl-py grpcio markdown werkzeug
