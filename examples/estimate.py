@@ -35,9 +35,10 @@ PREPARATION_MEMORY = 811e6  # bytes
 
 @dataclass(frozen=True)
 class Shape:
-    """What the data are: rows, number features, categorical fields and their id columns, rows of the largest table."""
+    """What the data are: rows, numbers as read and as prepared, fields, their id columns, rows of the largest table."""
 
     rows: int
+    numbers: int
     dense: int
     fields: int
     columns: int
@@ -51,7 +52,8 @@ class Shape:
             size = PUBLISHED_SIZES[data.source]
             if (data.hash_above or CAP) > CAP:
                 raise ValueError(not_capped)
-            return cls(rows or size.rows, size.dense, size.fields, size.fields, data.hash_above or CAP)
+            dense = size.dense * (2 if data.defaults.dense.flag_missing else 1)
+            return cls(rows or size.rows, size.dense, dense, size.fields, size.fields, data.hash_above or CAP)
         if data.source != "table" or data.table_schema is None:
             known = ", ".join(PUBLISHED_SIZES)
             raise ValueError(f"the source must be one of {known}, or table with a schema, but is {data.source!r}")
@@ -62,7 +64,7 @@ class Shape:
         schema = load_table_schema(data.table_schema, data.defaults.model_dump(exclude_none=True))
         dense = sum(1 + options.flag_missing for options in schema.dense.values())
         columns = sum(options.columns for options in schema.categorical.values())
-        return cls(rows, dense, len(schema.categorical), columns, data.hash_above)
+        return cls(rows, len(schema.dense), dense, len(schema.categorical), columns, data.hash_above)
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ MEASURED = {"nasrec-full": Times(118, 1508, 472), "nasrec-small": Times(83, 913,
 def estimate(job: Job, shape: Shape, times: Times) -> list[tuple[str, str, str]]:
     """What is spent on what: its name, how it is calculated, and the outcome."""
     rows = shape.rows
-    values = rows * (shape.dense + shape.columns)
+    values = rows * (shape.numbers + shape.columns)
     dense = max(1, shape.dense)  # without a feature, a column of zeros stands in
     row_bytes = 4 * dense + 4 * shape.columns + 1
     tables = shape.fields * shape.cap * job.embedding_dim * 4
@@ -122,13 +124,17 @@ def estimate(job: Job, shape: Shape, times: Times) -> list[tuple[str, str, str]]
         ("rows", "", f"{rows:,}"),
         (
             "preparation",
-            f"rows x {shape.dense + shape.columns} features / {PREPARED_VALUES / 1e6:.1f} million a second",
+            f"rows x {shape.numbers + shape.columns} features / {PREPARED_VALUES / 1e6:.1f} million a second",
             f"{values / PREPARED_VALUES / 60:,.1f} min",
         ),
-        ("memory meanwhile, at least", "of 5 million rows; it grows with the categories", _bytes(PREPARATION_MEMORY)),
         (
-            "temporary files",
-            f"rows x {shape.dense + shape.columns} features x 8 bytes; more where categories are no hex digits",
+            "memory meanwhile",
+            "measured with 5 million rows; it grows with the categories that have a row of their own",
+            _bytes(PREPARATION_MEMORY),
+        ),
+        (
+            "temporary files, at most",
+            f"rows x {shape.numbers + shape.columns} features x 8 bytes, beside texts of categories",
             _bytes(8 * values),
         ),
         ("prepared files, at most", f"rows x (4 x {dense} + 4 x {shape.columns} + 1) bytes", _bytes(rows * row_bytes)),

@@ -191,7 +191,8 @@ def _add_runs(subparsers: _Subparsers) -> None:
         "nasrec-automl run examples/quickstart/job.yaml",
     )
     run.add_argument("job", type=Path, help="the job file")
-    _workers(run, "the search and the retraining", "1, whose result the seed alone determines")
+    shared = "search, retraining, and the trainings of teachers and winner"
+    _workers(run, shared, "1, whose result the seed alone determines")
 
     tune = _command(
         subparsers,

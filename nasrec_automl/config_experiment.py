@@ -32,7 +32,7 @@ class ExperimentConfig(Section):
     """How the stages run as trials of an NNI experiment.
 
     Attributes:
-        concurrency: trials at a time (search and retrain only).
+        concurrency: trials at a time in search and retrain; of the other stages, processes that share the trainings.
         search_trial: architectures that one search trial scores.
         retrain_trial: trainings of one retrain trial.
         port: of NNI's web page.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -50,7 +51,7 @@ class Timestamp(Frozen):
         return form
 
 
-class FieldDefaults(Frozen):
+class SchemaDefaults(Frozen):
     """Options of all fields, where a field does not set its own.
 
     Attributes:
@@ -102,7 +103,7 @@ class TableSchema(Frozen):
     split: str | None = None
     timestamp: Timestamp | None = None
     # Before what it is merged into. Not saved: a schema that says the same field by field is the same.
-    defaults: FieldDefaults = Field(default_factory=FieldDefaults, exclude=True)
+    defaults: SchemaDefaults = Field(default_factory=SchemaDefaults, exclude=True)
     dense: dict[str, DenseOptions] = Field(default_factory=dict)
     categorical: Annotated[dict[str, _Options], Field(min_length=1)]
     derived: tuple[DerivedColumn, ...] = ()
@@ -197,7 +198,11 @@ def _merged(defaults: Mapping[str, Any], options: Any, *, named: bool) -> Any:
         options = {"transform": options}
     elif options is None:
         options = {}
-    return {**defaults, **options} if isinstance(options, Mapping) else options
+    if not isinstance(options, Mapping):
+        return options
+    # One makes a field's table of the other's kind: a field that sets one has no default of the other.
+    own = {other for one, other in itertools.permutations(("hash_above", "compositional")) if one in options}
+    return {**{name: value for name, value in defaults.items() if name not in own}, **options}
 
 
 def load_table_schema(path: Path, defaults: Mapping[str, Mapping[str, Any]] | None = None) -> TableSchema:
@@ -241,7 +246,7 @@ _EXAMPLES = {
     ("columns", 1): "[clicked, price, shop]",
 }
 _SECTIONS: dict[str, type[Frozen]] = {
-    "defaults": FieldDefaults,
+    "defaults": SchemaDefaults,
     "timestamp": Timestamp,
     "dense": DenseOptions,
     "categorical": CategoricalOptions,

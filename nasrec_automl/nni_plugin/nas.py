@@ -8,7 +8,7 @@ fresh machine, one would read half of it. Here it is put there whole.
 
 NNI's training service says that a model has ended in a message that holds the model as a string in a string. NNI takes
 a `//` or `#` there for a comment, cannot read the message, and waits for ever; pickles often have a `//`. Here
-`nni.load` no longer looks for comments.
+`nni.load` looks for comments in what is no JSON without.
 """
 
 # isort: off
@@ -56,7 +56,7 @@ def _settle_settings() -> None:
 
 
 _settle_settings()
-load.__kwdefaults__["ignore_comments"] = False
+load.__kwdefaults__["ignore_comments"] = None
 
 
 class UnlistedExperiment(NasExperiment):

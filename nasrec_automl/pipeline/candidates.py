@@ -9,7 +9,6 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -23,16 +22,12 @@ from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.verdict import read_verdict, trust_in_scores
+from nasrec_automl.report.content import Origin
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.attributes import STEP, written
 from nasrec_automl.search.hyper import ARCHITECTURE
 from nasrec_automl.space import load_search_space
 from nasrec_automl.verdict import Trust
-
-Origin = Literal["search", "predictor", "hand design", "earlier run", "check"]
-"""Where a candidate comes from: the search took it for its score, or the performance predictor for its prediction; the
-run that this one continues chose it; the check of the scores trained it. Of these the last that holds; a hand design is
-always one."""
 
 
 def candidates(run: RunFolder) -> dict[str, Architecture]:

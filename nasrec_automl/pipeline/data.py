@@ -101,7 +101,8 @@ def _schema(config: DataConfig, noted: dict[str, Any] | None) -> dict[str, Any]:
     if noted is not None and not path.exists():
         return {key.removeprefix("data."): value for key, value in noted.items() if key.startswith("data.schema.")}
     # With defaults, so that what is compared with them later has a name.
-    return {f"schema.{key}": value for key, value in load_table_schema(path).model_dump(mode="json").items()}
+    schema = load_table_schema(path, config.defaults.model_dump(exclude_none=True))
+    return {f"schema.{key}": value for key, value in schema.model_dump(mode="json").items()}
 
 
 def _open_prepared(config: DataConfig) -> PreparedData:

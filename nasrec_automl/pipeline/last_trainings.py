@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from nasrec_automl.architecture import Architecture
+from nasrec_automl.data.files import clear_left
 from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import DivergedError, InUseError
 from nasrec_automl.network.weights import save_network
@@ -161,5 +162,6 @@ def _train(run: RunFolder, training: LastTraining, checkpoint: Path, tell: Calla
     except DivergedError as error:
         write_text(training.diverged, f"{error}\n")
     else:
+        clear_left(training.weights)
         save_network(trained.subnet, training.weights)
     checkpoint.unlink(missing_ok=True)

@@ -73,6 +73,7 @@ class RankStage(Stage):
     def _run(self, run: RunFolder, count: int | None, report: Report, workers: int) -> dict[str, float]:
         config = run.job.rank
         done, total = self.units(run)
+        workers = min(workers, total - done)
         done = min(done, total - 1)  # the comparison is still to come
         progress = ProgressWriter(run.progress(self.name), unit="trainings", total=total, done=done)
         architectures = sample_sizes(run, config.architectures)

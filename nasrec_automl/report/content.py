@@ -11,7 +11,12 @@ from nasrec_automl.data.parts import Part
 from nasrec_automl.ranking import Ranking
 from nasrec_automl.verdict import Verdict
 
-ResultKind = Literal["search", "predictor", "hand design", "earlier run", "check", "baseline"]
+Origin = Literal["search", "predictor", "hand design", "earlier run", "check"]
+"""Where a candidate comes from: the search took it for its score, or the performance predictor for its prediction; the
+run that this one continues chose it; the check of the scores trained it. Of these the last that holds; a hand design is
+always one."""
+
+ResultKind = Origin | Literal["baseline"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

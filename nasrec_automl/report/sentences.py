@@ -92,10 +92,10 @@ def results_caption(content: ReportContent) -> str:
 
 def search_caption(content: ReportContent) -> str:
     """How to read the history of the search, and why it may not mark the winner."""
-    caption = (
-        "Every architecture in the order of the search, scored with the supernet's weights; lower is better, and the "
-        "shaded band is what one standard error cannot tell from the best."
-    )
+    caption = "Every architecture in the order of the search; lower is better."
+    best = best_scored(content.search)
+    if best is not None and best.standard_error is not None:
+        caption += " The shaded band is what one standard error cannot tell from the best."
     if content.results and not any(content.winner_name in (each.key, each.hand) for each in content.search):
         caption += " The winner is not among them: the search did not score it."
     return caption
@@ -146,15 +146,15 @@ def _about_the_scores(content: ReportContent) -> list[str]:
             f"{count(added, 'architecture')} {_were(added)} added to the study by hand: nobody knows on which rows "
             "their log losses were measured, which count like scores."
         )
-    ties = len(within_one_error(scored))
-    near = "as good as" if best.standard_error is None else "within one standard error of"
-    said.append(
-        f"{ties:,} of them are {near} the best score ({best.log_loss:.4f}, {best.name}), itself included. Scores share "
-        "their rows, so a difference between two of them is surer than that error suggests, but the search alone does "
-        "not settle which of these is best."
-        if ties > 1
-        else f"No other is {near} the best score ({best.log_loss:.4f}, {best.name})."
-    )
+    ties, measured = len(within_one_error(scored)), best.standard_error is not None
+    near = f"{'within one standard error of' if measured else 'as good as'} the best ({best.log_loss:.4f}, {best.name})"
+    if ties == 1:
+        said.append(f"No other architecture is {near}.")
+    else:
+        which = "The search alone does not settle which is best."
+        said.append(f"{ties:,} architectures are {near}, itself included. {which}")
+        if measured:
+            said[-1] += " Scores share their rows, so a difference between two is surer than that error suggests."
     return [*said, *_about_early_stops(content)]
 
 

@@ -27,6 +27,20 @@ def test_roles_and_options(tmp_path: Path) -> None:
     assert schema.raw_columns == ("y", "w", "t", "n", "m", "c", "d", "x")
 
 
+@pytest.mark.parametrize(("own", "other"), [("hash_above", "compositional"), ("compositional", "hash_above")])
+def test_a_cap_of_its_own_and_two_tables_leave_out_the_default_of_the_other(
+    tmp_path: Path, own: str, other: str
+) -> None:
+    text, path = f"label: y\ncategorical: {{c: {{{own}: 50}}, d: }}\n", tmp_path / "job.yaml"
+    path.write_text(text)
+    for schema in (
+        load(tmp_path, text + f"defaults: {{categorical: {{{other}: 7}}}}\n"),
+        load_table_schema(path, {"categorical": {other: 7}}),
+    ):
+        assert [getattr(schema.categorical[name], own) for name in "cd"] == [50, None]
+        assert [getattr(schema.categorical[name], other) for name in "cd"] == [None, 7]
+
+
 def test_defaults_are_for_what_a_field_does_not_set(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(
         "label: y\n"

@@ -470,7 +470,7 @@ def test_a_killed_script_goes_on_once_nnis_manager_is_stopped(service: ServiceRu
     process.wait()
     before = {trial.user_attrs["nasrec:key"] for trial in complete(folder)}
     assert before
-    assert service.start(trials=6).wait(60) != 0
+    assert service.start(trials=6).wait(240) != 0
     assert f"Port {service.port} is not idle" in service.output.read_text()
     nnictl = Path(sys.executable).with_name("nnictl")
     subprocess.run([nnictl, "stop", "--port", str(service.port)], check=True, capture_output=True, timeout=60)

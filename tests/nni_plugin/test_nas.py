@@ -39,3 +39,8 @@ def test_nni_reads_what_it_says_of_a_model_that_ended(text: str) -> None:
     message = nni.dump({"type": "EN", "content": nni.dump({"event": "SUCCEEDED", "hyper_params": parameters})})
     content = nni.load(nni.load(message)["content"])
     assert nni.load(content["hyper_params"])["parameters"] == text
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*comment")
+def test_nni_still_reads_json_with_comments() -> None:
+    assert nni.load('{"rate": 0.1}  // of the optimiser\n') == {"rate": 0.1}

@@ -181,6 +181,9 @@ def test_defaults_of_a_table_stand_in_its_schema_or_in_the_job(tmp_path: Path, w
     schema.write_text("{label: y, categorical: {a: , b: {min_count: 1}}, dense: {n: }, defaults: {dense: quantile}}")
     with pytest.raises(JobError, match=r"data\.schema\.dense\.n\.transform: .* with 'none', .* says 'quantile'"):
         DataStage().check(open_run(write_job(tmp_path, data=rare)))
+    schema.write_text("{label: y, categorical: {a: {min_count: 1}, b: {min_count: 1}}, dense: {n: none}}")
+    with pytest.raises(JobError, match=r"data\.schema\.categorical\.a\.min_count: .* with 300, .* says 1"):
+        DataStage().check(open_run(write_job(tmp_path, data=rare)))
     schema.write_text("{label: y, categorical: {a: , b: {min_count: 1}}, dense: {n: none}}")
     with pytest.raises(JobError, match=r"data\.defaults\.categorical\.min_count: .* with 300"):
         DataStage().check(open_run(write_job(tmp_path, data=table)))

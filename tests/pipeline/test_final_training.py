@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
+import psutil
 import pytest
 import torch
 from torch import Tensor
@@ -263,6 +264,30 @@ def test_workers_share_them_and_end_with_the_same_network(
     subnet = taught(run, contender, tmp_path / "final", workers=2, tell=busy_with_the_first)
     assert same(subnet.state_dict(), min(alone, key=lambda one: one[0])[1])
     assert set(heard) != {f"final training {number} of 3" for number in (1, 2, 3)}
+
+
+def test_what_a_killed_helper_was_at_goes_on_from_its_checkpoint(
+    run: RunFolder,
+    contender: Contender,
+    alone: list[tuple[float, Mapping[str, Tensor]]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    two = changed(run, "retrain", final_seeds=2)
+
+    def kill_the_helper(words: str) -> None:
+        theirs = 2 if words.startswith("final training 1") else 1
+        for helper in psutil.Process().children():
+            deadline = time.monotonic() + 60
+            while not [*tmp_path.glob(f"*-{theirs - 1}.ckpt")] and time.monotonic() < deadline:
+                time.sleep(0.01)
+            helper.kill()
+
+    steps, step = [], ClickModule.training_step
+    monkeypatch.setattr(ClickModule, "training_step", lambda self, *a: steps.append(self.global_step) or step(self, *a))
+    subnet = taught(two, contender, tmp_path / "final", workers=2, tell=kill_the_helper)
+    assert same(subnet.state_dict(), min(alone[:2], key=lambda one: one[0])[1])
+    assert steps.count(0) == 1, "the other began in the helper"
 
 
 def test_what_another_process_trains_is_waited_for(

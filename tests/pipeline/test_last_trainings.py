@@ -1,8 +1,10 @@
 """Trainings that processes share: what is told to a helper, and what counts as left for a later call."""
 
 import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from nasrec_automl.pipeline.files import write_json
 from nasrec_automl.pipeline.last_trainings import LastTraining, help_train, left_by, train_all
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import default_hyper
+from nasrec_automl.processes import own_host
 from nasrec_automl.space import load_search_space
 
 
@@ -61,6 +64,20 @@ def test_a_helper_trains_once_through_what_nobody_trains(
     assert mine.diverged.read_text() == "step 7 of 9\n"
     help_train(finished_run, tmp_path / "gone.json")
     train_all(finished_run, [ended, mine], tmp_path, workers=2, tell=pytest.fail)
+
+
+def test_what_a_killed_process_left_of_a_file_goes_with_the_next_one(
+    finished_run: RunFolder, training: LastTraining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    left = tmp_path / f".{training.weights.name}.{own_host()}.{gone.pid}.1.partial"
+    left.touch()
+    monkeypatch.setattr(last_trainings, "train_by_job", lambda *_, **__: SimpleNamespace(subnet=None))
+    monkeypatch.setattr(last_trainings, "save_network", lambda subnet, path: path.touch())
+    train_all(finished_run, [replace(training, label=None)], tmp_path)
+    assert training.weights.is_file()
+    assert not left.exists()
 
 
 def test_labels_and_lists_are_nothing_to_go_on_with(tmp_path: Path) -> None:

@@ -341,9 +341,9 @@ def test_workers_share_their_trainings_and_end_with_the_same_networks(copied_run
         ended = trainings_study(copied_run, "teachers").get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         return {trial.user_attrs[WORKER].rpartition(":")[0] for trial in ended}
 
-    def busy_with_the_first(_: str) -> None:
+    def busy_with_the_first(words: str) -> None:
         deadline = time.monotonic() + 60
-        while not processes() and time.monotonic() < deadline:
+        while ", step " in words and not processes() and time.monotonic() < deadline:
             time.sleep(0.1)
 
     teachers.teachers(copied_run, busy_with_the_first, workers=2)

@@ -67,6 +67,13 @@ def test_the_search_figure_says_why_it_marks_no_winner(full_content, unscored_co
     assert "not among them" not in search_caption(unscored_content(results=[]))
 
 
+def test_the_search_figure_has_a_band_where_the_best_has_an_error(full_content):
+    content = full_content()
+    assert "The shaded band" in search_caption(content)
+    added = replace(content.search[0], log_loss=0.1, standard_error=None)
+    assert "band" not in search_caption(replace(content, search=[added, *content.search]))
+
+
 def test_an_order_is_compared_where_enough_architectures_have_a_score(full_content, unscored_content):
     def said(content):
         (found,) = [each for each in trust(content) if "trainings from scratch" in each]
@@ -107,9 +114,10 @@ def test_trust_names_rows_errors_and_ties(full_content):
     text = " ".join(trust(full_content()))
     assert "scored 300 architectures" in text
     assert "all on the same 4,000 rows. The standard error of a score is about 0.0031 nats." in text
-    assert "20 of them are within one standard error of the best score" in text
+    assert "20 architectures are within one standard error of the best (" in text
     assert "0.0021 nats below that of the best hand design, mlp." in text
     assert "24 trainings from scratch" in text
+    assert "Scores share their rows" in text
     assert "three complete searches" in text
 
 
@@ -120,7 +128,8 @@ def test_trust_says_what_was_added_by_hand(full_content):
     text = " ".join(trust(full_content(search=search)))
     assert "The search scored 298 architectures" in text
     assert "2 architectures were added to the study by hand: nobody knows on which rows" in text
-    assert f"2 of them are as good as the best score (0.1000, {search[0].name})" in text
+    assert f"2 architectures are as good as the best (0.1000, {search[0].name}), itself included." in text
+    assert "Scores share their rows" not in text
     alone = " ".join(trust(full_content(search=search[:2])))
     assert "The search scored" not in alone
     assert "2 architectures were added to the study by hand" in alone
