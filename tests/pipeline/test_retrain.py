@@ -268,7 +268,7 @@ def test_a_curve_is_over_equal_shares_of_the_schedule(copied_run: RunFolder, bat
     space = {**copied_run.job.retrain.space.model_dump(), "batch_size": [batch_size]}
     lengths = {"max_epochs": 6, "validations_per_epoch": 2, "patience": 100}
     run = changed(copied_run, "retrain", space=HyperSpace.model_validate(space), **lengths, teachers=0)
-    RetrainStage()._run(changed(run, "retrain", trials=20), 1, lambda metrics: None)
+    RetrainStage()._run(changed(run, "retrain", trials=20), 1, lambda metrics: None, 1)
     (trial,) = retrain_study(run).get_trials()[-1:]
     assert list(trial.intermediate_values) == list(range(1, 13))
     assert len({*trial.intermediate_values.values()}) == distinct
@@ -278,7 +278,7 @@ def test_a_training_is_not_pruned_at_its_end_for_what_it_passed_on_the_way(copie
     space = {**copied_run.job.retrain.space.model_dump(), "batch_size": [10**6]}
     lengths = {"max_epochs": 1, "validations_per_epoch": 5}  # a single validation, past the fourth fifth
     run = changed(copied_run, "retrain", space=HyperSpace.model_validate(space), **lengths, teachers=0, trials=16)
-    RetrainStage()._run(run, None, lambda metrics: None)
+    RetrainStage()._run(run, None, lambda metrics: None, 1)
     trials = retrain_study(run).get_trials()[6:]
     assert [list(trial.intermediate_values) for trial in trials] == [[1, 2, 3, 4, 5]] * 10
     assert {trial.state.name for trial in trials} == {"COMPLETE"}
@@ -292,7 +292,7 @@ def test_its_trainings_begin_as_taught_where_there_are_teachers(
     monkeypatch.setattr(retrain_module, "retrain", begun)
     run = changed(copied_run, "retrain", teachers=teachers, trials=copied_run.job.retrain.trials + 1)
     with pytest.raises(KeyboardInterrupt):
-        RetrainStage()._run(run, None, lambda metrics: None)
+        RetrainStage()._run(run, None, lambda metrics: None, 1)
     assert begun.call_args.kwargs["taught"] == (teachers > 0)
 
 
