@@ -38,8 +38,8 @@ from nasrec_automl.pipeline.scratch import default_hyper, train_by_job
 from nasrec_automl.pipeline.teachers import TaughtBy, labels_of
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.metrics import Metrics
-from nasrec_automl.training.module import ClickModule
 from tests.pipeline.changed import changed
+from tests.pipeline.steps import watch_steps
 
 
 @pytest.fixture(scope="module")
@@ -210,14 +210,7 @@ def test_killed_it_goes_on_and_ends_with_the_same_network(
     with pytest.raises(KeyboardInterrupt):
         taught(run, contender, files, tell=kill)
     heard: list[str] = []
-    steps: list[int] = []
-    step = ClickModule.training_step
-
-    def counted(self: ClickModule, *arguments: object) -> object:
-        steps.append(self.global_step)
-        return step(self, *arguments)
-
-    monkeypatch.setattr(ClickModule, "training_step", counted)
+    steps = watch_steps(monkeypatch)
     subnet = taught(run, contender, files, tell=lambda words: heard.append(words.partition(",")[0]))
     assert same(subnet.state_dict(), min(alone, key=lambda one: one[0])[1])
     assert set(heard) == {f"final training {number} of 3" for number in range(killed[0], 4)}, (
@@ -241,8 +234,7 @@ def test_a_training_whose_network_was_not_saved_goes_on_from_its_last_checkpoint
         failing.setattr(last_trainings, "save_network", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             taught(run, contender, tmp_path / "final")
-    steps, step = [], ClickModule.training_step
-    monkeypatch.setattr(ClickModule, "training_step", lambda self, *a: steps.append(self.global_step) or step(self, *a))
+    steps = watch_steps(monkeypatch)
     subnet = taught(run, contender, tmp_path / "final")
     assert steps[0] > 0
     assert steps.count(0) == 2, "of the second and the third"
@@ -283,8 +275,7 @@ def test_what_a_killed_helper_was_at_goes_on_from_its_checkpoint(
                 time.sleep(0.01)
             helper.kill()
 
-    steps, step = [], ClickModule.training_step
-    monkeypatch.setattr(ClickModule, "training_step", lambda self, *a: steps.append(self.global_step) or step(self, *a))
+    steps = watch_steps(monkeypatch)
     subnet = taught(two, contender, tmp_path / "final", workers=2, tell=kill_the_helper)
     assert same(subnet.state_dict(), min(alone[:2], key=lambda one: one[0])[1])
     assert steps.count(0) == 1, "the other began in the helper"
@@ -356,11 +347,7 @@ def test_killed_final_teachers_go_on_where_they_were(copied_run: RunFolder, monk
     with pytest.raises(KeyboardInterrupt):
         final_teachers(run, teachers.teachers(run), run.final_trainings, tell=dying)
     (checkpoint,) = run.final_trainings.glob("final-teacher-*.ckpt")
-    again: list[int] = []
-    train = ClickModule.training_step
-    monkeypatch.setattr(
-        ClickModule, "training_step", lambda self, *a: again.append(self.global_step) or train(self, *a)
-    )
+    again = watch_steps(monkeypatch)
     assert final_teachers(run, teachers.teachers(run), run.final_trainings) == found
     assert f", step {again[0]} of" in heard[0], "from the last checkpoint on"
     for path in trained:

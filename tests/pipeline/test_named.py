@@ -34,6 +34,7 @@ from nasrec_automl.search.distributions import distributions
 from nasrec_automl.training.metrics import Metrics
 from nasrec_automl.training.module import ClickModule
 from tests.pipeline.changed import changed
+from tests.pipeline.steps import watch_steps
 
 
 @pytest.fixture
@@ -168,8 +169,7 @@ def test_a_training_whose_network_was_not_saved_goes_on_from_its_last_checkpoint
         failing.setattr("nasrec_automl.pipeline.last_trainings.save_network", Mock(side_effect=_KilledError))
         with pytest.raises(_KilledError):
             retrain_named(run, key)
-    steps, step = [], ClickModule.training_step
-    monkeypatch.setattr(ClickModule, "training_step", lambda self, *a: steps.append(self.global_step) or step(self, *a))
+    steps = watch_steps(monkeypatch)
     retrain_named(run, key)
     assert steps[0] > 0
     assert not [*run.models.glob(".*")]

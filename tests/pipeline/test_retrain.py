@@ -41,6 +41,7 @@ from nasrec_automl.search import Hyper
 from nasrec_automl.training.keep_best import Checkpoints
 from nasrec_automl.training.module import ClickModule
 from tests.pipeline.changed import changed
+from tests.pipeline.steps import watch_steps
 
 
 def study_of(run: RunFolder) -> optuna.Study:
@@ -156,8 +157,7 @@ def test_a_killed_training_goes_on_where_it_was(copied_run: RunFolder, monkeypat
     assert went_so_far > 0
     half_written.touch()
     being_written.touch()
-    steps, step = [], ClickModule.training_step
-    monkeypatch.setattr(ClickModule, "training_step", lambda self, *a: steps.append(self.global_step) or step(self, *a))
+    steps = watch_steps(monkeypatch)
     RetrainStage().run(copied_run, count=1)
     assert steps[0] == went_so_far
     assert not checkpoint.exists()
@@ -296,12 +296,6 @@ def test_its_trainings_begin_as_taught_where_there_are_teachers(
     assert begun.call_args.kwargs["taught"] == (teachers > 0)
 
 
-def _steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    steps, step = [], ClickModule.training_step
-    monkeypatch.setattr(ClickModule, "training_step", lambda self, *a: steps.append(self.global_step) or step(self, *a))
-    return steps
-
-
 @pytest.mark.parametrize("fails", ["pipeline.retrain.save_network", "search.ledger.Ledger.finish"])
 def test_a_training_whose_outcome_was_not_written_goes_on_from_its_last_checkpoint(
     copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch, fails: str
@@ -314,7 +308,7 @@ def test_a_training_whose_outcome_was_not_written_goes_on_from_its_last_checkpoi
         with pytest.raises(KeyboardInterrupt):
             RetrainStage().run(copied_run)
     (checkpoint,) = copied_run.retrained.glob("*.ckpt")
-    steps = _steps(monkeypatch)
+    steps = watch_steps(monkeypatch)
     RetrainStage().run(copied_run, count=1)
     assert steps[0] > 0
     assert not checkpoint.exists()

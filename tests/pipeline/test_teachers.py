@@ -45,8 +45,8 @@ from nasrec_automl.search.attributes import WORKER
 from nasrec_automl.search.trainings import trained_losses
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.metrics import Metrics
-from nasrec_automl.training.module import ClickModule
 from tests.pipeline.changed import changed
+from tests.pipeline.steps import watch_steps
 
 
 def designs(run: RunFolder) -> dict[str, object]:
@@ -379,14 +379,7 @@ def test_killed_they_go_on_and_end_as_the_same_networks(
         patched.setattr(truth, "train_by_job", dying)
         with pytest.raises(KeyboardInterrupt):
             teachers.teachers(copied_run)
-    steps: list[int] = []
-    step = ClickModule.training_step
-
-    def counted(self: ClickModule, *arguments: object) -> object:
-        steps.append(self.global_step)
-        return step(self, *arguments)
-
-    monkeypatch.setattr(ClickModule, "training_step", counted)
+    steps = watch_steps(monkeypatch)
     told: list[str] = []
     teachers.teachers(copied_run, told.append)
     counted_words = list(dict.fromkeys(words.partition(", ")[0] for words in told))

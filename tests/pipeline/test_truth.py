@@ -30,8 +30,8 @@ from nasrec_automl.pipeline.truth import (
 from nasrec_automl.search import Hyper, TrainOutcome
 from nasrec_automl.search.hyper import default_params
 from nasrec_automl.search.ledger import Ledger
-from nasrec_automl.training.module import ClickModule
 from tests.pipeline.changed import changed
+from tests.pipeline.steps import watch_steps
 
 
 def test_sizes_are_those_of_the_networks_that_are_trained(finished_run: RunFolder) -> None:
@@ -158,8 +158,7 @@ def test_a_training_whose_outcome_was_not_written_goes_on_from_its_last_checkpoi
         with pytest.raises(KeyboardInterrupt):
             train(2)
     assert len([*tmp_path.glob("*.ckpt")]) == 1
-    steps, step = [], ClickModule.training_step
-    monkeypatch.setattr(ClickModule, "training_step", lambda self, *a: steps.append(self.global_step) or step(self, *a))
+    steps = watch_steps(monkeypatch)
     train(2)
     assert steps[0] > 0
     assert steps.count(0) == 1, "of the second"

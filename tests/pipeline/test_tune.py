@@ -34,6 +34,7 @@ from nasrec_automl.pipeline.view import tune_table
 from nasrec_automl.ranking import tau_error
 from nasrec_automl.search.tune import settings_of
 from tests.pipeline.changed import changed
+from tests.pipeline.steps import watch_steps
 
 Write = Callable[..., Path]
 JOB: dict[str, Any] = {
@@ -194,10 +195,7 @@ def test_a_supernet_whose_tau_was_not_written_is_not_trained_again(
         failing.setattr(tune, "kendall_tau", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             tune_supernet(run)
-    steps, step = [], NasRecLightningModule.training_step
-    monkeypatch.setattr(
-        NasRecLightningModule, "training_step", lambda self, *a: steps.append(self.global_step) or step(self, *a)
-    )
+    steps = watch_steps(monkeypatch, NasRecLightningModule)
     tune_supernet(run)
     assert steps.count(0) == 1, "of the second"
     assert results(run) == results(done)
