@@ -265,15 +265,19 @@ def test_what_a_killed_helper_was_at_goes_on_from_its_checkpoint(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    two = changed(run, "retrain", final_seeds=2)
+    two, killed = changed(run, "retrain", final_seeds=2), []
 
     def kill_the_helper(words: str) -> None:
-        theirs = 2 if words.startswith("final training 1") else 1
-        for helper in psutil.Process().children():
-            deadline = time.monotonic() + 60
-            while not [*tmp_path.glob(f"*-{theirs - 1}.ckpt")] and time.monotonic() < deadline:
-                time.sleep(0.01)
-            helper.kill()
+        if killed:
+            return
+        theirs = 1 if words.startswith("final training 1") else 0
+        deadline = time.monotonic() + 120
+        while not [*tmp_path.glob(f"*-{theirs}.ckpt")]:
+            assert time.monotonic() < deadline, "the helper was to be killed in the middle"
+            time.sleep(0.01)
+        (helper,) = psutil.Process().children()
+        helper.kill()
+        killed.append(helper)
 
     steps = watch_steps(monkeypatch)
     subnet = taught(two, contender, tmp_path / "final", workers=2, tell=kill_the_helper)
