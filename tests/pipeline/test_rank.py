@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -328,3 +329,17 @@ def test_processes_that_share_the_trainings_end_with_the_same(done: RunFolder, t
     assert str(other.pid) in workers
     rank_scores(run, workers=2)
     assert run.rank.read_text() == expected
+
+
+def test_no_worker_starts_where_no_training_is_left(
+    done: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def noted(job: object, shared: str, workers: int) -> AbstractContextManager[None]:
+        asked.append(workers)
+        return nullcontext()
+
+    monkeypatch.setattr(rank, "worker_processes", noted)
+    rank_scores(copied(done, tmp_path), workers=3)
+    assert asked == [0]
