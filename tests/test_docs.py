@@ -34,6 +34,7 @@ from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.space import load_search_space
 from tests.benchmarks.__main__ import main as benchmarks
 from tests.data.readers.rows import write, write_public_sets
+from tests.warm import run_warm
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -116,6 +117,11 @@ def run_there(command: list[str], place: Path) -> str:
     return done.stdout
 
 
+def run_warm_there(code: str, place: Path, *words: str) -> None:
+    done = run_warm(code, *words, cwd=place)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def lines_of(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
 
@@ -130,13 +136,16 @@ def test_there_is_something_to_run() -> None:
 
 @pytest.mark.parametrize("text", list(blocks("python")))
 def test_python_blocks_run(text: str, place: Path) -> None:
-    run_there([sys.executable, "-c", text], place)
+    run_warm_there(text, place)
 
 
 @pytest.mark.parametrize("text", list(blocks("sh")))
 def test_shell_blocks_run(text: str, place: Path) -> None:
     for line in lines_of(text):
-        if line not in NOT_RUN:
+        program, *words = shlex.split(line)
+        if program == "nasrec-automl":
+            run_warm_there("from nasrec_automl.cli import main; main()", place, *words)
+        elif line not in NOT_RUN:
             run_there(["bash", "-ec", line], place)
 
 

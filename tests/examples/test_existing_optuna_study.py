@@ -1,7 +1,5 @@
 """The scripts of `examples/existing_optuna_study`, one after another on a finished run."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +14,13 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.worker import share_work
 from nasrec_automl.search import distributions
 from nasrec_automl.space import load_search_space
+from tests.warm import run_warm
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "existing_optuna_study"
 
 
 def script(name: str, *arguments: object) -> str:
-    command = [sys.executable, str(EXAMPLE / f"{name}.py"), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = run_warm(EXAMPLE / f"{name}.py", *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +39,7 @@ from nasrec_automl.pipeline.verdict import note_verdict, read_verdict
 from nasrec_automl.ranking import judge_ranking
 from nasrec_automl.space import load_search_space
 from nasrec_automl.verdict import Verdict
+from tests.warm import run_warm
 
 Write = Callable[..., Path]
 JOB: dict[str, Any] = {
@@ -169,8 +169,7 @@ run_job(RunFolder(load_job(sys.argv[1])))
 
 def killed(job: Path, module: str, name: str, last: int) -> bool:
     """Run a job whose process is killed when a function of the pipeline is called for the `last` time."""
-    command = [sys.executable, "-c", KILLED, str(job), f"nasrec_automl.pipeline.{module}", name, str(last)]
-    return subprocess.run(command, check=False, timeout=200).returncode == -signal.SIGKILL
+    return run_warm(KILLED, job, f"nasrec_automl.pipeline.{module}", name, last).returncode == -signal.SIGKILL
 
 
 def test_killed_in_the_check_it_goes_on_to_the_same_verdict_and_search(

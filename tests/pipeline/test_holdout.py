@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,16 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
                 opened.append(path)
 
 
-sys.addaudithook(_note)  # for good: Python has no way to take one back
+@cache
+def _watch() -> None:
+    """Once asked for: Python has no way to take a hook back, and every later `open` and `import` calls it."""
+    sys.addaudithook(_note)
 
 
 @contextmanager
 def openings(folder: Path) -> Iterator[list[Path]]:
     """The files under a folder that this process opens, or tries to."""
+    _watch()
     noted: tuple[Path, list[Path]] = (folder.absolute(), [])
     _watched.append(noted)
     try:

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -37,6 +36,7 @@ from nasrec_automl.pipeline.worker_processes import worker_processes
 from nasrec_automl.space import load_search_space
 from tests.children import children
 from tests.pipeline.changed import changed
+from tests.warm import run_warm
 
 Write = Callable[..., Path]
 JOB: dict[str, Any] = {
@@ -224,8 +224,7 @@ def test_killed_it_goes_on_inside_a_training_and_ends_the_same(
     done: RunFolder, tmp_path: Path, write_job: Write
 ) -> None:
     path = write_job(tmp_path, **JOB)
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False, timeout=200)
-    assert killed.returncode == -signal.SIGKILL
+    assert run_warm(KILLED, path).returncode == -signal.SIGKILL
     run = RunFolder(load_job(path))
     assert len(list((run.path / "rank").glob("*.ckpt"))) == 1
     assert not run.rank.exists()

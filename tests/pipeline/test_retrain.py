@@ -3,8 +3,6 @@
 import copy
 import re
 import signal
-import subprocess
-import sys
 from collections import Counter
 from typing import Any
 from unittest.mock import Mock
@@ -42,6 +40,7 @@ from nasrec_automl.training.keep_best import Checkpoints
 from nasrec_automl.training.module import ClickModule
 from tests.pipeline.changed import changed
 from tests.pipeline.steps import watch_steps
+from tests.warm import run_warm
 
 
 def study_of(run: RunFolder) -> optuna.Study:
@@ -150,8 +149,7 @@ def test_a_killed_training_goes_on_where_it_was(copied_run: RunFolder, monkeypat
     optuna.delete_study(study_name=retrain_study_name(copied_run), storage=f"sqlite:///{copied_run.path}/studies.db")
     for path in {*copied_run.retrained.iterdir()} - {*copied_run.retrained.glob("teacher-*")}:
         path.unlink()
-    command = [sys.executable, "-c", KILLED, str(copied_run.path.parent / "job.yaml")]
-    assert subprocess.run(command, check=False, timeout=120).returncode == -signal.SIGKILL
+    assert run_warm(KILLED, copied_run.path.parent / "job.yaml").returncode == -signal.SIGKILL
     (checkpoint,) = copied_run.retrained.glob("*.ckpt")
     went_so_far = torch.load(checkpoint, weights_only=True)["global_step"]
     assert went_so_far > 0

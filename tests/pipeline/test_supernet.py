@@ -1,10 +1,7 @@
 """The stage that trains the supernet: killed at any point and run again, it ends with the same weights."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping
 from functools import partial
 from operator import itemgetter
@@ -39,6 +36,7 @@ from nasrec_automl.pipeline.teachers import labels_of, teachers
 from nasrec_automl.testing.examples import tiny_space
 from tests.pipeline.changed import changed
 from tests.pipeline.supernets import make, poisoned_step
+from tests.warm import run_warm
 
 KILLED = """
 import os, signal, sys
@@ -70,9 +68,7 @@ def points(run: RunFolder) -> list[dict[str, float]]:
 def kill_behind(point: Mapping[str, float], run: RunFolder) -> None:
     """Train until two steps behind the checkpoint of a point, in a process that is killed there."""
     run.create()
-    command = [sys.executable, "-c", KILLED, str(run.path), str(int(point["step"]) + 2)]
-    killed = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False, timeout=120)
-    assert killed.returncode == -signal.SIGKILL
+    assert run_warm(KILLED, run.path, int(point["step"]) + 2).returncode == -signal.SIGKILL
     assert not run.weights.exists()
 
 

@@ -4,7 +4,6 @@ import math
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +34,7 @@ from nasrec_automl.ranking import tau_error
 from nasrec_automl.search.tune import settings_of
 from tests.pipeline.changed import changed
 from tests.pipeline.steps import watch_steps
+from tests.warm import run_warm
 
 Write = Callable[..., Path]
 JOB: dict[str, Any] = {
@@ -175,8 +175,7 @@ tune_supernet(run)
 
 def test_killed_it_goes_on_from_the_supernets_checkpoint(done: RunFolder, tmp_path: Path, write_job: Write) -> None:
     path = write_job(tmp_path, **JOB)
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False, timeout=200)
-    assert killed.returncode == -signal.SIGKILL
+    assert run_warm(KILLED, path).returncode == -signal.SIGKILL
     run = RunFolder(load_job(path))
     (checkpoint,) = run.path.glob("tune/*/supernet/last.ckpt")
     tune_supernet(run)

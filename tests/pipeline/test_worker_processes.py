@@ -33,7 +33,7 @@ with worker_processes(RunFolder.open(Path(sys.argv[1])).job, "search", 3):
 """
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def four_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(4)
@@ -56,6 +56,7 @@ def scored(run: RunFolder) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
 
 
+@pytest.mark.usefixtures("four_threads")
 def test_another_process_does_the_stage_with_its_part_of_the_cores(searching: RunFolder) -> None:
     with worker_processes(searching.job, "search", 2):
         assert torch.get_num_threads() == 2
