@@ -4,8 +4,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# Processes that share the tests of `test` and `test-slow`; 0: none beside pytest's own.
-WORKERS ?= 2
+# Processes that share the tests of `test` and `test-slow`, one more than the smallest machine has cores, since tests wait
+# for other processes; 0: none beside pytest's own.
+WORKERS ?= 3
 # A core for each of them: their networks are small, and threads of several processes hold one another up.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
@@ -25,7 +26,7 @@ demo: .venv/.installed
 
 # By file, each of which has costly fixtures of its own.
 test: .venv/.installed
-	$(PYTEST) --dist loadfile -m "not slow and not mysql and not remote and not browser"
+	$(PYTEST) --dist loadfile --no-loadscope-reorder -m "not slow and not mysql and not remote and not browser"
 
 # By test: one file has half of the work.
 test-slow: .venv/.installed

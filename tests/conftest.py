@@ -109,6 +109,18 @@ def write_job() -> Callable[..., Path]:
     return write
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that the first of the processes makes that share the tests, and all of them read."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (made := folder / "made").exists():
+            make(folder)
+            made.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory, write_job: Callable[..., Path]) -> Any:
     """The run folder of a whole run of the tiny job. Tests read it; those that write take `copied_run`."""
@@ -117,12 +129,14 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory, write_job: Callable[.
     from nasrec_automl.pipeline.stages import run_job
     from nasrec_automl.pipeline.studies import study_storage
 
-    run = RunFolder(load_job(write_job(tmp_path_factory.mktemp("finished"))))
-    run_job(run)
-    storage = study_storage(run.job.storage_url)
-    storage.remove_session()
-    storage.engine.dispose()
-    return run
+    def make(folder: Path) -> None:
+        run = RunFolder(load_job(write_job(folder)))
+        run_job(run)
+        storage = study_storage(run.job.storage_url)
+        storage.remove_session()
+        storage.engine.dispose()
+
+    return RunFolder(load_job(made_once(tmp_path_factory, "finished", make) / "job.yaml"))
 
 
 @pytest.fixture(scope="session")
@@ -132,14 +146,16 @@ def front_run(finished_run: Any, tmp_path_factory: pytest.TempPathFactory, write
     from nasrec_automl.pipeline.run_folder import RunFolder
     from nasrec_automl.pipeline.stages import run_job
 
-    search = {"objectives": ["log_loss", "macs"], "population": 6}
-    run = RunFolder(load_job(write_job(tmp_path_factory.mktemp("front"), search=search)))
-    for part in ("data", "supernet", "stages"):
-        shutil.copytree(finished_run.path / part, run.path / part)
-    for stage in ("search", "retrain", "final", "report"):
-        (run.path / "stages" / f"{stage}.json").unlink(missing_ok=True)
-    run_job(run)
-    return run
+    def make(folder: Path) -> None:
+        search = {"objectives": ["log_loss", "macs"], "population": 6}
+        run = RunFolder(load_job(write_job(folder, search=search)))
+        for part in ("data", "supernet", "stages"):
+            shutil.copytree(finished_run.path / part, run.path / part)
+        for stage in ("search", "retrain", "final", "report"):
+            (run.path / "stages" / f"{stage}.json").unlink(missing_ok=True)
+        run_job(run)
+
+    return RunFolder(load_job(made_once(tmp_path_factory, "front", make) / "job.yaml"))
 
 
 @pytest.fixture

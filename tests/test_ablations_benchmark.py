@@ -75,6 +75,7 @@ def by_name(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {row["variant"]: row for row in result["variants"]}
 
 
+@pytest.mark.slow
 def test_the_jobs_own_settings_are_what_rank_found(ablated: tuple[RunFolder, dict[str, Any]]) -> None:
     run, result = ablated
     rows = by_name(result)

@@ -182,7 +182,7 @@ def test_a_share_that_is_none_is_named(share: str) -> None:
     assert "expected a share from 0 to 1" in done.error
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_command_that_is_told_to_stop_in_a_training_says_so(
     tmp_path: Path, write_job: Callable[..., Path], number: signal.Signals
 ) -> None:

@@ -47,6 +47,7 @@ def wait_beside(folder: Path) -> None:
     time.sleep(60)
 
 
+@pytest.mark.slow
 def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     parent = multiprocessing.get_context("spawn").Process(
         target=on_each, args=(wait_beside, [(tmp_path,), (tmp_path,)]), kwargs={"workers": 2}
@@ -62,6 +63,7 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_an_error_ends_what_has_not_begun(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the first part fails"):
         on_each(touch_or_fail, [(tmp_path, number) for number in range(200)], workers=2)
@@ -76,6 +78,7 @@ def wait_or_fail(folder: Path, number: int) -> None:
     wait_beside(folder)
 
 
+@pytest.mark.slow
 def test_an_error_ends_what_runs_beside_it(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the first part fails"):
         on_each(wait_or_fail, [(tmp_path, 0), (tmp_path, 1)], workers=2)

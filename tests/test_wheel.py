@@ -65,6 +65,7 @@ def test_it_brings_the_command_and_the_licence(wheel: Path) -> None:
     assert archive.read(of_itself["LICENSE"]).decode() == (ROOT / "LICENSE").read_text()
 
 
+@pytest.mark.slow
 def test_installed_alone_it_finds_its_spaces(wheel: Path, tmp_path: Path) -> None:
     target = tmp_path / "site"
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(target)]

@@ -135,9 +135,8 @@ def test_the_example_is_of_the_quickstart() -> None:
     assert run == load_job(ROOT / "examples" / "quickstart" / "job.yaml").run_folder
 
 
-@pytest.mark.parametrize(
-    "tuner", ["TPE", *(pytest.param(name, marks=pytest.mark.slow) for name in ("Evolution", "Random"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("tuner", ["TPE", "Evolution", "Random"])
 def test_nnis_own_tuners_choose_architectures(experiment: Any, finished_run: RunFolder, tuner: str) -> None:
     space = load_search_space(finished_run.job.space)
     (experiment.folder / "search_space.json").write_text(space.to_nni_json())

@@ -35,6 +35,7 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_runs_to_done_and_a_second_run_finds_everything_done(experiment: Any, on_status: Any) -> None:
     experiment.write()
     seen = []
@@ -57,6 +58,7 @@ def test_runs_to_done_and_a_second_run_finds_everything_done(experiment: Any, on
     assert not experiment.processes()
 
 
+@pytest.mark.slow
 def test_a_failure_is_the_error_of_the_launch_and_the_experiment_ends(experiment: Any) -> None:
     experiment.write()
     (experiment.run.path / "fail-supernet").write_text("ratings.csv: expected 4 columns, but there are 3")
@@ -65,6 +67,7 @@ def test_a_failure_is_the_error_of_the_launch_and_the_experiment_ends(experiment
     assert not experiment.processes()
 
 
+@pytest.mark.slow
 def test_a_bad_job_is_a_failed_trial_with_the_sentence(experiment: Any) -> None:
     experiment.write()
     job = yaml.safe_load((experiment.folder / "job.yaml").read_text())

@@ -21,6 +21,7 @@ def nni_config(experiment: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_registers_works_by_name_and_leaves_again(experiment: Any, nni_config: Path, copied_run: RunFolder) -> None:
     experiment.nnictl("algo", "register", "--meta", str(META))
     assert "StageTuner" in experiment.nnictl("algo", "list")

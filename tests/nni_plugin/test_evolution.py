@@ -92,6 +92,7 @@ def test_before_it_has_run_it_says_where_models_are(tmp_path: Path, runs: Module
         experiment.export_top_models(1)
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_finds_what_an_unbroken_run_finds(tmp_path: Path) -> None:
     def start(name: str, seconds: float) -> subprocess.Popen[str]:
         (tmp_path / name).mkdir(exist_ok=True)

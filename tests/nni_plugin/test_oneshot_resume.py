@@ -47,6 +47,7 @@ def first_step(process: subprocess.Popen[str], *, until: int) -> int:
     raise AssertionError("the run ended early")
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_ends_as_if_unbroken(tmp_path: Path) -> None:
     whole = lines(start(tmp_path / "whole", tmp_path / "home-whole"))
     folder, home = tmp_path / "broken", tmp_path / "home-broken"

@@ -141,6 +141,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_kernel_that_calls_a_changed_file_is_compiled_again(tmp_path: Path) -> None:
     (tmp_path / "narrow_vectors.py").write_bytes(Path(v.__file__).read_bytes())
     caller = tmp_path / "narrow_caller.py"

@@ -172,6 +172,7 @@ def killed(job: Path, module: str, name: str, last: int) -> bool:
     return run_warm(KILLED, job, f"nasrec_automl.pipeline.{module}", name, last).returncode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_killed_in_the_check_it_goes_on_to_the_same_verdict_and_search(
     searched: RunFolder, tmp_path: Path, write_job: Write
 ) -> None:
@@ -261,6 +262,7 @@ def test_where_scores_are_not_trusted_the_best_that_were_trained_are_candidates_
     assert find_architecture(run, name[:12]) == (name, architecture)
 
 
+@pytest.mark.slow
 def test_the_fall_back_halves_says_so_and_resumes(copied_run: RunFolder, tmp_path: Path) -> None:
     job_file = copied_run.path.parent / "job.yaml"
     job = yaml.safe_load(job_file.read_text())

@@ -146,6 +146,7 @@ def test_trainings_over_the_budget_take_no_place(tmp_path: Path, write_job: Call
     assert kept(run) == files(*(one.key for one in checked_best(run)))
 
 
+@pytest.mark.slow
 def test_short_or_untaught_trainings_and_those_of_trusted_scores_are_not_kept(
     tmp_path: Path, write_job: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +158,7 @@ def test_short_or_untaught_trainings_and_those_of_trusted_scores_are_not_kept(
     assert not check_folder(searched_in(tmp_path / "trusted", write_job)).exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_takes_trainings_over_ends_as_one_that_repeats_them(
     run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

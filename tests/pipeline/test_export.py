@@ -100,6 +100,7 @@ def test_a_run_without_a_model_is_named(copied_run: RunFolder) -> None:
     assert not copied_run.exported.exists()
 
 
+@pytest.mark.slow
 def test_columns_of_every_kind_are_served_as_predicted(varied: Varied, tmp_path: Path) -> None:
     model = export_model(varied.folder, "onnx", tmp_path / "model.onnx")
     varied.frame.to_csv(tmp_path / "rows.csv", index=False)

@@ -189,7 +189,9 @@ def test_one_seed_is_the_job_s_own(
     assert same(taught(one, contender, tmp_path / "final").state_dict(), alone[0][1])
 
 
-@pytest.mark.parametrize("killed", [(1, 2), (2, 2), (3, 1), (3, 2)])
+@pytest.mark.parametrize(
+    "killed", [*(pytest.param(at, marks=pytest.mark.slow) for at in ((1, 2), (3, 2))), (2, 2), (3, 1)]
+)
 def test_killed_it_goes_on_and_ends_with_the_same_network(
     run: RunFolder,
     contender: Contender,
@@ -242,6 +244,7 @@ def test_a_training_whose_network_was_not_saved_goes_on_from_its_last_checkpoint
     assert [path.suffix for path in left_by(tmp_path)] == [".safetensors"] * 3
 
 
+@pytest.mark.slow
 def test_workers_share_them_and_end_with_the_same_network(
     run: RunFolder, contender: Contender, alone: list[tuple[float, Mapping[str, Tensor]]], tmp_path: Path
 ) -> None:
@@ -258,6 +261,7 @@ def test_workers_share_them_and_end_with_the_same_network(
     assert set(heard) != {f"final training {number} of 3" for number in (1, 2, 3)}
 
 
+@pytest.mark.slow
 def test_what_a_killed_helper_was_at_goes_on_from_its_checkpoint(
     run: RunFolder,
     contender: Contender,

@@ -23,7 +23,9 @@ from nasrec_automl.pipeline.stages import STAGES
 from nasrec_automl.pipeline.tune import tune_supernet
 
 SMALL: dict[str, Any] = {
-    "search": {"verdict": {"architectures": 3}},
+    "supernet": {"epochs": 1},
+    "search": {"architectures": 8, "population": 4, "verdict": {"architectures": 3}},
+    "retrain": {"top_k": 1, "trials": 2, "max_epochs": 1},
     "rank": {"architectures": 3, "seeds": 1},
     "data": {"options": {"rows": 2000, "seed": 1, "fields": 4, "dense": 3}},
     "tune": {"trials": 1, "architectures": 3},

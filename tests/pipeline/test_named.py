@@ -126,6 +126,7 @@ class _KilledError(Exception):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", ["training without validation rows", "final training 1 of 2", "final training 2 of 2"])
 def test_a_call_that_was_killed_goes_on_where_it_was(run: RunFolder, at: str) -> None:
     key = others(run)[0]
@@ -175,6 +176,7 @@ def test_a_training_whose_network_was_not_saved_goes_on_from_its_last_checkpoint
     assert not [*run.models.glob(".*")]
 
 
+@pytest.mark.slow
 def test_what_a_killed_call_left_with_other_settings_does_not_count(run: RunFolder) -> None:
     shutil.rmtree(run.path / "stages")  # as of a job that trains by name alone: no stage holds its settings
 

@@ -220,6 +220,7 @@ rank_scores(run)
 """
 
 
+@pytest.mark.slow
 def test_killed_it_goes_on_inside_a_training_and_ends_the_same(
     done: RunFolder, tmp_path: Path, write_job: Write
 ) -> None:
@@ -311,6 +312,7 @@ def test_an_architecture_without_a_finite_score_is_left_out(
     assert [(one.key, one.losses) for one in content.architectures] == [(one.key, one.losses) for one in kept]
 
 
+@pytest.mark.slow
 def test_processes_that_share_the_trainings_end_with_the_same(done: RunFolder, tmp_path: Path) -> None:
     run = copied(done, tmp_path)
     study = trainings_study(run, "rank")

@@ -183,6 +183,7 @@ def test_other_settings_are_refused_and_harm_nothing(tmp_path: Path, prepared: P
     assert make(tmp_path, prepared).weights.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_and_go_on_after_a_kill(tmp_path: Path, prepared: Path) -> None:
     options = {"dropout": 0.0, "validations": 4, "eps": 1e-2, "learning_rate": 0.03, "teacher_share": 0.3}
     alone, broken = make(tmp_path / "a", prepared, **options), make(tmp_path / "b", prepared, devices=2, **options)

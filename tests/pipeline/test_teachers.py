@@ -333,6 +333,7 @@ def test_without_teachers_labels_count_alone(copied_run: RunFolder, monkeypatch:
     assert final_training.final_teachers(run, teachers.teachers(run), run.final_trainings) == {}
 
 
+@pytest.mark.slow
 def test_workers_share_their_trainings_and_end_with_the_same_networks(copied_run: RunFolder) -> None:
     before = {name: load_subnet(subnet_path(copied_run, name)).state_dict() for name in designs(copied_run)}
     forget_teachers(copied_run)

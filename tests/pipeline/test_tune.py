@@ -173,6 +173,7 @@ tune_supernet(run)
 """
 
 
+@pytest.mark.slow
 def test_killed_it_goes_on_from_the_supernets_checkpoint(done: RunFolder, tmp_path: Path, write_job: Write) -> None:
     path = write_job(tmp_path, **JOB)
     assert run_warm(KILLED, path).returncode == -signal.SIGKILL

@@ -76,6 +76,7 @@ def test_a_worker_shares_both_studies_until_they_are_done(copied_run: RunFolder)
     assert Counter(trial.state for trial in trials_of(grown)) == {TrialState.COMPLETE: 24}
 
 
+@pytest.mark.slow
 def test_the_count_holds_for_both_studies_together(searching: RunFolder) -> None:
     assert share_work(searching, count=22) == Shared(architectures=20, trainings=2)
 

@@ -68,6 +68,7 @@ def test_another_process_does_the_stage_with_its_part_of_the_cores(searching: Ru
     assert {trial.user_attrs["nasrec:worker"].split(":")[1] for trial in scored(searching)} == {str(other.pid)}
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_not_done_gives_its_trial_back(searching: RunFolder) -> None:
     with worker_processes(searching.job, "search", 2):
         (other,) = children()
@@ -77,6 +78,7 @@ def test_a_worker_that_is_not_done_gives_its_trial_back(searching: RunFolder) ->
     assert len(scored(searching)) == searching.job.search.architectures
 
 
+@pytest.mark.slow
 def test_workers_end_with_an_owner_that_is_killed(searching: RunFolder) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", OWNER, str(searching.path)], stdout=subprocess.PIPE, text=True
@@ -95,6 +97,7 @@ def test_workers_end_with_an_owner_that_is_killed(searching: RunFolder) -> None:
     assert len(scored(searching)) < searching.job.search.architectures
 
 
+@pytest.mark.slow
 def test_a_worker_that_fails_says_why_and_is_only_missing(
     searching: RunFolder, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -108,6 +111,7 @@ def test_a_worker_that_fails_says_why_and_is_only_missing(
     assert len(scored(searching)) == searching.job.search.architectures
 
 
+@pytest.mark.slow
 def test_a_job_with_two_workers(searching: RunFolder) -> None:
     run_job(searching, workers=2)
     assert len(scored(searching)) == searching.job.search.architectures

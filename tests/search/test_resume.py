@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
-import sys
 import time
+import uuid
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,38 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from tests.warm import run_warm, start_warm
+
 WORKER = Path(__file__).with_name("search_worker.py")
 
 
-def start(url: str, target: int, *, seconds: float = 0.0, sampler: str = "evolution") -> subprocess.Popen[str]:
-    command = [sys.executable, str(WORKER), url, str(target), str(seconds), "20", "safe", sampler]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+class Worker:
+    """A process that works on a search until it has so many architectures."""
+
+    def __init__(self, folder: Path, url: str, target: int, *, seconds: float = 0.0, sampler: str = "evolution"):
+        self._output = folder / uuid.uuid4().hex
+        arguments = (url, target, seconds, 20, "safe", sampler)
+        self._process = start_warm(WORKER, *arguments, outputs=[self._output, folder / "errors"])
+
+    def wait_until_ready(self) -> None:
+        end = time.monotonic() + 60
+        while not (self._output.is_file() and self._output.read_text() == "ready\n"):
+            assert self._process.is_alive(), "it was to be ready"
+            assert time.monotonic() < end, "it is not ready after a minute"
+            time.sleep(0.005)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.join()
+
+    def wait(self) -> int | None:
+        self._process.join()
+        return self._process.exitcode
 
 
-def wait_until_ready(process: subprocess.Popen[str]) -> None:
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[..., Worker]:
+    return partial(Worker, tmp_path)
 
 
 def wait_until_scoring(url: str) -> None:
@@ -34,11 +56,6 @@ def wait_until_scoring(url: str) -> None:
     while not study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         assert time.monotonic() < end, "no trial runs after a minute"
         time.sleep(0.05)
-
-
-def kill(process: subprocess.Popen[str]) -> None:
-    process.send_signal(signal.SIGKILL)
-    process.wait()
 
 
 def complete(url: str) -> list[tuple[dict[str, Any], list[float], object]]:
@@ -59,19 +76,21 @@ def complete(url: str) -> list[tuple[dict[str, Any], list[float], object]]:
         pytest.param("tpe", 0, marks=pytest.mark.slow),
     ],
 )
-def test_killed_anywhere_and_resumed_it_ends_as_if_unbroken(tmp_path: Path, sampler: str, seed: int) -> None:
+def test_killed_anywhere_and_resumed_it_ends_as_if_unbroken(
+    tmp_path: Path, start: Callable[..., Worker], sampler: str, seed: int
+) -> None:
     unbroken, broken = (f"sqlite:///{tmp_path / name}.db" for name in ("unbroken", "broken"))
     reference = start(unbroken, 40, sampler=sampler)
     process = start(broken, 40, seconds=300, sampler=sampler)
-    wait_until_ready(process)
+    process.wait_until_ready()
     wait_until_scoring(broken)
-    kill(process)
+    process.kill()
     rng = random.Random(seed)
     for _ in range(6):
         process = start(broken, 40, seconds=0.03, sampler=sampler)
-        wait_until_ready(process)
+        process.wait_until_ready()
         time.sleep(rng.uniform(0.02, 0.5))
-        kill(process)
+        process.kill()
     assert start(broken, 40, sampler=sampler).wait() == 0
     assert reference.wait() == 0
     failed = optuna.load_study(study_name="search", storage=broken).get_trials(states=(TrialState.FAIL,))
@@ -85,8 +104,7 @@ def test_killed_anywhere_and_resumed_it_ends_as_if_unbroken(tmp_path: Path, samp
 
 def test_what_kills_its_workers_is_given_up(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'studies.db'}"
-    command = [sys.executable, str(WORKER), url, "5", "0", "1", "deadly"]
-    codes = [subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode for _ in range(3)]
+    codes = [run_warm(WORKER, url, 5, 0, 1, "deadly").returncode for _ in range(3)]
     assert codes == [-signal.SIGKILL, -signal.SIGKILL, 0]
     assert len(complete(url)) == 5
     failed = optuna.load_study(study_name="search", storage=url).get_trials(states=(TrialState.FAIL,))
@@ -96,15 +114,14 @@ def test_what_kills_its_workers_is_given_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sampler", ["evolution", "nsga2"])
-def test_two_workers_one_of_them_killed(tmp_path: Path, sampler: str) -> None:
+def test_two_workers_one_of_them_killed(tmp_path: Path, start: Callable[..., Worker], sampler: str) -> None:
     url = f"sqlite:///{tmp_path / 'studies.db'}"
-    workers = [
-        start(url, 60, seconds=0.02, sampler=sampler) for _ in range(2)
-    ]  # On a database that neither has made yet.
+    # On a database that neither has made yet.
+    workers = [start(url, 60, seconds=0.02, sampler=sampler) for _ in range(2)]
     for worker in workers:
-        wait_until_ready(worker)
+        worker.wait_until_ready()
     time.sleep(0.7)
-    kill(workers[0])
+    workers[0].kill()
     workers[0] = start(url, 60, seconds=0.02, sampler=sampler)
     assert [worker.wait() for worker in workers] == [0, 0]
     assert len(complete(url)) == 60

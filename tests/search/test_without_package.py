@@ -45,7 +45,10 @@ print(json.dumps({
 """
 
 
-@pytest.mark.parametrize("fixture", ["url", "postgres_url", pytest.param("mariadb_url", marks=pytest.mark.mysql)])
+@pytest.mark.parametrize(
+    "fixture",
+    ["url", pytest.param("postgres_url", marks=pytest.mark.slow), pytest.param("mariadb_url", marks=pytest.mark.mysql)],
+)
 def test_read_with_optuna_and_pandas_alone(request: pytest.FixtureRequest, fixture: str, space: SearchSpace) -> None:
     url = str(request.getfixturevalue(fixture))
     storage = open_storage(url)

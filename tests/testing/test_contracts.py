@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 DENSE = {
     # Normalised and activated over the full width, then cut: what the published implementation does.
     "leading_slice": "return super().forward(inputs, self.norm.weight.shape[0])[:, :dim]",
@@ -60,6 +62,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 def test_each_way_to_break_it_is_caught_by_its_test(tmp_path: Path) -> None:
     path = tmp_path / "test_broken.py"
     classes = [

@@ -30,7 +30,7 @@ def train(folder: Path, count: int, *, weighted: bool, device: str = "cpu") -> l
     return [torch.load(output, weights_only=True) for output in outputs]
 
 
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("weighted", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_two_processes_train_as_one_with_the_whole_batch(tmp_path: Path, weighted: bool) -> None:
     (alone,) = train(tmp_path, 1, weighted=weighted)
     first, second = train(tmp_path, 2, weighted=weighted)
