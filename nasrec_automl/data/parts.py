@@ -48,6 +48,11 @@ _STRATA: Mapping[SplitKind, tuple[Shares, ...]] = {
 }
 _CUTS = (0.72, 0.8, 0.9)  # where the time split's strata end
 _BLOCK = 1_000_000
+NO_FOLDS = (
+    "this data set does not say which rows are training, validation and test: give files for each, name the column "
+    "that says it in the schema, or split at random"
+)
+"""What is wrong with rows that are to be split as `given`, but are not."""
 
 
 @dataclass(frozen=True)
@@ -130,10 +135,7 @@ def _groups(
         return np.searchsorted(cuts, block.time[starts], side="right").astype(np.uint8), label
     if kind == "given":
         if block.fold is None:
-            raise DataError(
-                "this data set does not say which rows are training, validation and test: give files for each, name "
-                "the column that says it in the schema, or split at random"
-            )
+            raise DataError(NO_FOLDS)
         return block.fold[starts], label
     return np.zeros(len(starts), dtype=np.uint8), label
 

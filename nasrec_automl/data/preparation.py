@@ -27,7 +27,7 @@ from nasrec_automl.data.description import (
 from nasrec_automl.data.files import write_text
 from nasrec_automl.data.keys import Keys
 from nasrec_automl.data.learning import PART, dense_column, encode, field_column, learn
-from nasrec_automl.data.parts import PARTS, Examples, Part, SplitKind, divide
+from nasrec_automl.data.parts import NO_FOLDS, PARTS, Examples, Part, SplitKind, divide
 from nasrec_automl.data.preprocessing import PREPROCESSING_FILE, Preprocessing
 from nasrec_automl.data.raw import Chunk, RawSource, is_table
 from nasrec_automl.data.readers.parallel import map_ahead
@@ -180,6 +180,8 @@ def _split_of(spill: Spill, asked: SplitKind | None, source: RawSource) -> Split
             "or `given` with files of validation and of test"
         )
     if not spill.has("fold"):
+        if asked == "given":
+            raise DataError(NO_FOLDS)
         return asked or "random"
     if asked not in (None, "given"):
         raise DataError(

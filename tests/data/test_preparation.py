@@ -276,7 +276,16 @@ def test_a_column_says_which_rows_are_validation_and_test(tmp_path: Path) -> Non
         assert set(folds[arrays(data, part)["dense"][:, 0].astype(int)]) == {expected[part]}
 
 
-def test_a_split_by_a_time_that_is_not_there_is_refused_at_the_first_rows(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("split", "naming"),
+    [
+        ("time", "this data set does not have: use random, or `given` with files"),
+        ("given", "does not say which rows are training"),
+    ],
+)
+def test_a_split_that_the_rows_do_not_have_is_refused_at_the_first(
+    split: SplitKind, naming: str, tmp_path: Path
+) -> None:
     source, read = dataclasses.replace(make_synthetic(3000, 0, fields=3, dense=1), time=None), []
     chunks = source.chunks
 
@@ -287,8 +296,8 @@ def test_a_split_by_a_time_that_is_not_there_is_refused_at_the_first_rows(tmp_pa
                 yield chunk
 
     object.__setattr__(source, "chunks", counted)
-    with pytest.raises(DataError, match="this data set does not have: use random, or `given` with files"):
-        prepare(source, tmp_path / "out", split="time")
+    with pytest.raises(DataError, match=naming):
+        prepare(source, tmp_path / "out", split=split)
     assert len(read) <= 2, "one more may be read ahead"
     assert not (tmp_path / "out").exists()
 
