@@ -56,7 +56,7 @@ def find_files(paths: Sequence[Path], patterns: Sequence[str], what: str) -> tup
     """Find the files that paths stand for: files, folders, or globs.
 
     Args:
-        paths: as a user gave them.
+        paths: as a user gave them; `**` in a glob stands for folders of any depth.
         patterns: names in lower case, compression left aside, of the files that are taken of a folder, in either case.
         what: they are, for the messages.
 
@@ -78,7 +78,8 @@ def find_files(paths: Sequence[Path], patterns: Sequence[str], what: str) -> tup
         elif path.is_file():
             found, expected = [path], ""
         else:
-            found = list(filter(_is_input, map(Path, glob(str(path)))))  # noqa: PTH207
+            # A set: several `**` find a file in several ways.
+            found = list(filter(_is_input, map(Path, {*glob(str(path), recursive=True)})))  # noqa: PTH207
             expected = "a file, a folder, or a pattern such as 'day_*.gz' that fits a file"
         if not found:
             raise DataError(f"{path}: expected {what} as {expected}, but there is none")

@@ -34,6 +34,15 @@ def test_a_folder_gives_the_sources_files_in_the_order_of_their_numbers(tmp_path
     assert find_files([tmp_path / "readme.txt"], ["-"], "days") == (tmp_path / "readme.txt",)
 
 
+def test_two_stars_stand_for_folders_of_any_depth(tmp_path: Path) -> None:
+    for folder in ("day=2/hour=1", "day=10", ".hidden"):
+        (tmp_path / folder).mkdir(parents=True)
+    touch(tmp_path, "a.csv", "b.txt", "day=2/c.csv", "day=2/hour=1/d.csv", "day=10/e.csv", ".hidden/f.csv")
+    expected = [tmp_path / name for name in ("a.csv", "day=2/c.csv", "day=2/hour=1/d.csv", "day=10/e.csv")]
+    for pattern in ("**/*.csv", "**/**/*.csv"):
+        assert list(find_files([tmp_path / pattern], ["-"], "tables")) == expected
+
+
 def test_bad_rows_of_an_earlier_reading_are_read_by_name_alone(tmp_path: Path) -> None:
     touch(tmp_path, "a.tsv", "prepared.rejected.tsv", "rejected.tsv", "rejected.tsv.gz", "not_rejected.tsv")
     expected = (tmp_path / "a.tsv", tmp_path / "not_rejected.tsv")
