@@ -202,7 +202,7 @@ class Rejections:
             if account.rejected > account.limit * account.read:
                 raise DataError(account._sentence())
         if not self.accepted:
-            raise DataError("the input files hold no rows: give files with data")
+            raise DataError(self._sentence() if self.read else "the input files hold no rows: give files with data")
 
     def notes(self) -> dict[str, float | int | str]:
         """Return what a report should say about the reading."""
@@ -250,10 +250,10 @@ class Rejections:
             if self.accepted
             else "the files, or the schema that says what their columns are (source `table`)"
         )
-        return (
-            f"{self.rejected:,} of the {self.read:,} rows read are bad, but at most {self.limit:.3%} may be. "
-            f"{self.most_frequent()}. {kept} {advice}"
-        )
+        count = f"{self.rejected:,} of the {self.read:,} rows read are bad, but at most {self.limit:.3%} may be"
+        if self.rejected <= self.limit * self.read:  # all of them, which may be bad
+            count = f"all of the {self.read:,} rows read are bad"
+        return f"{count}. {self.most_frequent()}. {kept} {advice}"
 
     def _write(self, file: Path, rows: list[Rejected]) -> None:
         if self.path is None or not rows:

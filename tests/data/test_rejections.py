@@ -85,6 +85,13 @@ def test_no_rows_at_all() -> None:
         Rejections().finish()
 
 
+def test_all_rows_bad_where_all_may_be_is_not_said_to_be_no_rows() -> None:
+    rejections = Rejections(1.0)
+    rejections.add(FILE, 2, [Rejected(line, "no number", "x") for line in (1, 2)])
+    with pytest.raises(DataError, match=r"^all of the 2 rows read are bad\. Most frequent \(2\): no number; "):
+        rejections.finish()
+
+
 def test_constant_columns_are_found_over_all_chunks() -> None:
     rejections = Rejections()
     rejections.add(FILE, 4, [])
