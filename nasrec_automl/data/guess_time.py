@@ -24,6 +24,8 @@ _DAYS = 31
 _DATES = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%d/%m/%y", "%m/%d/%y", "%d.%m.%y")
 # YYYYMMDD, YYYYMMDDHH, YYMMDDHH and YYMMDD of our time.
 _DIGITS = ((19_850_101, 21_000_101), (1_985_010_100, 2_100_010_100), (5_010_100, 60_010_100), (50_101, 600_101))
+OTHER_DATES = "dates, which are no feature, and not taken for the time"
+"""The comment beside dates of which nothing else is known."""
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
 
 
@@ -65,9 +67,19 @@ def guess_time(name: str, rows: FirstRows) -> Guess:
 
 
 def hint_of_time(name: str, known: pd.Series[str]) -> str:
-    """Say why a column that is named like a time is not taken for it, and what to do; empty of other columns."""
-    if not _is_named(name) or known.nunique() == 1 or numbers_of(known) is not None:
+    """Say why a column of dates, or one that is named like a time, is not taken for the time, and what to do.
+
+    Args:
+        name: of the column.
+        known: its cells that are not missing.
+
+    Returns:
+        What the comment says; empty of other columns, and of one that holds a single text.
+    """
+    if known.nunique() == 1 or numbers_of(known) is not None:
         return ""
+    if not _is_named(name):
+        return OTHER_DATES if _is_dates(known, whole=True) else ""
     formats = _formats(known)
     start = f"such as {shown(known.iloc[0])}; for the time, write timestamp: {{column: {quoted(name)}, format: "
     if len(formats) > 1:

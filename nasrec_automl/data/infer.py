@@ -22,7 +22,7 @@ from nasrec_automl.data.guess import (
     without,
 )
 from nasrec_automl.data.guess_label import guess_labels
-from nasrec_automl.data.guess_time import guess_time, hint_of_time, time_of
+from nasrec_automl.data.guess_time import OTHER_DATES, guess_time, hint_of_time, time_of
 from nasrec_automl.data.readers.kinds import FOLD_NAMES, SPACES
 from nasrec_automl.data.rejections import DEFAULT_LIMIT
 from nasrec_automl.errors import DataError
@@ -189,7 +189,7 @@ def _guess(name: str, rows: FirstRows, *, is_time: bool) -> Guess:
     if is_time:
         return guess_time(name, rows)
     if name in rows.moments:
-        return Guess("ignored", "dates, which are no feature, and not taken for the time")
+        return Guess("ignored", OTHER_DATES)
     numbers = numbers_of(known)
     if numbers is None:
         if hint := hint_of_time(name, known):

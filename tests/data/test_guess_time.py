@@ -66,6 +66,23 @@ def test_of_several_dates_one_is_the_time_and_none_a_category(tmp_path: Path) ->
     assert "- sold_at  # named like a time, and dates, which are no feature; another column is taken for" in text
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("missing", [0, 7])
+def test_further_dates_that_are_not_named_like_a_time_are_no_category(
+    missing: int, ending: str, tmp_path: Path
+) -> None:
+    days = MOMENTS.dt.date
+    made = pd.DataFrame({"clicked": [0, 0, 1, 0] * 100, "at": days, "signup": days.where(MOMENTS.index >= missing)})
+    made["cohort"] = MOMENTS.dt.strftime("%Y-%m").where(MOMENTS.index % 9 > 0, "2023-01")
+    path = tmp_path / f"f.{ending}"
+    made.to_csv(path, index=False) if ending == "csv" else made.to_parquet(path)
+    text = infer_schema(path)
+    drafted = yaml.safe_load(text)
+    assert (drafted["timestamp"]["column"], drafted["ignored"]) == ("at", ["signup"])
+    assert list(drafted["categorical"]) == ["cohort"], "which may be a code"
+    assert "- signup  # dates, which are no feature, and not taken for the time" in text
+
+
 def test_texts_of_a_time_that_are_no_dates_stay_categories(tmp_path: Path) -> None:
     for texts in (["morning", "noon"] * 200, ["12-14", "14-16"] * 200):
         text = draft(tmp_path / "f.csv", pd.Series(texts), "time_of_day")
