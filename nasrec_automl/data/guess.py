@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,6 +33,16 @@ class Guess:
     role: Role
     why: str
     options: str = ""
+
+
+def joined(name: str) -> str:
+    """Join the words of a column's name by underscores, however they are joined.
+
+    Example:
+        >>> [joined(name) for name in ("eventTime", "event-time", "userID")]
+        ['event_Time', 'event_time', 'user_ID']
+    """
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+", "_", name)
 
 
 def quoted(text: str) -> str:

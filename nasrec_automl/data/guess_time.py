@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from nasrec_automl.data.first_rows import FirstRows
-from nasrec_automl.data.guess import Guess, no_numbers, numbers_of, others_of, quoted, shown, without
+from nasrec_automl.data.guess import Guess, joined, no_numbers, numbers_of, others_of, quoted, shown, without
 from nasrec_automl.data.readers.kinds import parsed
 
 _TIME_NAME = re.compile(
@@ -101,8 +101,8 @@ def hint_of_time(name: str, known: pd.Series[str]) -> str:
 
 def _is_named(name: str) -> bool:
     """Say whether a column is named like a time, in whatever way its words are joined: `event_time`, `eventTime`."""
-    joined = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+", "_", name)
-    return _TIME_NAME.search(joined) is not None and _NO_TIME_NAME.search(joined) is None
+    words = joined(name)
+    return _TIME_NAME.search(words) is not None and _NO_TIME_NAME.search(words) is None
 
 
 def _are_moments(numbers: pd.Series[float]) -> bool:

@@ -14,6 +14,7 @@ from nasrec_automl.data.guess import (
     FEW,
     MANY,
     Guess,
+    joined,
     no_numbers,
     numbers_of,
     others_of,
@@ -33,7 +34,10 @@ _WEIGHT_NAMES = (
 )
 # What pandas calls an index without a name in CSV, and when it reads that again, and in Parquet.
 _INDEX_NAME = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
-_ID_NAME = re.compile(r"(^|_)(id|uuid|guid|hash|code|zip|category|type)$|Id$", re.IGNORECASE)
+# Ids by their last word, or written as one with what they are of; others that end so are none: a bid, what was paid.
+_OWNERS = "user|member|customer|client|visitor|account|session|device|item|product|article|order|query|request|event"
+_OWNERS += "|ad|adgroup|campaign|creative|advertiser|publisher|banner|site|page|app|shop|store|seller|brand|category"
+_ID_NAME = re.compile(rf"(^|_)(id|uuid|guid|hash|code|zip|category|type|[ucpgs]id|({_OWNERS})id)$", re.IGNORECASE)
 # A number as people write it: with what it is of, thousands apart, a decimal comma.
 _WRITTEN_NUMBER = re.compile(r"[-+]?[$€£¥]? ?(?:\d+|\d{1,3}(?:[,.' ]\d{3})+)(?:[.,]\d+)? ?[%$€£¥]?", re.ASCII)
 # Of a multi-valued column, at least so many of the texts have several values.
@@ -235,9 +239,9 @@ def _guess_number(name: str, numbers: pd.Series[float], rows: int) -> Guess:
     if whole and (counts_rows or _INDEX_NAME.fullmatch(name)):
         # Of rows sorted by their label it would give the label away.
         return Guess("ignored", "whole numbers, named as pandas names a row's place in the file")
-    if whole and distinct == rows and rows > MANY and _ID_NAME.search(name):
+    if whole and distinct == rows and rows > MANY and _ID_NAME.search(joined(name)):
         return Guess("ignored", "an id, different in each row: says nothing of other rows")
-    if whole and _ID_NAME.search(name):
+    if whole and _ID_NAME.search(joined(name)):
         return Guess("categorical", f"whole numbers, {different}, named like an id")
     if whole and distinct <= MANY:
         return Guess("categorical", f"whole numbers, only {different}")

@@ -253,6 +253,18 @@ def test_others_that_are_named_as_labels_are_no_features(tmp_path: Path) -> None
     assert "- purchased  # 0 and 1, and named as labels are: it may give clicked away" in infer_schema(path)
 
 
+@pytest.mark.parametrize("different", [90, 400])
+def test_whole_numbers_that_are_named_like_an_id_are_no_amounts(different: int, tmp_path: Path) -> None:
+    ids = ["id", "user_id", "userId", "userID", "User-ID", "item id", "ITEM_ID", "adID", "zipCode", "device.type"]
+    ids += ["userid", "ITEMID", "adid", "uid", "src_deviceid", "campaignid"]
+    amounts = ["bid", "Bid 2", "BID", "paid", "amount_paid", "PAID", "amountPaid", "grid", "humid"]
+    path = tmp_path / "f.csv"
+    base(**{name: [i % different for i in range(400)] for name in (*ids, *amounts)}).to_csv(path, index=False)
+    draft = drafted(path)
+    assert list(draft["dense"]) == ["price", *amounts]
+    assert (draft["ignored"] if different == 400 else list(draft["categorical"])[1:]) == ids
+
+
 @pytest.mark.parametrize("wrong", ["unknown", "1e39", "inf"])
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_numbers_may_have_a_few_other_cells(wrong: str, ending: str, tmp_path: Path) -> None:
