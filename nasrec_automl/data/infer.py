@@ -198,26 +198,26 @@ def _guess(name: str, rows: FirstRows, *, is_time: bool) -> Guess:
     if numbers is None:
         if hint := hint_of_time(name, known):
             return Guess("ignored", hint)
-        text = _guess_text(known, len(column))
+        text = _guess_text(known)
         return replace(text, why=text.why + _hint_of_numbers(known.drop_duplicates()))
-    guess, others = _guess_number(name, numbers, len(column)), others_of(column, numbers)
+    guess, others = _guess_number(name, numbers, len(known)), others_of(column, numbers)
     if others.empty or guess.role == "ignored":
         return guess
     if guess.role == "dense" and len(others) <= DEFAULT_LIMIT * len(column):
         return replace(guess, why=f"{guess.why}{no_numbers(column, others)}, which preparation rejects")
-    text = _guess_text(known, len(column))
+    text = _guess_text(known)
     as_number = f"{no_numbers(column, others)}: empty there, it would be one of numbers"
     return replace(text, why=text.why + as_number) if guess.role == "dense" else text
 
 
-def _guess_text(known: pd.Series[str], rows: int) -> Guess:
+def _guess_text(known: pd.Series[str]) -> Guess:
     distinct = known.nunique()
     most = int(known.str.count(re.escape(SEPARATOR)).max()) + 1
     if known.str.contains(SEPARATOR, regex=False).mean() >= _OFTEN:
         why = f"texts with {SEPARATOR} between values, {most} at most"
         return Guess("categorical", why, f"{{max_values: {most}}}")
-    if distinct == rows and rows > MANY:
-        return Guess("ignored", "text, different in each row: says nothing of other rows")
+    if distinct == len(known) > MANY:
+        return Guess("ignored", "text, no value twice: says nothing of other rows")
     return Guess("categorical", f"text, {distinct:,} different")
 
 
@@ -230,17 +230,23 @@ def _hint_of_numbers(texts: pd.Series[str]) -> str:
     return f"; as digits with a decimal point alone, {shown(such)} and others would be numbers"
 
 
-def _guess_number(name: str, numbers: pd.Series[float], rows: int) -> Guess:
-    """Guess the role of a column by its distinct numbers, in the order that they come in."""
+def _guess_number(name: str, numbers: pd.Series[float], known: int) -> Guess:
+    """Guess the role of a column of numbers.
+
+    Args:
+        name: of the column.
+        numbers: its distinct ones, in the order that they come in.
+        known: number of its cells that are not missing.
+    """
     distinct = len(numbers)
     different = f"{distinct:,} different"
     whole = bool((numbers % 1 == 0).all())
-    counts_rows = name == "index" and distinct == rows and numbers.is_monotonic_increasing
+    counts_rows = name == "index" and distinct == known and numbers.is_monotonic_increasing
     if whole and (counts_rows or _INDEX_NAME.fullmatch(name)):
         # Of rows sorted by their label it would give the label away.
         return Guess("ignored", "whole numbers, named as pandas names a row's place in the file")
-    if whole and distinct == rows and rows > MANY and _ID_NAME.search(joined(name)):
-        return Guess("ignored", "an id, different in each row: says nothing of other rows")
+    if whole and distinct == known > MANY and _ID_NAME.search(joined(name)):
+        return Guess("ignored", "an id, no value twice: says nothing of other rows")
     if whole and _ID_NAME.search(joined(name)):
         return Guess("categorical", f"whole numbers, {different}, named like an id")
     if whole and distinct <= MANY:

@@ -265,6 +265,18 @@ def test_whole_numbers_that_are_named_like_an_id_are_no_amounts(different: int, 
     assert (draft["ignored"] if different == 400 else list(draft["categorical"])[1:]) == ids
 
 
+def test_ids_and_texts_of_which_none_is_twice_may_be_missing(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    index = pd.Series(range(400))
+    ids = {"user_id": index.astype("Int64"), "token": "t" + index.astype(str)}
+    few = {f"few_{name}": column.where(index < 20) for name, column in ids.items()}
+    base(**{name: column.where(index % 9 > 0) for name, column in ids.items()}, **few).to_csv(path, index=False)
+    draft = drafted(path)
+    assert draft["ignored"] == ["user_id", "token"]
+    assert list(draft["categorical"]) == ["shop", *few], "of few, nothing is concluded"
+    assert "- token  # text, no value twice: says nothing of other rows" in infer_schema(path)
+
+
 @pytest.mark.parametrize("wrong", ["unknown", "1e39", "inf"])
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_numbers_may_have_a_few_other_cells(wrong: str, ending: str, tmp_path: Path) -> None:
