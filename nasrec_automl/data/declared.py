@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
@@ -12,6 +13,9 @@ from nasrec_automl.data.categorical import CategoryFormat
 from nasrec_automl.data.columns import DenseOptions, DerivedColumn
 from nasrec_automl.data.values import RawColumn
 from nasrec_automl.errors import DataError
+
+RawRows: TypeAlias = pd.DataFrame | pa.Table | Mapping[str, Any] | Sequence[Mapping[str, Any]]
+"""Raw rows of a user: a table, a row as a dict by column, or a list of such dicts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +40,20 @@ class Declared:
         names += [name for name in (*self.dense, *self.categorical) if name not in made]
         return tuple(dict.fromkeys(names))
 
+    def table(self, rows: RawRows) -> pd.DataFrame | pa.Table:
+        """Return raw rows as a table. What one dict lacks and another has is missing.
+
+        Raises:
+            DataError: these are no rows; names their type.
+        """
+        if isinstance(rows, pd.DataFrame | pa.Table):
+            return rows
+        dicts = [rows] if isinstance(rows, Mapping) else rows
+        if not isinstance(dicts, list | tuple) or not all(isinstance(row, Mapping) for row in dicts):
+            raise _no_rows(rows)
+        # As objects, so that whole numbers beside a missing one stay exact.
+        return pd.DataFrame(dicts, columns=None if dicts else self.raw_columns, dtype=object)
+
     def columns(self, rows: pd.DataFrame | pa.Table, *, checked: bool = False) -> Mapping[str, RawColumn]:
         """Return the raw columns that features are made of, and the derived ones, by name.
 
@@ -54,6 +72,23 @@ class Declared:
                 _check_encoding(rows[name], name)
         made = {column.name: pd.Series(column.apply(found[column.source])) for column in self.derived}
         return {**found, **made}
+
+
+def _no_rows(rows: object) -> DataError:
+    came = _type_of(rows)
+    if isinstance(rows, list | tuple):
+        came = f"a {came} with {_type_of(next(row for row in rows if not isinstance(row, Mapping)))}"
+    advice = ": give its `.to_arrow()`" if hasattr(rows, "to_arrow") else ""  # polars
+    return DataError(
+        "expected raw rows as a pandas DataFrame, an Arrow table, a dict by column, or a list of such dicts, but "
+        f"{came} came{advice}"
+    )
+
+
+def _type_of(value: object) -> str:
+    """Name a type with its module: several libraries have a DataFrame."""
+    made = type(value)
+    return made.__qualname__ if made.__module__ == "builtins" else f"{made.__module__}.{made.__qualname__}"
 
 
 def _check_encoding(column: pa.ChunkedArray, name: str) -> None:

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 
 from nasrec_automl.data.categorical import CategoricalColumn
 from nasrec_automl.data.columns import DenseColumn, DerivedColumn
-from nasrec_automl.data.declared import Declared
+from nasrec_automl.data.declared import Declared, RawRows
 from nasrec_automl.data.files import write_text
 from nasrec_automl.data.unseen import UnseenValues
 from nasrec_automl.data.values import numbers
@@ -73,24 +71,27 @@ class Preprocessing(Frozen):
         )
 
     def transform(
-        self, frame: pd.DataFrame | pa.Table, unseen: UnseenValues | None = None
+        self, frame: RawRows, unseen: UnseenValues | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Turn B raw rows into a network's inputs.
 
         Args:
-            frame: at least the columns `declared.raw_columns`; others are ignored.
+            frame: at least the columns `declared.raw_columns`; others are ignored. Also a row as a dict by column, or
+                a list of these, in which what a row lacks and another has is missing.
             unseen: counts what the tables do not know.
 
         Returns:
             Dense `(B, D)`, where no dense feature gives one column of zeros, and ids `(B, S)`.
 
         Raises:
-            DataError: a column is missing, or a value that should be a number is not.
+            DataError: a column is missing, or a value that should be a number is not. Or these are no rows.
         """
-        columns = self.declared.columns(frame)
-        dense = self.dense_inputs({c.name: numbers(columns[c.name], c.name) for c in self.dense}, len(frame))
+        declared = self.declared
+        table = declared.table(frame)
+        columns = declared.columns(table)
+        dense = self.dense_inputs({c.name: numbers(columns[c.name], c.name) for c in self.dense}, len(table))
         keys = {c.name: c.keys(columns[c.name], c.name) for c in self.categorical}
-        ids = self.id_inputs({name: found.keys for name, found in keys.items()}, len(frame))
+        ids = self.id_inputs({name: found.keys for name, found in keys.items()}, len(table))
         if unseen is not None:
             unseen.add(keys, ids)
         return dense, ids

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -15,18 +13,16 @@ import torch
 from numpy.typing import NDArray
 
 from nasrec_automl.architecture import Architecture
+from nasrec_automl.data.declared import RawRows
 from nasrec_automl.data.files import write_text
 from nasrec_automl.data.preprocessing import PREPROCESSING_FILE, Preprocessing
 from nasrec_automl.data.unseen import FEWEST_VALUES, UnseenValues
-from nasrec_automl.errors import CheckpointError, DataError
+from nasrec_automl.errors import CheckpointError
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet, save_network
 
 WEIGHTS_FILE, ARCHITECTURE_FILE = "model.safetensors", "architecture.json"
 """The files of a model, beside `PREPROCESSING_FILE`, which is written last."""
-
-RawRows: TypeAlias = pd.DataFrame | pa.Table | Mapping[str, Any] | Sequence[Mapping[str, Any]]
-"""Raw rows, as `Model.predict` takes them."""
 
 _CHUNK = 65_536
 _logger = logging.getLogger(__name__)
@@ -65,7 +61,7 @@ class Model:
             DataError: a column is missing, or holds text where a number should be, or moments where a category should
                 be; the message names it. Or these are no rows.
         """
-        rows = self._as_table(frame)
+        rows = self.preprocessing.declared.table(frame)
         unseen = UnseenValues(self.preprocessing.categorical) if len(rows) >= FEWEST_VALUES else None
         probabilities = self.probabilities(rows, unseen)
         for name, warning in ({} if unseen is None else unseen.warnings()).items():
@@ -73,18 +69,6 @@ class Model:
                 self._warned.add(name)
                 _logger.warning("%s", warning)
         return probabilities
-
-    def _as_table(self, frame: RawRows) -> pd.DataFrame | pa.Table:
-        if isinstance(frame, pd.DataFrame | pa.Table):
-            return frame
-        rows = [frame] if isinstance(frame, Mapping) else frame
-        if not isinstance(rows, list | tuple) or not all(isinstance(row, Mapping) for row in rows):
-            raise DataError(
-                "expected raw rows as a pandas DataFrame, an Arrow table, a dict by column, or a list of such dicts, "
-                f"but {type(frame).__name__} came"
-            )
-        # As objects, so that whole numbers beside a missing one stay exact.
-        return pd.DataFrame(rows, columns=None if rows else self.preprocessing.declared.raw_columns, dtype=object)
 
     def probabilities(self, frame: pd.DataFrame | pa.Table, unseen: UnseenValues | None = None) -> NDArray[np.float64]:
         """Return what `predict` does, and leave the warnings to whoever counts unknown values over many calls.

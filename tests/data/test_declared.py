@@ -30,6 +30,31 @@ def test_columns_and_what_is_derived_of_them(rows: pd.DataFrame | pa.Table) -> N
     assert list(columns["decade"]) == [1990, 2000]
 
 
+def test_rows_may_be_dicts() -> None:
+    for rows in (FRAME, pa.table(FRAME)):
+        assert DECLARED.table(rows) is rows
+    assert list(DECLARED.table({"n": 2**53 + 1, "c": "a"})["n"]) == [2**53 + 1]
+    exact = DECLARED.table([{"n": 2**53 + 1}, {"c": "a"}])
+    assert exact["n"][0] == 2**53 + 1
+    assert exact["c"].isna().tolist() == [True, False]
+    assert list(DECLARED.table([]).columns) == ["t", "year", "n", "c"]
+
+
+def test_what_is_no_rows_is_named_by_its_whole_type() -> None:
+    def to_arrow() -> pa.Table: ...
+
+    polars = type("DataFrame", (), {"__module__": "polars.dataframe.frame", "to_arrow": to_arrow})()
+    for rows, naming in (
+        (polars, r"list of such dicts, but polars\.dataframe\.frame\.DataFrame came: give its `\.to_arrow\(\)`$"),
+        (FRAME["n"], r"but pandas\.Series came$"),
+        (5, "but int came$"),
+        ([{"n": 1}, 5], "but a list with int came$"),
+        (None, "but NoneType came$"),
+    ):
+        with pytest.raises(DataError, match=rf"expected raw rows as a pandas DataFrame, an Arrow table, .* {naming}"):
+            DECLARED.table(rows)  # type: ignore[arg-type]
+
+
 def test_a_missing_column_and_one_that_is_there_twice_are_named() -> None:
     for rows in (FRAME.drop(columns=["c", "t"]), pa.table(FRAME.drop(columns=["c", "t"]))):
         with pytest.raises(DataError, match="the data lack the columns t, c; expected t, year, n, c"):

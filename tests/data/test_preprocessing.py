@@ -79,6 +79,17 @@ def test_rows_are_independent_of_their_batch_and_index() -> None:
     assert fitted.transform(FRAME.iloc[:0])[1].shape == (0, 3)
 
 
+def test_rows_may_be_dicts() -> None:
+    fitted = fit()
+    dense, ids = fitted.transform(FRAME)
+    records = FRAME.to_dict("records")
+    for rows, which in ((records, slice(None)), (tuple(records), slice(None)), (records[1], slice(1, 2))):
+        of_dicts = fitted.transform(rows)
+        np.testing.assert_array_equal(of_dicts[0], dense[which])
+        np.testing.assert_array_equal(of_dicts[1], ids[which])
+    assert [made.shape for made in fitted.transform([])] == [(0, 2), (0, 3)]
+
+
 def test_it_is_saved_whole(tmp_path: Path) -> None:
     fitted = fit()
     fitted.save(tmp_path / "preprocessing.json")
