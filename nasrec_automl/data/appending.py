@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from nasrec_automl.data.files import write_text
 from nasrec_automl.data.parts import PARTS, Part, check_classes
 from nasrec_automl.data.preparation import OnProgress, divide_spill, no_progress, spill_source, time_range, write_rows
 from nasrec_automl.data.preprocessing import PREPROCESSING_FILE
-from nasrec_automl.data.raw import CHUNK_ROWS, COLUMN_NOTES, RawSource
+from nasrec_automl.data.raw import CHUNK_ROWS, COLUMN_NOTES, RawSource, is_table
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.shards import SHARD_ROWS, ShardWriter, describe
 from nasrec_automl.data.spill import Spill
@@ -96,7 +97,7 @@ def append(
 
 def _check_source(source: RawSource, data: PreparedData) -> None:
     """Raise DataError where the source's columns mean something else than those of the folder."""
-    before, preprocessing = data.description, data.preprocessing
+    before, made = data.description, data.preprocessing
     if (source.name, source.label_description) != (before.name, before.label):
         raise DataError(
             f"{data.path}: holds {before.name} ({before.label}), to which {source.name} ({source.label_description}) "
@@ -108,19 +109,40 @@ def _check_source(source: RawSource, data: PreparedData) -> None:
             raise DataError(
                 f"{data.path}: the {note.replace('_', ' ')} was {was}, but is {now} now: append with the same schema"
             )
-    if tuple(source.derived) != preprocessing.derived:
+    if tuple(source.derived) != made.derived:
         raise DataError(f"{data.path}: was made with other derived columns: append with the same schema")
-    for kind, declared, made, fields in (
-        ("dense", source.dense, preprocessing.dense, DenseOptions.model_fields),
-        ("categorical", source.categorical, preprocessing.categorical, CategoryFormat.model_fields),
-    ):
-        theirs = {name: options.model_dump(include=set(fields)) for name, options in declared.items()}
-        ours = {column.name: column.model_dump(include=set(fields)) for column in made}
-        if theirs != ours:
-            names = sorted(name for name in {*theirs, *ours} if theirs.get(name) != ours.get(name))
+    # Numbers are transformed as the folder says, whatever a source declares; but what a schema asks for is not ignored.
+    by_user = is_table(source)
+    format_, transform = {*CategoryFormat.model_fields}, {*DenseOptions.model_fields}
+    _check_columns(
+        data,
+        "dense",
+        {name: options.model_dump(exclude_unset=True) if by_user else {} for name, options in source.dense.items()},
+        {column.name: column.model_dump(include=transform) for column in made.dense},
+        "append with the same schema, and write into it what `data.defaults` of the job said",
+    )
+    _check_columns(
+        data,
+        "categorical",
+        {name: options.model_dump(include=format_) for name, options in source.categorical.items()},
+        {column.name: column.model_dump(include=format_) for column in made.categorical},
+        "append with the same schema",
+    )
+
+
+def _check_columns(
+    data: PreparedData,
+    kind: str,
+    theirs: Mapping[str, Mapping[str, Any]],
+    ours: Mapping[str, Mapping[str, Any]],
+    advice: str,
+) -> None:
+    """Raise DataError where one has a feature that the other lacks, or `theirs` an option that `ours` contradict."""
+    for name in sorted({*theirs, *ours}):
+        if name not in theirs or name not in ours or not theirs[name].items() <= ours[name].items():
             raise DataError(
-                f"{data.path}: the {kind} column {names[0]!r} is declared as {theirs.get(names[0])}, but was "
-                f"{ours.get(names[0])} before: append with the same schema"
+                f"{data.path}: the {kind} column {name!r} is declared as {theirs.get(name, 'no feature')}, but was "
+                f"{ours.get(name, 'no feature')} before: {advice}"
             )
 
 

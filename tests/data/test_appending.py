@@ -14,7 +14,7 @@ from nasrec_automl.data.appending import append
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import PARTS, TRAINING, VALIDATION, Part, SplitKind
 from nasrec_automl.data.preparation import prepare
-from nasrec_automl.data.raw import Chunk, RawData, RawSource
+from nasrec_automl.data.raw import Chunk, RawData, RawSource, with_defaults
 from nasrec_automl.data.readers.table import table
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.statistics import Statistics
@@ -233,6 +233,24 @@ def test_other_columns_are_named(tmp_path: Path, changes: dict[str, Any], messag
             tmp_path / "p",
             tmp_path / "q",
         )
+
+
+def test_what_defaults_made_of_numbers_stays(tmp_path: Path) -> None:
+    asked = {"dense": {"transform": "quantile", "flag_missing": True}}
+    made = prepare(with_defaults(day(0), asked), tmp_path / "p").preprocessing
+    assert append(day(1), tmp_path / "p", tmp_path / "p").preprocessing == made
+    schema = {"label": "y", "dense": {"x": None}, "categorical": {"c": None}}
+    pd.DataFrame({"y": [0, 1] * 300, "x": range(600), "c": "a"}).to_csv(tmp_path / "a.csv", index=False)
+    of_job = TableSchema.model_validate(schema, context=asked)
+    prepare(table([tmp_path / "a.csv"], of_job), tmp_path / "q")
+    data = append(table([tmp_path / "a.csv"], TableSchema.model_validate(schema)), tmp_path / "q", tmp_path / "q")
+    assert data.preprocessing.dense[0].transform == "quantile"
+    other = TableSchema.model_validate({**schema, "defaults": {"dense": "log"}})
+    with pytest.raises(DataError, match=r"'x' is declared as {'transform': 'log'}, but was .*write.*`data.defaults`"):
+        append(table([tmp_path / "a.csv"], other), tmp_path / "q", tmp_path / "q")
+    renamed = TableSchema.model_validate({"label": "y", "categorical": {"c": None}, "ignored": ["x"]})
+    with pytest.raises(DataError, match=r"the dense column 'x' is declared as no feature, but was {'transform': "):
+        append(table([tmp_path / "a.csv"], renamed), tmp_path / "q", tmp_path / "q")
 
 
 def test_rows_of_another_label_or_time_are_refused(tmp_path: Path) -> None:
