@@ -61,7 +61,7 @@ class Shape:
             raise ValueError("how many rows a table has is to be said: give --rows")
         if data.hash_above is None:
             raise ValueError(f"{not_capped}: set data.hash_above")
-        schema = load_table_schema(data.table_schema, data.defaults.model_dump(exclude_none=True))
+        schema = load_table_schema(data.table_schema, data.made_by_default)
         dense = sum(1 + options.flag_missing for options in schema.dense.values())
         columns = sum(options.columns for options in schema.categorical.values())
         return cls(rows, len(schema.dense), dense, len(schema.categorical), columns, data.hash_above)

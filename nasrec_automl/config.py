@@ -170,6 +170,15 @@ class DataConfig(Section):
         return self
 
     @property
+    def made_by_default(self) -> dict[str, dict[str, Any]]:
+        """What `defaults` ask for, as `open_source` takes it; a hash of no other size has `hash_above` rows."""
+        asked = self.defaults.model_dump(exclude_none=True)
+        tables = asked["categorical"]
+        if tables.get("kind") == "hash" and not tables.keys() & {"max_table_size", "compositional"}:
+            tables |= {} if self.hash_above is None else {"hash_above": self.hash_above}
+        return asked
+
+    @property
     def prepared(self) -> Path | None:
         """The prepared folder, where the job names one."""
         return self.input if self.source == "prepared" and isinstance(self.input, Path) else None

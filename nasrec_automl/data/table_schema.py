@@ -210,10 +210,11 @@ def load_table_schema(path: Path, defaults: Mapping[str, Mapping[str, Any]] | No
 
     Args:
         path: the file.
-        defaults: options by `categorical` and `dense`, which come before the file's `defaults`.
+        defaults: options of a job by `categorical` and `dense`, which come before the file's `defaults`.
 
     Raises:
-        DataError: there is none, or it is not as it should be; the message names the field.
+        DataError: there is none, or it is not as it should be; the message names the field. Or the job's options do not
+            go with it.
     """
     try:
         content = load_yaml(path, DataError)
@@ -226,7 +227,15 @@ def load_table_schema(path: Path, defaults: Mapping[str, Mapping[str, Any]] | No
     try:
         return TableSchema.model_validate(content, context=defaults)
     except ValidationError as error:
-        raise DataError("; ".join(f"{path}: {_sentence(problem)}" for problem in error.errors())) from None
+        problems = error.errors()
+    if defaults:
+        try:
+            TableSchema.model_validate(content)
+        except ValidationError as error:
+            problems = error.errors()
+        else:  # one for each field
+            raise DataError(f"data.defaults: do not go with {path}, {_sentence(problems[0])}")
+    raise DataError("; ".join(f"{path}: {_sentence(problem)}" for problem in problems))
 
 
 # By a field's name and its depth; what may be there in place of a mapping or list.

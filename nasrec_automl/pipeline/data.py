@@ -101,7 +101,7 @@ def _schema(config: DataConfig, noted: dict[str, Any] | None) -> dict[str, Any]:
     if noted is not None and not path.exists():
         return {key.removeprefix("data."): value for key, value in noted.items() if key.startswith("data.schema.")}
     # With defaults, so that what is compared with them later has a name.
-    schema = load_table_schema(path, config.defaults.model_dump(exclude_none=True))
+    schema = load_table_schema(path, config.made_by_default)
     return {f"schema.{key}": value for key, value in schema.model_dump(mode="json").items()}
 
 

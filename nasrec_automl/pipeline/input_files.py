@@ -32,7 +32,7 @@ def open_job_source(run: RunFolder) -> RawSource:
         test=paths_of(config.test),
         downloads=run.path / "downloads",
         schema=config.table_schema,
-        defaults=config.defaults.model_dump(exclude_none=True),
+        defaults=config.made_by_default,
         **config.options,
     )
 

@@ -67,6 +67,17 @@ def test_defaults_are_for_what_a_field_does_not_set(tmp_path: Path) -> None:
     assert {options.flag_missing for options in asked.dense.values()} == {False}
 
 
+def test_what_is_wrong_with_a_jobs_defaults_is_said_of_them_and_once(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("label: y\ncategorical: {c: , d: , e: {max_values: 2}}\n")
+    with pytest.raises(
+        DataError, match=r"^data\.defaults: do not go with .*s\.yaml, categorical\.c: a hashed column needs [^;]*$"
+    ):
+        load_table_schema(tmp_path / "s.yaml", {"categorical": {"kind": "hash"}})
+    (tmp_path / "s.yaml").write_text("label: y\ncategorical: {c: {min_count: 0}, d: }\n")
+    with pytest.raises(DataError, match=r"^/.*s\.yaml: categorical\.c\.min_count: "):
+        load_table_schema(tmp_path / "s.yaml", {"categorical": {"kind": "hash"}})
+
+
 def test_a_schema_that_says_the_same_field_by_field_is_the_same(tmp_path: Path) -> None:
     short = load(tmp_path, GOOD + "defaults: {categorical: {min_count: 2}, dense: quantile}\n").model_dump()
     each = "label: y\ncategorical: {c: {min_count: 2}, d: {kind: hash, max_table_size: 100, min_count: 2}, "

@@ -189,6 +189,17 @@ def test_defaults_of_a_table_stand_in_its_schema_or_in_the_job(tmp_path: Path, w
         DataStage().check(open_run(write_job(tmp_path, data=table)))
 
 
+def test_defaults_of_a_job_may_hash_all_fields_into_as_many_rows_as_the_cap(tmp_path: Path, write_job: Write) -> None:
+    (tmp_path / "rows.csv").write_text("\n".join(["y,a,b", *(f"{i % 2},{i % 5},{i % 9}" for i in range(400))]))
+    (tmp_path / "schema.yaml").write_text("{label: y, categorical: {a: , b: }}")
+    hashed = {"hash_above": 50, "defaults": {"categorical": {"kind": "hash"}}}
+    table = {"source": "table", "input": "rows.csv", "schema": "schema.yaml", "options": {}}
+    for data, sizes in ((hashed, [50] * 4), ({**table, **hashed}, [50] * 2)):
+        run = open_run(write_job(tmp_path, data=data, run_folder=f"of_{data.get('source')}"))
+        DataStage().run(run)
+        assert [field.table_size for field in PreparedData.open(run.data).schema().fields] == sizes
+
+
 def test_data_of_before_there_were_defaults_go_on(tmp_path: Path, write_job: Write) -> None:
     run, stage = open_run(write_job(tmp_path)), DataStage()
     settings = stage.settings(run)
