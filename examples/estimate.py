@@ -21,6 +21,7 @@ from typing import Self
 from nasrec_automl.config import Job, load_job
 from nasrec_automl.data.published_sizes import PUBLISHED_SIZES
 from nasrec_automl.data.table_schema import load_table_schema
+from nasrec_automl.errors import JobError, NasRecError
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.candidates import best_quarter
 from nasrec_automl.pipeline.scratch import check_teaches, default_hyper
@@ -46,21 +47,23 @@ class Shape:
 
     @classmethod
     def of(cls, job: Job, rows: int | None) -> Self:
-        """Return it for a job, of which `rows` are read; a ValueError says what is missing."""
-        data, not_capped = job.data, "its tables are not capped, so that only their preparation can say their size"
+        """Return it for a job, of which `rows` are read; a JobError says what is missing."""
+        if rows is not None and rows < 1:
+            raise JobError(f"--rows: expected at least 1, but it is {rows}")
+        data, not_capped = job.data, "the tables are not capped, so that only their preparation can say their size"
         if data.source in PUBLISHED_SIZES:
             size = PUBLISHED_SIZES[data.source]
             if (data.hash_above or CAP) > CAP:
-                raise ValueError(not_capped)
+                raise JobError(not_capped)
             dense = size.dense * (2 if data.defaults.dense.flag_missing else 1)
             return cls(rows or size.rows, size.dense, dense, size.fields, size.fields, data.hash_above or CAP)
         if data.source != "table" or data.table_schema is None:
             known = ", ".join(PUBLISHED_SIZES)
-            raise ValueError(f"the source must be one of {known}, or table with a schema, but is {data.source!r}")
+            raise JobError(f"the source must be one of {known}, or table with a schema, but is {data.source!r}")
         if rows is None:
-            raise ValueError("how many rows a table has is to be said: give --rows")
+            raise JobError("how many rows a table has is to be said: give --rows")
         if data.hash_above is None:
-            raise ValueError(f"{not_capped}: set data.hash_above")
+            raise JobError(f"{not_capped}: set data.hash_above")
         schema = load_table_schema(data.table_schema, data.made_by_default)
         dense = sum(1 + options.flag_missing for options in schema.dense.values())
         columns = sum(options.columns for options in schema.categorical.values())
@@ -185,15 +188,15 @@ def main() -> None:
     for name, what in (("step", "a training step"), ("whole", "one on the whole supernet"), ("score", "8,192 rows")):
         parser.add_argument(f"--{name}", type=float, metavar="MS", help=f"milliseconds of {what}")
     arguments = parser.parse_args()
-    job = load_job(arguments.job)
     try:
-        shape = Shape.of(job, arguments.rows)
-    except ValueError as error:
-        parser.error(f"{arguments.job}: {error}")
-    default = MEASURED.get(job.space, MEASURED["nasrec-full"])
-    times = Times(**{name: getattr(arguments, name) or getattr(default, name) for name in ("step", "whole", "score")})
+        job = load_job(arguments.job)
+        default = MEASURED.get(job.space, MEASURED["nasrec-full"])
+        asked = {name: getattr(arguments, name) or getattr(default, name) for name in ("step", "whole", "score")}
+        lines = estimate(job, Shape.of(job, arguments.rows), Times(**asked))
+    except NasRecError as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
     print("| calculated, not measured | how | |\n|---|---|---|")
-    for line in estimate(job, shape, times):
+    for line in lines:
         print(f"| {' | '.join(line)} |")
 
 

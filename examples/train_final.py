@@ -7,7 +7,8 @@ python examples/train_final.py examples/criteo/final.yaml runs/criteo-full/best/
 import argparse
 
 from nasrec_automl.config import load_job
-from nasrec_automl.pipeline.named import retrain_named
+from nasrec_automl.errors import NasRecError
+from nasrec_automl.pipeline.named import find_architecture, retrain_named
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import STAGES, run_job
 
@@ -17,9 +18,14 @@ def main() -> None:
     parser.add_argument("job", help="the job file")
     parser.add_argument("name", help="a published architecture, a hand design, or an architecture's JSON file")
     arguments = parser.parse_args()
-    run = RunFolder(load_job(arguments.job))
-    run_job(run, (STAGES["data"],))
-    for line in retrain_named(run, arguments.name).lines:
+    try:
+        run = RunFolder(load_job(arguments.job))
+        find_architecture(run, arguments.name)  # before the data are prepared, which may take hours
+        run_job(run, (STAGES["data"],))
+        model = retrain_named(run, arguments.name)
+    except NasRecError as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
+    for line in model.lines:
         print(line)
 
 

@@ -3,6 +3,8 @@
 import re
 import runpy
 import sys
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,8 @@ import yaml
 
 from nasrec_automl.config import Job, load_job
 from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.description import is_prepared
 from nasrec_automl.data.published_sizes import PUBLISHED_SIZES
-from nasrec_automl.errors import JobError
 from nasrec_automl.experiment.launch import run_of
 from nasrec_automl.experiment.spec import write_experiment
 from nasrec_automl.network.weights import load_subnet
@@ -166,6 +168,32 @@ def test_the_final_training_of_a_published_architecture_and_of_a_file(
     assert not weights.layer_norm
 
 
+def refused(name: str, *arguments: object, naming: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a script that ends with one sentence, and as the command line does."""
+    said = StringIO()
+    with redirect_stderr(said), pytest.raises(SystemExit) as ended:
+        script(name, *arguments, monkeypatch=monkeypatch)
+    assert ended.value.code == 2
+    (line,) = said.getvalue().splitlines()
+    assert re.search(naming, line), line
+
+
+def test_what_a_script_cannot_take_is_said_in_a_sentence(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = copied(example("kdd12", "full", "final.yaml"), here)
+    for name, further in (("estimate", ()), ("train_final", ("kdd12-full",))):
+        refused(name, here / "no.yaml", *further, naming=r"no\.yaml: no such job file", monkeypatch=monkeypatch)
+        wrong = here / "wrong.yaml"
+        wrong.write_text(job.read_text() + "colour: red\n")
+        refused(name, wrong, *further, naming="colour: no such field", monkeypatch=monkeypatch)
+        wrong.write_text(example("kdd12", "full", "job.yaml").read_text().replace("nasrec-full", "nasrec-fulll"))
+        refused(name, wrong, *further, naming="nasrec-fulll", monkeypatch=monkeypatch)
+    for file in ("job.yaml", "final.yaml"):
+        refused("estimate", example("criteo", "full", file), "--rows", -5, naming="at least 1", monkeypatch=monkeypatch)
+    for unknown in ("0123456789abcdef", here / "gone.json"):
+        refused("train_final", job, unknown, naming=str(unknown), monkeypatch=monkeypatch)
+    assert not is_prepared(RunFolder(load_job(job)).data), "the name is looked up before hours of preparation"
+
+
 def test_a_final_training_that_is_refused_leaves_the_run_as_it_is(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = copied(example("kdd12", "full", "final.yaml"), here)
     run = RunFolder(load_job(job))
@@ -173,8 +201,8 @@ def test_a_final_training_that_is_refused_leaves_the_run_as_it_is(here: Path, mo
     before = (run.path / "job.json").read_text()
     job.write_text(job.read_text().replace("hash_above: 2000000000", "hash_above: 2100000000"))
     assert load_job(job) != run.job
-    with pytest.raises(JobError, match=r"data\.hash_above: the data stage .* was started with"):
-        script("train_final", job, "kdd12-full", monkeypatch=monkeypatch)
+    naming = r"data\.hash_above: the data stage .* was started with"
+    refused("train_final", job, "kdd12-full", naming=naming, monkeypatch=monkeypatch)
     assert (run.path / "job.json").read_text() == before
 
 
@@ -281,17 +309,15 @@ def test_an_estimate_by_hand(here: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert estimated(capsys)["search"] == "6.5 h", "10 x 0.65 batches: no more than 3,277 head rows and 2,048 to score"
 
 
-def test_what_cannot_be_estimated_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_estimated_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     for job, why in (
-        ("criteo/final.yaml", "its tables are not capped"),
+        ("criteo/final.yaml", "the tables are not capped"),
         (
             "quickstart/job.yaml",
             "the source must be one of criteo, avazu, kdd12, or table with a schema, but is 'movielens'",
         ),
     ):
-        with pytest.raises(SystemExit):
-            script("estimate", EXAMPLES / job, monkeypatch=monkeypatch)
-        assert why in " ".join(capsys.readouterr().err.split())
+        refused("estimate", EXAMPLES / job, naming=why, monkeypatch=monkeypatch)
 
 
 def test_a_table_whose_rows_are_counted_can_be_estimated(
@@ -314,7 +340,7 @@ def test_a_table_whose_rows_are_counted_can_be_estimated(
     assert found["embedding tables, at most"] == "0.1 GB"  # 2 fields
     for arguments, changes, why in (
         ((), {"hash_above": 9}, "how many rows a table has is to be said: give --rows"),
-        (("--rows", 5), {}, "its tables are not capped, so that only their preparation can say their size: set data."),
+        (("--rows", 5), {}, "the tables are not capped, so that only their preparation can say their size: set data."),
     ):
         with pytest.raises(SystemExit):
             run(*arguments, **changes)
