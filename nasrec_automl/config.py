@@ -114,7 +114,7 @@ class DataConfig(Section):
         input: a file, folder or glob of raw data, or several, or the one prepared folder. Without it MovieLens and
             flights are fetched.
         validation: the same of validation rows, for the split `given`; `input` is then training alone.
-        test: the same of test rows, likewise.
+        test: the same of test rows, for the split `given`.
         table_schema: of `table`; the job calls it `schema`, which pydantic has another use for.
         max_rejected: share of the rows that may be bad; they are left out.
         split: `random` (stratified by the label), `time`, or `given`: by `validation` and `test`, or by the column that

@@ -71,7 +71,7 @@ class TrainingBatches:
 
         Returns:
             Dense `(B, D)` float32, ids `(B, S)` int64, label `(B,)` float32, and weight `(B,)` float32 where the rows
-            have weights, over their mean.
+            have weights, divided by the mean weight of all rows.
         """
         epoch, position = divmod(step, self.steps_per_epoch)
         whole = self._order.positions(epoch, position * self.batch_size, (position + 1) * self.batch_size)
@@ -131,7 +131,7 @@ class EvaluationBatches:
 
 
 def _mean(weight: NDArray[Any] | Joined) -> float:
-    """The mean, of which a block at a time is in memory."""
+    """Return the mean; one block at a time is in memory."""
     blocks = (weight[start : start + _BLOCK] for start in range(0, len(weight), _BLOCK))
     return sum(float(block.sum(dtype=np.float64)) for block in blocks) / len(weight)
 

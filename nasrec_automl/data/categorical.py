@@ -107,7 +107,8 @@ class Candidates:
     """The categories that may have a row of their own, gathered from a share of all categories at a time.
 
     Attributes:
-        keys: `(U,)`, distinct; of a vocabulary that is full, no rarer ones than its last. Of a hash, none.
+        keys: `(U,)`, distinct. Once there are as many as `max_table_size` allows, rarer ones than the last of these are
+            left out. Empty for a hash.
         counts: `(U,)`, how often each occurs in the training rows.
         hashed: whether the column is hashed: nothing is kept of it, however many categories there are.
     """

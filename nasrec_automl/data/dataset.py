@@ -154,8 +154,8 @@ class PreparedData:
 def _allow_open(files: int) -> None:
     """Raise this process's limit of open files to so many, if it may: a mapped array keeps its file open.
 
-    Often a process may open 1,024, and could open many more if it asked. It asks for no more than it needs, for
-    programs that wait for descriptors with `select` know no higher ones than 1,023.
+    The limit is often 1,024, and a process may raise its own. It is raised no further than needed, since code that
+    waits for descriptors with `select` fails for those above 1,023.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = files if hard == resource.RLIM_INFINITY else min(files, hard)

@@ -30,12 +30,12 @@ def check_output_file(path: Path) -> None:
 
 
 def is_read_only(folder: Path) -> bool:
-    """Say whether nobody can write where a folder is."""
+    """Say whether a folder is on a file system that is mounted read-only."""
     return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
 
 
 def beside_of(path: Path) -> Path:
-    """Where this thread writes what is to be `path`; others, also of other hosts, may do so in the folder at once."""
+    """Return a path beside `path` to write to before a renaming, which no other thread, process or host uses."""
     return path.with_name(f".{path.name}.{own_host()}.{os.getpid()}.{threading.get_ident()}.partial")
 
 

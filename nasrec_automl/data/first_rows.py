@@ -1,4 +1,4 @@
-"""The first rows of a file of which no schema says yet what its columns are, as texts."""
+"""The first rows of a file that has no schema yet, as texts."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def _of_text(path: Path) -> FirstRows:
 
 
 def _with_separator(path: Path, head: bytes, layout: Layout, *, certain: bool) -> tuple[Layout, list[str]]:
-    """Split the first line, by another separator where the file's ending says none, or one that leaves it in one piece.
+    """Split the first line. Others are tried where the file's ending says no separator, or one that is not in the line.
 
     Args:
         path: the file.

@@ -1,4 +1,4 @@
-"""What a draft of a schema says of a column, and why; with what every guess looks at."""
+"""What a draft of a schema says of a column, and why; and what all guesses share."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ def quoted(text: str) -> str:
 
 
 def without(column: pd.Series[str]) -> str:
-    """Say how many rows lack what each must have."""
+    """Say in how many rows a value is missing that each row must have; empty where it never is."""
     missing = int(column.isna().sum())
     return f"; MISSING in {missing:,} of {len(column):,} rows, which preparation rejects" if missing else ""
 
 
 def numbers_of(known: pd.Series[str]) -> pd.Series[float] | None:
-    """Return the number of each distinct text that is one, in the order that they come in; None where many are none.
+    """Return the numbers among the distinct texts, by text, in the order that they come in; None if many are none.
 
-    Beside many numbers one other text is taken for the way in which this table says that a value is missing.
+    Beside many numbers one other text is allowed, however often it occurs: it may stand for a missing value.
     """
     texts = known.unique()
     most = max(FEW * len(texts), int(len(texts) > MANY))

@@ -35,9 +35,9 @@ def guess_labels(rows: FirstRows, *, unlike: frozenset[str] = frozenset()) -> di
     """Choose the label: a column of 0 and 1 that is named so, else any column that is named so, else one of 0 and 1.
 
     In between come columns of 0 and 1, or yes and no, with a label's word in their names, and last those of two texts.
-    Of several, one without missing values comes first where no name says it, and one that holds both 0 and 1 before one
-    that holds 0 alone: few clicks are no reason that there is none. Others that are named so come with it, to be left
-    out: whether somebody bought says whether they clicked.
+    Of several without such a name, one without missing values comes first. One that holds both 0 and 1 comes before one
+    that holds 0 alone, which may be the label all the same, since clicks are rare. Others that are named so are
+    returned too, to be left out: whether somebody bought says whether they clicked.
 
     Args:
         rows: the file's first rows.

@@ -32,8 +32,11 @@ _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p
 def time_of(rows: FirstRows, names: Sequence[str]) -> str | None:
     """Choose a column that says when a row happened.
 
-    Dates that are of their type or named so say it better than numbers that are named so, as a day of the month is.
-    Other texts that are dates, as birthdays are, come last, and where each row has one.
+    It is the first of these:
+
+    1. a column of a type of dates, or of dates that is named like a time;
+    2. numbers that are named so, those that look like moments before others, if they are more than a month has days;
+    3. other dates, if each row has one; they may be birthdays.
     """
     known = {name: rows.texts[name].dropna() for name in names if name not in rows.most}
     known = {name: column for name, column in known.items() if column.nunique() > 1}

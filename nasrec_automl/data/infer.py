@@ -121,7 +121,7 @@ def _lines(path: Path, rows: FirstRows, guesses: dict[str, Guess]) -> Iterator[s
 
 
 def _weights_of(rows: FirstRows) -> dict[str, Guess]:
-    """Choose the column of weights: as a feature it would give a label away that rows are weighted by.
+    """Choose the column of weights. As a feature it would give the label away where the weights were chosen by it.
 
     Returns:
         The guess for it, and for others that are named so, which are left out.
@@ -222,7 +222,7 @@ def _guess_text(known: pd.Series[str]) -> Guess:
 
 
 def _hint_of_numbers(texts: pd.Series[str]) -> str:
-    """Say that distinct texts are numbers to people, where nearly all are; empty of others."""
+    """Hint that distinct texts are numbers as people write them (`$1,299`), where nearly all are; else empty."""
     written = texts[texts.str.strip().str.fullmatch(_WRITTEN_NUMBER)]
     if len(texts) - len(written) > FEW * len(texts):
         return ""

@@ -30,7 +30,7 @@ class Keys:
 
     Attributes:
         keys: `(B,)`, or `(B, K)` of a multi-valued column.
-        distinct: `(U,)` keys among them that come with a text; may repeat. Empty where keys say it themselves.
+        distinct: `(U,)` keys among them whose texts follow; may repeat. Empty for hex digits, which a key itself tells.
         texts: U texts.
     """
 

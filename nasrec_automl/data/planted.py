@@ -38,7 +38,7 @@ class Planted:
 
     @classmethod
     def draw(cls, shares: Sequence[Floats], dense: int, order: int, rng: np.random.Generator) -> Self:
-        """Draw effects; those of a lower order are the same whatever the order is."""
+        """Draw effects: the same ones for each `order`, which decides how many of them `logit` adds up."""
         sizes = [len(of_field) for of_field in shares]
         effects = [rng.normal(size=size) for size in sizes]
         factors = [rng.normal(size=(size, _LATENT)) for size in sizes]
@@ -65,10 +65,10 @@ class Planted:
         return logit
 
     def interactions(self, codes: Codes, dense: Floats) -> tuple[Floats, Floats]:
-        """Return what the logit owes to two features at once and to no fewer, and to three, `(n,)` each.
+        """Return the parts of the logit that need two features at once, and those that need three, `(n,)` each.
 
-        Features are independent of each other, so that centred factors leave what no sum of functions of fewer
-        features holds (functional analysis of variance; Sobol 1993).
+        Features are independent of each other. So what is left of a product of centred factors is no sum of functions
+        of fewer features (functional analysis of variance; Sobol 1993).
         """
         means = [share @ factor for share, factor in zip(self.shares, self.factors, strict=True)]
         centred = [of_row - mean for of_row, mean in zip(_of_rows(self.factors, codes), means, strict=True)]

@@ -122,7 +122,7 @@ def prepare(
 
 
 def ids_type(preprocessing: Preprocessing) -> np.dtype[Any]:
-    """Return the smallest type that fits the largest table's ids: training waits for memory, not for a conversion."""
+    """Return the smallest type that fits the largest table's ids: reading less outweighs converting each batch."""
     return np.dtype(np.min_scalar_type(max(column.table_size for column in preprocessing.categorical) - 1))
 
 

@@ -177,7 +177,7 @@ Source = TypeVar("Source", bound=RawSource)
 
 
 def with_defaults(source: Source, defaults: Mapping[str, Mapping[str, Any]]) -> Source:
-    """Have all fields made otherwise than a source declares that knows its columns.
+    """Return a source with other options of all its fields than it declares.
 
     Args:
         source: raw data of any kind but a table, whose schema takes defaults as it is read.
@@ -198,7 +198,7 @@ def with_defaults(source: Source, defaults: Mapping[str, Mapping[str, Any]]) -> 
 def with_tables(
     source: Source, *, hash_above: int | None = None, fields: Mapping[str, Mapping[str, Any]] | None = None
 ) -> Source:
-    """Have tables made otherwise than a source declares.
+    """Return a source with other options of its tables than it declares.
 
     Args:
         source: raw data of any kind.

@@ -101,8 +101,8 @@ class Rejections:
         """Return the account of a file whose rows are no examples, such as KDD12's users; limit and summary are shared.
 
         The rows of that file neither count among these nor make room for bad ones. Its bad rows have a file of their
-        own, since the data report compares the lines of the main one with the number of rejected rows. What several
-        folds read counts once.
+        own, since the data report compares the lines of the main one with the number of rejected rows. A file that
+        several folds read is counted once.
         """
         self.begin()
         if file.resolve() in self._read_apart:
@@ -114,7 +114,7 @@ class Rejections:
         return self._apart
 
     def compare(self, published: PublishedSize, rows: int) -> None:
-        """Note that so many more rows are of a public data set, to be compared with all of it."""
+        """Add to the rows that were read of a public data set; `completeness` compares them with its size."""
         self._published = published
         self._published_rows += rows
 

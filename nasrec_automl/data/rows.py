@@ -56,7 +56,7 @@ class Rows:
         return super().__reduce_ex__(protocol) if self._pickled is None else self._pickled
 
     def pickled_as(self, function: Callable[..., Rows], *arguments: Any) -> Self:
-        """Let a pickle of these rows hold a function that opens them and its arguments, not the arrays.
+        """Let a pickle of these rows hold no arrays, but a function that opens them and its arguments.
 
         Rows that are made of these, such as some of them, are pickled with their arrays.
         """

@@ -39,7 +39,7 @@ def values_at(ranks: Sequence[int], pieces: Callable[[], Iterable[NDArray[np.flo
 
 
 def _ordered(values: NDArray[np.float64]) -> NDArray[np.uint64]:
-    """Return whole numbers that are in the order of the values: a negative one's bits are turned over."""
+    """Map values to whole numbers of the same order: all bits of a negative value are inverted, of others the sign."""
     bits = (values + 0.0).view(np.uint64)  # -0 becomes 0
     return np.where(bits & _SIGN, ~bits, bits | _SIGN)
 

@@ -1,4 +1,4 @@
-"""The order of training rows: random, but for a while close together on the disk, as data may not fit in memory."""
+"""A random order of training rows, in which successive ones lie close together on disk: data may not fit in memory."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ WINDOW_BLOCKS = 1 << 6
 class BlockShuffle:
     """The order of n rows in each epoch, a function of the seed and the epoch alone.
 
-    Blocks of successive rows are drawn in a random order. So many of them are a window, whose rows are shuffled. Of
-    fewer rows than a window has, the order is a plain permutation.
+    Blocks of successive rows are drawn in a random order. Every `window_blocks` of them form a window, whose rows are
+    shuffled. Where all rows fit into one window, the order is a plain permutation.
 
     Args:
         rows: n.

@@ -93,7 +93,7 @@ def open_source(
         name: one of `SOURCES` or `FILE_SOURCES`.
         paths: input files, folders or globs; a source that can be fetched or generated does without.
         validation: files of the validation rows, for the split `given`; `paths` are then those of training.
-        test: files of the test rows, likewise.
+        test: files of the test rows, for the split `given`.
         schema: file that says what the columns of `table` are.
         defaults: options by `categorical` and `dense`, in place of what the source declares for all fields; what a
             table's schema says of a single field stays.

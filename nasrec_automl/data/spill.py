@@ -126,7 +126,7 @@ class Spill:
 
 
 def narrowed(array: NDArray[Any]) -> NDArray[Any]:
-    """Return keys of 4 bytes and numbers of 4 bytes where nothing is lost: what is not written need not be read."""
+    """Return keys or numbers in 4 bytes each, where that loses nothing: fewer bytes are written and read."""
     if array.dtype == np.uint64 and array.size and array.max() <= np.iinfo(np.uint32).max:
         return array.astype(np.uint32)
     if array.dtype == np.float64:

@@ -36,7 +36,8 @@ def make_synthetic(
 
     The notes tell what each order is worth, in nats on these rows and labels: `oracle_log_loss` is the log loss of the
     true probabilities, `order2_log_loss` about that of the best model whose logit adds functions of one or two
-    features, `order1_log_loss` of one. The latter two are of the logit without what only more features give, rescaled.
+    features, `order1_log_loss` of one. These two are of the true logit, rescaled, without the parts that need more
+    features.
 
     Args:
         rows: number of rows.

@@ -86,7 +86,7 @@ class TableSchema(Frozen):
         weight: column of how many times each row counts.
         split: column that says `train`, `validation` or `test` of each row, for the split `given`.
         timestamp: when each row happened; for a split by time. Name it under `derived` to make features of it.
-        defaults: options that features have which do not set them; `dense` and `categorical` hold them too.
+        defaults: options of features that do not set their own; they are merged into `dense` and `categorical`.
         dense: number features; a transform's name, or `DenseOptions`.
         categorical: categorical features with their tables' options.
         derived: columns that are computed of others; name them under `dense` or `categorical` too.
@@ -114,7 +114,7 @@ class TableSchema(Frozen):
     @field_validator("dense", "categorical", mode="before")
     @classmethod
     def _with_defaults(cls, fields: Any, info: ValidationInfo) -> Any:
-        """Give features the defaults of the file, or of the context, a job's, which come before the file's."""
+        """Give features the defaults of the file; those of a job, which are the context, come before them."""
         section, own = str(info.field_name), info.data.get("defaults")  # None where they are wrong
         asked = (info.context or {}).get(section, {})
         defaults = {**(getattr(own, section).model_dump(exclude_unset=True) if own is not None else {}), **asked}

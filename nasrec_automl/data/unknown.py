@@ -1,4 +1,4 @@
-"""How many prepared rows say nothing that a field's table knows."""
+"""In how many prepared rows a field has no value that its table knows."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _SHOWN = 3
 class UnseenValues:
     """Counts the values of some rows that are unknown to a model, by field. Whoever predicts many rows fills it.
 
-    A hash knows every value, and a vocabulary without a category none of the training rows either: neither is counted.
+    Two kinds of fields are left out: a hash knows every value, and an empty vocabulary knew none in training either.
 
     Args:
         columns: the categorical features, in the order of the id columns.

@@ -62,7 +62,7 @@ def _checked(output: Path) -> Path:
 
 
 def check_new_output(output: Path, *, but: Path | None = None) -> Path:
-    """Return what `check_output` does where no prepared data set would be replaced: runs may be on it.
+    """Do as `check_output`, but refuse to replace a prepared data set, which runs may be on.
 
     Args:
         output: folder to write.

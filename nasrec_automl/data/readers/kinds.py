@@ -1,7 +1,7 @@
 """What a field of a raw file may hold.
 
-Each kind says it twice: for whole columns, as fast as Arrow reads them, and for one text, which has the last word. The
-first may refuse what the second takes, and never the other way round.
+Each kind says it twice: for whole columns, as fast as Arrow reads them, and for one text, which decides. The first may
+refuse what the second takes, but never takes what the second refuses.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Column:
     required: bool = False
 
     def knowing(self, texts: Iterable[str | None]) -> Column:
-        """Return the column with the values of some texts made at once, where one after another would take long."""
+        """Return the column with the values of some texts computed in advance, where one by one would take long."""
         kind = self.kind
         if kind is None or kind.values is None:
             return self

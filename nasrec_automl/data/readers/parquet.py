@@ -71,7 +71,7 @@ def _checked(table: pa.Table, columns: Sequence[Column], first: int, path: Path)
 def _parsed(
     plain: Sequence[pa.Array], made: Sequence[pa.Array | None], used: Sequence[Column], first: int
 ) -> tuple[list[pa.Table], list[Rejected]]:
-    """Check some rows: where a column may hold a bad value, in each half of them, until few are left to look at.
+    """Check some rows. If a column may hold a bad value, each half is checked by itself, down to few for `_slow`.
 
     Args:
         plain: what `_plain` made of each column.
@@ -101,7 +101,7 @@ def _parsed(
 def _slow(
     plain: Sequence[pa.Array], made: Sequence[pa.Array | None], used: Sequence[Column], first: int
 ) -> tuple[list[pa.Table], list[Rejected]]:
-    """Look at each value of the columns that are not made yet; in the others nothing is wrong."""
+    """Check each value of the columns that are not made yet; in those that are, nothing is wrong."""
     unsure = [number for number, array in enumerate(made) if array is None]
     cells = [_cells(plain[number]) for number in unsure]
     knowing = [
@@ -185,7 +185,7 @@ def _plain_type(type_: pa.DataType) -> pa.DataType:
 
 
 def _becomes_seconds(column: Column) -> bool:
-    """Say whether a column is of moments, of all kinds the only one that makes numbers of texts."""
+    """Say whether a column is of moments: no other kind makes numbers of texts."""
     return column.kind is not None and column.kind.reads != column.kind.makes == pa.float64()
 
 
