@@ -21,7 +21,7 @@ from nasrec_automl.search.attributes import ABANDONED, ALIVE, ERROR, FAILURE, KE
 from nasrec_automl.search.database import patiently
 from nasrec_automl.search.distributions import suggest
 from nasrec_automl.search.mirror import ENQUEUED, notes_of, unstoppable
-from nasrec_automl.search.task import Outcome, TrialSource
+from nasrec_automl.search.task import Outcome, Proposal, TrialSource
 
 Reached = Callable[[int, float], object]
 """`reached(step, value)` notes how far a trial has come: where its worker dies, the trial does not count as failed."""
@@ -84,26 +84,21 @@ class Ledger:
         return patiently(self.storage, lambda: handle(self.study, self.trial_id(trial)))
 
     def reserve(
-        self,
-        source: TrialSource,
-        params: Mapping[str, Any],
-        attrs: Mapping[str, Any],
-        *,
-        worker: str,
-        lost: FrozenTrial | None = None,
+        self, source: TrialSource, proposal: Proposal, attrs: Mapping[str, Any], *, worker: str
     ) -> tuple[FrozenTrial, list[FrozenTrial]]:
         """Write a running trial with everything that is known of it, in one transaction.
 
         Args:
             source: what it is about.
-            params: its parameters.
+            proposal: its parameters and notes. What a sampler or a user noted in a trial that it tries again is noted
+                in this one.
             attrs: its attributes, beside those that the source describes it with.
             worker: an id that no other trial has.
-            lost: the failed trial that this one tries again: what a sampler or a user noted in it is noted in this one.
 
         Returns:
             The trial, and every trial before it as it is after the write.
         """
+        params, lost = proposal.params, proposal.lost
         template = optuna.create_trial(
             state=TrialState.RUNNING,
             params=dict(params),
@@ -116,7 +111,7 @@ class Ledger:
                 ALIVE: time.time(),
             },
             constraints=dict(source.constraints(params)),
-            system_attrs=dict(source.notes(params)) if lost is None else notes_of(lost),
+            system_attrs=dict(proposal.notes) if lost is None else notes_of(lost),
         )
 
         def add_if_missing() -> None:

@@ -23,7 +23,7 @@ from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.search.local_step import step_from
 from nasrec_automl.search.loop import OnTrial, work
 from nasrec_automl.search.pruning import KeyedHyperband
-from nasrec_automl.search.task import ENDED, Outcome, Params, Task, TrainOutcome, key_of
+from nasrec_automl.search.task import ENDED, Outcome, Params, Proposal, Task, TrainOutcome, key_of
 from nasrec_automl.search.tpe import sample_params, tpe
 from nasrec_automl.search.worker import WorkerOptions
 
@@ -142,18 +142,18 @@ class _Retrain(Task):
     def applies(self, name: str, params: Params) -> bool:
         return name in applying(self.distributions, params)
 
-    def propose(self, census: Census) -> Params | None:
+    def propose(self, census: Census) -> Proposal | None:
         taken = census.taken
         for params in self._defaults:
             if self.key(params) not in taken:
-                return params
+                return Proposal(params)
         # Where one way leads nowhere new, the next may: TPE, too, insists on a choice that was good.
         ways: list[Callable[[int, int], Params | None]] = [self._step, self._by_tpe, self._at_random]
         for propose in ways[(len(taken) - len(self._defaults)) % 2 :]:
             for attempt in range(_PROPOSALS):
                 proposed = propose(len(taken), attempt)
                 if proposed is not None and self.key(proposed) not in taken:
-                    return proposed
+                    return Proposal(proposed)
         return None
 
     def run(self, trial: FrozenTrial) -> Outcome:

@@ -26,7 +26,7 @@ from nasrec_automl.search.distributions import architecture_of, distributions
 from nasrec_automl.search.loop import OnTrial, work
 from nasrec_automl.search.mirror import Mirror
 from nasrec_automl.search.proposals import Proposer, propose
-from nasrec_automl.search.task import ENDED, Outcome, Params, Task, TrialSource
+from nasrec_automl.search.task import ENDED, Outcome, Params, Proposal, Task, TrialSource
 from nasrec_automl.search.worker import WorkerOptions
 from nasrec_automl.space import SearchSpace
 
@@ -135,7 +135,6 @@ class ArchitectureSource(TrialSource):
         self.space = space
         self._study = study
         self._mirror = Mirror(study, None if budget is None else violations_of(space, budget))
-        self._proposed: Params | None = None
         # Points of this very space, or an error that names the label.
         given = [space.validate_architecture(architecture) for architecture in first]
         self._first = [one for one in given if budget is None or budget.admits(one)]
@@ -163,25 +162,20 @@ class ArchitectureSource(TrialSource):
         """Whether the trial is an architecture, inside the budget."""
         return self._admission(trial)
 
-    def propose(self, census: Census) -> Params | None:
+    def propose(self, census: Census) -> Proposal | None:
         """The next of the first ones, or what the study's sampler proposes."""
         taken = census.taken
         sampler = self._study.sampler
-        for architecture in self._first:
-            if architecture.key not in taken:
-                if not isinstance(sampler, Proposer):
-                    # For its notes alone: NSGA-II counts it to the first generation, so that it may be a parent.
-                    self._mirror.update()
-                    self._mirror.ask(sampler, self.distributions)
-                    self._proposed = architecture.params
-                return architecture.params
-        proposal = propose(sampler, self._study, self.space, seen=taken, budget=self._budget, mirror=self._mirror)
-        self._proposed = None if proposal is None else proposal.params
-        return self._proposed
-
-    def notes(self, params: Params) -> Mapping[str, Any]:
-        """What one of Optuna's samplers noted with the last proposal; nothing for any other parameters."""
-        return self._mirror.notes if params == self._proposed else {}
+        found = next((one for one in self._first if one.key not in taken), None)
+        if found is None:
+            found = propose(sampler, self._study, self.space, seen=taken, budget=self._budget, mirror=self._mirror)
+        elif not isinstance(sampler, Proposer):
+            # For its notes alone: NSGA-II counts it to the first generation, so that it may be a parent.
+            self._mirror.update()
+            self._mirror.ask(sampler, self.distributions)
+        if found is None:
+            return None
+        return Proposal(found.params, {} if isinstance(sampler, Proposer) else self._mirror.notes)
 
 
 class _Search(ArchitectureSource, Task):

@@ -77,11 +77,26 @@ class TrainOutcome:
     stopped: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A trial that is to begin.
+
+    Attributes:
+        params: its parameters.
+        notes: what Optuna's sampler noted with them: system attributes, written with the trial in one transaction.
+        lost: the failed trial that this one tries again; its notes stand in place of `notes`.
+    """
+
+    params: Params
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    lost: FrozenTrial | None = None
+
+
 class TrialSource(ABC):
     """What trials of a study are about, and which comes next. `Worker` calls it.
 
-    For each trial a worker calls `propose` (unless a trial of a dead worker waits to be tried again), then
-    `key`, `describe` and `notes`, and writes the trial. None of them changes the study.
+    For each trial a worker calls `propose` (unless a trial of a dead worker waits to be tried again), then `key`,
+    `describe` and `constraints`, and writes the trial. None of them changes the study.
 
     Attributes:
         distributions: of every parameter; the same for all trials of a study. A trial has those that apply; what they
@@ -99,8 +114,8 @@ class TrialSource(ABC):
         """What makes two trials the same, or None where the parameters are not this source's."""
 
     @abstractmethod
-    def propose(self, census: Census) -> Params | None:
-        """Parameters of the next trial, with a key not in `census.taken`; None when there is none."""
+    def propose(self, census: Census) -> Proposal | None:
+        """The next trial, with a key not in `census.taken`; None when there is none."""
 
     def applies(self, name: str, params: Params) -> bool:
         """Whether a trial that begins with these parameters has the one of this name."""
@@ -120,10 +135,6 @@ class TrialSource(ABC):
         Others do not count and are not tried again, but their keys are not proposed either.
         """
         return True
-
-    def notes(self, params: Params) -> Mapping[str, Any]:
-        """What Optuna's sampler noted with its proposal: system attributes, written in the same transaction."""
-        return {}
 
 
 class Task(TrialSource):

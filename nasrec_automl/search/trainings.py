@@ -18,7 +18,7 @@ from nasrec_automl.search.census import Census
 from nasrec_automl.search.distributions import architecture_of, distributions
 from nasrec_automl.search.ledger import Ledger, Reached
 from nasrec_automl.search.loop import OnTrial, work
-from nasrec_automl.search.task import ENDED, Outcome, Params, Task, TrainOutcome
+from nasrec_automl.search.task import ENDED, Outcome, Params, Proposal, Task, TrainOutcome
 from nasrec_automl.space import SearchSpace
 
 SEED = "seed"
@@ -99,8 +99,8 @@ class _Trainings(Task):
         architecture = architecture_of(params, self._space)
         return None if architecture is None or SEED not in params else training_key(architecture, params[SEED])
 
-    def propose(self, census: Census) -> Params | None:
-        return next((params for key, params in self.wanted.items() if key not in census.taken), None)
+    def propose(self, census: Census) -> Proposal | None:
+        return next((Proposal(params) for key, params in self.wanted.items() if key not in census.taken), None)
 
     def admits(self, trial: FrozenTrial) -> bool:
         return (trial.user_attrs.get(KEY) or self.key(trial.params)) in self.wanted

@@ -17,7 +17,7 @@ from nasrec_automl.search.census import Census
 from nasrec_automl.search.hyper import optuna_distribution
 from nasrec_automl.search.ledger import Ledger, Reached
 from nasrec_automl.search.loop import OnTrial, work
-from nasrec_automl.search.task import ENDED, Outcome, Params, Task, key_of
+from nasrec_automl.search.task import ENDED, Outcome, Params, Proposal, Task, key_of
 from nasrec_automl.search.tpe import sample_params, tpe
 
 TUNED = ("learning_rate", "path_warm_up")
@@ -82,16 +82,16 @@ class _Tune(Task):
             return None
         return key_of({name: params[name] for name in self.distributions})
 
-    def propose(self, census: Census) -> Params | None:
+    def propose(self, census: Census) -> Proposal | None:
         if self.key(self._start) not in census.taken:
-            return self._start
+            return Proposal(self._start)
         # TPE insists on choices that were good; where it finds nothing new, chance may.
         for way, startup in (("TPE of tune", _STARTUP), ("random settings", sys.maxsize)):
             for attempt in range(_PROPOSALS):
                 sampler = tpe(seed_for(way, self.seed, len(census.taken), attempt), startup=startup)
                 params = sample_params(sampler, self._ledger.study, self.distributions)
                 if self.key(params) not in census.taken:
-                    return params
+                    return Proposal(params)
         return None
 
     def run(self, trial: FrozenTrial) -> Outcome:

@@ -17,7 +17,7 @@ from nasrec_automl.search.distributions import can_be_written
 from nasrec_automl.search.ledger import Ledger, asked_for, wish_of
 from nasrec_automl.search.mirror import ENQUEUED
 from nasrec_automl.search.stale import close_stale
-from nasrec_automl.search.task import Params, TrialSource
+from nasrec_automl.search.task import Params, Proposal, TrialSource
 
 Start = Callable[[str], FrozenTrial | None]
 """Starts a trial for a worker, by its id; None where it is not to run, or another worker runs it."""
@@ -79,14 +79,14 @@ class Worker:
             return None
         if census.waiting:
             return partial(self.adopt, census.waiting[0])
-        params = self._next_params(census)
-        return None if params is None else partial(self.begin, params, census)
+        proposal = self._next_proposal(census)
+        return None if proposal is None else partial(self.begin, proposal, census)
 
-    def _next_params(self, census: Census) -> Params | None:
+    def _next_proposal(self, census: Census) -> Proposal | None:
         for lost in census.retry:
             params = {name: lost.params[name] for name in self.source.distributions if name in lost.params}
             if self._may_begin(params, census):
-                return params
+                return Proposal(params, lost=lost)
         return self.source.propose(census)
 
     def _may_begin(self, params: Params, census: Census) -> bool:
@@ -129,14 +129,13 @@ class Worker:
     def _others(self, trial: FrozenTrial) -> list[FrozenTrial]:
         return [other for other in self.ledger.trials() if other.number != trial.number]
 
-    def begin(self, params: Params, census: Census, worker: str) -> FrozenTrial | None:
+    def begin(self, proposal: Proposal, census: Census, worker: str) -> FrozenTrial | None:
         """Write a running trial; None where another worker was first, and this one is not to run."""
-        key = self.source.key(params)
+        key = self.source.key(proposal.params)
         attrs: dict[str, Any] = {KEY: key}
         if key is not None and key in census.failures:
             attrs[ATTEMPT] = census.failures[key]
-        lost = next((trial for trial in census.retry if self.source.key(trial.params) == key), None)
-        trial, earlier = self.ledger.reserve(self.source, params, attrs, worker=worker, lost=lost)
+        trial, earlier = self.ledger.reserve(self.source, proposal, attrs, worker=worker)
         reason = self._beaten(key, earlier)
         if reason is not None:
             self.ledger.fail(trial, ABANDONED, reason)

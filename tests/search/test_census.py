@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.search.census import Census, Tally, seconds_spent
-from nasrec_automl.search.task import Outcome, Params, Task
+from nasrec_automl.search.task import Outcome, Params, Proposal, Task
 
 
 class Numbers(Task):
@@ -24,7 +24,7 @@ class Numbers(Task):
         self.computed += 1
         return str(params["x"]) if "x" in params else None
 
-    def propose(self, census: Census) -> Params | None:
+    def propose(self, census: Census) -> Proposal | None:
         return None
 
     def run(self, trial: FrozenTrial) -> Outcome:

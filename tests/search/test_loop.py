@@ -26,6 +26,7 @@ from nasrec_automl.search import (
 from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.search.scoring import ArchitectureSource
 from nasrec_automl.search.stale import worker_id
+from nasrec_automl.search.task import Proposal
 from nasrec_automl.search.worker import Worker
 from nasrec_automl.space import SearchSpace
 from tests.search.search_worker import FakeScore, score, trials
@@ -92,7 +93,7 @@ def test_what_runs_when_the_time_is_up_ends_first(
 ) -> None:
     run(target=1)
     other = Worker(ArchitectureSource(study, space, ()), Ledger(study, storage), 50, WorkerOptions())
-    trial = other.begin(space.random(np.random.default_rng(7)).params, other.census(), worker_id())
+    trial = other.begin(Proposal(space.random(np.random.default_rng(7)).params), other.census(), worker_id())
     assert trial is not None
     ended: list[int] = []
     late = threading.Thread(target=lambda: ended.append(run(target=50, timeout=0.0)))

@@ -27,7 +27,7 @@ from nasrec_automl.search import RegularizedEvolutionSampler, open_storage, open
 from nasrec_automl.search import database as database_module
 from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.search.scoring import ArchitectureSource
-from nasrec_automl.search.task import Outcome
+from nasrec_automl.search.task import Outcome, Proposal
 from nasrec_automl.space import SearchSpace
 from nasrec_automl.testing.examples import tiny_schema
 from tests.search.search_worker import score
@@ -74,11 +74,11 @@ def test_a_reservation_sees_what_others_have_committed(server_url: str, space: S
     studies = [open_study(storage, name="search", identity=IDENTITY) for storage in storages]
     ledgers = [Ledger(study, storage) for study, storage in zip(studies, storages, strict=True)]
     source = ArchitectureSource(studies[0], space, first=[])
-    params = space.random(np.random.default_rng(0)).params
+    proposal = Proposal(space.random(np.random.default_rng(0)).params)
     for ledger in ledgers:
         assert ledger.trials() == []
-    mine, before_mine = ledgers[0].reserve(source, params, {}, worker="a")
-    theirs, before_theirs = ledgers[1].reserve(source, params, {}, worker="b")
+    mine, before_mine = ledgers[0].reserve(source, proposal, {}, worker="a")
+    theirs, before_theirs = ledgers[1].reserve(source, proposal, {}, worker="b")
     assert [mine.number, theirs.number] == [0, 1]
     assert before_mine == []
     assert [trial.user_attrs["nasrec:worker"] for trial in before_theirs] == ["a"]
@@ -139,7 +139,7 @@ def test_a_connection_that_breaks_while_trials_are_read(
     """Optuna reads them once more in the session that broke, which fails in another way."""
     monkeypatch.setattr(database_module, "_PAUSES", (0.01, 0.01))
     source = ArchitectureSource(ledger.study, space, first=[])
-    trial, _ = ledger.reserve(source, space.random(np.random.default_rng(0)).params, {}, worker="a")
+    trial, _ = ledger.reserve(source, Proposal(space.random(np.random.default_rng(0)).params), {}, worker="a")
     broken = False
 
     @event.listens_for(ledger.storage.engine, "before_cursor_execute")  # type: ignore[attr-defined]
@@ -177,8 +177,8 @@ def test_a_write_whose_answer_was_lost_is_made_once(
         ledger.storage, "set_trial_state_values", after_the_commit(ledger.storage.set_trial_state_values)
     )
     source = ArchitectureSource(ledger.study, space, first=[])
-    params = space.random(np.random.default_rng(0)).params
-    trial, before = ledger.reserve(source, params, {}, worker="a")
+    proposal = Proposal(space.random(np.random.default_rng(0)).params)
+    trial, before = ledger.reserve(source, proposal, {}, worker="a")
     assert (trial.number, before) == (0, [])
     assert ledger.finish(trial, Outcome(state=TrialState.COMPLETE, value=0.5)), "it counts as this worker's"
     assert [trial.state for trial in ledger.trials()] == [TrialState.COMPLETE]
@@ -207,7 +207,7 @@ def test_a_trial_that_optuna_has_added_twice(
     add = ledger.study.add_trial
     monkeypatch.setattr(ledger.study, "add_trial", lambda trial: (add(trial), add(trial)))
     source = ArchitectureSource(ledger.study, space, first=[])
-    trial, _ = ledger.reserve(source, space.random(np.random.default_rng(0)).params, {}, worker="a")
+    trial, _ = ledger.reserve(source, Proposal(space.random(np.random.default_rng(0)).params), {}, worker="a")
     assert trial.number == 0
     first, second = ledger.trials()
     assert (first.state, second.state) == (TrialState.RUNNING, TrialState.FAIL)

@@ -26,6 +26,7 @@ from nasrec_automl.search import (
 from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.search.scoring import ArchitectureSource
 from nasrec_automl.search.stale import worker_id
+from nasrec_automl.search.task import Proposal
 from nasrec_automl.search.worker import Worker
 from nasrec_automl.space import SearchSpace
 from nasrec_automl.testing.examples import tiny_schema
@@ -163,7 +164,8 @@ def test_an_enqueued_trial_waits_while_others_run_the_last(
     study: optuna.Study, storage: RDBStorage, space: SearchSpace
 ) -> None:
     worker = Worker(ArchitectureSource(study, space, ()), Ledger(study, storage), 1, WorkerOptions())
-    assert worker.begin(space.random(np.random.default_rng(0)).params, worker.census(), worker_id()) is not None
+    first = Proposal(space.random(np.random.default_rng(0)).params)
+    assert worker.begin(first, worker.census(), worker_id()) is not None
     study.enqueue_trial(dict(space.random(np.random.default_rng(1)).params))
     assert worker.next_start(worker.census()) is None
     worker.target = 2
@@ -268,7 +270,7 @@ def test_an_enqueued_trial_outlasts_one_that_sees_it_and_withdraws(
     waiting = adopting.census().waiting[0]
     # The other one has written the same key, has not looked yet, and looks while this one waits.
     source = beginning.source
-    begun, _ = beginning.ledger.reserve(source, mine.params, {"nasrec:key": mine.key}, worker="other")
+    begun, _ = beginning.ledger.reserve(source, Proposal(mine.params), {"nasrec:key": mine.key}, worker="other")
     withdraw = lambda seconds: beginning.ledger.fail(begun, "abandoned", "another worker was first")  # noqa: E731
     monkeypatch.setattr("nasrec_automl.search.worker.time.sleep", withdraw)
     adopted = adopting.adopt(waiting, worker_id())
