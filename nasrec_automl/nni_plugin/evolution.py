@@ -309,7 +309,7 @@ class OptunaEvolution(Strategy):
             )
         else:
             # NNI maximises, the study minimises: here the sign changes, and back in `list_models`.
-            ledger.finish(trial, Outcome(state=TrialState.COMPLETE, value=-float(metric)))
+            ledger.finish(trial, Outcome(value=-float(metric)))
 
     def _wait_for_events(self) -> None:
         late = time.monotonic() + _LATE

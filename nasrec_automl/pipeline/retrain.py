@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.network.weights import save_network
@@ -50,7 +50,7 @@ from nasrec_automl.pipeline.studies import (
     why_no_more,
 )
 from nasrec_automl.pipeline.teachers import resume_mark_of_teachers, taught_label
-from nasrec_automl.search import Hyper, TrainOutcome, retrain
+from nasrec_automl.search import Hyper, Outcome, retrain
 from nasrec_automl.search.attributes import STEP
 from nasrec_automl.search.database import patiently
 from nasrec_automl.search.hyper import ARCHITECTURE
@@ -160,7 +160,7 @@ class _Trainings:
         """What candidates learn from; teachers that are not trained yet are trained for it."""
         return taught_label(self._run, self._tell)
 
-    def train(self, name: str, hyper: Hyper, prune: Prune) -> TrainOutcome:
+    def train(self, name: str, hyper: Hyper, prune: Prune) -> Outcome:
         """As `Train` of a retrain study."""
         run, architecture = self._run, self._architectures[name]
         validations, reached = most_validations(run), 0
@@ -187,7 +187,8 @@ class _Trainings:
             STEP: trained.step,
             "schedule_steps": trained.schedule_steps,
         }
-        return TrainOutcome(trained.metrics.log_loss, attrs, trained.stopped)
+        state = TrialState.PRUNED if trained.stopped else TrialState.COMPLETE
+        return Outcome(value=trained.metrics.log_loss, state=state, attrs=attrs)
 
     def on_trial(self, trial: FrozenTrial) -> None:
         """Called once the study has the outcome: what only the training itself needed goes."""

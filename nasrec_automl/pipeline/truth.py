@@ -27,7 +27,7 @@ from nasrec_automl.pipeline.scratch import (
 from nasrec_automl.pipeline.studies import Trainings, study_storage, trainings_study
 from nasrec_automl.randomness import rng_for
 from nasrec_automl.ranking import FEWEST_RANKED, Ranking, judge_ranking
-from nasrec_automl.search import TrainOutcome
+from nasrec_automl.search import Outcome
 from nasrec_automl.search.attributes import KEY, STEP
 from nasrec_automl.search.database import patiently
 from nasrec_automl.search.ledger import Reached
@@ -63,7 +63,7 @@ def train_and_measure(
     checkpoint: Path | None = None,
     keep: Keep | None = None,
     on_validation: Callable[[int, Metrics], object] | None = None,
-) -> TrainOutcome:
+) -> Outcome:
     """Train an architecture from scratch by labels alone, with the hyper-parameters that such trainings begin with.
 
     It learns from train and head rows, the hpo part says when it was best, and `parts` are what it is measured on.
@@ -76,6 +76,9 @@ def train_and_measure(
         checkpoint: as in `train_from_scratch`.
         keep: called with what was trained, where that is 0.
         on_validation: told step and metrics of each validation.
+
+    Returns:
+        Its value is the log loss on `parts`, in nats.
 
     Raises:
         DivergedError: the training diverged.
@@ -93,7 +96,7 @@ def train_and_measure(
     if keep is not None and seed_offset == 0:
         keep(architecture, trained, curve)
     metrics = measure_subnet(trained.subnet.to(run.job.device), PreparedData.open(run.data).part(*parts))
-    return TrainOutcome(metrics.log_loss, {"auc": metrics.auc, STEP: trained.step})
+    return Outcome(value=metrics.log_loss, attrs={"auc": metrics.auc, STEP: trained.step})
 
 
 def trained_profiles(run: RunFolder, architectures: Sequence[Architecture]) -> list[Profile]:
@@ -174,7 +177,7 @@ def train_truth(
         # The study's name says how it trains: what was begun with other settings is no start for this one.
         return folder / f"{study.study_name}-{key}.ckpt"
 
-    def train(architecture: Architecture, seed: int, reached: Reached) -> TrainOutcome:
+    def train(architecture: Architecture, seed: int, reached: Reached) -> Outcome:
         offset = seed * _TRUTH_SEEDS_APART
 
         def validated(step: int, metrics: Metrics) -> None:

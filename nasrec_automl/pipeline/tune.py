@@ -28,6 +28,7 @@ from nasrec_automl.pipeline.studies import study_storage, training_settings, tra
 from nasrec_automl.pipeline.supernet import SupernetStage, supernet_label
 from nasrec_automl.pipeline.truth import sample_sizes, train_truth
 from nasrec_automl.ranking import FEWEST_RANKED, kendall_tau
+from nasrec_automl.search import Outcome
 from nasrec_automl.search.attributes import KEY
 from nasrec_automl.search.ledger import Reached
 from nasrec_automl.search.task import ENDED
@@ -82,7 +83,7 @@ class TuneStage(Stage):
         progress = ProgressWriter(run.progress(self.name), unit="supernets", total=total, done=done)
         study = tune_study(run)
 
-        def judge(key: str, settings: Mapping[str, float], reached: Reached) -> tuple[float, Mapping[str, Any]]:
+        def judge(key: str, settings: Mapping[str, float], reached: Reached) -> Outcome:
             folder = _folder(run) / key
             supernet = job.supernet.model_copy(update={**settings, "epochs": config.epochs or job.supernet.epochs})
             data = DataConfig(source="prepared", input=run.data)
@@ -104,7 +105,8 @@ class TuneStage(Stage):
             # All settings are judged by the same architectures: what has no score is the worst, as it is for a search.
             comparable = np.where(finite, scores, np.finfo(np.float64).max)
             tau = kendall_tau(comparable, np.array([log_loss for _, log_loss in truth]))
-            return (0.0 if np.isnan(tau) else tau), {"architectures": len(truth), "log_loss": float(comparable.min())}
+            attrs = {"architectures": len(truth), "log_loss": float(comparable.min())}
+            return Outcome(value=0.0 if np.isnan(tau) else tau, attrs=attrs)
 
         def on_trial(trial: FrozenTrial) -> None:
             # Its supernet has the size of the job's; not before the study has the outcome.

@@ -10,7 +10,7 @@ from nasrec_automl.search.random_sampler import ArchitectureRandomSampler
 from nasrec_automl.search.retrain import retrain
 from nasrec_automl.search.scoring import search
 from nasrec_automl.search.storage import open_storage, open_study
-from nasrec_automl.search.task import Outcome, TrainOutcome
+from nasrec_automl.search.task import Outcome
 from nasrec_automl.search.worker import WorkerOptions
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "Outcome",
     "RegularizedEvolutionSampler",
     "Score",
-    "TrainOutcome",
     "WorkerOptions",
     "constraints",
     "distributions",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -23,7 +24,7 @@ from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.search.local_step import step_from
 from nasrec_automl.search.loop import OnTrial, work
 from nasrec_automl.search.pruning import KeyedHyperband
-from nasrec_automl.search.task import ENDED, Outcome, Params, Proposal, Task, TrainOutcome, key_of
+from nasrec_automl.search.task import ENDED, Outcome, Params, Proposal, Task, key_of
 from nasrec_automl.search.tpe import sample_params, tpe
 from nasrec_automl.search.worker import WorkerOptions
 
@@ -36,8 +37,12 @@ Prune = Callable[[int, float], bool]
 
 Steps are parts of the training's schedule, from 1 on: equal ones are equally far, whatever the hyper-parameters."""
 
-Train = Callable[[str, Hyper, Prune], TrainOutcome]
-"""`train(name, hyper, prune)`: train the candidate of that name from scratch, or raise DivergedError."""
+Train = Callable[[str, Hyper, Prune], Outcome]
+"""`train(name, hyper, prune)`: train the candidate of that name from scratch, or raise DivergedError.
+
+The outcome's value is the log loss, in nats, on rows that it did not learn from. Its state is PRUNED where the training
+ended because `prune` said so, and only then: one that goes on after a kill records its earlier points again, and cannot
+stop at these."""
 
 
 def retrain(
@@ -159,15 +164,14 @@ class _Retrain(Task):
     def run(self, trial: FrozenTrial) -> Outcome:
         ledger, may_prune = self._ledger, all(trial.params != default for default in self._unpruned)
         note = ledger.prune(trial) if may_prune else ledger.reached(trial)
-        result = self._train(
+        outcome = self._train(
             trial.params[ARCHITECTURE],
             Hyper.of(trial.params, self._config.space),
             lambda step, log_loss: bool(note(step, log_loss)),
         )
-        if not result.stopped:
-            return Outcome(state=TrialState.COMPLETE, value=result.log_loss, attrs=result.attrs)
-        reason = f"pruned: not among the best {self._share} of its bracket that came as far"
-        return Outcome(state=TrialState.PRUNED, value=result.log_loss, attrs=result.attrs, reason=reason)
+        if outcome.state != TrialState.PRUNED:
+            return outcome
+        return replace(outcome, reason=f"pruned: not among the best {self._share} of its bracket that came as far")
 
     def _step(self, taken: int, attempt: int) -> Params | None:
         """A step from the best training of a candidate: of the best one with 1/2, of the next with 1/4, and so on."""

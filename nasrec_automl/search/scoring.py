@@ -203,7 +203,6 @@ class _Search(ArchitectureSource, Task):
             reason = unscored_reason(architecture, score.log_loss)
             return Outcome(state=TrialState.PRUNED, value=None, reason=reason)
         return Outcome(
-            state=TrialState.COMPLETE,
             value=score.log_loss,
             # Written with the trial, before it ran.
             further=[float(trial.user_attrs[f"{PREFIX}{name}"]) for name in self._costs],

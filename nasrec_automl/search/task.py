@@ -33,15 +33,15 @@ class Outcome:
     """How a trial ended.
 
     Attributes:
+        value: what the study optimises, such as a log loss in nats; a pruned trial may have none.
         state: COMPLETE or PRUNED.
-        value: what the study minimises; a pruned trial may have none.
         further: what else a study of several objectives minimises, in its order.
         reason: why a trial was pruned, in a sentence.
         attrs: written to the trial under `nasrec:<name>`; JSON values.
     """
 
-    state: TrialState
     value: float | None
+    state: TrialState = TrialState.COMPLETE
     attrs: Mapping[str, Any] = field(default_factory=dict)
     further: Sequence[float] = ()
     reason: str | None = None
@@ -59,22 +59,6 @@ class Outcome:
     def values(self) -> list[float] | None:
         """The values of all objectives, as Optuna takes them."""
         return None if self.value is None else [self.value, *self.further]
-
-
-@dataclass(frozen=True, slots=True)
-class TrainOutcome:
-    """What a training says of itself to its study.
-
-    Attributes:
-        log_loss: in nats, on rows that it did not learn from.
-        attrs: written to the trial under `nasrec:<name>`; JSON values.
-        stopped: whether it ended because it was told to. (One that goes on after a kill tells its curve again, and the
-            answer to that is no end.)
-    """
-
-    log_loss: float
-    attrs: Mapping[str, Any]
-    stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

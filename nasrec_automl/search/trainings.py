@@ -18,7 +18,7 @@ from nasrec_automl.search.census import Census
 from nasrec_automl.search.distributions import architecture_of, distributions
 from nasrec_automl.search.ledger import Ledger, Reached
 from nasrec_automl.search.loop import OnTrial, work
-from nasrec_automl.search.task import ENDED, Outcome, Params, Proposal, Task, TrainOutcome
+from nasrec_automl.search.task import ENDED, Outcome, Params, Proposal, Task
 from nasrec_automl.space import SearchSpace
 
 SEED = "seed"
@@ -26,8 +26,8 @@ SEED = "seed"
 
 MOST_SEEDS = 1000
 
-Train = Callable[[Architecture, int, Reached], TrainOutcome]
-"""`train(architecture, seed, reached)`, or raise DivergedError."""
+Train = Callable[[Architecture, int, Reached], Outcome]
+"""`train(architecture, seed, reached)`: its value is a log loss, in nats; or raise DivergedError."""
 
 
 def train_each(
@@ -108,5 +108,4 @@ class _Trainings(Task):
     def run(self, trial: FrozenTrial) -> Outcome:
         architecture = architecture_of(trial.params, self._space)
         assert architecture is not None  # it has a key
-        result = self._train(architecture, trial.params[SEED], self._ledger.reached(trial))
-        return Outcome(state=TrialState.COMPLETE, value=result.log_loss, attrs=result.attrs)
+        return self._train(architecture, trial.params[SEED], self._ledger.reached(trial))

@@ -8,7 +8,7 @@ from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from nasrec_automl.config_ranking import TuneConfig
 from nasrec_automl.hyper_space import Distribution
@@ -26,8 +26,8 @@ TUNED = ("learning_rate", "path_warm_up")
 _STARTUP = 5
 _PROPOSALS = 20
 
-Judge = Callable[[str, Mapping[str, float], Reached], tuple[float, Mapping[str, Any]]]
-"""`judge(key, settings, reached)`: Kendall's tau of a supernet trained with these settings; attributes, JSON values."""
+Judge = Callable[[str, Mapping[str, float], Reached], Outcome]
+"""`judge(key, settings, reached)`: its value is Kendall's tau of a supernet trained with these settings."""
 
 
 def tune(
@@ -97,8 +97,7 @@ class _Tune(Task):
     def run(self, trial: FrozenTrial) -> Outcome:
         key = self.key(trial.params)
         assert key is not None
-        tau, attrs = self._judge(key, settings_of(trial.params, self._config), self._ledger.reached(trial))
-        return Outcome(state=TrialState.COMPLETE, value=tau, attrs=attrs)
+        return self._judge(key, settings_of(trial.params, self._config), self._ledger.reached(trial))
 
 
 def _range(config: TuneConfig, name: str) -> Distribution[float]:

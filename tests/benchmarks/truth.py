@@ -56,7 +56,7 @@ def train_truth(run: RunFolder, *, until: float) -> NDArray[np.float64]:
         `(seeds, architectures)`; NaN where a training is still to be done.
     """
     path = run.path / "truth.json"
-    known: dict[str, float] = read_json(path) or {}
+    known: dict[str, float | None] = read_json(path) or {}
     losses = np.full((SEEDS, ARCHITECTURES), np.nan)
     architectures = sample(run)
     for seed in range(SEEDS):
@@ -64,7 +64,7 @@ def train_truth(run: RunFolder, *, until: float) -> NDArray[np.float64]:
         for i in np.random.default_rng(1).permutation(ARCHITECTURES):
             name = f"{architectures[i].key}/{seed}"
             if name not in known and time.monotonic() < until:
-                known[name] = train_and_measure(run, architectures[i], seed, MEASURED).log_loss
+                known[name] = train_and_measure(run, architectures[i], seed, MEASURED).value
                 write_json(path, known)
             losses[seed, i] = known.get(name, np.nan)
     return losses

@@ -129,13 +129,13 @@ def test_trainings_of_the_check_are_as_long_as_it_says_and_measured_on_hpo(searc
     job = searched.job
     short = replace(searched, job=job.model_copy(update={"retrain": job.retrain.model_copy(update={"max_epochs": 1})}))
     architecture = truth.sample_sizes(searched, 4)[2]
-    expected = truth.train_and_measure(short, architecture, truth._TRUTH_SEEDS_APART, (Part.HPO,)).log_loss
+    expected = truth.train_and_measure(short, architecture, truth._TRUTH_SEEDS_APART, (Part.HPO,)).value
     trials = {
         trial.user_attrs["nasrec:key"]: trial.value
         for trial in trainings_study(_shortened(searched), "verdict").get_trials()
     }
     assert trials[f"{architecture.key}-1"] == expected
-    longer = truth.train_and_measure(searched, architecture, truth._TRUTH_SEEDS_APART, (Part.HPO,)).log_loss
+    longer = truth.train_and_measure(searched, architecture, truth._TRUTH_SEEDS_APART, (Part.HPO,)).value
     assert longer != expected
 
 

@@ -69,7 +69,7 @@ def test_scores_trainings_and_their_statistics_are_written(done: RunFolder) -> N
     losses = np.array([one.losses for one in content.architectures])
     assert losses.shape == (5, 2)
     unseen = (Part.HPO, Part.CHOICE)  # of which no score has seen a row
-    assert losses[0, 0] == truth.train_and_measure(done, architectures[0], 0, unseen).log_loss
+    assert losses[0, 0] == truth.train_and_measure(done, architectures[0], 0, unseen).value
     assert (losses[:, 0] != losses[:, 1]).all()
     tau = kendalltau([one.score for one in content.architectures], losses.mean(axis=1)).statistic
     assert content.ranking.tau.value == pytest.approx(tau)

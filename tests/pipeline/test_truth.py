@@ -27,7 +27,7 @@ from nasrec_automl.pipeline.truth import (
     train_truth,
     trained_profiles,
 )
-from nasrec_automl.search import Hyper, TrainOutcome
+from nasrec_automl.search import Hyper, Outcome
 from nasrec_automl.search.hyper import default_params
 from nasrec_automl.search.ledger import Ledger
 from tests.pipeline.changed import changed
@@ -61,11 +61,11 @@ def test_it_is_a_training_by_labels_alone_measured_on_the_parts_asked_for(finish
     hyper = Hyper.of(default_params("", space, taught=False), space)
     trained = train_by_job(finished_run, architecture, hyper, lambda step, metrics: False)
     data = PreparedData.open(finished_run.data)
-    assert found.log_loss == measure_subnet(trained.subnet, data.part(Part.HPO, Part.CHOICE)).log_loss
+    assert found.value == measure_subnet(trained.subnet, data.part(Part.HPO, Part.CHOICE)).log_loss
     assert found.attrs["step"] == trained.step
     on_hpo = train_and_measure(finished_run, architecture, 0, (Part.HPO,))
-    assert on_hpo.log_loss == pytest.approx(trained.metrics.log_loss), "the best validation's weights are kept"
-    assert train_and_measure(finished_run, architecture, 1, (Part.HPO,)).log_loss != on_hpo.log_loss
+    assert on_hpo.value == pytest.approx(trained.metrics.log_loss), "the best validation's weights are kept"
+    assert train_and_measure(finished_run, architecture, 1, (Part.HPO,)).value != on_hpo.value
 
 
 def test_only_a_training_with_the_jobs_own_seed_is_offered_to_be_kept(finished_run: RunFolder) -> None:
@@ -106,9 +106,9 @@ def test_a_checkpoint_is_of_the_study_that_says_how_it_trains(
 ) -> None:
     seen: list[Path] = []
 
-    def train(*arguments: Any, checkpoint: Path, **options: object) -> TrainOutcome:
+    def train(*arguments: Any, checkpoint: Path, **options: object) -> Outcome:
         seen.append(checkpoint)
-        return TrainOutcome(0.5, {})
+        return Outcome(value=0.5)
 
     monkeypatch.setattr(truth, "train_and_measure", train)
     architectures = sample_sizes(copied_run, 2)
@@ -124,9 +124,9 @@ def test_seeds_are_those_of_no_other_run_and_of_no_final_training(
 ) -> None:
     seen: list[int] = []
 
-    def train(run: RunFolder, architecture: object, offset: int, *arguments: object, **options: object) -> TrainOutcome:
+    def train(run: RunFolder, architecture: object, offset: int, *arguments: object, **options: object) -> Outcome:
         seen.append(run.job.seed + offset)
-        return TrainOutcome(0.5, {})
+        return Outcome(value=0.5)
 
     monkeypatch.setattr(truth, "train_and_measure", train)
     run = changed(copied_run, "retrain", eps=1e-6)

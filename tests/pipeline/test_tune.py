@@ -58,9 +58,7 @@ def test_supernets_are_judged_by_their_ranks(done: RunFolder) -> None:
     trained, _ = tune._trained(done)
     assert len(trained) == 4
     (architecture, log_loss), *_ = trained
-    assert log_loss == truth.train_and_measure(done, architecture, 0, (Part.HPO,)).log_loss, (
-        "of which no score sees a row"
-    )
+    assert log_loss == truth.train_and_measure(done, architecture, 0, (Part.HPO,)).value, "of which no score sees a row"
     assert len(trainings_study(done, "tune-truth").get_trials(deepcopy=False)) == 4
     found = results(done)
     assert len(found) == 2
