@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.pruners import NopPruner
-from optuna.samplers import TPESampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
@@ -25,12 +24,8 @@ from nasrec_automl.search.local_step import step_from
 from nasrec_automl.search.loop import OnTrial, work
 from nasrec_automl.search.pruning import KeyedHyperband
 from nasrec_automl.search.task import ENDED, Outcome, Params, Proposal, Task, key_of
-from nasrec_automl.search.tpe import sample_params, tpe
+from nasrec_automl.search.tpe import Way, first_new_params, sample_params, tpe
 from nasrec_automl.search.worker import WorkerOptions
-
-_PROPOSALS = 20
-"""Proposals that may be known already before the ranges count as used up (they may be single values)."""
-
 
 Prune = Callable[[int, float], bool]
 """`prune(step, log_loss)` records a point of the validation curve; True means: stop, others do better.
@@ -152,14 +147,10 @@ class _Retrain(Task):
         for params in self._defaults:
             if self.key(params) not in taken:
                 return Proposal(params)
-        # Where one way leads nowhere new, the next may: TPE, too, insists on a choice that was good.
-        ways: list[Callable[[int, int], Params | None]] = [self._step, self._by_tpe, self._at_random]
-        for propose in ways[(len(taken) - len(self._defaults)) % 2 :]:
-            for attempt in range(_PROPOSALS):
-                proposed = propose(len(taken), attempt)
-                if proposed is not None and self.key(proposed) not in taken:
-                    return Proposal(proposed)
-        return None
+        ways: list[Way] = [self._step, self._by_tpe, self._at_random]
+        # Small steps and TPE take turns.
+        found = first_new_params(ways[(len(taken) - len(self._defaults)) % 2 :], self.key, taken)
+        return None if found is None else Proposal(found)
 
     def run(self, trial: FrozenTrial) -> Outcome:
         ledger, may_prune = self._ledger, all(trial.params != default for default in self._unpruned)
@@ -196,9 +187,9 @@ class _Retrain(Task):
         return self._sample(tpe(seed_for("TPE of retrain", self.seed, taken, attempt), startup=len(self._defaults)))
 
     def _at_random(self, taken: int, attempt: int) -> Params:
-        return self._sample(tpe(seed_for("random training", self.seed, taken, attempt), startup=sys.maxsize))
+        return self._sample(RandomSampler(seed_for("random training", self.seed, taken, attempt)))
 
-    def _sample(self, sampler: TPESampler) -> Params:
+    def _sample(self, sampler: BaseSampler) -> Params:
         study = self._ledger.study
         # The optimiser first: which other parameters there are depends on it.
         always = applying(self.distributions, {})

@@ -1,15 +1,23 @@
-"""TPE as both studies over hyper-parameters ask it."""
+"""How both studies over hyper-parameters draw them, by TPE or at random, without writing a trial."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.samplers import TPESampler
+from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import TrialState
+
+from nasrec_automl.search.task import Params
+
+_ATTEMPTS = 20
+"""Proposals of one way that may be known already before the next is tried: its ranges may be used up."""
+
+Way = Callable[[int, int], Params | None]
+"""`way(taken, attempt)` proposes parameters, by the number of keys that are taken and of the attempt; None for none."""
 
 
 def tpe(seed: int, *, startup: int) -> TPESampler:
@@ -22,11 +30,28 @@ def tpe(seed: int, *, startup: int) -> TPESampler:
     return TPESampler(seed=seed, constant_liar=False, n_startup_trials=startup)
 
 
-def sample_params(sampler: TPESampler, study: optuna.Study, wanted: Mapping[str, BaseDistribution]) -> dict[str, Any]:
-    """Ask it for parameters, without writing a trial.
+def first_new_params(ways: Iterable[Way], key: Callable[[Params], str | None], taken: Set[str]) -> Params | None:
+    """The first parameters that are new; None where no way leads to any.
 
     Args:
-        sampler: from `tpe`: without a constant liar it only looks at the trials before its own.
+        ways: tried in this order, each some times before the next: TPE insists on choices that were good, and where it
+            finds nothing new, chance may.
+        key: of parameters.
+        taken: keys that are not new.
+    """
+    for way in ways:
+        for attempt in range(_ATTEMPTS):
+            params = way(len(taken), attempt)
+            if params is not None and key(params) not in taken:
+                return params
+    return None
+
+
+def sample_params(sampler: BaseSampler, study: optuna.Study, wanted: Mapping[str, BaseDistribution]) -> dict[str, Any]:
+    """Ask a sampler for parameters, without writing a trial.
+
+    Args:
+        sampler: one that only looks at trials before its own: from `tpe`, or Optuna's `RandomSampler`.
         study: the study.
         wanted: the parameters.
     """

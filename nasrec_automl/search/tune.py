@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import optuna
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
@@ -18,13 +18,12 @@ from nasrec_automl.search.hyper import optuna_distribution
 from nasrec_automl.search.ledger import Ledger, Reached
 from nasrec_automl.search.loop import OnTrial, work
 from nasrec_automl.search.task import ENDED, Outcome, Params, Proposal, Task, key_of
-from nasrec_automl.search.tpe import sample_params, tpe
+from nasrec_automl.search.tpe import first_new_params, sample_params, tpe
 
 TUNED = ("learning_rate", "path_warm_up")
 """Settings of the supernet that are searched, by the job's names."""
 
 _STARTUP = 5
-_PROPOSALS = 20
 
 Judge = Callable[[str, Mapping[str, float], Reached], Outcome]
 """`judge(key, settings, reached)`: its value is Kendall's tau of a supernet trained with these settings."""
@@ -85,19 +84,22 @@ class _Tune(Task):
     def propose(self, census: Census) -> Proposal | None:
         if self.key(self._start) not in census.taken:
             return Proposal(self._start)
-        # TPE insists on choices that were good; where it finds nothing new, chance may.
-        for way, startup in (("TPE of tune", _STARTUP), ("random settings", sys.maxsize)):
-            for attempt in range(_PROPOSALS):
-                sampler = tpe(seed_for(way, self.seed, len(census.taken), attempt), startup=startup)
-                params = sample_params(sampler, self._ledger.study, self.distributions)
-                if self.key(params) not in census.taken:
-                    return Proposal(params)
-        return None
+        found = first_new_params((self._by_tpe, self._at_random), self.key, census.taken)
+        return None if found is None else Proposal(found)
 
     def run(self, trial: FrozenTrial) -> Outcome:
         key = self.key(trial.params)
         assert key is not None
         return self._judge(key, settings_of(trial.params, self._config), self._ledger.reached(trial))
+
+    def _by_tpe(self, taken: int, attempt: int) -> Params:
+        return self._sample(tpe(seed_for("TPE of tune", self.seed, taken, attempt), startup=_STARTUP))
+
+    def _at_random(self, taken: int, attempt: int) -> Params:
+        return self._sample(RandomSampler(seed_for("random settings", self.seed, taken, attempt)))
+
+    def _sample(self, sampler: BaseSampler) -> Params:
+        return sample_params(sampler, self._ledger.study, self.distributions)
 
 
 def _range(config: TuneConfig, name: str) -> Distribution[float]:

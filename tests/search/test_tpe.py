@@ -1,7 +1,11 @@
+import sys
+
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.samplers import RandomSampler
 
-from nasrec_automl.search.tpe import sample_params, tpe
+from nasrec_automl.search.task import Params
+from nasrec_automl.search.tpe import first_new_params, sample_params, tpe
 
 WANTED: dict[str, BaseDistribution] = {
     "rate": FloatDistribution(1e-3, 1.0, log=True),
@@ -34,6 +38,30 @@ def test_it_learns_from_the_study_after_its_start() -> None:
     learned = [draw(study, seed)["rate"] for seed in range(20)]
     at_random = [draw(study, seed, startup=100)["rate"] for seed in range(20)]
     assert sorted(learned)[10] < sorted(at_random)[10]  # type: ignore[type-var]
+
+
+def test_optunas_random_sampler_draws_as_tpe_does_before_its_start() -> None:
+    """Random trainings and settings were drawn so: a study that was begun then goes on as it would have."""
+    study = study_of(40)
+    for seed in range(5):
+        assert sample_params(RandomSampler(seed), study, WANTED) == draw(study, seed, startup=sys.maxsize)
+
+
+def test_a_way_that_leads_nowhere_new_gives_way_to_the_next() -> None:
+    def key(params: Params) -> str:
+        return str(params["x"])
+
+    asked: list[tuple[int, int]] = []
+
+    def stubborn(taken: int, attempt: int) -> Params:
+        asked.append((taken, attempt))
+        return {"x": 1}
+
+    assert first_new_params((lambda *_: None, stubborn, lambda taken, attempt: {"x": attempt}), key, {"0", "1"}) == {
+        "x": 2
+    }
+    assert asked == [(2, attempt) for attempt in range(20)]
+    assert first_new_params((stubborn,), key, {"1"}) is None
 
 
 def test_a_parameter_that_no_trial_has_is_drawn_too() -> None:
