@@ -160,7 +160,7 @@ class RegularizedEvolutionSampler(BaseSampler):
             search_space,
             parent={} if parent is None else parent.params,
             times=times,
-            rng=history.child_rng(self._evolution, 0),
+            rng=history.child_rng(0),
         )
 
     def sample_independent(
@@ -181,18 +181,18 @@ class RegularizedEvolutionSampler(BaseSampler):
     # One child.
 
     def _history(self, study: optuna.Study, number: int | None = None) -> History:
-        return History.of(study, number=number, admits=self._admits, constrained=self._budget is None)
+        return History.of(study, self._evolution, number=number, admits=self._admits, constrained=self._budget is None)
 
     def _next(self, space: SearchSpace, history: History, seen: Collection[str]) -> Architecture | None:
         children = (self._architecture(space, history, attempt) for attempt in itertools.count())
         found = first_new(children, seen=seen, budget=self._budget, known=_ATTEMPTS)
         if found is not None:
             return found
-        rng = history.child_rng(self._evolution, _ATTEMPTS)
+        rng = history.child_rng(_ATTEMPTS)
         return unseen(space, rng, seen=seen, budget=self._budget)
 
     def _architecture(self, space: SearchSpace, history: History, attempt: int) -> Architecture:
-        rng = history.child_rng(self._evolution, attempt)
+        rng = history.child_rng(attempt)
         parent, times = self._parent(history, space.labels.keys())
         architecture = None if parent is None else architecture_of(parent.params, space)
         if architecture is None:
@@ -201,11 +201,9 @@ class RegularizedEvolutionSampler(BaseSampler):
 
     def _parent(self, history: History, labels: Collection[str]) -> tuple[FrozenTrial | None, int]:
         """The parent of the next child, if it has one, and how many mutations part them."""
-        generation = history.generation(self._evolution)
-        if generation is None:
-            return None, 0
-        times = mutations(generation, self._evolution.generations)
-        return history.parent(self._evolution, generation, labels), times
+        generation = history.generation()
+        times = 0 if generation is None else mutations(generation, self._evolution.generations)
+        return history.parent(labels), times
 
     def _required_space(self) -> SearchSpace:
         if self._space is None:

@@ -39,6 +39,7 @@ class History:
     """A study as evolution sees it.
 
     Attributes:
+        evolution: constants.
         complete: finished trials that count, in order of completion.
         index: which child comes next: finished trials and those that run already; the number of a trial that
             is sampled for, where it is in the study already.
@@ -47,6 +48,7 @@ class History:
             one; of today's, only what is inside is there.
     """
 
+    evolution: Evolution
     complete: list[FrozenTrial]
     index: int
     maximize: bool
@@ -56,6 +58,7 @@ class History:
     def of(
         cls,
         study: optuna.Study,
+        evolution: Evolution,
         *,
         number: int | None = None,
         admits: Admits = everything,
@@ -65,6 +68,7 @@ class History:
 
         Args:
             study: the study.
+            evolution: constants.
             number: of the trial that is sampled for, where it is in the study already. Nothing else is sure to
                 be its own: Optuna samples at the first `suggest`, when trials that were begun later may have
                 ended, and one that was pruned must not make the next one its copy.
@@ -74,18 +78,19 @@ class History:
         trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING))
         complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
         return cls(
+            evolution=evolution,
             complete=sorted(filter(admits, complete), key=_completion),
             index=len(trials) if number is None else number,
             maximize=study.direction == StudyDirection.MAXIMIZE,
             constrained=constrained,
         )
 
-    def generation(self, evolution: Evolution) -> int | None:
-        """g, counted from 0; None while the random start is not complete."""
-        born = len(self.complete) - evolution.population_size
-        return None if born < 0 else born // evolution.children
+    def generation(self) -> int | None:
+        """Generation g of the next child, counted from 0; None while the random start is not complete."""
+        born = len(self.complete) - self.evolution.population_size
+        return None if born < 0 else born // self.evolution.children
 
-    def parent(self, evolution: Evolution, generation: int, labels: Collection[str]) -> FrozenTrial | None:
+    def parent(self, labels: Collection[str]) -> FrozenTrial | None:
         """The winner of the generation's tournament, the same for all of its children.
 
         Trials that violate Optuna's constraints lose to those that do not, and among themselves by how much.
@@ -94,15 +99,16 @@ class History:
         that had been completed by then (ageing: the oldest leave, however good they are).
 
         Args:
-            evolution: constants.
-            generation: g.
             labels: parameters that a parent must have. Trials that a user has added may lack some.
 
         Returns:
-            None where no trial of the population has all of them.
+            None while the random start is not complete, or where no trial of the population has all of the labels.
         """
-        end = evolution.population_size + generation * evolution.children
-        alive = self.complete[end - evolution.population_size : end]
+        evolution, generation = self.evolution, self.generation()
+        if generation is None:
+            return None
+        begin = generation * evolution.children
+        alive = self.complete[begin : begin + evolution.population_size]
         population = [trial for trial in alive if all(label in trial.params for label in labels)]
         rng = rng_for("tournament", evolution.seed, generation)
         drawn = rng.choice(len(population), min(evolution.tournament_size, len(population)), replace=False)
@@ -116,9 +122,9 @@ class History:
         best = min(drawn, key=order, default=None)
         return None if best is None else population[best]
 
-    def child_rng(self, evolution: Evolution, attempt: int) -> np.random.Generator:
+    def child_rng(self, attempt: int) -> np.random.Generator:
         """Randomness of the next trial. The search's own have no number yet: one that is tried again has another."""
-        return rng_for("child", evolution.seed, self.index, attempt)
+        return rng_for("child", self.evolution.seed, self.index, attempt)
 
 
 def _violation(trial: FrozenTrial) -> float:

@@ -158,7 +158,7 @@ def test_a_trial_over_the_budget_is_no_parent(space: SearchSpace) -> None:
 def history(study: optuna.Study, sampler: RegularizedEvolutionSampler) -> object:
     from nasrec_automl.search.history import History
 
-    return History.of(study, admits=sampler._admits)
+    return History.of(study, sampler._evolution, admits=sampler._admits)
 
 
 def test_sampler_and_search_have_one_budget(space: SearchSpace) -> None:
@@ -279,7 +279,7 @@ def test_constraints_of_an_earlier_budget_do_not_say_who_is_a_parent(space: Sear
         )
     budget = Budget(tiny_schema(), macs=max(macs_of(one, tiny_schema()) for one in own))
     made = RegularizedEvolutionSampler(space=space, budget=budget, population_size=4, tournament_size=4, children=2)
-    parent = made._history(study).parent(made._evolution, 0, ())
+    parent = made._history(study).parent(())
     assert parent is not None
     assert parent.value == 0.0
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 
 import optuna
 from optuna.trial import TrialState
@@ -10,23 +11,22 @@ from nasrec_automl.search.history import Evolution, History
 EVOLUTION = Evolution(population_size=4, tournament_size=4, children=2, generations=10, seed=0)
 
 
-def history(values: list[float]) -> History:
+def history(values: list[float], evolution: Evolution = EVOLUTION) -> History:
     study = optuna.create_study()
     for value in values:
         study.add_trial(optuna.create_trial(value=value))
-    return History.of(study)
+    return History.of(study, evolution)
 
 
 def parent_value(found: History) -> float | None:
-    generation = found.generation(EVOLUTION)
-    assert generation is not None
-    parent = found.parent(EVOLUTION, generation, ())
+    parent = found.parent(())
     return None if parent is None else parent.value
 
 
 def test_generations_begin_when_the_random_start_is_complete() -> None:
     counts = range(3, 9)
-    assert [history([1.0] * n).generation(EVOLUTION) for n in counts] == [None, 0, 0, 1, 1, 2]
+    assert [history([1.0] * n).generation() for n in counts] == [None, 0, 0, 1, 1, 2]
+    assert history([1.0] * 3).parent(()) is None
 
 
 def test_all_children_of_a_generation_have_one_parent() -> None:
@@ -45,40 +45,33 @@ def test_larger_is_better_where_the_study_says_so() -> None:
     study = optuna.create_study(direction="maximize")
     for value in (4.0, 2.0, 5.0, 3.0):
         study.add_trial(optuna.create_trial(value=value))
-    assert parent_value(History.of(study)) == 5.0
+    assert parent_value(History.of(study, EVOLUTION)) == 5.0
 
 
 def test_what_violates_a_constraint_loses_to_what_does_not() -> None:
     study = optuna.create_study()
     for value, excess in ((1.0, 0.5), (2.0, 0.1), (9.0, -1.0), (8.0, 0.0)):
         study.add_trial(optuna.create_trial(value=value, constraints={"memory": excess, "time": -0.3}))
-    assert parent_value(History.of(study)) == 8.0
-    assert parent_value(History.of(study, constrained=False)) == 1.0
+    assert parent_value(History.of(study, EVOLUTION)) == 8.0
+    assert parent_value(History.of(study, EVOLUTION, constrained=False)) == 1.0
     study.add_trials([optuna.create_trial(value=v, constraints={"memory": v / 10}) for v in (5.0, 6.0, 3.0, 4.0)])
-    assert parent_value(History.of(study)) == 3.0
+    assert parent_value(History.of(study, EVOLUTION)) == 3.0
 
 
 def test_a_small_tournament_does_not_always_find_the_best() -> None:
-    found = history([1.0, 2.0, 3.0, 4.0])
-    winners = set()
-    for seed in range(30):
-        parent = found.parent(
-            Evolution(population_size=4, tournament_size=2, children=2, generations=10, seed=seed), 0, ()
-        )
-        assert parent is not None
-        winners.add(parent.value)
+    winners = {
+        parent_value(history([1.0, 2.0, 3.0, 4.0], replace(EVOLUTION, tournament_size=2, seed=seed)))
+        for seed in range(30)
+    }
     assert winners == {1.0, 2.0, 3.0}  # The worst of four wins no tournament of two.
 
 
 def test_a_generation_has_one_tournament() -> None:
     for seed in range(10):
-        lottery = Evolution(population_size=4, tournament_size=1, children=2, generations=10, seed=seed)
-        first, second = (
-            history(values).parent(lottery, 0, ()) for values in ([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0, 5.0])
-        )
+        lottery = replace(EVOLUTION, tournament_size=1, seed=seed)
+        first = parent_value(history([1.0, 2.0, 3.0, 4.0], lottery))
         assert first is not None
-        assert second is not None
-        assert first.value == second.value
+        assert first == parent_value(history([1.0, 2.0, 3.0, 4.0, 5.0], lottery))
 
 
 def test_order_is_that_of_completion() -> None:
@@ -87,7 +80,7 @@ def test_order_is_that_of_completion() -> None:
     late.datetime_complete = datetime.datetime(2031, 1, 1)
     early.datetime_complete = datetime.datetime(2030, 1, 1)
     study.add_trials([late, early])
-    assert [trial.value for trial in History.of(study).complete] == [1.0, 2.0]
+    assert [trial.value for trial in History.of(study, EVOLUTION).complete] == [1.0, 2.0]
 
 
 def test_which_child_comes_next() -> None:
@@ -96,12 +89,12 @@ def test_which_child_comes_next() -> None:
     study.add_trial(optuna.create_trial(state=TrialState.FAIL))
     for _ in range(3):
         study.add_trial(optuna.create_trial(state=TrialState.RUNNING))
-    assert History.of(study).index == 4  # What failed is tried again.
-    assert History.of(study, number=3).index == 3
+    assert History.of(study, EVOLUTION).index == 4  # What failed is tried again.
+    assert History.of(study, EVOLUTION, number=3).index == 3
 
 
 def test_parents_have_the_labels() -> None:
-    assert history([1.0] * 4).parent(EVOLUTION, 0, ["block1/fm"]) is None
+    assert history([1.0] * 4).parent(["block1/fm"]) is None
 
 
 def test_workers_of_several_time_zones_have_one_order() -> None:
@@ -111,4 +104,4 @@ def test_workers_of_several_time_zones_have_one_order() -> None:
         trial = optuna.create_trial(value=number, user_attrs={"nasrec:alive": now + number})
         trial.datetime_complete = datetime.datetime(2027, 1, 15, 8 + zone, 0, number)
         study.add_trial(trial)
-    assert [trial.number for trial in History.of(study).complete] == [0, 1, 2, 3]
+    assert [trial.number for trial in History.of(study, EVOLUTION).complete] == [0, 1, 2, 3]
