@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
 from nasrec_automl.errors import NasRecError
-from nasrec_automl.experiment.trial_stages import Parameters, Pipeline, trial_stage
+from nasrec_automl.experiment.trial_stages import Parameters, next_stage, trial_stage
 from nasrec_automl.pipeline.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from nasrec_automl.pipeline.base import Stage
 
 _OUT_OF_TIME = (
     "ran into the limit of the experiment (maxTrialDuration) before it left anything to go on with; raise "
@@ -31,12 +35,12 @@ class Plan:
 
     Args:
         run: the run folder.
-        pipeline: the stages.
+        stages: in their order.
     """
 
-    def __init__(self, *, run: RunFolder, pipeline: Pipeline) -> None:
+    def __init__(self, run: RunFolder, stages: Mapping[str, Stage]) -> None:
         self.run = run
-        self._pipeline = pipeline
+        self._stages = stages
         self._given: dict[str, int] = {}
         self._failures: Counter[str] = Counter()
         self._words: dict[str, str] = {}
@@ -57,7 +61,7 @@ class Plan:
         Raises:
             NasRecError: a stage failed too often.
         """
-        stage = self._pipeline.next_stage(self.run)
+        stage = next_stage(self.run, self._stages)
         if stage is None:
             return Pause.DONE
         name = trial_stage(stage.name)
@@ -117,7 +121,7 @@ class Plan:
 
     def _resume_mark(self) -> tuple[str, int] | None:
         """The first stage that is not done, and what a later start of it goes on with."""
-        stage = self._pipeline.next_stage(self.run)
+        stage = next_stage(self.run, self._stages)
         return None if stage is None else (stage.name, stage.resume_mark(self.run))
 
     def _failure(self, name: str) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nasrec_automl.errors import InUseError, JobError, NasRecError
 from nasrec_automl.experiment.cores import share_cores, trials_of_a_machine
 from nasrec_automl.experiment.trial_process import Reporter, leave, run_trial
-from nasrec_automl.experiment.trial_stages import TRIAL_STAGES, Parameters, Pipeline, load_pipeline
+from nasrec_automl.experiment.trial_stages import TRIAL_STAGES, Parameters, load_stages
 from nasrec_automl.experiment.watch import watch_manager
 from nasrec_automl.pipeline.run_folder import RunFolder
 
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 _POLL = 2.0
 
 
-def main(arguments: Sequence[str], *, pipeline: Pipeline | None = None) -> int:
+def main(arguments: Sequence[str], *, stages: Mapping[str, Stage] | None = None) -> int:
     """Run one trial.
 
     Args:
         arguments: none.
-        pipeline: the stages; the package's by default.
+        stages: those of a job; the package's by default.
 
     Returns:
         The exit code: 0, or 1 with the error on stderr.
     """
     watch_manager()
-    return run_trial(lambda parameters, reporter: _run(arguments, parameters, reporter, pipeline))
+    return run_trial(lambda parameters, reporter: _run(arguments, parameters, reporter, stages))
 
 
 def _run(
-    arguments: Sequence[str], parameters: Parameters, reporter: Reporter, pipeline: Pipeline | None
+    arguments: Sequence[str], parameters: Parameters, reporter: Reporter, stages: Mapping[str, Stage] | None
 ) -> dict[str, float]:
     if "error" in parameters:
         raise NasRecError(parameters["error"])
@@ -46,16 +46,17 @@ def _run(
             "`nasrec-automl experiment JOB`"
         )
     if parameters.get("stage") not in TRIAL_STAGES or "run_folder" not in parameters:
-        stages = ", ".join(TRIAL_STAGES)
+        known = ", ".join(TRIAL_STAGES)
         raise JobError(
-            f"stage: expected one of {stages}, with a run_folder, but the trial's parameters are {parameters!r}"
+            f"stage: expected one of {known}, with a run_folder, but the trial's parameters are {parameters!r}"
         )
     # Folder and job as the tuner has noted them: the job's file may have been edited since, for the next run.
     run = RunFolder.open(Path(parameters["run_folder"]))
-    stages_of_job = (pipeline or load_pipeline()).STAGES
+    if stages is None:
+        stages = load_stages()
     metrics: dict[str, float] = {}
     for name in TRIAL_STAGES[parameters["stage"]]:
-        stage = stages_of_job[name]
+        stage = stages[name]
         if stage.parallel:
             share_cores(run.job.experiment)
         # Data and report have nothing to show: the result is that of the stage beside them.

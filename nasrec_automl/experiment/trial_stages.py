@@ -7,7 +7,7 @@ cost more than they do, and have nothing to show on NNI's page.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from nasrec_automl.pipeline.run_folder import RunFolder
 
@@ -25,24 +25,18 @@ TRIAL_STAGES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-class Pipeline(Protocol):
-    """What is needed of `pipeline.stages`: the module itself, or a stand-in for tests."""
-
-    @property
-    def STAGES(self) -> Mapping[str, Stage]:  # noqa: N802
-        """The stages in their order."""
-
-    def next_stage(self, run: RunFolder) -> Stage | None:
-        """The first stage that is not done."""
-
-
 def trial_stage(stage: str) -> str:
     """The kind of trial that runs a stage of the pipeline."""
     return next(trial for trial, stages in TRIAL_STAGES.items() if stage in stages)
 
 
-def load_pipeline() -> Pipeline:
-    """Import the stages: torch and Optuna take seconds, so neither the tuner nor the trial does it at import."""
-    import nasrec_automl.pipeline.stages as pipeline
+def next_stage(run: RunFolder, stages: Mapping[str, Stage]) -> Stage | None:
+    """The first stage that is not done; None when all are."""
+    return next((stage for stage in stages.values() if not stage.is_done(run)), None)
 
-    return pipeline
+
+def load_stages() -> Mapping[str, Stage]:
+    """Import the stages: torch and Optuna take seconds, so neither the tuner nor the trial does it at import."""
+    from nasrec_automl.pipeline.stages import STAGES
+
+    return STAGES

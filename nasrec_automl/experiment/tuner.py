@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nni.tuner import Tuner
 
@@ -18,9 +18,12 @@ from nasrec_automl.errors import JobError, NasRecError
 from nasrec_automl.experiment.manager import Manager
 from nasrec_automl.experiment.note import ExperimentNote
 from nasrec_automl.experiment.plan import Pause, Plan
-from nasrec_automl.experiment.trial_stages import Parameters, Pipeline, load_pipeline
+from nasrec_automl.experiment.trial_stages import Parameters, load_stages, next_stage
 from nasrec_automl.experiment.watch import watch_manager
 from nasrec_automl.pipeline.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from nasrec_automl.pipeline.base import Stage
 
 _logger = logging.getLogger(__name__)
 
@@ -128,27 +131,27 @@ class StageTuner(Tuner):
 
     def _open(self) -> Plan:
         if self._plan is None:
-            pipeline = self._pipeline()
-            run = self._begin(pipeline) if self._run is None else self._run
+            stages = self._stages()
+            run = self._begin(stages) if self._run is None else self._run
             if self._run is not None:  # it had ended, and left the folder to others
                 self._ownership.enter_context(run.lock())
-            self._run, self._plan = run, Plan(run=run, pipeline=pipeline)
+            self._run, self._plan = run, Plan(run, stages)
         return self._plan
 
-    def _begin(self, pipeline: Pipeline) -> RunFolder:
+    def _begin(self, stages: Mapping[str, Stage]) -> RunFolder:
         """Read the job, and own its folder."""
         profile = self._manager.profile()
         run = RunFolder(load_job(Path(profile["params"]["trialCodeDirectory"]) / self._job))
         self._ownership.enter_context(run.lock())
         # Before anything is noted: a job that is refused leaves the folder as it is.
-        for stage in pipeline.STAGES.values():
+        for stage in stages.values():
             stage.check(run)
         run.create()
         ExperimentNote(id=profile["id"], url=self._manager.url).write(run)
         if os.environ.get("NNI_MODE") == "resume":
             # NNI runs these again by itself, and does not tell the tuner when they end.
             self._recovered = {trial.id for trial in self._manager.trials() if trial.active}
-        if pipeline.next_stage(run) is not None:
+        if next_stage(run, stages) is not None:
             # The limit of a resumed experiment may be what its end had lowered it to.
             self._manager.make_room()
         return run
@@ -175,8 +178,8 @@ class StageTuner(Tuner):
         self._plan = None
         self._ownership.close()
 
-    def _pipeline(self) -> Pipeline:
-        return load_pipeline()
+    def _stages(self) -> Mapping[str, Stage]:
+        return load_stages()
 
     def _connect(self) -> Manager:
         # Set by NNI's manager for the tuner's process; part of the protocol between the two.

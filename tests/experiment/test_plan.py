@@ -11,7 +11,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 
 @pytest.fixture
 def plan(run: RunFolder, pipeline: ModuleType) -> Plan:
-    return Plan(run=run, pipeline=pipeline)
+    return Plan(run, pipeline.STAGES)
 
 
 def do(run: RunFolder, pipeline: ModuleType, *stages: str, count: int | None = None) -> None:
@@ -63,7 +63,7 @@ def test_shares_a_parallel_stage_out_once(plan: Plan, run: RunFolder, pipeline: 
 
 
 def test_gives_out_again_what_a_failed_trial_was_given(retrying: RunFolder, pipeline: ModuleType) -> None:
-    plan = Plan(run=retrying, pipeline=pipeline)
+    plan = Plan(retrying, pipeline.STAGES)
     do(retrying, pipeline, "data", "supernet")
     plan.take(0)
     plan.take(1)
@@ -81,7 +81,7 @@ def test_counts_what_trials_of_before_were_given(plan: Plan, run: RunFolder, pip
 
 
 def test_a_stage_that_fails_too_often_is_an_error(retrying: RunFolder, pipeline: ModuleType) -> None:
-    plan = Plan(run=retrying, pipeline=pipeline)
+    plan = Plan(retrying, pipeline.STAGES)
     for id_ in range(2):
         assert plan.take(id_) == {"stage": "supernet"}
         end(plan, id_, success=False)
@@ -90,7 +90,7 @@ def test_a_stage_that_fails_too_often_is_an_error(retrying: RunFolder, pipeline:
 
 
 def test_a_success_forgives_failures(retrying: RunFolder, pipeline: ModuleType) -> None:
-    plan = Plan(run=retrying, pipeline=pipeline)
+    plan = Plan(retrying, pipeline.STAGES)
     do(retrying, pipeline, "data", "supernet")
     for id_ in range(0, 8, 2):
         assert isinstance(plan.take(id_), dict)
@@ -141,7 +141,7 @@ def test_a_trial_out_of_time_that_left_more_to_go_on_with_is_no_failure(
 def test_trials_out_of_time_that_left_nothing_are_an_error_that_says_what_to_do(
     retrying: RunFolder, pipeline: ModuleType
 ) -> None:
-    plan = Plan(run=retrying, pipeline=pipeline)
+    plan = Plan(retrying, pipeline.STAGES)
     for id_ in range(2):
         assert plan.take(id_) == {"stage": "supernet"}
         end(plan, id_, success=False, late=True)

@@ -37,7 +37,7 @@ def start(monkeypatch: pytest.MonkeyPatch, pipeline: ModuleType, job_file: Path,
             parameters = {"run_folder": str(run.path), **parameters}
         channel = Channel(parameters)
         monkeypatch.setattr(trial_process, "get_default_trial_command_channel", lambda: channel)
-        return trial.main(arguments, pipeline=pipeline), channel.sent
+        return trial.main(arguments, stages=pipeline.STAGES), channel.sent
 
     return start
 

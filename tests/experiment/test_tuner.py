@@ -70,8 +70,8 @@ def make(manager: FakeManager, pipeline: ModuleType, run: RunFolder) -> Callable
             self.sent = []
             return manager
 
-        def _pipeline(self) -> Any:
-            return pipeline
+        def _stages(self) -> Any:
+            return pipeline.STAGES
 
         def ask(self, *ids: int) -> list[dict[str, Any]]:
             issued = self.generate_multiple_parameters(
@@ -282,11 +282,11 @@ def test_a_folder_in_use_becomes_a_trial_that_fails(tuner: Any, run: RunFolder) 
 def test_an_unexpected_exception_kills_nothing(
     tuner: Any, pipeline: ModuleType, monkeypatch: pytest.MonkeyPatch, manager: FakeManager
 ) -> None:
-    def broken(run: RunFolder) -> None:
+    def broken(stage: Any, run: RunFolder) -> None:
         raise ZeroDivisionError("division by zero")
 
     tuner.ask(0, 1)
-    monkeypatch.setattr(pipeline, "next_stage", broken)
+    monkeypatch.setattr(pipeline.FakeStage, "is_done", broken)
     tuner.trial_end(0, True)
     assert tuner.sent[0][1]["error"] == "ZeroDivisionError: division by zero"
 
@@ -294,13 +294,13 @@ def test_an_unexpected_exception_kills_nothing(
 def test_an_end_that_cannot_be_looked_into_is_not_held_against_the_experiment(
     tuner: Any, run: RunFolder, pipeline: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unreachable(run: RunFolder) -> None:
+    def unreachable(stage: Any, run: RunFolder) -> None:
         raise StudyError("the database was restarted")
 
     tuner.ask(0)
     do(run, pipeline, "data", "supernet")
     with monkeypatch.context() as patched:
-        patched.setattr(pipeline, "next_stage", unreachable)
+        patched.setattr(pipeline.FakeStage, "is_done", unreachable)
         tuner.trial_end(0, True)
     assert tuner.ask(1) == [{"stage": "search", "count": 5}]
 

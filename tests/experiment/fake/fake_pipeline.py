@@ -21,6 +21,9 @@ class FakeStage:
     def units(self, run: RunFolder) -> tuple[int, int]:
         return len(self.done(run)), self.total
 
+    def is_done(self, run: RunFolder) -> bool:
+        return len(self.done(run)) >= self.total
+
     def resume_mark(self, run: RunFolder) -> int:
         return len(self.done(run)) + len(list(run.path.glob(f"checkpoint-{self.name}-*")))
 
@@ -77,11 +80,3 @@ STAGES = {
         ("report", 1, False),
     )
 }
-
-
-def next_stage(run: RunFolder) -> FakeStage | None:
-    for stage in STAGES.values():
-        done, total = stage.units(run)
-        if done < total:
-            return stage
-    return None

@@ -6,4 +6,4 @@ import fake_pipeline
 
 from nasrec_automl.experiment.trial import main
 
-sys.exit(main(sys.argv[1:], pipeline=fake_pipeline))
+sys.exit(main(sys.argv[1:], stages=fake_pipeline.STAGES))

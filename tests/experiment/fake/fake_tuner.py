@@ -1,11 +1,13 @@
 """The tuner over the fake pipeline."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import fake_pipeline
 
-from nasrec_automl.experiment.trial_stages import Pipeline
 from nasrec_automl.experiment.tuner import StageTuner
 
 
 class FakeTuner(StageTuner):
-    def _pipeline(self) -> Pipeline:
-        return fake_pipeline
+    def _stages(self) -> Mapping[str, Any]:
+        return fake_pipeline.STAGES
