@@ -11,7 +11,7 @@ from nasrec_automl.errors import NasRecError
 from nasrec_automl.pipeline.progress import counting_time
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import study_storage
-from nasrec_automl.search.database import database_errors, parse_url
+from nasrec_automl.search.database import database_errors
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.lightning import check_device
 
@@ -65,7 +65,7 @@ class Stage(ABC):
         Raises:
             JobError: the stage was started with other settings.
         """
-        with database_errors(parse_url(run.job.storage_url)):
+        with database_errors(run.job.storage_url):
             if run.started(self.name) and not self._left_nothing(run):
                 run.claim(self.name, self.settings(run))
 
@@ -92,7 +92,7 @@ class Stage(ABC):
             StudyError: the database cannot be used.
             SpaceError: there is no such space. All is said before hours of work, not after them.
         """
-        with nullcontext() if self.parallel else run.lock(self.name), database_errors(parse_url(run.job.storage_url)):
+        with nullcontext() if self.parallel else run.lock(self.name), database_errors(run.job.storage_url):
             load_search_space(run.job.space)
             study_storage(run.job.storage_url)
             check_device(run.job.device, self.devices(run))

@@ -34,7 +34,7 @@ from nasrec_automl.report.style import COSTS, titled
 from nasrec_automl.report.summary import best_first, pareto_front
 from nasrec_automl.report.wiring_figure import wiring_figure
 from nasrec_automl.search.attributes import DASHBOARD
-from nasrec_automl.search.database import database_errors, parse_url, shown_url
+from nasrec_automl.search.database import database_errors, shown_url
 from nasrec_automl.search.ledger import handle
 from nasrec_automl.search.loop import reason_of
 
@@ -64,7 +64,7 @@ def publish(run: RunFolder, fill: Callable[[], ReportContent]) -> None:
         fill: gives what there is to show.
     """
     try:
-        with run.lock("dashboard"), database_errors(parse_url(run.job.storage_url)):
+        with run.lock("dashboard"), database_errors(run.job.storage_url):
             _publish(run, fill())
     except InUseError:
         pass  # another worker of the same stage writes the same

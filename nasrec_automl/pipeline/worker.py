@@ -17,7 +17,7 @@ from nasrec_automl.pipeline.stages import check_stages
 from nasrec_automl.pipeline.status import is_at_work
 from nasrec_automl.pipeline.studies import retrain_study, search_study
 from nasrec_automl.search.attributes import WORKER
-from nasrec_automl.search.database import database_errors, parse_url
+from nasrec_automl.search.database import database_errors
 from nasrec_automl.search.stale import worker_id
 from nasrec_automl.search.task import ENDED
 
@@ -57,7 +57,7 @@ def share_work(run: RunFolder, *, count: int | None = None, on_wait: Callable[[s
     _wait_for_supernet(run, on_wait)
     check_stages(run)  # again: a supernet before its first checkpoint tells nothing
     done = {"search": 0, "retrain": 0}
-    with run.at_work(), database_errors(parse_url(run.job.storage_url)):
+    with run.at_work(), database_errors(run.job.storage_url):
         for stage, study_of, states in (
             (SearchStage(), search_study, {TrialState.COMPLETE}),  # what has no finite score does not count
             (RetrainStage(), retrain_study, ENDED),

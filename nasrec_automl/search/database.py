@@ -53,25 +53,34 @@ def parse_url(url: str) -> URL:
 
 
 @contextmanager
-def database_errors(storage: BaseStorage | URL) -> Iterator[None]:
-    """Turn what a database raises inside the block into a `StudyError` that hides the password."""
+def database_errors(storage: BaseStorage | str) -> Iterator[None]:
+    """Turn what a database raises inside the block into a `StudyError` that hides the password.
+
+    Args:
+        storage: the database, or its SQLAlchemy URL.
+
+    Raises:
+        StudyError: the database cannot be used, or (before the block) the text is no URL.
+    """
+    url = _url(storage)
     try:
         yield
     except (SQLAlchemyError, StorageInternalError) as error:
-        raise StudyError(_sentence(storage, error)) from error
+        raise StudyError(_sentence(url, error)) from error
 
 
 @contextmanager
-def opening_errors(url: URL) -> Iterator[None]:
-    """The same for a block that only opens a database, where errors of other kinds are the database's too."""
+def opening_errors(url: str) -> Iterator[None]:
+    """As `database_errors`, for a block that only opens a database: errors of other kinds are the database's too."""
+    parsed = parse_url(url)
     try:
         with database_errors(url):
             yield
     except ImportError as error:
-        raise StudyError(_missing_driver(url, error)) from error
+        raise StudyError(_missing_driver(parsed, error)) from error
     except (RuntimeError, AssertionError) as error:
         # Optuna's words for tables of another version, and for tables that are not its own.
-        raise StudyError(_sentence(url, error)) from error
+        raise StudyError(_sentence(parsed, error)) from error
 
 
 def patiently(
@@ -131,26 +140,25 @@ def _missing_driver(url: URL, error: ImportError) -> str:
     )
 
 
-def _shown(storage: BaseStorage | URL) -> str:
-    url = _url(storage)
+def _shown(url: URL | None) -> str:
     return "the study's storage" if url is None else url.render_as_string(hide_password=True)
 
 
-def _url(storage: BaseStorage | URL) -> URL | None:
-    if isinstance(storage, URL):
-        return storage
+def _url(storage: BaseStorage | str) -> URL | None:
+    """The URL of a database; None of a storage that has none, such as one in memory."""
+    if isinstance(storage, str):
+        return parse_url(storage)
     return make_url(storage.url) if isinstance(storage, RDBStorage) else None
 
 
-def _sentence(storage: BaseStorage | URL, error: BaseException) -> str:
+def _sentence(url: URL | None, error: BaseException) -> str:
     error = _database_error(error)
     if isinstance(error, DBAPIError) and error.orig is not None:
         error = error.orig
     reason = " ".join(str(error).split()).rstrip(".") or "its tables are not as expected"
-    url = _url(storage)
     if url is not None and url.password:
         reason = reason.replace(str(url.password), "***")
-    return f"{_shown(storage)}: {reason}; {_advice_on(error) or _ADVICE_ELSE}"
+    return f"{_shown(url)}: {reason}; {_advice_on(error) or _ADVICE_ELSE}"
 
 
 def _database_error(error: BaseException) -> BaseException:

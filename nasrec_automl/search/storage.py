@@ -49,7 +49,7 @@ def open_storage(url: str) -> RDBStorage:
             tables are another program's; the message hides the password and says what to do.
     """
     parsed = parse_url(url)
-    with opening_errors(parsed):
+    with opening_errors(url):
         if parsed.get_backend_name() == "sqlite":
             _check_folder(parsed)
             options: dict[str, Any] = {

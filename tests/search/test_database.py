@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import pytest
 from optuna.exceptions import StorageInternalError
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
 from nasrec_automl.errors import StudyError
 from nasrec_automl.search.database import database_errors, opening_errors
 
-URL = make_url("postgresql+psycopg2://me:se?cret@db.example:5432/studies".replace("?", "%3F"))
+URL = "postgresql+psycopg2://me:se%3Fcret@db.example:5432/studies"
 
 
 def raise_(message: str) -> None:
@@ -47,6 +46,11 @@ def test_errors_of_the_block_itself_pass(error: type[Exception]) -> None:
     """A stage's whole work runs in such a block: what its network or its libraries raise is not the database's."""
     with pytest.raises(error, match="no database in it"), database_errors(URL):
         raise error("no database in it")
+
+
+def test_a_text_that_is_no_url_is_refused_before_the_block() -> None:
+    with pytest.raises(StudyError, match="is not a database URL"), database_errors("studies.db"):
+        pytest.fail("the block ran")
 
 
 @pytest.mark.parametrize("error", [RuntimeError, AssertionError, ImportError])
