@@ -20,5 +20,5 @@ def share_cores(config: ExperimentConfig) -> None:
 
 
 def trials_of_a_machine(config: ExperimentConfig) -> int:
-    """How many trials a machine runs at once; of a stage that has one alone, as many processes share the trainings."""
+    """How many trials a machine runs at once. In a stage that is one trial as many processes share its trainings."""
     return -(-config.concurrency // max(1, len(config.machines)))

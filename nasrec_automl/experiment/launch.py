@@ -28,8 +28,8 @@ _AT_WORK = ("INITIALIZED", "RUNNING", "NO_MORE_TRIAL", "TUNER_NO_MORE_TRIAL")
 def launch(experiment: str | Path, *, port: int = 8080) -> str:
     """Run an experiment to its end, or join the one that already works on its run folder.
 
-    Whatever ends this function (Ctrl-C as well), it stops the experiment. Only where this process is killed the
-    experiment goes on alone; the next launch joins it.
+    However this function ends, also by Ctrl-C, it stops the experiment. Only where its process is killed does the
+    experiment go on alone; the next launch joins it.
 
     Args:
         experiment: path of an `experiment.yml`.

@@ -23,9 +23,10 @@ def everything(trial: FrozenTrial) -> bool:
 
 
 class Admission:
-    """Says which trials are architectures inside a budget, from what is written of them, or else from their parameters.
+    """Says which trials are architectures inside a budget.
 
-    Only what is written is looked at where it is enough, since a sampler asks for every trial each time.
+    A trial's written costs are read first, and its parameters only where these do not tell: a sampler asks about every
+    trial each time.
 
     Args:
         space: the space that the trials are of.
@@ -71,11 +72,11 @@ def violations(budget: Budget, architecture: Architecture) -> dict[str, float]:
 
 
 def violations_of(space: SearchSpace, budget: Budget) -> Callable[[FrozenTrial], Mapping[str, float]]:
-    """The same of any trial, from its parameters: what was written in it may be of another budget.
+    """Optuna's constraints of any trial, from its parameters: those written in it may be of an earlier budget.
 
     Args:
-        space: the space that trials are of; one that is no architecture of it violates nothing.
-        budget: the budget of now.
+        space: the space that trials are of; a trial that is no architecture of it violates nothing.
+        budget: today's budget.
     """
 
     def of(trial: FrozenTrial) -> Mapping[str, float]:

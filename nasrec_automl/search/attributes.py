@@ -25,14 +25,14 @@ DASHBOARD = "nasrec:dashboard"
 """Of the study: what was written for Optuna's dashboard, numbers of the trials with a note and ids of the artifacts."""
 
 WEIGHTS_HASH = "nasrec:weights"
-"""Of the study of a search: hash of the weights that its scores are of. A supernet that is trained again, on another
-machine or with another version, has others."""
+"""Of the study of a search: hash of the supernet's weights that its scores were computed with. A supernet that is
+trained again, on another machine or with another version, has other weights."""
 
 STEP = "step"
-"""Under the prefix, of a training of this package: the step of its weights. Trials that others added have none."""
+"""Of a training, without the prefix: the step whose weights it kept. Trials that users added have none."""
 
 KEY = "nasrec:key"
-"""Of a trial: what it tries. Equal keys are never finished twice."""
+"""Of a trial: a short name of what it tries. No key is finished twice."""
 
 STOPPED = "nasrec:stopped"
 """Of a finished trial of the search: whether its value is an estimate from a part of the rows."""
@@ -43,7 +43,7 @@ WORKER = "nasrec:worker"
 ALIVE = "nasrec:alive"
 """Of a trial: when its worker last gave a sign of life, in seconds since 1970 (Optuna's times are local ones).
 
-Of one that is complete or pruned that is when it ended."""
+Of a trial that is complete or pruned: when it ended."""
 
 ATTEMPT = "nasrec:attempt"
 """Of a trial that is tried again: how many of its key had failed before."""
@@ -52,7 +52,8 @@ TAKER = "nasrec:taker"
 """Of a trial that a user has enqueued: the worker that was about to take it, which may have died before it signed."""
 
 WISH = "nasrec:wish"
-"""Of a trial that is enqueued again: its number at first, and how often what it leaves open has been drawn anew."""
+"""Of a trial that was enqueued again: the number that it had when its user enqueued it, and how often the parameters
+that the user left open have been drawn anew."""
 
 FAILURE = "nasrec:failure"
 """Of a failed trial: the kind of failure, one of the four below."""

@@ -26,8 +26,8 @@ class Census:
         done_keys: keys of the ended trials, which are not tried again.
         running_keys: keys of everything that runs, also by hand.
         failures: failed attempts by key.
-        given_up: keys that have failed too often; interruptions do not count for it, nor ends that came further than
-            those before.
+        given_up: keys that have failed too often. Interruptions do not count, nor does an attempt whose worker died
+            once it had come further than the attempts before it.
         waiting: trials that a user has enqueued, in their order.
         retry: trials whose workers died or were interrupted, to try again as they were, oldest first.
     """
@@ -49,10 +49,11 @@ class Census:
 
 
 def seconds_spent(trial: FrozenTrial) -> float:
-    """How long a trial ran that has ended, or that was interrupted or failed in its work.
+    """Seconds that a trial ran which has ended, was interrupted or raised an error; 0 for any other.
 
-    What comes after such a one may go on from its checkpoint, so that its own time is not that of the whole. How long
-    one ran whose worker died is not known: others noticed it later, perhaps in another time zone.
+    Interrupted and failed attempts count, since the attempt after them may go on from their checkpoint, and has then
+    run for a part of the time alone. How long a trial ran whose worker died is not known: others noticed its end later,
+    perhaps in another time zone.
     """
     counts = trial.state in ENDED or trial.user_attrs.get(FAILURE) in (INTERRUPTED, ERROR)
     return trial.duration.total_seconds() if counts and trial.duration is not None else 0.0
@@ -140,10 +141,10 @@ class Tally:
 
 
 def _speaks_against(trial: FrozenTrial, further: bool) -> bool:
-    """Whether a trial that ended without a result speaks against its key.
+    """Whether a trial that ended without a result counts as a failure of its key.
 
-    Whoever interrupts a worker means the worker. A process that died may have died of the trial, but not where it came
-    further than those before it.
+    An interruption is aimed at the worker, and not at its trial. A process that died may have died of its trial, but
+    hardly where it came further than the attempts before it.
     """
     failure = trial.user_attrs[FAILURE]
     return failure == ERROR or (failure != INTERRUPTED and not further)

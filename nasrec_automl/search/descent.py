@@ -16,10 +16,12 @@ _STEPS = 4_000
 """Mutations that are tried; a space of 7 blocks is near its smallest after half of them."""
 
 _DRAWS = 500
-"""Random architectures among which those of `seen` are looked for: what a condition accepts may be large."""
+"""Random architectures that are looked at in the end, for one that is inside but known already: the walk leads to small
+ones, and a filter may accept large ones alone."""
 
 _SHRINK = 0.9
-"""What is counted is inside and what is measured is not: so much of the multiply-adds is the next aim."""
+"""Where multiply-adds and parameters are inside the budget, but the latency or the filter is not satisfied, the walk
+goes on to this share of the multiply-adds."""
 
 
 def descend(
@@ -27,8 +29,8 @@ def descend(
 ) -> Architecture | None:
     """Walk from a random architecture into the budget, and on inside it until one is new.
 
-    A step is one mutation, taken where it does not raise the cost above what it is or may be. Where what is counted
-    is inside and latency is not, the walk goes on to fewer multiply-adds.
+    A step is one mutation. It is taken where the cost stays inside the budget, or at least does not grow. Where
+    multiply-adds and parameters are inside, but the latency is not, the walk goes on to fewer multiply-adds.
 
     Args:
         space: the space.

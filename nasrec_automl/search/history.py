@@ -41,11 +41,11 @@ class History:
     Attributes:
         evolution: constants.
         complete: finished trials that count, in order of completion.
-        index: which child comes next: finished trials and those that run already; the number of a trial that
-            is sampled for, where it is in the study already.
+        index: of the next child, which its randomness derives from: how many trials have finished or run; or the
+            number of the trial that is sampled for, where the study has it already.
         maximize: whether larger values are better.
-        constrained: whether constraints that trials hold say which is better. Those of a budget may be of an earlier
-            one; of today's, only what is inside is there.
+        constrained: whether the constraints written in trials count in a tournament. With a budget they do not: they
+            may be of an earlier budget, and trials over today's are not in `complete`.
     """
 
     evolution: Evolution
@@ -69,11 +69,11 @@ class History:
         Args:
             study: the study.
             evolution: constants.
-            number: of the trial that is sampled for, where it is in the study already. Nothing else is sure to
-                be its own: Optuna samples at the first `suggest`, when trials that were begun later may have
-                ended, and one that was pruned must not make the next one its copy.
+            number: of the trial that is sampled for, where the study has it already. The count of trials would not do
+                as its index, since another trial may have the same: Optuna samples at the first `suggest`, when
+                trials that were begun later may have ended, and pruned trials are not counted at all.
             admits: which finished trials may be parents, and make generations full.
-            constrained: as above.
+            constrained: whether the constraints written in trials count.
         """
         trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING))
         complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
@@ -123,7 +123,11 @@ class History:
         return None if best is None else population[best]
 
     def child_rng(self, attempt: int) -> np.random.Generator:
-        """Randomness of the next trial. The search's own have no number yet: one that is tried again has another."""
+        """Randomness of the next child's attempt of this number.
+
+        It derives from `index`, and not from the number of a trial that this package writes: a child that is tried
+        again has another.
+        """
         return rng_for("child", self.evolution.seed, self.index, attempt)
 
 

@@ -82,7 +82,7 @@ def default_params(name: str, space: HyperSpace, *, taught: bool) -> dict[str, A
     Args:
         name: of the candidate.
         space: the hyper-parameters.
-        taught: whether the training has teachers, of whose labels it learns less by heart.
+        taught: whether the training has teachers, whose labels are harder to learn by heart.
     """
     params = {parameter: one.start(taught=taught) for parameter, one in _unconditional(space).items()}
     optimizer = params[OPTIMIZER]

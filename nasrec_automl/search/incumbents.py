@@ -17,9 +17,10 @@ from nasrec_automl.space import SearchSpace
 
 
 def best_first(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Finished trials, the best first, equals by number. What was stopped early has an estimate as its value.
+    """Finished trials, the best first, equals by number. The value of one that was stopped early is an estimate.
 
-    Of several objectives: first the Pareto front, then that of the others, and so on, each by the first objective.
+    Of several objectives: first the Pareto front, then the Pareto front of the rest, and so on; each front by the first
+    objective.
     """
     trials = list(trials)
     several = bool(trials) and len(trials[0].values) > 1

@@ -1,4 +1,4 @@
-"""How workers write trials: as few transactions as a trial can have."""
+"""Writes the trials of workers to their study, in as few transactions as possible."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from nasrec_automl.search.mirror import ENQUEUED, notes_of, unstoppable
 from nasrec_automl.search.task import Outcome, Proposal, TrialSource
 
 Reached = Callable[[int, float], object]
-"""`reached(step, value)` notes how far a trial has come: where its worker dies, the trial does not count as failed."""
+"""`reached(step, value)` notes how far a trial has come: where its worker dies, an attempt that came further than those
+before it is not held against the trial's key."""
 
 _SHOWN = 12
 """Names of parameters that an error lists."""
@@ -33,8 +34,8 @@ _SHOWN = 12
 class Ledger:
     """A study together with its storage, as workers use them.
 
-    Trials that were added whole are written through the storage (see `handle`), so it has to be passed along, as
-    `optuna.artifacts.upload_artifact` wants it for such trials. Its methods are the documented ones of `BaseStorage`.
+    A trial that was added whole can only be written to through the storage (see `handle`), so that it has to be passed
+    beside the study, as to `optuna.artifacts.upload_artifact`. Only documented methods of `BaseStorage` are called.
 
     Every method waits for a database server that is being restarted (see `patiently`), and writes what it writes once,
     also where the connection broke before the server could say that it had.
@@ -96,7 +97,7 @@ class Ledger:
             worker: an id that no other trial has.
 
         Returns:
-            The trial, and every trial before it as it is after the write.
+            The trial, and every trial with a lower number, read after the write.
         """
         params, lost = proposal.params, proposal.lost
         template = optuna.create_trial(
@@ -166,7 +167,7 @@ class Ledger:
 
         Args:
             trial: the trial.
-            anew: whether what it leaves open is then drawn anew; by default it is what it was.
+            anew: whether the parameters that the user left open are drawn anew; by default they are as before.
         """
         number, draws = wish_of(trial)
         # Optuna keeps what was asked for among its own attributes.
@@ -178,7 +179,7 @@ class Ledger:
         patiently(self.storage, lambda: self.study.add_trial(asked))
 
     def _take_announced(self, trial_id: int, worker: str) -> bool:
-        """Take a waiting trial; where this worker dies before it has signed it, others know who it was."""
+        """Take a waiting trial, with its TAKER written first: others see by it where a worker died before it signed."""
         try:
             before = patiently(self.storage, lambda: self.storage.get_trial(trial_id)).user_attrs.get(TAKER)
             self._write(trial_id, {ALIVE: time.time(), TAKER: worker})
@@ -276,13 +277,16 @@ _lost: set[str] = set()
 
 
 def is_lost(worker: str) -> bool:
-    """Whether this process gave a trial up, as where the database could not be written to: the process lives on."""
+    """Whether this process has given up the trial of this id, such as where the database could not be written to.
+
+    The process lives on, so that the trial would seem to run.
+    """
     return worker in _lost
 
 
 @contextmanager
 def lost_where_it_fails(worker: str | None) -> Iterator[None]:
-    """Give up the trial of a worker's id where the block ends by an exception, be it Ctrl-C in a notebook."""
+    """Give up the trial of this id if the block ends by an exception, also by Ctrl-C in a notebook (see `is_lost`)."""
     try:
         yield
     except BaseException:

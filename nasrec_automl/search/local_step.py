@@ -22,7 +22,7 @@ def step_from(
     step over an end of a range comes back into it. A choice is drawn anew with a probability of one over the number
     of parameters.
 
-    Whole numbers move by a step of their range or so where a tenth of it is less.
+    The step's standard deviation is a tenth of the range, and for whole numbers at least the distance of two of them.
 
     Args:
         params: a value of every distribution; one that lies outside its range counts as the nearest inside.

@@ -96,9 +96,11 @@ def work(
 
 
 def _run(task: Task, ledger: Ledger, trial: FrozenTrial) -> Outcome | None:
-    """Run a trial; None where the connection to the database broke in it, so that it is to be tried again.
+    """Run a trial.
 
-    None as well where it could not report to its trial, as another worker had taken this one for dead.
+    Returns:
+        None where the connection to the database broke, so that the trial is to be tried again; and where another
+        worker had taken this one for dead and failed the trial.
     """
     try:
         with heartbeat(lambda: ledger.show_alive(trial)):

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nasrec_automl.search.task import ENDED
 
 ENQUEUED = "fixed_params"
-"""Optuna's own attribute of a trial that was enqueued: what was asked for. It has no public name."""
+"""Name of the system attribute in which Optuna keeps the parameters that a user enqueued. It has no public constant."""
 
 
 Constraints = Callable[[FrozenTrial], Mapping[str, float]]
@@ -42,7 +42,7 @@ def unstoppable(study: optuna.Study) -> optuna.Study:
 
 @contextmanager
 def _unannounced() -> Iterator[None]:
-    """Keep from the user that a study is made: one that is theirs in a database would seem to be in memory."""
+    """Hide Optuna's message that a study was made in memory: the user would take it for theirs in the database."""
     with _SILENCE:
         before = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(max(before, optuna.logging.WARNING))

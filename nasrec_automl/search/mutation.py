@@ -1,4 +1,4 @@
-"""Changing a parent: how often, and, where there is no search space of ours, how."""
+"""How a child differs from its parent: the number of mutations, and mutations for studies without a space of ours."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def mutations(generation: int, generations: int) -> int:
 
 
 def generations_of(trials: int, population_size: int, children: int) -> int:
-    """G, the generations of so many trials: the population is there before the first, and one at least follows."""
+    """G, the number of generations after the initial population that so many trials make; at least 1."""
     return max(1, (trials - population_size) // children)
 
 

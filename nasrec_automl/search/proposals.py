@@ -30,8 +30,8 @@ _SAMPLES = 20
 """Proposals of a sampler that may be known already before random ones take over."""
 
 _REJECTED, _REJECTED_SLOWLY = 500, 50
-"""Architectures in a row that may be over the budget before another way is taken; fewer where each takes long, to be
-measured or (Optuna's own samplers) to be proposed."""
+"""Architectures that may be over the budget before another way is taken; fewer where each takes long, as its latency is
+measured or one of Optuna's own samplers proposes it."""
 
 
 @runtime_checkable
@@ -102,14 +102,14 @@ def first_new(
     known: int,
     rejected: int = _REJECTED,
 ) -> Architecture | None:
-    """The first architecture that is new and inside the budget; None where the patience ends before.
+    """The first architecture that is new and inside the budget; None where too many that are not come before it.
 
     Args:
         drawn: one after another.
         seen: keys that it must not have.
         budget: what it may cost.
         known: how many may be among `seen`.
-        rejected: how many may be over the budget; fewer where it measures.
+        rejected: how many may be over the budget; fewer where the budget is one of latency, which has to be measured.
     """
     if budget is not None and LATENCY in budget.limits:
         rejected = min(rejected, _REJECTED_SLOWLY)

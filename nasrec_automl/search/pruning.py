@@ -14,8 +14,8 @@ from nasrec_automl.search.attributes import KEY
 from nasrec_automl.search.task import ENDED
 
 FIRST_RUNG = 4
-"""After fewer validations those lead that learn fast, not those that end well; later there is less left to save.
-`python -m tests.benchmarks rungs` measures it."""
+"""Validations before trainings are first compared. Earlier, those that learn fast are ahead, not those that end well;
+later, less time is left to save. `python -m tests.benchmarks rungs` measures it."""
 
 
 class KeyedHyperband(BasePruner):
@@ -31,7 +31,7 @@ class KeyedHyperband(BasePruner):
 
     Args:
         validations: of a training that goes to its end, where none is pruned.
-        reduction: a rung comes after so many times the validations of the one before, and one of so many goes on.
+        reduction: r. Each rung comes after r times the validations of the one before, where one of r trainings goes on.
         most_brackets: how many there are at most; with 1 this is successive halving (arXiv 1502.07943).
     """
 
@@ -49,7 +49,7 @@ class KeyedHyperband(BasePruner):
         return next(bracket for bracket, end in enumerate(accumulate(self._shares)) if place < end)
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        """Whether a training that has just reported is to end; those without a key of ours never are."""
+        """Whether a training that has just reported is to end; one without a key of this package never is."""
         step, key = trial.last_step, trial.user_attrs.get(KEY)
         if step is None or key is None or step >= self._validations or not self._is_rung(step, self.bracket(key)):
             return False

@@ -70,7 +70,7 @@ def retrain(
         train: trains one candidate.
         storage: the storage that holds the study.
         config: hyper-parameters, pruner, the number of trials and how long they may take together.
-        validations: steps of `prune` up to the end of a training.
+        validations: how many steps of `prune` a training has that goes to its end.
         seed: with the number of finished trials it determines what is drawn.
         taught: whether trainings have teachers: what they begin with may differ.
         halved: candidates of which too little is known for each to be trained to its end: their first trainings come

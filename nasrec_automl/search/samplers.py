@@ -73,7 +73,7 @@ class Reseeded(BaseSampler):
         self._sampler = make(seed % 2**32)  # Optuna takes no larger one, and a job does
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Make the sampler of this trial; the next one, where this is asked for again as its proposal is not taken."""
+        """Make the sampler of this trial; with another seed where the last proposal for it was not taken."""
         begun = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING)))
         self._attempt = self._attempt + 1 if begun == self._begun else 0
         self._begun = begun

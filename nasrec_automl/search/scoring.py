@@ -33,7 +33,8 @@ from nasrec_automl.space import SearchSpace
 _logger = logging.getLogger(__name__)
 
 _FEWEST_UNSCORED, _LEAST_SCORED = 16, 0.1
-"""So many architectures without a finite score, and a smaller share of all with one: then the supernet is at fault."""
+"""Where at least so many architectures have no finite score, and at most this share of all has one, the supernet is at
+fault, and the search ends."""
 
 
 Evaluate = Callable[[Architecture], Score]
@@ -74,7 +75,7 @@ def search(
             it is measured) `nasrec:latency_ms`, and as Optuna's constraints. Those of `first` that are over are left
             out; so are trials of an earlier, larger budget: they do not count towards `target`.
         objectives: what the study minimises, as in `open_study`: `log_loss`, then any of the budget's costs.
-        seed: of what trials that a user has enqueued leave open; the sampler has its own.
+        seed: of the draws of parameters that a user's enqueued trials leave open; the sampler has its own.
         on_trial: called after each architecture that this worker has scored.
         options: how to share the study.
 
@@ -210,7 +211,7 @@ class _Search(ArchitectureSource, Task):
         )
 
     def refuse_unscored(self, *, fewest: int, share: float) -> None:
-        """Raise StudyError where so many architectures at least have no finite score, and no larger share has one."""
+        """Raise StudyError where at least `fewest` architectures have no finite score, and at most `share` has one."""
         trials = self._study.get_trials(deepcopy=False, states=ENDED)
         unscored = sum(trial.state == TrialState.PRUNED and REASON in trial.user_attrs for trial in trials)
         scored = sum(trial.state == TrialState.COMPLETE for trial in trials)

@@ -19,7 +19,7 @@ from nasrec_automl.search.mirror import ENQUEUED
 
 
 def worker_id() -> str:
-    """A new id: `host:pid:process start:unique`, of this process: by `own_host` and `start_of`."""
+    """A new id of this process: `host:pid:process start:unique`, with host and start from `nasrec_automl.processes`."""
     return f"{own_host()}:{os.getpid()}:{start_of():.2f}:{uuid.uuid4().hex}"
 
 

@@ -48,10 +48,10 @@ class Outcome:
 
     @classmethod
     def of_diverged(cls, error: DivergedError) -> Self:
-        """Of a training that diverged.
+        """The outcome of a training that diverged: pruned.
 
-        What it was trained with is at fault, not the run. Optuna's FAIL would be tried again here, and be unknown to
-        TPE; pruned, it counts, and TPE learns to stay away.
+        Its hyper-parameters are at fault, not the run. A trial of state FAIL would be tried again by this package, and
+        TPE would not see it; a pruned one counts, and TPE learns to stay away from it.
         """
         return cls(state=TrialState.PRUNED, value=None, reason=f"the training diverged at {error}")
 
@@ -85,7 +85,7 @@ class TrialSource(ABC):
     Attributes:
         distributions: of every parameter; the same for all trials of a study. A trial has those that apply; what they
             depend on comes before them.
-        seed: of what trials that a user has enqueued leave open.
+        seed: of the draws of parameters that a user's enqueued trials leave open.
         finished: states that count as finished. A pruned trial is not tried again, whether it counts or not.
     """
 

@@ -1,4 +1,4 @@
-"""Studies of trainings from scratch that choose nothing by themselves: some architectures, each with some seeds."""
+"""Studies of trainings from scratch whose architectures and seeds are given, and not searched."""
 
 from __future__ import annotations
 

@@ -46,8 +46,8 @@ class WorkerOptions:
 class Worker:
     """Takes trials out of a study that others may share.
 
-    Each trial of a loop takes `census` and `next_start`, in this order, and what the latter returns; its result goes to
-    the ledger.
+    For each trial a loop calls `census`, then `next_start`, then what that returned; the trial's result goes to the
+    ledger.
 
     Attributes:
         source: what the trials are about.
@@ -90,7 +90,7 @@ class Worker:
         return self.source.propose(census)
 
     def _may_begin(self, params: Params, census: Census) -> bool:
-        """Whether a lost trial's parameters are such as a trial has today: ranges may have changed since."""
+        """Whether a lost trial's parameters may be tried again: the ranges may have changed since."""
         key = self.source.key(params)
         return key is not None and key not in census.taken and can_be_written(self.source.distributions, params)
 
