@@ -147,19 +147,20 @@ def forget_other_trainings(run: RunFolder) -> None:
         run.retrain_done.unlink(missing_ok=True)
 
 
-def weights_path(run: RunFolder, study: optuna.Study, name: str, hyper: Hyper) -> Path:
+def weights_path(run: RunFolder, study_name: str, name: str, hyper: Hyper) -> Path:
     """Where the subnet of one training is kept. A run may have several retrain studies, and each its own subnets."""
-    return run.retrained / f"{name}-{digest(json.dumps([study.study_name, asdict(hyper)]))}.safetensors"
+    return run.retrained / f"{name}-{digest(json.dumps([study_name, asdict(hyper)]))}.safetensors"
 
 
 def trial_weights(run: RunFolder, study: optuna.Study, trial: FrozenTrial) -> Path:
     """The same of a trial of the retrain study."""
-    return weights_path(run, study, trial.params[ARCHITECTURE], Hyper.of(trial.params, run.job.retrain.space))
+    hyper = Hyper.of(trial.params, run.job.retrain.space)
+    return weights_path(run, study.study_name, trial.params[ARCHITECTURE], hyper)
 
 
-def checkpoint_path(run: RunFolder, study: optuna.Study, name: str, hyper: Hyper) -> Path:
+def checkpoint_path(run: RunFolder, study_name: str, name: str, hyper: Hyper) -> Path:
     """Where one training leaves what its next attempt goes on from."""
-    return weights_path(run, study, name, hyper).with_suffix(".ckpt")
+    return weights_path(run, study_name, name, hyper).with_suffix(".ckpt")
 
 
 def best_trials(study: optuna.Study) -> dict[str, FrozenTrial]:
@@ -189,13 +190,13 @@ def check_subnets(run: RunFolder, study: optuna.Study) -> None:
 
     # Twice: another worker may just have beaten one, and dropped its subnet.
     if missing() & missing():
-        raise networks_missing(run, study)
+        raise networks_missing(run, study.study_name)
 
 
-def networks_missing(run: RunFolder, study: optuna.Study) -> RunFolderError:
+def networks_missing(run: RunFolder, study_name: str) -> RunFolderError:
     """The error that a study has trainings, and the folder not their subnets."""
     return RunFolderError(
-        f"{run.path}: the study {study.study_name!r} has trainings whose networks are not here, as of a folder that "
+        f"{run.path}: the study {study_name!r} has trainings whose networks are not here, as of a folder that "
         "was deleted, or another one; give the job another `name` and run_folder, or delete the study"
     )
 

@@ -16,7 +16,7 @@ from nasrec_automl.pipeline.check_trainings import check_folder, drop_kept, keep
 from nasrec_automl.pipeline.files import newest
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import check_teaches, has_teachers
-from nasrec_automl.pipeline.studies import trainings_study
+from nasrec_automl.pipeline.studies import study_trials
 from nasrec_automl.pipeline.truth import Curve, judge_scores, sample_sizes, train_truth
 from nasrec_automl.pipeline.verdict import note_verdict
 from nasrec_automl.search.task import ENDED
@@ -84,7 +84,7 @@ def resume_mark_of_check(run: RunFolder) -> int:
     config = run.job.search.verdict
     if not config.architectures or run.verdict.is_file():
         return config.architectures * config.seeds
-    ended = len(trainings_study(_shortened(run), "verdict").get_trials(deepcopy=False, states=ENDED))
+    ended = len(study_trials(_shortened(run), "verdict", ENDED))
     return ended + newest(check_folder(run).glob("*.ckpt"))
 
 

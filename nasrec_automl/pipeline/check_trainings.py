@@ -16,7 +16,7 @@ from nasrec_automl.pipeline.candidates import networks_missing, weights_path
 from nasrec_automl.pipeline.files import read_json, write_json, write_json_once
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import default_hyper, has_teachers
-from nasrec_automl.pipeline.studies import trainings_study, trainings_study_name
+from nasrec_automl.pipeline.studies import trainings_study_name
 from nasrec_automl.pipeline.truth import Curve
 from nasrec_automl.search import Hyper
 from nasrec_automl.training.keep_best import OnValidation
@@ -72,7 +72,7 @@ def keep_teachers(run: RunFolder, keys: Collection[str]) -> None:
     Raises:
         RunFolderError: there are trainings, and none of their networks is here.
     """
-    study, hyper = trainings_study(run, "verdict"), default_hyper(run.job, taught=False)
+    study, hyper = trainings_study_name(run, "verdict"), default_hyper(run.job, taught=False)
     paths = {key: weights_path(run, study, f"teacher-{key}", hyper) for key in keys}
     run.retrained.mkdir(parents=True, exist_ok=True)
     for key, path in paths.items():

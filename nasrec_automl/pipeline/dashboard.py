@@ -20,10 +20,10 @@ from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.preprocessing import PREPROCESSING_FILE
 from nasrec_automl.digest import digest
 from nasrec_automl.errors import InUseError
-from nasrec_automl.pipeline.candidates import candidates
+from nasrec_automl.pipeline.candidates import candidates, retrain_study_name
 from nasrec_automl.pipeline.model_folder import ARCHITECTURE_FILE, WEIGHTS_FILE
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.studies import retrain_study, search_study, study_storage
+from nasrec_automl.pipeline.studies import search_study_name, study_storage
 from nasrec_automl.report import ReportContent, wiring_svg
 from nasrec_automl.report.agreement import score_against_retrained
 from nasrec_automl.report.frequencies import frequencies
@@ -79,9 +79,9 @@ def publish(run: RunFolder, fill: Callable[[], ReportContent]) -> None:
 
 def _publish(run: RunFolder, content: ReportContent) -> None:
     run.artifacts.mkdir(exist_ok=True)
-    _publish_search(_Page(search_study(run).study_name, run), content)
+    _publish_search(_Page(search_study_name(run), run), content)
     if content.retrain:
-        _publish_retrain(_Page(retrain_study(run).study_name, run), content)
+        _publish_retrain(_Page(retrain_study_name(run), run), content)
 
 
 def _publish_search(page: _Page, content: ReportContent) -> None:

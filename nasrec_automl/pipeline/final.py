@@ -45,7 +45,7 @@ from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import trained_profile
 from nasrec_automl.pipeline.status import STAGE_NAMES, final_is_noted
-from nasrec_automl.pipeline.studies import check_ended, final_settings, retrain_study, search_study_name
+from nasrec_automl.pipeline.studies import final_settings, retrain_study, search_study_name
 from nasrec_automl.pipeline.teachers import teachers
 from nasrec_automl.report import calibration_bins
 from nasrec_automl.search import Hyper
@@ -81,7 +81,6 @@ class FinalStage(Stage):
             self.tidy(run)
             measured: dict[str, float] = read_json(run.result)["test"]
             return measured
-        check_ended(run)
         progress = ProgressWriter(run.progress(self.name), unit="parts", total=4, even=False)
         data = PreparedData.open(run.data, test=True)
         # Before the contenders: what a worker of a job that has grown trains meanwhile is none of them.
@@ -95,7 +94,7 @@ class FinalStage(Stage):
         first, tell = teachers(run), partial(progress.update, 2)
         last = final_teachers(run, first, run.final_trainings, workers=workers, tell=tell)
         # Not beside those of the retrain stage, which workers that come late clear away.
-        files = run.final_trainings / weights_path(run, study, winner.name, winner.hyper).stem
+        files = run.final_trainings / weights_path(run, study.study_name, winner.name, winner.hyper).stem
         subnet = train_final(run, winner, taught_finally(run, first, last), files, workers=workers, tell=tell)
         progress.update(3, f"{winner.name} trained")
 

@@ -18,7 +18,7 @@ from nasrec_automl.pipeline.files import write_array
 from nasrec_automl.pipeline.last_trainings import LastTraining, train_all
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import default_hyper
-from nasrec_automl.pipeline.studies import trainings_study
+from nasrec_automl.pipeline.studies import trainings_study_name
 from nasrec_automl.pipeline.teachers import TaughtBy, best_teachers, digest_of, labels_of, may_teach
 from nasrec_automl.search import Hyper
 from nasrec_automl.training.metrics import Metrics
@@ -75,7 +75,7 @@ def final_teachers(
     if not names:
         return {}
     hyper, known = default_hyper(run.job, taught=False), may_teach(run)
-    study = trainings_study(run, "teachers")  # its name says how they are trained
+    study = trainings_study_name(run, "teachers")  # its name says how they are trained
     trainings = {
         name: LastTraining(
             called=f"teacher {name}",

@@ -38,7 +38,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import default_hyper
 from nasrec_automl.pipeline.stages import check_stages
 from nasrec_automl.pipeline.status import retrain_is_noted
-from nasrec_automl.pipeline.studies import AMONG_SEVERAL, check_ended, retrain_study, search_study
+from nasrec_automl.pipeline.studies import AMONG_SEVERAL, found_study, retrain_study, study_trials
 from nasrec_automl.pipeline.teachers import teachers
 from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.search import Hyper
@@ -117,7 +117,6 @@ def retrain_named(
     if not is_prepared(run.data) and run.job.data.source != "prepared":
         raise RunFolderError(f"{run.path}: the run has no data yet; start it first, with `nasrec-automl run JOB`")
     check_stages(run)
-    check_ended(run)
     data, budget = PreparedData.open(run.data), job_budget(run)
     today, run = run, _as_searched(run)
     name, architecture = find_architecture(run, name)
@@ -197,8 +196,7 @@ def find_architecture(run: RunFolder, name: str) -> tuple[str, Architecture]:
     if name.endswith(".json"):
         loaded = load_architecture(name, space)
         return loaded.key, loaded
-    # A study is made where it is missing: only a run that searches has one.
-    trials = search_study(run).get_trials(deepcopy=False) if run.started("search") else []
+    trials = study_trials(run, "search")
     found: dict[str, Architecture] = {}
     for trial in trials:
         written = trial.user_attrs.get(KEY)
@@ -235,8 +233,8 @@ def _measured(
     What stands among the run's contenders is not trained again.
     """
     space, best, known = run.job.retrain.space, {}, ""
-    if run.started("retrain"):
-        best = best_trials(retrain_study(run))
+    if run.started("retrain") and (study := found_study(run, "retrain")) is not None:
+        best = best_trials(study)
         known = {candidate.key: each for each, candidate in candidates(run).items()}.get(architecture.key, "")
     if known in best:
         hyper, source = Hyper.of(best[known].params, space), "own"

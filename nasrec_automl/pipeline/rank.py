@@ -24,7 +24,7 @@ from nasrec_automl.pipeline.files import read_json, write_json, write_text
 from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
-from nasrec_automl.pipeline.studies import training_settings, trainings_study
+from nasrec_automl.pipeline.studies import found_study, training_settings
 from nasrec_automl.pipeline.supernet import SupernetStage, kept_steps
 from nasrec_automl.pipeline.supernet_training import path_schedule
 from nasrec_automl.pipeline.truth import judge_scores, sample_sizes, train_truth, trained_profiles
@@ -53,8 +53,8 @@ class RankStage(Stage):
     def units(self, run: RunFolder) -> tuple[int, int]:
         """Ended trainings and the job's number of them."""
         config = run.job.rank
-        architectures = sample_sizes(run, config.architectures)
-        done = count_trained(trainings_study(run, "rank"), architectures, config.seeds)
+        architectures, study = sample_sizes(run, config.architectures), found_study(run, "rank")
+        done = 0 if study is None else count_trained(study, architectures, config.seeds)
         return done, len(architectures) * config.seeds
 
     def is_done(self, run: RunFolder) -> bool:

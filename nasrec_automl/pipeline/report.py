@@ -27,11 +27,8 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import has_layer_norm, most_validations
 from nasrec_automl.pipeline.status import report_is_noted, result_is_noted, search_is_noted
 from nasrec_automl.pipeline.studies import (
-    check_ended,
-    retrain_study,
-    scored_trials,
     search_admission,
-    search_study,
+    study_trials,
 )
 from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.randomness import rng_for
@@ -94,7 +91,6 @@ def write_run_report(run: RunFolder) -> Path:
 
 
 def _write(run: RunFolder) -> Path:
-    check_ended(run)
     content = report_content(run)
     publish(run, lambda: content)
     write_text(run.report, render_report(content))
@@ -225,9 +221,8 @@ def _budget_facts(run: RunFolder, space: SearchSpace) -> dict[str, str]:
         if config.latency_ms is not None:
             facts["Inside the budget"] += ", latency not counted"
     designs = left_out_designs(space, budget)
-    study = search_study(run)
-    scored = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
-    earlier = scored - len(scored_trials(study, search_admission(run)))
+    admits, scored = search_admission(run), study_trials(run, "search", (TrialState.COMPLETE,))
+    earlier = sum(not admits(trial) for trial in scored)
     left_out = [*designs, *([f"{earlier:,} scored architectures"] if earlier else [])]
     return facts | ({"Left out, over the budget": ", ".join(left_out)} if left_out else {})
 
@@ -240,7 +235,7 @@ def _scored(run: RunFolder, space: SearchSpace) -> list[ScoredArchitecture]:
     names = {design.key: name for name, design in hand_designs(space).items()}
     budget, objectives = job_budget(run), run.job.search.objectives
     found: dict[str, ScoredArchitecture] = {}
-    for trial in scored_trials(search_study(run), search_admission(run)):
+    for trial in filter(search_admission(run), study_trials(run, "search", (TrialState.COMPLETE,))):
         architecture = architecture_of(trial.params, space)
         if architecture is None or architecture.key in found:
             continue
@@ -266,7 +261,7 @@ def _scored(run: RunFolder, space: SearchSpace) -> list[ScoredArchitecture]:
 
 def _trainings(run: RunFolder) -> list[RetrainTrial]:
     """All trainings; trials that others added may be of something else."""
-    trials = retrain_study(run).get_trials(deepcopy=False, states=ENDED)
+    trials = study_trials(run, "retrain", ENDED)
     return [_training(trial, run) for trial in trials if ARCHITECTURE in trial.params]
 
 

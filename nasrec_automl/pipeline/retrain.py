@@ -42,11 +42,11 @@ from nasrec_automl.pipeline.scratch import (
 )
 from nasrec_automl.pipeline.status import retrain_is_noted
 from nasrec_automl.pipeline.studies import (
-    check_ended,
+    make_retrain_study,
     retrain_settings,
-    retrain_study,
     stage_ended,
     study_storage,
+    study_trials,
     why_no_more,
 )
 from nasrec_automl.pipeline.teachers import resume_mark_of_teachers, taught_label
@@ -75,9 +75,7 @@ class RetrainStage(Stage):
         of_these = noted is not None and noted["target"] >= total and noted["study"] == retrain_study_name(run)
         if of_these and retrain_is_noted(run):
             return total, total
-        check_ended(run)
-        done = retrain_study(run).get_trials(deepcopy=False, states=ENDED)
-        return min(len(done), total - 1), total
+        return min(len(study_trials(run, "retrain", ENDED)), total - 1), total
 
     def resume_mark(self, run: RunFolder) -> int:
         """A training that has come further is work done too, one of a teacher among them."""
@@ -93,8 +91,7 @@ class RetrainStage(Stage):
     def _run(self, run: RunFolder, count: int | None, report: Report, workers: int) -> dict[str, float]:
         job, config = run.job, run.job.retrain
         architectures = candidates(run)
-        check_ended(run)
-        study = retrain_study(run)
+        study = make_retrain_study(run)
         forget_other_trainings(run)
         check_subnets(run, study)
         done, total = self.units(run)
@@ -177,10 +174,10 @@ class _Trainings:
 
         trained = take_over(run, architecture, hyper, on_validation)
         if trained is None:
-            checkpoint = checkpoint_path(run, self._study, name, hyper)
+            checkpoint = checkpoint_path(run, self._study.study_name, name, hyper)
             trained = train_by_job(run, architecture, hyper, on_validation, checkpoint=checkpoint, label=self.label)
         if not trained.stopped and math.isfinite(trained.metrics.log_loss):  # what is pruned is no contender
-            save_network(trained.subnet, weights_path(run, self._study, name, hyper))
+            save_network(trained.subnet, weights_path(run, self._study.study_name, name, hyper))
         attrs = {
             "auc": trained.metrics.auc,
             "standard_error": trained.metrics.standard_error,
@@ -193,7 +190,7 @@ class _Trainings:
     def on_trial(self, trial: FrozenTrial) -> None:
         """Called once the study has the outcome: what only the training itself needed goes."""
         hyper = Hyper.of(trial.params, self._run.job.retrain.space)
-        checkpoint_path(self._run, self._study, trial.params[ARCHITECTURE], hyper).unlink(missing_ok=True)
+        checkpoint_path(self._run, self._study.study_name, trial.params[ARCHITECTURE], hyper).unlink(missing_ok=True)
         drop_beaten(self._run, self._study)
         self._tell_best()
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.config_training import MOST_HANDED_ON
@@ -30,14 +30,14 @@ from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import search_is_noted
 from nasrec_automl.pipeline.studies import (
-    check_ended,
     hold_to_weights,
+    make_search_study,
     scored_trials,
     search_admission,
     search_settings,
-    search_study,
     stage_ended,
     study_storage,
+    study_trials,
     why_no_more,
 )
 from nasrec_automl.pipeline.verdict import read_verdict
@@ -65,17 +65,15 @@ class SearchStage(Stage):
         target = run.job.search.architectures
         if search_is_noted(run):
             return target, target
-        check_ended(run)
-        done = 0
-        if run.weights.is_file():
-            # Whoever asks need not have the threads, nor the device, of those that search.
-            done = len(scored_trials(search_study(run), search_admission(run, measure=False)))
+        # Whoever asks need not have the threads, nor the device, of those that search.
+        admits = search_admission(run, measure=False)
+        done = sum(map(admits, study_trials(run, "search", (TrialState.COMPLETE,))))
         # The best are still to be noted: without them the stage is not done.
         return min(done, target - 1), target
 
     def resume_mark(self, run: RunFolder) -> int:
         """Trainings of the check too: they come before the first score."""
-        return super().resume_mark(run) + (resume_mark_of_check(run) if run.weights.is_file() else 0)
+        return super().resume_mark(run) + resume_mark_of_check(run)
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The name and the search section, but for the number of architectures and the timeout, which may grow."""
@@ -90,7 +88,7 @@ class SearchStage(Stage):
         job, config = run.job, run.job.search
         space = load_search_space(job.space)
         evaluator = load_evaluator(run)
-        study, budget, admits = search_study(run), job_budget(run), search_admission(run)
+        study, budget, admits = make_search_study(run), job_budget(run), search_admission(run)
         hold_to_weights(run, study)
         left_out = left_out_designs(space, budget)
         designs = (design for name, design in hand_designs(space).items() if name not in left_out)

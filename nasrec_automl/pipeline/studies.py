@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -49,6 +49,12 @@ _SETTINGS = "settings"
 """Of a study's identity: a hash of its stage's settings. A database that runs share may have a study of this name from
 a folder with others."""
 
+Trainings = Literal["rank", "verdict", "teachers", "tune-truth"]
+"""What trainings by labels alone are for: `rank`, the check of the search's scores, hand designs to teach, tuning."""
+
+Kind = Literal["search", "retrain", "tune"] | Trainings
+"""Of the studies of a run. A stage's work makes them; whoever asks how far the run is only reads."""
+
 
 @dataclass
 class _Opened:
@@ -86,26 +92,73 @@ def _database(url: str) -> _Opened:
         return _opened[url]
 
 
-def _study(run: RunFolder, name: str, identity: Mapping[str, str], **kind: Any) -> optuna.Study:
-    """Open a study; make it where it is missing.
+def _study(run: RunFolder, kind: Kind, *, make: bool) -> optuna.Study | None:
+    """Open a study; where it is missing, make it or return nothing.
 
     A study reads what has changed since it read last, but everything at first: minutes, in a tuner that asks for it at
     each decision. So each is kept as it was opened, and what is returned is a copy, whose sampler is the caller's.
 
-    Args:
-        run: whose study it is.
-        name: of the study.
-        identity: as in `open_study`.
-        kind: its other arguments.
+    Raises:
+        RunFolderError: it has no trials, nor has one that a stage has ended: the database is another one.
+        StudyError: the study of this name is about something else.
     """
-    opened = _database(run.job.storage_url)
-    with opened.lock, database_errors(opened.storage):
+    opened, name = _database(run.job.storage_url), _name(run, kind)
+    storage = opened.storage
+    with opened.lock, database_errors(storage):
         known = opened.studies.get(name)
-        if known is None or not patiently(opened.storage, partial(_is_there, known, opened.storage)):
-            opened.studies[name] = known = open_study(opened.storage, name=name, identity=identity, **kind)
-        else:
-            patiently(opened.storage, partial(check_identity, known, identity, **kind))
+        if known is not None and patiently(storage, partial(_is_there, known, storage)):
+            patiently(storage, partial(check_identity, known, _identity(run, kind), **_options(run, kind)))
+            return copy.copy(known)
+        if not patiently(storage, partial(_has_trials, storage, name)):
+            _check_ended(run, storage)
+        if not make and not patiently(storage, partial(_is_named, storage, name)):
+            return None
+        known = open_study(storage, name=name, identity=_identity(run, kind), **_options(run, kind))
+        opened.studies[name] = known
     return copy.copy(known)
+
+
+def _name(run: RunFolder, kind: Kind) -> str:
+    if kind == "search":
+        return search_study_name(run)
+    if kind == "retrain":
+        return retrain_study_name(run)
+    # Supernets of other settings of the stage, which has begun, are in another study.
+    return f"{run.job.name}-tune-{run.settings_digest('tune')}" if kind == "tune" else trainings_study_name(run, kind)
+
+
+def _identity(run: RunFolder, kind: Kind) -> dict[str, str]:
+    """What the study is about, as in `open_study`. Scores and what they chose are of one supernet."""
+    identity = {"stage": kind, "data": PreparedData.open(run.data).fingerprint}
+    if kind != "retrain":
+        identity["space"] = load_search_space(run.job.space).name
+    if kind in ("search", "retrain"):
+        settings = search_settings(run) if kind == "search" else retrain_settings(run)
+        identity |= {"supernet": run.settings_digest("supernet"), _SETTINGS: run.settings_digest(kind, settings)}
+    return identity
+
+
+def _options(run: RunFolder, kind: Kind) -> dict[str, Any]:
+    """Its other arguments."""
+    if kind == "search":
+        return {"objectives": run.job.search.objectives}
+    return {"direction": "maximize"} if kind == "tune" else {}
+
+
+def _is_named(storage: RDBStorage, name: str) -> bool:
+    try:
+        storage.get_study_id_from_name(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _has_trials(storage: RDBStorage, name: str) -> bool:
+    try:
+        storage.get_trial_id_from_study_id_trial_number(storage.get_study_id_from_name(name), 0)
+    except KeyError:
+        return False
+    return True
 
 
 def _is_there(study: optuna.Study, storage: RDBStorage) -> bool:
@@ -128,31 +181,21 @@ def _file_of(url: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def check_ended(run: RunFolder) -> None:
-    """Check that studies which stages have ended are in the job's database, before any is made where it is missing.
-
-    Raises:
-        RunFolderError: one is missing, or empty.
-    """
-    storage, noted = study_storage(run.job.storage_url), read_json(run.retrain_done)
+def _check_ended(run: RunFolder, storage: RDBStorage) -> None:
+    """Raise RunFolderError where a study that a stage has ended is missing, or empty."""
+    noted = read_json(run.retrain_done)
     names = [search_study_name(run)] * run.top.is_file() + ([] if noted is None else [noted["study"]])
-
-    def has_trials(name: str) -> bool:
-        try:
-            storage.get_trial_id_from_study_id_trial_number(storage.get_study_id_from_name(name), 0)
-        except KeyError:
-            return False
-        return True
-
     for name in names:
-        with database_errors(storage):
-            is_there = patiently(storage, partial(has_trials, name))
-        if not is_there:
-            raise RunFolderError(
-                f"{run.path}: the run has ended a stage, but there is no trial of its study {name!r} in "
-                f"{shown_url(run.job.storage_url)}: put the database back, or set the `storage` of before, or copy the "
-                "study (optuna.copy_study), or run the job in another run_folder"
-            )
+        if not patiently(storage, partial(_has_trials, storage, name)):
+            raise _missing(run, name)
+
+
+def _missing(run: RunFolder, name: str) -> RunFolderError:
+    return RunFolderError(
+        f"{run.path}: the run has ended a stage, but there is no trial of its study {name!r} in "
+        f"{shown_url(run.job.storage_url)}: put the database back, or set the `storage` of before, or copy the "
+        "study (optuna.copy_study), or run the job in another run_folder"
+    )
 
 
 def search_settings(run: RunFolder) -> dict[str, Any]:
@@ -201,19 +244,78 @@ def search_study_name(run: RunFolder) -> str:
 
 
 def search_study(run: RunFolder) -> optuna.Study:
-    """The study of the search, made where it is missing. Its scores are those of one supernet."""
-    return _study(
-        run,
-        search_study_name(run),
-        {
-            "stage": "search",
-            "space": load_search_space(run.job.space).name,
-            "data": PreparedData.open(run.data).fingerprint,
-            "supernet": run.settings_digest("supernet"),
-            _SETTINGS: run.settings_digest("search", search_settings(run)),
-        },
-        objectives=run.job.search.objectives,
-    )
+    """The study of a search that has begun.
+
+    Raises:
+        RunFolderError: it is missing.
+    """
+    return _there(run, "search")
+
+
+def retrain_study(run: RunFolder) -> optuna.Study:
+    """The study of the trainings from scratch, which have begun.
+
+    Raises:
+        RunFolderError: it is missing, or the search has not ended.
+    """
+    return _there(run, "retrain")
+
+
+def found_study(run: RunFolder, kind: Kind) -> optuna.Study | None:
+    """A study where there is one.
+
+    Raises:
+        RunFolderError: a stage has ended, and its study is missing: the database is another one.
+    """
+    return _study(run, kind, make=False)
+
+
+def study_trials(run: RunFolder, kind: Kind, states: Collection[TrialState] | None = None) -> list[FrozenTrial]:
+    """Trials of a study, not to be changed; none where there is no study.
+
+    Args:
+        run: whose study it is.
+        kind: of the study.
+        states: of the trials; all by default.
+
+    Raises:
+        RunFolderError: a stage has ended, and its study is missing: the database is another one.
+    """
+    study = found_study(run, kind)
+    return [] if study is None else study.get_trials(deepcopy=False, states=states)
+
+
+def make_search_study(run: RunFolder) -> optuna.Study:
+    """The study of the search, made where it is missing: from here on, its settings are those of now."""
+    return _made(run, "search")
+
+
+def make_retrain_study(run: RunFolder) -> optuna.Study:
+    """The study of the trainings from scratch, made where it is missing, as in `make_search_study`."""
+    return _made(run, "retrain")
+
+
+def tune_study(run: RunFolder) -> optuna.Study:
+    """The study of the supernet's settings, made where it is missing. It maximises Kendall's tau."""
+    return _made(run, "tune")
+
+
+def trainings_study(run: RunFolder, kind: Trainings) -> optuna.Study:
+    """A study of trainings from scratch by labels alone, with their default hyper-parameters; made if missing."""
+    return _made(run, kind)
+
+
+def _there(run: RunFolder, kind: Kind) -> optuna.Study:
+    study = found_study(run, kind)
+    if study is None:
+        raise _missing(run, _name(run, kind))
+    return study
+
+
+def _made(run: RunFolder, kind: Kind) -> optuna.Study:
+    study = _study(run, kind, make=True)
+    assert study is not None  # it was made
+    return study
 
 
 def hold_to_weights(run: RunFolder, study: optuna.Study) -> None:
@@ -256,54 +358,6 @@ def search_admission(run: RunFolder, *, measure: bool = True) -> Admits:
 def scored_trials(study: optuna.Study, admits: Admits) -> list[FrozenTrial]:
     """Trials of the search that have a score and are inside the budget, by number."""
     return list(filter(admits, study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))))
-
-
-def retrain_study(run: RunFolder) -> optuna.Study:
-    """The study of the trainings from scratch, made where it is missing."""
-    return _study(
-        run,
-        retrain_study_name(run),
-        {
-            "stage": "retrain",
-            "data": PreparedData.open(run.data).fingerprint,
-            "supernet": run.settings_digest("supernet"),
-            _SETTINGS: run.settings_digest("retrain", retrain_settings(run)),
-        },
-    )
-
-
-def tune_study(run: RunFolder) -> optuna.Study:
-    """The study of the supernet's settings, made where it is missing. It maximises Kendall's tau.
-
-    Supernets of other settings of the stage, which has begun, are in another study.
-    """
-    return _study(
-        run,
-        f"{run.job.name}-tune-{run.settings_digest('tune')}",
-        {
-            "stage": "tune",
-            "space": load_search_space(run.job.space).name,
-            "data": PreparedData.open(run.data).fingerprint,
-        },
-        direction="maximize",
-    )
-
-
-Trainings = Literal["rank", "verdict", "teachers", "tune-truth"]
-"""What trainings by labels alone are for: `rank`, the check of the search's scores, hand designs to teach, tuning."""
-
-
-def trainings_study(run: RunFolder, kind: Trainings) -> optuna.Study:
-    """A study of trainings from scratch by labels alone, with their default hyper-parameters; made if missing."""
-    return _study(
-        run,
-        trainings_study_name(run, kind),
-        {
-            "stage": kind,
-            "space": load_search_space(run.job.space).name,
-            "data": PreparedData.open(run.data).fingerprint,
-        },
-    )
 
 
 def trainings_study_name(run: RunFolder, kind: Trainings) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from nasrec_automl.pipeline.candidates import networks_missing, weights_path
 from nasrec_automl.pipeline.files import newest, read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import default_hyper, has_teachers
-from nasrec_automl.pipeline.studies import trainings_study
+from nasrec_automl.pipeline.studies import study_trials, trainings_study
 from nasrec_automl.pipeline.truth import Curve, train_truth
 from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.pipeline.worker_processes import worker_processes
@@ -80,7 +81,8 @@ def train_designs(run: RunFolder, tell: Callable[[str], object] | None = None, *
     """The hand designs, those whose training diverged left out: their subnets by name. Arguments as of `teachers`."""
     designs = hand_designs(load_search_space(run.job.space))
     study, hyper = trainings_study(run, "teachers"), default_hyper(run.job, taught=False)
-    paths = {design.key: weights_path(run, study, f"teacher-{name}", hyper) for name, design in designs.items()}
+    path = partial(weights_path, run, study.study_name, hyper=hyper)
+    paths = {design.key: path(name=f"teacher-{name}") for name, design in designs.items()}
 
     def keep(architecture: Architecture, trained: Trained, curve: Curve) -> None:
         save_network(trained.subnet, paths[architecture.key])
@@ -109,7 +111,7 @@ def train_designs(run: RunFolder, tell: Callable[[str], object] | None = None, *
         if np.isfinite(loss)
     }
     if any(not path.is_file() for path in found.values()):
-        raise networks_missing(run, study)
+        raise networks_missing(run, study.study_name)
     return found
 
 
@@ -127,10 +129,9 @@ def _checked(run: RunFolder) -> dict[str, Path]:
 
 def resume_mark_of_teachers(run: RunFolder) -> int:
     """As `Stage.resume_mark`: how many of the teachers' trainings have ended, and when one left its last checkpoint."""
-    if not run.job.retrain.teachers:
+    if not has_teachers(run.job):
         return 0
-    ended = len(trainings_study(run, "teachers").get_trials(deepcopy=False, states=ENDED))
-    return ended + newest(run.retrained.glob("*.ckpt"))
+    return len(study_trials(run, "teachers", ENDED)) + newest(run.retrained.glob("*.ckpt"))
 
 
 TaughtBy = Mapping[Part, Sequence[Path]]

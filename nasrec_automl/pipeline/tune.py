@@ -24,7 +24,14 @@ from nasrec_automl.pipeline.progress import ProgressWriter, counting_time
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.status import TUNE_TRUTH
-from nasrec_automl.pipeline.studies import study_storage, training_settings, trainings_study, tune_study, why_no_more
+from nasrec_automl.pipeline.studies import (
+    study_storage,
+    study_trials,
+    training_settings,
+    trainings_study,
+    tune_study,
+    why_no_more,
+)
 from nasrec_automl.pipeline.supernet import SupernetStage, supernet_label
 from nasrec_automl.pipeline.truth import sample_sizes, train_truth
 from nasrec_automl.ranking import FEWEST_RANKED, kendall_tau
@@ -138,10 +145,7 @@ def tune_supernet(run: RunFolder, *, view: AbstractContextManager[None] | None =
 
 def tuned(run: RunFolder) -> list[FrozenTrial]:
     """The judged supernets, the best first; those whose training diverged have no value and come last."""
-    if not run.progress(TuneStage.name).is_file():
-        return []
-    trials = tune_study(run).get_trials(deepcopy=False, states=ENDED)
-    return sorted(trials, key=lambda trial: -trial.values[0] if trial.values else np.inf)
+    return sorted(study_trials(run, "tune", ENDED), key=lambda trial: -trial.values[0] if trial.values else np.inf)
 
 
 def _metrics(run: RunFolder) -> dict[str, float]:

@@ -6,22 +6,27 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-import optuna
 from optuna.trial import TrialState
 
 from nasrec_automl.errors import RunFolderError
+from nasrec_automl.pipeline.base import Stage
 from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.stages import check_stages
 from nasrec_automl.pipeline.status import is_at_work
-from nasrec_automl.pipeline.studies import retrain_study, search_study
+from nasrec_automl.pipeline.studies import Kind, study_trials
 from nasrec_automl.search.attributes import WORKER
 from nasrec_automl.search.database import database_errors
 from nasrec_automl.search.stale import worker_id
 from nasrec_automl.search.task import ENDED
 
 _POLL = 1.0
+
+_SHARED: tuple[tuple[Kind, Stage, Collection[TrialState]], ...] = (
+    ("search", SearchStage(), {TrialState.COMPLETE}),  # what has no finite score does not count
+    ("retrain", RetrainStage(), ENDED),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +63,13 @@ def share_work(run: RunFolder, *, count: int | None = None, on_wait: Callable[[s
     check_stages(run)  # again: a supernet before its first checkpoint tells nothing
     done = {"search": 0, "retrain": 0}
     with run.at_work(), database_errors(run.job.storage_url):
-        for stage, study_of, states in (
-            (SearchStage(), search_study, {TrialState.COMPLETE}),  # what has no finite score does not count
-            (RetrainStage(), retrain_study, ENDED),
-        ):
+        for kind, stage, states in _SHARED:
             left = None if count is None else count - sum(done.values())
             if left == 0 or stage.is_done(run):
                 continue
-            before = _finished_here(study_of(run), states)
+            before = _finished_here(run, kind, states)
             stage.run(run, count=left)
-            done[stage.name] = _finished_here(study_of(run), states) - before
+            done[kind] = _finished_here(run, kind, states) - before
             if not stage.is_done(run):
                 break
     return Shared(architectures=done["search"], trainings=done["retrain"])
@@ -87,7 +89,7 @@ def _wait_for_supernet(run: RunFolder, on_wait: Callable[[str], None] | None) ->
         time.sleep(_POLL)
 
 
-def _finished_here(study: optuna.Study, states: Collection[TrialState]) -> int:
+def _finished_here(run: RunFolder, kind: Kind, states: Collection[TrialState]) -> int:
     me = worker_id().rpartition(":")[0]
-    trials = study.get_trials(deepcopy=False, states=tuple(states))
+    trials = study_trials(run, kind, states)
     return sum(str(trial.user_attrs.get(WORKER)).rpartition(":")[0] == me for trial in trials)

@@ -28,7 +28,7 @@ RATES = {"optimizer": "adagrad", "learning_rate/adagrad": 0.1, "weight_decay": 0
 def test_every_training_of_every_study_has_a_place_of_its_own(finished_run: RunFolder) -> None:
     hyper = Hyper.of(RATES, finished_run.job.retrain.space)
     changed = (*(replace(hyper, layer_norm=own) for own in (None, True, False)), replace(hyper, embedding_decay=0.0))
-    studies = study_of(), SimpleNamespace(study_name="another")
+    studies = "one", "another"
     paths = {weights_path(finished_run, study, "a", one) for study in studies for one in changed}
     assert len(paths) == 8
     assert paths == {weights_path(finished_run, study, "a", one) for study in studies for one in changed}
@@ -97,7 +97,7 @@ def test_subnets_that_are_beaten_are_deleted(copied_run: RunFolder) -> None:
     best, beaten = trial("a", 0.4), trial("a", 0.5, dropout=0.3)
 
     def path(one: SimpleNamespace) -> Path:
-        return weights_path(copied_run, study_of(), one.params["architecture"], Hyper.of(one.params, space))
+        return weights_path(copied_run, study_of().study_name, one.params["architecture"], Hyper.of(one.params, space))
 
     other = trial("a-b", 0.3)
     for one in (best, beaten, other):
@@ -111,7 +111,7 @@ def test_subnets_that_are_beaten_are_deleted(copied_run: RunFolder) -> None:
 
 def test_what_another_worker_finishes_meanwhile_stays(copied_run: RunFolder) -> None:
     first, better = trial("a", 0.5), trial("a", 0.4, dropout=0.3)
-    path = weights_path(copied_run, study_of(), "a", Hyper.of(better.params, copied_run.job.retrain.space))
+    path = weights_path(copied_run, study_of().study_name, "a", Hyper.of(better.params, copied_run.job.retrain.space))
     path.touch()
     reads = itertools.chain([[first]], itertools.repeat([first, better]))
     drop_beaten(copied_run, SimpleNamespace(study_name="retrain", get_trials=lambda **_: next(reads)))

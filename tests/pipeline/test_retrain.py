@@ -71,9 +71,8 @@ def test_the_best_subnet_of_each_is_kept_and_is_what_the_study_says(finished_run
     best = best_trials(study_of(finished_run))
     paths = set()
     for name, trial in best.items():
-        path = weights_path(
-            finished_run, study_of(finished_run), name, Hyper.of(trial.params, finished_run.job.retrain.space)
-        )
+        hyper = Hyper.of(trial.params, finished_run.job.retrain.space)
+        path = weights_path(finished_run, study_of(finished_run).study_name, name, hyper)
         paths.add(path)
         measured = measure_subnet(load_subnet(path), data.part(Part.HPO))
         assert measured.log_loss == pytest.approx(trial.value, abs=1e-6)
@@ -211,8 +210,9 @@ def test_a_training_that_diverges_is_pruned_with_the_reason_and_the_study_goes_o
     assert after.state.name in ("COMPLETE", "PRUNED")
     assert after.user_attrs.get("nasrec:reason") != reason
     hyper = Hyper.of(diverged.params, copied_run.job.retrain.space)
-    assert weights_path(copied_run, study_of(copied_run), diverged.params["architecture"], hyper) not in kept
-    assert not weights_path(copied_run, study_of(copied_run), diverged.params["architecture"], hyper).exists()
+    weights = weights_path(copied_run, study_of(copied_run).study_name, diverged.params["architecture"], hyper)
+    assert weights not in kept
+    assert not weights.exists()
 
 
 def test_in_another_database_nothing_is_trained_again(copied_run: RunFolder) -> None:
@@ -381,7 +381,7 @@ def test_a_network_that_another_worker_has_just_beaten_is_not_missed(
     beaten.params = {**trial.params, "dropout": trial.params["dropout"] + 0.01}
     beaten.number = 1000
     space = copied_run.job.retrain.space
-    paths = {weights_path(copied_run, study, name, Hyper.of(one.params, space)) for one in (trial, beaten)}
+    paths = {weights_path(copied_run, study.study_name, name, Hyper.of(one.params, space)) for one in (trial, beaten)}
     assert len(paths) == 2
     readings = [{**best, name: beaten}, best]
     monkeypatch.setattr("nasrec_automl.pipeline.candidates.best_trials", lambda study: readings.pop(0))

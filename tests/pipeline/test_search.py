@@ -25,7 +25,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.stages import STAGES, run_job
 from nasrec_automl.pipeline.status import retrain_is_noted
-from nasrec_automl.pipeline.studies import hold_to_weights, search_study
+from nasrec_automl.pipeline.studies import hold_to_weights, make_search_study, search_study
 from nasrec_automl.pipeline.supernet import SupernetStage
 from nasrec_automl.search.attributes import WEIGHTS_HASH
 from nasrec_automl.space import load_search_space
@@ -126,7 +126,9 @@ def test_a_study_without_a_score_takes_a_supernet_that_was_trained_again(copied_
     with pytest.raises(StudyError, match="has scores of another supernet"):
         hold_to_weights(copied_run, study)
     optuna.delete_study(study_name="tiny-search", storage=copied_run.job.storage_url)
-    study = search_study(copied_run)
+    copied_run.top.unlink()
+    copied_run.retrain_done.unlink()
+    study = make_search_study(copied_run)
     study.set_user_attr(WEIGHTS_HASH, "of others")
     hold_to_weights(copied_run, study)
     assert study.user_attrs[WEIGHTS_HASH] == written

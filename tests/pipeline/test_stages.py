@@ -362,3 +362,19 @@ def test_what_comes_next_does_not_depend_on_settings_which_are_compared_apart(co
     assert next_stage(edited) is None
     with pytest.raises(JobError, match=r"supernet\.learning_rate: the supernet stage in"):
         check_stages(edited)
+
+
+@pytest.mark.parametrize("ended", ["supernet", "search"])
+def test_to_ask_how_far_a_run_is_makes_no_study(searching: RunFolder, ended: str) -> None:
+    """NNI's tuner asks between two stages, when the job may still be edited."""
+    if ended == "search":
+        run_job(searching, [STAGES[name] for name in ("data", "supernet", "search")])
+    studies = optuna.get_all_study_names(searching.job.storage_url)
+    following = next_stage(searching)
+    assert following is STAGES[STAGE_NAMES[STAGE_NAMES.index(ended) + 1]]
+    for stage in STAGES.values():
+        stage.resume_mark(searching)
+        assert stage.is_done(searching) == (STAGE_NAMES.index(stage.name) <= STAGE_NAMES.index(ended))
+    assert optuna.get_all_study_names(searching.job.storage_url) == studies
+    edits = {"search": {"population": 6}, "retrain": {"patience": 9}}
+    following.run(changed(searching, following.name, **edits[following.name]), count=1)

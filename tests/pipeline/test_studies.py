@@ -12,15 +12,19 @@ import pytest
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from nasrec_automl.errors import StudyError
+from nasrec_automl.errors import RunFolderError, StudyError
 from nasrec_automl.pipeline import studies
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import (
     Trainings,
+    found_study,
+    make_retrain_study,
+    make_search_study,
     retrain_study,
     search_study,
     stage_ended,
     study_storage,
+    study_trials,
     trainings_study,
     trainings_study_name,
     tune_study,
@@ -153,6 +157,23 @@ def test_a_study_that_was_deleted_and_made_anew_is_not_taken_for_the_earlier_one
     again.add_trial(optuna.create_trial(state=TrialState.COMPLETE, value=0.25))
     with pytest.raises(StudyError, match="holds trials that this package did not make"):
         tune_study(copied_run)
+
+
+def test_what_only_reads_makes_no_study(copied_run: RunFolder) -> None:
+    """A study that a stage has ended is missed; one that is still to be made is not."""
+    optuna.delete_study(study_name="tiny-search", storage=copied_run.job.storage_url)
+    ended = "no trial of its study 'tiny-search'"
+    for ask in (search_study, make_search_study, tune_study, lambda run: study_trials(run, "search")):
+        with pytest.raises(RunFolderError, match=ended):
+            ask(copied_run)
+    make_retrain_study(copied_run)  # it is there
+    copied_run.top.unlink()
+    assert study_trials(copied_run, "search") == []
+    assert found_study(copied_run, "search") is None
+    with pytest.raises(RunFolderError, match=ended):
+        search_study(copied_run)
+    assert "tiny-search" not in optuna.get_all_study_names(copied_run.job.storage_url)
+    assert make_search_study(copied_run).study_name == "tiny-search"
 
 
 @pytest.mark.parametrize(

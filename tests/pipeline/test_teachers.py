@@ -36,7 +36,7 @@ from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import default_hyper, has_teachers
 from nasrec_automl.pipeline.stages import STAGES, run_job
-from nasrec_automl.pipeline.studies import retrain_study, trainings_study
+from nasrec_automl.pipeline.studies import retrain_study, trainings_study, trainings_study_name
 from nasrec_automl.pipeline.supernet import supernet_label
 from nasrec_automl.pipeline.teachers import labels_of, taught_label
 from nasrec_automl.pipeline.truth import sample_sizes
@@ -55,7 +55,7 @@ def designs(run: RunFolder) -> dict[str, object]:
 
 def subnet_path(run: RunFolder, name: str) -> Path:
     hyper = default_hyper(run.job, taught=False)
-    return candidates.weights_path(run, trainings_study(run, "teachers"), f"teacher-{name}", hyper)
+    return candidates.weights_path(run, trainings_study_name(run, "teachers"), f"teacher-{name}", hyper)
 
 
 def forget_teachers(run: RunFolder) -> None:
@@ -298,6 +298,7 @@ def test_a_space_without_hand_designs_is_taught_by_the_check(
     short = changed(checked_run, "search", verdict=VerdictConfig(architectures=8, max_epochs=1))
     assert not has_teachers(short.job), "short trainings are no teachers"
     assert teachers.teachers(short) == {}
+    assert not teachers.resume_mark_of_teachers(short)
 
 
 def test_they_and_what_scores_are_compared_with_begin_as_trainings_without_teachers(
@@ -326,7 +327,6 @@ def test_without_teachers_labels_count_alone(copied_run: RunFolder, monkeypatch:
 
     monkeypatch.setattr(teachers, "taught_labels", refuse)
     monkeypatch.setattr(teachers, "train_truth", refuse)
-    monkeypatch.setattr(final_training, "trainings_study", refuse)  # which would make an empty study
     run = changed(copied_run, "retrain", teachers=0)
     assert teachers.teachers(run) == {}
     assert taught_label(run) is None

@@ -8,7 +8,14 @@ from nasrec_automl.config import SamplerName
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.evaluation.scratch import measure_subnet, predict_logits
 from nasrec_automl.network.weights import load_subnet
-from nasrec_automl.pipeline.candidates import best_trials, candidates, choice_parts, weights_path
+from nasrec_automl.pipeline.candidates import (
+    best_trials,
+    candidates,
+    choice_parts,
+    retrain_study_name,
+    trial_weights,
+    weights_path,
+)
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.final_training import Contender, final_teachers, taught_finally, train_final
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -66,7 +73,7 @@ def best_hand_design(run: RunFolder) -> Contender | None:
 
 def identity(run: RunFolder, contender: Contender) -> str:
     """Of a contender and of who taught it: what `train` does depends on it."""
-    trained = weights_path(run, retrain_study(run), contender.name, contender.hyper).stem
+    trained = weights_path(run, retrain_study_name(run), contender.name, contender.hyper).stem
     return f"{trained}-{digest_of(run, _teachers(run), contender.hyper)}"
 
 
@@ -85,8 +92,9 @@ def _teachers(run: RunFolder) -> TaughtBy:
 
 
 def _contender(run: RunFolder, name: str) -> Contender:
-    trial = best_trials(retrain_study(run))[name]
+    study = retrain_study(run)
+    trial = best_trials(study)[name]
     hyper = Hyper.of(trial.params, run.job.retrain.space)
-    subnet = load_subnet(weights_path(run, retrain_study(run), name, hyper))
+    subnet = load_subnet(trial_weights(run, study, trial))
     metrics = measure_subnet(subnet, PreparedData.open(run.data).part(*choice_parts(run)))
     return Contender(name, candidates(run)[name], hyper, metrics)
