@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import shlex
 import shutil
 from dataclasses import asdict
 from functools import partial
@@ -17,7 +18,7 @@ from nasrec_automl.config import DEFAULT_STORAGE
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import Part
 from nasrec_automl.data.preprocessing import PREPROCESSING_FILE
-from nasrec_automl.errors import StudyError
+from nasrec_automl.errors import RunFolderError, StudyError
 from nasrec_automl.evaluation.paired import auc_difference_error, log_loss_difference_error
 from nasrec_automl.evaluation.scratch import predict_logits
 from nasrec_automl.network.weights import load_subnet
@@ -42,6 +43,7 @@ from nasrec_automl.pipeline.final_training import (
 from nasrec_automl.pipeline.last_trainings import left_by
 from nasrec_automl.pipeline.model_folder import write_model
 from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
+from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import trained_profile
 from nasrec_automl.pipeline.status import STAGE_NAMES, final_is_noted
@@ -56,7 +58,7 @@ _logger = logging.getLogger(__name__)
 
 
 class FinalStage(Stage):
-    """The only stage that reads test, and it does so once."""
+    """The only stage that reads test, and it does so once, when the retrain stage has ended."""
 
     name = "final"
 
@@ -81,6 +83,11 @@ class FinalStage(Stage):
             self.tidy(run)
             measured: dict[str, float] = read_json(run.result)["test"]
             return measured
+        if not RetrainStage().is_done(run):  # test would be read for trainings of which more are to come
+            raise RunFolderError(
+                f"{run.path}: the retrain stage has not ended; `nasrec-automl status {shlex.quote(str(run.path))}` "
+                "says what is left"
+            )
         progress = ProgressWriter(run.progress(self.name), unit="parts", total=4, even=False)
         data = PreparedData.open(run.data, test=True)
         # Before the contenders: what a worker of a job that has grown trains meanwhile is none of them.

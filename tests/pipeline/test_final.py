@@ -300,6 +300,20 @@ def test_a_baseline_that_is_kept_leaves_final_seeds_open(
         FinalStage().check(other)
 
 
+@pytest.mark.parametrize("noted", [True, False])
+def test_it_waits_for_the_end_of_the_retrain_stage(copied_run: RunFolder, noted: bool) -> None:
+    """As where NNI runs the final trial again by itself, after the job was given more trainings."""
+    copied_run.final.unlink()
+    readings, more = read_json(copied_run.test_readings), copied_run
+    if noted:
+        more = changed(copied_run, "retrain", trials=copied_run.job.retrain.trials + 1)
+    else:
+        copied_run.retrain_done.unlink()
+    with pytest.raises(RunFolderError, match=r"the retrain stage has not ended; `nasrec-automl status .*` says what"):
+        FinalStage().run(more)
+    assert read_json(copied_run.test_readings) == readings
+
+
 def test_a_worker_that_comes_late_to_retrain_leaves_its_trainings_alone(copied_run: RunFolder) -> None:
     left = copied_run.final_trainings / "hand-mlp.ckpt"
     left.parent.mkdir()
