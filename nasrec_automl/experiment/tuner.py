@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,7 +152,10 @@ class StageTuner(Tuner):
         if os.environ.get("NNI_MODE") == "resume":
             # NNI runs these again by itself, and does not tell the tuner when they end.
             self._recovered = {trial.id for trial in self._manager.trials() if trial.active}
-        if next_stage(run, stages) is not None:
+        following = next_stage(run, stages)
+        for stage in takewhile(lambda stage: stage is not following, stages.values()):
+            stage.tidy(run)  # it is done, and its last trial may have been killed before it could
+        if following is not None:
             # The limit of a resumed experiment may be what its end had lowered it to.
             self._manager.make_room()
         return run

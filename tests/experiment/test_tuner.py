@@ -169,6 +169,19 @@ def test_after_the_end_an_edited_job_is_not_begun(
     assert not (job_file.parent / "another").exists()
 
 
+def test_what_trials_that_were_killed_at_the_end_of_their_stage_left_goes(
+    tuner: Any, run: RunFolder, pipeline: ModuleType
+) -> None:
+    run.create()
+    do(run, pipeline, "data", "supernet")
+    done, begun = (run.path / f"checkpoint-{stage}-0" for stage in ("supernet", "search"))
+    for left in (done, begun):
+        left.touch()
+    tuner.ask(0)
+    assert not done.exists()
+    assert begun.exists(), "its stage goes on with it"
+
+
 def test_a_finished_folder_takes_one_trial_that_shows_its_result(
     tuner: Any, run: RunFolder, pipeline: ModuleType, manager: FakeManager
 ) -> None:

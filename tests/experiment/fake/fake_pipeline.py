@@ -32,6 +32,10 @@ class FakeStage:
         if wrong.exists():
             raise JobError(wrong.read_text())
 
+    def tidy(self, run: RunFolder) -> None:
+        for left in run.path.glob(f"checkpoint-{self.name}-*"):
+            left.unlink()
+
     def done(self, run: RunFolder) -> list[Path]:
         return sorted((run.path / "units").glob(f"{self.name}-*"))
 
