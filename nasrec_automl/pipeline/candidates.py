@@ -6,9 +6,10 @@ import itertools
 import json
 import math
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -30,16 +31,20 @@ from nasrec_automl.space import load_search_space
 from nasrec_automl.verdict import Trust
 
 
-def candidates(run: RunFolder) -> dict[str, Architecture]:
+def candidates(run: RunFolder, top: Mapping[str, Any] | None = None) -> dict[str, Architecture]:
     """What the search handed on by key, then the hand designs by name; no key twice, and none over the budget.
 
     The winner of the run that this one continues follows by key, and where the scores alone do not count, so do the
     best of the architectures that the check trained.
 
+    Args:
+        run: the run.
+        top: what the search hands on, where it is not written yet.
+
     Raises:
         RunFolderError: the search has not ended.
     """
-    return {name: architecture for name, (architecture, _) in _found(run).items()}
+    return {name: architecture for name, (architecture, _) in _found(run, top).items()}
 
 
 def origins(run: RunFolder) -> dict[str, Origin]:
@@ -51,13 +56,13 @@ def origins(run: RunFolder) -> dict[str, Origin]:
     return {name: origin for name, (_, origin) in _found(run).items()}
 
 
-def _found(run: RunFolder) -> dict[str, tuple[Architecture, Origin]]:
+def _found(run: RunFolder, top: Mapping[str, Any] | None = None) -> dict[str, tuple[Architecture, Origin]]:
     """The candidates with their origins.
 
     Raises:
         RunFolderError: the search has not ended.
     """
-    top = read_json(run.top)
+    top = top or read_json(run.top)
     if top is None:
         raise RunFolderError(
             f"{run.path}: the search has not ended; `nasrec-automl status {shlex.quote(str(run.path))}` says what is "
@@ -78,7 +83,7 @@ def _found(run: RunFolder) -> dict[str, tuple[Architecture, Origin]]:
     for one in itertools.islice(inside, run.job.retrain.top_k):
         add([one], "search" if by_score and one.key not in predicted else "predictor")
     add(designs.values(), "hand design")
-    add(noted_winner(run), "earlier run")
+    add((space.from_params(params) for params in top.get("earlier", [])), "earlier run")
     add(checked_best(run), "check")
     return found
 
@@ -135,16 +140,12 @@ def best_quarter(trained: int) -> int:
     return math.ceil(trained / 4)
 
 
-def retrain_study_name(run: RunFolder) -> str:
-    """Name of the retrain study. Choices never change within a study: other candidates, another study."""
-    return f"{run.job.name}-retrain-{digest(' '.join(sorted(candidates(run))))}"
+def retrain_study_name(run: RunFolder, top: Mapping[str, Any] | None = None) -> str:
+    """Name of the retrain study. Choices never change within a study: other candidates, another study.
 
-
-def forget_other_trainings(run: RunFolder) -> None:
-    """Delete the note that the retrain stage has ended, where it is of other candidates than those of now."""
-    noted = read_json(run.retrain_done)
-    if noted is not None and noted["study"] != retrain_study_name(run):
-        run.retrain_done.unlink(missing_ok=True)
+    Arguments and errors are those of `candidates`.
+    """
+    return f"{run.job.name}-retrain-{digest(' '.join(sorted(candidates(run, top))))}"
 
 
 def weights_path(run: RunFolder, study_name: str, name: str, hyper: Hyper) -> Path:

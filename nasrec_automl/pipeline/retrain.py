@@ -21,7 +21,6 @@ from nasrec_automl.pipeline.candidates import (
     check_subnets,
     checkpoint_path,
     drop_beaten,
-    forget_other_trainings,
     halved,
     retrain_study_name,
     weights_path,
@@ -92,7 +91,7 @@ class RetrainStage(Stage):
         job, config = run.job, run.job.retrain
         architectures = candidates(run)
         study = make_retrain_study(run)
-        forget_other_trainings(run)
+        _name_study(run, study.study_name)
         check_subnets(run, study)
         done, total = self.units(run)
         progress = ProgressWriter(run.progress(self.name), unit="trainings", total=total, done=done)
@@ -199,6 +198,13 @@ class _Trainings:
 
     def _tell_best(self, *words: str) -> None:
         self._tell(patiently(self._storage, lambda: _note(self._study)), *words)
+
+
+def _name_study(run: RunFolder, name: str) -> None:
+    """Name the study of the candidates, which since the search ended may be others: `retrain.top_k` could be edited."""
+    top = read_json(run.top)
+    if top.get("retrain") != name:
+        write_json(run.top, {**top, "retrain": name})
 
 
 def _drop_unfinished(run: RunFolder) -> None:

@@ -75,7 +75,7 @@ class RunFolder:
 
     @property
     def top(self) -> Path:
-        """The architectures that the search hands on; there when its stage is done."""
+        """The architectures that the search hands on, and which study is of them; there when its stage is done."""
         return self.path / "search" / "top.json"
 
     @property

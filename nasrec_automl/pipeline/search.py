@@ -154,14 +154,9 @@ def _hand_on(run: RunFolder, finished: Sequence[FrozenTrial], space: SearchSpace
         # That run may be deleted, and the candidates are to stay the same.
         "earlier": [dict(architecture.params) for architecture in earlier_winner(run, space) or noted_winner(run)],
     }
-    if noted == read_json(run.top):  # another worker has ended the stage, and may be at the next one
-        return
-    # Killed in between, the trainings of other candidates must not count as those of these.
-    trained = read_json(run.retrain_done)
-    run.retrain_done.unlink(missing_ok=True)
-    write_json(run.top, noted)
-    if trained is not None and trained["study"] == retrain_study_name(run):
-        write_json(run.retrain_done, trained)
+    noted["retrain"] = retrain_study_name(run, noted)
+    if noted != read_json(run.top):  # else another worker has ended the stage, and may be at the next one
+        write_json(run.top, noted)
 
 
 def _best(finished: list[FrozenTrial]) -> float | None:

@@ -55,12 +55,14 @@ def test_it_holds_what_the_stages_left(finished_run: RunFolder) -> None:
 def test_where_scores_do_not_count_candidates_come_from_the_check_and_the_predictor(
     copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    noted = read_json(copied_run.retrain_done)
     checked(copied_run)
     copied_run.top.unlink()
     monkeypatch.setattr(type(job_budget(copied_run)), "is_slow", True)  # predicts what the search has scored alone
     SearchStage().run(copied_run)
-    write_json(copied_run.retrain_done, noted)  # as if the others had been trained
+    before, url = read_json(copied_run.retrain_done), copied_run.job.storage_url
+    noted = {**before, "study": read_json(copied_run.top)["retrain"]}  # as if the others had been trained
+    optuna.copy_study(from_study_name=before["study"], from_storage=url, to_storage=url, to_study_name=noted["study"])
+    write_json(copied_run.retrain_done, noted)
     final, found = read_json(copied_run.final), candidates(copied_run)
     first = final["contenders"][0]
     others = [{**first, "name": name, "less_winner_error": 0.1} for name in found if not name.startswith("hand-")]

@@ -33,7 +33,7 @@ from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
-from nasrec_automl.pipeline.status import run_status
+from nasrec_automl.pipeline.status import retrain_is_noted, run_status
 from nasrec_automl.pipeline.studies import retrain_study
 from nasrec_automl.search import Hyper
 from nasrec_automl.training.keep_best import Checkpoints
@@ -352,6 +352,20 @@ def test_what_other_workers_have_trained_counts_at_once(copied_run: RunFolder, m
     assert told == sorted(told)
     assert 7 in told, "one of others ended while the first training went on"
     assert told.count(7) > 1
+
+
+def test_a_search_of_an_earlier_version_names_no_study(copied_run: RunFolder) -> None:
+    """And what it names is of the job as it was: until the retrain stage begins, its section may change."""
+    top = read_json(copied_run.top)
+    assert top["retrain"] == retrain_study_name(copied_run)
+    write_json(copied_run.top, {name: value for name, value in top.items() if name != "retrain"})
+    assert retrain_is_noted(copied_run)
+    write_json(copied_run.top, {**top, "retrain": "tiny-retrain-of-others"})
+    assert not retrain_is_noted(copied_run)
+    assert not RetrainStage().is_done(copied_run)
+    RetrainStage().run(copied_run)
+    assert read_json(copied_run.top) == top
+    assert RetrainStage().is_done(copied_run)
 
 
 def test_while_other_candidates_are_trained_the_stage_is_not_done(

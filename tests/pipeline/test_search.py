@@ -7,7 +7,6 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import optuna
 import pytest
@@ -20,11 +19,11 @@ from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.weights import save_network
 from nasrec_automl.pipeline.candidates import candidates
 from nasrec_automl.pipeline.evaluator import _evaluator, make_evaluator
-from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.stages import STAGES, run_job
-from nasrec_automl.pipeline.status import retrain_is_noted
+from nasrec_automl.pipeline.status import result_is_noted, retrain_is_noted
 from nasrec_automl.pipeline.studies import hold_to_weights, make_search_study, search_study
 from nasrec_automl.pipeline.supernet import SupernetStage
 from nasrec_automl.search.attributes import WEIGHTS_HASH
@@ -365,21 +364,34 @@ def test_what_is_said_of_a_random_start(
     assert not caplog.text, "a search that has begun keeps its population"
 
 
-@pytest.mark.parametrize("name", ["write_json", "retrain_study_name"])
+@pytest.mark.parametrize("written", [True, False])
 def test_killed_as_it_hands_on_it_leaves_no_note_of_other_trainings(
-    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch, name: str
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch, written: bool
 ) -> None:
     handed_on = copied_run.top.stat().st_mtime_ns
     SearchStage().run(copied_run)  # as a worker that comes late
     assert retrain_is_noted(copied_run)
     assert copied_run.top.stat().st_mtime_ns == handed_on
-    grown = changed(copied_run, "search", architectures=22)
+    study = study_of(copied_run)
+    limit = study.best_trial.user_attrs["nasrec:macs"] - 1
+    inside = sum(trial.user_attrs["nasrec:macs"] <= limit for trial in study.trials)
+    # So many that it scores no others, which might be the best of all with the budget of before.
+    others = changed(changed(copied_run, "budget", macs=limit), "search", architectures=inside)
     with monkeypatch.context() as patched:
-        # Either before what is handed on is written, or after that.
-        patched.setattr(f"nasrec_automl.pipeline.search.{name}", Mock(side_effect=KeyboardInterrupt))
+
+        def killed(path: Path, content: object) -> None:
+            if written:
+                write_json(path, content)
+            raise KeyboardInterrupt
+
+        patched.setattr("nasrec_automl.pipeline.search.write_json", killed)
         with pytest.raises(KeyboardInterrupt):
-            SearchStage().run(grown)
-    assert SearchStage().is_done(grown) == (name != "write_json")
-    assert not retrain_is_noted(grown)
-    SearchStage().run(grown)
-    assert SearchStage().is_done(grown)
+            SearchStage().run(others)
+    assert SearchStage().is_done(others) == written
+    assert not result_is_noted(others)
+    SearchStage().run(others)
+    assert SearchStage().is_done(others)
+    assert not retrain_is_noted(others)
+    SearchStage().run(copied_run)
+    assert retrain_is_noted(copied_run), "with the budget of before, its trainings count again"
+    assert result_is_noted(copied_run)
