@@ -12,11 +12,11 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.errors import CheckpointError
 from nasrec_automl.evaluation.scratch import Trained
 from nasrec_automl.network.weights import load_subnet, save_network
-from nasrec_automl.pipeline.candidates import networks_missing, weights_path
 from nasrec_automl.pipeline.files import read_json, write_json, write_json_once
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import default_hyper, has_teachers
 from nasrec_automl.pipeline.studies import trainings_study_name
+from nasrec_automl.pipeline.subnets import networks_missing, weights_path
 from nasrec_automl.pipeline.truth import Curve
 from nasrec_automl.search import Hyper
 from nasrec_automl.training.keep_best import OnValidation

@@ -109,11 +109,11 @@ def _publish_search(page: _Page, content: ReportContent) -> None:
 
 def _publish_retrain(page: _Page, content: ReportContent) -> None:
     scores = {each.name: each for each in content.search}
-    architectures, data = candidates(page.run), PreparedData.open(page.run.data)
+    known, data = candidates(page.run), PreparedData.open(page.run.data)
     page.note(retrain_note(content, page.study.study_name))
     notes = {}
     for rank, trial in enumerate(best_trainings(content.retrain)[:SHOWN], 1):
-        architecture = architectures[trial.architecture]
+        architecture = known[trial.architecture].architecture
         schema = data.schema(trial.embedding_dim, trial.table_cap)
         notes[trial.number] = trained_note(
             rank,

@@ -24,13 +24,7 @@ from nasrec_automl.evaluation.scratch import predict_logits
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import (
-    best_trials,
-    candidates,
-    choice_parts,
-    trial_weights,
-    weights_path,
-)
+from nasrec_automl.pipeline.candidates import candidates, choice_parts
 from nasrec_automl.pipeline.files import newest, read_json, write_json
 from nasrec_automl.pipeline.final_baseline import baseline_files, final_baseline
 from nasrec_automl.pipeline.final_training import (
@@ -48,6 +42,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import trained_profile
 from nasrec_automl.pipeline.status import STAGE_NAMES, final_is_noted
 from nasrec_automl.pipeline.studies import final_settings, retrain_study, search_study_name
+from nasrec_automl.pipeline.subnets import best_trials, trial_weights, weights_path
 from nasrec_automl.pipeline.teachers import teachers
 from nasrec_automl.report import calibration_bins
 from nasrec_automl.search import Hyper
@@ -179,7 +174,7 @@ def _contenders(
     Returns:
         The contenders, and the standard error of the log loss of each less the winner's; None of the winner.
     """
-    architectures = candidates(run)
+    architectures = {name: candidate.architecture for name, candidate in candidates(run).items()}
     choice = data.part(*choice_parts(run))
     label, weight = targets(choice)
     weights = None if weight is None else weight.double().numpy()

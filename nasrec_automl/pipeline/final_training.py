@@ -13,12 +13,12 @@ from nasrec_automl.errors import DivergedError
 from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet
-from nasrec_automl.pipeline.candidates import weights_path
 from nasrec_automl.pipeline.files import write_array
 from nasrec_automl.pipeline.last_trainings import LastTraining, train_all
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import default_hyper
 from nasrec_automl.pipeline.studies import trainings_study_name
+from nasrec_automl.pipeline.subnets import weights_path
 from nasrec_automl.pipeline.teachers import TaughtBy, best_teachers, digest_of, labels_of, may_teach
 from nasrec_automl.search import Hyper
 from nasrec_automl.training.metrics import Metrics

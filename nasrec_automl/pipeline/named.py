@@ -23,7 +23,7 @@ from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import best_trials, candidates, choice_parts, trial_weights
+from nasrec_automl.pipeline.candidates import candidates, choice_parts
 from nasrec_automl.pipeline.files import check_output_folder, read_json, write_json
 from nasrec_automl.pipeline.final import contender_costs
 from nasrec_automl.pipeline.final_training import (
@@ -39,6 +39,7 @@ from nasrec_automl.pipeline.scratch import default_hyper
 from nasrec_automl.pipeline.stages import check_stages
 from nasrec_automl.pipeline.status import retrain_is_noted
 from nasrec_automl.pipeline.studies import AMONG_SEVERAL, found_study, retrain_study, study_trials
+from nasrec_automl.pipeline.subnets import best_trials, trial_weights
 from nasrec_automl.pipeline.teachers import teachers
 from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.search import Hyper
@@ -209,7 +210,8 @@ def find_architecture(run: RunFolder, name: str) -> tuple[str, Architecture]:
         found |= {a.key: a for a in verdict.in_space(space) if a.key.startswith(name)}
     if run.top.is_file():
         # Where the scores alone do not count, the search did not score some candidates.
-        found |= {a.key: a for a in candidates(run).values() if a.key.startswith(name)}
+        candidates_of = (candidate.architecture for candidate in candidates(run).values())
+        found |= {a.key: a for a in candidates_of if a.key.startswith(name)}
     if not found:
         raise ArchitectureError(
             f"no architecture {name!r} in {run.path}: expected the beginning of a key of its search "
@@ -235,7 +237,7 @@ def _measured(
     space, best, known = run.job.retrain.space, {}, ""
     if run.started("retrain") and (study := found_study(run, "retrain")) is not None:
         best = best_trials(study)
-        known = {candidate.key: each for each, candidate in candidates(run).items()}.get(architecture.key, "")
+        known = {one.architecture.key: one.name for one in candidates(run).values()}.get(architecture.key, "")
     if known in best:
         hyper, source = Hyper.of(best[known].params, space), "own"
     elif best:

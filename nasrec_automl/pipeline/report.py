@@ -18,7 +18,7 @@ from nasrec_automl.errors import RunFolderError
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.budget import job_budget, left_out_designs
-from nasrec_automl.pipeline.candidates import origins
+from nasrec_automl.pipeline.candidates import candidates
 from nasrec_automl.pipeline.dashboard import dashboard_command, publish
 from nasrec_automl.pipeline.evaluator import score_rows
 from nasrec_automl.pipeline.files import read_json, write_text
@@ -286,14 +286,14 @@ def _training(trial: FrozenTrial, run: RunFolder) -> RetrainTrial:
 
 
 def _results(run: RunFolder, result: dict[str, Any], final: dict[str, Any]) -> list[ResultRow]:
-    rows, kinds = [], origins(run)
+    rows, known = [], candidates(run)
     for contender in final["contenders"]:
         name = contender["name"]
         wins = name == final["winner"]
         rows.append(
             ResultRow(
                 name=name,
-                kind=kinds[name],
+                kind=known[name].origin,
                 wins=wins,
                 log_loss=contender["validation"]["log_loss"],
                 auc=contender["validation"]["auc"],

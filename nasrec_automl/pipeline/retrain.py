@@ -12,19 +12,9 @@ import optuna
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
-from nasrec_automl.architecture import Architecture
 from nasrec_automl.network.weights import save_network
 from nasrec_automl.pipeline.base import Report, Stage
-from nasrec_automl.pipeline.candidates import (
-    best_log_loss,
-    candidates,
-    check_subnets,
-    checkpoint_path,
-    drop_beaten,
-    halved,
-    retrain_study_name,
-    weights_path,
-)
+from nasrec_automl.pipeline.candidates import Candidate, candidates, halved, retrain_study_name
 from nasrec_automl.pipeline.check_trainings import drop_kept, take_over
 from nasrec_automl.pipeline.dashboard import publish
 from nasrec_automl.pipeline.files import newest, read_json, write_json
@@ -48,6 +38,7 @@ from nasrec_automl.pipeline.studies import (
     study_trials,
     why_no_more,
 )
+from nasrec_automl.pipeline.subnets import best_log_loss, check_subnets, checkpoint_path, drop_beaten, weights_path
 from nasrec_automl.pipeline.teachers import resume_mark_of_teachers, taught_label
 from nasrec_automl.search import Hyper, Outcome, retrain
 from nasrec_automl.search.attributes import STEP
@@ -89,18 +80,18 @@ class RetrainStage(Stage):
 
     def _run(self, run: RunFolder, count: int | None, report: Report, workers: int) -> dict[str, float]:
         job, config = run.job, run.job.retrain
-        architectures = candidates(run)
+        known = candidates(run)
         study = make_retrain_study(run)
         _name_study(run, study.study_name)
         check_subnets(run, study)
         done, total = self.units(run)
         progress = ProgressWriter(run.progress(self.name), unit="trainings", total=total, done=done)
-        trainings = _Trainings(run, study, architectures, progress, report)
+        trainings = _Trainings(run, study, known, progress, report)
         if trainings.ended < total:
             _ = trainings.label  # before any trial, which would count its teachers' time as its own
         mine = retrain(
             study,
-            list(architectures),
+            list(known),
             trainings.train,
             storage=study_storage(job.storage_url),
             config=config,
@@ -129,7 +120,7 @@ class _Trainings:
     Args:
         run: whose search has ended.
         study: of the trainings.
-        architectures: the candidates by name.
+        known: the candidates by name.
         progress: told of each validation and each end.
         report: given the metrics of each validation.
     """
@@ -138,11 +129,11 @@ class _Trainings:
         self,
         run: RunFolder,
         study: optuna.Study,
-        architectures: Mapping[str, Architecture],
+        known: Mapping[str, Candidate],
         progress: ProgressWriter,
         report: Report,
     ) -> None:
-        self._run, self._study, self._architectures = run, study, architectures
+        self._run, self._study, self._known = run, study, known
         self._progress, self._report = progress, report
         self._storage = study_storage(run.job.storage_url)
 
@@ -158,7 +149,7 @@ class _Trainings:
 
     def train(self, name: str, hyper: Hyper, prune: Prune) -> Outcome:
         """As `Train` of a retrain study."""
-        run, architecture = self._run, self._architectures[name]
+        run, architecture = self._run, self._known[name].architecture
         validations, reached = most_validations(run), 0
 
         def on_validation(step: int, metrics: Metrics) -> bool:

@@ -18,7 +18,7 @@ from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pareto import domination_ranks
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.budget import job_budget, left_out_designs
-from nasrec_automl.pipeline.candidates import noted_winner, retrain_study_name
+from nasrec_automl.pipeline.candidates import retrain_study_name
 from nasrec_automl.pipeline.check import check_scores, resume_mark_of_check
 from nasrec_automl.pipeline.dashboard import publish
 from nasrec_automl.pipeline.earlier import earlier_winner
@@ -142,7 +142,8 @@ class SearchStage(Stage):
 
 def _hand_on(run: RunFolder, finished: Sequence[FrozenTrial], space: SearchSpace) -> None:
     """Write down that the search has ended, and what is trained from scratch now."""
-    config = run.job.search
+    config, before = run.job.search, read_json(run.top)
+    winner = [dict(architecture.params) for architecture in earlier_winner(run, space)]
     top = handed_on(run, list(distinct_best_first(finished, space)), MOST_HANDED_ON)
     noted = {
         "target": config.architectures,
@@ -152,10 +153,10 @@ def _hand_on(run: RunFolder, finished: Sequence[FrozenTrial], space: SearchSpace
         "top": [dict(architecture.params) for architecture, _ in top],
         "predicted": [architecture.key for architecture, origin in top if origin == "predictor"],
         # That run may be deleted, and the candidates are to stay the same.
-        "earlier": [dict(architecture.params) for architecture in earlier_winner(run, space) or noted_winner(run)],
+        "earlier": winner or (before or {}).get("earlier", []),
     }
     noted["retrain"] = retrain_study_name(run, noted)
-    if noted != read_json(run.top):  # else another worker has ended the stage, and may be at the next one
+    if noted != before:  # else another worker has ended the stage, and may be at the next one
         write_json(run.top, noted)
 
 

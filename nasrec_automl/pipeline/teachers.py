@@ -22,11 +22,11 @@ from nasrec_automl.evaluation.distillation import best_together, taught_labels
 from nasrec_automl.evaluation.scratch import Trained, predict_logits
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.weights import load_subnet, save_network
-from nasrec_automl.pipeline.candidates import networks_missing, weights_path
 from nasrec_automl.pipeline.files import newest, read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import default_hyper, has_teachers
 from nasrec_automl.pipeline.studies import study_trials, trainings_study
+from nasrec_automl.pipeline.subnets import networks_missing, weights_path
 from nasrec_automl.pipeline.truth import Curve, train_truth
 from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.pipeline.worker_processes import worker_processes

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from nasrec_automl.pipeline.files import read_json, write_json_once
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.verdict import Trust, Verdict
+from nasrec_automl.verdict import Verdict
 
 
 def read_verdict(run: RunFolder) -> Verdict | None:
     """What the check of the scores found; None where there was none."""
     found = read_json(run.verdict)
     return None if found is None else Verdict.from_plain(found)
-
-
-def trust_in_scores(run: RunFolder) -> Trust:
-    """How far the run goes by its scores: all the way without a check."""
-    verdict = read_verdict(run)
-    return Trust.FULL if verdict is None else verdict.trust
 
 
 def note_verdict(run: RunFolder, verdict: Verdict) -> None:

@@ -75,9 +75,7 @@ def test_a_tighter_budget_goes_on_to_a_model_inside(copied_run: RunFolder) -> No
     assert stage.name == "search"
     assert [status.state for status in run_status(run)][:3] == ["done", "done", "interrupted"]
     assert SearchStage().units(run) == (kept, 20)
-    over = [
-        a for a in (candidates(copied_run)[name] for name in candidates(copied_run)) if not job_budget(run).admits(a)
-    ]
+    over = {name for name, one in candidates(copied_run).items() if not job_budget(run).admits(one.architecture)}
     winner = load_search_space(run.job.space).from_params(read_json(run.result)["architecture"])
     if not job_budget(run).admits(winner):
         with pytest.raises(RunFolderError, match=r"over the job's budget by [\d,]+ multiply-adds"):
@@ -89,8 +87,8 @@ def test_a_tighter_budget_goes_on_to_a_model_inside(copied_run: RunFolder) -> No
     assert len(after) == 40 - kept
     assert all(cost <= limit for cost in after[20:])
     found = candidates(run)
-    assert all(job_budget(run).admits(architecture) for architecture in found.values())
-    assert not {architecture.key for architecture in over} & {architecture.key for architecture in found.values()}
+    assert all(job_budget(run).admits(one.architecture) for one in found.values())
+    assert not over & {*found}
     result = read_json(run.result)
     assert result["macs"] <= limit
     assert result["budget"] == {"macs": limit}

@@ -24,7 +24,7 @@ from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline import truth
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import candidates, checked_best, halved, trial_weights
+from nasrec_automl.pipeline.candidates import candidates, checked_best, halved
 from nasrec_automl.pipeline.check import _shortened, check_scores, resume_mark_of_check
 from nasrec_automl.pipeline.evaluator import make_evaluator
 from nasrec_automl.pipeline.files import read_json
@@ -35,6 +35,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.stages import STAGES, run_job
 from nasrec_automl.pipeline.studies import retrain_study, search_study, trainings_study
+from nasrec_automl.pipeline.subnets import trial_weights
 from nasrec_automl.pipeline.verdict import note_verdict, read_verdict
 from nasrec_automl.ranking import judge_ranking
 from nasrec_automl.space import load_search_space
@@ -242,17 +243,18 @@ def test_where_scores_are_not_trusted_the_best_that_were_trained_are_candidates_
     run = distrusted(copied_run)
     after = candidates(run)
     assert list(after)[: len(before)] == list(before)
-    new = {name: after[name] for name in after if name not in before}
+    new = {name: after[name].architecture for name in after if name not in before}
     assert checked_best(run) == truth.sample_sizes(run, 8)[:2], "a quarter of the seven that ended well"
     trained = {one.key: one for one in checked_best(run)}
-    assert new == {key: one for key, one in trained.items() if key not in {a.key for a in before.values()}} != {}
+    known = {one.architecture.key: one.architecture for one in before.values()}
+    assert new == {key: one for key, one in trained.items() if key not in known} != {}
     assert after == candidates(run), "and always the same"
     designs = hand_designs(load_search_space(run.job.space))
     assert halved(run) == [name for name in before if name not in designs and name not in trained] != []
-    limit = max(job_budget(run).counted(one)["macs"] for one in (*before.values(), *designs.values()))
+    limit = max(job_budget(run).counted(one)["macs"] for one in (*known.values(), *designs.values()))
     job = run.job.model_copy(update={"budget": run.job.budget.model_copy(update={"macs": limit})})
     tight = replace(run, job=job)
-    assert all(job_budget(tight).admits(one) for one in candidates(tight).values())
+    assert all(job_budget(tight).admits(one.architecture) for one in candidates(tight).values())
     sizes = {key: job_budget(run).counted(one)["macs"] for key, one in trained.items()}
     job = run.job.model_copy(update={"budget": run.job.budget.model_copy(update={"macs": max(sizes.values()) - 1})})
     others = checked_best(replace(run, job=job))

@@ -59,7 +59,8 @@ def test_the_search_scores_the_earlier_winner_first(finished_run: RunFolder, tmp
     run = continuing(earlier, tmp_path, epochs=1)
     space = load_search_space(run.job.space)
     designs = [design.key for design in hand_designs(space).values()]
-    winner = next(one for one in candidates(finished_run).values() if one.key not in designs)
+    found = (candidate.architecture for candidate in candidates(finished_run).values())
+    winner = next(one for one in found if one.key not in designs)
     (earlier.best / "architecture.json").write_text(winner.to_json())
     assert earlier_winner(run, space) == [winner]
     for name in ("data", "supernet"):

@@ -54,7 +54,8 @@ def teaching(run: RunFolder) -> TaughtBy:
 
 @pytest.fixture(scope="module")
 def contender(run: RunFolder) -> Contender:
-    name, architecture = next(iter(candidates(run).items()))
+    found = next(iter(candidates(run).values()))
+    name, architecture = found.name, found.architecture
     return Contender(name, architecture, default_hyper(run.job), Metrics(0.5, 0.7, 0.01, 100))
 
 
@@ -390,7 +391,8 @@ def test_a_final_teacher_that_diverges_teaches_nobody_and_the_winner_is_trained(
     assert label is not None
     assert (label[:rows] != own[:rows]).all(), "the candidates' teachers teach"
     assert (label[rows:] == own[rows:]).all()
-    (name, architecture), *_ = candidates(run).items()
+    found, *_ = candidates(run).values()
+    name, architecture = found.name, found.architecture
     contender = Contender(name, architecture, default_hyper(run.job), Metrics(0.5, 0.7, 0.01, 100))
     subnet = train_final(run, contender, taught_by, run.final_trainings / "final")
     assert subnet.architecture.key == architecture.key

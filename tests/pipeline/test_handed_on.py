@@ -12,7 +12,7 @@ from nasrec_automl.evaluation.predictor import operator_counts, predict_log_loss
 from nasrec_automl.pareto import domination_ranks
 from nasrec_automl.pipeline import handed_on as handed_on_module
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import candidates, checked_best, choice_parts, halved, origins
+from nasrec_automl.pipeline.candidates import candidates, checked_best, choice_parts, halved
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.handed_on import best_predicted, handed_on
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -123,11 +123,11 @@ def test_a_search_whose_scores_are_not_trusted_ends_with_them(copied_run: RunFol
     found = candidates(copied_run)
     assert set(found) >= {one.key for one in top[: copied_run.job.retrain.top_k]}
     assert len(checked_best(copied_run)) == 3, "a quarter of the eleven that ended well"
-    assert {one.key for one in checked_best(copied_run)} <= {one.key for one in found.values()}
+    assert {one.key for one in checked_best(copied_run)} <= {one.architecture.key for one in found.values()}
     assert max(map(products, trained[1:])) == products(checked_best(copied_run)[0])
     chosen = {one.key for one in top[: copied_run.job.retrain.top_k]}
     expected = {name: "predictor" if name in chosen else "check" for name in found if not name.startswith("hand-")}
-    assert {name: origin for name, origin in origins(copied_run).items() if name in expected} == expected
+    assert {name: one.origin for name, one in found.items() if name in expected} == expected
 
 
 def test_scores_whose_lead_may_be_chance_take_turns_with_predictions(copied_run: RunFolder) -> None:
@@ -142,12 +142,12 @@ def test_scores_whose_lead_may_be_chance_take_turns_with_predictions(copied_run:
     later = [one for one in both if one.key not in {first.key for first in by_score}]
     assert later == [one for one in predicted if one in later], "in the predictor's order"
     assert handed_on(copied_run, by_score, 3) == pairs[:3]
-    assert {one.key for one in checked_best(copied_run)} <= {one.key for one in candidates(copied_run).values()}
+    assert {one.key for one in checked_best(copied_run)} <= {*candidates(copied_run)}
     assert halved(copied_run) == []
     copied_run.top.unlink()
     SearchStage().run(copied_run)
     kept = {one.key: origin for one, origin in pairs[: copied_run.job.retrain.top_k]}
-    found = {name: origin for name, origin in origins(copied_run).items() if not name.startswith("hand-")}
+    found = {name: one.origin for name, one in candidates(copied_run).items() if not name.startswith("hand-")}
     assert found == {**kept, **{one.key: "check" for one in checked_best(copied_run)}}
     assert "predictor" in found.values()
 

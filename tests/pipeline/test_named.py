@@ -20,7 +20,7 @@ from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import ArchitectureError, CheckpointError, DivergedError, InUseError, RunFolderError
 from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import best_trials, candidates
+from nasrec_automl.pipeline.candidates import candidates
 from nasrec_automl.pipeline.export import export_model
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.named import NamedModel, find_architecture, retrain_named
@@ -28,6 +28,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import train_by_job
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.studies import retrain_study, search_study, trainings_study
+from nasrec_automl.pipeline.subnets import best_trials
 from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.distributions import distributions
@@ -52,12 +53,12 @@ def keys(run: RunFolder) -> list[str]:
 
 def others(run: RunFolder) -> list[str]:
     """Keys that were scored, and not trained."""
-    trained = {architecture.key for architecture in candidates(run).values()}
+    trained = {candidate.architecture.key for candidate in candidates(run).values()}
     return [key for key in keys(run) if key not in trained]
 
 
 def test_what_the_retrain_study_has_trained_keeps_its_own_hyper_parameters(run: RunFolder) -> None:
-    name, architecture = next((n, a) for n, a in candidates(run).items() if not n.startswith("hand-"))
+    name, architecture = next((n, a.architecture) for n, a in candidates(run).items() if not n.startswith("hand-"))
     model = retrain_named(run, name)
     assert (model.folder, model.name, model.source) == (run.models / name, name, "own")
     loaded = load_model(model.folder)
@@ -334,7 +335,7 @@ def test_no_model_stands_beside_the_result_of_another(run: RunFolder, monkeypatc
 
 
 def test_a_budget_that_changed_after_the_run_forgets_no_training_and_is_told(run: RunFolder) -> None:
-    name, architecture = next((n, a) for n, a in candidates(run).items() if not n.startswith("hand-"))
+    name, architecture = next((n, a.architecture) for n, a in candidates(run).items() if not n.startswith("hand-"))
     before = retrain_named(run, name, run.models / "before")
     assert "over the budget" not in before.lines[0]
     studies = optuna.get_all_study_names(run.job.storage_url)

@@ -14,7 +14,7 @@ from nasrec_automl.config import load_job
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import candidates, checked_best, origins
+from nasrec_automl.pipeline.candidates import candidates, checked_best
 from nasrec_automl.pipeline.dashboard import publish
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.report import ReportStage, report_content, write_run_report
@@ -78,7 +78,7 @@ def test_where_scores_do_not_count_candidates_come_from_the_check_and_the_predic
     assert {*kinds.values()} == {"check", "predictor"}
     assert all(name in scored for name, kind in kinds.items() if kind == "predictor"), "its score did not count"
     [winner] = [row for row in content.results if row.wins]
-    assert (winner.name, winner.kind) == (others[0]["name"], origins(copied_run)[winner.name])
+    assert (winner.name, winner.kind) == (others[0]["name"], found[winner.name].origin)
     assert f">winner, {winner.kind}<" in render_report(content)
 
 

@@ -19,13 +19,7 @@ from nasrec_automl.evaluation.scratch import measure_subnet
 from nasrec_automl.hyper_space import HyperSpace, load_hyper_space
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline import retrain as retrain_module
-from nasrec_automl.pipeline.candidates import (
-    best_trials,
-    candidates,
-    check_subnets,
-    retrain_study_name,
-    weights_path,
-)
+from nasrec_automl.pipeline.candidates import candidates, retrain_study_name
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.final import FinalStage
 from nasrec_automl.pipeline.named import retrain_named
@@ -35,6 +29,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.status import retrain_is_noted, run_status
 from nasrec_automl.pipeline.studies import retrain_study
+from nasrec_automl.pipeline.subnets import best_trials, weights_path
 from nasrec_automl.search import Hyper
 from nasrec_automl.training.keep_best import Checkpoints
 from nasrec_automl.training.module import ClickModule
@@ -383,21 +378,3 @@ def test_while_other_candidates_are_trained_the_stage_is_not_done(
     monkeypatch.setattr(retrain_module, "train_by_job", looks)
     with pytest.raises(KeyboardInterrupt):
         RetrainStage().run(copied_run)
-
-
-def test_a_network_that_another_worker_has_just_beaten_is_not_missed(
-    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    study = retrain_study(copied_run)
-    best = best_trials(study)
-    name, trial = next(iter(best.items()))
-    beaten = copy.copy(trial)
-    beaten.params = {**trial.params, "dropout": trial.params["dropout"] + 0.01}
-    beaten.number = 1000
-    space = copied_run.job.retrain.space
-    paths = {weights_path(copied_run, study.study_name, name, Hyper.of(one.params, space)) for one in (trial, beaten)}
-    assert len(paths) == 2
-    readings = [{**best, name: beaten}, best]
-    monkeypatch.setattr("nasrec_automl.pipeline.candidates.best_trials", lambda study: readings.pop(0))
-    check_subnets(copied_run, study)
-    assert not readings

@@ -63,7 +63,7 @@ def test_progress_is_the_share_of_the_schedule_whatever_the_batch_size(
     monkeypatch.setattr(module, "train_from_scratch", lambda *arguments, **_: told.append(arguments[-1]))
     run = changed(finished_run, "retrain", max_epochs=lengths[0], validations_per_epoch=lengths[1])
     hyper = replace(default_hyper(run.job), batch_size=batch_size)
-    train_by_job(run, next(iter(candidates(run).values())), hyper, lambda *_: False)
+    train_by_job(run, next(iter(candidates(run).values())).architecture, hyper, lambda *_: False)
     every, end, most = told[0].validate_every, told[0].steps, most_validations(run)
     *places, last = [(step / end, progress_at(run, hyper, step)) for step in range(every, end + 1, every)]
     assert most == last[1] == lengths[0] * lengths[1]
@@ -80,7 +80,7 @@ def test_a_training_is_told_all_that_the_job_says_of_it(
         update={"precision": "bfloat16", "retrain": finished_run.job.retrain.model_copy(update=own)}
     )
     hyper = replace(Hyper.of(RATES, job.retrain.space), learning_rate=0.0789, weight_decay=0.0123, dropout=0.345)
-    candidate = next(iter(candidates(finished_run).values()))
+    candidate = next(iter(candidates(finished_run).values())).architecture
     train_by_job(RunFolder(job), candidate, hyper, lambda *_: False, seed_offset=5)
     options = asdict(told[0])
     assert (options["patience"], options["precision"], options["device"]) == (7, "bfloat16", "cpu")

@@ -213,7 +213,7 @@ def test_the_front_is_what_goes_on_to_be_trained(front_run: RunFolder) -> None:
     assert len(noted) == 20
     assert noted[: len(front)] == [trial.params for trial in front]
     assert len(candidates(front_run)) >= 2
-    assert next(iter(candidates(front_run).values())).params == front[0].params
+    assert next(iter(candidates(front_run).values())).architecture.params == front[0].params
     note = read_json(front_run.progress("search"))["note"]
     assert f"{len(front)} on the Pareto front of log_loss, macs" in note
 

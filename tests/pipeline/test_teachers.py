@@ -24,7 +24,7 @@ from nasrec_automl.evaluation.scratch import measure_subnet, predict_logits
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.hyper_space import Distribution
 from nasrec_automl.network.weights import load_subnet
-from nasrec_automl.pipeline import candidates, check, final_training, teachers, truth
+from nasrec_automl.pipeline import check, final_training, subnets, teachers, truth
 from nasrec_automl.pipeline.check import check_scores
 from nasrec_automl.pipeline.check_trainings import check_folder, keep_teachers, keep_training
 from nasrec_automl.pipeline.evaluator import make_evaluator
@@ -55,7 +55,7 @@ def designs(run: RunFolder) -> dict[str, object]:
 
 def subnet_path(run: RunFolder, name: str) -> Path:
     hyper = default_hyper(run.job, taught=False)
-    return candidates.weights_path(run, trainings_study_name(run, "teachers"), f"teacher-{name}", hyper)
+    return subnets.weights_path(run, trainings_study_name(run, "teachers"), f"teacher-{name}", hyper)
 
 
 def forget_teachers(run: RunFolder) -> None:

@@ -17,11 +17,11 @@ from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.evaluation.paired import auc_difference_error, log_loss_difference_error
 from nasrec_automl.evaluation.scratch import predict_logits
 from nasrec_automl.network.weights import load_subnet
-from nasrec_automl.pipeline.candidates import best_trials, trial_weights
 from nasrec_automl.pipeline.final_baseline import final_baseline
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.studies import retrain_study
+from nasrec_automl.pipeline.subnets import best_trials, trial_weights
 from nasrec_automl.report.calibration import calibration_bins
 
 SCHEMA = """

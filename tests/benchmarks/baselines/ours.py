@@ -8,19 +8,13 @@ from nasrec_automl.config import SamplerName
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.evaluation.scratch import measure_subnet, predict_logits
 from nasrec_automl.network.weights import load_subnet
-from nasrec_automl.pipeline.candidates import (
-    best_trials,
-    candidates,
-    choice_parts,
-    retrain_study_name,
-    trial_weights,
-    weights_path,
-)
+from nasrec_automl.pipeline.candidates import candidates, choice_parts, retrain_study_name
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.final_training import Contender, final_teachers, taught_finally, train_final
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.studies import retrain_study
+from nasrec_automl.pipeline.subnets import best_trials, trial_weights, weights_path
 from nasrec_automl.pipeline.teachers import TaughtBy, digest_of, teachers
 from nasrec_automl.search import Hyper
 from tests.benchmarks.baselines.method import Logits
@@ -97,4 +91,4 @@ def _contender(run: RunFolder, name: str) -> Contender:
     hyper = Hyper.of(trial.params, run.job.retrain.space)
     subnet = load_subnet(trial_weights(run, study, trial))
     metrics = measure_subnet(subnet, PreparedData.open(run.data).part(*choice_parts(run)))
-    return Contender(name, candidates(run)[name], hyper, metrics)
+    return Contender(name, candidates(run)[name].architecture, hyper, metrics)
