@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from typing import Self
+from typing import Any
 
-from nasrec_automl.config import HeadConfig
+from nasrec_automl.config import Job
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import Part
 from nasrec_automl.evaluation import WeightSharingEvaluator
 from nasrec_automl.network.weights import load_supernet
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.space import load_search_space
-from nasrec_automl.training.precision import Precision
 
 _LOADING = threading.Lock()
 """A cache alone would let two threads load at once."""
+
+_READ: dict[str, Any] = {
+    **dict.fromkeys(("name", "run_folder", "data", "space", "embedding_dim", "device", "precision", "seed"), True),
+    "search": {"head", "max_rows", "early_stop"},
+}
+"""What an evaluator depends on: jobs that differ in nothing else share one. No job is without a name, which is held."""
 
 _KEPT = 2
 """Evaluators that a process keeps, each with a supernet: of two runs that a notebook compares."""
@@ -32,58 +35,13 @@ def load_evaluator(run: RunFolder) -> WeightSharingEvaluator:
     """
     with _LOADING:
         written = run.weights.stat().st_mtime_ns if run.weights.is_file() else None
-        return _evaluator(_Read.of(run), written)
+        return _evaluator(run.job.model_dump_json(include=_READ), written)
 
 
 def release_evaluators() -> None:
     """Let go of the evaluators that are kept, where what comes next needs none; the next call loads again."""
     with _LOADING:
         _evaluator.cache_clear()
-
-
-@dataclass(frozen=True)
-class _Read:
-    """All that an evaluator depends on: jobs that differ in nothing else share one."""
-
-    weights: Path
-    data: Path
-    space: str
-    embedding_dim: int
-    device: str
-    precision: Precision
-    seed: int
-    head: HeadConfig
-    max_rows: int | None
-    early_stop: int
-
-    @classmethod
-    def of(cls, run: RunFolder) -> Self:
-        job, config = run.job, run.job.search
-        return cls(
-            weights=run.weights,
-            data=run.data,
-            space=str(job.space),
-            embedding_dim=job.embedding_dim,
-            device=job.device,
-            precision=job.precision,
-            seed=job.seed,
-            head=config.head,
-            max_rows=config.max_rows,
-            early_stop=config.early_stop,
-        )
-
-    def load(self) -> WeightSharingEvaluator:
-        data = PreparedData.open(self.data)
-        supernet = load_supernet(self.weights, load_search_space(self.space), data.schema(self.embedding_dim))
-        return WeightSharingEvaluator(
-            supernet.to(self.device),
-            head_rows=data.part(Part.HEAD).sample(max(1, self.head.rows), self.seed),
-            score_rows=data.part(Part.SEARCH).sample(self.max_rows, self.seed),
-            head=self.head,
-            seed=self.seed,
-            precision=self.precision,
-            early_stop=self.early_stop,
-        )
 
 
 def score_rows(run: RunFolder) -> int:
@@ -93,9 +51,9 @@ def score_rows(run: RunFolder) -> int:
 
 
 @lru_cache(maxsize=_KEPT)
-def _evaluator(read: _Read, written: int | None) -> WeightSharingEvaluator:
-    """The evaluator; when the weights were written is a part of the cache's key."""
-    return read.load()
+def _evaluator(text: str, written: int | None) -> WeightSharingEvaluator:
+    """The evaluator; what it reads of the job, and when the weights were written, are the cache's key."""
+    return make_evaluator(RunFolder(Job.model_validate_json(text)))
 
 
 def make_evaluator(run: RunFolder) -> WeightSharingEvaluator:
@@ -104,4 +62,14 @@ def make_evaluator(run: RunFolder) -> WeightSharingEvaluator:
     Raises:
         NasRecError: the supernet is not trained, or not of the job's space and data.
     """
-    return _Read.of(run).load()
+    job, config, data = run.job, run.job.search, PreparedData.open(run.data)
+    supernet = load_supernet(run.weights, load_search_space(job.space), data.schema(job.embedding_dim))
+    return WeightSharingEvaluator(
+        supernet.to(job.device),
+        head_rows=data.part(Part.HEAD).sample(max(1, config.head.rows), job.seed),
+        score_rows=data.part(Part.SEARCH).sample(config.max_rows, job.seed),
+        head=config.head,
+        seed=job.seed,
+        precision=job.precision,
+        early_stop=config.early_stop,
+    )
