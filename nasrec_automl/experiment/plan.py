@@ -44,7 +44,7 @@ class Plan:
         self._given: dict[str, int] = {}
         self._failures: Counter[str] = Counter()
         self._words: dict[str, str] = {}
-        self._issued: dict[int, tuple[Parameters, tuple[str, int]]] = {}
+        self._issued: dict[int, tuple[Parameters, tuple[str, tuple[int, ...]]]] = {}
 
     @property
     def running(self) -> list[Parameters]:
@@ -119,7 +119,7 @@ class Plan:
         most = config.search_trial if name == "search" else config.retrain_trial
         return max(1, min(most, left))
 
-    def _resume_mark(self) -> tuple[str, int] | None:
+    def _resume_mark(self) -> tuple[str, tuple[int, ...]] | None:
         """The first stage that is not done, and what a later start of it goes on with."""
         stage = next_stage(self.run, self._stages)
         return None if stage is None else (stage.name, stage.resume_mark(self.run))

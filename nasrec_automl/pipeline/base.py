@@ -41,9 +41,10 @@ class Stage(ABC):
         done, total = self.units(run)
         return done >= total
 
-    def resume_mark(self, run: RunFolder) -> int:
-        """A number that changes when the stage leaves more for a later start to go on from; 0 if there is nothing."""
-        return self.units(run)[0]
+    def resume_mark(self, run: RunFolder) -> tuple[int, ...]:
+        """Counts and times that change when the stage leaves more for a later start; zeros where there is nothing."""
+        done, _ = self.units(run)
+        return (done,)
 
     def tidy(self, run: RunFolder) -> None:  # noqa: B027 - most leave nothing
         """Delete what the stage, now done, needs no more: one that was killed at its very end has left it."""
@@ -71,7 +72,7 @@ class Stage(ABC):
 
     def _left_nothing(self, run: RunFolder) -> bool:
         # Of a parallel stage another process may be about to leave its first unit.
-        return not self.parallel and not self.resume_mark(run)
+        return not self.parallel and not any(self.resume_mark(run))
 
     def run(
         self, run: RunFolder, *, count: int | None = None, report: Report | None = None, workers: int = 1

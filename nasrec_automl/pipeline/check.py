@@ -76,16 +76,16 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, tell: Callab
     drop_kept(run, but=[] if teach else [one.key for one in checked_best(run)])
 
 
-def resume_mark_of_check(run: RunFolder) -> int:
-    """As `Stage.resume_mark`: how many of the check's trainings have ended, and when one left its last checkpoint.
+def resume_mark_of_check(run: RunFolder) -> tuple[int, int]:
+    """Of `Stage.resume_mark`: how many of the check's trainings have ended, and when one left its last checkpoint.
 
     Once there is a verdict, all that were asked for count as ended.
     """
     config = run.job.search.verdict
     if not config.architectures or run.verdict.is_file():
-        return config.architectures * config.seeds
+        return config.architectures * config.seeds, 0
     ended = len(study_trials(_shortened(run), "verdict", ENDED))
-    return ended + newest(check_folder(run).glob("*.ckpt"))
+    return ended, newest(check_folder(run).glob("*.ckpt"))
 
 
 def _shortened(run: RunFolder) -> RunFolder:

@@ -34,14 +34,14 @@ class DataStage(Stage):
         """Those of the supernet, which comes next: preparing may take hours."""
         return run.job.devices
 
-    def resume_mark(self, run: RunFolder) -> int:
+    def resume_mark(self, run: RunFolder) -> tuple[int]:
         """Of what the noted settings prepared: the job's own may name another folder."""
         noted = run.noted(self.name)
         if noted is None:
-            return 0
+            return (0,)
         prepared = noted["data.source"] == "prepared" and noted["data.input"] is not None
         folder = Path(run.found_again(noted["data.input"])) if prepared else run.path / "data"
-        return int(is_prepared(folder))
+        return (int(is_prepared(folder)),)
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The data section, and what the schema file says: it may have been corrected since."""

@@ -61,10 +61,11 @@ class FinalStage(Stage):
         """One unit: the result of the present retrain study."""
         return int(final_is_noted(run)), 1
 
-    def resume_mark(self, run: RunFolder) -> int:
-        """The time of what its trainings and the baseline left last: there is one unit only, and they take long."""
+    def resume_mark(self, run: RunFolder) -> tuple[int, int]:
+        """The time of what its trainings and the baseline left last too: there is one unit only, and they take long."""
+        done, _ = self.units(run)
         trained = [*left_by(run.final_trainings), *run.retrained.glob(f"{FINAL_TEACHER}*")]
-        return super().resume_mark(run) or newest([*trained, *baseline_files(run)])
+        return done, newest([*trained, *baseline_files(run)])
 
     def _left_nothing(self, run: RunFolder) -> bool:
         return not left_by(run.final_trainings) and not final_is_noted(run)

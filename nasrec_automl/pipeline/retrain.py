@@ -67,9 +67,11 @@ class RetrainStage(Stage):
             return total, total
         return min(len(study_trials(run, "retrain", ENDED)), total - 1), total
 
-    def resume_mark(self, run: RunFolder) -> int:
+    def resume_mark(self, run: RunFolder) -> tuple[int, ...]:
         """A training that has come further is work done too, one of a teacher among them."""
-        return super().resume_mark(run) + max(resume_mark_of_teachers(run), newest(run.retrained.glob("*.ckpt")))
+        ended, _ = self.units(run)
+        saved = newest(run.retrained.glob("*.ckpt"))
+        return ended, saved, *resume_mark_of_teachers(run)
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The name and the retrain section, but for the number of trainings and the timeout, which may grow."""

@@ -71,9 +71,10 @@ class SearchStage(Stage):
         # The best are still to be noted: without them the stage is not done.
         return min(done, target - 1), target
 
-    def resume_mark(self, run: RunFolder) -> int:
+    def resume_mark(self, run: RunFolder) -> tuple[int, int, int]:
         """Trainings of the check too: they come before the first score."""
-        return super().resume_mark(run) + resume_mark_of_check(run)
+        scored, _ = self.units(run)
+        return scored, *resume_mark_of_check(run)
 
     def settings(self, run: RunFolder) -> dict[str, Any]:
         """The name and the search section, but for the number of architectures and the timeout, which may grow."""

@@ -22,7 +22,7 @@ from nasrec_automl.network.weights import save_network
 from nasrec_automl.pipeline.base import Report, Stage
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.earlier import continued, earlier_supernet
-from nasrec_automl.pipeline.files import read_json, write_array, write_json
+from nasrec_automl.pipeline.files import newest, read_json, write_array, write_json
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import DATA_FINGERPRINT, RunFolder
 from nasrec_automl.pipeline.supernet_training import (
@@ -66,12 +66,12 @@ class SupernetStage(Stage):
         """One unit: the trained weights."""
         return int(run.weights.is_file()), 1
 
-    def resume_mark(self, run: RunFolder) -> int:
-        """The checkpoint's time, before it the teachers: there is one unit only, and it takes long."""
-        checkpoint = checkpoint_file(run)
-        if checkpoint.is_file():
-            return checkpoint.stat().st_mtime_ns
-        return super().resume_mark(run) + (resume_mark_of_teachers(run) if run.job.supernet.teacher_share else 0)
+    def resume_mark(self, run: RunFolder) -> tuple[int, ...]:
+        """The checkpoint's time too, before it the teachers: there is one unit only, and it takes long."""
+        trained, _ = self.units(run)
+        saved = newest([checkpoint_file(run)])
+        taught = resume_mark_of_teachers(run) if run.job.supernet.teacher_share and not saved else ()
+        return trained, saved, *taught
 
     def _left_nothing(self, run: RunFolder) -> bool:
         # Teachers have settings of their own.

@@ -127,11 +127,11 @@ def _checked(run: RunFolder) -> dict[str, Path]:
     return found
 
 
-def resume_mark_of_teachers(run: RunFolder) -> int:
-    """As `Stage.resume_mark`: how many of the teachers' trainings have ended, and when one left its last checkpoint."""
+def resume_mark_of_teachers(run: RunFolder) -> tuple[int, int]:
+    """Of `Stage.resume_mark`: how many of the teachers' trainings have ended, and when one left its last checkpoint."""
     if not has_teachers(run.job):
-        return 0
-    return len(study_trials(run, "teachers", ENDED)) + newest(run.retrained.glob("*.ckpt"))
+        return 0, 0
+    return len(study_trials(run, "teachers", ENDED)), newest(run.retrained.glob("*.ckpt"))
 
 
 TaughtBy = Mapping[Part, Sequence[Path]]

@@ -103,7 +103,8 @@ def test_scores_are_checked_before_the_search(searched: RunFolder) -> None:
     architectures, evaluator = truth.sample_sizes(searched, 4), make_evaluator(searched)
     trained = trainings_study(_shortened(searched), "verdict").get_trials()
     trials = {trial.user_attrs["nasrec:key"]: trial.value for trial in trained}
-    assert len(trials) == resume_mark_of_check(searched) == 8
+    assert len(trials) == 8
+    assert resume_mark_of_check(searched) == (8, 0)
     losses = np.array([[trials[f"{one.key}-{seed}"] for seed in range(2)] for one in architectures])
     scores = [evaluator.evaluate(one).log_loss for one in architectures]
     verdict = read_verdict(searched)
@@ -143,7 +144,7 @@ def test_trainings_of_the_check_are_as_long_as_it_says_and_measured_on_hpo(searc
 def test_without_a_check_there_is_no_verdict(finished_run: RunFolder) -> None:
     assert not finished_run.verdict.exists()
     assert read_verdict(finished_run) is None
-    assert resume_mark_of_check(finished_run) == 0
+    assert resume_mark_of_check(finished_run) == (0, 0)
     assert report_content(finished_run).verdict is None
 
 
@@ -179,12 +180,12 @@ def test_killed_in_the_check_it_goes_on_to_the_same_verdict_and_search(
 ) -> None:
     path = supernet_of(searched, tmp_path, write_job)
     run = RunFolder(load_job(path))
-    before = SearchStage().resume_mark(run)
+    ended = 0
     for checked in (2, 1):
         assert killed(path, "truth", "train_and_measure", checked + 1)
         assert not run.verdict.exists()
-        before += checked
-        assert SearchStage().resume_mark(run) == before, "a later start has these to go on with"
+        ended += checked
+        assert SearchStage().resume_mark(run) == (0, ended, 0), "a later start has these to go on with"
     SearchStage().run(run)
     assert found(run) == found(searched)
 

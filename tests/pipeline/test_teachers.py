@@ -298,7 +298,7 @@ def test_a_space_without_hand_designs_is_taught_by_the_check(
     short = changed(checked_run, "search", verdict=VerdictConfig(architectures=8, max_epochs=1))
     assert not has_teachers(short.job), "short trainings are no teachers"
     assert teachers.teachers(short) == {}
-    assert not teachers.resume_mark_of_teachers(short)
+    assert teachers.resume_mark_of_teachers(short) == (0, 0)
 
 
 def test_they_and_what_scores_are_compared_with_begin_as_trainings_without_teachers(

@@ -24,8 +24,8 @@ class FakeStage:
     def is_done(self, run: RunFolder) -> bool:
         return len(self.done(run)) >= self.total
 
-    def resume_mark(self, run: RunFolder) -> int:
-        return len(self.done(run)) + len(list(run.path.glob(f"checkpoint-{self.name}-*")))
+    def resume_mark(self, run: RunFolder) -> tuple[int, int]:
+        return len(self.done(run)), len(list(run.path.glob(f"checkpoint-{self.name}-*")))
 
     def check(self, run: RunFolder) -> None:
         wrong = run.path / f"wrong-{self.name}"
