@@ -24,7 +24,7 @@ from nasrec_automl.data.table_schema import load_table_schema
 from nasrec_automl.errors import JobError, NasRecError
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.candidates import best_quarter
-from nasrec_automl.pipeline.scratch import check_teaches, default_hyper
+from nasrec_automl.pipeline.scratch import check_teaches, default_hyper, has_teachers
 from nasrec_automl.space import load_search_space
 
 CAP = 500_000  # rows of the largest table, as the readers of the public sets have it
@@ -102,7 +102,10 @@ def estimate(job: Job, shape: Shape, times: Times) -> list[tuple[str, str, str]]
     checked, designs = best_quarter(check.architectures), len(hand_designs(load_search_space(job.space)))
     candidates = job.retrain.top_k + designs + checked
     trainings = max(job.retrain.trials, candidates)
-    batch, epochs = default_hyper(job).batch_size, job.retrain.epochs(int(rows * TRAIN_AND_HEAD))
+    batch, epochs = (
+        default_hyper(job, taught=has_teachers(job)).batch_size,
+        job.retrain.epochs(int(rows * TRAIN_AND_HEAD)),
+    )
     training = int(rows * TRAIN_AND_HEAD) * epochs // batch
     final = int(rows * FINAL) * epochs // batch
     training_step = times.step * batch / STEP_ROWS

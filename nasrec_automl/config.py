@@ -1,7 +1,7 @@
 """The job file: one YAML file, the only configuration.
 
-Every path in it is relative to the file's own folder, or begins with `~`. A stage reads its own section; what
-trains from scratch, such as the search's check, reads `retrain` too.
+Every path in it is relative to the file's own folder, or begins with `~`. A stage reads its own section and `budget`;
+what trains from scratch, such as the search's check and the final stage, reads `retrain` too.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import pytest
 
 from nasrec_automl.config import Job, load_job
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.scratch import default_hyper, scratch_options, train_by_job
+from nasrec_automl.pipeline.scratch import default_hyper, has_teachers, scratch_options, train_by_job
 from nasrec_automl.pipeline.teachers import taught_label
 from tests.benchmarks import __main__ as benchmarks
 from tests.benchmarks.recipe import command
@@ -23,7 +23,9 @@ def job_file(write_job: Callable[..., Path], tmp_path: Path) -> Path:
 
 
 def settings(job: Job) -> tuple[object, ...]:
-    return replace(scratch_options(job, default_hyper(job), 3200), steps=1), job.retrain.max_epochs
+    return replace(
+        scratch_options(job, default_hyper(job, taught=has_teachers(job)), 3200), steps=1
+    ), job.retrain.max_epochs
 
 
 def test_each_variant_changes_what_it_says_alone(job_file: Path) -> None:

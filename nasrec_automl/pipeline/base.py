@@ -20,7 +20,9 @@ Report = Callable[[Mapping[str, float]], None]
 
 
 class Stage(ABC):
-    """One stage of a job. It reads what the stages before left, and the sections of the job that `settings` names.
+    """One stage of a job. It reads what the stages before left, and of the job its own section and what all share.
+
+    Of other sections it reads `budget`, and `retrain` where it trains from scratch, as the search's check does.
 
     A stage that was killed goes on when it is run again, and ends with the same result.
 

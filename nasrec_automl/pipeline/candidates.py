@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -53,10 +52,7 @@ def candidates(run: RunFolder, top: Mapping[str, Any] | None = None) -> dict[str
     """
     top = top or read_json(run.top)
     if top is None:
-        raise RunFolderError(
-            f"{run.path}: the search has not ended; `nasrec-automl status {shlex.quote(str(run.path))}` says what is "
-            "left"
-        )
+        raise RunFolderError(f"{run.path}: the search has not ended; `{run.status_command}` says what is left")
     space, budget = load_search_space(run.job.space), job_budget(run)
     designs = hand_designs(space)
     names = {design.key: name for name, design in designs.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -38,10 +37,7 @@ def export_run(run: RunFolder, kind: Format = "onnx", output: Path | None = None
     """
     # The latter is written last: until then the model may be one that no result is of.
     if not (run.best / PREPROCESSING_FILE).is_file() or not run.final.is_file():
-        raise RunFolderError(
-            f"{run.path}: the run has no final model yet; `nasrec-automl status {shlex.quote(str(run.path))}` says "
-            "what is left"
-        )
+        raise RunFolderError(f"{run.path}: the run has no final model yet; `{run.status_command}` says what is left")
     # A result of this budget is inside it, and where the data are gone nobody can say more.
     is_of_another = (read_json(run.result) or {}).get("budget") != run.noted_budget
     if run.job.budget.limits and is_of_another and (over := job_budget(run).excess(load_model(run.best).architecture)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import shlex
 import shutil
 from dataclasses import asdict
 from functools import partial
@@ -81,8 +80,7 @@ class FinalStage(Stage):
             return measured
         if not RetrainStage().is_done(run):  # test would be read for trainings of which more are to come
             raise RunFolderError(
-                f"{run.path}: the retrain stage has not ended; `nasrec-automl status {shlex.quote(str(run.path))}` "
-                "says what is left"
+                f"{run.path}: the retrain stage has not ended; `{run.status_command}` says what is left"
             )
         progress = ProgressWriter(run.progress(self.name), unit="parts", total=4, even=False)
         data = PreparedData.open(run.data, test=True)

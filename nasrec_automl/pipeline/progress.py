@@ -42,7 +42,7 @@ class Progress(BaseModel):
         total: units in all.
         unit: what is counted.
         note: the latest figures, for people.
-        started: when this process started, in seconds since the epoch.
+        started: when this process began with the first unit of its own, in seconds since the epoch.
         done_at_start: units that were done then.
         reached: when the last of the units done was; None in files that an older version wrote.
         even: whether units take equally long, so that there is a rate of them.
@@ -65,7 +65,7 @@ class Progress(BaseModel):
 
     @property
     def rate(self) -> float | None:
-        """Units a second, from when this process started to the last of them."""
+        """Units a second, from when this process began with them to the last."""
         elapsed = (self.updated if self.reached is None else self.reached) - self.started
         done = self.done - self.done_at_start
         return done / elapsed if self.even and elapsed > 0 and done > 0 else None

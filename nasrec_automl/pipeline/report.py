@@ -84,9 +84,7 @@ def write_run_report(run: RunFolder) -> Path:
     """
     if not result_is_noted(run):
         missing = "has more to do since its result" if run.result.is_file() else "has no result yet"
-        raise RunFolderError(
-            f"{run.path}: the run {missing}; `nasrec-automl status {shlex.quote(str(run.path))}` says what is left"
-        )
+        raise RunFolderError(f"{run.path}: the run {missing}; `{run.status_command}` says what is left")
     return _write(run)
 
 
@@ -129,7 +127,7 @@ def report_content(run: RunFolder) -> ReportContent:
                 auc=point["auc"],
                 train_loss=point.get("train_loss"),
             )
-            for point in read_json(run.supernet / "curve.json") or []
+            for point in read_json(run.curve) or []
         ],
         entropies={part: _entropy(described.positive_rate) for part, described in data.description.parts.items()},
         search=search,
@@ -150,7 +148,7 @@ def report_content(run: RunFolder) -> ReportContent:
             dashboard_command(run),
             f"nasrec-automl predict --model {shlex.quote(str(run.best))} --input FILE --output FILE"
             if result
-            else f"nasrec-automl status {shlex.quote(str(run.path))}",
+            else run.status_command,
             *([f"nasrec-automl retrain {shlex.quote(str(run.path))} KEY"] if job.search.several else []),
         ],
     )

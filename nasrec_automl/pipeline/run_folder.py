@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import re
+import shlex
 import time
 import uuid
 from collections.abc import Iterator
@@ -72,6 +73,11 @@ class RunFolder:
     def weights(self) -> Path:
         """Weights of the trained supernet; there when its stage is done."""
         return self.supernet / "weights.safetensors"
+
+    @property
+    def curve(self) -> Path:
+        """Validations of the supernet's training, a point each; there once there is one."""
+        return self.supernet / "curve.json"
 
     @property
     def top(self) -> Path:
@@ -169,6 +175,11 @@ class RunFolder:
         config = self.job.budget
         timed = {} if config.latency_ms is None else {"batch_size": config.batch_size, "device": self.job.device}
         return {**config.limits, **timed}
+
+    @property
+    def status_command(self) -> str:
+        """What says how far the run is."""
+        return f"nasrec-automl status {shlex.quote(str(self.path))}"
 
     def progress(self, stage: str) -> Path:
         """What a stage says of its progress."""

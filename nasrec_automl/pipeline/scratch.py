@@ -73,15 +73,10 @@ def has_teachers(job: Job) -> bool:
     return job.retrain.teachers > 0 and (bool(hand_designs(load_search_space(job.space))) or check_teaches(job))
 
 
-def default_hyper(job: Job, *, taught: bool | None = None) -> Hyper:
-    """What every training from scratch begins with.
-
-    Args:
-        job: the job.
-        taught: whether the training has teachers; as the job's candidates where it is None.
-    """
+def default_hyper(job: Job, *, taught: bool) -> Hyper:
+    """What every training from scratch begins with, by whether it has teachers."""
     space = job.retrain.space
-    return Hyper.of(default_params("", space, taught=has_teachers(job) if taught is None else taught), space)
+    return Hyper.of(default_params("", space, taught=taught), space)
 
 
 def has_layer_norm(job: Job, hyper: Hyper) -> bool:

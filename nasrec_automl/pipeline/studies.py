@@ -184,7 +184,11 @@ def _file_of(url: str) -> tuple[int, int] | None:
 def _check_ended(run: RunFolder, storage: RDBStorage) -> None:
     """Raise RunFolderError where a study that a stage has ended is missing, or empty."""
     noted = read_json(run.retrain_done)
-    names = [search_study_name(run)] * run.top.is_file() + ([] if noted is None else [noted["study"]])
+    names = []
+    if run.top.is_file():
+        names.append(search_study_name(run))
+    if noted is not None:
+        names.append(noted["study"])
     for name in names:
         if not patiently(storage, partial(_has_trials, storage, name)):
             raise _missing(run, name)

@@ -98,7 +98,7 @@ class SupernetStage(Stage):
             return _Curve(run).kept()
         drop_unreadable(checkpoint_file(run))
         if not checkpoint_file(run).is_file():  # points of a training that was stopped before its first
-            (run.supernet / "curve.json").unlink(missing_ok=True)
+            run.curve.unlink(missing_ok=True)
         curve = _Curve(run)
         total = training_steps(run)
         progress = ProgressWriter(run.progress(self.name), unit="steps", total=total)
@@ -192,7 +192,7 @@ class _Curve:
     """The supernet's validation curve on disk, a point a step."""
 
     def __init__(self, run: RunFolder) -> None:
-        self.path = run.supernet / "curve.json"
+        self.path = run.curve
         self.best = ends_early(run)
         self.points: list[dict[str, float]] = read_json(self.path) or []
 

@@ -101,7 +101,7 @@ class TuneStage(Stage):
 
             def validated(metrics: Mapping[str, float]) -> None:
                 # The study maximises.
-                reached(read_json(own.supernet / "curve.json")[-1]["step"], -metrics["log_loss"])
+                reached(read_json(own.curve)[-1]["step"], -metrics["log_loss"])
 
             SupernetStage(lambda: label).run(own, report=validated)
             evaluator = make_evaluator(own)

@@ -78,7 +78,7 @@ def test_the_best_quarter_is_kept_and_nothing_else(run: RunFolder) -> None:
 
 
 def test_what_is_taken_over_is_what_would_be_trained(run: RunFolder) -> None:
-    architecture, hyper = checked_best(run)[0], default_hyper(run.job)
+    architecture, hyper = checked_best(run)[0], default_hyper(run.job, taught=False)
     heard: tuple[list[Any], list[Any]] = ([], [])
     taken = take_over(run, architecture, hyper, lambda *point: bool(heard[0].append(point)))
     trained = train_by_job(run, architecture, hyper, lambda *point: bool(heard[1].append(point)))
@@ -96,7 +96,7 @@ def test_told_to_stop_it_is_as_good_as_it_was_then(run: RunFolder) -> None:
         heard.append((step, metrics))
         return len(heard) == 2
 
-    taken = take_over(run, checked_best(run)[0], default_hyper(run.job), second)
+    taken = take_over(run, checked_best(run)[0], default_hyper(run.job, taught=False), second)
     assert taken is not None
     assert taken.stopped
     assert len(heard) == 2
@@ -107,7 +107,7 @@ def test_told_to_stop_it_is_as_good_as_it_was_then(run: RunFolder) -> None:
     "changes", [{"patience": 1}, {"max_epochs": 3}, {"average_weights": False}], ids=lambda changes: next(iter(changes))
 )
 def test_a_training_by_other_settings_is_not_taken_over(run: RunFolder, changes: dict[str, Any]) -> None:
-    architecture, hyper = checked_best(run)[0], default_hyper(run.job)
+    architecture, hyper = checked_best(run)[0], default_hyper(run.job, taught=False)
     other = changed(run, "retrain", **changes)
     assert take_over(other, architecture, hyper, ignore) is None
     assert take_over(run, architecture, replace(hyper, dropout=0.3), ignore) is None
@@ -122,14 +122,14 @@ def ignore(step: int, metrics: Metrics) -> bool:
 def test_what_another_worker_is_about_to_delete_is_trained(run: RunFolder) -> None:
     architecture = checked_best(run)[0]
     (check_folder(run) / f"{architecture.key}.safetensors").unlink()
-    assert take_over(run, architecture, default_hyper(run.job), ignore) is None
+    assert take_over(run, architecture, default_hyper(run.job, taught=False), ignore) is None
 
 
 def test_the_better_ones_stay(run: RunFolder) -> None:
     drop_kept(run)
     assert not check_folder(run).exists()
     architectures = sample_sizes(run, 4)
-    subnet = train_by_job(run, checked_best(run)[0], default_hyper(run.job), ignore).subnet
+    subnet = train_by_job(run, checked_best(run)[0], default_hyper(run.job, taught=False), ignore).subnet
     for architecture, loss in zip(architectures, (0.6, 0.5, 0.7, 0.55), strict=True):
         curve = [(step, Metrics(each, 0.5, 0.01, 10)) for step, each in ((1, loss), (2, loss + 0.3))]
         keep_training(run, architecture, Trained(curve[0][1], 1, False, subnet, 9), curve, most=2)
@@ -196,7 +196,7 @@ def test_a_run_that_takes_trainings_over_ends_as_one_that_repeats_them(
 
 def test_weights_that_are_no_numbers_are_not_kept(run: RunFolder) -> None:
     architecture = checked_best(run)[0]
-    trained = train_by_job(run, architecture, default_hyper(run.job), ignore)
+    trained = train_by_job(run, architecture, default_hyper(run.job, taught=False), ignore)
     with torch.no_grad():
         next(trained.subnet.parameters()).fill_(torch.nan)
     with pytest.raises(CheckpointError, match="NaN"):

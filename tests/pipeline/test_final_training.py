@@ -56,7 +56,7 @@ def teaching(run: RunFolder) -> TaughtBy:
 def contender(run: RunFolder) -> Contender:
     found = next(iter(candidates(run).values()))
     name, architecture = found.name, found.architecture
-    return Contender(name, architecture, default_hyper(run.job), Metrics(0.5, 0.7, 0.01, 100))
+    return Contender(name, architecture, default_hyper(run.job, taught=False), Metrics(0.5, 0.7, 0.01, 100))
 
 
 @pytest.fixture(scope="module")
@@ -393,6 +393,6 @@ def test_a_final_teacher_that_diverges_teaches_nobody_and_the_winner_is_trained(
     assert (label[rows:] == own[rows:]).all()
     found, *_ = candidates(run).values()
     name, architecture = found.name, found.architecture
-    contender = Contender(name, architecture, default_hyper(run.job), Metrics(0.5, 0.7, 0.01, 100))
+    contender = Contender(name, architecture, default_hyper(run.job, taught=False), Metrics(0.5, 0.7, 0.01, 100))
     subnet = train_final(run, contender, taught_by, run.final_trainings / "final")
     assert subnet.architecture.key == architecture.key

@@ -12,6 +12,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import (
     default_hyper,
     has_layer_norm,
+    has_teachers,
     most_validations,
     progress_at,
     scratch_options,
@@ -24,7 +25,7 @@ RATES = {"optimizer": "adagrad", "learning_rate/adagrad": 0.1, "weight_decay": 0
 
 
 def test_layer_norm_is_the_hyper_parameter_or_else_the_jobs(finished_run: RunFolder) -> None:
-    hyper = default_hyper(finished_run.job)
+    hyper = default_hyper(finished_run.job, taught=False)
     assert hyper.layer_norm is None
     for own in (True, False):
         job = finished_run.job.model_copy(
@@ -42,9 +43,9 @@ def test_candidates_begin_as_taught_where_they_have_teachers(
     space = finished_run.job.retrain.space.model_copy(update={"dropout": dropout})
     job = changed(finished_run, "retrain", space=space).job
     alone = changed(finished_run, "retrain", space=space, teachers=0).job
-    assert [default_hyper(one).dropout for one in (job, alone)] == [0.1, 0.3]
+    assert [default_hyper(job, taught=has_teachers(one)).dropout for one in (job, alone)] == [0.1, 0.3]
     monkeypatch.setattr(module, "hand_designs", lambda space: {})
-    assert default_hyper(job).dropout == 0.3, "nobody can teach in a space without hand designs"
+    assert not has_teachers(job), "nobody can teach in a space without hand designs"
 
 
 def test_trainings_decay_their_embedding_rows_as_they_are_told(finished_run: RunFolder) -> None:
@@ -62,7 +63,7 @@ def test_progress_is_the_share_of_the_schedule_whatever_the_batch_size(
     told: list[ScratchOptions] = []
     monkeypatch.setattr(module, "train_from_scratch", lambda *arguments, **_: told.append(arguments[-1]))
     run = changed(finished_run, "retrain", max_epochs=lengths[0], validations_per_epoch=lengths[1])
-    hyper = replace(default_hyper(run.job), batch_size=batch_size)
+    hyper = replace(default_hyper(run.job, taught=False), batch_size=batch_size)
     train_by_job(run, next(iter(candidates(run).values())).architecture, hyper, lambda *_: False)
     every, end, most = told[0].validate_every, told[0].steps, most_validations(run)
     *places, last = [(step / end, progress_at(run, hyper, step)) for step in range(every, end + 1, every)]

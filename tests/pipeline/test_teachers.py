@@ -318,7 +318,7 @@ def test_they_and_what_scores_are_compared_with_begin_as_trainings_without_teach
     assert begun == [0.3] * 3
     teachers.teachers(run)
     assert begun == [0.3] * (3 + len(designs(run)))
-    assert default_hyper(run.job).dropout == 0.1
+    assert default_hyper(run.job, taught=has_teachers(run.job)).dropout == 0.1
 
 
 def test_without_teachers_labels_count_alone(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ def test_sizes_are_those_of_the_networks_that_are_trained(finished_run: RunFolde
     update = {"retrain": retrain.model_copy(update={"space": HyperSpace.model_validate(space)})}
     run = replace(finished_run, job=finished_run.job.model_copy(update=update))
     architecture = sample_sizes(run, 3)[2]
-    subnet = train_by_job(run, architecture, default_hyper(run.job), lambda step, metrics: False).subnet
+    subnet = train_by_job(run, architecture, default_hyper(run.job, taught=False), lambda step, metrics: False).subnet
     (found,) = trained_profiles(run, [architecture])
     assert found.parameters == sum(weight.numel() for weight in subnet.parameters())
     (other,) = trained_profiles(finished_run, [architecture])
@@ -83,7 +83,10 @@ def test_it_tells_at_each_validation_how_far_a_training_has_come(
     copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     run = changed(copied_run, "retrain", eps=1e-6, patience=9, max_epochs=2, validations_per_epoch=1)
-    steps = 2 * (sum(PreparedData.open(run.data).rows(part) for part in TRAINING) // default_hyper(run.job).batch_size)
+    steps = 2 * (
+        sum(PreparedData.open(run.data).rows(part) for part in TRAINING)
+        // default_hyper(run.job, taught=False).batch_size
+    )
     told: list[tuple[int, str]] = []
     study = trainings_study(run, "verdict")
     train_truth(

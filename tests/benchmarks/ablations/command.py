@@ -24,7 +24,7 @@ from nasrec_automl.errors import DivergedError, JobError
 from nasrec_automl.pipeline.files import write_json
 from nasrec_automl.pipeline.rank import RankStage, rank_content, rank_scores
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.scratch import default_hyper, has_layer_norm
+from nasrec_automl.pipeline.scratch import default_hyper, has_layer_norm, has_teachers
 from nasrec_automl.pipeline.supernet import SupernetStage
 from nasrec_automl.ranking import without_nan
 from nasrec_automl.space import load_search_space
@@ -179,7 +179,7 @@ def _row(
 
 def _add_cost(row: dict[str, Any], run: RunFolder, architectures: list[Architecture]) -> None:
     schema = PreparedData.open(run.data).schema(run.job.embedding_dim)
-    layer_norm = has_layer_norm(run.job, default_hyper(run.job))
+    layer_norm = has_layer_norm(run.job, default_hyper(run.job, taught=has_teachers(run.job)))
     costs = {
         name: mean_cost(architectures, schema, layer_norm=layer_norm, balanced=balanced)
         for name, balanced in (("unbalanced", False), ("balanced", True))

@@ -26,7 +26,7 @@ from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.data import DataStage
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.scratch import default_hyper, train_by_job
+from nasrec_automl.pipeline.scratch import default_hyper, has_teachers, train_by_job
 from nasrec_automl.pipeline.teachers import taught_label, teachers
 from nasrec_automl.space import load_search_space
 from tests.benchmarks.measure import machine
@@ -80,7 +80,8 @@ def _train(path: Path, design: str, name: str, seed: int) -> dict[str, float] | 
     label = taught_label(run) if variant.teachers else None
     run = RunFolder(changed(run.job, variant))
     architecture = hand_designs(load_search_space(run.job.space))[design]
-    data, hyper, began = PreparedData.open(run.data), default_hyper(run.job), time.monotonic()
+    data, hyper = PreparedData.open(run.data), default_hyper(run.job, taught=has_teachers(run.job))
+    began = time.monotonic()
     try:
         trained = train_by_job(run, architecture, hyper, lambda step, metrics: False, seed_offset=seed, label=label)
     except DivergedError:
