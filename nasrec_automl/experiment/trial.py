@@ -74,7 +74,7 @@ def _run_stage(stage: Stage, run: RunFolder, count: int | None, reporter: Report
         try:
             # A stage that is not parallel has the machine to itself.
             workers = 1 if stage.parallel else trials_of_a_machine(run.job.experiment)
-            return stage.run(run, count=count, report=reporter.intermediate, workers=workers)
+            return stage.run(run, count=count, on_metrics=reporter.intermediate, workers=workers)
         except InUseError as error:
             if not told:
                 print(f"waits: {error}", file=sys.stderr, flush=True)

@@ -15,7 +15,7 @@ from nasrec_automl.search.database import database_errors
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.lightning import check_device
 
-Report = Callable[[Mapping[str, float]], None]
+OnMetrics = Callable[[Mapping[str, float]], None]
 """Takes intermediate metrics, such as `{"log_loss": 0.57, "auc": 0.76}`."""
 
 
@@ -77,14 +77,14 @@ class Stage(ABC):
         return not self.parallel and not any(self.resume_mark(run))
 
     def run(
-        self, run: RunFolder, *, count: int | None = None, report: Report | None = None, workers: int = 1
+        self, run: RunFolder, *, count: int | None = None, on_metrics: OnMetrics | None = None, workers: int = 1
     ) -> dict[str, float]:
         """Run the stage, or go on with it; at once when it is done.
 
         Args:
             run: the run folder.
             count: units that a parallel stage does at most.
-            report: called with intermediate metrics.
+            on_metrics: called with intermediate metrics.
             workers: processes that share trainings of a stage that is not parallel, this one included.
 
         Returns:
@@ -104,14 +104,14 @@ class Stage(ABC):
             first = run.claim(self.name, self.settings(run))
             try:
                 with counting_time(run.progress(self.name)):
-                    return self._run(run, count, report or _ignore, workers)
+                    return self._run(run, count, on_metrics or _ignore, workers)
             except NasRecError:
                 if first and self._left_nothing(run):
                     run.disclaim(self.name)
                 raise
 
     @abstractmethod
-    def _run(self, run: RunFolder, count: int | None, report: Report, workers: int) -> dict[str, float]:
+    def _run(self, run: RunFolder, count: int | None, on_metrics: OnMetrics, workers: int) -> dict[str, float]:
         """Do the work of `run`."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.parts import Part
@@ -14,6 +13,7 @@ from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import best_quarter, checked_best
 from nasrec_automl.pipeline.check_trainings import check_folder, drop_kept, keep_teachers, keep_training
 from nasrec_automl.pipeline.files import newest
+from nasrec_automl.pipeline.progress import Tell, silent
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import check_teaches, has_teachers
 from nasrec_automl.pipeline.studies import study_trials
@@ -24,7 +24,7 @@ from nasrec_automl.space import load_search_space
 from nasrec_automl.verdict import Verdict
 
 
-def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, tell: Callable[[str], object]) -> None:
+def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, *, tell: Tell = silent) -> None:
     """Score some architectures and train them from scratch; note how well the scores rank them, and how each did.
 
     They learn from labels alone, and the best of them may teach the candidates. Trainings are measured on the hpo part:
@@ -34,7 +34,7 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, tell: Callab
     Args:
         run: whose supernet is trained.
         evaluator: of the search.
-        tell: told in words what is done, whenever a training has ended, and at its validations.
+        tell: told what is done, whenever a training has ended, and at its validations.
     """
     config = run.job.search.verdict
     if not config.architectures or run.verdict.is_file():
@@ -58,7 +58,7 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, tell: Callab
         config.seeds,
         (Part.HPO,),
         folder=check_folder(run),
-        tell=told,
+        on_progress=told,
         # A short training is no beginning of a whole one, nor one without teachers of one that has some.
         keep=keep if teach or (short == run and not has_teachers(run.job)) else None,
     )

@@ -13,7 +13,7 @@ from nasrec_automl.data.raw import with_tables
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.table_schema import load_table_schema
 from nasrec_automl.errors import DataError, JobError
-from nasrec_automl.pipeline.base import Report, Stage
+from nasrec_automl.pipeline.base import OnMetrics, Stage
 from nasrec_automl.pipeline.input_files import note_input_files, open_job_source, warn_of_changed_files
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import BEGAN_IN, RunFolder
@@ -66,7 +66,7 @@ class DataStage(Stage):
         if self.is_done(run):
             warn_of_changed_files(run)
 
-    def _run(self, run: RunFolder, count: int | None, report: Report, workers: int) -> dict[str, float]:
+    def _run(self, run: RunFolder, count: int | None, on_metrics: OnMetrics, workers: int) -> dict[str, float]:
         config = run.job.data
         progress = ProgressWriter(run.progress(self.name), unit="data sets", total=1)
         if config.source == "prepared":

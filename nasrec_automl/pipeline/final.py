@@ -21,7 +21,7 @@ from nasrec_automl.errors import RunFolderError, StudyError
 from nasrec_automl.evaluation.paired import auc_difference_error, log_loss_difference_error
 from nasrec_automl.evaluation.scratch import predict_logits
 from nasrec_automl.network.weights import load_subnet
-from nasrec_automl.pipeline.base import Report, Stage
+from nasrec_automl.pipeline.base import OnMetrics, Stage
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import candidates, choice_parts
 from nasrec_automl.pipeline.files import newest, read_json, write_json
@@ -73,7 +73,7 @@ class FinalStage(Stage):
         """How many final trainings there are."""
         return final_settings(run)
 
-    def _run(self, run: RunFolder, count: int | None, report: Report, workers: int) -> dict[str, float]:
+    def _run(self, run: RunFolder, count: int | None, on_metrics: OnMetrics, workers: int) -> dict[str, float]:
         if self.is_done(run):
             self.tidy(run)
             measured: dict[str, float] = read_json(run.result)["test"]
@@ -86,7 +86,7 @@ class FinalStage(Stage):
         data = PreparedData.open(run.data, test=True)
         # Before the contenders: what a worker of a job that has grown trains meanwhile is none of them.
         chosen_among, study = read_json(run.retrain_done), retrain_study(run)
-        contenders, errors = _contenders(run, study, data, report)
+        contenders, errors = _contenders(run, study, data, on_metrics)
         winner = contenders[0]
         progress.update(1, f"winner {winner.name}; the baseline is being fitted")
         baseline, of_baseline = final_baseline(run, data)
@@ -166,9 +166,9 @@ def _result(
 
 
 def _contenders(
-    run: RunFolder, study: optuna.Study, data: PreparedData, report: Report
+    run: RunFolder, study: optuna.Study, data: PreparedData, on_metrics: OnMetrics
 ) -> tuple[list[Contender], list[float | None]]:
-    """The best training of every candidate, best first on the rows of the choice; each is reported when measured.
+    """The best training of every candidate, best first on the rows of the choice; `on_metrics` hears of each.
 
     Returns:
         The contenders, and the standard error of the log loss of each less the winner's; None of the winner.
@@ -185,7 +185,7 @@ def _contenders(
         if not math.isfinite(metrics.log_loss):
             _logger.warning("%s is left out: its log loss on the rows of the choice is %s", name, metrics.log_loss)
             continue
-        report(metrics.quality)
+        on_metrics(metrics.quality)
         found.append(Contender(name, architectures[name], Hyper.of(trial.params, run.job.retrain.space), metrics))
     if not found:
         raise StudyError(

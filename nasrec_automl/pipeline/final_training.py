@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.files import write_array
 from nasrec_automl.pipeline.last_trainings import LastTraining, train_all
+from nasrec_automl.pipeline.progress import Tell, silent
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import default_hyper
 from nasrec_automl.pipeline.studies import trainings_study_name
@@ -53,7 +54,7 @@ def final_teachers(
     folder: Path,
     *,
     workers: int = 1,
-    tell: Callable[[str], object] | None = None,
+    tell: Tell = silent,
 ) -> dict[str, Path]:
     """Who teaches the validation rows that the last trainings learn from too: teachers that have learned from them.
 
@@ -64,9 +65,9 @@ def final_teachers(
     Args:
         run: whose data are prepared.
         names: of the architectures, among those of `may_teach`.
-        folder: as in `train_all`.
-        workers: likewise.
-        tell: likewise.
+        folder: for checkpoints and locks of these trainings alone.
+        workers: processes that share the trainings, this one included.
+        tell: told of each validation of this process's trainings.
 
     Returns:
         As many as are best together on the hpo part, the best first: their subnets by name. One whose training diverges
@@ -113,7 +114,7 @@ def train_final(
     files: Path,
     *,
     workers: int = 1,
-    tell: Callable[[str], object] | None = None,
+    tell: Tell = silent,
 ) -> Subnet:
     """Train on all rows but those of test and of the hpo part, which says when to end, as in every other training.
 
@@ -126,8 +127,8 @@ def train_final(
         contender: what to train, and how.
         taught_by: as of `taught_finally`.
         files: as in `train_taught`.
-        workers: likewise.
-        tell: likewise.
+        workers: processes that share the trainings, this one included.
+        tell: told of each validation of this process's trainings.
 
     Raises:
         DivergedError: all trainings diverged; where some did, the others count.
@@ -154,7 +155,7 @@ def train_taught(
     files: Path,
     *,
     workers: int = 1,
-    tell: Callable[[str], object] | None = None,
+    tell: Tell = silent,
 ) -> Subnet:
     """Train from labels that teachers have a say in, several times, and return the best on the hpo part.
 
@@ -167,8 +168,8 @@ def train_taught(
         files: what the names of files begin with, which keep labels, checkpoints and what has ended. A digest of the
             teachers follows. A call that was killed goes on from there. What has ended stays: the caller deletes it
             once the result is written.
-        workers: as in `train_all`.
-        tell: likewise.
+        workers: processes that share the trainings, this one included.
+        tell: told of each validation of this process's trainings.
 
     Raises:
         DivergedError: all trainings diverged; where some did, the others count.

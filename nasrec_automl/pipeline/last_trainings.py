@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -18,6 +18,7 @@ from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import DivergedError, InUseError
 from nasrec_automl.network.weights import save_network
 from nasrec_automl.pipeline.files import read_json, write_json, write_text
+from nasrec_automl.pipeline.progress import Tell, silent
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import step_in_words, train_by_job
 from nasrec_automl.pipeline.worker_processes import worker_processes
@@ -96,7 +97,7 @@ def train_all(
     folder: Path,
     *,
     workers: int = 1,
-    tell: Callable[[str], object] | None = None,
+    tell: Tell = silent,
 ) -> None:
     """Train those that have not ended. A call that was killed goes on where its trainings were.
 
@@ -105,7 +106,7 @@ def train_all(
         trainings: what is to be trained; with several workers, of architectures of the job's space.
         folder: for what belongs to the call alone: checkpoints and locks.
         workers: processes that share the trainings, this one included; each holds a network.
-        tell: told in words of each validation of this process's trainings.
+        tell: told of each validation of this process's trainings.
     """
     left = [training for training in trainings if not training.ended]
     listed = folder / "trainings.json"
@@ -116,14 +117,13 @@ def train_all(
             _share(run, left, folder, tell)
             left = [training for training in left if not training.ended]
             if left:  # others train these, or have died meanwhile
-                if tell is not None:
-                    tell(f"waits for {left[0].called}, in another process")
+                tell(f"waits for {left[0].called}, in another process")
                 time.sleep(_POLL)
 
 
 def help_train(run: RunFolder, listed: Path) -> None:
     """Train what no other process trains of those that a file lists, once through."""
-    _share(run, [LastTraining.from_plain(run, content) for content in read_json(listed) or []], listed.parent, None)
+    _share(run, [LastTraining.from_plain(run, content) for content in read_json(listed) or []], listed.parent, silent)
 
 
 def left_by(folder: Path) -> list[Path]:
@@ -131,21 +131,18 @@ def left_by(folder: Path) -> list[Path]:
     return [path for path in folder.glob("*") if path.suffix in (".ckpt", ".safetensors", ".diverged")]
 
 
-def _share(
-    run: RunFolder, trainings: Sequence[LastTraining], folder: Path, tell: Callable[[str], object] | None
-) -> None:
+def _share(run: RunFolder, trainings: Sequence[LastTraining], folder: Path, tell: Tell) -> None:
     for training in trainings:
         with suppress(InUseError), run.lock(training.weights.stem, inside=folder):
             if not training.ended:
                 _train(run, training, folder / f"{training.weights.stem}.ckpt", tell)
 
 
-def _train(run: RunFolder, training: LastTraining, checkpoint: Path, tell: Callable[[str], object] | None) -> None:
+def _train(run: RunFolder, training: LastTraining, checkpoint: Path, tell: Tell) -> None:
     reached = partial(step_in_words, run, training.hyper, parts=training.parts)
 
     def on_validation(step: int, metrics: Metrics) -> bool:
-        if tell is not None:
-            tell(f"{training.called}, {reached(step)}: log loss {metrics.log_loss:.4f}")
+        tell(f"{training.called}, {reached(step)}: log loss {metrics.log_loss:.4f}")
         return False
 
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from nasrec_automl.pipeline.final_training import (
     train_taught,
 )
 from nasrec_automl.pipeline.model_folder import ARCHITECTURE_FILE, WEIGHTS_FILE, write_model
+from nasrec_automl.pipeline.progress import Tell, silent
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import default_hyper
 from nasrec_automl.pipeline.stages import check_stages
@@ -91,7 +92,7 @@ def retrain_named(
     name: str,
     output: Path | None = None,
     *,
-    tell: Callable[[str], object] | None = None,
+    tell: Tell = silent,
 ) -> NamedModel:
     """Train one architecture from scratch, as the final stage trains its winner; the test part stays closed.
 
@@ -105,7 +106,7 @@ def retrain_named(
         name: a key of the search study or the beginning of one, a hand design, a published architecture, or the path of
             an architecture's JSON file, such as the `best/architecture.json` of another run.
         output: folder to write, none of a run's own; by default in the run's folder `models`.
-        tell: told in words how the training goes on, or that of teachers before it.
+        tell: told of each validation, of the teachers' trainings too.
 
     Raises:
         ArchitectureError: no architecture, or more than one, has the name.
@@ -128,7 +129,7 @@ def retrain_named(
     with run.lock(inside=unfinished):
         for left in run.models.glob(f"{unfinished.name}.*"):  # by calls that were killed at their end
             shutil.rmtree(left, ignore_errors=True)
-        first = teachers(run, tell)
+        first = teachers(run, tell=tell)
         contender, source = _measured(run, name, architecture, first, tell)
         last = final_teachers(run, first, unfinished, tell=tell)
         taught_by = taught_finally(run, first, last)
@@ -228,7 +229,7 @@ def _measured(
     name: str,
     architecture: Architecture,
     taught_by: Mapping[str, Path],
-    tell: Callable[[str], object] | None,
+    tell: Tell,
 ) -> tuple[Contender, str]:
     """The architecture trained without validation rows, and where its settings come from.
 
@@ -259,7 +260,7 @@ def _trained_alone(
     architecture: Architecture,
     hyper: Hyper,
     taught_by: Mapping[str, Path],
-    tell: Callable[[str], object] | None,
+    tell: Tell,
 ) -> Subnet:
     """The architecture trained without validation rows; the subnet is kept until the call has ended."""
     paths = [*taught_by.values()]

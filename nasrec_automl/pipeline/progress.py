@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,16 @@ from nasrec_automl.errors import RunFolderError
 from nasrec_automl.heartbeat import heartbeat
 from nasrec_automl.pipeline.files import read_json, write_json
 
+Tell = Callable[[str], object]
+"""Is told in words how far some work has come, such as at each validation of a training."""
+
 _INTERVAL = 0.3
 
 _writing = threading.Lock()
+
+
+def silent(words: str) -> None:
+    """A `Tell` that passes nothing on."""
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +16,7 @@ from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import StudyError
 from nasrec_automl.evaluation.trained_steps import trained_steps
-from nasrec_automl.pipeline.base import Report, Stage
+from nasrec_automl.pipeline.base import OnMetrics, Stage
 from nasrec_automl.pipeline.data import DataStage
 from nasrec_automl.pipeline.evaluator import load_evaluator, score_rows
 from nasrec_automl.pipeline.files import read_json, write_json, write_text
@@ -27,7 +26,7 @@ from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.studies import found_study, training_settings
 from nasrec_automl.pipeline.supernet import SupernetStage, kept_steps
 from nasrec_automl.pipeline.supernet_training import path_schedule
-from nasrec_automl.pipeline.truth import judge_scores, sample_sizes, train_truth, trained_profiles
+from nasrec_automl.pipeline.truth import OnProgress, judge_scores, sample_sizes, train_truth, trained_profiles
 from nasrec_automl.pipeline.worker_processes import worker_processes
 from nasrec_automl.ranking import FEWEST_RANKED, Ranking
 from nasrec_automl.report.content import JudgedArchitecture, RankContent
@@ -70,7 +69,7 @@ class RankStage(Stage):
         supernet = {k: v for k, v in SupernetStage().settings(run).items() if not k.startswith("supernet.")}
         return {**supernet, **training_settings(run)}
 
-    def _run(self, run: RunFolder, count: int | None, report: Report, workers: int) -> dict[str, float]:
+    def _run(self, run: RunFolder, count: int | None, on_metrics: OnMetrics, workers: int) -> dict[str, float]:
         config = run.job.rank
         done, total = self.units(run)
         workers = min(workers, total - done)
@@ -79,7 +78,7 @@ class RankStage(Stage):
         architectures = sample_sizes(run, config.architectures)
 
         with worker_processes(run.job, self.name, workers):
-            losses = train_ranked(run, lambda ended, words: progress.update(min(ended, total - 1), words))
+            losses = train_ranked(run, on_progress=lambda ended, words: progress.update(min(ended, total - 1), words))
         shutil.rmtree(_folder(run), ignore_errors=True)  # checkpoints of trainings that failed too often
         # A supernet that went on from another run's has steps that this run's seed knows nothing of.
         steps = None if run.job.continues else trained_steps(architectures, path_schedule(run), kept_steps(run))
@@ -124,19 +123,19 @@ class RankStage(Stage):
         return {"tau": ranking.tau.value}
 
 
-def train_ranked(run: RunFolder, tell: Callable[[int, str], object] | None = None) -> NDArray[np.float64]:
+def train_ranked(run: RunFolder, *, on_progress: OnProgress | None = None) -> NDArray[np.float64]:
     """Train what the study does not have yet; any number of processes may, and each is back when all have ended.
 
     Args:
         run: whose data are prepared.
-        tell: as in `train_truth`.
+        on_progress: told how many trainings have ended, and how far the next one has come.
 
     Returns:
         Log losses `(architectures, seeds)`, as `train_truth`.
     """
     config = run.job.rank
     architectures = sample_sizes(run, config.architectures)
-    return train_truth(run, "rank", architectures, config.seeds, MEASURED, folder=_folder(run), tell=tell)
+    return train_truth(run, "rank", architectures, config.seeds, MEASURED, folder=_folder(run), on_progress=on_progress)
 
 
 def rank_scores(run: RunFolder, *, workers: int = 1, view: AbstractContextManager[None] | None = None) -> None:

@@ -16,7 +16,7 @@ from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import TRAINING, VALIDATION, Part
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.hand_designs import hand_designs
-from nasrec_automl.pipeline.base import Report, Stage
+from nasrec_automl.pipeline.base import OnMetrics, Stage
 from nasrec_automl.pipeline.budget import job_budget, left_out_designs
 from nasrec_automl.pipeline.candidates import candidates
 from nasrec_automl.pipeline.dashboard import dashboard_command, publish
@@ -68,7 +68,7 @@ class ReportStage(Stage):
         """None: it reads what is there."""
         return 0
 
-    def _run(self, run: RunFolder, count: int | None, report: Report, workers: int) -> dict[str, float]:
+    def _run(self, run: RunFolder, count: int | None, on_metrics: OnMetrics, workers: int) -> dict[str, float]:
         if not self.is_done(run):
             progress = ProgressWriter(run.progress(self.name), unit="reports", total=1)
             _write(run)

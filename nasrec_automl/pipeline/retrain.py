@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.network.weights import save_network
-from nasrec_automl.pipeline.base import Report, Stage
+from nasrec_automl.pipeline.base import OnMetrics, Stage
 from nasrec_automl.pipeline.candidates import Candidate, candidates, halved, retrain_study_name
 from nasrec_automl.pipeline.check_trainings import drop_kept, take_over
 from nasrec_automl.pipeline.dashboard import publish
@@ -80,7 +80,7 @@ class RetrainStage(Stage):
     def _left_nothing(self, run: RunFolder) -> bool:
         return not run.top.is_file()  # without candidates no other process leaves anything either
 
-    def _run(self, run: RunFolder, count: int | None, report: Report, workers: int) -> dict[str, float]:
+    def _run(self, run: RunFolder, count: int | None, on_metrics: OnMetrics, workers: int) -> dict[str, float]:
         job, config = run.job, run.job.retrain
         known = candidates(run)
         study = make_retrain_study(run)
@@ -88,7 +88,7 @@ class RetrainStage(Stage):
         check_subnets(run, study)
         done, total = self.units(run)
         progress = ProgressWriter(run.progress(self.name), unit="trainings", total=total, done=done)
-        trainings = _Trainings(run, study, known, progress, report)
+        trainings = _Trainings(run, study, known, progress, on_metrics)
         if trainings.ended < total:
             _ = trainings.label  # before any trial, which would count its teachers' time as its own
         mine = retrain(
@@ -124,7 +124,7 @@ class _Trainings:
         study: of the trainings.
         known: the candidates by name.
         progress: told of each validation and each end.
-        report: given the metrics of each validation.
+        on_metrics: given the metrics of each validation.
     """
 
     def __init__(
@@ -133,10 +133,10 @@ class _Trainings:
         study: optuna.Study,
         known: Mapping[str, Candidate],
         progress: ProgressWriter,
-        report: Report,
+        on_metrics: OnMetrics,
     ) -> None:
         self._run, self._study, self._known = run, study, known
-        self._progress, self._report = progress, report
+        self._progress, self._on_metrics = progress, on_metrics
         self._storage = study_storage(run.job.storage_url)
 
     @property
@@ -147,7 +147,7 @@ class _Trainings:
     @cached_property
     def label(self) -> NDArray[np.float32] | None:
         """What candidates learn from; teachers that are not trained yet are trained for it."""
-        return taught_label(self._run, self._tell)
+        return taught_label(self._run, tell=self._tell)
 
     def train(self, name: str, hyper: Hyper, prune: Prune) -> Outcome:
         """As `Train` of a retrain study."""
@@ -156,7 +156,7 @@ class _Trainings:
 
         def on_validation(step: int, metrics: Metrics) -> bool:
             nonlocal reached
-            self._report(metrics.quality)
+            self._on_metrics(metrics.quality)
             before, reached = reached, progress_at(run, hyper, step)
             for place in range(before + 1, reached + 1):  # others may be compared with it at any of these
                 if prune(place, metrics.log_loss) and reached < validations:

@@ -16,7 +16,7 @@ from nasrec_automl.errors import BudgetError
 from nasrec_automl.evaluation import Score
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pareto import domination_ranks
-from nasrec_automl.pipeline.base import Report, Stage
+from nasrec_automl.pipeline.base import OnMetrics, Stage
 from nasrec_automl.pipeline.budget import job_budget, left_out_designs
 from nasrec_automl.pipeline.candidates import retrain_study_name
 from nasrec_automl.pipeline.check import check_scores, resume_mark_of_check
@@ -85,7 +85,7 @@ class SearchStage(Stage):
         if not run.started(self.name) and (words := run.job.search.at_random):
             _logger.warning("%s", words)
 
-    def _run(self, run: RunFolder, count: int | None, report: Report, workers: int) -> dict[str, float]:
+    def _run(self, run: RunFolder, count: int | None, on_metrics: OnMetrics, workers: int) -> dict[str, float]:
         job, config = run.job, run.job.search
         space = load_search_space(job.space)
         evaluator = load_evaluator(run)
@@ -97,7 +97,7 @@ class SearchStage(Stage):
         progress = ProgressWriter(
             run.progress(self.name), unit="architectures", total=config.architectures, done=scored
         )
-        check_scores(run, evaluator, lambda what: progress.update(scored, what))
+        check_scores(run, evaluator, tell=lambda what: progress.update(scored, what))
         progress.restart(len(scored_trials(study, admits)))
 
         def evaluate(architecture: Architecture) -> Score:
@@ -110,7 +110,7 @@ class SearchStage(Stage):
             ended = scored_trials(study, admits)  # others may score too
             best = _best(ended)
             progress.update(len(ended), _note(best, left_out))
-            report(_metrics(best))
+            on_metrics(_metrics(best))
 
         mine = search(
             study,

@@ -19,11 +19,11 @@ from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import DivergedError
 from nasrec_automl.network.weights import save_network
-from nasrec_automl.pipeline.base import Report, Stage
+from nasrec_automl.pipeline.base import OnMetrics, Stage
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.earlier import continued, earlier_supernet
 from nasrec_automl.pipeline.files import newest, read_json, write_array, write_json
-from nasrec_automl.pipeline.progress import ProgressWriter
+from nasrec_automl.pipeline.progress import ProgressWriter, Tell, silent
 from nasrec_automl.pipeline.run_folder import DATA_FINGERPRINT, RunFolder
 from nasrec_automl.pipeline.supernet_training import (
     checkpoint_file,
@@ -92,7 +92,7 @@ class SupernetStage(Stage):
             DATA_FINGERPRINT: PreparedData.open(run.data).fingerprint,
         }
 
-    def _run(self, run: RunFolder, count: int | None, report: Report, workers: int) -> dict[str, float]:
+    def _run(self, run: RunFolder, count: int | None, on_metrics: OnMetrics, workers: int) -> dict[str, float]:
         if self.is_done(run):
             self.tidy(run)
             return _Curve(run).kept()
@@ -106,12 +106,12 @@ class SupernetStage(Stage):
             _check_budget(run)
             earlier_supernet(run)  # what is wrong with it is said before teachers are trained
             label = self._label or partial(
-                supernet_label, run, lambda words: progress.update(0, words), workers=workers
+                supernet_label, run, tell=lambda words: progress.update(0, words), workers=workers
             )
             _write_label(run, label())
         try:
             with training_processes(run.job) as rank:
-                supernet = train_supernet(run, rank, [_Watch(progress, curve, report)])
+                supernet = train_supernet(run, rank, [_Watch(progress, curve, on_metrics)])
         except DivergedError as error:
             where = _where_it_stands(checkpoint_file(run))
             raise DivergedError(f"the supernet's training diverged; {where}. At {error}") from None
@@ -145,20 +145,19 @@ def _warn_of_chance(run: RunFolder, kept: Mapping[str, float]) -> None:
         )
 
 
-def supernet_label(
-    run: RunFolder, tell: Callable[[str], object] | None = None, *, workers: int = 1
-) -> NDArray[np.float32] | None:
+def supernet_label(run: RunFolder, *, tell: Tell = silent, workers: int = 1) -> NDArray[np.float32] | None:
     """Labels of train rows that teachers have `supernet.teacher_share` of; None where they have none.
 
     Args:
         run: whose data are prepared.
-        tell: as in `teachers`.
-        workers: likewise.
+        tell: told how far the teachers' trainings have come.
+        workers: processes that share these trainings, this one included.
     """
     share = run.job.supernet.teacher_share
     if not share:
         return None
-    return labels_of(run, {Part.TRAIN: [*teachers(run, tell, checked=False, workers=workers).values()]}, share=share)
+    found = teachers(run, tell=tell, checked=False, workers=workers)
+    return labels_of(run, {Part.TRAIN: [*found.values()]}, share=share)
 
 
 def _write_label(run: RunFolder, label: NDArray[np.float32] | None) -> None:
@@ -234,10 +233,10 @@ class _Curve:
 class _Watch(pl.Callback):
     """Tells progress and validation to disk and to whoever listens."""
 
-    def __init__(self, progress: ProgressWriter, curve: _Curve, report: Report) -> None:
+    def __init__(self, progress: ProgressWriter, curve: _Curve, on_metrics: OnMetrics) -> None:
         self.progress = progress
         self.curve = curve
-        self.report = report
+        self.on_metrics = on_metrics
         self._train_losses: list[Tensor] = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -256,4 +255,4 @@ class _Watch(pl.Callback):
             point["train_loss"] = torch.stack(self._train_losses).double().mean().item()
             self._train_losses.clear()
         self.curve.add(point)
-        self.report(metrics.quality)
+        self.on_metrics(metrics.quality)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from nasrec_automl.evaluation.scratch import Trained, predict_logits
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.weights import load_subnet, save_network
 from nasrec_automl.pipeline.files import newest, read_json
+from nasrec_automl.pipeline.progress import Tell, silent
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import default_hyper, has_teachers
 from nasrec_automl.pipeline.studies import study_trials, trainings_study
@@ -39,9 +40,7 @@ TEACHERS = "teachers"
 """What a helper is told to share."""
 
 
-def teachers(
-    run: RunFolder, tell: Callable[[str], object] | None = None, *, checked: bool = True, workers: int = 1
-) -> dict[str, Path]:
+def teachers(run: RunFolder, *, tell: Tell = silent, checked: bool = True, workers: int = 1) -> dict[str, Path]:
     """Who teaches: some of the hand designs and, once the scores are checked, of the architectures trained for that.
 
     All of these have learned from labels alone. A teacher may be over the budget: to teach makes no architecture a
@@ -50,7 +49,7 @@ def teachers(
 
     Args:
         run: whose data are prepared.
-        tell: told in words how many of their trainings have ended, and how far the next one has come.
+        tell: told how many of their trainings have ended, and how far the next one has come.
         checked: False for hand designs alone, as the supernet's are, which is trained before the check.
         workers: processes that share these trainings, this one included.
 
@@ -63,7 +62,7 @@ def teachers(
     """
     if not has_teachers(run.job):
         return {}
-    paths = train_designs(run, tell, workers=workers)
+    paths = train_designs(run, tell=tell, workers=workers)
     if checked and run.verdict.is_file():
         paths |= _checked(run)
     names = {path: name for name, path in paths.items()}
@@ -77,8 +76,17 @@ def may_teach(run: RunFolder) -> dict[str, Architecture]:
     return {**{architecture.key: architecture for architecture in checked}, **hand_designs(space)}
 
 
-def train_designs(run: RunFolder, tell: Callable[[str], object] | None = None, *, workers: int = 1) -> dict[str, Path]:
-    """The hand designs, those whose training diverged left out: their subnets by name. Arguments as of `teachers`."""
+def train_designs(run: RunFolder, *, tell: Tell = silent, workers: int = 1) -> dict[str, Path]:
+    """Train the hand designs that are not trained yet.
+
+    Args:
+        run: whose data are prepared.
+        tell: told how many of the trainings have ended, and how far the next one has come.
+        workers: processes that share these trainings, this one included.
+
+    Returns:
+        Their subnets by name, those whose training diverged left out.
+    """
     designs = hand_designs(load_search_space(run.job.space))
     study, hyper = trainings_study(run, "teachers"), default_hyper(run.job, taught=False)
     path = partial(weights_path, run, study.study_name, hyper=hyper)
@@ -88,8 +96,7 @@ def train_designs(run: RunFolder, tell: Callable[[str], object] | None = None, *
         save_network(trained.subnet, paths[architecture.key])
 
     def told(ended: int, step: str = "") -> None:
-        if tell is not None:
-            tell(", ".join(filter(None, (f"trains its teachers: {ended} of {len(designs)}", step))))
+        tell(", ".join(filter(None, (f"trains its teachers: {ended} of {len(designs)}", step))))
 
     ended = count_trained(study, [*designs.values()], 1)
     if ended < len(designs):
@@ -102,7 +109,7 @@ def train_designs(run: RunFolder, tell: Callable[[str], object] | None = None, *
             1,
             (Part.HPO,),
             folder=run.retrained,
-            tell=told,
+            on_progress=told,
             keep=keep,
         )
     found = {
@@ -138,14 +145,14 @@ TaughtBy = Mapping[Part, Sequence[Path]]
 """Of each part that a training learns from, the subnets that have a say in its labels; there may be none."""
 
 
-def taught_label(run: RunFolder, tell: Callable[[str], object] | None = None) -> NDArray[np.float32] | None:
+def taught_label(run: RunFolder, *, tell: Tell = silent) -> NDArray[np.float32] | None:
     """Labels of train and head rows that the teachers have a say in; None where there are none.
 
     Args:
         run: whose data are prepared.
-        tell: as in `teachers`.
+        tell: told how far the teachers' trainings have come.
     """
-    paths = [*teachers(run, tell).values()]
+    paths = [*teachers(run, tell=tell).values()]
     return labels_of(run, dict.fromkeys(TRAINING, paths))
 
 

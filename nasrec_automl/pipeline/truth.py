@@ -54,6 +54,11 @@ Keep = Callable[[Architecture, Trained, Curve], None]
 """`keep(architecture, trained, curve)` is given a training with the job's own seed, and all its validations."""
 
 
+OnProgress = Callable[[int, str], object]
+"""`on_progress(ended, words)` is told how many trainings have ended, and how far the one that goes on has come; there
+are no words where none does."""
+
+
 def train_and_measure(
     run: RunFolder,
     architecture: Architecture,
@@ -149,7 +154,7 @@ def train_truth(
     parts: Sequence[Part],
     *,
     folder: Path,
-    tell: Callable[[int, str], object] | None = None,
+    on_progress: OnProgress | None = None,
     keep: Keep | None = None,
 ) -> NDArray[np.float64]:
     """Train by labels alone what the study of these trainings does not have yet.
@@ -161,8 +166,7 @@ def train_truth(
         seeds: of each.
         parts: that they are measured on.
         folder: for their checkpoints, from which a training that was killed goes on.
-        tell: told how many have ended, and in words how far the training has come that goes on: at each validation, and
-            after each training, when there is nothing to say of one.
+        on_progress: told at each validation, and after each training.
         keep: as in `train_and_measure`.
 
     Returns:
@@ -195,8 +199,9 @@ def train_truth(
         )
 
     def told(words: str) -> None:
-        if tell is not None:
-            tell(patiently(storage, lambda: count_trained(study, architectures, seeds)), words)  # others may train too
+        if on_progress is not None:
+            ended = patiently(storage, lambda: count_trained(study, architectures, seeds))  # others may train too
+            on_progress(ended, words)
 
     def on_trial(trial: FrozenTrial) -> None:
         checkpoint(trial.user_attrs[KEY]).unlink(missing_ok=True)  # not before the study has the outcome

@@ -16,7 +16,7 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import BudgetConfig, DataConfig
 from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import DivergedError, StudyError
-from nasrec_automl.pipeline.base import Report, Stage
+from nasrec_automl.pipeline.base import OnMetrics, Stage
 from nasrec_automl.pipeline.data import DataStage
 from nasrec_automl.pipeline.evaluator import make_evaluator
 from nasrec_automl.pipeline.files import read_json
@@ -83,7 +83,7 @@ class TuneStage(Stage):
             **training_settings(run),
         }
 
-    def _run(self, run: RunFolder, count: int | None, report: Report, workers: int) -> dict[str, float]:
+    def _run(self, run: RunFolder, count: int | None, on_metrics: OnMetrics, workers: int) -> dict[str, float]:
         job, config = run.job, run.job.tune
         truth, label = _trained(run)
         done, total = self.units(run)
@@ -103,7 +103,7 @@ class TuneStage(Stage):
                 # The study maximises.
                 reached(read_json(own.curve)[-1]["step"], -metrics["log_loss"])
 
-            SupernetStage(lambda: label).run(own, report=validated)
+            SupernetStage(lambda: label).run(own, on_metrics=validated)
             evaluator = make_evaluator(own)
             scores = np.array([evaluator.evaluate(architecture).log_loss for architecture, _ in truth])
             finite = np.isfinite(scores)
@@ -119,7 +119,7 @@ class TuneStage(Stage):
             # Its supernet has the size of the job's; not before the study has the outcome.
             shutil.rmtree(_folder(run) / trial.user_attrs[KEY], ignore_errors=True)
             progress.update(len(tuned(run)), _note(run))
-            report(_metrics(run))
+            on_metrics(_metrics(run))
 
         start = {name: getattr(job.supernet, name) for name in TUNED}
         storage = study_storage(job.storage_url)
@@ -181,8 +181,10 @@ def _trained(run: RunFolder) -> tuple[list[tuple[Architecture, float]], NDArray[
     folder = _folder(run) / "truth"
 
     with counting_time(progress.path):  # the stage counts its own
-        label = supernet_label(run, lambda words: progress.update(0, words))
-        trained = train_truth(run, "tune-truth", architectures, 1, (Part.HPO,), folder=folder, tell=progress.update)
+        label = supernet_label(run, tell=lambda words: progress.update(0, words))
+        trained = train_truth(
+            run, "tune-truth", architectures, 1, (Part.HPO,), folder=folder, on_progress=progress.update
+        )
     losses = trained[:, 0]
     shutil.rmtree(folder, ignore_errors=True)
     found = [(a, float(loss)) for a, loss in zip(architectures, losses, strict=True) if np.isfinite(loss)]

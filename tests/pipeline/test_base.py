@@ -6,7 +6,7 @@ import pytest
 
 from nasrec_automl.config import DataConfig, Job
 from nasrec_automl.errors import JobError, RunFolderError, StudyError
-from nasrec_automl.pipeline.base import Report, Stage
+from nasrec_automl.pipeline.base import OnMetrics, Stage
 from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 
@@ -25,9 +25,9 @@ class Count(Stage):
     def settings(self, run: RunFolder) -> dict[str, int]:
         return {"seed": run.job.seed}
 
-    def _run(self, run: RunFolder, count: int | None, report: Report, workers: int) -> dict[str, float]:
+    def _run(self, run: RunFolder, count: int | None, on_metrics: OnMetrics, workers: int) -> dict[str, float]:
         self.calls.append(count)
-        report({"log_loss": 0.5})
+        on_metrics({"log_loss": 0.5})
         return {"log_loss": 0.4}
 
 
@@ -52,7 +52,7 @@ def test_it_is_done_when_all_units_are(run: RunFolder) -> None:
 
 def test_metrics_reach_who_listens(run: RunFolder) -> None:
     heard = []
-    Count().run(run, report=heard.append)
+    Count().run(run, on_metrics=heard.append)
     assert heard == [{"log_loss": 0.5}]
 
 
@@ -70,7 +70,7 @@ def test_a_stage_has_one_owner_unless_it_is_parallel(run: RunFolder) -> None:
 class Interrupted(Count):
     """Is stopped before it has done anything."""
 
-    def _run(self, run: RunFolder, count: int | None, report: Report, workers: int) -> dict[str, float]:
+    def _run(self, run: RunFolder, count: int | None, on_metrics: OnMetrics, workers: int) -> dict[str, float]:
         raise KeyboardInterrupt
 
 
@@ -102,7 +102,7 @@ def test_a_look_at_the_settings_changes_none(run: RunFolder) -> None:
 @pytest.mark.parametrize("end", [KeyboardInterrupt(), StudyError("the database cannot be used")])
 def test_a_stage_that_others_may_have_begun_keeps_its_settings(run: RunFolder, end: BaseException) -> None:
     class Other(Shared):
-        def _run(self, run: RunFolder, count: int | None, report: Report, workers: int) -> dict[str, float]:
+        def _run(self, run: RunFolder, count: int | None, on_metrics: OnMetrics, workers: int) -> dict[str, float]:
             raise end
 
     with pytest.raises(type(end)):
@@ -114,7 +114,7 @@ def test_a_stage_that_others_may_have_begun_keeps_its_settings(run: RunFolder, e
 class Slow(Count):
     """Is stopped long after it has last said anything."""
 
-    def _run(self, run: RunFolder, count: int | None, report: Report, workers: int) -> dict[str, float]:
+    def _run(self, run: RunFolder, count: int | None, on_metrics: OnMetrics, workers: int) -> dict[str, float]:
         ProgressWriter(run.progress(self.name), unit="steps", total=2)
         time.sleep(0.5)
         raise KeyboardInterrupt

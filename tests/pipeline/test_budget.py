@@ -236,7 +236,7 @@ def test_what_is_enqueued_over_the_budget_ends_no_search(copied_run: RunFolder) 
     over = (a for a in (space.random(rng) for _ in range(1000)) if a.key not in known and not job_budget(run).admits(a))
     study.enqueue_trial(dict(next(over).params))
     reported: list[object] = []
-    assert SearchStage().run(run, count=1, report=reported.append) == {}
+    assert SearchStage().run(run, count=1, on_metrics=reported.append) == {}
     assert reported == [{}]
     assert finished(run)[-1].user_attrs["nasrec:macs"] > limit
     assert SearchStage().units(run) == (0, 20)

@@ -92,7 +92,7 @@ def distrusted(run: RunFolder) -> RunFolder:
 
 def test_it_says_how_far_each_training_has_come(tmp_path: Path, searched: RunFolder, write_job: Write) -> None:
     run, told = RunFolder(load_job(supernet_of(searched, tmp_path, write_job))), []
-    check_scores(run, make_evaluator(run), told.append)
+    check_scores(run, make_evaluator(run), tell=told.append)
     own = [words for words in told if words.startswith("checks its scores: 0 of 8 trainings from scratch")]
     assert own
     assert all(re.search(r"scratch, step \d+ of at most \d+$", words) for words in own)

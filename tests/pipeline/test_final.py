@@ -406,7 +406,7 @@ def test_what_the_candidates_have_learned_from_stays(copied_run: RunFolder, key:
 def test_each_contender_is_reported_as_it_is_measured(copied_run: RunFolder, final: dict) -> None:
     reports: list[Mapping[str, float]] = []
     copied_run.result.unlink()
-    FinalStage().run(copied_run, report=reports.append)
+    FinalStage().run(copied_run, on_metrics=reports.append)
     measured = [contender["validation"] for contender in final["contenders"]]
     assert sorted(reports, key=lambda report: report["log_loss"]) == measured
 

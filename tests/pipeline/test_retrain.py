@@ -106,7 +106,7 @@ def test_more_trainings_go_on_from_the_old_ones(copied_run: RunFolder) -> None:
     grown = changed(copied_run, "retrain", trials=8)
     assert RetrainStage().units(grown) == (6, 8)
     heard = []
-    final = RetrainStage().run(grown, report=heard.append)
+    final = RetrainStage().run(grown, on_metrics=heard.append)
     assert heard
     assert RetrainStage().units(grown) == (8, 8)
     trials = study_of(copied_run).trials

@@ -69,7 +69,7 @@ def test_more_architectures_go_on_from_the_old_ones(copied_run: RunFolder) -> No
     grown = changed(copied_run, "search", architectures=26)
     assert SearchStage().units(grown) == (20, 26)
     heard = []
-    SearchStage().run(grown, count=4, report=heard.append)
+    SearchStage().run(grown, count=4, on_metrics=heard.append)
     assert SearchStage().units(grown) == (24, 26)
     assert len(heard) == 4
     final = SearchStage().run(grown)

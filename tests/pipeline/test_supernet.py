@@ -87,7 +87,7 @@ def test_killed_and_run_again_it_ends_as_an_unbroken_run(
     assert SupernetStage().units(broken) == (0, 1)
 
     steps: list[Mapping[str, float]] = []
-    assert SupernetStage().run(broken, report=steps.append) == final
+    assert SupernetStage().run(broken, on_metrics=steps.append) == final
     assert 0 < len(steps) < len(points(unbroken)), "it went on from its checkpoint"
     torch.testing.assert_close(weights(broken), weights(unbroken), rtol=0, atol=0)
     measured = itemgetter("step", "log_loss", "auc")
@@ -149,7 +149,7 @@ def test_what_it_leaves_behind(tmp_path: Path, prepared: Path) -> None:
         reports.append(metrics)
         kept.append(stage.resume_mark(run))
 
-    metrics = stage.run(run, report=report)
+    metrics = stage.run(run, on_metrics=report)
     assert kept == sorted(kept)
     assert len(set(kept)) >= 3, "each checkpoint is more to go on with"
     data = PreparedData.open(prepared)
@@ -192,7 +192,7 @@ def test_two_processes_train_as_one_and_go_on_after_a_kill(tmp_path: Path, prepa
 
     kill_behind(points(alone)[0], broken)
     reports: list[Mapping[str, float]] = []
-    SupernetStage().run(broken, report=reports.append)
+    SupernetStage().run(broken, on_metrics=reports.append)
     assert 0 < len(reports) < len(points(alone)), "it went on from its checkpoint"
     # Rounding grows with the steps in float32; tests/training/test_ranks.py compares in float64.
     for mine, theirs in zip(points(broken)[-len(reports) :], points(alone)[-len(reports) :], strict=True):

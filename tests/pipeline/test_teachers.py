@@ -230,11 +230,11 @@ def test_killed_before_the_verdict_is_noted_the_same_teach(
     with monkeypatch.context() as killing:
         killing.setattr(check, "note_verdict", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            check_scores(run, evaluator, lambda words: None)
+            check_scores(run, evaluator)
     assert not run.verdict.exists()
     assert {*teachers.teachers(run)} <= {*designs(run)}, "until all of the check is there"
     monkeypatch.setattr(truth, "train_by_job", Mock(side_effect=AssertionError("trained already")))
-    check_scores(run, evaluator, lambda words: None)
+    check_scores(run, evaluator)
     assert read_json(run.verdict) == verdict
     assert teachers.teachers(run) == before
 
@@ -271,7 +271,7 @@ def test_trainings_of_a_check_whose_networks_are_gone_are_missed(
         path.unlink()
     monkeypatch.setattr(truth, "train_by_job", Mock(side_effect=AssertionError("trained already")))
     with pytest.raises(RunFolderError, match=r"the study '\S+-verdict-\w+' has trainings whose networks are not here"):
-        check_scores(run, make_evaluator(run), lambda words: None)
+        check_scores(run, make_evaluator(run))
     assert not run.verdict.exists()
 
 
@@ -347,7 +347,7 @@ def test_workers_share_their_trainings_and_end_with_the_same_networks(copied_run
         while ", step " in words and not processes() and time.monotonic() < deadline:
             time.sleep(0.1)
 
-    teachers.teachers(copied_run, busy_with_the_first, workers=2)
+    teachers.teachers(copied_run, tell=busy_with_the_first, workers=2)
     assert len(processes()) == 2
     for name, weights in before.items():
         after = load_subnet(subnet_path(copied_run, name)).state_dict()
@@ -382,7 +382,7 @@ def test_killed_they_go_on_and_end_as_the_same_networks(
             teachers.teachers(copied_run)
     steps = watch_steps(monkeypatch)
     told: list[str] = []
-    teachers.teachers(copied_run, told.append)
+    teachers.teachers(copied_run, tell=told.append)
     counted_words = list(dict.fromkeys(words.partition(", ")[0] for words in told))
     assert counted_words == [f"trains its teachers: {ended} of 3" for ended in range(killed[0] - 1, 4)]
     assert told[0] == counted_words[0], "from the beginning"

@@ -96,7 +96,7 @@ def test_it_tells_at_each_validation_how_far_a_training_has_come(
         1,
         (Part.HPO,),
         folder=tmp_path,
-        tell=lambda ended, words: told.append((ended, words)),
+        on_progress=lambda ended, words: told.append((ended, words)),
     )
     words = [f"step {step} of at most {steps}" for step in (steps // 2, steps)]
     for trial in study.get_trials():

@@ -53,6 +53,6 @@ def unbalanced_truth(
             losses.shape[1],
             MEASURED,
             folder=own.path / "checkpoints",
-            tell=lambda ended, words: None if words else on_training(ended),
+            on_progress=lambda ended, words: None if words else on_training(ended),
         )
     return found

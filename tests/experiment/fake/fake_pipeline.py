@@ -52,7 +52,7 @@ class FakeStage:
         run: RunFolder,
         *,
         count: int | None = None,
-        report: Callable[[Mapping[str, float]], None] | None = None,
+        on_metrics: Callable[[Mapping[str, float]], None] | None = None,
         workers: int = 1,
     ) -> dict[str, float]:
         (run.path / "units").mkdir(parents=True, exist_ok=True)
@@ -68,8 +68,8 @@ class FakeStage:
                 time.sleep(0.05)
             time.sleep(run.job.data.options.get("seconds", 0.1))
             (run.path / "units" / f"{self.name}-{time.monotonic_ns()}").touch()
-            if report is not None:
-                report({"log_loss": 0.5, "auc": 0.75})
+            if on_metrics is not None:
+                on_metrics({"log_loss": 0.5, "auc": 0.75})
         return {"log_loss": 0.5, "auc": 0.75} if self.name not in ("data", "report") else {}
 
 
