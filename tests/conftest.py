@@ -125,9 +125,9 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 def finished_run(tmp_path_factory: pytest.TempPathFactory, write_job: Callable[..., Path]) -> Any:
     """The run folder of a whole run of the tiny job. Tests read it; those that write take `copied_run`."""
     from nasrec_automl.config import load_job
+    from nasrec_automl.pipeline.databases import study_storage
     from nasrec_automl.pipeline.run_folder import RunFolder
     from nasrec_automl.pipeline.stages import run_job
-    from nasrec_automl.pipeline.studies import study_storage
 
     def make(folder: Path) -> None:
         run = RunFolder(load_job(write_job(folder)))

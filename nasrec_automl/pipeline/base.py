@@ -8,9 +8,9 @@ from contextlib import nullcontext
 from typing import Any
 
 from nasrec_automl.errors import NasRecError
+from nasrec_automl.pipeline.databases import study_storage
 from nasrec_automl.pipeline.progress import counting_time
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.studies import study_storage
 from nasrec_automl.search.database import database_errors
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.lightning import check_device

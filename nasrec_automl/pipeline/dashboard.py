@@ -21,9 +21,10 @@ from nasrec_automl.data.preprocessing import PREPROCESSING_FILE
 from nasrec_automl.digest import digest
 from nasrec_automl.errors import InUseError
 from nasrec_automl.pipeline.candidates import candidates, retrain_study_name
+from nasrec_automl.pipeline.databases import study_storage
 from nasrec_automl.pipeline.model_folder import ARCHITECTURE_FILE, WEIGHTS_FILE
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.studies import search_study_name, study_storage
+from nasrec_automl.pipeline.studies import search_study_name
 from nasrec_automl.report import ReportContent, wiring_svg
 from nasrec_automl.report.agreement import score_against_retrained
 from nasrec_automl.report.frequencies import frequencies

@@ -39,8 +39,9 @@ from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
 from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import trained_profile
+from nasrec_automl.pipeline.settings import final_settings
 from nasrec_automl.pipeline.status import STAGE_NAMES, final_is_noted
-from nasrec_automl.pipeline.studies import final_settings, retrain_study, search_study_name
+from nasrec_automl.pipeline.studies import retrain_study, search_study_name
 from nasrec_automl.pipeline.subnets import best_trials, trial_weights, weights_path
 from nasrec_automl.pipeline.teachers import teachers
 from nasrec_automl.report import calibration_bins

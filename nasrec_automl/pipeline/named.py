@@ -37,9 +37,10 @@ from nasrec_automl.pipeline.model_folder import ARCHITECTURE_FILE, WEIGHTS_FILE,
 from nasrec_automl.pipeline.progress import Tell, silent
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import default_hyper
+from nasrec_automl.pipeline.settings import AMONG_SEVERAL
 from nasrec_automl.pipeline.stages import check_stages
 from nasrec_automl.pipeline.status import retrain_is_noted
-from nasrec_automl.pipeline.studies import AMONG_SEVERAL, found_study, retrain_study, study_trials
+from nasrec_automl.pipeline.studies import found_study, retrain_study, study_trials
 from nasrec_automl.pipeline.subnets import best_trials, trial_weights
 from nasrec_automl.pipeline.teachers import teachers
 from nasrec_automl.pipeline.verdict import read_verdict

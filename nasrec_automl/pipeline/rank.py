@@ -22,8 +22,9 @@ from nasrec_automl.pipeline.evaluator import load_evaluator, score_rows
 from nasrec_automl.pipeline.files import read_json, write_json, write_text
 from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.settings import training_settings
 from nasrec_automl.pipeline.stages import run_job
-from nasrec_automl.pipeline.studies import found_study, training_settings
+from nasrec_automl.pipeline.studies import found_study
 from nasrec_automl.pipeline.supernet import SupernetStage, kept_steps
 from nasrec_automl.pipeline.supernet_training import path_schedule
 from nasrec_automl.pipeline.truth import OnProgress, judge_scores, sample_sizes, train_truth, trained_profiles

@@ -17,6 +17,7 @@ from nasrec_automl.pipeline.base import OnMetrics, Stage
 from nasrec_automl.pipeline.candidates import Candidate, candidates, halved, retrain_study_name
 from nasrec_automl.pipeline.check_trainings import drop_kept, take_over
 from nasrec_automl.pipeline.dashboard import publish
+from nasrec_automl.pipeline.databases import study_storage
 from nasrec_automl.pipeline.files import newest, read_json, write_json
 from nasrec_automl.pipeline.final_training import FINAL_TEACHER
 from nasrec_automl.pipeline.progress import ProgressWriter
@@ -29,15 +30,9 @@ from nasrec_automl.pipeline.scratch import (
     step_in_words,
     train_by_job,
 )
+from nasrec_automl.pipeline.settings import retrain_settings
 from nasrec_automl.pipeline.status import retrain_is_noted
-from nasrec_automl.pipeline.studies import (
-    make_retrain_study,
-    retrain_settings,
-    stage_ended,
-    study_storage,
-    study_trials,
-    why_no_more,
-)
+from nasrec_automl.pipeline.studies import make_retrain_study, stage_ended, study_trials, why_no_more
 from nasrec_automl.pipeline.subnets import best_log_loss, check_subnets, checkpoint_path, drop_beaten, weights_path
 from nasrec_automl.pipeline.teachers import resume_mark_of_teachers, taught_label
 from nasrec_automl.search import Hyper, Outcome, retrain

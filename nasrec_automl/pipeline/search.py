@@ -21,6 +21,7 @@ from nasrec_automl.pipeline.budget import job_budget, left_out_designs
 from nasrec_automl.pipeline.candidates import retrain_study_name
 from nasrec_automl.pipeline.check import check_scores, resume_mark_of_check
 from nasrec_automl.pipeline.dashboard import publish
+from nasrec_automl.pipeline.databases import study_storage
 from nasrec_automl.pipeline.earlier import earlier_winner
 from nasrec_automl.pipeline.evaluator import load_evaluator, release_evaluators
 from nasrec_automl.pipeline.files import read_json, write_json
@@ -28,15 +29,14 @@ from nasrec_automl.pipeline.handed_on import handed_on
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.settings import search_settings
 from nasrec_automl.pipeline.status import search_is_noted
 from nasrec_automl.pipeline.studies import (
     hold_to_weights,
     make_search_study,
     scored_trials,
     search_admission,
-    search_settings,
     stage_ended,
-    study_storage,
     study_trials,
     why_no_more,
 )

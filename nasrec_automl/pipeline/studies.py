@@ -5,15 +5,11 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import threading
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import optuna
-from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.budget import LATENCY
@@ -23,27 +19,25 @@ from nasrec_automl.digest import digest
 from nasrec_automl.errors import RunFolderError, StudyError
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import retrain_study_name
-from nasrec_automl.pipeline.earlier import continued
+from nasrec_automl.pipeline.databases import Database, open_database, study_storage
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import training_lengths
-from nasrec_automl.search import open_storage, open_study
+from nasrec_automl.pipeline.settings import (
+    AMONG_SEVERAL,
+    OF_FINAL,
+    OF_TEACHERS,
+    retrain_settings,
+    search_settings,
+)
+from nasrec_automl.search import open_study
 from nasrec_automl.search.admission import Admission, Admits
 from nasrec_automl.search.attributes import KEY, WEIGHTS_HASH, WORKER
 from nasrec_automl.search.census import seconds_spent
-from nasrec_automl.search.database import database_errors, parse_url, patiently, shown_url
+from nasrec_automl.search.database import database_errors, patiently, shown_url
 from nasrec_automl.search.storage import check_identity
 from nasrec_automl.search.task import ENDED
 from nasrec_automl.space import load_search_space
-
-AMONG_SEVERAL = {"top_k", "trials", "timeout", "pruner"}
-"""What of the retrain section no training depends on by itself."""
-
-_OF_TEACHERS = {"teachers", "teacher_share"}
-"""What trainings by labels alone do not depend on."""
-
-_OF_FINAL = {"final_seeds"}
-"""What the final stage alone reads of the retrain section."""
 
 _SETTINGS = "settings"
 """Of a study's identity: a hash of its stage's settings. A database that runs share may have a study of this name from
@@ -56,66 +50,26 @@ Kind = Literal["search", "retrain", "tune"] | Trainings
 """Of the studies of a run. A stage's work makes them; whoever asks how far the run is only reads."""
 
 
-@dataclass
-class _Opened:
-    """A database that this process has opened, which file it is, and the studies that were opened in it by name."""
-
-    storage: RDBStorage
-    file: tuple[int, int] | None
-    studies: dict[str, optuna.Study] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-
-_opened: dict[str, _Opened] = {}
-_OPENING = threading.Lock()
-"""Two threads would open a database each."""
-
-
-def study_storage(url: str) -> RDBStorage:
-    """The database, opened once a process.
-
-    Again, where its file is another one: a run folder may be deleted in a notebook that goes on.
-    """
-    return _database(url).storage
-
-
-def _database(url: str) -> _Opened:
-    with _OPENING:
-        if url in _opened:
-            opened = _opened[url]
-            if opened.file == _file_of(url):
-                return opened
-            opened.storage.remove_session()
-            opened.storage.engine.dispose()
-        storage = open_storage(url)
-        _opened[url] = _Opened(storage, _file_of(url))
-        return _opened[url]
-
-
 def _study(run: RunFolder, kind: Kind, *, make: bool) -> optuna.Study | None:
-    """Open a study; where it is missing, make it or return nothing.
-
-    A study reads what has changed since it read last, but everything at first: minutes, in a tuner that asks for it at
-    each decision. So each is kept as it was opened, and what is returned is a copy, whose sampler is the caller's.
+    """Open a study, a copy whose sampler is the caller's; where it is missing, make it or return nothing.
 
     Raises:
         RunFolderError: it has no trials, nor has one that a stage has ended: the database is another one.
         StudyError: the study of this name is about something else.
     """
-    opened, name = _database(run.job.storage_url), _name(run, kind)
-    storage = opened.storage
-    with opened.lock, database_errors(storage):
-        known = opened.studies.get(name)
-        if known is not None and patiently(storage, partial(_is_there, known, storage)):
+    database, name = open_database(run.job.storage_url), _name(run, kind)
+    storage = database.storage
+    with database.lock, database_errors(storage):
+        if (known := database.known(name)) is not None:
             patiently(storage, partial(check_identity, known, _identity(run, kind), **_options(run, kind)))
             return copy.copy(known)
-        if not patiently(storage, partial(_has_trials, storage, name)):
-            _check_ended(run, storage)
-        if not make and not patiently(storage, partial(_is_named, storage, name)):
+        if not database.has_trials(name):
+            _check_ended(run, database)
+        if not make and not database.has_study(name):
             return None
-        known = open_study(storage, name=name, identity=_identity(run, kind), **_options(run, kind))
-        opened.studies[name] = known
-    return copy.copy(known)
+        made = open_study(storage, name=name, identity=_identity(run, kind), **_options(run, kind))
+        database.studies[name] = made
+    return copy.copy(made)
 
 
 def _name(run: RunFolder, kind: Kind) -> str:
@@ -145,43 +99,7 @@ def _options(run: RunFolder, kind: Kind) -> dict[str, Any]:
     return {"direction": "maximize"} if kind == "tune" else {}
 
 
-def _is_named(storage: RDBStorage, name: str) -> bool:
-    try:
-        storage.get_study_id_from_name(name)
-    except KeyError:
-        return False
-    return True
-
-
-def _has_trials(storage: RDBStorage, name: str) -> bool:
-    try:
-        storage.get_trial_id_from_study_id_trial_number(storage.get_study_id_from_name(name), 0)
-    except KeyError:
-        return False
-    return True
-
-
-def _is_there(study: optuna.Study, storage: RDBStorage) -> bool:
-    """Whether a study that was opened before is still this one, and not deleted, or made anew under the same ids."""
-    try:
-        study_id = storage.get_study_id_from_name(study.study_name)
-        trials = study.get_trials(deepcopy=False)
-        first = storage.get_trial_id_from_study_id_trial_number(study_id, 0) if trials else None
-        return first is None or storage.get_trial(first).datetime_start == trials[0].datetime_start
-    except KeyError:
-        return False
-
-
-def _file_of(url: str) -> tuple[int, int] | None:
-    """What tells the file of an SQLite database from every other one that there is now."""
-    parsed = parse_url(url)
-    if parsed.get_backend_name() != "sqlite" or not parsed.database or not Path(parsed.database).is_file():
-        return None
-    found = Path(parsed.database).stat()
-    return found.st_dev, found.st_ino
-
-
-def _check_ended(run: RunFolder, storage: RDBStorage) -> None:
+def _check_ended(run: RunFolder, database: Database) -> None:
     """Raise RunFolderError where a study that a stage has ended is missing, or empty."""
     noted = read_json(run.retrain_done)
     names = []
@@ -190,7 +108,7 @@ def _check_ended(run: RunFolder, storage: RDBStorage) -> None:
     if noted is not None:
         names.append(noted["study"])
     for name in names:
-        if not patiently(storage, partial(_has_trials, storage, name)):
+        if not database.has_trials(name):
             raise _missing(run, name)
 
 
@@ -200,46 +118,6 @@ def _missing(run: RunFolder, name: str) -> RunFolderError:
         f"{shown_url(run.job.storage_url)}: put the database back, or set the `storage` of before, or copy the "
         "study (optuna.copy_study), or run the job in another run_folder"
     )
-
-
-def search_settings(run: RunFolder) -> dict[str, Any]:
-    """The search section, but for what may grow, architectures and timeout, and what a latency that counts is of."""
-    job = run.job
-    section = job.search.model_dump(mode="json", exclude={"architectures", "timeout"})
-    timed = {
-        "device": job.device,
-        "budget.batch_size": job.budget.batch_size,
-        "whether a training may have LayerNorm": job.retrain.may_layer_norm,
-    }
-    return {
-        **{f"search.{key}": value for key, value in section.items()},
-        **(timed if LATENCY in job.search.objectives else {}),
-        "precision": job.precision,
-        **continued(run, "search"),
-    }
-
-
-def retrain_settings(run: RunFolder) -> dict[str, Any]:
-    """The retrain section, but for what may grow, trainings and timeout, and for what the final stage alone reads."""
-    section = run.job.retrain.model_dump(mode="json", exclude={"trials", "timeout", "space", *_OF_FINAL})
-    space = run.job.retrain.space.model_dump(mode="json", exclude_none=True)
-    return {
-        **{f"retrain.{key}": value for key, value in {**section, **training_lengths(run)}.items()},
-        **{f"retrain.space.{key}": value for key, value in space.items()},
-        "precision": run.job.precision,
-    }
-
-
-def final_settings(run: RunFolder) -> dict[str, Any]:
-    """What the final stage alone reads of the retrain section."""
-    section = run.job.retrain.model_dump(mode="json", include=_OF_FINAL)
-    return {f"retrain.{key}": value for key, value in section.items()}
-
-
-def training_settings(run: RunFolder) -> dict[str, Any]:
-    """What one training by labels alone with the default hyper-parameters depends on, of the retrain section."""
-    beside = {f"retrain.{name}" for name in (*AMONG_SEVERAL, *_OF_TEACHERS)}
-    return {name: value for name, value in retrain_settings(run).items() if name not in beside}
 
 
 def search_study_name(run: RunFolder) -> str:
@@ -367,7 +245,7 @@ def scored_trials(study: optuna.Study, admits: Admits) -> list[FrozenTrial]:
 def trainings_study_name(run: RunFolder, kind: Trainings) -> str:
     """The name of such a study: trainings of one name depend on the same settings."""
     job = run.job
-    beside = {*AMONG_SEVERAL, *_OF_TEACHERS, *_OF_FINAL}
+    beside = {*AMONG_SEVERAL, *OF_TEACHERS, *OF_FINAL}
     settings = {
         "retrain": {
             **job.retrain.model_dump(mode="json", exclude=beside),

@@ -17,6 +17,7 @@ from nasrec_automl.data.parts import Part
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.evaluation.sample import one_of_each_size
 from nasrec_automl.evaluation.scratch import Trained, measure_subnet
+from nasrec_automl.pipeline.databases import study_storage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import (
     default_hyper,
@@ -24,7 +25,7 @@ from nasrec_automl.pipeline.scratch import (
     train_by_job,
     trained_profile,
 )
-from nasrec_automl.pipeline.studies import Trainings, study_storage, trainings_study
+from nasrec_automl.pipeline.studies import Trainings, trainings_study
 from nasrec_automl.randomness import rng_for
 from nasrec_automl.ranking import FEWEST_RANKED, Ranking, judge_ranking
 from nasrec_automl.search import Outcome

@@ -18,20 +18,15 @@ from nasrec_automl.data.parts import Part
 from nasrec_automl.errors import DivergedError, StudyError
 from nasrec_automl.pipeline.base import OnMetrics, Stage
 from nasrec_automl.pipeline.data import DataStage
+from nasrec_automl.pipeline.databases import study_storage
 from nasrec_automl.pipeline.evaluator import make_evaluator
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.progress import ProgressWriter, counting_time
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.settings import training_settings
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.status import TUNE_TRUTH
-from nasrec_automl.pipeline.studies import (
-    study_storage,
-    study_trials,
-    training_settings,
-    trainings_study,
-    tune_study,
-    why_no_more,
-)
+from nasrec_automl.pipeline.studies import study_trials, trainings_study, tune_study, why_no_more
 from nasrec_automl.pipeline.supernet import SupernetStage, supernet_label
 from nasrec_automl.pipeline.truth import sample_sizes, train_truth
 from nasrec_automl.ranking import FEWEST_RANKED, kendall_tau

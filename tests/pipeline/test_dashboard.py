@@ -17,12 +17,13 @@ from optuna.artifacts import FileSystemArtifactStore
 from optuna_dashboard import get_note, save_note, wsgi
 
 from nasrec_automl.pipeline.dashboard import dashboard_command, publish
+from nasrec_automl.pipeline.databases import study_storage
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.report import ReportStage, report_content
 from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
-from nasrec_automl.pipeline.studies import retrain_study, search_study, study_storage
+from nasrec_automl.pipeline.studies import retrain_study, search_study
 from nasrec_automl.report.notes import best_trainings
 from nasrec_automl.report.summary import pareto_front
 from nasrec_automl.search.attributes import DASHBOARD

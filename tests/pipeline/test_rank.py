@@ -24,11 +24,12 @@ from nasrec_automl.errors import DataError, DivergedError, JobError, StudyError
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.evaluation.trained_steps import trained_steps
 from nasrec_automl.pipeline import rank, truth
+from nasrec_automl.pipeline.databases import study_storage
 from nasrec_automl.pipeline.evaluator import make_evaluator
 from nasrec_automl.pipeline.rank import RankStage, rank_content, rank_scores, train_ranked
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import rank_status
-from nasrec_automl.pipeline.studies import study_storage, trainings_study
+from nasrec_automl.pipeline.studies import trainings_study
 from nasrec_automl.pipeline.supernet import kept_steps
 from nasrec_automl.pipeline.supernet_training import path_schedule, training_steps
 from nasrec_automl.pipeline.view import rank_table
@@ -205,7 +206,8 @@ from nasrec_automl.config import load_job
 from nasrec_automl.training.keep_best import Checkpoints
 from nasrec_automl.pipeline.rank import rank_scores
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.studies import study_storage, trainings_study
+from nasrec_automl.pipeline.databases import study_storage
+from nasrec_automl.pipeline.studies import trainings_study
 
 run = RunFolder(load_job(sys.argv[1]))
 write = Checkpoints.on_validation_end

@@ -1,9 +1,7 @@
 """The studies of a run, and when a stage has what it needs of one."""
 
 import shutil
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +11,6 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from nasrec_automl.errors import RunFolderError, StudyError
-from nasrec_automl.pipeline import studies
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import (
     Trainings,
@@ -23,7 +20,6 @@ from nasrec_automl.pipeline.studies import (
     retrain_study,
     search_study,
     stage_ended,
-    study_storage,
     study_trials,
     trainings_study,
     trainings_study_name,
@@ -32,23 +28,6 @@ from nasrec_automl.pipeline.studies import (
 )
 from nasrec_automl.pipeline.tune import TuneStage
 from tests.pipeline.changed import changed
-
-
-def test_threads_share_a_database_that_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[str] = []
-
-    def slowly(url: str) -> object:
-        opened.append(url)
-        time.sleep(0.2)
-        return object()
-
-    monkeypatch.setattr(studies, "open_storage", slowly)
-    monkeypatch.setattr(studies, "_opened", {})
-    url = f"sqlite:///{tmp_path / 'studies.db'}"
-    with ThreadPoolExecutor(2) as threads:
-        first, second = threads.map(study_storage, [url, url])
-    assert first is second
-    assert opened == [url]
 
 
 @pytest.mark.parametrize("kind", ["rank", "verdict", "teachers", "tune-truth"])
@@ -118,17 +97,6 @@ def test_a_folder_with_other_settings_takes_no_study_of_a_database_that_both_use
     another = RunFolder(job.model_copy(update={section: getattr(job, section).model_copy(update=changes)}))
     with pytest.raises(StudyError, match=r"settings .* choose another name for the study"):
         study(another)
-
-
-def test_a_database_that_was_deleted_is_made_anew(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'studies.db'}"
-    before = study_storage(url)
-    optuna.create_study(storage=before)
-    assert study_storage(url) is before
-    for path in tmp_path.iterdir():
-        path.unlink()
-    assert study_storage(url).get_all_studies() == []
-    assert (tmp_path / "studies.db").is_file()
 
 
 def test_a_study_is_read_once_a_process_and_each_caller_has_a_sampler_of_its_own(copied_run: RunFolder) -> None:

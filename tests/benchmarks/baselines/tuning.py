@@ -15,8 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import TRAINING, Part
 from nasrec_automl.errors import DivergedError, RunFolderError
+from nasrec_automl.pipeline.databases import study_storage
 from nasrec_automl.pipeline.files import read_json, write_json
-from nasrec_automl.pipeline.studies import study_storage
 from nasrec_automl.randomness import seed_for
 from nasrec_automl.search import open_study
 from nasrec_automl.search.attributes import KEY
