@@ -6,6 +6,7 @@ float64. `slow` draws many more.
 
 from __future__ import annotations
 
+import gc
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -48,11 +49,12 @@ depths = pytest.mark.parametrize("depth", ["quick", pytest.param("deep", marks=p
     params=itertools.product(SPACES, (True, False), TOLERANCE),
     ids=lambda case: f"{case[0]}-{'norm' if case[1] else 'plain'}-{str(case[2])[6:]}",
 )
-def case(request: pytest.FixtureRequest) -> tuple[str, Supernet]:
+def case(request: pytest.FixtureRequest) -> Iterator[tuple[str, Supernet]]:
     """Name of a space, and its supernet with random weights."""
     name, layer_norm, dtype = request.param
     space, schema = SPACES[name]
-    return name, make(space, schema, layer_norm, dtype)
+    yield name, make(space, schema, layer_norm, dtype)
+    gc.collect()  # Hypothesis' functions are cycles, and what they hold would be kept: gigabytes, of all cases
 
 
 def make(space: SearchSpace, schema: FeatureSchema, layer_norm: bool, dtype: torch.dtype) -> Supernet:
