@@ -15,7 +15,7 @@ from nasrec_automl.nni_plugin.filters import Filter, MadeFilter, budget_of, make
 from nasrec_automl.nni_plugin.nas import OneShotStrategy, RandomSamplingLightningModule
 from nasrec_automl.nni_plugin.oneshot_export import best_architectures
 from nasrec_automl.nni_plugin.oneshot_resume import newest_checkpoint, place_checkpoints, resume_state
-from nasrec_automl.nni_plugin.space import ChoiceNetwork
+from nasrec_automl.nni_plugin.space import ChoiceNetwork, NasRecSpace
 from nasrec_automl.nni_plugin.supermodule import SharedNetwork
 from nasrec_automl.randomness import rng_for
 from nasrec_automl.sampling import PATH_SAMPLERS, WarmUp, path_sampler
@@ -112,6 +112,7 @@ class NasRecLightningModule(RandomSamplingLightningModule):
     def top(self, most: int, loaders: Any) -> list[Architecture]:
         """The best architectures that a short search on validation batches finds, the best first."""
         supernet = self.shared.supernet
+        is_all = type(self.model).forward is NasRecSpace.forward
         return best_architectures(
             supernet,
             loaders,
@@ -119,6 +120,7 @@ class NasRecLightningModule(RandomSamplingLightningModule):
             scored=self._export_candidates,
             seed=self._seed,
             budget=budget_of(self._export_filter, supernet.schema, layer_norm=supernet.layer_norm),
+            around=None if is_all else self.model,
         )
 
 
@@ -138,7 +140,8 @@ class NasRecOneShot(OneShotStrategy):
 
     The trainer's `ModelCheckpoint` keeps checkpoints; `experiment.resume()` goes on from the newest one, however the
     run before it ended. `export_top_models(k)` searches the trained supernet for a short while, with the weight-sharing
-    evaluator on the validation rows.
+    evaluator on the validation rows (a model space around a `NasRecSpace` by its own logits, see
+    `WholeModelEvaluator`).
 
     Weights are trained on the whole space whatever the `filter`, unlike those of NNI's RandomOneShot, so that one
     supernet serves many budgets.

@@ -5,24 +5,32 @@ from __future__ import annotations
 from itertools import chain, islice
 from typing import Any
 
+import torch
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 from pytorch_lightning.utilities import CombinedLoader
+from torch import nn
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
 from nasrec_automl.config import RidgeHead
+from nasrec_automl.data.batches import EvaluationBatches
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.errors import DataError
 from nasrec_automl.evaluation import WeightSharingEvaluator
 from nasrec_automl.network import Supernet
+from nasrec_automl.nni_plugin.supermodule import SharedNetwork
 from nasrec_automl.randomness import rng_for
+from nasrec_automl.score import Score
 from nasrec_automl.search import RegularizedEvolutionSampler, open_study, search
 from nasrec_automl.search.incumbents import distinct_best_first
 from nasrec_automl.search.mutation import generations_of
+from nasrec_automl.training.metrics import measure, targets
 
 _ROWS = 100_000
 """Validation rows that are read at most, half of them to fit heads."""
+
+_BATCH = 8192
 
 _CHILDREN = 4
 
@@ -35,6 +43,7 @@ def best_architectures(
     scored: int,
     seed: int,
     budget: Budget | None = None,
+    around: nn.Module | None = None,
 ) -> list[Architecture]:
     """Search the supernet for a short while, by regularised evolution over its weight-sharing evaluator.
 
@@ -47,6 +56,7 @@ def best_architectures(
         scored: how many the search scores; at least `most` are.
         seed: of the search.
         budget: what an architecture may cost.
+        around: the model that was trained, where it does more than run the supernet in it: see `WholeModelEvaluator`.
 
     Returns:
         The best first. Equal weights, rows and seeds give equal lists.
@@ -58,10 +68,15 @@ def best_architectures(
     """
     space = supernet.space
     head_rows, score_rows = _halves(_read(loaders), seed)
-    was_training = supernet.training
-    evaluator = WeightSharingEvaluator(
-        supernet, head_rows=head_rows, score_rows=score_rows, head=RidgeHead(), seed=seed, early_stop=0
-    )
+    trained: nn.Module = supernet if around is None else around
+    was_training = trained.training
+    evaluator: WeightSharingEvaluator | WholeModelEvaluator
+    if around is None:
+        evaluator = WeightSharingEvaluator(
+            supernet, head_rows=head_rows, score_rows=score_rows, head=RidgeHead(), seed=seed, early_stop=0
+        )
+    else:
+        evaluator = WholeModelEvaluator(around, score_rows)
     storage = InMemoryStorage()
     study = open_study(storage, name="export", identity={"space": space.name})
     target = max(most, scored)
@@ -78,9 +93,37 @@ def best_architectures(
     try:
         search(study, space, evaluator.evaluate, storage=storage, sampler=sampler, target=target, budget=budget)
     finally:
-        supernet.train(was_training)
+        trained.train(was_training)
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return list(islice(distinct_best_first(trials, space), most))
+
+
+class WholeModelEvaluator:
+    """Scores architectures by the logits of the whole model that was trained, which holds the supernet.
+
+    No head is fitted: that needs a supernet whose logits are the model's.
+
+    Args:
+        model: maps `(dense, ids)` to logits `(B,)`. It is put into evaluation mode, and left there.
+        score_rows: rows to score.
+    """
+
+    def __init__(self, model: nn.Module, score_rows: Rows) -> None:
+        self._model = model.eval()
+        self._shared = next(module for module in model.modules() if isinstance(module, SharedNetwork))
+        self._score_rows = score_rows
+
+    @torch.no_grad()
+    def evaluate(self, architecture: Architecture) -> Score:
+        """Score one architecture of the supernet's space."""
+        self._shared.path = architecture.path
+        weight = self._shared.supernet.embedding.weight
+        batches = EvaluationBatches(self._score_rows, _BATCH)
+        logits = [self._model(dense.to(weight), ids.to(weight.device)).cpu() for dense, ids, *_ in batches]
+        found = measure(torch.cat(logits), *targets(self._score_rows))
+        return Score(
+            log_loss=found.log_loss, auc=found.auc, standard_error=found.standard_error, rows=found.rows, stopped=False
+        )
 
 
 def _read(loaders: Any) -> Rows:

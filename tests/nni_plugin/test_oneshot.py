@@ -6,12 +6,14 @@ import torch
 from nni.nas.evaluator import FunctionalEvaluator
 from nni.nas.nn.pytorch import LayerChoice
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader, TensorDataset
 
 from nasrec_automl.errors import CheckpointError, DataError, DivergedError, JobError, SpaceError
 from nasrec_automl.nni_plugin import ClickEvaluatorModule, NasRecOneShot, NasRecSpace
-from nasrec_automl.nni_plugin.nas import ModelSpace
+from nasrec_automl.nni_plugin.nas import Lightning, LightningModule, ModelSpace
 from nasrec_automl.nni_plugin.oneshot import NasRecLightningModule
+from nasrec_automl.nni_plugin.supermodule import SharedNetwork
 from nasrec_automl.randomness import rng_for
 from nasrec_automl.sampling import PATH_SAMPLERS, WarmUp, path_sampler
 from nasrec_automl.schema import FeatureSchema
@@ -95,6 +97,61 @@ def test_it_trains_a_space_that_another_one_holds(tmp_path: Path, seen: list[Any
     assert len(seen) == STEPS
     (sample,) = experiment.export_top_models(formatter="dict")
     assert tiny_space().from_params(sample).params == sample
+
+
+class Offset(Asked):
+    """The last dense column is another model's logit, which is added."""
+
+    def forward(self, dense: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.parts[0](dense[:, :3], ids) + dense[:, 3]
+        return logits
+
+
+class Shifted(NasRecSpace):
+    """A space whose own class adds to the logits."""
+
+    def __init__(self) -> None:
+        super().__init__(tiny_space(), tiny_schema())
+
+    def forward(self, dense: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        return super().forward(dense, ids) + 3 * dense[:, 0]
+
+
+class Plain(LightningModule):
+    """A user's module, which checks no batch."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        dense, ids, label = batch
+        return binary_cross_entropy_with_logits(self.model(dense, ids), label)
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.log("loss", self.training_step(batch, batch_idx))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adagrad(self.parameters(), lr=0.1)
+
+
+@pytest.mark.parametrize("around", [Offset, Shifted])
+def test_a_model_around_the_space_is_scored_as_a_whole(tmp_path: Path, around: type[ModelSpace]) -> None:
+    dense, ids, label = make_rows(tiny_schema(), ROWS).batch(slice(0, ROWS))
+    if around is Offset:
+        dense = torch.cat([dense, 3 * dense[:, :1]], dim=1)
+    rows = DataLoader(TensorDataset(dense, ids, label), batch_size=BATCH)
+    evaluator = Lightning(Plain(), make_evaluator(max_epochs=2).trainer, rows, rows)
+    strategy = NasRecOneShot(seed=3, export_candidates=8)
+    experiment = run_experiment(around(), evaluator, strategy, tmp_path)
+    samples = experiment.export_top_models(8, formatter="dict")
+
+    model = strategy.supernet.eval()
+    (shared,) = (module for module in model.modules() if isinstance(module, SharedNetwork))
+    scored = torch.from_numpy(rng_for("halves for heads and scores", 3).permutation(ROWS)[ROWS // 2 :])
+    losses = []
+    for sample in samples:
+        shared.path = tiny_space().from_params(sample).path
+        with torch.no_grad():
+            losses.append(measure(model(dense[scored], ids[scored]), label[scored]).log_loss)
+    assert len({*losses}) == 8
+    assert losses == sorted(losses), "they are those of the model as it was trained"
 
 
 @pytest.mark.parametrize(
