@@ -32,7 +32,7 @@ with warnings.catch_warnings():
     from nni.nas.execution import ModelEventType
     from nni.nas.experiment import NasExperiment
     from nni.nas.experiment.config import NasExperimentConfig
-    from nni.nas.nn.pytorch import ModelSpace, MutableModule
+    from nni.nas.nn.pytorch import ModelSpace, MutableModule, recursive_freeze
     from nni.nas.oneshot.pytorch.profiler import ExpectationProfilerPenalty, RangeProfilerFilter
     from nni.nas.oneshot.pytorch.sampling import RandomSamplingLightningModule
     from nni.nas.oneshot.pytorch.strategy import OneShotStrategy
@@ -105,6 +105,7 @@ __all__ = [
     "model_context",
     "nas_strategies",
     "profiler_leaf_module",
+    "recursive_freeze",
     "register_flops_formula",
     "register_shape_inference_formula",
 ]

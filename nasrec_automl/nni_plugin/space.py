@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -26,6 +27,7 @@ from nasrec_automl.nni_plugin.nas import (
     NumParamsProfiler,
     Proxyless,
     model_context,
+    recursive_freeze,
 )
 from nasrec_automl.nni_plugin.profilers import cost_expressions, register_cost
 from nasrec_automl.nni_plugin.relaxation import SampledOneHot
@@ -151,6 +153,19 @@ class NasRecSpace(ModelSpace):
         """
         logits: Tensor = self.network(dense, ids)
         return logits
+
+    def freeze(self, sample: dict[str, Any]) -> nn.Module:
+        """Make the model of a sample; a supernet's has the shared weights.
+
+        NNI's own `freeze` would first copy the network, with all its tables, that the sample's then takes the place of.
+        """
+        if self.mutables or not isinstance(self.network, MutableModule):
+            frozen: nn.Module = super().freeze(sample)
+            return frozen
+        network = self.network.freeze(sample)
+        frozen = copy.deepcopy(self, {id(self.network): network})
+        frozen, _ = recursive_freeze(frozen, sample, include_root=False)  # what else a subclass may hold
+        return frozen
 
     @classmethod
     def preset(cls, name: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from nni.nas.nn.pytorch import LayerChoice
 
 from nasrec_automl.errors import ArchitectureError, CheckpointError, DataError, ExtraError, NasRecError, SpaceError
 from nasrec_automl.network import Subnet
@@ -75,6 +76,50 @@ def test_frozen_it_is_the_subnet(layer_norm: bool) -> None:
         assert isinstance(again.network, Subnet)
         for name, tensor in again.state_dict().items():
             assert torch.equal(tensor, model.state_dict()[name]), "start values are those of the seed"
+
+
+@pytest.fixture
+def copied(monkeypatch: pytest.MonkeyPatch) -> list[torch.nn.Parameter]:
+    """The parameters that were copied."""
+    found: list[torch.nn.Parameter] = []
+    copy = torch.nn.Parameter.__deepcopy__
+
+    def watch(parameter: torch.nn.Parameter, memo: dict[int, Any]) -> Any:
+        found.append(parameter)
+        return copy(parameter, memo)
+
+    monkeypatch.setattr(torch.nn.Parameter, "__deepcopy__", watch)
+    return found
+
+
+def test_freezing_copies_nothing_that_is_thrown_away(copied: list[torch.nn.Parameter]) -> None:
+    space, sample = make(), dict(tiny_space().random(np.random.default_rng(0)).params)
+    space.freeze(sample)
+    assert not copied
+    supernet = NasRecOneShot().mutate_model(space)
+    frozen = supernet.freeze(sample)
+    (table,) = copied
+    assert table is supernet.network.supernet.embedding.weight
+    assert frozen.network.embedding.weight is not table
+    assert isinstance(supernet.network, SharedNetwork), "the supernet is as it was"
+
+
+def test_a_space_with_further_choices_is_frozen_whole() -> None:
+    class More(NasRecSpace):
+        def __init__(self) -> None:
+            super().__init__(tiny_space(), tiny_schema())
+            self.last = LayerChoice([torch.nn.Identity(), torch.nn.Tanh()], label="last")
+
+    space, sample = More(), dict(tiny_space().random(np.random.default_rng(0)).params)
+    frozen = space.freeze({**sample, "last": 1})
+    assert isinstance(frozen.last, torch.nn.Tanh)
+    assert frozen.network.architecture.params == sample
+    assert isinstance(space.last, LayerChoice), "the space is as it was"
+
+
+def test_what_is_frozen_already_stays_so() -> None:
+    frozen = make().freeze(dict(tiny_space().random(np.random.default_rng(0)).params))
+    assert frozen.freeze({}).network.architecture == frozen.network.architecture
 
 
 def test_random_of_nni_is_an_architecture() -> None:
