@@ -41,7 +41,8 @@ from nasrec_automl.yaml_files import first_complaint
 class ChoiceNetwork(MutableModule):
     """Holds every mutable of the space; frozen, it is the subnet of the sample.
 
-    Until then its forward runs the architecture of all first choices, which NNI calls a dry run.
+    Until then its forward runs the architecture of all first choices, which NNI calls a dry run. That network is made
+    when it is run first: most spaces are only asked for their choices, or frozen, and tables can be large.
     """
 
     def __init__(self, space: SearchSpace, schema: FeatureSchema, layer_norm: bool, dropout: float, seed: int) -> None:
@@ -51,12 +52,9 @@ class ChoiceNetwork(MutableModule):
         self.layer_norm = layer_norm
         self.dropout = dropout
         self.seed = seed
-        first = {}
+        self.dry_run: nn.Module | None = None
         for mutable in mutables(space):
             self.add_mutable(mutable)
-            first[mutable.label] = mutable.values[0]
-        with seeded(seed):
-            self.dry_run = Subnet(space.from_params(first), schema, layer_norm=layer_norm, dropout=dropout)
 
     @classmethod
     def create_fixed_module(
@@ -78,6 +76,9 @@ class ChoiceNetwork(MutableModule):
 
     def forward(self, dense: Tensor, ids: Tensor) -> Tensor:
         """Logits `(B,)` of the architecture of all first choices."""
+        if self.dry_run is None:
+            first = {label: choices[0] for label, choices in self.space.labels.items()}
+            self.dry_run = self.freeze(first).to(dense.device).train(self.training)
         logits: Tensor = self.dry_run(dense, ids)
         return logits
 

@@ -47,15 +47,25 @@ def test_a_space_by_name_by_file_and_by_value(tmp_path: Path) -> None:
 
 def test_the_dry_runs_weights_are_of_the_seed_alone() -> None:
     state = torch.get_rng_state()
-    first, second, other = (NasRecSpace(tiny_space(), tiny_schema(), seed=seed).state_dict() for seed in (3, 3, 4))
+    dense, ids = make_batch(tiny_schema(), 4)
+    first, second, other = (make(seed=seed)(dense.float(), ids) for seed in (3, 3, 4))
     assert torch.equal(state, torch.get_rng_state())
-    assert all(torch.equal(value, second[name]) for name, value in first.items())
-    assert not all(torch.equal(value, other[name]) for name, value in first.items())
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
 
 
 def test_the_dry_run_is_the_architecture_of_first_choices() -> None:
     dense, ids = make_batch(tiny_schema(), 4)
-    assert make()(dense.float(), ids).shape == (4,)
+    space = make(dropout=0.5).eval()
+    logits = space(dense.float(), ids)
+    assert logits.shape == (4,)
+    assert torch.equal(space(dense.float(), ids), logits)
+    first = {label: choices[0] for label, choices in tiny_space().labels.items()}
+    assert torch.equal(space.freeze(first).eval()(dense.float(), ids), logits)
+
+
+def test_there_are_no_tables_before_they_are_used() -> None:
+    assert not list(make().parameters())
 
 
 @pytest.mark.parametrize("layer_norm", [True, False])
