@@ -53,6 +53,13 @@ def calibration_bins(
     )
 
 
+def rate_error(rate: float, rows: float) -> float:
+    """Standard error of a share of so many rows, above 0 where it is 0 or 1 too (Agresti and Coull 1998)."""
+    counted = rows + 4
+    rate = (rate * rows + 2) / counted
+    return math.sqrt(rate * (1 - rate) / counted)
+
+
 def _bin(
     clicked: NDArray[np.float64], predicted: NDArray[np.float64], weight: NDArray[np.float64] | None
 ) -> CalibrationBin:
@@ -61,5 +68,12 @@ def _bin(
         predicted=float(pseudo_values(predicted, weight).mean()),
         observed=float(clicks.mean()),
         rows=len(clicks),
-        error=None if weight is None else float(clicks.std()) / math.sqrt(len(clicks)),
+        error=None if weight is None else _weighted_error(clicks, clicked, weight),
     )
+
+
+def _weighted_error(clicks: NDArray[np.float64], clicked: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
+    if clicked.min() < clicked.max():
+        return float(clicks.std()) / math.sqrt(len(clicks))
+    # Where all rows had one outcome their spread says nothing; the weights say how many equal ones they are worth.
+    return rate_error(float(clicked[0]), float(weight.sum() ** 2 / (weight**2).sum()))

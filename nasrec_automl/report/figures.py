@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from nasrec_automl.report.calibration import rate_error
 from nasrec_automl.report.content import CalibrationBin, CurvePoint
 from nasrec_automl.report.style import BLUE, FAINT, GREY, LOG_LOSS_AXIS, VERMILLION, note, styled
 
@@ -55,7 +56,7 @@ def calibration(bins: Sequence[CalibrationBin]) -> go.Figure:
         return note("No predictions were measured, so there is no calibration to show.")
     predicted = [each.predicted for each in bins]
     most = min(1.0, 1.08 * max(*predicted, *(each.observed for each in bins)))
-    errors = [2 * (_rate_error(each.observed, each.rows) if each.error is None else each.error) for each in bins]
+    errors = [2 * (rate_error(each.observed, each.rows) if each.error is None else each.error) for each in bins]
     figure = make_subplots(rows=2, shared_xaxes=True, row_heights=[0.78, 0.22], vertical_spacing=0.05)
     figure.add_scatter(
         x=[0, most],
@@ -94,10 +95,3 @@ def calibration(bins: Sequence[CalibrationBin]) -> go.Figure:
     figure.update_yaxes(title_text="observed click rate", range=[0, most], row=1)
     figure.update_yaxes(title_text="rows", rangemode="tozero", nticks=3, row=2)
     return styled(figure, height=480)
-
-
-def _rate_error(rate: float, rows: int) -> float:
-    """Standard error of a share of so many rows, above 0 where it is 0 or 1 too (Agresti and Coull 1998)."""
-    rows += 4
-    rate = (rate * (rows - 4) + 2) / rows
-    return float((rate * (1 - rate) / rows) ** 0.5)

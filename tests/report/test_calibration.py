@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from nasrec_automl.report import calibration_bins
+from nasrec_automl.report.calibration import rate_error
 
 
 def test_bins_hold_every_row_once_and_keep_the_means():
@@ -69,8 +70,19 @@ def test_equal_weights_change_nothing():
         calibration_bins(labels, predicted), calibration_bins(labels, predicted, np.full(100, 2.0)), strict=True
     ):
         assert (other.predicted, other.observed) == pytest.approx((one.predicted, one.observed))
-        assert other.error == pytest.approx(math.sqrt(one.observed * (1 - one.observed) / one.rows))
+        spread = math.sqrt(one.observed * (1 - one.observed) / one.rows)
+        assert other.error == pytest.approx(spread or rate_error(one.observed, one.rows))
         assert one.error is None
+
+
+@pytest.mark.parametrize("clicked", [0, 1])
+def test_a_weighted_bin_of_one_outcome_has_an_error(clicked):
+    for weight, rows in (([3] * 50, 50), ([9] * 15 + [1e-6] * 85, 15)):
+        labels = np.full(len(weight), clicked)
+        (alone,) = calibration_bins(labels, np.full(len(weight), 0.3), weight)
+        assert alone.observed == pytest.approx(clicked)
+        assert alone.error == pytest.approx(rate_error(clicked, rows))
+        assert alone.error > 0.01
 
 
 def test_every_row_needs_a_weight():
