@@ -19,8 +19,10 @@ def warm_up_cosine(optimizer: torch.optim.Optimizer, *, steps: int, warm_up: flo
     rise = max(1, round(warm_up * steps))
 
     def factor(step: int) -> float:
+        if step >= steps:
+            return 0.0
         if step < rise:
             return (step + 1) / rise
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, steps - rise))))
+        return 0.5 * (1 + math.cos(math.pi * (step - rise) / (steps - rise)))
 
     return LambdaLR(optimizer, factor)

@@ -29,9 +29,10 @@ def test_linear_rise_then_cosine_to_zero() -> None:
 
 
 @given(st.integers(1, 60), st.floats(0, 1))
-def test_every_step_learns_and_none_above_the_peak(steps: int, warm_up: float) -> None:
-    seen = rates(steps, warm_up, steps)
+def test_every_step_learns_none_above_the_peak_and_nothing_after_the_last(steps: int, warm_up: float) -> None:
+    *seen, after, later = rates(steps, warm_up, steps + 2)
     assert all(0 < rate <= 0.4 + 1e-12 for rate in seen)
+    assert after == later == 0
     peak = seen.index(max(seen))
     assert seen[: peak + 1] == sorted(seen[: peak + 1])
     assert seen[peak:] == sorted(seen[peak:], reverse=True)
