@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from torch import Tensor, nn
 
 from nasrec_automl.errors import ArchitectureError, CheckpointError, DataError, ExtraError, NasRecError, SpaceError
-from nasrec_automl.network import Subnet
+from nasrec_automl.network import Subnet, clear_head
 from nasrec_automl.nni_plugin.differentiable import DifferentiableNetwork
 from nasrec_automl.nni_plugin.mutables import from_sample, mutables
 from nasrec_automl.nni_plugin.nas import (
@@ -66,9 +66,11 @@ class ChoiceNetwork(MutableModule):
         dropout: float,
         seed: int,
     ) -> nn.Module:
-        """Make the subnet of a sample; NNI calls it inside `model_context`."""
+        """Make the subnet of a sample, to be trained; NNI calls it inside `model_context`."""
         with seeded(seed):
-            return Subnet(from_sample(space, sample), schema, layer_norm=layer_norm, dropout=dropout)
+            subnet = Subnet(from_sample(space, sample), schema, layer_norm=layer_norm, dropout=dropout)
+        clear_head(subnet.head)
+        return subnet
 
     def freeze(self, sample: dict[str, Any]) -> nn.Module:
         """Make the subnet of a sample, with new weights."""

@@ -18,7 +18,7 @@ from nasrec_automl.nni_plugin.nas import FlopsProfiler, ModelSpace, NumParamsPro
 from nasrec_automl.nni_plugin.supermodule import SharedNetwork
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.space import SearchSpace, load_architecture, load_search_space, shipped_files
-from nasrec_automl.testing.examples import make_batch, tiny_schema, tiny_space
+from nasrec_automl.testing.examples import fill_head, make_batch, tiny_schema, tiny_space
 
 HAS_RL = find_spec("tianshou") is not None
 
@@ -45,23 +45,28 @@ def test_a_space_by_name_by_file_and_by_value(tmp_path: Path) -> None:
         NasRecSpace("none", schema)
 
 
+def dry_run(**options: object) -> dict[str, torch.Tensor]:
+    """Weights of the network that a space runs before it is frozen."""
+    space = make(**options).eval()
+    dense, ids = make_batch(tiny_schema(), 4)
+    assert space(dense.float(), ids).shape == (4,)
+    assert not any(module.training for module in space.modules())
+    return space.network.dry_run.state_dict()
+
+
 def test_the_dry_runs_weights_are_of_the_seed_alone() -> None:
     state = torch.get_rng_state()
-    dense, ids = make_batch(tiny_schema(), 4)
-    first, second, other = (make(seed=seed)(dense.float(), ids) for seed in (3, 3, 4))
+    first, second, other = (dry_run(seed=seed) for seed in (3, 3, 4))
     assert torch.equal(state, torch.get_rng_state())
-    assert torch.equal(first, second)
-    assert not torch.equal(first, other)
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    assert not all(torch.equal(value, other[name]) for name, value in first.items())
 
 
 def test_the_dry_run_is_the_architecture_of_first_choices() -> None:
-    dense, ids = make_batch(tiny_schema(), 4)
-    space = make(dropout=0.5).eval()
-    logits = space(dense.float(), ids)
-    assert logits.shape == (4,)
-    assert torch.equal(space(dense.float(), ids), logits)
     first = {label: choices[0] for label, choices in tiny_space().labels.items()}
-    assert torch.equal(space.freeze(first).eval()(dense.float(), ids), logits)
+    expected, found = make().freeze(first).network.state_dict(), dry_run()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(value, expected[name]) for name, value in found.items())
 
 
 def test_there_are_no_tables_before_they_are_used() -> None:
@@ -125,6 +130,23 @@ def test_a_space_with_further_choices_is_frozen_whole() -> None:
     assert isinstance(frozen.last, torch.nn.Tanh)
     assert frozen.network.architecture.params == sample
     assert isinstance(space.last, LayerChoice), "the space is as it was"
+
+
+def test_a_new_models_head_starts_from_0(tmp_path: Path) -> None:
+    sample = dict(tiny_space().random(np.random.default_rng(0)).params)
+    with model_context(sample):
+        made = make()
+    (tmp_path / "mine.json").write_text(tiny_space().from_params(sample).to_json())
+    loaded = NasRecSpace.load_searched_model(tmp_path / "mine.json", schema=tiny_schema(), space=tiny_space())
+    for model in (make().freeze(sample), made, loaded):
+        assert not any(parameter.any() for parameter in model.network.head.parameters())
+
+
+def test_a_supernets_model_has_its_head() -> None:
+    supernet = NasRecOneShot().mutate_model(make())
+    fill_head(supernet.network.supernet.head)
+    model = supernet.freeze(dict(tiny_space().random(np.random.default_rng(0)).params))
+    assert model.network.head.bias == supernet.network.supernet.head.bias != 0
 
 
 def test_what_is_frozen_already_stays_so() -> None:
