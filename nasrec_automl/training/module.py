@@ -34,7 +34,8 @@ class TrainingOptions:
     Attributes:
         steps: length of the learning-rate schedule, as many as the trainer takes: after them nothing more is learned.
         learning_rate: its peak.
-        optimizer: `adagrad`, `adam` or `sgd`.
+        optimizer: `adagrad`, `adam` or `sgd`. Of a weight that a path of a supernet uses in part, `adagrad` and `sgd`
+            update and decay that part alone, `adam` the whole, as its moments say.
         schedule_warm_up: fraction of the steps over which it rises.
         weight_decay: of weights, and of embedding rows where `embedding_decay` is None.
         embedding_decay: of the embedding rows of each batch.

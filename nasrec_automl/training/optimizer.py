@@ -1,4 +1,9 @@
-"""Optimisers that pay for what a step used: rows of embedding tables, used slices of shared weights."""
+"""Optimisers that pay for what a step used: rows of embedding tables and, all but Adam, used slices of shared weights.
+
+Where a path uses a shared weight in part, RowAdagrad and RowSGD have the gradient kept as a slice
+(`nasrec_automl.ops.slices`), and update and decay that slice alone. From the moment that they are made, backward passes
+leave such gradients to the optimisers of this file; others would not see them before `end_slice_gradients`.
+"""
 
 from __future__ import annotations
 
@@ -130,12 +135,11 @@ class RowOptimizer(torch.optim.Optimizer, ABC):
 class RowAdagrad(RowOptimizer):
     """Adagrad (Duchi et al. 2011; eps stands outside the root, as in torch).
 
-    Of a shared weight that a path used in part, the gradient is kept as a slice (`nasrec_automl.ops.slices`) and that
-    slice alone is updated and decayed. Torch's own Adagrad works on whole weights.
+    Of a shared weight that a path used in part, that slice alone is updated and decayed. Torch's own Adagrad works on
+    whole weights.
 
     Args:
-        params: parameters or groups. From now on backward passes leave slices' gradients to the optimisers of this
-            file: others would not see them, before `end_slice_gradients`.
+        params: parameters or groups.
         lr: learning rate.
         weight_decay: as in `RowOptimizer`.
         embedding_decay: as in `RowOptimizer`.
@@ -172,6 +176,9 @@ class RowAdam(RowOptimizer):
     training consists of those. `torch.optim.SparseAdam` corrects by the number of all steps, which makes the first
     step of a row that comes late 3.2 times as long as the learning rate. For the rows of every batch, and for other
     weights, it is Adam.
+
+    Of a shared weight that a path used in part, the whole is updated and decayed, as by torch's Adam: its moments move
+    the rest too. Only a weight that the path did not use at all costs nothing and stays.
 
     Args:
         params: parameters or groups.
@@ -217,6 +224,8 @@ class RowAdam(RowOptimizer):
 class RowSGD(RowOptimizer):
     """Stochastic gradient descent without momentum, which would have to move every row of a table at every step.
 
+    Of a shared weight that a path used in part, that slice alone is updated and decayed.
+
     Args:
         params: parameters or groups.
         lr: learning rate.
@@ -228,6 +237,8 @@ class RowSGD(RowOptimizer):
         self, params: Params, *, lr: float, weight_decay: float = 0.0, embedding_decay: float | None = None
     ) -> None:
         super().__init__(params, lr=lr, weight_decay=weight_decay, embedding_decay=embedding_decay)
+        for group in self.param_groups:
+            keep_slice_gradients(group["params"])
 
     def _new_state(self, parameter: nn.Parameter, *, rows: bool) -> dict[str, Tensor]:
         return {}

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -144,9 +145,16 @@ def test_a_schedule_drives_it() -> None:
     assert table.item() == 1.0
 
 
-def test_a_slice_of_a_weight_is_updated_alone() -> None:
+@pytest.mark.parametrize(
+    ("make", "make_torchs"),
+    [(partial(RowAdagrad, eps=1e-2), partial(torch.optim.Adagrad, eps=1e-2)), (RowSGD, torch.optim.SGD)],
+    ids=["adagrad", "sgd"],
+)
+def test_a_slice_of_a_weight_is_updated_alone(
+    make: Callable[..., torch.optim.Optimizer], make_torchs: Callable[..., torch.optim.Optimizer]
+) -> None:
     weight, plain = nn.Parameter(start()), nn.Parameter(start())
-    mine, theirs = RowAdagrad([weight], lr=0.3, eps=1e-2), torch.optim.Adagrad([plain], lr=0.3, eps=1e-2)
+    mine, theirs = make([weight], lr=0.3), make_torchs([plain], lr=0.3)
     for rows, columns in [(5, 2), (3, 3), (12, 3), (1, 1)]:
         for parameter, optimizer in ((weight, mine), (plain, theirs)):
             optimizer.zero_grad()
@@ -169,7 +177,7 @@ def test_a_weight_used_at_two_widths_moves_once(
         make(mine.parameters(), lr=0.1, weight_decay=decay),
         make_torchs(plain.parameters(), lr=0.1, weight_decay=decay),
     ]
-    keep_slice_gradients(mine.parameters())  # Adagrad's wish, which the others must cope with
+    keep_slice_gradients(mine.parameters())  # as Adagrad and SGD ask; Adam must cope with it
     for layer, optimizer in zip((mine, plain), optimizers, strict=True):
         sum(layer(torch.ones(2, 3, dtype=torch.float64), width).sum() for width in (4, 2)).backward()
         optimizer.step()
@@ -177,10 +185,12 @@ def test_a_weight_used_at_two_widths_moves_once(
         torch.testing.assert_close(parameter, expected, rtol=1e-6, atol=1e-6)
 
 
-def test_weight_decay_leaves_what_a_path_did_not_use() -> None:
+@pytest.mark.parametrize("make", [RowAdagrad, RowSGD])
+def test_weight_decay_leaves_what_a_path_did_not_use(make: Callable[..., torch.optim.Optimizer]) -> None:
     weight = nn.Parameter(torch.ones(4, 4))
-    optimizer = RowAdagrad([weight], lr=0.1, weight_decay=0.5, eps=1e-2)
+    optimizer = make([weight], lr=0.1, weight_decay=0.5)
     used_slice(weight, 2, 3).sum().backward()
+    assert weight.grad is None
     optimizer.step()
     assert (weight != 1).nonzero().tolist() == [[i, j] for i in range(2) for j in range(3)]
     optimizer.zero_grad()
@@ -188,6 +198,20 @@ def test_weight_decay_leaves_what_a_path_did_not_use() -> None:
 
 
 # Adam and SGD.
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.2])
+def test_adam_moves_what_a_path_did_not_use_by_its_moments(decay: float) -> None:
+    weight, plain = nn.Parameter(start()), nn.Parameter(start())
+    mine, theirs = (make([p], lr=0.3, weight_decay=decay) for make, p in ((RowAdam, weight), (torch.optim.Adam, plain)))
+    for rows in (12, 5):
+        before = weight.detach().clone()
+        for parameter, optimizer in ((weight, mine), (plain, theirs)):
+            optimizer.zero_grad()
+            used_slice(parameter, rows, E).pow(2).sum().backward()
+            optimizer.step()
+        torch.testing.assert_close(weight, plain)
+    assert (weight != before).all()
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.2])
