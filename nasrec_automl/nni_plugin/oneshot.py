@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.batches import Batch
@@ -135,6 +137,20 @@ for _name in _HOOKS:
     setattr(NasRecLightningModule, _name, _handed_on(_name))
 
 
+@contextmanager
+def _on(device: torch.device, model: nn.Module) -> Iterator[None]:
+    """Have the model on the CUDA device that trained it: Lightning leaves it on the CPU.
+
+    Others may lack float64, which the scores need.
+    """
+    here = next(model.parameters()).device
+    model.to(device if device.type == "cuda" else here)
+    try:
+        yield
+    finally:
+        model.to(here)
+
+
 class NasRecOneShot(OneShotStrategy):
     """Trains NASRec's supernet (arXiv 2207.07187) inside an NNI `NasExperiment`.
 
@@ -201,7 +217,9 @@ class NasRecOneShot(OneShotStrategy):
         """
         self.oneshot_module.set_model(self.supernet)
         most = self.options["export_candidates"] if limit is None else limit
-        for architecture in self.oneshot_module.top(most, self._validation_loaders()):
+        with _on(self._evaluator.trainer.strategy.root_device, self.supernet):
+            found = self.oneshot_module.top(most, self._validation_loaders())
+        for architecture in found:
             yield self.model_space.freeze(dict(architecture.params))
 
     def _validation_loaders(self) -> Any:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from nni.nas.execution import SequentialExecutionEngine
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from nasrec_automl.architecture import Architecture
@@ -16,7 +17,7 @@ from nasrec_automl.errors import DataError
 from nasrec_automl.evaluation import WeightSharingEvaluator
 from nasrec_automl.network import Supernet
 from nasrec_automl.nni_plugin import NasRecOneShot, NasRecSpace
-from nasrec_automl.nni_plugin.nas import Lightning
+from nasrec_automl.nni_plugin.nas import Lightning, RawFormatModelSpace
 from nasrec_automl.nni_plugin.oneshot_export import best_architectures
 from nasrec_automl.randomness import rng_for
 from nasrec_automl.testing.examples import make_rows, move_vectors, tiny_schema, tiny_space
@@ -141,3 +142,23 @@ def test_nnis_export_shows_the_best_with_their_shared_weights(tmp_path: Path) ->
     models = experiment.export_top_models(3, formatter="instance")
     assert [model.network.architecture for model in models] == expected
     assert len(list(strategy.list_models(limit=None))) == 8
+
+
+@pytest.mark.parametrize("trained_on", ["cuda:1", "mps", "cpu"])
+def test_the_search_runs_on_the_gpu_of_the_training(monkeypatch: pytest.MonkeyPatch, trained_on: str) -> None:
+    strategy, evaluator = NasRecOneShot(export_candidates=2), make_evaluator()
+    space = RawFormatModelSpace(NasRecSpace(tiny_space(), tiny_schema()), evaluator)
+    strategy.initialize(space, SequentialExecutionEngine())
+    seen: list[str] = []
+    monkeypatch.setattr(type(evaluator.trainer.strategy), "root_device", torch.device(trained_on))
+    monkeypatch.setattr(strategy.supernet, "to", lambda device: seen.append(str(device)))
+
+    def fail(*args: Any, **options: Any) -> list[Architecture]:
+        seen.append("search")
+        raise DataError("no rows")
+
+    monkeypatch.setattr("nasrec_automl.nni_plugin.oneshot.best_architectures", fail)
+    with pytest.raises(DataError, match="no rows"):
+        next(strategy.list_models())
+    where = trained_on if trained_on == "cuda:1" else "cpu"
+    assert seen == [where, "search", "cpu"]
