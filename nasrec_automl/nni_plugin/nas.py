@@ -27,7 +27,7 @@ with warnings.catch_warnings():
         category=RuntimeWarning,
     )
     import nni.nas.strategy as nas_strategies
-    from nni.mutable import Categorical, MutableExpression, label_scope
+    from nni.mutable import Categorical, MutableExpression, SampleValidationError, label_scope
     from nni.nas.evaluator.pytorch import DataLoader, Lightning, LightningModule, Trainer
     from nni.nas.execution import ModelEventType
     from nni.nas.experiment import NasExperiment
@@ -98,6 +98,7 @@ __all__ = [
     "RandomSamplingLightningModule",
     "RangeProfilerFilter",
     "RawFormatModelSpace",
+    "SampleValidationError",
     "Strategy",
     "Trainer",
     "UnlistedExperiment",

@@ -26,6 +26,7 @@ from nasrec_automl.nni_plugin.nas import (
     MutableModule,
     NumParamsProfiler,
     Proxyless,
+    SampleValidationError,
     model_context,
     recursive_freeze,
 )
@@ -97,6 +98,10 @@ def _supernet_cost(network: SupernetModule) -> FlopsResult:
 register_cost(ChoiceNetwork, _choice_cost)
 register_cost(SharedNetwork, _supernet_cost)
 register_cost(DifferentiableNetwork, _supernet_cost)
+
+
+class ReusedSampleError(ArchitectureError, SampleValidationError):
+    """A sample is the dict of an earlier one, which has it no longer; NNI's `validate` raises it."""
 
 
 class NasRecSpace(ModelSpace):
@@ -253,15 +258,16 @@ class NasRecSpace(ModelSpace):
     def check_contains(self, sample: dict[str, Any]) -> Exception | None:
         """Say what is wrong with a sample; NNI asks before it keeps the sample to freeze it later.
 
-        Raises:
-            ArchitectureError: the sample is the dict of an earlier one, which has it no longer.
+        Returns:
+            None, NNI's own error, or a `ReusedSampleError`.
         """
         checked, was = self._checked
         if sample is checked and sample != was:
-            raise ArchitectureError(
-                "expected a new dict for each sample, but NNI's GridSearch fills one dict again and again, so that in "
-                "the raw model format all its models would be the last one; use `SimplifiedModelFormatConfig` (each "
-                "model is trained alone), or search the trained supernet with Random, RegularizedEvolution or TPE"
+            return ReusedSampleError(
+                "this dict was checked before and has been changed since: models frozen from it would all be the last "
+                "one, so make a new dict for each sample. NNI's GridSearch fills one dict again and again: with it use "
+                "`SimplifiedModelFormatConfig` (each model is trained alone), or search a trained supernet with "
+                "Random, RegularizedEvolution or TPE"
             )
         self._checked = (sample, dict(sample))
         found: Exception | None = super().check_contains(sample)

@@ -14,7 +14,14 @@ from nni.nas.nn.pytorch import LayerChoice
 from nasrec_automl.errors import ArchitectureError, CheckpointError, DataError, ExtraError, NasRecError, SpaceError
 from nasrec_automl.network import Subnet
 from nasrec_automl.nni_plugin import NasRecENAS, NasRecOneShot, NasRecSpace
-from nasrec_automl.nni_plugin.nas import FlopsProfiler, ModelSpace, NumParamsProfiler, model_context
+from nasrec_automl.nni_plugin.nas import (
+    FlopsProfiler,
+    ModelSpace,
+    NumParamsProfiler,
+    RawFormatModelSpace,
+    SampleValidationError,
+    model_context,
+)
 from nasrec_automl.nni_plugin.supermodule import SharedNetwork
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.space import SearchSpace, load_architecture, load_search_space, shipped_files
@@ -329,8 +336,12 @@ def test_a_dict_that_is_filled_again_is_refused() -> None:
     assert space.check_contains(first) is None
     assert space.check_contains(second) is None
     second.update(first)
-    with pytest.raises(ArchitectureError, match="GridSearch"):
-        space.check_contains(second)
+    error = space.check_contains(second)
+    assert isinstance(error, ArchitectureError)
+    with pytest.raises(SampleValidationError, match=r"^this dict was checked before .* GridSearch .* TPE$"):
+        space.validate(second)
+    with pytest.raises(ArchitectureError, match=r"checked before .* \(path:model\)$"):
+        RawFormatModelSpace(space, None).validate(second)
 
 
 def test_a_dict_that_was_changed_may_be_asked_about_again() -> None:
