@@ -107,10 +107,6 @@ class NasRecLightningModule(RandomSamplingLightningModule):
             shown = f"the full path of {space.name}" if path == full_path(space) else str(path)
             raise DivergedError(f"{error}. The step's path: {shown}") from None
 
-    def export(self) -> dict[str, Any]:
-        """The best architecture that a short search finds."""
-        return dict(self.top(1, self.trainer.val_dataloaders)[0].params)
-
     def top(self, most: int, loaders: Any) -> list[Architecture]:
         """The best architectures that a short search on validation batches finds, the best first."""
         supernet = self.shared.supernet
