@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
+
+import plotly.graph_objects as go
 
 from nasrec_automl.budget import MACS
 from nasrec_automl.report.agreement import score_against_retrained
@@ -22,6 +25,7 @@ from nasrec_automl.report.wiring import wiring_svg
 def render_report(content: ReportContent) -> str:
     """The report's HTML. Equal contents give equal text."""
     space = content.winner.space.name
+    costs = cost_figures(content.search, content.winner_name, content.objectives[1:])
     body = [
         f"<h1>{escape(content.title)}</h1>",
         f'<p class="subtitle">{escape(content.dataset)} · search space {escape(space)}</p>',
@@ -30,8 +34,8 @@ def render_report(content: ReportContent) -> str:
         section("Results", _results(content)),
         section("How far to trust this", bullets(trust(content))),
         section("The winning architecture", _wiring(content)),
-        section("Architecture search", _search(content)),
-        *([section("Pareto front", _front(content))] if len(content.objectives) > 1 else []),
+        section("Architecture search", _search(content, costs[MACS])),
+        *([section("Pareto front", _front(content, costs))] if len(content.objectives) > 1 else []),
         section("Training from scratch", _retrain(content)),
         section("Calibration", _calibration(content)),
         section("The supernet", _supernet(content)),
@@ -52,7 +56,7 @@ def _wiring(content: ReportContent) -> str:
     return f'<figure class="wiring">{wiring_svg(content.winner)}<figcaption>{caption}</figcaption></figure>'
 
 
-def _search(content: ReportContent) -> str:
+def _search(content: ReportContent, macs: go.Figure) -> str:
     history = figure_html(
         "search-history",
         search_history(content.search, content.winner_name),
@@ -60,7 +64,7 @@ def _search(content: ReportContent) -> str:
     )
     cost = figure_html(
         "score-against-macs",
-        cost_figures(content.search, content.winner_name, content.objectives[1:])[MACS],
+        macs,
         "The same scores against what an architecture costs; no architecture lies below and left of the Pareto front.",
     )
     made_of = figure_html(
@@ -71,7 +75,7 @@ def _search(content: ReportContent) -> str:
     return history + cost + made_of
 
 
-def _front(content: ReportContent) -> str:
+def _front(content: ReportContent, drawn: Mapping[str, go.Figure]) -> str:
     costs = content.objectives[1:]
     figures = [
         figure_html(
@@ -79,7 +83,7 @@ def _front(content: ReportContent) -> str:
             figure,
             f"Scores against {COSTS[name]}: architectures on the line are the best for what they cost.",
         )
-        for name, figure in cost_figures(content.search, content.winner_name, costs).items()
+        for name, figure in drawn.items()
         if name != MACS  # which is the figure above
     ]
     return front_table(pareto_front(content.search, costs), costs) + "".join(figures)

@@ -4,9 +4,10 @@ import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import plotly.graph_objects as go
 import pytest
 
-from nasrec_automl.report import render_report
+from nasrec_automl.report import render_report, search_figures
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\"'"
 
@@ -116,6 +117,15 @@ def test_an_empty_content_gives_a_page_of_notes(empty_content):
         "has not been measured yet",
     ):
         assert text in page.text
+
+
+def test_a_page_draws_each_cost_once(full_content, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        search_figures, "score_against", lambda *args, **options: drawn.append(args[2]) or go.Figure(go.Scatter())
+    )
+    render_report(full_content(objectives=("log_loss", "macs", "parameters")))
+    assert drawn == ["macs", "parameters"]
 
 
 def test_equal_contents_give_equal_pages(full_content):
