@@ -11,8 +11,9 @@ from nasrec_automl.ops.linear import SourceLinear, closing_norm
 class Projection(SparseOp):
     """Linear and LayerNorm over tokens, each embedding dimension alone: EFC (arXiv 2207.07187) without its ReLU.
 
-    In the last block it brings the embeddings to the head as they are, the linear part of Wide & Deep
-    (arXiv 1606.07792) and of factorization machines, where every other sparse operator adds a non-linear one.
+    In the last block and without LayerNorm it brings the embeddings to the head by linear maps alone, as the linear
+    part of Wide & Deep (arXiv 1606.07792) and of factorization machines does. LayerNorm divides by the spread of the
+    tokens, which is not linear.
     """
 
     def __init__(self, shape: OpShape) -> None:
