@@ -19,10 +19,11 @@ from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.training.metrics import Metrics, measure, targets
 
 BASELINE_ROWS = 1_000_000
-"""Most rows of a fit, which is in memory: two kilobytes a row of Criteo's. More change little in a sum of effects."""
+"""Most rows of a fit. It holds them in memory, with two kilobytes for a row of Criteo's; and since it only adds up the
+effects of single categories, more rows change it little."""
 
 TUNING_ROWS = 100_000
-"""Most rows of the fits that choose the strength, which is a prior's variance and depends on the rows little."""
+"""Most rows of the fits that choose the strength: it is the variance of a prior, and hardly depends on the rows."""
 
 _ROWS_AT_ONCE = 65_536
 
@@ -104,7 +105,7 @@ def tune_baseline(train: Rows, validation: Rows, schema: FeatureSchema, *, seed:
 
 
 def _fits(rows: Rows, schema: FeatureSchema, strengths: Sequence[float]) -> Iterator[Baseline]:
-    """Fit when asked for the next."""
+    """The fit of each strength in turn, made when it is asked for."""
     categories = _categories(rows, schema)
     starts = _starts(categories)
     seen = np.concatenate([start + np.unique(b.indices) for start, b in zip(starts, categories, strict=True)])
@@ -117,9 +118,9 @@ def _fits(rows: Rows, schema: FeatureSchema, strengths: Sequence[float]) -> Iter
 
 
 def _categories(rows: Rows, schema: FeatureSchema) -> list[sparse.csr_matrix]:
-    """What each category counts in each row, `(n, table size)` of every field.
+    """How much each category counts in each row, `(n, table size)` of every field.
 
-    Of a multi-valued field that is what the embeddings of its values count: each alike, 0 its padding.
+    The values of a multi-valued field count as their embeddings do in its pooling: all alike, and padding (id 0) not.
     """
     ids = np.asarray(rows.ids)
     blocks, column = [], 0

@@ -16,15 +16,15 @@ from torch import Tensor
 from nasrec_automl.training.weighting import pseudo_values
 
 CONFIDENCE = 0.999
-"""Probability with which an architecture that is better over all rows than its rival is not stopped, about: by a normal
-approximation, of one that is as good."""
+"""Probability, by a normal approximation, that an architecture that is as good as its rival over all rows is not
+stopped; for a better one it is higher."""
 
 _FEWEST = 512
-"""Rows that a look needs; of weighted ones as many as have the same error with equal weights."""
+"""Rows that a look needs. Weighted rows count as that many of equal weight whose mean has the same error."""
 
 _FEWEST_OF_EACH = 200
-"""Rows of each label that it needs, counted likewise: where clicks are rare, a few of them decide the mean difference,
-which is far from normal then, and too many architectures would be stopped."""
+"""Rows of each label that a look needs, counted in the same way. Where clicks are rare, a few of them decide the mean
+difference, which is then far from normal, and too many architectures would be stopped."""
 
 
 def looks(rows: int) -> list[int]:

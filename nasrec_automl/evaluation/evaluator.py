@@ -89,8 +89,8 @@ class WeightSharingEvaluator:
     def _rival_losses(self, rivals: Sequence[Architecture]) -> Tensor | None:
         """Losses `(n,)` of the rival that sets the bar.
 
-        Those of the best are kept. A process that does not have them computes them again, and finds the same. Threads
-        that share the evaluator may keep theirs meanwhile, and forget these.
+        The losses of the best are kept. A process that does not have them computes them again, and finds the same; so
+        does a thread whose losses another one, which shares the evaluator, has dropped meanwhile.
         """
         rivals = rivals[: self.early_stop]
         best = {rival.key for rival in rivals}

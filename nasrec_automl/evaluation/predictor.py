@@ -17,7 +17,8 @@ from sklearn.preprocessing import StandardScaler
 from nasrec_automl.architecture import DENSE_OPS, SPARSE_OPS, Architecture
 
 _STRENGTHS = np.logspace(-1, 3, 9)
-"""Of the ridge, in trainings: from the least squares, nearly, to a predictor that says nearly the same of all."""
+"""Strengths of the ridge, in units of trainings: from nearly plain least squares to a predictor that says nearly the
+same of all architectures."""
 
 
 def operator_counts(architecture: Architecture) -> NDArray[np.float64]:
@@ -42,8 +43,8 @@ def predict_log_losses(
 ) -> NDArray[np.float64]:
     """Predict the log loss of architectures from that of others.
 
-    The ridge is as strong as leaves the smallest error when each training is predicted from all others: where operators
-    make no difference that could be seen, the predictions are nearly all the same.
+    The strength of the ridge is the one with the smallest error when each training is predicted from all others. Where
+    operators make no difference that can be seen, the predictions are nearly all the same.
 
     Args:
         trained: at least two, from scratch.

@@ -17,7 +17,7 @@ from torch import Tensor
 
 _TOLERANCE, _ITERATIONS = 1e-6, 300
 _CURVATURE_ROWS, _RENEWAL = 4, 25
-"""The preconditioner reads so many rows a coefficient, and holds for so many iterations."""
+"""The preconditioner reads so many rows per coefficient, and is made anew after so many iterations."""
 _INFLATION = 1e-4
 _PIECE = 8192
 _LINE_TOLERANCE, _LINE_TRIALS = 0.1, 30
@@ -40,8 +40,8 @@ def ridge_head(
     """Find the minimum by preconditioned nonlinear conjugate gradients (Polak and Ribiere's, cut off at 0).
 
     Logits are linear in the weights, so that a line search needs no product with the features: an iteration costs two,
-    one for the logits of its direction and one for the gradient. The preconditioner is the curvature on some of the
-    rows, factorised, and renewed where the start was far from the minimum.
+    one for the logits of its direction and one for the gradient. The preconditioner is the factorised curvature on some
+    of the rows. It is renewed after some iterations, which a start far from the minimum takes.
 
     Args:
         features: `(n, K)`; their products are in their own precision, everything else is float64.
@@ -115,7 +115,10 @@ def _curvature_factor(features: Tensor, logits: Tensor, ridge: Tensor, relative:
 
 
 def _some_rows(rows: int, about: int, relative: Relative) -> slice | Tensor:
-    """Every so many rows, or rows at equal steps of the weight: a heavy one several times, many a light one not."""
+    """Which rows stand for all: evenly spaced ones or, where rows have weights, those at equal steps of their sum.
+
+    Of the latter a heavy row may come several times, and a light one not at all.
+    """
     if isinstance(relative, float):
         return slice(None, None, max(1, rows // about))
     steps = (torch.arange(about, dtype=torch.float64, device=relative.device) + 0.5) * (rows / about)

@@ -45,8 +45,8 @@ class ScratchOptions(TrainingOptions):
         batch_size: rows a step.
         dropout: on the embeddings and on each block's dense output.
         layer_norm: whether operators end in a LayerNorm.
-        validate_every: steps from one measurement to the next; where there are fewer, one is at the end. What is left
-            after the last is not measured.
+        validate_every: steps from one measurement to the next; a shorter training is measured at its end. Steps after
+            the last measurement are not measured.
         patience: measurements without improvement that end the training; 0 for never.
         average_weights: whether a running average of the weights is what is measured and kept.
         device: `cpu` or `cuda`.
@@ -121,9 +121,9 @@ def train_from_scratch(
         options: how.
         on_validation: called after each measurement; True ends the training.
         checkpoint: file to write after each measurement, and to go on from where it is there: `on_validation` hears
-            again what was measured before, then the training ends as if it had not been broken. It stays at the end:
-            the caller deletes it once the result is written, and killed before goes on from there. It is gone where
-            the training diverged.
+            again what was measured before, then the training ends as if it had not been broken. At the end the file
+            stays: the caller deletes it once the result is written, and a caller that is killed before that goes on
+            from it. A training that diverges deletes it.
 
     Raises:
         CheckpointError: the checkpoint cannot be read now, and may be whole.

@@ -26,11 +26,11 @@ class DifferentiableNetwork(SupernetModule):
     step runs every operator at every width on every source, where a sampled path runs one.
 
     Args:
-        space: as of a `SupernetModule`.
-        schema: likewise.
-        layer_norm: likewise.
-        dropout: likewise.
-        seed: likewise.
+        space: the space.
+        schema: the features.
+        layer_norm: whether operators end in a LayerNorm.
+        dropout: on the embeddings and on each block's dense output.
+        seed: of the start values.
         softmax: maps the logits of a label to the weights of a step.
     """
 

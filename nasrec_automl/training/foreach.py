@@ -1,4 +1,4 @@
-"""Torch's operations on lists of tensors, one call in place of one a tensor.
+"""Torch's operations on lists of tensors: one call for a whole list.
 
 They have no public names, and torch's own optimisers and clipping are made of them: a loop over the hundreds of small
 tensors of a supernet would take longer than the arithmetic.

@@ -46,7 +46,7 @@ class KeepBest(pl.Callback):
         self._network = _click_module(pl_module).model
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Tell again what was measured before; the training was not told to stop then."""
+        """Tell `on_validation` again what was measured before the training broke; it did not end it then."""
         if self.on_validation is not None:
             for step, metrics in self._curve:
                 self.on_validation(step, metrics)
@@ -68,7 +68,7 @@ class KeepBest(pl.Callback):
             trainer.should_stop = True
 
     def _keep(self) -> None:
-        """Copy the weights, the later times into the memory of the first: tables are large."""
+        """Copy the weights; after the first time over the copy that there is, since tables are large."""
         weights = self._network.state_dict()
         if self._weights is None:
             self._weights = copy.deepcopy(weights)

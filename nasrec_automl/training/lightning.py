@@ -31,10 +31,11 @@ _NOISE = (
 
 
 class _CheckpointFile(TorchCheckpointIO):
-    """Writes a checkpoint to its file as it goes, and reads it likewise: it is as large as the tables several times.
+    """Writes a checkpoint straight to its file, and reads it from there: it is several times as large as the tables.
 
-    Lightning's own makes it whole in memory first, then writes it to the system's folder of temporary files (which may
-    be small, or memory again), and moves it. It reads it whole too, and keeps it until all is restored.
+    Lightning's own first makes the whole file in memory, then writes it to the system's folder of temporary files
+    (which may be small, or memory again), and moves it. It also reads the whole file at once, and keeps it until all is
+    restored.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
@@ -158,8 +159,8 @@ def release_optimizers(trainer: pl.Trainer) -> None:
 def raising_interrupts() -> Iterator[None]:
     """Let what ends a training from outside arrive as KeyboardInterrupt.
 
-    Lightning makes an exit of it without a word, with code 1 of Ctrl-C, and of SIGTERM with code 0, as if all had gone
-    well: whoever waits for the process would go on without its result.
+    Lightning turns it into a silent exit: with code 1 after Ctrl-C, and after SIGTERM with code 0, as if all had gone
+    well, so that whoever waits for the process would go on without its result.
     """
     try:
         yield

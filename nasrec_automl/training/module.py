@@ -139,10 +139,10 @@ class ClickModule(pl.LightningModule):
             raise DataError(f"{what} batch after {self.global_step} steps: {error}") from None
 
     def _check_once(self, batch: Any) -> bool:
-        """Check a batch that was not before it moved: NNI's own one-shot modules do not hand that hook on.
+        """Check a batch, unless `on_before_batch_transfer` has: NNI's own one-shot modules do not hand that hook on.
 
         Returns:
-            Whether it had been.
+            Whether it had been checked.
         """
         was_checked, self._is_checked = self._is_checked, False
         if not was_checked:
@@ -224,8 +224,8 @@ class ClickModule(pl.LightningModule):
     def configure_gradient_clipping(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:
         """Clip dense and sparse gradients together, which the trainer's own clipping cannot.
 
-        Those of what the optimiser moves: NNI's differentiable strategies have parameters of their own beside them.
-        An exception here leaves the weights as they are: the optimiser has not moved yet.
+        Only gradients of what the optimiser moves count: NNI's differentiable strategies train parameters of their own
+        with another one. An exception here leaves the weights as they are: the optimiser has not moved yet.
         """
         moved = {parameter for group in optimizer.param_groups for parameter in group["params"]}
         if optimizer.param_groups[0]["lr"] == 0 and not self._said_end:  # of a trainer of one's own, which takes more

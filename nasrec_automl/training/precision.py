@@ -13,5 +13,5 @@ LIGHTNING: dict[Precision, Literal["32-true", "bf16-mixed"]] = {"float32": "32-t
 
 
 def autocast(precision: Precision, device: torch.device) -> torch.autocast:
-    """What Lightning does around a training step, for scores, which run a supernet without it."""
+    """The mixed precision that Lightning puts around a training step, for scores, which run without Lightning."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")

@@ -26,8 +26,8 @@ def batch_mean(losses: Tensor, weight: Tensor | None) -> Tensor:
     Args:
         losses: `(B,)` of the part.
         weight: `(B,)` where rows have weights, in units of the mean over all rows of the training, as `TrainingBatches`
-            gives them. Over the batch's own weight the mean would be no estimate of the training's: a row that is
-            alone in being heavy would never count more than the batch that it is in.
+            gives them. The sum is divided by the number of rows, not by the weight of the batch: then a single heavy
+            row could never count more than its whole batch, and means of batches would not estimate the training's.
     """
     count = processes()
     weighted = losses if weight is None else losses * weight
