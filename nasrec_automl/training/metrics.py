@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional as F
+from torchmetrics.functional.classification import binary_auroc
 
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.errors import DataError
@@ -95,17 +96,18 @@ def _counted(logits: Tensor, label: Tensor, weight: Tensor | None) -> tuple[Tens
 def _auc(logits: Tensor, label: Tensor, weight: Tensor | None) -> float:
     """Area under the ROC curve, 0 where one class alone is there.
 
-    The share of pairs of a positive and a negative row that the logits order rightly, ties half (Hanley and McNeil
-    1982). Ranks are found from logits: a sigmoid would do to ties what it likes, since it makes new ones of large
-    logits, and rounds equal logits differently in the vectorised middle and at the scalar end of a tensor.
+    It is found from dense ranks. A sigmoid would do to ties what it likes: it makes new ones of large logits, and
+    rounds equal logits differently in the vectorised middle and at the scalar end of a tensor.
     """
-    distinct, ranks = torch.unique(logits, return_inverse=True)
+    ranks = torch.unique(logits, return_inverse=True)[1]
     if weight is None and bool(((label == 0) | (label == 1)).all()):
-        # Whole numbers: exact, and an accelerator adds them up in any order to the same.
-        negative, positive = (torch.bincount(ranks[label == own], minlength=len(distinct)) for own in (0, 1))
-    else:
-        weight = torch.ones_like(label) if weight is None else weight
-        negative, positive = (torch.bincount(ranks, weights=weight * part) for part in (1 - label, label))
-    twice_right = (positive * (2 * negative.cumsum(0) - negative)).sum().item()
+        scaled = ranks.double() / ranks.max().clamp(min=1)
+        area: Tensor = binary_auroc(scaled, label.long())
+        return area.item()
+    # Torchmetrics knows no weights. The weight of negatives below each rank, half of those at it.
+    weight = torch.ones_like(label) if weight is None else weight
+    negative = torch.bincount(ranks, weights=weight * (1 - label))
+    below = (negative.cumsum(0) - negative / 2)[ranks]
+    positive = weight * label
     pairs = (positive.sum() * negative.sum()).item()
-    return twice_right / (2 * pairs) if pairs else 0.0
+    return (positive * below).sum().item() / pairs if pairs else 0.0
