@@ -190,7 +190,8 @@ def trainings_study(run: RunFolder, kind: Trainings) -> optuna.Study:
 def _there(run: RunFolder, kind: Kind) -> optuna.Study:
     study = found_study(run, kind)
     if study is None:
-        raise _missing(run, _name(run, kind))
+        name, url = _name(run, kind), shown_url(run.job.storage_url)
+        raise RunFolderError(f"{run.path}: there is no study {name!r} in {url}: its stage has not begun")
     return study
 
 

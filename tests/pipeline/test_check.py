@@ -34,7 +34,7 @@ from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.stages import STAGES, run_job
-from nasrec_automl.pipeline.studies import retrain_study, search_study, trainings_study
+from nasrec_automl.pipeline.studies import make_search_study, retrain_study, search_study, trainings_study
 from nasrec_automl.pipeline.subnets import trial_weights
 from nasrec_automl.pipeline.verdict import note_verdict, read_verdict
 from nasrec_automl.ranking import judge_ranking
@@ -223,7 +223,7 @@ def test_an_architecture_without_a_finite_score_is_left_out_of_the_check_and_the
     monkeypatch.setattr(WeightSharingEvaluator, "evaluate", broken)
     run = RunFolder(load_job(supernet_of(searched, tmp_path, write_job)))
     for one in lost:
-        search_study(run).enqueue_trial(one.params)
+        make_search_study(run).enqueue_trial(one.params)
     SearchStage().run(run)
     verdict = read_verdict(run)
     assert verdict is not None
