@@ -24,7 +24,7 @@ from nasrec_automl.experiment.spec import write_experiment
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import run_status
-from nasrec_automl.pipeline.studies import retrain_study, search_study
+from nasrec_automl.pipeline.studies import found_study
 
 
 def curves(manager: Manager) -> dict[str, list[dict[str, float]]]:
@@ -103,7 +103,7 @@ def test_nothing_is_lost_whatever_is_killed(experiment: Any, write_job: Callable
     id_ = experiment.create()
 
     experiment.until(run.weights.is_file)
-    search = search_study(run)
+    search = experiment.until(lambda: found_study(run, "search"))
     killed = experiment.until(lambda: workers(search))[0]
     os.kill(killed, signal.SIGKILL)
     # One that hangs until its time is up.
@@ -112,7 +112,7 @@ def test_nothing_is_lost_whatever_is_killed(experiment: Any, write_job: Callable
     experiment.until(lambda: not psutil.pid_exists(stopped), seconds=2.0 * limit)
 
     experiment.until(run.top.is_file, seconds=300)
-    retrain = retrain_study(run)
+    retrain = experiment.until(lambda: found_study(run, "retrain"))
     beaten = experiment.until(lambda: workers(retrain))[0]
     os.kill(beaten, signal.SIGKILL)
     experiment.until(

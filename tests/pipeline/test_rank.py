@@ -164,7 +164,7 @@ def test_a_start_that_was_stopped_at_once_holds_nobody_to_its_settings(
     for left in (run.rank, run.progress("rank"), run.path / "stages" / "rank.json"):
         left.unlink()
 
-    def stopped(*_: object) -> None:
+    def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("nasrec_automl.pipeline.rank.train_ranked", stopped)
