@@ -121,6 +121,11 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     return folder
 
 
+def closed_copy(folder: Path) -> Path:
+    """Where a copy of it lies whose database nobody opens: files of an open one come and go as they are copied."""
+    return folder.with_name(f"{folder.name}-closed")
+
+
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory, write_job: Callable[..., Path]) -> Any:
     """The run folder of a whole run of the tiny job. Tests read it; those that write take `copied_run`."""
@@ -135,6 +140,7 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory, write_job: Callable[.
         storage = study_storage(run.job.storage_url)
         storage.remove_session()
         storage.engine.dispose()
+        shutil.copytree(folder, closed_copy(folder))
 
     return RunFolder(load_job(made_once(tmp_path_factory, "finished", make) / "job.yaml"))
 
@@ -164,8 +170,7 @@ def copied_run(finished_run: Any, tmp_path: Path) -> Any:
     from nasrec_automl.config import load_job
     from nasrec_automl.pipeline.run_folder import RunFolder
 
-    # By another process: closing a database's file drops this process's own locks on it.
-    subprocess.run(["cp", "-a", str(finished_run.path.parent), str(tmp_path / "copy")], check=True)
+    shutil.copytree(closed_copy(finished_run.path.parent), tmp_path / "copy")
     run = RunFolder(load_job(tmp_path / "copy" / "job.yaml"))
     run.create()
     return run

@@ -63,7 +63,6 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.slow
 def test_an_error_ends_what_has_not_begun(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the first part fails"):
         on_each(touch_or_fail, [(tmp_path, number) for number in range(200)], workers=2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -117,16 +117,17 @@ def _check_source(source: RawSource, data: PreparedData) -> None:
     _check_columns(
         data,
         "dense",
-        {name: options.model_dump(exclude_unset=True) if by_user else {} for name, options in source.dense.items()},
+        {name: options.model_dump() for name, options in source.dense.items()},
         {column.name: column.model_dump(include=transform) for column in made.dense},
-        "append with the same schema, and write into it what `data.defaults` of the job said",
+        {name: options.model_fields_set if by_user else set() for name, options in source.dense.items()},
+        ", and write into it what `data.defaults` of the job said",
     )
     _check_columns(
         data,
         "categorical",
         {name: options.model_dump(include=format_) for name, options in source.categorical.items()},
         {column.name: column.model_dump(include=format_) for column in made.categorical},
-        "append with the same schema",
+        dict.fromkeys(source.categorical, format_),
     )
 
 
@@ -135,14 +136,25 @@ def _check_columns(
     kind: str,
     theirs: Mapping[str, Mapping[str, Any]],
     ours: Mapping[str, Mapping[str, Any]],
-    advice: str,
+    compared: Mapping[str, Collection[str]],
+    advice: str = "",
 ) -> None:
-    """Raise DataError where one has a feature that the other lacks, or `theirs` an option that `ours` contradict."""
+    """Raise DataError where one has a feature that the other lacks, or another value of an option that is compared.
+
+    Args:
+        data: to which rows are appended.
+        kind: of the columns.
+        theirs: options of the columns of the new rows, by name.
+        ours: options of the columns of the folder, by name.
+        compared: names of the options of each column of the new rows that have to be the folder's.
+        advice: what else may help where options differ.
+    """
     for name in sorted({*theirs, *ours}):
-        if name not in theirs or name not in ours or not theirs[name].items() <= ours[name].items():
+        both = name in theirs and name in ours
+        if not both or any(theirs[name][option] != ours[name][option] for option in compared[name]):
             raise DataError(
                 f"{data.path}: the {kind} column {name!r} is declared as {theirs.get(name, 'no feature')}, but was "
-                f"{ours.get(name, 'no feature')} before: {advice}"
+                f"{ours.get(name, 'no feature')} before: append with the same schema{advice if both else ''}"
             )
 
 

@@ -128,7 +128,7 @@ def _of_text(path: Path) -> FirstRows:
 
 
 def _with_separator(path: Path, head: bytes, layout: Layout, *, certain: bool) -> tuple[Layout, list[str]]:
-    """Split the first line. Others are tried where the file's ending says no separator, or one that is not in the line.
+    """Split the first line. Where the file's ending names no separator, or one that is not in it, others are tried.
 
     Args:
         path: the file.

@@ -34,10 +34,10 @@ _WEIGHT_NAMES = (
 )
 # What pandas calls an index without a name in CSV, and when it reads that again, and in Parquet.
 _INDEX_NAME = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
-# Ids by their last word, or written as one with what they are of; others that end so are none: a bid, what was paid.
-_OWNERS = "user|member|customer|client|visitor|account|session|device|item|product|article|order|query|request|event"
-_OWNERS += "|ad|adgroup|campaign|creative|advertiser|publisher|banner|site|page|app|shop|store|seller|brand|category"
-_ID_NAME = re.compile(rf"(^|_)(id|uuid|guid|hash|code|zip|category|type|[ucpgs]id|({_OWNERS})id)$", re.IGNORECASE)
+# Ids by their last word, which may be one with what they are of (movieid); others merely end so: a bid, what was paid.
+_NO_IDS = "bid|paid|prepaid|postpaid|unpaid|repaid|grid|valid|invalid|void|solid|liquid|fluid|hybrid|covid|aid|raid"
+_NO_IDS += "|rapid|acid|humid|arid|said|laid|squid|android|asteroid|centroid|steroid|thyroid|vivid"
+_ID_NAME = re.compile(rf"(^|_)(uuid|guid|hash|code|zip|category|type|(?!({_NO_IDS})$)[a-z0-9]*id)$", re.IGNORECASE)
 # A number as people write it: with what it is of, thousands apart, a decimal comma.
 _WRITTEN_NUMBER = re.compile(r"[-+]?[$€£¥]? ?(?:\d+|\d{1,3}(?:[,.' ]\d{3})+)(?:[.,]\d+)? ?[%$€£¥]?", re.ASCII)
 # Of a multi-valued column, at least so many of the texts have several values.
@@ -198,25 +198,36 @@ def _guess(name: str, rows: FirstRows, *, is_time: bool) -> Guess:
     if numbers is None:
         if hint := hint_of_time(name, known):
             return Guess("ignored", hint)
-        text = _guess_text(known)
+        text = _guess_text(known, len(column))
         return replace(text, why=text.why + _hint_of_numbers(known.drop_duplicates()))
-    guess, others = _guess_number(name, numbers, len(known)), others_of(column, numbers)
+    guess, others = _guess_number(name, numbers, len(known), len(column)), others_of(column, numbers)
     if others.empty or guess.role == "ignored":
         return guess
     if guess.role == "dense" and len(others) <= DEFAULT_LIMIT * len(column):
         return replace(guess, why=f"{guess.why}{no_numbers(column, others)}, which preparation rejects")
-    text = _guess_text(known)
+    text = _guess_text(known, len(column))
     as_number = f"{no_numbers(column, others)}: empty there, it would be one of numbers"
     return replace(text, why=text.why + as_number) if guess.role == "dense" else text
 
 
-def _guess_text(known: pd.Series[str]) -> Guess:
+def _never_twice(distinct: int, known: int, rows: int) -> bool:
+    """Whether so many values differ so often that others will too: few of a large catalogue differ by chance.
+
+    Args:
+        distinct: number of different values.
+        known: number of cells that are not missing.
+        rows: number of cells.
+    """
+    return distinct == known > MANY and 2 * known >= rows
+
+
+def _guess_text(known: pd.Series[str], rows: int) -> Guess:
     distinct = known.nunique()
     most = int(known.str.count(re.escape(SEPARATOR)).max()) + 1
     if known.str.contains(SEPARATOR, regex=False).mean() >= _OFTEN:
         why = f"texts with {SEPARATOR} between values, {most} at most"
         return Guess("categorical", why, f"{{max_values: {most}}}")
-    if distinct == len(known) > MANY:
+    if _never_twice(distinct, len(known), rows):
         return Guess("ignored", "text, no value twice: says nothing of other rows")
     return Guess("categorical", f"text, {distinct:,} different")
 
@@ -230,13 +241,14 @@ def _hint_of_numbers(texts: pd.Series[str]) -> str:
     return f"; as digits with a decimal point alone, {shown(such)} and others would be numbers"
 
 
-def _guess_number(name: str, numbers: pd.Series[float], known: int) -> Guess:
+def _guess_number(name: str, numbers: pd.Series[float], known: int, rows: int) -> Guess:
     """Guess the role of a column of numbers.
 
     Args:
         name: of the column.
         numbers: its distinct ones, in the order that they come in.
         known: number of its cells that are not missing.
+        rows: number of its cells.
     """
     distinct = len(numbers)
     different = f"{distinct:,} different"
@@ -245,7 +257,7 @@ def _guess_number(name: str, numbers: pd.Series[float], known: int) -> Guess:
     if whole and (counts_rows or _INDEX_NAME.fullmatch(name)):
         # Of rows sorted by their label it would give the label away.
         return Guess("ignored", "whole numbers, named as pandas names a row's place in the file")
-    if whole and distinct == known > MANY and _ID_NAME.search(joined(name)):
+    if whole and _never_twice(distinct, known, rows) and _ID_NAME.search(joined(name)):
         return Guess("ignored", "an id, no value twice: says nothing of other rows")
     if whole and _ID_NAME.search(joined(name)):
         return Guess("categorical", f"whole numbers, {different}, named like an id")

@@ -107,6 +107,10 @@ class NasRecLightningModule(RandomSamplingLightningModule):
             shown = f"the full path of {space.name}" if path == full_path(space) else str(path)
             raise DivergedError(f"{error}. The step's path: {shown}") from None
 
+    def export(self) -> dict[str, Any]:
+        """Parameters of the best architecture that a short search finds, as NNI's one-shot modules export theirs."""
+        return dict(self.top(1, self.trainer.val_dataloaders)[0].params)
+
     def top(self, most: int, loaders: Any) -> list[Architecture]:
         """The best architectures that a short search on validation batches finds, the best first."""
         supernet = self.shared.supernet
@@ -137,7 +141,7 @@ for _name in _HOOKS:
 def _on(device: torch.device, model: nn.Module) -> Iterator[None]:
     """Have the model on the CUDA device that trained it: Lightning leaves it on the CPU.
 
-    Others may lack float64, which the scores need.
+    Other kinds of devices may lack float64, which the scores need.
     """
     here = next(model.parameters()).device
     model.to(device if device.type == "cuda" else here)

@@ -9,14 +9,14 @@ import torch
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 from pytorch_lightning.utilities import CombinedLoader
-from torch import nn
+from torch import Tensor, nn
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
 from nasrec_automl.config import RidgeHead
 from nasrec_automl.data.batches import EvaluationBatches
 from nasrec_automl.data.rows import Rows
-from nasrec_automl.errors import DataError
+from nasrec_automl.errors import DataError, SpaceError
 from nasrec_automl.evaluation import WeightSharingEvaluator
 from nasrec_automl.network import Supernet
 from nasrec_automl.nni_plugin.supermodule import SharedNetwork
@@ -106,6 +106,9 @@ class WholeModelEvaluator:
     Args:
         model: maps `(dense, ids)` to logits `(B,)`. It is put into evaluation mode, and left there.
         score_rows: rows to score.
+
+    Raises:
+        SpaceError: what the model returns are no such logits.
     """
 
     def __init__(self, model: nn.Module, score_rows: Rows) -> None:
@@ -119,11 +122,21 @@ class WholeModelEvaluator:
         self._shared.path = architecture.path
         weight = self._shared.supernet.embedding.weight
         batches = EvaluationBatches(self._score_rows, _BATCH)
-        logits = [self._model(dense.to(weight), ids.to(weight.device)).cpu() for dense, ids, *_ in batches]
+        logits = [self._logits(dense.to(weight), ids.to(weight.device)).cpu() for dense, ids, *_ in batches]
         found = measure(torch.cat(logits), *targets(self._score_rows))
         return Score(
             log_loss=found.log_loss, auc=found.auc, standard_error=found.standard_error, rows=found.rows, stopped=False
         )
+
+    def _logits(self, dense: Tensor, ids: Tensor) -> Tensor:
+        logits = self._model(dense, ids)
+        if not isinstance(logits, Tensor) or logits.shape != dense.shape[:1]:
+            came = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+            raise SpaceError(
+                f"export_top_models scores the whole {type(self._model).__name__}, whose forward(dense, ids) should "
+                f"return logits of shape {tuple(dense.shape[:1])}, one a row, but {came} came"
+            )
+        return logits
 
 
 def _read(loaders: Any) -> Rows:

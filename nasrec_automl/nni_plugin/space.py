@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import BaseModel, ValidationError
 from torch import Tensor, nn
 
@@ -81,7 +82,8 @@ class ChoiceNetwork(MutableModule):
         """Logits `(B,)` of the architecture of all first choices."""
         if self.dry_run is None:
             first = {label: choices[0] for label, choices in self.space.labels.items()}
-            self.dry_run = self.freeze(first).to(dense.device).train(self.training)
+            with torch.inference_mode(False):
+                self.dry_run = self.freeze(first).to(dense).train(self.training)
         logits: Tensor = self.dry_run(dense, ids)
         return logits
 
@@ -101,7 +103,7 @@ register_cost(DifferentiableNetwork, _supernet_cost)
 
 
 class ReusedSampleError(ArchitectureError, SampleValidationError):
-    """A sample is the dict of an earlier one, which has it no longer; NNI's `validate` raises it."""
+    """The dict of a sample was checked before, and has been changed since; NNI's `validate` raises it."""
 
 
 class NasRecSpace(ModelSpace):
@@ -165,7 +167,7 @@ class NasRecSpace(ModelSpace):
     def freeze(self, sample: dict[str, Any]) -> nn.Module:
         """Make the model of a sample; a supernet's has the shared weights.
 
-        NNI's own `freeze` would first copy the network, with all its tables, that the sample's then takes the place of.
+        NNI's own `freeze` first copies the network with all its tables, only to replace the copy.
         """
         if self.mutables or not isinstance(self.network, MutableModule):
             frozen: nn.Module = super().freeze(sample)

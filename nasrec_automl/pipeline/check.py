@@ -84,6 +84,8 @@ def resume_mark_of_check(run: RunFolder) -> tuple[int, int]:
     config = run.job.search.verdict
     if not config.architectures or run.verdict.is_file():
         return config.architectures * config.seeds, 0
+    if not run.weights.is_file():
+        return 0, 0
     ended = len(study_trials(_shortened(run), "verdict", ENDED))
     return ended, newest(check_folder(run).glob("*.ckpt"))
 

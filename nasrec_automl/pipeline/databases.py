@@ -38,13 +38,9 @@ class Database:
         study = self.studies.get(name)
         return study if study is not None and patiently(self.storage, partial(_is_still, study, self.storage)) else None
 
-    def has_study(self, name: str) -> bool:
-        """Whether there is a study of this name."""
-        return patiently(self.storage, partial(_has, self.storage, name, trials=False))
-
     def has_trials(self, name: str) -> bool:
         """Whether there is a study of this name, with a trial."""
-        return patiently(self.storage, partial(_has, self.storage, name, trials=True))
+        return patiently(self.storage, partial(_has_trials, self.storage, name))
 
 
 _opened: dict[str, Database] = {}
@@ -70,15 +66,19 @@ def open_database(url: str) -> Database:
 
 
 def study_storage(url: str) -> RDBStorage:
-    """The same for Optuna."""
+    """The storage of `open_database`, as Optuna takes it."""
     return open_database(url).storage
 
 
-def _has(storage: RDBStorage, name: str, *, trials: bool) -> bool:
+def is_made(url: str) -> bool:
+    """Whether there is a database to open: opening one of SQLite makes its file."""
+    parsed = parse_url(url)
+    return parsed.get_backend_name() != "sqlite" or not parsed.database or Path(parsed.database).is_file()
+
+
+def _has_trials(storage: RDBStorage, name: str) -> bool:
     try:
-        study_id = storage.get_study_id_from_name(name)
-        if trials:
-            storage.get_trial_id_from_study_id_trial_number(study_id, 0)
+        storage.get_trial_id_from_study_id_trial_number(storage.get_study_id_from_name(name), 0)
     except KeyError:
         return False
     return True

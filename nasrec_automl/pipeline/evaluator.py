@@ -21,7 +21,7 @@ _READ: dict[str, Any] = {
     **dict.fromkeys(("name", "run_folder", "data", "space", "embedding_dim", "device", "precision", "seed"), True),
     "search": {"head", "max_rows", "early_stop"},
 }
-"""What an evaluator depends on: jobs that differ in nothing else share one. No job is without a name, which is held."""
+"""What an evaluator depends on: jobs that differ in nothing else share one. (The name is what no job lacks.)"""
 
 _KEPT = 2
 """Evaluators that a process keeps, each with a supernet: of two runs that a notebook compares."""

@@ -40,7 +40,7 @@ from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import trained_profile
 from nasrec_automl.pipeline.settings import final_settings
-from nasrec_automl.pipeline.status import STAGE_NAMES, final_is_noted
+from nasrec_automl.pipeline.status import STAGE_NAMES, final_is_noted, search_is_noted
 from nasrec_automl.pipeline.studies import retrain_study, search_study_name
 from nasrec_automl.pipeline.subnets import best_trials, trial_weights, weights_path
 from nasrec_automl.pipeline.teachers import teachers
@@ -79,9 +79,10 @@ class FinalStage(Stage):
             self.tidy(run)
             measured: dict[str, float] = read_json(run.result)["test"]
             return measured
-        if not RetrainStage().is_done(run):  # test would be read for trainings of which more are to come
+        unfinished = "search" if not search_is_noted(run) else "" if RetrainStage().is_done(run) else "retrain"
+        if unfinished:  # test would be read for trainings of which more are to come
             raise RunFolderError(
-                f"{run.path}: the retrain stage has not ended; `{run.status_command}` says what is left"
+                f"{run.path}: the {unfinished} stage has not ended; `{run.status_command}` says what is left"
             )
         progress = ProgressWriter(run.progress(self.name), unit="parts", total=4, even=False)
         data = PreparedData.open(run.data, test=True)

@@ -40,7 +40,7 @@ from nasrec_automl.pipeline.scratch import default_hyper
 from nasrec_automl.pipeline.settings import AMONG_SEVERAL
 from nasrec_automl.pipeline.stages import check_stages
 from nasrec_automl.pipeline.status import retrain_is_noted
-from nasrec_automl.pipeline.studies import found_study, retrain_study, study_trials
+from nasrec_automl.pipeline.studies import found_study, study_trials
 from nasrec_automl.pipeline.subnets import best_trials, trial_weights
 from nasrec_automl.pipeline.teachers import teachers
 from nasrec_automl.pipeline.verdict import read_verdict
@@ -199,7 +199,7 @@ def find_architecture(run: RunFolder, name: str) -> tuple[str, Architecture]:
     if name.endswith(".json"):
         loaded = load_architecture(name, space)
         return loaded.key, loaded
-    trials = study_trials(run, "search")
+    trials = study_trials(run, "search") if run.started("search") else []
     found: dict[str, Architecture] = {}
     for trial in trials:
         written = trial.user_attrs.get(KEY)
@@ -237,7 +237,8 @@ def _measured(
     What stands among the run's contenders is not trained again.
     """
     space, best, known = run.job.retrain.space, {}, ""
-    if run.started("retrain") and (study := found_study(run, "retrain")) is not None:
+    study = found_study(run, "retrain") if run.started("retrain") else None
+    if study is not None:
         best = best_trials(study)
         known = {one.architecture.key: one.name for one in candidates(run).values()}.get(architecture.key, "")
     if known in best:
@@ -247,8 +248,8 @@ def _measured(
     else:
         hyper, source = default_hyper(run.job, taught=bool(taught_by)), "default"
     # While the stage goes on, a subnet of now may be beaten, and gone.
-    if source == "own" and retrain_is_noted(run):
-        subnet = load_subnet(trial_weights(run, retrain_study(run), best[known]))
+    if study is not None and source == "own" and retrain_is_noted(run):
+        subnet = load_subnet(trial_weights(run, study, best[known]))
     else:
         subnet = _trained_alone(run, name, architecture, hyper, taught_by, tell)
     metrics = measure_subnet(subnet.to(run.job.device), PreparedData.open(run.data).part(*choice_parts(run)))

@@ -26,10 +26,7 @@ from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import has_layer_norm, most_validations
 from nasrec_automl.pipeline.status import report_is_noted, result_is_noted, search_is_noted
-from nasrec_automl.pipeline.studies import (
-    search_admission,
-    study_trials,
-)
+from nasrec_automl.pipeline.studies import search_admission, study_trials
 from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.randomness import rng_for
 from nasrec_automl.report import (

@@ -81,7 +81,7 @@ class RunFolder:
 
     @property
     def top(self) -> Path:
-        """The architectures that the search hands on, and which study is of them; there when its stage is done."""
+        """What the search hands on, with the name of the study that trains it; there when its stage is done."""
         return self.path / "search" / "top.json"
 
     @property

@@ -65,9 +65,9 @@ class SearchStage(Stage):
         target = run.job.search.architectures
         if search_is_noted(run):
             return target, target
+        scored = study_trials(run, "search", (TrialState.COMPLETE,))
         # Whoever asks need not have the threads, nor the device, of those that search.
-        admits = search_admission(run, measure=False)
-        done = sum(map(admits, study_trials(run, "search", (TrialState.COMPLETE,))))
+        done = sum(map(search_admission(run, measure=False), scored)) if scored else 0
         # The best are still to be noted: without them the stage is not done.
         return min(done, target - 1), target
 

@@ -58,7 +58,7 @@ def search_is_noted(run: RunFolder) -> bool:
     return bool(top["scored"] >= top["target"] or top["timeout"] == config.timeout)
 
 
-def _ended_trainings(run: RunFolder) -> dict[str, Any] | None:
+def ended_trainings(run: RunFolder) -> dict[str, Any] | None:
     """What the retrain stage noted at its end; nothing where that was of other candidates than those of now."""
     noted, top = read_json(run.retrain_done), read_json(run.top) or {}
     # Earlier versions named no study, and deleted the note of others.
@@ -67,7 +67,7 @@ def _ended_trainings(run: RunFolder) -> dict[str, Any] | None:
 
 def retrain_is_noted(run: RunFolder) -> bool:
     """Whether the retrain stage noted its end: of as many trainings as the job asks for, or as it has time for."""
-    noted, config = _ended_trainings(run), run.job.retrain
+    noted, config = ended_trainings(run), run.job.retrain
     # A small number of trials grows to one for each candidate.
     if noted is None or noted["target"] < config.trials:
         return False
@@ -76,7 +76,7 @@ def retrain_is_noted(run: RunFolder) -> bool:
 
 def final_is_noted(run: RunFolder) -> bool:
     """Whether there is a result, of the trainings that the retrain stage ended with last."""
-    final, noted = read_json(run.final), _ended_trainings(run)
+    final, noted = read_json(run.final), ended_trainings(run)
     if final is None or noted is None or not run.result.is_file():
         return False
     chosen_among = final["retrain"] or {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, Literal
 
@@ -19,8 +19,7 @@ from nasrec_automl.digest import digest
 from nasrec_automl.errors import RunFolderError, StudyError
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import retrain_study_name
-from nasrec_automl.pipeline.databases import Database, open_database, study_storage
-from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.databases import is_made, open_database, study_storage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import training_lengths
 from nasrec_automl.pipeline.settings import (
@@ -30,6 +29,7 @@ from nasrec_automl.pipeline.settings import (
     retrain_settings,
     search_settings,
 )
+from nasrec_automl.pipeline.status import ended_trainings
 from nasrec_automl.search import open_study
 from nasrec_automl.search.admission import Admission, Admits
 from nasrec_automl.search.attributes import KEY, WEIGHTS_HASH, WORKER
@@ -47,26 +47,31 @@ Trainings = Literal["rank", "verdict", "teachers", "tune-truth"]
 """What trainings by labels alone are for: `rank`, the check of the search's scores, hand designs to teach, tuning."""
 
 Kind = Literal["search", "retrain", "tune"] | Trainings
-"""Of the studies of a run. A stage's work makes them; whoever asks how far the run is only reads."""
+"""What a study of a run is about. A stage's work makes studies; whoever asks how far the run is only reads."""
 
 
 def _study(run: RunFolder, kind: Kind, *, make: bool) -> optuna.Study | None:
-    """Open a study, a copy whose sampler is the caller's; where it is missing, make it or return nothing.
+    """Open a study, a copy whose sampler is the caller's. One that has no trials is made, or else is none.
 
     Raises:
-        RunFolderError: it has no trials, nor has one that a stage has ended: the database is another one.
-        StudyError: the study of this name is about something else.
+        RunFolderError: it has no trials, and the study of a stage that has ended has none either: the database is
+            another one.
+        StudyError: the study of this name is about something else, or the database cannot be used.
     """
-    database, name = open_database(run.job.storage_url), _name(run, kind)
+    url, name = run.job.storage_url, _name(run, kind)
+    if not make and not is_made(url):  # who asks makes no file
+        _check_ended(run, lambda _: False)
+        return None
+    database = open_database(url)
     storage = database.storage
     with database.lock, database_errors(storage):
         if (known := database.known(name)) is not None:
             patiently(storage, partial(check_identity, known, _identity(run, kind), **_options(run, kind)))
             return copy.copy(known)
         if not database.has_trials(name):
-            _check_ended(run, database)
-        if not make and not database.has_study(name):
-            return None
+            _check_ended(run, database.has_trials)
+            if not make:
+                return None
         made = open_study(storage, name=name, identity=_identity(run, kind), **_options(run, kind))
         database.studies[name] = made
     return copy.copy(made)
@@ -93,22 +98,22 @@ def _identity(run: RunFolder, kind: Kind) -> dict[str, str]:
 
 
 def _options(run: RunFolder, kind: Kind) -> dict[str, Any]:
-    """Its other arguments."""
+    """What else `open_study` is told of a study of this kind."""
     if kind == "search":
         return {"objectives": run.job.search.objectives}
     return {"direction": "maximize"} if kind == "tune" else {}
 
 
-def _check_ended(run: RunFolder, database: Database) -> None:
-    """Raise RunFolderError where a study that a stage has ended is missing, or empty."""
-    noted = read_json(run.retrain_done)
+def _check_ended(run: RunFolder, has_trials: Callable[[str], bool]) -> None:
+    """Raise RunFolderError where the study of a stage that has ended is missing, or empty."""
+    noted = ended_trainings(run)
     names = []
     if run.top.is_file():
         names.append(search_study_name(run))
     if noted is not None:
         names.append(noted["study"])
     for name in names:
-        if not database.has_trials(name):
+        if not has_trials(name):
             raise _missing(run, name)
 
 
@@ -129,7 +134,8 @@ def search_study(run: RunFolder) -> optuna.Study:
     """The study of a search that has begun.
 
     Raises:
-        RunFolderError: it is missing.
+        RunFolderError: it is missing, or has no trials.
+        StudyError: it is about something else, or the database cannot be used.
     """
     return _there(run, "search")
 
@@ -138,16 +144,18 @@ def retrain_study(run: RunFolder) -> optuna.Study:
     """The study of the trainings from scratch, which have begun.
 
     Raises:
-        RunFolderError: it is missing, or the search has not ended.
+        RunFolderError: it is missing, or has no trials, or the search has not ended.
+        StudyError: it is about something else, or the database cannot be used.
     """
     return _there(run, "retrain")
 
 
 def found_study(run: RunFolder, kind: Kind) -> optuna.Study | None:
-    """A study where there is one.
+    """A study, where there is one that has trials.
 
     Raises:
         RunFolderError: a stage has ended, and its study is missing: the database is another one.
+        StudyError: the study of this name is about something else, or the database cannot be used.
     """
     return _study(run, kind, make=False)
 
@@ -162,9 +170,14 @@ def study_trials(run: RunFolder, kind: Kind, states: Collection[TrialState] | No
 
     Raises:
         RunFolderError: a stage has ended, and its study is missing: the database is another one.
+        StudyError: the study of this name is about something else, or the database cannot be used.
     """
     study = found_study(run, kind)
-    return [] if study is None else study.get_trials(deepcopy=False, states=states)
+    if study is None:
+        return []
+    storage = study_storage(run.job.storage_url)
+    with database_errors(storage):
+        return patiently(storage, partial(study.get_trials, deepcopy=False, states=states))
 
 
 def make_search_study(run: RunFolder) -> optuna.Study:
@@ -177,12 +190,12 @@ def make_retrain_study(run: RunFolder) -> optuna.Study:
     return _made(run, "retrain")
 
 
-def tune_study(run: RunFolder) -> optuna.Study:
+def make_tune_study(run: RunFolder) -> optuna.Study:
     """The study of the supernet's settings, made where it is missing. It maximises Kendall's tau."""
     return _made(run, "tune")
 
 
-def trainings_study(run: RunFolder, kind: Trainings) -> optuna.Study:
+def make_trainings_study(run: RunFolder, kind: Trainings) -> optuna.Study:
     """A study of trainings from scratch by labels alone, with their default hyper-parameters; made if missing."""
     return _made(run, kind)
 
@@ -191,7 +204,10 @@ def _there(run: RunFolder, kind: Kind) -> optuna.Study:
     study = found_study(run, kind)
     if study is None:
         name, url = _name(run, kind), shown_url(run.job.storage_url)
-        raise RunFolderError(f"{run.path}: there is no study {name!r} in {url}: its stage has not begun")
+        raise RunFolderError(
+            f"{run.path}: there is no study {name!r} in {url}, or it has no trials; `{run.status_command}` says how "
+            "far the run is"
+        )
     return study
 
 

@@ -29,7 +29,7 @@ WEIGHTS_HASH = "nasrec:weights"
 trained again, on another machine or with another version, has other weights."""
 
 STEP = "step"
-"""Of a training, without the prefix: the step whose weights it kept. Trials that users added have none."""
+"""Of a training, the name under the prefix: the step whose weights it kept. Trials that users added have none."""
 
 KEY = "nasrec:key"
 """Of a trial: a short name of what it tries. No key is finished twice."""

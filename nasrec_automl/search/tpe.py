@@ -17,7 +17,8 @@ _ATTEMPTS = 20
 """Proposals of one way that may be known already before the next is tried: its ranges may be used up."""
 
 Way = Callable[[int, int], Params | None]
-"""`way(taken, attempt)` proposes parameters, by the number of keys that are taken and of the attempt; None for none."""
+"""`way(taken, attempt)` proposes parameters, from how many keys are taken and which attempt this is; None where it has
+none."""
 
 
 def tpe(seed: int, *, startup: int) -> TPESampler:

@@ -246,10 +246,14 @@ def test_what_defaults_made_of_numbers_stays(tmp_path: Path) -> None:
     data = append(table([tmp_path / "a.csv"], TableSchema.model_validate(schema)), tmp_path / "q", tmp_path / "q")
     assert data.preprocessing.dense[0].transform == "quantile"
     other = TableSchema.model_validate({**schema, "defaults": {"dense": "log"}})
-    with pytest.raises(DataError, match=r"'x' is declared as {'transform': 'log'}, but was .*write.*`data.defaults`"):
+    with pytest.raises(
+        DataError, match=r"'x' is declared as {'transform': 'log', .*}, but was .*write.*`data.defaults`"
+    ):
         append(table([tmp_path / "a.csv"], other), tmp_path / "q", tmp_path / "q")
     renamed = TableSchema.model_validate({"label": "y", "categorical": {"c": None}, "ignored": ["x"]})
-    with pytest.raises(DataError, match=r"the dense column 'x' is declared as no feature, but was {'transform': "):
+    with pytest.raises(
+        DataError, match=r"the dense column 'x' is declared as no feature, but was {.*: append with the same schema$"
+    ):
         append(table([tmp_path / "a.csv"], renamed), tmp_path / "q", tmp_path / "q")
 
 

@@ -256,8 +256,8 @@ def test_others_that_are_named_as_labels_are_no_features(tmp_path: Path) -> None
 @pytest.mark.parametrize("different", [90, 400])
 def test_whole_numbers_that_are_named_like_an_id_are_no_amounts(different: int, tmp_path: Path) -> None:
     ids = ["id", "user_id", "userId", "userID", "User-ID", "item id", "ITEM_ID", "adID", "zipCode", "device.type"]
-    ids += ["userid", "ITEMID", "adid", "uid", "src_deviceid", "campaignid"]
-    amounts = ["bid", "Bid 2", "BID", "paid", "amount_paid", "PAID", "amountPaid", "grid", "humid"]
+    ids += ["userid", "ITEMID", "adid", "uid", "src_deviceid", "movieid", "jobid", "cms_segid", "keywordid"]
+    amounts = ["bid", "Bid 2", "BID", "paid", "amount_paid", "PAID", "amountPaid", "grid", "prepaid"]
     path = tmp_path / "f.csv"
     base(**{name: [i % different for i in range(400)] for name in (*ids, *amounts)}).to_csv(path, index=False)
     draft = drafted(path)
@@ -269,7 +269,7 @@ def test_ids_and_texts_of_which_none_is_twice_may_be_missing(tmp_path: Path) -> 
     path = tmp_path / "f.csv"
     index = pd.Series(range(400))
     ids = {"user_id": index.astype("Int64"), "token": "t" + index.astype(str)}
-    few = {f"few_{name}": column.where(index < 20) for name, column in ids.items()}
+    few = {f"few_{name}": column.where(index < 60) for name, column in ids.items()}
     base(**{name: column.where(index % 9 > 0) for name, column in ids.items()}, **few).to_csv(path, index=False)
     draft = drafted(path)
     assert draft["ignored"] == ["user_id", "token"]

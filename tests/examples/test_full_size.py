@@ -13,7 +13,6 @@ import yaml
 
 from nasrec_automl.config import Job, load_job
 from nasrec_automl.data.dataset import PreparedData
-from nasrec_automl.data.description import is_prepared
 from nasrec_automl.data.published_sizes import PUBLISHED_SIZES
 from nasrec_automl.experiment.launch import run_of
 from nasrec_automl.experiment.spec import write_experiment
@@ -191,7 +190,9 @@ def test_what_a_script_cannot_take_is_said_in_a_sentence(here: Path, monkeypatch
         refused("estimate", example("criteo", "full", file), "--rows", -5, naming="at least 1", monkeypatch=monkeypatch)
     for unknown in ("0123456789abcdef", here / "gone.json"):
         refused("train_final", job, unknown, naming=str(unknown), monkeypatch=monkeypatch)
-    assert not is_prepared(RunFolder(load_job(job)).data), "the name is looked up before hours of preparation"
+    assert not RunFolder(load_job(job)).path.exists(), (
+        "the name is looked up before hours of preparation, and makes no file"
+    )
 
 
 def test_a_final_training_that_is_refused_leaves_the_run_as_it_is(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

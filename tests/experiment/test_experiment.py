@@ -67,7 +67,6 @@ def test_a_failure_is_the_error_of_the_launch_and_the_experiment_ends(experiment
     assert not experiment.processes()
 
 
-@pytest.mark.slow
 def test_a_bad_job_is_a_failed_trial_with_the_sentence(experiment: Any) -> None:
     experiment.write()
     job = yaml.safe_load((experiment.folder / "job.yaml").read_text())

@@ -7,18 +7,20 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from nni.nas.execution import SequentialExecutionEngine
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import RidgeHead
 from nasrec_automl.data.batches import EvaluationBatches
 from nasrec_automl.data.rows import Rows
-from nasrec_automl.errors import DataError
+from nasrec_automl.errors import DataError, SpaceError
 from nasrec_automl.evaluation import WeightSharingEvaluator
 from nasrec_automl.network import Supernet
 from nasrec_automl.nni_plugin import NasRecOneShot, NasRecSpace
 from nasrec_automl.nni_plugin.nas import Lightning, RawFormatModelSpace
-from nasrec_automl.nni_plugin.oneshot_export import best_architectures
+from nasrec_automl.nni_plugin.oneshot_export import WholeModelEvaluator, best_architectures
+from nasrec_automl.nni_plugin.supermodule import SharedNetwork
 from nasrec_automl.randomness import rng_for
 from nasrec_automl.testing.examples import make_rows, move_vectors, tiny_schema, tiny_space
 from nasrec_automl.testing.pytest_oneshot import make_evaluator, run_experiment
@@ -162,3 +164,21 @@ def test_the_search_runs_on_the_gpu_of_the_training(monkeypatch: pytest.MonkeyPa
         next(strategy.list_models())
     where = trained_on if trained_on == "cuda:1" else "cpu"
     assert seen == [where, "search", "cpu"]
+
+
+class Column(nn.Module):
+    """Gives logits as a column."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared = SharedNetwork(tiny_space(), tiny_schema(), layer_norm=True, dropout=0.0, seed=0)
+
+    def forward(self, dense: Tensor, ids: Tensor) -> Tensor:
+        logits: Tensor = self.shared(dense, ids)
+        return logits.unsqueeze(1)
+
+
+def test_a_whole_model_that_gives_no_logit_a_row_is_named() -> None:
+    evaluator = WholeModelEvaluator(Column(), make_rows(tiny_schema(), 5))
+    with pytest.raises(SpaceError, match=r"whole Column, .* of shape \(5,\), one a row, but shape \(5, 1\) came"):
+        evaluator.evaluate(tiny_space().random(np.random.default_rng(0)))

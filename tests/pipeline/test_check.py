@@ -34,7 +34,7 @@ from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.stages import STAGES, run_job
-from nasrec_automl.pipeline.studies import make_search_study, retrain_study, search_study, trainings_study
+from nasrec_automl.pipeline.studies import make_search_study, make_trainings_study, retrain_study, search_study
 from nasrec_automl.pipeline.subnets import trial_weights
 from nasrec_automl.pipeline.verdict import note_verdict, read_verdict
 from nasrec_automl.ranking import judge_ranking
@@ -101,7 +101,7 @@ def test_it_says_how_far_each_training_has_come(tmp_path: Path, searched: RunFol
 
 def test_scores_are_checked_before_the_search(searched: RunFolder) -> None:
     architectures, evaluator = truth.sample_sizes(searched, 4), make_evaluator(searched)
-    trained = trainings_study(_shortened(searched), "verdict").get_trials()
+    trained = make_trainings_study(_shortened(searched), "verdict").get_trials()
     trials = {trial.user_attrs["nasrec:key"]: trial.value for trial in trained}
     assert len(trials) == 8
     assert resume_mark_of_check(searched) == (8, 0)
@@ -118,7 +118,7 @@ def test_scores_are_checked_before_the_search(searched: RunFolder) -> None:
     first = min(trial.datetime_start for trial in search_study(searched).get_trials() if trial.datetime_start)
     assert all(
         t.datetime_complete < first
-        for t in trainings_study(_shortened(searched), "verdict").get_trials()
+        for t in make_trainings_study(_shortened(searched), "verdict").get_trials()
         if t.datetime_complete
     )
     assert not (searched.path / "search" / "verdict").exists(), "no checkpoint is left"
@@ -134,7 +134,7 @@ def test_trainings_of_the_check_are_as_long_as_it_says_and_measured_on_hpo(searc
     expected = truth.train_and_measure(short, architecture, truth._TRUTH_SEEDS_APART, (Part.HPO,)).value
     trials = {
         trial.user_attrs["nasrec:key"]: trial.value
-        for trial in trainings_study(_shortened(searched), "verdict").get_trials()
+        for trial in make_trainings_study(_shortened(searched), "verdict").get_trials()
     }
     assert trials[f"{architecture.key}-1"] == expected
     longer = truth.train_and_measure(searched, architecture, truth._TRUTH_SEEDS_APART, (Part.HPO,)).value

@@ -296,8 +296,8 @@ def test_what_goes_wrong_is_a_warning(
     assert "`nasrec-automl report` writes them again" in caplog.text
 
 
-def test_a_figure_that_cannot_be_drawn_is_a_warning(finished_run: RunFolder, caplog: pytest.LogCaptureFixture) -> None:
-    publish(finished_run, lambda: {}["nothing"])
+def test_a_figure_that_cannot_be_drawn_is_a_warning(copied_run: RunFolder, caplog: pytest.LogCaptureFixture) -> None:
+    publish(copied_run, lambda: {}["nothing"])
     assert "were not written (KeyError: 'nothing')" in caplog.text
 
 

@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from nasrec_automl.pipeline import databases
-from nasrec_automl.pipeline.databases import open_database, study_storage
+from nasrec_automl.pipeline.databases import is_made, open_database, study_storage
 
 
 def test_threads_share_a_database_that_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,11 +39,18 @@ def test_a_database_that_was_deleted_is_made_anew(tmp_path: Path) -> None:
     assert (tmp_path / "studies.db").is_file()
 
 
+def test_to_ask_for_a_database_makes_no_file(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    assert not is_made(url)
+    study_storage(url)
+    assert is_made(url)
+    assert is_made("postgresql://me@nowhere/studies"), "whether a server has it is found out by opening it"
+
+
 def test_a_database_says_what_it_has_and_knows_a_study_until_it_is_deleted(tmp_path: Path) -> None:
     database = open_database(f"sqlite:///{tmp_path / 'studies.db'}")
-    assert not database.has_study("one")
+    assert not database.has_trials("one")
     study = optuna.create_study(storage=database.storage, study_name="one")
-    assert database.has_study("one")
     assert not database.has_trials("one")
     study.add_trial(optuna.create_trial(value=0.5))
     assert database.has_trials("one")
@@ -52,4 +59,4 @@ def test_a_database_says_what_it_has_and_knows_a_study_until_it_is_deleted(tmp_p
     assert database.known("one") is study
     optuna.delete_study(study_name="one", storage=database.storage)
     assert database.known("one") is None
-    assert not database.has_study("one")
+    assert not database.has_trials("one")

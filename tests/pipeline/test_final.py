@@ -35,7 +35,7 @@ from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.status import final_is_noted
-from nasrec_automl.pipeline.studies import trainings_study
+from nasrec_automl.pipeline.studies import make_trainings_study
 from nasrec_automl.training.metrics import log_losses
 from tests.pipeline.changed import changed
 
@@ -98,7 +98,7 @@ def test_its_parts_are_unlike_and_have_no_rate(copied_run: RunFolder, monkeypatc
 
 def test_the_studies_that_it_names_are_there(finished_run: RunFolder, result: dict) -> None:
     storage = f"sqlite:///{finished_run.path / 'studies.db'}"
-    others = {trainings_study(finished_run, "teachers").study_name}
+    others = {make_trainings_study(finished_run, "teachers").study_name}
     assert set(result["studies"]) | others == set(optuna.get_all_study_names(storage))
 
 
@@ -300,16 +300,18 @@ def test_a_baseline_that_is_kept_leaves_final_seeds_open(
         FinalStage().check(other)
 
 
-@pytest.mark.parametrize("noted", [True, False])
-def test_it_waits_for_the_end_of_the_retrain_stage(copied_run: RunFolder, noted: bool) -> None:
-    """As where NNI runs the final trial again by itself, after the job was given more trainings."""
+@pytest.mark.parametrize(
+    ("section", "growth"), [("retrain", {"trials": 7}), ("search", {"architectures": 21}), ("retrain", {})]
+)
+def test_it_refuses_to_begin_before_the_stages_before_have_ended(
+    copied_run: RunFolder, section: str, growth: dict[str, int]
+) -> None:
+    """As where NNI runs the final trial again by itself, after the job was given more to do."""
     copied_run.final.unlink()
-    readings, more = read_json(copied_run.test_readings), copied_run
-    if noted:
-        more = changed(copied_run, "retrain", trials=copied_run.job.retrain.trials + 1)
-    else:
+    readings, more = read_json(copied_run.test_readings), changed(copied_run, section, **growth)
+    if not growth:
         copied_run.retrain_done.unlink()
-    with pytest.raises(RunFolderError, match=r"the retrain stage has not ended; `nasrec-automl status .*` says what"):
+    with pytest.raises(RunFolderError, match=rf"the {section} stage has not ended; `nasrec-automl status .*` says"):
         FinalStage().run(more)
     assert read_json(copied_run.test_readings) == readings
 

@@ -27,7 +27,7 @@ from nasrec_automl.pipeline.named import NamedModel, find_architecture, retrain_
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import train_by_job
 from nasrec_automl.pipeline.search import SearchStage
-from nasrec_automl.pipeline.studies import retrain_study, search_study, trainings_study
+from nasrec_automl.pipeline.studies import make_trainings_study, retrain_study, search_study
 from nasrec_automl.pipeline.subnets import best_trials
 from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.search import Hyper
@@ -116,7 +116,7 @@ def test_any_other_takes_the_best_ones_and_is_measured_before_it_sees_the_choice
 
 
 def test_its_teachers_are_heard_of_where_they_are_trained_first(run: RunFolder) -> None:
-    study, told = trainings_study(run, "teachers"), []
+    study, told = make_trainings_study(run, "teachers"), []
     study._storage.delete_study(study._study_id)
     retrain_named(run, others(run)[0], tell=told.append)
     assert told[0] == "trains its teachers: 0 of 3"

@@ -78,9 +78,8 @@ def test_the_best_subnet_of_each_is_kept_and_is_what_the_study_says(finished_run
 
 def test_a_training_that_has_come_further_is_work_done(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     run = changed(copied_run, "retrain", trials=copied_run.job.retrain.trials + 1)
-    monkeypatch.setattr(
-        retrain_module, "resume_mark_of_teachers", lambda run: ()
-    )  # which looks at all checkpoints, too
+    # It looks at all checkpoints, too.
+    monkeypatch.setattr(retrain_module, "resume_mark_of_teachers", lambda run: ())
     kept, write = [RetrainStage().resume_mark(run)], Checkpoints.on_validation_end
 
     def watched(self: Checkpoints, *arguments: Any) -> None:

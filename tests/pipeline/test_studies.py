@@ -17,13 +17,13 @@ from nasrec_automl.pipeline.studies import (
     found_study,
     make_retrain_study,
     make_search_study,
+    make_trainings_study,
+    make_tune_study,
     retrain_study,
     search_study,
     stage_ended,
     study_trials,
-    trainings_study,
     trainings_study_name,
-    tune_study,
     why_no_more,
 )
 from nasrec_automl.pipeline.tune import TuneStage
@@ -44,7 +44,7 @@ def test_trainings_of_another_space_are_in_another_study(
 
 
 def test_names_directions_and_what_they_are_about(copied_run: RunFolder) -> None:
-    search, retrain, tune = search_study(copied_run), retrain_study(copied_run), tune_study(copied_run)
+    search, retrain, tune = search_study(copied_run), retrain_study(copied_run), make_tune_study(copied_run)
     assert search.study_name == "tiny-search"
     assert retrain.study_name.startswith("tiny-retrain-")
     assert tune.study_name.startswith("tiny-tune-")
@@ -60,7 +60,7 @@ def test_names_directions_and_what_they_are_about(copied_run: RunFolder) -> None
 def test_trainings_of_other_settings_are_another_study(copied_run: RunFolder) -> None:
     def names(**retrain: object) -> list[str]:
         run = changed(copied_run, "retrain", **retrain)
-        return [trainings_study(run, "rank").study_name, trainings_study(run, "verdict").study_name]
+        return [make_trainings_study(run, "rank").study_name, make_trainings_study(run, "verdict").study_name]
 
     own = names()
     assert [name.rpartition("-")[0] for name in own] == ["tiny-rank", "tiny-verdict"]
@@ -74,7 +74,7 @@ def test_supernets_of_other_settings_are_another_study(copied_run: RunFolder) ->
     def name(run: RunFolder) -> str:
         run.disclaim("tune")
         run.claim("tune", TuneStage().settings(run))
-        return tune_study(run).study_name
+        return make_tune_study(run).study_name
 
     own = name(copied_run)
     assert name(changed(copied_run, "tune", trials=99)) == own
@@ -112,34 +112,40 @@ def test_a_study_is_read_once_a_process_and_each_caller_has_a_sampler_of_its_own
 
 
 def test_a_study_that_was_deleted_and_made_anew_is_not_taken_for_the_earlier_one(copied_run: RunFolder) -> None:
-    assert tune_study(copied_run).get_trials() == []
-    tune_study(copied_run).add_trial(optuna.create_trial(state=TrialState.FAIL))
-    before = tune_study(copied_run)
+    assert make_tune_study(copied_run).get_trials() == []
+    make_tune_study(copied_run).add_trial(optuna.create_trial(state=TrialState.FAIL))
+    before = make_tune_study(copied_run)
     assert len(before.get_trials()) == 1
     optuna.delete_study(study_name=before.study_name, storage=copied_run.job.storage_url)
-    assert tune_study(copied_run).get_trials() == []
-    tune_study(copied_run).add_trial(optuna.create_trial(state=TrialState.COMPLETE, value=0.5))
+    assert make_tune_study(copied_run).get_trials() == []
+    make_tune_study(copied_run).add_trial(optuna.create_trial(state=TrialState.COMPLETE, value=0.5))
     optuna.delete_study(study_name=before.study_name, storage=copied_run.job.storage_url)
     url = copied_run.job.storage_url
     again = optuna.create_study(study_name=before.study_name, storage=url, direction="maximize")
     again.add_trial(optuna.create_trial(state=TrialState.COMPLETE, value=0.25))
     with pytest.raises(StudyError, match="holds trials that this package did not make"):
-        tune_study(copied_run)
+        make_tune_study(copied_run)
 
 
 def test_what_only_reads_makes_no_study(copied_run: RunFolder) -> None:
     """A study that a stage has ended is missed; one that is still to be made is not."""
     optuna.delete_study(study_name="tiny-search", storage=copied_run.job.storage_url)
-    for ask in (search_study, make_search_study, tune_study, lambda run: study_trials(run, "search")):
+    for ask in (search_study, make_search_study, make_tune_study, lambda run: study_trials(run, "search")):
         with pytest.raises(RunFolderError, match="no trial of its study 'tiny-search'"):
             ask(copied_run)
     make_retrain_study(copied_run)  # it is there
     copied_run.top.unlink()
     assert study_trials(copied_run, "search") == []
     assert found_study(copied_run, "search") is None
-    with pytest.raises(RunFolderError, match=r"no study 'tiny-search' in sqlite:.*: its stage has not begun"):
+    with pytest.raises(
+        RunFolderError, match=r"no study 'tiny-search' in sqlite:.*; `nasrec-automl status .*` says how far"
+    ):
         search_study(copied_run)
     assert "tiny-search" not in optuna.get_all_study_names(copied_run.job.storage_url)
+    optuna.create_study(study_name="tiny-search", storage=copied_run.job.storage_url)
+    assert study_trials(copied_run, "search") == []
+    study = optuna.load_study(study_name="tiny-search", storage=copied_run.job.storage_url)
+    assert study.user_attrs == {}, "nothing is written into one that a user has made"
     assert make_search_study(copied_run).study_name == "tiny-search"
 
 

@@ -83,7 +83,7 @@ def find_files(paths: Sequence[Path], patterns: Sequence[str], what: str) -> tup
             expected = "a file, a folder, or a pattern such as 'day_*.gz' that fits a file"
         if not found:
             raise DataError(f"{path}: expected {what} as {expected}, but there is none")
-        files += sorted(found, key=_natural)
+        files += sorted(found, key=lambda path: (_natural(path), path))  # names may have equal numbers: 1 and 01
     known: dict[Path, Path] = {}
     for file in files:
         key = file_of(file)
