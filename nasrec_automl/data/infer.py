@@ -35,9 +35,11 @@ _WEIGHT_NAMES = (
 # What pandas calls an index without a name in CSV, and when it reads that again, and in Parquet.
 _INDEX_NAME = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
 # Ids by their last word, which may be one with what they are of (movieid); others merely end so: a bid, what was paid.
-_NO_IDS = "bid|paid|prepaid|postpaid|unpaid|repaid|grid|valid|invalid|void|solid|liquid|fluid|hybrid|covid|aid|raid"
-_NO_IDS += "|rapid|acid|humid|arid|said|laid|squid|android|asteroid|centroid|steroid|thyroid|vivid"
+_NO_IDS = "(max|min|avg|mean|last|win|top|floor)?bid|[a-z0-9]*paid|grid|valid|invalid|void|solid|liquid|fluid|hybrid"
+_NO_IDS += "|covid|raid|rapid|acid|humid|arid|said|laid|squid|android|asteroid|centroid|steroid|thyroid|vivid"
 _ID_NAME = re.compile(rf"(^|_)(uuid|guid|hash|code|zip|category|type|(?!({_NO_IDS})$)[a-z0-9]*id)$", re.IGNORECASE)
+# So many different values are no chance, however few the rows that have one.
+_NO_CHANCE = 1000
 # A number as people write it: with what it is of, thousands apart, a decimal comma.
 _WRITTEN_NUMBER = re.compile(r"[-+]?[$€£¥]? ?(?:\d+|\d{1,3}(?:[,.' ]\d{3})+)(?:[.,]\d+)? ?[%$€£¥]?", re.ASCII)
 # Of a multi-valued column, at least so many of the texts have several values.
@@ -211,14 +213,14 @@ def _guess(name: str, rows: FirstRows, *, is_time: bool) -> Guess:
 
 
 def _never_twice(distinct: int, known: int, rows: int) -> bool:
-    """Whether so many values differ so often that others will too: few of a large catalogue differ by chance.
+    """Whether values differ so often that others will too: a few of a large catalogue differ by chance.
 
     Args:
         distinct: number of different values.
         known: number of cells that are not missing.
         rows: number of cells.
     """
-    return distinct == known > MANY and 2 * known >= rows
+    return distinct == known > MANY and (2 * known >= rows or known > _NO_CHANCE)
 
 
 def _guess_text(known: pd.Series[str], rows: int) -> Guess:

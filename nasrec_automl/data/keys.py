@@ -30,8 +30,8 @@ class Keys:
 
     Attributes:
         keys: `(B,)`, or `(B, K)` of a multi-valued column.
-        distinct: `(U,)` keys among them whose texts follow; may repeat. Empty where a key is the hex number itself,
-            from which the text can be made again.
+        distinct: `(U,)` keys among them whose texts follow; may repeat. Empty where a key is made of a hex number
+            alone, from which the text can be made again.
         texts: U texts.
     """
 

@@ -83,7 +83,7 @@ class ChoiceNetwork(MutableModule):
         if self.dry_run is None:
             first = {label: choices[0] for label, choices in self.space.labels.items()}
             with torch.inference_mode(False):
-                self.dry_run = self.freeze(first).to(dense).train(self.training)
+                self.dry_run = self.freeze(first).to(dense.device).train(self.training)
         logits: Tensor = self.dry_run(dense, ids)
         return logits
 

@@ -73,7 +73,9 @@ def study_storage(url: str) -> RDBStorage:
 def is_made(url: str) -> bool:
     """Whether there is a database to open: opening one of SQLite makes its file."""
     parsed = parse_url(url)
-    return parsed.get_backend_name() != "sqlite" or not parsed.database or Path(parsed.database).is_file()
+    file = parsed.database if parsed.get_backend_name() == "sqlite" else None
+    # What is in memory, or named as SQLite's own URL, is found out by opening it.
+    return not file or file == ":memory:" or file.startswith("file:") or Path(file).is_file()
 
 
 def _has_trials(storage: RDBStorage, name: str) -> bool:

@@ -53,7 +53,7 @@ _logger = logging.getLogger(__name__)
 
 
 class FinalStage(Stage):
-    """The only stage that reads test, and it does so once, when the retrain stage has ended."""
+    """The only stage that reads test, and it does so once, when search and retrain stage have ended."""
 
     name = "final"
 

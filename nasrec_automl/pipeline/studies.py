@@ -65,7 +65,7 @@ def _study(run: RunFolder, kind: Kind, *, make: bool) -> optuna.Study | None:
     database = open_database(url)
     storage = database.storage
     with database.lock, database_errors(storage):
-        if (known := database.known(name)) is not None:
+        if (known := database.known(name)) is not None and (make or database.has_trials(name)):
             patiently(storage, partial(check_identity, known, _identity(run, kind), **_options(run, kind)))
             return copy.copy(known)
         if not database.has_trials(name):

@@ -256,8 +256,8 @@ def test_others_that_are_named_as_labels_are_no_features(tmp_path: Path) -> None
 @pytest.mark.parametrize("different", [90, 400])
 def test_whole_numbers_that_are_named_like_an_id_are_no_amounts(different: int, tmp_path: Path) -> None:
     ids = ["id", "user_id", "userId", "userID", "User-ID", "item id", "ITEM_ID", "adID", "zipCode", "device.type"]
-    ids += ["userid", "ITEMID", "adid", "uid", "src_deviceid", "movieid", "jobid", "cms_segid", "keywordid"]
-    amounts = ["bid", "Bid 2", "BID", "paid", "amount_paid", "PAID", "amountPaid", "grid", "prepaid"]
+    ids += ["userid", "ITEMID", "adid", "uid", "aid", "src_deviceid", "movieid", "jobid", "cms_segid"]
+    amounts = ["bid", "Bid 2", "BID", "paid", "amount_paid", "PAID", "amountPaid", "totalpaid", "grid"]
     path = tmp_path / "f.csv"
     base(**{name: [i % different for i in range(400)] for name in (*ids, *amounts)}).to_csv(path, index=False)
     draft = drafted(path)
@@ -275,6 +275,15 @@ def test_ids_and_texts_of_which_none_is_twice_may_be_missing(tmp_path: Path) -> 
     assert draft["ignored"] == ["user_id", "token"]
     assert list(draft["categorical"]) == ["shop", *few], "of few, nothing is concluded"
     assert "- token  # text, no value twice: says nothing of other rows" in infer_schema(path)
+
+
+def test_an_id_that_only_some_rows_have_is_no_feature(tmp_path: Path) -> None:
+    """Of those who bought, say: a row of its own for each would give the label away."""
+    path = tmp_path / "f.csv"
+    index = pd.Series(range(6000))
+    frame = pd.concat([base()] * 15, ignore_index=True)
+    frame.assign(order_id=index.where(index % 5 == 0).astype("Int64")).to_csv(path, index=False)
+    assert drafted(path)["ignored"] == ["order_id"]
 
 
 @pytest.mark.parametrize("wrong", ["unknown", "1e39", "inf"])

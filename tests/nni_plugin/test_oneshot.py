@@ -141,6 +141,7 @@ def test_a_model_around_the_space_is_scored_as_a_whole(tmp_path: Path, around: t
     strategy = NasRecOneShot(seed=3, export_candidates=8)
     experiment = run_experiment(around(), evaluator, strategy, tmp_path)
     samples = experiment.export_top_models(8, formatter="dict")
+    assert strategy.oneshot_module.export() == samples[0], "as NNI's one-shot modules have it"
 
     model = strategy.supernet.eval()
     (shared,) = (module for module in model.modules() if isinstance(module, SharedNetwork))

@@ -80,6 +80,14 @@ def test_there_are_no_tables_before_they_are_used() -> None:
     assert not list(make().parameters())
 
 
+def test_a_dry_run_that_inference_made_can_be_trained() -> None:
+    space, (dense, ids) = make(), make_batch(tiny_schema(), 4)
+    with torch.inference_mode():
+        space(dense.float(), ids)
+    space(dense.float(), ids).sum().backward()
+    assert any(parameter.grad is not None for parameter in space.parameters())
+
+
 @pytest.mark.parametrize("layer_norm", [True, False])
 def test_frozen_it_is_the_subnet(layer_norm: bool) -> None:
     rng = np.random.default_rng(0)

@@ -44,7 +44,8 @@ def test_to_ask_for_a_database_makes_no_file(tmp_path: Path) -> None:
     assert not is_made(url)
     study_storage(url)
     assert is_made(url)
-    assert is_made("postgresql://me@nowhere/studies"), "whether a server has it is found out by opening it"
+    for other in ("postgresql://me@nowhere/studies", "sqlite://", "sqlite:///:memory:", "sqlite:///file:x?uri=true"):
+        assert is_made(other), "whether it is there is found out by opening it"
 
 
 def test_a_database_says_what_it_has_and_knows_a_study_until_it_is_deleted(tmp_path: Path) -> None:

@@ -53,9 +53,10 @@ def test_the_supernet_starts_from_the_earlier_ones_weights(finished_run: RunFold
         assert after[name].equal(tensor), name
 
 
-def test_the_search_scores_the_earlier_winner_first(finished_run: RunFolder, tmp_path: Path) -> None:
-    earlier = RunFolder(finished_run.job.model_copy(update={"run_folder": tmp_path / "earlier"}))
-    shutil.copytree(finished_run.path, earlier.path)
+def test_the_search_scores_the_earlier_winner_first(
+    finished_run: RunFolder, copied_run: RunFolder, tmp_path: Path
+) -> None:
+    earlier = copied_run
     run = continuing(earlier, tmp_path, epochs=1)
     space = load_search_space(run.job.space)
     designs = [design.key for design in hand_designs(space).values()]
@@ -91,11 +92,12 @@ def test_what_cannot_be_continued_is_named(
         STAGES["supernet"].run(wider)
 
 
-def test_rows_that_were_prepared_anew_under_the_same_path_are_refused(finished_run: RunFolder, tmp_path: Path) -> None:
+def test_rows_that_were_prepared_anew_under_the_same_path_are_refused(
+    finished_run: RunFolder, copied_run: RunFolder, tmp_path: Path
+) -> None:
     """Compared with the folder of today, they would be compared with themselves."""
-    prepared, earlier = tmp_path / "prepared", tmp_path / "earlier"
+    prepared, earlier = tmp_path / "prepared", copied_run.path
     shutil.copytree(finished_run.data, prepared)
-    shutil.copytree(finished_run.path, earlier)
     data = DataConfig(source="prepared", input=prepared)
     before = RunFolder(finished_run.job.model_copy(update={"run_folder": earlier, "data": data}))
     before.create()
@@ -103,7 +105,7 @@ def test_rows_that_were_prepared_anew_under_the_same_path_are_refused(finished_r
     assert len(earlier_supernet(run)) == 1
     shutil.rmtree(prepared)
     prepare(make_synthetic(**{**finished_run.job.data.options, "seed": 6}), prepared)
-    with pytest.raises(CheckpointError, match=r"did not grow from the rows that the supernet of .*earlier was trained"):
+    with pytest.raises(CheckpointError, match=r"did not grow from the rows that the supernet of .*run was trained"):
         earlier_supernet(run)
 
 

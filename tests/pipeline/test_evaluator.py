@@ -18,7 +18,7 @@ def test_jobs_that_score_alike_share_a_supernet(copied_run: RunFolder) -> None:
 
 
 def test_what_is_loaded_is_what_the_job_asks_for(copied_run: RunFolder) -> None:
-    """Each setting that an evaluator is made of is a part of what tells evaluators apart."""
+    """Rows, head, seed and precision are among what tells evaluators apart."""
     architecture = load_search_space(copied_run.job.space).from_params(read_json(copied_run.top)["top"][0])
     heads = [copied_run.job.search.head.model_copy(update={"strength": strength}) for strength in (1.0, 1000.0)]
     base = changed(copied_run, "search", max_rows=200, head=heads[0])  # samples, so that the seed matters

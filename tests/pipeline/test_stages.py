@@ -364,6 +364,13 @@ def test_what_comes_next_does_not_depend_on_settings_which_are_compared_apart(co
         check_stages(edited)
 
 
+def test_of_a_run_that_has_not_begun_one_may_ask_how_far_it_is(tmp_path: Path, write_job: Callable[..., Path]) -> None:
+    run = RunFolder(load_job(write_job(tmp_path, search={"verdict": {"architectures": 3}})))
+    assert STAGES["search"].units(run) == (0, 20)
+    assert not any(STAGES["search"].resume_mark(run))
+    assert not run.path.exists()
+
+
 @pytest.mark.parametrize("ended", ["supernet", "search"])
 def test_to_ask_how_far_a_run_is_makes_no_study(searching: RunFolder, ended: str) -> None:
     """NNI's tuner asks between two stages, when the job may still be edited."""

@@ -34,6 +34,12 @@ def test_a_folder_gives_the_sources_files_in_the_order_of_their_numbers(tmp_path
     assert find_files([tmp_path / "readme.txt"], ["-"], "days") == (tmp_path / "readme.txt",)
 
 
+def test_equal_numbers_have_an_order_too(tmp_path: Path) -> None:
+    touch(tmp_path, "day_01", "day_1", "day_001")
+    for path in (tmp_path, tmp_path / "day_*"):
+        assert [path.name for path in find_files([path], ["day_*"], "days")] == ["day_001", "day_01", "day_1"]
+
+
 def test_two_stars_stand_for_folders_of_any_depth(tmp_path: Path) -> None:
     for folder in ("day=2/hour=1", "day=10", ".hidden"):
         (tmp_path / folder).mkdir(parents=True)
