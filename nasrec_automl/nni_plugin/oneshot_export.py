@@ -5,19 +5,18 @@ from __future__ import annotations
 from itertools import chain, islice
 from typing import Any
 
-import torch
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 from pytorch_lightning.utilities import CombinedLoader
-from torch import Tensor, nn
+from torch import nn
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
 from nasrec_automl.config import RidgeHead
-from nasrec_automl.data.batches import EvaluationBatches
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.errors import DataError, SpaceError
 from nasrec_automl.evaluation import WeightSharingEvaluator
+from nasrec_automl.evaluation.scratch import predict_logits
 from nasrec_automl.network import Supernet
 from nasrec_automl.nni_plugin.supermodule import SharedNetwork
 from nasrec_automl.randomness import rng_for
@@ -30,7 +29,6 @@ from nasrec_automl.training.metrics import measure, targets
 _ROWS = 100_000
 """Validation rows that are read at most, half of them to fit heads."""
 
-_BATCH = 8192
 
 _CHILDREN = 4
 
@@ -112,31 +110,23 @@ class WholeModelEvaluator:
     """
 
     def __init__(self, model: nn.Module, score_rows: Rows) -> None:
-        self._model = model.eval()
+        self._model = model
         self._shared = next(module for module in model.modules() if isinstance(module, SharedNetwork))
         self._score_rows = score_rows
 
-    @torch.no_grad()
     def evaluate(self, architecture: Architecture) -> Score:
         """Score one architecture of the supernet's space."""
         self._shared.path = architecture.path
-        weight = self._shared.supernet.embedding.weight
-        batches = EvaluationBatches(self._score_rows, _BATCH)
-        logits = [self._logits(dense.to(weight), ids.to(weight.device)).cpu() for dense, ids, *_ in batches]
-        found = measure(torch.cat(logits), *targets(self._score_rows))
+        logits = predict_logits(self._model, self._score_rows)
+        if logits.shape != (len(self._score_rows),):
+            raise SpaceError(
+                f"export_top_models scores the whole {type(self._model).__name__}, whose forward(dense, ids) should "
+                f"return one logit a row, but it returned {tuple(logits.shape)} for {len(self._score_rows)} rows"
+            )
+        found = measure(logits, *targets(self._score_rows))
         return Score(
             log_loss=found.log_loss, auc=found.auc, standard_error=found.standard_error, rows=found.rows, stopped=False
         )
-
-    def _logits(self, dense: Tensor, ids: Tensor) -> Tensor:
-        logits = self._model(dense, ids)
-        if not isinstance(logits, Tensor) or logits.shape != dense.shape[:1]:
-            came = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
-            raise SpaceError(
-                f"export_top_models scores the whole {type(self._model).__name__}, whose forward(dense, ids) should "
-                f"return logits of shape {tuple(dense.shape[:1])}, one a row, but {came} came"
-            )
-        return logits
 
 
 def _read(loaders: Any) -> Rows:

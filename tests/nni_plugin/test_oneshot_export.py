@@ -180,5 +180,5 @@ class Column(nn.Module):
 
 def test_a_whole_model_that_gives_no_logit_a_row_is_named() -> None:
     evaluator = WholeModelEvaluator(Column(), make_rows(tiny_schema(), 5))
-    with pytest.raises(SpaceError, match=r"whole Column, .* of shape \(5,\), one a row, but shape \(5, 1\) came"):
+    with pytest.raises(SpaceError, match=r"whole Column, .* one logit a row, but it returned \(5, 1\) for 5 rows"):
         evaluator.evaluate(tiny_space().random(np.random.default_rng(0)))
