@@ -190,7 +190,7 @@ def _add_runs(subparsers: _Subparsers) -> None:
         "run every stage of a job, without NNI's server",
         "nasrec-automl run examples/quickstart/job.yaml",
     )
-    run.add_argument("job", type=Path, help="the job file")
+    _job(run, "the job file")
     shared = "search, retraining, and the trainings of teachers and winner"
     _workers(run, shared, "1, whose result the seed alone determines")
 
@@ -201,7 +201,7 @@ def _add_runs(subparsers: _Subparsers) -> None:
         "compare settings of the supernet's training by how well its scores rank architectures",
         "nasrec-automl tune-supernet examples/quickstart/job.yaml",
     )
-    tune.add_argument("job", type=Path, help="the job file; its sections tune, supernet, search.head and retrain count")
+    _job(tune, "the job file; its sections tune, supernet, search.head and retrain count")
 
     rank = _command(
         subparsers,
@@ -210,7 +210,7 @@ def _add_runs(subparsers: _Subparsers) -> None:
         "measure how well the supernet's scores rank architectures, against trainings from scratch",
         "nasrec-automl rank examples/quickstart/job.yaml",
     )
-    rank.add_argument("job", type=Path, help="the job file; a supernet that its run has trained is taken as it is")
+    _job(rank, "the job file; a supernet that its run has trained is taken as it is")
     _workers(rank, "the trainings", "1")
 
     worker = _command(
@@ -354,6 +354,18 @@ def _command(
     )
     parser.set_defaults(run=run)
     return parser
+
+
+def _job(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("job", type=Path, help=what)
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="changes",
+        help="a value in place of the job file's, such as search.architectures=64; give it once for each key",
+    )
 
 
 def _workers(parser: argparse.ArgumentParser, what: str, default: str) -> None:

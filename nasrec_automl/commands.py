@@ -123,10 +123,11 @@ def data_verify(arguments: argparse.Namespace) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Run every stage of a job."""
     from nasrec_automl.config import load_job
+    from nasrec_automl.config_changes import read_changes
     from nasrec_automl.pipeline.run_folder import RunFolder
     from nasrec_automl.pipeline.view import live_view
 
-    run = RunFolder(load_job(arguments.job))
+    run = RunFolder(load_job(arguments.job, read_changes(arguments.changes)))
     console = Console()
     from nasrec_automl.pipeline.stages import run_job
 
@@ -138,11 +139,12 @@ def run(arguments: argparse.Namespace) -> None:
 def tune(arguments: argparse.Namespace) -> None:
     """Compare settings of the supernet's training."""
     from nasrec_automl.config import load_job
+    from nasrec_automl.config_changes import read_changes
     from nasrec_automl.pipeline.run_folder import RunFolder
     from nasrec_automl.pipeline.status import tune_status
     from nasrec_automl.pipeline.view import live_view, tune_table
 
-    run = RunFolder(load_job(arguments.job))
+    run = RunFolder(load_job(arguments.job, read_changes(arguments.changes)))
     console = Console()
     from nasrec_automl.pipeline.tune import tune_supernet
 
@@ -154,11 +156,12 @@ def tune(arguments: argparse.Namespace) -> None:
 def rank(arguments: argparse.Namespace) -> None:
     """Compare scores with trainings from scratch."""
     from nasrec_automl.config import load_job
+    from nasrec_automl.config_changes import read_changes
     from nasrec_automl.pipeline.run_folder import RunFolder
     from nasrec_automl.pipeline.status import rank_status
     from nasrec_automl.pipeline.view import live_view, rank_table
 
-    run = RunFolder(load_job(arguments.job))
+    run = RunFolder(load_job(arguments.job, read_changes(arguments.changes)))
     console = Console()
     from nasrec_automl.pipeline.rank import rank_scores
 

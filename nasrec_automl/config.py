@@ -10,6 +10,7 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -23,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from nasrec_automl.config_changes import with_changes
 from nasrec_automl.config_experiment import ExperimentConfig
 from nasrec_automl.config_paths import absolute, url_from
 from nasrec_automl.config_ranking import RankConfig, TuneConfig, VerdictConfig
@@ -399,8 +401,13 @@ class Job(Section):
         return self.storage or url_from(DEFAULT_STORAGE, self.run_folder.joinpath)
 
 
-def load_job(path: str | Path) -> Job:
+def load_job(path: str | Path, changes: Mapping[str, Any] = MappingProxyType({})) -> Job:
     """Read and validate a job file; every path in the result is absolute.
+
+    Args:
+        path: of the file.
+        changes: values in place of the file's, by key, such as `{"seed": 2019, "search.architectures": 64}`; a path
+            among them is relative to the file's folder too.
 
     Raises:
         JobError: the file is missing, no YAML, or a field is unknown or wrong; the message names file and field.
@@ -416,7 +423,7 @@ def load_job(path: str | Path) -> Job:
             f"{path}: expected a mapping with at least `name` and `data`, but found {type(content).__name__}"
         )
     try:
-        job = Job.model_validate(content, context={"folder": path.resolve().parent})
+        job = Job.model_validate(with_changes(content, changes), context={"folder": path.resolve().parent})
     except ValidationError as error:
         raise JobError("; ".join(f"{path}: {sentence}" for sentence in _sentences(error.errors()))) from None
     return absolute(job, path.resolve().parent)

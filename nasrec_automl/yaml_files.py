@@ -62,12 +62,35 @@ def load_yaml(path: Path, error: type[NasRecError]) -> Any:
         OSError: the file cannot be read.
     """
     try:
-        return _Loader(path.read_text(encoding="utf-8")).get_single_data()
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as wrong:
+        raise error(f"{path}: not a YAML file ({wrong})") from None
+    return parse_yaml(text, str(path), error, what="a YAML file")
+
+
+def parse_yaml(text: str, where: str, error: type[NasRecError], what: str = "YAML") -> Any:
+    """Read YAML.
+
+    Args:
+        text: the YAML.
+        where: it stands, for the messages.
+        error: what to raise.
+        what: the text should be, for the messages.
+
+    Returns:
+        Its content, None of an empty text.
+
+    Raises:
+        NasRecError: of the type `error`: the text is no YAML, has a key twice in one mapping, or a value that looks like
+            a date or a number and is none.
+    """
+    try:
+        return _Loader(text).get_single_data()
     except _LineError as wrong:
         line = wrong.problem_mark.line + 1 if wrong.problem_mark is not None else "?"
-        raise error(f"{path}, line {line}: {wrong.problem}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as wrong:
-        raise error(f"{path}: not a YAML file ({' '.join(str(wrong).split())})") from None
+        raise error(f"{where}, line {line}: {wrong.problem}") from None
+    except yaml.YAMLError as wrong:
+        raise error(f"{where}: not {what} ({' '.join(str(wrong).split())})") from None
 
 
 def complaint(problem: Mapping[str, Any], example: str = "") -> str:

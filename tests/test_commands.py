@@ -376,6 +376,18 @@ def test_other_settings_than_before_are_refused(copied_run: Any, write_job: Writ
     assert not changed
 
 
+@pytest.mark.parametrize("command", ["run", "rank", "tune-supernet"])
+def test_values_beside_the_job_file_count(copied_run: Any, write_job: Write, command: str) -> None:
+    job = write_job(copied_run.path.parent)
+    rate = ("--set", "supernet.learning_rate=0.5")
+    refused(command, job, *rate, "--set", "seed=none", naming="seed: ")
+    refused(command, job, "--set", "seed", naming="--set seed: expected KEY=VALUE")
+    if command != "tune-supernet":  # it trains supernets of its own
+        refused(command, job, *rate, naming="supernet.learning_rate: the supernet stage")
+    usual = copied_run.job.supernet.learning_rate
+    assert call("run", job, *rate, "--set", f"supernet.learning_rate={usual}").code == 0
+
+
 @pytest.mark.parametrize(
     ("storage", "naming"),
     [
