@@ -25,7 +25,7 @@ _INFER = "nasrec-automl schema infer clicks.csv --output schema.yaml"
 _REPORT_OF_DATA = "nasrec-automl data report prepared/criteo"
 _SHOW = "nasrec-automl space show nasrec-full"
 _GOES_ON = (commands.run, commands.retrain, commands.tune, commands.rank, commands.worker, commands.demo)
-"""What does not start anew after that."""
+"""Commands that go on where they were stopped; the others start anew."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -116,7 +116,7 @@ def _add_prepare(subparsers: _Subparsers) -> None:
         "--output",
         type=Path,
         required=True,
-        help="folder to write; one that holds prepared data stays as it is, but for that of --append",
+        help="folder to write; one that holds prepared data already is refused, unless it is that of --append",
     )
     prepare.add_argument(
         "--schema", type=Path, help="what the columns of a table are (see `nasrec-automl schema infer`)"
@@ -210,7 +210,7 @@ def _add_runs(subparsers: _Subparsers) -> None:
         "measure how well the supernet's scores rank architectures, against trainings from scratch",
         "nasrec-automl rank examples/quickstart/job.yaml",
     )
-    _job(rank, "the job file; a supernet that its run has trained is taken as it is")
+    _job(rank, "the job file; if its run has trained a supernet, that is the one")
     _workers(rank, "the trainings", "1")
 
     worker = _command(
@@ -224,7 +224,7 @@ def _add_runs(subparsers: _Subparsers) -> None:
     worker.add_argument(
         "--count",
         type=_from(1),
-        help="architectures and trainings to finish at most; the trainings of the check come before and do not count "
+        help="architectures and trainings to finish at most, without those of the check and of teachers "
         "(default: until nothing is left)",
     )
 
@@ -267,6 +267,15 @@ def _add_runs(subparsers: _Subparsers) -> None:
     )
     _run_or_job(report)
 
+    compare = _command(
+        subparsers,
+        "compare",
+        commands.compare,
+        "show the results of several runs beside each other, and what their jobs do differently",
+        "nasrec-automl compare runs/first runs/second",
+    )
+    compare.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders, or job files")
+
 
 def _add_models(subparsers: _Subparsers) -> None:
     """What makes models, and uses them."""
@@ -302,7 +311,9 @@ def _add_models(subparsers: _Subparsers) -> None:
         "--source", choices=("criteo",), help="format of an input without a header, with or without labels"
     )
     predict.add_argument(
-        "--schema", type=Path, help="schema of the table, where its separator or columns say how the input is made"
+        "--schema",
+        type=Path,
+        help="schema of the table, where it names a separator or columns of a file without a header",
     )
 
     export = _command(
@@ -364,7 +375,8 @@ def _job(parser: argparse.ArgumentParser, what: str) -> None:
         default=[],
         metavar="KEY=VALUE",
         dest="changes",
-        help="a value in place of the job file's, such as search.architectures=64; give it once for each key",
+        help="a value in place of the job file's, such as search.architectures=64; give it once for each key. Paths "
+        "are relative to the job file",
     )
 
 

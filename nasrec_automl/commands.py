@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
 
 from nasrec_automl.errors import JobError, NasRecError
 
@@ -122,31 +121,30 @@ def data_verify(arguments: argparse.Namespace) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run every stage of a job."""
-    from nasrec_automl.config import load_job
-    from nasrec_automl.config_changes import read_changes
-    from nasrec_automl.pipeline.run_folder import RunFolder
-    from nasrec_automl.pipeline.view import live_view
-
-    run = RunFolder(load_job(arguments.job, read_changes(arguments.changes)))
-    console = Console()
+    run, console = _run_of(arguments), Console()
     from nasrec_automl.pipeline.stages import run_job
+    from nasrec_automl.pipeline.view import live_view
 
     _quiet_optuna()
     run_job(run, workers=arguments.workers, view=live_view(run, console))
     _print_result(run, console)
 
 
-def tune(arguments: argparse.Namespace) -> None:
-    """Compare settings of the supernet's training."""
+def _run_of(arguments: argparse.Namespace) -> RunFolder:
+    """The run folder of a job file, before anything else is imported: a wrong job is told at once."""
     from nasrec_automl.config import load_job
     from nasrec_automl.config_changes import read_changes
     from nasrec_automl.pipeline.run_folder import RunFolder
-    from nasrec_automl.pipeline.status import tune_status
-    from nasrec_automl.pipeline.view import live_view, tune_table
 
-    run = RunFolder(load_job(arguments.job, read_changes(arguments.changes)))
-    console = Console()
+    return RunFolder(load_job(arguments.job, read_changes(arguments.changes)))
+
+
+def tune(arguments: argparse.Namespace) -> None:
+    """Compare settings of the supernet's training."""
+    run, console = _run_of(arguments), Console()
+    from nasrec_automl.pipeline.status import tune_status
     from nasrec_automl.pipeline.tune import tune_supernet
+    from nasrec_automl.pipeline.view import live_view, tune_table
 
     _quiet_optuna()
     tune_supernet(run, view=live_view(run, console, tune_status))
@@ -155,15 +153,10 @@ def tune(arguments: argparse.Namespace) -> None:
 
 def rank(arguments: argparse.Namespace) -> None:
     """Compare scores with trainings from scratch."""
-    from nasrec_automl.config import load_job
-    from nasrec_automl.config_changes import read_changes
-    from nasrec_automl.pipeline.run_folder import RunFolder
+    run, console = _run_of(arguments), Console()
+    from nasrec_automl.pipeline.rank import rank_scores
     from nasrec_automl.pipeline.status import rank_status
     from nasrec_automl.pipeline.view import live_view, rank_table
-
-    run = RunFolder(load_job(arguments.job, read_changes(arguments.changes)))
-    console = Console()
-    from nasrec_automl.pipeline.rank import rank_scores
 
     _quiet_optuna()
     rank_scores(run, workers=arguments.workers, view=live_view(run, console, rank_status))
@@ -211,7 +204,7 @@ def experiment(arguments: argparse.Namespace) -> None:
     from nasrec_automl.data.files import check_output_file
     from nasrec_automl.experiment.spec import write_experiment
 
-    output = arguments.output or arguments.job.with_name("experiment.yml")
+    output = arguments.output or arguments.job.parent / "experiment.yml"
     if arguments.output is not None:
         check_output_file(output)
     write_experiment(arguments.job, output)
@@ -231,7 +224,9 @@ def demo(arguments: argparse.Namespace) -> None:
         experiment = note.id if note else None
     else:
         with live_view(run, console):
-            experiment = launch(arguments.experiment, port=arguments.port or run.job.experiment.port)
+            experiment = launch(
+                arguments.experiment, port=arguments.port, on_page=lambda url: _say(console, f"NNI's page: {url}")
+            )
         if not _is_finished(run):
             raise NasRecError(
                 f"NNI says that experiment {experiment} is done, but the run is not; start it again to go on"
@@ -280,20 +275,24 @@ def report(arguments: argparse.Namespace) -> None:
     _say(Console(), str(write_run_report(run)))
 
 
+def compare(arguments: argparse.Namespace) -> None:
+    """Show the results of several runs beside each other."""
+    from nasrec_automl.pipeline.compare import compare_runs
+    from nasrec_automl.pipeline.run_folder import RunFolder
+
+    Console().print(compare_runs([RunFolder.open(path) for path in arguments.runs]))
+
+
 def retrain(arguments: argparse.Namespace) -> None:
     """Train one architecture of a search by its name."""
     from nasrec_automl.pipeline.named import retrain_named
     from nasrec_automl.pipeline.run_folder import RunFolder
+    from nasrec_automl.pipeline.view import told
 
     _quiet_optuna()
     console = Console()
-    with console.status(f"Training {escape(arguments.name)} ...") as status:
-        trained = retrain_named(
-            RunFolder.open(arguments.run_or_job),
-            arguments.name,
-            arguments.output,
-            tell=lambda words: status.update(f"{words} ..."),
-        )
+    with told(console, f"Training {arguments.name}") as tell:
+        trained = retrain_named(RunFolder.open(arguments.run_or_job), arguments.name, arguments.output, tell=tell)
     for line in trained.lines:
         _say(console, line)
 
@@ -378,12 +377,14 @@ def row_bars(console: Console) -> Iterator[OnProgress]:
 
 
 def _option(text: str) -> tuple[str, int | float | str]:
+    from nasrec_automl.config_types import whole
+
     name, equals, value = text.partition("=")
     if not equals:
         raise JobError(f"--option {text}: expected NAME=VALUE, such as rows=50000")
     for kind in (int, float):
         try:
-            return name, kind(value)
+            return name, kind(whole(value))
         except ValueError:
             continue
     return name, value

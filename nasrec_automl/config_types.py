@@ -26,7 +26,8 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
+    """A whole number where a value is one with an exponent, as a float or a text; any other value as it is."""
     if isinstance(value, float) and value.is_integer():  # as YAML reads `1.0e+6`
         return int(value)
     if isinstance(value, str) and re.fullmatch(r"[0-9]+(\.[0-9]*)?[eE]\+?[0-9]{1,2}", value):
@@ -36,7 +37,7 @@ def _whole(value: Any) -> Any:
 
 
 # And `1e6` as well.
-Whole = Annotated[int, BeforeValidator(_whole), Field(strict=True)]
+Whole = Annotated[int, BeforeValidator(whole), Field(strict=True)]
 Count = Annotated[Whole, Field(ge=1)]
 TableSize = Annotated[Whole, Field(ge=2)]
 Seed = Annotated[Whole, Field(ge=0)]
@@ -67,7 +68,7 @@ Inputs = Annotated[Path | tuple[Path, ...], BeforeValidator(_check_inputs)]
 
 def _check_option(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
     try:
-        return check(_whole(value))
+        return check(whole(value))
     except ValidationError:  # of which there is one for each type
         raise ValueError(f"expected a number or a text, but it is {value!r}") from None
 

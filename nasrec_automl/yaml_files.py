@@ -81,8 +81,8 @@ def parse_yaml(text: str, where: str, error: type[NasRecError], what: str = "YAM
         Its content, None of an empty text.
 
     Raises:
-        NasRecError: of the type `error`: the text is no YAML, has a key twice in one mapping, or a value that looks like
-            a date or a number and is none.
+        NasRecError: of the type `error`: the text is no YAML, has a key twice in one mapping, or a value that looks
+            like a date or a number and is none.
     """
     try:
         return _Loader(text).get_single_data()

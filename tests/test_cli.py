@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ COMMANDS = [
         ["tune-supernet"],
         ["status"],
         ["report"],
+        ["compare"],
         ["retrain"],
         ["predict"],
         ["export"],
@@ -97,7 +99,8 @@ def test_help_has_an_example(command: list[str]) -> None:
 
 def test_help_and_version_of_all() -> None:
     done = call("--help")
-    assert all(command[0] in done.out for command in COMMANDS)
+    listed = re.findall(r"^    ([a-z-]+)(?: {2,}|$)", done.out, re.MULTILINE)
+    assert sorted(listed) == sorted({command[0] for command in COMMANDS})
     assert "example: nasrec-automl run" in done.out
     assert call("--version").out.startswith("nasrec-automl ")
 
@@ -165,7 +168,9 @@ def test_a_worker_counts_from_one(count: str) -> None:
 
 
 def test_what_a_worker_does_not_count_is_said() -> None:
-    assert "the trainings of the check come before and do not count" in " ".join(call("worker", "--help").out.split())
+    assert "to finish at most, without those of the check and of teachers" in " ".join(
+        call("worker", "--help").out.split()
+    )
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "99999", "http"])

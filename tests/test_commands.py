@@ -55,7 +55,7 @@ def test_run_status_and_report_of_a_done_run(copied_run: Any) -> None:
     assert found[1]["progress"]["done"] == found[1]["progress"]["total"] > 0
     poor = yaml.safe_load(job.read_text()) | {"budget": {"macs": 10}}
     job.write_text(yaml.safe_dump(poor))
-    assert "The result of before is still there: on test a log loss of " in call("status", job).out
+    assert "The result of an earlier end is still there: on test a log loss of " in call("status", job).out
     copied_run.report.unlink()
     assert call("report", copied_run.path).out.strip() == str(copied_run.report)
     assert copied_run.report.is_file()
@@ -127,6 +127,7 @@ def test_experiment(tmp_path: Path, write_job: Write) -> None:
     assert done.code == 0
     assert f"`nnictl create --config '{folder / 'experiment.yml'}'`" in done.out
     assert yaml.safe_load((folder / "experiment.yml").read_text())["experimentName"] == "tiny"
+    refused("experiment", ".", naming=": is a folder, but a job is a YAML file")
 
 
 def test_a_job_that_is_named_as_an_experiment_stays(tmp_path: Path, write_job: Write) -> None:
@@ -164,15 +165,17 @@ def test_the_demo_ends_with_where_everything_is(copied_run: Any, monkeypatch: py
     assert call("experiment", job).code == 0
     spec = job.with_name("experiment.yml")
     copied_run.result.rename(aside)
-    monkeypatch.setattr(nasrec_automl.experiment.launch, "launch", lambda spec, port: "x1")
+    monkeypatch.setattr(nasrec_automl.experiment.launch, "launch", lambda spec, **_: "x1")
     refused("demo", spec, naming="NNI says that experiment x1 is done, but the run is not; start it again to go on")
 
-    def finishes(spec: Path, port: int) -> str:
+    def finishes(spec: Path, port: int | None, on_page: Callable[[str], object]) -> str:
+        on_page("http://localhost:1")
         aside.rename(copied_run.result)
         return "x2"
 
     monkeypatch.setattr(nasrec_automl.experiment.launch, "launch", finishes)
     live = call("demo", spec)
+    assert "NNI's page: http://localhost:1\n" in live.out
     ExperimentNote(id="x2", url="http://127.0.0.1:1").write(copied_run)
     monkeypatch.undo()
     finished = call("demo", spec)
@@ -181,6 +184,13 @@ def test_the_demo_ends_with_where_everything_is(copied_run: Any, monkeypatch: py
         assert f"Report:             {copied_run.report}" in done.out
         assert f"optuna-dashboard sqlite:///{copied_run.path}/studies.db --artifact-dir" in done.out
         assert "nnictl view x2 --port 8080" in done.out
+
+
+def test_compare(finished_run: Any, tmp_path: Path) -> None:
+    done = call("compare", finished_run.path, finished_run.path)
+    assert done.code == 0, done.error
+    assert f"{json.loads(finished_run.result.read_text())['test']['log_loss']:.4f}" in done.out
+    refused("compare", finished_run.path, tmp_path, naming=f"{tmp_path}: not a run folder")
 
 
 def test_each_task_has_one_bar() -> None:
@@ -272,6 +282,16 @@ def test_retrain_shows_how_far_it_is(copied_run: Any, tmp_path: Path, monkeypatc
     done = call("retrain", copied_run.path, "hand-mlp", "--output", tmp_path / "mine")
     assert done.code == 0, done.error
     assert re.fullmatch(r"final training 1 of \d, step \d+ of at most \d+: log loss 0\.\d{4} \.\.\.", shown[0])
+    assert "final training" not in done.out.split("validation log loss")[0], "within a minute there is no news"
+
+
+def test_where_there_is_no_terminal_retrain_prints_how_far_it_is(
+    copied_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nasrec_automl.pipeline.view.NEWS", 0.0)
+    done = call("retrain", copied_run.path, "hand-mlp", "--output", tmp_path / "mine")
+    assert done.code == 0, done.error
+    assert re.match(r"final training 1 of \d, step \d+ of at most \d+: log loss 0\.\d{4}\n", done.out)
 
 
 def test_retrain_names_what_is_missing(finished_run: Any, tmp_path: Path) -> None:

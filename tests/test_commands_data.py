@@ -72,6 +72,12 @@ def test_prepare_names_an_option_that_a_source_does_not_have(name: str, tmp_path
     refused(*prepare, "--option", f"{name}=c.yaml", naming=f"source 'table' has no option '{name}'")
 
 
+def test_prepare_takes_a_whole_number_with_an_exponent(tmp_path: Path) -> None:
+    done = call("prepare", "synthetic", "--output", tmp_path / "p", "--option", "rows=4e3", "--option", "order=2")
+    assert done.code == 0, done.error
+    assert "train 2,880" in done.out
+
+
 def test_prepare_says_how_much_of_a_public_set_it_was(tmp_path: Path) -> None:
     train = write(tmp_path / "train.txt", criteo_lines(400))
     done = call("prepare", "criteo", "--input", train, "--output", tmp_path / "p")

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ _SILENCE = 15.0
 _AT_WORK = ("INITIALIZED", "RUNNING", "NO_MORE_TRIAL", "TUNER_NO_MORE_TRIAL")
 
 
-def launch(experiment: str | Path, *, port: int = 8080) -> str:
+def launch(experiment: str | Path, *, port: int | None = None, on_page: Callable[[str], object] | None = None) -> str:
     """Run an experiment to its end, or join the one that already works on its run folder.
 
     However this function ends, also by Ctrl-C, it stops the experiment. Only where its process is killed does the
@@ -33,21 +34,25 @@ def launch(experiment: str | Path, *, port: int = 8080) -> str:
 
     Args:
         experiment: path of an `experiment.yml`.
-        port: of NNI's page; a free one is taken where it is in use.
+        port: of NNI's page; by default that of the job, or a free one where it is in use.
+        on_page: called with the URL of NNI's page once that is there.
 
     Returns:
         NNI's id of the experiment.
 
     Raises:
-        NasRecError: the experiment failed; the message is that of the trial that failed last.
+        NasRecError: the port that was asked for is in use, or the experiment failed; the message is then that of the
+            trial that failed last.
     """
     path = Path(experiment).resolve()
     run = run_of(path)
     note = _join(run)
     if note is None:
         _wait_for_folder(run)
-        note = _create(path, _free_port(port))
+        note = _create(path, _free_port(run.job.experiment.port) if port is None else _free(port))
     try:
+        if on_page is not None:
+            on_page(note.url)
         _wait(note)
     finally:
         _stop(note.id)
@@ -171,12 +176,19 @@ def _nnictl(*arguments: str) -> subprocess.Popen[str]:
 
 
 def _free_port(wanted: int) -> int:
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise NasRecError(f"port {wanted}: in use, and no other port is free")
+    """The port, or another one where it is in use."""
+    try:
+        return _free(wanted)
+    except NasRecError:
+        return _free(0)
+
+
+def _free(port: int) -> int:
+    """The port, if it is free; any free one for 0."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError as error:
+            raise NasRecError(f"port {port}: cannot be used ({error.strerror}); choose another one") from None
+        return int(probe.getsockname()[1])

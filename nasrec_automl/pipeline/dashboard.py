@@ -134,7 +134,8 @@ def _publish_retrain(page: _Page, content: ReportContent) -> None:
     )
     if content.results:
         for name in (WEIGHTS_FILE, ARCHITECTURE_FILE, PREPROCESSING_FILE):
-            page.attach(page.run.best / name)
+            if (file := page.run.best / name).is_file():  # who serves the model may have moved it
+                page.attach(file)
 
 
 def _common(content: ReportContent) -> _Figures:

@@ -217,8 +217,9 @@ def find_architecture(run: RunFolder, name: str) -> tuple[str, Architecture]:
     if not found:
         raise ArchitectureError(
             f"no architecture {name!r} in {run.path}: expected the beginning of a key of its search "
-            f"({len(trials)} trials; the report and Optuna's dashboard show them), a hand design "
-            f"({', '.join(designs)}), a published one ({', '.join(published)}), or a JSON file"
+            f"({len(trials)} trials; the report and Optuna's dashboard show them), "
+            + (f"a hand design ({', '.join(designs)}), " if designs else "")
+            + f"a published one ({', '.join(published)}), or a JSON file"
         )
     if len(found) > 1:
         raise ArchitectureError(f"{len(found)} keys begin with {name!r}, such as {' and '.join(sorted(found)[:2])}")

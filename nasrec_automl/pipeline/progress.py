@@ -117,10 +117,10 @@ class ProgressWriter:
         self.update(done)
 
     def update(self, done: int, note: str = "", *, ended: bool = False) -> None:
-        """Say how many units are done; of a total that is smaller than before, or that others exceed, all.
+        """Say how many units are done.
 
         Args:
-            done: units.
+            done: units; more than the total count as the total.
             note: the latest figures. They are to be told rarely, such as at each validation: no new one is left out.
             ended: there will be no more, of whatever total.
         """

@@ -41,7 +41,7 @@ from nasrec_automl.report import (
 from nasrec_automl.report.style import COSTS
 from nasrec_automl.report.summary import by_score
 from nasrec_automl.search import Hyper
-from nasrec_automl.search.attributes import LOG_LOSS, written
+from nasrec_automl.search.attributes import KEY, LOG_LOSS, written
 from nasrec_automl.search.distributions import architecture_of
 from nasrec_automl.search.hyper import ARCHITECTURE
 from nasrec_automl.search.pruning import FIRST_RUNG
@@ -255,9 +255,9 @@ def _scored(run: RunFolder, space: SearchSpace) -> list[ScoredArchitecture]:
 
 
 def _trainings(run: RunFolder) -> list[RetrainTrial]:
-    """All trainings; trials that others added may be of something else."""
+    """All trainings of the run; the final stage does not choose among trials that others added."""
     trials = study_trials(run, "retrain", ENDED)
-    return [_training(trial, run) for trial in trials if ARCHITECTURE in trial.params]
+    return [_training(trial, run) for trial in trials if ARCHITECTURE in trial.params and KEY in trial.user_attrs]
 
 
 def _training(trial: FrozenTrial, run: RunFolder) -> RetrainTrial:

@@ -244,7 +244,7 @@ class RunFolder:
         return settings
 
     def held_paths(self, stage: str, name: str, paths: Any) -> Any:
-        """A path among a stage's settings, or a list of some: as it was noted, where it is the same.
+        """A path among a stage's settings, or a list of paths: as the stage noted it, if it is the same.
 
         A project may be moved as a whole, or be mounted elsewhere. What is noted is where a file was when the run
         began, as seen from the run folder.

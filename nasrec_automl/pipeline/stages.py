@@ -27,7 +27,11 @@ def next_stage(run: RunFolder) -> Stage | None:
 
 
 def check_stages(run: RunFolder, others: Sequence[Stage] = ()) -> None:
-    """Compare the job with what every stage, and some of no job's chain, have left in the folder; nothing is written.
+    """Compare the job with the settings that every stage has noted in the folder; nothing is written.
+
+    Args:
+        run: the run folder.
+        others: stages to check beside those of a job, such as that of `rank`.
 
     Raises:
         JobError: a stage was started with other settings.
@@ -47,8 +51,8 @@ def run_job(
 
     Args:
         run: the run folder.
-        stages: in their order; the last one may be of no job's chain. All of the job's are checked: what is there keeps
-            its settings.
+        stages: in their order; the last one may be one that no job has, such as that of `rank`. The settings of all
+            stages of a job are checked, also of those that are not to run.
         workers: processes that share the parallel stages, and the trainings of the others, this one included. With
             several, what is proposed depends on whose trials end first.
         view: entered once the job is accepted, and left at the end: one that is refused has nothing to show.

@@ -123,26 +123,26 @@ def earlier_result(run: RunFolder) -> str | None:
     test = result["test"]
     where = f"{run.result} and {run.best}" if run.final.is_file() else str(run.result)
     return (
-        f"The result of before is still there: on test a log loss of {test['log_loss']:.4f} and an AUC of "
+        f"The result of an earlier end is still there: on test a log loss of {test['log_loss']:.4f} and an AUC of "
         f"{test['auc']:.4f}, in {where}"
     )
 
 
 def tune_status(run: RunFolder) -> list[StageStatus]:
     """The status of all parts of `tune-supernet`, which is no stage of a job."""
-    return _by_progress(run, TUNE_NAMES)
+    return _by_progress(run, TUNE_NAMES, {"data": is_prepared(run.data)})
 
 
 def rank_status(run: RunFolder) -> list[StageStatus]:
     """The status of all parts of `rank`, which is no stage of a job."""
-    return _by_progress(run, RANK_NAMES)
+    return _by_progress(run, RANK_NAMES, {"data": is_prepared(run.data), "supernet": run.weights.is_file()})
 
 
-def _by_progress(run: RunFolder, names: Sequence[str]) -> list[StageStatus]:
-    """The status of what is done in this order, by what each says of its progress; prepared data say nothing."""
+def _by_progress(run: RunFolder, names: Sequence[str], known: Mapping[str, bool]) -> list[StageStatus]:
+    """The status of what is done in this order: by what is known, and else by what each says of its progress."""
     found = {name: read_progress(run.progress(name)) for name in names}
     done = {name: one is not None and one.done >= one.total for name, one in found.items()}
-    return _in_order(run, {**done, "data": is_prepared(run.data)}, bool(run.in_use()))
+    return _in_order(run, {**done, **known}, bool(run.in_use()))
 
 
 def _in_order(run: RunFolder, done: Mapping[str, bool], at_work: bool) -> list[StageStatus]:

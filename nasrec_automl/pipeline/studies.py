@@ -35,7 +35,7 @@ from nasrec_automl.search.admission import Admission, Admits
 from nasrec_automl.search.attributes import KEY, WEIGHTS_HASH, WORKER
 from nasrec_automl.search.census import seconds_spent
 from nasrec_automl.search.database import database_errors, patiently, shown_url
-from nasrec_automl.search.storage import check_identity
+from nasrec_automl.search.storage import hold_to_identity
 from nasrec_automl.search.task import ENDED
 from nasrec_automl.space import load_search_space
 
@@ -66,7 +66,7 @@ def _study(run: RunFolder, kind: Kind, *, make: bool) -> optuna.Study | None:
     storage = database.storage
     with database.lock, database_errors(storage):
         if (known := database.known(name)) is not None and (make or database.has_trials(name)):
-            patiently(storage, partial(check_identity, known, _identity(run, kind), **_options(run, kind)))
+            patiently(storage, partial(hold_to_identity, known, _identity(run, kind), **_options(run, kind)))
             return copy.copy(known)
         if not database.has_trials(name):
             _check_ended(run, database.has_trials)
@@ -281,7 +281,7 @@ def why_no_more(study: optuna.Study, finished: int, target: int, timeout: str | 
     if finished >= target:
         return ""
     late = timeout is not None and sum(map(seconds_spent, study.get_trials(deepcopy=False))) >= in_seconds(timeout)
-    return f"no more after {timeout}" if late else "there are no others"
+    return f"no more after {timeout}" if late else "nothing new was found to try"
 
 
 def stage_ended(study: optuna.Study, *, finished: int, target: int, mine: int, count: int | None) -> bool:

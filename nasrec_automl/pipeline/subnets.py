@@ -75,10 +75,10 @@ def drop_beaten(run: RunFolder, study: optuna.Study) -> None:
     """Delete the subnets of finished trainings that a better one of their candidate has beaten: tables are large."""
     # Read once: what another worker finishes meanwhile may be the best of its candidate.
     trainings = _trainings(study)
-    best = _best(trainings)
-    for trial in trainings:
-        if trial.number != best[trial.params[ARCHITECTURE]].number:
-            trial_weights(run, study, trial).unlink(missing_ok=True)
+    # By file: a copy of a trial that somebody added has the file of the trial.
+    kept = {trial_weights(run, study, trial) for trial in _best(trainings).values()}
+    for path in {trial_weights(run, study, trial) for trial in trainings} - kept:
+        path.unlink(missing_ok=True)
 
 
 def _trainings(study: optuna.Study) -> list[FrozenTrial]:

@@ -19,12 +19,13 @@ from rich.text import Text
 
 from nasrec_automl.budget import limits_in_words
 from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.progress import Tell
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import StageStatus, run_status
 from nasrec_automl.space import SearchSpace
 
 _REFRESH = 0.5
-_NEWS = 60.0
+NEWS = 60.0
 """Seconds after which a new note is worth a line: the longest work, such as the check of scores, has no tenths."""
 
 Find = Callable[[RunFolder], list[StageStatus]]
@@ -103,6 +104,27 @@ def _printed(run: RunFolder, console: Console, find: Find) -> Iterator[None]:
         printer.look()
 
 
+@contextmanager
+def told(console: Console, begun: str) -> Iterator[Tell]:
+    """Show what work says of itself while the block runs; where there is no terminal, a line a minute.
+
+    Args:
+        console: where to show it.
+        begun: what it does at first.
+    """
+    printed = time.monotonic()
+    with console.status(f"{escape(begun)} ...") as status:
+
+        def tell(words: str) -> None:
+            nonlocal printed
+            status.update(f"{escape(words)} ...")
+            if not console.is_terminal and time.monotonic() - printed >= NEWS:
+                printed = time.monotonic()
+                console.print(words, soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+        yield tell
+
+
 class _Printer:
     """Prints what changed: a stage's state, another tenth of it, or its note, where that has stood a minute."""
 
@@ -121,7 +143,7 @@ class _Printer:
             tenth = 10 if status.state == "done" else 10 * progress.done // max(1, progress.total)
             line = (status.name, status.state, tenth)
             at, note = self._told.get(status.name, (0.0, ""))
-            if line not in self._seen or (progress.note != note and time.monotonic() - at >= _NEWS):
+            if line not in self._seen or (progress.note != note and time.monotonic() - at >= NEWS):
                 self._seen.add(line)
                 self._told[status.name] = time.monotonic(), progress.note
                 figures = (f"{progress.done:,}/{progress.total:,} {progress.unit}", _rate(status), _seconds(status))
@@ -169,9 +191,8 @@ def result_table(run: RunFolder) -> RenderableType:
             "or too few (retrain.trials), or the rows too few for a network."
         )
     if final["teachers"]:
-        notes.append(
-            f"Candidates learned from teachers too, trained from labels alone: {', '.join(final['teachers'])}."
-        )
+        teachers = ", ".join(final["teachers"])
+        notes.append(f"Candidates learned from teachers too, which had learned from labels alone: {teachers}.")
     return Group(table, Text("\n".join(notes), style="dim"))
 
 
@@ -207,12 +228,13 @@ def tune_table(run: RunFolder) -> RenderableType:
     for trial in trials:
         settings = settings_of(trial.params, run.job.tune)
         own = all(settings[name] == getattr(supernet, name) for name in settings)
+        best_score = written(trial).get(LOG_LOSS)  # a trial that somebody added has none
         table.add_row(
             f"{trial.number} *" if own else str(trial.number),
             f"{settings['learning_rate']:.4g}",
             f"{settings['path_warm_up']:.3f}",
             f"{trial.values[0]:.3f}" if trial.values else "diverged",
-            f"{written(trial)[LOG_LOSS]:.4f}" if trial.values else "",
+            "" if best_score is None else f"{best_score:.4f}",
         )
     notes = ["* the job's own settings."]
     if judged := max((written(trial).get("architectures", 0) for trial in trials), default=0):

@@ -12,9 +12,9 @@ from nasrec_automl.ranking import Ranking
 from nasrec_automl.verdict import Verdict
 
 Origin = Literal["search", "predictor", "hand design", "earlier run", "check"]
-"""Where a candidate comes from: the search took it for its score, or the performance predictor for its prediction; the
-run that this one continues chose it; the check of the scores trained it. Of these the last that holds; a hand design is
-always one."""
+"""Where a candidate comes from: the search took it for its score (`search`) or for its prediction (`predictor`), the
+run that this one continues ended with it (`earlier run`), or the check of the scores trained it (`check`). Where
+several hold, the last of these counts. A hand design is always a `hand design`."""
 
 ResultKind = Origin | Literal["baseline"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from nasrec_automl.data.parts import VALIDATION, Part
 from nasrec_automl.report.data_content import EMBEDDING_DIM, DataContent, table_bytes
-from nasrec_automl.report.data_tables import memory, rate_error, share
+from nasrec_automl.report.data_tables import memory, part_error, share
 from nasrec_automl.report.sentences import count
 
 _ERRORS = 4  # so far apart, rates of independent rows differ not by chance
@@ -49,7 +49,7 @@ def _about_parts(content: DataContent) -> Iterator[str]:
     for part, described in parts.items():
         if described.weight is not None:
             break  # a few heavy rows may be most of a rate, and the error of such a rate is not kept
-        error = (rate_error(content, part) ** 2 + rate_error(content, Part.TRAIN) ** 2) ** 0.5
+        error = (part_error(content, part) ** 2 + part_error(content, Part.TRAIN) ** 2) ** 0.5
         if error and abs(described.positive_rate - train.positive_rate) > _ERRORS * error:
             far.append(f"{part.value} {described.positive_rate:.2%}")
     if far:

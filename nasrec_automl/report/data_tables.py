@@ -39,7 +39,7 @@ def parts_table(content: DataContent) -> str:
                 escape(share(described.rows / content.rows)),
                 *weight,
                 f"{described.positive_rate:.3%}",
-                f"{rate_error(content, part):.3%}",
+                f"{part_error(content, part):.3%}",
             ]
         )
     weighted = any(part.weight is not None for part in content.description.parts.values())
@@ -47,7 +47,7 @@ def parts_table(content: DataContent) -> str:
     return table(heads, lines)
 
 
-def rate_error(content: DataContent, part: Part) -> float:
+def part_error(content: DataContent, part: Part) -> float:
     """Standard error of a part's positive rate, of rows that weigh alike: each is one observation."""
     described = content.description.parts[part]
     rate, rows = described.positive_rate, described.rows

@@ -36,7 +36,7 @@ def search_note(content: ReportContent, study: str) -> str:
     return _joined(
         f"# {_text(study)}",
         f"Search for architectures on {_text(content.dataset)} in the space {_text(content.winner.space.name)}, "
-        f"{len(best):,} scored with the supernet's shared weights.",
+        f"{sum(each.standard_error is not None for each in best):,} scored with the supernet's shared weights.",
         _text(headline(content)) if content.results else "",
         "## The best scores",
         _table(("", "trial", "architecture", "log loss", "AUC", *(COSTS[name] for name in costs)), rows),
@@ -166,7 +166,10 @@ def _about_the_front(content: ReportContent) -> str:
     if not costs:
         return ""
     front, names = len(pareto_front(content.search, costs)), ", ".join(("log loss", *(COSTS[name] for name in costs)))
-    return f"The Pareto front of {names} comes first ({count(front, 'architecture')}), then the lowest log loss."
+    return (
+        f"The Pareto front of {names} comes first ({count(front, 'architecture')}), then that of the rest, and so on; "
+        "each is in the order of its log losses."
+    )
 
 
 def _about(content: ReportContent) -> str:

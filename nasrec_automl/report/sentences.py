@@ -95,7 +95,7 @@ def search_caption(content: ReportContent) -> str:
     caption = "Every architecture in the order of the search; lower is better."
     best = best_scored(content.search)
     if best is not None and best.standard_error is not None:
-        caption += " The shaded band is what one standard error cannot tell from the best."
+        caption += " Scores in the shaded band are less than one standard error from the best."
     if content.results and not any(content.winner_name in (each.key, each.hand) for each in content.search):
         caption += " The winner is not among them: the search did not score it."
     return caption
@@ -165,8 +165,8 @@ def _about_early_stops(content: ReportContent) -> list[str]:
         return []
     share = sum(each.rows or 0 for each in read) / (len(read) * content.score_rows)
     return [
-        f"{stopped:,} of them {_were(stopped)} stopped early, surely worse than the best so far on the rows that they "
-        f"had read: their scores are estimates. {share:.0%} of the rows were read.",
+        f"{stopped:,} of the scored architectures {_were(stopped)} stopped early, surely worse than the best so far on "
+        f"the rows that they had read: their scores are estimates. {share:.0%} of the rows were read.",
     ]
 
 
@@ -232,14 +232,11 @@ def _best_scored(content: ReportContent) -> str:
 
 
 def _predicted(content: ReportContent) -> str:
-    by = "a regression of the log loss on the number of their operators, fitted to these trainings"
-    if len(content.objectives) == 1:
-        found = f"architectures that {by}, puts first"
-    else:
-        found = (
-            f"those that are on the Pareto front where {by}, takes the place of the scores, and then on the next ones"
-        )
-    return f"{found}; of those trained here that the budget admits, the best quarter competes too"
+    first = "the best architectures" if len(content.objectives) == 1 else "the Pareto front"
+    return (
+        f"{first} by a prediction, a regression of the log loss on the number of their operators that was fitted to "
+        "these trainings; of those trained here that the budget admits, the best quarter competes too"
+    )
 
 
 def _left_out(verdict: Verdict) -> str:
@@ -281,7 +278,7 @@ def _about_hand_designs(content: ReportContent) -> list[str]:
     rivals = [row for row in others if row.is_hand_design != winner.is_hand_design]
     if rivals:
         best = min(rivals, key=lambda row: row.log_loss)
-        what = "candidate that is none" if winner.is_hand_design else "hand design"
+        what = "candidate that is no hand design" if winner.is_hand_design else "hand design"
         statements.append(
             f"On validation the winner's log loss is {best.log_loss - winner.log_loss:.4f} nats below that of the best "
             f"{what}, {best.name}."
@@ -293,17 +290,18 @@ def _about_teachers(content: ReportContent) -> list[str]:
     said = []
     if content.teachers:
         named = _listed(content.teachers)
-        said.append(f"all candidates learned from labels that {named}, trained from labels alone, had a say in")
+        said.append(
+            f"all candidates learned from labels mixed with predictions of {named}, which had learned from labels alone"
+        )
     if content.final_teachers:
         named = _listed(content.final_teachers)
         said.append(
-            f"in its last trainings the winner learned from what {named} said, trained from labels alone on "
-            "validation rows too"
+            f"in its last trainings the winner learned from labels mixed with predictions of {named}, which had "
+            "learned from labels alone, those of validation rows too"
         )
     if not said:
         return []
-    text = f"{', and '.join(said)}: single labels are noisy."
-    return [text[0].upper() + text[1:]]
+    return [f"Single labels are noisy: {', and '.join(said)}."]
 
 
 def _listed(names: Sequence[str]) -> str:

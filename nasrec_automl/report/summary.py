@@ -75,10 +75,20 @@ def by_score(search: Sequence[ScoredArchitecture]) -> list[ScoredArchitecture]:
 
 
 def best_first(search: Sequence[ScoredArchitecture], costs: Sequence[str]) -> list[ScoredArchitecture]:
-    """The Pareto front of log loss and costs, then all others by log loss: without costs, all by log loss."""
-    front = pareto_front(search, costs) if costs else []
-    numbers = {scored.number for scored in front}
-    return [*front, *(scored for scored in by_score(search) if scored.number not in numbers)]
+    """As the search hands on: the Pareto front of log loss and costs, then that of the rest, and so on.
+
+    Each front is in the order of its log losses. Architectures of which a cost is not known come last.
+    """
+    ordered = by_score(search)
+    if not costs:
+        return ordered
+    points: dict[int, tuple[float, ...]] = {}
+    for scored in ordered:
+        known = [value for name in costs if (value := cost(scored, name)) is not None]
+        if len(known) == len(costs):
+            points[scored.number] = (scored.log_loss, *known)
+    ranks = dict(zip(points, domination_ranks([*points.values()]), strict=True))
+    return sorted(ordered, key=lambda scored: ranks.get(scored.number, len(ordered)))
 
 
 def known_costs(search: Sequence[ScoredArchitecture]) -> list[str]:

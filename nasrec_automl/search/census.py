@@ -56,7 +56,10 @@ def seconds_spent(trial: FrozenTrial) -> float:
     perhaps in another time zone.
     """
     counts = trial.state in ENDED or trial.user_attrs.get(FAILURE) in (INTERRUPTED, ERROR)
-    return trial.duration.total_seconds() if counts and trial.duration is not None else 0.0
+    if not counts or trial.datetime_start is None or trial.datetime_complete is None:
+        return 0.0
+    # Not `trial.duration`: Optuna's times are local ones, which jump where daylight saving begins and ends.
+    return max(0.0, trial.datetime_complete.timestamp() - trial.datetime_start.timestamp())
 
 
 class Tally:

@@ -98,7 +98,7 @@ def open_study(
             study = optuna.load_study(storage=storage, study_name=name)
         except KeyError:
             study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
-        check_identity(study, identity, objectives=objectives, direction=direction)
+        hold_to_identity(study, identity, objectives=objectives, direction=direction)
         if len(objectives) > 1 and study.metric_names != list(objectives):
             with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
                 study.set_metric_names(list(objectives))
@@ -108,14 +108,14 @@ def open_study(
         return patiently(storage, open_it)
 
 
-def check_identity(
+def hold_to_identity(
     study: optuna.Study,
     identity: Mapping[str, str],
     *,
     objectives: Sequence[str] = (LOG_LOSS,),
     direction: Direction = "minimize",
 ) -> None:
-    """Compare a study with what it should be about; write it down where the study is new.
+    """Compare a study with what it should be about; note that in it where it is new.
 
     Raises:
         StudyError: it is about something else, or has trials of another origin.

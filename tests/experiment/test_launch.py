@@ -92,4 +92,6 @@ def test_another_port_is_taken_where_the_wanted_one_is_in_use() -> None:
         owner.listen()
         taken = owner.getsockname()[1]
         assert module._free_port(taken) != taken
-    assert module._free_port(taken) == taken
+        with pytest.raises(NasRecError, match=f"port {taken}: cannot be used .* choose another one"):
+            module._free(taken)
+    assert module._free_port(taken) == module._free(taken) == taken

@@ -141,6 +141,12 @@ def test_a_training_is_drawn_also_where_the_search_did_not_score_its_architectur
     assert after.rpartition(" ")[0] == before.replace(score, "").rpartition(" ")[0]
 
 
+def test_a_model_that_was_moved_away_is_no_failure(copied_run: RunFolder, caplog: pytest.LogCaptureFixture) -> None:
+    copied_run.best.rename(copied_run.path / "served")
+    publish(copied_run, lambda: report_content(copied_run))
+    assert not caplog.records
+
+
 def test_figures_are_saved_into_the_studies(finished_run: RunFolder) -> None:
     winner = read_json(finished_run.final)["winner"]
     search, retrain = published(finished_run)
@@ -176,7 +182,7 @@ def test_of_several_objectives_the_front_comes_first(front_run: RunFolder) -> No
     others = [number for number in noted if number not in front]
     assert len(noted) == 10
     assert not [number for number in others if "Pareto front" in trial_note(study, number)]
-    assert f"comes first ({len(front)} architectures), then the lowest log loss" in get_note(study)
+    assert f"comes first ({len(front)} architectures), then that of the rest" in get_note(study)
     lines = [line.split(" | ")[1] for line in get_note(study).splitlines() if re.match(r"\| \d+ \| \d+ \| ", line)]
     assert [int(number) for number in lines[: len(front)]] == front[:10]
 

@@ -19,6 +19,7 @@ from nasrec_automl.data.parts import Part
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import ArchitectureError, CheckpointError, DivergedError, InUseError, RunFolderError
 from nasrec_automl.evaluation.scratch import measure_subnet
+from nasrec_automl.pipeline import named
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import candidates
 from nasrec_automl.pipeline.export import export_model
@@ -275,8 +276,11 @@ def _rng(seed: int) -> object:
     return np.random.default_rng(seed)
 
 
-def test_a_name_that_is_none_or_many(run: RunFolder) -> None:
+def test_a_name_that_is_none_or_many(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ArchitectureError, match=r"no architecture 'nobody' in .*20 trials.*hand-mlp.*criteo-full"):
+        find_architecture(run, "nobody")
+    monkeypatch.setattr(named, "hand_designs", lambda space: {})
+    with pytest.raises(ArchitectureError, match=r"dashboard show them\), a published one \(.*, or a JSON file"):
         find_architecture(run, "nobody")
     with pytest.raises(ArchitectureError, match=r"20 keys begin with '', such as \w+ and \w+"):
         find_architecture(run, "")

@@ -174,7 +174,10 @@ def test_a_run_that_has_more_to_do_keeps_the_report_of_its_result(
 
 def test_what_others_added_to_the_retrain_study_is_left_out(copied_run: RunFolder) -> None:
     before = report_content(copied_run).retrain
-    retrain_study(copied_run).add_trial(optuna.create_trial(value=0.1))
+    study = retrain_study(copied_run)
+    study.add_trial(optuna.create_trial(value=0.1))
+    own = study.best_trials[0]
+    study.add_trial(optuna.create_trial(params=own.params, distributions=own.distributions, value=0.1))
     assert report_content(copied_run).retrain == before
 
 

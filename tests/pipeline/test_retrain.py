@@ -29,7 +29,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.status import retrain_is_noted, run_status
 from nasrec_automl.pipeline.studies import retrain_study
-from nasrec_automl.pipeline.subnets import best_trials, weights_path
+from nasrec_automl.pipeline.subnets import best_trials, check_subnets, drop_beaten, weights_path
 from nasrec_automl.search import Hyper
 from nasrec_automl.training.keep_best import Checkpoints
 from nasrec_automl.training.module import ClickModule
@@ -348,6 +348,18 @@ def test_what_other_workers_have_trained_counts_at_once(copied_run: RunFolder, m
     assert told == sorted(told)
     assert 7 in told, "one of others ended while the first training went on"
     assert told.count(7) > 1
+
+
+def test_a_copy_of_the_best_training_does_not_cost_its_subnet(copied_run: RunFolder) -> None:
+    study = retrain_study(copied_run)
+    before = best_trials(study)
+    for trial in before.values():
+        study.add_trial(trial)
+    drop_beaten(copied_run, study)
+    check_subnets(copied_run, study)
+    assert {name: trial.values for name, trial in best_trials(study).items()} == {
+        name: trial.values for name, trial in before.items()
+    }
 
 
 def test_a_search_of_an_earlier_version_names_no_study(copied_run: RunFolder) -> None:

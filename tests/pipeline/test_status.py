@@ -78,6 +78,12 @@ def test_other_commands_prepare_the_data_first(
     assert find(copied_run)[0].state == "done"
 
 
+def test_the_supernet_of_a_rank_is_done_where_its_weights_are(copied_run: RunFolder) -> None:
+    copied_run.progress("supernet").unlink()
+    with held(copied_run, "run"):
+        assert [status.state for status in rank_status(copied_run)] == ["done", "done", "running"]
+
+
 def test_a_run_that_has_not_started_waits(tmp_path: Path, write_job: Callable[..., Path]) -> None:
     run = RunFolder(load_job(write_job(tmp_path)))
     run.create()

@@ -177,5 +177,5 @@ def test_a_stage_says_why_it_has_fewer_trials_than_the_job_asks_for() -> None:
     trial.datetime_start, trial.datetime_complete = began, began + timedelta(minutes=59)
     study.add_trials([trial, trial])
     assert why_no_more(study, 9, 9, None) == why_no_more(study, 10, 9, "1h") == ""
-    assert why_no_more(study, 4, 9, None) == why_no_more(study, 4, 9, "2h") == "there are no others"
+    assert why_no_more(study, 4, 9, None) == why_no_more(study, 4, 9, "2h") == "nothing new was found to try"
     assert why_no_more(study, 4, 9, "1h") == "no more after 1h"

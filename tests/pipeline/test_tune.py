@@ -26,7 +26,7 @@ from nasrec_automl.pipeline import truth, tune
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import tune_status
-from nasrec_automl.pipeline.studies import make_trainings_study
+from nasrec_automl.pipeline.studies import found_study, make_trainings_study
 from nasrec_automl.pipeline.supernet import SupernetStage
 from nasrec_automl.pipeline.tune import tune_supernet, tuned
 from nasrec_automl.pipeline.view import tune_table
@@ -114,6 +114,18 @@ def test_the_table_shows_settings_and_what_to_do(done: RunFolder) -> None:
     best = settings_of(tuned(done)[0].params, done.job.tune)
     assert f"supernet: {{learning_rate: {best['learning_rate']:.4g}, path_warm_up: {best['path_warm_up']:.4g}}}" in text
     assert tau_error(20) == pytest.approx(0.162, abs=1e-3)
+
+
+def test_the_table_shows_a_trial_that_somebody_added(tmp_path: Path, done: RunFolder) -> None:
+    subprocess.run(["cp", "-a", str(done.path.parent), str(tmp_path / "copy")], check=True)
+    copied = RunFolder(load_job(tmp_path / "copy" / "job.yaml"))
+    study = found_study(copied, "tune")
+    assert study is not None
+    own = study.get_trials()[0]
+    study.add_trial(optuna.create_trial(params=own.params, distributions=own.distributions, value=-0.75))
+    console = Console(width=120, record=True, file=open(os.devnull, "w"))  # noqa: SIM115, PTH123
+    console.print(tune_table(copied))
+    assert "-0.750" in console.export_text()
 
 
 def test_done_it_does_nothing_and_more_trials_train_no_architecture_again(
@@ -239,7 +251,7 @@ def test_where_choices_are_used_up_it_ends_and_says_so(tmp_path: Path, write_job
         assert progress is not None
         assert (progress.done, progress.total) == (2, 2)
         assert progress.note.startswith("best tau ")
-        assert progress.note.endswith(", there are no others")
+        assert progress.note.endswith(", nothing new was found to try")
     assert not list((run.path / "tune").iterdir())
 
 

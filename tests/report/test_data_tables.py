@@ -11,8 +11,8 @@ from nasrec_automl.report.data_tables import (
     fields_table,
     memory,
     memory_table,
+    part_error,
     parts_table,
-    rate_error,
     rejected_table,
     top_values,
     vocabulary_table,
@@ -33,13 +33,13 @@ def rows(html: str) -> list[list[str]]:
 
 def test_parts_have_rows_rates_and_errors():
     content = data_content()
-    assert rate_error(content, Part.TEST) == pytest.approx((0.25 * 0.75 / 10_000) ** 0.5)
+    assert part_error(content, Part.TEST) == pytest.approx((0.25 * 0.75 / 10_000) ** 0.5)
     assert rows(parts_table(content))[5] == ["test", "read once, at the end", "10,000", "10.0%", "25.000%", "0.433%"]
 
 
 def test_a_row_is_one_observation_whatever_its_weight():
     content = data_content(weight=4.0)
-    assert rate_error(content, Part.TEST) == pytest.approx((0.25 * 0.75 / 10_000) ** 0.5)
+    assert part_error(content, Part.TEST) == pytest.approx((0.25 * 0.75 / 10_000) ** 0.5)
     assert "40,000" in rows(parts_table(content))[5]
 
 

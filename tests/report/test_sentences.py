@@ -47,7 +47,7 @@ def test_trust_says_what_a_hand_design_that_wins_is_ahead_of(full_content):
         "The winner is a hand design. On validation the winner's log loss is 0.0200 nats below that of the best "
         in text
     )
-    assert "below that of the best candidate that is none, k1." in text
+    assert "below that of the best candidate that is no hand design, k1." in text
     assert "The winner is a hand design." in trust(full_content(results=rows[:2]))
 
 
@@ -58,7 +58,7 @@ def test_candidates_that_the_search_did_not_score_are_none_of_the_search(unscore
     results = [replace(row, wins=False) for row in unscored_content().results]
     hand = replace(results[3], wins=True, log_loss=0.53)
     content = unscored_content(results=[hand, *results[1:3], *results[4:]], winner_name=hand.name)
-    assert f"that of the best candidate that is none, {results[1].name}." in " ".join(trust(content))
+    assert f"that of the best candidate that is no hand design, {results[1].name}." in " ".join(trust(content))
 
 
 def test_the_search_figure_says_why_it_marks_no_winner(full_content, unscored_content):
@@ -69,7 +69,7 @@ def test_the_search_figure_says_why_it_marks_no_winner(full_content, unscored_co
 
 def test_the_search_figure_has_a_band_where_the_best_has_an_error(full_content):
     content = full_content()
-    assert "The shaded band" in search_caption(content)
+    assert "in the shaded band" in search_caption(content)
     added = replace(content.search[0], log_loss=0.1, standard_error=None)
     assert "band" not in search_caption(replace(content, search=[added, *content.search]))
 
@@ -91,17 +91,17 @@ def test_an_order_is_compared_where_enough_architectures_have_a_score(full_conte
 
 def test_trust_says_what_teachers_taught(full_content):
     def said(**values):
-        return [each for each in trust(full_content(**values)) if "had a say" in each or "said" in each]
+        return [each for each in trust(full_content(**values)) if "noisy" in each]
 
     assert said(teachers=["hand-mlp", "hand-dcn"], final_teachers=["hand-mlp", "hand-dcn"]) == [
-        "All candidates learned from labels that hand-mlp and hand-dcn, trained from labels alone, had a say in, and "
-        "in its last trainings the winner learned from what hand-mlp and hand-dcn said, trained from labels alone on "
-        "validation rows too: single labels are noisy."
+        "Single labels are noisy: all candidates learned from labels mixed with predictions of hand-mlp and hand-dcn, "
+        "which had learned from labels alone, and in its last trainings the winner learned from labels mixed with "
+        "predictions of hand-mlp and hand-dcn, which had learned from labels alone, those of validation rows too."
     ]
     (found,) = said(teachers=["hand-mlp", "hand-dcn", "hand-dlrm"])
-    assert "labels that hand-mlp, hand-dcn and hand-dlrm, trained" in found
+    assert "predictions of hand-mlp, hand-dcn and hand-dlrm, which" in found
     (found,) = said(teachers=["hand-mlp"])
-    assert "labels that hand-mlp, trained from labels alone, had" in found
+    assert found.endswith("predictions of hand-mlp, which had learned from labels alone.")
     assert "the winner" not in found
     assert not said()
 
@@ -163,7 +163,7 @@ def test_trust_says_how_far_the_scores_themselves_go(full_content):
     assert "left out" not in text
     assert "that of size (their number of parameters) 1.00" in text
     assert "does not rely on them" in text
-    assert "in place of the best scores it took architectures that a regression" in text
+    assert "in place of the best scores it took the best architectures by a prediction, a regression" in text
     assert "go through successive halving" in text
     text = " ".join(trust(full_content(verdict=of(bad), halved=False)))
     assert "halving" not in text
@@ -197,7 +197,7 @@ def test_of_several_objectives_trust_names_the_front(full_content):
     truth = np.arange(8.0)
     bad = judge_ranking(-truth, truth[:, None], truth + 1, resamples=50)
     text = " ".join(trust(full_content(verdict=of(bad), objectives=("log_loss", "macs"))))
-    assert "in place of the Pareto front of the scores it took those that are on the Pareto front where a regr" in text
+    assert "in place of the Pareto front of the scores it took the Pareto front by a prediction, a regression" in text
     assert "best scores" not in text
 
 
@@ -209,7 +209,7 @@ def test_trust_says_what_few_trainings_cannot_show(full_content):
     text = " ".join(trust(full_content(verdict=of(chance))))
     assert "seem to say more than size does" in text
     assert "may be chance" in text
-    assert "took the best scores in turns with architectures that a regression" in text
+    assert "took the best scores in turns with the best architectures by a prediction, a regression" in text
     assert "groups by size" not in text, "one group is all of them"
     text = " ".join(trust(full_content(verdict=of(None, left_out=6, ended=2))))
     assert "of 8 architectures that were trained from scratch for it 2 ended well with every seed, too few" in text
@@ -225,7 +225,7 @@ def test_trust_says_what_was_stopped_early(full_content):
     rows = (1000, 1000, 250, 250)
     search = [replace(each, rows=count, stopped=count < 1000) for each, count in zip(content.search, rows, strict=True)]
     text = " ".join(trust(replace(content, search=search)))
-    assert "2 of them were stopped early" in text
+    assert "2 of the scored architectures were stopped early" in text
     assert "62% of the rows were read" in text
     assert "stopped early" not in " ".join(trust(content))
 

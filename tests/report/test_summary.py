@@ -2,6 +2,7 @@ import itertools
 import math
 from dataclasses import replace
 
+import optuna
 import pytest
 
 from nasrec_automl.data.parts import Part
@@ -23,6 +24,7 @@ from nasrec_automl.report.summary import (
     winner_row,
     within_one_error,
 )
+from nasrec_automl.search import incumbents
 from nasrec_automl.verdict import Verdict
 
 
@@ -199,10 +201,24 @@ def test_what_the_supernet_has_learned_is_a_share_of_what_trainings_have(empty_c
     assert learned_share(empty_content(**{**known, "verdict": lost})) is None
 
 
-def test_the_front_comes_before_lower_log_losses():
-    search = [scored(0, 0.5, macs=30), scored(1, 0.51, macs=40), scored(2, 0.6, macs=10), scored(3, math.nan)]
-    assert [each.number for each in best_first(search, ["macs"])] == [0, 2, 1]
-    assert [each.number for each in best_first(search, [])] == [0, 1, 2]
+def test_front_after_front_comes_first_as_the_search_hands_them_on():
+    search = [
+        scored(0, 0.5, macs=30),
+        scored(1, 0.51, macs=40),
+        scored(2, 0.6, macs=10),
+        scored(3, math.nan),
+        scored(4, 0.52, macs=50),
+        scored(5, 0.7, macs=15),
+    ]
+    found = [each.number for each in best_first(search, ["macs"])]
+    assert found == [0, 2, 1, 5, 4]
+    trials = [
+        optuna.trial.create_trial(values=[each.log_loss, each.macs]) for each in search if math.isfinite(each.log_loss)
+    ]
+    for trial, number in zip(trials, (0, 1, 2, 4, 5), strict=True):
+        trial.number = number
+    assert found == [trial.number for trial in incumbents.best_first(trials)]
+    assert [each.number for each in best_first(search, [])] == [0, 1, 4, 2, 5]
 
 
 def test_a_cost_is_shown_where_it_is_known_of_one():

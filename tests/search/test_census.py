@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -159,3 +160,26 @@ def test_what_was_tried_takes_its_time(
     trial.datetime_start, trial.datetime_complete = begun, begun + timedelta(minutes=10)
     assert seconds_spent(trial) == seconds
     assert Tally(Numbers(), retries=3).count([trial]).seconds == seconds
+
+
+@pytest.mark.parametrize(
+    ("begun", "ended"),
+    [
+        (datetime(2026, 3, 29, 1, 55), datetime(2026, 3, 29, 3, 5)),
+        (datetime(2026, 10, 25, 2, 55), datetime(2026, 10, 25, 2, 5, fold=1)),
+    ],
+    ids=["begins", "ends"],
+)
+def test_daylight_saving_counts_no_hour(
+    numbers: optuna.Study, monkeypatch: pytest.MonkeyPatch, begun: datetime, ended: datetime
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        add(numbers, 0, TrialState.COMPLETE)
+        trial = numbers.get_trials()[0]
+        trial.datetime_start, trial.datetime_complete = begun, ended
+        assert seconds_spent(trial) == 600
+    finally:
+        monkeypatch.undo()
+        time.tzset()
