@@ -26,6 +26,8 @@ from nasrec_automl.training.seed import seeded
 
 _logger = logging.getLogger(__name__)
 
+_PRECISIONS = ("32-true", "64-true", "bf16-mixed")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingOptions:
@@ -90,7 +92,7 @@ class ClickModule(pl.LightningModule):
         DivergedError: loss, gradients or weights are no longer finite. Steps and checkpoints with such are not made.
             (Of NNI's own one-shot strategies, those that step by Lightning's automatic optimisation do not clip, and
             then the loss alone is looked at.)
-        JobError: the trainer's precision is float16.
+        JobError: the trainer's precision is none of `32-true`, `64-true` and `bf16-mixed`, or it shall clip gradients.
     """
 
     def __init__(self, options: TrainingOptions, model: nn.Module | None = None) -> None:
@@ -118,11 +120,15 @@ class ClickModule(pl.LightningModule):
         end_slice_gradients(self.parameters())
 
     def on_fit_start(self) -> None:
-        """Refuse float16: its scaling of gradients knows nothing of those that are kept as slices."""
-        if str(self.trainer.precision).startswith("16"):
+        """Refuse precisions that spoil a training.
+
+        The scaling of float16 knows nothing of gradients that are kept as slices. In weights of 16 bits small steps are
+        rounded away, and so are the numbers that Adam counts with.
+        """
+        if str(self.trainer.precision) not in _PRECISIONS:
             raise JobError(
-                f"precision: a training needs float32 or bfloat16, but it is {self.trainer.precision!r}: "
-                "set 'bf16-mixed'"
+                f"precision: a training needs one of {', '.join(map(repr, _PRECISIONS))}, but it is "
+                f"{self.trainer.precision!r}: set 'bf16-mixed' for products in bfloat16"
             )
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
@@ -193,9 +199,14 @@ class ClickModule(pl.LightningModule):
         """Measure the batches since the last validation started.
 
         Raises:
-            DataError: some of them had weights and others none, or all weights were 0.
+            DataError: there were none, some of them had weights and others none, or all weights were 0.
             DivergedError: the log loss is NaN or infinite.
         """
+        if not self._validated:
+            raise DataError(
+                f"validation after {self.global_step} steps: the loader gave no batch: give it at least one row, or "
+                "the trainer no validation loader"
+            )
         if len({len(parts) for parts in self._validated}) > 1:
             raise DataError(
                 "some validation batches have weights and others have none: give all of them weights or none"
@@ -221,12 +232,25 @@ class ClickModule(pl.LightningModule):
         schedule = warm_up_cosine(optimizer, steps=options.steps, warm_up=options.schedule_warm_up)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def configure_gradient_clipping(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
         """Clip dense and sparse gradients together, which the trainer's own clipping cannot.
 
         Only gradients of what the optimiser moves count: NNI's differentiable strategies train parameters of their own
         with another one. An exception here leaves the weights as they are: the optimiser has not moved yet.
+
+        Args:
+            optimizer: about to take a step.
+            gradient_clip_val: of the trainer, or of an NNI strategy; refused, since the bound is `clip_norm`.
+            gradient_clip_algorithm: the same.
         """
+        if gradient_clip_val:
+            raise JobError(
+                f"gradient_clip_val is {gradient_clip_val}, but a trainer cannot clip the sparse gradients of "
+                "embeddings: leave it out of the trainer (or of NNI's strategy), and set TrainingOptions.clip_norm, "
+                "which bounds all gradients together"
+            )
         moved = {parameter for group in optimizer.param_groups for parameter in group["params"]}
         if optimizer.param_groups[0]["lr"] == 0 and not self._said_end:  # of a trainer of one's own, which takes more
             self._said_end = True

@@ -14,7 +14,7 @@ from nasrec_automl.data.batches import EvaluationBatches, TrainingBatches
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.synthetic import make_synthetic
-from nasrec_automl.errors import TrainingError
+from nasrec_automl.errors import JobError, TrainingError
 from nasrec_automl.nni_plugin import ClickEvaluatorModule, NasRecOneShot, NasRecSpace
 from nasrec_automl.nni_plugin.nas import DataLoader, Lightning, LightningModule, Trainer
 from nasrec_automl.testing.examples import make_rows, repeated, tiny_schema, tiny_space, with_weights
@@ -142,6 +142,13 @@ def test_a_plain_torch_loader_with_and_without_weights(weighted: bool, tmp_path:
     run_experiment(space, evaluator_of(module, weighted=weighted), NasRecOneShot(), tmp_path)
     assert module.metrics is not None
     assert module.metrics.rows == 256
+
+
+def test_a_strategy_that_is_told_to_clip_is_refused(tmp_path: Path) -> None:
+    evaluator = evaluator_of(ClickEvaluatorModule(TrainingOptions(steps=4, learning_rate=0.1)))
+    strategy = nni.nas.strategy.DARTS(gradient_clip_val=5.0)
+    with pytest.raises(JobError, match=r"gradient_clip_val is 5\.0, .* set TrainingOptions\.clip_norm"):
+        run_experiment(NasRecSpace(tiny_space(), tiny_schema()), evaluator, strategy, tmp_path)
 
 
 @pytest.mark.parametrize("strategy", [NasRecOneShot, nni.nas.strategy.RandomOneShot])

@@ -1,8 +1,10 @@
 import itertools
 import re
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import torch
 from pytorch_lightning.loggers import CSVLogger
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, IterableDataset
 
 from nasrec_automl.data.batches import EvaluationBatches, TrainingBatches
 from nasrec_automl.data.rows import Rows
@@ -271,12 +274,44 @@ def test_another_optimiser_sees_all_gradients_after_a_training(breaks: bool) -> 
     torch.testing.assert_close(gradients(network), gradients(fresh))
 
 
-@pytest.mark.parametrize("precision", ["16-mixed", "16-true"])
-def test_float16_is_refused(precision: str) -> None:
+@pytest.mark.parametrize("precision", ["16-mixed", "16-true", "bf16-true"])
+def test_what_spoils_small_numbers_is_refused(precision: str) -> None:
     trainer = quiet_trainer(max_steps=4, device="cpu", callbacks=[])
-    trainer.strategy.precision_plugin.precision = precision  # the plugin itself wants a GPU
+    trainer.strategy.precision_plugin.precision = precision  # the plugin of float16 itself wants a GPU
     with quiet(), pytest.raises(JobError, match=f"precision: .* but it is '{precision}': set 'bf16-mixed'"):
         trainer.fit(subnet_module(), TrainingBatches(ROWS, 64, 0, 4))
+
+
+def own_trainer(**options: Any) -> pl.Trainer:
+    """A trainer as a user of Lightning makes it."""
+    off = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    return pl.Trainer(max_steps=4, accelerator="cpu", num_sanity_val_steps=0, **off, **options)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "64-true", "bf16-mixed"])
+@pytest.mark.parametrize("optimizer", ["adagrad", "adam", "sgd"])
+def test_precisions_that_train(precision: Any, optimizer: str) -> None:
+    module = subnet_module(optimizer=optimizer, learning_rate=0.01)
+    with quiet():
+        own_trainer(precision=precision).fit(module, TrainingBatches(ROWS, 64, 0, 4), EvaluationBatches(ROWS, 200))
+    assert module.metrics is not None
+    assert module.metrics.log_loss < 1
+    kinds = {parameter.dtype for parameter in module.parameters()}
+    assert kinds == {torch.float64 if precision == "64-true" else torch.float32}
+
+
+def test_a_trainer_that_is_told_to_clip_is_refused() -> None:
+    with quiet(), pytest.raises(JobError, match=r"gradient_clip_val is 0\.5, .* set TrainingOptions\.clip_norm"):
+        own_trainer(gradient_clip_val=0.5).fit(subnet_module(), TrainingBatches(ROWS, 64, 0, 4))
+
+
+def test_a_validation_without_a_batch_is_said() -> None:
+    class Nothing(IterableDataset):
+        def __iter__(self) -> Iterator[object]:
+            return iter(())
+
+    with quiet(), pytest.raises(DataError, match=r"^validation after 4 steps: the loader gave no batch"):
+        own_trainer().fit(subnet_module(), TrainingBatches(ROWS, 64, 0, 4), DataLoader(Nothing(), batch_size=None))
 
 
 def changed(rows: Rows, name: str, row: int, value: float) -> Rows:
