@@ -20,6 +20,7 @@ from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.training.averaging import AverageWeights
 from nasrec_automl.training.keep_best import Checkpoints, KeepBest, OnValidation
 from nasrec_automl.training.lightning import (
+    DEVICES,
     drop_unreadable,
     quiet,
     quiet_trainer,
@@ -29,7 +30,7 @@ from nasrec_automl.training.lightning import (
 )
 from nasrec_automl.training.metrics import Metrics, measure, targets
 from nasrec_automl.training.module import ClickModule, TrainingOptions
-from nasrec_automl.training.precision import Precision
+from nasrec_automl.training.precision import LIGHTNING, Precision
 from nasrec_automl.training.seed import seeded
 
 _EVALUATION_BATCH = 8192
@@ -43,8 +44,8 @@ class ScratchOptions(TrainingOptions):
 
     Attributes:
         batch_size: rows a step.
-        dropout: on the embeddings and on each block's dense output.
-        layer_norm: whether operators end in a LayerNorm.
+        dropout: on the embeddings and on each block's dense output of the subnet that `train_from_scratch` makes.
+        layer_norm: whether the operators of that subnet end in a LayerNorm.
         validate_every: steps from one measurement to the next; a shorter training is measured at its end. Steps after
             the last measurement are not measured.
         patience: measurements without improvement that end the training; 0 for never.
@@ -53,13 +54,13 @@ class ScratchOptions(TrainingOptions):
         precision: of what is multiplied, in training and in its validations.
 
     Raises:
-        JobError: a number is out of its range.
+        JobError: a number is out of its range, or a name is none of those that there are.
     """
 
     batch_size: int
-    dropout: float
-    layer_norm: bool
     validate_every: int
+    dropout: float = 0.0
+    layer_norm: bool = True
     patience: int = 0
     average_weights: bool = False
     device: str = "cpu"
@@ -67,8 +68,16 @@ class ScratchOptions(TrainingOptions):
 
     def __post_init__(self) -> None:
         TrainingOptions.__post_init__(self)  # `super()` of a dataclass with slots would be the class without them
-        if self.validate_every < 1:
-            raise JobError(f"validate_every must be at least 1, but it is {self.validate_every}")
+        for number, least in (("batch_size", 1), ("validate_every", 1), ("patience", 0)):
+            value = getattr(self, number)
+            if not value >= least:  # nor NaN
+                raise JobError(f"{number} must be at least {least}, but it is {value}")
+        if not 0 <= self.dropout < 1:
+            raise JobError(f"dropout must be at least 0 and below 1, but it is {self.dropout}")
+        for name, known in (("device", DEVICES), ("precision", LIGHTNING)):
+            value = getattr(self, name)
+            if value not in known:
+                raise JobError(f"{name} must be one of {', '.join(known)}, but it is {value!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +157,7 @@ def train_network(
 ) -> Course:
     """Train any `network(dense, ids) -> logits`, in place: it ends with the best weights, on the CPU, not training.
 
-    Arguments are those of `train_from_scratch`; of the options, LayerNorm and dropout are the network's own matter.
+    Arguments are those of `train_from_scratch`; `dropout` and `layer_norm` are not read, since the network is made.
     """
     module, steps = ClickModule(options, network), options.steps
     batches = TrainingBatches(rows, options.batch_size, options.seed, steps)
@@ -195,15 +204,18 @@ def _release(trainer: pl.Trainer, module: ClickModule, callbacks: Sequence[pl.Ca
 
 @torch.inference_mode()
 def predict_logits(network: nn.Module, rows: Rows) -> Tensor:
-    """Logits of some rows, `(n,)`."""
+    """Logits of some rows in evaluation mode, `(n,)`; afterwards the network is in the mode that it was in."""
+    weight, was_training = next(network.parameters()), network.training
     network.eval()
-    weight = next(network.parameters())
-    return torch.cat(
-        [
-            network(dense.to(weight), ids.to(weight.device)).cpu()
-            for dense, ids, *_ in EvaluationBatches(rows, _EVALUATION_BATCH)
-        ]
-    )
+    try:
+        return torch.cat(
+            [
+                network(dense.to(weight), ids.to(weight.device)).cpu()
+                for dense, ids, *_ in EvaluationBatches(rows, _EVALUATION_BATCH)
+            ]
+        )
+    finally:
+        network.train(was_training)
 
 
 def measure_subnet(subnet: Subnet, rows: Rows) -> Metrics:

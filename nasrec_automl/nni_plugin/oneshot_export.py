@@ -110,7 +110,7 @@ class WholeModelEvaluator:
     """
 
     def __init__(self, model: nn.Module, score_rows: Rows) -> None:
-        self._model = model
+        self._model = model.eval()
         self._shared = next(module for module in model.modules() if isinstance(module, SharedNetwork))
         self._score_rows = score_rows
 

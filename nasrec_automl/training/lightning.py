@@ -22,6 +22,9 @@ from nasrec_automl.training.precision import LIGHTNING, Precision
 
 _logger = logging.getLogger(__name__)
 
+DEVICES = ("cpu", "cuda")
+"""What trains and scores."""
+
 _NOISE = (
     ".*does not have many workers.*",  # our batches come from memory-mapped arrays in this process
     ".*LeafSpec.*is deprecated.*",
@@ -115,7 +118,11 @@ def quiet_trainer(
         precision: of what is multiplied, in training and in validation.
         cls: NNI wants its own trainer class.
         options: further arguments of the trainer.
+
+    Raises:
+        JobError: the device is another, or not there.
     """
+    check_device(device)
     plugins = [_CheckpointFile(), *options.pop("plugins", ())]
     with quiet():
         trainer: pl.Trainer = cls(
@@ -135,7 +142,9 @@ def quiet_trainer(
 
 
 def check_device(device: str, devices: int = 1) -> None:
-    """Raise JobError where the job's devices are not there."""
+    """Raise JobError where the job's devices are of no kind that trains, or not there."""
+    if device not in DEVICES:
+        raise JobError(f"device must be one of {', '.join(DEVICES)}, but it is {device!r}")
     if device != "cuda" or not devices:
         return
     if not torch.cuda.is_available():

@@ -149,6 +149,7 @@ def test_a_network_that_was_measured_trains_with_dropout_again() -> None:
         torch.manual_seed(0)
         subnet = Subnet(ARCHITECTURE, SCHEMA, dropout=0.5)
         if measured:
+            subnet.eval()
             predict_logits(subnet, VALIDATION)
         train_network(subnet, TRAIN, VALIDATION, replace(OPTIONS, steps=8))
         found.append(torch.cat([parameter.detach().flatten() for parameter in subnet.parameters()]))
@@ -229,9 +230,22 @@ def test_validation_may_be_rarer_than_the_training_is_long() -> None:
     assert trained.step == 48
 
 
-def test_steps_between_two_validations_are_one_at_least() -> None:
-    with pytest.raises(JobError, match="validate_every must be at least 1, but it is 0"):
-        train(validate_every=0)
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("batch_size", 0, "at least 1, but it is 0"),
+        ("validate_every", 0, "at least 1, but it is 0"),
+        ("patience", -1, "at least 0, but it is -1"),
+        ("dropout", 1.0, "at least 0 and below 1, but it is 1.0"),
+        ("dropout", -0.1, "at least 0 and below 1, but it is -0.1"),
+        ("dropout", np.nan, "at least 0 and below 1, but it is nan"),
+        ("device", "cuda:0", "one of cpu, cuda, but it is 'cuda:0'"),
+        ("precision", "bf16", "one of float32, bfloat16, but it is 'bf16'"),
+    ],
+)
+def test_options_have_their_ranges(name: str, value: Any, rule: str) -> None:
+    with pytest.raises(JobError, match=f"^{name} must be {rule}$"):
+        replace(OPTIONS, **{name: value})
 
 
 def test_a_trained_subnet_has_no_gradients_left() -> None:
@@ -390,11 +404,13 @@ def test_predictions_are_those_of_the_evaluation_mode() -> None:
     trained = train()
     trained.subnet.train()
     logits = predict_logits(trained.subnet, VALIDATION)
+    assert trained.subnet.training, "whoever measures in the middle of a training of their own goes on with dropout"
     assert logits.shape == (300,)
     dense, ids, _ = VALIDATION.batch(slice(0, 300))
     with torch.no_grad():
         torch.testing.assert_close(logits, trained.subnet.eval()(dense, ids))
     assert measure_subnet(trained.subnet, VALIDATION).rows == 300
+    assert not trained.subnet.training
 
 
 def test_training_in_bfloat16_learns_as_float32_does() -> None:

@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
-from nasrec_automl.errors import CheckpointError
+from nasrec_automl.errors import CheckpointError, JobError
 from nasrec_automl.training.lightning import (
     checkpoint_steps,
     drop_unreadable,
@@ -46,6 +46,12 @@ def test_it_trains_so_many_steps_and_leaves_disk_and_terminal_alone(
     assert trainer.global_step == 3
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("device", ["cuda:0", "gpu", "mps", ""])
+def test_another_device_does_not_train_on_the_cpu(device: str) -> None:
+    with pytest.raises(JobError, match=f"^device must be one of cpu, cuda, but it is '{device}'$"):
+        quiet_trainer(max_steps=1, device=device, callbacks=[])
 
 
 def test_a_checkpoint_is_written_where_one_is_asked_for(tmp_path: Path) -> None:

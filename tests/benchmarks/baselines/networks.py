@@ -146,8 +146,6 @@ class Network(Method):
             learning_rate=params[f"learning_rate/{params['optimizer']}"],
             weight_decay=params["weight_decay"],
             embedding_decay=params.get("embedding_decay"),  # tuning from before it was tuned has none
-            dropout=params["dropout"],
-            layer_norm=False,
             average_weights=config.average_weights,
             clip_norm=config.clip_norm,
             eps=config.eps,
