@@ -33,10 +33,10 @@ class WeightSharingEvaluator:
 
     Args:
         supernet: trained. It is put into evaluation mode, and left there.
-        head_rows: rows for fitting the head.
+        head_rows: rows for fitting the head. Of more than `head.rows` as many are drawn, by the seed.
         score_rows: n rows to score, disjoint from the others.
         head: how to fit.
-        seed: of the orders of rows.
+        seed: of the orders of rows, and of the head's.
         precision: of the supernet's products; the head is float32 always.
         early_stop: an architecture that is surely worse than this many others reads no more rows; 0 for never.
     """
@@ -57,7 +57,7 @@ class WeightSharingEvaluator:
         self.head = head
         self.seed = seed
         self.early_stop = early_stop
-        self._head_rows = head_rows
+        self._head_rows = head_rows.sample(head.rows, seed)
         self._score_rows = score_rows
         # Prepared rows may be sorted by time; the first ones that are read must stand for all.
         self._order = rng_for("order of scored rows", seed).permutation(len(score_rows))

@@ -66,7 +66,7 @@ def make_evaluator(run: RunFolder) -> WeightSharingEvaluator:
     supernet = load_supernet(run.weights, load_search_space(job.space), data.schema(job.embedding_dim))
     return WeightSharingEvaluator(
         supernet.to(job.device),
-        head_rows=data.part(Part.HEAD).sample(max(1, config.head.rows), job.seed),
+        head_rows=data.part(Part.HEAD),
         score_rows=data.part(Part.SEARCH).sample(config.max_rows, job.seed),
         head=config.head,
         seed=job.seed,

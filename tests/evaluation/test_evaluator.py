@@ -91,6 +91,18 @@ def test_the_seed_orders_the_rows_of_adagrad_alone() -> None:
     assert scores["ridge"] == pytest.approx([scores["ridge"][0]] * 3, rel=1e-7)
 
 
+@pytest.mark.parametrize("head", [RidgeHead(max_rows=128), adagrad(2)], ids=lambda head: head.method)
+def test_the_head_reads_as_many_rows_as_it_can_use(head: HeadConfig) -> None:
+    scorer, given = evaluator(head, seed=4), evaluator(head, seed=4)
+    given._head_rows = HEAD_ROWS.sample(128, 4)
+    read: list[int] = []
+    features = scorer._features
+    scorer._features = lambda architecture, rows: read.append(len(rows)) or features(architecture, rows)
+    assert scorer.evaluate(ARCHITECTURES[0]) == given.evaluate(ARCHITECTURES[0])
+    assert read == [128]
+    assert scorer.evaluate(ARCHITECTURES[0]) != evaluator(seed=4).evaluate(ARCHITECTURES[0])
+
+
 def test_the_ridges_strength_counts() -> None:
     weak, strong, none = (evaluator(head) for head in (RidgeHead(strength=10), RidgeHead(strength=1e7), adagrad(0)))
     scores = [each.evaluate(ARCHITECTURES[0]).log_loss for each in (weak, strong, none)]
