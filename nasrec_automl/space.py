@@ -94,21 +94,21 @@ class SearchSpace(Frozen):
         return most
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> SearchSpace:
-        """As pydantic's own; the copy has labels of its own."""
+        """As pydantic's own; the copy has labels of its own, and whatever else is cached."""
         copied = super().model_copy(update=update, deep=deep)
-        for cached in ("labels", "_all_choices"):
-            copied.__dict__.pop(cached, None)
+        for cached in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[cached]
         return copied
 
     @cached_property
     def labels(self) -> Mapping[str, tuple[ParameterValue, ...]]:
         """Every label with its choices, block by block. A label with a single choice does not exist."""
-        named = {
+        return {
             f"block{number}/{key}": choices
-            for number in range(1, self.blocks + 1)
-            for key, choices in self.choices(number).items()
+            for number, of_block in enumerate(self._all_choices, 1)
+            for key, choices in of_block.items()
+            if len(choices) > 1
         }
-        return {label: choices for label, choices in named.items() if len(choices) > 1}
 
     def choices(self, number: int) -> dict[str, tuple[ParameterValue, ...]]:
         """Every key of a block with its choices, those with a single choice too."""
@@ -208,6 +208,15 @@ class SearchSpace(Frozen):
                 self._checked(f"block{number}/{key}", value, choices[key])
         return self.from_params(self.to_params(architecture))
 
+    def adopt(self, architecture: Architecture) -> Architecture:
+        """Return an architecture of this space as it is, at once, and one of another as a point of this.
+
+        Raises:
+            ArchitectureError: it is none; the message names the label.
+        """
+        own = architecture.space is self or architecture.space == self
+        return architecture if own else self.validate_architecture(architecture)
+
     def validate_path(self, path: Path) -> None:
         """Check what a training step is to run; paths are drawn at each step, so that this costs microseconds.
 
@@ -255,11 +264,14 @@ class SearchSpace(Frozen):
         operators of a block count as one key. The number of inputs is drawn uniformly.
 
         Args:
-            architecture: the parent.
+            architecture: the parent; one of another space must be a point of this too.
             rng: source of randomness.
             times: number of mutations.
+
+        Raises:
+            ArchitectureError: the parent is no point of this space.
         """
-        blocks = list(architecture.blocks)
+        blocks = list(self.adopt(architecture).blocks)
         for _ in range(times):
             number = int(rng.integers(self.blocks)) + 1
             halves = [keys for keys in (self._open_keys(number, _WIRING), self._open_keys(number, _OPERATORS)) if keys]

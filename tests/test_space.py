@@ -141,6 +141,7 @@ def test_a_copy_has_labels_of_its_own() -> None:
     assert {label.split("/")[0] for label in fewer.labels} == {"block1"}
     assert len(fewer.random(np.random.default_rng(0)).blocks) == 1
     assert len(space.random(np.random.default_rng(0)).blocks) == 3
+    assert space.__dict__.keys() > SearchSpace.model_fields.keys() == space.model_copy().__dict__.keys()
 
 
 # Drawing.
@@ -238,6 +239,17 @@ def test_mutation_picks_block_then_half_then_key_with_equal_chance() -> None:
     assert seen["block3/left"] / 12_000 == pytest.approx(1 / 24 * 2 / 3, rel=0.2)
     assert {label.split("/")[1] for label in seen} == {*WIRING, *OPERATORS}
     assert {label.split("/")[0] for label in seen} == {"block1", "block2", "block3"}
+
+
+def test_a_parent_of_another_space_must_be_a_point_of_this_one() -> None:
+    rng = np.random.default_rng(0)
+    small, full = load_architecture("criteo-small"), load_architecture("criteo-full")
+    children = [FULL.mutate(small, rng) for _ in range(20)]
+    assert {child.space.name for child in children} == {"nasrec-full"}
+    assert all(FULL.validate_architecture(child) == child for child in children)
+    with pytest.raises(ArchitectureError, match="'block1/dense_op' is 'sigmoid_gating'"):
+        SMALL.mutate(full, rng)
+    assert FULL.adopt(full) is full
 
 
 @pytest.mark.parametrize(

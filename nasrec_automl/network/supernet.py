@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from nasrec_automl.architecture import MERGED_TOKENS, Architecture, Path
-from nasrec_automl.errors import ArchitectureError
 from nasrec_automl.network.embedding import Embedding
 from nasrec_automl.network.network import Network
 from nasrec_automl.network.plan import merged_name, source_name, supernet_plan
@@ -52,13 +51,13 @@ class Supernet(Network):
         Args:
             dense: `(B, D)`.
             ids: `(B, S)` int64.
-            choice: of this supernet's space.
+            choice: of this supernet's space; an architecture of another space must be a point of it too.
 
         Returns:
             `(B,)`.
 
         Raises:
-            ArchitectureError: an architecture or path of another space.
+            ArchitectureError: an architecture or path that is no point of the space.
         """
         return self.run_path(dense, ids, self._path(choice))
 
@@ -69,7 +68,7 @@ class Supernet(Network):
 
     def head_weight(self, architecture: Architecture) -> Tensor:
         """The head's weights for `features` of an architecture, `(d + E N,)`."""
-        self._path(architecture)
+        architecture = self.space.adopt(architecture)
         last, number = architecture.blocks[-1], len(architecture.blocks)
         tokens = {source_name(number): last.sparse_dim}
         if last.dense_to_sparse:
@@ -77,15 +76,11 @@ class Supernet(Network):
         return self.head.weight(last.dense_dim, tokens)
 
     def _path(self, choice: Architecture | Path) -> Path:
-        """The path to run; one of another space would be cut to other sizes without a word."""
+        """The path to run; one that is not of the space would be cut to other sizes without a word."""
         if isinstance(choice, Path):
             self.space.validate_path(choice)
             return choice
-        if choice.space is not self.space and choice.space != self.space:
-            raise ArchitectureError(
-                f"the architecture is of the space {choice.space.name!r}, but the supernet's is {self.space.name!r}"
-            )
-        return choice.path
+        return self.space.adopt(choice).path
 
     def extract(self, architecture: Architecture, *, dropout: float = 0.0) -> Subnet:
         """Copy an architecture's slices into a stand-alone network.
@@ -93,10 +88,13 @@ class Supernet(Network):
         Every parameter of the subnet has the name of the supernet's and is a leading slice of it.
 
         Args:
-            architecture: a point of this supernet's space.
+            architecture: a point of this supernet's space. That of the subnet is always of it.
             dropout: of the subnet.
+
+        Raises:
+            ArchitectureError: it is no such point.
         """
-        self.space.validate_architecture(architecture)
+        architecture = self.space.validate_architecture(architecture)
         with torch.random.fork_rng(devices=[]):  # what is drawn here is overwritten, and may move no one's generator
             subnet = Subnet(
                 architecture,

@@ -160,16 +160,22 @@ def test_subnets_are_plain_torch() -> None:
     )
 
 
-def test_an_architecture_of_another_space_is_refused() -> None:
+def test_an_architecture_of_another_space_is_one_of_this_or_refused() -> None:
     supernet = Supernet(tiny_space(), tiny_schema())
     dense, ids = make_batch(tiny_schema(), 3)
-    wider = tiny_space(name="wider", dense_dims=(4, 7, 110))
-    stranger = wider.random(np.random.default_rng(0))
+    wider = tiny_space(name="wider", dense_dims=(*SPACE.dense_dims, 110))
+    known = wider.from_params(SPACE.random(np.random.default_rng(0)).params)
+    stranger = with_choice(known, "block3/dense_dim", 110)
     for use in (supernet, supernet.features):
-        with pytest.raises(ArchitectureError, match="'wider', but the supernet's is 'tiny'"):
-            use(dense, ids, stranger)
-    with pytest.raises(ArchitectureError, match="'wider'"):
-        supernet.head_weight(stranger)
+        with pytest.raises(ArchitectureError, match=r"'block3/dense_dim' is 110, .* the space 'tiny'"):
+            use(dense.float(), ids, stranger)
+    for part in (supernet.head_weight, supernet.extract):
+        with pytest.raises(ArchitectureError, match="'block3/dense_dim' is 110"):
+            part(stranger)
+    subnet = supernet.extract(known)
+    assert subnet.architecture.space is supernet.space
+    torch.testing.assert_close(subnet(dense.float(), ids), supernet(dense.float(), ids, known))
+    assert len(supernet.head_weight(known)) == supernet.features(dense.float(), ids, known).shape[1]
 
 
 def test_a_path_of_another_space_is_refused() -> None:
