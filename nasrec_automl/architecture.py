@@ -8,7 +8,7 @@ is taken away; its hash is the architecture's key.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -123,7 +123,7 @@ class Block:
 class Architecture:
     """One point of a search space.
 
-    Made by `SearchSpace.random`, `Architecture.from_params`, `Architecture.from_json` or `load_architecture`; all of
+    Made by `SearchSpace.random`, `SearchSpace.from_params`, `Architecture.from_json` or `load_architecture`; all of
     them validate. Two architectures with equal `key` compute the same function of the same weights.
 
     Attributes:
@@ -133,15 +133,6 @@ class Architecture:
 
     space: SearchSpace = field(repr=False)
     blocks: tuple[Block, ...]
-
-    @classmethod
-    def from_params(cls, params: Mapping[str, Any], space: SearchSpace) -> Architecture:
-        """Build an architecture from its flat form.
-
-        Raises:
-            ArchitectureError: a label is missing or unknown, or a value is not one of its choices.
-        """
-        return space.from_params(params)
 
     @classmethod
     def from_json(cls, text: str, space: SearchSpace | None = None) -> Architecture:
@@ -158,6 +149,11 @@ class Architecture:
 
         try:
             data = json.loads(text)
+            if isinstance(data, dict) and "micro" in data:
+                raise ArchitectureError(
+                    "this is the published JSON form: read it with nasrec_automl.published.read_published(text), whose "
+                    "to_json() is the form that is expected here"
+                )
             name, params = data["space"], data["params"]
             if not isinstance(name, str) or not isinstance(params, dict):
                 raise TypeError(f"space is {name!r}, params {type(params).__name__}")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from nasrec_automl.architecture import DENSE_OPS, Architecture, Block, Live, Path
 from nasrec_automl.errors import ArchitectureError
+from nasrec_automl.published import read_published, write_published
 from nasrec_automl.space import SearchSpace, load_architecture, load_search_space
 from nasrec_automl.testing.examples import tiny_space, with_choice
 from nasrec_automl.testing.strategies import architectures, spaces_and_architectures
@@ -172,11 +173,11 @@ def test_keys_are_sixteen_digits_that_never_change() -> None:
 def test_parameters_round_trip(architecture: Architecture) -> None:
     space = architecture.space
     assert list(architecture.params) == list(space.labels)
-    again = Architecture.from_params(architecture.params, space)
+    again = space.from_params(architecture.params)
     assert (again, again.key) == (architecture, architecture.key)
     # Through JSON, as a database or NNI hands them back, in any order.
     shuffled = dict(reversed(json.loads(json.dumps(architecture.params)).items()))
-    assert Architecture.from_params(shuffled, space) == architecture
+    assert space.from_params(shuffled) == architecture
 
 
 @given(spaces_and_architectures())
@@ -207,6 +208,14 @@ def test_parameters_that_are_no_object_are_an_error(params: str) -> None:
 def test_a_space_that_is_no_name_is_an_error(name: str) -> None:
     with pytest.raises(ArchitectureError, match="is a JSON object"):
         Architecture.from_json(f'{{"space": {name}, "params": {{}}}}')
+
+
+def test_the_published_form_is_told_from_ours(tmp_path: FilePath) -> None:
+    file, architecture = tmp_path / "theirs.json", load_architecture("criteo-full")
+    file.write_text(write_published(architecture))
+    with pytest.raises(ArchitectureError, match=rf"{file}: this is the published JSON form: read it with .*\(text\)"):
+        load_architecture(file)
+    assert Architecture.from_json(read_published(file.read_text()).to_json()) == architecture
 
 
 def test_json_of_another_space_names_both() -> None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from nasrec_automl.architecture import Path
-from nasrec_automl.space import SearchSpace
+from nasrec_automl.space import SearchSpace, draw_inputs
 
 T = TypeVar("T")
 
@@ -35,5 +35,4 @@ class PathSampler(ABC):
 
 def draw_some(items: Sequence[T], rng: np.random.Generator) -> tuple[T, ...]:
     """Draw 1 + Binomial(len - 1, 0.5) of the items, in their order."""
-    size = 1 + int(rng.binomial(len(items) - 1, 0.5))
-    return tuple(items[i] for i in sorted(rng.choice(len(items), size, replace=False)))
+    return tuple(items[i] for i in draw_inputs(len(items), len(items), rng, "binomial"))
