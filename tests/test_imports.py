@@ -23,6 +23,7 @@ LAYERS = (
         "budget",
         "pareto",
         "config_types",
+        "config_changes",
         "config_paths",
         "hyper_space",
         "config_ranking",
