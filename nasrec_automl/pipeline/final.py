@@ -41,7 +41,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import trained_profile
 from nasrec_automl.pipeline.settings import final_settings
 from nasrec_automl.pipeline.status import STAGE_NAMES, final_is_noted, search_is_noted
-from nasrec_automl.pipeline.studies import retrain_study, search_study_name
+from nasrec_automl.pipeline.studies import begun_study, search_study_name
 from nasrec_automl.pipeline.subnets import best_trials, trial_weights, weights_path
 from nasrec_automl.pipeline.teachers import teachers
 from nasrec_automl.report import calibration_bins
@@ -87,7 +87,7 @@ class FinalStage(Stage):
         progress = ProgressWriter(run.progress(self.name), unit="parts", total=4, even=False)
         data = PreparedData.open(run.data, test=True)
         # Before the contenders: what a worker of a job that has grown trains meanwhile is none of them.
-        chosen_among, study = read_json(run.retrain_done), retrain_study(run)
+        chosen_among, study = read_json(run.retrain_done), begun_study(run, "retrain")
         contenders, errors = _contenders(run, study, data, on_metrics)
         winner = contenders[0]
         progress.update(1, f"winner {winner.name}; the baseline is being fitted")

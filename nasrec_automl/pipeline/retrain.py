@@ -32,7 +32,7 @@ from nasrec_automl.pipeline.scratch import (
 )
 from nasrec_automl.pipeline.settings import retrain_settings
 from nasrec_automl.pipeline.status import retrain_is_noted
-from nasrec_automl.pipeline.studies import make_retrain_study, stage_ended, study_trials, why_no_more
+from nasrec_automl.pipeline.studies import make_study, stage_ended, study_trials, why_no_more
 from nasrec_automl.pipeline.subnets import best_log_loss, check_subnets, checkpoint_path, drop_beaten, weights_path
 from nasrec_automl.pipeline.teachers import resume_mark_of_teachers, taught_label
 from nasrec_automl.search import Hyper, Outcome, retrain
@@ -78,7 +78,7 @@ class RetrainStage(Stage):
     def _run(self, run: RunFolder, count: int | None, on_metrics: OnMetrics, workers: int) -> dict[str, float]:
         job, config = run.job, run.job.retrain
         known = candidates(run)
-        study = make_retrain_study(run)
+        study = make_study(run, "retrain")
         _name_study(run, study.study_name)
         check_subnets(run, study)
         done, total = self.units(run)

@@ -33,7 +33,7 @@ from nasrec_automl.pipeline.settings import search_settings
 from nasrec_automl.pipeline.status import search_is_noted
 from nasrec_automl.pipeline.studies import (
     hold_to_weights,
-    make_search_study,
+    make_study,
     scored_trials,
     search_admission,
     stage_ended,
@@ -89,7 +89,7 @@ class SearchStage(Stage):
         job, config = run.job, run.job.search
         space = load_search_space(job.space)
         evaluator = load_evaluator(run)
-        study, budget, admits = make_search_study(run), job_budget(run), search_admission(run)
+        study, budget, admits = make_study(run, "search"), job_budget(run), search_admission(run)
         hold_to_weights(run, study)
         left_out = left_out_designs(space, budget)
         designs = (design for name, design in hand_designs(space).items() if name not in left_out)

@@ -47,7 +47,8 @@ Trainings = Literal["rank", "verdict", "teachers", "tune-truth"]
 """What trainings by labels alone are for: `rank`, the check of the search's scores, hand designs to teach, tuning."""
 
 Kind = Literal["search", "retrain", "tune"] | Trainings
-"""What a study of a run is about. A stage's work makes studies; whoever asks how far the run is only reads."""
+"""What a study of a run is about. Values are log losses, in several objectives with costs beside them; of `tune` they
+are Kendall's taus. A stage's work makes studies; whoever asks how far the run is only reads."""
 
 
 def _study(run: RunFolder, kind: Kind, *, make: bool) -> optuna.Study | None:
@@ -130,24 +131,21 @@ def search_study_name(run: RunFolder) -> str:
     return f"{run.job.name}-search"
 
 
-def search_study(run: RunFolder) -> optuna.Study:
-    """The study of a search that has begun.
+def begun_study(run: RunFolder, kind: Kind) -> optuna.Study:
+    """A study that has trials.
 
     Raises:
-        RunFolderError: it is missing, or has no trials.
-        StudyError: it is about something else, or the database cannot be used.
+        RunFolderError: it is missing, or has none; for "retrain" also where the search has not ended.
+        StudyError: the study of this name is about something else, or the database cannot be used.
     """
-    return _there(run, "search")
-
-
-def retrain_study(run: RunFolder) -> optuna.Study:
-    """The study of the trainings from scratch, which have begun.
-
-    Raises:
-        RunFolderError: it is missing, or has no trials, or the search has not ended.
-        StudyError: it is about something else, or the database cannot be used.
-    """
-    return _there(run, "retrain")
+    study = found_study(run, kind)
+    if study is None:
+        name, url = _name(run, kind), shown_url(run.job.storage_url)
+        raise RunFolderError(
+            f"{run.path}: there is no study {name!r} in {url}, or it has no trials; `{run.status_command}` says how "
+            "far the run is"
+        )
+    return study
 
 
 def found_study(run: RunFolder, kind: Kind) -> optuna.Study | None:
@@ -180,38 +178,13 @@ def study_trials(run: RunFolder, kind: Kind, states: Collection[TrialState] | No
         return patiently(storage, partial(study.get_trials, deepcopy=False, states=states))
 
 
-def make_search_study(run: RunFolder) -> optuna.Study:
-    """The study of the search, made where it is missing: from here on, its settings are those of now."""
-    return _made(run, "search")
+def make_study(run: RunFolder, kind: Kind) -> optuna.Study:
+    """A study, made where it is missing: from here on, its settings are those of now.
 
-
-def make_retrain_study(run: RunFolder) -> optuna.Study:
-    """The study of the trainings from scratch, made where it is missing, as in `make_search_study`."""
-    return _made(run, "retrain")
-
-
-def make_tune_study(run: RunFolder) -> optuna.Study:
-    """The study of the supernet's settings, made where it is missing. It maximises Kendall's tau."""
-    return _made(run, "tune")
-
-
-def make_trainings_study(run: RunFolder, kind: Trainings) -> optuna.Study:
-    """A study of trainings from scratch by labels alone, with their default hyper-parameters; made if missing."""
-    return _made(run, kind)
-
-
-def _there(run: RunFolder, kind: Kind) -> optuna.Study:
-    study = found_study(run, kind)
-    if study is None:
-        name, url = _name(run, kind), shown_url(run.job.storage_url)
-        raise RunFolderError(
-            f"{run.path}: there is no study {name!r} in {url}, or it has no trials; `{run.status_command}` says how "
-            "far the run is"
-        )
-    return study
-
-
-def _made(run: RunFolder, kind: Kind) -> optuna.Study:
+    Raises:
+        RunFolderError: a stage has ended, and its study is missing: the database is another one.
+        StudyError: the study of this name is about something else, or the database cannot be used.
+    """
     study = _study(run, kind, make=True)
     assert study is not None  # it was made
     return study

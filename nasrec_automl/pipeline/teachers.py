@@ -26,7 +26,7 @@ from nasrec_automl.pipeline.files import newest, read_json
 from nasrec_automl.pipeline.progress import Tell, silent
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import default_hyper, has_teachers
-from nasrec_automl.pipeline.studies import make_trainings_study, study_trials
+from nasrec_automl.pipeline.studies import make_study, study_trials
 from nasrec_automl.pipeline.subnets import networks_missing, weights_path
 from nasrec_automl.pipeline.truth import Curve, train_truth
 from nasrec_automl.pipeline.verdict import read_verdict
@@ -88,7 +88,7 @@ def train_designs(run: RunFolder, *, tell: Tell = silent, workers: int = 1) -> d
         Their subnets by name, those whose training diverged left out.
     """
     designs = hand_designs(load_search_space(run.job.space))
-    study, hyper = make_trainings_study(run, "teachers"), default_hyper(run.job, taught=False)
+    study, hyper = make_study(run, "teachers"), default_hyper(run.job, taught=False)
     path = partial(weights_path, run, study.study_name, hyper=hyper)
     paths = {design.key: path(name=f"teacher-{name}") for name, design in designs.items()}
 

@@ -25,7 +25,7 @@ from nasrec_automl.pipeline.scratch import (
     train_by_job,
     trained_profile,
 )
-from nasrec_automl.pipeline.studies import Trainings, make_trainings_study
+from nasrec_automl.pipeline.studies import Trainings, make_study
 from nasrec_automl.randomness import rng_for
 from nasrec_automl.ranking import FEWEST_RANKED, Ranking, judge_ranking
 from nasrec_automl.search import Outcome
@@ -173,7 +173,7 @@ def train_truth(
     Returns:
         Log losses `(architectures, seeds)`; NaN where a training diverged or failed too often.
     """
-    study, storage = make_trainings_study(run, kind), study_storage(run.job.storage_url)
+    study, storage = make_study(run, kind), study_storage(run.job.storage_url)
     # Not by size: at any time those that are trained have all sizes.
     order = rng_for("order of trainings", run.job.seed).permutation(len(architectures))
     hyper = default_hyper(run.job, taught=False)

@@ -26,7 +26,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.settings import training_settings
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.status import TUNE_TRUTH
-from nasrec_automl.pipeline.studies import make_trainings_study, make_tune_study, study_trials, why_no_more
+from nasrec_automl.pipeline.studies import make_study, study_trials, why_no_more
 from nasrec_automl.pipeline.supernet import SupernetStage, supernet_label
 from nasrec_automl.pipeline.truth import sample_sizes, train_truth
 from nasrec_automl.ranking import FEWEST_RANKED, kendall_tau
@@ -83,7 +83,7 @@ class TuneStage(Stage):
         truth, label = _trained(run)
         done, total = self.units(run)
         progress = ProgressWriter(run.progress(self.name), unit="supernets", total=total, done=done)
-        study = make_tune_study(run)
+        study = make_study(run, "tune")
 
         def judge(key: str, settings: Mapping[str, float], reached: Reached) -> Outcome:
             folder = _folder(run) / key
@@ -166,7 +166,7 @@ def _trained(run: RunFolder) -> tuple[list[tuple[Architecture, float]], NDArray[
     Raises:
         StudyError: too few of the trainings ended well.
     """
-    architectures, study = sample_sizes(run, run.job.tune.architectures), make_trainings_study(run, "tune-truth")
+    architectures, study = sample_sizes(run, run.job.tune.architectures), make_study(run, "tune-truth")
     progress = ProgressWriter(
         run.progress(TUNE_TRUTH),
         unit="trainings",

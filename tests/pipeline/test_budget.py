@@ -29,7 +29,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.stages import next_stage, run_job
 from nasrec_automl.pipeline.status import run_status, search_is_noted
-from nasrec_automl.pipeline.studies import search_admission, search_study
+from nasrec_automl.pipeline.studies import begun_study, search_admission
 from nasrec_automl.pipeline.supernet import SupernetStage
 from nasrec_automl.pipeline.view import stage_table
 from nasrec_automl.space import load_search_space
@@ -37,7 +37,7 @@ from tests.pipeline.changed import changed
 
 
 def finished(run: RunFolder) -> list[FrozenTrial]:
-    return search_study(run).get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return begun_study(run, "search").get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
 
 
 def macs(run: RunFolder) -> list[int]:
@@ -228,7 +228,7 @@ def test_a_budget_that_cannot_be_met_is_an_error_before_anything_is_trained(
 
 
 def test_what_is_enqueued_over_the_budget_ends_no_search(copied_run: RunFolder) -> None:
-    study = search_study(copied_run)
+    study = begun_study(copied_run, "search")
     space = load_search_space(copied_run.job.space)
     rng, known = np.random.default_rng(0), {trial.user_attrs["nasrec:key"] for trial in study.get_trials()}
     limit = min(macs(copied_run)) - 1  # all that was scored is over it

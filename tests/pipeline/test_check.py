@@ -34,7 +34,7 @@ from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.stages import STAGES, run_job
-from nasrec_automl.pipeline.studies import make_search_study, make_trainings_study, retrain_study, search_study
+from nasrec_automl.pipeline.studies import begun_study, make_study
 from nasrec_automl.pipeline.subnets import trial_weights
 from nasrec_automl.pipeline.verdict import note_verdict, read_verdict
 from nasrec_automl.ranking import judge_ranking
@@ -72,7 +72,7 @@ def supernet_of(searched: RunFolder, folder: Path, write_job: Write) -> Path:
 
 
 def found(run: RunFolder) -> tuple[dict[str, Any], list[Any]]:
-    trials = search_study(run).get_trials(states=(TrialState.COMPLETE,))
+    trials = begun_study(run, "search").get_trials(states=(TrialState.COMPLETE,))
     return read_json(run.verdict), [(trial.params, trial.value) for trial in trials]
 
 
@@ -101,7 +101,7 @@ def test_it_says_how_far_each_training_has_come(tmp_path: Path, searched: RunFol
 
 def test_scores_are_checked_before_the_search(searched: RunFolder) -> None:
     architectures, evaluator = truth.sample_sizes(searched, 4), make_evaluator(searched)
-    trained = make_trainings_study(_shortened(searched), "verdict").get_trials()
+    trained = make_study(_shortened(searched), "verdict").get_trials()
     trials = {trial.user_attrs["nasrec:key"]: trial.value for trial in trained}
     assert len(trials) == 8
     assert resume_mark_of_check(searched) == (8, 0)
@@ -115,10 +115,10 @@ def test_scores_are_checked_before_the_search(searched: RunFolder) -> None:
     assert found.tau.value == pytest.approx(kendalltau(scores, losses.mean(axis=1)).statistic)
     assert verdict.architectures == [dict(one.params) for one in architectures]
     assert verdict.log_losses == losses.mean(axis=1).tolist()
-    first = min(trial.datetime_start for trial in search_study(searched).get_trials() if trial.datetime_start)
+    first = min(trial.datetime_start for trial in begun_study(searched, "search").get_trials() if trial.datetime_start)
     assert all(
         t.datetime_complete < first
-        for t in make_trainings_study(_shortened(searched), "verdict").get_trials()
+        for t in make_study(_shortened(searched), "verdict").get_trials()
         if t.datetime_complete
     )
     assert not (searched.path / "search" / "verdict").exists(), "no checkpoint is left"
@@ -134,7 +134,7 @@ def test_trainings_of_the_check_are_as_long_as_it_says_and_measured_on_hpo(searc
     expected = truth.train_and_measure(short, architecture, truth._TRUTH_SEEDS_APART, (Part.HPO,)).value
     trials = {
         trial.user_attrs["nasrec:key"]: trial.value
-        for trial in make_trainings_study(_shortened(searched), "verdict").get_trials()
+        for trial in make_study(_shortened(searched), "verdict").get_trials()
     }
     assert trials[f"{architecture.key}-1"] == expected
     longer = truth.train_and_measure(searched, architecture, truth._TRUTH_SEEDS_APART, (Part.HPO,)).value
@@ -223,7 +223,7 @@ def test_an_architecture_without_a_finite_score_is_left_out_of_the_check_and_the
     monkeypatch.setattr(WeightSharingEvaluator, "evaluate", broken)
     run = RunFolder(load_job(supernet_of(searched, tmp_path, write_job)))
     for one in lost:
-        make_search_study(run).enqueue_trial(one.params)
+        make_study(run, "search").enqueue_trial(one.params)
     SearchStage().run(run)
     verdict = read_verdict(run)
     assert verdict is not None
@@ -233,7 +233,7 @@ def test_an_architecture_without_a_finite_score_is_left_out_of_the_check_and_the
     else:
         assert verdict.ranking is None, "two scores are no order, and the search goes on"
     assert None not in verdict.log_losses, "they were trained well"
-    states = [trial.state for trial in search_study(run).get_trials()]
+    states = [trial.state for trial in begun_study(run, "search").get_trials()]
     assert states.count(TrialState.PRUNED) == count
     assert states.count(TrialState.COMPLETE) == 8
     assert SearchStage().is_done(run)
@@ -276,12 +276,14 @@ def test_the_fall_back_halves_says_so_and_resumes(copied_run: RunFolder, tmp_pat
     run.top.unlink()  # the search ends again, with what a predictor puts first
     subprocess.run(["cp", "-a", str(run.path.parent), str(tmp_path / "broken")], check=True)
     run_job(run)
-    trials = retrain_study(run).get_trials()
+    trials = begun_study(run, "retrain").get_trials()
     assert len(trials) == len(candidates(run)) > run.job.retrain.trials
     pruned = [trial for trial in trials if trial.state == TrialState.PRUNED]
     assert pruned
-    assert not any(trial_weights(run, retrain_study(run), trial).exists() for trial in pruned), "large, and for nothing"
-    scored = {trial.user_attrs["nasrec:key"] for trial in search_study(run).get_trials()}
+    assert not any(trial_weights(run, begun_study(run, "retrain"), trial).exists() for trial in pruned), (
+        "large, and for nothing"
+    )
+    scored = {trial.user_attrs["nasrec:key"] for trial in begun_study(run, "search").get_trials()}
     designs, checked = hand_designs(load_search_space(run.job.space)), {one.key for one in checked_best(run)}
     predicted = [name for name in candidates(run) if name not in designs and name not in checked]
     assert len(predicted) == run.job.retrain.top_k

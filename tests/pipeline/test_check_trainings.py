@@ -23,7 +23,7 @@ from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import default_hyper, train_by_job
 from nasrec_automl.pipeline.stages import STAGES, run_job
-from nasrec_automl.pipeline.studies import retrain_study
+from nasrec_automl.pipeline.studies import begun_study
 from nasrec_automl.pipeline.truth import sample_sizes
 from nasrec_automl.ranking import judge_ranking
 from nasrec_automl.space import load_search_space
@@ -187,7 +187,7 @@ def test_a_run_that_takes_trainings_over_ends_as_one_that_repeats_them(
         def of(trial: FrozenTrial) -> tuple[Any, ...]:
             return trial.number, trial.state, trial.params, trial.values, trial.intermediate_values
 
-        return list(map(of, retrain_study(one).get_trials()))
+        return list(map(of, begun_study(one, "retrain").get_trials()))
 
     assert told(run) == told(again)
     results = [{k: v for k, v in read_json(one.result).items() if k != "seconds"} for one in (run, again)]

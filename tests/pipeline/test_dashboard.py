@@ -23,7 +23,7 @@ from nasrec_automl.pipeline.report import ReportStage, report_content
 from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
-from nasrec_automl.pipeline.studies import retrain_study, search_study
+from nasrec_automl.pipeline.studies import begun_study
 from nasrec_automl.report.notes import best_trainings
 from nasrec_automl.report.summary import pareto_front
 from nasrec_automl.search.attributes import DASHBOARD
@@ -77,15 +77,15 @@ def titles(page: Any) -> dict[str, str]:
 def published(run: RunFolder) -> Any:
     """All that the dashboard is told of both studies."""
     dashboard = Dashboard(run)
-    pages = [dashboard.study(study) for study in (search_study(run), retrain_study(run))]
+    pages = [dashboard.study(study) for study in (begun_study(run, "search"), begun_study(run, "retrain"))]
     for page in pages:
         page["plotly_graph_objects"].sort(key=lambda graph: graph["id"])
     return pages
 
 
 def test_the_search_study_has_a_note(finished_run: RunFolder) -> None:
-    note = get_note(search_study(finished_run))
-    best = search_study(finished_run).best_trial
+    note = get_note(begun_study(finished_run, "search"))
+    best = begun_study(finished_run, "search").best_trial
     assert note.startswith("# tiny-search\n")
     line = next(line for line in note.splitlines() if line.startswith("| 1 |"))
     assert f"| {best.number} | " in line
@@ -99,8 +99,8 @@ def test_the_search_study_has_a_note(finished_run: RunFolder) -> None:
 def test_the_best_trials_have_notes_with_their_architecture_drawn(finished_run: RunFolder) -> None:
     dashboard = Dashboard(finished_run)
     for study, head in (
-        (search_study(finished_run), "# Number 1 of the search: "),
-        (retrain_study(finished_run), "# Number 1 of the architectures trained from scratch: "),
+        (begun_study(finished_run, "search"), "# Number 1 of the search: "),
+        (begun_study(finished_run, "retrain"), "# Number 1 of the architectures trained from scratch: "),
     ):
         note = trial_note(study, study.best_trial.number)
         assert note.startswith(head)
@@ -109,13 +109,17 @@ def test_the_best_trials_have_notes_with_their_architecture_drawn(finished_run: 
         assert headers["Content-Type"].startswith("image/svg+xml")
         key = re.search(r"\| key \| (\w+) \|", note)[1]
         assert f"wiring of the architecture {key}".encode() in picture
-    noted = [each["trial_id"] for each in dashboard.study(search_study(finished_run))["trials"] if each["note"]["body"]]
+    noted = [
+        each["trial_id"]
+        for each in dashboard.study(begun_study(finished_run, "search"))["trials"]
+        if each["note"]["body"]
+    ]
     assert len(noted) == 10
 
 
 def test_a_training_costs_what_its_network_does(copied_run: RunFolder) -> None:
     content = report_content(copied_run)
-    study, best = retrain_study(copied_run), best_trainings(content.retrain)[0]
+    study, best = begun_study(copied_run, "retrain"), best_trainings(content.retrain)[0]
 
     def parameters() -> int:
         [counted] = re.findall(r"\| parameters \| ([\d,]+) \|", trial_note(study, best.number))
@@ -130,7 +134,7 @@ def test_a_training_costs_what_its_network_does(copied_run: RunFolder) -> None:
 
 
 def test_a_training_is_drawn_also_where_the_search_did_not_score_its_architecture(copied_run: RunFolder) -> None:
-    content, study = report_content(copied_run), retrain_study(copied_run)
+    content, study = report_content(copied_run), begun_study(copied_run, "retrain")
     best = best_trainings(content.retrain)[0]
     before = trial_note(study, best.number)
     [score] = re.findall(r"\| score in the search \|.*\n", before)
@@ -172,7 +176,7 @@ def test_figures_are_saved_into_the_studies(finished_run: RunFolder) -> None:
 
 
 def test_of_several_objectives_the_front_comes_first(front_run: RunFolder) -> None:
-    study, content = search_study(front_run), report_content(front_run)
+    study, content = begun_study(front_run, "search"), report_content(front_run)
     front = [each.number for each in pareto_front(content.search, ["macs"])]
     assert front[1:], "of one trial alone nothing is tested"
     assert {*front} == {trial.number for trial in study.best_trials}
@@ -188,13 +192,13 @@ def test_of_several_objectives_the_front_comes_first(front_run: RunFolder) -> No
 
 
 def test_of_several_objectives_each_cost_has_a_figure(front_run: RunFolder, copied_run: RunFolder) -> None:
-    macs = titles(Dashboard(front_run).study(search_study(front_run)))
+    macs = titles(Dashboard(front_run).study(begun_study(front_run, "search")))
     assert "nasrec-latency_ms" not in macs
     assert macs["nasrec-macs"] == "Score against multiply-adds per example"
     content = report_content(copied_run)
     timed = [replace(each, latency_ms=1.25 + each.number) for each in content.search]
     publish(copied_run, lambda: replace(content, search=timed, objectives=("log_loss", "latency_ms", "parameters")))
-    study = search_study(copied_run)
+    study = begun_study(copied_run, "search")
     drawn = titles(Dashboard(copied_run).study(study))
     assert drawn["nasrec-latency_ms"] == "Score against latency (ms)"
     assert {"nasrec-macs", "nasrec-parameters"} <= drawn.keys()
@@ -204,7 +208,7 @@ def test_of_several_objectives_each_cost_has_a_figure(front_run: RunFolder, copi
 
 
 def test_the_models_files_are_artifacts(finished_run: RunFolder) -> None:
-    dashboard, study = Dashboard(finished_run), retrain_study(finished_run)
+    dashboard, study = Dashboard(finished_run), begun_study(finished_run, "retrain")
     for name in ("model.safetensors", "architecture.json", "preprocessing.json"):
         assert dashboard.artifact(study, name) == (finished_run.best / name).read_bytes()
 
@@ -216,11 +220,11 @@ def test_a_second_time_replaces_and_adds_nothing(copied_run: RunFolder) -> None:
     publish(copied_run, lambda: report_content(copied_run))
     assert published(copied_run) == before
     assert sorted(copied_run.artifacts.iterdir()) == files
-    assert Dashboard(copied_run).artifact(retrain_study(copied_run), "architecture.json") == b"changed"
+    assert Dashboard(copied_run).artifact(begun_study(copied_run, "retrain"), "architecture.json") == b"changed"
 
 
 def test_trials_that_are_no_longer_among_the_best_lose_their_note(copied_run: RunFolder) -> None:
-    study, content = search_study(copied_run), report_content(copied_run)
+    study, content = begun_study(copied_run, "search"), report_content(copied_run)
     best = study.best_trial.number
     fewer = replace(content, search=[scored for scored in content.search if scored.number != best])
     publish(copied_run, lambda: fewer)
@@ -231,7 +235,7 @@ def test_trials_that_are_no_longer_among_the_best_lose_their_note(copied_run: Ru
 
 
 def test_what_a_user_wrote_or_edited_stays(copied_run: RunFolder) -> None:
-    study = search_study(copied_run)
+    study = begun_study(copied_run, "search")
     best, other = study.best_trial, study.get_trials(deepcopy=False)[0]
     edited = get_note(study).replace("tiny-search", "my search")
     save_note(study, edited)
@@ -244,7 +248,7 @@ def test_what_a_user_wrote_or_edited_stays(copied_run: RunFolder) -> None:
 
 
 def test_an_edited_note_keeps_its_picture_when_others_are_best(copied_run: RunFolder) -> None:
-    study, content = search_study(copied_run), report_content(copied_run)
+    study, content = begun_study(copied_run, "search"), report_content(copied_run)
     best = study.best_trial
     note = trial_note(study, best.number)
     save_note(optuna.Trial(own_study(study), best._trial_id), f"{note}\nmy favourite")
@@ -254,7 +258,7 @@ def test_an_edited_note_keeps_its_picture_when_others_are_best(copied_run: RunFo
 
 
 def test_an_artifact_that_a_user_deleted_comes_back(copied_run: RunFolder) -> None:
-    study = search_study(copied_run)
+    study = begun_study(copied_run, "search")
     picture = re.search(r"\((/artifacts/[^)]+)\)", trial_note(study, study.best_trial.number))[1]
     Dashboard(copied_run).get(f"/api{picture}", "DELETE")
     publish(copied_run, lambda: report_content(copied_run))
@@ -263,7 +267,7 @@ def test_an_artifact_that_a_user_deleted_comes_back(copied_run: RunFolder) -> No
 
 
 def test_each_stage_writes_as_it_ends(copied_run: RunFolder) -> None:
-    search, retrain = search_study(copied_run), retrain_study(copied_run)
+    search, retrain = begun_study(copied_run, "search"), begun_study(copied_run, "retrain")
     for stage, study, mark in (
         (SearchStage(), search, copied_run.top),
         (RetrainStage(), retrain, copied_run.retrain_done),
@@ -278,7 +282,7 @@ def test_each_stage_writes_as_it_ends(copied_run: RunFolder) -> None:
 def test_before_there_is_a_result_the_best_score_is_shown(copied_run: RunFolder) -> None:
     for path in (copied_run.result, copied_run.final, copied_run.top):
         path.unlink()
-    study = search_study(copied_run)
+    study = begun_study(copied_run, "search")
     publish(copied_run, lambda: report_content(copied_run))
     note = get_note(study)
     assert "was chosen" not in note
@@ -287,9 +291,9 @@ def test_before_there_is_a_result_the_best_score_is_shown(copied_run: RunFolder)
 
 
 def test_trials_and_identity_stay_what_they_were(copied_run: RunFolder) -> None:
-    before = search_study(copied_run).get_trials()
+    before = begun_study(copied_run, "search").get_trials()
     publish(copied_run, lambda: report_content(copied_run))
-    assert search_study(copied_run).get_trials() == before
+    assert begun_study(copied_run, "search").get_trials() == before
 
 
 def test_what_goes_wrong_is_a_warning(
@@ -308,7 +312,7 @@ def test_a_figure_that_cannot_be_drawn_is_a_warning(copied_run: RunFolder, caplo
 
 
 def test_one_process_at_a_time_writes(copied_run: RunFolder, caplog: pytest.LogCaptureFixture) -> None:
-    study = search_study(copied_run)
+    study = begun_study(copied_run, "search")
     save_note(study, "")
     with copied_run.lock("dashboard"):
         publish(copied_run, lambda: report_content(copied_run))

@@ -13,7 +13,7 @@ import pytest
 
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.studies import retrain_study, search_study
+from nasrec_automl.pipeline.studies import begun_study
 from tests.ports import free_port
 
 pytestmark = pytest.mark.browser
@@ -107,7 +107,7 @@ def loaded(page: Any, selector: str) -> list[int]:
 
 
 def test_the_search_study_shows_its_figures(dashboard: str, page: Any, finished_run: RunFolder) -> None:
-    study = search_study(finished_run)
+    study = begun_study(finished_run, "search")
     scored = len(study.get_trials(deepcopy=False))
     page.goto(study_page(dashboard, study))
     history = drawn(page, "history")
@@ -135,8 +135,8 @@ def test_the_search_study_shows_its_figures(dashboard: str, page: Any, finished_
 
 def test_no_figure_is_cut(dashboard: str, page: Any, finished_run: RunFolder) -> None:
     for study, names in (
-        (search_study(finished_run), ("history", "macs", "frequencies", "agreement", "wiring")),
-        (retrain_study(finished_run), ("settings", "curves", "agreement", "wiring")),
+        (begun_study(finished_run, "search"), ("history", "macs", "frequencies", "agreement", "wiring")),
+        (begun_study(finished_run, "retrain"), ("settings", "curves", "agreement", "wiring")),
     ):
         page.goto(study_page(dashboard, study))
         for name in names:
@@ -146,7 +146,7 @@ def test_no_figure_is_cut(dashboard: str, page: Any, finished_run: RunFolder) ->
 
 
 def test_the_search_study_has_its_note(dashboard: str, page: Any, finished_run: RunFolder) -> None:
-    study = search_study(finished_run)
+    study = begun_study(finished_run, "search")
     page.goto(f"{study_page(dashboard, study)}/note")
     page.get_by_role("heading", name="The best scores").wait_for()
     cells = page.locator("table").first.locator("tbody tr").first.locator("td").all_text_contents()
@@ -159,7 +159,10 @@ def test_the_search_study_has_its_note(dashboard: str, page: Any, finished_run: 
 
 
 def test_the_best_trial_has_its_architecture_drawn(dashboard: str, page: Any, finished_run: RunFolder) -> None:
-    for study, name in ((search_study(finished_run), "trial"), (retrain_study(finished_run), "training")):
+    for study, name in (
+        (begun_study(finished_run, "search"), "trial"),
+        (begun_study(finished_run, "retrain"), "training"),
+    ):
         page.goto(f"{study_page(dashboard, study)}/trials?numbers={study.best_trial.number}")
         page.get_by_role("heading", name="Number 1 of").wait_for()
         assert min(loaded(page, "img[src*='/artifacts/']")) > 100
@@ -168,7 +171,7 @@ def test_the_best_trial_has_its_architecture_drawn(dashboard: str, page: Any, fi
 
 
 def test_the_retrain_study_has_the_model(dashboard: str, page: Any, finished_run: RunFolder) -> None:
-    page.goto(study_page(dashboard, retrain_study(finished_run)))
+    page.goto(study_page(dashboard, begun_study(finished_run, "retrain")))
     assert title(drawn(page, "settings")) == "Log loss against each setting"
     assert title(drawn(page, "curves")) == "Validation log loss while training"
     for name in ("model.safetensors", "architecture.json", "preprocessing.json"):

@@ -21,7 +21,7 @@ from nasrec_automl.pipeline.earlier import earlier_supernet, earlier_winner
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.stages import STAGES
-from nasrec_automl.pipeline.studies import search_study
+from nasrec_automl.pipeline.studies import begun_study
 from nasrec_automl.space import load_search_space
 
 
@@ -70,7 +70,7 @@ def test_the_search_scores_the_earlier_winner_first(
     assert earlier_winner(gone, space) == [], "it may be scored already"
     expected = [*designs, winner.key]
     SearchStage().run(run, count=len(expected))
-    assert [trial.user_attrs["nasrec:key"] for trial in search_study(run).trials] == expected
+    assert [trial.user_attrs["nasrec:key"] for trial in begun_study(run, "search").trials] == expected
 
 
 def test_what_cannot_be_continued_is_named(

@@ -35,7 +35,7 @@ from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.status import final_is_noted
-from nasrec_automl.pipeline.studies import make_trainings_study
+from nasrec_automl.pipeline.studies import make_study
 from nasrec_automl.training.metrics import log_losses
 from tests.pipeline.changed import changed
 
@@ -98,7 +98,7 @@ def test_its_parts_are_unlike_and_have_no_rate(copied_run: RunFolder, monkeypatc
 
 def test_the_studies_that_it_names_are_there(finished_run: RunFolder, result: dict) -> None:
     storage = f"sqlite:///{finished_run.path / 'studies.db'}"
-    others = {make_trainings_study(finished_run, "teachers").study_name}
+    others = {make_study(finished_run, "teachers").study_name}
     assert set(result["studies"]) | others == set(optuna.get_all_study_names(storage))
 
 

@@ -28,7 +28,7 @@ from nasrec_automl.pipeline.named import NamedModel, find_architecture, retrain_
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import train_by_job
 from nasrec_automl.pipeline.search import SearchStage
-from nasrec_automl.pipeline.studies import make_trainings_study, retrain_study, search_study
+from nasrec_automl.pipeline.studies import begun_study, make_study
 from nasrec_automl.pipeline.subnets import best_trials
 from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.search import Hyper
@@ -49,7 +49,7 @@ def run(front_run: RunFolder, tmp_path: Path) -> RunFolder:
 
 
 def keys(run: RunFolder) -> list[str]:
-    return [trial.user_attrs["nasrec:key"] for trial in search_study(run).get_trials()]
+    return [trial.user_attrs["nasrec:key"] for trial in begun_study(run, "search").get_trials()]
 
 
 def others(run: RunFolder) -> list[str]:
@@ -65,7 +65,7 @@ def test_what_the_retrain_study_has_trained_keeps_its_own_hyper_parameters(run: 
     loaded = load_model(model.folder)
     assert loaded.architecture.key == architecture.key == name
     noted = read_json(model.folder / "result.json")
-    own = best_trials(retrain_study(run))[name]
+    own = best_trials(begun_study(run, "retrain"))[name]
     hyper = Hyper.of(own.params, run.job.retrain.space)
     assert noted["hyper_parameters"] == {"source": "own", **asdict(hyper)}
     contender = next(c for c in read_json(run.final)["contenders"] if c["name"] == name)
@@ -103,7 +103,7 @@ def test_any_other_takes_the_best_ones_and_is_measured_before_it_sees_the_choice
         "training without validation rows",
         *(f"final training {number} of 2" for number in (1, 2)),
     ]
-    best = min(best_trials(retrain_study(run)).values(), key=lambda trial: trial.values[0])
+    best = min(best_trials(begun_study(run, "retrain")).values(), key=lambda trial: trial.values[0])
     hyper = Hyper.of(best.params, run.job.retrain.space)
     assert read_json(model.folder / "result.json")["hyper_parameters"] == {"source": "best", **asdict(hyper)}
     assert load_model(model.folder).architecture.key == key
@@ -117,7 +117,7 @@ def test_any_other_takes_the_best_ones_and_is_measured_before_it_sees_the_choice
 
 
 def test_its_teachers_are_heard_of_where_they_are_trained_first(run: RunFolder) -> None:
-    study, told = make_trainings_study(run, "teachers"), []
+    study, told = make_study(run, "teachers"), []
     study._storage.delete_study(study._study_id)
     retrain_named(run, others(run)[0], tell=told.append)
     assert told[0] == "trains its teachers: 0 of 3"
@@ -263,7 +263,7 @@ def test_names(run: RunFolder) -> None:
 
 
 def test_a_trial_that_somebody_added_has_a_name_too(run: RunFolder) -> None:
-    space, study = load_search_space(run.job.space), search_study(run)
+    space, study = load_search_space(run.job.space), begun_study(run, "search")
     known = set(keys(run))
     mine = next(a for seed in range(99) if (a := space.random(_rng(seed))).key not in known)
     study.add_trial(optuna.create_trial(params=mine.params, distributions=distributions(space), values=[0.5, 10]))

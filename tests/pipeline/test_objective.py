@@ -20,7 +20,7 @@ from nasrec_automl.pipeline.evaluator import _evaluator
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
-from nasrec_automl.pipeline.studies import search_study
+from nasrec_automl.pipeline.studies import begun_study
 from nasrec_automl.search import ArchitectureRandomSampler, RegularizedEvolutionSampler, distributions
 from nasrec_automl.space import load_search_space
 from tests.pipeline.changed import changed
@@ -33,7 +33,7 @@ def scores(trial: optuna.trial.FrozenTrial) -> tuple[object, ...]:
 
 
 def test_equal_architectures_get_the_searchs_own_scores(finished_run: RunFolder) -> None:
-    found = search_study(finished_run).get_trials()
+    found = begun_study(finished_run, "search").get_trials()
     study = optuna.create_study()
     for trial in found:
         study.enqueue_trial(trial.params)
@@ -42,7 +42,7 @@ def test_equal_architectures_get_the_searchs_own_scores(finished_run: RunFolder)
 
 
 def test_what_is_over_the_budget_is_not_feasible(copied_run: RunFolder) -> None:
-    found = search_study(copied_run).get_trials()
+    found = begun_study(copied_run, "search").get_trials()
     limit = sorted(trial.user_attrs["nasrec:parameters"] for trial in found)[len(found) // 2]
     run = changed(copied_run, "budget", parameters=limit)
     write_json(run.path / "job.json", run.job.model_dump(mode="json"))
@@ -56,7 +56,7 @@ def test_what_is_over_the_budget_is_not_feasible(copied_run: RunFolder) -> None:
 
 
 def test_threads_score_alike(finished_run: RunFolder) -> None:
-    found = search_study(finished_run).get_trials()
+    found = begun_study(finished_run, "search").get_trials()
     study = optuna.create_study()
     for trial in found:
         study.enqueue_trial(trial.params)
@@ -85,7 +85,7 @@ def test_any_sampler(finished_run: RunFolder) -> None:
 
 
 def test_the_runs_own_study_takes_it_and_the_search_counts_it(copied_run: RunFolder) -> None:
-    study = search_study(copied_run)
+    study = begun_study(copied_run, "search")
     study.optimize(objective(copied_run.path), n_trials=2)
     grown = changed(copied_run, "search", architectures=25)
     assert SearchStage().units(grown) == (22, 25)
@@ -108,7 +108,7 @@ def test_a_score_that_is_no_number_prunes_its_trial(
 
 
 def test_several_objectives_are_those_of_the_job_or_ones_own(front_run: RunFolder, finished_run: RunFolder) -> None:
-    found = search_study(front_run).get_trials()[:4]
+    found = begun_study(front_run, "search").get_trials()[:4]
     study = optuna.create_study(directions=["minimize"] * 2, sampler=NSGAIISampler(seed=0, population_size=2))
     for trial in found:
         study.enqueue_trial(trial.params)
@@ -124,13 +124,13 @@ def test_a_job_of_another_sampler_may_have_a_small_population(copied_run: RunFol
     job = copied_run.job.model_dump(mode="json")
     job["search"] |= {"sampler": "random", "population": 2, "tournament": 64}
     (copied_run.path / "job.json").write_text(json.dumps(job))
-    trial = search_study(copied_run).get_trials()[0]
+    trial = begun_study(copied_run, "search").get_trials()[0]
     for mine in (objective(copied_run.path, ["log_loss"]), pickle.loads(pickle.dumps(objective(copied_run.path)))):
         assert mine(FixedTrial(trial.params)) == trial.value
 
 
 def test_latency_is_measured_where_it_is_asked_for(copied_run: RunFolder) -> None:
-    trial = search_study(copied_run).get_trials()[0]
+    trial = begun_study(copied_run, "search").get_trials()[0]
     log_loss, parameters, latency = objective(copied_run.path, ["log_loss", "parameters", "latency_ms"])(
         FixedTrial(trial.params)
     )
@@ -151,7 +151,7 @@ def test_a_study_that_maximises_is_refused(finished_run: RunFolder) -> None:
 
 
 def test_it_goes_to_another_process(finished_run: RunFolder, tmp_path: Path) -> None:
-    trial = search_study(finished_run).get_trials()[3]
+    trial = begun_study(finished_run, "search").get_trials()[3]
     (tmp_path / "objective").write_bytes(pickle.dumps((objective(finished_run.path), trial.params)))
     code = (
         "import pickle, sys, optuna\n"
@@ -176,7 +176,7 @@ def test_nothing_is_written_into_the_folder(finished_run: RunFolder) -> None:
         return {path: path.stat().st_mtime_ns for path in finished_run.path.rglob("*") if "studies.db" not in path.name}
 
     before = files()
-    objective(finished_run.path)(FixedTrial(search_study(finished_run).best_params))
+    objective(finished_run.path)(FixedTrial(begun_study(finished_run, "search").best_params))
     assert files() == before
 
 

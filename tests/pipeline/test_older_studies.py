@@ -15,7 +15,7 @@ from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.report import report_content, write_run_report
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
-from nasrec_automl.pipeline.studies import retrain_study, search_study
+from nasrec_automl.pipeline.studies import begun_study
 from nasrec_automl.search.incumbents import best_first
 from tests.pipeline.changed import changed
 
@@ -60,10 +60,10 @@ def written(trials: list[FrozenTrial]) -> list[tuple[object, ...]]:
 
 
 def test_the_search_goes_on_in_it(older: RunFolder) -> None:
-    before = written(search_study(older).get_trials())
+    before = written(begun_study(older, "search").get_trials())
     grown = changed(older, "search", architectures=23)
     SearchStage().run(grown)
-    after = search_study(grown).get_trials()
+    after = begun_study(grown, "search").get_trials()
     assert written(after)[: len(before)] == before
     done = [trial for trial in after if trial.state == TrialState.COMPLETE]
     assert len(done) == 23
@@ -71,5 +71,5 @@ def test_the_search_goes_on_in_it(older: RunFolder) -> None:
 
 
 def test_the_trainings_are_found(older: RunFolder) -> None:
-    trials = retrain_study(older).get_trials(deepcopy=False)
+    trials = begun_study(older, "retrain").get_trials(deepcopy=False)
     assert len([trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]) >= 5

@@ -29,7 +29,7 @@ from nasrec_automl.pipeline.evaluator import make_evaluator
 from nasrec_automl.pipeline.rank import RankStage, rank_content, rank_scores, train_ranked
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import rank_status
-from nasrec_automl.pipeline.studies import make_trainings_study
+from nasrec_automl.pipeline.studies import make_study
 from nasrec_automl.pipeline.supernet import kept_steps
 from nasrec_automl.pipeline.supernet_training import path_schedule, training_steps
 from nasrec_automl.pipeline.view import rank_table
@@ -119,9 +119,9 @@ def test_steps_behind_those_whose_weights_are_kept_do_not_count(
 
 
 def test_the_study_holds_the_trainings_with_their_labels(done: RunFolder) -> None:
-    trials = make_trainings_study(done, "rank").get_trials()
+    trials = make_study(done, "rank").get_trials()
     assert len(trials) == 10
-    assert make_trainings_study(done, "rank").study_name.startswith("tiny-rank-")
+    assert make_study(done, "rank").study_name.startswith("tiny-rank-")
     assert {*load_search_space(done.job.space).labels, "seed"} == trials[0].params.keys()
 
 
@@ -207,14 +207,14 @@ from nasrec_automl.training.keep_best import Checkpoints
 from nasrec_automl.pipeline.rank import rank_scores
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.databases import study_storage
-from nasrec_automl.pipeline.studies import make_trainings_study
+from nasrec_automl.pipeline.studies import make_study
 
 run = RunFolder(load_job(sys.argv[1]))
 write = Checkpoints.on_validation_end
 
 def dies(self, *arguments):
     write(self, *arguments)
-    if len(make_trainings_study(run, "rank").get_trials()) == 4:
+    if len(make_study(run, "rank").get_trials()) == 4:
         os.kill(os.getpid(), signal.SIGKILL)
 
 Checkpoints.on_validation_end = dies
@@ -238,9 +238,7 @@ def test_killed_it_goes_on_inside_a_training_and_ends_the_same(
     ]
     rank_scores(run)
     assert json.loads(run.rank.read_text()) == json.loads(done.rank.read_text())
-    assert len(make_trainings_study(run, "rank").get_trials()) == 11, (
-        "the one that was broken has failed, and was tried again"
-    )
+    assert len(make_study(run, "rank").get_trials()) == 11, "the one that was broken has failed, and was tried again"
 
 
 def test_the_command_shows_bars_and_the_table(
@@ -317,14 +315,14 @@ def test_an_architecture_without_a_finite_score_is_left_out(
 @pytest.mark.slow
 def test_processes_that_share_the_trainings_end_with_the_same(done: RunFolder, tmp_path: Path) -> None:
     run = copied(done, tmp_path)
-    study = make_trainings_study(run, "rank")
+    study = make_study(run, "rank")
     expected = run.rank.read_text()
     storage = study_storage(run.job.storage_url)
     storage.delete_study(storage.get_study_id_from_name(study.study_name))
     run.rank.unlink()
     with worker_processes(run.job, "rank", 2):
         (other,) = children()
-        while not any("nasrec:worker" in trial.user_attrs for trial in make_trainings_study(run, "rank").get_trials()):
+        while not any("nasrec:worker" in trial.user_attrs for trial in make_study(run, "rank").get_trials()):
             assert other.is_running()
             time.sleep(0.05)
         train_ranked(run)

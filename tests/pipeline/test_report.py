@@ -20,7 +20,7 @@ from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.report import ReportStage, report_content, write_run_report
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
-from nasrec_automl.pipeline.studies import retrain_study, search_study
+from nasrec_automl.pipeline.studies import begun_study
 from nasrec_automl.report import render_report
 from nasrec_automl.report.summary import pareto_front
 from nasrec_automl.search import distributions
@@ -174,7 +174,7 @@ def test_a_run_that_has_more_to_do_keeps_the_report_of_its_result(
 
 def test_what_others_added_to_the_retrain_study_is_left_out(copied_run: RunFolder) -> None:
     before = report_content(copied_run).retrain
-    study = retrain_study(copied_run)
+    study = begun_study(copied_run, "retrain")
     study.add_trial(optuna.create_trial(value=0.1))
     own = study.best_trials[0]
     study.add_trial(optuna.create_trial(params=own.params, distributions=own.distributions, value=0.1))
@@ -182,7 +182,7 @@ def test_what_others_added_to_the_retrain_study_is_left_out(copied_run: RunFolde
 
 
 def test_an_architecture_that_others_scored_again_counts_once(copied_run: RunFolder) -> None:
-    study = search_study(copied_run)
+    study = begun_study(copied_run, "search")
     before = report_content(copied_run).search
     first = study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))[0]
     study.add_trial(first)
@@ -190,7 +190,7 @@ def test_an_architecture_that_others_scored_again_counts_once(copied_run: RunFol
 
 
 def test_a_trial_that_a_user_added_counts_like_the_searchs_own(copied_run: RunFolder) -> None:
-    study, space = search_study(copied_run), load_search_space(copied_run.job.space)
+    study, space = begun_study(copied_run, "search"), load_search_space(copied_run.job.space)
     before, rng = report_content(copied_run).search, np.random.default_rng(1)
     mine = next(one for _ in range(99) if (one := space.random(rng)).key not in {each.key for each in before})
     study.add_trial(optuna.create_trial(params=mine.params, distributions=distributions(space), value=0.1))
@@ -214,7 +214,7 @@ def test_a_trial_that_a_user_added_counts_like_the_searchs_own(copied_run: RunFo
 def test_of_several_objectives_the_costs_of_such_a_trial_are_its_values(front_run: RunFolder, tmp_path: Path) -> None:
     subprocess.run(["cp", "-a", str(front_run.path), str(tmp_path / "run")], check=True)
     run = RunFolder.open(tmp_path / "run")
-    study, space = search_study(run), load_search_space(run.job.space)
+    study, space = begun_study(run, "search"), load_search_space(run.job.space)
     mine = next(one for seed in range(99) if (one := space.random(np.random.default_rng(seed))).key not in keys(run))
     added = optuna.create_trial(params=mine.params, distributions=distributions(space), values=[0.1, 77_000])
     study.add_trial(added)
@@ -234,7 +234,7 @@ def keys(run: RunFolder) -> set[str]:
 def test_several_objectives_show_their_front(front_run: RunFolder) -> None:
     content = report_content(front_run)
     assert content.objectives == ("log_loss", "macs")
-    best = search_study(front_run).best_trials
+    best = begun_study(front_run, "search").best_trials
     front = pareto_front(content.search, ["macs"])
     assert {each.key for each in front} == {trial.user_attrs["nasrec:key"] for trial in best}
     text = front_run.report.read_text()

@@ -28,7 +28,7 @@ from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.status import retrain_is_noted, run_status
-from nasrec_automl.pipeline.studies import retrain_study
+from nasrec_automl.pipeline.studies import begun_study
 from nasrec_automl.pipeline.subnets import best_trials, check_subnets, drop_beaten, weights_path
 from nasrec_automl.search import Hyper
 from nasrec_automl.training.keep_best import Checkpoints
@@ -263,7 +263,7 @@ def test_a_curve_is_over_equal_shares_of_the_schedule(copied_run: RunFolder, bat
     lengths = {"max_epochs": 6, "validations_per_epoch": 2, "patience": 100}
     run = changed(copied_run, "retrain", space=HyperSpace.model_validate(space), **lengths, teachers=0)
     RetrainStage()._run(changed(run, "retrain", trials=20), 1, lambda metrics: None, 1)
-    (trial,) = retrain_study(run).get_trials()[-1:]
+    (trial,) = begun_study(run, "retrain").get_trials()[-1:]
     assert list(trial.intermediate_values) == list(range(1, 13))
     assert len({*trial.intermediate_values.values()}) == distinct
 
@@ -273,7 +273,7 @@ def test_a_training_is_not_pruned_at_its_end_for_what_it_passed_on_the_way(copie
     lengths = {"max_epochs": 1, "validations_per_epoch": 5}  # a single validation, past the fourth fifth
     run = changed(copied_run, "retrain", space=HyperSpace.model_validate(space), **lengths, teachers=0, trials=16)
     RetrainStage()._run(run, None, lambda metrics: None, 1)
-    trials = retrain_study(run).get_trials()[6:]
+    trials = begun_study(run, "retrain").get_trials()[6:]
     assert [list(trial.intermediate_values) for trial in trials] == [[1, 2, 3, 4, 5]] * 10
     assert {trial.state.name for trial in trials} == {"COMPLETE"}
 
@@ -337,7 +337,7 @@ def test_what_other_workers_have_trained_counts_at_once(copied_run: RunFolder, m
         update(self, done, note, **options)
 
     def while_others_end_one(run: RunFolder, *_: object) -> None:
-        study = retrain_study(run)
+        study = begun_study(run, "retrain")
         of_others = copy.deepcopy(next(trial for trial in study.trials if trial.state == TrialState.COMPLETE))
         study.add_trial(of_others)
 
@@ -351,7 +351,7 @@ def test_what_other_workers_have_trained_counts_at_once(copied_run: RunFolder, m
 
 
 def test_a_copy_of_the_best_training_does_not_cost_its_subnet(copied_run: RunFolder) -> None:
-    study = retrain_study(copied_run)
+    study = begun_study(copied_run, "retrain")
     before = best_trials(study)
     for trial in before.values():
         study.add_trial(trial)

@@ -24,7 +24,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.stages import STAGES, run_job
 from nasrec_automl.pipeline.status import result_is_noted, retrain_is_noted
-from nasrec_automl.pipeline.studies import hold_to_weights, make_search_study, search_study
+from nasrec_automl.pipeline.studies import begun_study, hold_to_weights, make_study
 from nasrec_automl.pipeline.supernet import SupernetStage
 from nasrec_automl.search.attributes import WEIGHTS_HASH
 from nasrec_automl.space import load_search_space
@@ -113,12 +113,12 @@ def test_a_study_of_other_data_is_refused(copied_run: RunFolder) -> None:
 
     prepare(make_synthetic(1000, 9, fields=4, dense=3), copied_run.data)
     with pytest.raises(StudyError, match="'tiny-search' has data"):
-        search_study(copied_run)
+        begun_study(copied_run, "search")
 
 
 def test_a_study_without_a_score_takes_a_supernet_that_was_trained_again(copied_run: RunFolder) -> None:
     """As where a run was killed in the check of its scores, which comes before the first."""
-    study = search_study(copied_run)
+    study = begun_study(copied_run, "search")
     hold_to_weights(copied_run, study)
     written = study.user_attrs[WEIGHTS_HASH]
     study.set_user_attr(WEIGHTS_HASH, "of others")
@@ -127,7 +127,7 @@ def test_a_study_without_a_score_takes_a_supernet_that_was_trained_again(copied_
     optuna.delete_study(study_name="tiny-search", storage=copied_run.job.storage_url)
     copied_run.top.unlink()
     copied_run.retrain_done.unlink()
-    study = make_search_study(copied_run)
+    study = make_study(copied_run, "search")
     study.set_user_attr(WEIGHTS_HASH, "of others")
     hold_to_weights(copied_run, study)
     assert study.user_attrs[WEIGHTS_HASH] == written
@@ -146,7 +146,7 @@ def test_scores_of_another_supernet_of_the_same_settings_are_not_mixed_in(copied
     save_network(found, copied_run.weights)
     with pytest.raises(StudyError, match=r"'tiny-search' has scores of another supernet than that of .*weights"):
         SearchStage().run(more)
-    assert len(search_study(copied_run).get_trials()) == copied_run.job.search.architectures
+    assert len(begun_study(copied_run, "search").get_trials()) == copied_run.job.search.architectures
 
 
 def test_early_stops_are_the_same_after_any_break(
@@ -168,7 +168,7 @@ def test_early_stops_are_the_same_after_any_break(
             _evaluator.cache_clear()  # as in a new process
             SearchStage().run(run, count=count)
         noted = json.loads(run.top.read_text())["top"]
-        trials = search_study(run).get_trials()
+        trials = begun_study(run, "search").get_trials()
         assert noted == [trial.params for trial in sorted(trials, key=lambda t: t.value)]
         return trials
 
@@ -267,7 +267,7 @@ def test_other_objectives_are_refused(finished_run: RunFolder, tmp_path: Path, o
     with pytest.raises(JobError, match=r"search\.objectives: the search stage .*'macs'"):
         SearchStage().run(other)
     with pytest.raises(StudyError, match=f"has objectives 'log_loss, macs', but '{', '.join(objectives)}' is expected"):
-        search_study(other)
+        begun_study(other, "search")
     assert study_of(run).trials == before
 
 
@@ -296,7 +296,7 @@ def test_a_search_ends_with_the_best_that_it_had_time_for_and_goes_on_with_more(
 
 def test_what_a_study_holds_twice_is_handed_on_once(searching: RunFolder) -> None:
     SearchStage().run(changed(searching, "search", architectures=3))
-    study = search_study(searching)
+    study = begun_study(searching, "search")
     study.add_trial(min(study.get_trials(), key=lambda trial: trial.value or 0.0))
     more = changed(searching, "search", architectures=5)
     SearchStage().run(more)

@@ -25,7 +25,7 @@ from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import STAGES, check_stages, next_stage, run_job
 from nasrec_automl.pipeline.status import STAGE_NAMES, run_status
-from nasrec_automl.pipeline.studies import make_trainings_study
+from nasrec_automl.pipeline.studies import make_study
 from tests.pipeline.changed import changed
 
 Write = Callable[..., Path]
@@ -275,7 +275,7 @@ def test_a_grown_search_and_retraining_give_a_new_result(copied_run: RunFolder) 
     assert len(trials) == len({trial.user_attrs["nasrec:key"] for trial in trials}) == 30
     retrain = optuna.load_study(study_name=new["studies"][1], storage=storage).trials
     assert len(retrain) == 7
-    named = {*old["studies"], *new["studies"], make_trainings_study(grown, "teachers").study_name}
+    named = {*old["studies"], *new["studies"], make_study(grown, "teachers").study_name}
     assert named == set(optuna.get_all_study_names(storage))
     assert copied_run.report.stat().st_mtime_ns >= copied_run.result.stat().st_mtime_ns
     assert read_json(copied_run.final)["test_readings"] == 2

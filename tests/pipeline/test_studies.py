@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import optuna
 import pytest
@@ -13,14 +14,11 @@ from optuna.trial import TrialState
 from nasrec_automl.errors import RunFolderError, StudyError
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.studies import (
+    Kind,
     Trainings,
+    begun_study,
     found_study,
-    make_retrain_study,
-    make_search_study,
-    make_trainings_study,
-    make_tune_study,
-    retrain_study,
-    search_study,
+    make_study,
     stage_ended,
     study_trials,
     trainings_study_name,
@@ -44,7 +42,8 @@ def test_trainings_of_another_space_are_in_another_study(
 
 
 def test_names_directions_and_what_they_are_about(copied_run: RunFolder) -> None:
-    search, retrain, tune = search_study(copied_run), retrain_study(copied_run), make_tune_study(copied_run)
+    search, retrain = begun_study(copied_run, "search"), begun_study(copied_run, "retrain")
+    tune = make_study(copied_run, "tune")
     assert search.study_name == "tiny-search"
     assert retrain.study_name.startswith("tiny-retrain-")
     assert tune.study_name.startswith("tiny-tune-")
@@ -60,7 +59,7 @@ def test_names_directions_and_what_they_are_about(copied_run: RunFolder) -> None
 def test_trainings_of_other_settings_are_another_study(copied_run: RunFolder) -> None:
     def names(**retrain: object) -> list[str]:
         run = changed(copied_run, "retrain", **retrain)
-        return [make_trainings_study(run, "rank").study_name, make_trainings_study(run, "verdict").study_name]
+        return [make_study(run, "rank").study_name, make_study(run, "verdict").study_name]
 
     own = names()
     assert [name.rpartition("-")[0] for name in own] == ["tiny-rank", "tiny-verdict"]
@@ -74,7 +73,7 @@ def test_supernets_of_other_settings_are_another_study(copied_run: RunFolder) ->
     def name(run: RunFolder) -> str:
         run.disclaim("tune")
         run.claim("tune", TuneStage().settings(run))
-        return make_tune_study(run).study_name
+        return make_study(run, "tune").study_name
 
     own = name(copied_run)
     assert name(changed(copied_run, "tune", trials=99)) == own
@@ -82,71 +81,77 @@ def test_supernets_of_other_settings_are_another_study(copied_run: RunFolder) ->
         assert name(changed(copied_run, section, **settings)) != own
 
 
-@pytest.mark.parametrize(("study", "section"), [(search_study, "search"), (retrain_study, "retrain")])
+@pytest.mark.parametrize("section", ["search", "retrain"])
 def test_a_folder_with_other_settings_takes_no_study_of_a_database_that_both_use(
-    copied_run: RunFolder, tmp_path: Path, study: Callable[[RunFolder], optuna.Study], section: str
+    copied_run: RunFolder, tmp_path: Path, section: Literal["search", "retrain"]
 ) -> None:
-    study(copied_run)
+    begun_study(copied_run, section)
     job = copied_run.job.model_copy(update={"storage": copied_run.job.storage_url, "run_folder": tmp_path / "other"})
     other = RunFolder(job)
     shutil.copytree(copied_run.path, other.path)
-    assert study(other).study_name == study(copied_run).study_name
+    assert begun_study(other, section).study_name == begun_study(copied_run, section).study_name
     (other.path / "stages" / f"{section}.json").unlink()
-    assert study(other).study_name == study(copied_run).study_name
+    assert begun_study(other, section).study_name == begun_study(copied_run, section).study_name
     changes = {"search": {"max_rows": 50}, "retrain": {"patience": 9}}[section]
     another = RunFolder(job.model_copy(update={section: getattr(job, section).model_copy(update=changes)}))
     with pytest.raises(StudyError, match=r"settings .* choose another name for the study"):
-        study(another)
+        begun_study(another, section)
 
 
 def test_a_study_is_read_once_a_process_and_each_caller_has_a_sampler_of_its_own(copied_run: RunFolder) -> None:
-    first = search_study(copied_run)
+    first = begun_study(copied_run, "search")
     first.sampler = optuna.samplers.RandomSampler()
-    second = search_study(copied_run)
+    second = begun_study(copied_run, "search")
     assert second.sampler is not first.sampler
     pairs = zip(first.get_trials(deepcopy=False), second.get_trials(deepcopy=False), strict=True)
     assert all(one is other for one, other in pairs)
     url = copied_run.job.storage_url
     optuna.load_study(study_name="tiny-search", storage=url).enqueue_trial({})
-    assert search_study(copied_run).get_trials()[-1].state == TrialState.WAITING
+    assert begun_study(copied_run, "search").get_trials()[-1].state == TrialState.WAITING
 
 
 def test_a_study_that_was_deleted_and_made_anew_is_not_taken_for_the_earlier_one(copied_run: RunFolder) -> None:
-    assert make_tune_study(copied_run).get_trials() == []
-    make_tune_study(copied_run).add_trial(optuna.create_trial(state=TrialState.FAIL))
-    before = make_tune_study(copied_run)
+    assert make_study(copied_run, "tune").get_trials() == []
+    make_study(copied_run, "tune").add_trial(optuna.create_trial(state=TrialState.FAIL))
+    before = make_study(copied_run, "tune")
     assert len(before.get_trials()) == 1
     optuna.delete_study(study_name=before.study_name, storage=copied_run.job.storage_url)
-    assert make_tune_study(copied_run).get_trials() == []
-    make_tune_study(copied_run).add_trial(optuna.create_trial(state=TrialState.COMPLETE, value=0.5))
+    assert make_study(copied_run, "tune").get_trials() == []
+    make_study(copied_run, "tune").add_trial(optuna.create_trial(state=TrialState.COMPLETE, value=0.5))
     optuna.delete_study(study_name=before.study_name, storage=copied_run.job.storage_url)
     url = copied_run.job.storage_url
     again = optuna.create_study(study_name=before.study_name, storage=url, direction="maximize")
     again.add_trial(optuna.create_trial(state=TrialState.COMPLETE, value=0.25))
     with pytest.raises(StudyError, match="holds trials that this package did not make"):
-        make_tune_study(copied_run)
+        make_study(copied_run, "tune")
 
 
 def test_what_only_reads_makes_no_study(copied_run: RunFolder) -> None:
     """A study that a stage has ended is missed; one that is still to be made is not."""
     optuna.delete_study(study_name="tiny-search", storage=copied_run.job.storage_url)
-    for ask in (search_study, make_search_study, make_tune_study, lambda run: study_trials(run, "search")):
+    asks: list[tuple[Callable[..., object], Kind]] = [
+        (begun_study, "search"),
+        (make_study, "search"),
+        (make_study, "tune"),
+        (study_trials, "search"),
+    ]
+    for ask, kind in asks:
         with pytest.raises(RunFolderError, match="no trial of its study 'tiny-search'"):
-            ask(copied_run)
-    make_retrain_study(copied_run)  # it is there
+            ask(copied_run, kind)
+    make_study(copied_run, "retrain")  # it is there
     copied_run.top.unlink()
     assert study_trials(copied_run, "search") == []
     assert found_study(copied_run, "search") is None
     with pytest.raises(
         RunFolderError, match=r"no study 'tiny-search' in sqlite:.*; `nasrec-automl status .*` says how far"
     ):
-        search_study(copied_run)
+        begun_study(copied_run, "search")
     assert "tiny-search" not in optuna.get_all_study_names(copied_run.job.storage_url)
     optuna.create_study(study_name="tiny-search", storage=copied_run.job.storage_url)
     assert study_trials(copied_run, "search") == []
     study = optuna.load_study(study_name="tiny-search", storage=copied_run.job.storage_url)
     assert study.user_attrs == {}, "nothing is written into one that a user has made"
-    assert make_search_study(copied_run).study_name == "tiny-search"
+    assert make_study(copied_run, "search").study_name == "tiny-search"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.studies import retrain_study
+from nasrec_automl.pipeline.studies import begun_study
 from nasrec_automl.pipeline.subnets import best_trials, check_subnets, drop_beaten, weights_path
 from nasrec_automl.search import Hyper
 
@@ -75,7 +75,7 @@ def test_what_another_worker_finishes_meanwhile_stays(copied_run: RunFolder) -> 
 def test_a_network_that_another_worker_has_just_beaten_is_not_missed(
     copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = retrain_study(copied_run)
+    study = begun_study(copied_run, "retrain")
     best = best_trials(study)
     name, trial = next(iter(best.items()))
     beaten = copy.copy(trial)

@@ -36,7 +36,7 @@ from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import default_hyper, has_teachers
 from nasrec_automl.pipeline.stages import STAGES, run_job
-from nasrec_automl.pipeline.studies import make_trainings_study, retrain_study, trainings_study_name
+from nasrec_automl.pipeline.studies import begun_study, make_study, trainings_study_name
 from nasrec_automl.pipeline.supernet import supernet_label
 from nasrec_automl.pipeline.teachers import labels_of, taught_label
 from nasrec_automl.pipeline.truth import sample_sizes
@@ -60,7 +60,7 @@ def subnet_path(run: RunFolder, name: str) -> Path:
 
 def forget_teachers(run: RunFolder) -> None:
     """As before any training of theirs."""
-    study = make_trainings_study(run, "teachers")
+    study = make_study(run, "teachers")
     for name in designs(run):
         subnet_path(run, name).unlink()
     study._storage.delete_study(study._study_id)
@@ -91,7 +91,7 @@ def test_they_are_the_hand_designs_that_are_best_together_on_hpo_rows(
     hpo = PreparedData.open(finished_run.data).part(Part.HPO)
     networks = {name: load_subnet(subnet_path(finished_run, name)) for name in designs(finished_run)}
     losses = {name: measure_subnet(network, hpo).log_loss for name, network in networks.items()}
-    study = make_trainings_study(finished_run, "teachers")
+    study = make_study(finished_run, "teachers")
     in_study = trained_losses(study, [*designs(finished_run).values()], 1)[:, 0]
     assert list(losses.values()) == pytest.approx(list(in_study))
     names = sorted(losses, key=losses.__getitem__)
@@ -166,7 +166,7 @@ def checked_run(searched_run: RunFolder, tmp_path: Path) -> RunFolder:
 def best_of_the_check(run: RunFolder) -> list[str]:
     """Keys of the best three."""
     trained = sample_sizes(run, 8)
-    losses = trained_losses(make_trainings_study(run, "verdict"), trained, 1)[:, 0]
+    losses = trained_losses(make_study(run, "verdict"), trained, 1)[:, 0]
     return [trained[i].key for i in np.argsort(losses)[:3]]
 
 
@@ -340,7 +340,7 @@ def test_workers_share_their_trainings_and_end_with_the_same_networks(copied_run
     forget_teachers(copied_run)
 
     def processes() -> set[str]:
-        ended = make_trainings_study(copied_run, "teachers").get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        ended = make_study(copied_run, "teachers").get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         return {trial.user_attrs[WORKER].rpartition(":")[0] for trial in ended}
 
     def busy_with_the_first(words: str) -> None:
@@ -411,7 +411,7 @@ def test_one_that_diverges_teaches_nobody_and_if_all_do_labels_count_alone(
     forget_teachers(copied_run)
     assert set(teachers.teachers(copied_run)) == {"hand-mlp", "hand-deepfm"}
     bad.extend(designs(copied_run).values())
-    study = make_trainings_study(copied_run, "teachers")
+    study = make_study(copied_run, "teachers")
     study._storage.delete_study(study._study_id)
     assert teachers.teachers(copied_run) == {}
     assert taught_label(copied_run) is None
@@ -432,7 +432,7 @@ def test_no_trial_of_the_retrain_stage_has_the_teachers_time(
     running: list[int] = []
 
     def watched(*arguments: object, **options: object) -> object:
-        running.append(len(retrain_study(run).get_trials(states=(TrialState.RUNNING,))))
+        running.append(len(begun_study(run, "retrain").get_trials(states=(TrialState.RUNNING,))))
         return truth.train_truth(*arguments, **options)
 
     monkeypatch.setattr(teachers, "train_truth", watched)

@@ -19,7 +19,7 @@ from nasrec_automl.pipeline.evaluator import make_evaluator
 from nasrec_automl.pipeline.final_training import FINAL_SEEDS_APART
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import default_hyper, train_by_job
-from nasrec_automl.pipeline.studies import make_trainings_study
+from nasrec_automl.pipeline.studies import make_study
 from nasrec_automl.pipeline.truth import (
     judge_scores,
     sample_sizes,
@@ -88,7 +88,7 @@ def test_it_tells_at_each_validation_how_far_a_training_has_come(
         // default_hyper(run.job, taught=False).batch_size
     )
     told: list[tuple[int, str]] = []
-    study = make_trainings_study(run, "verdict")
+    study = make_study(run, "verdict")
     train_truth(
         run,
         "verdict",

@@ -26,7 +26,7 @@ from nasrec_automl.pipeline import truth, tune
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import tune_status
-from nasrec_automl.pipeline.studies import found_study, make_trainings_study
+from nasrec_automl.pipeline.studies import found_study, make_study
 from nasrec_automl.pipeline.supernet import SupernetStage
 from nasrec_automl.pipeline.tune import tune_supernet, tuned
 from nasrec_automl.pipeline.view import tune_table
@@ -59,7 +59,7 @@ def test_supernets_are_judged_by_their_ranks(done: RunFolder) -> None:
     assert len(trained) == 4
     (architecture, log_loss), *_ = trained
     assert log_loss == truth.train_and_measure(done, architecture, 0, (Part.HPO,)).value, "of which no score sees a row"
-    assert len(make_trainings_study(done, "tune-truth").get_trials(deepcopy=False)) == 4
+    assert len(make_study(done, "tune-truth").get_trials(deepcopy=False)) == 4
     found = results(done)
     assert len(found) == 2
     assert {"learning_rate": 0.12, "path_warm_up": 0.2} in [settings for settings, _ in found]

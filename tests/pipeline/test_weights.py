@@ -20,7 +20,7 @@ from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.final_baseline import final_baseline
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
-from nasrec_automl.pipeline.studies import retrain_study
+from nasrec_automl.pipeline.studies import begun_study
 from nasrec_automl.pipeline.subnets import best_trials, trial_weights
 from nasrec_automl.report.calibration import calibration_bins
 
@@ -85,7 +85,7 @@ def test_weights_count_from_the_file_to_the_last_measurement(tmp_path: Path, wri
 
     final, choice = json.loads(run.final.read_text()), prepared.part("choice")
     label, weight = np.asarray(choice.label), np.asarray(choice.weight, np.float64)
-    study = retrain_study(run)
+    study = begun_study(run, "retrain")
     losses = {}
     for name, trial in best_trials(study).items():
         probability = torch.sigmoid(predict_logits(load_subnet(trial_weights(run, study, trial)), choice)).numpy()

@@ -13,7 +13,7 @@ from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.final_training import Contender, final_teachers, taught_finally, train_final
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
-from nasrec_automl.pipeline.studies import retrain_study
+from nasrec_automl.pipeline.studies import begun_study
 from nasrec_automl.pipeline.subnets import best_trials, trial_weights, weights_path
 from nasrec_automl.pipeline.teachers import TaughtBy, digest_of, teachers
 from nasrec_automl.search import Hyper
@@ -86,7 +86,7 @@ def _teachers(run: RunFolder) -> TaughtBy:
 
 
 def _contender(run: RunFolder, name: str) -> Contender:
-    study = retrain_study(run)
+    study = begun_study(run, "retrain")
     trial = best_trials(study)[name]
     hyper = Hyper.of(trial.params, run.job.retrain.space)
     subnet = load_subnet(trial_weights(run, study, trial))

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.studies import retrain_study
+from nasrec_automl.pipeline.studies import begun_study
 from nasrec_automl.ranking import kendall_tau
 
 VALIDATIONS = (1, 2, 4, 8, 16, 32)
@@ -34,7 +34,9 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     states = (TrialState.COMPLETE,)
-    runs = [retrain_study(RunFolder.open(path)).get_trials(deepcopy=False, states=states) for path in options.runs]
+    runs = [
+        begun_study(RunFolder.open(path), "retrain").get_trials(deepcopy=False, states=states) for path in options.runs
+    ]
     table = Table(title=f"{len(runs)} runs" if len(runs) > 1 else None, title_justify="left")
     for name in ("validations", "runs", "trainings", "Kendall's tau with the end"):
         table.add_column(name, justify="right")
