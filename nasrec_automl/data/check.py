@@ -6,6 +6,8 @@ rows; and one NaN in a batch is a NaN in every weight.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -26,6 +28,11 @@ class InputCheck:
         self._schema = schema
         self._fields = [field for field in schema.fields for _ in range(field.columns)]
         self._limits = {torch.device("cpu"): torch.tensor([field.table_size for field in self._fields])}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Without the copies on accelerators: a network that was run there must load where there is none.
+        on_cpu = {device: limits for device, limits in self._limits.items() if device.type == "cpu"}
+        return {**self.__dict__, "_limits": on_cpu}
 
     def __call__(self, dense: Tensor, ids: Tensor) -> None:
         """Check B rows.

@@ -1,3 +1,5 @@
+import copy
+import pickle
 import re
 from collections.abc import Callable
 
@@ -31,6 +33,16 @@ def test_any_valid_batch_passes(schema: FeatureSchema, rows: int, seed: int, dty
         dense = torch.full_like(dense.to(dtype), torch.finfo(dtype).max)
     InputCheck(schema)(dense.to(dtype), ids)
     InputCheck(schema)(dense.to(dtype), ids.int())
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda check: pickle.loads(pickle.dumps(check))])
+def test_a_copy_or_pickle_needs_no_accelerator(copied: Callable[[InputCheck], InputCheck]) -> None:
+    check, cpu = InputCheck(tiny_schema()), torch.device("cpu")
+    check._limits[torch.device("meta")] = check._limits[cpu].to("meta")  # as a network has it that ran on a GPU
+    again = copied(check)
+    assert again._limits.keys() == {cpu}
+    assert again._limits[cpu].equal(check._limits[cpu])
+    again(*make_batch(tiny_schema(), 5))
 
 
 def test_no_rows_are_valid_inputs() -> None:
