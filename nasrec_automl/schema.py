@@ -37,8 +37,10 @@ class FieldSchema(Frozen):
 
     @model_validator(mode="after")
     def _one_way_to_be_small(self) -> FieldSchema:
-        if self.cap is not None and (self.compositional is not None or self.cap >= self.table_size):
-            raise ValueError(f"a cap must be below table_size ({self.table_size}) and not of a compositional field")
+        if self.cap is not None and self.cap >= self.table_size:
+            raise ValueError(f"cap ({self.cap}) must be below table_size ({self.table_size})")
+        if self.cap is not None and self.compositional is not None:
+            raise ValueError("a field has a cap or is compositional, but not both: leave one of them out")
         return self
 
     @property
@@ -85,7 +87,7 @@ class FeatureSchema(Frozen):
             embedding_dim: E.
 
         Raises:
-            DataError: there is no field, a table has fewer than 2 rows, or E is below 1.
+            DataError: there is no field, a table has fewer than 2 rows, E is below 1, or `dense` below 0.
 
         Example:
             >>> FeatureSchema.from_sizes(dense=13, table_sizes=[1000] * 26).num_fields
@@ -93,6 +95,8 @@ class FeatureSchema(Frozen):
         """
         if len(table_sizes) == 0:
             raise DataError("table_sizes: expected the rows of at least one field's table, but it is empty")
+        if dense < 0:
+            raise DataError(f"dense: expected the number of dense features, at least 0, but it is {dense}")
         content = {
             "dense": tuple(f"dense{i}" for i in range(1, dense + 1)),
             "fields": tuple({"name": f"field{i}", "table_size": n} for i, n in enumerate(table_sizes, 1)),

@@ -66,11 +66,12 @@ def test_a_cap_leaves_the_ids_and_what_the_data_must_be() -> None:
         ({"table_sizes": []}, "table_sizes: expected the rows of at least one field's table, but it is empty"),
         ({"table_sizes": [9, 1]}, "sizes: fields.1.table_size: Input should be .* equal to 2, but it is 1"),
         ({"table_sizes": [9], "embedding_dim": 0}, "sizes: embedding_dim: .*, but it is 0"),
+        ({"table_sizes": [9], "dense": -3}, "dense: expected the number .*, at least 0, but it is -3"),
     ],
 )
 def test_wrong_sizes_are_one_sentence(sizes: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=f"{message}$"):
-        FeatureSchema.from_sizes(dense=3, **sizes)
+        FeatureSchema.from_sizes(**{"dense": 3, **sizes})
 
 
 @pytest.mark.parametrize(
@@ -83,8 +84,11 @@ def test_wrong_sizes_are_one_sentence(sizes: dict[str, Any], message: str) -> No
         ({"fields": ({"name": "x", "table_size": 3, "columns": 0},)}, "columns"),
         ({"fields": ({"name": "x", "table_size": 3, "pooling": "max"},)}, "pooling"),
         ({"fields": ({"name": "x", "table_size": 3, "compositional": 1},)}, "compositional"),
-        ({"fields": ({"name": "x", "table_size": 3, "cap": 3},)}, "a cap must be below table_size"),
-        ({"fields": ({"name": "x", "table_size": 9, "cap": 3, "compositional": 2},)}, "not of a compositional field"),
+        ({"fields": ({"name": "x", "table_size": 3, "cap": 3},)}, r"cap \(3\) must be below table_size \(3\)"),
+        (
+            {"fields": ({"name": "x", "table_size": 9, "cap": 3, "compositional": 2},)},
+            "a cap or is compositional, but not both",
+        ),
         ({"embedding_dim": 0}, "embedding_dim"),
         ({"width": 3}, "width"),
     ],
