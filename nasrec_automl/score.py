@@ -11,7 +11,7 @@ class Score:
 
     Attributes:
         log_loss: in nats, on all rows; estimated where only some were read. Smaller is better.
-        auc: on the rows that were read.
+        auc: on the rows that were read; 0 where all of them are of one class, so that there is none.
         standard_error: of the log loss.
         rows: how many rows were read.
         stopped: whether the architecture was surely worse than its rival before all rows were read.

@@ -23,7 +23,7 @@ class Metrics:
 
     Attributes:
         log_loss: mean binary cross-entropy, in nats.
-        auc: area under the ROC curve.
+        auc: area under the ROC curve; 0 where all rows are of one class, so that there is none.
         standard_error: of the log loss; a row is one observation, whatever its weight.
         rows: how many rows were measured.
     """
@@ -35,7 +35,7 @@ class Metrics:
 
     @property
     def quality(self) -> dict[str, float]:
-        """What a result says of a model."""
+        """Log loss and AUC, as results store them."""
         return {"log_loss": self.log_loss, "auc": self.auc}
 
 
@@ -96,11 +96,12 @@ def _counted(logits: Tensor, label: Tensor, weight: Tensor | None) -> tuple[Tens
 def _auc(logits: Tensor, label: Tensor, weight: Tensor | None) -> float:
     """Area under the ROC curve, 0 where one class alone is there.
 
-    It is found from dense ranks. A sigmoid would do to ties what it likes: it makes new ones of large logits, and
-    rounds equal logits differently in the vectorised middle and at the scalar end of a tensor.
+    It is found from dense ranks. A sigmoid would create and break ties: it makes large logits equal, and rounds equal
+    ones differently in the vectorised middle and at the scalar end of a tensor.
     """
     ranks = torch.unique(logits, return_inverse=True)[1]
-    if weight is None and bool(((label == 0) | (label == 1)).all()):
+    # Of one class torchmetrics warns at every validation; below, its AUC is 0 as well.
+    if weight is None and bool(((label == 0) | (label == 1)).all() & (label.min() < label.max())):
         scaled = ranks.double() / ranks.max().clamp(min=1)
         area: Tensor = binary_auroc(scaled, label.long())
         return area.item()

@@ -1,4 +1,5 @@
 import math
+import warnings
 from dataclasses import asdict
 
 import numpy as np
@@ -52,6 +53,17 @@ def test_large_logits_are_ranked_still() -> None:
     logits = torch.tensor([20.0, 21.0, 22.0, 23.0])
     assert measure(logits, torch.tensor([0.0, 0.0, 1.0, 1.0])).auc == 1.0
     assert measure(logits, torch.tensor([1.0, 1.0, 0.0, 0.0])).auc == 0.0
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_of_one_class_there_is_no_auc_and_no_warning(value: float, weighted: bool) -> None:
+    weight = torch.ones(5) if weighted else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        metrics = measure(torch.arange(5.0), torch.full((5,), value), weight)
+    assert metrics.auc == 0.0
+    assert math.isfinite(metrics.log_loss)
 
 
 def test_extreme_logits_have_a_finite_loss() -> None:
