@@ -21,22 +21,19 @@ def _make_pair_indices(vectors: int) -> Tensor:
     return indices
 
 
-# Both are kept for the whole process, on each device: a copy to an accelerator would wait for it at every call. Made
-# while a model is measured, they must serve a training too.
+# Both are kept for the whole process, on each device: a copy to an accelerator would wait for it at every call.
 @cache
 def _pair_indices(vectors: int, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):
-        return _make_pair_indices(vectors).to(device)
+    return _make_pair_indices(vectors).to(device)
 
 
 @cache
 def _pair_positions(vectors: int, device: torch.device) -> Tensor:
     """Where each `(i, j)` of the square stands in the list of pairs, `(V * V,)`; anywhere for the diagonal."""
-    with torch.inference_mode(False):
-        rows, columns = torch.tril_indices(vectors, vectors, -1)
-        positions = torch.zeros(vectors, vectors, dtype=torch.long)
-        positions[rows, columns] = positions[columns, rows] = torch.arange(len(rows))
-        return positions.flatten().to(device)
+    rows, columns = torch.tril_indices(vectors, vectors, -1)
+    positions = torch.zeros(vectors, vectors, dtype=torch.long)
+    positions[rows, columns] = positions[columns, rows] = torch.arange(len(rows))
+    return positions.flatten().to(device)
 
 
 class PairwiseProducts(torch.autograd.Function):

@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from nasrec_automl.ops import BlockInputs, DenseOp
-from nasrec_automl.ops.dot_product import DotProduct, PairwiseProducts, _pair_indices
+from nasrec_automl.ops.dot_product import DotProduct, PairwiseProducts, _pair_indices, _pair_positions
 from nasrec_automl.testing.examples import draw, small_op
 from nasrec_automl.testing.pytest_ops import DenseOpContract
 
@@ -39,13 +39,16 @@ def test_pairwise_products_of_one_vector_and_k_tokens(layer_norm: bool, dim: int
 
 
 def test_what_is_kept_while_measuring_serves_a_training() -> None:
-    cpu = torch.device("cpu")
+    op, a, x = small_op(DotProduct, layer_norm=True), draw(3), draw(4, 4, seed=2)
+    inputs = BlockInputs(dense=[("s0", a)], tokens=[("s0", x)], left=[], right=[])
     _pair_indices.cache_clear()
+    _pair_positions.cache_clear()
     with torch.inference_mode():
-        assert not _pair_indices(5, cpu).is_inference()
-    products = torch.ones(2, 25, requires_grad=True)
-    products.index_select(1, _pair_indices(5, cpu)).sum().backward()
-    assert products.grad is not None
+        measured = op(inputs, 6)
+    out = op(inputs, 6)
+    out.sum().backward()
+    torch.testing.assert_close(out.detach(), measured)
+    assert all(weight.grad is not None for weight in op.project_tokens.weights.values() if weight.shape[1] == 4)
 
 
 @pytest.mark.parametrize("vectors", [2, 5])
