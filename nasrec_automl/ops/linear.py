@@ -60,16 +60,15 @@ class SourceLinear(nn.Module):
         if not inputs:
             raise ValueError("a Linear over sources needs at least one input")
         bias = None if self.bias is None else used_slice(self.bias, out_features)
-        total: Tensor | None = None
-        for name, x in inputs:
-            weight, rows = used_slice(self.weights[name], out_features, x.shape[-1]), x.flatten(0, -2)
-            if total is None:
-                total = F.linear(rows, weight, bias)
-            else:  # in place: a product that adds to what is there costs no pass over memory of its own
-                # Autocast leaves it alone.
-                total.addmm_(cast(rows, total.dtype), cast(weight, total.dtype).T)
-        assert total is not None
-        return total.view(*inputs[0][1].shape[:-1], out_features)
+        name, first = inputs[0]
+        weight = used_slice(self.weights[name], out_features, first.shape[-1])
+        total = F.linear(first.flatten(0, -2), weight, bias)
+        for name, x in inputs[1:]:
+            weight = used_slice(self.weights[name], out_features, x.shape[-1])
+            # In place: a product that adds to what is there costs no pass over memory of its own. Autocast does not
+            # cast `addmm_`, so the operands are cast here.
+            total.addmm_(cast(x.flatten(0, -2), total.dtype), cast(weight, total.dtype).T)
+        return total.view(*first.shape[:-1], out_features)
 
 
 class ElasticLayerNorm(nn.Module):
