@@ -43,7 +43,7 @@ class JoinedLinear(nn.Module):
         self.bias = None if linear.bias is None else nn.Parameter(linear.bias.detach().clone())
 
     def forward(self, inputs: Pieces, out_features: int) -> Tensor:
-        """Map inputs of `(..., w_s)` each to `(..., out_features)`, of which there is but one."""
+        """Map inputs of `(..., w_s)` each to `(..., out_features)`; `out_features` is ignored: the width is fixed."""
         pieces = dict(inputs)
         # By name: the parameters of a dict are in an order of their own.
         return F.linear(torch.cat([pieces[name] for name in self.names], dim=-1), self.weight, self.bias)
@@ -123,6 +123,10 @@ def export_onnx(
         for node in written.model.graph:
             node.metadata_props.clear()  # lines of source with this machine's paths
         written.save(folder / path.name, external_data=external_data)
+        data = path.with_name(f"{path.name}.data")
+        has_data = (folder / data.name).exists()
+    if not has_data:
+        data.unlink(missing_ok=True)  # of the model that was there before
 
 
 def preprocessing_path(path: Path) -> Path:

@@ -277,7 +277,10 @@ def test_no_file_tells_where_it_was_made(exported: Exported) -> None:
 
 def test_a_linear_over_several_inputs_is_one_product(tmp_path: Path) -> None:
     subnet = make_subnet(chain(), tiny_schema())
+    left = tmp_path / "model.onnx.data"
+    left.write_bytes(b"weights of the model that was there before")
     export_onnx(subnet, tmp_path / "model.onnx")
+    assert not left.exists()
     export_torch(subnet, tmp_path / "model.pt2")
     each = 3 * 2 + 1  # three blocks of FC and EFC, and the head
     assert products(tmp_path / "model.onnx") == each
