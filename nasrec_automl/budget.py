@@ -24,7 +24,7 @@ class Budget:
         schema: the features.
         macs: most multiply-adds per example.
         parameters: most parameters, embedding tables included. The tables are the same for all architectures.
-        latency_ms: longest latency that `latency` may say.
+        latency_ms: most milliseconds that `latency` may return.
         layer_norm: whether operators end in a LayerNorm.
         latency: milliseconds of one forward pass of an architecture's subnet. Where it is given, latency is a cost,
             with a limit or without.

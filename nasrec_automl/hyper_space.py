@@ -33,7 +33,8 @@ class Distribution(Section, Generic[T]):
         low: smallest value of a range.
         high: largest value of a range.
         log: whether to draw from the range on a logarithmic scale.
-        step: between two values of a range of whole numbers, which high, default and taught keep to.
+        step: distance of two neighbouring values in a range of whole numbers; `high`, `default` and `taught` must be a
+            whole number of steps above `low`.
         default: what trainings begin with; the first choice, or the middle of a range, where it is left out.
         taught: what trainings with teachers begin with; as others where it is left out.
     """

@@ -1,7 +1,10 @@
-"""Many purposes draw from one seed, such as the job's: each has a stream of its own, whose numbers no other has.
+"""Many purposes draw from one seed, such as the job's: each that draws from here has a stream of its own.
 
-Older than this, and left as they are: how rows are split (`data/parts.py`), so that data that are prepared again are
-the same, and the order in which a training reads few rows (`data/shuffle.py`).
+Some streams are made elsewhere. Older than this, and left as they are, so that what is made again is the same: how rows
+are split (`data/parts.py`), the order in which a training reads few rows (`data/shuffle.py`), and synthetic data
+(`data/synthetic.py`). Torch draws from generators of its own: start values and dropout
+(`training/seed.py`), the order of the rows of an Adagrad head (`evaluation/evaluator.py`), and NNI's differentiable
+strategies (`nni_plugin/relaxation.py`).
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class Network(nn.Module):
         return sources[-1]
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget all gradients, those of slices too."""
+        """Forget all gradients, those of slices too; a module around the network does not call this."""
         super().zero_grad(set_to_none)
         for parameter in self.parameters():
             drop_slice_gradient(parameter)

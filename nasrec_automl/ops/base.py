@@ -15,13 +15,13 @@ Pieces = Sequence[tuple[str, Tensor]]
 
 
 def is_traced() -> bool:
-    """Whether a compiler or exporter watches: of tensors it sees no values, and of loops what they did once."""
-    # The first is true of torch.export too.
+    """Whether a compiler or exporter runs the code: it sees no values of tensors, and keeps loops as they ran once."""
+    # `is_compiling` is true under torch.export too.
     return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
 
 
 def cast(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """`x` in a type; torch's own cast to what is there already would be exported."""
+    """Convert `x` to a type. Without the test, a conversion to the type it has already would stand in exports."""
     return x if x.dtype == dtype else x.to(dtype)
 
 

@@ -22,7 +22,7 @@ from torch.autograd.function import once_differentiable
 from nasrec_automl.ops.base import is_traced
 
 WIDEST = 8
-"""Of heads wider than this torch's own attention is as fast."""
+"""Widest head these loops are used for; for wider ones torch's own attention is as fast."""
 
 _TOGETHER = 256
 """Tokens of the rows that go through the layer together: as many as the second-level cache holds with all they need."""
@@ -51,8 +51,8 @@ class NarrowLayer(torch.autograd.Function):
         Args:
             ctx: autograd's.
             heads: H, a divisor of E.
-            is_trained: whether there may be a backward pass, which needs what is kept here. In here all gradients look
-                wanted, and none looks possible.
+            is_trained: whether there may be a backward pass, which needs what is kept here. Inside forward, autograd
+                reports every input as needing a gradient and grad mode as off, so the caller says it.
             x: `(B, E, n)`, float32.
             parameters: in the order of `narrow_kernels.Layer`, float32.
 

@@ -136,7 +136,8 @@ class RowAdagrad(RowOptimizer):
     """Adagrad (Duchi et al. 2011; eps stands outside the root, as in torch).
 
     Of a shared weight that a path used in part, that slice alone is updated and decayed. Torch's own Adagrad works on
-    whole weights.
+    whole weights. In a loop of one's own call this optimiser's `zero_grad`: that of a module around the network would
+    leave the gradients of slices, which would add up from step to step.
 
     Args:
         params: parameters or groups.
@@ -224,7 +225,8 @@ class RowAdam(RowOptimizer):
 class RowSGD(RowOptimizer):
     """Stochastic gradient descent without momentum, which would have to move every row of a table at every step.
 
-    Of a shared weight that a path used in part, that slice alone is updated and decayed.
+    Of a shared weight that a path used in part, that slice alone is updated and decayed. In a loop of one's own call
+    this optimiser's `zero_grad`, as with `RowAdagrad`.
 
     Args:
         params: parameters or groups.
