@@ -210,7 +210,7 @@ def _add_runs(subparsers: _Subparsers) -> None:
         "measure how well the supernet's scores rank architectures, against trainings from scratch",
         "nasrec-automl rank examples/quickstart/job.yaml",
     )
-    _job(rank, "the job file; if its run has trained a supernet, that is the one")
+    _job(rank, "the job file; a supernet that its run has trained already is used")
     _workers(rank, "the trainings", "1")
 
     worker = _command(
@@ -274,7 +274,8 @@ def _add_runs(subparsers: _Subparsers) -> None:
         "show the results of several runs beside each other, and what their jobs do differently",
         "nasrec-automl compare runs/first runs/second",
     )
-    compare.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders, or job files")
+    compare.add_argument("first", type=Path, metavar="RUN", help="a run folder, or a job file")
+    compare.add_argument("others", type=Path, nargs="+", metavar="RUN", help="others")
 
 
 def _add_models(subparsers: _Subparsers) -> None:

@@ -280,7 +280,8 @@ def compare(arguments: argparse.Namespace) -> None:
     from nasrec_automl.pipeline.compare import compare_runs
     from nasrec_automl.pipeline.run_folder import RunFolder
 
-    Console().print(compare_runs([RunFolder.open(path) for path in arguments.runs]))
+    _quiet_optuna()
+    Console().print(compare_runs([RunFolder.open(path) for path in (arguments.first, *arguments.others)]))
 
 
 def retrain(arguments: argparse.Namespace) -> None:

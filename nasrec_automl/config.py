@@ -10,7 +10,6 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -401,7 +400,7 @@ class Job(Section):
         return self.storage or url_from(DEFAULT_STORAGE, self.run_folder.joinpath)
 
 
-def load_job(path: str | Path, changes: Mapping[str, Any] = MappingProxyType({})) -> Job:
+def load_job(path: str | Path, changes: Mapping[str, Any] | None = None) -> Job:
     """Read and validate a job file; every path in the result is absolute.
 
     Args:
@@ -423,9 +422,11 @@ def load_job(path: str | Path, changes: Mapping[str, Any] = MappingProxyType({})
             f"{path}: expected a mapping with at least `name` and `data`, but found {type(content).__name__}"
         )
     try:
-        job = Job.model_validate(with_changes(content, changes), context={"folder": path.resolve().parent})
+        job = Job.model_validate(with_changes(content, changes or {}), context={"folder": path.resolve().parent})
     except ValidationError as error:
-        raise JobError("; ".join(f"{path}: {sentence}" for sentence in _sentences(error.errors()))) from None
+        changed = ", ".join(f"{key}={value}" for key, value in (changes or {}).items())
+        where = f"{path} with {changed}" if changed else str(path)
+        raise JobError("; ".join(f"{where}: {sentence}" for sentence in _sentences(error.errors()))) from None
     return absolute(job, path.resolve().parent)
 
 

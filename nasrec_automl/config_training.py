@@ -96,7 +96,7 @@ class RetrainConfig(Section):
         timeout: once the trainings of the study have taken so long together, no other one begins.
         max_epochs: longest training; the best validation ends it early. By default 20, of more than 300,000 rows as
             many as 6 million examples take, one at least.
-        patience: validations without improvement that end a training.
+        patience: validations without improvement that end a training; 0 for never.
         validations_per_epoch: how often the hpo part is measured; by default twice, and where the default of
             `max_epochs` is small so often that such a training has ten validations.
         layer_norm: whether operators end in a LayerNorm, where `space` does not say.
@@ -117,7 +117,7 @@ class RetrainConfig(Section):
     trials: Count = 60
     timeout: Duration | None = None
     max_epochs: Count | None = None
-    patience: Count = 4
+    patience: Annotated[Whole, Field(ge=0)] = 4
     validations_per_epoch: Count | None = None
     layer_norm: bool = True
     average_weights: bool = True

@@ -55,7 +55,7 @@ def test_run_status_and_report_of_a_done_run(copied_run: Any) -> None:
     assert found[1]["progress"]["done"] == found[1]["progress"]["total"] > 0
     poor = yaml.safe_load(job.read_text()) | {"budget": {"macs": 10}}
     job.write_text(yaml.safe_dump(poor))
-    assert "The result of an earlier end is still there: on test a log loss of " in call("status", job).out
+    assert "An earlier result is still there: on test a log loss of " in call("status", job).out
     copied_run.report.unlink()
     assert call("report", copied_run.path).out.strip() == str(copied_run.report)
     assert copied_run.report.is_file()
@@ -191,6 +191,7 @@ def test_compare(finished_run: Any, tmp_path: Path) -> None:
     assert done.code == 0, done.error
     assert f"{json.loads(finished_run.result.read_text())['test']['log_loss']:.4f}" in done.out
     refused("compare", finished_run.path, tmp_path, naming=f"{tmp_path}: not a run folder")
+    assert call("compare", finished_run.path).code == 2, "there is nothing to compare with"
 
 
 def test_each_task_has_one_bar() -> None:

@@ -24,6 +24,12 @@ def changed(**fields: Any) -> dict[str, Any]:
     return {**MINIMAL, **fields}
 
 
+def test_a_patience_of_0_is_for_never(tmp_path: Path) -> None:
+    assert load_job(write(tmp_path / "job.yaml", changed(retrain={"patience": 0}))).retrain.patience == 0
+    with pytest.raises(JobError, match=r"retrain\.patience: .* -1"):
+        load_job(write(tmp_path / "job.yaml", changed(retrain={"patience": -1})))
+
+
 def test_a_minimal_job_has_the_usual_settings(tmp_path: Path) -> None:
     job = load_job(write(tmp_path / "job.yaml", MINIMAL))
     assert job.space == "nasrec-full"

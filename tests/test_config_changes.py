@@ -69,8 +69,14 @@ def test_a_job_is_loaded_with_changes(tmp_path: Path) -> None:
     [
         ({"seed.more": 2}, "seed.more: seed is no section, but 1"),
         ({"data.options.rows.more": 2}, "data.options.rows.more: data.options.rows is no section, but 4000"),
-        ({"search.architecture": 2}, "job.yaml: search.architecture: no such field; there are architectures, "),
-        ({"data.options.rows": None}, "job.yaml: data.options.rows: expected a number or a text, but it is None"),
+        (
+            {"search.architecture": 2},
+            "job.yaml with search.architecture=2: search.architecture: no such field; there are architectures, ",
+        ),
+        (
+            {"data.options.rows": None},
+            "job.yaml with data.options.rows=None: data.options.rows: expected a number or a text, but it is None",
+        ),
     ],
 )
 def test_a_wrong_change_is_named(tmp_path: Path, changes: dict[str, Any], naming: str) -> None:

@@ -33,7 +33,7 @@ class WeightSharingEvaluator:
 
     Args:
         supernet: trained. It is put into evaluation mode, and left there.
-        head_rows: rows for fitting the head. Of more than `head.rows` as many are drawn, by the seed.
+        head_rows: rows for fitting the head. If there are more than `head.rows`, so many are drawn by the seed.
         score_rows: n rows to score, disjoint from the others.
         head: how to fit.
         seed: of the orders of rows, and of the head's.

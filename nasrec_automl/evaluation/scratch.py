@@ -137,7 +137,7 @@ def train_from_scratch(
     Raises:
         CheckpointError: the checkpoint cannot be read now, and may be whole.
         DivergedError: a loss that is no finite number; the message says where, and what to do.
-        JobError: one of the numbers is out of its range.
+        JobError: the device is not there.
     """
     with seeded(options.seed):
         subnet = Subnet(architecture, schema, layer_norm=options.layer_norm, dropout=options.dropout)

@@ -13,9 +13,11 @@ from rich.text import Text
 
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.description import is_prepared
-from nasrec_automl.errors import RunFolderError
+from nasrec_automl.data.parts import VALIDATION, Part
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.stages import check_stages
+from nasrec_automl.pipeline.status import check_has_result
 
 _OF_THE_RUN = ("name", "run_folder", "storage")
 """What differs between any two runs, and changes no result."""
@@ -28,16 +30,18 @@ def compare_runs(runs: Sequence[RunFolder]) -> RenderableType:
         runs: with a result each, in the order of the lines.
 
     Raises:
-        RunFolderError: one of them has no result yet.
+        RunFolderError: one of them has no result yet, or more to do since.
+        JobError: one of the jobs is not the one that its run was started with.
     """
+    for run in runs:
+        check_stages(run)
+        check_has_result(run)
     names = _names(runs)
     table = _table("run", "winner")
     for column in ("validation\nlog loss", "test\nlog loss", "test\nAUC", "multiply\nadds", "seconds"):
         table.add_column(column, justify="right", no_wrap=True)
     for run, name in zip(runs, names, strict=True):
         result, final = read_json(run.result), read_json(run.final)
-        if result is None or final is None:
-            raise RunFolderError(f"{run.path}: the run has no result yet; `{run.status_command}` says what is left")
         table.add_row(
             escape(name),
             escape(final["winner"]),
@@ -56,13 +60,26 @@ def compare_runs(runs: Sequence[RunFolder]) -> RenderableType:
 
 
 def _note(runs: Sequence[RunFolder]) -> str:
-    prepared = [run.data for run in runs if is_prepared(run.data)]
-    if len({PreparedData.open(data).fingerprint for data in prepared}) > 1:
-        return "These runs have different rows, or read them differently: their log losses do not compare."
+    if len({rows for run in runs if (rows := _measured_rows(run))}) > 1:
+        return "These runs are measured on other rows: their log losses do not compare."
+    seeds = "Runs that differ by their seed alone say how far chance goes."
+    if len({tuple(read_json(run.final)["chosen_on"]) for run in runs}) > 1:
+        return (
+            "Validation does not compare: where scores failed their check it has more rows (search and choice, and not "
+            f"choice alone). Who chooses by test no longer knows what to expect of new rows. {seeds}"
+        )
     return (
         "To choose one of these models, compare validation: who chooses by test no longer knows what to expect of new "
-        "rows. Runs that differ by their seed alone say how far chance goes."
+        f"rows. {seeds}"
     )
+
+
+def _measured_rows(run: RunFolder) -> tuple[str, ...]:
+    """Checksums of the labels of validation and test; of data that are gone none."""
+    if not is_prepared(run.data):
+        return ()
+    parts = PreparedData.open(run.data).description.parts
+    return tuple(shard.checksums["label"] for part in (*VALIDATION, Part.TEST) for shard in parts[part].shards)
 
 
 def _names(runs: Sequence[RunFolder]) -> list[str]:

@@ -25,7 +25,7 @@ from nasrec_automl.pipeline.files import read_json, write_text
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import has_layer_norm, most_validations
-from nasrec_automl.pipeline.status import report_is_noted, result_is_noted, search_is_noted
+from nasrec_automl.pipeline.status import check_has_result, report_is_noted, result_is_noted, search_is_noted
 from nasrec_automl.pipeline.studies import search_admission, study_trials
 from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.randomness import rng_for
@@ -41,7 +41,7 @@ from nasrec_automl.report import (
 from nasrec_automl.report.style import COSTS
 from nasrec_automl.report.summary import by_score
 from nasrec_automl.search import Hyper
-from nasrec_automl.search.attributes import KEY, LOG_LOSS, written
+from nasrec_automl.search.attributes import LOG_LOSS, is_ours, written
 from nasrec_automl.search.distributions import architecture_of
 from nasrec_automl.search.hyper import ARCHITECTURE
 from nasrec_automl.search.pruning import FIRST_RUNG
@@ -79,9 +79,7 @@ def write_run_report(run: RunFolder) -> Path:
     Raises:
         RunFolderError: the run has no result yet or more to do since, or its studies are gone.
     """
-    if not result_is_noted(run):
-        missing = "has more to do since its result" if run.result.is_file() else "has no result yet"
-        raise RunFolderError(f"{run.path}: the run {missing}; `{run.status_command}` says what is left")
+    check_has_result(run)
     return _write(run)
 
 
@@ -257,7 +255,7 @@ def _scored(run: RunFolder, space: SearchSpace) -> list[ScoredArchitecture]:
 def _trainings(run: RunFolder) -> list[RetrainTrial]:
     """All trainings of the run; the final stage does not choose among trials that others added."""
     trials = study_trials(run, "retrain", ENDED)
-    return [_training(trial, run) for trial in trials if ARCHITECTURE in trial.params and KEY in trial.user_attrs]
+    return [_training(trial, run) for trial in trials if ARCHITECTURE in trial.params and is_ours(trial)]
 
 
 def _training(trial: FrozenTrial, run: RunFolder) -> RetrainTrial:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from nasrec_automl.data.description import is_prepared
+from nasrec_automl.errors import RunFolderError
 from nasrec_automl.heartbeat import INTERVAL
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.progress import Progress, read_progress
@@ -88,6 +89,13 @@ def result_is_noted(run: RunFolder) -> bool:
     return search_is_noted(run) and retrain_is_noted(run) and final_is_noted(run)
 
 
+def check_has_result(run: RunFolder) -> None:
+    """Raise RunFolderError where a run has no result, or more to do since."""
+    if not result_is_noted(run):
+        missing = "has more to do since its result" if run.result.is_file() else "has no result yet"
+        raise RunFolderError(f"{run.path}: the run {missing}; `{run.status_command}` says what is left")
+
+
 def report_is_noted(run: RunFolder) -> bool:
     """Whether there is a report of this result and of the search as it is."""
     if not run.report.is_file() or not final_is_noted(run):
@@ -123,7 +131,7 @@ def earlier_result(run: RunFolder) -> str | None:
     test = result["test"]
     where = f"{run.result} and {run.best}" if run.final.is_file() else str(run.result)
     return (
-        f"The result of an earlier end is still there: on test a log loss of {test['log_loss']:.4f} and an AUC of "
+        f"An earlier result is still there: on test a log loss of {test['log_loss']:.4f} and an AUC of "
         f"{test['auc']:.4f}, in {where}"
     )
 

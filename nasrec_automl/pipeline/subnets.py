@@ -13,7 +13,7 @@ from nasrec_automl.digest import digest
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.search import Hyper
-from nasrec_automl.search.attributes import STEP, written
+from nasrec_automl.search.attributes import is_ours
 from nasrec_automl.search.hyper import ARCHITECTURE
 
 
@@ -83,4 +83,4 @@ def drop_beaten(run: RunFolder, study: optuna.Study) -> None:
 
 def _trainings(study: optuna.Study) -> list[FrozenTrial]:
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return [trial for trial in trials if STEP in written(trial) and ARCHITECTURE in trial.params]
+    return [trial for trial in trials if is_ours(trial) and ARCHITECTURE in trial.params]

@@ -192,7 +192,7 @@ def result_table(run: RunFolder) -> RenderableType:
         )
     if final["teachers"]:
         teachers = ", ".join(final["teachers"])
-        notes.append(f"Candidates learned from teachers too, which had learned from labels alone: {teachers}.")
+        notes.append(f"Candidates learned from teachers too ({teachers}), which had learned from labels alone.")
     return Group(table, Text("\n".join(notes), style="dim"))
 
 

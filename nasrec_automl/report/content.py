@@ -236,8 +236,8 @@ class ReportContent:
         results: the result table.
         chosen_on: names of the parts that the winner was chosen on, and that validation is measured on.
         baseline_rows: how many rows the baseline was fitted to, where these were not all.
-        teachers: the architectures whose networks had a say in the labels of the candidates.
-        final_teachers: those that had a say in the labels of the winner's last trainings, trained on all their rows.
+        teachers: the architectures whose predictions were mixed into the labels of the candidates.
+        final_teachers: the same for the winner's last trainings; these networks were trained on all their rows.
         auc_difference_error: standard error of the winner's test AUC less that of the best baseline, paired.
         test_readings: how often test was read; more than once where a finished run was continued, or one was killed
             while test was read.

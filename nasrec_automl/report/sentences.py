@@ -232,10 +232,10 @@ def _best_scored(content: ReportContent) -> str:
 
 
 def _predicted(content: ReportContent) -> str:
-    first = "the best architectures" if len(content.objectives) == 1 else "the Pareto front"
+    first = "the architectures with the best" if len(content.objectives) == 1 else "the Pareto front of the"
     return (
-        f"{first} by a prediction, a regression of the log loss on the number of their operators that was fitted to "
-        "these trainings; of those trained here that the budget admits, the best quarter competes too"
+        f"{first} predictions (of a regression of the log loss on the numbers of their operators, fitted to these "
+        "trainings). The best quarter of those trained here that the budget admits competes too"
     )
 
 

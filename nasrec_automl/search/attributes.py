@@ -29,7 +29,7 @@ WEIGHTS_HASH = "nasrec:weights"
 trained again, on another machine or with another version, has other weights."""
 
 STEP = "step"
-"""Of a training, the name under the prefix: the step whose weights it kept. Trials that users added have none."""
+"""Of a training, the name under the prefix: the step whose weights it kept."""
 
 KEY = "nasrec:key"
 """Of a trial: a short name of what it tries. No key is finished twice."""
@@ -63,6 +63,11 @@ REASON = "nasrec:reason"
 
 STALE, INTERRUPTED, ERROR, ABANDONED = "stale", "interrupted", "error", "abandoned"
 """Kinds of failure: its process died; it was stopped (Ctrl-C); it raised; another worker was first."""
+
+
+def is_ours(trial: FrozenTrial) -> bool:
+    """Whether a worker of this package ran a trial, or was to: users add trials of their own."""
+    return KEY in trial.user_attrs
 
 
 def written(trial: FrozenTrial) -> dict[str, Any]:

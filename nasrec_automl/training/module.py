@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import pytorch_lightning as pl
 import torch
@@ -46,7 +46,7 @@ class TrainingOptions:
         seed: of dropout; each step derives its own.
 
     Raises:
-        JobError: a number is out of its range.
+        JobError: a number is out of its range, or the optimiser is none of the three.
     """
 
     steps: int
@@ -60,6 +60,9 @@ class TrainingOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.optimizer not in get_args(OptimizerName):
+            names = ", ".join(get_args(OptimizerName))
+            raise JobError(f"optimizer must be one of {names}, but it is {self.optimizer!r}")
         if self.steps < 1:
             raise JobError(f"steps must be at least 1, but it is {self.steps}")
         for name in ("learning_rate", "clip_norm", "eps"):
@@ -92,7 +95,7 @@ class ClickModule(pl.LightningModule):
         DivergedError: loss, gradients or weights are no longer finite. Steps and checkpoints with such are not made.
             (Of NNI's own one-shot strategies, those that step by Lightning's automatic optimisation do not clip, and
             then the loss alone is looked at.)
-        JobError: the trainer's precision is none of `32-true`, `64-true` and `bf16-mixed`, or it shall clip gradients.
+        JobError: the trainer's precision is none of `32-true`, `64-true` and `bf16-mixed`, or it is to clip gradients.
     """
 
     def __init__(self, options: TrainingOptions, model: nn.Module | None = None) -> None:

@@ -421,7 +421,7 @@ def test_training_in_bfloat16_learns_as_float32_does() -> None:
         exact, rounded = (train(options, steps=96, precision=name) for name in ("float32", "bfloat16"))
         pairs.append((exact.metrics.log_loss, rounded.metrics.log_loss))
         assert rounded.metrics.auc > 0.7
-    assert np.mean(pairs, axis=0)[1] == pytest.approx(np.mean(pairs, axis=0)[0], abs=2e-2)
+    assert np.mean(pairs, axis=0)[1] == pytest.approx(np.mean(pairs, axis=0)[0], abs=3e-2)
     assert not torch.equal(weights(rounded), weights(exact))
     assert weights(rounded).dtype == torch.float32
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import socket
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Never
 from unittest.mock import Mock
 
 import pytest
+import yaml
 
 from nasrec_automl.errors import JobError, NasRecError, RunFolderError
 from nasrec_automl.experiment import launch as module
@@ -47,6 +49,34 @@ def test_a_folder_in_use_is_refused_before_anything_starts(
     monkeypatch.setattr(module, "_create", lambda path, port: pytest.fail("an experiment was created"))
     with run.lock(), pytest.raises(RunFolderError, match="in use by process"):
         launch(experiment_file)
+
+
+def test_the_page_is_where_the_job_says_unless_a_port_is_asked_for(
+    job_file: Path, experiment_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def create(path: Path, port: int) -> Never:
+        asked.append(port)
+        raise NasRecError("no experiment")
+
+    monkeypatch.setattr(module, "_create", create)
+    with socket.socket() as owner:
+        owner.bind(("", 0))
+        owner.listen()
+        taken, free = owner.getsockname()[1], module._free(0)
+        job = yaml.safe_load(job_file.read_text())
+        job_file.write_text(yaml.safe_dump({**job, "experiment": {"port": free}}))
+        with pytest.raises(NasRecError, match="no experiment"):
+            launch(experiment_file)
+        with pytest.raises(NasRecError, match=f"port {taken}: cannot be used"):
+            launch(experiment_file, port=taken)
+        job_file.write_text(yaml.safe_dump({**job, "experiment": {"port": taken}}))
+        with pytest.raises(NasRecError, match="no experiment"):
+            launch(experiment_file)
+    assert asked[0] == free
+    assert len(asked) == 2
+    assert asked[1] != taken
 
 
 def test_what_nnictl_refuses_is_an_error(experiment_file: Path) -> None:

@@ -1,6 +1,7 @@
 """Results of several runs beside each other."""
 
 import io
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +11,13 @@ import pytest
 from rich.console import Console
 
 from nasrec_automl.config import load_job
-from nasrec_automl.errors import RunFolderError
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.errors import JobError, RunFolderError
 from nasrec_automl.pipeline.compare import compare_runs
 from nasrec_automl.pipeline.data import DataStage
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
+from tests.pipeline.changed import changed
 
 
 def shown(*runs: RunFolder, width: int = 120) -> str:
@@ -29,6 +32,7 @@ def other(run: RunFolder, folder: Path, **changes: Any) -> RunFolder:
     job = run.job.model_copy(update={"run_folder": folder, **changes})
     copied = RunFolder(job)
     copied.create()
+    shutil.rmtree(folder / "stages")  # where the settings of the first run are noted
     result = read_json(copied.result)
     write_json(copied.result, {**result, "test": {"log_loss": 0.4321, "auc": 0.8765}})
     return copied
@@ -41,8 +45,8 @@ def line(text: str, first: str) -> list[str]:
 
 def test_each_run_has_a_line_and_each_setting_that_differs(copied_run: RunFolder, tmp_path: Path) -> None:
     job, result, winner = copied_run.job, read_json(copied_run.result), read_json(copied_run.final)["winner"]
-    search = job.search.model_copy(update={"architectures": 21})
-    second = other(copied_run, tmp_path / "second", name="second", seed=6, search=search)
+    supernet = job.supernet.model_copy(update={"epochs": 3})
+    second = other(copied_run, tmp_path / "second", name="second", seed=6, supernet=supernet)
     text = shown(copied_run, second)
     seconds = f"{sum(result['seconds'].values()):,.0f}"
     figures = [f"{result['validation']['log_loss']:.4f}", f"{result['test']['log_loss']:.4f}"]
@@ -51,7 +55,7 @@ def test_each_run_has_a_line_and_each_setting_that_differs(copied_run: RunFolder
     ]
     assert line(text, "second")[2:5] == [figures[0], "0.4321", "0.8765"]
     assert line(text, "seed") == ["seed", "5", "6"]
-    assert line(text, "search.architectures") == ["search.architectures", "20", "21"]
+    assert line(text, "supernet.epochs") == ["supernet.epochs", "2", "3"]
     settings = text[text.index("setting") :]
     assert not any(name in settings for name in ("run_folder", "storage", "search.population", "data.source"))
     assert "compare validation" in text
@@ -77,14 +81,42 @@ def test_runs_of_other_rows_do_not_compare(
     fresh = RunFolder(load_job(write_job(tmp_path / "fresh", data=rows)))
     DataStage().run(fresh)
     second = other(copied_run, tmp_path / "2", data=fresh.job.data)
-    subprocess.run(["rm", "-r", str(second.data)], check=True)
+    shutil.rmtree(second.data)
     assert "compare validation" in shown(copied_run, second), "nothing says that these are others"
-    subprocess.run(["cp", "-a", str(fresh.data), str(second.data)], check=True)
+    shutil.copytree(fresh.data, second.data)
     assert "their log losses do not compare" in shown(copied_run, second)
+
+
+def test_the_same_rows_that_are_read_in_another_way_compare(
+    copied_run: RunFolder, tmp_path: Path, write_job: Callable[..., Path]
+) -> None:
+    capped = RunFolder(load_job(write_job(tmp_path / "capped", data={"hash_above": 5})))
+    DataStage().run(capped)
+    second = other(copied_run, tmp_path / "2")
+    shutil.rmtree(second.data)
+    shutil.copytree(capped.data, second.data)
+    assert PreparedData.open(second.data).fingerprint != PreparedData.open(copied_run.data).fingerprint
+    assert "compare validation" in shown(copied_run, second)
+
+
+def test_validation_of_other_parts_does_not_compare(copied_run: RunFolder, tmp_path: Path) -> None:
+    second = other(copied_run, tmp_path / "2")
+    final = read_json(second.final)
+    write_json(second.final, {**final, "chosen_on": ["search", *final["chosen_on"]]})
+    assert "Validation does not compare" in shown(copied_run, second)
 
 
 def test_a_run_without_a_result_is_named(copied_run: RunFolder, tmp_path: Path) -> None:
     second = other(copied_run, tmp_path / "2")
+    grown = changed(second, "search", architectures=40)
+    with pytest.raises(RunFolderError, match=r"2: the run has more to do since its result; `nasrec-automl status"):
+        compare_runs([copied_run, grown])
     second.result.unlink()
     with pytest.raises(RunFolderError, match=r"2: the run has no result yet; `nasrec-automl status .*2` says"):
         compare_runs([copied_run, second])
+
+
+def test_a_job_that_was_edited_is_refused(copied_run: RunFolder, tmp_path: Path) -> None:
+    second = other(copied_run, tmp_path / "2")
+    with pytest.raises(JobError, match=r"supernet\.epochs: the supernet stage .* was started with 2"):
+        compare_runs([second, changed(copied_run, "supernet", epochs=5)])

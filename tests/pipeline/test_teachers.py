@@ -97,7 +97,7 @@ def test_they_are_the_hand_designs_that_are_best_together_on_hpo_rows(
     names = sorted(losses, key=losses.__getitem__)
     assert len(names) == 3
     for count in (1, 2, 3):
-        monkeypatch.setattr(teachers, "make_trainings_study", lambda run, kind: study)
+        monkeypatch.setattr(teachers, "make_study", lambda run, kind: study)
         best = best_together([predict_logits(networks[name], hpo) for name in names[:count]], hpo, most=count)
         found = teachers.teachers(changed(finished_run, "retrain", teachers=count))
         assert found == {names[i]: subnet_path(finished_run, names[i]) for i in best}

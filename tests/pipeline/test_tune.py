@@ -192,7 +192,7 @@ def test_killed_it_goes_on_from_the_supernets_checkpoint(done: RunFolder, tmp_pa
     tune_supernet(run)
     assert not checkpoint.exists()
     assert results(run) == results(done)
-    lost, again = tune.make_tune_study(run).get_trials()[:2]
+    lost, again = make_study(run, "tune").get_trials()[:2]
     assert 0 < max(lost.intermediate_values) <= max(again.intermediate_values), "how far each has come"
 
 

@@ -70,7 +70,7 @@ def test_the_result_stands_beside_the_baseline_and_the_contenders(finished_run: 
         assert contender["name"] in text
     assert "logistic regression" in text
     teachers = ", ".join(final["teachers"])
-    assert f"Candidates learned from teachers too, which had learned from labels alone: {teachers}." in text
+    assert f"Candidates learned from teachers too ({teachers}), which had learned from labels alone." in text
 
 
 def test_the_result_is_whole_in_80_columns(copied_run: RunFolder) -> None:

@@ -163,7 +163,7 @@ def test_trust_says_how_far_the_scores_themselves_go(full_content):
     assert "left out" not in text
     assert "that of size (their number of parameters) 1.00" in text
     assert "does not rely on them" in text
-    assert "in place of the best scores it took the best architectures by a prediction, a regression" in text
+    assert "in place of the best scores it took the architectures with the best predictions (of a regression" in text
     assert "go through successive halving" in text
     text = " ".join(trust(full_content(verdict=of(bad), halved=False)))
     assert "halving" not in text
@@ -197,7 +197,10 @@ def test_of_several_objectives_trust_names_the_front(full_content):
     truth = np.arange(8.0)
     bad = judge_ranking(-truth, truth[:, None], truth + 1, resamples=50)
     text = " ".join(trust(full_content(verdict=of(bad), objectives=("log_loss", "macs"))))
-    assert "in place of the Pareto front of the scores it took the Pareto front by a prediction, a regression" in text
+    assert (
+        "in place of the Pareto front of the scores it took the Pareto front of the predictions (of a regression"
+        in text
+    )
     assert "best scores" not in text
 
 
@@ -209,7 +212,7 @@ def test_trust_says_what_few_trainings_cannot_show(full_content):
     text = " ".join(trust(full_content(verdict=of(chance))))
     assert "seem to say more than size does" in text
     assert "may be chance" in text
-    assert "took the best scores in turns with the best architectures by a prediction, a regression" in text
+    assert "took the best scores in turns with the architectures with the best predictions (of a" in text
     assert "groups by size" not in text, "one group is all of them"
     text = " ".join(trust(full_content(verdict=of(None, left_out=6, ended=2))))
     assert "of 8 architectures that were trained from scratch for it 2 ended well with every seed, too few" in text
