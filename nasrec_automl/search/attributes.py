@@ -65,11 +65,11 @@ STALE, INTERRUPTED, ERROR, ABANDONED = "stale", "interrupted", "error", "abandon
 """Kinds of failure: its process died; it was stopped (Ctrl-C); it raised; another worker was first."""
 
 
-def is_ours(trial: FrozenTrial) -> bool:
-    """Whether a worker of this package ran a trial, or was to: users add trials of their own."""
-    return KEY in trial.user_attrs
-
-
 def written(trial: FrozenTrial) -> dict[str, Any]:
     """What this package wrote to a trial, by its names without the prefix."""
     return {name.removeprefix(PREFIX): one for name, one in trial.user_attrs.items() if name.startswith(PREFIX)}
+
+
+def is_ours(trial: FrozenTrial) -> bool:
+    """Whether this package has written to a trial: users add trials of their own."""
+    return bool(written(trial))
