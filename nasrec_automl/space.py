@@ -184,7 +184,7 @@ class SearchSpace(Frozen):
     def _checked(self, label: str, value: Any, allowed: tuple[ParameterValue, ...]) -> ParameterValue:
         for choice in allowed:
             # `1 == True` must not pass for a boolean, nor True for a width.
-            if value == choice and isinstance(value, bool) == isinstance(choice, bool):
+            if value == choice and isinstance(value, bool | np.bool_) == isinstance(choice, bool):
                 return choice
         shown = ", ".join(map(str, allowed[:8])) + (", ..." if len(allowed) > 8 else "")
         raise ArchitectureError(

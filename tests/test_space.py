@@ -109,6 +109,14 @@ def test_a_value_that_is_no_choice_is_named_with_its_label(label: str, value: ob
         with_choice(load_architecture("criteo-full"), label, value)
 
 
+@pytest.mark.parametrize("value", [np.True_, np.int64(1)])
+def test_values_of_numpy_are_told_apart_too(value: object) -> None:
+    with pytest.raises(ArchitectureError, match="none of its choices"):
+        with_choice(load_architecture("criteo-full"), "block3/dense_dim" if value is np.True_ else "block3/fm", value)
+    found = with_choice(load_architecture("criteo-full"), "block3/fm", np.True_)
+    assert found.params["block3/fm"] is True
+
+
 def test_true_is_no_width() -> None:
     space = tiny_space(dense_dims=(1, 2))
     with pytest.raises(ArchitectureError, match="'block1/dense_dim' is True"):

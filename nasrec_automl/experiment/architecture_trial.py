@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nasrec_automl.architecture import Architecture
-from nasrec_automl.errors import JobError
+from nasrec_automl.errors import DivergedError, JobError
 from nasrec_automl.experiment.trial_process import Reporter, leave, run_trial
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.space import load_search_space
@@ -57,8 +58,13 @@ def _run(arguments: Sequence[str], parameters: Mapping[str, Any], reporter: Repo
 
 def _score(run: RunFolder, architecture: Architecture) -> dict[str, float]:
     from nasrec_automl.pipeline.evaluator import load_evaluator
+    from nasrec_automl.search.scoring import unscored_reason
 
-    return _values(load_evaluator(run).evaluate(architecture))
+    score = load_evaluator(run).evaluate(architecture)
+    # A trial that succeeds without a result leaves NNI's Evolution with one individual less, a failed one does not.
+    if not math.isfinite(score.log_loss):
+        raise DivergedError(unscored_reason(architecture, score.log_loss))
+    return _values(score)
 
 
 def _train(run: RunFolder, architecture: Architecture, reporter: Reporter) -> dict[str, float]:

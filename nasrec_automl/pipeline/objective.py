@@ -46,7 +46,7 @@ def objective(
 
     Raises:
         RunFolderError: it is no run folder.
-        JobError: the objectives are none; when first called, that the study maximises one.
+        JobError: the objectives are none; when first called, that the study maximises one, or has another number.
         CheckpointError: its supernet is not trained yet; when first called, that it is not of the job's space
             and data.
     """
@@ -87,6 +87,12 @@ class _Objective:
                 f"the study {study.study_name!r} maximises, and what this objective returns is to be minimised: "
                 'create it with "minimize" as its direction, or each of its directions'
             )
+        wanted = self.run.job.search.objectives
+        if study is not None and len(study.directions) != len(wanted):
+            raise JobError(
+                f"directions of the study {study.study_name!r}: expected {len(wanted)} ({', '.join(wanted)}), got "
+                f"{len(study.directions)}; create it with as many as the objective returns, or pass other `objectives`"
+            )
         space = load_search_space(self.run.job.space)
         # First: until a trial of this process has parameters, a search may take it for one that it is to run.
         params = {name: suggest(trial, name, choices) for name, choices in distributions(space).items()}
@@ -104,5 +110,5 @@ class _Objective:
             trial.set_user_attr(f"{PREFIX}{name}", value)
         for name, excess in violations(budget, architecture).items():  # without them Optuna takes it for feasible
             trial.set_constraint(name, excess)
-        further = tuple(costs[name] for name in self.run.job.search.objectives[1:])
+        further = tuple(costs[name] for name in wanted[1:])
         return (score.log_loss, *further) if further else score.log_loss

@@ -96,6 +96,7 @@ class RetrainStage(Stage):
             seed=job.seed,
             taught=has_teachers(job),
             halved=halved(run),
+            measures=[name for name, one in known.items() if one.origin == "hand design"],
             count=count,
             on_trial=trainings.on_trial,
         )

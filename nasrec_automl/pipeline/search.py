@@ -153,8 +153,8 @@ def _hand_on(run: RunFolder, finished: Sequence[FrozenTrial], space: SearchSpace
         "budget": run.noted_budget,
         "top": [dict(architecture.params) for architecture, _ in top],
         "predicted": [architecture.key for architecture, origin in top if origin == "predictor"],
-        # That run may be deleted, and the candidates are to stay the same.
-        "earlier": winner or (before or {}).get("earlier", []),
+        # That run may be deleted or get another winner, and the candidates are to stay the same.
+        "earlier": (before or {}).get("earlier") or winner,
     }
     noted["retrain"] = retrain_study_name(run, noted)
     if noted != before:  # else another worker has ended the stage, and may be at the next one

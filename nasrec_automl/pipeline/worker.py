@@ -46,7 +46,8 @@ def share_work(run: RunFolder, *, count: int | None = None, on_wait: Callable[[s
     """Score architectures and train candidates until both studies have what the job asks for.
 
     Any number of processes, on any machine that sees the run folder and the database, may do so beside the run's owner,
-    or without one. No lock is taken.
+    or without one. No lock is taken. An owner's job counts, not one that was edited since: the owner could not go on
+    with a stage that was claimed here with other settings.
 
     Args:
         run: the run.
@@ -61,6 +62,8 @@ def share_work(run: RunFolder, *, count: int | None = None, on_wait: Callable[[s
     check_stages(run)
     _wait_for_supernet(run, on_wait)
     check_stages(run)  # again: a supernet before its first checkpoint tells nothing
+    if "run" in run.in_use():
+        run = RunFolder.open(run.path)
     done = {"search": 0, "retrain": 0}
     with run.at_work(), database_errors(run.job.storage_url):
         for kind, stage, states in _SHARED:

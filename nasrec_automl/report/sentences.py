@@ -63,8 +63,8 @@ def trust(content: ReportContent) -> list[str]:
             + (
                 "Test was read once, after the choice."
                 if readings == 1
-                else f"Test was read {readings} times, as in a run that was continued, or killed while test was read: "
-                "its numbers may flatter the winner too."
+                else f"Test was read {readings} times, because the run got more to do after a result, or was killed "
+                "while test was read: its numbers may flatter the winner too."
             )
         )
     statements.append(
@@ -296,8 +296,8 @@ def _about_teachers(content: ReportContent) -> list[str]:
     if content.final_teachers:
         named = _listed(content.final_teachers)
         said.append(
-            f"in its last trainings the winner learned from labels mixed with predictions of {named}, which had "
-            "learned from labels alone, those of validation rows too"
+            f"in its last trainings the winner learned validation rows from labels mixed with predictions of {named}, "
+            "which had learned from labels alone, those of validation rows too"
         )
     if not said:
         return []

@@ -51,6 +51,7 @@ def retrain(
     seed: int,
     taught: bool,
     halved: Sequence[str] = (),
+    measures: Collection[str] = (),
     count: int | None = None,
     on_trial: OnTrial | None = None,
     options: WorkerOptions | None = None,
@@ -76,6 +77,7 @@ def retrain(
         halved: candidates of which too little is known for each to be trained to its end: their first trainings come
             after those of the others, in this order, and are pruned too, and the pruner is successive halving, at 4, 8,
             16, ... validations.
+        measures: candidates that the others are compared with: where there is a timeout, they are trained first.
         count: how many trainings this worker does at most.
         on_trial: called after each.
         options: how to share the study.
@@ -91,7 +93,10 @@ def retrain(
     """
     if not candidates:
         raise StudyError("there is nothing to retrain: expected at least one candidate")
-    task = _Retrain(Ledger(study, storage), candidates, train, config, validations, seed, taught, halved)
+    # A timeout may leave out what is trained last.
+    first = [name for name in candidates if config.timeout is not None and name in measures]
+    order = [*first, *(name for name in candidates if name not in {*first, *halved}), *halved]
+    task = _Retrain(Ledger(study, storage), candidates, train, config, validations, seed, taught, halved, order)
     target = max(config.trials, len(candidates))
     return work(
         task,
@@ -118,14 +123,13 @@ class _Retrain(Task):
         seed: int,
         taught: bool,
         halved: Sequence[str],
+        order: Sequence[str],
     ) -> None:
         self.distributions = retrain_distributions(_as_chosen(ledger, candidates), config.space)
         self._ledger = ledger
         self._train = train
         self._config = config
         self.seed = seed
-        # A time limit may leave out what is trained last.
-        order = [*(name for name in candidates if name not in halved), *halved]
         self._defaults = [default_params(name, config.space, taught=taught) for name in order]
         self._check_choices()
         self._unpruned = [params for params in self._defaults if params[ARCHITECTURE] not in halved]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import optuna
@@ -15,6 +15,9 @@ from nasrec_automl.search.task import Params
 
 _ATTEMPTS = 20
 """Proposals of one way that may be known already before the next is tried: its ranges may be used up."""
+
+_LAST_ATTEMPTS = 500
+"""Those of the last way, after which all ranges count as used up."""
 
 Way = Callable[[int, int], Params | None]
 """`way(taken, attempt)` proposes parameters, from how many keys are taken and which attempt this is; None where it has
@@ -31,7 +34,7 @@ def tpe(seed: int, *, startup: int) -> TPESampler:
     return TPESampler(seed=seed, constant_liar=False, n_startup_trials=startup)
 
 
-def first_new_params(ways: Iterable[Way], key: Callable[[Params], str | None], taken: Set[str]) -> Params | None:
+def first_new_params(ways: Sequence[Way], key: Callable[[Params], str | None], taken: Set[str]) -> Params | None:
     """The first parameters that are new; None where no way leads to any.
 
     Args:
@@ -41,7 +44,7 @@ def first_new_params(ways: Iterable[Way], key: Callable[[Params], str | None], t
         taken: keys that are not new.
     """
     for way in ways:
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(_LAST_ATTEMPTS if way is ways[-1] else _ATTEMPTS):
             params = way(len(taken), attempt)
             if params is not None and key(params) not in taken:
                 return params

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 from nni.experiment.config import ExperimentConfig
 
 from nasrec_automl.config import load_job
+from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.experiment import architecture_trial, trial_process
 from nasrec_automl.pipeline.evaluator import load_evaluator
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -116,6 +118,16 @@ def test_an_error_is_a_sentence_and_exit_code_1(
     error = capsys.readouterr().err
     assert sentence in error
     assert error.count("\n") == 1
+
+
+def test_without_a_finite_score_the_trial_fails(
+    start: Any, finished_run: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    score = Score(log_loss=math.nan, auc=0.5, standard_error=math.nan, rows=9, stopped=False)
+    monkeypatch.setattr(WeightSharingEvaluator, "evaluate", lambda *_: score)
+    params = load_search_space(finished_run.job.space).random(np.random.default_rng(0)).params
+    assert start(dict(params), finished_run.path) == (1, [])
+    assert "is nan: expected a finite number" in capsys.readouterr().err
 
 
 def test_a_run_without_supernet_is_refused(

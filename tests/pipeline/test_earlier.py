@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file
 
@@ -18,11 +19,13 @@ from nasrec_automl.errors import CheckpointError, RunFolderError
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.candidates import candidates
 from nasrec_automl.pipeline.earlier import earlier_supernet, earlier_winner
+from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.stages import STAGES
 from nasrec_automl.pipeline.studies import begun_study
 from nasrec_automl.space import load_search_space
+from tests.pipeline.changed import changed
 
 
 def continuing(run: RunFolder, folder: Path, **supernet: Any) -> RunFolder:
@@ -71,6 +74,18 @@ def test_the_search_scores_the_earlier_winner_first(
     expected = [*designs, winner.key]
     SearchStage().run(run, count=len(expected))
     assert [trial.user_attrs["nasrec:key"] for trial in begun_study(run, "search").trials] == expected
+
+
+def test_the_noted_winner_stays_a_candidate_when_that_run_gets_another(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = load_search_space(copied_run.job.space)
+    noted, new = (space.random(np.random.default_rng(seed)) for seed in (0, 1))
+    write_json(copied_run.top, {**read_json(copied_run.top), "earlier": [dict(noted.params)]})
+    monkeypatch.setattr("nasrec_automl.pipeline.search.earlier_winner", lambda *_: [new])
+    grown = changed(copied_run, "search", architectures=copied_run.job.search.architectures + 1)
+    SearchStage().run(grown)
+    assert read_json(grown.top)["earlier"] == [dict(noted.params)]
 
 
 def test_what_cannot_be_continued_is_named(

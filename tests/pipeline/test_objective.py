@@ -150,6 +150,16 @@ def test_a_study_that_maximises_is_refused(finished_run: RunFolder) -> None:
         study.optimize(objective(finished_run.path), n_trials=1)
 
 
+@pytest.mark.parametrize("objectives", [None, ["log_loss", "macs"]])
+def test_a_study_with_another_number_of_objectives_is_refused(
+    finished_run: RunFolder, objectives: list[str] | None
+) -> None:
+    study = optuna.create_study(directions=["minimize"] * (2 if objectives is None else 1))
+    returned = objective(finished_run.path, objectives)
+    with pytest.raises(JobError, match=r"expected (1 \(log_loss\), got 2|2 \(log_loss, macs\), got 1); create"):
+        study.optimize(returned, n_trials=1)
+
+
 def test_it_goes_to_another_process(finished_run: RunFolder, tmp_path: Path) -> None:
     trial = begun_study(finished_run, "search").get_trials()[3]
     (tmp_path / "objective").write_bytes(pickle.dumps((objective(finished_run.path), trial.params)))

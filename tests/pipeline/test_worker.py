@@ -133,6 +133,13 @@ def test_a_worker_of_another_job_is_refused_before_and_after_it_has_waited(
     assert wait == ["the supernet"]
 
 
+def test_beside_an_owner_the_owners_job_counts(copied_run: RunFolder) -> None:
+    edited = changed(copied_run, "search", architectures=24)
+    with copied_run.lock():
+        assert share_work(edited) == Shared(architectures=0, trainings=0)
+    assert share_work(edited, count=1) == Shared(architectures=1, trainings=0)
+
+
 @pytest.mark.slow
 def test_workers_come_and_go_beside_a_run(searching: RunFolder, tmp_path: Path) -> None:
     there = tmp_path / "all are there"

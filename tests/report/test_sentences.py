@@ -95,8 +95,9 @@ def test_trust_says_what_teachers_taught(full_content):
 
     assert said(teachers=["hand-mlp", "hand-dcn"], final_teachers=["hand-mlp", "hand-dcn"]) == [
         "Single labels are noisy: all candidates learned from labels mixed with predictions of hand-mlp and hand-dcn, "
-        "which had learned from labels alone, and in its last trainings the winner learned from labels mixed with "
-        "predictions of hand-mlp and hand-dcn, which had learned from labels alone, those of validation rows too."
+        "which had learned from labels alone, and in its last trainings the winner learned validation rows from labels "
+        "mixed with predictions of hand-mlp and hand-dcn, which had learned from labels alone, those of validation "
+        "rows too."
     ]
     (found,) = said(teachers=["hand-mlp", "hand-dcn", "hand-dlrm"])
     assert "predictions of hand-mlp, hand-dcn and hand-dlrm, which" in found
@@ -276,7 +277,7 @@ def test_the_result_table_says_what_its_numbers_are_of(full_content):
 def test_trust_says_how_often_test_was_read(full_content):
     assert "Test was read once, after the choice." in " ".join(trust(full_content()))
     text = " ".join(trust(full_content(test_readings=2)))
-    assert "Test was read 2 times, as in a run that was continued, or killed while test was read: its numbers" in text
+    assert "Test was read 2 times, because the run got more to do after a result, or was killed" in text
 
 
 def test_a_check_is_no_training_of_a_candidate(full_content):

@@ -160,6 +160,14 @@ def test_candidates_that_are_halved_are_pruned_in_their_first_training_too(
     assert "not among the best half" in trials[2].user_attrs["nasrec:reason"]
 
 
+@pytest.mark.parametrize(("timeout", "first"), [(None, NAMES), ("1h", [NAMES[2], *NAMES[:2]])])
+def test_before_a_timeout_measures_are_trained_first(
+    study: optuna.Study, storage: RDBStorage, timeout: str | None, first: list[str]
+) -> None:
+    run(study, storage, measures=NAMES[2:], config=RetrainConfig(trials=3, timeout=timeout))
+    assert [trial.params["architecture"] for trial in study.get_trials()] == first
+
+
 def test_pruned_trainings_count_and_say_why(study: optuna.Study, storage: RDBStorage) -> None:
     assert run(study, storage, config=RetrainConfig(trials=24)) == 24
     pruned = [trial for trial in study.get_trials() if trial.state == TrialState.PRUNED]

@@ -1,3 +1,4 @@
+import itertools
 import sys
 
 import optuna
@@ -62,6 +63,13 @@ def test_a_way_that_leads_nowhere_new_gives_way_to_the_next() -> None:
     }
     assert asked == [(2, attempt) for attempt in range(20)]
     assert first_new_params((stubborn,), key, {"1"}) is None
+
+
+def test_chance_comes_last_and_finds_the_one_that_is_left() -> None:
+    left = ({"x": 7 if attempt == 100 else 1} for attempt in itertools.count())
+    assert first_new_params((lambda *_: {"x": 1}, lambda *_: next(left)), lambda params: str(params["x"]), {"1"}) == {
+        "x": 7
+    }
 
 
 def test_a_parameter_that_no_trial_has_is_drawn_too() -> None:

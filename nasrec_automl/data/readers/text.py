@@ -206,9 +206,10 @@ def check_names(
     Raises:
         DataError: one is missing, there twice, or without a role unless there may be `further` ones.
     """
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"{path}: the column {twice[0]!r} is there twice: rename or remove one")
     known = [column.name for column in columns]
+    read = known if further else names
+    if twice := sorted({name for name in read if names.count(name) > 1}):
+        raise DataError(f"{path}: the column {twice[0]!r} is there twice: rename or remove one")
     missing = [name for name in known if name not in names]
     if missing:
         may = not any(column.required for column in columns if column.name in missing)

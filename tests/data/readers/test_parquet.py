@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -163,10 +164,27 @@ def test_lists_of_lists_fit_no_role(tmp_path: Path) -> None:
         read(write(tmp_path, s=[[["a"]], [["b"]]]), SEVERAL)
 
 
+def test_further_columns_may_share_a_name(tmp_path: Path) -> None:
+    names = [*GOOD, "z", "z"]
+    pq.write_table(
+        pa.Table.from_arrays([*map(pa.array, GOOD.values()), *[pa.array([1, 2])] * 2], names), tmp_path / "f"
+    )
+    tables = read_parquet(tmp_path / "f", Rejections(1.0), columns=COLUMNS, further=True)
+    assert pa.concat_tables(tables).column_names == ["y", "n", "c"]
+
+
 def test_further_columns_are_left_out_where_there_may_be_some(tmp_path: Path) -> None:
     path = write(tmp_path, z=[1, 2])
     tables = read_parquet(path, Rejections(1.0), columns=COLUMNS, further=True)
     assert pa.concat_tables(tables).column_names == ["y", "n", "c"]
+
+
+def test_a_moment_where_a_number_should_be(tmp_path: Path) -> None:
+    hour = replace(NUMBER, stripped=False)  # as what is derived of it, a kind of its own
+    path = write(tmp_path, n=pa.array([0, 1], pa.timestamp("s")))
+    for kind in (NUMBER, hour):
+        with pytest.raises(DataError, match=r"'n' is of type timestamp\[ms\].*: write it as seconds since 1970"):
+            read(path, (COLUMNS[0], Column("n", kind), *COLUMNS[2:]))
 
 
 @pytest.mark.parametrize("group", [10_000, 1_000_000])

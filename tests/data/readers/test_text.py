@@ -78,6 +78,14 @@ def test_a_wrong_header_is_named(header: str, naming: str, tmp_path: Path) -> No
         read(path, HEADED)
 
 
+@pytest.mark.parametrize("bad", ["", "x,,v,y,\n"])  # a bad row takes the slow way
+def test_further_columns_may_share_a_name(bad: str, tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text(f"a,,b,c,\n1,,v,y,\n{bad}")
+    rows, rejections = read(path, replace(HEADED, further=True))
+    assert ([row["a"] for row in rows], rejections.rejected) == ([1], bool(bad))
+
+
 def test_a_header_where_none_is_expected_is_a_bad_row(tmp_path: Path) -> None:
     path = tmp_path / "f.csv"
     path.write_text("a,b,c\n1,v,y\na,b,c\n")
