@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nasrec_automl.architecture import Architecture
-from nasrec_automl.errors import DivergedError, JobError
+from nasrec_automl.errors import JobError, NasRecError
 from nasrec_automl.experiment.trial_process import Reporter, leave, run_trial
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.space import load_search_space
@@ -63,7 +63,7 @@ def _score(run: RunFolder, architecture: Architecture) -> dict[str, float]:
     score = load_evaluator(run).evaluate(architecture)
     # A trial that succeeds without a result leaves NNI's Evolution with one individual less, a failed one does not.
     if not math.isfinite(score.log_loss):
-        raise DivergedError(unscored_reason(architecture, score.log_loss))
+        raise NasRecError(unscored_reason(architecture, score.log_loss))
     return _values(score)
 
 

@@ -62,7 +62,7 @@ def share_work(run: RunFolder, *, count: int | None = None, on_wait: Callable[[s
     check_stages(run)
     _wait_for_supernet(run, on_wait)
     check_stages(run)  # again: a supernet before its first checkpoint tells nothing
-    if "run" in run.in_use():
+    if "run" in run.in_use():  # its owner has noted its job
         run = RunFolder.open(run.path)
     done = {"search": 0, "retrain": 0}
     with run.at_work(), database_errors(run.job.storage_url):

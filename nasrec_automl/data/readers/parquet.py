@@ -218,17 +218,12 @@ def _is_number(type_: pa.DataType) -> bool:
 
 
 def _unfit(column: Column, type_: pa.DataType, path: Path) -> DataError:
-    # Of the columns of numbers the timestamp alone must be there in each row.
-    is_time = column.kind is NUMBER and column.required and is_moment(type_)
-    # Derived columns have kinds of their own, and are made of numbers.
-    is_source = not is_time and is_moment(type_) and column.kind is not None and column.kind.reads == pa.float64()
-    advice = (
-        "set `timestamp.format` to ISO8601"
-        if is_time
-        else "write it as seconds since 1970, or ignore it"
-        if is_source
-        else "convert or ignore it"
-    )
+    advice = "convert or ignore it"
+    if is_moment(type_) and column.kind is not None and column.kind.reads == pa.float64():
+        advice = "write it as seconds since 1970, or ignore it"
+        # Of the columns of plain numbers the timestamp alone must be there in each row.
+        if column.kind is NUMBER and column.required:
+            advice = "set `timestamp.format` to ISO8601"
     return DataError(f"{path}: column {column.name!r} is of type {type_}, which fits no such role: {advice}")
 
 
