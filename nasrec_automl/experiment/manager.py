@@ -24,6 +24,7 @@ MANY_TRIALS = 10_000
 """More trials than any job has; the tuner lowers the limit when the last one is issued."""
 
 _ACTIVE = ("WAITING", "RUNNING", "UNKNOWN")
+_ANNOUNCED = "ADD_RESUMED"
 _CANCELED = ("USER_CANCELED", "SYS_CANCELED", "EARLY_STOPPED")
 _FAILED = ("FAILED", *_CANCELED)
 _MARK = "error: "
@@ -151,8 +152,12 @@ class Manager:
             self.limit_trials(MANY_TRIALS)
 
     def finish(self) -> None:
-        """Let the experiment end: NNI calls it DONE when as many trials as its limit were submitted and have ended."""
-        self.limit_trials(len(self.trials()))
+        """Let the experiment end: NNI calls it DONE when as many trials as its limit were submitted and have ended.
+
+        Those that a resume announces alone do not count: NNI runs one whose machine it no longer knows under a new id,
+        and lists the old one for ever.
+        """
+        self.limit_trials(sum(trial.status != _ANNOUNCED for trial in self.trials()))
 
     def _get(self, path: str) -> Any:
         return json.loads(self._read("GET", path))

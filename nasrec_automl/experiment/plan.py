@@ -31,7 +31,9 @@ class Pause(Enum):
 class Plan:
     """Turns the state of a run into the parameters of trials.
 
-    Memory holds only what disk cannot tell: the trials that run, what they were given, and how many failed.
+    Memory holds only what disk cannot tell: the trials that run, what they were given, and how many failed. Trials
+    that NNI runs again in a resumed experiment are not among them: one of a stage that has one trial at a time may be
+    issued beside them, waits for them, and finds all done.
 
     Args:
         run: the run folder.
@@ -51,12 +53,8 @@ class Plan:
         """What was issued and has not ended."""
         return [parameters for parameters, _ in self._issued.values()]
 
-    def take(self, id_: int, others: Sequence[Parameters] = ()) -> Parameters | Pause:
+    def take(self, id_: int) -> Parameters | Pause:
         """Decide what trial `id_` does, and note that it was issued.
-
-        Args:
-            id_: of the next trial.
-            others: parameters of trials that run but were not taken from this plan.
 
         Raises:
             NasRecError: a stage failed too often.
@@ -67,7 +65,7 @@ class Plan:
         name = trial_stage(stage.name)
         if self._failures[name] > self.run.job.experiment.retries:
             raise NasRecError(self._failure(name))
-        running = [parameters for parameters in (*self.running, *others) if parameters.get("stage") == name]
+        running = [parameters for parameters in self.running if parameters.get("stage") == name]
         done, total = stage.units(self.run)
         parameters: Parameters = {"stage": name}
         if stage.parallel:

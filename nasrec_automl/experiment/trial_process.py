@@ -15,6 +15,7 @@ from nni.runtime.trial_command_channel import TrialCommandChannel, get_default_t
 
 from nasrec_automl.errors import NasRecError
 from nasrec_automl.experiment.manager import error_line
+from nasrec_automl.interrupts import no_lost_interrupts
 
 
 class Reporter:
@@ -68,8 +69,19 @@ def run_trial(work: Callable[[dict[str, Any], Reporter], Mapping[str, float]]) -
     Returns:
         The exit code: 0, or 1 with the error on stderr.
     """
-    # NNI cancels with SIGINT, which Lightning would catch and NNI then take for a failure.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # NNI cancels with SIGINT: what the trial does is told to stop, as by Ctrl-C, so that a study knows.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with no_lost_interrupts():
+            return _run(work)
+    except KeyboardInterrupt:
+        # By any other end NNI would call it failed, not canceled.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGINT)
+        raise
+
+
+def _run(work: Callable[[dict[str, Any], Reporter], Mapping[str, float]]) -> int:
     try:
         channel = get_default_trial_command_channel()
         record: Any = channel.receive_parameter()

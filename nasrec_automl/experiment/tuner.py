@@ -54,7 +54,6 @@ class StageTuner(Tuner):
         self._plan: Plan | None = None
         self._send: Callable[[int, Parameters], None] = lambda id_, parameters: None
         self._held: list[int] = []
-        self._recovered: set[str] = set()
         self._last: int | None = None
         self._over = False
 
@@ -77,8 +76,10 @@ class StageTuner(Tuner):
     def receive_trial_result(self, parameter_id: int, parameters: Any, value: Any, **kwargs: Any) -> None:
         """The study has the results; NNI can pass the parameters of another trial here."""
 
-    def trial_end(self, parameter_id: int, success: bool, **kwargs: Any) -> None:
-        """Issue what waited for this trial."""
+    def trial_end(self, parameter_id: int | None, success: bool, **kwargs: Any) -> None:
+        """Issue what waited for this trial. One that a user has made on NNI's page has no id, and says nothing."""
+        if parameter_id is None:
+            return
         with self._mutex:
             try:
                 if self._plan is not None:
@@ -120,7 +121,7 @@ class StageTuner(Tuner):
         if self._complaint:
             raise JobError(self._complaint)
         plan = self._open()
-        decision = plan.take(id_, self._still_running())
+        decision = plan.take(id_)
         if decision is Pause.DONE:
             if not self._manager.trials():
                 # NNI wants a trial: this one finds everything done, and shows the result on NNI's page.
@@ -149,9 +150,6 @@ class StageTuner(Tuner):
             stage.check(run)
         run.create()
         ExperimentNote(id=profile["id"], url=self._manager.url).write(run)
-        if os.environ.get("NNI_MODE") == "resume":
-            # NNI runs these again by itself, and does not tell the tuner when they end.
-            self._recovered = {trial.id for trial in self._manager.trials() if trial.active}
         following = next_stage(run, stages)
         for stage in takewhile(lambda stage: stage is not following, stages.values()):
             stage.tidy(run)  # it is done, and its last trial may have been killed before it could
@@ -159,13 +157,6 @@ class StageTuner(Tuner):
             # The limit of a resumed experiment may be what its end had lowered it to.
             self._manager.make_room()
         return run
-
-    def _still_running(self) -> list[Parameters]:
-        if not self._recovered:
-            return []
-        active = [trial for trial in self._manager.trials() if trial.active and trial.id in self._recovered]
-        self._recovered = {trial.id for trial in active}
-        return [trial.parameters for trial in active]
 
     def _end(self) -> None:
         """Finish after the last trial. Where the manager does not answer, NNI's next request is another occasion."""

@@ -11,12 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from nasrec_automl.data.dataset import PreparedData
-from nasrec_automl.data.description import is_prepared
-from nasrec_automl.data.parts import VALIDATION, Part
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.stages import check_stages
 from nasrec_automl.pipeline.status import check_has_result
 
 _OF_THE_RUN = ("name", "run_folder", "storage")
@@ -26,16 +22,18 @@ _OF_THE_RUN = ("name", "run_folder", "storage")
 def compare_runs(runs: Sequence[RunFolder]) -> RenderableType:
     """The winner of each run with its log losses, AUC and cost, and the settings in which the jobs differ.
 
+    Jobs are those that the folders note: a job file that was edited since says nothing of a result. Rows and studies
+    may be gone.
+
     Args:
         runs: with a result each, in the order of the lines.
 
     Raises:
         RunFolderError: one of them has no result yet, or more to do since.
-        JobError: one of the jobs is not the one that its run was started with.
     """
     for run in runs:
-        check_stages(run)
         check_has_result(run)
+    runs = [RunFolder.open(run.path) for run in runs]
     names = _names(runs)
     table = _table("run", "winner")
     for column in ("validation\nlog loss", "test\nlog loss", "test\nAUC", "multiply\nadds", "seconds"):
@@ -60,7 +58,8 @@ def compare_runs(runs: Sequence[RunFolder]) -> RenderableType:
 
 
 def _note(runs: Sequence[RunFolder]) -> str:
-    if len({rows for run in runs if (rows := _measured_rows(run))}) > 1:
+    # Results of before say nothing of their rows.
+    if len({read_json(run.final).get("measured_rows") for run in runs} - {None}) > 1:
         return "These runs are measured on other rows: their log losses do not compare."
     seeds = "Runs that differ by their seed alone say how far chance goes."
     if len({tuple(read_json(run.final)["chosen_on"]) for run in runs}) > 1:
@@ -72,14 +71,6 @@ def _note(runs: Sequence[RunFolder]) -> str:
         "To choose one of these models, compare validation: who chooses by test no longer knows what to expect of new "
         f"rows. {seeds}"
     )
-
-
-def _measured_rows(run: RunFolder) -> tuple[str, ...]:
-    """Checksums of the labels of validation and test; of data that are gone none."""
-    if not is_prepared(run.data):
-        return ()
-    parts = PreparedData.open(run.data).description.parts
-    return tuple(shard.checksums["label"] for part in (*VALIDATION, Part.TEST) for shard in parts[part].shards)
 
 
 def _names(runs: Sequence[RunFolder]) -> list[str]:

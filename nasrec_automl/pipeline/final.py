@@ -15,8 +15,9 @@ import torch
 from nasrec_automl.budget import MACS, PARAMETERS
 from nasrec_automl.config import DEFAULT_STORAGE
 from nasrec_automl.data.dataset import PreparedData
-from nasrec_automl.data.parts import Part
+from nasrec_automl.data.parts import VALIDATION, Part
 from nasrec_automl.data.preprocessing import PREPROCESSING_FILE
+from nasrec_automl.digest import digest
 from nasrec_automl.errors import RunFolderError, StudyError
 from nasrec_automl.evaluation.paired import auc_difference_error, log_loss_difference_error
 from nasrec_automl.evaluation.scratch import predict_logits
@@ -122,6 +123,7 @@ class FinalStage(Stage):
                 "retrain": chosen_among,
                 "winner": winner.name,
                 "chosen_on": list(choice_parts(run)),
+                "measured_rows": measured_rows(data),
                 "teachers": [*first],
                 "final_teachers": [*last],
                 "test_readings": readings,
@@ -197,6 +199,14 @@ def _contenders(
     first, *others = sorted(found, key=lambda contender: contender.metrics.log_loss)
     errors = [log_loss_difference_error(losses[other.name], losses[first.name], weights) for other in others]
     return [first, *others], [None, *errors]
+
+
+def measured_rows(data: PreparedData) -> str:
+    """Digest of the labels of validation and test, however features are read: runs of others do not compare."""
+    parts = data.description.parts
+    return digest(
+        "".join(shard.checksums["label"] for part in (*VALIDATION, Part.TEST) for shard in parts[part].shards)
+    )
 
 
 def _plain(run: RunFolder, data: PreparedData, contender: Contender) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from nasrec_automl.pipeline.earlier import continued, earlier_supernet
 from nasrec_automl.pipeline.files import newest, read_json, write_array, write_json
 from nasrec_automl.pipeline.progress import ProgressWriter, Tell, silent
 from nasrec_automl.pipeline.run_folder import DATA_FINGERPRINT, RunFolder
+from nasrec_automl.pipeline.studies import found_study
 from nasrec_automl.pipeline.supernet_training import (
     checkpoint_file,
     ends_early,
@@ -103,8 +104,11 @@ class SupernetStage(Stage):
         total = training_steps(run)
         progress = ProgressWriter(run.progress(self.name), unit="steps", total=total)
         if not checkpoint_file(run).is_file():
+            # What is wrong with these is said before hours of work, while the folder takes another name.
             _check_budget(run)
-            earlier_supernet(run)  # what is wrong with it is said before teachers are trained
+            earlier_supernet(run)
+            if self._label is None:  # no search follows supernets whose settings are tried
+                found_study(run, "search")
             label = self._label or partial(
                 supernet_label, run, tell=lambda words: progress.update(0, words), workers=workers
             )

@@ -106,6 +106,7 @@ def test_the_limit_goes_down_to_what_was_submitted_and_up_again(server: Server, 
     server.jobs = [job(0, "SUCCEEDED"), job(1, "SUCCEEDED")]
     manager.make_room()
     assert server.limit == MANY_TRIALS
+    server.jobs.append(job(2, "ADD_RESUMED"))  # announced, and run under another id
     manager.finish()
     assert server.limit == 2
     manager.make_room()

@@ -72,14 +72,6 @@ def test_gives_out_again_what_a_failed_trial_was_given(retrying: RunFolder, pipe
     assert plan.take(2) == {"stage": "search", "count": 5}
 
 
-def test_counts_what_trials_of_before_were_given(plan: Plan, run: RunFolder, pipeline: ModuleType) -> None:
-    assert plan.take(0, [{"stage": "supernet"}]) is Pause.WAIT
-    do(run, pipeline, "data", "supernet")
-    others = [{"stage": "search", "count": 4}]
-    assert plan.take(1, others) == {"stage": "search", "count": 5}
-    assert plan.take(2, others) == {"stage": "search", "count": 1}
-
-
 def test_a_stage_that_fails_too_often_is_an_error(retrying: RunFolder, pipeline: ModuleType) -> None:
     plan = Plan(retrying, pipeline.STAGES)
     for id_ in range(2):

@@ -178,7 +178,10 @@ def test_two_machines_run_a_job_to_done(job: Path, experiment: Any, machines: li
 
 def searching(run: RunFolder, machine: Machine) -> bool:
     """Whether a worker of the machine has an architecture in hand."""
-    study = optuna.load_study(study_name=f"{run.job.name}-search", storage=run.job.storage)
+    name = f"{run.job.name}-search"
+    if name not in optuna.get_all_study_names(run.job.storage):  # its workers have begun, and not yet made it
+        return False
+    study = optuna.load_study(study_name=name, storage=run.job.storage)
     running = study.get_trials(states=(optuna.trial.TrialState.RUNNING,))
     return machine.host in hosts(running)
 

@@ -27,8 +27,9 @@ WORK = {
     "canceled": """
     try:
         signal.raise_signal(signal.SIGINT)
-    except KeyboardInterrupt:  # as Lightning does
-        pass
+    except KeyboardInterrupt:
+        print("its study was told", file=sys.stderr)
+        raise
     return {"log_loss": 0.5}
 """,
     "with a thread left behind": """
@@ -46,7 +47,7 @@ def start(folder: Path, work: str) -> subprocess.CompletedProcess[str]:
     """Run a trial whose work is the text of a function."""
     (folder / "parameter.cfg").write_text(json.dumps({"parameter_id": 7, "parameters": {"auc": 0.75}}))
     code = (
-        "import signal, threading, time\nfrom nasrec_automl.experiment.trial_process import leave, run_trial\n"
+        "import signal, sys, threading, time\nfrom nasrec_automl.experiment.trial_process import leave, run_trial\n"
         f"def work(parameters, reporter):{WORK[work]}\nleave(run_trial(work))"
     )
     nni = {
@@ -82,9 +83,10 @@ def test_metrics_leave_the_process_whatever_channel_an_engine_puts_in_its_place(
     assert {(metric["parameter_id"], metric["trial_job_id"]) for metric in sent(tmp_path)} == {(7, "abc")}
 
 
-def test_a_canceled_trial_dies_of_the_signal(tmp_path: Path) -> None:
+def test_a_canceled_trial_hears_of_it_and_dies_of_the_signal(tmp_path: Path) -> None:
     done = start(tmp_path, "canceled")
     assert done.returncode == -signal.SIGINT
+    assert done.stderr == "its study was told\n"
     assert sent(tmp_path) == []
 
 

@@ -242,17 +242,26 @@ def test_an_error_waits_for_what_still_runs(tuner: Any, run: RunFolder, pipeline
     assert "search stage failed" in parameters["error"]
 
 
-def test_goes_on_after_a_resume_once_the_trials_of_before_have_ended(
-    tuner: Any, run: RunFolder, pipeline: ModuleType, manager: FakeManager, monkeypatch: pytest.MonkeyPatch
+def test_after_a_resume_one_trial_waits_beside_that_of_before_and_all_go_on_after_it(
+    tuner: Any, run: RunFolder, pipeline: ModuleType, manager: FakeManager
 ) -> None:
-    monkeypatch.setenv("NNI_MODE", "resume")
-    manager.add({"stage": "supernet"})
-    assert tuner.ask(5) == []
+    manager.add({"stage": "supernet"})  # NNI runs it again, and says nothing of its end
+    assert tuner.ask(5, 6) == [{"stage": "supernet"}]
     do(run, pipeline, "data", "supernet")
-    manager.jobs = []
-    # NNI asks for the next trial, and says nothing of the one that ended.
-    assert tuner.ask(6) == [{"stage": "search", "count": 5}]
+    tuner.trial_end(5, True)
+    assert tuner.sent == [(6, {"stage": "search", "count": 5})]
     assert manager.roomy == 1
+
+
+def test_the_end_of_a_trial_that_was_made_on_nni_s_page_ends_nothing(
+    tuner: Any, run: RunFolder, pipeline: ModuleType, manager: FakeManager
+) -> None:
+    assert tuner.ask(0) == [{"stage": "supernet"}]
+    tuner.trial_end(None, True)
+    assert not manager.finished
+    do(run, pipeline, "data", "supernet")
+    tuner.trial_end(0, True)
+    assert tuner.ask(1) == [{"stage": "search", "count": 5}]
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,11 @@ from operator import itemgetter
 from pathlib import Path
 from unittest.mock import Mock
 
+import optuna
 import pytest
 import torch
 from nni.tools.nnictl.config_utils import Experiments
+from optuna.trial import TrialState
 from safetensors.torch import load_file
 
 from nasrec_automl.data.dataset import PreparedData
@@ -18,13 +20,14 @@ from nasrec_automl.data.parts import Part
 from nasrec_automl.data.preparation import prepare
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.data.synthetic import make_synthetic
-from nasrec_automl.errors import DivergedError, JobError
+from nasrec_automl.errors import DivergedError, JobError, StudyError
 from nasrec_automl.network.weights import load_supernet
 from nasrec_automl.nni_plugin.oneshot import NasRecLightningModule
 from nasrec_automl.pipeline import supernet as supernet_stage
 from nasrec_automl.pipeline import supernet_training
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.studies import make_study
 from nasrec_automl.pipeline.supernet import (
     SupernetStage,
     _warn_of_chance,
@@ -237,6 +240,24 @@ def test_a_training_that_diverges_at_once_leaves_the_folder_free(tmp_path: Path,
     with poisoned_step(2), pytest.raises(DivergedError, match=r"no checkpoint yet.* At step 2 of"):
         SupernetStage().run(make(tmp_path, prepared, validations=1))
     SupernetStage().run(make(tmp_path, prepared, validations=1, learning_rate=0.01))
+
+
+def test_a_taken_name_is_said_before_anything_is_trained_and_another_one_goes(
+    tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = {"storage": f"sqlite:///{tmp_path}/shared.db"}
+    first, second = (
+        RunFolder(make(tmp_path / name, prepared, validations=1, dropout=dropout).job.model_copy(update=storage))
+        for name, dropout in (("a", 0.1), ("b", 0.2))
+    )
+    first.claim("supernet", SupernetStage().settings(first))
+    make_study(first, "search").add_trial(optuna.create_trial(state=TrialState.FAIL))
+    with monkeypatch.context() as patched:
+        for name in ("supernet_label", "train_supernet"):
+            patched.setattr(supernet_stage, name, lambda *_, **__: pytest.fail("trained"))
+        with pytest.raises(StudyError, match=r"'mine-search' has supernet .* choose another name for the study"):
+            SupernetStage().run(second)
+    SupernetStage().run(RunFolder(second.job.model_copy(update={"name": "other"})))
 
 
 def test_an_interrupt_that_nni_takes_for_the_end_leaves_no_weights(
