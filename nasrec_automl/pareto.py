@@ -37,6 +37,23 @@ def domination_ranks(points: Sequence[Sequence[float]]) -> list[int]:
     return ranks
 
 
+def front_order(points: Sequence[Sequence[float]]) -> list[int]:
+    """Indices of points, the best first: the Pareto front, then that of the others, and so on.
+
+    Each front is in the order of its first values, equals as they come. Points of one value are in the order of that.
+
+    Args:
+        points: `n` points of equally many finite values.
+
+    Example:
+        >>> front_order([(0.7, 40), (0.6, 10), (0.6, 30), (0.5, 30)])
+        [3, 1, 2, 0]
+    """
+    several = bool(points) and len(points[0]) > 1
+    ranks = domination_ranks(points) if several else [0] * len(points)
+    return sorted(range(len(points)), key=lambda i: (ranks[i], points[i][0]))
+
+
 class _Front:
     """Points in an array that grows by doubling."""
 

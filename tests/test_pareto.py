@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nasrec_automl.pareto import domination_ranks
+from nasrec_automl.pareto import domination_ranks, front_order
 
 POINTS = st.integers(1, 3).flatmap(
     lambda width: st.lists(st.tuples(*[st.integers(0, 6)] * width), max_size=40)  # small numbers: many ties
@@ -33,6 +33,13 @@ def test_each_rank_is_the_front_of_what_the_ranks_before_leave(points: list[tupl
         assert rank == 0 or any(
             dominates(other, point) for other, its in zip(points, ranks, strict=True) if its == rank - 1
         )
+
+
+@given(POINTS)
+def test_the_order_goes_by_front_then_by_first_value_then_as_points_come(points: list[tuple[int, ...]]) -> None:
+    ranks = domination_ranks(points)
+    expected = sorted(range(len(points)), key=lambda i: (ranks[i], points[i][0], i))
+    assert front_order(points) == expected
 
 
 def test_one_value_ranks_as_it_is_ordered() -> None:

@@ -42,6 +42,8 @@ _ID_NAME = re.compile(rf"(^|_)(uuid|guid|hash|code|zip|category|type|(?!({_NO_ID
 _NO_CHANCE = 1000
 # A number as people write it: with what it is of, thousands apart, a decimal comma.
 _WRITTEN_NUMBER = re.compile(r"[-+]?[$€£¥]? ?(?:\d+|\d{1,3}(?:[,.' ]\d{3})+)(?:[.,]\d+)? ?[%$€£¥]?", re.ASCII)
+# Of a multi-valued column a draft reads at most so many values of a cell.
+_MOST_VALUES = 50
 # Of a multi-valued column, at least so many of the texts have several values.
 _OFTEN = 0.1
 
@@ -190,8 +192,7 @@ def _guess(name: str, rows: FirstRows, *, is_time: bool) -> Guess:
     if distinct <= 1 and not (len(known) < len(column) and distinct):
         return Guess("ignored", "always the same" if len(known) else "always missing")
     if name in rows.most:
-        most = rows.most[name]
-        return Guess("categorical", f"lists, the longest of {most}", f"{{max_values: {max(2, most)}}}")
+        return _guess_lists(known, rows.most[name])
     if is_time:
         return guess_time(name, rows)
     if name in rows.moments:
@@ -212,6 +213,19 @@ def _guess(name: str, rows: FirstRows, *, is_time: bool) -> Guess:
     return replace(text, why=text.why + as_number) if guess.role == "dense" else text
 
 
+def _guess_lists(known: pd.Series[str], most: int) -> Guess:
+    numbers = numbers_of(known.str.split(SEPARATOR, regex=False).explode())
+    if numbers is not None and bool((numbers % 1 != 0).any()):
+        return Guess("ignored", f"lists of numbers, the longest of {most}: no role reads vectors")
+    return _several(f"lists, the longest of {most}", most)
+
+
+def _several(why: str, most: int) -> Guess:
+    """A multi-valued field: a column of ids for each of its values, so that it does not take any number of them."""
+    read = min(max(2, most), _MOST_VALUES)
+    return Guess("categorical", f"{why}, of which {read} are read" if read < most else why, f"{{max_values: {read}}}")
+
+
 def _never_twice(distinct: int, known: int, rows: int) -> bool:
     """Whether values differ so often that others will too: a few of a large catalogue differ by chance.
 
@@ -227,8 +241,7 @@ def _guess_text(known: pd.Series[str], rows: int) -> Guess:
     distinct = known.nunique()
     most = int(known.str.count(re.escape(SEPARATOR)).max()) + 1
     if known.str.contains(SEPARATOR, regex=False).mean() >= _OFTEN:
-        why = f"texts with {SEPARATOR} between values, {most} at most"
-        return Guess("categorical", why, f"{{max_values: {most}}}")
+        return _several(f"texts with {SEPARATOR} between values, {most} at most", most)
     if _never_twice(distinct, len(known), rows):
         return Guess("ignored", "text, no value twice: says nothing of other rows")
     return Guess("categorical", f"text, {distinct:,} different")
@@ -265,6 +278,6 @@ def _guess_number(name: str, numbers: pd.Series[float], known: int, rows: int) -
         return Guess("categorical", f"whole numbers, {different}, named like an id")
     if whole and distinct <= MANY:
         return Guess("categorical", f"whole numbers, only {different}")
-    if bool((numbers >= 0).all()) and float(numbers.max()) > 20:
-        return Guess("dense", f"numbers from {numbers.min():g} to {numbers.max():g}, {different}", "log")
-    return Guess("dense", f"numbers from {numbers.min():g} to {numbers.max():g}, {different}", "standardise")
+    ids = "; if they are ids, put it under categorical" if whole else ""
+    transform = "log" if bool((numbers >= 0).all()) and float(numbers.max()) > 20 else "standardise"
+    return Guess("dense", f"numbers from {numbers.min():g} to {numbers.max():g}, {different}{ids}", transform)

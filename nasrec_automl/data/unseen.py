@@ -1,4 +1,4 @@
-"""Raw values that a trained model's tables do not know, as where a file is written otherwise than the training rows."""
+"""Fields of which a trained model knows no value, as where a file is written otherwise than the training rows."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from nasrec_automl.data.keys import Keys, hex_texts
 
 FEWEST_VALUES = 10
 """Nothing is concluded from fewer values of a field."""
+_FEWEST_ROWS = 100
+"""Nothing is concluded from fewer rows without a value."""
 _NEARLY_ALL = 0.95
 _SHOWN = 3
 
 
 class UnseenValues:
-    """Counts the values of some rows that are unknown to a model, by field. Whoever predicts many rows fills it.
+    """Counts the values of some rows, and those unknown to a model, by field. Whoever predicts many rows fills it.
 
     Two kinds of fields are left out: a hash knows every value, and an empty vocabulary knew none in training either.
 
@@ -28,6 +30,7 @@ class UnseenValues:
 
     def __init__(self, columns: Sequence[CategoricalColumn]) -> None:
         self._columns = columns
+        self._rows = 0
         self._values: Counter[str] = Counter()
         self._unknown: Counter[str] = Counter()
         self._first: dict[str, str] = {}
@@ -39,6 +42,7 @@ class UnseenValues:
             keys: of each feature `(B, K)`.
             ids: `(B, S)`.
         """
+        self._rows += len(ids)
         end = 0
         for column in self._columns:
             start, end = end, end + column.columns
@@ -53,13 +57,22 @@ class UnseenValues:
                 self._first[column.name] = _text(column, found, found.keys[unknown][0])
 
     def warnings(self) -> dict[str, str]:
-        """Return a sentence for each field of which the model knows hardly any value."""
-        return {column.name: self._sentence(column) for column in self._columns if self._is_strange(column.name)}
+        """Return a sentence for each field that has no value, or of whose values the model knows hardly any."""
+        strange = (column for column in self._columns if column.vocabulary and self._is_strange(column.name))
+        return {column.name: self._sentence(column) for column in strange}
 
     def _is_strange(self, name: str) -> bool:
-        return self._values[name] >= FEWEST_VALUES and self._unknown[name] >= _NEARLY_ALL * self._values[name]
+        values = self._values[name]
+        if not values:
+            return self._rows >= _FEWEST_ROWS
+        return values >= FEWEST_VALUES and self._unknown[name] >= _NEARLY_ALL * values
 
     def _sentence(self, column: CategoricalColumn) -> str:
+        if not self._values[column.name]:
+            return (
+                f"{column.name}: has no value in any of {self._rows:,} rows: where the training rows have values, "
+                "write them here too"
+            )
         texts = list(column.vocabulary or ())
         known = ", ".join(map(repr, texts[:_SHOWN]))
         more = f" and {len(texts) - _SHOWN:,} more" if len(texts) > _SHOWN else ""

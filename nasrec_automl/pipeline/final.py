@@ -19,8 +19,10 @@ from nasrec_automl.data.parts import VALIDATION, Part
 from nasrec_automl.data.preprocessing import PREPROCESSING_FILE
 from nasrec_automl.digest import digest
 from nasrec_automl.errors import RunFolderError, StudyError
+from nasrec_automl.evaluation.baseline import Baseline
 from nasrec_automl.evaluation.paired import auc_difference_error, log_loss_difference_error
 from nasrec_automl.evaluation.scratch import predict_logits
+from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.base import OnMetrics, Stage
 from nasrec_automl.pipeline.budget import job_budget
@@ -102,20 +104,11 @@ class FinalStage(Stage):
         subnet = train_final(run, winner, taught_finally(run, first, last), files, workers=workers, tell=tell)
         progress.update(3, f"{winner.name} trained")
 
-        # Before: killed from here on, it reads them again.
-        readings = 1 + (read_json(run.test_readings) or 0)
-        write_json(run.test_readings, readings)
-        test = data.part(Part.TEST)
-        logits, baseline_logits = predict_logits(subnet.to(run.job.device), test), baseline.logits(test)
-        measured = measure(logits, *targets(test)).quality
-        of_baseline["test"] = measure(baseline_logits, *targets(test)).quality
+        measured, of_baseline["test"], noted = _measure_on_test(run, data, subnet, baseline)
         run.final.unlink(missing_ok=True)  # of the model that is replaced
         write_model(subnet.cpu(), run.data / PREPROCESSING_FILE, run.best)
         progress.update(4, f"test log loss {measured['log_loss']:.4f}, AUC {measured['auc']:.4f}")
         write_json(run.result, _result(run, study, data, winner, measured, of_baseline))
-        label, weight = targets(test)
-        weights = None if weight is None else weight.double().numpy()
-        bins = calibration_bins(label, torch.sigmoid(logits).numpy(), weights)
         # Last: it says which retrain study the result is of.
         write_json(
             run.final,
@@ -126,15 +119,11 @@ class FinalStage(Stage):
                 "measured_rows": measured_rows(data),
                 "teachers": [*first],
                 "final_teachers": [*last],
-                "test_readings": readings,
                 "contenders": [
                     {**_plain(run, data, contender), "less_winner_error": error}
                     for contender, error in zip(contenders, errors, strict=True)
                 ],
-                "auc_difference_error": auc_difference_error(
-                    label.numpy(), logits.numpy(), baseline_logits.numpy(), weights
-                ),
-                "calibration": [asdict(each) for each in bins],
+                **noted,
             },
         )
         self.tidy(run)  # not before: killed until here, the stage goes on with them
@@ -143,6 +132,25 @@ class FinalStage(Stage):
     def tidy(self, run: RunFolder) -> None:
         """Delete what the trainings have left, of final stages that were killed too."""
         shutil.rmtree(run.final_trainings, ignore_errors=True)
+
+
+def _measure_on_test(
+    run: RunFolder, data: PreparedData, subnet: Subnet, baseline: Baseline
+) -> tuple[dict[str, float], dict[str, float], dict[str, Any]]:
+    """Log loss and AUC of the winner and of the baseline, and what `final.json` says of test beside them."""
+    # Before: killed from here on, it reads them again.
+    readings = 1 + (read_json(run.test_readings) or 0)
+    write_json(run.test_readings, readings)
+    test = data.part(Part.TEST)
+    logits, baseline_logits = predict_logits(subnet.to(run.job.device), test), baseline.logits(test)
+    label, weight = targets(test)
+    weights = None if weight is None else weight.double().numpy()
+    noted = {
+        "test_readings": readings,
+        "auc_difference_error": auc_difference_error(label.numpy(), logits.numpy(), baseline_logits.numpy(), weights),
+        "calibration": [asdict(each) for each in calibration_bins(label, torch.sigmoid(logits).numpy(), weights)],
+    }
+    return measure(logits, label, weight).quality, measure(baseline_logits, label, weight).quality, noted
 
 
 def _result(

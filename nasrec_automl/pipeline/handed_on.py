@@ -9,7 +9,7 @@ import numpy as np
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.evaluation.predictor import predict_log_losses
-from nasrec_automl.pareto import domination_ranks
+from nasrec_automl.pareto import front_order
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import checked_best
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -76,11 +76,6 @@ def best_predicted(run: RunFolder, verdict: Verdict, scored: Sequence[Architectu
     trained = verdict.in_space(space)
     losses = [np.nan if loss is None else loss for loss in verdict.log_losses]
     predicted = np.round(predict_log_losses(trained, losses, pool), _DIGITS).tolist()
-    ranks = [0] * len(pool)
-    if len(objectives) > 1:
-        costs = [budget.costs(one) for one in pool]
-        ranks = domination_ranks(
-            [(loss, *(own[name] for name in objectives[1:])) for loss, own in zip(predicted, costs, strict=True)]
-        )
-    in_order = (pool[i] for i in sorted(range(len(pool)), key=lambda i: (ranks[i], predicted[i])))
-    return list(itertools.islice(filter(budget.admits, in_order), count))
+    costs = [budget.costs(one) if len(objectives) > 1 else {} for one in pool]
+    points = [(loss, *(own[name] for name in objectives[1:])) for loss, own in zip(predicted, costs, strict=True)]
+    return list(itertools.islice(filter(budget.admits, (pool[i] for i in front_order(points))), count))

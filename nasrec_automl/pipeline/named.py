@@ -37,7 +37,7 @@ from nasrec_automl.pipeline.model_folder import ARCHITECTURE_FILE, WEIGHTS_FILE,
 from nasrec_automl.pipeline.progress import Tell, silent
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import default_hyper
-from nasrec_automl.pipeline.settings import AMONG_SEVERAL
+from nasrec_automl.pipeline.settings import AMONG_SEVERAL, OF_FINAL
 from nasrec_automl.pipeline.stages import check_stages
 from nasrec_automl.pipeline.status import retrain_is_noted
 from nasrec_automl.pipeline.studies import found_study, study_trials
@@ -169,7 +169,7 @@ def _unfinished(run: RunFolder, architecture: Architecture) -> Path:
 def _files(run: RunFolder, architecture: Architecture, what: str) -> Path:
     """The `files` of `train_taught`: others for other settings, since a job may change where no stage has begun."""
     job, data = run.job, PreparedData.open(run.data)
-    retrain = job.retrain.model_dump_json(exclude=AMONG_SEVERAL)
+    retrain = job.retrain.model_dump_json(exclude={*AMONG_SEVERAL, *OF_FINAL})
     settings = f"{retrain} {job.seed} {job.precision} {job.embedding_dim} {data.fingerprint}"
     return _unfinished(run, architecture) / f"{digest(settings)}-{what}"
 

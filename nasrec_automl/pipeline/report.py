@@ -206,10 +206,10 @@ def _budget_facts(run: RunFolder, space: SearchSpace) -> dict[str, str]:
     text = str(budget)
     if config.latency_ms is not None:
         text += f" for {config.batch_size:,} rows on the {run.job.device}"
-    rng = rng_for("share inside the budget", run.job.seed)
-    inside = sum(budget.fullness(space.random(rng, inputs="uniform")) <= 1 for _ in range(_SAMPLED))
     facts = {"Budget": text}
     if config.macs is not None or config.parameters is not None:  # latency would have to be measured
+        rng = rng_for("share inside the budget", run.job.seed)
+        inside = sum(budget.fullness(space.random(rng, inputs="uniform")) <= 1 for _ in range(_SAMPLED))
         facts["Inside the budget"] = f"{inside / _SAMPLED:.0%} of {_SAMPLED:,} random architectures"
         if config.latency_ms is not None:
             facts["Inside the budget"] += ", latency not counted"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nasrec_automl.data.parts import Part
-from nasrec_automl.pareto import domination_ranks
+from nasrec_automl.pareto import domination_ranks, front_order
 from nasrec_automl.ranking import kendall_tau
 from nasrec_automl.report.content import ReportContent, ResultRow, RetrainTrial, ScoredArchitecture
 from nasrec_automl.report.style import COSTS
@@ -79,16 +79,15 @@ def best_first(search: Sequence[ScoredArchitecture], costs: Sequence[str]) -> li
 
     Each front is in the order of its log losses. Architectures of which a cost is not known come last.
     """
-    ordered = by_score(search)
-    if not costs:
-        return ordered
-    points: dict[int, tuple[float, ...]] = {}
-    for scored in ordered:
-        known = [value for name in costs if (value := cost(scored, name)) is not None]
-        if len(known) == len(costs):
-            points[scored.number] = (scored.log_loss, *known)
-    ranks = dict(zip(points, domination_ranks([*points.values()]), strict=True))
-    return sorted(ordered, key=lambda scored: ranks.get(scored.number, len(ordered)))
+    points, known, unknown = [], [], []
+    for scored in by_score(search):
+        values = [value for name in costs if (value := cost(scored, name)) is not None]
+        if len(values) == len(costs):
+            points.append((scored.log_loss, *values))
+            known.append(scored)
+        else:
+            unknown.append(scored)
+    return [*(known[i] for i in front_order(points)), *unknown]
 
 
 def known_costs(search: Sequence[ScoredArchitecture]) -> list[str]:

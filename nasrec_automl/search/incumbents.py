@@ -9,7 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.architecture import Architecture
-from nasrec_automl.pareto import domination_ranks
+from nasrec_automl.pareto import front_order
 from nasrec_automl.search.admission import Admits, everything
 from nasrec_automl.search.attributes import STOPPED
 from nasrec_automl.search.distributions import architecture_of
@@ -22,11 +22,8 @@ def best_first(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     Of several objectives: first the Pareto front, then the Pareto front of the rest, and so on; each front by the first
     objective.
     """
-    trials = list(trials)
-    several = bool(trials) and len(trials[0].values) > 1
-    ranks = domination_ranks([trial.values for trial in trials]) if several else [0] * len(trials)
-    keys = {trial.number: (rank, trial.values[0], trial.number) for trial, rank in zip(trials, ranks, strict=True)}
-    return sorted(trials, key=lambda trial: keys[trial.number])
+    trials = sorted(trials, key=lambda trial: trial.number)
+    return [trials[i] for i in front_order([trial.values for trial in trials])]
 
 
 def incumbents(

@@ -58,6 +58,34 @@ def test_each_column_has_a_role_and_a_reason(ending: str, tmp_path: Path) -> Non
     assert sum(read.label) == 58
 
 
+def test_lists_are_fields_but_for_vectors_and_no_more_than_some_values_are_read(tmp_path: Path) -> None:
+    rows, path = 40, tmp_path / "f.parquet"
+    table = {
+        "click": [i % 2 for i in range(rows)],
+        "vector": [[i / 8, 1.0, -2.5] for i in range(rows)],
+        "history": [list(range(i, i + 80)) for i in range(rows)],
+        "genres": [["a", "b", "c"][: i % 4] for i in range(rows)],
+    }
+    pq.write_table(pa.table(table), path)
+    lines = infer_schema(path).splitlines()
+    found = {line.split(":")[0].strip(" -"): line for line in lines}
+    assert (
+        "- vector  # lists of numbers, the longest of 3: no role reads vectors"
+        in found["vector  # lists of numbers, the longest of 3"]
+    )
+    assert "history: {max_values: 50}  # lists, the longest of 80, of which 50 are read" in found["history"]
+    assert "genres: {max_values: 3}  # lists, the longest of 3" in found["genres"]
+
+
+def test_whole_numbers_of_many_values_are_numbers_with_a_hint(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    frame().assign(customer=range(400)).to_csv(path, index=False)
+    lines = infer_schema(path).splitlines()
+    hint = "; if they are ids, put it under categorical"
+    assert f"  customer: log  # numbers from 0 to 399, 400 different{hint}" in lines
+    assert not any(hint in line for line in lines if "price" in line)
+
+
 def test_a_label_that_is_not_named_so_is_marked_as_guessed(tmp_path: Path) -> None:
     path = tmp_path / "f.csv"
     path.write_text("a,b,c\n0,1,x\n1,0,y\n")
@@ -298,9 +326,7 @@ def test_numbers_may_have_a_few_other_cells(wrong: str, ending: str, tmp_path: P
     draft = drafted(path)
     assert draft["dense"] == {"price": "log", "age": "log"}
     assert "shop_id" in draft["ignored"], "any text is an id"
-    assert f"different; NO NUMBER in 2 of 2,000 rows, such as '{wrong}', which preparation rejects" in infer_schema(
-        path
-    )
+    assert f"NO NUMBER in 2 of 2,000 rows, such as '{wrong}', which preparation rejects" in infer_schema(path)
 
 
 def test_one_other_text_in_many_rows_makes_categories_and_is_named(tmp_path: Path) -> None:

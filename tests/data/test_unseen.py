@@ -49,6 +49,15 @@ def test_what_is_known_or_missing_or_hashed_is_no_matter(fitted: Preprocessing) 
     assert warnings(fitted, TRAINED.assign(user="new", city=None, tags="", rare="none is known")) == {}
 
 
+def test_fields_without_any_value_are_named_where_rows_are_many(fitted: Preprocessing) -> None:
+    empty = TRAINED.assign(city=None, tags="", user=None, rare=None)
+    assert warnings(fitted, *[empty] * 5) == {
+        "city": "city: has no value in any of 100 rows: where the training rows have values, write them here too",
+        "tags": "tags: has no value in any of 100 rows: where the training rows have values, write them here too",
+    }
+    assert warnings(fitted, *[empty] * 5, TRAINED) == {}
+
+
 def test_fields_of_which_nothing_is_known_are_named(fitted: Preprocessing) -> None:
     other = TRAINED.assign(is_mobile=0, city="A", tags="X|Y", code="0000000c")
     assert warnings(fitted, other) == {

@@ -72,6 +72,13 @@ def test_the_output_is_not_what_is_read(model: Model, frame: pd.DataFrame, tmp_p
     assert predict_file(model, link, tmp_path / "out.csv") == 500
 
 
+def test_a_schema_goes_whose_hash_has_its_size_from_the_job(model: Model, frame: pd.DataFrame, tmp_path: Path) -> None:
+    source, schema = tmp_path / "rows.csv", tmp_path / "schema.yaml"
+    frame.to_csv(source, index=False, sep=";")
+    schema.write_text("{label: y, categorical: {c: {kind: hash}}, separator: ';'}")
+    assert predict_file(model, source, tmp_path / "out.csv", schema=schema) == 500
+
+
 def test_a_folder_without_permission_is_named(
     model: Model, frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
