@@ -340,7 +340,7 @@ def test_the_short_table_says_where_ours_stands_beside_the_best_other() -> None:
             "movielens": {"rank": made_up_rank(0.0005)},
         }
     )
-    assert line(table, "flights") == ["flights", "0.5300, 0.8000", "better: 0.5200, 0.8100", "behind", "3 methods"]
+    assert line(table, "flights") == ["flights", "0.5300, 0.8000", "better: 0.5200, 0.8100", "behind", "3 of 9 methods"]
     assert line(table, "synthetic")[3] == "level in log loss, behind in AUC"
     assert "MovieLens" not in table
 

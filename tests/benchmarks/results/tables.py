@@ -142,14 +142,14 @@ def summary_table(found: Mapping[str, Found], datasets: Sequence[DataSet]) -> st
 
 
 def short_table(found: Mapping[str, Found]) -> str:
-    """One row a data set that has baselines: the winner of a run, the best of the others, and how many these are."""
+    """One row a data set that has baselines: the winner of a run, the best of the others, and of how many."""
     lines = []
     for name, steps in found.items():
         if (baselines := steps.get("baselines")) is None:
             continue
         stands = [standing(_best(baselines), metric) for metric in METRICS]
         verdict = stands[0] if stands[0] == stands[1] else f"{stands[0]} in log loss, {stands[1]} in AUC"
-        compared = f"{len(list(other_methods(baselines)))} methods"
+        compared = f"{len(other_methods(baselines))} of {len(COMPARED)} methods"
         lines.append((DATASETS[name].title, *_qualities(baselines), verdict, compared))
     return _table(("data", "ours: log loss, AUC", "best of the others", "ours is", "compared with"), lines, left=1)
 
