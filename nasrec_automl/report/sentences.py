@@ -7,7 +7,7 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 
-from nasrec_automl.ranking import FEWEST_RANKED, Estimate
+from nasrec_automl.ranking import FEWEST_RANKED, Estimate, Ranking
 from nasrec_automl.report.content import ReportContent
 from nasrec_automl.report.summary import (
     agreement_in_words,
@@ -46,14 +46,14 @@ def headline(content: ReportContent) -> str:
 
 
 def trust(content: ReportContent) -> list[str]:
-    """How far the report's numbers carry, one statement each."""
+    """How far the report's numbers carry, one statement each: first those of the winner, then how it was found."""
     statements = [
-        *_about_the_scores(content),
-        *_about_the_verdict(content),
-        *_about_retraining(content),
-        *_about_hand_designs(content),
-        *_about_teachers(content),
         *_about_the_choice(content),
+        *_about_hand_designs(content),
+        *_about_the_verdict(content),
+        *_about_the_scores(content),
+        *_about_retraining(content),
+        *_about_teachers(content),
     ]
     winner = winner_row(content.results)
     if winner is not None and winner.test_auc is not None:
@@ -165,8 +165,8 @@ def _about_early_stops(content: ReportContent) -> list[str]:
         return []
     share = sum(each.rows or 0 for each in read) / (len(read) * content.score_rows)
     return [
-        f"{stopped:,} of the scored architectures {_were(stopped)} stopped early, surely worse than the best so far on "
-        f"the rows that they had read: their scores are estimates. {share:.0%} of the rows were read.",
+        f"{count(stopped, 'score')} {_are(stopped)} of fewer rows and estimated: scoring stopped where an architecture "
+        f"was surely worse than the best so far. In all {share:.1%} of the rows were read.",
     ]
 
 
@@ -182,38 +182,37 @@ def _about_the_verdict(content: ReportContent) -> list[str]:
             f"The scores could not be checked: of {count(asked, 'architecture')} that {_were(asked)} trained from "
             f"scratch for it {well:,} ended well with every seed, {why}. The search went on as if there were no check."
         ]
-    ranking = verdict.ranking
-    tau = ranking.tau
-    if math.isnan(tau.value):
-        found = "their scores or their log losses are all the same"
-    else:
-        found = f"Kendall's τ of their scores and log losses is {tau.value:.2f} ({_interval(tau)})"
-    statement = (
-        f"Before the search, {count(ranking.architectures, 'architecture')} of all sizes were trained from scratch, "
-        f"each with {count(ranking.seeds, 'seed')}{_left_out(verdict)}: {found}, that of size (their number of "
-        f"parameters) {0.0 if math.isnan(ranking.size_tau.value) else ranking.size_tau.value:.2f}"
-    )
-    if ranking.strata > 1 and not math.isnan(ranking.strata_tau.value):
-        statement += (
-            f", and over the pairs within {ranking.strata:,} groups by size the scores reach "
-            f"{ranking.strata_tau.value:.2f}"
-        )
+    known = [] if verdict.trust is Trust.FULL else _about_what_the_supernet_knows(content)
+    return [_what_came_of(verdict, content), _check_in_words(verdict, verdict.ranking), *known]
+
+
+def _what_came_of(verdict: Verdict, content: ReportContent) -> str:
     if verdict.trust is Trust.FULL:
-        return [statement + ". So the scores say more than size does."]
+        return "The scores order architectures better than their size does, and the run relied on them."
     if verdict.trust is Trust.HALF:
-        return [
-            statement
-            + ". So the scores seem to say more than size does; of so few architectures that may be chance. The run "
-            f"took {_best_scored(content)} in turns with {_predicted(content)}.",
-            *_about_what_the_supernet_knows(content),
-        ]
+        return (
+            "The scores seem to order architectures better than their size does; of so few architectures that may be "
+            f"chance. The run took {_best_scored(content)} in turns with {_predicted(content)}."
+        )
     how = "go through successive halving" if content.halved else "are trained to their end"
-    return [
-        statement + ". So the scores are not to be trusted: they rank no better than size does. The run does not rely "
-        f"on them: in place of {_best_scored(content)} it took {_predicted(content)}. Those that the predictor puts "
-        f"first {how}.",
-        *_about_what_the_supernet_knows(content),
-    ]
+    return (
+        "The scores order architectures no better than their size does, so the run did not rely on them: in place of "
+        f"{_best_scored(content)} it took {_predicted(content)}. Those that the predictor puts first {how}."
+    )
+
+
+def _check_in_words(verdict: Verdict, ranking: Ranking) -> str:
+    trained = (
+        f"This was checked before the search. {count(ranking.architectures, 'architecture')} of all sizes were trained "
+        f"from scratch, each with {count(ranking.seeds, 'seed')}{_left_out(verdict)}."
+    )
+    tau, size = ranking.tau, ranking.size_tau.value
+    if math.isnan(tau.value):
+        return f"{trained} Their scores or their log losses are all the same, and so have no order."
+    found = f"{trained} Kendall's τ of their scores and log losses is {tau.value:.2f} ({_interval(tau)})"
+    if ranking.strata > 1 and not math.isnan(ranking.strata_tau.value):
+        found += f", and {ranking.strata_tau.value:.2f} over the pairs within {ranking.strata:,} groups by size"
+    return f"{found}. That of their size, the number of parameters, is {0.0 if math.isnan(size) else size:.2f}."
 
 
 def _about_what_the_supernet_knows(content: ReportContent) -> list[str]:
@@ -234,8 +233,8 @@ def _best_scored(content: ReportContent) -> str:
 def _predicted(content: ReportContent) -> str:
     first = "the architectures with the best" if len(content.objectives) == 1 else "the Pareto front of the"
     return (
-        f"{first} predictions (of a regression of the log loss on the numbers of their operators, fitted to these "
-        "trainings). The best quarter of those trained here that the budget admits competes too"
+        f"{first} predictions (of a regression of the log loss on the numbers of their operators, fitted to the "
+        "trainings of the check). The best quarter of what was trained for it, and the budget admits, competes too"
     )
 
 
