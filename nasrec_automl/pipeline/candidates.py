@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.parts import Part
@@ -14,7 +12,7 @@ from nasrec_automl.digest import digest
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.outcomes import SearchOutcome
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.report.content import Origin
@@ -37,7 +35,7 @@ class Candidate:
     origin: Origin
 
 
-def candidates(run: RunFolder, top: Mapping[str, Any] | None = None) -> dict[str, Candidate]:
+def candidates(run: RunFolder, searched: SearchOutcome | None = None) -> dict[str, Candidate]:
     """What the search handed on, the best first, then the hand designs: by name, no key twice, none over the budget.
 
     The winner of the run that this one continues follows, and where the scores alone do not count, so do the best of
@@ -45,24 +43,24 @@ def candidates(run: RunFolder, top: Mapping[str, Any] | None = None) -> dict[str
 
     Args:
         run: the run.
-        top: what the search hands on, where it is not written yet.
+        searched: what the search hands on, where it is not written yet.
 
     Raises:
         RunFolderError: the search has not ended.
     """
-    top = top or read_json(run.top)
-    if top is None:
+    searched = searched or SearchOutcome.read(run.top)
+    if searched is None:
         raise RunFolderError(f"{run.path}: the search has not ended; `{run.status_command}` says what is left")
     space, budget = load_search_space(run.job.space), job_budget(run)
     designs = hand_designs(space)
     names = {design.key: name for name, design in designs.items()}
     # Earlier versions noted nothing as predicted: where scores do not count, all is.
-    by_score, predicted = scores_count(run), {*top.get("predicted", ())}
-    best = itertools.islice(filter(budget.admits, map(space.from_params, top["top"])), run.job.retrain.top_k)
+    by_score, predicted = scores_count(run), {*searched.predicted}
+    best = itertools.islice(filter(budget.admits, map(space.from_params, searched.top)), run.job.retrain.top_k)
     chosen: list[tuple[Architecture, Origin]] = [
         *((one, "search" if by_score and one.key not in predicted else "predictor") for one in best),
         *((one, "hand design") for one in filter(budget.admits, designs.values())),
-        *((one, "earlier run") for one in filter(budget.admits, map(space.from_params, top.get("earlier", ())))),
+        *((one, "earlier run") for one in filter(budget.admits, map(space.from_params, searched.earlier))),
         *((one, "check") for one in checked_best(run)),
     ]
     found: dict[str, Candidate] = {}
@@ -119,9 +117,9 @@ def best_quarter(trained: int) -> int:
     return math.ceil(trained / 4)
 
 
-def retrain_study_name(run: RunFolder, top: Mapping[str, Any] | None = None) -> str:
+def retrain_study_name(run: RunFolder, searched: SearchOutcome | None = None) -> str:
     """Name of the retrain study. Choices never change within a study: other candidates, another study.
 
     Arguments and errors are those of `candidates`.
     """
-    return f"{run.job.name}-retrain-{digest(' '.join(sorted(candidates(run, top))))}"
+    return f"{run.job.name}-retrain-{digest(' '.join(sorted(candidates(run, searched))))}"

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.outcomes import FinalOutcome
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import check_has_result
 
@@ -39,10 +40,10 @@ def compare_runs(runs: Sequence[RunFolder]) -> RenderableType:
     for column in ("validation\nlog loss", "test\nlog loss", "test\nAUC", "multiply\nadds", "seconds"):
         table.add_column(column, justify="right", no_wrap=True)
     for run, name in zip(runs, names, strict=True):
-        result, final = read_json(run.result), read_json(run.final)
+        result = read_json(run.result)
         table.add_row(
             escape(name),
-            escape(final["winner"]),
+            escape(_final(run).winner),
             f"{result['validation']['log_loss']:.4f}",
             *(f"{result['test'][key]:.4f}" for key in ("log_loss", "auc")),
             f"{result['macs']:,}",
@@ -59,10 +60,10 @@ def compare_runs(runs: Sequence[RunFolder]) -> RenderableType:
 
 def _note(runs: Sequence[RunFolder]) -> str:
     # Results of before say nothing of their rows.
-    if len({read_json(run.final).get("measured_rows") for run in runs} - {None}) > 1:
+    if len({_final(run).measured_rows for run in runs} - {None}) > 1:
         return "These runs are measured on other rows: their log losses do not compare."
     seeds = "Runs that differ by their seed alone say how far chance goes."
-    if len({tuple(read_json(run.final)["chosen_on"]) for run in runs}) > 1:
+    if len({tuple(_final(run).chosen_on) for run in runs}) > 1:
         return (
             "Validation does not compare: where scores failed their check it has more rows (search and choice, and not "
             f"choice alone). Who chooses by test no longer knows what to expect of new rows. {seeds}"
@@ -71,6 +72,12 @@ def _note(runs: Sequence[RunFolder]) -> str:
         "To choose one of these models, compare validation: who chooses by test no longer knows what to expect of new "
         f"rows. {seeds}"
     )
+
+
+def _final(run: RunFolder) -> FinalOutcome:
+    found = FinalOutcome.read(run.final)
+    assert found is not None  # it has a result
+    return found
 
 
 def _names(runs: Sequence[RunFolder]) -> list[str]:

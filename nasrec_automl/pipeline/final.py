@@ -38,6 +38,7 @@ from nasrec_automl.pipeline.final_training import (
 )
 from nasrec_automl.pipeline.last_trainings import left_by
 from nasrec_automl.pipeline.model_folder import write_model
+from nasrec_automl.pipeline.outcomes import FinalOutcome, NotedContender, RetrainOutcome
 from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
 from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -90,7 +91,7 @@ class FinalStage(Stage):
         progress = ProgressWriter(run.progress(self.name), unit="parts", total=4, even=False)
         data = PreparedData.open(run.data, test=True)
         # Before the contenders: what a worker of a job that has grown trains meanwhile is none of them.
-        chosen_among, study = read_json(run.retrain_done), begun_study(run, "retrain")
+        chosen_among, study = RetrainOutcome.read(run.retrain_done), begun_study(run, "retrain")
         contenders, errors = _contenders(run, study, data, on_metrics)
         winner = contenders[0]
         progress.update(1, f"winner {winner.name}; the baseline is being fitted")
@@ -110,22 +111,19 @@ class FinalStage(Stage):
         progress.update(4, f"test log loss {measured['log_loss']:.4f}, AUC {measured['auc']:.4f}")
         write_json(run.result, _result(run, study, data, winner, measured, of_baseline))
         # Last: it says which retrain study the result is of.
-        write_json(
-            run.final,
-            {
-                "retrain": chosen_among,
-                "winner": winner.name,
-                "chosen_on": list(choice_parts(run)),
-                "measured_rows": measured_rows(data),
-                "teachers": [*first],
-                "final_teachers": [*last],
-                "contenders": [
-                    {**_plain(run, data, contender), "less_winner_error": error}
-                    for contender, error in zip(contenders, errors, strict=True)
-                ],
-                **noted,
-            },
+        outcome = FinalOutcome(
+            retrain=chosen_among,
+            winner=winner.name,
+            chosen_on=list(choice_parts(run)),
+            measured_rows=measured_rows(data),
+            teachers=[*first],
+            final_teachers=[*last],
+            contenders=[
+                _noted(run, data, contender, error) for contender, error in zip(contenders, errors, strict=True)
+            ],
+            **noted,
         )
+        outcome.write(run.final)
         self.tidy(run)  # not before: killed until here, the stage goes on with them
         return measured
 
@@ -217,12 +215,13 @@ def measured_rows(data: PreparedData) -> str:
     )
 
 
-def _plain(run: RunFolder, data: PreparedData, contender: Contender) -> dict[str, Any]:
-    return {
-        "name": contender.name,
-        "validation": contender.metrics.quality,
+def _noted(run: RunFolder, data: PreparedData, contender: Contender, error: float | None) -> NotedContender:
+    return NotedContender(
+        name=contender.name,
+        validation=contender.metrics.quality,
+        less_winner_error=error,
         **contender_costs(run, data, contender),
-    }
+    )
 
 
 def contender_costs(run: RunFolder, data: PreparedData, contender: Contender) -> dict[str, float]:

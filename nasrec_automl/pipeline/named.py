@@ -24,7 +24,7 @@ from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import candidates, choice_parts
-from nasrec_automl.pipeline.files import check_output_folder, read_json, write_json
+from nasrec_automl.pipeline.files import check_output_folder, write_json
 from nasrec_automl.pipeline.final import contender_costs
 from nasrec_automl.pipeline.final_training import (
     Contender,
@@ -34,6 +34,7 @@ from nasrec_automl.pipeline.final_training import (
     train_taught,
 )
 from nasrec_automl.pipeline.model_folder import ARCHITECTURE_FILE, WEIGHTS_FILE, write_model
+from nasrec_automl.pipeline.outcomes import SearchOutcome
 from nasrec_automl.pipeline.progress import Tell, silent
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import default_hyper
@@ -176,10 +177,10 @@ def _files(run: RunFolder, architecture: Architecture, what: str) -> Path:
 
 def _as_searched(run: RunFolder) -> RunFolder:
     """The run with the budget of its search: today's may have other candidates, of which nothing is trained yet."""
-    top = read_json(run.top)
-    if top is None:
+    searched = SearchOutcome.read(run.top)
+    if searched is None:
         return run
-    noted = {name: value for name, value in top["budget"].items() if name in BudgetConfig.model_fields}
+    noted = {name: value for name, value in searched.budget.items() if name in BudgetConfig.model_fields}
     return RunFolder(run.job.model_copy(update={"budget": BudgetConfig.model_validate(noted)}))
 
 

@@ -22,6 +22,7 @@ from nasrec_automl.pipeline.candidates import candidates
 from nasrec_automl.pipeline.dashboard import dashboard_command, publish
 from nasrec_automl.pipeline.evaluator import score_rows
 from nasrec_automl.pipeline.files import read_json, write_text
+from nasrec_automl.pipeline.outcomes import FinalOutcome
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import has_layer_norm, most_validations
@@ -103,12 +104,12 @@ def report_content(run: RunFolder) -> ReportContent:
     space = load_search_space(job.space)
     done = result_is_noted(run)
     result: Any = read_json(run.result) if done else None
-    final: Any = read_json(run.final) if done else None
+    final = FinalOutcome.read(run.final) if done else None
     search = _scored(run, space)
-    if result is None:
+    if final is None:
         winner, winner_name = _best_known(run, search)
     else:
-        winner, winner_name = space.from_params(result["architecture"]), final["winner"]
+        winner, winner_name = space.from_params(result["architecture"]), final.winner
     return ReportContent(
         title=job.name,
         dataset=data.name,
@@ -131,14 +132,14 @@ def report_content(run: RunFolder) -> ReportContent:
         verdict=read_verdict(run),
         halved=job.retrain.pruner == "hyperband" and most_validations(run) > FIRST_RUNG,
         retrain=_trainings(run) if search_is_noted(run) else [],
-        results=_results(run, result, final) if result else [],
-        chosen_on=final["chosen_on"] if result else (),
+        results=_results(run, result, final) if final else [],
+        chosen_on=final.chosen_on if final else (),
         baseline_rows=_baseline_rows(result, data) if result else None,
-        teachers=final["teachers"] if result else (),
-        final_teachers=final["final_teachers"] if result else (),
-        auc_difference_error=final["auc_difference_error"] if result else None,
-        test_readings=final["test_readings"] if result else 0,
-        calibration=[CalibrationBin(**bin_) for bin_ in final["calibration"]] if result else [],
+        teachers=final.teachers if final else (),
+        final_teachers=final.final_teachers if final else (),
+        auc_difference_error=final.auc_difference_error if final else None,
+        test_readings=final.test_readings if final else 0,
+        calibration=[CalibrationBin(**bin_) for bin_ in final.calibration] if final else [],
         how_to_go_on=[
             dashboard_command(run),
             f"nasrec-automl predict --model {shlex.quote(str(run.best))} --input FILE --output FILE"
@@ -278,23 +279,21 @@ def _training(trial: FrozenTrial, run: RunFolder) -> RetrainTrial:
     )
 
 
-def _results(run: RunFolder, result: dict[str, Any], final: dict[str, Any]) -> list[ResultRow]:
+def _results(run: RunFolder, result: dict[str, Any], final: FinalOutcome) -> list[ResultRow]:
     rows, known = [], candidates(run)
-    for contender in final["contenders"]:
-        name = contender["name"]
-        wins = name == final["winner"]
+    for contender in final.contenders:
+        wins = contender.name == final.winner
         rows.append(
             ResultRow(
-                name=name,
-                kind=known[name].origin,
+                name=contender.name,
+                kind=known[contender.name].origin,
                 wins=wins,
-                log_loss=contender["validation"]["log_loss"],
-                auc=contender["validation"]["auc"],
+                **contender.validation,
                 test_log_loss=result["test"]["log_loss"] if wins else None,
                 test_auc=result["test"]["auc"] if wins else None,
-                macs=contender["macs"],
-                parameters=contender["parameters"],
-                less_winner_error=contender["less_winner_error"],
+                macs=contender.macs,
+                parameters=contender.parameters,
+                less_winner_error=contender.less_winner_error,
             )
         )
     baseline = result["baseline"]

@@ -18,8 +18,9 @@ from nasrec_automl.pipeline.candidates import Candidate, candidates, halved, ret
 from nasrec_automl.pipeline.check_trainings import drop_kept, take_over
 from nasrec_automl.pipeline.dashboard import publish
 from nasrec_automl.pipeline.databases import study_storage
-from nasrec_automl.pipeline.files import newest, read_json, write_json
+from nasrec_automl.pipeline.files import newest
 from nasrec_automl.pipeline.final_training import FINAL_TEACHER
+from nasrec_automl.pipeline.outcomes import RetrainOutcome, SearchOutcome
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -56,8 +57,8 @@ class RetrainStage(Stage):
         if not run.top.is_file():
             return 0, total
         total = max(total, len(candidates(run)))
-        noted = read_json(run.retrain_done)
-        of_these = noted is not None and noted["target"] >= total and noted["study"] == retrain_study_name(run)
+        noted = RetrainOutcome.read(run.retrain_done)
+        of_these = noted is not None and noted.target >= total and noted.study == retrain_study_name(run)
         if of_these and retrain_is_noted(run):
             return total, total
         return min(len(study_trials(run, "retrain", ENDED)), total - 1), total
@@ -104,8 +105,8 @@ class RetrainStage(Stage):
         if stage_ended(study, finished=finished, target=total, mine=mine, count=count):
             _drop_unfinished(run)
             publish(run, lambda: report_content(run))
-            ended = {"target": total, "timeout": config.timeout, "trainings": finished}
-            write_json(run.retrain_done, {"study": study.study_name, **ended})
+            ended = RetrainOutcome(study=study.study_name, target=total, timeout=config.timeout, trainings=finished)
+            ended.write(run.retrain_done)
             figures = (_note(study), why_no_more(study, finished, total, config.timeout))
             progress.update(finished, ", ".join(filter(None, figures)), ended=True)
         best = best_log_loss(study)
@@ -191,9 +192,10 @@ class _Trainings:
 
 def _name_study(run: RunFolder, name: str) -> None:
     """Name the study of the candidates, which since the search ended may be others: `retrain.top_k` could be edited."""
-    top = read_json(run.top)
-    if top.get("retrain") != name:
-        write_json(run.top, {**top, "retrain": name})
+    searched = SearchOutcome.read(run.top)
+    assert searched is not None  # there are candidates
+    if searched.retrain != name:
+        searched.model_copy(update={"retrain": name}).write(run.top)
 
 
 def _drop_unfinished(run: RunFolder) -> None:

@@ -24,8 +24,8 @@ from nasrec_automl.pipeline.dashboard import publish
 from nasrec_automl.pipeline.databases import study_storage
 from nasrec_automl.pipeline.earlier import earlier_winner
 from nasrec_automl.pipeline.evaluator import load_evaluator, release_evaluators
-from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.handed_on import handed_on
+from nasrec_automl.pipeline.outcomes import SearchOutcome
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -143,22 +143,22 @@ class SearchStage(Stage):
 
 def _hand_on(run: RunFolder, finished: Sequence[FrozenTrial], space: SearchSpace) -> None:
     """Write down that the search has ended, and what is trained from scratch now."""
-    config, before = run.job.search, read_json(run.top)
+    config, before = run.job.search, SearchOutcome.read(run.top)
     winner = [dict(architecture.params) for architecture in earlier_winner(run, space)]
     top = handed_on(run, list(distinct_best_first(finished, space)), MOST_HANDED_ON)
-    noted = {
-        "target": config.architectures,
-        "timeout": config.timeout,
-        "scored": len(finished),
-        "budget": run.noted_budget,
-        "top": [dict(architecture.params) for architecture, _ in top],
-        "predicted": [architecture.key for architecture, origin in top if origin == "predictor"],
+    noted = SearchOutcome(
+        target=config.architectures,
+        timeout=config.timeout,
+        scored=len(finished),
+        budget=run.noted_budget,
+        top=[dict(architecture.params) for architecture, _ in top],
+        predicted=[architecture.key for architecture, origin in top if origin == "predictor"],
         # That run may be deleted or get another winner, and the candidates are to stay the same.
-        "earlier": (before or {}).get("earlier") or winner,
-    }
-    noted["retrain"] = retrain_study_name(run, noted)
+        earlier=(before.earlier if before is not None else []) or winner,
+    )
+    noted = noted.model_copy(update={"retrain": retrain_study_name(run, noted)})
     if noted != before:  # else another worker has ended the stage, and may be at the next one
-        write_json(run.top, noted)
+        noted.write(run.top)
 
 
 def _best(finished: list[FrozenTrial]) -> float | None:

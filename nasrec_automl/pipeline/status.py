@@ -11,6 +11,7 @@ from nasrec_automl.data.description import is_prepared
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.heartbeat import INTERVAL
 from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.outcomes import FinalOutcome, RetrainOutcome, SearchOutcome
 from nasrec_automl.pipeline.progress import Progress, read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 
@@ -52,36 +53,35 @@ class StageStatus:
 
 def search_is_noted(run: RunFolder) -> bool:
     """Whether the best of the search are noted: of as many architectures as the job asks for, inside its budget."""
-    top, config = read_json(run.top), run.job.search
-    asked = config.architectures, run.noted_budget
-    if top is None or (top["target"], top["budget"]) != asked:
+    noted, config = SearchOutcome.read(run.top), run.job.search
+    if noted is None or (noted.target, noted.budget) != (config.architectures, run.noted_budget):
         return False
-    return bool(top["scored"] >= top["target"] or top["timeout"] == config.timeout)
+    return noted.scored >= noted.target or noted.timeout == config.timeout
 
 
-def ended_trainings(run: RunFolder) -> dict[str, Any] | None:
+def retrain_outcome(run: RunFolder) -> RetrainOutcome | None:
     """What the retrain stage noted at its end; nothing where that was of other candidates than those of now."""
-    noted, top = read_json(run.retrain_done), read_json(run.top) or {}
+    noted, searched = RetrainOutcome.read(run.retrain_done), SearchOutcome.read(run.top)
+    study = None if searched is None else searched.retrain
     # Earlier versions named no study, and deleted the note of others.
-    return noted if noted is not None and noted["study"] == top.get("retrain", noted["study"]) else None
+    return noted if noted is not None and study in (None, noted.study) else None
 
 
 def retrain_is_noted(run: RunFolder) -> bool:
     """Whether the retrain stage noted its end: of as many trainings as the job asks for, or as it has time for."""
-    noted, config = ended_trainings(run), run.job.retrain
+    noted, config = retrain_outcome(run), run.job.retrain
     # A small number of trials grows to one for each candidate.
-    if noted is None or noted["target"] < config.trials:
+    if noted is None or noted.target < config.trials:
         return False
-    return bool(noted["trainings"] >= noted["target"] or noted["timeout"] == config.timeout)
+    return noted.trainings >= noted.target or noted.timeout == config.timeout
 
 
 def final_is_noted(run: RunFolder) -> bool:
     """Whether there is a result, of the trainings that the retrain stage ended with last."""
-    final, noted = read_json(run.final), ended_trainings(run)
-    if final is None or noted is None or not run.result.is_file():
+    final, noted = FinalOutcome.read(run.final), retrain_outcome(run)
+    if final is None or final.retrain is None or noted is None or not run.result.is_file():
         return False
-    chosen_among = final["retrain"] or {}
-    return all(chosen_among.get(name) == noted[name] for name in ("study", "trainings"))
+    return (final.retrain.study, final.retrain.trainings) == (noted.study, noted.trainings)
 
 
 def result_is_noted(run: RunFolder) -> bool:

@@ -29,7 +29,7 @@ from nasrec_automl.pipeline.settings import (
     retrain_settings,
     search_settings,
 )
-from nasrec_automl.pipeline.status import ended_trainings
+from nasrec_automl.pipeline.status import retrain_outcome
 from nasrec_automl.search import open_study
 from nasrec_automl.search.admission import Admission, Admits
 from nasrec_automl.search.attributes import KEY, WEIGHTS_HASH, WORKER
@@ -107,12 +107,12 @@ def _options(run: RunFolder, kind: Kind) -> dict[str, Any]:
 
 def _check_ended(run: RunFolder, has_trials: Callable[[str], bool]) -> None:
     """Raise RunFolderError where the study of a stage that has ended is missing, or empty."""
-    noted = ended_trainings(run)
+    noted = retrain_outcome(run)
     names = []
     if run.top.is_file():
         names.append(search_study_name(run))
     if noted is not None:
-        names.append(noted["study"])
+        names.append(noted.study)
     for name in names:
         if not has_trials(name):
             raise _missing(run, name)

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from nasrec_automl.budget import limits_in_words
 from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.outcomes import FinalOutcome
 from nasrec_automl.pipeline.progress import Tell
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import StageStatus, run_status
@@ -157,21 +158,22 @@ class _Printer:
 
 def result_table(run: RunFolder) -> RenderableType:
     """The result beside the baseline and the other contenders."""
-    result, final = read_json(run.result), read_json(run.final)
+    result, final = read_json(run.result), FinalOutcome.read(run.final)
+    assert final is not None  # there is a result
     # Without borders it has room in 80 columns, which is also what Rich takes a log file for.
     title = escape(f"{run.job.name}: {result['dataset']}")
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("model", no_wrap=True)
     for column in ("validation\nlog loss", "validation\nAUC", "test\nlog loss", "test\nAUC", "multiply\nadds"):
         table.add_column(column, justify="right", no_wrap=True)
-    for contender in final["contenders"]:
-        wins = contender["name"] == final["winner"]
+    for contender in final.contenders:
+        wins = contender.name == final.winner
         test = [f"{result['test'][key]:.4f}" for key in ("log_loss", "auc")] if wins else ["", ""]
         table.add_row(
-            escape(f"{contender['name']} *" if wins else contender["name"]),
-            *(f"{contender['validation'][key]:.4f}" for key in ("log_loss", "auc")),
+            escape(f"{contender.name} *" if wins else contender.name),
+            *(f"{contender.validation[key]:.4f}" for key in ("log_loss", "auc")),
             *test,
-            f"{contender['macs']:,}",
+            f"{contender.macs:,}",
             style="bold" if wins else "",
         )
     baseline = result["baseline"]
@@ -180,7 +182,7 @@ def result_table(run: RunFolder) -> RenderableType:
         *(f"{baseline[part][key]:.4f}" for part in ("validation", "test") for key in ("log_loss", "auc")),
         "",
     )
-    chosen_on = " and ".join(final["chosen_on"])
+    chosen_on = " and ".join(final.chosen_on)
     notes = [
         f"* the winner. Validation: trained without validation rows, measured on {chosen_on}, which chose the winner. "
         "Test: trained on validation too, the winner without the hpo part."
@@ -190,8 +192,8 @@ def result_table(run: RunFolder) -> RenderableType:
             f"On test {baseline['name']} is no worse than the winner: trainings may be too short (retrain.max_epochs) "
             "or too few (retrain.trials), or the rows too few for a network."
         )
-    if final["teachers"]:
-        teachers = ", ".join(final["teachers"])
+    if final.teachers:
+        teachers = ", ".join(final.teachers)
         notes.append(f"Candidates learned from teachers too ({teachers}), which had learned from labels alone.")
     return Group(table, Text("\n".join(notes), style="dim"))
 
@@ -202,7 +204,8 @@ def model_lines(run: RunFolder) -> list[str]:
 
     folder = shlex.quote(str(run.path))
     if not (run.best / PREPROCESSING_FILE).is_file():
-        winner = read_json(run.final)["winner"]
+        final = FinalOutcome.read(run.final)
+        winner = "KEY" if final is None else final.winner
         return [f"Model:              gone from {run.best}; `nasrec-automl retrain {folder} {winner}` trains it again"]
     lines, written = [f"Model:              {run.best}"], run.final.stat().st_mtime
     if any(path.stat().st_mtime < written for path in run.exported.glob("*")):

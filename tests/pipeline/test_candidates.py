@@ -31,7 +31,7 @@ def test_the_best_by_key_and_the_hand_designs_by_name(finished_run: RunFolder) -
 def test_a_hand_design_among_the_best_comes_once_and_by_its_name(copied_run: RunFolder) -> None:
     space = load_search_space(copied_run.job.space)
     designs = hand_designs(space)
-    write_json(copied_run.top, {"top": [dict(designs["hand-mlp"].params)]})
+    write_json(copied_run.top, {**read_json(copied_run.top), "top": [dict(designs["hand-mlp"].params)]})
     assert list(candidates(copied_run)) == ["hand-mlp", *(name for name in designs if name != "hand-mlp")]
 
 

@@ -20,6 +20,7 @@ from nasrec_automl.network.weights import save_network
 from nasrec_automl.pipeline.candidates import candidates
 from nasrec_automl.pipeline.evaluator import _evaluator, make_evaluator
 from nasrec_automl.pipeline.files import read_json, write_json
+from nasrec_automl.pipeline.outcomes import SearchOutcome
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.stages import STAGES, run_job
@@ -379,12 +380,12 @@ def test_killed_as_it_hands_on_it_leaves_no_note_of_other_trainings(
     others = changed(changed(copied_run, "budget", macs=limit), "search", architectures=inside)
     with monkeypatch.context() as patched:
 
-        def killed(path: Path, content: object) -> None:
+        def killed(outcome: SearchOutcome, path: Path) -> None:
             if written:
-                write_json(path, content)
+                write_json(path, outcome.model_dump(mode="json"))
             raise KeyboardInterrupt
 
-        patched.setattr("nasrec_automl.pipeline.search.write_json", killed)
+        patched.setattr(SearchOutcome, "write", killed)
         with pytest.raises(KeyboardInterrupt):
             SearchStage().run(others)
     assert SearchStage().is_done(others) == written

@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 from nasrec_automl.config import load_job
 from nasrec_automl.pipeline.base import Stage
 from nasrec_automl.pipeline.files import read_json, write_json
+from nasrec_automl.pipeline.outcomes import FinalOutcome, NotedContender
 from nasrec_automl.pipeline.progress import Progress, ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import STAGES, run_job
@@ -102,10 +103,19 @@ def test_names_are_shown_as_they_are(tmp_path: Path, write_job: Callable[..., Pa
     quality = {"log_loss": 0.5, "auc": 0.7}
     both = {"validation": quality, "test": quality}
     write_json(run.result, {"dataset": "a[/b]", "baseline": {"name": "baseline", **both}, **both})
-    contender = {"name": "x[red]", "macs": 1, **both}
-    write_json(
-        run.final, {"winner": "x[red]", "contenders": [contender], "teachers": [], "chosen_on": ["search", "choice"]}
-    )
+    FinalOutcome(
+        retrain=None,
+        winner="x[red]",
+        chosen_on=["search", "choice"],
+        teachers=[],
+        final_teachers=[],
+        contenders=[
+            NotedContender(name="x[red]", validation=quality, macs=1, parameters=1, less_winner_error=None),
+        ],
+        test_readings=1,
+        auc_difference_error=None,
+        calibration=[],
+    ).write(run.final)
     text = shown(result_table(run))
     assert "tiny: a[/b]" in text
     assert "x[red] *" in text

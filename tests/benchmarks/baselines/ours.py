@@ -11,6 +11,7 @@ from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline.candidates import candidates, choice_parts, retrain_study_name
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.final_training import Contender, final_teachers, taught_finally, train_final
+from nasrec_automl.pipeline.outcomes import FinalOutcome
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.studies import begun_study
@@ -54,15 +55,21 @@ def with_sampler(run: RunFolder, sampler: SamplerName, folder: Path) -> RunFolde
 
 def winner(run: RunFolder) -> Contender:
     """The winner of a run."""
-    return _contender(run, read_json(run.final)["winner"])
+    return _contender(run, _final(run).winner)
 
 
 def best_hand_design(run: RunFolder) -> Contender | None:
     """The hand design that was best on the rows that chose the winner, if there is any."""
-    for contender in read_json(run.final)["contenders"]:  # best first
-        if contender["name"].startswith("hand-"):
-            return _contender(run, contender["name"])
+    for contender in _final(run).contenders:  # best first
+        if contender.name.startswith("hand-"):
+            return _contender(run, contender.name)
     return None
+
+
+def _final(run: RunFolder) -> FinalOutcome:
+    found = FinalOutcome.read(run.final)
+    assert found is not None  # the run has ended
+    return found
 
 
 def identity(run: RunFolder, contender: Contender) -> str:
