@@ -44,6 +44,8 @@ _NO_CHANCE = 1000
 _WRITTEN_NUMBER = re.compile(r"[-+]?[$€£¥]? ?(?:\d+|\d{1,3}(?:[,.' ]\d{3})+)(?:[.,]\d+)? ?[%$€£¥]?", re.ASCII)
 # Of a multi-valued column a draft reads at most so many values of a cell.
 _MOST_VALUES = 50
+# So many lists say what lists hold: those of vectors are long.
+_LOOKED_AT = 1000
 # Of a multi-valued column, at least so many of the texts have several values.
 _OFTEN = 0.1
 
@@ -214,7 +216,7 @@ def _guess(name: str, rows: FirstRows, *, is_time: bool) -> Guess:
 
 
 def _guess_lists(known: pd.Series[str], most: int) -> Guess:
-    numbers = numbers_of(known.str.split(SEPARATOR, regex=False).explode())
+    numbers = numbers_of(known.iloc[:_LOOKED_AT].str.split(SEPARATOR, regex=False).explode())
     if numbers is not None and bool((numbers % 1 != 0).any()):
         return Guess("ignored", f"lists of numbers, the longest of {most}: no role reads vectors")
     return _several(f"lists, the longest of {most}", most)
@@ -278,6 +280,6 @@ def _guess_number(name: str, numbers: pd.Series[float], known: int, rows: int) -
         return Guess("categorical", f"whole numbers, {different}, named like an id")
     if whole and distinct <= MANY:
         return Guess("categorical", f"whole numbers, only {different}")
-    ids = "; if they are ids, put it under categorical" if whole else ""
+    ids = "; if these are ids, put it under categorical" if whole else ""
     transform = "log" if bool((numbers >= 0).all()) and float(numbers.max()) > 20 else "standardise"
     return Guess("dense", f"numbers from {numbers.min():g} to {numbers.max():g}, {different}{ids}", transform)

@@ -57,22 +57,24 @@ class UnseenValues:
                 self._first[column.name] = _text(column, found, found.keys[unknown][0])
 
     def warnings(self) -> dict[str, str]:
-        """Return a sentence for each field that has no value, or of whose values the model knows hardly any."""
-        strange = (column for column in self._columns if column.vocabulary and self._is_strange(column.name))
-        return {column.name: self._sentence(column) for column in strange}
+        """Return a sentence for each field of which the model knows hardly any value."""
+        return {column.name: self._sentence(column) for column in self._columns if self._is_strange(column.name)}
+
+    def missing(self) -> dict[str, str]:
+        """Return a sentence for each field that has no value in any row, where rows are many: those of a whole file."""
+        if self._rows < _FEWEST_ROWS:
+            return {}
+        return {
+            column.name: f"{column.name}: has no value in any of {self._rows:,} rows: where the training rows have "
+            "values, write them here too"
+            for column in self._columns
+            if column.vocabulary and not self._values[column.name]
+        }
 
     def _is_strange(self, name: str) -> bool:
-        values = self._values[name]
-        if not values:
-            return self._rows >= _FEWEST_ROWS
-        return values >= FEWEST_VALUES and self._unknown[name] >= _NEARLY_ALL * values
+        return self._values[name] >= FEWEST_VALUES and self._unknown[name] >= _NEARLY_ALL * self._values[name]
 
     def _sentence(self, column: CategoricalColumn) -> str:
-        if not self._values[column.name]:
-            return (
-                f"{column.name}: has no value in any of {self._rows:,} rows: where the training rows have values, "
-                "write them here too"
-            )
         texts = list(column.vocabulary or ())
         known = ", ".join(map(repr, texts[:_SHOWN]))
         more = f" and {len(texts) - _SHOWN:,} more" if len(texts) > _SHOWN else ""

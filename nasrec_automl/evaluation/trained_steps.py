@@ -29,8 +29,9 @@ def trained_steps(architectures: Sequence[Architecture], schedule: WarmUp, steps
     """For each architecture `(n,)`, in how many steps a weight of it was trained, on average over its pieces.
 
     A piece is what an operator reads one source with, a Linear of Sum or Sigmoid-Gating, which all sources share, or
-    a merger. A step trains it where the step's path has it, live and at least as wide: a narrower path trains a part
-    of it alone. Embeddings and the final Linear, which every step trains, do not count.
+    a merger. A step trains it where the step's path has it, live and with an output at least as wide: a narrower path
+    trains a part of it alone. How wide the source is on that path, and whether it has merged tokens, does not count:
+    of what wide sources are read with, some steps that are counted train a part. Embeddings and the final Linear, which every step trains, do not count.
 
     Args:
         architectures: of the supernet's space.

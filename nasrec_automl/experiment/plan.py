@@ -32,8 +32,8 @@ class Plan:
     """Turns the state of a run into the parameters of trials.
 
     Memory holds only what disk cannot tell: the trials that run, what they were given, and how many failed. Trials
-    that NNI runs again in a resumed experiment are not among them: one of a stage that has one trial at a time may be
-    issued beside them, waits for them, and finds all done.
+    that NNI runs again in a resumed experiment are not among them. So a stage that has one trial at a time may get a
+    second one, which waits and finds all done, and workers of a parallel one may find less left than they were given.
 
     Args:
         run: the run folder.

@@ -90,14 +90,22 @@ def _run(work: Callable[[dict[str, Any], Reporter], Mapping[str, float]]) -> int
             raise NasRecError("NNI has no parameters for this trial; start it with `nnictl create`, not by hand")
         reporter = Reporter(channel=channel, parameter_id=record["parameter_id"])
         reporter.final(work(record["parameters"], reporter))
-    except NasRecError as error:
-        print(error_line(str(error)), file=sys.stderr)
-        return 1
     except Exception as error:
-        traceback.print_exc()
-        print(error_line(f"{type(error).__name__}: {error}"), file=sys.stderr)
+        if _was_canceled(error):
+            raise KeyboardInterrupt from None
+        if isinstance(error, NasRecError):
+            print(error_line(str(error)), file=sys.stderr)
+        else:
+            traceback.print_exc()
+            print(error_line(f"{type(error).__name__}: {error}"), file=sys.stderr)
         return 1
     return 0
+
+
+def _was_canceled(error: BaseException) -> bool:
+    """Whether an error was met while a cancellation was dealt with, as where the database cannot be told of it."""
+    before = error.__context__
+    return before is not None and (isinstance(before, KeyboardInterrupt) or _was_canceled(before))
 
 
 def leave(code: int) -> NoReturn:

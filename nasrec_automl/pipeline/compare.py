@@ -11,7 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.description import is_prepared
 from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.final import measured_rows
 from nasrec_automl.pipeline.outcomes import FinalOutcome
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import check_has_result
@@ -23,14 +26,14 @@ _OF_THE_RUN = ("name", "run_folder", "storage")
 def compare_runs(runs: Sequence[RunFolder]) -> RenderableType:
     """The winner of each run with its log losses, AUC and cost, and the settings in which the jobs differ.
 
-    Jobs are those that the folders note: a job file that was edited since says nothing of a result. Rows and studies
-    may be gone.
+    Settings are those that the folders note, not those of a job file that was edited since. Rows and studies may be
+    gone.
 
     Args:
         runs: with a result each, in the order of the lines.
 
     Raises:
-        RunFolderError: one of them has no result yet, or more to do since.
+        RunFolderError: one of them has no result yet, or its job asks for more since.
     """
     for run in runs:
         check_has_result(run)
@@ -59,8 +62,7 @@ def compare_runs(runs: Sequence[RunFolder]) -> RenderableType:
 
 
 def _note(runs: Sequence[RunFolder]) -> str:
-    # Results of before say nothing of their rows.
-    if len({_final(run).measured_rows for run in runs} - {None}) > 1:
+    if len({_measured(run) for run in runs} - {None}) > 1:
         return "These runs are measured on other rows: their log losses do not compare."
     seeds = "Runs that differ by their seed alone say how far chance goes."
     if len({tuple(_final(run).chosen_on) for run in runs}) > 1:
@@ -78,6 +80,14 @@ def _final(run: RunFolder) -> FinalOutcome:
     found = FinalOutcome.read(run.final)
     assert found is not None  # it has a result
     return found
+
+
+def _measured(run: RunFolder) -> str | None:
+    """Which rows a result is of; nothing where an earlier version did not note it and the rows are gone."""
+    noted = _final(run).measured_rows
+    if noted is None and is_prepared(run.data):
+        return measured_rows(PreparedData.open(run.data))
+    return noted
 
 
 def _names(runs: Sequence[RunFolder]) -> list[str]:

@@ -33,7 +33,7 @@ def predict_file(
     schema: Path | None = None,
     on_rows: Callable[[int], None] | None = None,
 ) -> int:
-    """Predict a file of any size, some rows at a time. Fields whose values are nearly all unknown are logged.
+    """Predict a file of any size, some rows at a time. Fields with no value, or hardly a known one, are logged.
 
     Args:
         model: the model.
@@ -69,7 +69,7 @@ def predict_file(
             rows += len(table)
             if on_rows is not None:
                 on_rows(rows)
-    for warning in unseen.warnings().values():
+    for warning in (*unseen.warnings().values(), *unseen.missing().values()):
         _logger.warning("%s: %s", path, warning)
     return rows
 

@@ -188,16 +188,16 @@ def _about_the_verdict(content: ReportContent) -> list[str]:
 
 def _what_came_of(verdict: Verdict, content: ReportContent) -> str:
     if verdict.trust is Trust.FULL:
-        return "The scores order architectures better than their size does, and the run relied on them."
+        return "The search's scores order architectures better than their size does, and the run relied on them."
     if verdict.trust is Trust.HALF:
         return (
-            "The scores seem to order architectures better than their size does; of so few architectures that may be "
+            "The search's scores seem to order architectures better than their size does; of so few that may be "
             f"chance. The run took {_best_scored(content)} in turns with {_predicted(content)}."
         )
     how = "go through successive halving" if content.halved else "are trained to their end"
     return (
-        "The scores order architectures no better than their size does, so the run did not rely on them: in place of "
-        f"{_best_scored(content)} it took {_predicted(content)}. Those that the predictor puts first {how}."
+        "The search's scores order architectures no better than their size does, so the run did not rely on them: in "
+        f"place of {_best_scored(content)} it took {_predicted(content)}. Those that the predictor puts first {how}."
     )
 
 

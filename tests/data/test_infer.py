@@ -81,7 +81,7 @@ def test_whole_numbers_of_many_values_are_numbers_with_a_hint(tmp_path: Path) ->
     path = tmp_path / "f.csv"
     frame().assign(customer=range(400)).to_csv(path, index=False)
     lines = infer_schema(path).splitlines()
-    hint = "; if they are ids, put it under categorical"
+    hint = "; if these are ids, put it under categorical"
     assert f"  customer: log  # numbers from 0 to 399, 400 different{hint}" in lines
     assert not any(hint in line for line in lines if "price" in line)
 

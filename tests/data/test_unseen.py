@@ -51,11 +51,18 @@ def test_what_is_known_or_missing_or_hashed_is_no_matter(fitted: Preprocessing) 
 
 def test_fields_without_any_value_are_named_where_rows_are_many(fitted: Preprocessing) -> None:
     empty = TRAINED.assign(city=None, tags="", user=None, rare=None)
-    assert warnings(fitted, *[empty] * 5) == {
+    unseen = UnseenValues(fitted.categorical)
+    for _ in range(4):
+        fitted.transform(empty, unseen)
+    assert unseen.missing() == {}, "80 rows are few"
+    fitted.transform(empty, unseen)
+    assert unseen.missing() == {
         "city": "city: has no value in any of 100 rows: where the training rows have values, write them here too",
         "tags": "tags: has no value in any of 100 rows: where the training rows have values, write them here too",
     }
-    assert warnings(fitted, *[empty] * 5, TRAINED) == {}
+    assert unseen.warnings() == {}
+    fitted.transform(TRAINED, unseen)
+    assert unseen.missing() == {}
 
 
 def test_fields_of_which_nothing_is_known_are_named(fitted: Preprocessing) -> None:

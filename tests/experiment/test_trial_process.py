@@ -32,6 +32,12 @@ WORK = {
         raise
     return {"log_loss": 0.5}
 """,
+    "canceled, with an error": """
+    try:
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        raise OSError("the database is gone")
+""",
     "with a thread left behind": """
     threading.Thread(target=time.sleep, args=(600,)).start()
     print("told", end="")  # NNI's log waits for the end of the line
@@ -88,6 +94,10 @@ def test_a_canceled_trial_hears_of_it_and_dies_of_the_signal(tmp_path: Path) -> 
     assert done.returncode == -signal.SIGINT
     assert done.stderr == "its study was told\n"
     assert sent(tmp_path) == []
+
+
+def test_a_canceled_trial_dies_of_the_signal_whatever_goes_wrong_meanwhile(tmp_path: Path) -> None:
+    assert start(tmp_path, "canceled, with an error").returncode == -signal.SIGINT
 
 
 def test_a_thread_left_behind_does_not_keep_the_trial_and_its_words_are_kept(tmp_path: Path) -> None:

@@ -96,6 +96,8 @@ def test_runs_of_other_rows_do_not_compare(
     final = read_json(second.final)
     del final["measured_rows"]
     write_json(second.final, final)
+    assert "their log losses do not compare" in shown(copied_run, second), "as an earlier version left it"
+    shutil.rmtree(second.data)
     assert "compare validation" in shown(copied_run, second), "nothing says that these are others"
 
 
