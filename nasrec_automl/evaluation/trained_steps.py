@@ -31,7 +31,8 @@ def trained_steps(architectures: Sequence[Architecture], schedule: WarmUp, steps
     A piece is what an operator reads one source with, a Linear of Sum or Sigmoid-Gating, which all sources share, or
     a merger. A step trains it where the step's path has it, live and with an output at least as wide: a narrower path
     trains a part of it alone. How wide the source is on that path, and whether it has merged tokens, does not count:
-    of what wide sources are read with, some steps that are counted train a part. Embeddings and the final Linear, which every step trains, do not count.
+    of what wide sources are read with, some steps that are counted train a part. Embeddings and the final Linear,
+    which every step trains, do not count.
 
     Args:
         architectures: of the supernet's space.
