@@ -46,7 +46,7 @@ def compare_runs(runs: Sequence[RunFolder]) -> RenderableType:
         result = read_json(run.result)
         table.add_row(
             escape(name),
-            escape(_final(run).winner),
+            escape(FinalOutcome.of_ended(run.final).winner),
             f"{result['validation']['log_loss']:.4f}",
             *(f"{result['test'][key]:.4f}" for key in ("log_loss", "auc")),
             f"{result['macs']:,}",
@@ -65,7 +65,7 @@ def _note(runs: Sequence[RunFolder]) -> str:
     if len({_measured(run) for run in runs} - {None}) > 1:
         return "These runs are measured on other rows: their log losses do not compare."
     seeds = "Runs that differ by their seed alone say how far chance goes."
-    if len({tuple(_final(run).chosen_on) for run in runs}) > 1:
+    if len({tuple(FinalOutcome.of_ended(run.final).chosen_on) for run in runs}) > 1:
         return (
             "Validation does not compare: where scores failed their check it has more rows (search and choice, and not "
             f"choice alone). Who chooses by test no longer knows what to expect of new rows. {seeds}"
@@ -76,15 +76,9 @@ def _note(runs: Sequence[RunFolder]) -> str:
     )
 
 
-def _final(run: RunFolder) -> FinalOutcome:
-    found = FinalOutcome.read(run.final)
-    assert found is not None  # it has a result
-    return found
-
-
 def _measured(run: RunFolder) -> str | None:
     """Which rows a result is of; nothing where an earlier version did not note it and the rows are gone."""
-    noted = _final(run).measured_rows
+    noted = FinalOutcome.of_ended(run.final).measured_rows
     if noted is None and is_prepared(run.data):
         return measured_rows(PreparedData.open(run.data))
     return noted

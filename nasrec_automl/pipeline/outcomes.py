@@ -31,6 +31,13 @@ class _Outcome(BaseModel):
                 f"{path}: is of another version of nasrec-automl; delete it, and the next run makes it anew"
             ) from None
 
+    @classmethod
+    def of_ended(cls, path: Path) -> Self:
+        """What a stage has noted that has ended."""
+        found = cls.read(path)
+        assert found is not None
+        return found
+
     def write(self, path: Path) -> None:
         """Note it: whole, or not at all."""
         write_json(path, self.model_dump(mode="json"))

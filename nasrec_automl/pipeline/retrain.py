@@ -192,8 +192,7 @@ class _Trainings:
 
 def _name_study(run: RunFolder, name: str) -> None:
     """Name the study of the candidates, which since the search ended may be others: `retrain.top_k` could be edited."""
-    searched = SearchOutcome.read(run.top)
-    assert searched is not None  # there are candidates
+    searched = SearchOutcome.of_ended(run.top)
     if searched.retrain != name:
         searched.model_copy(update={"retrain": name}).write(run.top)
 

@@ -158,8 +158,7 @@ class _Printer:
 
 def result_table(run: RunFolder) -> RenderableType:
     """The result beside the baseline and the other contenders."""
-    result, final = read_json(run.result), FinalOutcome.read(run.final)
-    assert final is not None  # there is a result
+    result, final = read_json(run.result), FinalOutcome.of_ended(run.final)
     # Without borders it has room in 80 columns, which is also what Rich takes a log file for.
     title = escape(f"{run.job.name}: {result['dataset']}")
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
@@ -204,8 +203,7 @@ def model_lines(run: RunFolder) -> list[str]:
 
     folder = shlex.quote(str(run.path))
     if not (run.best / PREPROCESSING_FILE).is_file():
-        final = FinalOutcome.read(run.final)
-        winner = "KEY" if final is None else final.winner
+        winner = FinalOutcome.of_ended(run.final).winner
         return [f"Model:              gone from {run.best}; `nasrec-automl retrain {folder} {winner}` trains it again"]
     lines, written = [f"Model:              {run.best}"], run.final.stat().st_mtime
     if any(path.stat().st_mtime < written for path in run.exported.glob("*")):

@@ -211,6 +211,21 @@ def test_what_a_killed_call_left_counts_when_a_limit_has_grown(run: RunFolder) -
     assert heard[0].startswith("final training 1 of 2,")
 
 
+def test_what_a_killed_call_left_counts_when_there_are_to_be_more_final_trainings(run: RunFolder) -> None:
+    (run.path / "stages" / "final.json").unlink()  # it has not begun
+
+    def dying(words: str) -> None:
+        if words.startswith("final training 2"):
+            raise _KilledError
+
+    key = others(run)[0]
+    with pytest.raises(_KilledError):
+        retrain_named(run, key, tell=dying)
+    heard: list[str] = []
+    retrain_named(changed(run, "retrain", final_seeds=run.job.retrain.final_seeds + 1), key, tell=heard.append)
+    assert heard[0].startswith("final training 2 of 3,")
+
+
 def test_two_processes_do_not_train_one_architecture_at_once(run: RunFolder) -> None:
     key = others(run)[0]
     with run.lock(inside=run.models / f".{key}"):

@@ -55,21 +55,15 @@ def with_sampler(run: RunFolder, sampler: SamplerName, folder: Path) -> RunFolde
 
 def winner(run: RunFolder) -> Contender:
     """The winner of a run."""
-    return _contender(run, _final(run).winner)
+    return _contender(run, FinalOutcome.of_ended(run.final).winner)
 
 
 def best_hand_design(run: RunFolder) -> Contender | None:
     """The hand design that was best on the rows that chose the winner, if there is any."""
-    for contender in _final(run).contenders:  # best first
+    for contender in FinalOutcome.of_ended(run.final).contenders:  # best first
         if contender.name.startswith("hand-"):
             return _contender(run, contender.name)
     return None
-
-
-def _final(run: RunFolder) -> FinalOutcome:
-    found = FinalOutcome.read(run.final)
-    assert found is not None  # the run has ended
-    return found
 
 
 def identity(run: RunFolder, contender: Contender) -> str:

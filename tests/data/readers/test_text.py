@@ -66,6 +66,7 @@ def test_empty_lines_are_no_rows(content: bytes, tmp_path: Path) -> None:
         ("a,b", "lacks the columns c, which may be empty but must be there; it has a, b"),
         ("d,b", "lacks the columns a, c; it has d, b"),
         ("a,b,c,d", "nothing says what the columns d are"),
+        (",a,b,c", "nothing says what the columns '' are"),
         ("a,b,c,a", "'a' is there twice"),
         ('a,b,"c', "does not end"),
         ("", "expected a header"),
