@@ -187,12 +187,18 @@ def _add_runs(subparsers: _Subparsers) -> None:
         subparsers,
         "run",
         commands.run,
-        "run every stage of a job, without NNI's server",
+        "run the stages of a job, without NNI's server",
         "nasrec-automl run examples/quickstart/job.yaml",
     )
     _job(run, "the job file")
     shared = "search, retraining, and the trainings of teachers and winner"
     _workers(run, shared, "1, whose result the seed alone determines")
+    run.add_argument(
+        "--until",
+        choices=("data", "supernet", "search", "retrain", "final", "report"),
+        default="report",
+        help="the last stage to run; a later call goes on after it (default: report, the last of all)",
+    )
 
     tune = _command(
         subparsers,

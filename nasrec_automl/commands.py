@@ -120,14 +120,17 @@ def data_verify(arguments: argparse.Namespace) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run every stage of a job."""
+    """Run the stages of a job."""
     run, console = _run_of(arguments), Console()
-    from nasrec_automl.pipeline.stages import run_job
+    from nasrec_automl.pipeline.stages import run_job, stages_until
     from nasrec_automl.pipeline.view import live_view
 
     _quiet_optuna()
-    run_job(run, workers=arguments.workers, view=live_view(run, console))
-    _print_result(run, console)
+    run_job(run, stages_until(arguments.until), workers=arguments.workers, view=live_view(run, console))
+    if _is_finished(run):
+        _print_result(run, console)
+    else:
+        _say(console, f"{run.path}: done up to the {arguments.until} stage; a call with a later --until goes on")
 
 
 def _run_of(arguments: argparse.Namespace) -> RunFolder:

@@ -174,6 +174,7 @@ def _written_beside(path: Path, preprocessing: Preprocessing | None) -> Iterator
         yield folder
         if preprocessing is not None:
             preprocessing.save(folder / preprocessing_path(path).name)
+        path.unlink(missing_ok=True)  # killed between two renames, it leaves no model beside another one's files
         for file in sorted(folder.iterdir(), reverse=True):  # `model.onnx` after its `model.onnx.data`
             file.replace(path.parent / file.name)
     finally:

@@ -16,9 +16,10 @@ _TOLERANCE = 1.0
 
 
 def own_host() -> str:
-    """This host, `name@digest`: what numbers its processes by itself may share its name with others.
+    """Identify this host as `name@digest`.
 
-    Containers differ by their namespace; machines, such as clones of one, by their boot. After a boot it is another.
+    Containers and cloned machines can share a host name, so the digest covers the PID namespace and the boot id. It
+    changes at a reboot.
     """
     return f"{socket.gethostname()}{_numbering()}"
 

@@ -1,8 +1,8 @@
-"""Many purposes draw from one seed, such as the job's: each that draws from here has a stream of its own.
+"""Independent random streams from one seed: each purpose gets its own.
 
-Some streams are made elsewhere. Older than this, and left as they are, so that what is made again is the same: how rows
-are split (`data/parts.py`), the order in which a training reads few rows (`data/shuffle.py`), and synthetic data
-(`data/synthetic.py`). Torch draws from generators of its own: start values and dropout
+Some streams are made elsewhere. Three of them are older than this module, and stay as they are so that old results can
+be made again: the split of rows (`data/parts.py`), the order in which a training reads few rows (`data/shuffle.py`),
+and synthetic data (`data/synthetic.py`). Torch draws from generators of its own: start values and dropout
 (`training/seed.py`), the order of the rows of an Adagrad head (`evaluation/evaluator.py`), and NNI's differentiable
 strategies (`nni_plugin/relaxation.py`).
 """
@@ -31,7 +31,7 @@ def rng_for(purpose: str, *numbers: int) -> np.random.Generator:
 
 
 def seed_for(purpose: str, *numbers: int) -> int:
-    """The same as a seed from 0 to 2^32 - 1, for those who take no generator, such as Optuna's samplers."""
+    """A seed for one purpose, from 0 to 2^32 - 1, for what takes no generator, such as Optuna's samplers."""
     return _entropy(purpose, numbers) % 2**32
 
 

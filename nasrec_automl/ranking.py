@@ -78,13 +78,13 @@ class Ranking:
     spearman: Estimate
     top_decile: Estimate
     regret: Estimate
-    ceiling: Estimate | None
+    ceiling: Estimate | None = None
     size_tau: Estimate
     larger_is_better: bool
     lead: Estimate
     strata_tau: Estimate
     strata: int
-    training_bias: Estimate | None
+    training_bias: Estimate | None = None
 
     @property
     def beats_size(self) -> bool:
@@ -159,46 +159,39 @@ def judge_ranking(
     strata = max(1, min(_MOST_STRATA, number // _SMALLEST_STRATUM))
     groups = equal_groups(size, strata)
 
-    def statistics(rows: NDArray[np.int64]) -> list[float]:
+    def statistics(rows: NDArray[np.int64]) -> dict[str, float]:
+        """Statistics of some rows, under the field names of `Ranking`."""
         x, y = score[rows], truth[rows]
         tau, size_tau = kendall_tau(x, y), kendall_tau(sign * size[rows], y)
-        return [
-            tau,
-            spearman_rho(x, y),
-            top_precision(x, y),
-            top_regret(x, y),
-            ceiling_tau(loss[rows]),
-            size_tau,
-            tau - (0.0 if math.isnan(size_tau) else size_tau),  # sizes that are all equal say nothing
-            kendall_tau(x, y, groups[rows]),
-            math.nan if trained is None else spearman_rho(rank_residual(x, y), trained[rows]),
-        ]
+        found = {
+            "tau": tau,
+            "spearman": spearman_rho(x, y),
+            "top_decile": top_precision(x, y),
+            "regret": top_regret(x, y),
+            "size_tau": size_tau,
+            "lead": tau - (0.0 if math.isnan(size_tau) else size_tau),  # sizes that are all equal say nothing
+            "strata_tau": kendall_tau(x, y, groups[rows]),
+        }
+        if seeds > 1:
+            found["ceiling"] = ceiling_tau(loss[rows])
+        if trained is not None:
+            found["training_bias"] = spearman_rho(rank_residual(x, y), trained[rows])
+        return found
 
     values = statistics(np.arange(number))
     lows = highs = [math.nan] * len(values)
     if number >= _FEWEST_FOR_INTERVAL:
         rng = rng_for("bootstrap of a ranking", seed)
-        drawn = np.array([statistics(rng.integers(number, size=number, dtype=np.int64)) for _ in range(resamples)])
+        draws = (rng.integers(number, size=number, dtype=np.int64) for _ in range(resamples))
+        drawn = np.array([[*statistics(rows).values()] for rows in draws])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a statistic that is NaN in all draws
             lows, highs = np.nanpercentile(drawn, _INTERVAL, axis=0).tolist()
-    found = [Estimate(*map(float, one)) for one in zip(values, lows, highs, strict=True)]
-    tau, spearman, top_decile, regret, ceiling, size_tau, lead, strata_tau, bias = found
-    return Ranking(
-        architectures=number,
-        seeds=seeds,
-        tau=tau,
-        spearman=spearman,
-        top_decile=top_decile,
-        regret=regret,
-        ceiling=ceiling if seeds > 1 else None,
-        size_tau=size_tau,
-        larger_is_better=sign < 0,
-        lead=lead,
-        strata_tau=strata_tau,
-        strata=strata,
-        training_bias=None if trained is None else bias,
-    )
+    estimates = {
+        name: Estimate(float(value), low, high)
+        for (name, value), low, high in zip(values.items(), lows, highs, strict=True)
+    }
+    return Ranking(architectures=number, seeds=seeds, larger_is_better=sign < 0, strata=strata, **estimates)
 
 
 def kendall_tau(first: Array, second: Array, groups: NDArray[np.int64] | None = None) -> float:

@@ -1,4 +1,4 @@
-"""What an evaluator says of an architecture, and a search asks for."""
+"""The score of an architecture: what an evaluator returns to a search."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What the evaluator found out about an architecture.
+    """The score of an architecture. An evaluator of your own may give the log loss alone.
 
     Attributes:
         log_loss: in nats, on all rows; estimated where only some were read. Smaller is better.
-        auc: on the rows that were read; 0 where all of them are of one class, so that there is none.
-        standard_error: of the log loss.
-        rows: how many rows were read.
+        auc: on the rows that were read, if known; 0 where all of them are of one class, so that there is none.
+        standard_error: of the log loss, if known.
+        rows: number of rows that were read, if known.
         stopped: whether the architecture was surely worse than its rival before all rows were read.
     """
 
     log_loss: float
-    auc: float
-    standard_error: float
-    rows: int
-    stopped: bool
+    auc: float | None = None
+    standard_error: float | None = None
+    rows: int | None = None
+    stopped: bool = False

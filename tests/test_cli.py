@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from nasrec_automl.cli import INTERRUPTED
+from nasrec_automl.pipeline.status import STAGE_NAMES
 from tests.command_line import call, refused
 
 COMMANDS = [
@@ -108,6 +109,10 @@ def test_help_and_version_of_all() -> None:
 def test_it_runs_as_a_module_too() -> None:
     command = [sys.executable, "-m", "nasrec_automl", "--version"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.startswith("nasrec-automl ")
+
+
+def test_a_run_may_end_after_any_stage() -> None:
+    assert "{" + ",".join(STAGE_NAMES) + "}" in call("run", "--help").out.replace("\n", "").replace(" ", "")
 
 
 def test_without_a_command_or_with_a_wrong_one() -> None:

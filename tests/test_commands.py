@@ -61,6 +61,21 @@ def test_run_status_and_report_of_a_done_run(copied_run: Any) -> None:
     assert copied_run.report.is_file()
 
 
+def test_a_run_may_stop_after_a_stage_and_go_on(tmp_path: Path, write_job: Write) -> None:
+    job = write_job(tmp_path)
+    done = call("run", job, "--until", "data")
+    assert done.code == 0, done.error
+    assert "done up to the data stage; a call with a later --until goes on" in done.out
+    states = [stage["state"] for stage in json.loads(call("status", job, "--json").out)]
+    assert states[0] == "done"
+    assert "done" not in states[1:]
+
+
+def test_a_finished_run_has_its_result_whatever_stage_it_is_to_end_with(copied_run: Any) -> None:
+    done = call("run", copied_run.path.parent / "job.yaml", "--until", "search")
+    assert "logistic regression" in done.out
+
+
 def test_predict(finished_run: Any, tmp_path: Path) -> None:
     frame = make_synthetic(**{"rows": 100_000, "seed": 0, **finished_run.job.data.options}).frame.head(50)
     frame.to_csv(tmp_path / "rows.csv", index=False)

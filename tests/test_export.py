@@ -358,6 +358,27 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Monke
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("model.pt2", "old")]
 
 
+def test_a_model_never_lies_beside_the_preprocessing_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = Path.replace
+
+    def dies_at_the_model(file: Path, target: Path) -> Path:
+        if target == tmp_path / "model.pt2":
+            raise KeyboardInterrupt
+        return replace(file, target)
+
+    (tmp_path / "model.pt2").write_text("old")
+    preprocessing = Preprocessing(
+        dense=(DenseColumn(name="price", transform="none"),),
+        categorical=(CategoricalColumn(name="shop", kind="hash", table_size=5),),
+    )
+    monkeypatch.setattr(Path, "replace", dies_at_the_model)
+    with pytest.raises(KeyboardInterrupt):
+        export_torch(make_subnet(chain(), preprocessing.schema(8)), tmp_path / "model.pt2", preprocessing=preprocessing)
+    assert [file.name for file in tmp_path.iterdir()] == ["model.preprocessing.json"]
+
+
 def test_what_killed_exports_left_is_cleared(tmp_path: Path) -> None:
     path, ended = tmp_path / "model.pt2", subprocess.Popen(["true"])
     ended.wait()

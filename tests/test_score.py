@@ -12,3 +12,8 @@ def test_a_score_stays_what_the_evaluator_said() -> None:
     assert score == Score(0.5, 0.75, 0.01, 100, False)
     with pytest.raises(FrozenInstanceError):
         score.log_loss = 0.4  # type: ignore[misc]
+
+
+def test_an_evaluator_need_not_know_more_than_the_log_loss() -> None:
+    score = Score(log_loss=0.5)
+    assert (score.auc, score.standard_error, score.rows, score.stopped) == (None, None, None, False)

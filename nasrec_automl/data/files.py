@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from nasrec_automl.errors import DataError
 from nasrec_automl.processes import own_host
+
+_DAY = 24 * 60 * 60
 
 
 def check_output_file(path: Path) -> None:
@@ -40,18 +43,33 @@ def beside_of(path: Path) -> Path:
 
 
 def clear_left(path: Path) -> None:
-    """Delete files and folders that killed processes of this host have left beside a file."""
-    begin = f".{path.name}.{own_host()}."
-    for left in path.parent.glob(f"{escape(begin)}*.partial"):
-        try:
-            os.kill(int(left.name.removeprefix(begin).partition(".")[0]), 0)
-        except ProcessLookupError:
+    """Delete files and folders that killed processes have left beside a file.
+
+    Of this host, what belongs to no process. Of others, and of this one before it was started again, what was not
+    written to for a day.
+    """
+    for left in path.parent.glob(f"{escape(f'.{path.name}.')}*.partial"):
+        if not _may_be_written(left, path):
             if left.is_dir():
                 shutil.rmtree(left, ignore_errors=True)
             else:
                 left.unlink(missing_ok=True)
-        except PermissionError:  # another user's
-            pass
+
+
+def _may_be_written(left: Path, path: Path) -> bool:
+    own = f".{path.name}.{own_host()}."
+    if not left.name.startswith(own):
+        with suppress(FileNotFoundError):  # it has just been renamed
+            newest = max(each.stat().st_mtime for each in (left, *left.glob("*")))
+            return time.time() - newest < _DAY
+        return True
+    try:
+        os.kill(int(left.name.removeprefix(own).partition(".")[0]), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True
 
 
 @contextmanager

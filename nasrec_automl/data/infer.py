@@ -81,7 +81,8 @@ def infer_schema(path: Path) -> str:
     guesses |= {name: certain.get(name) or _guess(name, rows, is_time=name == time) for name in rows.texts.columns}
     if not any(guess.role == "categorical" for guess in guesses.values()):
         raise DataError(
-            f"{path}: no column looks like a category, but a model needs one; write the schema by hand{bad}"
+            f"{path}: no column looks like a category, but a model needs one; write the schema by hand, with at least "
+            f"one column under `categorical`, such as a number that takes few values{bad}"
         )
     return "\n".join(_in_line(line) for line in _lines(path, rows, guesses)) + "\n"
 

@@ -74,20 +74,15 @@ def keys_of_hex(column: RawColumn, name: str, *, checked: bool = False) -> Keys:
         DataError: something else; names the first such row.
     """
     texts = _texts(column, name)
+    if texts.null_count:
+        texts = texts.fill_null("")  # Arrow lets a null stand over a text
     _, offsets, data = texts.buffers()
     places = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
     lengths = np.diff(places)
     known = lengths != 0
-    if texts.null_count:
-        known &= texts.is_valid().to_numpy(zero_copy_only=False)
     count = int(np.count_nonzero(known))
     keys = np.zeros(len(texts), dtype=np.uint64)
     if count:
-        if texts.null_count and places[-1] - places[0] != 8 * count:  # Arrow lets a null stand over a text
-            texts = texts.fill_null("")
-            _, offsets, data = texts.buffers()
-            places = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
-            lengths = np.diff(places)
         content = np.frombuffer(data, np.uint8)[places[0] : places[-1]]
         right = checked or (
             np.count_nonzero(lengths == 8) == count and not content.tobytes().translate(None, HEX_DIGITS)

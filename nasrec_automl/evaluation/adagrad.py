@@ -1,4 +1,4 @@
-"""The head by a few Adagrad steps, as the paper has it."""
+"""Fitting the head by a few Adagrad steps, as in the paper."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def adagrad_head(
         row_weight = row_weight / row_weight.mean().clamp(min=torch.finfo(row_weight.dtype).tiny)
     for _ in range(config.steps):
         if len(order) < size:
-            order = torch.randperm(rows, generator=generator)
+            order = torch.randperm(rows, generator=generator).to(features.device)
         index, order = order[:size], order[size:]
         x = features[index]
         error = (torch.sigmoid(torch.addmv(bias, x, weight)) - label[index]) / size

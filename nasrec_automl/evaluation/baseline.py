@@ -38,7 +38,7 @@ class Baseline:
         schema: of the rows.
         strength: inverse regularisation strength of the fit.
         seen: positions of the categories that the fit has seen, in the fields' tables laid end to end, in order.
-        coefficients: of these, then of the dense features.
+        coefficients: coefficients of these categories, then of the dense features.
         intercept: added to the sum.
     """
 
@@ -50,7 +50,7 @@ class Baseline:
 
     @classmethod
     def load(cls, path: Path, schema: FeatureSchema) -> Self:
-        """The baseline that was saved, bit by bit."""
+        """Load a saved baseline, equal to the last bit."""
         with np.load(path) as found:
             strength, intercept = float(found["strength"]), float(found["intercept"])
             return cls(schema, strength, found["seen"], found["coefficients"], intercept)
@@ -87,8 +87,8 @@ def tune_baseline(train: Rows, validation: Rows, schema: FeatureSchema, *, seed:
     """Choose the regularisation strength on validation rows, and fit on `train` alone.
 
     The strengths are tried from strong to weak until one is worse than the one before, since fits take longer and
-    longer. Of more than `TUNING_ROWS` rows as many are drawn for that, by the seed; where these are of one class, since
-    clicks are very rare, all count.
+    longer. If there are more than `TUNING_ROWS` rows, that many are drawn for the choice, by the seed. If the drawn
+    rows are of one class, since clicks are very rare, all rows are used.
     """
     some = train.sample(TUNING_ROWS, seed)
     if len(np.unique(some.label)) < 2:
@@ -118,9 +118,10 @@ def _fits(rows: Rows, schema: FeatureSchema, strengths: Sequence[float]) -> Iter
 
 
 def _categories(rows: Rows, schema: FeatureSchema) -> list[sparse.csr_matrix]:
-    """How much each category counts in each row, `(n, table size)` of every field.
+    """The weight of each category in each row, `(n, table size)` for every field.
 
-    The values of a multi-valued field count as their embeddings do in its pooling: all alike, and padding (id 0) not.
+    The values of a multi-valued field weigh as much as their embeddings do in its pooling: all alike, padding (id 0)
+    nothing.
     """
     ids = np.asarray(rows.ids)
     blocks, column = [], 0
@@ -141,14 +142,14 @@ def _categories(rows: Rows, schema: FeatureSchema) -> list[sparse.csr_matrix]:
 
 
 def _starts(categories: list[sparse.csr_matrix]) -> NDArray[np.int64]:
-    """Where each field's table starts, where they are laid end to end, `(F,)`."""
+    """The start of each field's table if all tables are laid end to end, `(F,)`."""
     return np.cumsum([0, *(block.shape[1] for block in categories[:-1])])
 
 
 def _design(categories: list[sparse.csr_matrix], seen: NDArray[np.int64], rows: Rows) -> sparse.csr_matrix:
-    """The categories that the fit has seen, then the dense features.
+    """The columns of the regression: the categories that the fit has seen, then the dense features.
 
-    They are found by search: `block[:, own]` would count through all ids, of which a field may have 100 million.
+    The categories are found by search: `block[:, own]` would go through all ids, of which a field may have 100 million.
     """
     starts = _starts(categories)
     blocks = []

@@ -1,4 +1,4 @@
-"""Labels that trained networks have a say in."""
+"""Labels that are mixed with the predictions of trained networks."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from nasrec_automl.training.metrics import mean_log_loss, targets
 def taught_labels(rows: Rows, logits: Sequence[Tensor], share: float) -> NDArray[np.float32]:
     """Labels of rows, mixed with the probability that teachers give them together.
 
-    The cross entropy of a mixed label is that mix of the two cross entropies, so that to train on these labels is
-    knowledge distillation (Hinton, Vinyals and Dean 2015, arXiv 1503.02531, at temperature 1), from an ensemble as of
+    The cross entropy of a mixed label is the same mix of the two cross entropies. So training on these labels is
+    knowledge distillation (Hinton, Vinyals and Dean 2015, arXiv 1503.02531, at temperature 1), from an ensemble as in
     Zhu et al. 2020, "Ensembled CTR Prediction via Knowledge Distillation" (CIKM). A label says what happened once, an
     ensemble how likely it was.
 
@@ -37,9 +37,9 @@ def taught_labels(rows: Rows, logits: Sequence[Tensor], share: float) -> NDArray
 
 
 def best_together(logits: Sequence[Tensor], rows: Rows, *, most: int) -> list[int]:
-    """Which networks to average: the best, the best two and so on, as many as have the lowest log loss together.
+    """Choose which networks to average: the best, the best two and so on, whichever have the lowest log loss together.
 
-    So a bad network is left out.
+    In this way a bad network is left out.
 
     Args:
         logits: `(n,)` of each network; one at least.

@@ -1,8 +1,9 @@
 """Early stop by pairs: an architecture that is surely worse than a rival on the same rows reads no more of them.
 
-The rows come in one random order for all. After some of them the mean difference of the two log losses, a sample
-without replacement, says with what confidence the difference over all rows is above 0. The looks are fixed before, and
-the error that is allowed is divided among them (Bonferroni). Where rows have weights, means are weighted ones.
+All architectures read the rows in one random order. After some rows, the mean difference of the two log losses, a
+sample without replacement, says with what confidence the difference over all rows is above 0. The numbers of rows after
+which to look are fixed in advance, and the allowed error is divided among these looks (Bonferroni). Where rows have
+weights, means are weighted ones.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def looks(rows: int) -> list[int]:
 
 
 def surely_worse(losses: Tensor, label: Tensor, rival: Tensor, weight: Tensor | None = None) -> bool:
-    """Whether to stop: at the confidence, the mean over all rows is above the rival's.
+    """Whether to stop: with `CONFIDENCE`, the mean loss over all rows is above the rival's.
 
     Args:
         losses: `(m,)` on the first m rows, m one of the `looks`.
@@ -60,9 +61,9 @@ def surely_worse(losses: Tensor, label: Tensor, rival: Tensor, weight: Tensor | 
 
 
 def estimate(losses: Tensor, rival: Tensor, weight: Tensor | None = None) -> tuple[float, float]:
-    """Mean over all rows and its standard error, from some rows and the rival's (a control variate).
+    """Estimate the mean loss over all rows, and its standard error, from some rows and the rival's (a control variate).
 
-    The error has two independent parts: that of all rows, as of a full score, and that of the rows not read.
+    The error has two independent parts: the error of a full score, and the error from the rows that were not read.
 
     Args:
         losses: `(m,)` on the first m rows.
@@ -77,7 +78,7 @@ def estimate(losses: Tensor, rival: Tensor, weight: Tensor | None = None) -> tup
 
 
 def _count(weight: Tensor) -> float:
-    """Rows of equal weight whose mean has the same error as that of rows of these weights."""
+    """The number of rows of equal weight whose mean has the same error as the mean of rows with these weights."""
     return (weight.sum().square() / weight.square().sum()).nan_to_num().item()
 
 
@@ -86,5 +87,5 @@ def _first(weight: Tensor | None, rows: int) -> Tensor | None:
 
 
 def _left(losses: Tensor, rival: Tensor) -> float:
-    """Variance of the mean of m of n rows about that of all n, in units of a row's variance."""
+    """Variance of the mean of m of n rows around the mean of all n, in units of a row's variance."""
     return 1 / len(losses) - 1 / len(rival)

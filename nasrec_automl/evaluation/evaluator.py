@@ -28,15 +28,15 @@ class WeightSharingEvaluator:
     """Scores architectures on the same rows: fit the head on rows that the supernet did not see, then validate.
 
     A score is a function of supernet, architecture, rivals, rows and seed. All architectures read the score's rows in
-    one order, drawn from the seed: it decides where one that stops early does. The order in which Adagrad reads the
-    head's rows is drawn from the seed and the architecture's key.
+    one order, drawn from the seed; the order decides where an architecture stops early. The order in which Adagrad
+    reads the head's rows is drawn from the seed and the architecture's key.
 
     Args:
-        supernet: trained. It is put into evaluation mode, and left there.
-        head_rows: rows for fitting the head. If there are more than `head.rows`, so many are drawn by the seed.
+        supernet: the trained supernet. It is put into evaluation mode, and left there.
+        head_rows: rows for fitting the head. If there are more than `head.rows`, that many are drawn by the seed.
         score_rows: n rows to score, disjoint from the others.
         head: how to fit.
-        seed: of the orders of rows, and of the head's.
+        seed: seed of the orders of rows, and of the draw of head rows.
         precision: of the supernet's products; the head is float32 always.
         early_stop: an architecture that is surely worse than this many others reads no more rows; 0 for never.
     """
@@ -89,8 +89,8 @@ class WeightSharingEvaluator:
     def _rival_losses(self, rivals: Sequence[Architecture]) -> Tensor | None:
         """Losses `(n,)` of the rival that sets the bar.
 
-        The losses of the best are kept. A process that does not have them computes them again, and finds the same; so
-        does a thread whose losses another one, which shares the evaluator, has dropped meanwhile.
+        The losses of the best are kept. A process that does not have them computes them again, with the same result; so
+        does a thread if another thread, which shares the evaluator, has dropped them meanwhile.
         """
         rivals = rivals[: self.early_stop]
         best = {rival.key for rival in rivals}
@@ -132,7 +132,7 @@ class WeightSharingEvaluator:
         return adagrad_head(features, label, weight, bias, self.head, generator, row_weight=row_weight)
 
     def _features(self, architecture: Architecture, rows: Rows) -> tuple[Tensor, ...]:
-        """What `_batch_features` gives, of all rows: each batch goes to its place, so that there is no second copy."""
+        """The `_batch_features` of all rows. Each batch is written to its place, so that there is no second copy."""
         whole: tuple[Tensor, ...] = ()
         start = 0
         for batch in EvaluationBatches(rows, _BATCH):
@@ -145,7 +145,7 @@ class WeightSharingEvaluator:
         return whole
 
     def _batch_features(self, architecture: Architecture, batch: Batch) -> tuple[Tensor, ...]:
-        """Features `(B, K)`, label, and the rows' weight where they have such."""
+        """Features `(B, K)` and label, and weight if the rows have weights."""
         dense, ids, *targets = batch
         weight = self.supernet.embedding.weight
         with autocast(self.precision, weight.device):

@@ -17,7 +17,7 @@ def log_loss_difference_error(first: Array, second: Array, weight: Array | None 
 
     Args:
         first: `(n,)` losses of the rows by the first model; at least two rows count.
-        second: the same by the second.
+        second: `(n,)` losses of the rows by the second model.
         weight: `(n,)` where rows have weights, at least 0; a row is one observation, whatever its weight.
     """
     if weight is not None:
@@ -32,13 +32,13 @@ def auc_difference_error(
 ) -> float | None:
     """Standard error of the difference of two AUCs on the same rows (DeLong et al. 1988).
 
-    The placement values come from one order of the scores, in O(n log n). None where fewer than two rows of a class
-    count, of which nothing says how much they vary.
+    The placement values come from one order of the scores, in O(n log n). None if fewer than two rows of a class count,
+    since their variance is then unknown.
 
     Args:
         label: `(n,)`, 0 or 1.
         first: `(n,)` scores of the first model, in any monotone scale.
-        second: the same of the second.
+        second: `(n,)` scores of the second model.
         weight: `(n,)` where rows have weights, at least 0; a row is one observation, whatever its weight.
     """
     positive = np.asarray(label) == 1
@@ -56,7 +56,7 @@ def auc_difference_error(
 
 
 def placements(positive: NDArray[np.bool_], scores: Array, weight: Array | None = None) -> tuple[Array, Array]:
-    """For each positive row the share of negatives below it, and for each negative that of positives above it.
+    """For each positive row the share of negatives below it; for each negative row the share of positives above it.
 
     The mean of either is the AUC (DeLong et al. 1988).
 

@@ -1,7 +1,7 @@
-"""A performance predictor: what a few trainings from scratch say of architectures that were not trained.
+"""A performance predictor: log losses of architectures that were not trained, from a few trainings from scratch.
 
-In the manner of arXiv 1912.00848, with a model that a dozen trainings can carry: a ridge regression of the log loss on
-how often an architecture has each operator.
+It follows arXiv 1912.00848, with a model for which a dozen trainings suffice: a ridge regression of the log loss on how
+often an architecture has each operator.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ same of all architectures."""
 
 
 def operator_counts(architecture: Architecture) -> NDArray[np.float64]:
-    """How often an architecture has each operator and merger, of its live parts.
+    """How often each operator and merger occurs among the live parts of an architecture.
 
     Returns:
         `(12,)`: of `DENSE_OPS`, of `SPARSE_OPS`, of the dense-to-sparse merger and of FM.
@@ -47,10 +47,10 @@ def predict_log_losses(
     operators make no difference that can be seen, the predictions are nearly all the same.
 
     Args:
-        trained: at least two, from scratch.
-        log_losses: of each. NaN where the training diverged: it counts as the worst of the others, since the
-            operators that diverge are not to be chosen again.
-        architectures: `n` of the same space.
+        trained: at least two architectures that were trained from scratch.
+        log_losses: log loss of each of them. NaN for a training that diverged: it counts as the worst of the others, so
+            that operators that diverge are not chosen again.
+        architectures: `n` architectures of the same space.
 
     Returns:
         `(n,)` log losses.

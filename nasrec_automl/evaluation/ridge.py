@@ -6,8 +6,9 @@ For n rows with features x and label y the objective is
 
 Where rows have weights, sums and means are weighted ones, as if rows were repeated.
 
-It is the posterior under a Gaussian prior around the supernet's head whose width is measured in logits: `strength` is
-about the number of rows that the prior is worth. There is one minimum, also for separable rows or a single class.
+The objective is the negative logarithm of the posterior under a Gaussian prior around the supernet's head whose width
+is measured in logits: `strength` is about the number of rows that the prior is worth. There is one minimum, also for
+separable rows or a single class.
 """
 
 from __future__ import annotations
@@ -39,16 +40,16 @@ def ridge_head(
 ) -> tuple[Tensor, Tensor]:
     """Find the minimum by preconditioned nonlinear conjugate gradients (Polak and Ribiere's, cut off at 0).
 
-    Logits are linear in the weights, so that a line search needs no product with the features: an iteration costs two,
-    one for the logits of its direction and one for the gradient. The preconditioner is the factorised curvature on some
-    of the rows. It is renewed after some iterations, which a start far from the minimum takes.
+    Logits are linear in the weights, so a line search needs no product with the features: an iteration costs two such
+    products, one for the logits of its direction and one for the gradient. The preconditioner is the factorised
+    curvature on some of the rows. It is renewed every so many iterations, for starts far from the minimum.
 
     Args:
         features: `(n, K)`; their products are in their own precision, everything else is float64.
         label: `(n,)`, from 0 to 1.
         weight: `(K,)` of the supernet.
         bias: `()`.
-        strength: of the ridge, in rows of weight 1.
+        strength: strength of the ridge, in rows of weight 1.
         row_weight: `(n,)` where rows have weights, at least 0.
 
     Returns:
@@ -115,9 +116,9 @@ def _curvature_factor(features: Tensor, logits: Tensor, ridge: Tensor, relative:
 
 
 def _some_rows(rows: int, about: int, relative: Relative) -> slice | Tensor:
-    """Which rows stand for all: evenly spaced ones or, where rows have weights, those at equal steps of their sum.
+    """Indices of rows that stand for all: evenly spaced or, if rows have weights, at equal steps of their sum.
 
-    Of the latter a heavy row may come several times, and a light one not at all.
+    At equal steps of the sum, a heavy row may come several times, and a light one not at all.
     """
     if isinstance(relative, float):
         return slice(None, None, max(1, rows // about))

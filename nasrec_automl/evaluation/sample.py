@@ -1,4 +1,4 @@
-"""Architectures that stand for a whole space."""
+"""A sample of architectures that represents a whole space."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ _DRAWN = 2000
 
 
 def one_of_each_size(space: SearchSpace, schema: FeatureSchema, count: int, *, seed: int = 0) -> list[Architecture]:
-    """Random architectures, sorted by multiply-adds and cut into equal groups: one of each group, the smallest first.
+    """Draw architectures at random, sort them by multiply-adds into equal groups, and take one of each group.
 
     Args:
-        space: to draw from.
-        schema: of the data.
+        space: the space to draw from.
+        schema: the features.
         count: how many, at most 2000.
-        seed: of the draws.
+        seed: seed of the draws.
+
+    Returns:
+        The architectures, the smallest first.
     """
     rng = rng_for("architectures of all sizes", seed)
     drawn = sorted((space.random(rng) for _ in range(_DRAWN)), key=lambda a: profile(a, schema).macs)

@@ -40,7 +40,7 @@ _EVALUATION_BATCH = 8192
 class ScratchOptions(TrainingOptions):
     """How to train an architecture from scratch, in `steps` steps at most.
 
-    The seed is that of start values and batches too.
+    The seed determines start values and batches too.
 
     Attributes:
         batch_size: rows a step.
@@ -49,12 +49,12 @@ class ScratchOptions(TrainingOptions):
         validate_every: steps from one measurement to the next; a shorter training is measured at its end. Steps after
             the last measurement are not measured.
         patience: measurements without improvement that end the training; 0 for never.
-        average_weights: whether a running average of the weights is what is measured and kept.
+        average_weights: whether a running average of the weights is measured and kept in their place.
         device: `cpu` or `cuda`.
-        precision: of what is multiplied, in training and in its validations.
+        precision: precision of products, in training and in its validations.
 
     Raises:
-        JobError: a number is out of its range, or a name is none of those that there are.
+        JobError: a number is out of its range, or a name is unknown.
     """
 
     batch_size: int
@@ -85,8 +85,8 @@ class Course:
     """How a training went.
 
     Attributes:
-        metrics: of the best validation.
-        step: when it was.
+        metrics: metrics of the best validation.
+        step: the step of the best validation.
         stopped: whether `on_validation` ended the training.
     """
 
@@ -100,7 +100,7 @@ class Trained(Course):
     """A trained subnet.
 
     Attributes:
-        subnet: with the weights of the best validation.
+        subnet: the subnet with the weights of the best validation.
         schedule_steps: length of the learning-rate schedule.
     """
 
@@ -124,8 +124,8 @@ def train_from_scratch(
 
     Args:
         architecture: what to train.
-        schema: of the data.
-        rows: to train on.
+        schema: the features.
+        rows: rows to train on.
         validation: rows to measure on; the best measurement's weights are kept.
         options: how.
         on_validation: called after each measurement; True ends the training.
@@ -157,14 +157,15 @@ def train_network(
 ) -> Course:
     """Train any `network(dense, ids) -> logits`, in place: it ends with the best weights, on the CPU, not training.
 
-    Arguments are those of `train_from_scratch`; `dropout` and `layer_norm` are not read, since the network is made.
+    Arguments are those of `train_from_scratch`; `dropout` and `layer_norm` are not read, since the network exists
+    already.
     """
     module, steps = ClickModule(options, network), options.steps
     batches = TrainingBatches(rows, options.batch_size, options.seed, steps)
     keeper = KeepBest(options.patience, on_validation)
     callbacks: list[pl.Callback] = [keeper]
     if options.average_weights:
-        callbacks.append(AverageWeights(steps))
+        callbacks.append(AverageWeights(steps, options.validate_every))
     if checkpoint is not None:
         callbacks.append(Checkpoints(checkpoint))
     trainer = quiet_trainer(
@@ -193,7 +194,7 @@ def train_network(
 
 
 def _release(trainer: pl.Trainer, module: ClickModule, callbacks: Sequence[pl.Callback]) -> None:
-    """Let go of all that is as large as the tables, of which there are several copies."""
+    """Release everything that is as large as the tables, of which there are several copies."""
     module.model.zero_grad(set_to_none=True)
     module.model = nn.Identity()
     release_optimizers(trainer)
@@ -204,7 +205,7 @@ def _release(trainer: pl.Trainer, module: ClickModule, callbacks: Sequence[pl.Ca
 
 @torch.inference_mode()
 def predict_logits(network: nn.Module, rows: Rows) -> Tensor:
-    """Logits of some rows in evaluation mode, `(n,)`; afterwards the network is in the mode that it was in."""
+    """Logits of some rows in evaluation mode, `(n,)`; afterwards the network has its earlier mode again."""
     weight, was_training = next(network.parameters()), network.training
     network.eval()
     try:

@@ -28,15 +28,15 @@ Where all sources share them, by position, the block's own number stands for the
 def trained_steps(architectures: Sequence[Architecture], schedule: WarmUp, steps: int) -> NDArray[np.float64]:
     """For each architecture `(n,)`, in how many steps a weight of it was trained, on average over its pieces.
 
-    A piece is what an operator reads one source with, a Linear of Sum or Sigmoid-Gating, which all sources share, or
-    a merger. A step trains it where the step's path has it, live and with an output at least as wide: a narrower path
-    trains a part of it alone. How wide the source is on that path, and whether it has merged tokens, does not count:
-    of what wide sources are read with, some steps that are counted train a part. Embeddings and the final Linear,
-    which every step trains, do not count.
+    A piece is the weights with which an operator reads one source, a Linear of Sum or Sigmoid-Gating, which all sources
+    share, or a merger. A step trains a piece if the step's path has it, live and with an output at least as wide: a
+    narrower path trains only a part of it. How wide the source is on that path, and whether it has merged tokens, does
+    not count: of the weights that read wide sources, some counted steps train only a part. Embeddings and the final
+    Linear, which every step trains, do not count.
 
     Args:
-        architectures: of the supernet's space.
-        schedule: what drew the paths.
+        architectures: architectures of the supernet's space.
+        schedule: the schedule that drew the paths.
         steps: how many were trained.
     """
     counts: Counter[tuple[_Piece, int]] = Counter()
@@ -81,5 +81,5 @@ def _pieces(path: Path) -> Iterator[tuple[_Piece, int]]:
 
 
 def _width(path: Path, source: int) -> int:
-    """Width of a dense source; of the raw input, which every path reads whole, the least."""
+    """Width of a dense source; 0 for the raw input, which every path reads whole."""
     return path.blocks[source - 1].dense_dim if source else 0

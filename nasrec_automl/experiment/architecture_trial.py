@@ -82,7 +82,8 @@ def _train(run: RunFolder, architecture: Architecture, reporter: Reporter) -> di
 
 
 def _values(metrics: Metrics | Score) -> dict[str, float]:
-    return {"log_loss": metrics.log_loss, "auc": metrics.auc, "standard_error": metrics.standard_error}
+    values = {"log_loss": metrics.log_loss, "auc": metrics.auc, "standard_error": metrics.standard_error}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 if __name__ == "__main__":

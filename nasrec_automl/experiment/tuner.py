@@ -148,6 +148,8 @@ class StageTuner(Tuner):
         # Before anything is noted: a job that is refused leaves the folder as it is.
         for stage in stages.values():
             stage.check(run)
+        for stage in stages.values():
+            stage.warn(run)
         run.create()
         ExperimentNote(id=profile["id"], url=self._manager.url).write(run)
         following = next_stage(run, stages)

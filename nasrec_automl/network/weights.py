@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,6 +52,8 @@ def save_network(network: Supernet | Subnet, path: Path) -> None:
             mode = beside.stat().st_mode  # as the umask has it; safetensors lets the owner alone read
             save_file(tensors, beside, metadata=metadata)
             beside.chmod(mode)
+            with beside.open("rb") as file:
+                os.fsync(file.fileno())  # the checkpoint that it stands for is deleted next
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
             f"{path}: cannot be written ({error}); mend it and start again: what has finished is kept"

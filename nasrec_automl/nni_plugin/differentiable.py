@@ -21,9 +21,9 @@ from nasrec_automl.space import SearchSpace
 class DifferentiableNetwork(SupernetModule):
     """A supernet that runs all its choices and adds them with the weights of a `Relaxation`.
 
-    For NNI's DARTS, GumbelDARTS and Proxyless. Weights that are all 0 or 1 give what the supernet gives for that
-    architecture: an operator runs once per width, and each output is padded with zeros. It is not the fast path: a
-    step runs every operator at every width on every source, where a sampled path runs one.
+    For NNI's DARTS, GumbelDARTS and Proxyless. If all weights are 0 or 1, its logits are the supernet's for that
+    architecture: an operator runs once per width, and each output is padded with zeros. It is slow: a step runs every
+    operator at every width on every source, where a sampled path runs one.
 
     Args:
         space: the space.
@@ -64,11 +64,11 @@ class DifferentiableNetwork(SupernetModule):
         return logits
 
     def arch_parameters(self) -> Iterator[nn.Parameter]:
-        """What NNI's architecture optimiser trains, and the optimiser of the weights does not."""
+        """The parameters that NNI's architecture optimiser trains, and the optimiser of the weights does not."""
         return self.relaxation.parameters()
 
     def resample(self, memo: dict[str, Any]) -> dict[str, Any]:
-        """Nothing to do: each forward pass draws its own weights."""
+        """Do nothing: each forward pass draws its own weights."""
         return {}
 
     def export(self, memo: dict[str, Any]) -> dict[str, Any]:

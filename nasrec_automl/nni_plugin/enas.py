@@ -29,10 +29,10 @@ class TaggedBatches:
 
 
 class NasRecENAS(ENAS):
-    """NNI's ENAS, with batches in the form in which it still finds out what they are for.
+    """NNI's ENAS, with batches that tell it whether they are for training or for validation.
 
-    NNI looks for `(batch, number, loader)`, but Lightning 2 hands a training step the batch alone. All else, and all
-    arguments, are NNI's. Needs the extra `rl`.
+    NNI expects `(batch, number, loader)`, but Lightning 2 passes only the batch to a training step. Everything else,
+    the arguments included, is NNI's. Needs the extra `rl`.
     """
 
     def train_dataloader(

@@ -25,7 +25,7 @@ class ClickEvaluatorModule(ClickModule, LightningModule):
         super().__init__(options)
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Keep what a batch of any loader gave; in a training loop, where NNI's ENAS calls it, log its reward."""
+        """Record the results of a batch; in a training loop, where NNI's ENAS calls it, log the reward."""
         if not self.trainer.training:
             super().validation_step(batch, batch_idx)
             return

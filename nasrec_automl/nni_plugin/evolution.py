@@ -1,4 +1,4 @@
-"""NNI's multi-trial strategy whose study is in SQL."""
+"""A multi-trial strategy for NNI that keeps its state in an Optuna study in a SQL database."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from nasrec_automl.search.ledger import Ledger, lost_where_it_fails
 from nasrec_automl.search.mutation import generations_of
 from nasrec_automl.search.scoring import ArchitectureSource
 from nasrec_automl.search.stale import worker_id
-from nasrec_automl.search.task import Outcome, key_of
+from nasrec_automl.search.task import TrialOutcome, key_of
 from nasrec_automl.search.worker import Worker
 from nasrec_automl.space import SearchSpace
 
@@ -45,7 +45,7 @@ class OptunaEvolution(Strategy):
     It runs models of a `NasRecSpace` in NNI's training-service engine, as many at once as the experiment's
     `trial_concurrency`, or those of a trained supernet (`strategy.supernet`) in this process. Several experiments, on
     several machines, may share one study. A killed experiment goes on where the study is, by `resume` or by a new
-    experiment with the same study: what ran is tried again, what has finished is not.
+    experiment with the same study: models that ran are tried again, finished ones are not.
 
     Models report, as NNI's strategies want it, the *negative* log loss (`default` of a dict, as `ClickEvaluatorModule`
     does); the study minimises the log loss.
@@ -58,14 +58,14 @@ class OptunaEvolution(Strategy):
         identity: what scores depend on beside space and features, such as the data and the supernet; another
             experiment on the same study must give the same.
         first: architectures that come before evolution's own, such as `hand_designs(space).values()`.
-        filter: what a model may be, in the words of NNI's RandomOneShot: a function of a sample, such as a
+        filter: which models are allowed, in the form of NNI's RandomOneShot: a function of a sample, such as a
             `RangeProfilerFilter`, a dict of its arguments, or a `nasrec_automl.budget.Budget`. No other model is
             proposed; trials of the study that an earlier filter let through do not count.
         population_size: how many trials are alive; also the number of random ones at the start.
         tournament_size: how many of them compete to be a parent; by default half of them.
         children: how many children the winner has.
         seed: all randomness derives from it and from the study.
-        timeout: seconds after which a running trial of another machine counts as lost; more than a model takes.
+        lost_after: seconds after which a running trial of another machine counts as lost; more than a model takes.
 
     Raises:
         StudyError: `trials` or a size is out of its range, or (when it runs) the database cannot be used or the study
@@ -87,7 +87,7 @@ class OptunaEvolution(Strategy):
         tournament_size: int | None = None,
         children: int = 8,
         seed: int = 0,
-        timeout: float = 3600.0,
+        lost_after: float = 3600.0,
     ) -> None:
         super().__init__()
         if trials is not None and trials < 1:
@@ -105,7 +105,7 @@ class OptunaEvolution(Strategy):
             "generations": _generations(trials, population_size, children),
             "seed": seed,
         }
-        self._options = WorkerOptions(timeout=timeout)
+        self._options = WorkerOptions(lost_after=lost_after)
         RegularizedEvolutionSampler(**self._evolution)  # says now what is out of its range
         # By the architecture's key: models that run, metrics of those that were measured, and status of those whose
         # process has ended without a metric.
@@ -178,11 +178,11 @@ class OptunaEvolution(Strategy):
         self.engine.unregister_model_event_callback(ModelEventType.TrainingEnd, self._on_end)
 
     def state_dict(self) -> dict[str, str]:
-        """Nothing but a note: the state is the study."""
+        """The name of the study, as a note: the study is the state."""
         return {"study": self._study_name}
 
     def load_state_dict(self, state_dict: dict[str, str]) -> None:
-        """Nothing to load: the state is the study."""
+        """Do nothing: the study is the state."""
 
     def list_models(self, sort: bool = True, limit: int | None = None) -> Iterator[Any]:
         """Finished models of the study, whichever process ran them; `export_top_models` calls it.
@@ -206,7 +206,7 @@ class OptunaEvolution(Strategy):
     # One model.
 
     def _submit_next(self) -> bool:
-        """Submit a model, or wait for those that run; False where the study has all that it is to have."""
+        """Submit a model, or wait for those that run; False if there is nothing left to run."""
         census = self._worker.census()
         start = self._worker.next_start(census)
         if start is None:
@@ -228,7 +228,7 @@ class OptunaEvolution(Strategy):
         return True
 
     def _wait_for_worker(self) -> bool:
-        """Whether the engine takes another model, once one has ended where none is idle; False without a budget."""
+        """Wait until the engine takes another model; False if its budget is used up, or after an error."""
         while not self.engine.idle_worker_available():
             if not self.engine.budget_available() or self._error is not None:
                 return False
@@ -242,16 +242,14 @@ class OptunaEvolution(Strategy):
     # from a thread of its own where models run elsewhere.
 
     def _on_metric(self, event: Any) -> None:
-        """Keep the metric of a model until its end; where that was told before, write it."""
+        """Keep a model's metric until the model ends; if its end was told before, write how it ended."""
         key, metric = self._key(event.model), event.metric
         with self._lock:
             if key not in self._running:
                 return
             self._measured[key] = metric.get("default") if isinstance(metric, dict) else metric
-            if self._ended.pop(key, None) is None:
-                return
-            settled = self._settle(key, ModelStatus.Trained)
-        self._record(*settled)
+            if self._ended.pop(key, None) is not None:
+                self._settle(key, ModelStatus.Trained)
 
     def _on_end(self, event: Any) -> None:
         """Write how a model ended, if it was measured or nobody is left to measure it."""
@@ -259,38 +257,34 @@ class OptunaEvolution(Strategy):
         with self._lock:
             if key not in self._running:
                 return
-            settled = []
             if key in self._measured or event.status == ModelStatus.Interrupted:
-                settled.append(self._settle(key, event.status))
+                self._settle(key, event.status)
             else:
                 self._ended[key] = event.status
-            settled += self._lost()
-        for each in settled:
-            self._record(*each)
+            self._settle_lost()
 
-    def _lost(self) -> list[tuple[FrozenTrial, Any, Any]]:
-        """What no process is left to measure, the longest ended first."""
-        lost = []
+    def _settle_lost(self) -> None:
+        """Write the end of models that no process is left to measure, in the order in which they ended."""
         while self._ended and (len(self._ended) == len(self._running) or len(self._ended) > self._most):
             key = next(iter(self._ended))
             self._alive.append(self._running[key][0])
-            lost.append(self._settle(key, self._ended.pop(key)))
-        return lost
+            self._settle(key, self._ended.pop(key))
 
-    def _settle(self, key: str, status: Any) -> tuple[FrozenTrial, Any, Any]:
-        """Trial, metric and status of a model that no longer runs."""
-        return self._running.pop(key)[1], self._measured.pop(key, None), status
+    def _settle(self, key: str, status: Any) -> None:
+        """Write the end of a model that no longer runs.
+
+        The caller holds the lock, so that `_give_up_running` waits until every measured model is written.
+        """
+        _, trial = self._running.pop(key)
+        try:
+            self._write(trial, self._measured.pop(key, None), status)
+        except Exception as error:  # an error in the engine's thread would be lost, and the strategy would hang
+            self._error = error
 
     def _key(self, model: Any) -> str:
         key = self._worker.source.key(model.sample)
         assert key is not None
         return key
-
-    def _record(self, trial: FrozenTrial, metric: Any, status: Any) -> None:
-        try:
-            self._write(trial, metric, status)
-        except Exception as error:  # an error in the engine's thread would be lost, and the strategy would hang
-            self._error = error
 
     def _write(self, trial: FrozenTrial, metric: Any, status: Any) -> None:
         ledger = self._worker.ledger
@@ -309,7 +303,7 @@ class OptunaEvolution(Strategy):
             )
         else:
             # NNI maximises, the study minimises: here the sign changes, and back in `list_models`.
-            ledger.finish(trial, Outcome(value=-float(metric)))
+            ledger.finish(trial, TrialOutcome(value=-float(metric)))
 
     def _wait_for_events(self) -> None:
         late = time.monotonic() + _LATE
@@ -317,13 +311,12 @@ class OptunaEvolution(Strategy):
             time.sleep(self._options.poll)
 
     def _give_up_running(self) -> None:
-        """Write what was measured, and fail what else the experiment's end left running, to be tried by the next."""
+        """Write the models that were measured, and fail the others that still run: the next experiment tries them."""
         with self._lock:
-            measured = [self._settle(key, ModelStatus.Trained) for key in [*self._measured]]
+            for key in [*self._measured]:
+                self._settle(key, ModelStatus.Trained)
             left, self._running = list(self._running.values()), {}
             self._ended.clear()
-        for each in measured:
-            self._record(*each)
         for _, trial in left:
             self._worker.ledger.fail(trial, INTERRUPTED, "the experiment ended before its model did")
 

@@ -1,4 +1,4 @@
-"""NNI's `filter` of a strategy as a budget, and a budget as NNI's filter."""
+"""The `filter` of NNI's strategies as a budget, and a budget as such a filter."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ such as a `RangeProfilerFilter`, or a dict of its arguments (`profiler`, `min`, 
 
 
 def make_filter(given: Filter) -> MadeFilter:
-    """What a strategy keeps of its `filter`, checked before anything is trained.
+    """Check the `filter` of a strategy before anything is trained; a dict becomes a `RangeProfilerFilter`.
 
     Raises:
         JobError: it is not a filter.
@@ -40,11 +40,11 @@ def make_filter(given: Filter) -> MadeFilter:
 
 
 def budget_filter(budget: Budget, space: SearchSpace) -> Callable[[Sample], bool]:
-    """A budget as NNI wants it: a function that takes a sample and says whether it is inside.
+    """A budget in NNI's form: a function that takes a sample and says whether it is inside.
 
     Args:
         budget: the budget.
-        space: of the samples.
+        space: the space of the samples.
     """
 
     def admits(sample: Sample) -> bool:
@@ -54,12 +54,12 @@ def budget_filter(budget: Budget, space: SearchSpace) -> Callable[[Sample], bool
 
 
 def budget_of(given: MadeFilter, schema: FeatureSchema, *, layer_norm: bool) -> Budget | None:
-    """The budget that a strategy's `filter` says; None where there is no filter.
+    """The `filter` of a strategy as a budget; None if there is no filter.
 
     Args:
         given: the filter.
-        schema: of the space.
-        layer_norm: whether its operators end in a LayerNorm; a budget says so by itself.
+        schema: the features.
+        layer_norm: whether operators end in a LayerNorm; not read for a budget, which has its own.
     """
     if given is None or isinstance(given, Budget):
         return given

@@ -1,14 +1,14 @@
-"""The only door to `nni.nas`, with what its import needs.
+"""The only module that imports `nni.nas`, and works around the defects that this import meets.
 
 `nni.nas.strategy` comes before anything of `nni.nas.oneshot`: the other order is a circular import that NNI swallows,
 and leaves its own one-shot strategies broken. Two classes of torch that are no modules make NNI warn; it is harmless.
 
-NNI copies a file of settings to the environment at its first use, in place: of two processes that start at once on a
-fresh machine, one would read half of it. Here it is put there whole.
+At its first use NNI copies a file of settings into the environment, not in one step: of two processes that start at
+once on a fresh machine, one would read half of it. Here the file is put there whole.
 
 NNI's training service says that a model has ended in a message that holds the model as a string in a string. NNI takes
 a `//` or `#` there for a comment, cannot read the message, and waits for ever; pickles often have a `//`. Here
-`nni.load` looks for comments in what is no JSON without.
+`nni.load` first reads a text as it is, and looks for comments only if that is no JSON.
 """
 
 # isort: off
@@ -62,8 +62,8 @@ load.__kwdefaults__["ignore_comments"] = None
 class UnlistedExperiment(NasExperiment):
     """An experiment inside a command, which `nnictl` does not list.
 
-    It has no server, so that `nnictl` can neither stop, view nor resume it. NNI lists it all the same, for good, and
-    has no public way not to.
+    It has no server, so `nnictl` can neither stop, view nor resume it. NNI would list it nevertheless, and for good;
+    there is no public option against that.
     """
 
     def _start_without_nni_manager(self) -> None:

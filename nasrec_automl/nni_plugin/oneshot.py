@@ -47,7 +47,7 @@ _HOOKS = (
 
 
 class NasRecLightningModule(RandomSamplingLightningModule):
-    """Sets the path of each step; everything else is the evaluator's own module, whose hooks it hands on.
+    """Sets the path of each step; everything else is done by the evaluator's own module, whose hooks it calls.
 
     Validation runs a fixed set of random architectures, one a batch, so that its curve compares like with like.
     """
@@ -77,7 +77,7 @@ class NasRecLightningModule(RandomSamplingLightningModule):
 
     @property
     def warm_up(self) -> WarmUp:
-        """What draws the path of a step."""
+        """The schedule that draws the path of each step."""
         if self._warm_up is None:
             sampler = path_sampler(self._sampling, self.shared.supernet.space)
             self._warm_up = WarmUp(sampler, steps=self._warm_up_steps, seed=self._seed)
@@ -90,7 +90,7 @@ class NasRecLightningModule(RandomSamplingLightningModule):
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int, *args: Any, **kwargs: Any) -> Any:
-        """Validate the architecture that belongs to this batch; of several loaders Lightning says which it is of."""
+        """Validate the architecture that belongs to this batch; with several loaders their number comes too."""
         self.shared.path = self._fixed_architecture(batch_idx).path
         return self.training_module.validation_step(batch, batch_idx, *args, **kwargs)
 
@@ -99,7 +99,7 @@ class NasRecLightningModule(RandomSamplingLightningModule):
         return self.shared.supernet.space.random(rng)
 
     def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
-        """Hand on; where the step went wrong, say which path it took."""
+        """Call the evaluator's own method; if the step diverged, add its path to the error."""
         try:
             self.training_module.configure_gradient_clipping(*args, **kwargs)
         except DivergedError as error:
@@ -139,7 +139,7 @@ for _name in _HOOKS:
 
 @contextmanager
 def _on(device: torch.device, model: nn.Module) -> Iterator[None]:
-    """Have the model on the CUDA device that trained it: Lightning leaves it on the CPU.
+    """Move the model to the CUDA device that trained it while the block runs: Lightning leaves it on the CPU.
 
     Other kinds of devices may lack float64, which the scores need.
     """
@@ -156,18 +156,19 @@ class NasRecOneShot(OneShotStrategy):
 
     The trainer's `ModelCheckpoint` keeps checkpoints; `experiment.resume()` goes on from the newest one, however the
     run before it ended. `export_top_models(k)` searches the trained supernet for a short while, with the weight-sharing
-    evaluator on the validation rows (a model space around a `NasRecSpace` by its own logits, see
+    evaluator on the validation rows (for a model space around a `NasRecSpace`, with the logits of that whole model: see
     `WholeModelEvaluator`).
 
-    Weights are trained on the whole space whatever the `filter`, unlike those of NNI's RandomOneShot, so that one
-    supernet serves many budgets.
+    Whatever the `filter`, weights are trained on the whole space, unlike in NNI's RandomOneShot. So one supernet serves
+    many budgets.
 
     Args:
         sampling: path sampler by name: `single-operator`, `single-path`, `any-path`, `full-path`.
         warm_up_steps: T, the steps over which the whole supernet is trained with falling probability.
-        seed: of the paths and of the export's search; paths of a step derive from it and the step's number alone.
+        seed: seed of the paths and of the export's search; a step's path derives from the seed and the step's number
+            alone.
         export_candidates: architectures that the search of `export_top_models` scores.
-        filter: what `export_top_models` may give, in NNI's words: a function of a sample, such as a
+        filter: which architectures `export_top_models` may return, in NNI's form: a function of a sample, such as a
             `RangeProfilerFilter`, a dict of its arguments, or a `nasrec_automl.budget.Budget`.
 
     Raises:
@@ -223,7 +224,7 @@ class NasRecOneShot(OneShotStrategy):
             yield self.model_space.freeze(dict(architecture.params))
 
     def _validation_loaders(self) -> Any:
-        """As the evaluator was given them: Lightning sets up none where a resumed training was at its end already."""
+        """The loaders that the evaluator was given: Lightning sets up none for a training resumed at its end."""
         evaluator = self._evaluator
         return evaluator.val_dataloaders if evaluator.datamodule is None else evaluator.datamodule.val_dataloader()
 
@@ -273,12 +274,12 @@ class NasRecOneShot(OneShotStrategy):
         return None if self._mutated_model_space is None else self._mutated_model_space.evaluator
 
     def state_dict(self) -> dict[str, str]:
-        """Where the checkpoints are; NNI saves it before the run and at the stop."""
+        """The place of the checkpoints; NNI saves this state before the run and at the stop."""
         evaluator = self._evaluator
         return {} if evaluator is None else resume_state(evaluator.trainer, evaluator.fit_kwargs, self._begun)
 
     def load_state_dict(self, state_dict: dict[str, str]) -> None:
-        """Go on from the newest checkpoint of the run before; a `ckpt_path` of the evaluator's own comes first."""
+        """Go on from the newest checkpoint of the earlier run, unless the evaluator has a `ckpt_path` of its own."""
         if self._evaluator is None:
             raise RuntimeError("the strategy must be initialised before its state is loaded")
         options = self._evaluator.fit_kwargs

@@ -1,4 +1,4 @@
-"""Which architectures of a trained supernet `export_top_models` shows."""
+"""The search that finds the best architectures of a trained supernet, for `export_top_models`."""
 
 from __future__ import annotations
 
@@ -46,22 +46,22 @@ def best_architectures(
     """Search the supernet for a short while, by regularised evolution over its weight-sharing evaluator.
 
     Args:
-        supernet: trained.
-        loaders: of validation batches (dense, ids, label[, weight]), which the supernet was not trained on: one, or
-            what else Lightning takes, such as a list of them. A random half of the rows fits each architecture's head,
-            the other half scores it.
-        most: how many architectures, no two with one key; fewer where the space has no more.
-        scored: how many the search scores; at least `most` are.
-        seed: of the search.
+        supernet: the trained supernet.
+        loaders: loaders of validation batches (dense, ids, label[, weight]), on which the supernet was not trained: one
+            loader, or another form that Lightning takes, such as a list. A random half of the rows fits each
+            architecture's head, the other half scores it.
+        most: number of architectures, no two with one key; fewer if the space has no more.
+        scored: number of architectures that the search scores, at least `most`.
+        seed: seed of the search.
         budget: what an architecture may cost.
-        around: the model that was trained, where it does more than run the supernet in it: see `WholeModelEvaluator`.
+        around: the trained model, if it does more than run the supernet that it holds: see `WholeModelEvaluator`.
 
     Returns:
-        The best first. Equal weights, rows and seeds give equal lists.
+        The architectures, the best first. Equal weights, rows and seeds give equal lists.
 
     Raises:
         DataError: there are no validation rows.
-        StudyError: hardly any score is a finite number. An architecture whose score is none is left out.
+        StudyError: hardly any score is a finite number. A single architecture without a finite score is left out.
         BudgetError: no architecture inside the budget was found.
     """
     space = supernet.space
@@ -97,7 +97,7 @@ def best_architectures(
 
 
 class WholeModelEvaluator:
-    """Scores architectures by the logits of the whole model that was trained, which holds the supernet.
+    """Scores architectures by the logits of the whole trained model, which holds the supernet.
 
     No head is fitted: that needs a supernet whose logits are the model's.
 
@@ -106,7 +106,7 @@ class WholeModelEvaluator:
         score_rows: rows to score.
 
     Raises:
-        SpaceError: what the model returns are no such logits.
+        SpaceError: the model returns something else.
     """
 
     def __init__(self, model: nn.Module, score_rows: Rows) -> None:

@@ -1,7 +1,8 @@
-"""Where a one-shot training goes on after its process was killed.
+"""Finding the checkpoint from which a one-shot training goes on after its process was killed.
 
 NNI saves a one-shot strategy's state before the run, when there is no checkpoint yet, and when it stops. After SIGKILL
-that state is all there is, so it must say where checkpoints will be, for the newest of them to be found.
+only the first of these states exists, so it must name the folder of the later checkpoints, where the newest of them is
+found.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def place_checkpoints(trainer: Any) -> None:
 
 
 def resume_state(trainer: Any, fit_kwargs: dict[str, Any], begun: float) -> dict[str, str]:
-    """What `newest_checkpoint` needs, as plain strings."""
+    """The state that `newest_checkpoint` reads, as plain strings."""
     keeper = trainer.checkpoint_callback
     state = {} if keeper is None else {FOLDER: str(keeper.dirpath), BEGUN: str(begun)}
     return state if fit_kwargs.get(CHECKPOINT) is None else {**state, CHECKPOINT: str(fit_kwargs[CHECKPOINT])}
@@ -33,7 +34,7 @@ def resume_state(trainer: Any, fit_kwargs: dict[str, Any], begun: float) -> dict
 def newest_checkpoint(state: dict[str, str]) -> str | None:
     """The checkpoint with the most steps among those that a run left behind; None where it left none.
 
-    Trainers without a logger share a folder, so that what is older there is another experiment's.
+    Trainers without a logger share a folder, so checkpoints there that are older than the run are another experiment's.
     """
     found = sorted(Path(state[FOLDER]).glob("*.ckpt")) if FOLDER in state else []
     found = [path for path in found if path.stat().st_mtime >= float(state[BEGUN])]

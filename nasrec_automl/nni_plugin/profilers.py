@@ -1,7 +1,7 @@
-"""What NNI's `FlopsProfiler` and `NumParamsProfiler` count, as expressions over the mutables of a space.
+"""Costs for NNI's `FlopsProfiler` and `NumParamsProfiler`, as expressions over the mutables of a space.
 
-What a part costs depends on whether anything reads it, and so on the labels of all later blocks: a sum over modules
-cannot say it. One expression over all mutables can; `profile` evaluates it.
+The cost of a part depends on whether anything reads it, and so on the labels of all later blocks. A sum over modules
+cannot express this, but one expression over all mutables can; `profile` evaluates it.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ from nasrec_automl.space import SearchSpace
 def cost_expressions(
     space: SearchSpace, schema: FeatureSchema, mutables: Sequence[Categorical], *, layer_norm: bool
 ) -> FlopsResult:
-    """Live multiply-adds and parameters of every sample.
+    """Live multiply-adds and parameters as expressions, which have a value for every sample.
 
-    They are those of `nasrec_automl.profile`: no bias, normalisation or activation counts as a multiply-add, and every
-    parameter of the frozen model counts, embedding tables included, whatever NNI's profilers are told to leave out.
+    They are counted as by `nasrec_automl.profile`: no bias, normalisation or activation counts as a multiply-add, and
+    every parameter of the frozen model counts, embedding tables included, whatever NNI's profilers are told to leave
+    out.
 
     Args:
         space: the space.
@@ -59,11 +60,11 @@ def cost_expressions(
 
 
 def register_cost(network: type, cost: Callable[[Any], FlopsResult]) -> None:
-    """Tell NNI's profilers what a kind of network costs; they look at none of its parts then.
+    """Tell NNI's profilers the cost of a class of networks; they do not look at its parts then.
 
     Args:
-        network: class of the networks, which take `(dense, ids)`.
-        cost: the cost of one of them.
+        network: the class, whose networks take `(dense, ids)`.
+        cost: computes the cost of one network.
     """
     profiler_leaf_module(network)
     register_shape_inference_formula(network, lambda module, dense, ids: MutableShape(dense.real_shape[0]))

@@ -1,4 +1,4 @@
-"""Our strategies under NNI's own names."""
+"""Registration of this package's strategies with NNI."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from nasrec_automl.nni_plugin.oneshot import NasRecOneShot
 
 
 def register() -> None:
-    """Make `nni.nas.strategy.NasRecOneShot` and `nni.nas.strategy.OptunaEvolution` what they are here.
+    """Make this package's strategies `NasRecOneShot` and `OptunaEvolution` available in `nni.nas.strategy`.
 
-    For code that looks strategies up by name in NNI's module. It lasts for the process; a second call changes nothing.
+    It serves code that looks strategies up by name in NNI's module. It lasts for the process; a second call changes
+    nothing.
 
     Example:
         >>> import nasrec_automl

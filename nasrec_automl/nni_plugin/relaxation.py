@@ -15,10 +15,10 @@ from nasrec_automl.space import INPUT_KEYS, SearchSpace, split_sources
 class Relaxation(nn.Module):
     """One categorical distribution per label of a space, from learned logits.
 
-    Operators, widths, mergers, left and right have a logit per choice. Inputs have a logit per connection: that of a
-    set is the sum over its connections, and the probability of a connection the sum over the sets that hold it. So the
-    likeliest set holds the connections with positive logits: the largest `max_inputs` of them where they are more,
-    the single largest where there is none.
+    Operators, widths, mergers, left and right have a logit per choice. Inputs have a logit per connection: the logit of
+    a set is the sum over its connections, and the probability of a connection is the sum over the sets that hold it. So
+    the likeliest set holds the connections with positive logits: the `max_inputs` largest of them if there are more,
+    the single largest if there is none.
 
     Args:
         space: what to choose from.
@@ -46,7 +46,7 @@ class Relaxation(nn.Module):
         return part if members is None else members @ part
 
     def draw(self) -> dict[str, Tensor]:
-        """The weights of a step: of each label's choices, and for inputs of each connection."""
+        """Draw the weights of a step: one for each choice of a label; for inputs, one for each connection."""
         drawn: dict[str, Tensor] = {}
         for label in self.space.labels:
             weights = self.softmax(self.logits(label))
@@ -71,8 +71,8 @@ class Relaxation(nn.Module):
 class SampledOneHot(nn.Module):
     """One choice drawn from the softmax, with the gradients of ProxylessNAS (arXiv 1812.00332, eq. 4).
 
-    The gradient of a gate is that of the loss by it, for every choice and not the drawn one alone; the gates' gradients
-    reach the logits through the softmax.
+    Every choice has a gate, and every gate, not only the drawn one, gets the gradient of the loss with respect to it.
+    The gates' gradients reach the logits through the softmax.
     """
 
     def forward(self, logits: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ class SampledOneHot(nn.Module):
 
 
 def block_weights(drawn: Mapping[str, Tensor], space: SearchSpace, number: int) -> dict[str, Tensor]:
-    """What `draw` gave for one block, by key. What is no choice has the weight 1."""
+    """The weights that `draw` gave for one block, by key. A key with a single value has the weight 1."""
     made = {}
     for key, choices in space.choices(number).items():
         weights = drawn.get(f"block{number}/{key}")
@@ -92,7 +92,7 @@ def block_weights(drawn: Mapping[str, Tensor], space: SearchSpace, number: int) 
 
 
 def _members(label: str, choices: tuple[ParameterValue, ...]) -> Tensor | None:
-    """Which connections each set of inputs holds, `(C, sources)`; nothing for other labels."""
+    """Which connections each set of inputs holds, `(C, sources)`; None for other labels."""
     if label.split("/")[1] not in INPUT_KEYS:
         return None
     sets = [split_sources(str(choice)) for choice in choices]

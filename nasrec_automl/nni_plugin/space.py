@@ -41,10 +41,10 @@ from nasrec_automl.yaml_files import first_complaint
 
 
 class ChoiceNetwork(MutableModule):
-    """Holds every mutable of the space; frozen, it is the subnet of the sample.
+    """Holds all mutables of the space. Frozen with a sample, it becomes the subnet of that sample.
 
-    Until then its forward runs the architecture of all first choices, which NNI calls a dry run. That network is made
-    when it is run first: most spaces are only asked for their choices, or frozen, and tables can be large.
+    Until then its forward pass runs the architecture of all first choices, which NNI calls a dry run. That network is
+    made at the first run: most spaces are only asked for their choices, or frozen, and tables can be large.
     """
 
     def __init__(self, space: SearchSpace, schema: FeatureSchema, layer_norm: bool, dropout: float, seed: int) -> None:
@@ -109,10 +109,10 @@ class ReusedSampleError(ArchitectureError, SampleValidationError):
 class NasRecSpace(ModelSpace):
     """The block-wise space as an NNI `ModelSpace`.
 
-    Frozen by `freeze`, `random` or inside `model_context`, its `network` is the subnet of the sample. Any loader of
-    `(dense, ids, label[, weight])` and any Lightning module of NNI's around it will do. The embeddings' gradients are
-    sparse: `torch.optim.SGD` and `torch.optim.Adagrad` take them (without weight decay), `torch.optim.Adam` and
-    `AdamW` refuse them, `SparseAdam` takes the embeddings alone and nothing else.
+    Frozen by `freeze`, `random` or inside `model_context`, its `network` is the subnet of the sample. It works with any
+    loader of `(dense, ids, label[, weight])` and in any Lightning module of NNI's. The embeddings' gradients are
+    sparse: `torch.optim.SGD` and `torch.optim.Adagrad` take them (without weight decay), `torch.optim.Adam` and `AdamW`
+    refuse them, `SparseAdam` takes the embeddings alone and nothing else.
 
     Args:
         space: name of a space, path of its YAML file, the space, or its fields.
@@ -165,7 +165,7 @@ class NasRecSpace(ModelSpace):
         return logits
 
     def freeze(self, sample: dict[str, Any]) -> nn.Module:
-        """Make the model of a sample; a supernet's has the shared weights.
+        """Make the model of a sample; made from a supernet, it has the shared weights.
 
         NNI's own `freeze` first copies the network with all its tables, only to replace the copy.
         """
@@ -254,7 +254,7 @@ class NasRecSpace(ModelSpace):
         return [replace]
 
     def contains(self, sample: dict[str, Any]) -> bool:
-        """Whether a sample is of the space. Nothing is kept: a dict may be changed and asked about again."""
+        """Whether a sample is of the space. The sample is not kept: its dict may be changed and checked again."""
         return super().check_contains(sample) is None
 
     def check_contains(self, sample: dict[str, Any]) -> Exception | None:
@@ -336,7 +336,7 @@ def _check_enas(strategy: Any) -> None:
 
 
 def _unfit_for_enas() -> str:
-    """What is wrong with the packages of its controller; empty if nothing is."""
+    """What is wrong with the packages that the controller of ENAS needs; empty if nothing is."""
     for package in ("tianshou", "gym"):
         if find_spec(package) is None:
             return f"{package} is not installed"
@@ -345,7 +345,10 @@ def _unfit_for_enas() -> str:
 
 
 def _check_penalty(strategy: Any) -> None:
-    """NNI sums an expectation over the values of an expression, and that of a profiler here is one over all labels."""
+    """Refuse a penalty that NNI cannot compute.
+
+    NNI sums an expectation over all values of an expression, and a profiler's expression here is one over all labels.
+    """
     penalty = getattr(strategy, "penalty", None)
     if not isinstance(penalty, ExpectationProfilerPenalty):
         return

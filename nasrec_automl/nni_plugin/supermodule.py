@@ -1,4 +1,4 @@
-"""The supernet as one NNI supermodule, which stands for all mutables of the space, and the one that samples."""
+"""The supernet as one NNI supermodule that stands for all mutables of the space, and a subclass that samples paths."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nasrec_automl.training.seed import seeded
 
 
 class SupernetModule(BaseSuperNetModule):
-    """Holds the supernet and the mutables of its space. Frozen, it is the sample's subnet with the shared weights.
+    """Holds the supernet and the mutables of its space. Frozen, it becomes a sample's subnet with the shared weights.
 
     Args:
         space: the space.
@@ -43,7 +43,7 @@ class SupernetModule(BaseSuperNetModule):
 
 
 class SharedNetwork(SupernetModule):
-    """Runs the path that it was given last.
+    """Runs the supernet on its present path.
 
     NNI's strategies call `resample` before a step; `NasRecOneShot` sets `path` itself.
     """

@@ -107,7 +107,7 @@ class FinalStage(Stage):
 
         measured, of_baseline["test"], noted = _measure_on_test(run, data, subnet, baseline)
         run.final.unlink(missing_ok=True)  # of the model that is replaced
-        write_model(subnet.cpu(), run.data / PREPROCESSING_FILE, run.best)
+        write_model(subnet.cpu(), run.data / PREPROCESSING_FILE, run.best, asdict(winner.hyper))
         progress.update(4, f"test log loss {measured['log_loss']:.4f}, AUC {measured['auc']:.4f}")
         write_json(run.result, _result(run, study, data, winner, measured, of_baseline))
         # Last: it says which retrain study the result is of.
@@ -164,6 +164,7 @@ def _result(
         "dataset": data.name,
         "architecture": dict(winner.architecture.params),
         "key": winner.architecture.key,
+        "hyper_parameters": asdict(winner.hyper),
         "validation": winner.metrics.quality,
         "test": test,
         **contender_costs(run, data, winner),

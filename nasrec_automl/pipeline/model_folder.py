@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,8 +22,9 @@ from nasrec_automl.data.unseen import FEWEST_VALUES, UnseenValues
 from nasrec_automl.errors import CheckpointError
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet, save_network
+from nasrec_automl.pipeline.files import write_json
 
-WEIGHTS_FILE, ARCHITECTURE_FILE = "model.safetensors", "architecture.json"
+WEIGHTS_FILE, ARCHITECTURE_FILE, HYPER_FILE = "model.safetensors", "architecture.json", "hyper_parameters.json"
 """The files of a model, beside `PREPROCESSING_FILE`, which is written last."""
 
 _CHUNK = 65_536
@@ -51,7 +54,8 @@ class Model:
 
         Args:
             frame: raw columns; further ones are ignored. Also a row as a dict by column, or a list of these, in which
-                what a row lacks and another has is missing. Unknown categories count as missing. Of ten rows or more, a
+                what a row lacks and another has is missing. Unknown categories count as missing, but in hashed fields,
+                where they share rows with others. Of ten rows or more, a
                 field whose values are nearly all unknown is logged as a warning, once for a model.
 
         Returns:
@@ -91,16 +95,22 @@ class Model:
         return probabilities
 
 
-def write_model(subnet: Subnet, preprocessing: Path, folder: Path) -> None:
+def write_model(subnet: Subnet, preprocessing: Path, folder: Path, hyper: Mapping[str, Any] | None = None) -> None:
     """Write what `load_model` takes.
 
     Args:
         subnet: on the CPU.
         preprocessing: file of the prepared data that it was trained on.
         folder: of the model.
+        hyper: the hyper-parameters that it was trained with; without them `retrain RUN FOLDER` refuses the folder.
     """
+    for name in (PREPROCESSING_FILE, HYPER_FILE):
+        # Of the model that is replaced. Its preprocessing may fit the new weights' tables, and mean other categories.
+        (folder / name).unlink(missing_ok=True)
     save_network(subnet, folder / WEIGHTS_FILE)
     write_text(folder / ARCHITECTURE_FILE, subnet.architecture.to_json())
+    if hyper is not None:
+        write_json(folder / HYPER_FILE, hyper)
     write_text(folder / PREPROCESSING_FILE, preprocessing.read_text(encoding="utf-8"))
 
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import in_words
 from nasrec_automl.config import BudgetConfig
@@ -33,7 +35,7 @@ from nasrec_automl.pipeline.final_training import (
     train_final,
     train_taught,
 )
-from nasrec_automl.pipeline.model_folder import ARCHITECTURE_FILE, WEIGHTS_FILE, write_model
+from nasrec_automl.pipeline.model_folder import ARCHITECTURE_FILE, HYPER_FILE, WEIGHTS_FILE, write_model
 from nasrec_automl.pipeline.outcomes import SearchOutcome
 from nasrec_automl.pipeline.progress import Tell, silent
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -60,7 +62,7 @@ class NamedModel:
         folder: of the model, as `load_model` takes it.
         name: of the architecture: its key, or the name of a design.
         validation: on the rows that choose a winner, trained without validation rows.
-        source: where the hyper-parameters come from: `own`, `best` or `default`.
+        source: where the hyper-parameters come from: `given`, `own`, `best` or `default`.
         excess: by how much the architecture exceeds which limits of the job's budget.
     """
 
@@ -83,6 +85,7 @@ class NamedModel:
 
 
 _SOURCES = {
+    "given": "the hyper-parameters of the model that was named",
     "own": "the best hyper-parameters of its own trainings",
     "best": "the best hyper-parameters of the retrain study",
     "default": "the default hyper-parameters",
@@ -98,15 +101,15 @@ def retrain_named(
 ) -> NamedModel:
     """Train one architecture from scratch, as the final stage trains its winner; the test part stays closed.
 
-    It is trained with the best hyper-parameters known: its own of the retrain study, or else the best of any, or else
-    the default ones. What it is worth on the rows that choose a winner is what the run's contenders say of it, or else
-    what a training without validation rows does, with the same teachers. What is written is trained as the final stage
-    does. A call that was killed goes on where it was.
+    If `name` is a model's folder, that model's hyper-parameters are used. Otherwise the best known are: its own of the
+    retrain study, or else the best of any, or else the default ones. Its quality on the rows that choose a winner is
+    that of the run's contender, or else of a training without validation rows, with the same teachers. What is written
+    is trained as the final stage does. A call that was killed goes on where it was.
 
     Args:
         run: whose data are prepared.
-        name: a key of the search study or the beginning of one, a hand design, a published architecture, or the path of
-            an architecture's JSON file, such as the `best/architecture.json` of another run.
+        name: a key of the search study or the beginning of one, a hand design, a published architecture, the path of
+            an architecture's JSON file, or a model's folder, such as `best` of another run.
         output: folder to write, none of a run's own; by default in the run's folder `models`.
         tell: told of each validation, of the teachers' trainings too.
 
@@ -119,11 +122,15 @@ def retrain_named(
             model.
     """
     if not is_prepared(run.data) and run.job.data.source != "prepared":
-        raise RunFolderError(f"{run.path}: the run has no data yet; start it first, with `nasrec-automl run JOB`")
+        raise RunFolderError(
+            f"{run.path}: the run has no data yet; prepare them with `nasrec-automl run JOB --until data`"
+        )
     check_stages(run)
     data, budget = PreparedData.open(run.data), job_budget(run)
     today, run = run, _as_searched(run)
+    model = Path(name)
     name, architecture = find_architecture(run, name)
+    given = _given_hyper(model) if name == architecture.key and _is_model(model) else None
     folder = run.models / name if output is None else output
     check_output_folder(folder)
     _check_replaceable(folder)
@@ -131,11 +138,13 @@ def retrain_named(
     with run.lock(inside=unfinished):
         for left in run.models.glob(f"{unfinished.name}.*"):  # by calls that were killed at their end
             shutil.rmtree(left, ignore_errors=True)
+        if not run.exists():
+            today.create()  # a job that reads prepared data needs no earlier stage
         first = teachers(run, tell=tell)
-        contender, source = _measured(run, name, architecture, first, tell)
+        contender, source = _measured(run, name, architecture, given, first, tell)
         last = final_teachers(run, first, unfinished, tell=tell)
         taught_by = taught_finally(run, first, last)
-        subnet = train_final(run, contender, taught_by, _files(run, architecture, "final"), tell=tell)
+        subnet = train_final(run, contender, taught_by, _files(run, architecture, contender.hyper, "final"), tell=tell)
         noted = {
             "architecture": dict(architecture.params),
             "key": architecture.key,
@@ -146,7 +155,7 @@ def retrain_named(
             **contender_costs(today, data, contender),
         }
         (folder / "result.json").unlink(missing_ok=True)  # of the model that is replaced
-        write_model(subnet, run.data / PREPROCESSING_FILE, folder)
+        write_model(subnet, run.data / PREPROCESSING_FILE, folder, asdict(contender.hyper))
         write_json(folder / "result.json", noted)
         # Not before: killed until here, the next call goes on with it. Renamed, since it holds the lock: a file system
         # such as NFS keeps a file that is open.
@@ -167,11 +176,30 @@ def _unfinished(run: RunFolder, architecture: Architecture) -> Path:
     return run.models / f".{architecture.key}"
 
 
-def _files(run: RunFolder, architecture: Architecture, what: str) -> Path:
+def _is_model(folder: Path) -> bool:
+    return (folder / ARCHITECTURE_FILE).is_file()
+
+
+def _given_hyper(folder: Path) -> Hyper:
+    """The hyper-parameters of a model.
+
+    Raises:
+        ArchitectureError: its folder has none, or they are not those of this version.
+    """
+    try:
+        return TypeAdapter(Hyper).validate_json((folder / HYPER_FILE).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        raise ArchitectureError(
+            f"{folder / HYPER_FILE}: missing, or not of this version; name {folder / ARCHITECTURE_FILE} instead, to "
+            "train that architecture with the best hyper-parameters of this run"
+        ) from None
+
+
+def _files(run: RunFolder, architecture: Architecture, hyper: Hyper, what: str) -> Path:
     """The `files` of `train_taught`: others for other settings, since a job may change where no stage has begun."""
     job, data = run.job, PreparedData.open(run.data)
     retrain = job.retrain.model_dump_json(exclude={*AMONG_SEVERAL, *OF_FINAL})
-    settings = f"{retrain} {job.seed} {job.precision} {job.embedding_dim} {data.fingerprint}"
+    settings = f"{retrain} {job.seed} {job.precision} {job.embedding_dim} {data.fingerprint} {hyper}"
     return _unfinished(run, architecture) / f"{digest(settings)}-{what}"
 
 
@@ -200,6 +228,9 @@ def find_architecture(run: RunFolder, name: str) -> tuple[str, Architecture]:
     if name.endswith(".json"):
         loaded = load_architecture(name, space)
         return loaded.key, loaded
+    if _is_model(Path(name)):
+        loaded = load_architecture(Path(name) / ARCHITECTURE_FILE, space)
+        return loaded.key, loaded
     trials = study_trials(run, "search") if run.started("search") else []
     found: dict[str, Architecture] = {}
     for trial in trials:
@@ -220,7 +251,7 @@ def find_architecture(run: RunFolder, name: str) -> tuple[str, Architecture]:
             f"no architecture {name!r} in {run.path}: expected the beginning of a key of its search "
             f"({len(trials)} trials; the report and Optuna's dashboard show them), "
             + (f"a hand design ({', '.join(designs)}), " if designs else "")
-            + f"a published one ({', '.join(published)}), or a JSON file"
+            + f"a published one ({', '.join(published)}), an architecture's JSON file, or a model's folder"
         )
     if len(found) > 1:
         raise ArchitectureError(f"{len(found)} keys begin with {name!r}, such as {' and '.join(sorted(found)[:2])}")
@@ -231,6 +262,7 @@ def _measured(
     run: RunFolder,
     name: str,
     architecture: Architecture,
+    given: Hyper | None,
     taught_by: Mapping[str, Path],
     tell: Tell,
 ) -> tuple[Contender, str]:
@@ -243,7 +275,9 @@ def _measured(
     if study is not None:
         best = best_trials(study)
         known = {one.architecture.key: one.name for one in candidates(run).values()}.get(architecture.key, "")
-    if known in best:
+    if given is not None:
+        hyper, source = given, "given"
+    elif known in best:
         hyper, source = Hyper.of(best[known].params, space), "own"
     elif best:
         hyper, source = Hyper.of(min(best.values(), key=lambda trial: float(trial.values[0])).params, space), "best"
@@ -268,7 +302,7 @@ def _trained_alone(
 ) -> Subnet:
     """The architecture trained without validation rows; the subnet is kept until the call has ended."""
     paths = [*taught_by.values()]
-    files, called = _files(run, architecture, "alone"), ["training without validation rows"]
+    files, called = _files(run, architecture, hyper, "alone"), ["training without validation rows"]
     try:
         return train_taught(run, architecture, hyper, dict.fromkeys(TRAINING, paths), called, files, tell=tell)
     except DivergedError as error:

@@ -36,7 +36,7 @@ from nasrec_automl.pipeline.status import retrain_is_noted
 from nasrec_automl.pipeline.studies import make_study, stage_ended, study_trials, why_no_more
 from nasrec_automl.pipeline.subnets import best_log_loss, check_subnets, checkpoint_path, drop_beaten, weights_path
 from nasrec_automl.pipeline.teachers import resume_mark_of_teachers, taught_label
-from nasrec_automl.search import Hyper, Outcome, retrain
+from nasrec_automl.search import Hyper, TrialOutcome, retrain
 from nasrec_automl.search.attributes import STEP
 from nasrec_automl.search.database import patiently
 from nasrec_automl.search.hyper import ARCHITECTURE
@@ -97,7 +97,7 @@ class RetrainStage(Stage):
             seed=job.seed,
             taught=has_teachers(job),
             halved=halved(run),
-            measures=[name for name, one in known.items() if one.origin == "hand design"],
+            references=[name for name, one in known.items() if one.origin == "hand design"],
             count=count,
             on_trial=trainings.on_trial,
         )
@@ -146,8 +146,8 @@ class _Trainings:
         """What candidates learn from; teachers that are not trained yet are trained for it."""
         return taught_label(self._run, tell=self._tell)
 
-    def train(self, name: str, hyper: Hyper, prune: Prune) -> Outcome:
-        """As `Train` of a retrain study."""
+    def train(self, name: str, hyper: Hyper, prune: Prune) -> TrialOutcome:
+        """Train a candidate as a `TrainCandidate` of the retrain study."""
         run, architecture = self._run, self._known[name].architecture
         validations, reached = most_validations(run), 0
 
@@ -174,7 +174,7 @@ class _Trainings:
             "schedule_steps": trained.schedule_steps,
         }
         state = TrialState.PRUNED if trained.stopped else TrialState.COMPLETE
-        return Outcome(value=trained.metrics.log_loss, state=state, attrs=attrs)
+        return TrialOutcome(value=trained.metrics.log_loss, state=state, attrs=attrs)
 
     def on_trial(self, trial: FrozenTrial) -> None:
         """Called once the study has the outcome: what only the training itself needed goes."""

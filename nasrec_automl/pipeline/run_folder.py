@@ -23,6 +23,8 @@ DATA_FINGERPRINT = "fingerprint of the prepared data"
 BEGAN_IN = "run_folder"
 """Among the data stage's settings: where the run folder was then."""
 
+_JOB = "job.json"
+
 
 @dataclass(frozen=True)
 class RunFolder(LockedFolder):
@@ -185,7 +187,7 @@ class RunFolder(LockedFolder):
         path = Path(path).resolve()
         if path.is_file():
             return cls(load_job(path))
-        text = path / "job.json"
+        text = path / _JOB
         if not text.is_file():
             raise RunFolderError(
                 f"{path}: not a run folder; expected one that `nasrec-automl run JOB` made, or a job file"
@@ -198,13 +200,17 @@ class RunFolder(LockedFolder):
             ) from None
         return cls(moved(job, path))
 
+    def exists(self) -> bool:
+        """Whether the folder has a job, so that it can be opened by its path."""
+        return (self.path / _JOB).is_file()
+
     def create(self) -> None:
         """Make the folder, and note the job in it."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise self._cannot_write(error) from None
-        write_text(self.path / "job.json", self.job.model_dump_json(indent=2) + "\n")
+        write_text(self.path / _JOB, self.job.model_dump_json(indent=2) + "\n")
 
     def settings_digest(self, stage: str, otherwise: dict[str, Any] | None = None) -> str:
         """Hash of the settings that a stage was started with; equal ones give equal outcomes, whatever the job's name.

@@ -26,6 +26,12 @@ def next_stage(run: RunFolder) -> Stage | None:
     return next((stage for stage in STAGES.values() if not stage.is_done(run)), None)
 
 
+def stages_until(name: str) -> tuple[Stage, ...]:
+    """The stages of a job from the first to the one of this name."""
+    names = list(STAGES)
+    return tuple(STAGES[each] for each in names[: names.index(name) + 1])
+
+
 def check_stages(run: RunFolder, others: Sequence[Stage] = ()) -> None:
     """Compare the job with the settings that every stage has noted in the folder; nothing is written.
 

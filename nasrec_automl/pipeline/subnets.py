@@ -67,7 +67,8 @@ def networks_missing(run: RunFolder, study_name: str) -> RunFolderError:
     """The error that a study has trainings, and the folder not their subnets."""
     return RunFolderError(
         f"{run.path}: the study {study_name!r} has trainings whose networks are not here, as of a folder that "
-        "was deleted, or another one; give the job another `name` and run_folder, or delete the study"
+        "was deleted, or another one; give the job another `name` and run_folder, or delete the run's studies (see "
+        "`optuna delete-study --help`)"
     )
 
 

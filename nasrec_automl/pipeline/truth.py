@@ -28,7 +28,7 @@ from nasrec_automl.pipeline.scratch import (
 from nasrec_automl.pipeline.studies import Trainings, make_study
 from nasrec_automl.randomness import rng_for
 from nasrec_automl.ranking import FEWEST_RANKED, Ranking, judge_ranking
-from nasrec_automl.search import Outcome
+from nasrec_automl.search import TrialOutcome
 from nasrec_automl.search.attributes import KEY, STEP
 from nasrec_automl.search.database import patiently
 from nasrec_automl.search.ledger import Reached
@@ -69,7 +69,7 @@ def train_and_measure(
     checkpoint: Path | None = None,
     keep: Keep | None = None,
     on_validation: Callable[[int, Metrics], object] | None = None,
-) -> Outcome:
+) -> TrialOutcome:
     """Train an architecture from scratch by labels alone, with the hyper-parameters that such trainings begin with.
 
     It learns from train and head rows, the hpo part says when it was best, and `parts` are what it is measured on.
@@ -102,7 +102,7 @@ def train_and_measure(
     if keep is not None and seed_offset == 0:
         keep(architecture, trained, curve)
     metrics = measure_subnet(trained.subnet.to(run.job.device), PreparedData.open(run.data).part(*parts))
-    return Outcome(value=metrics.log_loss, attrs={"auc": metrics.auc, STEP: trained.step})
+    return TrialOutcome(value=metrics.log_loss, attrs={"auc": metrics.auc, STEP: trained.step})
 
 
 def trained_profiles(run: RunFolder, architectures: Sequence[Architecture]) -> list[Profile]:
@@ -182,7 +182,7 @@ def train_truth(
         # The study's name says how it trains: what was begun with other settings is no start for this one.
         return folder / f"{study.study_name}-{key}.ckpt"
 
-    def train(architecture: Architecture, seed: int, reached: Reached) -> Outcome:
+    def train(architecture: Architecture, seed: int, reached: Reached) -> TrialOutcome:
         offset = seed * _TRUTH_SEEDS_APART
 
         def validated(step: int, metrics: Metrics) -> None:

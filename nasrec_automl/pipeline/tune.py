@@ -30,7 +30,7 @@ from nasrec_automl.pipeline.studies import make_study, study_trials, why_no_more
 from nasrec_automl.pipeline.supernet import SupernetStage, supernet_label
 from nasrec_automl.pipeline.truth import sample_sizes, train_truth
 from nasrec_automl.ranking import FEWEST_RANKED, kendall_tau
-from nasrec_automl.search import Outcome
+from nasrec_automl.search import TrialOutcome
 from nasrec_automl.search.attributes import KEY
 from nasrec_automl.search.ledger import Reached
 from nasrec_automl.search.task import ENDED
@@ -85,7 +85,7 @@ class TuneStage(Stage):
         progress = ProgressWriter(run.progress(self.name), unit="supernets", total=total, done=done)
         study = make_study(run, "tune")
 
-        def judge(key: str, settings: Mapping[str, float], reached: Reached) -> Outcome:
+        def judge(key: str, settings: Mapping[str, float], reached: Reached) -> TrialOutcome:
             folder = _folder(run) / key
             supernet = job.supernet.model_copy(update={**settings, "epochs": config.epochs or job.supernet.epochs})
             data = DataConfig(source="prepared", input=run.data)
@@ -108,7 +108,7 @@ class TuneStage(Stage):
             comparable = np.where(finite, scores, np.finfo(np.float64).max)
             tau = kendall_tau(comparable, np.array([log_loss for _, log_loss in truth]))
             attrs = {"architectures": len(truth), "log_loss": float(comparable.min())}
-            return Outcome(value=0.0 if np.isnan(tau) else tau, attrs=attrs)
+            return TrialOutcome(value=0.0 if np.isnan(tau) else tau, attrs=attrs)
 
         def on_trial(trial: FrozenTrial) -> None:
             # Its supernet has the size of the job's; not before the study has the outcome.

@@ -44,8 +44,9 @@ class ScoredArchitecture:
         number: its trial's number in the search study; the order of the search.
         key: the architecture's key.
         log_loss: its score, in nats.
-        standard_error: of the score; None where a user added the trial, on whatever rows.
-        auc: AUC on the rows that were read; None there too.
+        standard_error: of the score; None where it is not known: of a trial that a user added, or that an evaluator
+            scored which gives none.
+        auc: AUC on the rows that were read; None where it is not known.
         macs: multiply-adds per example.
         parameters: parameters of the subnet, embedding tables included.
         hand: the hand design's name, for those that were enqueued.
@@ -175,7 +176,7 @@ class JudgedArchitecture:
         key: the architecture's key.
         params: its parameters.
         score: log loss by the weight-sharing evaluator, in nats.
-        standard_error: of the score.
+        standard_error: of the score, if known.
         losses: log loss of each training from scratch.
         parameters: parameters of the subnet, embedding tables included.
         macs: multiply-adds per example.
@@ -185,7 +186,7 @@ class JudgedArchitecture:
     key: str
     params: Mapping[str, Any]
     score: float
-    standard_error: float
+    standard_error: float | None
     losses: Sequence[float]
     parameters: int
     macs: int

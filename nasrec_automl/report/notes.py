@@ -29,14 +29,15 @@ SHOWN = 10
 def search_note(content: ReportContent, study: str) -> str:
     """What the search study is about, its best, how to go on, how to read it."""
     best, costs = best_first(content.search, content.objectives[1:]), known_costs(content.search)
+    shared = sum(each.standard_error is not None for each in best)
     rows = [
         (rank, each.number, _text(each.name), *_measured(each), *(cost_text(each, name) for name in costs))
         for rank, each in enumerate(best[:SHOWN], 1)
     ]
     return _joined(
         f"# {_text(study)}",
-        f"Search for architectures on {_text(content.dataset)} in the space {_text(content.winner.space.name)}, "
-        f"{sum(each.standard_error is not None for each in best):,} scored with the supernet's shared weights.",
+        f"Search for architectures on {_text(content.dataset)} in the space {_text(content.winner.space.name)}"
+        + (f", {shared:,} scored with the supernet's shared weights." if shared else "."),
         _text(headline(content)) if content.results else "",
         "## The best scores",
         _table(("", "trial", "architecture", "log loss", "AUC", *(COSTS[name] for name in costs)), rows),

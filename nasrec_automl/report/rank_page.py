@@ -13,6 +13,7 @@ from nasrec_automl.report.content import JudgedArchitecture, RankContent
 from nasrec_automl.report.page import figure_html, page, section
 from nasrec_automl.report.sentences import count
 from nasrec_automl.report.style import styled
+from nasrec_automl.report.summary import error_text
 from nasrec_automl.report.tables import head_cell, left_cell, table
 
 Line = tuple[str, str, str, str]
@@ -86,8 +87,8 @@ def score_against_truth(content: RankContent) -> go.Figure:
             "colorscale": "Viridis",
             "colorbar": {"title": {"text": "log₁₀ of<br>parameters"}, "thickness": 14},
         },
-        customdata=[(p.key, p.standard_error, p.parameters, p.macs, _steps(p)) for p in points],
-        hovertemplate="<b>%{customdata[0]}</b><br>score %{x:.5f} ± %{customdata[1]:.5f}<br>from scratch %{y:.5f}"
+        customdata=[(p.key, error_text(p), p.parameters, p.macs, _steps(p)) for p in points],
+        hovertemplate="<b>%{customdata[0]}</b><br>score %{x:.5f}%{customdata[1]}<br>from scratch %{y:.5f}"
         "<br>%{customdata[2]:,} parameters<br>%{customdata[3]:,} multiply-adds%{customdata[4]}<extra></extra>",
     )
     figure.update_xaxes(title_text="score by the supernet's weights (nats)")

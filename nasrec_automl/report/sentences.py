@@ -141,10 +141,10 @@ def _about_the_scores(content: ReportContent) -> list[str]:
             f"{rows}. The standard error of a score is about {statistics.median(errors):.4f} nats."
         )
     if len(errors) < len(scored):
-        added = len(scored) - len(errors)
+        others = len(scored) - len(errors)
         said.append(
-            f"{count(added, 'architecture')} {_were(added)} added to the study by hand: nobody knows on which rows "
-            "their log losses were measured, which count like scores."
+            f"{count(others, 'architecture')} {_were(others)} scored by another evaluator or added to the study by "
+            "hand: nobody knows on which rows their log losses were measured, which count like scores."
         )
     ties, measured = len(within_one_error(scored)), best.standard_error is not None
     near = f"{'within one standard error of' if measured else 'as good as'} the best ({best.log_loss:.4f}, {best.name})"
@@ -313,7 +313,7 @@ def _about_the_choice(content: ReportContent) -> list[str]:
     rivals = [(row, row.less_winner_error) for row in content.results if row.less_winner_error is not None]
     if winner is None or not rivals:
         return []
-    close = [row.name for row, error in rivals if row.log_loss - winner.log_loss < 2 * error]
+    close = [row.name for row, error in rivals if row.log_loss - winner.log_loss <= 2 * error]
     others = "the only other candidate" if len(rivals) == 1 else f"all {len(rivals):,} other candidates"
     others += " trained to the end"
     if not close:

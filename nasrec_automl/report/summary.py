@@ -12,7 +12,7 @@ import numpy as np
 from nasrec_automl.data.parts import Part
 from nasrec_automl.pareto import domination_ranks, front_order
 from nasrec_automl.ranking import kendall_tau
-from nasrec_automl.report.content import ReportContent, ResultRow, RetrainTrial, ScoredArchitecture
+from nasrec_automl.report.content import JudgedArchitecture, ReportContent, ResultRow, RetrainTrial, ScoredArchitecture
 from nasrec_automl.report.style import COSTS
 
 _FEWEST = 5
@@ -48,7 +48,7 @@ def cost_text(scored: ScoredArchitecture, name: str) -> str:
     return "" if found is None else f"{found:.3g}" if isinstance(found, float) else f"{found:,}"
 
 
-def error_text(scored: ScoredArchitecture) -> str:
+def error_text(scored: ScoredArchitecture | JudgedArchitecture) -> str:
     """The standard error as it follows a score; empty where it is not known."""
     return "" if scored.standard_error is None else f" ± {scored.standard_error:.5f}"
 

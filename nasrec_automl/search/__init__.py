@@ -10,15 +10,15 @@ from nasrec_automl.search.random_sampler import ArchitectureRandomSampler
 from nasrec_automl.search.retrain import retrain
 from nasrec_automl.search.scoring import search
 from nasrec_automl.search.storage import open_storage, open_study
-from nasrec_automl.search.task import Outcome
+from nasrec_automl.search.task import TrialOutcome
 from nasrec_automl.search.worker import WorkerOptions
 
 __all__ = [
     "ArchitectureRandomSampler",
     "Hyper",
-    "Outcome",
     "RegularizedEvolutionSampler",
     "Score",
+    "TrialOutcome",
     "WorkerOptions",
     "constraints",
     "distributions",

@@ -1,4 +1,4 @@
-"""A budget as Optuna sees it: which trials are inside, and its constraints."""
+"""A budget in Optuna's terms: which trials are inside it, and its constraints."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def everything(trial: FrozenTrial) -> bool:
 class Admission:
     """Says which trials are architectures inside a budget.
 
-    A trial's written costs are read first, and its parameters only where these do not tell: a sampler asks about every
-    trial each time.
+    The costs that are written in a trial are read first. They are computed from its parameters only if the written ones
+    do not suffice, because a sampler asks about every trial each time.
 
     Args:
         space: the space that the trials are of.
-        budget: what they may cost; None where that does not count.
+        budget: what the architectures may cost; None for no limit.
     """
 
     def __init__(self, space: SearchSpace, budget: Budget | None) -> None:
@@ -39,7 +39,7 @@ class Admission:
         self._unwritten: dict[tuple[object, ...], bool] = {}
 
     def __call__(self, trial: FrozenTrial) -> bool:
-        """Whether a trial is inside; one that is no architecture of the space is not."""
+        """Whether a trial is an architecture of the space inside the budget."""
         written = self._from_written(trial.user_attrs)
         if written is False or (written and KEY in trial.user_attrs):
             return written
@@ -52,7 +52,7 @@ class Admission:
         return self._unwritten[identity]
 
     def _from_written(self, attrs: Mapping[str, Any]) -> bool | None:
-        """Whether written costs are inside; None where they do not say so."""
+        """Whether a trial's written costs are inside the budget; None if they do not suffice to tell."""
         if self._budget is None:
             return True
         limits = self._budget.limits
@@ -65,14 +65,16 @@ class Admission:
 def violations(budget: Budget, architecture: Architecture) -> dict[str, float]:
     """Optuna's constraints of an architecture, for `trial.set_constraint` or `create_trial(constraints=...)`.
 
-    Each is the share by which a cost exceeds its limit, so that those of different units can be added, as Optuna's
-    samplers do; 0 and below is inside.
+    Each constraint is the share by which a cost exceeds its limit; 0 and below is inside. As shares, costs of different
+    units can be added, which Optuna's samplers do.
     """
     return _shares(budget.limits, budget.costs(architecture)) if budget.limits else {}
 
 
 def violations_of(space: SearchSpace, budget: Budget) -> Callable[[FrozenTrial], Mapping[str, float]]:
-    """Optuna's constraints of any trial, from its parameters: those written in it may be of an earlier budget.
+    """A function that computes the constraints of any trial from its parameters.
+
+    The constraints that are written in a trial may be those of an earlier budget.
 
     Args:
         space: the space that trials are of; a trial that is no architecture of it violates nothing.
@@ -87,7 +89,7 @@ def violations_of(space: SearchSpace, budget: Budget) -> Callable[[FrozenTrial],
 
 
 def constraints(budget: Budget) -> Callable[[FrozenTrial], tuple[float, ...]]:
-    """The `constraints_func` of Optuna's samplers, from what trials say of their cost (`nasrec:macs` and so on).
+    """A `constraints_func` for Optuna's samplers, from the costs in a trial's attributes (such as `nasrec:macs`).
 
     Args:
         budget: its limits are the constraints, in their order.

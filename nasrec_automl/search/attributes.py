@@ -32,7 +32,9 @@ STEP = "step"
 """Of a training, the name under the prefix: the step whose weights it kept."""
 
 KEY = "nasrec:key"
-"""Of a trial: a short name of what it tries. No key is finished twice."""
+"""Of a trial: what it tries, as a short text. In the search the architecture's key; in the retrain study a hash of
+candidate and hyper-parameters; in the tune study a hash of the settings; in the other studies of trainings the
+architecture's key, a hyphen and the number of the seed. Workers finish no key of a study twice."""
 
 STOPPED = "nasrec:stopped"
 """Of a finished trial of the search: whether its value is an estimate from a part of the rows."""
@@ -66,7 +68,7 @@ STALE, INTERRUPTED, ERROR, ABANDONED = "stale", "interrupted", "error", "abandon
 
 
 def written(trial: FrozenTrial) -> dict[str, Any]:
-    """What this package wrote to a trial, by its names without the prefix."""
+    """The attributes that this package wrote to a trial, by their names without the prefix."""
     return {name.removeprefix(PREFIX): one for name, one in trial.user_attrs.items() if name.startswith(PREFIX)}
 
 

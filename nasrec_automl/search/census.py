@@ -1,4 +1,4 @@
-"""What a worker needs to know of a study before it takes the next trial."""
+"""A summary of a study's trials, which a worker makes before it takes the next trial."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Census:
-    """A study at one moment.
+    """The trials of a study at one moment, counted and sorted.
 
     Attributes:
         done: number of finished trials that the source admits.
-        seconds: that all ended trials took together, and attempts that were interrupted or failed.
-        running: trials that workers run. One that was asked for by hand is not among them: it may never end.
+        seconds: seconds that all ended trials and all interrupted or failed attempts took together.
+        running: trials that workers run. Trials that users have asked for (`study.ask`) are not among them: they may
+            never end.
         done_keys: keys of the ended trials, which are not tried again.
-        running_keys: keys of everything that runs, also by hand.
+        running_keys: keys of all running trials, those of users included.
         failures: failed attempts by key.
         given_up: keys that have failed too often. Interruptions do not count, nor does an attempt whose worker died
             once it had come further than the attempts before it.
@@ -49,10 +50,10 @@ class Census:
 
 
 def seconds_spent(trial: FrozenTrial) -> float:
-    """Seconds that a trial ran which has ended, was interrupted or raised an error; 0 for any other.
+    """The seconds that a trial ran, if it has ended, was interrupted or raised an error; 0 for any other trial.
 
-    Interrupted and failed attempts count, since the attempt after them may go on from their checkpoint, and has then
-    run for a part of the time alone. How long a trial ran whose worker died is not known: others noticed its end later,
+    Interrupted and failed attempts count: the next attempt may go on from their checkpoint, and its own time is then
+    only a part of the whole. The time of a trial whose worker died is not known: other workers noticed its end later,
     perhaps in another time zone.
     """
     counts = trial.state in ENDED or trial.user_attrs.get(FAILURE) in (INTERRUPTED, ERROR)
@@ -63,10 +64,10 @@ def seconds_spent(trial: FrozenTrial) -> float:
 
 
 class Tally:
-    """Counts one study's trials. Those that have ended never change, so each of them is looked at once.
+    """Counts the trials of one study. Ended trials never change, so it looks at each of them once.
 
     Args:
-        source: what the trials are about.
+        source: the source of the trials.
         retries: how many more attempts a key has after its first failure.
     """
 
@@ -83,7 +84,7 @@ class Tally:
         self._lost: dict[str, FrozenTrial] = {}
 
     def count(self, trials: Iterable[FrozenTrial]) -> Census:
-        """Count trials; a study's earlier ones, which an earlier call was given, may be among them or not."""
+        """Count the given trials, and also the ended trials that earlier calls were given."""
         running: list[FrozenTrial] = []
         waiting: list[FrozenTrial] = []
         running_keys: set[str] = set()
@@ -146,8 +147,8 @@ class Tally:
 def _speaks_against(trial: FrozenTrial, further: bool) -> bool:
     """Whether a trial that ended without a result counts as a failure of its key.
 
-    An interruption is aimed at the worker, and not at its trial. A process that died may have died of its trial, but
-    hardly where it came further than the attempts before it.
+    An interruption does not count: it was aimed at the worker, not at its trial. The death of a process may be the
+    trial's fault, but hardly if the attempt came further than all attempts before it.
     """
     failure = trial.user_attrs[FAILURE]
     return failure == ERROR or (failure != INTERRUPTED and not further)

@@ -40,7 +40,7 @@ def parse_url(url: str) -> URL:
     """Read a SQLAlchemy URL.
 
     Raises:
-        StudyError: it is none.
+        StudyError: the text is no URL.
     """
     try:
         return make_url(url)
@@ -71,7 +71,7 @@ def database_errors(storage: BaseStorage | str) -> Iterator[None]:
 
 @contextmanager
 def opening_errors(url: str) -> Iterator[None]:
-    """As `database_errors`, for a block that only opens a database: errors of other kinds are the database's too."""
+    """Like `database_errors`, for a block that only opens a database: there, other errors come from it too."""
     parsed = parse_url(url)
     try:
         with database_errors(url):
@@ -86,9 +86,9 @@ def opening_errors(url: str) -> Iterator[None]:
 def patiently(
     storage: BaseStorage, call: Callable[[], _Result], *, again: Callable[[], _Result] | None = None
 ) -> _Result:
-    """Call a function that uses a database, again where the database's server broke the connection.
+    """Call a function that uses a database, and repeat the call if the database's server broke the connection.
 
-    A server that was restarted, or that broke a deadlock of two transactions, is tried for two minutes.
+    Calls are repeated for two minutes: the server may be restarting, or may have broken a deadlock of two transactions.
 
     Args:
         storage: the database.
@@ -96,7 +96,7 @@ def patiently(
         again: what to call from the second time on, where that differs.
 
     Raises:
-        Exception: whatever the function raises, once the server had its time; other errors at once.
+        Exception: whatever the function raises: a broken connection after two minutes, any other error at once.
     """
     for pause in _PAUSES:
         try:
@@ -162,7 +162,7 @@ def _sentence(url: URL | None, error: BaseException) -> str:
 
 
 def _database_error(error: BaseException) -> BaseException:
-    """What the database said: Optuna wraps what the commit raised."""
+    """The error of the database itself: Optuna wraps the one that a commit raised."""
     while isinstance(error, StorageInternalError) and error.__cause__ is not None:
         error = error.__cause__
     return error

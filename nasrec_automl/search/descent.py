@@ -39,7 +39,7 @@ def descend(
         budget: what it may cost.
 
     Returns:
-        None where all that were found inside the budget are among `seen`.
+        The architecture; None if all that were found inside the budget are among `seen`.
 
     Raises:
         BudgetError: none was found inside; the message says the smallest cost that was.
@@ -62,17 +62,24 @@ def descend(
         else:
             smallest, aim = current, _SHRINK * budget.counted(current)[MACS]
             load = budget.fullness(current, macs=aim)
-    drawn = (space.random(rng, inputs="uniform") for _ in range(_DRAWS))
-    if known or any(one.key in seen and budget.admits(one) for one in drawn):
+    if known:
+        return None
+    for _ in range(_DRAWS):
+        drawn = space.random(rng, inputs="uniform")
+        if budget.admits(drawn):
+            if drawn.key not in seen:
+                return drawn
+            known = True
+    if known:
         return None
     raise nothing_inside(space, budget, smallest)
 
 
 def nothing_inside(space: SearchSpace, budget: Budget, smallest: Architecture) -> BudgetError:
-    """The error of a budget that no architecture is inside.
+    """The error for a budget that no architecture keeps.
 
     Args:
-        space: that was searched.
+        space: the space that was searched.
         budget: its budget.
         smallest: the architecture that came closest.
     """

@@ -1,4 +1,4 @@
-"""A search space as Optuna sees it."""
+"""A search space in Optuna's terms: distributions, and the way from parameters back to architectures."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def distributions(space: SearchSpace) -> dict[str, CategoricalDistribution]:
 def suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Any:
     """Let a trial suggest a parameter from a distribution.
 
-    What was enqueued comes as the study holds it: Optuna takes `"1e-1"` for a number, and 1 for True.
+    An enqueued value is returned as the study holds it: Optuna takes `"1e-1"` for a number, and 1 for True.
 
     Raises:
-        ValueError: what was enqueued is none of the choices, or out of the range, which Optuna only warns of.
+        ValueError: an enqueued value is none of the choices, or out of the range. Optuna itself only warns.
     """
     if isinstance(distribution, CategoricalDistribution):
         chosen = trial.suggest_categorical(name, distribution.choices)

@@ -36,12 +36,12 @@ class RegularizedEvolutionSampler(BaseSampler):
     The sampler keeps no population: it reads the study, so that any number of processes can share one, and a
     search that was stopped goes on where it was. Equal studies and seeds give equal proposals.
 
-    With a search space, every label is sampled at once, by the space's own random start and mutation. Without
-    one, any define-by-run objective works: a child has its parent's parameters, and a mutation draws one of them
-    again, uniformly from its distribution. What the parent does not have is drawn uniformly.
+    With a search space, every label is sampled at once, by the space's own random start and mutation. Without one, any
+    define-by-run objective works: a child has its parent's parameters, and a mutation draws one of them again,
+    uniformly from its distribution. Parameters that the parent lacks are drawn uniformly.
 
-    With a budget, no architecture over it is proposed, and trials over it are no parents: a child that is over is
-    mutated again, by other randomness.
+    With a budget, architectures over it are never proposed, and trials over it are never parents: a child over the
+    budget is mutated again, with other randomness.
 
     Args:
         space: the search space, or None.
@@ -166,7 +166,7 @@ class RegularizedEvolutionSampler(BaseSampler):
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Sample one parameter uniformly: the first trials, and what the parent does not have."""
+        """Sample one parameter uniformly: in the random first trials, and where the parent lacks it."""
         _refuse_many_objectives(study)
         label = next((one for one in self._labels if param_name != one and param_name.endswith(one)), None)
         if label is not None:
@@ -212,7 +212,7 @@ class RegularizedEvolutionSampler(BaseSampler):
 
 
 def _has_params(trial: FrozenTrial) -> bool:
-    """Whether a trial can be a parent: one that a user adds may have a value and no parameter."""
+    """Whether a trial has parameters and so can be a parent: a trial that a user adds may have none."""
     return bool(trial.params)
 
 

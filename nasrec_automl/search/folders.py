@@ -1,4 +1,4 @@
-"""Folders that SQLite's files cannot be in."""
+"""Recognising network file systems, on which SQLite's files cannot be."""
 
 from __future__ import annotations
 

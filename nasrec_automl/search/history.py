@@ -1,4 +1,4 @@
-"""What regularised evolution sees of a study. The study is the only state: equal studies, equal histories."""
+"""The history of a study, from which regularised evolution draws children. Equal studies have equal histories."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Evolution:
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """A study as evolution sees it.
+    """The trials of a study as regularised evolution needs them.
 
     Attributes:
         evolution: constants.
         complete: finished trials that count, in order of completion.
-        index: of the next child, which its randomness derives from: how many trials have finished or run; or the
-            number of the trial that is sampled for, where the study has it already.
+        index: index of the next child, from which its randomness derives: the number of trials that have finished or
+            run, or the sampled trial's own number if the study already has that trial.
         maximize: whether larger values are better.
         constrained: whether the constraints written in trials count in a tournament. With a budget they do not: they
             may be of an earlier budget, and trials over today's are not in `complete`.
@@ -69,10 +69,10 @@ class History:
         Args:
             study: the study.
             evolution: constants.
-            number: of the trial that is sampled for, where the study has it already. The count of trials would not do
-                as its index, since another trial may have the same: Optuna samples at the first `suggest`, when
-                trials that were begun later may have ended, and pruned trials are not counted at all.
-            admits: which finished trials may be parents, and make generations full.
+            number: number of the sampled trial, if the study already has that trial. The count of trials would not do
+                as its index, since two trials may get the same: Optuna samples at the first `suggest`, when trials that
+                were begun later may have ended, and pruned trials are not counted at all.
+            admits: which finished trials may be parents and count towards a generation.
             constrained: whether the constraints written in trials count.
         """
         trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING))
@@ -93,16 +93,17 @@ class History:
     def parent(self, labels: Collection[str]) -> FrozenTrial | None:
         """The winner of the generation's tournament, the same for all of its children.
 
-        Trials that violate Optuna's constraints lose to those that do not, and among themselves by how much.
+        A trial that violates Optuna's constraints loses to one that does not, and to one that violates them less.
 
-        The population is what it was when the generation began: the last `population_size` trials of those
-        that had been completed by then (ageing: the oldest leave, however good they are).
+        The population is that of the moment when the generation began: the last `population_size` of the trials that
+        had been completed by then (ageing: the oldest leave, however good they are).
 
         Args:
             labels: parameters that a parent must have. Trials that a user has added may lack some.
 
         Returns:
-            None while the random start is not complete, or where no trial of the population has all of the labels.
+            The winner; None while the random start is not complete, or if no trial of the population has all of the
+            labels.
         """
         evolution, generation = self.evolution, self.generation()
         if generation is None:
@@ -123,16 +124,16 @@ class History:
         return None if best is None else population[best]
 
     def child_rng(self, attempt: int) -> np.random.Generator:
-        """Randomness of the next child's attempt of this number.
+        """The random generator of one attempt to make the next child.
 
-        It derives from `index`, and not from the number of a trial that this package writes: a child that is tried
-        again has another.
+        It derives from `index`, not from the number of the trial that this package writes: a child that is tried again
+        gets another number.
         """
         return rng_for("child", self.evolution.seed, self.index, attempt)
 
 
 def _violation(trial: FrozenTrial) -> float:
-    """By how much a trial violates its constraints, as Optuna's own samplers add it up."""
+    """The sum of a trial's constraint violations, as Optuna's own samplers compute it."""
     return sum(max(0.0, excess) for excess in trial.constraints.values())
 
 

@@ -1,4 +1,4 @@
-"""Hyper-parameters of training from scratch, as Optuna sees them."""
+"""Hyper-parameters of training from scratch, in Optuna's terms."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OPTIMIZER, _RATE = "optimizer", "learning_rate"
 
 @dataclass(frozen=True, kw_only=True)
 class Hyper:
-    """What one training uses.
+    """The hyper-parameters of one training.
 
     Attributes:
         optimizer: `adagrad`, `adam` or `sgd`.
@@ -44,16 +44,16 @@ class Hyper:
 
     @classmethod
     def of(cls, params: Mapping[str, Any], space: HyperSpace) -> Hyper:
-        """Read a trial's parameters; what is no parameter has the space's one value."""
+        """Read a trial's parameters; a hyper-parameter that is not among them has the space's only value."""
         found = {name: params.get(name, one.start()) for name, one in _unconditional(space).items()}
         rate = space.learning_rate[found[OPTIMIZER]]
         return cls(learning_rate=params.get(_rate_name(found[OPTIMIZER], space), rate.start()), **found)
 
 
 def retrain_distributions(candidates: Collection[str], space: HyperSpace) -> dict[str, BaseDistribution]:
-    """Every parameter of the retrain study, of which a trial has those that `applying` lists.
+    """All parameters of the retrain study. A trial has those of them that `applying` lists.
 
-    As with labels, a hyper-parameter with a single value does not exist. Where there are several optimisers, each has
+    As with labels, a hyper-parameter with a single value is no parameter. Where there are several optimisers, each has
     a learning rate of its own, such as `learning_rate/adam`: one range for all would teach TPE the wrong rates.
     """
     rates = {_rate_name(optimizer, space): rate for optimizer, rate in space.learning_rate.items()}
@@ -65,11 +65,11 @@ def retrain_distributions(candidates: Collection[str], space: HyperSpace) -> dic
 
 
 def applying(distributions: Mapping[str, BaseDistribution], params: Mapping[str, Any]) -> dict[str, BaseDistribution]:
-    """The parameters that a trial has whose optimiser is known: no learning rate of another optimiser.
+    """The parameters that apply to a trial, once its optimiser is known: not the learning rates of other optimisers.
 
     Args:
-        distributions: of every parameter.
-        params: of the trial, or the first of them.
+        distributions: distributions of all parameters.
+        params: the trial's parameters, or the first of them.
     """
     other = f"{_RATE}/"
     own = f"{other}{params.get(OPTIMIZER)}"
@@ -77,10 +77,10 @@ def applying(distributions: Mapping[str, BaseDistribution], params: Mapping[str,
 
 
 def default_params(name: str, space: HyperSpace, *, taught: bool) -> dict[str, Any]:
-    """What a candidate is trained with first: the first choices and the middles of ranges, or what the space says.
+    """Parameters of a candidate's first training: the space's defaults, else first choices and middles of ranges.
 
     Args:
-        name: of the candidate.
+        name: the candidate's name.
         space: the hyper-parameters.
         taught: whether the training has teachers, whose labels are harder to learn by heart.
     """
@@ -91,7 +91,7 @@ def default_params(name: str, space: HyperSpace, *, taught: bool) -> dict[str, A
 
 
 def _unconditional(space: HyperSpace) -> dict[str, Distribution[Any]]:
-    """What every training has, by name: all but the learning rate."""
+    """The hyper-parameters that every training has, by name: all but the learning rate."""
     return {name: getattr(space, name) for name in HyperSpace.model_fields if name != _RATE}
 
 
@@ -100,7 +100,7 @@ def _rate_name(optimizer: str, space: HyperSpace) -> str:
 
 
 def optuna_distribution(one: Distribution[Any]) -> BaseDistribution:
-    """A range or choices, as Optuna has them."""
+    """A range or choices as an Optuna distribution."""
     if one.choices:
         return CategoricalDistribution(one.choices)
     low, high = one.limits

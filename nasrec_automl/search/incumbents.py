@@ -19,8 +19,8 @@ from nasrec_automl.space import SearchSpace
 def best_first(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     """Finished trials, the best first, equals by number. The value of one that was stopped early is an estimate.
 
-    Of several objectives: first the Pareto front, then the Pareto front of the rest, and so on; each front by the first
-    objective.
+    With several objectives: first the Pareto front, then the Pareto front of the rest, and so on; each front is sorted
+    by the first objective.
     """
     trials = sorted(trials, key=lambda trial: trial.number)
     return [trials[i] for i in front_order([trial.values for trial in trials])]
@@ -31,10 +31,10 @@ def incumbents(
 ) -> list[Architecture]:
     """The best architectures that were scored on all rows, the best first.
 
-    Trials of another origin do not count: nobody knows what their values were measured on.
+    Trials that users have added do not count: nobody knows on which rows their values were measured.
 
     Args:
-        study: of the search; its finished trials are all that counts.
+        study: the search study; nothing but its finished trials counts.
         space: of the study.
         most: how many at most.
         admits: which trials count.
@@ -47,7 +47,7 @@ def incumbents(
 
 
 def distinct_best_first(trials: Iterable[FrozenTrial], space: SearchSpace) -> Iterator[Architecture]:
-    """The architectures of finished trials, the best first, each key once: users may add what a study has already."""
+    """The architectures of finished trials, the best first, each key once: users may add the same one again."""
     seen: set[str] = set()
     for trial in best_first(trials):
         architecture = architecture_of(trial.params, space)

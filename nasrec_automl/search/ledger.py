@@ -21,7 +21,7 @@ from nasrec_automl.search.attributes import ABANDONED, ALIVE, ERROR, FAILURE, KE
 from nasrec_automl.search.database import patiently
 from nasrec_automl.search.distributions import suggest
 from nasrec_automl.search.mirror import ENQUEUED, notes_of, unstoppable
-from nasrec_automl.search.task import Outcome, Proposal, TrialSource
+from nasrec_automl.search.task import Proposal, TrialOutcome, TrialSource
 
 Reached = Callable[[int, float], object]
 """`reached(step, value)` notes how far a trial has come: where its worker dies, an attempt that came further than those
@@ -34,11 +34,12 @@ _SHOWN = 12
 class Ledger:
     """A study together with its storage, as workers use them.
 
-    A trial that was added whole can only be written to through the storage (see `handle`), so that it has to be passed
-    beside the study, as to `optuna.artifacts.upload_artifact`. Only documented methods of `BaseStorage` are called.
+    A trial that was added whole can only be written to through the storage (see `handle`). Therefore the storage is
+    passed beside the study, as it is to `optuna.artifacts.upload_artifact`. Only documented methods of `BaseStorage`
+    are called.
 
-    Every method waits for a database server that is being restarted (see `patiently`), and writes what it writes once,
-    also where the connection broke before the server could say that it had.
+    Every method waits for a database server that restarts (see `patiently`). It writes its content only once, even if
+    the connection broke before the server could confirm the write.
 
     Args:
         study: the study.
@@ -59,20 +60,20 @@ class Ledger:
             ) from None
 
     def trials(self) -> list[FrozenTrial]:
-        """Every trial, by number. Only what has changed is read; do not modify it."""
+        """All trials, by number. Only changes are read from the database. Do not modify the trials."""
         return patiently(self.storage, lambda: self.study.get_trials(deepcopy=False))
 
     def trial_id(self, trial: FrozenTrial) -> int:
-        """The id that storages know a trial by."""
+        """The id of a trial in its storage."""
         return self.storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
 
     def reached(self, trial: FrozenTrial) -> Reached:
-        """What notes how far a running trial has come."""
+        """A function that notes how far a running trial has come."""
         running = self._running(trial)
         return lambda step, value: patiently(self.storage, partial(running.report, value, step))
 
     def prune(self, trial: FrozenTrial) -> Callable[[int, float], bool]:
-        """What notes how far a running trial has come, and says whether the study's pruner would end it there."""
+        """A function that notes how far a running trial has come, and says whether the study's pruner would end it."""
         running = self._running(trial)
 
         def prune(step: int, value: float) -> bool:
@@ -90,10 +91,10 @@ class Ledger:
         """Write a running trial with everything that is known of it, in one transaction.
 
         Args:
-            source: what it is about.
-            proposal: its parameters and notes. What a sampler or a user noted in a trial that it tries again is noted
-                in this one.
-            attrs: its attributes, beside those that the source describes it with.
+            source: the source of the trial.
+            proposal: its parameters and notes. If it tries a trial again, that trial's notes of a sampler or a user are
+                copied instead.
+            attrs: its attributes, in addition to those of the source's `describe`.
             worker: an id that no other trial has.
 
         Returns:
@@ -134,12 +135,12 @@ class Ledger:
 
         Args:
             waiting: the trial.
-            source: what it is about.
+            source: the source of the trial.
             worker: an id that no other trial has.
 
         Returns:
-            The running trial; None where another worker has taken it, or its parameters are none of the source's:
-            then it has failed with the reason.
+            The running trial. None if another worker has taken it, or if its parameters do not fit the source: then it
+            is failed with the reason.
         """
         with lost_where_it_fails(worker):
             trial_id = patiently(self.storage, lambda: self.trial_id(waiting))
@@ -151,6 +152,7 @@ class Ledger:
             try:
                 _check_names(asked_for(waiting), source)
                 trial, params = patiently(self.storage, lambda: self._suggest_all(trial_id, wish_of(waiting), source))
+                _check_read(asked_for(waiting), params)
             except ValueError as error:
                 self.fail(waiting, ERROR, f"the enqueued trial has parameters of another space: {error}")
                 return None
@@ -163,7 +165,7 @@ class Ledger:
             return taken if taken.user_attrs.get(WORKER) == worker else None
 
     def enqueue_again(self, trial: FrozenTrial, *, anew: bool = False) -> None:
-        """Enqueue once more what a user had enqueued as this trial.
+        """Enqueue a user's trial once more, with the parameters that the user gave it.
 
         Args:
             trial: the trial.
@@ -179,7 +181,10 @@ class Ledger:
         patiently(self.storage, lambda: self.study.add_trial(asked))
 
     def _take_announced(self, trial_id: int, worker: str) -> bool:
-        """Take a waiting trial, with its TAKER written first: others see by it where a worker died before it signed."""
+        """Take a waiting trial.
+
+        TAKER is written first: from it others learn of a worker that died before it wrote its WORKER.
+        """
         try:
             before = patiently(self.storage, lambda: self.storage.get_trial(trial_id)).user_attrs.get(TAKER)
             self._write(trial_id, {ALIVE: time.time(), TAKER: worker})
@@ -202,7 +207,7 @@ class Ledger:
             return False
 
     def _has_taken(self, trial_id: int) -> bool:
-        """Whether the connection broke when this worker had taken the trial: any other writes its name at once."""
+        """Whether this worker had taken the trial when the connection broke: any other worker writes its id at once."""
         found = self.storage.get_trial(trial_id)
         return found.state == TrialState.RUNNING and WORKER not in found.user_attrs
 
@@ -227,11 +232,11 @@ class Ledger:
         """Write that a running trial's worker lives."""
         self.storage.set_trial_user_attr(self.trial_id(trial), ALIVE, time.time())
 
-    def finish(self, trial: FrozenTrial, outcome: Outcome) -> bool:
+    def finish(self, trial: FrozenTrial, outcome: TrialOutcome) -> bool:
         """Write how a running trial ended.
 
         Returns:
-            Whether it was still running: another worker may have taken this one for dead and failed it.
+            Whether the trial was still running: another worker may have taken this one for dead and failed the trial.
         """
         # What `Study.tell` does too, once it has read the trial again: a tenth of all that a trial costs.
         values = None if outcome.values is None else [float(value) for value in outcome.values]
@@ -266,9 +271,10 @@ class Ledger:
 
 
 def handle(study: optuna.Study, trial_id: int) -> Trial:
-    """A handle that can write to a trial, from the id that storages know it by.
+    """An Optuna `Trial`, through which a trial can be written to, from the trial's id in its storage.
 
-    Optuna recommends its constructor to nobody, but offers no way from a trial that was added whole back to a handle.
+    Optuna advises against calling its constructor, but offers no other way from a trial that was added whole to a
+    `Trial`.
     """
     return Trial(study, trial_id)
 
@@ -277,16 +283,16 @@ _lost: set[str] = set()
 
 
 def is_lost(worker: str) -> bool:
-    """Whether this process has given up the trial of this id, such as where the database could not be written to.
+    """Whether this process has given up the trial of this worker id, for example because it could not be written.
 
-    The process lives on, so that the trial would seem to run.
+    The process lives on, so the trial would seem to run.
     """
     return worker in _lost
 
 
 @contextmanager
 def lost_where_it_fails(worker: str | None) -> Iterator[None]:
-    """Give up the trial of this id if the block ends by an exception, also by Ctrl-C in a notebook (see `is_lost`)."""
+    """Give up the trial of this worker id if the block raises, also on Ctrl-C in a notebook (see `is_lost`)."""
     try:
         yield
     except BaseException:
@@ -296,7 +302,7 @@ def lost_where_it_fails(worker: str | None) -> Iterator[None]:
 
 
 def _users(trial: FrozenTrial) -> dict[str, Any]:
-    """A trial's attributes that are not of this package."""
+    """The attributes of a trial that were not written by this package."""
     return {name: value for name, value in trial.user_attrs.items() if not name.startswith(PREFIX)}
 
 
@@ -307,7 +313,7 @@ def asked_for(trial: FrozenTrial) -> Mapping[str, Any]:
 
 
 def wish_of(trial: FrozenTrial) -> tuple[int, int]:
-    """The number under which a user had enqueued a trial, and how often what it leaves open has been drawn anew."""
+    """The number under which a user enqueued a trial, and how often its open parameters have been drawn anew."""
     number, draws = trial.user_attrs.get(WISH, (trial.number, 0))
     return int(number), int(draws)
 
@@ -324,6 +330,14 @@ def _check_names(asked: Mapping[str, Any], source: TrialSource) -> None:
         known = [*source.distributions]
         shown = ", ".join(known[:_SHOWN]) + (", ..." if len(known) > _SHOWN else "")
         raise ValueError(f"{', '.join(map(repr, unknown))} {verb} none of {shown}")
+
+
+def _check_read(asked: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+    """Raise ValueError where a user asked for a parameter that does not apply beside the others."""
+    unread = sorted(asked.keys() - params.keys())
+    if unread:
+        verb = "does" if len(unread) == 1 else "do"
+        raise ValueError(f"{', '.join(map(repr, unread))} {verb} not apply beside {params}: ask for other ones")
 
 
 def _plain(value: Any) -> Any:

@@ -18,14 +18,15 @@ def step_from(
 ) -> dict[str, Any]:
     """Move every parameter a little, on a logarithmic scale where its range has one.
 
-    It is the random step of local searches that start from a good default, such as FLAML's (arXiv 2005.01571). A
-    step over an end of a range comes back into it. A choice is drawn anew with a probability of one over the number
+    It is the random step of local searches that start from a good default, such as FLAML's (arXiv 2005.01571). A step
+    beyond an end of a range is reflected back into it. A choice is drawn anew with a probability of one over the number
     of parameters.
 
-    The step's standard deviation is a tenth of the range, and for whole numbers at least the distance of two of them.
+    The step's standard deviation is a tenth of the range, and for whole numbers at least the distance between
+    neighbours.
 
     Args:
-        params: a value of every distribution; one that lies outside its range counts as the nearest inside.
+        params: a value for every distribution; a value outside its range counts as the nearest one inside.
         distributions: by name.
         rng: draws the step.
     """

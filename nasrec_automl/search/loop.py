@@ -1,4 +1,4 @@
-"""How every worker goes from trial to trial, whatever they are about."""
+"""The loop in which a worker runs one trial after another, whatever the trials are about."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nasrec_automl.search.attributes import ERROR, INTERRUPTED
 from nasrec_automl.search.database import connection_lost, database_errors, patiently
 from nasrec_automl.search.ledger import Ledger, lost_where_it_fails
 from nasrec_automl.search.stale import worker_id
-from nasrec_automl.search.task import Outcome, Task
+from nasrec_automl.search.task import Task, TrialOutcome
 from nasrec_automl.search.worker import Worker, WorkerOptions
 
 OnTrial = Callable[[FrozenTrial], object]
@@ -45,18 +45,20 @@ def work(
     that it was running, which the next one tries again. A single worker killed and started again finishes the
     same trials in the same order as one that was not, if the task's proposals depend on the study alone.
 
-    A database server that is restarted is waited for, up to two minutes. Where the connection broke while a trial
-    ran, the trial is failed and tried again, as if its process had died.
+    Workers wait up to two minutes for a database server that restarts. If the connection breaks while a trial runs, the
+    trial is failed and tried again, as if its process had died.
 
     Args:
-        task: what the trials are about.
+        task: proposes the trials and runs them.
         study: the study.
         storage: the storage that holds it.
         target: how many finished trials the study is to have, by all workers together.
         count: how many this worker finishes at most; by default as many as it takes.
-        timeout: seconds. Once the study's finished trials, and attempts that were interrupted or failed, have taken so
-            long together, and one has finished, none begins; those that run end first.
-        on_trial: called after each trial that this worker has finished; again, where a connection broke in it.
+        timeout: time budget in seconds. Once the study's finished trials and its interrupted or failed attempts have
+            taken this long together, and at least one trial has finished, no further trial begins; running ones go on
+            to their end.
+        on_trial: called after each trial that this worker has finished; called again if a database connection broke in
+            it.
         options: how to share the study.
 
     Returns:
@@ -95,18 +97,18 @@ def work(
     return finished
 
 
-def _run(task: Task, ledger: Ledger, trial: FrozenTrial) -> Outcome | None:
+def _run(task: Task, ledger: Ledger, trial: FrozenTrial) -> TrialOutcome | None:
     """Run a trial.
 
     Returns:
-        None where the connection to the database broke, so that the trial is to be tried again; and where another
+        The outcome. None if the connection to the database broke, so that the trial is tried again, or if another
         worker had taken this one for dead and failed the trial.
     """
     try:
         with heartbeat(lambda: ledger.show_alive(trial)):
             return _finite(task.run(trial))
     except DivergedError as error:
-        return Outcome.of_diverged(error)
+        return TrialOutcome.of_diverged(error)
     except BaseException as error:
         lost = connection_lost(ledger.storage, error)
         kind = INTERRUPTED if lost or not isinstance(error, Exception) else ERROR
@@ -116,7 +118,7 @@ def _run(task: Task, ledger: Ledger, trial: FrozenTrial) -> Outcome | None:
         raise
 
 
-def _finite(outcome: Outcome) -> Outcome:
+def _finite(outcome: TrialOutcome) -> TrialOutcome:
     """The outcome, pruned where a value is NaN or infinite: a database keeps no NaN, and Optuna could not read it."""
     values = [value for value in outcome.values or () if not math.isfinite(value)]
     if not values:

@@ -1,4 +1,4 @@
-"""A study's mirror in memory, where any of Optuna's samplers can be asked without writing a trial."""
+"""A copy of a study in memory, where any Optuna sampler can be asked for parameters without writing a trial."""
 
 from __future__ import annotations
 
@@ -28,13 +28,16 @@ _SILENCE = threading.Lock()
 
 
 def notes_of(trial: FrozenTrial) -> dict[str, Any]:
-    """What a sampler noted in a trial: system attributes, but for Optuna's own of constraints and enqueued trials."""
+    """A sampler's notes in a trial: its system attributes without Optuna's own for constraints and enqueued trials."""
     own = ("constraints", ENQUEUED)
     return {name: value for name, value in trial.system_attrs.items() if name.partition(":")[0] not in own}
 
 
 def unstoppable(study: optuna.Study) -> optuna.Study:
-    """A study that a sampler which has tried everything cannot stop: `Study.stop` is for `Study.optimize` alone."""
+    """A copy of a study that a sampler cannot stop, even when it has tried everything.
+
+    `Study.stop` raises outside `Study.optimize`.
+    """
     copied = copy.copy(study)
     copied.stop = lambda: None  # type: ignore[method-assign]
     return copied
@@ -53,20 +56,20 @@ def _unannounced() -> Iterator[None]:
 
 
 class Mirror:
-    """Holds what a study holds.
+    """A copy of a study in memory, for samplers.
 
-    A worker writes a trial whole, in one transaction, and knows only then whether it may run it. So a sampler has
-    to be asked before there is a trial. Some cannot be: NSGA-II notes the generation in the trial that it samples
-    for, and TPE which trials still run. Here they find a trial to write to, and what they wrote goes with the
-    proposal into the real one.
+    A worker writes a trial whole, in one transaction, and knows only then whether it may run it. So it must ask the
+    sampler before the trial exists. Some samplers need a trial: NSGA-II notes the generation in the trial that it
+    samples for, and TPE notes which trials still run. In the mirror they find a trial to write to, and their notes go
+    into the real trial with the proposal.
 
     Args:
         study: the study. A mirror reads each of its finished trials once.
-        constraints: what holds for a trial now, in place of what is written in it: a budget may have changed since. By
-            default a trial keeps its own.
+        constraints: computes a trial's present constraints, which replace those written in it: the budget may have
+            changed since. By default a trial keeps its own.
 
     Attributes:
-        notes: what the sampler that was asked last wrote into its trial, by name: Optuna's system attributes.
+        notes: notes of the sampler that was asked last, by name: Optuna's system attributes of its trial.
     """
 
     def __init__(self, study: optuna.Study, constraints: Constraints | None = None) -> None:
@@ -85,7 +88,7 @@ class Mirror:
         self.notes: Mapping[str, Any] = {}
 
     def update(self) -> None:
-        """Take over what has happened in the study since the last time."""
+        """Copy the changes of the study since the last update."""
         states = ENDED | {TrialState.RUNNING}
         trials = [t for t in self._study.get_trials(deepcopy=False, states=states) if t.number not in self._ended]
         # A trial is added as it is, and never changed: the place of one that ran is given up when it has ended.

@@ -1,4 +1,4 @@
-"""How a child differs from its parent: the number of mutations, and mutations for studies without a space of ours."""
+"""Mutations: how many a child has, and how they are drawn in studies without a search space."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def mutations(generation: int, generations: int) -> int:
 
 
 def generations_of(trials: int, population_size: int, children: int) -> int:
-    """G, the number of generations after the initial population that so many trials make; at least 1."""
+    """G, the number of generations that these trials make after the initial population; at least 1."""
     return max(1, (trials - population_size) // children)
 
 
 def uniform(rng: np.random.Generator) -> RandomSampler:
-    """Optuna's own uniform draw from any distribution, with randomness that is passed in."""
+    """An Optuna sampler that draws uniformly from any distribution, with a seed drawn from `rng`."""
     return RandomSampler(seed=int(rng.integers(2**32)))
 
 
 def draw(seed: int, study: optuna.Study, trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:
-    """Draw one parameter of a trial uniformly; seed, trial and name alone decide."""
+    """Draw one parameter of a trial uniformly. Only the seed, the trial's number and the name determine the draw."""
     rng = rng_for(f"parameter {name}", seed, trial.number)
     return uniform(rng).sample_independent(study, trial, name, distribution)
 
@@ -53,8 +53,8 @@ def mutate_params(
 
     Args:
         study: the study.
-        trial: the trial that is sampled for.
-        search_space: the parameters that it has.
+        trial: the trial to sample for.
+        search_space: the trial's parameters.
         parent: parameters to start from; those that it lacks are drawn.
         times: how many parameters are picked, each out of all of them, to be drawn again.
         rng: source of randomness.

@@ -59,11 +59,11 @@ def propose(
         space: the space that its trials are of.
         seen: keys that the architecture must not have.
         budget: what it may cost. A `Proposer` keeps to it by itself.
-        mirror: of the study, where Optuna's samplers are asked; its `notes` are then what the sampler wrote for
-            this proposal. By default a new one, which reads every trial of the study.
+        mirror: the study's mirror, in which Optuna's samplers are asked; afterwards its `notes` are the sampler's for
+            this proposal. By default a new mirror, which reads every trial of the study.
 
     Returns:
-        None when the space has no other key, or none inside the budget.
+        The architecture; None when the space has no other key, or none inside the budget.
 
     Raises:
         StudyError: the sampler is one for another space or budget, or its parameters are no architecture.
@@ -102,14 +102,15 @@ def first_new(
     known: int,
     rejected: int = _REJECTED,
 ) -> Architecture | None:
-    """The first architecture that is new and inside the budget; None where too many that are not come before it.
+    """The first architecture that is new and inside the budget; None if too many others come before it.
 
     Args:
-        drawn: one after another.
+        drawn: architectures, drawn one after another.
         seen: keys that it must not have.
         budget: what it may cost.
-        known: how many may be among `seen`.
-        rejected: how many may be over the budget; fewer where the budget is one of latency, which has to be measured.
+        known: number of architectures among `seen` after which to give up.
+        rejected: number of architectures over the budget after which to give up; lowered if the budget limits latency,
+            which must be measured.
     """
     if budget is not None and LATENCY in budget.limits:
         rejected = min(rejected, _REJECTED_SLOWLY)

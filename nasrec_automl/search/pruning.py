@@ -1,4 +1,4 @@
-"""Ending trainings that fall behind."""
+"""A pruner that ends trainings which fall behind."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ class KeyedHyperband(BasePruner):
     count, so that a study that was interrupted prunes as an unbroken one does. Nothing is kept outside the study.
 
     Args:
-        validations: of a training that goes to its end, where none is pruned.
-        reduction: r. Each rung comes after r times the validations of the one before, where one of r trainings goes on.
+        validations: number of validations of a training that goes to its end; at its end nothing is pruned.
+        reduction: r: each rung comes after r times the validations of the rung before, and one of r trainings goes on
+            from it.
         most_brackets: how many there are at most; with 1 this is successive halving (arXiv 1502.07943).
     """
 
@@ -49,7 +50,7 @@ class KeyedHyperband(BasePruner):
         return next(bracket for bracket, end in enumerate(accumulate(self._shares)) if place < end)
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        """Whether a training that has just reported is to end; one without a key of this package never is."""
+        """Whether to end a training that has just reported. Trials without a key of this package are never ended."""
         step, key = trial.last_step, trial.user_attrs.get(KEY)
         if step is None or key is None or step >= self._validations or not self._is_rung(step, self.bracket(key)):
             return False

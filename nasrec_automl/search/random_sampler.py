@@ -27,9 +27,9 @@ _PURPOSE = "random search"
 class ArchitectureRandomSampler(BaseSampler):
     """Random search with NASRec's distribution of the number of inputs (arXiv 2207.07187).
 
-    Optuna's own random sampler draws a set of inputs uniformly out of all sets. There are more large ones than
-    small ones, so that it favours many inputs. This one draws their number first. It serves any number of
-    objectives, and keeps nothing: equal seeds and studies give equal proposals.
+    Optuna's own random sampler draws a set of inputs uniformly out of all sets. Large sets outnumber small ones, so it
+    favours many inputs. This sampler draws the number of inputs first. It serves any number of objectives, and keeps no
+    state: equal seeds and studies give equal proposals.
 
     Args:
         space: the search space. Parameters beside its labels are drawn uniformly.

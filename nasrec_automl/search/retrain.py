@@ -23,7 +23,7 @@ from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.search.local_step import step_from
 from nasrec_automl.search.loop import OnTrial, work
 from nasrec_automl.search.pruning import KeyedHyperband
-from nasrec_automl.search.task import ENDED, Outcome, Params, Proposal, Task, key_of
+from nasrec_automl.search.task import ENDED, Params, Proposal, Task, TrialOutcome, key_of
 from nasrec_automl.search.tpe import Way, first_new_params, sample_params, tpe
 from nasrec_automl.search.worker import WorkerOptions
 
@@ -32,7 +32,7 @@ Prune = Callable[[int, float], bool]
 
 Steps are parts of the training's schedule, from 1 on: equal ones are equally far, whatever the hyper-parameters."""
 
-Train = Callable[[str, Hyper, Prune], Outcome]
+TrainCandidate = Callable[[str, Hyper, Prune], TrialOutcome]
 """`train(name, hyper, prune)`: train the candidate of that name from scratch, or raise DivergedError.
 
 The outcome's value is the log loss, in nats, on rows that it did not learn from. Its state is PRUNED where the training
@@ -43,7 +43,7 @@ stop at these."""
 def retrain(
     study: optuna.Study,
     candidates: Collection[str],
-    train: Train,
+    train: TrainCandidate,
     *,
     storage: BaseStorage,
     config: RetrainConfig,
@@ -51,19 +51,19 @@ def retrain(
     seed: int,
     taught: bool,
     halved: Sequence[str] = (),
-    measures: Collection[str] = (),
+    references: Collection[str] = (),
     count: int | None = None,
     on_trial: OnTrial | None = None,
     options: WorkerOptions | None = None,
 ) -> int:
     """Train candidates until the study has `config.trials` trainings, and one of each candidate at least.
 
-    Every candidate is first trained with the default hyper-parameters, and but for `halved` to its end, so that they
-    are compared on one footing. Then small steps from the best training of one of the best candidates take turns with
-    TPE (arXiv 2304.11127), which chooses candidate and hyper-parameters together: it cannot tell good settings from bad
-    ones while all trainings have the defaults, and there may be time for few more. Hyperband prunes trainings that
-    fall behind (`KeyedHyperband`). A pruned training counts: it is one of the `config.trials`, and TPE learns from how
-    far it came. Any number of processes may work on one study (see `work`).
+    Every candidate is first trained with the default hyper-parameters, and to its end unless it is one of `halved`, so
+    that candidates are compared on equal terms. Then small steps from the best training of one of the best candidates
+    take turns with TPE (arXiv 2304.11127), which chooses candidate and hyper-parameters together: it cannot tell good
+    settings from bad ones while all trainings have the defaults, and there may be time for few more. Hyperband prunes
+    trainings that fall behind (`KeyedHyperband`). A pruned training counts: it is one of the `config.trials`, and TPE
+    learns from how far it came. Any number of processes may work on one study (see `work`).
 
     Args:
         study: the study, from `open_study`.
@@ -71,13 +71,14 @@ def retrain(
         train: trains one candidate.
         storage: the storage that holds the study.
         config: hyper-parameters, pruner, the number of trials and how long they may take together.
-        validations: how many steps of `prune` a training has that goes to its end.
+        validations: number of `prune` steps of a training that goes to its end.
         seed: with the number of finished trials it determines what is drawn.
-        taught: whether trainings have teachers: what they begin with may differ.
-        halved: candidates of which too little is known for each to be trained to its end: their first trainings come
-            after those of the others, in this order, and are pruned too, and the pruner is successive halving, at 4, 8,
-            16, ... validations.
-        measures: candidates that the others are compared with: where there is a timeout, they are trained first.
+        taught: whether trainings have teachers: their default hyper-parameters may differ then.
+        halved: candidates that are not all trained to their end, because too little is known of them: their first
+            trainings come after those of the others, in this order, and may be pruned too. The pruner is then
+            successive halving, at 4, 8, 16, ... validations.
+        references: candidates that the others are compared with, such as the hand designs; with a timeout they are
+            trained first.
         count: how many trainings this worker does at most.
         on_trial: called after each.
         options: how to share the study.
@@ -94,9 +95,19 @@ def retrain(
     if not candidates:
         raise StudyError("there is nothing to retrain: expected at least one candidate")
     # A timeout may leave out what is trained last.
-    first = [name for name in candidates if config.timeout is not None and name in measures]
+    first = [name for name in candidates if config.timeout is not None and name in references]
     order = [*first, *(name for name in candidates if name not in {*first, *halved}), *halved]
-    task = _Retrain(Ledger(study, storage), candidates, train, config, validations, seed, taught, halved, order)
+    task = _Retrain(
+        ledger=Ledger(study, storage),
+        candidates=candidates,
+        train=train,
+        config=config,
+        validations=validations,
+        seed=seed,
+        taught=taught,
+        halved=halved,
+        order=order,
+    )
     target = max(config.trials, len(candidates))
     return work(
         task,
@@ -115,9 +126,10 @@ class _Retrain(Task):
 
     def __init__(
         self,
+        *,
         ledger: Ledger,
         candidates: Collection[str],
-        train: Train,
+        train: TrainCandidate,
         config: RetrainConfig,
         validations: int,
         seed: int,
@@ -151,12 +163,12 @@ class _Retrain(Task):
         for params in self._defaults:
             if self.key(params) not in taken:
                 return Proposal(params)
-        ways: list[Way] = [self._step, self._by_tpe, self._at_random]
-        # Small steps and TPE take turns.
-        found = first_new_params(ways[(len(taken) - len(self._defaults)) % 2 :], self.key, taken)
+        takes_step = (len(taken) - len(self._defaults)) % 2 == 0  # small steps and TPE take turns
+        ways: list[Way] = [self._step] if takes_step else []
+        found = first_new_params([*ways, self._by_tpe, self._at_random], self.key, taken)
         return None if found is None else Proposal(found)
 
-    def run(self, trial: FrozenTrial) -> Outcome:
+    def run(self, trial: FrozenTrial) -> TrialOutcome:
         ledger, may_prune = self._ledger, all(trial.params != default for default in self._unpruned)
         note = ledger.prune(trial) if may_prune else ledger.reached(trial)
         outcome = self._train(
@@ -169,7 +181,10 @@ class _Retrain(Task):
         return replace(outcome, reason=f"pruned: not among the best {self._share} of its bracket that came as far")
 
     def _step(self, taken: int, attempt: int) -> Params | None:
-        """A step from the best training of a candidate: of the best one with 1/2, of the next with 1/4, and so on."""
+        """A small step from the best training of a candidate.
+
+        The candidate is the best one with probability 1/2, the next with 1/4, and so on.
+        """
         best: dict[str, FrozenTrial] = {}
         names = set(_choices(self.distributions[ARCHITECTURE]) or ())
         for trial in self._ledger.trials():
@@ -215,7 +230,7 @@ class _Retrain(Task):
 
 
 def _as_chosen(ledger: Ledger, candidates: Collection[str]) -> Collection[str]:
-    """The candidates in the order that the study has them in, if it has these: an order of choices never changes."""
+    """The candidates in the order of the study's choices, if it has the same ones: that order must never change."""
     for trial in ledger.trials():
         choices = _choices(trial.distributions.get(ARCHITECTURE)) or ()
         if {*choices} == {*candidates}:

@@ -21,7 +21,7 @@ from nasrec_automl.space import SearchSpace
 
 
 def make_sampler(config: SearchConfig, space: SearchSpace, budget: Budget, seed: int) -> BaseSampler:
-    """The sampler that a job names. What it proposes depends on the study and the seed alone.
+    """The sampler that a job names. Its proposals depend on the study and the seed alone.
 
     Args:
         config: the job's section.
@@ -58,7 +58,7 @@ class Reseeded(BaseSampler):
     Args:
         make: makes the sampler, with a seed.
         seed: all randomness derives from it and from the study.
-        relative: what the sampler draws together; by default it finds out.
+        relative: parameters that the sampler draws together; by default the sampler finds them itself.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Reseeded(BaseSampler):
         self._sampler = make(seed % 2**32)  # Optuna takes no larger one, and a job does
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Make the sampler of this trial; with another seed where the last proposal for it was not taken."""
+        """Make the sampler for this trial, with another seed if the last proposal for it was not taken."""
         begun = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING)))
         self._attempt = self._attempt + 1 if begun == self._begun else 0
         self._begun = begun
@@ -81,7 +81,7 @@ class Reseeded(BaseSampler):
         self._sampler.before_trial(study, trial)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """What is drawn together."""
+        """The parameters that are drawn together."""
         if self._relative is not None:
             return dict(self._relative)
         return self._sampler.infer_relative_search_space(study, trial)

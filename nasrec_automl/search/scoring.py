@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
-from nasrec_automl.errors import StudyError
+from nasrec_automl.errors import BudgetError, StudyError
 from nasrec_automl.score import Score
 from nasrec_automl.search.admission import Admission, violations, violations_of
 from nasrec_automl.search.attributes import LOG_LOSS, PREFIX, REASON
@@ -26,7 +26,7 @@ from nasrec_automl.search.distributions import architecture_of, distributions
 from nasrec_automl.search.loop import OnTrial, work
 from nasrec_automl.search.mirror import Mirror
 from nasrec_automl.search.proposals import Proposer, propose
-from nasrec_automl.search.task import ENDED, Outcome, Params, Proposal, Task, TrialSource
+from nasrec_automl.search.task import ENDED, Params, Proposal, Task, TrialOutcome, TrialSource
 from nasrec_automl.search.worker import WorkerOptions
 from nasrec_automl.space import SearchSpace
 
@@ -64,18 +64,19 @@ def search(
     Args:
         study: the study, from `open_study`.
         space: the space that its trials are of.
-        evaluate: scores an architecture; what the score says beside the log loss is written as `nasrec:<name>`.
+        evaluate: scores an architecture. The known fields of the score beside the log loss are written as
+            `nasrec:<name>`.
         storage: the storage that holds the study.
         sampler: proposes architectures.
         target: how many scored architectures the study is to have, by all workers together.
         count: how many this worker scores at most.
         timeout: seconds that the study's scores may take together, as in `work`.
         first: architectures that come before any that the sampler proposes, such as the hand designs.
-        budget: what an architecture may cost. Its costs are written as `nasrec:macs`, `nasrec:parameters` and (where
-            it is measured) `nasrec:latency_ms`, and as Optuna's constraints. Those of `first` that are over are left
-            out; so are trials of an earlier, larger budget: they do not count towards `target`.
+        budget: what an architecture may cost. Its costs are written as `nasrec:macs`, `nasrec:parameters` and (where it
+            is measured) `nasrec:latency_ms`, and as Optuna's constraints. Architectures of `first` that are over it are
+            left out, and trials over it, of an earlier and larger budget, do not count towards `target`.
         objectives: what the study minimises, as in `open_study`: `log_loss`, then any of the budget's costs.
-        seed: of the draws of parameters that a user's enqueued trials leave open; the sampler has its own.
+        seed: seed for parameters that a user's enqueued trials leave open; the sampler has a seed of its own.
         on_trial: called after each architecture that this worker has scored.
         options: how to share the study.
 
@@ -84,8 +85,8 @@ def search(
 
     Raises:
         StudyError: the database cannot be used, hardly any score is a finite number, the objectives are not the
-            study's, or it maximises one. A score that is none ends its trial alone: as pruned, with the reason, and it
-            does not count.
+            study's, or it maximises one. A single score that is no finite number only prunes its trial, with the
+            reason; this trial does not count.
         ArchitectureError: one of `first` is no point of the space.
         BudgetError: no architecture inside the budget was found.
         Exception: whatever `evaluate` raises, once its trial has been failed with the reason.
@@ -109,7 +110,7 @@ def search(
 
 
 class ArchitectureSource(TrialSource):
-    """Trials that are architectures of a space.
+    """A trial source whose trials are architectures of a space.
 
     Args:
         study: the study; its sampler proposes.
@@ -152,11 +153,11 @@ class ArchitectureSource(TrialSource):
         return None if architecture is None else architecture.key
 
     def describe(self, params: Params) -> Mapping[str, Any]:
-        """What is known of the architecture before it is scored: its cost."""
+        """The architecture's costs, which are known before it is scored."""
         return {} if self._budget is None else self._budget.costs(self.space.from_params(params))
 
     def constraints(self, params: Params) -> Mapping[str, float]:
-        """The budget's."""
+        """The budget's constraints of the architecture."""
         return {} if self._budget is None else violations(self._budget, self.space.from_params(params))
 
     def admits(self, trial: FrozenTrial) -> bool:
@@ -164,12 +165,17 @@ class ArchitectureSource(TrialSource):
         return self._admission(trial)
 
     def propose(self, census: Census) -> Proposal | None:
-        """The next of the first ones, or what the study's sampler proposes."""
+        """The next of the `first` architectures, or a proposal of the study's sampler."""
         taken = census.taken
         sampler = self._study.sampler
         found = next((one for one in self._first if one.key not in taken), None)
         if found is None:
-            found = propose(sampler, self._study, self.space, seen=taken, budget=self._budget, mirror=self._mirror)
+            try:
+                found = propose(sampler, self._study, self.space, seen=taken, budget=self._budget, mirror=self._mirror)
+            except BudgetError:
+                if not census.done and not census.running:
+                    raise
+                return None  # a condition that few architectures meet: those that were scored are all that was found
         elif not isinstance(sampler, Proposer):
             # For its notes alone: NSGA-II counts it to the first generation, so that it may be a parent.
             self._mirror.update()
@@ -195,15 +201,15 @@ class _Search(ArchitectureSource, Task):
         self._evaluate = evaluate
         self._costs = costs
 
-    def run(self, trial: FrozenTrial) -> Outcome:
+    def run(self, trial: FrozenTrial) -> TrialOutcome:
         architecture = self.space.from_params(trial.params)
         score = self._evaluate(architecture)
         if not math.isfinite(score.log_loss):
             self.refuse_unscored(fewest=_FEWEST_UNSCORED, share=_LEAST_SCORED)
             _logger.warning("the architecture %s is left out: its score is %s", architecture.key, score.log_loss)
             reason = unscored_reason(architecture, score.log_loss)
-            return Outcome(state=TrialState.PRUNED, value=None, reason=reason)
-        return Outcome(
+            return TrialOutcome(state=TrialState.PRUNED, value=None, reason=reason)
+        return TrialOutcome(
             value=score.log_loss,
             # Written with the trial, before it ran.
             further=[float(trial.user_attrs[f"{PREFIX}{name}"]) for name in self._costs],
@@ -229,7 +235,7 @@ UNSCORED_ADVICE = (
 
 
 def unscored_reason(architecture: Architecture, log_loss: float) -> str:
-    """What is written of an architecture that has no finite score."""
+    """The reason that is written to the trial of an architecture without a finite score."""
     return f"the score of the architecture {architecture.key} is {log_loss}: expected a finite number"
 
 
@@ -254,10 +260,11 @@ def _check_objectives(study: optuna.Study, objectives: Sequence[str], budget: Bu
 
 
 def score_attrs(score: Score) -> dict[str, Any]:
-    """What is written of a score beside its log loss."""
-    return {
+    """The attributes of a trial that its score has beside the log loss; unknown ones are left out."""
+    attrs = {
         "auc": score.auc,
         "standard_error": score.standard_error,
         "rows": score.rows,
         "stopped": score.stopped,
     }
+    return {name: value for name, value in attrs.items() if value is not None}

@@ -23,28 +23,31 @@ def worker_id() -> str:
     return f"{own_host()}:{os.getpid()}:{start_of():.2f}:{uuid.uuid4().hex}"
 
 
-def close_stale(ledger: Ledger, running: list[FrozenTrial], *, timeout: float) -> int:
+def close_stale(ledger: Ledger, running: list[FrozenTrial], *, lost_after: float) -> int:
     """Fail every running trial whose worker is gone; workers then try its parameters again.
 
     Args:
         ledger: of the study.
         running: its running trials.
-        timeout: seconds without a sign of life after which a trial of another host counts as lost.
+        lost_after: seconds without a sign of life after which a trial of another host counts as lost.
 
     Returns:
         How many were failed.
     """
-    lost = [(trial, reason) for trial in running if (reason := why_stale(trial, timeout=timeout)) is not None]
-    failed = [trial for trial, reason in lost if ledger.fail(trial, STALE, reason)]
-    for trial in failed:
+    failed = 0
+    for trial in running:
+        reason = why_stale(trial, lost_after=lost_after)
+        if reason is None or not ledger.fail(trial, STALE, reason):
+            continue
+        failed += 1
         # An enqueued one whose worker died before it had all parameters: there is no key to try again.
         if KEY not in trial.user_attrs and ENQUEUED in trial.system_attrs:
             ledger.enqueue_again(trial)
-    return len(failed)
+    return failed
 
 
-def why_stale(trial: FrozenTrial, *, timeout: float) -> str | None:
-    """Say why a running trial is stale, or None where it is not or no worker of ours runs it."""
+def why_stale(trial: FrozenTrial, *, lost_after: float) -> str | None:
+    """The reason why a running trial is stale; None if it is not, or if no worker of this package runs it."""
     worker = trial.user_attrs.get(WORKER)
     if worker is None and not trial.params:
         # Its worker may have died as it took it. Whoever else has taken it gives it parameters.
@@ -57,6 +60,6 @@ def why_stale(trial: FrozenTrial, *, timeout: float) -> str | None:
     name = host.partition("@")[0]
     if host == own_host():
         return None if is_alive(int(pid), float(started)) else f"its worker, process {pid} on {name}, is gone"
-    if time.time() - float(trial.user_attrs[ALIVE]) > timeout:
-        return f"its worker, process {pid} on {name}, has not been heard of for {timeout:g} seconds"
+    if time.time() - float(trial.user_attrs[ALIVE]) > lost_after:
+        return f"its worker, process {pid} on {name}, has not been heard of for {lost_after:g} seconds"
     return None

@@ -1,4 +1,4 @@
-"""Studies in a SQL database: opening them, and making sure that they are what they should be."""
+"""Opening studies in a SQL database, and checking that they are about what they should be."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def open_study(
         identity: what the study is about, such as the space and a fingerprint of the data. Written when the
             study is made (`nasrec:<entry>`), compared ever after.
         objectives: names of its values. Several of them are the study's metric names too, and a part of its identity.
-        direction: what is done with the values, all of them.
+        direction: whether all values are minimised or all are maximised.
 
     Raises:
         StudyError: the study of this name is about something else; the message names the entry that differs,
@@ -115,7 +115,7 @@ def hold_to_identity(
     objectives: Sequence[str] = (LOG_LOSS,),
     direction: Direction = "minimize",
 ) -> None:
-    """Compare a study with what it should be about; note that in it where it is new.
+    """Check that a study has the expected identity; write the identity if the study is new.
 
     Raises:
         StudyError: it is about something else, or has trials of another origin.
@@ -167,10 +167,11 @@ def _differs(study: optuna.Study, entry: str, found: object, expected: object) -
 
 
 def _check_tables(url: URL) -> None:
-    """Look before Optuna makes its tables: it would take those of its names for its own.
+    """Check a database before Optuna makes its tables: it would take other tables of the same names for its own.
 
     Raises:
-        AssertionError: there are tables of its names, but not its version, which every database of Optuna's has.
+        AssertionError: there are tables with Optuna's names, but no table of its version, which every database of
+            Optuna's has.
     """
     engine = create_engine(url)
     try:
@@ -183,7 +184,7 @@ def _check_tables(url: URL) -> None:
 
 
 def _first_that_works(make: Callable[[], RDBStorage]) -> RDBStorage:
-    """Open a database again where another process is making its tables at the same moment."""
+    """Open a database; try again while another process is making its tables."""
     for _ in range(_OPENINGS - 1):
         try:
             return make()

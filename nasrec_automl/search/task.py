@@ -1,4 +1,4 @@
-"""What a worker works on."""
+"""Where a worker's trials come from, and how they are run."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def key_of(params: Params) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class TrialOutcome:
     """How a trial ended.
 
     Attributes:
-        value: what the study optimises, such as a log loss in nats; a pruned trial may have none.
+        value: the value that the study optimises, such as a log loss in nats; a pruned trial may have none.
         state: COMPLETE or PRUNED.
-        further: what else a study of several objectives minimises, in its order.
+        further: values of the study's other objectives, in its order.
         reason: why a trial was pruned, in a sentence.
         attrs: written to the trial under `nasrec:<name>`; JSON values.
     """
@@ -67,7 +67,7 @@ class Proposal:
 
     Attributes:
         params: its parameters.
-        notes: what Optuna's sampler noted with them: system attributes, written with the trial in one transaction.
+        notes: system attributes of Optuna's sampler, written with the trial in one transaction.
         lost: the failed trial that this one tries again; its notes stand in place of `notes`.
     """
 
@@ -77,15 +77,15 @@ class Proposal:
 
 
 class TrialSource(ABC):
-    """What trials of a study are about, and which comes next. `Worker` calls it.
+    """Defines the trials of a study: their parameters, their keys, and which comes next. `Worker` calls it.
 
     For each trial a worker calls `propose` (unless a trial of a dead worker waits to be tried again), then `key`,
     `describe` and `constraints`, and writes the trial. None of them changes the study.
 
     Attributes:
-        distributions: of every parameter; the same for all trials of a study. A trial has those that apply; what they
-            depend on comes before them.
-        seed: of the draws of parameters that a user's enqueued trials leave open.
+        distributions: distributions of all parameters, the same for all trials of a study. A trial has the parameters
+            that apply to it. A parameter comes after those that it depends on.
+        seed: seed for parameters that a user's enqueued trials leave open.
         finished: states that count as finished. A pruned trial is not tried again, whether it counts or not.
     """
 
@@ -95,14 +95,14 @@ class TrialSource(ABC):
 
     @abstractmethod
     def key(self, params: Params) -> str | None:
-        """What makes two trials the same, or None where the parameters are not this source's."""
+        """The key of a trial: two trials with one key try the same. None if the parameters do not fit this source."""
 
     @abstractmethod
     def propose(self, census: Census) -> Proposal | None:
         """The next trial, with a key not in `census.taken`; None when there is none."""
 
     def applies(self, name: str, params: Params) -> bool:
-        """Whether a trial that begins with these parameters has the one of this name."""
+        """Whether a trial has the parameter of this name, given the parameters before it."""
         return True
 
     def describe(self, params: Params) -> Mapping[str, Any]:
@@ -114,20 +114,20 @@ class TrialSource(ABC):
         return {}
 
     def admits(self, trial: FrozenTrial) -> bool:
-        """Whether a trial is one of those that the study is to have, such as one that is inside today's budget.
+        """Whether a trial counts towards the study's target, such as one that is inside today's budget.
 
-        Others do not count and are not tried again, but their keys are not proposed either.
+        Other trials are not tried again, but their keys are not proposed either.
         """
         return True
 
 
 class Task(TrialSource):
-    """A source whose trials run where they were begun; `work` drives it."""
+    """A trial source that also runs its trials, in the process that began them. `work` drives it."""
 
     @abstractmethod
-    def run(self, trial: FrozenTrial) -> Outcome:
+    def run(self, trial: FrozenTrial) -> TrialOutcome:
         """Find the value of a running trial; it may report intermediate values to the study.
 
-        A DivergedError ends its trial alone, which counts as pruned. What else it raises fails the trial and ends the
+        A DivergedError ends its trial alone, which counts as pruned. Any other exception fails the trial and ends the
         worker.
         """

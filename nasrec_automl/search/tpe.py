@@ -1,4 +1,4 @@
-"""How both studies over hyper-parameters draw them, by TPE or at random, without writing a trial."""
+"""Drawing hyper-parameters by TPE or at random without writing a trial, for the retrain and the tune study."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ none."""
 
 
 def tpe(seed: int, *, startup: int) -> TPESampler:
-    """A fresh sampler (arXiv 2304.11127) for every trial: what it draws depends on the study, not on who draws.
+    """A TPE sampler (arXiv 2304.11127), made anew for every trial so that its draws depend on the study alone.
 
     Args:
-        seed: of the trial.
-        startup: finished trials before which it draws at random.
+        seed: the trial's seed.
+        startup: number of finished trials before which it draws at random.
     """
     return TPESampler(seed=seed, constant_liar=False, n_startup_trials=startup)
 
@@ -38,9 +38,9 @@ def first_new_params(ways: Sequence[Way], key: Callable[[Params], str | None], t
     """The first parameters that are new; None where no way leads to any.
 
     Args:
-        ways: tried in this order, each some times before the next: TPE insists on choices that were good, and where it
-            finds nothing new, chance may.
-        key: of parameters.
+        ways: ways to propose parameters, tried in this order, each several times before the next: where TPE only
+            repeats choices that were good, random draws may find something new.
+        key: computes the key of parameters.
         taken: keys that are not new.
     """
     for way in ways:
@@ -55,9 +55,9 @@ def sample_params(sampler: BaseSampler, study: optuna.Study, wanted: Mapping[str
     """Ask a sampler for parameters, without writing a trial.
 
     Args:
-        sampler: one that only looks at trials before its own: from `tpe`, or Optuna's `RandomSampler`.
+        sampler: a sampler that only looks at trials before its own: one from `tpe`, or Optuna's `RandomSampler`.
         study: the study.
-        wanted: the parameters.
+        wanted: distributions of the parameters to draw.
     """
     trial = optuna.create_trial(state=TrialState.RUNNING)
     # A study keeps the trials that a sampler has read until the next `ask` or `tell`, of which there is none

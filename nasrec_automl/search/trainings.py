@@ -18,7 +18,7 @@ from nasrec_automl.search.census import Census
 from nasrec_automl.search.distributions import architecture_of, distributions
 from nasrec_automl.search.ledger import Ledger, Reached
 from nasrec_automl.search.loop import OnTrial, work
-from nasrec_automl.search.task import ENDED, Outcome, Params, Proposal, Task
+from nasrec_automl.search.task import ENDED, Params, Proposal, Task, TrialOutcome
 from nasrec_automl.space import SearchSpace
 
 SEED = "seed"
@@ -26,7 +26,7 @@ SEED = "seed"
 
 MOST_SEEDS = 1000
 
-Train = Callable[[Architecture, int, Reached], Outcome]
+TrainArchitecture = Callable[[Architecture, int, Reached], TrialOutcome]
 """`train(architecture, seed, reached)`: its value is a log loss, in nats; or raise DivergedError."""
 
 
@@ -35,23 +35,25 @@ def train_each(
     space: SearchSpace,
     architectures: Sequence[Architecture],
     seeds: int,
-    train: Train,
+    train: TrainArchitecture,
     *,
     storage: BaseStorage,
     on_trial: OnTrial | None = None,
 ) -> int:
-    """Train each architecture once with each seed, as far as the study does not have it.
+    """Train each architecture once with each seed, leaving out trainings that the study already has.
 
-    Other architectures and seeds may be asked of the same study later; what it has is kept.
+    A later call may ask for other architectures and seeds in the same study, which keeps its earlier trainings.
 
     Args:
         study: the study, from `open_study`; it minimises log loss.
-        space: of the architectures.
-        architectures: no two of one key. All are trained with the first seed before any is with the second.
-        seeds: of each, at most `MOST_SEEDS`.
-        train: trains one. A training that diverges counts, as pruned, and is not tried again.
+        space: the architectures' space.
+        architectures: architectures, no two with one key. All are trained with the first seed before any is with the
+            second.
+        seeds: number of seeds for each architecture, at most `MOST_SEEDS`.
+        train: trains one architecture with one seed. A training that diverges counts, as pruned, and is not tried
+            again.
         storage: the storage that holds the study.
-        on_trial: called after each.
+        on_trial: called after each training.
 
     Returns:
         How many trainings this worker has finished.
@@ -75,7 +77,7 @@ def count_trained(study: optuna.Study, architectures: Sequence[Architecture], se
 
 
 def training_key(architecture: Architecture, seed: int) -> str:
-    """The key of the trial that is this training."""
+    """The key of the trial in which an architecture is trained with a seed."""
     return f"{architecture.key}-{seed}"
 
 
@@ -83,7 +85,12 @@ class _Trainings(Task):
     finished = ENDED
 
     def __init__(
-        self, ledger: Ledger, space: SearchSpace, architectures: Sequence[Architecture], seeds: int, train: Train
+        self,
+        ledger: Ledger,
+        space: SearchSpace,
+        architectures: Sequence[Architecture],
+        seeds: int,
+        train: TrainArchitecture,
     ) -> None:
         self.distributions = {**distributions(space), SEED: IntDistribution(0, MOST_SEEDS - 1)}
         self.wanted: Mapping[str, dict[str, Any]] = {
@@ -105,7 +112,7 @@ class _Trainings(Task):
     def admits(self, trial: FrozenTrial) -> bool:
         return (trial.user_attrs.get(KEY) or self.key(trial.params)) in self.wanted
 
-    def run(self, trial: FrozenTrial) -> Outcome:
+    def run(self, trial: FrozenTrial) -> TrialOutcome:
         architecture = architecture_of(trial.params, self._space)
         assert architecture is not None  # it has a key
         return self._train(architecture, trial.params[SEED], self._ledger.reached(trial))

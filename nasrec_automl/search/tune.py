@@ -17,7 +17,7 @@ from nasrec_automl.search.census import Census
 from nasrec_automl.search.hyper import optuna_distribution
 from nasrec_automl.search.ledger import Ledger, Reached
 from nasrec_automl.search.loop import OnTrial, work
-from nasrec_automl.search.task import ENDED, Outcome, Params, Proposal, Task, key_of
+from nasrec_automl.search.task import ENDED, Params, Proposal, Task, TrialOutcome, key_of
 from nasrec_automl.search.tpe import first_new_params, sample_params, tpe
 
 TUNED = ("learning_rate", "path_warm_up")
@@ -25,7 +25,7 @@ TUNED = ("learning_rate", "path_warm_up")
 
 _STARTUP = 5
 
-Judge = Callable[[str, Mapping[str, float], Reached], Outcome]
+Judge = Callable[[str, Mapping[str, float], Reached], TrialOutcome]
 """`judge(key, settings, reached)`: its value is Kendall's tau of a supernet trained with these settings."""
 
 
@@ -60,7 +60,7 @@ def tune(
 
 
 def settings_of(params: Mapping[str, Any], config: TuneConfig) -> dict[str, float]:
-    """A trial's settings; what is no parameter has the one value of its range."""
+    """A trial's settings; a setting that is no parameter has the only value of its range."""
     return {name: float(params.get(name, _range(config, name).start())) for name in TUNED}
 
 
@@ -87,7 +87,7 @@ class _Tune(Task):
         found = first_new_params((self._by_tpe, self._at_random), self.key, census.taken)
         return None if found is None else Proposal(found)
 
-    def run(self, trial: FrozenTrial) -> Outcome:
+    def run(self, trial: FrozenTrial) -> TrialOutcome:
         key = self.key(trial.params)
         assert key is not None
         return self._judge(key, settings_of(trial.params, self._config), self._ledger.reached(trial))

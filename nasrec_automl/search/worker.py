@@ -32,13 +32,13 @@ class WorkerOptions:
 
     Attributes:
         retries: how many more attempts parameters have after their first failure.
-        timeout: seconds without a sign of life (see `heartbeat`) after which a running trial of another host counts
-            as lost.
+        lost_after: seconds without a sign of life (see `heartbeat`) after which a running trial of another host
+            counts as lost.
         poll: seconds between two looks at a study whose last trials others run.
     """
 
     retries: int = 3
-    timeout: float = LOST_AFTER
+    lost_after: float = LOST_AFTER
     poll: float = 0.5
 
 
@@ -46,11 +46,11 @@ class WorkerOptions:
 class Worker:
     """Takes trials out of a study that others may share.
 
-    For each trial a loop calls `census`, then `next_start`, then what that returned; the trial's result goes to the
-    ledger.
+    For each trial a loop calls `census`, then `next_start`, then the start that it returned; the trial's result goes to
+    the ledger.
 
     Attributes:
-        source: what the trials are about.
+        source: the source of the trials.
         ledger: the study, and the storage that holds it.
         target: how many finished trials the study is to have.
         options: how to share the study.
@@ -69,12 +69,12 @@ class Worker:
         """Count the study's trials, once those of dead workers are failed."""
         trials = self.ledger.trials()
         running = [t for t in trials if t.state == TrialState.RUNNING]
-        if close_stale(self.ledger, running, timeout=self.options.timeout):
+        if close_stale(self.ledger, running, lost_after=self.options.lost_after):
             trials = self.ledger.trials()
         return self.tally.count(trials)
 
     def next_start(self, census: Census) -> Start | None:
-        """What to run next; None where others run all that is left, or nothing is left."""
+        """The start of the next trial; None if other workers run all that is left, or nothing is left."""
         if self._is_full(census):
             return None
         if census.waiting:
@@ -95,10 +95,10 @@ class Worker:
         return key is not None and key not in census.taken and can_be_written(self.source.distributions, params)
 
     def adopt(self, waiting: FrozenTrial, worker: str) -> FrozenTrial | None:
-        """Start a trial that a user has enqueued; None where it is not to run, or another worker runs it.
+        """Start a trial that a user has enqueued; None if it is not to run, or another worker runs it.
 
-        It keeps its number, that is lower than those of trials begun since. So all others count here, not only
-        earlier ones; of two that were enqueued, the earlier one goes on.
+        An enqueued trial has an older, lower number than trials begun since, so it is compared with all others, not
+        just with earlier ones. Of two enqueued trials the earlier one runs.
         """
         trial = self.ledger.adopt(waiting, self.source, worker=worker)
         if trial is None:
@@ -130,7 +130,7 @@ class Worker:
         return [other for other in self.ledger.trials() if other.number != trial.number]
 
     def begin(self, proposal: Proposal, census: Census, worker: str) -> FrozenTrial | None:
-        """Write a running trial; None where another worker was first, and this one is not to run."""
+        """Write a running trial; None if another worker was first, so that this trial is not to run."""
         key = self.source.key(proposal.params)
         attrs: dict[str, Any] = {KEY: key}
         if key is not None and key in census.failures:
@@ -143,10 +143,10 @@ class Worker:
         return trial
 
     def _beaten(self, key: str | None, earlier: list[FrozenTrial]) -> str | None:
-        """Say why a trial just written must not run.
+        """The reason why a trial just written must not run; None if it may.
 
-        Every worker reads again after it has written, so of several trials that must not all run the one with
-        the lowest number sees none of the others before it and goes on, and the others see it.
+        Every worker reads the study again after it has written. So of several trials that must not all run, the one
+        with the lowest number sees none of the others before it and goes on, and the others see it.
         """
         census = self.tally.count(earlier)
         if key in census.done_keys or key in census.running_keys:

@@ -15,8 +15,8 @@ from nasrec_automl.training.foreach import copy_each, lerp_each
 _TAIL = 8
 """Eta of the averaging: the average remembers about the last 1 / (eta + 1), a ninth, of the updates so far."""
 _UPDATES = 1000
-"""How often a whole training updates the average. Because of rounding it may be up to twice as often. An update reads
-every row of every table, which costs more than a batch."""
+"""How often a whole training updates the average, or up to twice as often because of rounding. An update reads every
+row of every table, which costs more than a batch."""
 _ROWS = 65_536
 
 
@@ -33,10 +33,12 @@ class AverageWeights(pl.Callback):
 
     Args:
         steps: of the whole training.
+        validate_every: steps from one validation to the next. There is an update between any two: without one the
+            second would measure the same weights, which counts as a validation without improvement.
     """
 
-    def __init__(self, steps: int) -> None:
-        self.every = max(1, steps // _UPDATES)
+    def __init__(self, steps: int, validate_every: int) -> None:
+        self.every = max(1, min(steps // _UPDATES, validate_every))
         self.updates = 0
         self._average: list[Tensor] = []
         self._weights: list[Tensor] = []

@@ -16,7 +16,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins import TorchCheckpointIO
 
-from nasrec_automl.data.files import written_beside
+from nasrec_automl.data.files import clear_left, written_beside
 from nasrec_automl.errors import CheckpointError, JobError
 from nasrec_automl.training.precision import LIGHTNING, Precision
 
@@ -45,6 +45,7 @@ class _CheckpointFile(TorchCheckpointIO):
         """Write it beside and rename; a file of Python's says what is wrong with the disk, which torch's does not."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
+        clear_left(path)  # or each kill in the middle of a write takes the size of a checkpoint
         with written_beside(path) as beside, beside.open("wb") as file:
             torch.save(checkpoint, file)
             file.flush()
@@ -73,10 +74,12 @@ def checkpoint_steps(path: Path) -> int:
     try:
         return int(torch.load(path, weights_only=True, mmap=True, map_location="cpu")["global_step"])
     except Exception as error:  # whatever a broken archive raises
-        # Torch says RuntimeError of a broken archive, and of a file that there is no memory left to map.
-        if isinstance(error, (OSError, MemoryError)) or (isinstance(error, RuntimeError) and is_zipfile(path)):
+        # What a crash left half written is no archive. Of a whole one torch complains too, such as where there is no
+        # memory left to map it, or where another version of Lightning wrote it.
+        if isinstance(error, (OSError, MemoryError)) or is_zipfile(path):
+            reason = str(error).partition(". ")[0]  # of an essay for developers the first sentence
             raise CheckpointError(
-                f"{path}: cannot be read now ({error}); mend it and start again, which goes on from there, or delete "
+                f"{path}: cannot be read now ({reason}); mend it and start again, which goes on from there, or delete "
                 "it, and the training begins anew"
             ) from None
         _logger.warning(

@@ -41,7 +41,7 @@ class TrainingOptions:
         schedule_warm_up: fraction of the steps over which it rises.
         weight_decay: of weights, and of embedding rows where `embedding_decay` is None.
         embedding_decay: of the embedding rows of each batch.
-        clip_norm: bound of the gradients' norm.
+        clip_norm: bound of the gradients' norm. The published one, 5, lets steps pass that Adagrad does not forget.
         eps: of Adagrad; small data want a small one.
         seed: of dropout; each step derives its own.
 
@@ -55,7 +55,7 @@ class TrainingOptions:
     schedule_warm_up: float = 0.1
     weight_decay: float = 0.0
     embedding_decay: float | None = None
-    clip_norm: float = 5.0
+    clip_norm: float = 0.2
     eps: float = 1e-8
     seed: int = 0
 

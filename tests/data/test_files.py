@@ -1,6 +1,7 @@
 import errno
 import os
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -79,6 +80,24 @@ def test_what_killed_processes_left_is_cleared(kind: str, tmp_path: Path) -> Non
         each.touch() if kind == "file" else (each / "more").mkdir(parents=True)
     clear_left(path)
     assert sorted(tmp_path.iterdir()) == sorted(others)
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_another_host_has_left_is_cleared_after_a_day(kind: str, tmp_path: Path) -> None:
+    path, left = tmp_path / "a.bin", tmp_path / ".a.bin.pod-7@0123.1.2.partial"
+    written = left
+    if kind == "folder":
+        left.mkdir()
+        written = left / "a.bin"
+    written.touch()
+    old = time.time() - 25 * 60 * 60
+    os.utime(left, (old, old))
+    os.utime(written, (old + 2 * 60 * 60,) * 2)
+    clear_left(path)
+    assert left.exists(), "it may be written"
+    os.utime(written, (old, old))
+    clear_left(path)
+    assert not left.exists()
 
 
 def test_an_error_names_the_file_that_was_to_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,5 @@
 import json
+import os
 import resource
 from pathlib import Path
 
@@ -69,6 +70,14 @@ def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(KeyboardInterrupt):
         save_network(supernet(), path)
     assert path.read_bytes() == before
+
+
+def test_weights_are_on_the_disk_before_they_have_their_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, flushed = tmp_path / "weights.safetensors", []
+    monkeypatch.setattr(os, "fsync", lambda _: flushed.append([file.name for file in tmp_path.iterdir()]))
+    save_network(supernet(), path)
+    (((name,)),) = flushed
+    assert name.endswith(".partial")
 
 
 def saved(tmp_path: Path) -> Path:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import SpaceError, StudyError
 from nasrec_automl.nni_plugin import NasRecSpace, OptunaEvolution
 from nasrec_automl.nni_plugin.nas import ModelEventType, ModelSpace, ModelStatus, RawFormatModelSpace
+from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.testing.examples import tiny_schema, tiny_space
 from nasrec_automl.training.lightning import quiet
 from tests.ports import free_port
@@ -271,6 +273,30 @@ def test_what_was_measured_is_written_although_its_end_was_not_told(
     OptunaEvolution(tournament_size=2, population_size=4, storage=storage)(space, engine)
     assert [trial.value for trial in complete(tmp_path)] == [0.25, 0.25]
     assert len(trials_of(tmp_path)) == 2
+
+
+def test_the_strategy_ends_once_its_last_result_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine()
+    submit, finish = engine.submit_models, Ledger.finish
+    told, writing = threading.Event(), threading.Event()
+
+    def slow(self: Ledger, *args: Any) -> None:
+        writing.set()
+        told.wait(1.0)  # it never is: the strategy has nothing else to wait for
+        finish(self, *args)
+
+    def from_a_thread(model: Any) -> None:
+        submit(model)
+        threading.Thread(target=engine.end, args=(model,)).start()
+        writing.wait()
+
+    monkeypatch.setattr(Ledger, "finish", slow)
+    monkeypatch.setattr(engine, "submit_models", from_a_thread)
+    monkeypatch.setattr(engine, "budget_available", lambda: not trials_of(tmp_path))
+    space = RawFormatModelSpace(NasRecSpace(tiny_space(), tiny_schema()), None)
+    storage = f"sqlite:///{tmp_path / 'studies.db'}"
+    OptunaEvolution(tournament_size=2, population_size=4, storage=storage)(space, engine)
+    assert [trial.value for trial in complete(tmp_path)] == [0.5]
 
 
 _STATUS = {"end": ModelStatus.Trained, "die": ModelStatus.Failed, "stop": ModelStatus.Interrupted}

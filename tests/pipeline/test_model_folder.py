@@ -14,7 +14,7 @@ from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import CheckpointError, DataError
 from nasrec_automl.evaluation.scratch import predict_logits
 from nasrec_automl.pipeline import model_folder as module
-from nasrec_automl.pipeline.model_folder import Model
+from nasrec_automl.pipeline.model_folder import Model, write_model
 from nasrec_automl.pipeline.run_folder import RunFolder
 from tests.pipeline.conftest import Varied
 
@@ -70,6 +70,19 @@ def test_preprocessing_of_other_tables_is_refused(copied_run: RunFolder) -> None
     with pytest.raises(
         CheckpointError, match=r"preprocessing\.json makes other columns or tables than model\.safetensors"
     ):
+        load_model(copied_run.best)
+
+
+def test_a_model_that_is_half_replaced_is_none(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load_model(copied_run.best)
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nasrec_automl.pipeline.model_folder.write_text", dies)
+    with pytest.raises(KeyboardInterrupt):
+        write_model(model.subnet, copied_run.data / "preprocessing.json", copied_run.best)
+    with pytest.raises(CheckpointError, match=r"no model; expected the file preprocessing\.json"):
         load_model(copied_run.best)
 
 

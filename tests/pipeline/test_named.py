@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from nasrec_automl import load_architecture, load_model, load_search_space
+from nasrec_automl.config import DataConfig
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import Part
 from nasrec_automl.data.synthetic import make_synthetic
@@ -23,7 +24,7 @@ from nasrec_automl.pipeline import named
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import candidates
 from nasrec_automl.pipeline.export import export_model
-from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.named import NamedModel, find_architecture, retrain_named
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import train_by_job
@@ -90,8 +91,41 @@ def test_the_winner_by_name_is_the_final_model(run: RunFolder, tmp_path: Path) -
     assert model.folder == tmp_path / "mine"
     again, best = (load_model(folder).subnet.state_dict() for folder in (model.folder, run.best))
     assert all(torch.equal(again[name], best[name]) for name in best)
-    for name in ("architecture.json", "preprocessing.json"):
+    for name in ("architecture.json", "hyper_parameters.json", "preprocessing.json"):
         assert (model.folder / name).read_bytes() == (run.best / name).read_bytes()
+
+
+def test_a_models_folder_is_its_architecture_and_its_hyper_parameters(run: RunFolder) -> None:
+    own = read_json(run.result)["hyper_parameters"]
+    assert read_json(run.best / "hyper_parameters.json") == own
+    given = {**own, "learning_rate": own["learning_rate"] / 2}
+    write_json(run.best / "hyper_parameters.json", given)
+    model = retrain_named(run, str(run.best))
+    assert (model.name, model.source) == (read_json(run.result)["key"], "given")
+    assert model.lines[0].endswith("with the hyper-parameters of the model that was named")
+    assert read_json(model.folder / "result.json")["hyper_parameters"] == {"source": "given", **given}
+    assert read_json(model.folder / "hyper_parameters.json") == given
+    other = retrain_named(run, model.name, run.models / "own")
+    assert model.validation != other.validation
+
+
+def test_a_model_is_trained_again_in_a_run_that_has_nothing_but_data(run: RunFolder) -> None:
+    data = DataConfig(source="prepared", input=run.data)
+    new = RunFolder(run.job.model_copy(update={"run_folder": run.path.with_name("new"), "data": data}))
+    model = retrain_named(new, str(run.best))
+    assert model.folder.parent == new.models
+    assert model.source == "given"
+    assert RunFolder.open(new.path).job == new.job
+
+
+@pytest.mark.parametrize("text", [None, "{}", '{"learning_rate": 0.1}', "no JSON"])
+def test_a_model_of_another_version_has_no_hyper_parameters(run: RunFolder, text: str | None) -> None:
+    file = run.best / "hyper_parameters.json"
+    file.unlink()
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(ArchitectureError, match=r"missing, or not of this version; name .*/architecture\.json inst"):
+        retrain_named(run, str(run.best))
 
 
 def test_any_other_takes_the_best_ones_and_is_measured_before_it_sees_the_choice_part(run: RunFolder) -> None:
@@ -378,5 +412,5 @@ def test_a_run_whose_latency_is_limited_trains_by_name_too(searching: RunFolder)
 
 def test_a_run_without_data_is_to_be_started_first(run: RunFolder) -> None:
     shutil.rmtree(run.data)
-    with pytest.raises(RunFolderError, match="has no data yet; start it first, with `nasrec-automl run JOB`"):
+    with pytest.raises(RunFolderError, match="has no data yet; prepare them with `nasrec-automl run JOB --until data`"):
         retrain_named(run, "hand-mlp")

@@ -202,7 +202,7 @@ def test_a_trial_that_a_user_added_counts_like_the_searchs_own(copied_run: RunFo
     assert {"macs": added.macs, "parameters": added.parameters} == job_budget(copied_run).counted(mine)
     assert (added.auc, added.standard_error, added.latency_ms, added.architecture) == (None, None, None, mine)
     text = render_report(content)
-    assert "1 architecture was added to the study by hand" in text
+    assert "1 architecture was scored by another evaluator or added to the study by hand" in text
     assert f"No other architecture is as good as the best (0.1000, {mine.key})." in text
     assert f"The search scored {len(before)} architectures" in text
     publish(copied_run, lambda: content)

@@ -27,7 +27,7 @@ from nasrec_automl.pipeline.truth import (
     train_truth,
     trained_profiles,
 )
-from nasrec_automl.search import Hyper, Outcome
+from nasrec_automl.search import Hyper, TrialOutcome
 from nasrec_automl.search.hyper import default_params
 from nasrec_automl.search.ledger import Ledger
 from tests.pipeline.changed import changed
@@ -109,9 +109,9 @@ def test_a_checkpoint_is_of_the_study_that_says_how_it_trains(
 ) -> None:
     seen: list[Path] = []
 
-    def train(*arguments: Any, checkpoint: Path, **options: object) -> Outcome:
+    def train(*arguments: Any, checkpoint: Path, **options: object) -> TrialOutcome:
         seen.append(checkpoint)
-        return Outcome(value=0.5)
+        return TrialOutcome(value=0.5)
 
     monkeypatch.setattr(truth, "train_and_measure", train)
     architectures = sample_sizes(copied_run, 2)
@@ -127,9 +127,9 @@ def test_seeds_are_those_of_no_other_run_and_of_no_final_training(
 ) -> None:
     seen: list[int] = []
 
-    def train(run: RunFolder, architecture: object, offset: int, *arguments: object, **options: object) -> Outcome:
+    def train(run: RunFolder, architecture: object, offset: int, *arguments: object, **options: object) -> TrialOutcome:
         seen.append(run.job.seed + offset)
-        return Outcome(value=0.5)
+        return TrialOutcome(value=0.5)
 
     monkeypatch.setattr(truth, "train_and_measure", train)
     run = changed(copied_run, "retrain", eps=1e-6)

@@ -32,6 +32,19 @@ def test_the_search_note_has_the_best_and_how_to_go_on(full_content):
     assert not re.search(r"<\w", note), "the dashboard shows HTML as text"
 
 
+def test_scores_of_another_evaluator_are_not_said_to_be_the_supernets(full_content):
+    content = full_content()
+    assert ", 300 scored with the supernet's shared weights.\n" in search_note(content, "s")
+    others = [replace(each, standard_error=None, auc=None, rows=None) for each in content.search]
+    note = search_note(full_content(search=others), "s")
+    assert "shared weights" not in note
+    best = by_score(others)[0]
+    assert table(note, "The best scores")[0][3:5] == [f"{best.log_loss:.5f}", ""]
+    of_trial = scored_note(1, best, "picture.svg")
+    assert f"| log loss | {best.log_loss:.5f} |" in of_trial
+    assert not any(f"| {fact} |" in of_trial for fact in ("AUC", "rows read"))
+
+
 def test_of_several_objectives_the_front_comes_first(full_content):
     content = full_content(objectives=("log_loss", "macs"))
     front = pareto_front(content.search, ["macs"])

@@ -76,6 +76,9 @@ def test_the_figure_has_a_point_an_architecture_with_its_mean() -> None:
     assert np.allclose(points.y, [np.mean(one.losses) for one in shown.architectures])
     assert (np.array(points.error_y.array) > 0).all()
     assert set(score_against_truth(content(1)).data[0].error_y.array) == {0.0}
+    assert {row[1] for row in points.customdata} == {" ± 0.01000"}
+    unknown = [replace(one, standard_error=None) for one in shown.architectures]
+    assert {row[1] for row in score_against_truth(replace(shown, architectures=unknown)).data[0].customdata} == {""}
 
 
 def test_the_page_escapes_and_loads_nothing() -> None:

@@ -122,18 +122,18 @@ def test_trust_names_rows_errors_and_ties(full_content):
     assert "three complete searches" in text
 
 
-def test_trust_says_what_was_added_by_hand(full_content):
+def test_trust_says_which_scores_are_not_the_supernets(full_content):
     search = [*full_content().search]
     assert "by hand" not in " ".join(trust(full_content()))
     search[:2] = [replace(each, standard_error=None, auc=None, log_loss=0.1) for each in search[:2]]
     text = " ".join(trust(full_content(search=search)))
     assert "The search scored 298 architectures" in text
-    assert "2 architectures were added to the study by hand: nobody knows on which rows" in text
+    assert "2 architectures were scored by another evaluator or added to the study by hand: nobody knows on" in text
     assert f"2 architectures are as good as the best (0.1000, {search[0].name}), itself included." in text
     assert "Scores share their rows" not in text
     alone = " ".join(trust(full_content(search=search[:2])))
     assert "The search scored" not in alone
-    assert "2 architectures were added to the study by hand" in alone
+    assert "2 architectures were scored by another evaluator or added to the study by hand" in alone
 
 
 def test_trust_says_what_is_missing(empty_content):

@@ -46,8 +46,8 @@ def sampler(space: SearchSpace) -> RegularizedEvolutionSampler:
     return RegularizedEvolutionSampler(space=space, population_size=8, tournament_size=4, children=4)
 
 
-def fail_stale(study: optuna.Study, storage: BaseStorage, *, timeout: float = LOST_AFTER) -> int:
-    return close_stale(Ledger(study, storage), trials(study, TrialState.RUNNING), timeout=timeout)
+def fail_stale(study: optuna.Study, storage: BaseStorage, *, lost_after: float = LOST_AFTER) -> int:
+    return close_stale(Ledger(study, storage), trials(study, TrialState.RUNNING), lost_after=lost_after)
 
 
 def trials(study: optuna.Study, *states: TrialState) -> list[FrozenTrial]:

@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.search.census import Census, Tally, seconds_spent
-from nasrec_automl.search.task import Outcome, Params, Proposal, Task
+from nasrec_automl.search.task import Params, Proposal, Task, TrialOutcome
 
 
 class Numbers(Task):
@@ -28,7 +28,7 @@ class Numbers(Task):
     def propose(self, census: Census) -> Proposal | None:
         return None
 
-    def run(self, trial: FrozenTrial) -> Outcome:
+    def run(self, trial: FrozenTrial) -> TrialOutcome:
         raise NotImplementedError
 
 

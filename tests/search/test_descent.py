@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 import optuna
 import pytest
+from optuna.storages import RDBStorage
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
 from nasrec_automl.cost import profile
 from nasrec_automl.errors import BudgetError
 from nasrec_automl.schema import FeatureSchema
-from nasrec_automl.search import RegularizedEvolutionSampler
+from nasrec_automl.search import RegularizedEvolutionSampler, search
 from nasrec_automl.search.proposals import unseen
 from nasrec_automl.space import load_search_space
+from tests.search.search_worker import score
 
 CRITEO = FeatureSchema.from_sizes(dense=13, table_sizes=[1000] * 26)
 TABLES = 26 * 1000 * 16
@@ -65,6 +67,26 @@ def test_all_that_a_condition_accepts_may_be_used_up(monkeypatch: pytest.MonkeyP
     budget = Budget(CRITEO, accepts=lambda architecture: architecture == few[0])
     for seed in range(3):  # the walk down begins at any of them
         assert unseen(space, np.random.default_rng(seed), seen={few[0].key}, budget=budget) is None
+
+
+def test_a_search_ends_with_all_that_a_condition_accepts(study: optuna.Study, storage: RDBStorage) -> None:
+    space = load_search_space("nasrec-full")
+    first = [space.random(np.random.default_rng(seed)) for seed in range(2)]
+    budget, options = Budget(CRITEO, accepts=lambda one: one in first), {"storage": storage, "target": 10}
+    sampler = RegularizedEvolutionSampler(space=space, budget=budget)
+    assert search(study, space, score, sampler=sampler, first=first, budget=budget, **options) == 2
+    nothing = Budget(CRITEO, accepts=lambda one: False)
+    sampler = RegularizedEvolutionSampler(space=space, budget=nothing)
+    with pytest.raises(BudgetError, match="that the filter accepts: loosen the filter"):
+        search(study, space, score, sampler=sampler, budget=nothing, **options)
+
+
+def test_the_first_draw_that_a_condition_accepts_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    space, draws = load_search_space("nasrec-full"), iter(range(1_000_000))
+    one, other = (space.random(np.random.default_rng(seed)) for seed in range(2))
+    monkeypatch.setattr(type(space), "random", lambda *_, **__: other if next(draws) == 400 else one)
+    budget = Budget(CRITEO, accepts=lambda architecture: architecture == other)
+    assert unseen(space, np.random.default_rng(0), seen=(), budget=budget) == other
 
 
 @pytest.mark.parametrize("macs", [None, 50_000])

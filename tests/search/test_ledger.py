@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from nasrec_automl.errors import StudyError
 from nasrec_automl.search import database
 from nasrec_automl.search.ledger import Ledger
-from nasrec_automl.search.task import Outcome
+from nasrec_automl.search.task import TrialOutcome
 
 
 def running(study: optuna.Study) -> optuna.trial.FrozenTrial:
@@ -25,7 +25,7 @@ def test_a_finished_trial_is_not_written_again(study: optuna.Study, storage: RDB
     ledger = Ledger(study, storage)
     trial = running(study)
     assert ledger.fail(trial, "stale", "gone")
-    assert not ledger.finish(trial, Outcome(state=TrialState.COMPLETE, value=1.0, attrs={"auc": 0.5}))
+    assert not ledger.finish(trial, TrialOutcome(state=TrialState.COMPLETE, value=1.0, attrs={"auc": 0.5}))
     assert not ledger.fail(trial, "error", "late")
     with pytest.raises(UpdateFinishedTrialError):  # what a heartbeat passes over
         ledger.show_alive(trial)
@@ -76,7 +76,7 @@ def test_the_sampler_is_told(storage: RDBStorage, study: optuna.Study) -> None:
             told.append((state, values))
 
     study.sampler = Listening()
-    Ledger(study, storage).finish(running(study), Outcome(state=TrialState.COMPLETE, value=1.0))
+    Ledger(study, storage).finish(running(study), TrialOutcome(state=TrialState.COMPLETE, value=1.0))
     assert told == [(TrialState.COMPLETE, [1.0])]
 
 
@@ -89,7 +89,9 @@ def test_numbers_of_numpy_and_torch_are_written_as_pythons(study: optuna.Study, 
             return super()._close(trial, state, values, attrs)
 
     attrs = {"auc": np.float32(0.5), "rows": np.int64(3), "stopped": np.bool_(False), "loss": torch.tensor(0.5)}
-    outcome = Outcome(state=TrialState.COMPLETE, value=np.float64(0.25), attrs={**attrs, "note": "text", "none": None})
+    outcome = TrialOutcome(
+        state=TrialState.COMPLETE, value=np.float64(0.25), attrs={**attrs, "note": "text", "none": None}
+    )
     assert Strict(study, storage).finish(running(study), outcome)
     assert [type(value) for (value,) in written] == [float]  # psycopg2 writes np.float64(0.25) as that text
     (found,) = study.get_trials()
@@ -108,7 +110,7 @@ def test_numbers_of_numpy_and_torch_are_written_as_pythons(study: optuna.Study, 
 def test_any_storage_of_optunas() -> None:
     storage = optuna.storages.InMemoryStorage()
     study = optuna.create_study(storage=storage)
-    assert Ledger(study, storage).finish(running(study), Outcome(state=TrialState.COMPLETE, value=2.0))
+    assert Ledger(study, storage).finish(running(study), TrialOutcome(state=TrialState.COMPLETE, value=2.0))
     assert study.best_value == 2.0
 
 

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from nasrec_automl import heartbeat
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.search import (
-    Outcome,
+    TrialOutcome,
     WorkerOptions,
     census,
     open_study,
@@ -100,7 +100,7 @@ def test_what_runs_when_the_time_is_up_ends_first(
     late.start()
     late.join(1.5)
     assert late.is_alive()
-    other.ledger.finish(trial, Outcome(state=TrialState.COMPLETE, value=0.5))
+    other.ledger.finish(trial, TrialOutcome(state=TrialState.COMPLETE, value=0.5))
     late.join(20)
     assert ended == [0]
     assert len(trials(study, TrialState.COMPLETE)) == 2

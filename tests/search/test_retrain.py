@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from nasrec_automl.config_training import RetrainConfig
 from nasrec_automl.errors import DivergedError, StudyError
 from nasrec_automl.hyper_space import HyperSpace
-from nasrec_automl.search import Hyper, Outcome, WorkerOptions, open_storage, open_study, retrain
+from nasrec_automl.search import Hyper, TrialOutcome, WorkerOptions, open_storage, open_study, retrain
 from nasrec_automl.search.hyper import default_params
 from nasrec_automl.search.local_step import step_from
 from nasrec_automl.search.retrain import Prune
@@ -33,14 +33,14 @@ def final(name: str, hyper: Hyper) -> float:
     return 0.4 + 0.01 * NAMES.index(name) + abs(math.log10(hyper.learning_rate / rate)) + abs(hyper.dropout - DROPOUT)
 
 
-def train(name: str, hyper: Hyper, report: Prune) -> Outcome:
+def train(name: str, hyper: Hyper, report: Prune) -> TrialOutcome:
     """A curve that falls to a loss that depends on the hyper-parameters alone."""
     loss, stopped = math.inf, False
     for step in range(8):
         loss = final(name, hyper) + 0.1 * (7 - step)
         if stopped := report(step, loss):
             break
-    return Outcome(value=loss, state=TrialState.PRUNED if stopped else TrialState.COMPLETE, attrs={"auc": 0.7})
+    return TrialOutcome(value=loss, state=TrialState.PRUNED if stopped else TrialState.COMPLETE, attrs={"auc": 0.7})
 
 
 def run(study: optuna.Study, storage: RDBStorage, **options: Any) -> int:
@@ -130,14 +130,14 @@ def test_no_step_begins_at_a_training_that_lacks_a_parameter(
 
 
 def test_defaults_are_never_pruned(study: optuna.Study, storage: RDBStorage) -> None:
-    def slow_and_bad(name: str, hyper: Hyper, report: Prune) -> Outcome:
+    def slow_and_bad(name: str, hyper: Hyper, report: Prune) -> TrialOutcome:
         if name != "hand-mlp":
             return train(name, hyper, report)
         # Meanwhile another worker completes more than enough trainings to prune by.
         run(open_study(storage, name="search", identity={}), storage, count=6)
         assert len(study.get_trials(states=(TrialState.COMPLETE,))) >= 3
         assert not any(report(step, 99.0) for step in range(9))
-        return Outcome(value=99.0, attrs={"auc": 0.7})
+        return TrialOutcome(value=99.0, attrs={"auc": 0.7})
 
     run(study, storage, train=slow_and_bad, count=3)
     assert study.get_trials()[2].state == TrialState.COMPLETE
@@ -146,11 +146,11 @@ def test_defaults_are_never_pruned(study: optuna.Study, storage: RDBStorage) -> 
 def test_candidates_that_are_halved_are_pruned_in_their_first_training_too(
     study: optuna.Study, storage: RDBStorage
 ) -> None:
-    def long(name: str, hyper: Hyper, report: Prune) -> Outcome:
+    def long(name: str, hyper: Hyper, report: Prune) -> TrialOutcome:
         loss = 0.4 + 0.01 * NAMES.index(name)
         steps = next((step for step in range(1, 9) if report(step, loss)), None)
         state = TrialState.COMPLETE if steps is None else TrialState.PRUNED
-        return Outcome(value=loss, state=state, attrs={"steps": steps or 8})
+        return TrialOutcome(value=loss, state=state, attrs={"steps": steps or 8})
 
     run(study, storage, train=long, halved=NAMES[1:2], config=RetrainConfig(trials=3), validations=8)
     trials = study.get_trials()
@@ -161,10 +161,10 @@ def test_candidates_that_are_halved_are_pruned_in_their_first_training_too(
 
 
 @pytest.mark.parametrize(("timeout", "first"), [(None, NAMES), ("1h", [NAMES[2], *NAMES[:2]])])
-def test_before_a_timeout_measures_are_trained_first(
+def test_before_a_timeout_references_are_trained_first(
     study: optuna.Study, storage: RDBStorage, timeout: str | None, first: list[str]
 ) -> None:
-    run(study, storage, measures=NAMES[2:], config=RetrainConfig(trials=3, timeout=timeout))
+    run(study, storage, references=NAMES[2:], config=RetrainConfig(trials=3, timeout=timeout))
     assert [trial.params["architecture"] for trial in study.get_trials()] == first
 
 
@@ -182,12 +182,12 @@ def test_pruned_trainings_count_and_say_why(study: optuna.Study, storage: RDBSto
 def test_what_goes_on_after_a_kill_is_pruned_by_its_end_and_not_by_what_it_tells_again(
     study: optuna.Study, storage: RDBStorage
 ) -> None:
-    def deaf(name: str, hyper: Hyper, report: Prune) -> Outcome:
+    def deaf(name: str, hyper: Hyper, report: Prune) -> TrialOutcome:
         """Told to stop at a point that it was past before the kill, it ends by its own patience."""
         loss = 9.0 if len(told) else final(name, hyper)
         answers = [report(step, loss) for step in range(8)]
         told.extend([name] * any(answers))
-        return Outcome(value=loss, attrs={"auc": 0.7})
+        return TrialOutcome(value=loss, attrs={"auc": 0.7})
 
     run(study, storage, config=RetrainConfig(trials=12))
     told = ["worse than all before"]
@@ -216,7 +216,7 @@ def test_interrupted_and_resumed_it_ends_as_if_unbroken(
 ) -> None:
     calls = 0
 
-    def interrupted(name: str, hyper: Hyper, report: Prune) -> Outcome:
+    def interrupted(name: str, hyper: Hyper, report: Prune) -> TrialOutcome:
         nonlocal calls
         calls += 1
         if calls == stop:
@@ -247,7 +247,7 @@ WIDE = with_space(dropout={"low": 0.0, "high": 0.5, "default": 0.4})
 def test_an_interrupted_training_that_other_ranges_do_not_hold_is_not_tried_again(
     study: optuna.Study, storage: RDBStorage, first: RetrainConfig, then: RetrainConfig
 ) -> None:
-    def interrupted(name: str, hyper: Hyper, report: Prune) -> Outcome:
+    def interrupted(name: str, hyper: Hyper, report: Prune) -> TrialOutcome:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -265,10 +265,10 @@ def test_another_seed_is_another_study(study: optuna.Study, storage: RDBStorage)
 
 
 def test_a_training_that_diverges_counts_as_the_worst(study: optuna.Study, storage: RDBStorage) -> None:
-    def diverges(name: str, hyper: Hyper, report: Prune) -> Outcome:
+    def diverges(name: str, hyper: Hyper, report: Prune) -> TrialOutcome:
         if name == "search-1":
             raise DivergedError("step 3 of 9: the loss is nan")
-        return Outcome(value=0.5, attrs={"auc": 0.7})
+        return TrialOutcome(value=0.5, attrs={"auc": 0.7})
 
     assert run(study, storage, train=diverges, config=RetrainConfig(trials=3)) == 3
     trial = study.get_trials()[0]
@@ -278,7 +278,7 @@ def test_a_training_that_diverges_counts_as_the_worst(study: optuna.Study, stora
 
 
 def test_an_exception_fails_the_trial_and_passes_on(study: optuna.Study, storage: RDBStorage) -> None:
-    def broken(name: str, hyper: Hyper, report: Prune) -> Outcome:
+    def broken(name: str, hyper: Hyper, report: Prune) -> TrialOutcome:
         raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
@@ -287,7 +287,7 @@ def test_an_exception_fails_the_trial_and_passes_on(study: optuna.Study, storage
 
 
 def test_a_worker_that_was_taken_for_dead_goes_on(study: optuna.Study, storage: RDBStorage) -> None:
-    def suspended(name: str, hyper: Hyper, report: Prune) -> Outcome:
+    def suspended(name: str, hyper: Hyper, report: Prune) -> TrialOutcome:
         if len(study.get_trials()) == 1:
             study.tell(0, state=TrialState.FAIL)
         return train(name, hyper, report)
@@ -330,13 +330,27 @@ def test_an_enqueued_number_may_be_text_and_has_the_key_of_the_number(study: opt
 
 def test_an_enqueued_training_with_unknown_names_fails_with_them(study: optuna.Study, storage: RDBStorage) -> None:
     study.enqueue_trial({"architecture": "search-2", "optimizer": "adam", "learning_rate": 0.02, "dropuot": 0.1})
-    study.enqueue_trial({"architecture": "search-2", "optimizer": "adam", "learning_rate/adagrad": 0.05})  # another's
     run(study, storage, config=with_space())
-    unknown, known = study.get_trials()[:2]
+    unknown = study.get_trials()[0]
     assert unknown.state == TrialState.FAIL
     reason = "the enqueued trial has parameters of another space: 'dropuot', 'learning_rate' are none of architecture, "
     assert unknown.user_attrs["nasrec:reason"].startswith(reason)
-    assert known.state == TrialState.COMPLETE
+
+
+def test_an_enqueued_learning_rate_of_an_optimiser_that_is_not_used_fails(
+    study: optuna.Study, storage: RDBStorage
+) -> None:
+    for seed in range(4):  # what is left open is drawn
+        study.enqueue_trial({"architecture": f"search-{1 + seed % 2}", "learning_rate/adam": 0.02 + seed / 100})
+    study.enqueue_trial({"architecture": "search-2", "optimizer": "adam", "learning_rate/adagrad": 0.05})
+    run(study, storage, config=with_space())
+    asked = study.get_trials()[:5]
+    for trial in asked:
+        if trial.state == TrialState.COMPLETE:
+            assert trial.params["learning_rate/adam"] == trial.system_attrs["fixed_params"]["learning_rate/adam"]
+        else:
+            assert "does not apply beside {" in trial.user_attrs["nasrec:reason"]
+    assert asked[-1].state == TrialState.FAIL
 
 
 @pytest.mark.parametrize("taught", [False, True])
@@ -348,7 +362,7 @@ def test_candidates_with_teachers_begin_otherwise(study: optuna.Study, storage: 
 
 
 def test_a_candidate_that_cannot_be_trained_is_given_up(study: optuna.Study, storage: RDBStorage) -> None:
-    def broken(name: str, hyper: Hyper, report: Prune) -> Outcome:
+    def broken(name: str, hyper: Hyper, report: Prune) -> TrialOutcome:
         if name == "search-2" and hyper.dropout == DROPOUT:
             raise RuntimeError
         return train(name, hyper, report)

@@ -15,6 +15,7 @@ from nasrec_automl.errors import ArchitectureError, StudyError
 from nasrec_automl.search import (
     ArchitectureRandomSampler,
     RegularizedEvolutionSampler,
+    Score,
     WorkerOptions,
     distributions,
     open_study,
@@ -58,6 +59,13 @@ def test_what_a_trial_holds(run: Callable[..., int], study: optuna.Study, space:
         "nasrec:rows": 100,
         "nasrec:stopped": False,
     }
+
+
+def test_an_evaluator_may_give_the_log_loss_alone(run: Callable[..., int], study: optuna.Study) -> None:
+    assert run(target=2, evaluate=lambda architecture: Score(log_loss=score(architecture).log_loss)) == 2
+    for trial in study.get_trials():
+        measured = {name for name in trial.user_attrs if name not in ("nasrec:key", "nasrec:worker", "nasrec:alive")}
+        assert measured == {"nasrec:stopped"}
 
 
 def test_the_hand_designs_come_first_and_once(run: Callable[..., int], study: optuna.Study, space: SearchSpace) -> None:

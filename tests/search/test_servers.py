@@ -27,7 +27,7 @@ from nasrec_automl.search import RegularizedEvolutionSampler, open_storage, open
 from nasrec_automl.search import database as database_module
 from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.search.scoring import ArchitectureSource
-from nasrec_automl.search.task import Outcome, Proposal
+from nasrec_automl.search.task import Proposal, TrialOutcome
 from nasrec_automl.space import SearchSpace
 from nasrec_automl.testing.examples import tiny_schema
 from tests.search.search_worker import score
@@ -62,7 +62,7 @@ def test_long_texts_and_exact_numbers(server_url: str, space: SearchSpace) -> No
     ledger = Ledger(study, storage)
     study.add_trial(optuna.create_trial(state=TrialState.RUNNING))
     note, value = "ä line\n" * 5000, math.nextafter(0.45, 1)  # MySQL's TEXT has room for 65,535 bytes of JSON
-    ledger.finish(ledger.trials()[0], Outcome(state=TrialState.COMPLETE, value=value, attrs={"note": note}))
+    ledger.finish(ledger.trials()[0], TrialOutcome(state=TrialState.COMPLETE, value=value, attrs={"note": note}))
     (trial,) = optuna.load_study(study_name="search", storage=server_url).get_trials()
     assert trial.value == value
     assert trial.user_attrs["nasrec:note"] == note
@@ -82,7 +82,7 @@ def test_a_reservation_sees_what_others_have_committed(server_url: str, space: S
     assert [mine.number, theirs.number] == [0, 1]
     assert before_mine == []
     assert [trial.user_attrs["nasrec:worker"] for trial in before_theirs] == ["a"]
-    assert ledgers[0].finish(mine, Outcome(state=TrialState.COMPLETE, value=0.5))
+    assert ledgers[0].finish(mine, TrialOutcome(state=TrialState.COMPLETE, value=0.5))
     assert [trial.state for trial in ledgers[1].trials()] == [TrialState.COMPLETE, TrialState.RUNNING]
 
 
@@ -180,7 +180,7 @@ def test_a_write_whose_answer_was_lost_is_made_once(
     proposal = Proposal(space.random(np.random.default_rng(0)).params)
     trial, before = ledger.reserve(source, proposal, {}, worker="a")
     assert (trial.number, before) == (0, [])
-    assert ledger.finish(trial, Outcome(state=TrialState.COMPLETE, value=0.5)), "it counts as this worker's"
+    assert ledger.finish(trial, TrialOutcome(state=TrialState.COMPLETE, value=0.5)), "it counts as this worker's"
     assert [trial.state for trial in ledger.trials()] == [TrialState.COMPLETE]
 
 

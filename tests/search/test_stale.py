@@ -39,7 +39,7 @@ def test_ids_are_unique_and_name_this_process() -> None:
 
 def test_a_trial_of_a_living_process_stays(study: optuna.Study, storage: RDBStorage) -> None:
     add(study, worker_id(), age=1e6)
-    assert fail_stale(study, storage, timeout=1.0) == 0
+    assert fail_stale(study, storage, lost_after=1.0) == 0
     assert states(study) == [TrialState.RUNNING]
 
 
@@ -84,14 +84,14 @@ def test_another_process_that_has_got_the_number(study: optuna.Study, storage: R
 def test_on_another_host_time_decides(study: optuna.Study, storage: RDBStorage) -> None:
     add(study, "elsewhere:1:0.00:x", age=50)
     add(study, "elsewhere:1:0.00:y", age=150)
-    assert fail_stale(study, storage, timeout=100) == 1
+    assert fail_stale(study, storage, lost_after=100) == 1
     assert states(study) == [TrialState.RUNNING, TrialState.FAIL]
     assert "for 100 seconds" in study.get_trials()[1].user_attrs["nasrec:reason"]
 
 
 def test_a_host_with_colons_in_its_name(study: optuna.Study, storage: RDBStorage) -> None:
     add(study, "fe80::1:17:0.00:x", age=150)
-    assert fail_stale(study, storage, timeout=100) == 1
+    assert fail_stale(study, storage, lost_after=100) == 1
     assert "process 17 on fe80::1," in study.get_trials()[0].user_attrs["nasrec:reason"]
 
 
@@ -106,4 +106,4 @@ def test_only_what_was_enqueued_is_enqueued_again(study: optuna.Study, storage: 
 
 def test_what_no_worker_of_ours_runs_is_left_alone(study: optuna.Study, storage: RDBStorage) -> None:
     add(study, None, age=1e6)
-    assert fail_stale(study, storage, timeout=1) == 0
+    assert fail_stale(study, storage, lost_after=1) == 0

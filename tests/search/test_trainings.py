@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.errors import DivergedError
-from nasrec_automl.search import Outcome, open_storage, open_study
+from nasrec_automl.search import TrialOutcome, open_storage, open_study
 from nasrec_automl.search.ledger import Reached
 from nasrec_automl.search.trainings import count_trained, train_each, trained_losses, training_key
 from nasrec_automl.space import SearchSpace
@@ -23,8 +23,8 @@ def drawn(space: SearchSpace) -> list[Architecture]:
     return [space.random(rng) for _ in range(4)]
 
 
-def train(architecture: Architecture, seed: int, reached: Reached | None = None) -> Outcome:
-    return Outcome(value=int(architecture.key, 16) % 97 + seed / 10, attrs={"auc": 0.5})
+def train(architecture: Architecture, seed: int, reached: Reached | None = None) -> TrialOutcome:
+    return TrialOutcome(value=int(architecture.key, 16) % 97 + seed / 10, attrs={"auc": 0.5})
 
 
 def expected(drawn: list[Architecture], seeds: int) -> np.ndarray:
@@ -68,7 +68,7 @@ def test_interrupted_and_resumed_it_ends_as_if_unbroken(
 ) -> None:
     calls: list[tuple[str, int]] = []
 
-    def interrupted(architecture: Architecture, seed: int, reached: Reached) -> Outcome:
+    def interrupted(architecture: Architecture, seed: int, reached: Reached) -> TrialOutcome:
         calls.append((architecture.key, seed))
         if len(calls) == stop:
             raise KeyboardInterrupt
@@ -86,7 +86,7 @@ def test_interrupted_and_resumed_it_ends_as_if_unbroken(
 def test_a_training_that_diverges_counts_and_is_not_tried_again(
     study: optuna.Study, storage: RDBStorage, space: SearchSpace, drawn: list[Architecture]
 ) -> None:
-    def diverges(architecture: Architecture, seed: int, reached: Reached) -> Outcome:
+    def diverges(architecture: Architecture, seed: int, reached: Reached) -> TrialOutcome:
         if architecture.key == drawn[2].key and seed == 1:
             raise DivergedError("step 3: the loss is nan")
         return train(architecture, seed)
@@ -103,8 +103,8 @@ def test_a_training_that_diverges_counts_and_is_not_tried_again(
 def test_a_result_that_is_no_finite_number_is_pruned_and_the_study_stays_readable(
     study: optuna.Study, storage: RDBStorage, space: SearchSpace, drawn: list[Architecture], loss: float
 ) -> None:
-    def nan(architecture: Architecture, seed: int, reached: Reached) -> Outcome:
-        return Outcome(value=loss if architecture.key == drawn[1].key else 0.5)
+    def nan(architecture: Architecture, seed: int, reached: Reached) -> TrialOutcome:
+        return TrialOutcome(value=loss if architecture.key == drawn[1].key else 0.5)
 
     assert train_each(study, space, drawn, 1, nan, storage=storage) == 4
     (pruned,) = study.get_trials(states=(TrialState.PRUNED,))
@@ -118,7 +118,7 @@ def test_a_training_that_dies_often_is_not_given_up_while_it_comes_further(
 ) -> None:
     """As where a limit of time kills each attempt, and the next one goes on from its checkpoint."""
 
-    def dies(architecture: Architecture, seed: int, reached: Reached) -> Outcome:
+    def dies(architecture: Architecture, seed: int, reached: Reached) -> TrialOutcome:
         attempts = len(study.get_trials())
         for attempt in range(attempts):
             reached(10 * (attempt + 1), 0.5)

@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 
 from nasrec_automl.config_ranking import TuneConfig
 from nasrec_automl.errors import DivergedError
-from nasrec_automl.search import Outcome, open_storage, open_study
+from nasrec_automl.search import TrialOutcome, open_storage, open_study
 from nasrec_automl.search.ledger import Reached
 from nasrec_automl.search.tune import settings_of, tune
 
@@ -18,10 +18,10 @@ START = {"learning_rate": 0.12, "path_warm_up": 0.2}
 CONFIG = TuneConfig(trials=7)
 
 
-def judge(key: str, settings: Mapping[str, float], reached: Reached | None = None) -> Outcome:
+def judge(key: str, settings: Mapping[str, float], reached: Reached | None = None) -> TrialOutcome:
     """The best at a rate of 0.3 and no warm-up."""
     tau = 0.8 - abs(settings["learning_rate"] - 0.3) - settings["path_warm_up"]
-    return Outcome(value=tau, attrs={"architectures": 9})
+    return TrialOutcome(value=tau, attrs={"architectures": 9})
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_interrupted_and_resumed_it_ends_as_if_unbroken(
 ) -> None:
     keys: list[str] = []
 
-    def interrupted(key: str, settings: Mapping[str, float], reached: Reached) -> Outcome:
+    def interrupted(key: str, settings: Mapping[str, float], reached: Reached) -> TrialOutcome:
         keys.append(key)
         if len(keys) == stop:
             raise KeyboardInterrupt
@@ -97,7 +97,7 @@ def test_more_trials_go_on(tau_study: optuna.Study, storage: RDBStorage) -> None
 
 
 def test_a_supernet_that_diverges_counts_and_says_why(tau_study: optuna.Study, storage: RDBStorage) -> None:
-    def diverges(key: str, settings: Mapping[str, float], reached: Reached) -> Outcome:
+    def diverges(key: str, settings: Mapping[str, float], reached: Reached) -> TrialOutcome:
         if settings == START:
             raise DivergedError("step 3: the loss is nan")
         return judge(key, settings)

@@ -64,7 +64,7 @@ def train(steps: int, average: AverageWeights, *, more: list[pl.Callback] | None
 
 def test_validation_and_the_end_see_the_average_and_the_training_its_own_weights() -> None:
     after = Weights()
-    module = train(20, AverageWeights(20), more=[after])
+    module = train(20, AverageWeights(20, 5), more=[after])
     expected = averages([float(step) for step in range(1, 21)])
     assert module.seen == pytest.approx([expected[step - 1] for step in (5, 10, 15, 20)])
     assert after.at_end == [5, 10, 15, 20]
@@ -72,11 +72,16 @@ def test_validation_and_the_end_see_the_average_and_the_training_its_own_weights
 
 
 def test_a_long_training_is_averaged_a_thousand_times() -> None:
-    average = AverageWeights(7_999)
+    average = AverageWeights(7_999, 1_000)
     assert average.every == 7
     module = train(20, average)
     expected = averages([7.0, 14.0])
     assert module.seen == pytest.approx([5.0, *(expected[0],), expected[1], expected[1]])
+
+
+def test_no_two_validations_measure_the_same_average() -> None:
+    module = train(20, AverageWeights(7_999, 5))
+    assert module.seen == pytest.approx(averages([5.0, 10.0, 15.0, 20.0]))
 
 
 def test_a_broken_training_goes_on_with_its_average(tmp_path: Path) -> None:
@@ -86,8 +91,8 @@ def test_a_broken_training_goes_on_with_its_average(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        train(20, AverageWeights(20), more=[Stop()])
-    module = train(20, AverageWeights(20), ckpt_path=tmp_path / "a.ckpt", weights_only=True)
+        train(20, AverageWeights(20, 5), more=[Stop()])
+    module = train(20, AverageWeights(20, 5), ckpt_path=tmp_path / "a.ckpt", weights_only=True)
     expected = averages([float(step) for step in range(1, 21)])
     assert module.seen == pytest.approx([expected[step - 1] for step in (10, 15, 20)])
     assert module.model.weight.item() == pytest.approx(expected[-1])
@@ -95,7 +100,7 @@ def test_a_broken_training_goes_on_with_its_average(tmp_path: Path) -> None:
 
 def test_weights_and_average_change_places_without_a_copy_of_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nasrec_automl.training.averaging._ROWS", 1000)
-    average, trainer, module = AverageWeights(1), Mock(global_step=1), pl.LightningModule()
+    average, trainer, module = AverageWeights(1, 1), Mock(global_step=1), pl.LightningModule()
     module.table = nn.Parameter(torch.rand(20_003, 4))
     module.turned = nn.Parameter(torch.rand(4, 2003).T)
     module.register_buffer("scale", torch.tensor(3.0))

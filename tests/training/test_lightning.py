@@ -1,6 +1,7 @@
 import logging
 import resource
 import signal
+import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from nasrec_automl.errors import CheckpointError, JobError
+from nasrec_automl.processes import own_host
 from nasrec_automl.training.lightning import (
     checkpoint_steps,
     drop_unreadable,
@@ -114,6 +116,11 @@ def test_a_checkpoint_goes_to_its_file_alone(tmp_path: Path, monkeypatch: pytest
         resource.setrlimit(resource.RLIMIT_FSIZE, most)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    (path.parent / f".a.ckpt.{own_host()}.{ended.pid}.1.partial").touch()  # of a process that was killed
+    trainer.save_checkpoint(path)
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_checkpoint_is_read_where_it_is_needed_and_let_go(tmp_path: Path) -> None:
@@ -174,7 +181,10 @@ def test_a_checkpoint_that_memory_cannot_map_is_kept_and_a_broken_one_is_not(tmp
         resource.setrlimit(resource.RLIMIT_AS, most)
     assert checkpoint_steps(path) == 3
     content = path.read_bytes()
-    for broken in (b"", content[:-100], content[:60] + b"\xff" * 20 + content[80:]):
+    path.write_bytes(content[:60] + b"\xff" * 20 + content[80:])  # no crash does this, but another version may
+    with pytest.raises(CheckpointError, match=r"cannot be read now .*delete it, and the training begins anew"):
+        drop_unreadable(path)
+    for broken in (b"", content[:-100]):
         path.write_bytes(broken)
         assert checkpoint_steps(path) == -1
         drop_unreadable(path)
