@@ -175,7 +175,7 @@ def _written_beside(path: Path, preprocessing: Preprocessing | None) -> Iterator
         if preprocessing is not None:
             preprocessing.save(folder / preprocessing_path(path).name)
         path.unlink(missing_ok=True)  # killed between two renames, it leaves no model beside another one's files
-        for file in sorted(folder.iterdir(), reverse=True):  # `model.onnx` after its `model.onnx.data`
+        for file in sorted(folder.iterdir(), key=lambda file: file.name == path.name):  # the model itself comes last
             file.replace(path.parent / file.name)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
