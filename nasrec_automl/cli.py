@@ -295,7 +295,9 @@ def _add_models(subparsers: _Subparsers) -> None:
     )
     _run_or_job(retrain)
     retrain.add_argument(
-        "name", help="a key of the search or its beginning, a hand design, a published architecture, a JSON file"
+        "name",
+        help="a key of the search or its beginning, a hand design, a published architecture, an architecture's JSON "
+        "file, or a model's folder",
     )
     retrain.add_argument("--output", type=Path, help="folder of the model (default: RUN/models/NAME)")
 

@@ -45,8 +45,8 @@ def beside_of(path: Path) -> Path:
 def clear_left(path: Path) -> None:
     """Delete files and folders that killed processes have left beside a file.
 
-    Of this host, what belongs to no process. Of others, and of this one before it was started again, what was not
-    written to for a day.
+    A process of this host must have ended. What other hosts have left, or this one before its last boot, is deleted
+    once nothing was written to it for a day.
     """
     for left in path.parent.glob(f"{escape(f'.{path.name}.')}*.partial"):
         if not _may_be_written(left, path):
@@ -60,7 +60,7 @@ def _may_be_written(left: Path, path: Path) -> bool:
     own = f".{path.name}.{own_host()}."
     if not left.name.startswith(own):
         with suppress(FileNotFoundError):  # it has just been renamed
-            newest = max(each.stat().st_mtime for each in (left, *left.glob("*")))
+            newest = max(each.stat().st_mtime for each in (left, *left.rglob("*")))
             return time.time() - newest < _DAY
         return True
     try:

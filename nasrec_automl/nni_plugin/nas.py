@@ -1,4 +1,4 @@
-"""The only module that imports `nni.nas`, and works around the defects that this import meets.
+"""The only module that imports `nni.nas`; it works around defects of NNI that this import meets.
 
 `nni.nas.strategy` comes before anything of `nni.nas.oneshot`: the other order is a circular import that NNI swallows,
 and leaves its own one-shot strategies broken. Two classes of torch that are no modules make NNI warn; it is harmless.

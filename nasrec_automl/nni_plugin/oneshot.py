@@ -90,7 +90,7 @@ class NasRecLightningModule(RandomSamplingLightningModule):
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int, *args: Any, **kwargs: Any) -> Any:
-        """Validate the architecture that belongs to this batch; with several loaders their number comes too."""
+        """Validate the architecture that belongs to this batch; of several loaders Lightning passes the number too."""
         self.shared.path = self._fixed_architecture(batch_idx).path
         return self.training_module.validation_step(batch, batch_idx, *args, **kwargs)
 

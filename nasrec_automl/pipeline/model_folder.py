@@ -54,9 +54,9 @@ class Model:
 
         Args:
             frame: raw columns; further ones are ignored. Also a row as a dict by column, or a list of these, in which
-                what a row lacks and another has is missing. Unknown categories count as missing, but in hashed fields,
-                where they share rows with others. Of ten rows or more, a
-                field whose values are nearly all unknown is logged as a warning, once for a model.
+                what a row lacks and another has is missing. Unknown categories count as missing, except in hashed
+                fields, where they share rows of the table with others. If there are ten rows or more, a field whose
+                values are nearly all unknown is logged as a warning, once for a model.
 
         Returns:
             `(rows,)`.

@@ -15,9 +15,9 @@ from nasrec_automl.space import SearchSpace
 _STEPS = 4_000
 """Mutations that are tried; a space of 7 blocks is near its smallest after half of them."""
 
-_DRAWS = 500
-"""Random architectures that are looked at in the end, for one that is inside but known already: the walk leads to small
-ones, and a filter may accept large ones alone."""
+_DRAWS, _DRAWS_SLOWLY = 500, 50
+"""Random architectures that are tried in the end: the walk leads to small ones, and a filter may accept large ones
+alone. Fewer where each one's latency is measured."""
 
 _SHRINK = 0.9
 """Where multiply-adds and parameters are inside the budget, but the latency or the filter is not satisfied, the walk
@@ -64,7 +64,7 @@ def descend(
             load = budget.fullness(current, macs=aim)
     if known:
         return None
-    for _ in range(_DRAWS):
+    for _ in range(_DRAWS_SLOWLY if LATENCY in budget.limits else _DRAWS):
         drawn = space.random(rng, inputs="uniform")
         if budget.admits(drawn):
             if drawn.key not in seen:

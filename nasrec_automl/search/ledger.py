@@ -154,7 +154,7 @@ class Ledger:
                 trial, params = patiently(self.storage, lambda: self._suggest_all(trial_id, wish_of(waiting), source))
                 _check_read(asked_for(waiting), params)
             except ValueError as error:
-                self.fail(waiting, ERROR, f"the enqueued trial has parameters of another space: {error}")
+                self.fail(waiting, ERROR, f"the enqueued trial has parameters that do not fit: {error}")
                 return None
             self._write(trial_id, {KEY: source.key(params)})
             self._write(trial_id, _prefixed(source.describe(params)))
@@ -337,7 +337,10 @@ def _check_read(asked: Mapping[str, Any], params: Mapping[str, Any]) -> None:
     unread = sorted(asked.keys() - params.keys())
     if unread:
         verb = "does" if len(unread) == 1 else "do"
-        raise ValueError(f"{', '.join(map(repr, unread))} {verb} not apply beside {params}: ask for other ones")
+        raise ValueError(
+            f"{', '.join(map(repr, unread))} {verb} not apply beside {params}: leave it out, or enqueue what it "
+            "depends on too, such as optimizer"
+        )
 
 
 def _plain(value: Any) -> Any:

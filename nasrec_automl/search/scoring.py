@@ -88,7 +88,7 @@ def search(
             study's, or it maximises one. A single score that is no finite number only prunes its trial, with the
             reason; this trial does not count.
         ArchitectureError: one of `first` is no point of the space.
-        BudgetError: no architecture inside the budget was found.
+        BudgetError: no architecture inside the budget was found, and none was scored or runs.
         Exception: whatever `evaluate` raises, once its trial has been failed with the reason.
     """
     _check_objectives(study, objectives, budget)
@@ -175,7 +175,9 @@ class ArchitectureSource(TrialSource):
             except BudgetError:
                 if not census.done and not census.running:
                     raise
-                return None  # a condition that few architectures meet: those that were scored are all that was found
+                # A condition that few architectures meet: those that were scored are all that was found.
+                _logger.info("No further architecture inside the budget was found; %d are scored", census.done)
+                return None
         elif not isinstance(sampler, Proposer):
             # For its notes alone: NSGA-II counts it to the first generation, so that it may be a parent.
             self._mirror.update()

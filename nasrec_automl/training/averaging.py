@@ -15,8 +15,8 @@ from nasrec_automl.training.foreach import copy_each, lerp_each
 _TAIL = 8
 """Eta of the averaging: the average remembers about the last 1 / (eta + 1), a ninth, of the updates so far."""
 _UPDATES = 1000
-"""How often a whole training updates the average, or up to twice as often because of rounding. An update reads every
-row of every table, which costs more than a batch."""
+"""How often a whole training updates the average: up to twice as often because of rounding, and more often if there are
+more validations. An update reads every row of every table, which costs more than a batch."""
 _ROWS = 65_536
 
 

@@ -41,7 +41,8 @@ class TrainingOptions:
         schedule_warm_up: fraction of the steps over which it rises.
         weight_decay: of weights, and of embedding rows where `embedding_decay` is None.
         embedding_decay: of the embedding rows of each batch.
-        clip_norm: bound of the gradients' norm. The published one, 5, lets steps pass that Adagrad does not forget.
+        clip_norm: bound of the gradients' norm. The published one, 5, is too loose: one huge gradient inflates the sums
+            of Adagrad, and shrinks all later steps.
         eps: of Adagrad; small data want a small one.
         seed: of dropout; each step derives its own.
 

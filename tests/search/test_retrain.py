@@ -333,7 +333,7 @@ def test_an_enqueued_training_with_unknown_names_fails_with_them(study: optuna.S
     run(study, storage, config=with_space())
     unknown = study.get_trials()[0]
     assert unknown.state == TrialState.FAIL
-    reason = "the enqueued trial has parameters of another space: 'dropuot', 'learning_rate' are none of architecture, "
+    reason = "the enqueued trial has parameters that do not fit: 'dropuot', 'learning_rate' are none of architecture, "
     assert unknown.user_attrs["nasrec:reason"].startswith(reason)
 
 
