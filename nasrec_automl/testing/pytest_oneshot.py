@@ -31,7 +31,7 @@ def make_evaluator(*, steps: int = STEPS, fit_kwargs: dict[str, Any] | None = No
     rows = make_rows(tiny_schema(), ROWS)
     all_steps = steps * (trainer.get("max_epochs") or 1)
     return Lightning(
-        ClickEvaluatorModule(TrainingOptions(steps=all_steps, learning_rate=0.1, eps=1e-2)),
+        ClickEvaluatorModule(TrainingOptions(steps=all_steps, learning_rate=0.1, clip_norm=5.0, eps=1e-2)),
         quiet_trainer(cls=Trainer, **{"max_steps": steps, "device": "cpu", "callbacks": [], **trainer}),
         TrainingBatches(rows, BATCH, 0, steps),
         EvaluationBatches(rows, BATCH),

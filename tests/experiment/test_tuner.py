@@ -295,6 +295,15 @@ def test_a_job_that_is_refused_leaves_the_run_as_it_is(tuner: Any, run: RunFolde
     assert ExperimentNote.read(run) == ExperimentNote(id="before", url=manager.url)
 
 
+def test_what_a_user_may_want_to_change_is_in_the_dispatchers_log(
+    tuner: Any, run: RunFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    run.create()
+    (run.path / "doubtful-search").touch()
+    tuner.ask(0)
+    assert "search may be wrong" in caplog.text
+
+
 def test_a_folder_in_use_becomes_a_trial_that_fails(tuner: Any, run: RunFolder) -> None:
     with run.lock():
         (parameters,) = tuner.ask(0)

@@ -40,8 +40,8 @@ from nasrec_automl.training.metrics import log_losses
 from tests.pipeline.changed import changed
 
 KEYS = [
-    *("dataset", "architecture", "key", "validation", "test", "macs", "parameters", "storage", "studies"),
-    *("seconds", "baseline"),
+    *("dataset", "architecture", "key", "hyper_parameters", "validation", "test", "macs", "parameters", "storage"),
+    *("studies", "seconds", "baseline"),
 ]
 
 

@@ -329,7 +329,9 @@ def test_a_name_that_is_none_or_many(run: RunFolder, monkeypatch: pytest.MonkeyP
     with pytest.raises(ArchitectureError, match=r"no architecture 'nobody' in .*20 trials.*hand-mlp.*criteo-full"):
         find_architecture(run, "nobody")
     monkeypatch.setattr(named, "hand_designs", lambda space: {})
-    with pytest.raises(ArchitectureError, match=r"dashboard show them\), a published one \(.*, or a JSON file"):
+    with pytest.raises(
+        ArchitectureError, match=r"dashboard show them\), a published one \(.*, .* JSON file, or a model's folder"
+    ):
         find_architecture(run, "nobody")
     with pytest.raises(ArchitectureError, match=r"20 keys begin with '', such as \w+ and \w+"):
         find_architecture(run, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -31,6 +32,10 @@ class FakeStage:
         wrong = run.path / f"wrong-{self.name}"
         if wrong.exists():
             raise JobError(wrong.read_text())
+
+    def warn(self, run: RunFolder) -> None:
+        if (run.path / f"doubtful-{self.name}").exists():
+            logging.getLogger("nasrec_automl").warning("%s may be wrong", self.name)
 
     def tidy(self, run: RunFolder) -> None:
         for left in run.path.glob(f"checkpoint-{self.name}-*"):
