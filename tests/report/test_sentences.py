@@ -248,6 +248,7 @@ def test_it_says_how_sure_the_choice_is(full_content):
     assert "does not tell the winner from 1 of the 2 other candidates trained to the end (a):" in said(
         ("a", 0.01, 0.009), ("b", 0.03, 0.01)
     )
+    assert "does not tell the winner from the only other candidate trained to the end:" in said(("a", 0.0, 0.0))
     close = [(name, 0.001, 0.01) for name in "abcde"]
     assert "from 5 of the 6 other candidates trained to the end (a, b, c and 2 more):" in said(
         *close, ("f", 0.03, 0.01)

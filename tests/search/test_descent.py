@@ -84,7 +84,7 @@ def test_a_search_ends_with_all_that_a_condition_accepts(study: optuna.Study, st
 def test_the_first_draw_that_a_condition_accepts_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     space, draws = load_search_space("nasrec-full"), iter(range(1_000_000))
     one, other = (space.random(np.random.default_rng(seed)) for seed in range(2))
-    monkeypatch.setattr(type(space), "random", lambda *_, **__: other if next(draws) == 400 else one)
+    monkeypatch.setattr(type(space), "random", lambda *_, **__: other if next(draws) == 700 else one)
     budget = Budget(CRITEO, accepts=lambda architecture: architecture == other)
     assert unseen(space, np.random.default_rng(0), seen=(), budget=budget) == other
 

@@ -12,10 +12,11 @@ import optuna
 import pytest
 from optuna.samplers import NSGAIISampler
 from optuna.storages import RDBStorage
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
+from nasrec_automl.errors import StudyError
 from nasrec_automl.processes import own_host
 from nasrec_automl.search import (
     WorkerOptions,
@@ -314,6 +315,31 @@ def test_an_enqueued_trial_whose_worker_dies_as_it_begins_is_not_lost(
     assert run(target=1) == 1
     (done,) = trials(study, TrialState.COMPLETE)
     assert space.from_params(done.params) == mine
+
+
+def test_a_lost_trial_that_cannot_be_failed_costs_no_other_its_wish(
+    study: optuna.Study, storage: RDBStorage, space: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, source = Ledger(study, storage), ArchitectureSource(study, space, ())
+    for seed in range(2):
+        study.enqueue_trial(dict(space.random(np.random.default_rng(seed)).params))
+        with monkeypatch.context() as dying:
+            dying.setattr("nasrec_automl.search.ledger.suggest", Mock(side_effect=SystemExit))
+            with pytest.raises(SystemExit):
+                ledger.adopt(ledger.trials()[seed], source, worker=f"{own_host()}:0:0:x{seed}")
+    fail, running = Ledger.fail, trials(study, TrialState.RUNNING)
+    assert len(running) == 2
+
+    def refuses_the_second(self: Ledger, trial: FrozenTrial, *args: Any) -> bool:
+        if trial.number == running[1].number:
+            raise StudyError("database is locked")
+        return fail(self, trial, *args)
+
+    monkeypatch.setattr(Ledger, "fail", refuses_the_second)
+    with pytest.raises(StudyError, match="locked"):
+        fail_stale(study, storage)
+    (again,) = trials(study, TrialState.WAITING)
+    assert again.system_attrs["fixed_params"] == running[0].system_attrs["fixed_params"]
 
 
 @pytest.mark.parametrize("after", ["nasrec:taker", "take"])
