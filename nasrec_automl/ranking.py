@@ -103,8 +103,8 @@ class Ranking:
 
     @property
     def share_of_ceiling(self) -> float | None:
-        """Tau as a share of the ceiling, where there is a tau and the ceiling is above 0."""
-        if self.ceiling is None or math.isnan(self.tau.value) or not self.ceiling.value > 0:
+        """Tau as a share of the ceiling, where there is a tau and a ceiling (see `has_ceiling`)."""
+        if self.ceiling is None or not self.has_ceiling or math.isnan(self.tau.value):
             return None
         return self.tau.value / self.ceiling.value
 

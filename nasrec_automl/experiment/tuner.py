@@ -122,13 +122,10 @@ class StageTuner(Tuner):
             raise JobError(self._complaint)
         plan = self._open()
         decision = plan.take(id_)
-        if decision is Pause.DONE:
-            if not self._manager.trials():
-                # NNI wants a trial: this one finds everything done, and shows the result on NNI's page.
-                self._last = id_
-                decision = {"stage": "final"}
-            else:
-                self._finish()
+        if decision is Pause.DONE and not self._ended_without_a_trial():
+            # This one finds everything done, and shows the result on NNI's page.
+            self._last = id_
+            decision = {"stage": "final"}
         return decision if isinstance(decision, Pause) else {"run_folder": str(plan.run.path), **decision}
 
     def _open(self) -> Plan:
@@ -159,6 +156,17 @@ class StageTuner(Tuner):
             # The limit of a resumed experiment may be what its end had lowered it to.
             self._manager.make_room()
         return run
+
+    def _ended_without_a_trial(self) -> bool:
+        """Finish where nothing is left; False where NNI wants a trial first, or its manager does not answer."""
+        try:
+            if not self._manager.trials():
+                return False
+            self._finish()
+        except OSError:
+            _logger.exception("The experiment cannot be ended yet")
+            return False
+        return True
 
     def _end(self) -> None:
         """Finish after the last trial. Where the manager does not answer, NNI's next request is another occasion."""

@@ -52,6 +52,7 @@ from nasrec_automl.search.attributes import KEY
 from nasrec_automl.search.distributions import architecture_of
 from nasrec_automl.space import load_architecture, load_search_space, shipped_files
 from nasrec_automl.training.metrics import Metrics
+from nasrec_automl.yaml_files import first_complaint
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,15 +185,18 @@ def _given_hyper(folder: Path) -> Hyper:
     """The hyper-parameters of a model.
 
     Raises:
-        ArchitectureError: its folder has none, or they are not those of this version.
+        ArchitectureError: its folder has none, or they are not those of this version, or out of range.
     """
     try:
         return TypeAdapter(Hyper).validate_json((folder / HYPER_FILE).read_bytes())
-    except (FileNotFoundError, ValidationError):
-        raise ArchitectureError(
-            f"{folder / HYPER_FILE}: missing, or not of this version; name {folder / ARCHITECTURE_FILE} instead, to "
-            "train that architecture with the best hyper-parameters of this run"
-        ) from None
+    except FileNotFoundError:
+        reason = "no such file"
+    except ValidationError as error:
+        reason = first_complaint(error)
+    raise ArchitectureError(
+        f"{folder / HYPER_FILE}: {reason}; name {folder / ARCHITECTURE_FILE} instead, to train that architecture with "
+        "the best hyper-parameters of this run"
+    )
 
 
 def _files(run: RunFolder, architecture: Architecture, hyper: Hyper, what: str) -> Path:

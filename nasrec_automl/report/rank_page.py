@@ -32,8 +32,8 @@ def ranking_lines(ranking: Ranking) -> list[Line]:
     ]
     if ranking.ceiling is not None:
         lines.append(("ceiling", *_shown(ranking.ceiling), "tau between halves of the seeds"))
-    if share is not None:
-        lines.append(("share of the ceiling", f"{share:.0%}", "", "Kendall's tau as a share of it"))
+        shown = "n/a" if share is None else f"{share:.0%}"
+        lines.append(("share of the ceiling", shown, "", "Kendall's tau as a share of it, where it is above chance"))
     lines += [
         ("tau of size", *_shown(ranking.size_tau), f"of the number of parameters alone, as if {sign} were better"),
         ("lead over size", *_shown(ranking.lead), "Kendall's tau less that of size"),

@@ -8,6 +8,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from nasrec_automl.config_types import Count, NonNegativeFloat, PositiveFloat, Probability, TableSize
 from nasrec_automl.hyper_space import Distribution, HyperSpace, OptimizerName
 
 ARCHITECTURE = "architecture"
@@ -33,13 +34,13 @@ class Hyper:
     """
 
     optimizer: OptimizerName
-    learning_rate: float
-    weight_decay: float
-    embedding_decay: float | None
-    dropout: float
-    batch_size: int
-    embedding_dim: int | None
-    table_cap: int | None
+    learning_rate: PositiveFloat
+    weight_decay: NonNegativeFloat
+    embedding_decay: NonNegativeFloat | None
+    dropout: Probability
+    batch_size: Count
+    embedding_dim: Count | None
+    table_cap: TableSize | None
     layer_norm: bool | None
 
     @classmethod

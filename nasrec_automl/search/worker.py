@@ -22,6 +22,9 @@ from nasrec_automl.search.task import Params, Proposal, TrialSource
 Start = Callable[[str], FrozenTrial | None]
 """Starts a trial for a worker, by its id; None where it is not to run, or another worker runs it."""
 
+_LOOKS = 6
+"""How often a study is read for whether a trial that stands against an enqueued one is withdrawn."""
+
 _REDRAWS = 20
 """How often what an enqueued trial leaves open is drawn anew where the study has its key."""
 
@@ -106,8 +109,11 @@ class Worker:
         key = self.source.key(trial.params)
         others = self._others(trial)
         reason = self._beaten(key, others)
-        if reason is not None:
+        for _ in range(_LOOKS):
             # A trial that was begun at this very moment has seen this one, and is withdrawn; an older one goes on.
+            settled = [one for one in others if one.number < trial.number or one.state != TrialState.RUNNING]
+            if reason is None or self._beaten(key, settled) is not None:
+                break
             time.sleep(self.options.poll)
             others = self._others(trial)
             reason = self._beaten(key, [one for one in others if one.number < trial.number or not _adopted(one)])

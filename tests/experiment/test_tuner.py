@@ -208,6 +208,26 @@ def test_where_the_manager_does_not_answer_the_end_comes_with_the_next_request(
     assert manager.finished
 
 
+@pytest.mark.parametrize("silent", ["finish", "trials"])
+def test_a_manager_that_does_not_answer_at_the_very_end_does_not_make_the_experiment_a_failed_one(
+    tuner: Any,
+    run: RunFolder,
+    pipeline: ModuleType,
+    manager: FakeManager,
+    monkeypatch: pytest.MonkeyPatch,
+    silent: str,
+) -> None:
+    tuner.ask(0)
+    do(run, pipeline, "data", "supernet", "search", "retrain", "final", "report")
+    with monkeypatch.context() as busy:
+        busy.setattr(manager, silent, Mock(side_effect=TimeoutError))
+        tuner.trial_end(0, True)
+        assert tuner.ask(1) == [{"stage": "final"}], "one more occasion, and a trial that succeeds"
+    assert not manager.finished
+    tuner.trial_end(1, True)
+    assert manager.finished
+
+
 def test_a_stage_that_fails_ends_the_experiment_with_one_trial_that_says_why(tuner: Any, manager: FakeManager) -> None:
     tuner.ask(0, 1)
     tuner.trial_end(0, False)

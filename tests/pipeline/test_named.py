@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import optuna
@@ -118,13 +119,25 @@ def test_a_model_is_trained_again_in_a_run_that_has_nothing_but_data(run: RunFol
     assert RunFolder.open(new.path).job == new.job
 
 
-@pytest.mark.parametrize("text", [None, "{}", '{"learning_rate": 0.1}', "no JSON"])
-def test_a_model_of_another_version_has_no_hyper_parameters(run: RunFolder, text: str | None) -> None:
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (None, "no such file"),
+        ("no JSON", "Invalid JSON.*"),
+        ({"optimizer": None}, r"optimizer: Input should be 'adagrad', 'adam' or 'sgd', but it is empty"),
+        ({"learning_rate": -0.1}, r"learning_rate: Input should be greater than 0, but it is -0\.1"),
+        ({"batch_size": 0}, "batch_size: Input should be greater than or equal to 1, but it is 0"),
+    ],
+)
+def test_hyper_parameters_that_are_not_those_of_this_version_are_refused(
+    run: RunFolder, change: str | dict[str, Any] | None, reason: str
+) -> None:
     file = run.best / "hyper_parameters.json"
+    given = read_json(file)
     file.unlink()
-    if text is not None:
-        file.write_text(text)
-    with pytest.raises(ArchitectureError, match=r"missing, or not of this version; name .*/architecture\.json inst"):
+    if change is not None:
+        file.write_text(change if isinstance(change, str) else json.dumps(given | change))
+    with pytest.raises(ArchitectureError, match=rf"hyper_parameters\.json: {reason}; name .*/architecture\.json inst"):
         retrain_named(run, str(run.best))
 
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nasrec_automl.ranking import Estimate, judge_ranking
+from nasrec_automl.ranking import Estimate, Ranking, judge_ranking
 from nasrec_automl.report.content import JudgedArchitecture, RankContent
 from nasrec_automl.report.rank_page import ranking_lines, ranking_sentence, render_rank, score_against_truth
 
@@ -35,6 +35,10 @@ def content(seeds: int = 2) -> RankContent:
     )
 
 
+def share_of_ceiling(ranking: Ranking) -> str:
+    return next(value for name, value, _, _ in ranking_lines(ranking) if name == "share of the ceiling")
+
+
 def test_every_statistic_has_a_line() -> None:
     full = [line[0] for line in ranking_lines(content().ranking)]
     assert len(full) == 10
@@ -49,7 +53,10 @@ def test_every_statistic_has_a_line() -> None:
     assert {*full} - {*one_group} == {"tau within sizes"}
     unknown = replace(ranking, tau=Estimate(math.nan, math.nan, math.nan))
     assert ranking_lines(unknown)[0][1:3] == ("n/a", "")
-    assert "share of the ceiling" not in [line[0] for line in ranking_lines(unknown)]
+    assert share_of_ceiling(unknown) == "n/a"
+    assert share_of_ceiling(replace(ranking, tau=Estimate(0.3, 0, 0.6), ceiling=Estimate(0.5, 0.1, 0.9))) == "60%"
+    by_chance = replace(ranking, tau=Estimate(0.3, 0, 0.6), ceiling=Estimate(0.2, -0.1, 0.5))
+    assert share_of_ceiling(by_chance) == "n/a", "a ceiling that may be chance limits nothing"
     few = replace(ranking, tau=Estimate(-1.0, math.nan, math.nan))
     assert ranking_lines(few)[0][1:3] == ("-1.00", "")
 

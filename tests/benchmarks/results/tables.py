@@ -18,10 +18,11 @@ Found = Mapping[str, Mapping[str, Any]]
 def rank_table(rank: Mapping[str, Any], dataset: DataSet) -> str:
     """Every statistic of a ranking; those with a target beside it."""
     ranking = Ranking.from_plain(rank["ranking"])
-    share = "reached" if (ranking.share_of_ceiling or 0) >= SHARE_TARGET else "not reached"
+    share = ranking.share_of_ceiling
+    reached = "not shown" if share is None else "reached" if share >= SHARE_TARGET else "not reached"
     targets = {
         "Kendall's tau": (f"{dataset.tau:g}", "reached" if ranking.tau.value >= dataset.tau else "not reached"),
-        "share of the ceiling": (f"{SHARE_TARGET:.0%}", share if ranking.has_ceiling else "not shown"),
+        "share of the ceiling": (f"{SHARE_TARGET:.0%}", reached),
     }
     lines = [
         (name, value, interval, *targets.get(name, ("", ""))) for name, value, interval, _ in ranking_lines(ranking)
@@ -122,7 +123,7 @@ def summary_table(found: Mapping[str, Found], datasets: Sequence[DataSet]) -> st
         line = [dataset.title]
         if rank := steps.get("rank"):
             ranking = Ranking.from_plain(rank["ranking"])
-            share = ranking.share_of_ceiling if ranking.has_ceiling else None
+            share = ranking.share_of_ceiling
             line += [
                 f"{_digits(ranking.tau.value, 2)} (target {dataset.tau:g})",
                 f"{'no ceiling' if share is None else f'{share:.0%}'} (target {SHARE_TARGET:.0%})",
