@@ -121,13 +121,7 @@ def _add_prepare(subparsers: _Subparsers) -> None:
     prepare.add_argument(
         "--schema", type=Path, help="what the columns of a table are (see `nasrec-automl schema infer`)"
     )
-    prepare.add_argument(
-        "--max-rejected",
-        type=_share,
-        default=0.001,
-        metavar="SHARE",
-        help="share of the rows that may be bad; they are kept in OUTPUT.rejected.tsv (default: 0.001)",
-    )
+    _of_source(prepare, "; they are kept in OUTPUT.rejected.tsv")
     prepare.add_argument(
         "--split",
         choices=("random", "time", "given"),
@@ -139,13 +133,6 @@ def _add_prepare(subparsers: _Subparsers) -> None:
         type=_from(2),
         metavar="ROWS",
         help="rows of the largest embedding table; fields with more categories are hashed into so many",
-    )
-    prepare.add_argument(
-        "--option",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="option of the source, such as rows=50000",
     )
 
 
@@ -207,7 +194,7 @@ def _add_runs(subparsers: _Subparsers) -> None:
         "compare settings of the supernet's training by how well its scores rank architectures",
         "nasrec-automl tune-supernet examples/quickstart/job.yaml",
     )
-    _job(tune, "the job file; its sections tune, supernet, search.head and retrain count")
+    _job(tune, "the job file, whose sections tune, supernet, search.head and retrain count")
 
     rank = _command(
         subparsers,
@@ -216,7 +203,7 @@ def _add_runs(subparsers: _Subparsers) -> None:
         "measure how well the supernet's scores rank architectures, against trainings from scratch",
         "nasrec-automl rank examples/quickstart/job.yaml",
     )
-    _job(rank, "the job file; a supernet that its run has trained already is used")
+    _job(rank, "the job file, of whose run a trained supernet is used")
     _workers(rank, "the trainings", "1")
 
     worker = _command(
@@ -308,7 +295,7 @@ def _add_models(subparsers: _Subparsers) -> None:
         "predict a file of raw rows with a trained model",
         "nasrec-automl predict --model runs/quickstart/best --input rows.csv --output probabilities.csv",
     )
-    predict.add_argument("--model", type=Path, required=True, help="folder of the model, such as runs/NAME/best")
+    predict.add_argument("--model", type=Path, required=True, help="folder of the model, or of its run")
     predict.add_argument("--input", type=Path, required=True, help="CSV, TSV or Parquet with the raw columns")
     predict.add_argument(
         "--output",
@@ -324,6 +311,42 @@ def _add_models(subparsers: _Subparsers) -> None:
         type=Path,
         help="schema of the table, where it names a separator or columns of a file without a header",
     )
+
+    evaluate = _command(
+        subparsers,
+        "evaluate",
+        commands.evaluate,
+        "measure models on rows with labels, and compare each with the first",
+        "nasrec-automl evaluate --model runs/monday/best runs/tuesday/best --input new.csv --schema schema.yaml",
+    )
+    evaluate.add_argument(
+        "--model",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FOLDER",
+        help="folders of models, or of runs",
+    )
+    evaluate.add_argument(
+        "--probabilities",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help="what other models predicted for these rows, in their order: files with a column `probability`, as "
+        "`predict` writes them",
+    )
+    evaluate.add_argument(
+        "--input", type=Path, nargs="+", action="extend", default=[], help="raw files, folders or globs"
+    )
+    evaluate.add_argument(
+        "--source", default="table", help="what they are, as `prepare` takes it, such as criteo (default: table)"
+    )
+    evaluate.add_argument("--schema", type=Path, help="what the columns of a table are; says which is the label")
+    _of_source(evaluate)
+    evaluate.add_argument("--output", type=Path, help="JSON file to write as well")
 
     export = _command(
         subparsers,
@@ -377,7 +400,7 @@ def _command(
 
 
 def _job(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument("job", type=Path, help=what)
+    parser.add_argument("job", type=Path, metavar="JOB", help=f"{what}, or the folder of its run")
     parser.add_argument(
         "--set",
         action="append",
@@ -400,6 +423,23 @@ def _workers(parser: argparse.ArgumentParser, what: str, default: str) -> None:
 
 def _run_or_job(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_or_job", type=Path, metavar="RUN", help="the run folder, or the job file")
+
+
+def _of_source(parser: argparse.ArgumentParser, kept: str = "") -> None:
+    parser.add_argument(
+        "--max-rejected",
+        type=_share,
+        default=0.001,
+        metavar="SHARE",
+        help=f"share of the rows that may be bad{kept} (default: 0.001)",
+    )
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="option of the source, such as rows=50000",
+    )
 
 
 def _share(text: str) -> float:

@@ -18,13 +18,15 @@ from rich.console import Console
 from nasrec_automl.errors import JobError, NasRecError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nasrec_automl.data.preparation import OnProgress
+    from nasrec_automl.pipeline.model_folder import Model
     from nasrec_automl.pipeline.run_folder import RunFolder
 
 
 def prepare(arguments: argparse.Namespace) -> None:
     """Turn raw files into a prepared data set."""
-    from nasrec_automl.config import check_option_names
     from nasrec_automl.data.appending import append
     from nasrec_automl.data.parts import Part
     from nasrec_automl.data.preparation import DEFAULT_SEED, prepare
@@ -42,9 +44,7 @@ def prepare(arguments: argparse.Namespace) -> None:
                 )
     elif (arguments.validation or arguments.test) and arguments.split != "given":
         raise JobError("files of validation and test are kept apart by the split `given` alone: add --split given")
-    options: dict[str, Any] = dict(_option(text) for text in arguments.option)
-    check_option_names(arguments.source, options)
-    console = Console()
+    options, console = _options(arguments), Console()
     output = check_new_output(arguments.output, but=arguments.append)
     rejections = Rejections(arguments.max_rejected, output.with_name(f"{output.name}.rejected.tsv"))
     source = open_source(
@@ -134,12 +134,13 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _run_of(arguments: argparse.Namespace) -> RunFolder:
-    """The run folder of a job file, before anything else is imported: a wrong job is told at once."""
+    """The run folder of a job, before anything else is imported: a wrong job is told at once."""
     from nasrec_automl.config import load_job
     from nasrec_automl.config_changes import read_changes
-    from nasrec_automl.pipeline.run_folder import RunFolder
+    from nasrec_automl.pipeline.run_folder import JOB_FILE, RunFolder
 
-    return RunFolder(load_job(arguments.job, read_changes(arguments.changes)))
+    noted = arguments.job / JOB_FILE
+    return RunFolder(load_job(noted if noted.is_file() else arguments.job, read_changes(arguments.changes)))
 
 
 def tune(arguments: argparse.Namespace) -> None:
@@ -304,11 +305,10 @@ def retrain(arguments: argparse.Namespace) -> None:
 def predict(arguments: argparse.Namespace) -> None:
     """Predict a file of raw rows."""
     from nasrec_automl.data.readers.unlabelled import count_rows
-    from nasrec_automl.pipeline.model_folder import load_model
     from nasrec_automl.pipeline.predict import predict_file
 
     console = Console()
-    model, total = load_model(arguments.model), count_rows(arguments.input)
+    model, total = _model_in(arguments.model), count_rows(arguments.input)
     with row_bars(console) as on_progress:
         on_progress("predicting rows", 0, total)
         rows = predict_file(
@@ -320,6 +320,45 @@ def predict(arguments: argparse.Namespace) -> None:
             on_rows=lambda done: on_progress("predicting rows", done, total),
         )
     _say(console, f"{arguments.output}: {rows:,} rows")
+
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    """Measure models on rows with labels."""
+    from nasrec_automl.data.files import check_output_file
+    from nasrec_automl.data.rejections import Rejections
+    from nasrec_automl.data.sources import open_source
+    from nasrec_automl.pipeline.evaluate import evaluate, evaluation_table
+    from nasrec_automl.pipeline.files import write_json
+
+    if arguments.output is not None:
+        check_output_file(arguments.output)
+    console, rejections = Console(), Rejections(arguments.max_rejected)
+    source = open_source(arguments.source, arguments.input, schema=arguments.schema, **_options(arguments))
+    models = {str(folder): _model_in(folder) for folder in arguments.model}
+    given = {str(file): file for file in arguments.probabilities}
+    with row_bars(console) as on_progress:
+        evaluations = evaluate(
+            source,
+            models,
+            given,
+            rejections=rejections,
+            on_rows=lambda done: on_progress("evaluating rows", done, None),
+        )
+    if summary := rejections.summary():
+        _say(console, summary)
+    console.print(evaluation_table(evaluations))
+    if arguments.output is not None:
+        write_json(arguments.output, [one.to_plain() for one in evaluations])
+        _say(console, str(arguments.output))
+
+
+def _model_in(folder: Path) -> Model:
+    """The model of a folder, or of a run's folder the winner."""
+    from nasrec_automl.pipeline.model_folder import WEIGHTS_FILE, load_model
+
+    winner = folder / "best"
+    of_run = (winner / WEIGHTS_FILE).is_file() and not (folder / WEIGHTS_FILE).is_file()
+    return load_model(winner if of_run else folder)
 
 
 def export(arguments: argparse.Namespace) -> None:
@@ -378,6 +417,15 @@ def row_bars(console: Console) -> Iterator[OnProgress]:
             )
 
         yield on_progress
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options of the source."""
+    from nasrec_automl.config import check_option_names
+
+    options: dict[str, Any] = dict(_option(text) for text in arguments.option)
+    check_option_names(arguments.source, options)
+    return options
 
 
 def _option(text: str) -> tuple[str, int | float | str]:

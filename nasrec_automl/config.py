@@ -256,7 +256,7 @@ class SearchConfig(Section):
         objectives: what is minimised: `log_loss` first, then any costs.
         sampler: what proposes architectures. Of several objectives it is `nsga2` by default, and not `evolution`.
         population: how many are alive; also the number of random ones at the start.
-        tournament: how many of them compete to be a parent.
+        tournament: how many of them compete to be a parent; by default half of them.
         children: how many children a generation has.
         head: fitting of the head.
         max_rows: at most so many rows of the search part are scored; all of them by default.
@@ -270,7 +270,7 @@ class SearchConfig(Section):
     objectives: tuple[Objective, ...] = ("log_loss",)
     sampler: SamplerName = "evolution"
     population: Count = 128
-    tournament: Count = 64
+    tournament: Count | None = None
     children: Count = 8
     head: HeadConfig = RidgeHead()
     max_rows: Count | None = None
@@ -309,7 +309,8 @@ class SearchConfig(Section):
         """That all is drawn at random, though a sampler is asked for that learns, and what to change; else nothing."""
         if self.sampler == "random" or self.architectures > self.population:
             return ""
-        lower = "search.population" + (" and search.tournament" if self.sampler == "evolution" else "")
+        several = self.sampler == "evolution" and self.tournament is not None
+        lower = "search.population" + (" and search.tournament" if several else "")
         return (
             f"search.architectures ({self.architectures}) does not exceed search.population ({self.population}): all "
             f"are drawn at random; lower {lower}, or raise search.architectures, for the sampler {self.sampler} to "
@@ -318,7 +319,7 @@ class SearchConfig(Section):
 
     @model_validator(mode="after")
     def _tournament_fits(self) -> SearchConfig:
-        if self.sampler == "evolution" and self.tournament > self.population:
+        if self.sampler == "evolution" and (self.tournament or 0) > self.population:
             raise ValueError(f"tournament ({self.tournament}) must not exceed population ({self.population})")
         return self
 

@@ -30,6 +30,7 @@ COMMANDS = [
         ["compare"],
         ["retrain"],
         ["predict"],
+        ["evaluate"],
         ["export"],
         ["schema"],
         ["data"],

@@ -252,11 +252,12 @@ def test_a_wrong_field_is_named(
     assert files(tmp_path) == before
 
 
-def test_a_run_folder_is_no_job_but_holds_one(copied_run: Any) -> None:
-    noted = copied_run.path / "job.json"
-    refused("run", copied_run.path, naming=f"{copied_run.path}: is a folder, but a job is a YAML file")
-    refused("run", copied_run.path, naming=f"the one that this run was started with, or {noted}")
-    assert call("run", noted).code == 0
+def test_a_run_goes_on_by_its_folder_with_the_job_that_it_was_started_with(copied_run: Any) -> None:
+    done = call("run", copied_run.path)
+    assert done.code == 0, done.error
+    assert f"Report:             {copied_run.report}" in done.out
+    refused("run", copied_run.path, "--set", "seed=1", naming="seed")
+    refused("experiment", copied_run.path, naming=f"or {copied_run.path / 'job.json'}, the run's own note of it")
 
 
 def test_fields_that_there_are_are_listed_once(tmp_path: Path) -> None:
@@ -279,6 +280,43 @@ def test_a_missing_job_is_named(tmp_path: Path, command: str) -> None:
     refused(command, tmp_path / "job.yaml", naming="job.yaml: not a YAML file")
     (tmp_path / "job.yaml").write_text("- a")
     refused(command, tmp_path / "job.yaml", naming="job.yaml: expected a mapping")
+
+
+@pytest.fixture
+def labelled(finished_run: Any, tmp_path: Path) -> tuple[str, ...]:
+    """Options of 2,000 labelled rows that the run's model may measure itself on."""
+    raw = make_synthetic(**{**finished_run.job.data.options, "rows": 2000, "seed": 1})
+    raw.frame.assign(clicked=raw.label).to_csv(tmp_path / "rows.csv", index=False)
+    columns = {"label": "clicked", **{kind: dict.fromkeys(getattr(raw, kind)) for kind in ("dense", "categorical")}}
+    (tmp_path / "schema.yaml").write_text(yaml.safe_dump(columns))
+    return ("--input", str(tmp_path / "rows.csv"), "--schema", str(tmp_path / "schema.yaml"))
+
+
+def test_evaluate_measures_a_model_of_a_run_and_what_others_predicted(
+    finished_run: Any, tmp_path: Path, labelled: tuple[str, ...]
+) -> None:
+    _, rows, *_ = labelled
+    predicted = tmp_path / "others.csv.gz"
+    assert call("predict", "--model", finished_run.path, "--input", rows, "--output", predicted).code == 0
+    output = tmp_path / "e.json"
+    done = call("evaluate", "--model", finished_run.path, "--probabilities", predicted, *labelled, "--output", output)
+    assert done.code == 0, done.error
+    assert "2,000 rows, of which " in done.out
+    model, same = json.loads(output.read_text())
+    assert (model["name"], same["name"]) == (str(finished_run.path), str(predicted))
+    assert model["less_first"] is None
+    assert same["log_loss"] == pytest.approx(model["log_loss"], abs=1e-6)
+    assert same["less_first"]["log_loss_error"] == pytest.approx(0, abs=1e-6)
+    test = json.loads((finished_run.path / "result.json").read_text())["test"]
+    assert model["log_loss"] == pytest.approx(test["log_loss"], abs=0.1)
+
+
+def test_evaluate_names_what_is_missing(finished_run: Any, tmp_path: Path, labelled: tuple[str, ...]) -> None:
+    refused("evaluate", *labelled, naming="nothing to measure: name a model, or a file of probabilities")
+    refused("evaluate", "--model", tmp_path, *labelled, naming=f"{tmp_path}: no model")
+    refused("evaluate", "--model", finished_run.path, *labelled[:2], naming="schema")
+    refused("evaluate", "--model", finished_run.path, *labelled[2:], naming="input")
+    refused("evaluate", "--probabilities", tmp_path / "gone.csv", *labelled, naming="gone.csv: no such file")
 
 
 def test_retrain_by_name_predicts_and_exports(copied_run: Any, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_a_minimal_job_has_the_usual_settings(tmp_path: Path) -> None:
     job = load_job(write(tmp_path / "job.yaml", MINIMAL))
     assert job.space == "nasrec-full"
     assert (job.supernet.sampling, job.supernet.learning_rate, job.supernet.clip_norm) == ("single-operator", 0.12, 0.2)
-    assert (job.search.population, job.search.tournament, job.search.children) == (128, 64, 8)
+    assert (job.search.population, job.search.tournament, job.search.children) == (128, None, 8)
     assert job.search.architectures == 2048
     assert job.retrain.top_k == 15
 
@@ -360,10 +360,11 @@ def test_a_wrong_value_is_named_with_its_field_and_file(
         ({"objectives": ["log_loss", "macs"]}, "nsga2"),
         ({"objectives": ["log_loss", "macs", "latency_ms"], "sampler": "tpe"}, "tpe"),
         ({"sampler": "random"}, "random"),
-        # Evolution alone reads the tournament, which is 64 by default.
-        ({"sampler": "random", "population": 16}, "random"),
-        ({"sampler": "tpe", "population": 16}, "tpe"),
-        ({"objectives": ["log_loss", "macs"], "population": 16}, "nsga2"),
+        ({"population": 16}, "evolution"),
+        # Evolution alone reads the tournament.
+        ({"sampler": "random", "population": 16, "tournament": 64}, "random"),
+        ({"sampler": "tpe", "population": 16, "tournament": 64}, "tpe"),
+        ({"objectives": ["log_loss", "macs"], "population": 16, "tournament": 64}, "nsga2"),
     ],
 )
 def test_the_sampler_follows_from_the_objectives(tmp_path: Path, search: dict[str, Any], sampler: str) -> None:

@@ -81,18 +81,23 @@ class Model:
             frame: raw columns.
             unseen: counts them.
         """
+        probabilities: NDArray[np.float64] = torch.from_numpy(self.logits(frame, unseen)).sigmoid().numpy()
+        return probabilities
+
+    def logits(self, frame: pd.DataFrame | pa.Table, unseen: UnseenValues | None = None) -> NDArray[np.float64]:
+        """Return the logits of `probabilities`, `(rows,)`: differences near 0 and 1 are not rounded away in them."""
         dense, ids = self.preprocessing.transform(frame, unseen)
         if not len(frame):
             return np.empty(0)
         with torch.inference_mode():
-            logits = torch.cat(
+            found = torch.cat(
                 [
                     self.subnet(torch.from_numpy(dense[i : i + _CHUNK]), torch.from_numpy(ids[i : i + _CHUNK]))
                     for i in range(0, len(frame), _CHUNK)
                 ]
             )
-        probabilities: NDArray[np.float64] = torch.sigmoid(logits.double()).numpy()
-        return probabilities
+        logits: NDArray[np.float64] = found.double().numpy()
+        return logits
 
 
 def write_model(subnet: Subnet, preprocessing: Path, folder: Path, hyper: Mapping[str, Any] | None = None) -> None:

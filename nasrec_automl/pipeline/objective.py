@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,8 +54,8 @@ def objective(
     run = RunFolder.open(run_folder)
     if not run.weights.is_file():
         raise CheckpointError(
-            f"{run.path}: the supernet is not trained yet (no {run.weights.name}); run `nasrec-automl run JOB` with "
-            f"the job file of {run.job.name!r}, at least until its search begins"
+            f"{run.path}: the supernet is not trained yet (no {run.weights.name}); run "
+            f"`nasrec-automl run {shlex.quote(str(run.path))} --until supernet`"
         )
     return _Objective(run if objectives is None else _with_objectives(run, objectives))
 

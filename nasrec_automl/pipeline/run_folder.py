@@ -19,11 +19,11 @@ from nasrec_automl.pipeline.locks import LockedFolder
 DATA_FINGERPRINT = "fingerprint of the prepared data"
 """Among a stage's settings: which rows it was started with."""
 
-
 BEGAN_IN = "run_folder"
 """Among the data stage's settings: where the run folder was then."""
 
-_JOB = "job.json"
+JOB_FILE = "job.json"
+"""In a run folder, the job that its stages were started with."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ class RunFolder(LockedFolder):
         path = Path(path).resolve()
         if path.is_file():
             return cls(load_job(path))
-        text = path / _JOB
+        text = path / JOB_FILE
         if not text.is_file():
             raise RunFolderError(
                 f"{path}: not a run folder; expected one that `nasrec-automl run JOB` made, or a job file"
@@ -202,7 +202,7 @@ class RunFolder(LockedFolder):
 
     def exists(self) -> bool:
         """Whether the folder has a job, so that it can be opened by its path."""
-        return (self.path / _JOB).is_file()
+        return (self.path / JOB_FILE).is_file()
 
     def create(self) -> None:
         """Make the folder, and note the job in it."""
@@ -210,7 +210,7 @@ class RunFolder(LockedFolder):
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise self._cannot_write(error) from None
-        write_text(self.path / _JOB, self.job.model_dump_json(indent=2) + "\n")
+        write_text(self.path / JOB_FILE, self.job.model_dump_json(indent=2) + "\n")
 
     def settings_digest(self, stage: str, otherwise: dict[str, Any] | None = None) -> str:
         """Hash of the settings that a stage was started with; equal ones give equal outcomes, whatever the job's name.

@@ -49,7 +49,8 @@ class RegularizedEvolutionSampler(BaseSampler):
         population_size: how many trials are alive; also the number of random ones at the start.
         tournament_size: how many of them compete to be a parent; by default half of them.
         children: how many children the winner has, before the next tournament.
-        generations: G; a child has (G - g) // max(20, G // 5) + 1 mutations at generation g.
+        generations: G; a child has (G - g) // max(20, G // 5) + 1 mutations at generation g. By default (0) it always
+            has one; for more in the beginning give the number of generations that the study is to have.
         seed: all randomness derives from it and from the study; None for another one each time.
 
     Raises:
@@ -73,7 +74,7 @@ class RegularizedEvolutionSampler(BaseSampler):
         population_size: int = 128,
         tournament_size: int | None = None,
         children: int = 8,
-        generations: int = 240,
+        generations: int = 0,
         seed: int | None = 0,
     ) -> None:
         if tournament_size is None:

@@ -197,5 +197,5 @@ def test_what_is_no_run_folder_is_named(tmp_path: Path) -> None:
 
 def test_a_supernet_that_is_not_trained_yet_is_named(copied_run: RunFolder) -> None:
     shutil.rmtree(copied_run.supernet)
-    with pytest.raises(CheckpointError, match=r"not trained yet .* run `nasrec-automl run JOB`"):
+    with pytest.raises(CheckpointError, match=r"not trained yet .* run `nasrec-automl run .* --until supernet`"):
         objective(copied_run.path)

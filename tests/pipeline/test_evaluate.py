@@ -1,0 +1,161 @@
+"""Models beside each other on labelled rows."""
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+from sklearn.metrics import log_loss, roc_auc_score
+
+from nasrec_automl.data.raw import RawData
+from nasrec_automl.data.rejections import Rejections
+from nasrec_automl.data.sources import open_source
+from nasrec_automl.data.synthetic import make_synthetic
+from nasrec_automl.errors import DataError
+from nasrec_automl.pipeline.evaluate import Evaluation, evaluate, evaluation_table
+from nasrec_automl.pipeline.model_folder import Model
+from nasrec_automl.pipeline.run_folder import RunFolder
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def raw(finished_run: RunFolder) -> RawData:
+    """Rows that the model has not seen; more than one chunk."""
+    made = make_synthetic(**{**finished_run.job.data.options, "rows": 70_000, "seed": 1})
+    return replace(made, time=None)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write(values: Any, name: str = "p.csv") -> Path:
+        pd.DataFrame({"row": range(len(values)), "probability": values}).to_csv(tmp_path / name, index=False)
+        return tmp_path / name
+
+    return write
+
+
+def first_rows(raw: RawData, rows: int, **changes: Any) -> RawData:
+    return replace(raw, frame=raw.frame.head(rows), label=raw.label.head(rows), **changes)
+
+
+def test_the_figures_are_those_of_other_libraries(model: Model, raw: RawData, write: Write) -> None:
+    heard: list[int] = []
+    others = np.random.default_rng(0).random(len(raw.frame))
+    ours, other = evaluate(raw, {"ours": model}, {"other": write(others)}, on_rows=heard.append)
+    assert heard == [65_536, 70_000]
+    predicted, rate = model.predict(raw.frame), raw.label.mean()
+    for one, probabilities in ((ours, predicted), (other, others)):
+        assert one.log_loss == pytest.approx(log_loss(raw.label, probabilities), abs=1e-6)
+        assert one.auc == pytest.approx(roc_auc_score(raw.label, probabilities), abs=1e-6)
+        assert one.mean_probability == pytest.approx(probabilities.mean(), abs=1e-6)
+        assert one.normalised_entropy == pytest.approx(one.log_loss / log_loss(raw.label, np.full(70_000, rate)))
+        assert (one.rows, one.positive_rate) == (70_000, pytest.approx(rate))
+    assert ours.less_first is None
+    less = other.less_first
+    assert less is not None
+    assert less.log_loss == pytest.approx(other.log_loss - ours.log_loss)
+    assert less.auc == pytest.approx(other.auc - ours.auc)
+    losses = [-np.log(np.where(raw.label == 1, p, 1 - p)) for p in (others, predicted)]
+    assert less.log_loss_error == pytest.approx(np.std(losses[0] - losses[1], ddof=1) / np.sqrt(70_000), rel=1e-4)
+    draws = np.random.default_rng(1).integers(70_000, size=(40, 70_000))
+    spread = [
+        roc_auc_score(raw.label.to_numpy()[d], others[d]) - roc_auc_score(raw.label.to_numpy()[d], predicted[d])
+        for d in draws
+    ]
+    assert less.auc_error == pytest.approx(np.std(spread), rel=0.35), "as by bootstrap"
+
+
+def test_rows_count_by_their_weights(model: Model, raw: RawData) -> None:
+    weight = pd.Series(np.arange(300) % 4)
+    several = first_rows(raw, 300).frame.loc[np.repeat(np.arange(300), weight)].reset_index(drop=True)
+    label = raw.label.head(300).repeat(weight).reset_index(drop=True)
+    (weighted,) = evaluate(first_rows(raw, 300, weight=weight), {"m": model})
+    (repeated,) = evaluate(replace(raw, frame=several, label=label), {"m": model})
+    for name in ("log_loss", "auc", "normalised_entropy", "mean_probability", "positive_rate"):
+        assert getattr(weighted, name) == pytest.approx(getattr(repeated, name), abs=1e-6), name
+    with pytest.raises(DataError, match="the weights of all 300 rows to measure on are 0"):
+        evaluate(first_rows(raw, 300, weight=0 * weight), {"m": model})
+
+
+def test_rows_of_one_class_have_no_auc(model: Model, raw: RawData) -> None:
+    rows = raw.frame[raw.label == 0].head(50).reset_index(drop=True)
+    both = evaluate(replace(raw, frame=rows, label=pd.Series(np.zeros(50))), {"a": model, "b": model})
+    assert both[1].less_first is not None
+    assert (both[0].auc, both[0].normalised_entropy, both[1].less_first.auc, both[1].less_first.auc_error) == (
+        None,
+    ) * 4
+    assert both[1].less_first.log_loss == 0
+    assert "n/a" in text(both)
+
+
+def test_a_single_row_has_no_error(model: Model, raw: RawData) -> None:
+    one, other = evaluate(first_rows(raw, 1), {"a": model, "b": model})
+    assert other.less_first is not None
+    assert (one.log_loss_error, other.less_first.log_loss_error) == (None, None)
+    with pytest.raises(DataError, match="no rows to measure on"):
+        evaluate(first_rows(raw, 0), {"a": model})
+
+
+def test_a_probability_of_0_or_1_is_a_finite_mistake(raw: RawData, write: Write) -> None:
+    (found,) = evaluate(first_rows(raw, 4), {}, {"sure": write(1 - raw.label.head(4))})
+    assert found.log_loss == pytest.approx(-np.log(1e-15), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("values", "naming"),
+    [
+        ([0.5] * 9, r"p\.csv: 9 probabilities for 10 rows; expected one for each"),
+        ([0.5] * 9 + [1.5], r"p\.csv: expected probabilities from 0 to 1, but row 10 has 1\.5"),
+        ([0.5] * 9 + [None], r"p\.csv: expected probabilities from 0 to 1, but row 10 has nan"),
+        ([0.5] * 9 + ["high"], r"p\.csv, line 11: .*'high'"),
+    ],
+)
+def test_probabilities_that_do_not_fit_are_refused(raw: RawData, write: Write, values: Any, naming: str) -> None:
+    with pytest.raises(DataError, match=naming):
+        evaluate(first_rows(raw, 10), {}, {"p": write(values)})
+
+
+def test_bad_rows_are_left_out_and_said_where_probabilities_stand_beside_them(
+    model: Model, raw: RawData, write: Write, tmp_path: Path
+) -> None:
+    rows, schema = tmp_path / "rows.csv", tmp_path / "schema.yaml"
+    columns = [f"  {name}:" for name in raw.categorical]
+    schema.write_text("\n".join(["label: y", "dense:", *(f"  {n}:" for n in raw.dense), "categorical:", *columns]))
+    raw.frame.head(20).assign(y=[*raw.label.head(19), 7]).to_csv(rows, index=False)
+    source, rejections = open_source("table", [rows], schema=schema), Rejections(0.5)
+    (found,) = evaluate(source, {"m": model}, rejections=rejections)
+    assert (found.rows, rejections.rejected) == (19, 1)
+    with pytest.raises(DataError, match="20 probabilities for 19 rows, 1 bad ones left out: correct those"):
+        evaluate(source, {"m": model}, {"p": write([0.5] * 20)}, rejections=Rejections(0.5))
+
+
+def test_values_that_a_model_does_not_know_are_logged(
+    model: Model, raw: RawData, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = next(iter(raw.categorical))
+    some = first_rows(raw, 200)
+    evaluate(replace(some, frame=some.frame.assign(**{name: "never seen"})), {"mine": model})
+    assert [record.message.split(":")[0] for record in caplog.records] == ["mine"]
+    assert name in caplog.text
+
+
+def text(evaluations: list[Evaluation]) -> str:
+    console = Console(width=150, record=True, file=io.StringIO())
+    console.print(evaluation_table(evaluations))
+    return console.export_text()
+
+
+def test_the_table_has_differences_only_where_there_are_several(model: Model, raw: RawData) -> None:
+    one = evaluate(first_rows(raw, 100), {"[red]mine": model})
+    assert "less first" not in text(one)
+    assert "[red]mine" in text(one)
+    assert "100 rows, of which " in text(one)
+    two = text(evaluate(first_rows(raw, 100), {"mine": model, "yours": model}))
+    assert "less first" in two
+    assert "+0.0000 ± 0.0000" in two
