@@ -118,7 +118,7 @@ def estimate(job: Job, shape: Shape, times: Times) -> list[tuple[str, str, str]]
         f"{designs} x {training:,} steps x {training_step:g} ms",
         _hours(designs * training * training_step),
     )
-    check_steps = int(rows * TRAIN_AND_HEAD) * (check.max_epochs or epochs) // batch
+    check_steps = int(rows * TRAIN_AND_HEAD) * epochs // batch
     check_time = check.architectures * (check.seeds * check_steps * training_step + score)
     check_row = (
         "check of the scores",

@@ -137,10 +137,15 @@ def _run_of(arguments: argparse.Namespace) -> RunFolder:
     """The run folder of a job, before anything else is imported: a wrong job is told at once."""
     from nasrec_automl.config import load_job
     from nasrec_automl.config_changes import read_changes
+    from nasrec_automl.config_paths import moved
     from nasrec_automl.pipeline.run_folder import JOB_FILE, RunFolder
 
-    noted = arguments.job / JOB_FILE
-    return RunFolder(load_job(noted if noted.is_file() else arguments.job, read_changes(arguments.changes)))
+    changes, noted = read_changes(arguments.changes), arguments.job / JOB_FILE
+    if not noted.is_file():
+        return RunFolder(load_job(arguments.job, changes))
+    job = load_job(noted, changes)
+    # Where another folder is asked for, the paths are those of the run that it begins as.
+    return RunFolder(job if "run_folder" in changes else moved(job, arguments.job.resolve()))
 
 
 def tune(arguments: argparse.Namespace) -> None:
@@ -329,11 +334,15 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from nasrec_automl.data.sources import open_source
     from nasrec_automl.pipeline.evaluate import evaluate, evaluation_table
     from nasrec_automl.pipeline.files import write_json
+    from nasrec_automl.pipeline.predict import TABLES
 
     if arguments.output is not None:
         check_output_file(arguments.output)
     console, rejections = Console(), Rejections(arguments.max_rejected)
-    source = open_source(arguments.source, arguments.input, schema=arguments.schema, **_options(arguments))
+    defaults = TABLES if arguments.source == "table" else None
+    source = open_source(
+        arguments.source, arguments.input, schema=arguments.schema, defaults=defaults, **_options(arguments)
+    )
     models = {str(folder): _model_in(folder) for folder in arguments.model}
     given = {str(file): file for file in arguments.probabilities}
     with row_bars(console) as on_progress:

@@ -39,6 +39,7 @@ from nasrec_automl.config_types import (
     Seed,
     TableSize,
     Whole,
+    whole,
 )
 from nasrec_automl.errors import JobError
 from nasrec_automl.yaml_files import complaint, load_yaml
@@ -270,7 +271,7 @@ class SearchConfig(Section):
     objectives: tuple[Objective, ...] = ("log_loss",)
     sampler: SamplerName = "evolution"
     population: Count = 128
-    tournament: Count | None = None
+    tournament: Count = 64
     children: Count = 8
     head: HeadConfig = RidgeHead()
     max_rows: Count | None = None
@@ -284,6 +285,15 @@ class SearchConfig(Section):
             objectives = content.get("objectives", ())
             if isinstance(objectives, list | tuple) and len(objectives) > 1:
                 return {**content, "sampler": "nsga2"}
+        return content
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tournament_of_population(cls, content: Any) -> Any:
+        if isinstance(content, dict) and "tournament" not in content:
+            population = whole(content.get("population"))
+            if isinstance(population, int) and population > 0:
+                return {**content, "tournament": max(1, population // 2)}
         return content
 
     @model_validator(mode="after")
@@ -309,17 +319,15 @@ class SearchConfig(Section):
         """That all is drawn at random, though a sampler is asked for that learns, and what to change; else nothing."""
         if self.sampler == "random" or self.architectures > self.population:
             return ""
-        several = self.sampler == "evolution" and self.tournament is not None
-        lower = "search.population" + (" and search.tournament" if several else "")
         return (
             f"search.architectures ({self.architectures}) does not exceed search.population ({self.population}): all "
-            f"are drawn at random; lower {lower}, or raise search.architectures, for the sampler {self.sampler} to "
-            "learn from scores"
+            f"are drawn at random; lower search.population, or raise search.architectures, for the sampler "
+            f"{self.sampler} to learn from scores"
         )
 
     @model_validator(mode="after")
     def _tournament_fits(self) -> SearchConfig:
-        if self.sampler == "evolution" and (self.tournament or 0) > self.population:
+        if self.sampler == "evolution" and self.tournament > self.population:
             raise ValueError(f"tournament ({self.tournament}) must not exceed population ({self.population})")
         return self
 

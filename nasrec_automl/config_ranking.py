@@ -16,12 +16,10 @@ class VerdictConfig(Section):
     Attributes:
         architectures: how many are scored and trained from scratch, one of each size; 0 for no check.
         seeds: how often each is trained.
-        max_epochs: longest training; as in `retrain` by default.
     """
 
     architectures: Annotated[Whole, Field(ge=0, le=1000)] = 16
     seeds: Annotated[Whole, Field(ge=1, le=100)] = 1
-    max_epochs: Count | None = None
 
     @model_validator(mode="after")
     def _there_is_an_order(self) -> VerdictConfig:

@@ -1,4 +1,4 @@
-"""What an architecture costs, in closed form: multiply-adds, parameters and bytes.
+"""What an architecture costs, in closed form: multiply-adds and parameters.
 
 Multiply-adds per example, with w the width of a dense source, T the number of tokens read and E the embedding width:
 FC (sum w) d; Dot-Product (sum w) E + T k E + (k + 1)^2 E + k (k + 1) / 2 d; Sigmoid-Gating w_left w_right + w_right d;
@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from nasrec_automl import architecture as ops  # as a module: `case FC` would bind a name instead of comparing
 from nasrec_automl.architecture import MERGED_TOKENS, Architecture, Block, Live
 from nasrec_automl.schema import FeatureSchema
-
-_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +40,6 @@ class Profile:
     def parameters(self) -> int:
         """All parameters of the subnet."""
         return self.dense_parameters + self.embedding_parameters
-
-    @property
-    def bytes(self) -> int:
-        """Size of the subnet's weights in float32."""
-        return _BYTES * self.parameters
 
 
 def dot_product_tokens(dense_dim: int) -> int:

@@ -30,6 +30,7 @@ from nasrec_automl.ops.linear import SourceLinear
 INPUTS = ("dense", "ids")
 OUTPUTS = ("probability", "logit")
 
+_SUFFIXES = (".onnx", ".pt2")
 _OPSET = 18  # torch's exporter writes no older one, and every onnxruntime since 1.14 reads it
 
 
@@ -132,7 +133,7 @@ def export_onnx(
 def preprocessing_path(path: Path) -> Path:
     """Where an exported model's preprocessing lies: `model.preprocessing.json` beside `model.onnx` or `model.pt2`."""
     # Of any other file the whole name stays: `clicks.v1` and `clicks.v2` are two models.
-    name = path.stem if path.suffix in (".onnx", ".pt2") else path.name
+    name = path.stem if path.suffix in _SUFFIXES else path.name
     return path.with_name(f"{name}.preprocessing.json")
 
 
@@ -163,6 +164,13 @@ def _program(subnet: Subnet) -> ExportedProgram:
 def _written_beside(path: Path, preprocessing: Preprocessing | None) -> Iterator[Path]:
     """Give a folder beside `path` to write into; what lies in it afterwards moves to where `path` is."""
     check_output_file(path)
+    shared = preprocessing_path(path)
+    for other in {path.with_suffix(suffix) for suffix in _SUFFIXES} - {path} if path.suffix in _SUFFIXES else ():
+        if other.is_file() and shared.is_file() and preprocessing not in (None, Preprocessing.load(shared)):
+            raise DataError(
+                f"{path}: {other.name} beside it is another model, and its {shared.name} would be replaced: delete it, "
+                "or choose another name or folder"
+            )
     clear_left(path)
     folder = beside_of(path)
     shutil.rmtree(folder, ignore_errors=True)  # of a killed process that had this one's number

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -260,6 +261,19 @@ def test_a_run_goes_on_by_its_folder_with_the_job_that_it_was_started_with(copie
     refused("experiment", copied_run.path, naming=f"or {copied_run.path / 'job.json'}, the run's own note of it")
 
 
+def test_a_run_that_was_copied_goes_on_in_its_copy(copied_run: Any) -> None:
+    copy = copied_run.path.with_name("copy")
+    shutil.copytree(copied_run.path, copy)
+    before = files(copied_run.path)
+    (copy / "report.html").unlink()
+    done = call("run", copy)
+    assert done.code == 0, done.error
+    assert (copy / "report.html").is_file()
+    assert files(copied_run.path) == before
+    said = refused("run", copy, "--set", "data.schema=s.yaml", naming="data")
+    assert "no such field" not in said
+
+
 def test_fields_that_there_are_are_listed_once(tmp_path: Path) -> None:
     job = tmp_path / "job.yaml"
     job.write_text("{label: y, dense: {a: }, categorical: {c: }, name: a, data: {source: criteo, a: 1, b: 2}}")
@@ -288,6 +302,7 @@ def labelled(finished_run: Any, tmp_path: Path) -> tuple[str, ...]:
     raw = make_synthetic(**{**finished_run.job.data.options, "rows": 2000, "seed": 1})
     raw.frame.assign(clicked=raw.label).to_csv(tmp_path / "rows.csv", index=False)
     columns = {"label": "clicked", **{kind: dict.fromkeys(getattr(raw, kind)) for kind in ("dense", "categorical")}}
+    columns["categorical"][next(iter(raw.categorical))] = {"kind": "hash"}  # whose size a job may have said
     (tmp_path / "schema.yaml").write_text(yaml.safe_dump(columns))
     return ("--input", str(tmp_path / "rows.csv"), "--schema", str(tmp_path / "schema.yaml"))
 

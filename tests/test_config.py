@@ -30,11 +30,17 @@ def test_a_patience_of_0_is_for_never(tmp_path: Path) -> None:
         load_job(write(tmp_path / "job.yaml", changed(retrain={"patience": -1})))
 
 
+@pytest.mark.parametrize(("population", "tournament"), [(48, 24), (1, 1), ("1e2", 50), (9, 4)])
+def test_half_of_the_population_competes(tmp_path: Path, population: int | str, tournament: int) -> None:
+    job = load_job(write(tmp_path / "job.yaml", changed(search={"population": population})))
+    assert job.search.tournament == tournament
+
+
 def test_a_minimal_job_has_the_usual_settings(tmp_path: Path) -> None:
     job = load_job(write(tmp_path / "job.yaml", MINIMAL))
     assert job.space == "nasrec-full"
     assert (job.supernet.sampling, job.supernet.learning_rate, job.supernet.clip_norm) == ("single-operator", 0.12, 0.2)
-    assert (job.search.population, job.search.tournament, job.search.children) == (128, None, 8)
+    assert (job.search.population, job.search.tournament, job.search.children) == (128, 64, 8)
     assert job.search.architectures == 2048
     assert job.retrain.top_k == 15
 
@@ -306,7 +312,7 @@ def test_an_unknown_key_is_named(tmp_path: Path, change: dict[str, Any], field: 
         ({"search": {"sampler": "nsga2", "population": 1, "tournament": 1}}, "search", "population must be at least 2"),
         ({"search": {"head": {"strength": 0}}}, "search.head.strength", "0"),
         ({"search": {"verdict": {"architectures": 2}}}, "search.verdict", "0 or at least 3, but is 2"),
-        ({"search": {"verdict": {"seed": 2}}}, "search.verdict.seed", "there are architectures, seeds, max_epochs"),
+        ({"search": {"verdict": {"seed": 2}}}, "search.verdict.seed", "there are architectures, seeds"),
         ({"rank": {"architectures": 2}}, "rank.architectures", "2"),
         ({"search": {"head": {"method": "newton"}}}, "search.head", "ridge or adagrad, .*newton"),
         ({"search": {"head": 3}}, "search.head", "3"),

@@ -326,6 +326,22 @@ def test_models_of_different_names_have_a_preprocessing_each(model: str, beside:
 # What is refused
 
 
+def test_a_model_keeps_its_preprocessing_when_another_is_exported_beside_it(tmp_path: Path) -> None:
+    may, june = (
+        Preprocessing(categorical=(CategoricalColumn(name=name, kind="hash", table_size=5),)) for name in ("a", "b")
+    )
+    subnet = make_subnet(chain(), may.schema(8))
+    (tmp_path / "model.onnx").write_text("of May")
+    may.save(tmp_path / "model.preprocessing.json")
+    with pytest.raises(DataError, match=r"model\.onnx beside it is another model, and its model\.preprocessing\.json"):
+        export_torch(subnet, tmp_path / "model.pt2", preprocessing=june)
+    assert Preprocessing.load(tmp_path / "model.preprocessing.json") == may
+    export_torch(subnet, tmp_path / "model.pt2", preprocessing=may)
+    (tmp_path / "model.onnx").unlink()
+    export_torch(subnet, tmp_path / "model.pt2", preprocessing=june)
+    assert Preprocessing.load(tmp_path / "model.preprocessing.json") == june
+
+
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     subnet = make_subnet(chain(), tiny_schema())
     for name in ("onnx", "onnxscript"):

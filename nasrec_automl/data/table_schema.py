@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, fi
 
 from nasrec_automl.data.categorical import CategoricalOptions
 from nasrec_automl.data.columns import DenseOptions, DerivedColumn
+from nasrec_automl.data.readers.kinds import SPACES
 from nasrec_automl.data.values import MISSING_TEXTS, whole_number
 from nasrec_automl.errors import DataError
 from nasrec_automl.frozen import Frozen
@@ -72,7 +73,7 @@ def _label_texts(value: Any) -> Any:
             'expected two texts or numbers, what stands for 0 and for 1, such as ["no", "yes"] with the quotes, '
             f"but {value!r} came"
         )
-    return tuple(whole_number(str(item).strip()) for item in value)
+    return tuple(whole_number(str(item).strip(SPACES)) for item in value)
 
 
 class TableSchema(Frozen):

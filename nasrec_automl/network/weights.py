@@ -25,8 +25,13 @@ from nasrec_automl.space import SearchSpace
 _FORMAT = "nasrec-automl weights 1"
 
 
-def save_network(network: Supernet | Subnet, path: Path) -> None:
+def save_network(network: Supernet | Subnet, path: Path, *, preprocessing: str = "") -> None:
     """Write weights and what they belong to; the file is there whole or not at all.
+
+    Args:
+        network: what to write.
+        path: of the file.
+        preprocessing: digest of the preprocessing that a model has beside it, for `preprocessing_of`.
 
     Raises:
         CheckpointError: a weight is NaN or infinite, or the disk is full.
@@ -39,6 +44,8 @@ def save_network(network: Supernet | Subnet, path: Path) -> None:
         "schema": network.schema.model_dump_json(),
         "layer_norm": json.dumps(network.layer_norm),
     }
+    if preprocessing:
+        metadata["preprocessing"] = preprocessing
     if isinstance(network, Supernet):
         metadata["space"] = network.space.model_dump_json()
     else:
@@ -105,6 +112,12 @@ def load_subnet(path: Path) -> Subnet:
         subnet = Subnet(found.architecture, schema, layer_norm=found.layer_norm, embedding=embedding)
     _fill(subnet, tensors, path)
     return subnet
+
+
+def preprocessing_of(path: Path) -> str:
+    """The digest of the preprocessing that weights were written with; empty where they were written with none."""
+    with safe_open(path, framework="pt") as file:
+        return str((file.metadata() or {}).get("preprocessing", ""))
 
 
 class _Description(NamedTuple):

@@ -12,9 +12,8 @@ from nasrec_automl.digest import digest
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.outcomes import SearchOutcome
+from nasrec_automl.pipeline.outcomes import SearchOutcome, read_verdict
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.report.content import Origin
 from nasrec_automl.space import load_search_space
 from nasrec_automl.verdict import Trust

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
-from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.parts import Part
 from nasrec_automl.evaluation import WeightSharingEvaluator
-from nasrec_automl.evaluation.scratch import Trained
 from nasrec_automl.hand_designs import hand_designs
-from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.candidates import best_quarter, checked_best
 from nasrec_automl.pipeline.check_trainings import check_folder, drop_kept, keep_teachers, keep_training
 from nasrec_automl.pipeline.files import newest
+from nasrec_automl.pipeline.outcomes import note_verdict
 from nasrec_automl.pipeline.progress import Tell, silent
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.scratch import check_teaches, has_teachers
+from nasrec_automl.pipeline.scratch import check_teaches
 from nasrec_automl.pipeline.studies import study_trials
-from nasrec_automl.pipeline.truth import Curve, judge_scores, sample_sizes, train_truth
-from nasrec_automl.pipeline.verdict import note_verdict
+from nasrec_automl.pipeline.truth import judge_scores, sample_sizes, train_truth
 from nasrec_automl.search.task import ENDED
 from nasrec_automl.space import load_search_space
 from nasrec_automl.verdict import Verdict
@@ -39,28 +36,21 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, *, tell: Tel
     config = run.job.search.verdict
     if not config.architectures or run.verdict.is_file():
         return
-    short, budget, teach = _shortened(run), job_budget(run), check_teaches(run.job)
-    architectures = sample_sizes(run, config.architectures)
-    most = run.job.retrain.teachers if teach else best_quarter(config.architectures)
-
-    def keep(architecture: Architecture, trained: Trained, curve: Curve) -> None:
-        if teach or budget.admits(architecture):  # a candidate is inside the budget, a teacher need not be
-            keep_training(run, architecture, trained, curve, most=most)
+    teach, architectures = check_teaches(run.job), sample_sizes(run, config.architectures)
 
     def told(ended: int, step: str) -> None:
         words = f"checks its scores: {ended} of {len(architectures) * config.seeds} trainings from scratch"
         tell(", ".join(filter(None, (words, step))))
 
     losses = train_truth(
-        short,
+        run,
         "verdict",
         architectures,
         config.seeds,
         (Part.HPO,),
         folder=check_folder(run),
         on_progress=told,
-        # A short training is no beginning of a whole one, nor one without teachers of one that has some.
-        keep=keep if teach or (short == run and not has_teachers(run.job)) else None,
+        keep=partial(keep_training, run, most=run.job.retrain.teachers) if teach else None,
     )
     _, ranking = judge_scores(run, evaluator, architectures, losses)
     verdict = Verdict(
@@ -73,7 +63,7 @@ def check_scores(run: RunFolder, evaluator: WeightSharingEvaluator, *, tell: Tel
         trained = (one.key for one, loss in zip(architectures, verdict.log_losses, strict=True) if loss is not None)
         keep_teachers(run, [key for key in trained if key not in designs])
     note_verdict(run, verdict)
-    drop_kept(run, but=[] if teach else [one.key for one in checked_best(run)])
+    drop_kept(run)
 
 
 def resume_mark_of_check(run: RunFolder) -> tuple[int, int]:
@@ -86,13 +76,5 @@ def resume_mark_of_check(run: RunFolder) -> tuple[int, int]:
         return config.architectures * config.seeds, 0
     if not run.weights.is_file():
         return 0, 0
-    ended = len(study_trials(_shortened(run), "verdict", ENDED))
+    ended = len(study_trials(run, "verdict", ENDED))
     return ended, newest(check_folder(run).glob("*.ckpt"))
-
-
-def _shortened(run: RunFolder) -> RunFolder:
-    """The run, with trainings as long as those of the check."""
-    job, most = run.job, run.job.search.verdict.max_epochs
-    if most is None:
-        return run
-    return RunFolder(job.model_copy(update={"retrain": job.retrain.model_copy(update={"max_epochs": most})}))

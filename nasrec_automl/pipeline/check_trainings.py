@@ -1,26 +1,21 @@
-"""The best trainings of a search's check: teachers of candidates, or else the retrain stage takes them over."""
+"""The best trainings of a search's check: they teach the candidates."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 
 from nasrec_automl.architecture import Architecture
-from nasrec_automl.errors import CheckpointError
 from nasrec_automl.evaluation.scratch import Trained
-from nasrec_automl.network.weights import load_subnet, save_network
+from nasrec_automl.network.weights import save_network
 from nasrec_automl.pipeline.files import read_json, write_json, write_json_once
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.scratch import default_hyper, has_teachers
+from nasrec_automl.pipeline.scratch import default_hyper
 from nasrec_automl.pipeline.studies import trainings_study_name
 from nasrec_automl.pipeline.subnets import networks_missing, weights_path
 from nasrec_automl.pipeline.truth import Curve
-from nasrec_automl.search import Hyper
-from nasrec_automl.training.keep_best import OnValidation
-from nasrec_automl.training.metrics import Metrics
 
 
 def check_folder(run: RunFolder) -> Path:
@@ -46,8 +41,6 @@ def keep_training(run: RunFolder, architecture: Architecture, trained: Trained, 
         {
             "study": study,
             "log_loss": min(metrics.log_loss for _, metrics in curve),
-            "schedule_steps": trained.schedule_steps,
-            "curve": [(step, asdict(metrics)) for step, metrics in curve],
         },
     )
     found = [
@@ -86,41 +79,11 @@ def keep_teachers(run: RunFolder, keys: Collection[str]) -> None:
     write_json_once(run.checked_teachers, found)
 
 
-def take_over(run: RunFolder, architecture: Architecture, hyper: Hyper, on_validation: OnValidation) -> Trained | None:
-    """The check's training of an architecture, where it has one with these hyper-parameters and without teachers.
-
-    Args:
-        run: the run.
-        architecture: what is to be trained.
-        hyper: how.
-        on_validation: hears of each validation, as a training's own does; True ends it there.
-    """
-    weights, noted = _files(run, architecture.key)
-    content, untaught = read_json(noted), default_hyper(run.job, taught=False)
-    if content is None or content["study"] != trainings_study_name(run, "verdict"):
-        return None
-    if has_teachers(run.job) or hyper != untaught:
-        return None
-    try:
-        subnet = load_subnet(weights)
-    except CheckpointError:  # another worker has just ended the stage
-        return None
-    seen: list[tuple[int, Metrics]] = []
-    stopped = False
-    for step, metrics in content["curve"]:
-        seen.append((step, Metrics(**metrics)))
-        if stopped := on_validation(*seen[-1]):
-            break
-    step, best = min(seen, key=lambda point: point[1].log_loss)
-    return Trained(best, step, stopped, subnet, content["schedule_steps"])
-
-
-def drop_kept(run: RunFolder, *, but: Collection[str] = ()) -> None:
-    """Delete what the check left, but for the trainings of the architectures with these keys."""
+def drop_kept(run: RunFolder) -> None:
+    """Delete what the check left."""
     for path in check_folder(run).glob("*"):
-        if path.stem not in but:
-            path.unlink(missing_ok=True)
-    with suppress(OSError):  # it is not empty, or not there
+        path.unlink(missing_ok=True)
+    with suppress(OSError):  # it is not there, or another worker has left something
         check_folder(run).rmdir()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
@@ -166,6 +167,12 @@ def evaluate(
         if chunk.weight is not None:
             weights.append(chunk.weight.astype(np.float64))
         for name, model in models.items():
+            there = chunk.table.columns if isinstance(chunk.table, pd.DataFrame) else chunk.table.column_names
+            if lacking := sorted({*model.preprocessing.declared.raw_columns} - {*there}):
+                raise DataError(
+                    f"{name} reads {', '.join(lacking)}, which the rows lack, or the schema calls no feature: give the "
+                    "schema that names the features of all models"
+                )
             logits[name].append(model.logits(chunk.table, unseen[name]))
         rows += len(chunk.label)
         if on_rows is not None:

@@ -42,7 +42,7 @@ from nasrec_automl.pipeline.outcomes import FinalOutcome, NotedContender, Retrai
 from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
 from nasrec_automl.pipeline.retrain import RetrainStage
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.scratch import trained_profile
+from nasrec_automl.pipeline.scratch import trained_profile, with_settings
 from nasrec_automl.pipeline.settings import final_settings
 from nasrec_automl.pipeline.status import STAGE_NAMES, final_is_noted, search_is_noted
 from nasrec_automl.pipeline.studies import begun_study, search_study_name
@@ -107,7 +107,7 @@ class FinalStage(Stage):
 
         measured, of_baseline["test"], noted = _measure_on_test(run, data, subnet, baseline)
         run.final.unlink(missing_ok=True)  # of the model that is replaced
-        write_model(subnet.cpu(), run.data / PREPROCESSING_FILE, run.best, asdict(winner.hyper))
+        write_model(subnet.cpu(), run.data / PREPROCESSING_FILE, run.best, asdict(with_settings(run.job, winner.hyper)))
         progress.update(4, f"test log loss {measured['log_loss']:.4f}, AUC {measured['auc']:.4f}")
         write_json(run.result, _result(run, study, data, winner, measured, of_baseline))
         # Last: it says which retrain study the result is of.
@@ -164,7 +164,7 @@ def _result(
         "dataset": data.name,
         "architecture": dict(winner.architecture.params),
         "key": winner.architecture.key,
-        "hyper_parameters": asdict(winner.hyper),
+        "hyper_parameters": asdict(with_settings(run.job, winner.hyper)),
         "validation": winner.metrics.quality,
         "test": test,
         **contender_costs(run, data, winner),

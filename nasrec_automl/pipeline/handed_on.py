@@ -12,8 +12,8 @@ from nasrec_automl.evaluation.predictor import predict_log_losses
 from nasrec_automl.pareto import front_order
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import checked_best
+from nasrec_automl.pipeline.outcomes import read_verdict
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.randomness import rng_for
 from nasrec_automl.report.content import Origin
 from nasrec_automl.space import load_search_space

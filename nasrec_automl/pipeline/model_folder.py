@@ -19,9 +19,10 @@ from nasrec_automl.data.declared import RawRows
 from nasrec_automl.data.files import write_text
 from nasrec_automl.data.preprocessing import PREPROCESSING_FILE, Preprocessing
 from nasrec_automl.data.unseen import FEWEST_VALUES, UnseenValues
+from nasrec_automl.digest import digest
 from nasrec_automl.errors import CheckpointError
 from nasrec_automl.network import Subnet
-from nasrec_automl.network.weights import load_subnet, save_network
+from nasrec_automl.network.weights import load_subnet, preprocessing_of, save_network
 from nasrec_automl.pipeline.files import write_json
 
 WEIGHTS_FILE, ARCHITECTURE_FILE, HYPER_FILE = "model.safetensors", "architecture.json", "hyper_parameters.json"
@@ -112,11 +113,12 @@ def write_model(subnet: Subnet, preprocessing: Path, folder: Path, hyper: Mappin
     for name in (PREPROCESSING_FILE, HYPER_FILE):
         # Of the model that is replaced. Its preprocessing may fit the new weights' tables, and mean other categories.
         (folder / name).unlink(missing_ok=True)
-    save_network(subnet, folder / WEIGHTS_FILE)
+    text = preprocessing.read_text(encoding="utf-8")
+    save_network(subnet, folder / WEIGHTS_FILE, preprocessing=digest(text, 16))
     write_text(folder / ARCHITECTURE_FILE, subnet.architecture.to_json())
     if hyper is not None:
         write_json(folder / HYPER_FILE, hyper)
-    write_text(folder / PREPROCESSING_FILE, preprocessing.read_text(encoding="utf-8"))
+    write_text(folder / PREPROCESSING_FILE, text)
 
 
 def load_model(folder: str | Path) -> Model:
@@ -133,7 +135,10 @@ def load_model(folder: str | Path) -> Model:
             )
     subnet = load_subnet(folder / WEIGHTS_FILE).eval()
     preprocessing = Preprocessing.load(folder / PREPROCESSING_FILE)
-    if preprocessing.schema().inputs != subnet.schema.inputs:
+    written = preprocessing_of(folder / WEIGHTS_FILE)
+    # Hashed and capped tables are as large in every data set, and mean other categories in each.
+    other = written and written != digest((folder / PREPROCESSING_FILE).read_text(encoding="utf-8"), 16)
+    if other or preprocessing.schema().inputs != subnet.schema.inputs:
         raise CheckpointError(
             f"{folder}: {PREPROCESSING_FILE} makes other columns or tables than {WEIGHTS_FILE} was trained on; take "
             "both from the same run"

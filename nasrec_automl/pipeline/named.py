@@ -36,17 +36,16 @@ from nasrec_automl.pipeline.final_training import (
     train_taught,
 )
 from nasrec_automl.pipeline.model_folder import ARCHITECTURE_FILE, HYPER_FILE, WEIGHTS_FILE, write_model
-from nasrec_automl.pipeline.outcomes import SearchOutcome
+from nasrec_automl.pipeline.outcomes import SearchOutcome, read_verdict
 from nasrec_automl.pipeline.progress import Tell, silent
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.scratch import default_hyper
+from nasrec_automl.pipeline.scratch import default_hyper, with_settings
 from nasrec_automl.pipeline.settings import AMONG_SEVERAL, OF_FINAL
-from nasrec_automl.pipeline.stages import check_stages
+from nasrec_automl.pipeline.stages import STAGES, check_stages
 from nasrec_automl.pipeline.status import retrain_is_noted
 from nasrec_automl.pipeline.studies import found_study, study_trials
 from nasrec_automl.pipeline.subnets import best_trials, trial_weights
 from nasrec_automl.pipeline.teachers import teachers
-from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.attributes import KEY
 from nasrec_automl.search.distributions import architecture_of
@@ -139,24 +138,25 @@ def retrain_named(
     with run.lock(inside=unfinished):
         for left in run.models.glob(f"{unfinished.name}.*"):  # by calls that were killed at their end
             shutil.rmtree(left, ignore_errors=True)
-        if not run.exists():
-            today.create()  # a job that reads prepared data needs no earlier stage
+        if not any(map(run.started, STAGES)):
+            today.create()  # a job that reads prepared data needs no earlier stage, and may have been edited since
         first = teachers(run, tell=tell)
         contender, source = _measured(run, name, architecture, given, first, tell)
         last = final_teachers(run, first, unfinished, tell=tell)
         taught_by = taught_finally(run, first, last)
         subnet = train_final(run, contender, taught_by, _files(run, architecture, contender.hyper, "final"), tell=tell)
+        hyper = asdict(with_settings(today.job, contender.hyper))
         noted = {
             "architecture": dict(architecture.params),
             "key": architecture.key,
             "name": name,
             "space": architecture.space.name,
             "validation": contender.metrics.quality,
-            "hyper_parameters": {"source": source, **asdict(contender.hyper)},
+            "hyper_parameters": {"source": source, **hyper},
             **contender_costs(today, data, contender),
         }
         (folder / "result.json").unlink(missing_ok=True)  # of the model that is replaced
-        write_model(subnet, run.data / PREPROCESSING_FILE, folder, asdict(contender.hyper))
+        write_model(subnet, run.data / PREPROCESSING_FILE, folder, hyper)
         write_json(folder / "result.json", noted)
         # Not before: killed until here, the next call goes on with it. Renamed, since it holds the lock: a file system
         # such as NFS keeps a file that is open.

@@ -19,7 +19,7 @@ from nasrec_automl.errors import DataError
 from nasrec_automl.pipeline.model_folder import Model
 
 _NO_TEXT = (".parquet", ".zip")
-_TABLES = {"categorical": {"hash_above": 2}}
+TABLES = {"categorical": {"hash_above": 2}}
 """A hash needs a size, which a job may have set in the schema's place. The model has its tables: any will do."""
 _logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def predict_file(
         )
     if any(output.exists() and read.exists() and output.samefile(read) for read in (path, schema) if read is not None):
         raise DataError(f"{output}: is read, and would be replaced by its probabilities; name another file to write")
-    table_schema = None if schema is None else load_table_schema(schema, _TABLES)
+    table_schema = None if schema is None else load_table_schema(schema, TABLES)
     clear_left(output)
     rows, unseen = 0, UnseenValues(model.preprocessing.categorical)
     with written_beside(output) as beside, _opened(beside, output) as file:

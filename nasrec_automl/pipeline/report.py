@@ -22,13 +22,12 @@ from nasrec_automl.pipeline.candidates import candidates
 from nasrec_automl.pipeline.dashboard import dashboard_command, publish
 from nasrec_automl.pipeline.evaluator import score_rows
 from nasrec_automl.pipeline.files import read_json, write_text
-from nasrec_automl.pipeline.outcomes import FinalOutcome
+from nasrec_automl.pipeline.outcomes import FinalOutcome, read_verdict
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import has_layer_norm, most_validations
 from nasrec_automl.pipeline.status import check_has_result, report_is_noted, result_is_noted, search_is_noted
 from nasrec_automl.pipeline.studies import search_admission, study_trials
-from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.randomness import rng_for
 from nasrec_automl.report import (
     CalibrationBin,
@@ -116,15 +115,7 @@ def report_content(run: RunFolder) -> ReportContent:
         winner=winner,
         winner_name=winner_name,
         facts=_facts(run, data, result),
-        supernet=[
-            CurvePoint(
-                step=int(point["step"]),
-                log_loss=point["log_loss"],
-                auc=point["auc"],
-                train_loss=point.get("train_loss"),
-            )
-            for point in read_json(run.curve) or []
-        ],
+        supernet=[CurvePoint(**point) for point in read_json(run.curve) or []],
         entropies={part: _entropy(described.positive_rate) for part, described in data.description.parts.items()},
         search=search,
         objectives=job.search.objectives,

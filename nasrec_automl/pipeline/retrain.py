@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nasrec_automl.network.weights import save_network
 from nasrec_automl.pipeline.base import OnMetrics, Stage
 from nasrec_automl.pipeline.candidates import Candidate, candidates, halved, retrain_study_name
-from nasrec_automl.pipeline.check_trainings import drop_kept, take_over
+from nasrec_automl.pipeline.check_trainings import drop_kept
 from nasrec_automl.pipeline.dashboard import publish
 from nasrec_automl.pipeline.databases import study_storage
 from nasrec_automl.pipeline.files import newest
@@ -161,17 +161,14 @@ class _Trainings:
             self._tell_best(step_in_words(run, hyper, step))
             return False
 
-        trained = take_over(run, architecture, hyper, on_validation)
-        if trained is None:
-            checkpoint = checkpoint_path(run, self._study.study_name, name, hyper)
-            trained = train_by_job(run, architecture, hyper, on_validation, checkpoint=checkpoint, label=self.label)
+        checkpoint = checkpoint_path(run, self._study.study_name, name, hyper)
+        trained = train_by_job(run, architecture, hyper, on_validation, checkpoint=checkpoint, label=self.label)
         if not trained.stopped and math.isfinite(trained.metrics.log_loss):  # what is pruned is no contender
             save_network(trained.subnet, weights_path(run, self._study.study_name, name, hyper))
         attrs = {
             "auc": trained.metrics.auc,
             "standard_error": trained.metrics.standard_error,
             STEP: trained.step,
-            "schedule_steps": trained.schedule_steps,
         }
         state = TrialState.PRUNED if trained.stopped else TrialState.COMPLETE
         return TrialOutcome(value=trained.metrics.log_loss, state=state, attrs=attrs)

@@ -63,9 +63,8 @@ def progress_at(run: RunFolder, hyper: Hyper, step: int) -> int:
 
 
 def check_teaches(job: Job) -> bool:
-    """Whether architectures that the check of the scores trains may teach: where it trains any to their end."""
-    check = job.search.verdict
-    return job.retrain.teachers > 0 and check.architectures > 0 and check.max_epochs is None
+    """Whether architectures that the check of the scores trains may teach."""
+    return job.retrain.teachers > 0 and job.search.verdict.architectures > 0
 
 
 def has_teachers(job: Job) -> bool:
@@ -82,6 +81,12 @@ def default_hyper(job: Job, *, taught: bool) -> Hyper:
 def has_layer_norm(job: Job, hyper: Hyper) -> bool:
     """Whether the operators of a network that is trained so end in a LayerNorm."""
     return job.retrain.layer_norm if hyper.layer_norm is None else hyper.layer_norm
+
+
+def with_settings(job: Job, hyper: Hyper) -> Hyper:
+    """The hyper-parameters with the job's settings where they leave it to a job: another job may have others."""
+    width = hyper.embedding_dim or job.embedding_dim
+    return replace(hyper, embedding_dim=width, layer_norm=has_layer_norm(job, hyper))
 
 
 def scratch_options(job: Job, hyper: Hyper, rows: int, *, seed_offset: int = 0) -> ScratchOptions:

@@ -25,7 +25,7 @@ from nasrec_automl.pipeline.databases import study_storage
 from nasrec_automl.pipeline.earlier import earlier_winner
 from nasrec_automl.pipeline.evaluator import load_evaluator, release_evaluators
 from nasrec_automl.pipeline.handed_on import handed_on
-from nasrec_automl.pipeline.outcomes import SearchOutcome
+from nasrec_automl.pipeline.outcomes import SearchOutcome, read_verdict
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -40,7 +40,6 @@ from nasrec_automl.pipeline.studies import (
     study_trials,
     why_no_more,
 )
-from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.search import search
 from nasrec_automl.search.incumbents import distinct_best_first, incumbents
 from nasrec_automl.search.samplers import make_sampler

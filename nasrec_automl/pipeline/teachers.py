@@ -23,13 +23,13 @@ from nasrec_automl.evaluation.scratch import Trained, predict_logits
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.weights import load_subnet, save_network
 from nasrec_automl.pipeline.files import newest, read_json
+from nasrec_automl.pipeline.outcomes import read_verdict
 from nasrec_automl.pipeline.progress import Tell, silent
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import default_hyper, has_teachers
 from nasrec_automl.pipeline.studies import make_study, study_trials
 from nasrec_automl.pipeline.subnets import networks_missing, weights_path
 from nasrec_automl.pipeline.truth import Curve, train_truth
-from nasrec_automl.pipeline.verdict import read_verdict
 from nasrec_automl.pipeline.worker_processes import worker_processes
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.task import ENDED

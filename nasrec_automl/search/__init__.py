@@ -1,7 +1,6 @@
 """Optuna studies in a SQL database: the search for architectures and the retraining of the best."""
 
 from nasrec_automl.score import Score
-from nasrec_automl.search.admission import constraints
 from nasrec_automl.search.distributions import distributions
 from nasrec_automl.search.evolution import RegularizedEvolutionSampler
 from nasrec_automl.search.hyper import Hyper
@@ -20,7 +19,6 @@ __all__ = [
     "Score",
     "TrialOutcome",
     "WorkerOptions",
-    "constraints",
     "distributions",
     "open_storage",
     "open_study",

@@ -9,7 +9,6 @@ from optuna.trial import FrozenTrial
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.budget import Budget
-from nasrec_automl.errors import StudyError
 from nasrec_automl.search.attributes import KEY, PREFIX
 from nasrec_automl.search.distributions import architecture_of
 from nasrec_automl.space import SearchSpace
@@ -68,7 +67,10 @@ def violations(budget: Budget, architecture: Architecture) -> dict[str, float]:
     Each constraint is the share by which a cost exceeds its limit; 0 and below is inside. As shares, costs of different
     units can be added, which Optuna's samplers do.
     """
-    return _shares(budget.limits, budget.costs(architecture)) if budget.limits else {}
+    if not budget.limits:
+        return {}
+    costs = budget.costs(architecture)
+    return {name: costs[name] / limit - 1 for name, limit in budget.limits.items()}
 
 
 def violations_of(space: SearchSpace, budget: Budget) -> Callable[[FrozenTrial], Mapping[str, float]]:
@@ -86,30 +88,3 @@ def violations_of(space: SearchSpace, budget: Budget) -> Callable[[FrozenTrial],
         return {} if architecture is None else violations(budget, architecture)
 
     return of
-
-
-def constraints(budget: Budget) -> Callable[[FrozenTrial], tuple[float, ...]]:
-    """A `constraints_func` for Optuna's samplers, from the costs in a trial's attributes (such as `nasrec:macs`).
-
-    Args:
-        budget: its limits are the constraints, in their order.
-
-    Returns:
-        A function that raises StudyError for a trial whose cost is not written in it.
-    """
-
-    def of(trial: FrozenTrial) -> tuple[float, ...]:
-        missing = [name for name in budget.limits if f"{PREFIX}{name}" not in trial.user_attrs]
-        if missing:
-            raise StudyError(
-                f"trial {trial.number} does not say its {missing[0]}: set the user attribute {PREFIX}{missing[0]} in "
-                "the objective, from the budget's `costs`"
-            )
-        costs = {name: float(trial.user_attrs[f"{PREFIX}{name}"]) for name in budget.limits}
-        return tuple(_shares(budget.limits, costs).values())
-
-    return of
-
-
-def _shares(limits: Mapping[str, float], costs: Mapping[str, float]) -> dict[str, float]:
-    return {name: costs[name] / limit - 1 for name, limit in limits.items()}

@@ -19,7 +19,7 @@ from nasrec_automl.randomness import rng_for
 from nasrec_automl.search.distributions import distributions
 from nasrec_automl.search.mutation import draw
 from nasrec_automl.search.proposals import unseen
-from nasrec_automl.space import InputCount, SearchSpace
+from nasrec_automl.space import SearchSpace
 
 _PURPOSE = "random search"
 
@@ -34,7 +34,6 @@ class ArchitectureRandomSampler(BaseSampler):
     Args:
         space: the search space. Parameters beside its labels are drawn uniformly.
         budget: what an architecture may cost.
-        inputs: distribution of the number of inputs, as in `SearchSpace.random`.
         seed: all randomness derives from it and from the study; None for another one each time.
 
     Raises:
@@ -51,16 +50,13 @@ class ArchitectureRandomSampler(BaseSampler):
         True
     """
 
-    def __init__(
-        self, space: SearchSpace, *, budget: Budget | None = None, inputs: InputCount = "binomial", seed: int | None = 0
-    ) -> None:
+    def __init__(self, space: SearchSpace, *, budget: Budget | None = None, seed: int | None = 0) -> None:
         if seed is None:
             seed = secrets.randbits(32)
         if seed < 0:
             raise StudyError(f"seed must not be negative, but it is {seed}")
         self._space = space
         self._budget = budget
-        self._inputs = inputs
         self._seed = seed
 
     def propose(self, study: optuna.Study, *, seen: Collection[str]) -> Architecture | None:
@@ -92,4 +88,4 @@ class ArchitectureRandomSampler(BaseSampler):
         return draw(self._seed, study, trial, param_name, param_distribution)
 
     def _draw(self, rng: np.random.Generator, seen: Collection[str]) -> Architecture | None:
-        return unseen(self._space, rng, seen=seen, budget=self._budget, inputs=self._inputs)
+        return unseen(self._space, rng, seen=seen, budget=self._budget, inputs="binomial")

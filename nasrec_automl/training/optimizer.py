@@ -170,6 +170,10 @@ class RowAdagrad(RowOptimizer):
         values.addcdiv_(gradient, total.sqrt().add_(settings["eps"]), value=-settings["lr"])
 
 
+_BETAS = (0.9, 0.999)
+"""Decay of Adam's two moments, as everywhere."""
+
+
 class RowAdam(RowOptimizer):
     """Adam (Kingma and Ba 2015, arXiv 1412.6980, algorithm 1) that counts the steps of every table row by itself.
 
@@ -186,7 +190,6 @@ class RowAdam(RowOptimizer):
         lr: learning rate.
         weight_decay: as in `RowOptimizer`.
         embedding_decay: as in `RowOptimizer`.
-        betas: decay of the two moments.
         eps: added to the root of the second moment.
     """
 
@@ -197,12 +200,9 @@ class RowAdam(RowOptimizer):
         lr: float,
         weight_decay: float = 0.0,
         embedding_decay: float | None = None,
-        betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
     ) -> None:
-        super().__init__(
-            params, lr=lr, weight_decay=weight_decay, embedding_decay=embedding_decay, betas=betas, eps=eps
-        )
+        super().__init__(params, lr=lr, weight_decay=weight_decay, embedding_decay=embedding_decay, eps=eps)
 
     def _new_state(self, parameter: nn.Parameter, *, rows: bool) -> dict[str, Tensor]:
         return {
@@ -214,7 +214,7 @@ class RowAdam(RowOptimizer):
     def _update(
         self, values: Tensor, gradient: Tensor, state: Mapping[str, Tensor], settings: Mapping[str, Any]
     ) -> None:
-        first, second = settings["betas"]
+        first, second = _BETAS
         steps = state["steps"].add_(1)
         mean = state["mean"].lerp_(gradient, 1 - first)
         square = state["square"].mul_(second).addcmul_(gradient, gradient, value=1 - second)

@@ -211,7 +211,13 @@ def test_formats_of_time(form: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("values", "texts"),
-    [("[N, Y]", ("N", "Y")), ("[-1, 1]", ("-1", "1")), ("['no', 'yes']", ("no", "yes")), ("[1.0, 2.0]", ("1", "2"))],
+    [
+        ("[N, Y]", ("N", "Y")),
+        ("[-1, 1]", ("-1", "1")),
+        ("['no', 'yes']", ("no", "yes")),
+        ("[1.0, 2.0]", ("1", "2")),
+        (r'["no ", "yes\xa0"]', ("no", "yes\xa0")),
+    ],
 )
 def test_a_label_may_have_other_values(values: str, texts: tuple[str, str], tmp_path: Path) -> None:
     assert load(tmp_path, GOOD + f"label_values: {values}\n").label_values == texts

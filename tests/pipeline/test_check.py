@@ -25,10 +25,11 @@ from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.pipeline import truth
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import candidates, checked_best, halved
-from nasrec_automl.pipeline.check import _shortened, check_scores, resume_mark_of_check
+from nasrec_automl.pipeline.check import check_scores, resume_mark_of_check
 from nasrec_automl.pipeline.evaluator import make_evaluator
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.named import find_architecture
+from nasrec_automl.pipeline.outcomes import note_verdict, read_verdict
 from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.report import report_content
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -36,7 +37,6 @@ from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.stages import STAGES, run_job
 from nasrec_automl.pipeline.studies import begun_study, make_study
 from nasrec_automl.pipeline.subnets import trial_weights
-from nasrec_automl.pipeline.verdict import note_verdict, read_verdict
 from nasrec_automl.ranking import judge_ranking
 from nasrec_automl.space import load_search_space
 from nasrec_automl.verdict import Verdict
@@ -46,7 +46,7 @@ Write = Callable[..., Path]
 JOB: dict[str, Any] = {
     "data": {"options": {"rows": 2000, "seed": 1, "fields": 4, "dense": 3}},
     "supernet": {"epochs": 1},
-    "search": {"architectures": 8, "verdict": {"architectures": 4, "seeds": 2, "max_epochs": 1}},
+    "search": {"architectures": 8, "verdict": {"architectures": 4, "seeds": 2}},
 }
 
 
@@ -101,7 +101,7 @@ def test_it_says_how_far_each_training_has_come(tmp_path: Path, searched: RunFol
 
 def test_scores_are_checked_before_the_search(searched: RunFolder) -> None:
     architectures, evaluator = truth.sample_sizes(searched, 4), make_evaluator(searched)
-    trained = make_study(_shortened(searched), "verdict").get_trials()
+    trained = make_study(searched, "verdict").get_trials()
     trials = {trial.user_attrs["nasrec:key"]: trial.value for trial in trained}
     assert len(trials) == 8
     assert resume_mark_of_check(searched) == (8, 0)
@@ -116,29 +116,18 @@ def test_scores_are_checked_before_the_search(searched: RunFolder) -> None:
     assert verdict.architectures == [dict(one.params) for one in architectures]
     assert verdict.log_losses == losses.mean(axis=1).tolist()
     first = min(trial.datetime_start for trial in begun_study(searched, "search").get_trials() if trial.datetime_start)
-    assert all(
-        t.datetime_complete < first
-        for t in make_study(_shortened(searched), "verdict").get_trials()
-        if t.datetime_complete
-    )
+    assert all(t.datetime_complete < first for t in make_study(searched, "verdict").get_trials() if t.datetime_complete)
     assert not (searched.path / "search" / "verdict").exists(), "no checkpoint is left"
     progress = read_progress(searched.progress("search"))
     assert progress is not None
     assert f"tau {found.tau.value:.2f} (tau of size" in progress.note
 
 
-def test_trainings_of_the_check_are_as_long_as_it_says_and_measured_on_hpo(searched: RunFolder) -> None:
-    job = searched.job
-    short = replace(searched, job=job.model_copy(update={"retrain": job.retrain.model_copy(update={"max_epochs": 1})}))
+def test_trainings_of_the_check_are_measured_on_hpo(searched: RunFolder) -> None:
     architecture = truth.sample_sizes(searched, 4)[2]
-    expected = truth.train_and_measure(short, architecture, truth._TRUTH_SEEDS_APART, (Part.HPO,)).value
-    trials = {
-        trial.user_attrs["nasrec:key"]: trial.value
-        for trial in make_study(_shortened(searched), "verdict").get_trials()
-    }
+    expected = truth.train_and_measure(searched, architecture, truth._TRUTH_SEEDS_APART, (Part.HPO,)).value
+    trials = {trial.user_attrs["nasrec:key"]: trial.value for trial in make_study(searched, "verdict").get_trials()}
     assert trials[f"{architecture.key}-1"] == expected
-    longer = truth.train_and_measure(searched, architecture, truth._TRUTH_SEEDS_APART, (Part.HPO,)).value
-    assert longer != expected
 
 
 def test_without_a_check_there_is_no_verdict(finished_run: RunFolder) -> None:

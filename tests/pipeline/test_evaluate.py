@@ -135,6 +135,13 @@ def test_bad_rows_are_left_out_and_said_where_probabilities_stand_beside_them(
         evaluate(source, {"m": model}, {"p": write([0.5] * 20)}, rejections=Rejections(0.5))
 
 
+def test_a_column_that_the_schema_calls_no_feature_is_named(model: Model, raw: RawData) -> None:
+    name = next(iter(raw.categorical))
+    some = first_rows(raw, 200)
+    with pytest.raises(DataError, match=f"mine reads {name}, which the rows lack, or the schema calls no feature"):
+        evaluate(replace(some, frame=some.frame.drop(columns=name)), {"mine": model})
+
+
 def test_values_that_a_model_does_not_know_are_logged(
     model: Model, raw: RawData, caplog: pytest.LogCaptureFixture
 ) -> None:

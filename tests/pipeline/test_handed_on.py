@@ -15,10 +15,10 @@ from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import candidates, checked_best, choice_parts, halved
 from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.handed_on import best_predicted, handed_on
+from nasrec_automl.pipeline.outcomes import note_verdict
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.truth import sample_sizes
-from nasrec_automl.pipeline.verdict import note_verdict
 from nasrec_automl.ranking import Estimate, judge_ranking
 from nasrec_automl.space import load_search_space
 from nasrec_automl.verdict import Verdict

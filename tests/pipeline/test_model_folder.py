@@ -1,5 +1,6 @@
 """The kept model in its folder and on raw columns."""
 
+import json
 import logging
 from pathlib import Path
 
@@ -61,6 +62,15 @@ def test_a_folder_without_a_model_is_named(tmp_path: Path, finished_run: RunFold
         load_model(tmp_path)
     with pytest.raises(CheckpointError, match=r"no model; expected the file model\.safetensors"):
         load_model(finished_run.path)
+
+
+def test_preprocessing_of_other_rows_is_refused_though_its_tables_are_as_large(copied_run: RunFolder) -> None:
+    path = copied_run.best / "preprocessing.json"
+    content = json.loads(path.read_text())
+    content["categorical"][0]["separator"] = ";"
+    path.write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match="makes other columns or tables than"):
+        load_model(copied_run.best)
 
 
 def test_preprocessing_of_other_tables_is_refused(copied_run: RunFolder) -> None:

@@ -28,7 +28,7 @@ from nasrec_automl.pipeline.export import export_model
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.named import NamedModel, find_architecture, retrain_named
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.scratch import train_by_job
+from nasrec_automl.pipeline.scratch import train_by_job, with_settings
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.studies import begun_study, make_study
 from nasrec_automl.pipeline.subnets import best_trials
@@ -69,7 +69,7 @@ def test_what_the_retrain_study_has_trained_keeps_its_own_hyper_parameters(run: 
     noted = read_json(model.folder / "result.json")
     own = best_trials(begun_study(run, "retrain"))[name]
     hyper = Hyper.of(own.params, run.job.retrain.space)
-    assert noted["hyper_parameters"] == {"source": "own", **asdict(hyper)}
+    assert noted["hyper_parameters"] == {"source": "own", **asdict(with_settings(run.job, hyper))}
     contender = next(c for c in read_json(run.final)["contenders"] if c["name"] == name)
     assert noted["validation"] == pytest.approx(contender["validation"], abs=1e-6)
     assert noted["macs"] == contender["macs"]
@@ -119,6 +119,19 @@ def test_a_model_is_trained_again_in_a_run_that_has_nothing_but_data(run: RunFol
     assert RunFolder.open(new.path).job == new.job
 
 
+def test_settings_of_the_job_go_with_a_model(run: RunFolder) -> None:
+    data = DataConfig(source="prepared", input=run.data)
+    job = run.job.model_copy(update={"run_folder": run.path.with_name("new"), "data": data, "embedding_dim": 4})
+    assert run.job.embedding_dim != 4
+    model = retrain_named(RunFolder(job), str(run.best))
+    assert load_model(model.folder).subnet.schema.embedding_dim == run.job.embedding_dim
+    noted = read_json(run.best / "hyper_parameters.json")
+    assert (noted["embedding_dim"], noted["layer_norm"]) == (run.job.embedding_dim, run.job.retrain.layer_norm)
+    again = RunFolder(job.model_copy(update={"seed": 7}))
+    retrain_named(again, "hand-mlp")
+    assert RunFolder.open(again.path).job.seed == 7, "no stage has begun: the job may be edited"
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -152,7 +165,7 @@ def test_any_other_takes_the_best_ones_and_is_measured_before_it_sees_the_choice
     ]
     best = min(best_trials(begun_study(run, "retrain")).values(), key=lambda trial: trial.values[0])
     hyper = Hyper.of(best.params, run.job.retrain.space)
-    assert read_json(model.folder / "result.json")["hyper_parameters"] == {"source": "best", **asdict(hyper)}
+    assert read_json(model.folder / "result.json")["hyper_parameters"] == {"source": "best", **asdict(with_settings(run.job, hyper))}
     assert load_model(model.folder).architecture.key == key
     assert 0.3 < model.validation.log_loss < 1
     again = retrain_named(run, key, run.models / "again")

@@ -6,8 +6,9 @@ import pytest
 
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.pipeline.files import read_json, write_json
-from nasrec_automl.pipeline.outcomes import FinalOutcome, RetrainOutcome, SearchOutcome
+from nasrec_automl.pipeline.outcomes import FinalOutcome, RetrainOutcome, SearchOutcome, note_verdict, read_verdict
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.verdict import Verdict
 
 
 def test_what_stages_have_noted_is_read_and_written_unchanged(finished_run: RunFolder, tmp_path: Path) -> None:
@@ -43,3 +44,11 @@ def test_the_note_of_another_version_is_an_error_that_says_what_to_do(content: o
     write_json(tmp_path / "finished.json", content)
     with pytest.raises(RunFolderError, match=r"finished\.json: is of another version .*; delete it"):
         RetrainOutcome.read(tmp_path / "finished.json")
+
+
+def test_of_workers_that_end_the_check_at_once_the_first_ones_counts(copied_run: RunFolder) -> None:
+    assert read_verdict(copied_run) is None
+    first = Verdict(architectures=[{"block1/fm": True}], log_losses=[0.5], ranking=None)
+    note_verdict(copied_run, first)
+    note_verdict(copied_run, Verdict(architectures=[], log_losses=[], ranking=None))
+    assert read_verdict(copied_run) == first

@@ -346,8 +346,7 @@ def test_a_search_that_would_end_with_its_random_start_says_so_while_it_can_be_c
 @pytest.mark.parametrize(
     ("config", "told"),
     [
-        ({"architectures": 8, "tournament": 4}, "lower search.population and search.tournament, or raise search.archi"),
-        ({"architectures": 8, "tournament": None}, "lower search.population, or raise search.architectures,"),
+        ({"architectures": 8}, "lower search.population, or raise search.architectures,"),
         ({"architectures": 8, "sampler": "tpe"}, "lower search.population, or raise search.architectures,"),
         ({}, ""),
         ({"architectures": 8, "sampler": "random"}, ""),

@@ -72,6 +72,8 @@ def _tables(path: Path, rejections: Rejections, *, schema: TableSchema) -> Itera
     if is_parquet(path):
         return read_parquet(path, rejections, columns=tuple(columns.values()))
     separator = schema.separator or separator_of(path)
+    if is_parquet(Path(plain_name(path))):
+        raise DataError(f"{path}: Parquet is compressed inside, and is not read out of a compressed file: unpack it")
     if separator is None:
         raise DataError(
             f"{path}: expected an ending of .csv, .tsv, .txt or .parquet: rename it, or set `separator` in the schema"

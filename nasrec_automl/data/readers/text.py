@@ -412,6 +412,8 @@ def split_line(line: bytes, layout: Layout) -> list[str]:
     except UnicodeDecodeError:
         if line.startswith(b"PK\x03\x04"):
             raise ValueError("a zip archive: unpack it") from None
+        if line.startswith(b"\x1f\x8b"):
+            raise ValueError("compressed by gzip: let the file's name end in .gz") from None
         raise ValueError(BROKEN_ENCODING) from None
     if "\r" in text:
         raise ValueError("a carriage return within a line")

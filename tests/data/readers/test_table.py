@@ -175,6 +175,11 @@ def test_a_first_line_that_names_no_column_is_no_header(lines: list[str], tmp_pa
         read_all(table([write(tmp_path / "f.csv", lines)], schema))
 
 
+def test_a_compressed_parquet_file_is_to_be_unpacked(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"clicks\.parquet\.gz: Parquet is compressed inside, .*: unpack it"):
+        read_all(table([write(tmp_path / "clicks.parquet.gz", LINES)], SCHEMA))
+
+
 def test_an_ending_that_says_nothing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"clicks.dat: expected an ending"):
         read_all(table([write(tmp_path / "clicks.dat", LINES)], SCHEMA))

@@ -107,6 +107,7 @@ def test_a_header_where_none_is_expected_is_a_bad_row(tmp_path: Path) -> None:
         (b"0x10,v,y", "a: text where a whole number should be"),
         (b"1,\xff,y", "broken encoding, not UTF-8"),
         (b"PK\x03\x04\xff", "a zip archive: unpack it"),
+        (b"\x1f\x8b\x08\xff", "compressed by gzip: let the file's name end in .gz"),
         (b"1,v\rx,y", "a carriage return within a line"),
         (b'1,"v,y', "a quoted field that does not end on its line"),
         (b"1," + b"v" * 200_000 + b',"y', "a quoted field that does not end on its line"),
