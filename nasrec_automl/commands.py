@@ -297,12 +297,12 @@ def retrain(arguments: argparse.Namespace) -> None:
     """Train one architecture of a search by its name."""
     from nasrec_automl.pipeline.named import retrain_named
     from nasrec_automl.pipeline.run_folder import RunFolder
-    from nasrec_automl.pipeline.view import told
+    from nasrec_automl.pipeline.view import live_view, told
 
     _quiet_optuna()
-    console = Console()
+    run, console = RunFolder.open(arguments.run_or_job), Console()
     with told(console, f"Training {arguments.name}") as tell:
-        trained = retrain_named(RunFolder.open(arguments.run_or_job), arguments.name, arguments.output, tell=tell)
+        trained = retrain_named(run, arguments.name, arguments.output, tell=tell, view=live_view(run, console))
     for line in trained.lines:
         _say(console, line)
 

@@ -209,29 +209,32 @@ def _given(path: Path, rows: int, rejected: int) -> Array:
 
 
 def evaluation_table(evaluations: Sequence[Evaluation]) -> RenderableType:
-    """Every model with its figures, and what it is less the first."""
+    """Every model with its figures, and below what each of the others is less the first; has room in 80 columns."""
     first, *others = evaluations
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("model", overflow="fold")
-    for column in ("log loss", "AUC", "normalised\nentropy", "mean\nprobability"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for column in ("log loss\nless first", "AUC\nless first") if others else ():
-        table.add_column(column, justify="right", no_wrap=True)
+    table = _table("log loss", "AUC", "normalised\nentropy", "mean\nprobability")
     for one in evaluations:
-        table.add_row(
-            escape(one.name),
-            _shown(one.log_loss, one.log_loss_error),
-            _shown(one.auc),
-            _shown(one.normalised_entropy),
-            _shown(one.mean_probability),
-            *(() if one.less_first is None else _less(one.less_first)),
+        values = (_shown(value) for value in (one.auc, one.normalised_entropy, one.mean_probability))
+        table.add_row(escape(one.name), _shown(one.log_loss, one.log_loss_error), *values)
+    rows = Text(f"{first.rows:,} rows, of which {first.positive_rate:.2%} are clicks. ± is one standard error.", "dim")
+    if not others:
+        return Group(table, rows)
+    differences = _table("log loss", "AUC", first=f"less {first.name}")
+    for one in others:
+        less = one.less_first
+        assert less is not None
+        values = (
+            _shown(*pair, sign="+") for pair in ((less.log_loss, less.log_loss_error), (less.auc, less.auc_error))
         )
-    text = f"{first.rows:,} rows, of which {first.positive_rate:.2%} are clicks. ± is one standard error"
-    return Group(table, Text(f"{text}, of a difference that of the same rows." if others else f"{text}.", style="dim"))
+        differences.add_row(escape(one.name), *values)
+    return Group(table, rows, differences)
 
 
-def _less(less: Difference) -> tuple[str, str]:
-    return _shown(less.log_loss, less.log_loss_error, sign="+"), _shown(less.auc, less.auc_error, sign="+")
+def _table(*columns: str, first: str = "model") -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(Text(first), overflow="fold", min_width=24)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
 
 
 def _shown(value: float | None, error: float | None = None, *, sign: str = "") -> str:

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import uuid
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -41,7 +42,7 @@ from nasrec_automl.pipeline.progress import Tell, silent
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import default_hyper, with_settings
 from nasrec_automl.pipeline.settings import AMONG_SEVERAL, OF_FINAL
-from nasrec_automl.pipeline.stages import STAGES, check_stages
+from nasrec_automl.pipeline.stages import STAGES, check_stages, run_job
 from nasrec_automl.pipeline.status import retrain_is_noted
 from nasrec_automl.pipeline.studies import found_study, study_trials
 from nasrec_automl.pipeline.subnets import best_trials, trial_weights
@@ -98,33 +99,35 @@ def retrain_named(
     output: Path | None = None,
     *,
     tell: Tell = silent,
+    view: AbstractContextManager[None] | None = None,
 ) -> NamedModel:
     """Train one architecture from scratch, as the final stage trains its winner; the test part stays closed.
 
     If `name` is a model's folder, that model's hyper-parameters are used. Otherwise the best known are: its own of the
     retrain study, or else the best of any, or else the default ones. Its quality on the rows that choose a winner is
     that of the run's contender, or else of a training without validation rows, with the same teachers. What is written
-    is trained as the final stage does. A call that was killed goes on where it was.
+    is trained as the final stage does. A call that was killed goes on where it was. Data that the run lacks are
+    prepared first.
 
     Args:
-        run: whose data are prepared.
+        run: the run.
         name: a key of the search study or the beginning of one, a hand design, a published architecture, the path of
             an architecture's JSON file, or a model's folder, such as `best` of another run.
         output: folder to write, none of a run's own; by default in the run's folder `models`.
         tell: told of each validation, of the teachers' trainings too.
+        view: entered while data are prepared.
 
     Raises:
         ArchitectureError: no architecture, or more than one, has the name.
         DivergedError: the training diverged.
         InUseError: another process trains this architecture.
         JobError: the job is not the one that the folder's stages were started with.
-        RunFolderError: the run has no data, or the folder cannot be written, is a run's own, or holds files but no
-            model.
+        RunFolderError: the folder cannot be written, is a run's own, or holds files but no model.
     """
     if not is_prepared(run.data) and run.job.data.source != "prepared":
-        raise RunFolderError(
-            f"{run.path}: the run has no data yet; prepare them with `nasrec-automl run JOB --until data`"
-        )
+        if not run.started("search"):  # whose study can be asked once the data are back
+            find_architecture(run, name)  # before the data are prepared, which may take hours
+        run_job(run, (STAGES["data"],), view=view)
     check_stages(run)
     data, budget = PreparedData.open(run.data), job_budget(run)
     today, run = run, _as_searched(run)

@@ -21,6 +21,7 @@ from nasrec_automl.pipeline.progress import read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import STAGES, run_job
 from nasrec_automl.space import load_architecture
+from tests.command_line import call, refused
 from tests.data.readers.rows import write_public_sets
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -152,22 +153,18 @@ def test_of_avazu_the_final_training_learns_no_ids(here: Path) -> None:
     assert (sizes["id"], sizes["hour"]) == (2, 25)
 
 
-def test_the_final_training_of_a_published_architecture_and_of_a_file(
-    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_final_training_of_a_published_architecture_and_of_a_file(here: Path) -> None:
     job = copied(example("kdd12", "full", "final.yaml"), here)
-    script("train_final", job, "kdd12-full", monkeypatch=monkeypatch)
-    assert "kdd12-full: validation log loss" in capsys.readouterr().out
+    assert "kdd12-full: validation log loss" in call("retrain", job, "kdd12-full").out
     architecture = load_architecture("kdd12-full")
     file = here / "mine.json"
     file.write_text(architecture.to_json())
-    script("train_final", job, file, monkeypatch=monkeypatch)
-    assert f"{architecture.key}: validation log loss" in capsys.readouterr().out
+    assert f"{architecture.key}: validation log loss" in call("retrain", job, file).out
     weights = load_subnet(here / "runs" / "kdd12-full-final" / "models" / architecture.key / "model.safetensors")
     assert not weights.layer_norm
 
 
-def refused(name: str, *arguments: object, naming: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def script_refused(name: str, *arguments: object, naming: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run a script that ends with one sentence, and as the command line does."""
     said = StringIO()
     with redirect_stderr(said), pytest.raises(SystemExit) as ended:
@@ -179,31 +176,32 @@ def refused(name: str, *arguments: object, naming: str, monkeypatch: pytest.Monk
 
 def test_what_a_script_cannot_take_is_said_in_a_sentence(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = copied(example("kdd12", "full", "final.yaml"), here)
-    for name, further in (("estimate", ()), ("train_final", ("kdd12-full",))):
-        refused(name, here / "no.yaml", *further, naming=r"no\.yaml: no such job file", monkeypatch=monkeypatch)
-        wrong = here / "wrong.yaml"
-        wrong.write_text(job.read_text() + "colour: red\n")
-        refused(name, wrong, *further, naming="colour: no such field", monkeypatch=monkeypatch)
-        wrong.write_text(example("kdd12", "full", "job.yaml").read_text().replace("nasrec-full", "nasrec-fulll"))
-        refused(name, wrong, *further, naming="nasrec-fulll", monkeypatch=monkeypatch)
+    script_refused("estimate", here / "no.yaml", naming=r"no\.yaml: no such job file", monkeypatch=monkeypatch)
+    wrong = here / "wrong.yaml"
+    wrong.write_text(job.read_text() + "colour: red\n")
+    script_refused("estimate", wrong, naming="colour: no such field", monkeypatch=monkeypatch)
+    wrong.write_text(example("kdd12", "full", "job.yaml").read_text().replace("nasrec-full", "nasrec-fulll"))
+    script_refused("estimate", wrong, naming="nasrec-fulll", monkeypatch=monkeypatch)
     for file in ("job.yaml", "final.yaml"):
-        refused("estimate", example("criteo", "full", file), "--rows", -5, naming="at least 1", monkeypatch=monkeypatch)
+        few = (example("criteo", "full", file), "--rows", -5)
+        script_refused("estimate", *few, naming="at least 1", monkeypatch=monkeypatch)
+
+
+def test_the_name_is_looked_up_before_hours_of_preparation(here: Path) -> None:
+    job = copied(example("kdd12", "full", "final.yaml"), here)
     for unknown in ("0123456789abcdef", here / "gone.json"):
-        refused("train_final", job, unknown, naming=str(unknown), monkeypatch=monkeypatch)
-    assert not RunFolder(load_job(job)).path.exists(), (
-        "the name is looked up before hours of preparation, and makes no file"
-    )
+        refused("retrain", job, unknown, naming=str(unknown))
+    assert not RunFolder(load_job(job)).path.exists()
 
 
-def test_a_final_training_that_is_refused_leaves_the_run_as_it_is(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_final_training_that_is_refused_leaves_the_run_as_it_is(here: Path) -> None:
     job = copied(example("kdd12", "full", "final.yaml"), here)
     run = RunFolder(load_job(job))
     run_job(run, (STAGES["data"],))
     before = (run.path / "job.json").read_text()
     job.write_text(job.read_text().replace("hash_above: 2000000000", "hash_above: 2100000000"))
     assert load_job(job) != run.job
-    naming = r"data\.hash_above: the data stage .* was started with"
-    refused("train_final", job, "kdd12-full", naming=naming, monkeypatch=monkeypatch)
+    refused("retrain", job, "kdd12-full", naming="data.hash_above: the data stage")
     assert (run.path / "job.json").read_text() == before
 
 
@@ -290,12 +288,12 @@ def test_an_estimate_by_hand(here: Path, monkeypatch: pytest.MonkeyPatch, capsys
     job.write_text(yaml.safe_dump(content))
     script("estimate", job, "--rows", 1_024_000, *times, monkeypatch=monkeypatch)
     assert estimated(capsys) == without
-    content["search"]["verdict"] = {"architectures": 70, "seeds": 2, "max_epochs": 1}
+    content["search"]["verdict"] = {"architectures": 70, "seeds": 2}
     job.write_text(yaml.safe_dump(content))
     script("estimate", job, "--rows", 1_024_000, *times, monkeypatch=monkeypatch)
     assert estimated(capsys) == {
         **without,
-        "check of the scores": "216.2 h",  # 140 x 3200 steps of 50 ms, and 70 x 3 batches of an hour
+        "check of the scores": "228.7 h",
         "retrain": "3.1 h",  # 2 + 3 + 18 of them, at most
         "subnets that retrain keeps, at most": "2.9 GB",
     }
@@ -318,7 +316,7 @@ def test_what_cannot_be_estimated_is_said(monkeypatch: pytest.MonkeyPatch) -> No
             "the source must be one of criteo, avazu, kdd12, or table with a schema, but is 'movielens'",
         ),
     ):
-        refused("estimate", EXAMPLES / job, naming=why, monkeypatch=monkeypatch)
+        script_refused("estimate", EXAMPLES / job, naming=why, monkeypatch=monkeypatch)
 
 
 def test_a_table_whose_rows_are_counted_can_be_estimated(

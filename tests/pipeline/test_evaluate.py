@@ -1,6 +1,7 @@
 """Models beside each other on labelled rows."""
 
 import io
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -153,16 +154,18 @@ def test_values_that_a_model_does_not_know_are_logged(
 
 
 def text(evaluations: list[Evaluation]) -> str:
-    console = Console(width=150, record=True, file=io.StringIO())
+    console = Console(width=80, record=True, file=io.StringIO())
     console.print(evaluation_table(evaluations))
     return console.export_text()
 
 
 def test_the_table_has_differences_only_where_there_are_several(model: Model, raw: RawData) -> None:
-    one = evaluate(first_rows(raw, 100), {"[red]mine": model})
-    assert "less first" not in text(one)
-    assert "[red]mine" in text(one)
-    assert "100 rows, of which " in text(one)
-    two = text(evaluate(first_rows(raw, 100), {"mine": model, "yours": model}))
-    assert "less first" in two
-    assert "+0.0000 ± 0.0000" in two
+    one = text(evaluate(first_rows(raw, 100), {"[red]mine": model}))
+    assert "less" not in one
+    assert "[red]mine" in one
+    assert "100 rows, of which " in one
+    first = "runs/clicks-of-the-first-half-of-june-2026/models/0c536a6f4bc35e93"
+    two = text(evaluate(first_rows(raw, 100), {first: model, "[b]yours": model}))
+    assert "…" not in two, "figures have room in 80 columns"
+    assert "less" in two
+    assert re.search(r"\[b\]yours +\+0\.0000 ± 0\.0000 +\+0\.0000 ± 0\.0000 *\n", two)

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -165,7 +166,8 @@ def test_any_other_takes_the_best_ones_and_is_measured_before_it_sees_the_choice
     ]
     best = min(best_trials(begun_study(run, "retrain")).values(), key=lambda trial: trial.values[0])
     hyper = Hyper.of(best.params, run.job.retrain.space)
-    assert read_json(model.folder / "result.json")["hyper_parameters"] == {"source": "best", **asdict(with_settings(run.job, hyper))}
+    noted = read_json(model.folder / "result.json")["hyper_parameters"]
+    assert noted == {"source": "best", **asdict(with_settings(run.job, hyper))}
     assert load_model(model.folder).architecture.key == key
     assert 0.3 < model.validation.log_loss < 1
     again = retrain_named(run, key, run.models / "again")
@@ -438,7 +440,19 @@ def test_a_run_whose_latency_is_limited_trains_by_name_too(searching: RunFolder)
     assert read_json(model.folder / "result.json")["latency_ms"] > 0
 
 
-def test_a_run_without_data_is_to_be_started_first(run: RunFolder) -> None:
+def test_data_that_a_run_lacks_are_prepared_first(run: RunFolder) -> None:
+    new = RunFolder(run.job.model_copy(update={"run_folder": run.path.with_name("new")}))
+    with pytest.raises(ArchitectureError, match="no architecture 'hand-ml'"):
+        retrain_named(new, "hand-ml")
+    assert not new.path.exists(), "the name is looked up first"
+    shown: list[bool] = []
+    view = ExitStack()
+    view.callback(lambda: shown.append(new.data.exists()))
+    assert retrain_named(new, "hand-mlp", view=view).name == "hand-mlp"
+    assert shown == [True]
+    before = PreparedData.open(run.data).fingerprint
+    assert PreparedData.open(new.data).fingerprint == before
+    key = others(run)[0]
     shutil.rmtree(run.data)
-    with pytest.raises(RunFolderError, match="has no data yet; prepare them with `nasrec-automl run JOB --until data`"):
-        retrain_named(run, "hand-mlp")
+    assert retrain_named(run, key).name == key
+    assert PreparedData.open(run.data).fingerprint == before
