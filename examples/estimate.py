@@ -118,11 +118,10 @@ def estimate(job: Job, shape: Shape, times: Times) -> list[tuple[str, str, str]]
         f"{designs} x {training:,} steps x {training_step:g} ms",
         _hours(designs * training * training_step),
     )
-    check_steps = int(rows * TRAIN_AND_HEAD) * epochs // batch
-    check_time = check.architectures * (check.seeds * check_steps * training_step + score)
+    check_time = check.architectures * (check.seeds * training * training_step + score)
     check_row = (
         "check of the scores",
-        f"{check.architectures} scores; {check.architectures * check.seeds} x {check_steps:,} steps x "
+        f"{check.architectures} scores; {check.architectures * check.seeds} x {training:,} steps x "
         f"{training_step:g} ms",
         _hours(check_time),
     )

@@ -177,7 +177,7 @@ def _add_runs(subparsers: _Subparsers) -> None:
         "run the stages of a job, without NNI's server",
         "nasrec-automl run examples/quickstart/job.yaml",
     )
-    _job(run, "the job file")
+    _job(run)
     shared = "search, retraining, and the trainings of teachers and winner"
     _workers(run, shared, "1, whose result the seed alone determines")
     run.add_argument(
@@ -194,7 +194,7 @@ def _add_runs(subparsers: _Subparsers) -> None:
         "compare settings of the supernet's training by how well its scores rank architectures",
         "nasrec-automl tune-supernet examples/quickstart/job.yaml",
     )
-    _job(tune, "the job file, whose sections tune, supernet, search.head and retrain count")
+    _job(tune, "its sections tune, supernet, search.head and retrain count")
 
     rank = _command(
         subparsers,
@@ -203,7 +203,7 @@ def _add_runs(subparsers: _Subparsers) -> None:
         "measure how well the supernet's scores rank architectures, against trainings from scratch",
         "nasrec-automl rank examples/quickstart/job.yaml",
     )
-    _job(rank, "the job file, of whose run a trained supernet is used")
+    _job(rank, "a supernet that the run has trained already is used")
     _workers(rank, "the trainings", "1")
 
     worker = _command(
@@ -342,7 +342,9 @@ def _add_models(subparsers: _Subparsers) -> None:
         "--input", type=Path, nargs="+", action="extend", default=[], help="raw files, folders or globs"
     )
     evaluate.add_argument(
-        "--source", default="table", help="what they are, as `prepare` takes it, such as criteo (default: table)"
+        "--source",
+        default="table",
+        help="format of these files, as in `prepare SOURCE`, such as criteo (default: table)",
     )
     evaluate.add_argument("--schema", type=Path, help="what the columns of a table are; says which is the label")
     _of_source(evaluate)
@@ -399,8 +401,9 @@ def _command(
     return parser
 
 
-def _job(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument("job", type=Path, metavar="JOB", help=f"{what}, or the folder of its run")
+def _job(parser: argparse.ArgumentParser, what: str = "") -> None:
+    words = ("the job file, or the folder of its run", what)
+    parser.add_argument("job", type=Path, metavar="JOB", help="; ".join(filter(None, words)))
     parser.add_argument(
         "--set",
         action="append",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from nasrec_automl.errors import JobError, NasRecError
+from nasrec_automl.errors import DataError, JobError, NasRecError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,12 +140,13 @@ def _run_of(arguments: argparse.Namespace) -> RunFolder:
     from nasrec_automl.config_paths import moved
     from nasrec_automl.pipeline.run_folder import JOB_FILE, RunFolder
 
-    changes, noted = read_changes(arguments.changes), arguments.job / JOB_FILE
-    if not noted.is_file():
-        return RunFolder(load_job(arguments.job, changes))
-    job = load_job(noted, changes)
-    # Where another folder is asked for, the paths are those of the run that it begins as.
-    return RunFolder(job if "run_folder" in changes else moved(job, arguments.job.resolve()))
+    changes, folder = read_changes(arguments.changes), arguments.job
+    noted = folder / JOB_FILE
+    if not (noted.is_file() and (folder / "stages").is_dir()):
+        return RunFolder(load_job(folder, changes))
+    if other := [key for key in ("name", "run_folder") if key in changes]:
+        raise JobError(f"{folder}: is a run, whose {other[0]} stays: give the job file to start another one")
+    return RunFolder(moved(load_job(noted, changes), folder.resolve()))
 
 
 def tune(arguments: argparse.Namespace) -> None:
@@ -295,14 +296,15 @@ def compare(arguments: argparse.Namespace) -> None:
 
 def retrain(arguments: argparse.Namespace) -> None:
     """Train one architecture of a search by its name."""
-    from nasrec_automl.pipeline.named import retrain_named
+    from nasrec_automl.pipeline.named import prepare_for, retrain_named
     from nasrec_automl.pipeline.run_folder import RunFolder
     from nasrec_automl.pipeline.view import live_view, told
 
     _quiet_optuna()
     run, console = RunFolder.open(arguments.run_or_job), Console()
+    prepare_for(run, arguments.name, view=live_view(run, console))
     with told(console, f"Training {arguments.name}") as tell:
-        trained = retrain_named(run, arguments.name, arguments.output, tell=tell, view=live_view(run, console))
+        trained = retrain_named(run, arguments.name, arguments.output, tell=tell)
     for line in trained.lines:
         _say(console, line)
 
@@ -336,8 +338,11 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from nasrec_automl.pipeline.files import write_json
     from nasrec_automl.pipeline.predict import TABLES
 
-    if arguments.output is not None:
-        check_output_file(arguments.output)
+    output: Path | None = arguments.output
+    if output is not None:
+        check_output_file(output)
+        if output.exists() and output.suffix.lower() != ".json":
+            raise DataError(f"{output}: is there, and no JSON file that would be replaced: name another file to write")
     console, rejections = Console(), Rejections(arguments.max_rejected)
     defaults = TABLES if arguments.source == "table" else None
     source = open_source(
@@ -353,12 +358,12 @@ def evaluate(arguments: argparse.Namespace) -> None:
             rejections=rejections,
             on_rows=lambda done: on_progress("evaluating rows", done, None),
         )
-    if summary := rejections.summary():
-        _say(console, summary)
+    if bad := rejections.bad_rows():
+        _say(console, bad)
     console.print(evaluation_table(evaluations))
-    if arguments.output is not None:
-        write_json(arguments.output, [one.to_plain() for one in evaluations])
-        _say(console, str(arguments.output))
+    if output is not None:
+        write_json(output, [one.to_plain() for one in evaluations])
+        _say(console, str(output))
 
 
 def _model_in(folder: Path) -> Model:

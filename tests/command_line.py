@@ -38,7 +38,7 @@ def refused(*arguments: object, naming: str) -> str:
     lines = [line for line in done.error.splitlines() if "nasrec-automl: " in line]
     assert len(lines) == 1, done.error
     assert lines[0].startswith("nasrec-automl: ")
-    assert naming in lines[0]
+    assert naming in lines[0], lines[0]
     assert "Traceback" not in done.error + done.out
     return lines[0]
 

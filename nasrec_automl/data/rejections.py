@@ -215,12 +215,13 @@ class Rejections:
 
     def summary(self) -> str:
         """Return lines for people: completeness, bad rows by reason and where they are, constant columns."""
-        lines = [self.completeness] if self.completeness else []
-        for account in self._accounts:
-            lines += account._bad_rows()
-        if self.constant_columns:
-            lines.append(f"Always the same, so of no use: {', '.join(self.constant_columns)}")
-        return "\n".join(lines)
+        constant = f"Always the same, so of no use: {', '.join(self.constant_columns)}"
+        lines = (self.completeness, self.bad_rows(), constant if self.constant_columns else "")
+        return "\n".join(filter(None, lines))
+
+    def bad_rows(self) -> str:
+        """Return lines for people: bad rows by reason, and where they are; empty where there are none."""
+        return "\n".join(line for account in self._accounts for line in account._bad_rows())
 
     @property
     def _accounts(self) -> tuple[Rejections, ...]:

@@ -101,11 +101,9 @@ class Trained(Course):
 
     Attributes:
         subnet: the subnet with the weights of the best validation.
-        schedule_steps: length of the learning-rate schedule.
     """
 
     subnet: Subnet
-    schedule_steps: int
 
 
 def train_from_scratch(
@@ -143,7 +141,7 @@ def train_from_scratch(
         subnet = Subnet(architecture, schema, layer_norm=options.layer_norm, dropout=options.dropout)
     clear_head(subnet.head)
     course = train_network(subnet, rows, validation, options, on_validation=on_validation, checkpoint=checkpoint)
-    return Trained(course.metrics, course.step, course.stopped, subnet, options.steps)
+    return Trained(course.metrics, course.step, course.stopped, subnet)
 
 
 def train_network(

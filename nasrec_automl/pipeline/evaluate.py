@@ -19,13 +19,14 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from nasrec_automl.data.columns import DenseOptions
-from nasrec_automl.data.declared import Declared
 from nasrec_automl.data.raw import RawSource
-from nasrec_automl.data.readers.unlabelled import read_unlabelled
+from nasrec_automl.data.readers.kinds import Column, number_kind
+from nasrec_automl.data.readers.parquet import read_parquet
+from nasrec_automl.data.readers.table import is_parquet, separator_of
+from nasrec_automl.data.readers.text import Layout, read_text
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.unseen import UnseenValues
-from nasrec_automl.data.values import numbers
+from nasrec_automl.data.values import MISSING_TEXTS
 from nasrec_automl.errors import DataError
 from nasrec_automl.evaluation.paired import auc_difference_error, log_loss_difference_error
 from nasrec_automl.pipeline.model_folder import Model
@@ -97,14 +98,14 @@ class _Labels:
     def positive_rate(self) -> float:
         return float(np.average(self.label, weights=self.weight))
 
-    def evaluate(self, name: str, logits: Array, first: Array | None) -> Evaluation:
+    def evaluate(self, name: str, logits: Array) -> Evaluation:
         label = torch.from_numpy(self.label.astype(np.float32))
         weight = None if self.weight is None else torch.from_numpy(self.weight)
         metrics = measure(torch.from_numpy(logits), label, weight)
         rate = self.positive_rate
         both = 0 < rate < 1
         entropy = -(rate * math.log(rate) + (1 - rate) * math.log1p(-rate)) if both else math.nan
-        found = Evaluation(
+        return Evaluation(
             name=name,
             log_loss=metrics.log_loss,
             log_loss_error=None if math.isnan(metrics.standard_error) else metrics.standard_error,
@@ -114,18 +115,18 @@ class _Labels:
             positive_rate=rate,
             rows=len(logits),
         )
-        if first is None:
-            return found
+
+    def difference(self, logits: Array, evaluation: Evaluation, first: Array, of_first: Evaluation) -> Difference:
+        label = torch.from_numpy(self.label.astype(np.float32))
         losses, others = (log_losses(torch.from_numpy(one), label).numpy() for one in (logits, first))
-        before = measure(torch.from_numpy(first), label, weight)
-        several = found.log_loss_error is not None
-        less = Difference(
-            log_loss=metrics.log_loss - before.log_loss,
+        several = evaluation.log_loss_error is not None
+        both = evaluation.auc is not None and of_first.auc is not None
+        return Difference(
+            log_loss=evaluation.log_loss - of_first.log_loss,
             log_loss_error=log_loss_difference_error(losses, others, self.weight) if several else None,
-            auc=metrics.auc - before.auc if both else None,
+            auc=evaluation.auc - of_first.auc if evaluation.auc is not None and of_first.auc is not None else None,
             auc_error=auc_difference_error(self.label, logits, first, self.weight) if both else None,
         )
-        return replace(found, less_first=less)
 
 
 def evaluate(
@@ -156,6 +157,9 @@ def evaluate(
     """
     if not models and not probabilities:
         raise DataError("nothing to measure: name a model, or a file of probabilities")
+    given = {name: _given(path) for name, path in (probabilities or {}).items()}  # before hours of work
+    if both := models.keys() & given.keys():
+        raise DataError(f"{', '.join(sorted(both))}: names a model and a file of probabilities: name one otherwise")
     rejections = Rejections() if rejections is None else rejections
     unseen = {name: UnseenValues(model.preprocessing.categorical) for name, model in models.items()}
     logits: dict[str, list[Array]] = {name: [] for name in models}
@@ -179,65 +183,97 @@ def evaluate(
             on_rows(rows)
     if not rows:
         raise DataError(f"{source.name}: no rows to measure on")
+    for name, values in given.items():
+        if len(values) != rows:
+            left_out = f", of which bad ones ({rejections.rejected:,}) are left out" if rejections.rejected else ""
+            raise DataError(
+                f"{name}: {len(values):,} probabilities for {rows:,} rows{left_out}; expected one for each, in their "
+                "order"
+            )
     for name, one in unseen.items():
         for warning in (*one.warnings().values(), *one.missing().values()):
             _logger.warning("%s: %s", name, warning)
     found = {name: np.concatenate(chunks) for name, chunks in logits.items()}
-    found |= {name: _given(path, rows, rejections.rejected) for name, path in (probabilities or {}).items()}
+    found |= {name: _logits(values) for name, values in given.items()}
     of_rows = _Labels(np.concatenate(labels), np.concatenate(weights) if weights else None)
-    first = next(iter(found.values()))
-    return [of_rows.evaluate(name, one, None if one is first else first) for name, one in found.items()]
+    evaluations = [of_rows.evaluate(name, one) for name, one in found.items()]
+    first, *others = evaluations
+    compared = (
+        replace(one, less_first=of_rows.difference(found[one.name], one, found[first.name], first)) for one in others
+    )
+    return [first, *compared]
 
 
-def _given(path: Path, rows: int, rejected: int) -> Array:
-    """The logits of a file's probabilities."""
-    read = Declared(dense={_COLUMN: DenseOptions()}, categorical={}, derived=())
-    found = np.concatenate([np.empty(0), *(numbers(table[_COLUMN], _COLUMN) for table in read_unlabelled(path, read))])
+def _given(path: Path) -> Array:
+    """A file's probabilities.
+
+    Raises:
+        DataError: it cannot be read, or a row has no probability.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; expected probabilities, in a column `{_COLUMN}`")
+    column, rejections = Column(_COLUMN, number_kind(_COLUMN, ()), required=True), Rejections(limit=0.0)
+    if is_parquet(path):
+        tables = read_parquet(path, rejections, columns=(column,), further=True)
+    else:
+        layout = Layout(
+            columns=(column,),
+            separator=separator_of(path) or ",",
+            header=True,
+            quoting=True,
+            missing=MISSING_TEXTS,
+            further=True,
+            headless=f"name the column of the probabilities `{_COLUMN}` in the first line",
+        )
+        tables = read_text(path, rejections, layout=layout)
+    found = np.concatenate([np.empty(0), *(table[_COLUMN].to_numpy() for table in tables)])
+    rejections.finish()
     wrong = np.flatnonzero(~((found >= 0) & (found <= 1)))
     if wrong.size:
         raise DataError(
             f"{path}: expected probabilities from 0 to 1, but row {int(wrong[0]) + 1} has {found[wrong[0]]:g}"
         )
-    if len(found) != rows:
-        left_out = f", {rejected:,} bad ones left out: correct those" if rejected else ""
-        raise DataError(
-            f"{path}: {len(found):,} probabilities for {rows:,} rows{left_out}; expected one for each, in their order"
-        )
-    found = found.clip(_SURE, 1 - _SURE)
-    logits: Array = np.log(found) - np.log1p(-found)
+    return found
+
+
+def _logits(probabilities: Array) -> Array:
+    sure = probabilities.clip(_SURE, 1 - _SURE)
+    logits: Array = np.log(sure) - np.log1p(-sure)
     return logits
 
 
 def evaluation_table(evaluations: Sequence[Evaluation]) -> RenderableType:
-    """Every model with its figures, and below what each of the others is less the first; has room in 80 columns."""
+    """Every model with its figures, and below how each of the others differs from the first; 80 columns are enough."""
     first, *others = evaluations
-    table = _table("log loss", "AUC", "normalised\nentropy", "mean\nprobability")
+    table = _table("model", "log loss", "AUC", "normalised\nentropy", "mean\nprobability")
     for one in evaluations:
-        values = (_shown(value) for value in (one.auc, one.normalised_entropy, one.mean_probability))
-        table.add_row(escape(one.name), _shown(one.log_loss, one.log_loss_error), *values)
-    rows = Text(f"{first.rows:,} rows, of which {first.positive_rate:.2%} are clicks. ± is one standard error.", "dim")
+        loss, mean = _shown(one.log_loss, one.log_loss_error), f"{one.mean_probability:.4g}"
+        table.add_row(escape(one.name), loss, _shown(one.auc), _shown(one.normalised_entropy), mean)
+    text = f"{first.rows:,} rows with a click rate of {first.positive_rate:.4g}. ± is one standard error."
     if not others:
-        return Group(table, rows)
-    differences = _table("log loss", "AUC", first=f"less {first.name}")
+        return Group(table, Text(text, style="dim"))
+    differences = _table("difference from the first", "log loss", "AUC")
     for one in others:
         less = one.less_first
         assert less is not None
-        values = (
-            _shown(*pair, sign="+") for pair in ((less.log_loss, less.log_loss_error), (less.auc, less.auc_error))
-        )
-        differences.add_row(escape(one.name), *values)
-    return Group(table, rows, differences)
+        loss, auc = _shown(less.log_loss, less.log_loss_error, "+"), _shown(less.auc, less.auc_error, "+")
+        differences.add_row(escape(one.name), loss, auc)
+    return Group(table, Text(text, style="dim"), differences)
 
 
-def _table(*columns: str, first: str = "model") -> Table:
+def _table(model: str, *columns: str) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column(Text(first), overflow="fold", min_width=24)
+    table.add_column(model, overflow="fold", min_width=24)
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     return table
 
 
-def _shown(value: float | None, error: float | None = None, *, sign: str = "") -> str:
+def _shown(value: float | None, error: float | None = None, sign: str = "") -> str:
+    """Four decimals, or as many more as a small error has two digits in."""
     if value is None:
         return "n/a"
-    return f"{value:{sign}.4f}" if error is None else f"{value:{sign}.4f} ± {error:.4f}"
+    if error is None:
+        return f"{value:{sign}.4f}"
+    digits = 4 if error >= 5e-4 or not error else 1 - math.floor(math.log10(error))
+    return f"{value:{sign}.{digits}f} ± {error:.{digits}f}"

@@ -113,12 +113,12 @@ def write_model(subnet: Subnet, preprocessing: Path, folder: Path, hyper: Mappin
     for name in (PREPROCESSING_FILE, HYPER_FILE):
         # Of the model that is replaced. Its preprocessing may fit the new weights' tables, and mean other categories.
         (folder / name).unlink(missing_ok=True)
-    text = preprocessing.read_text(encoding="utf-8")
-    save_network(subnet, folder / WEIGHTS_FILE, preprocessing=digest(text, 16))
+    learned = Preprocessing.load(preprocessing)
+    save_network(subnet, folder / WEIGHTS_FILE, preprocessing=_digest(learned))
     write_text(folder / ARCHITECTURE_FILE, subnet.architecture.to_json())
     if hyper is not None:
         write_json(folder / HYPER_FILE, hyper)
-    write_text(folder / PREPROCESSING_FILE, text)
+    learned.save(folder / PREPROCESSING_FILE)
 
 
 def load_model(folder: str | Path) -> Model:
@@ -137,10 +137,13 @@ def load_model(folder: str | Path) -> Model:
     preprocessing = Preprocessing.load(folder / PREPROCESSING_FILE)
     written = preprocessing_of(folder / WEIGHTS_FILE)
     # Hashed and capped tables are as large in every data set, and mean other categories in each.
-    other = written and written != digest((folder / PREPROCESSING_FILE).read_text(encoding="utf-8"), 16)
-    if other or preprocessing.schema().inputs != subnet.schema.inputs:
+    if (written and written != _digest(preprocessing)) or preprocessing.schema().inputs != subnet.schema.inputs:
         raise CheckpointError(
-            f"{folder}: {PREPROCESSING_FILE} makes other columns or tables than {WEIGHTS_FILE} was trained on; take "
-            "both from the same run"
+            f"{folder}: {PREPROCESSING_FILE} makes other inputs than {WEIGHTS_FILE} was trained on; take both from the "
+            "same model"
         )
     return Model(subnet, preprocessing)
+
+
+def _digest(preprocessing: Preprocessing) -> str:
+    return digest(preprocessing.model_dump_json(), 16)

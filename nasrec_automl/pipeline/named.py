@@ -99,7 +99,6 @@ def retrain_named(
     output: Path | None = None,
     *,
     tell: Tell = silent,
-    view: AbstractContextManager[None] | None = None,
 ) -> NamedModel:
     """Train one architecture from scratch, as the final stage trains its winner; the test part stays closed.
 
@@ -115,7 +114,6 @@ def retrain_named(
             an architecture's JSON file, or a model's folder, such as `best` of another run.
         output: folder to write, none of a run's own; by default in the run's folder `models`.
         tell: told of each validation, of the teachers' trainings too.
-        view: entered while data are prepared.
 
     Raises:
         ArchitectureError: no architecture, or more than one, has the name.
@@ -124,10 +122,7 @@ def retrain_named(
         JobError: the job is not the one that the folder's stages were started with.
         RunFolderError: the folder cannot be written, is a run's own, or holds files but no model.
     """
-    if not is_prepared(run.data) and run.job.data.source != "prepared":
-        if not run.started("search"):  # whose study can be asked once the data are back
-            find_architecture(run, name)  # before the data are prepared, which may take hours
-        run_job(run, (STAGES["data"],), view=view)
+    prepare_for(run, name)
     check_stages(run)
     data, budget = PreparedData.open(run.data), job_budget(run)
     today, run = run, _as_searched(run)
@@ -166,6 +161,23 @@ def retrain_named(
         ended = unfinished.rename(unfinished.with_name(f"{unfinished.name}.{uuid.uuid4().hex}"))
     shutil.rmtree(ended, ignore_errors=True)
     return NamedModel(folder, name, contender.metrics, source, budget.excess(architecture))
+
+
+def prepare_for(run: RunFolder, name: str, *, view: AbstractContextManager[None] | None = None) -> None:
+    """Prepare a run's data for `retrain_named` where they are not, once it is clear what the name means.
+
+    Args:
+        run: the run.
+        name: as `retrain_named` takes it.
+        view: entered while data are prepared.
+
+    Raises:
+        ArchitectureError: no architecture, or more than one, has the name.
+        DataError: the data cannot be prepared, or stages have begun by data that are gone.
+    """
+    if not is_prepared(run.data) and run.job.data.source != "prepared":
+        find_architecture(run, name)  # preparation may take hours
+        run_job(run, (STAGES["data"],), view=view)
 
 
 def _check_replaceable(folder: Path) -> None:

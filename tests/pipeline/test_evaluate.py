@@ -18,7 +18,7 @@ from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.sources import open_source
 from nasrec_automl.data.synthetic import make_synthetic
 from nasrec_automl.errors import DataError
-from nasrec_automl.pipeline.evaluate import Evaluation, evaluate, evaluation_table
+from nasrec_automl.pipeline.evaluate import Difference, Evaluation, evaluate, evaluation_table
 from nasrec_automl.pipeline.model_folder import Model
 from nasrec_automl.pipeline.run_folder import RunFolder
 
@@ -103,6 +103,36 @@ def test_a_single_row_has_no_error(model: Model, raw: RawData) -> None:
         evaluate(first_rows(raw, 0), {"a": model})
 
 
+def test_small_differences_keep_their_digits() -> None:
+    shared = {
+        "positive_rate": 0.0004,
+        "rows": 10**7,
+        "auc": 0.7,
+        "normalised_entropy": 0.9,
+        "mean_probability": 0.00041,
+    }
+    less = Difference(log_loss=-3.13e-5, log_loss_error=9.2e-6, auc=0.001, auc_error=0.002)
+    one = Evaluation(name="a", log_loss=0.00337, log_loss_error=0.000021, **shared)  # type: ignore[arg-type]
+    shown = text([one, replace(one, name="b", less_first=less)])
+    assert "-0.0000313 ± 0.0000092" in shown
+    assert "0.003370 ± 0.000021" in shown
+    assert re.search(r"0\.00041 .*click rate of 0\.0004\.", shown, re.DOTALL)
+
+
+def test_a_file_without_the_column_is_told_of_the_column(raw: RawData, tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("score\n0.5\n")
+    with pytest.raises(DataError, match=r"p\.csv: .*probability"):
+        evaluate(first_rows(raw, 1), {}, {"p": tmp_path / "p.csv"})
+    (tmp_path / "p.csv").write_text("0.5\n")
+    with pytest.raises(DataError, match="name the column of the probabilities `probability` in the first line"):
+        evaluate(first_rows(raw, 1), {}, {"p": tmp_path / "p.csv"})
+
+
+def test_a_name_means_one_of_them(model: Model, raw: RawData, write: Write) -> None:
+    with pytest.raises(DataError, match="m: names a model and a file"):
+        evaluate(first_rows(raw, 1), {"m": model}, {"m": write([0.5])})
+
+
 def test_a_probability_of_0_or_1_is_a_finite_mistake(raw: RawData, write: Write) -> None:
     (found,) = evaluate(first_rows(raw, 4), {}, {"sure": write(1 - raw.label.head(4))})
     assert found.log_loss == pytest.approx(-np.log(1e-15), rel=0.01)
@@ -111,10 +141,13 @@ def test_a_probability_of_0_or_1_is_a_finite_mistake(raw: RawData, write: Write)
 @pytest.mark.parametrize(
     ("values", "naming"),
     [
-        ([0.5] * 9, r"p\.csv: 9 probabilities for 10 rows; expected one for each"),
+        ([0.5] * 9, r"^p: 9 probabilities for 10 rows; expected one for each"),
         ([0.5] * 9 + [1.5], r"p\.csv: expected probabilities from 0 to 1, but row 10 has 1\.5"),
-        ([0.5] * 9 + [None], r"p\.csv: expected probabilities from 0 to 1, but row 10 has nan"),
-        ([0.5] * 9 + ["high"], r"p\.csv, line 11: .*'high'"),
+        (
+            [0.5] * 9 + [None],
+            r"probability: no value.*p\.csv, line 11",
+        ),
+        ([0.5] * 9 + ["high"], r"probability: text where a number should be.*p\.csv, line 11"),
     ],
 )
 def test_probabilities_that_do_not_fit_are_refused(raw: RawData, write: Write, values: Any, naming: str) -> None:
@@ -132,7 +165,7 @@ def test_bad_rows_are_left_out_and_said_where_probabilities_stand_beside_them(
     source, rejections = open_source("table", [rows], schema=schema), Rejections(0.5)
     (found,) = evaluate(source, {"m": model}, rejections=rejections)
     assert (found.rows, rejections.rejected) == (19, 1)
-    with pytest.raises(DataError, match="20 probabilities for 19 rows, 1 bad ones left out: correct those"):
+    with pytest.raises(DataError, match=r"20 probabilities for 19 rows, of which bad ones \(1\) are left out"):
         evaluate(source, {"m": model}, {"p": write([0.5] * 20)}, rejections=Rejections(0.5))
 
 
@@ -161,11 +194,11 @@ def text(evaluations: list[Evaluation]) -> str:
 
 def test_the_table_has_differences_only_where_there_are_several(model: Model, raw: RawData) -> None:
     one = text(evaluate(first_rows(raw, 100), {"[red]mine": model}))
-    assert "less" not in one
+    assert "difference" not in one
     assert "[red]mine" in one
-    assert "100 rows, of which " in one
+    assert "100 rows with a click rate of 0." in one
     first = "runs/clicks-of-the-first-half-of-june-2026/models/0c536a6f4bc35e93"
     two = text(evaluate(first_rows(raw, 100), {first: model, "[b]yours": model}))
     assert "…" not in two, "figures have room in 80 columns"
-    assert "less" in two
+    assert "difference from the first" in two
     assert re.search(r"\[b\]yours +\+0\.0000 ± 0\.0000 +\+0\.0000 ± 0\.0000 *\n", two)

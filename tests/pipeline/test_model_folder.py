@@ -69,7 +69,7 @@ def test_preprocessing_of_other_rows_is_refused_though_its_tables_are_as_large(c
     content = json.loads(path.read_text())
     content["categorical"][0]["separator"] = ";"
     path.write_text(json.dumps(content))
-    with pytest.raises(CheckpointError, match="makes other columns or tables than"):
+    with pytest.raises(CheckpointError, match="makes other inputs than"):
         load_model(copied_run.best)
 
 
@@ -77,9 +77,7 @@ def test_preprocessing_of_other_tables_is_refused(copied_run: RunFolder) -> None
     path = copied_run.best / "preprocessing.json"
     preprocessing = load_model(copied_run.best).preprocessing
     preprocessing.model_copy(update={"categorical": preprocessing.categorical[:-1]}).save(path)
-    with pytest.raises(
-        CheckpointError, match=r"preprocessing\.json makes other columns or tables than model\.safetensors"
-    ):
+    with pytest.raises(CheckpointError, match=r"preprocessing\.json makes other inputs than model\.safetensors"):
         load_model(copied_run.best)
 
 

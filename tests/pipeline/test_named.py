@@ -27,7 +27,7 @@ from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import candidates
 from nasrec_automl.pipeline.export import export_model
 from nasrec_automl.pipeline.files import read_json, write_json
-from nasrec_automl.pipeline.named import NamedModel, find_architecture, retrain_named
+from nasrec_automl.pipeline.named import NamedModel, find_architecture, prepare_for, retrain_named
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import train_by_job, with_settings
 from nasrec_automl.pipeline.search import SearchStage
@@ -448,11 +448,7 @@ def test_data_that_a_run_lacks_are_prepared_first(run: RunFolder) -> None:
     shown: list[bool] = []
     view = ExitStack()
     view.callback(lambda: shown.append(new.data.exists()))
-    assert retrain_named(new, "hand-mlp", view=view).name == "hand-mlp"
+    prepare_for(new, "hand-mlp", view=view)
     assert shown == [True]
-    before = PreparedData.open(run.data).fingerprint
-    assert PreparedData.open(new.data).fingerprint == before
-    key = others(run)[0]
-    shutil.rmtree(run.data)
-    assert retrain_named(run, key).name == key
-    assert PreparedData.open(run.data).fingerprint == before
+    assert retrain_named(new, "hand-mlp").name == "hand-mlp"
+    assert PreparedData.open(new.data).fingerprint == PreparedData.open(run.data).fingerprint

@@ -166,7 +166,7 @@ def test_a_sampler_serves_several_studies(storage: RDBStorage) -> None:
 
 
 def test_children_share_parameters_with_their_parent_of_any_kind() -> None:
-    sampler = RegularizedEvolutionSampler(population_size=8, tournament_size=8, children=2, generations=0)
+    sampler = RegularizedEvolutionSampler(population_size=8, tournament_size=8, children=2)
     study = optuna.create_study(sampler=sampler)
     study.optimize(mixed, n_trials=40)
     trials = study.get_trials()
@@ -184,7 +184,7 @@ def test_an_odd_trial_does_not_end_evolution(odd: str) -> None:
         wide = odd == "another range" and trial.number == 0
         return sum(trial.suggest_float(name, 0, 2 if wide else 1) for name in "xyz")
 
-    sampler = RegularizedEvolutionSampler(population_size=8, tournament_size=8, children=2, generations=0)
+    sampler = RegularizedEvolutionSampler(population_size=8, tournament_size=8, children=2)
     study = optuna.create_study(sampler=sampler)
     if odd == "no parameters":
         study.add_trial(optuna.create_trial(value=-9.0))
@@ -202,7 +202,7 @@ def test_children_have_the_parameters_of_their_parents_branch() -> None:
             return 5 + trial.suggest_float("depth", 0, 1)
         return trial.suggest_float("width", 0, 1)
 
-    sampler = RegularizedEvolutionSampler(population_size=8, tournament_size=8, children=2, generations=0)
+    sampler = RegularizedEvolutionSampler(population_size=8, tournament_size=8, children=2)
     study = optuna.create_study(sampler=sampler)
     study.optimize(objective, n_trials=60)
     widths = [trial.params["width"] for trial in study.get_trials()[-40:] if "width" in trial.params]

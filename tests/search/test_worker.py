@@ -272,7 +272,13 @@ def test_an_enqueued_trial_outlasts_one_that_sees_it_and_withdraws(
     # The other one has written the same key, has not looked yet, and looks while this one waits.
     source = beginning.source
     begun, _ = beginning.ledger.reserve(source, Proposal(mine.params), {"nasrec:key": mine.key}, worker="other")
-    withdraw = lambda seconds: beginning.ledger.fail(begun, "abandoned", "another worker was first")  # noqa: E731
+    waited: list[float] = []
+
+    def withdraw(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            beginning.ledger.fail(begun, "abandoned", "another worker was first")
+
     monkeypatch.setattr("nasrec_automl.search.worker.time.sleep", withdraw)
     adopted = adopting.adopt(waiting, worker_id())
     assert adopted is not None
