@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -17,6 +18,7 @@ from nasrec_automl.pipeline.report import report_content, write_run_report
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.studies import begun_study
+from nasrec_automl.search.attributes import WEIGHTS_HASH
 from nasrec_automl.search.incumbents import best_first
 from tests.pipeline.changed import changed
 
@@ -35,6 +37,7 @@ def older(request: pytest.FixtureRequest, copied_run: RunFolder) -> RunFolder:
         study = optuna.load_study(study_name=name, storage=url)
         study.set_user_attr("nasrec:data", PreparedData.open(copied_run.data).fingerprint)
         study.set_user_attr("nasrec:supernet", copied_run.settings_digest("supernet"))
+        study.set_user_attr(WEIGHTS_HASH, hashlib.sha256(copied_run.weights.read_bytes()).hexdigest()[:16])
     trials = best_first(
         optuna.load_study(study_name="tiny-search", storage=url).get_trials(states=(TrialState.COMPLETE,))
     )
