@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
-import psutil
 import pytest
 import torch
 from torch import Tensor
@@ -38,6 +37,7 @@ from nasrec_automl.pipeline.scratch import default_hyper, train_by_job
 from nasrec_automl.pipeline.teachers import TaughtBy, labels_of
 from nasrec_automl.space import load_search_space
 from nasrec_automl.training.metrics import Metrics
+from tests.children import children
 from tests.pipeline.changed import changed
 from tests.pipeline.steps import watch_steps
 
@@ -280,7 +280,7 @@ def test_what_a_killed_helper_was_at_goes_on_from_its_checkpoint(
         while not [*tmp_path.glob(f"*-{theirs}.ckpt")]:
             assert time.monotonic() < deadline, "the helper was to be killed in the middle"
             time.sleep(0.01)
-        (helper,) = psutil.Process().children()
+        (helper,) = children()
         helper.kill()
         killed.append(helper)
 
