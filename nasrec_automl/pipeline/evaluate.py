@@ -120,12 +120,12 @@ class _Labels:
         label = torch.from_numpy(self.label.astype(np.float32))
         losses, others = (log_losses(torch.from_numpy(one), label).numpy() for one in (logits, first))
         several = evaluation.log_loss_error is not None
-        both = evaluation.auc is not None and of_first.auc is not None
+        apart = None if evaluation.auc is None or of_first.auc is None else evaluation.auc - of_first.auc
         return Difference(
             log_loss=evaluation.log_loss - of_first.log_loss,
             log_loss_error=log_loss_difference_error(losses, others, self.weight) if several else None,
-            auc=evaluation.auc - of_first.auc if evaluation.auc is not None and of_first.auc is not None else None,
-            auc_error=auc_difference_error(self.label, logits, first, self.weight) if both else None,
+            auc=apart,
+            auc_error=None if apart is None else auc_difference_error(self.label, logits, first, self.weight),
         )
 
 

@@ -104,15 +104,17 @@ def test_a_single_row_has_no_error(model: Model, raw: RawData) -> None:
 
 
 def test_small_differences_keep_their_digits() -> None:
-    shared = {
-        "positive_rate": 0.0004,
-        "rows": 10**7,
-        "auc": 0.7,
-        "normalised_entropy": 0.9,
-        "mean_probability": 0.00041,
-    }
     less = Difference(log_loss=-3.13e-5, log_loss_error=9.2e-6, auc=0.001, auc_error=0.002)
-    one = Evaluation(name="a", log_loss=0.00337, log_loss_error=0.000021, **shared)  # type: ignore[arg-type]
+    one = Evaluation(
+        name="a",
+        log_loss=0.00337,
+        log_loss_error=0.000021,
+        auc=0.7,
+        normalised_entropy=0.9,
+        mean_probability=0.00041,
+        positive_rate=0.0004,
+        rows=9,
+    )
     shown = text([one, replace(one, name="b", less_first=less)])
     assert "-0.0000313 ± 0.0000092" in shown
     assert "0.003370 ± 0.000021" in shown
