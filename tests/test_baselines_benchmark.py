@@ -86,18 +86,6 @@ def test_plain_methods_learn(cls: type[Method], write_job: Callable[..., Path], 
     check_method(cls(SCHEMA, job_of(write_job, tmp_path)), params)
 
 
-def test_boosting_does_not_see_a_rows_own_label(write_job: Callable[..., Path], tmp_path: Path) -> None:
-    """An id for each row or two, and labels of chance: a mean that held the row's own label would give it away."""
-    method = Boosting(SCHEMA, job_of(write_job, tmp_path))
-    draw = np.random.default_rng(3)
-    some = rows(800, 2)
-    chance = Rows(some.dense, some.ids, draw.integers(2, size=800).astype(np.uint8))
-    encoder = method._encoder({"smooth": 1.0}, 0)
-    means = method._features(encoder, chance, fit=True)[:, -1]
-    assert abs(np.corrcoef(means, chance.label)[0, 1]) < 0.15
-    assert np.corrcoef(method._features(encoder, chance)[:, -1], chance.label)[0, 1] > 0.4
-
-
 @pytest.mark.parametrize("name", ["DeepFM", "DCNv2", "AutoInt", "xDeepFM"])
 def test_networks_of_the_library_learn(name: str, write_job: Callable[..., Path], tmp_path: Path) -> None:
     pytest.importorskip("torch_rechub", reason="needs the extra bench")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -19,7 +20,6 @@ from nasrec_automl.data.parts import VALIDATION, Part
 from nasrec_automl.data.preprocessing import PREPROCESSING_FILE
 from nasrec_automl.digest import digest
 from nasrec_automl.errors import RunFolderError, StudyError
-from nasrec_automl.evaluation.baseline import Baseline
 from nasrec_automl.evaluation.paired import auc_difference_error, log_loss_difference_error
 from nasrec_automl.evaluation.scratch import predict_logits
 from nasrec_automl.network import Subnet
@@ -28,7 +28,7 @@ from nasrec_automl.pipeline.base import OnMetrics, Stage
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import candidates, choice_parts
 from nasrec_automl.pipeline.files import newest, read_json, write_json
-from nasrec_automl.pipeline.final_baseline import baseline_files, final_baseline
+from nasrec_automl.pipeline.final_baselines import FittedBaseline, final_baselines
 from nasrec_automl.pipeline.final_training import (
     FINAL_TEACHER,
     Contender,
@@ -66,10 +66,10 @@ class FinalStage(Stage):
         return int(final_is_noted(run)), 1
 
     def resume_mark(self, run: RunFolder) -> tuple[int, int]:
-        """The time of what its trainings and the baseline left last too: there is one unit only, and they take long."""
+        """The time of what its trainings left last too: there is one unit only, and they take long."""
         done, _ = self.units(run)
         trained = [*left_by(run.final_trainings), *run.retrained.glob(f"{FINAL_TEACHER}*")]
-        return done, newest([*trained, *baseline_files(run)])
+        return done, newest(trained)
 
     def _left_nothing(self, run: RunFolder) -> bool:
         return not left_by(run.final_trainings) and not final_is_noted(run)
@@ -94,22 +94,23 @@ class FinalStage(Stage):
         chosen_among, study = RetrainOutcome.read(run.retrain_done), begun_study(run, "retrain")
         contenders, errors = _contenders(run, study, data, on_metrics)
         winner = contenders[0]
-        progress.update(1, f"winner {winner.name}; the baseline is being fitted")
-        baseline, of_baseline = final_baseline(run, data)
-        progress.update(2, "baseline fitted")
+        progress.update(1, f"winner {winner.name}")
 
-        first, tell = teachers(run), partial(progress.update, 2)
+        first, tell = teachers(run), partial(progress.update, 1)
         last = final_teachers(run, first, run.final_trainings, workers=workers, tell=tell)
         # Not beside those of the retrain stage, which workers that come late clear away.
         files = run.final_trainings / weights_path(run, study.study_name, winner.name, winner.hyper).stem
         subnet = train_final(run, winner, taught_finally(run, first, last), files, workers=workers, tell=tell)
-        progress.update(3, f"{winner.name} trained")
+        progress.update(2, f"{winner.name} trained")
+        # Last, since what has been fitted is not kept: a stage that is killed seldom fits them twice.
+        fitted = final_baselines(run, data, tell=partial(progress.update, 2))
+        progress.update(3, "baselines fitted")
 
-        measured, of_baseline["test"], noted = _measure_on_test(run, data, subnet, baseline)
+        measured, baselines, noted = _measure_on_test(run, data, subnet, fitted)
         run.final.unlink(missing_ok=True)  # of the model that is replaced
         write_model(subnet.cpu(), run.data / PREPROCESSING_FILE, run.best, asdict(with_settings(run.job, winner.hyper)))
         progress.update(4, f"test log loss {measured['log_loss']:.4f}, AUC {measured['auc']:.4f}")
-        write_json(run.result, _result(run, study, data, winner, measured, of_baseline))
+        write_json(run.result, _result(run, study, data, winner, measured, baselines))
         # Last: it says which retrain study the result is of.
         outcome = FinalOutcome(
             retrain=chosen_among,
@@ -133,22 +134,34 @@ class FinalStage(Stage):
 
 
 def _measure_on_test(
-    run: RunFolder, data: PreparedData, subnet: Subnet, baseline: Baseline
-) -> tuple[dict[str, float], dict[str, float], dict[str, Any]]:
-    """Log loss and AUC of the winner and of the baseline, and what `final.json` says of test beside them."""
+    run: RunFolder, data: PreparedData, subnet: Subnet, fitted: Sequence[FittedBaseline]
+) -> tuple[dict[str, float], list[dict[str, Any]], dict[str, Any]]:
+    """Log loss and AUC of the winner, what the result says of each baseline, and what `final.json` says of test."""
     # Before: killed from here on, it reads them again.
     readings = 1 + (read_json(run.test_readings) or 0)
     write_json(run.test_readings, readings)
     test = data.part(Part.TEST)
-    logits, baseline_logits = predict_logits(subnet.to(run.job.device), test), baseline.logits(test)
-    label, weight = targets(test)
+    logits, (label, weight) = predict_logits(subnet.to(run.job.device), test), targets(test)
     weights = None if weight is None else weight.double().numpy()
+    losses, baselines = log_losses(logits, label).numpy(), []
+    for baseline in fitted:
+        its = baseline.model.logits(test)
+        log_loss_error = log_loss_difference_error(log_losses(its, label).numpy(), losses, weights)
+        auc_error = auc_difference_error(label.numpy(), its.numpy(), logits.numpy(), weights)
+        baselines.append(
+            {
+                "name": baseline.name,
+                "rows": baseline.rows,
+                "validation": baseline.validation,
+                "test": measure(its, label, weight).quality,
+                "test_less_winner_error": {"log_loss": log_loss_error, "auc": auc_error},
+            }
+        )
     noted = {
         "test_readings": readings,
-        "auc_difference_error": auc_difference_error(label.numpy(), logits.numpy(), baseline_logits.numpy(), weights),
         "calibration": [asdict(each) for each in calibration_bins(label, torch.sigmoid(logits).numpy(), weights)],
     }
-    return measure(logits, label, weight).quality, measure(baseline_logits, label, weight).quality, noted
+    return measure(logits, label, weight).quality, baselines, noted
 
 
 def _result(
@@ -157,7 +170,7 @@ def _result(
     data: PreparedData,
     winner: Contender,
     test: dict[str, float],
-    baseline: dict[str, Any],
+    baselines: list[dict[str, Any]],
 ) -> dict[str, Any]:
     job, budget = run.job, job_budget(run)
     return {
@@ -172,7 +185,7 @@ def _result(
         "storage": shown_url(job.storage) if job.storage else DEFAULT_STORAGE,
         "studies": [search_study_name(run), study.study_name],
         "seconds": _seconds(run),
-        "baseline": baseline,
+        "baselines": baselines,
     }
 
 

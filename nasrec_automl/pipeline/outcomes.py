@@ -119,7 +119,6 @@ class FinalOutcome(_Outcome):
         final_teachers: names of those that have learned from validation rows too.
         contenders: the best first.
         test_readings: how many times test was read.
-        auc_difference_error: standard error of the winner's AUC on test less the baseline's.
         calibration: bins of `nasrec_automl.report.CalibrationBin`.
     """
 
@@ -131,7 +130,6 @@ class FinalOutcome(_Outcome):
     final_teachers: list[str]
     contenders: list[NotedContender]
     test_readings: int
-    auc_difference_error: float | None
     calibration: list[dict[str, Any]]
 
 

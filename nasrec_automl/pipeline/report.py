@@ -22,6 +22,7 @@ from nasrec_automl.pipeline.candidates import candidates
 from nasrec_automl.pipeline.dashboard import dashboard_command, publish
 from nasrec_automl.pipeline.evaluator import score_rows
 from nasrec_automl.pipeline.files import read_json, write_text
+from nasrec_automl.pipeline.final_baselines import BASELINE_ROWS
 from nasrec_automl.pipeline.outcomes import FinalOutcome, read_verdict
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -125,10 +126,9 @@ def report_content(run: RunFolder) -> ReportContent:
         retrain=_trainings(run) if search_is_noted(run) else [],
         results=_results(run, result, final) if final else [],
         chosen_on=final.chosen_on if final else (),
-        baseline_rows=_baseline_rows(result, data) if result else None,
+        baseline_rows=BASELINE_ROWS if data.rows(*TRAINING, *VALIDATION) > BASELINE_ROWS else None,
         teachers=final.teachers if final else (),
         final_teachers=final.final_teachers if final else (),
-        auc_difference_error=final.auc_difference_error if final else None,
         test_readings=final.test_readings if final else 0,
         calibration=[CalibrationBin(**bin_) for bin_ in final.calibration] if final else [],
         how_to_go_on=[
@@ -143,11 +143,6 @@ def report_content(run: RunFolder) -> ReportContent:
 
 def _entropy(share: float) -> float:
     return float(entr(share) + entr(1 - share))
-
-
-def _baseline_rows(result: dict[str, Any], data: PreparedData) -> int | None:
-    fitted = int(result["baseline"]["rows"])
-    return fitted if fitted < data.rows(*TRAINING, *VALIDATION) else None
 
 
 def _best_known(run: RunFolder, search: list[ScoredArchitecture]) -> tuple[Architecture, str]:
@@ -279,7 +274,8 @@ def _results(run: RunFolder, result: dict[str, Any], final: FinalOutcome) -> lis
                 name=contender.name,
                 kind=known[contender.name].origin,
                 wins=wins,
-                **contender.validation,
+                log_loss=contender.validation["log_loss"],
+                auc=contender.validation["auc"],
                 test_log_loss=result["test"]["log_loss"] if wins else None,
                 test_auc=result["test"]["auc"] if wins else None,
                 macs=contender.macs,
@@ -287,8 +283,7 @@ def _results(run: RunFolder, result: dict[str, Any], final: FinalOutcome) -> lis
                 less_winner_error=contender.less_winner_error,
             )
         )
-    baseline = result["baseline"]
-    rows.append(
+    rows += [
         ResultRow(
             name=baseline["name"],
             kind="baseline",
@@ -296,6 +291,8 @@ def _results(run: RunFolder, result: dict[str, Any], final: FinalOutcome) -> lis
             auc=baseline["validation"]["auc"],
             test_log_loss=baseline["test"]["log_loss"],
             test_auc=baseline["test"]["auc"],
+            test_less_winner_error=baseline["test_less_winner_error"],
         )
-    )
+        for baseline in result.get("baselines", [])  # earlier versions noted one, under another name
+    ]
     return rows

@@ -157,7 +157,7 @@ class _Printer:
 
 
 def result_table(run: RunFolder) -> RenderableType:
-    """The result beside the baseline and the other contenders."""
+    """The result beside the baselines and the other contenders."""
     result, final = read_json(run.result), FinalOutcome.of_ended(run.final)
     # Without borders it has room in 80 columns, which is also what Rich takes a log file for.
     title = escape(f"{run.job.name}: {result['dataset']}")
@@ -175,21 +175,23 @@ def result_table(run: RunFolder) -> RenderableType:
             f"{contender.macs:,}",
             style="bold" if wins else "",
         )
-    baseline = result["baseline"]
-    table.add_row(
-        baseline["name"],
-        *(f"{baseline[part][key]:.4f}" for part in ("validation", "test") for key in ("log_loss", "auc")),
-        "",
-    )
+    baselines = result.get("baselines", [])  # earlier versions noted one, under another name
+    for baseline in baselines:
+        table.add_row(
+            baseline["name"],
+            *(f"{baseline[part][key]:.4f}" for part in ("validation", "test") for key in ("log_loss", "auc")),
+            "",
+        )
     chosen_on = " and ".join(final.chosen_on)
     notes = [
         f"* the winner. Validation: trained without validation rows, measured on {chosen_on}, which chose the winner. "
-        "Test: trained on validation too, the winner without the hpo part."
+        "Test: trained on validation too, the winner and gradient boosting without the hpo part."
     ]
-    if baseline["test"]["log_loss"] <= result["test"]["log_loss"]:
+    better = [each["name"] for each in baselines if each["test"]["log_loss"] <= result["test"]["log_loss"]]
+    if better:
         notes.append(
-            f"On test {baseline['name']} is no worse than the winner: trainings may be too short (retrain.max_epochs) "
-            "or too few (retrain.trials), or the rows too few for a network."
+            f"On test the winner is no better than {' and '.join(better)}: trainings may be too short "
+            "(retrain.max_epochs) or too few (retrain.trials), or the rows too few for a network."
         )
     if final.teachers:
         teachers = ", ".join(final.teachers)

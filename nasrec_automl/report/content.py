@@ -132,6 +132,7 @@ class ResultRow:
         macs: multiply-adds per example.
         parameters: all of them.
         less_winner_error: standard error of its log loss less the winner's, on the same rows.
+        test_less_winner_error: the same on test, by measure (`log_loss` and `auc`).
     """
 
     name: str
@@ -144,6 +145,7 @@ class ResultRow:
     macs: int | None = None
     parameters: int | None = None
     less_winner_error: float | None = None
+    test_less_winner_error: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def is_hand_design(self) -> bool:
@@ -236,10 +238,9 @@ class ReportContent:
         retrain: trainings from scratch.
         results: the result table.
         chosen_on: names of the parts that the winner was chosen on, and that validation is measured on.
-        baseline_rows: how many rows the baseline was fitted to, where these were not all.
+        baseline_rows: how many rows each baseline was fitted to at most, where there are more.
         teachers: the architectures whose predictions were mixed into the labels of the candidates.
         final_teachers: the same for the winner's last trainings; these networks were trained on all their rows.
-        auc_difference_error: standard error of the winner's test AUC less that of the best baseline, paired.
         test_readings: how often test was read; more than once where a finished run was continued, or one was killed
             while test was read.
         calibration: of the winner on test.
@@ -264,7 +265,6 @@ class ReportContent:
     baseline_rows: int | None = None
     teachers: Sequence[str] = ()
     final_teachers: Sequence[str] = ()
-    auc_difference_error: float | None = None
     test_readings: int = 1
     calibration: Sequence[CalibrationBin] = ()
     how_to_go_on: Sequence[str] = ()

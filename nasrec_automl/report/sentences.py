@@ -37,7 +37,7 @@ def headline(content: ReportContent) -> str:
     baseline = best_baseline(content.results)
     if baseline is None or baseline.test_auc is None:
         return f"{found}; there is no baseline to compare it with."
-    difference, error = winner.test_auc - baseline.test_auc, content.auc_difference_error
+    difference, error = winner.test_auc - baseline.test_auc, baseline.test_less_winner_error.get("auc")
     side = "above" if difference >= 0 else "below"
     against = f"{found}, {abs(difference):.4f} {side} the best baseline, {baseline.name} ({baseline.test_auc:.4f})"
     if error is None:
@@ -49,6 +49,7 @@ def trust(content: ReportContent) -> list[str]:
     """How far the report's numbers carry, one statement each: first those of the winner, then how it was found."""
     statements = [
         *_about_the_choice(content),
+        *_about_baselines(content),
         *_about_hand_designs(content),
         *_about_the_verdict(content),
         *_about_the_scores(content),
@@ -83,10 +84,10 @@ def results_caption(content: ReportContent) -> str:
     if not any(row.test_log_loss is not None for row in content.results):
         return validation
     rows = content.baseline_rows
-    fitted = "" if rows is None else f" Logistic regression was fitted to {rows:,} of these rows, drawn at random."
+    fitted = "" if rows is None else f" The baselines were fitted to at most {rows:,} of these rows, drawn at random."
     return (
-        f"{validation} Test: trained once more, on validation rows too: the winner without the hpo part, which says "
-        f"when a training ends, and logistic regression with it.{fitted}"
+        f"{validation} Test: trained once more, on validation rows too: the winner and gradient boosting without the "
+        f"hpo part, which says when a training ends, and logistic regression with it.{fitted}"
     )
 
 
@@ -283,6 +284,27 @@ def _about_hand_designs(content: ReportContent) -> list[str]:
             f"{what}, {best.name}."
         )
     return [" ".join(statements)] if statements else []
+
+
+def _about_baselines(content: ReportContent) -> list[str]:
+    winner, said = winner_row(content.results), []
+    for row in content.results:
+        error = row.test_less_winner_error.get("log_loss")
+        if winner is None or winner.test_log_loss is None or row.test_log_loss is None or error is None:
+            continue
+        difference = row.test_log_loss - winner.test_log_loss
+        if difference < -2 * error:
+            said.append(
+                f"On test {row.name} is better than the winner: its log loss is {-difference:.4f} nats lower, "
+                f"{-difference / error:.1f} standard errors of the difference. Compare both on later rows before you "
+                "choose."
+            )
+        elif difference <= 2 * error:
+            said.append(
+                f"On test the winner is level with {row.name}: their log losses differ by {abs(difference):.4f} nats, "
+                f"and the standard error of this difference is {error:.4f}."
+            )
+    return said
 
 
 def _about_teachers(content: ReportContent) -> list[str]:

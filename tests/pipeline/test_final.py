@@ -26,7 +26,7 @@ from nasrec_automl.evaluation.scratch import measure_subnet, predict_logits
 from nasrec_automl.network import Subnet
 from nasrec_automl.network.weights import load_subnet
 from nasrec_automl.pipeline import final as final_stage
-from nasrec_automl.pipeline import final_baseline
+from nasrec_automl.pipeline import final_baselines
 from nasrec_automl.pipeline.export import export_run
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.final import FinalStage
@@ -41,7 +41,7 @@ from tests.pipeline.changed import changed
 
 KEYS = [
     *("dataset", "architecture", "key", "hyper_parameters", "validation", "test", "macs", "parameters", "storage"),
-    *("studies", "seconds", "baseline"),
+    *("studies", "seconds", "baselines"),
 ]
 
 
@@ -63,7 +63,8 @@ def compared(run: RunFolder, name: str) -> Path:
 
 def test_the_result_has_the_keys_that_others_rely_on(result: dict) -> None:
     assert list(result) == KEYS
-    for quality in (result["validation"], result["test"], result["baseline"]["validation"], result["baseline"]["test"]):
+    assert [baseline["name"] for baseline in result["baselines"]] == ["gradient boosting", "logistic regression"]
+    for quality in (one[part] for one in (result, *result["baselines"]) for part in ("validation", "test")):
         assert list(quality) == ["log_loss", "auc"]
         assert 0.3 < quality["log_loss"] < 1
         assert 0.3 < quality["auc"] <= 1
@@ -86,7 +87,7 @@ def test_its_parts_are_unlike_and_have_no_rate(copied_run: RunFolder, monkeypatc
             tell(words)
             progress = read_progress(copied_run.progress("final"))
             assert progress is not None
-            assert (progress.done, progress.total, progress.unit, progress.rate) == (2, 4, "parts", None)
+            assert (progress.done, progress.total, progress.unit, progress.rate) == (1, 4, "parts", None)
             notes.append(progress.note)
 
         return train(*arguments, tell=told, **options)
@@ -131,10 +132,10 @@ def test_the_search_part_chooses_too_where_it_chose_no_candidate(
 ) -> None:
     before = json.loads(copied_run.final.read_text())
     assert before["chosen_on"] == ["choice"]
-    baseline = json.loads(copied_run.result.read_text())["baseline"]
+    baselines = json.loads(copied_run.result.read_text())["baselines"]
     copied_run.final.unlink()
     parts = (Part.SEARCH, Part.CHOICE)
-    for module in (final_stage, final_baseline):
+    for module in (final_stage, final_baselines):
         monkeypatch.setattr(module, "choice_parts", lambda run: parts)
     FinalStage().run(copied_run)
     after = json.loads(copied_run.final.read_text())
@@ -146,8 +147,9 @@ def test_the_search_part_chooses_too_where_it_chose_no_candidate(
         assert contender["validation"]["log_loss"] == pytest.approx(sum(each) / sum(map(data.rows, parts)), abs=1e-6)
     result = json.loads(copied_run.result.read_text())
     assert result["validation"]["log_loss"] == min(one["validation"]["log_loss"] for one in after["contenders"])
-    assert result["baseline"]["test"] == baseline["test"]
-    assert result["baseline"]["validation"] != baseline["validation"], "it is measured on the same rows as the winner"
+    for now, then in zip(result["baselines"], baselines, strict=True):
+        assert now["test"] == then["test"]
+        assert now["validation"] != then["validation"], "it is measured on the same rows as the winner"
 
 
 def test_validation_is_of_the_model_trained_on_train_alone(finished_run: RunFolder, result: dict, final: dict) -> None:
@@ -166,7 +168,8 @@ def test_test_is_what_the_kept_model_scores(finished_run: RunFolder, result: dic
     assert kept.log_loss == pytest.approx(result["test"]["log_loss"], abs=1e-6)
     assert kept.auc == pytest.approx(result["test"]["auc"], abs=1e-6)
     assert sum(bin_["rows"] for bin_ in final["calibration"]) == len(rows)
-    assert final["auc_difference_error"] > 0
+    for baseline in result["baselines"]:
+        assert all(error > 0 for error in baseline["test_less_winner_error"].values())
 
 
 def test_best_is_the_winner(finished_run: RunFolder, result: dict) -> None:
@@ -238,24 +241,18 @@ def test_killed_before_the_result_is_written_it_trains_nothing_again(
     assert not copied_run.final_trainings.exists()
 
 
-def test_it_says_that_the_baseline_is_being_fitted(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_says_which_baseline_is_being_fitted(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    fit = final_stage.final_baseline
     update = final_stage.ProgressWriter.update
 
     def noted(writer: object, done: int, note: str = "", **options: object) -> None:
         said.append(note)
         update(writer, done, note, **options)
 
-    def watched(*arguments: object) -> object:
-        assert "the baseline is being fitted" in said[-1]
-        return fit(*arguments)
-
     copied_run.result.unlink()
     monkeypatch.setattr(final_stage.ProgressWriter, "update", noted)
-    monkeypatch.setattr(final_stage, "final_baseline", watched)
     FinalStage().run(copied_run)
-    assert "baseline fitted" in said
+    assert said[-4:-1] == ["fits gradient boosting", "fits logistic regression", "baselines fitted"]
 
 
 def test_a_network_that_says_nan_of_the_choice_does_not_win(
@@ -276,28 +273,6 @@ def test_a_network_that_says_nan_of_the_choice_does_not_win(
     kept = [contender["name"] for contender in read_json(copied_run.final)["contenders"]]
     assert kept == [contender["name"] for contender in final["contenders"][1:]]
     assert f"{winner['name']} is left out: its log loss on the rows of the choice is nan" in caplog.text
-
-
-def test_a_baseline_that_is_kept_leaves_final_seeds_open(
-    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def kill(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    for path in (copied_run.result, copied_run.final, copied_run.path / "stages" / "final.json"):
-        path.unlink()
-    for path in copied_run.retrained.glob("final-teacher-*"):
-        path.unlink()
-    with monkeypatch.context() as patched:
-        patched.setattr(final_stage, "final_teachers", kill)
-        with pytest.raises(KeyboardInterrupt):
-            FinalStage().run(copied_run)
-    assert any(FinalStage().resume_mark(copied_run))
-    other = changed(copied_run, "retrain", final_seeds=copied_run.job.retrain.final_seeds + 1)
-    FinalStage().check(other)
-    (copied_run.final_trainings / "hand-mlp.ckpt").touch()
-    with pytest.raises(JobError, match="final_seeds"):
-        FinalStage().check(other)
 
 
 @pytest.mark.parametrize(
@@ -443,16 +418,16 @@ def test_what_a_worker_trains_meanwhile_is_not_what_the_winner_was_chosen_among(
     before, studies = read_json(copied_run.retrain_done), read_json(copied_run.result)["studies"]
     copied_run.final.unlink()
 
-    fitted = final_baseline.final_baseline
+    fitted = final_baselines.final_baselines
 
-    def fit(*arguments: Any) -> Any:
+    def fit(*arguments: Any, **options: Any) -> Any:
         if grown:
             write_json(copied_run.retrain_done, {**before, "trainings": before["trainings"] + 5})
         else:
             copied_run.retrain_done.unlink()
-        return fitted(*arguments)
+        return fitted(*arguments, **options)
 
-    monkeypatch.setattr("nasrec_automl.pipeline.final.final_baseline", fit)
+    monkeypatch.setattr("nasrec_automl.pipeline.final.final_baselines", fit)
     FinalStage().run(copied_run)
     assert read_json(copied_run.final)["retrain"] == before
     assert read_json(copied_run.result)["studies"] == studies

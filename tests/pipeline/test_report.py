@@ -40,7 +40,16 @@ def test_it_holds_what_the_stages_left(finished_run: RunFolder) -> None:
     assert len(content.supernet) >= 3
     assert content.supernet[-1].train_loss is not None
     kinds = [row.kind for row in content.results]
-    assert kinds.count("baseline") == [row.wins for row in content.results].count(True) == 1
+    assert [row.wins for row in content.results].count(True) == 1
+    baselines = [row for row in content.results if row.kind == "baseline"]
+    assert [row.name for row in baselines] == ["gradient boosting", "logistic regression"]
+    for row, noted in zip(baselines, result["baselines"], strict=True):
+        assert (row.auc, row.test_log_loss, row.test_auc) == (
+            noted["validation"]["auc"],
+            noted["test"]["log_loss"],
+            noted["test"]["auc"],
+        )
+        assert row.test_less_winner_error == noted["test_less_winner_error"]
     assert {*kinds} <= {"search", "hand design", "baseline"}
     assert {row.name for row in content.results if row.is_hand_design} == set(hand_designs(content.winner.space)) & {
         row.name for row in content.results

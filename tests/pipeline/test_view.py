@@ -58,17 +58,18 @@ def test_a_run_that_is_stopped_ends_with_what_was_interrupted(
     assert "search: interrupted" in console.file.getvalue().splitlines()[-1]
 
 
-def test_the_result_stands_beside_the_baseline_and_the_contenders(finished_run: RunFolder) -> None:
+def test_the_result_stands_beside_the_baselines_and_the_contenders(finished_run: RunFolder) -> None:
     result, final = read_json(finished_run.result), read_json(finished_run.final)
     text = shown(result_table(finished_run))
     winner = next(line for line in text.splitlines() if f"{final['winner']} *" in line)
     for part in ("validation", "test"):
         for quality in ("log_loss", "auc"):
             assert f"{result[part][quality]:.4f}" in winner
-            assert f"{result['baseline'][part][quality]:.4f}" in text
+            assert all(f"{baseline[part][quality]:.4f}" in text for baseline in result["baselines"])
     assert f"{result['macs']:,}" in winner
     for contender in final["contenders"]:
         assert contender["name"] in text
+    assert "gradient boosting" in text
     assert "logistic regression" in text
     teachers = ", ".join(final["teachers"])
     assert f"Candidates learned from teachers too ({teachers}), which had learned from labels alone." in text
@@ -102,7 +103,9 @@ def test_names_are_shown_as_they_are(tmp_path: Path, write_job: Callable[..., Pa
     run = RunFolder(load_job(write_job(tmp_path)))
     quality = {"log_loss": 0.5, "auc": 0.7}
     both = {"validation": quality, "test": quality}
-    write_json(run.result, {"dataset": "a[/b]", "baseline": {"name": "baseline", **both}, **both})
+    worse = {"log_loss": 0.6, "auc": 0.6}
+    baselines = [{"name": "a", **both}, {"name": "b", **both}, {"name": "c", "validation": worse, "test": worse}]
+    write_json(run.result, {"dataset": "a[/b]", "baselines": baselines, **both})
     FinalOutcome(
         retrain=None,
         winner="x[red]",
@@ -113,7 +116,6 @@ def test_names_are_shown_as_they_are(tmp_path: Path, write_job: Callable[..., Pa
             NotedContender(name="x[red]", validation=quality, macs=1, parameters=1, less_winner_error=None),
         ],
         test_readings=1,
-        auc_difference_error=None,
         calibration=[],
     ).write(run.final)
     text = shown(result_table(run))
@@ -121,7 +123,9 @@ def test_names_are_shown_as_they_are(tmp_path: Path, write_job: Callable[..., Pa
     assert "x[red] *" in text
     assert "teachers" not in text
     assert "measured on search and choice, which chose the winner" in text
-    assert "On test baseline is no worse than the winner: trainings may be too short (retrain.max_epochs)" in text
+    assert "On test the winner is no better than a and b: trainings may be too short (retrain.max_epochs)" in text
+    write_json(run.result, {"dataset": "a[/b]", "baseline": {"name": "a", **both}, **both})  # as earlier versions did
+    assert "On test" not in shown(result_table(run))
 
 
 def test_without_a_terminal_it_prints_what_changes(copied_run: RunFolder) -> None:

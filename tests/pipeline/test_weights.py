@@ -17,12 +17,14 @@ from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.evaluation.paired import auc_difference_error, log_loss_difference_error
 from nasrec_automl.evaluation.scratch import predict_logits
 from nasrec_automl.network.weights import load_subnet
-from nasrec_automl.pipeline.final_baseline import final_baseline
+from nasrec_automl.pipeline.files import read_json
+from nasrec_automl.pipeline.final_baselines import final_baselines
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.studies import begun_study
 from nasrec_automl.pipeline.subnets import best_trials, trial_weights
 from nasrec_automl.report.calibration import calibration_bins
+from nasrec_automl.training.metrics import log_losses
 
 SCHEMA = """
 label: y
@@ -101,13 +103,18 @@ def test_weights_count_from_the_file_to_the_last_measurement(tmp_path: Path, wri
         assert one["less_winner_error"] != pytest.approx(log_loss_difference_error(*both), rel=1e-2)
 
     label, weight = np.array(test.label), np.asarray(test.weight, np.float64)
-    logits, of_baseline = predict_logits(model.subnet, test), final_baseline(run, prepared)[0].logits(test)
+    logits = predict_logits(model.subnet, test)
     assert [
         asdict(one) for one in calibration_bins(torch.from_numpy(label), torch.sigmoid(logits).numpy(), weight)
     ] == (final["calibration"])
-    error = auc_difference_error(label, logits.numpy(), of_baseline.numpy(), weight)
-    assert final["auc_difference_error"] == pytest.approx(error, rel=1e-4)
-    assert error != pytest.approx(auc_difference_error(label, logits.numpy(), of_baseline.numpy()), rel=1e-2)
+    for baseline, noted in zip(final_baselines(run, prepared), read_json(run.result)["baselines"], strict=True):
+        its = baseline.model.logits(test)
+        error = auc_difference_error(label, its.numpy(), logits.numpy(), weight)
+        assert noted["test_less_winner_error"]["auc"] == pytest.approx(error, rel=1e-4)
+        assert error != pytest.approx(auc_difference_error(label, its.numpy(), logits.numpy()), rel=1e-2)
+        losses = [log_losses(some, torch.from_numpy(label)).numpy() for some in (its, logits)]
+        error = log_loss_difference_error(*losses, weight)
+        assert noted["test_less_winner_error"]["log_loss"] == pytest.approx(error, rel=1e-4)
 
 
 def _find(content: object, name: str, value: float) -> bool:

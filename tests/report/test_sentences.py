@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from nasrec_automl import load_architecture
 from nasrec_automl.data.parts import Part
@@ -22,7 +23,9 @@ def test_headline_compares_with_the_baseline_on_test(full_content):
         "The architecture the one was chosen and reaches a test AUC of 0.7853, 0.0202 above the best "
         "baseline, logistic regression (0.7651); the standard error of this difference is 0.0024."
     )
-    assert headline(replace(content, auc_difference_error=None)).endswith("logistic regression (0.7651).")
+    *others, baseline = content.results
+    alone = replace(content, results=[*others, replace(baseline, test_less_winner_error={"auc": None})])
+    assert headline(alone).endswith("logistic regression (0.7651).")
 
 
 def test_headline_says_when_the_baseline_is_better(full_content):
@@ -33,6 +36,34 @@ def test_headline_says_when_the_baseline_is_better(full_content):
     assert "0.0500 below the best baseline" in headline(full_content(results=rows))
     assert "no baseline" in headline(full_content(results=rows[:1]))
     assert "not been measured on test" in headline(full_content(results=[replace(rows[0], test_auc=None)]))
+
+
+@pytest.mark.parametrize(
+    ("log_loss", "said"),
+    [
+        (0.5312, "On test a is better than the winner: its log loss is 0.0100 nats lower, 5.0 standard errors of the"),
+        (0.5373, "On test the winner is level with a: their log losses differ by 0.0039 nats, and the standard error"),
+        (0.5451, "On test the winner is level with a: their log losses differ by 0.0039 nats, and the standard error"),
+        (0.5453, None),
+    ],
+)
+def test_trust_says_which_baselines_the_winner_is_not_ahead_of(full_content, log_loss, said):
+    content = full_content()
+    *others, _ = content.results
+    errors = {"log_loss": 0.002, "auc": 0.002}
+    baseline = ResultRow(
+        name="a",
+        kind="baseline",
+        log_loss=0.5,
+        auc=0.7,
+        test_log_loss=log_loss,
+        test_auc=0.7,
+        test_less_winner_error=errors,
+    )
+    found = [line for line in trust(replace(content, results=[*others, baseline])) if line.startswith("On test")]
+    assert [line.startswith(said) for line in found] == ([True] if said else [])
+    unknown = replace(baseline, test_less_winner_error={})
+    assert not [line for line in trust(replace(content, results=[*others, unknown])) if line.startswith("On test")]
 
 
 def test_trust_says_what_a_hand_design_that_wins_is_ahead_of(full_content):
@@ -264,9 +295,10 @@ def test_the_result_table_says_what_its_numbers_are_of(full_content):
         "Test: trained once more, on validation rows too: "
     )
     assert (
-        "the winner without the hpo part, which says when a training ends, and logistic regression with it" in caption
-    )
-    assert caption.endswith("Logistic regression was fitted to 1,000,000 of these rows, drawn at random.")
+        "the winner and gradient boosting without the hpo part, which says when a training ends, and logistic "
+        "regression with it"
+    ) in caption
+    assert caption.endswith("The baselines were fitted to at most 1,000,000 of these rows, drawn at random.")
     assert "fitted" not in results_caption(full_content())
     assert "measured on search and choice rows, which chose" in results_caption(
         full_content(chosen_on=("search", "choice"))

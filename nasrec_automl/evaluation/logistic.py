@@ -1,11 +1,9 @@
-"""The baseline of every run: logistic regression on the same features and rows."""
+"""A baseline of every run: logistic regression on the same features and rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
@@ -13,14 +11,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
-from nasrec_automl.data.files import written_beside
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.training.metrics import Metrics, measure, targets
-
-BASELINE_ROWS = 1_000_000
-"""Most rows of a fit. It holds them in memory, with two kilobytes for a row of Criteo's; and since it only adds up the
-effects of single categories, more rows change it little."""
 
 TUNING_ROWS = 100_000
 """Most rows of the fits that choose the strength: it is the variance of a prior, and hardly depends on the rows."""
@@ -31,7 +24,7 @@ _STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)  # from strong to weak, which takes long
 
 
 @dataclass(frozen=True, slots=True)
-class Baseline:
+class Logistic:
     """A fitted logistic regression over categories and dense features.
 
     Attributes:
@@ -48,24 +41,6 @@ class Baseline:
     coefficients: NDArray[np.float64]
     intercept: float
 
-    @classmethod
-    def load(cls, path: Path, schema: FeatureSchema) -> Self:
-        """Load a saved baseline, equal to the last bit."""
-        with np.load(path) as found:
-            strength, intercept = float(found["strength"]), float(found["intercept"])
-            return cls(schema, strength, found["seen"], found["coefficients"], intercept)
-
-    def save(self, path: Path) -> None:
-        """Write all but the schema; the file is there whole or not at all."""
-        with written_beside(path) as beside, beside.open("wb") as file:
-            np.savez(
-                file,
-                strength=self.strength,
-                seen=self.seen,
-                coefficients=self.coefficients,
-                intercept=self.intercept,
-            )
-
     def logits(self, rows: Rows) -> torch.Tensor:
         """Log odds, `(n,)`."""
         slices = (rows.take(slice(start, start + _ROWS_AT_ONCE)) for start in range(0, len(rows), _ROWS_AT_ONCE))
@@ -77,13 +52,13 @@ class Baseline:
         return measure(self.logits(rows), *targets(rows))
 
 
-def fit_baseline(rows: Rows, schema: FeatureSchema, *, strength: float) -> Baseline:
+def fit_logistic(rows: Rows, schema: FeatureSchema, *, strength: float) -> Logistic:
     """Fit a logistic regression with the given inverse regularisation strength."""
     (fitted,) = _fits(rows, schema, (strength,))
     return fitted
 
 
-def tune_baseline(train: Rows, validation: Rows, schema: FeatureSchema, *, seed: int) -> Baseline:
+def tune_logistic(train: Rows, validation: Rows, schema: FeatureSchema, *, seed: int) -> Logistic:
     """Choose the regularisation strength on validation rows, and fit on `train` alone.
 
     The strengths are tried from strong to weak until one is worse than the one before, since fits take longer and
@@ -101,10 +76,10 @@ def tune_baseline(train: Rows, validation: Rows, schema: FeatureSchema, *, seed:
         if log_loss >= lowest:
             break
         best, lowest = fitted, log_loss
-    return best if some is train else fit_baseline(train, schema, strength=best.strength)
+    return best if some is train else fit_logistic(train, schema, strength=best.strength)
 
 
-def _fits(rows: Rows, schema: FeatureSchema, strengths: Sequence[float]) -> Iterator[Baseline]:
+def _fits(rows: Rows, schema: FeatureSchema, strengths: Sequence[float]) -> Iterator[Logistic]:
     """The fit of each strength in turn, made when it is asked for."""
     categories = _categories(rows, schema)
     starts = _starts(categories)
@@ -114,7 +89,7 @@ def _fits(rows: Rows, schema: FeatureSchema, strengths: Sequence[float]) -> Iter
     for strength in strengths:
         # Newton's steps get along with categories that are seen once beside others that are seen in all rows.
         model = LogisticRegression(C=strength, solver="newton-cg").fit(design, label, sample_weight=weight)
-        yield Baseline(schema, strength, seen, model.coef_[0], float(model.intercept_[0]))
+        yield Logistic(schema, strength, seen, model.coef_[0], float(model.intercept_[0]))
 
 
 def _categories(rows: Rows, schema: FeatureSchema) -> list[sparse.csr_matrix]:

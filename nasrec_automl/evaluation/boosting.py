@@ -1,0 +1,153 @@
+"""A baseline of every run: gradient boosted trees on the same features and rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.model_selection import KFold
+from sklearn.preprocessing import TargetEncoder
+
+from nasrec_automl.data.rows import Rows
+from nasrec_automl.schema import FeatureSchema
+from nasrec_automl.training.metrics import Metrics, measure, targets
+
+_CATEGORIES = 255
+"""Most ids of a column that the trees take as they are."""
+
+_ITERATIONS, _PATIENCE = 1000, 30
+
+_LEAVES = (31, 8)
+
+_ROWS_AT_ONCE = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoostingSettings:
+    """How trees are grown, as scikit-learn's `HistGradientBoostingClassifier` and `TargetEncoder` call it.
+
+    Attributes:
+        learning_rate: what each tree counts.
+        max_leaf_nodes: most leaves of a tree.
+        min_samples_leaf: fewest rows of a leaf.
+        l2_regularization: ridge penalty on the leaves' values.
+        max_features: share of the features that each split chooses among.
+        smooth: a category's mean label counts as so many rows of the mean of all rows, beside its own.
+    """
+
+    learning_rate: float = 0.1
+    max_leaf_nodes: int = 31
+    min_samples_leaf: int = 20
+    l2_regularization: float = 1.0
+    max_features: float = 1.0
+    smooth: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Boosting:
+    """Fitted trees.
+
+    Attributes:
+        schema: of the rows.
+        settings: of the fit.
+        encoder: of the columns with many ids; None where there are none.
+        model: the trees, also those after the best iteration, which do not count.
+        iterations: the best one.
+    """
+
+    schema: FeatureSchema
+    settings: BoostingSettings
+    encoder: TargetEncoder | None
+    model: HistGradientBoostingClassifier
+    iterations: int
+
+    def logits(self, rows: Rows) -> torch.Tensor:
+        """Log odds, `(n,)`."""
+        slices = (rows.take(slice(start, start + _ROWS_AT_ONCE)) for start in range(0, len(rows), _ROWS_AT_ONCE))
+        return torch.from_numpy(np.concatenate([self._logits(some) for some in slices]))
+
+    def measure(self, rows: Rows) -> Metrics:
+        """Log loss and AUC on some rows."""
+        return measure(self.logits(rows), *targets(rows))
+
+    def _logits(self, rows: Rows) -> NDArray[np.float64]:
+        stages = self.model.staged_decision_function(_features(rows, self.schema, self.encoder))
+        found: NDArray[np.float64] = next(islice(stages, self.iterations - 1, None))
+        return np.ravel(found).copy()
+
+
+def fit_boosting(
+    train: Rows, validation: Rows, schema: FeatureSchema, settings: BoostingSettings, *, seed: int
+) -> Boosting:
+    """Fit trees until 30 iterations in a row bring no lower log loss on validation rows; the best iteration counts.
+
+    Columns of at most 255 ids are categories to the trees. A larger one becomes the mean label of its id, which is
+    cross-fitted: no row's own label is in its feature. These means do not know the rows' weights; the trees do.
+
+    Args:
+        train: what the trees learn from.
+        validation: what ends them.
+        schema: of the rows.
+        settings: how trees are grown.
+        seed: of the folds and of the trees.
+    """
+    large, encoder = _large(schema), None
+    means: NDArray[np.float64] | None = None
+    if large.any():
+        folds = KFold(5, shuffle=True, random_state=seed)
+        encoder = TargetEncoder(target_type="binary", smooth=settings.smooth, cv=folds)
+        # The cross-fitting is in `fit_transform` alone.
+        means = encoder.fit_transform(np.asarray(train.ids)[:, large], np.asarray(train.label))
+    model = HistGradientBoostingClassifier(
+        learning_rate=settings.learning_rate,
+        max_leaf_nodes=settings.max_leaf_nodes,
+        min_samples_leaf=settings.min_samples_leaf,
+        l2_regularization=settings.l2_regularization,
+        max_features=settings.max_features,
+        categorical_features=len(schema.dense) + np.arange(np.count_nonzero(~large)),
+        max_iter=_ITERATIONS,
+        early_stopping=True,
+        n_iter_no_change=_PATIENCE,
+        random_state=seed,
+    )
+    model.fit(
+        _features(train, schema, encoder, means),
+        np.asarray(train.label),
+        sample_weight=_weight(train),
+        X_val=_features(validation, schema, encoder),
+        y_val=np.asarray(validation.label),
+        sample_weight_val=_weight(validation),
+    )
+    best = max(1, int(np.argmax(model.validation_score_)))  # its first entry is of no iteration at all
+    return Boosting(schema, settings, encoder, model, best)
+
+
+def tune_boosting(train: Rows, validation: Rows, schema: FeatureSchema, *, seed: int) -> Boosting:
+    """Choose between larger and smaller trees on validation rows. Planted or not, most data like one of the two."""
+    each = [replace(BoostingSettings(), max_leaf_nodes=leaves) for leaves in _LEAVES]
+    fits = [fit_boosting(train, validation, schema, settings, seed=seed) for settings in each]
+    return min(fits, key=lambda fitted: fitted.measure(validation).log_loss)
+
+
+def _large(schema: FeatureSchema) -> NDArray[np.bool_]:
+    """Which id columns have more ids than trees take, `(S,)`."""
+    return np.array([field.table_size > _CATEGORIES for field in schema.fields for _ in range(field.columns)])
+
+
+def _features(
+    rows: Rows, schema: FeatureSchema, encoder: TargetEncoder | None, means: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Dense features, ids of small columns, mean labels of large ones (those that are given, if any): `(n, D + S)`."""
+    ids, large = np.asarray(rows.ids), _large(schema)
+    parts = [np.asarray(rows.dense)[:, : len(schema.dense)], ids[:, ~large]]
+    if encoder is not None:
+        parts.append(encoder.transform(ids[:, large]) if means is None else means)
+    return np.hstack(parts).astype(np.float64, copy=False)
+
+
+def _weight(rows: Rows) -> NDArray[np.float64] | None:
+    return None if rows.weight is None else np.asarray(rows.weight, np.float64)
