@@ -331,6 +331,8 @@ def predict(arguments: argparse.Namespace) -> None:
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """Measure models on rows with labels."""
+    from dataclasses import asdict
+
     from nasrec_automl.data.files import check_output_file
     from nasrec_automl.data.rejections import Rejections
     from nasrec_automl.data.sources import open_source
@@ -362,7 +364,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         _say(console, bad)
     console.print(evaluation_table(evaluations))
     if output is not None:
-        write_json(output, [one.to_plain() for one in evaluations])
+        write_json(output, [asdict(one) for one in evaluations])
         _say(console, str(output))
 
 

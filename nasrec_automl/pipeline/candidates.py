@@ -53,11 +53,10 @@ def candidates(run: RunFolder, searched: SearchOutcome | None = None) -> dict[st
     space, budget = load_search_space(run.job.space), job_budget(run)
     designs = hand_designs(space)
     names = {design.key: name for name, design in designs.items()}
-    # Earlier versions noted nothing as predicted: where scores do not count, all is.
-    by_score, predicted = scores_count(run), {*searched.predicted}
+    predicted = {*searched.predicted}
     best = itertools.islice(filter(budget.admits, map(space.from_params, searched.top)), run.job.retrain.top_k)
     chosen: list[tuple[Architecture, Origin]] = [
-        *((one, "search" if by_score and one.key not in predicted else "predictor") for one in best),
+        *((one, "predictor" if one.key in predicted else "search") for one in best),
         *((one, "hand design") for one in filter(budget.admits, designs.values())),
         *((one, "earlier run") for one in filter(budget.admits, map(space.from_params, searched.earlier))),
         *((one, "check") for one in checked_best(run)),

@@ -15,7 +15,6 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import default_hyper
 from nasrec_automl.pipeline.studies import trainings_study_name
 from nasrec_automl.pipeline.subnets import networks_missing, weights_path
-from nasrec_automl.pipeline.truth import Curve
 
 
 def check_folder(run: RunFolder) -> Path:
@@ -23,26 +22,19 @@ def check_folder(run: RunFolder) -> Path:
     return run.path / "search" / "verdict"
 
 
-def keep_training(run: RunFolder, architecture: Architecture, trained: Trained, curve: Curve, *, most: int) -> None:
+def keep_training(run: RunFolder, architecture: Architecture, trained: Trained, *, most: int) -> None:
     """Keep a training, until so many others are better: tables are large.
 
     Args:
         run: by whose retrain section it was trained, with the job's seed.
         architecture: what was trained.
         trained: the network, with the weights of its best validation.
-        curve: all its validations, at least one.
         most: how many trainings are kept.
     """
     weights, noted = _files(run, architecture.key)
     study = trainings_study_name(run, "verdict")
     save_network(trained.subnet, weights)
-    write_json(
-        noted,
-        {
-            "study": study,
-            "log_loss": min(metrics.log_loss for _, metrics in curve),
-        },
-    )
+    write_json(noted, {"study": study, "log_loss": trained.metrics.log_loss})
     found = [
         (content["log_loss"] if content["study"] == study else math.inf, path.stem)
         for path in noted.parent.glob("*.json")

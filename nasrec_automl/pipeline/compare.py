@@ -11,10 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from nasrec_automl.data.dataset import PreparedData
-from nasrec_automl.data.description import is_prepared
 from nasrec_automl.pipeline.files import read_json
-from nasrec_automl.pipeline.final import measured_rows
 from nasrec_automl.pipeline.outcomes import FinalOutcome
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import check_has_result
@@ -62,10 +59,11 @@ def compare_runs(runs: Sequence[RunFolder]) -> RenderableType:
 
 
 def _note(runs: Sequence[RunFolder]) -> str:
-    if len({_measured(run) for run in runs} - {None}) > 1:
+    outcomes = [FinalOutcome.of_ended(run.final) for run in runs]
+    if len({outcome.measured_rows for outcome in outcomes}) > 1:
         return "These runs are measured on other rows: their log losses do not compare."
     seeds = "Runs that differ by their seed alone say how far chance goes."
-    if len({tuple(FinalOutcome.of_ended(run.final).chosen_on) for run in runs}) > 1:
+    if len({tuple(outcome.chosen_on) for outcome in outcomes}) > 1:
         return (
             "Validation does not compare: where scores failed their check it has more rows (search and choice, and not "
             f"choice alone). Who chooses by test no longer knows what to expect of new rows. {seeds}"
@@ -74,14 +72,6 @@ def _note(runs: Sequence[RunFolder]) -> str:
         "To choose one of these models, compare validation: who chooses by test no longer knows what to expect of new "
         f"rows. {seeds}"
     )
-
-
-def _measured(run: RunFolder) -> str | None:
-    """Which rows a result is of; nothing where an earlier version did not note it and the rows are gone."""
-    noted = FinalOutcome.of_ended(run.final).measured_rows
-    if noted is None and is_prepared(run.data):
-        return measured_rows(PreparedData.open(run.data))
-    return noted
 
 
 def _names(runs: Sequence[RunFolder]) -> list[str]:

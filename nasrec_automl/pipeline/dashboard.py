@@ -15,7 +15,7 @@ from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from nasrec_automl.architecture import Architecture
-from nasrec_automl.budget import Budget
+from nasrec_automl.budget import MACS, PARAMETERS
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.preprocessing import PREPROCESSING_FILE
 from nasrec_automl.digest import digest
@@ -24,6 +24,7 @@ from nasrec_automl.pipeline.candidates import candidates, retrain_study_name
 from nasrec_automl.pipeline.databases import study_storage
 from nasrec_automl.pipeline.model_folder import ARCHITECTURE_FILE, WEIGHTS_FILE
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.scratch import trained_profile
 from nasrec_automl.pipeline.studies import search_study_name
 from nasrec_automl.report import ReportContent, wiring_svg
 from nasrec_automl.report.agreement import score_against_retrained
@@ -115,12 +116,12 @@ def _publish_retrain(page: _Page, content: ReportContent) -> None:
     notes = {}
     for rank, trial in enumerate(best_trainings(content.retrain)[:SHOWN], 1):
         architecture = known[trial.architecture].architecture
-        schema = data.schema(trial.embedding_dim, trial.table_cap)
+        cost = trained_profile(page.run.job, data, architecture, trial.hyper)
         notes[trial.number] = trained_note(
             rank,
             trial,
             architecture,
-            Budget(schema, layer_norm=trial.layer_norm).counted(architecture),
+            {MACS: cost.macs, PARAMETERS: cost.parameters},
             scores.get(trial.architecture),
             page.picture(architecture),
         )

@@ -91,7 +91,7 @@ class FinalStage(Stage):
         progress = ProgressWriter(run.progress(self.name), unit="parts", total=4, even=False)
         data = PreparedData.open(run.data, test=True)
         # Before the contenders: what a worker of a job that has grown trains meanwhile is none of them.
-        chosen_among, study = RetrainOutcome.read(run.retrain_done), begun_study(run, "retrain")
+        chosen_among, study = RetrainOutcome.of_ended(run.retrain_done), begun_study(run, "retrain")
         contenders, errors = _contenders(run, study, data, on_metrics)
         winner = contenders[0]
         progress.update(1, f"winner {winner.name}")

@@ -101,14 +101,14 @@ class Model:
         return logits
 
 
-def write_model(subnet: Subnet, preprocessing: Path, folder: Path, hyper: Mapping[str, Any] | None = None) -> None:
+def write_model(subnet: Subnet, preprocessing: Path, folder: Path, hyper: Mapping[str, Any]) -> None:
     """Write what `load_model` takes.
 
     Args:
         subnet: on the CPU.
         preprocessing: file of the prepared data that it was trained on.
         folder: of the model.
-        hyper: the hyper-parameters that it was trained with; without them `retrain RUN FOLDER` refuses the folder.
+        hyper: the hyper-parameters that it was trained with.
     """
     for name in (PREPROCESSING_FILE, HYPER_FILE):
         # Of the model that is replaced. Its preprocessing may fit the new weights' tables, and mean other categories.
@@ -116,8 +116,7 @@ def write_model(subnet: Subnet, preprocessing: Path, folder: Path, hyper: Mappin
     learned = Preprocessing.load(preprocessing)
     save_network(subnet, folder / WEIGHTS_FILE, preprocessing=_digest(learned))
     write_text(folder / ARCHITECTURE_FILE, subnet.architecture.to_json())
-    if hyper is not None:
-        write_json(folder / HYPER_FILE, hyper)
+    write_json(folder / HYPER_FILE, hyper)
     learned.save(folder / PREPROCESSING_FILE)
 
 

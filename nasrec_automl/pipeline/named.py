@@ -41,7 +41,7 @@ from nasrec_automl.pipeline.outcomes import SearchOutcome, read_verdict
 from nasrec_automl.pipeline.progress import Tell, silent
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import default_hyper, with_settings
-from nasrec_automl.pipeline.settings import AMONG_SEVERAL, OF_FINAL
+from nasrec_automl.pipeline.settings import training_digest
 from nasrec_automl.pipeline.stages import STAGES, check_stages, run_job
 from nasrec_automl.pipeline.status import retrain_is_noted
 from nasrec_automl.pipeline.studies import found_study, study_trials
@@ -216,10 +216,7 @@ def _given_hyper(folder: Path) -> Hyper:
 
 def _files(run: RunFolder, architecture: Architecture, hyper: Hyper, what: str) -> Path:
     """The `files` of `train_taught`: others for other settings, since a job may change where no stage has begun."""
-    job, data = run.job, PreparedData.open(run.data)
-    retrain = job.retrain.model_dump_json(exclude={*AMONG_SEVERAL, *OF_FINAL})
-    settings = f"{retrain} {job.seed} {job.precision} {job.embedding_dim} {data.fingerprint} {hyper}"
-    return _unfinished(run, architecture) / f"{digest(settings)}-{what}"
+    return _unfinished(run, architecture) / f"{digest(f'{training_digest(run)} {hyper}')}-{what}"
 
 
 def _as_searched(run: RunFolder) -> RunFolder:

@@ -54,9 +54,9 @@ class SearchOutcome(_Outcome):
         scored: how many had a score inside the budget.
         budget: the job's, as `RunFolder.noted_budget`.
         top: parameters of the architectures to train from scratch, the best first.
-        predicted: keys of those that a predictor chose; earlier versions noted none.
+        predicted: keys of those that a predictor chose.
         earlier: parameters of the winner of the run that this one continues.
-        retrain: name of the study of the candidates; earlier versions named none.
+        retrain: name of the study of the candidates, which depends on all of these.
     """
 
     target: int
@@ -64,9 +64,9 @@ class SearchOutcome(_Outcome):
     scored: int
     budget: dict[str, Any]
     top: list[dict[str, Any]]
-    predicted: list[str] = []
-    earlier: list[dict[str, Any]] = []
-    retrain: str | None = None
+    predicted: list[str]
+    earlier: list[dict[str, Any]]
+    retrain: str = ""
 
 
 class RetrainOutcome(_Outcome):
@@ -114,7 +114,7 @@ class FinalOutcome(_Outcome):
         retrain: the trainings among which the winner was chosen.
         winner: its name.
         chosen_on: the parts of the data that chose it.
-        measured_rows: digest of the labels of validation and test; earlier versions noted none.
+        measured_rows: digest of the labels of validation and test.
         teachers: names of the candidates' teachers.
         final_teachers: names of those that have learned from validation rows too.
         contenders: the best first.
@@ -122,10 +122,10 @@ class FinalOutcome(_Outcome):
         calibration: bins of `nasrec_automl.report.CalibrationBin`.
     """
 
-    retrain: RetrainOutcome | None
+    retrain: RetrainOutcome
     winner: str
     chosen_on: list[str]
-    measured_rows: str | None = None
+    measured_rows: str
     teachers: list[str]
     final_teachers: list[str]
     contenders: list[NotedContender]

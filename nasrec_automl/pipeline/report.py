@@ -26,7 +26,7 @@ from nasrec_automl.pipeline.final_baselines import BASELINE_ROWS
 from nasrec_automl.pipeline.outcomes import FinalOutcome, read_verdict
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.scratch import has_layer_norm, most_validations
+from nasrec_automl.pipeline.scratch import most_validations, with_settings
 from nasrec_automl.pipeline.status import check_has_result, report_is_noted, result_is_noted, search_is_noted
 from nasrec_automl.pipeline.studies import search_admission, study_trials
 from nasrec_automl.randomness import rng_for
@@ -246,21 +246,12 @@ def _trainings(run: RunFolder) -> list[RetrainTrial]:
 
 
 def _training(trial: FrozenTrial, run: RunFolder) -> RetrainTrial:
-    hyper = Hyper.of(trial.params, run.job.retrain.space)
     return RetrainTrial(
         number=trial.number,
         architecture=trial.params[ARCHITECTURE],
         log_loss=trial.values[0] if trial.values else None,
         state=trial.state.name.lower(),
-        learning_rate=hyper.learning_rate,
-        weight_decay=hyper.weight_decay,
-        embedding_decay=hyper.embedding_decay,
-        dropout=hyper.dropout,
-        batch_size=hyper.batch_size,
-        optimizer=hyper.optimizer,
-        embedding_dim=hyper.embedding_dim or run.job.embedding_dim,
-        table_cap=hyper.table_cap,
-        layer_norm=has_layer_norm(run.job, hyper),
+        hyper=with_settings(run.job, Hyper.of(trial.params, run.job.retrain.space)),
         curve=sorted(trial.intermediate_values.items()),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -163,7 +162,7 @@ class _Trainings:
 
         checkpoint = checkpoint_path(run, self._study.study_name, name, hyper)
         trained = train_by_job(run, architecture, hyper, on_validation, checkpoint=checkpoint, label=self.label)
-        if not trained.stopped and math.isfinite(trained.metrics.log_loss):  # what is pruned is no contender
+        if not trained.stopped:  # what is pruned is no contender
             save_network(trained.subnet, weights_path(run, self._study.study_name, name, hyper))
         attrs = {
             "auc": trained.metrics.auc,

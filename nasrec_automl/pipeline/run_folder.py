@@ -200,10 +200,6 @@ class RunFolder(LockedFolder):
             ) from None
         return cls(moved(job, path))
 
-    def exists(self) -> bool:
-        """Whether the folder has a job, so that it can be opened by its path."""
-        return (self.path / JOB_FILE).is_file()
-
     def create(self) -> None:
         """Make the folder, and note the job in it."""
         try:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from nasrec_automl.budget import LATENCY
+from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.digest import digest
 from nasrec_automl.pipeline.earlier import continued
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import training_lengths
 
-AMONG_SEVERAL = {"top_k", "trials", "timeout", "pruner"}
+_AMONG_SEVERAL = {"top_k", "trials", "timeout", "pruner"}
 """What of the retrain section no training depends on by itself."""
 
-OF_TEACHERS = {"teachers", "teacher_share"}
+_OF_TEACHERS = {"teachers", "teacher_share"}
 """What trainings by labels alone do not depend on."""
 
-OF_FINAL = {"final_seeds"}
+_OF_FINAL = {"final_seeds"}
 """What the final stage alone reads of the retrain section."""
 
 
@@ -38,7 +41,7 @@ def search_settings(run: RunFolder) -> dict[str, Any]:
 
 def retrain_settings(run: RunFolder) -> dict[str, Any]:
     """The retrain section, but for what may grow, trainings and timeout, and for what the final stage alone reads."""
-    section = run.job.retrain.model_dump(mode="json", exclude={"trials", "timeout", "space", *OF_FINAL})
+    section = run.job.retrain.model_dump(mode="json", exclude={"trials", "timeout", "space", *_OF_FINAL})
     space = run.job.retrain.space.model_dump(mode="json", exclude_none=True)
     return {
         **{f"retrain.{key}": value for key, value in {**section, **training_lengths(run)}.items()},
@@ -49,11 +52,18 @@ def retrain_settings(run: RunFolder) -> dict[str, Any]:
 
 def final_settings(run: RunFolder) -> dict[str, Any]:
     """What the final stage alone reads of the retrain section."""
-    section = run.job.retrain.model_dump(mode="json", include=OF_FINAL)
+    section = run.job.retrain.model_dump(mode="json", include=_OF_FINAL)
     return {f"retrain.{key}": value for key, value in section.items()}
 
 
 def training_settings(run: RunFolder) -> dict[str, Any]:
     """What one training by labels alone with the default hyper-parameters depends on, of the retrain section."""
-    beside = {f"retrain.{name}" for name in (*AMONG_SEVERAL, *OF_TEACHERS)}
+    beside = {f"retrain.{name}" for name in (*_AMONG_SEVERAL, *_OF_TEACHERS)}
     return {name: value for name, value in retrain_settings(run).items() if name not in beside}
+
+
+def training_digest(run: RunFolder) -> str:
+    """Digest of all that one such training depends on but for its architecture and hyper-parameters, rows included."""
+    job, data = run.job, PreparedData.open(run.data)
+    settings = [training_settings(run), job.embedding_dim, job.seed, data.fingerprint]
+    return digest(json.dumps(settings, sort_keys=True))

@@ -62,9 +62,7 @@ def search_is_noted(run: RunFolder) -> bool:
 def retrain_outcome(run: RunFolder) -> RetrainOutcome | None:
     """What the retrain stage noted at its end; nothing where that was of other candidates than those of now."""
     noted, searched = RetrainOutcome.read(run.retrain_done), SearchOutcome.read(run.top)
-    study = None if searched is None else searched.retrain
-    # Earlier versions named no study, and deleted the note of others.
-    return noted if noted is not None and study in (None, noted.study) else None
+    return None if noted is None or (searched is not None and searched.retrain != noted.study) else noted
 
 
 def retrain_is_noted(run: RunFolder) -> bool:
@@ -79,7 +77,7 @@ def retrain_is_noted(run: RunFolder) -> bool:
 def final_is_noted(run: RunFolder) -> bool:
     """Whether there is a result, of the trainings that the retrain stage ended with last."""
     final, noted = FinalOutcome.read(run.final), retrain_outcome(run)
-    if final is None or final.retrain is None or noted is None or not run.result.is_file():
+    if final is None or noted is None or not run.result.is_file():
         return False
     return (final.retrain.study, final.retrain.trainings) == (noted.study, noted.trainings)
 

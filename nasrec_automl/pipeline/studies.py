@@ -21,14 +21,7 @@ from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.candidates import retrain_study_name
 from nasrec_automl.pipeline.databases import is_made, open_database, study_storage
 from nasrec_automl.pipeline.run_folder import RunFolder
-from nasrec_automl.pipeline.scratch import training_lengths
-from nasrec_automl.pipeline.settings import (
-    AMONG_SEVERAL,
-    OF_FINAL,
-    OF_TEACHERS,
-    retrain_settings,
-    search_settings,
-)
+from nasrec_automl.pipeline.settings import retrain_settings, search_settings, training_digest
 from nasrec_automl.pipeline.status import retrain_outcome
 from nasrec_automl.search import open_study
 from nasrec_automl.search.admission import Admission, Admits
@@ -233,20 +226,9 @@ def scored_trials(study: optuna.Study, admits: Admits) -> list[FrozenTrial]:
 
 
 def trainings_study_name(run: RunFolder, kind: Trainings) -> str:
-    """The name of such a study: trainings of one name depend on the same settings."""
-    job = run.job
-    beside = {*AMONG_SEVERAL, *OF_TEACHERS, *OF_FINAL}
-    settings = {
-        "retrain": {
-            **job.retrain.model_dump(mode="json", exclude=beside),
-            **training_lengths(run),
-        },
-        "space": load_search_space(job.space).model_dump(mode="json"),
-        "embedding_dim": job.embedding_dim,
-        "precision": job.precision,
-        "seed": job.seed,
-    }
-    return f"{job.name}-{kind}-{digest(json.dumps(settings, sort_keys=True))}"
+    """The name of such a study: trainings of one name depend on the same settings, and learn from the same rows."""
+    space = load_search_space(run.job.space).model_dump(mode="json")
+    return f"{run.job.name}-{kind}-{digest(json.dumps([training_digest(run), space], sort_keys=True))}"
 
 
 def why_no_more(study: optuna.Study, finished: int, target: int, timeout: str | None) -> str:

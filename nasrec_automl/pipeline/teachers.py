@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.dataset import PreparedData
+from nasrec_automl.data.description import is_prepared
 from nasrec_automl.data.parts import TRAINING, Part
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.digest import digest
@@ -29,7 +30,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import default_hyper, has_teachers
 from nasrec_automl.pipeline.studies import make_study, study_trials
 from nasrec_automl.pipeline.subnets import networks_missing, weights_path
-from nasrec_automl.pipeline.truth import Curve, train_truth
+from nasrec_automl.pipeline.truth import train_truth
 from nasrec_automl.pipeline.worker_processes import worker_processes
 from nasrec_automl.search import Hyper
 from nasrec_automl.search.task import ENDED
@@ -92,7 +93,7 @@ def train_designs(run: RunFolder, *, tell: Tell = silent, workers: int = 1) -> d
     path = partial(weights_path, run, study.study_name, hyper=hyper)
     paths = {design.key: path(name=f"teacher-{name}") for name, design in designs.items()}
 
-    def keep(architecture: Architecture, trained: Trained, curve: Curve) -> None:
+    def keep(architecture: Architecture, trained: Trained) -> None:
         save_network(trained.subnet, paths[architecture.key])
 
     def told(ended: int, step: str = "") -> None:
@@ -136,7 +137,7 @@ def _checked(run: RunFolder) -> dict[str, Path]:
 
 def resume_mark_of_teachers(run: RunFolder) -> tuple[int, int]:
     """Of `Stage.resume_mark`: how many of the teachers' trainings have ended, and when one left its last checkpoint."""
-    if not has_teachers(run.job):
+    if not has_teachers(run.job) or not is_prepared(run.data):
         return 0, 0
     return len(study_trials(run, "teachers", ENDED)), newest(run.retrained.glob("*.ckpt"))
 

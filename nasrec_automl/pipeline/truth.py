@@ -48,11 +48,8 @@ def sample_sizes(run: RunFolder, count: int) -> list[Architecture]:
 _TRUTH_SEEDS_APART = 1_000_000
 """Between seeds of one architecture: neighbouring runs share none, nor does a run with its final trainings."""
 
-Curve = Sequence[tuple[int, Metrics]]
-"""Step and metrics of each validation."""
-
-Keep = Callable[[Architecture, Trained, Curve], None]
-"""`keep(architecture, trained, curve)` is given a training with the job's own seed, and all its validations."""
+Keep = Callable[[Architecture, Trained], None]
+"""`keep(architecture, trained)` is given a training with the job's own seed."""
 
 
 OnProgress = Callable[[int, str], object]
@@ -89,18 +86,16 @@ def train_and_measure(
     Raises:
         DivergedError: the training diverged.
     """
-    curve: list[tuple[int, Metrics]] = []
     hyper = default_hyper(run.job, taught=False)
 
     def report(step: int, metrics: Metrics) -> bool:
-        curve.append((step, metrics))
         if on_validation is not None:
             on_validation(step, metrics)
         return False
 
     trained = train_by_job(run, architecture, hyper, report, checkpoint=checkpoint, seed_offset=seed_offset)
     if keep is not None and seed_offset == 0:
-        keep(architecture, trained, curve)
+        keep(architecture, trained)
     metrics = measure_subnet(trained.subnet.to(run.job.device), PreparedData.open(run.data).part(*parts))
     return TrialOutcome(value=metrics.log_loss, attrs={"auc": metrics.auc, STEP: trained.step})
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.data.parts import Part
 from nasrec_automl.ranking import Ranking
 from nasrec_automl.verdict import Verdict
+
+if TYPE_CHECKING:
+    from nasrec_automl.search import Hyper
 
 Origin = Literal["search", "predictor", "hand design", "earlier run", "check"]
 """Where a candidate comes from: the search took it for its score (`search`) or for its prediction (`predictor`), the
@@ -84,15 +87,7 @@ class RetrainTrial:
         architecture: the architecture's `ScoredArchitecture.name`.
         log_loss: the trial's value in nats; None where it has none.
         state: how it ended, `complete` or `pruned`.
-        learning_rate: peak of the schedule.
-        weight_decay: may be 0.
-        embedding_decay: of embedding rows, if it was not that of weights.
-        dropout: may be 0.
-        batch_size: rows a step.
-        optimizer: its name.
-        embedding_dim: width of every embedding.
-        table_cap: rows of the largest embedding table, if there was a cap.
-        layer_norm: whether operators end in a LayerNorm.
+        hyper: its hyper-parameters, none left to the job.
         curve: (place in the schedule, in validations; log loss), ascending.
     """
 
@@ -100,15 +95,7 @@ class RetrainTrial:
     architecture: str
     log_loss: float | None
     state: str
-    learning_rate: float
-    weight_decay: float
-    dropout: float
-    batch_size: int
-    optimizer: str
-    embedding_dim: int
-    embedding_decay: float | None = None
-    table_cap: int | None = None
-    layer_norm: bool = True
+    hyper: Hyper
     curve: Sequence[tuple[int, float]] = ()
 
     @property

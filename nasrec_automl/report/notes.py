@@ -64,8 +64,8 @@ def retrain_note(content: ReportContent, study: str) -> str:
             _text(trial.architecture),
             f"{trial.log_loss:.5f}",
             f"{scores[trial.architecture].log_loss:.5f}" if trial.architecture in scores else "",
-            f"{trial.learning_rate:.2g}",
-            f"{trial.batch_size:,}",
+            f"{trial.hyper.learning_rate:.2g}",
+            f"{trial.hyper.batch_size:,}",
         )
         for rank, trial in enumerate(best_trainings(content.retrain)[:SHOWN], 1)
     ]

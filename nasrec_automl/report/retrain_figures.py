@@ -25,7 +25,7 @@ def settings_figure(trials: Sequence[RetrainTrial]) -> go.Figure:
     if not valued:
         return note("No training of the retrain study has a value.")
     limit = upper_limit([trial.log_loss or 0.0 for trial in valued])
-    settings = [*_SETTINGS, *(name for name in _FURTHER if len({getattr(trial, name) for trial in valued}) > 1)]
+    settings = [*_SETTINGS, *(name for name in _FURTHER if len({getattr(trial.hyper, name) for trial in valued}) > 1)]
     figure = make_subplots(cols=len(settings), shared_yaxes=True, horizontal_spacing=0.025)
     for column, setting in enumerate(settings, 1):
         places, axis = _axis(setting, [_setting(trial, setting) for trial in valued])
@@ -91,9 +91,9 @@ def retrain_curves(trials: Sequence[RetrainTrial]) -> go.Figure:
 
 
 def _setting(trial: RetrainTrial, setting: str) -> Any:
-    if setting == "embedding_decay" and trial.embedding_decay is None:
-        return trial.weight_decay
-    return getattr(trial, setting)
+    if setting == "embedding_decay" and trial.hyper.embedding_decay is None:
+        return trial.hyper.weight_decay
+    return getattr(trial.hyper, setting)
 
 
 def _symbol(trial: RetrainTrial, limit: float) -> str:

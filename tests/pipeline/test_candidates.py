@@ -45,6 +45,8 @@ def test_the_winner_of_the_run_that_is_continued_is_one_and_trained_to_its_end(
     with_it = [*found.values(), Candidate(winner.key, winner, "earlier run")]
     assert list(candidates(copied_run).values())[: len(found) + 1] == with_it
     assert {one.origin for one in with_it} == {"search", "hand design", "earlier run"}
+    predicted = [one.architecture.key for one in found.values() if one.origin == "search"]
+    write_json(copied_run.top, {**read_json(copied_run.top), "predicted": predicted})
     monkeypatch.setattr(module, "scores_count", lambda run: False)
     assert winner.key not in halved(copied_run)
     assert {*halved(copied_run)} == {*found} - {*hand_designs(space)}

@@ -49,8 +49,7 @@ def kept(run: RunFolder) -> set[str]:
 def test_the_better_ones_stay(run: RunFolder, trained: Trained) -> None:
     architectures = sample_sizes(run, 4)
     for architecture, loss in zip(architectures, (0.6, 0.5, 0.7, 0.55), strict=True):
-        curve = [(step, Metrics(each, 0.5, 0.01, 10)) for step, each in ((1, loss), (2, loss + 0.3))]
-        keep_training(run, architecture, Trained(curve[0][1], 1, False, trained.subnet), curve, most=2)
+        keep_training(run, architecture, replace(trained, metrics=Metrics(loss, 0.5, 0.01, 10)), most=2)
     best = (architectures[1].key, architectures[3].key)
     assert kept(run) == {f"{key}.{suffix}" for key in best for suffix in ("json", "safetensors")}
     drop_kept(run)
@@ -62,7 +61,7 @@ def test_weights_that_are_no_numbers_are_not_kept(run: RunFolder, trained: Train
     with torch.no_grad():
         next(subnet.parameters()).fill_(torch.nan)
     with pytest.raises(CheckpointError, match="NaN"):
-        keep_training(run, subnet.architecture, replace(trained, subnet=subnet), [(1, trained.metrics)], most=2)
+        keep_training(run, subnet.architecture, replace(trained, subnet=subnet), most=2)
 
 
 @pytest.mark.slow

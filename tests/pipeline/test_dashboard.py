@@ -127,8 +127,8 @@ def test_a_training_costs_what_its_network_does(copied_run: RunFolder) -> None:
 
     [of_result] = [one.parameters for one in content.results if one.name == best.architecture]
     assert parameters() == of_result
-    for other in ({"embedding_dim": 2 * best.embedding_dim}, {"layer_norm": not best.layer_norm}):
-        changed = [replace(one, **other) for one in content.retrain]
+    for other in ({"embedding_dim": 2 * best.hyper.embedding_dim}, {"layer_norm": not best.hyper.layer_norm}):
+        changed = [replace(one, hyper=replace(one.hyper, **other)) for one in content.retrain]
         publish(copied_run, lambda: replace(content, retrain=changed))  # noqa: B023
         assert parameters() != of_result
 

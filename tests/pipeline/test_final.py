@@ -434,5 +434,3 @@ def test_what_a_worker_trains_meanwhile_is_not_what_the_winner_was_chosen_among(
     assert not final_is_noted(copied_run)
     write_json(copied_run.retrain_done, before)
     assert final_is_noted(copied_run)
-    write_json(copied_run.final, {**read_json(copied_run.final), "retrain": None})  # as earlier versions noted it
-    assert not final_is_noted(copied_run)

@@ -89,7 +89,7 @@ def test_a_model_that_is_half_replaced_is_none(copied_run: RunFolder, monkeypatc
 
     monkeypatch.setattr("nasrec_automl.pipeline.model_folder.write_text", dies)
     with pytest.raises(KeyboardInterrupt):
-        write_model(model.subnet, copied_run.data / "preprocessing.json", copied_run.best)
+        write_model(model.subnet, copied_run.data / "preprocessing.json", copied_run.best, {})
     with pytest.raises(CheckpointError, match=r"no model; expected the file preprocessing\.json"):
         load_model(copied_run.best)
 

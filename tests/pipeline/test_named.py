@@ -452,3 +452,18 @@ def test_data_that_a_run_lacks_are_prepared_first(run: RunFolder) -> None:
     assert shown == [True]
     assert retrain_named(new, "hand-mlp").name == "hand-mlp"
     assert PreparedData.open(new.data).fingerprint == PreparedData.open(run.data).fingerprint
+
+
+def test_teachers_that_have_learned_from_other_rows_teach_no_more(run: RunFolder) -> None:
+    """A job that trains by name alone may get other data: no stage holds it to those of before."""
+    job, trained = run.job.model_copy(update={"run_folder": run.path.with_name("new")}), []
+    for seed in (1, 2):
+        options = {**job.data.options, "seed": seed}
+        new = RunFolder(job.model_copy(update={"data": job.data.model_copy(update={"options": options})}))
+        for folder in (new.data, new.path / "stages"):
+            shutil.rmtree(folder, ignore_errors=True)
+        prepare_for(new, "hand-mlp")
+        retrain_named(new, "hand-mlp")
+        trained.append({path.name for path in new.retrained.glob("*teacher-*")})
+    before, after = trained
+    assert len(after) == 2 * len(before)

@@ -1,11 +1,11 @@
-"""What stages note at their end is read as it was written, and what was written before has what it lacked."""
+"""What stages note at their end is read as it was written."""
 
 from pathlib import Path
 
 import pytest
 
 from nasrec_automl.errors import RunFolderError
-from nasrec_automl.pipeline.files import read_json, write_json
+from nasrec_automl.pipeline.files import write_json
 from nasrec_automl.pipeline.outcomes import FinalOutcome, RetrainOutcome, SearchOutcome, note_verdict, read_verdict
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.verdict import Verdict
@@ -23,20 +23,6 @@ def test_what_stages_have_noted_is_read_and_written_unchanged(finished_run: RunF
 
 def test_a_stage_that_has_not_ended_has_noted_nothing(tmp_path: Path) -> None:
     assert SearchOutcome.read(tmp_path / "top.json") is None
-
-
-def test_what_earlier_versions_did_not_note_is_not_missed(finished_run: RunFolder, tmp_path: Path) -> None:
-    noted = read_json(finished_run.top)
-    for name in ("predicted", "earlier", "retrain"):
-        del noted[name]
-    write_json(tmp_path / "top.json", noted)
-    found = SearchOutcome.read(tmp_path / "top.json")
-    assert found is not None
-    assert (found.predicted, found.earlier, found.retrain) == ([], [], None)
-    final = read_json(finished_run.final)
-    del final["measured_rows"]
-    write_json(tmp_path / "final.json", {**final, "retrain": None})
-    assert FinalOutcome.read(tmp_path / "final.json") is not None
 
 
 @pytest.mark.parametrize("content", [{}, [], {"study": "a", "target": "many", "timeout": None, "trainings": 1}])

@@ -365,11 +365,10 @@ def test_a_copy_of_the_best_training_does_not_cost_its_subnet(copied_run: RunFol
     }
 
 
-def test_a_search_of_an_earlier_version_names_no_study(copied_run: RunFolder) -> None:
-    """And what it names is of the job as it was: until the retrain stage begins, its section may change."""
+def test_a_search_names_the_study_of_its_candidates(copied_run: RunFolder) -> None:
+    """It is of the job as it was: until the retrain stage begins, its section may change."""
     top = read_json(copied_run.top)
     assert top["retrain"] == retrain_study_name(copied_run)
-    write_json(copied_run.top, {name: value for name, value in top.items() if name != "retrain"})
     assert retrain_is_noted(copied_run)
     write_json(copied_run.top, {**top, "retrain": "tiny-retrain-of-others"})
     assert not retrain_is_noted(copied_run)

@@ -277,11 +277,11 @@ def test_trainings_of_a_check_whose_networks_are_gone_are_missed(
 
 
 def test_trainings_of_other_settings_take_no_place(checked_run: RunFolder) -> None:
-    trained = scratch.Trained(Metrics(0.5, 0.5, 0.01, 10), 1, False, load_subnet(subnet_path(checked_run, "hand-mlp")))
+    subnet = load_subnet(subnet_path(checked_run, "hand-mlp"))
     one, two = sample_sizes(checked_run, 8)[:2]
     before = changed(checked_run, "retrain", patience=9)
     for run, architecture, loss in ((before, one, 0.4), (checked_run, two, 0.5)):
-        keep_training(run, architecture, trained, [(1, Metrics(loss, 0.5, 0.01, 10))], most=1)
+        keep_training(run, architecture, scratch.Trained(Metrics(loss, 0.5, 0.01, 10), 1, False, subnet), most=1)
     assert {path.stem for path in check_folder(checked_run).glob("*")} == {two.key}
 
 

@@ -16,6 +16,20 @@ from nasrec_automl.report import (
     ScoredArchitecture,
     calibration_bins,
 )
+from nasrec_automl.search import Hyper
+
+HYPER = Hyper(
+    optimizer="adagrad",
+    learning_rate=0.1,
+    weight_decay=0.0,
+    embedding_decay=None,
+    dropout=0.0,
+    batch_size=256,
+    embedding_dim=16,
+    table_cap=None,
+    layer_norm=True,
+)
+"""Of trainings whose hyper-parameters do not matter."""
 
 SCHEMA = FeatureSchema.from_sizes(dense=13, table_sizes=[1000] * 26)
 HANDS = ("mlp", "dlrm-like", "deepfm-like")
@@ -141,14 +155,17 @@ def _retrained(number, names, rng) -> RetrainTrial:
         architecture=names[number % len(names)],
         log_loss=curve[-1][1] if curve else None,
         state=state,
-        learning_rate=rate,
-        weight_decay=0.0 if rng.random() < 0.3 else 10 ** rng.uniform(-7, -4),
-        embedding_decay=10 ** rng.uniform(-6, -3),
-        dropout=float(rng.choice([0.0, 0.1, 0.2, 0.3])),
-        batch_size=int(rng.choice([256, 512, 1024])),
-        optimizer=str(rng.choice(["adagrad", "adam", "sgd"])),
-        embedding_dim=int(rng.choice([8, 16])),
-        table_cap=None if rng.random() < 0.5 else 1000,
+        hyper=Hyper(
+            learning_rate=rate,
+            weight_decay=0.0 if rng.random() < 0.3 else 10 ** rng.uniform(-7, -4),
+            embedding_decay=10 ** rng.uniform(-6, -3),
+            dropout=float(rng.choice([0.0, 0.1, 0.2, 0.3])),
+            batch_size=int(rng.choice([256, 512, 1024])),
+            optimizer=str(rng.choice(["adagrad", "adam", "sgd"])),
+            embedding_dim=int(rng.choice([8, 16])),
+            table_cap=None if rng.random() < 0.5 else 1000,
+            layer_norm=True,
+        ),
         curve=curve,
     )
 

@@ -1,10 +1,12 @@
 import math
+from dataclasses import replace
 
 import pytest
 
 from nasrec_automl.report import RetrainTrial
 from nasrec_automl.report.retrain_figures import retrain_curves, settings_figure
 from nasrec_automl.report.style import SEQUENCE
+from tests.report.conftest import HYPER
 
 
 def trial(number=0, log_loss=0.5, **changes):
@@ -13,12 +15,7 @@ def trial(number=0, log_loss=0.5, **changes):
         "architecture": "a",
         "log_loss": log_loss,
         "state": "complete",
-        "learning_rate": 0.01,
-        "weight_decay": 0.0,
-        "dropout": 0.1,
-        "batch_size": 256,
-        "optimizer": "adagrad",
-        "embedding_dim": 16,
+        "hyper": replace(HYPER, **{name: changes.pop(name) for name in [*changes] if hasattr(HYPER, name)}),
         "curve": ((1, 0.6), (2, 0.5)),
     }
     return RetrainTrial(**values | changes)

@@ -26,6 +26,7 @@ from nasrec_automl.report.summary import (
 )
 from nasrec_automl.search import incumbents
 from nasrec_automl.verdict import Verdict
+from tests.report.conftest import HYPER
 
 
 def scored(number, log_loss, macs=10, error=0.01):
@@ -46,12 +47,7 @@ def trial(architecture, log_loss, state="complete"):
         architecture=architecture,
         log_loss=log_loss,
         state=state,
-        learning_rate=0.1,
-        weight_decay=0.0,
-        dropout=0.0,
-        batch_size=1,
-        optimizer="adagrad",
-        embedding_dim=16,
+        hyper=HYPER,
     )
 
 
