@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Index = slice | Sequence[int] | NDArray[np.integer[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rows:
     """n prepared rows. Training, head fitting and evaluation take their batches from it.
 

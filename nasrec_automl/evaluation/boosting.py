@@ -47,7 +47,7 @@ class BoostingSettings:
     smooth: float = 20.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Boosting:
     """Fitted trees.
 

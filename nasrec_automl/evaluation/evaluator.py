@@ -12,6 +12,7 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import HeadConfig, RidgeHead
 from nasrec_automl.data.batches import Batch, EvaluationBatches
 from nasrec_automl.data.rows import Rows
+from nasrec_automl.errors import DataError, JobError
 from nasrec_automl.evaluation.adagrad import adagrad_head
 from nasrec_automl.evaluation.early_stop import estimate, looks, surely_worse
 from nasrec_automl.evaluation.ridge import ridge_head
@@ -19,7 +20,7 @@ from nasrec_automl.network import Supernet
 from nasrec_automl.randomness import rng_for
 from nasrec_automl.score import Score
 from nasrec_automl.training.metrics import log_losses, measure
-from nasrec_automl.training.precision import Precision, autocast
+from nasrec_automl.training.precision import LIGHTNING, Precision, autocast
 
 _BATCH = 8192
 
@@ -39,6 +40,10 @@ class WeightSharingEvaluator:
         seed: seed of the orders of rows, and of the draw of head rows.
         precision: of the supernet's products; the head is float32 always.
         early_stop: an architecture that is surely worse than this many others reads no more rows; 0 for never.
+
+    Raises:
+        JobError: the precision is not known, or `early_stop` is negative.
+        DataError: there are no rows to score.
     """
 
     def __init__(
@@ -52,6 +57,12 @@ class WeightSharingEvaluator:
         precision: Precision = "float32",
         early_stop: int = 0,
     ) -> None:
+        if precision not in LIGHTNING:
+            raise JobError(f"precision must be one of {', '.join(LIGHTNING)}, but it is {precision!r}")
+        if early_stop < 0:
+            raise JobError(f"early_stop must be at least 0, but it is {early_stop}")
+        if not len(score_rows):
+            raise DataError("score_rows: expected rows to score, but there are none")
         self.supernet = supernet.eval()
         self.precision = precision
         self.head = head

@@ -23,7 +23,7 @@ _ROWS_AT_ONCE = 65_536
 _STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)  # from strong to weak, which takes longer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Logistic:
     """A fitted logistic regression over categories and dense features.
 

@@ -90,14 +90,18 @@ class Model:
         dense, ids = self.preprocessing.transform(frame, unseen)
         if not len(frame):
             return np.empty(0)
+        weight = next(self.subnet.parameters())  # on a device and of a type of the caller's choice
         with torch.inference_mode():
             found = torch.cat(
                 [
-                    self.subnet(torch.from_numpy(dense[i : i + _CHUNK]), torch.from_numpy(ids[i : i + _CHUNK]))
+                    self.subnet(
+                        torch.from_numpy(dense[i : i + _CHUNK]).to(weight),
+                        torch.from_numpy(ids[i : i + _CHUNK]).to(weight.device),
+                    )
                     for i in range(0, len(frame), _CHUNK)
                 ]
             )
-        logits: NDArray[np.float64] = found.double().numpy()
+        logits: NDArray[np.float64] = found.double().cpu().numpy()
         return logits
 
 

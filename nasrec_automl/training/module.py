@@ -255,7 +255,6 @@ class ClickModule(pl.LightningModule):
                 "embeddings: leave it out of the trainer (or of NNI's strategy), and set TrainingOptions.clip_norm, "
                 "which bounds all gradients together"
             )
-        moved = {parameter for group in optimizer.param_groups for parameter in group["params"]}
         if optimizer.param_groups[0]["lr"] == 0 and not self._said_end:  # of a trainer of one's own, which takes more
             self._said_end = True
             _logger.warning(
@@ -263,7 +262,9 @@ class ClickModule(pl.LightningModule):
                 "TrainingOptions as many steps as the trainer takes, epochs x batches (with ENAS of validation too)",
                 self.options.steps,
             )
-        norm = clip_gradients((one for one in self.parameters() if one in moved), self.options.clip_norm)
+        norm = clip_gradients(
+            (one for group in optimizer.param_groups for one in group["params"]), self.options.clip_norm
+        )
         if not torch.isfinite(self._loss + norm):  # one look: on an accelerator it waits for the step
             rate = optimizer.param_groups[0]["lr"]
             self._refuse_step(

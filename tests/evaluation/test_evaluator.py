@@ -9,6 +9,7 @@ from nasrec_automl.architecture import Architecture
 from nasrec_automl.config import AdagradHead, HeadConfig, RidgeHead
 from nasrec_automl.data.batches import EvaluationBatches, TrainingBatches
 from nasrec_automl.data.rows import Rows
+from nasrec_automl.errors import DataError, JobError
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator, ridge
 from nasrec_automl.evaluation import evaluator as evaluator_module
 from nasrec_automl.network import Supernet
@@ -35,6 +36,18 @@ def evaluator(
     torch.manual_seed(0)
     supernet = Supernet(SPACE, SCHEMA, layer_norm=layer_norm, dropout=0.5)
     return WeightSharingEvaluator(supernet, head_rows=HEAD_ROWS, score_rows=SCORE_ROWS, head=head, seed=seed, **options)
+
+
+@pytest.mark.parametrize(("option", "value"), [("precision", "bf16"), ("early_stop", -1)])
+def test_an_option_that_means_nothing_is_refused(option: str, value: Any) -> None:
+    with pytest.raises(JobError, match=f"{option} must be .*, but it is {value!r}"):
+        evaluator(**{option: value})
+
+
+def test_no_rows_are_refused() -> None:
+    supernet = Supernet(SPACE, SCHEMA)
+    with pytest.raises(DataError, match="score_rows: expected rows to score"):
+        WeightSharingEvaluator(supernet, head_rows=HEAD_ROWS, score_rows=SCORE_ROWS.take([]), head=RIDGE, seed=0)
 
 
 def test_without_a_fit_it_is_the_extracted_subnets_quality() -> None:

@@ -110,6 +110,14 @@ def test_rows_may_be_dicts(varied: Varied) -> None:
     )
 
 
+def test_the_network_may_have_another_type(varied: Varied) -> None:
+    """As it may be on another device: what it reads goes where it is."""
+    model = load_model(varied.folder)
+    expected = model.predict(varied.frame)
+    model.subnet.double()
+    np.testing.assert_allclose(model.predict(varied.frame), expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("rows", ["a", 5, [1, 2], None, pd.Series([1])])
 def test_what_is_no_rows_is_named(rows: object, model: Model) -> None:
     with pytest.raises(DataError, match=r"expected raw rows as a pandas DataFrame.* but .* came"):
