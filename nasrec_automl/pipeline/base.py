@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
 from nasrec_automl.errors import NasRecError
 from nasrec_automl.pipeline.databases import study_storage
+from nasrec_automl.pipeline.files import write_text
 from nasrec_automl.pipeline.progress import counting_time
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.search.database import database_errors
@@ -103,7 +105,7 @@ class Stage(ABC):
                 run.disclaim(self.name)
             first = run.claim(self.name, self.settings(run))
             try:
-                with counting_time(run.progress(self.name)):
+                with counting_time(run.progress(self.name)), _noting_failure(run.failure(self.name)):
                     return self._run(run, count, on_metrics or _ignore, workers)
             except NasRecError:
                 if first and self._left_nothing(run):
@@ -113,6 +115,17 @@ class Stage(ABC):
     @abstractmethod
     def _run(self, run: RunFolder, count: int | None, on_metrics: OnMetrics, workers: int) -> dict[str, float]:
         """Do the work of `run`."""
+
+
+@contextmanager
+def _noting_failure(path: Path) -> Iterator[None]:
+    path.unlink(missing_ok=True)
+    try:
+        yield
+    except Exception as error:
+        with suppress(OSError):  # such as a full disk: the error itself counts
+            write_text(path, str(error) if isinstance(error, NasRecError) else f"{type(error).__name__}: {error}")
+        raise
 
 
 def _ignore(metrics: Mapping[str, float]) -> None:

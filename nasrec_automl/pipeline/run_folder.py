@@ -176,6 +176,10 @@ class RunFolder(LockedFolder):
         """What a stage says of its progress."""
         return self.path / "progress" / f"{stage}.json"
 
+    def failure(self, stage: str) -> Path:
+        """The error that ended a stage last, in words; there is none while it runs, and once it has ended well."""
+        return self.path / "progress" / f"{stage}.error"
+
     @classmethod
     def open(cls, path: Path | str) -> RunFolder:
         """Open the run of a folder that `nasrec-automl run` made, or of a job file.

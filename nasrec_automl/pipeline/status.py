@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,7 +27,7 @@ RANK_NAMES = ("data", "supernet", "rank")
 _APART = {"tune", "rank"}
 """Stages of no job's chain, which stands still while one of them runs."""
 
-State = Literal["done", "running", "interrupted", "waiting"]
+State = Literal["done", "running", "interrupted", "failed", "waiting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +36,23 @@ class StageStatus:
 
     Attributes:
         name: of the stage.
-        state: done; running; interrupted, so that running the job again goes on with it; or waiting.
+        state: done; running; interrupted, so that running the job again goes on with it; failed; or waiting.
         waits_for: the stage that has to be done before, where it waits.
         progress: what it said last; while it runs, with the time since.
+        error: why it failed.
     """
 
     name: str
     state: State
     waits_for: str | None
     progress: Progress | None
+    error: str | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """As JSON values."""
         progress = None if self.progress is None else self.progress.model_dump()
-        return {"name": self.name, "state": self.state, "waits_for": self.waits_for, "progress": progress}
+        own = {"name": self.name, "state": self.state, "waits_for": self.waits_for, "error": self.error}
+        return {**own, "progress": progress}
 
 
 def search_is_noted(run: RunFolder) -> bool:
@@ -162,10 +166,18 @@ def _in_order(run: RunFolder, done: Mapping[str, bool], at_work: bool) -> list[S
         elif is_done:
             found.append(StageStatus(name, "done", None, progress))
         else:
-            state: State = "running" if at_work else "interrupted" if progress else "waiting"
+            error = None if at_work else _failure(run, name)
+            stopped: State = "failed" if error else "interrupted" if progress else "waiting"
+            state: State = "running" if at_work else stopped
             if at_work and progress is not None:
                 # No longer than from one sign of life to the next: what an earlier start wrote is older.
                 progress = progress.counted_to(min(time.time(), progress.updated + INTERVAL))
-            found.append(StageStatus(name, state, None, progress))
+            found.append(StageStatus(name, state, None, progress, error))
             before = name
     return found
+
+
+def _failure(run: RunFolder, stage: str) -> str | None:
+    with suppress(FileNotFoundError):
+        return run.failure(stage).read_text(encoding="utf-8") or None
+    return None

@@ -30,7 +30,7 @@ NEWS = 60.0
 """Seconds after which a new note is worth a line: the longest work, such as the check of scores, has no tenths."""
 
 Find = Callable[[RunFolder], list[StageStatus]]
-_STYLES = {"done": "green", "running": "cyan", "interrupted": "yellow", "waiting": "dim"}
+_STYLES = {"done": "green", "running": "cyan", "interrupted": "yellow", "failed": "red", "waiting": "dim"}
 
 
 def stage_table(run: RunFolder, find: Find = run_status) -> RenderableType:
@@ -66,6 +66,8 @@ def _seconds(status: StageStatus) -> str:
 def _note(status: StageStatus) -> str:
     if status.waits_for is not None:
         return f"waits for {status.waits_for}"
+    if status.error is not None:
+        return status.error
     return status.progress.note if status.progress else ""
 
 

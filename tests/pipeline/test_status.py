@@ -7,13 +7,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from nasrec_automl.config import load_job
+from nasrec_automl.errors import StudyError
 from nasrec_automl.heartbeat import INTERVAL
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
+from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.status import (
     STAGE_NAMES,
     StageStatus,
@@ -99,6 +102,29 @@ def test_a_broken_run_is_interrupted_and_the_rest_waits_for_it(copied_run: RunFo
     found = run_status(copied_run)
     assert found[2].progress is not None
     assert [status.waits_for for status in found] == [None, None, None, "search", "search", "search"]
+
+
+def test_a_stage_that_failed_says_why_until_it_is_run_again(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied_run.top.unlink()
+    errors = (StudyError("the database is gone"), OSError(28, "no space"))
+    for error, said in zip(errors, ("the database is gone", "OSError: [Errno 28] no space"), strict=True):
+        with monkeypatch.context() as patched:
+            patched.setattr(SearchStage, "_run", Mock(side_effect=error))
+            with pytest.raises(type(error)):
+                SearchStage().run(copied_run)
+        found = run_status(copied_run)
+        assert (found[2].state, found[2].error) == ("failed", said)
+        assert [status.error for status in found if status.name != "search"] == [None] * 5
+        assert found[2].to_plain()["error"] == said
+    with held(copied_run, "run"):
+        assert run_status(copied_run)[2].error is None
+    with monkeypatch.context() as patched:
+        patched.setattr(SearchStage, "_run", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            SearchStage().run(copied_run)
+    assert states(copied_run)[2] == "interrupted"
 
 
 def test_a_run_that_somebody_owns_runs(copied_run: RunFolder) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from nasrec_automl.config import load_job
 from nasrec_automl.pipeline.base import Stage
 from nasrec_automl.pipeline.files import read_json, write_json
-from nasrec_automl.pipeline.outcomes import FinalOutcome, NotedContender
+from nasrec_automl.pipeline.outcomes import FinalOutcome, NotedContender, RetrainOutcome
 from nasrec_automl.pipeline.progress import Progress, ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import STAGES, run_job
@@ -107,7 +107,8 @@ def test_names_are_shown_as_they_are(tmp_path: Path, write_job: Callable[..., Pa
     baselines = [{"name": "a", **both}, {"name": "b", **both}, {"name": "c", "validation": worse, "test": worse}]
     write_json(run.result, {"dataset": "a[/b]", "baselines": baselines, **both})
     FinalOutcome(
-        retrain=None,
+        retrain=RetrainOutcome(study="s", target=1, timeout=None, trainings=1),
+        measured_rows="",
         winner="x[red]",
         chosen_on=["search", "choice"],
         teachers=[],
