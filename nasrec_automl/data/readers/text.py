@@ -204,13 +204,14 @@ def check_names(
         strange: what to do about others where there may be none.
 
     Raises:
-        DataError: one is missing, there twice, or without a role unless there may be `further` ones.
+        DataError: one that is read is missing, or one is there twice, or without a role unless there may be `further`
+            ones.
     """
     known = [column.name for column in columns]
     read = known if further else names
     if twice := sorted({name for name in read if names.count(name) > 1}):
         raise DataError(f"{path}: the column {twice[0]!r} is there twice: rename or remove one")
-    missing = [name for name in known if name not in names]
+    missing = [column.name for column in columns if column.kind is not None and column.name not in names]
     if missing:
         may = not any(column.required for column in columns if column.name in missing)
         empty = ", which may be empty but must be there" if may else ""

@@ -63,6 +63,19 @@ def test_files_of_one_table_may_have_their_columns_in_any_order(ending: str, tmp
     assert read.table.to_pydict() == {"n": [1.5, 2.5], "c": [["a", "b"], ["d", "e"]]}
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_an_ignored_column_may_be_in_some_files_alone(ending: str, tmp_path: Path) -> None:
+    schema = TableSchema.model_validate({"label": "y", "categorical": {"c": None}, "ignored": ["new"]})
+    rows = pd.DataFrame({"y": [1], "c": ["a"]})
+    for name, frame in (("1", rows), ("2", rows.assign(new="x"))):
+        path = tmp_path / f"{name}.{ending}"
+        frame.to_csv(path, index=False) if ending == "csv" else frame.to_parquet(path)
+    assert read_all(table([tmp_path], schema)).table.to_pydict() == {"c": ["a", "a"]}
+    headless = schema.model_copy(update={"columns": ("y", "c", "new")})
+    with pytest.raises(DataError, match="2 fields instead of 3"):
+        read_all(table([write(tmp_path / "3.csv", ["1,a"])], headless))
+
+
 def test_many_files_without_headers(tmp_path: Path) -> None:
     schema = TableSchema.model_validate(
         {"label": "y", "categorical": {"c": None}, "columns": ["c", "y"], "separator": ";"}
