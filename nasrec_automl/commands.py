@@ -348,7 +348,12 @@ def evaluate(arguments: argparse.Namespace) -> None:
     console, rejections = Console(), Rejections(arguments.max_rejected)
     defaults = TABLES if arguments.source == "table" else None
     source = open_source(
-        arguments.source, arguments.input, schema=arguments.schema, defaults=defaults, **_options(arguments)
+        arguments.source,
+        arguments.input,
+        schema=arguments.schema,
+        defaults=defaults,
+        measured=True,
+        **_options(arguments),
     )
     models = {str(folder): _model_in(folder) for folder in arguments.model}
     given = {str(file): file for file in arguments.probabilities}

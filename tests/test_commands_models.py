@@ -107,6 +107,21 @@ def test_evaluate_measures_a_model_of_a_run_and_what_others_predicted(
     assert model["log_loss"] == pytest.approx(test["log_loss"], abs=0.1)
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_evaluate_needs_only_the_columns_that_it_uses(
+    finished_run: Any, tmp_path: Path, labelled: tuple[str, ...], ending: str
+) -> None:
+    _, rows, _, schema = labelled
+    columns = yaml.safe_load(Path(schema).read_text())
+    columns |= {"split": "fold", "timestamp": {"column": "at", "format": "ISO8601"}, "ignored": ["note"]}
+    Path(schema).write_text(yaml.safe_dump(columns))
+    frame, path = pd.read_csv(rows, dtype=str).assign(strange="x", strange2="y"), tmp_path / f"new.{ending}"
+    frame.to_csv(path, index=False) if ending == "csv" else frame.to_parquet(path)
+    done = call("evaluate", "--model", finished_run.path, "--input", path, "--schema", schema)
+    assert done.code == 0, done.error
+    assert "2,000 rows" in done.out
+
+
 def test_evaluate_names_what_is_missing(finished_run: Any, tmp_path: Path, labelled: tuple[str, ...]) -> None:
     refused("evaluate", *labelled, naming="nothing to measure: name a model, or a file of probabilities")
     taken = ("--output", labelled[1])

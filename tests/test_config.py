@@ -347,6 +347,7 @@ def test_an_unknown_key_is_named(tmp_path: Path, change: dict[str, Any], field: 
         ({"data": {"source": "prepared", "defaults": {"dense": "log"}}}, "data", "the source is `prepared`"),
         ({"data": {"source": "table", "defaults": {"dense": "sqrt"}}}, "data.defaults.dense.transform", "'sqrt'"),
         ({"data": {"source": "table", "options": {"defaults": "x"}}}, "data", "'table' has no option 'defaults'"),
+        ({"data": {"source": "table", "options": {"measured": 1}}}, "data", "'table' has no option 'measured'"),
         ({"data": {"source": "table", "options": {"schema": "s.yaml"}}}, "data", "'table' has no option 'schema'"),
         ({"data": 3}, "data", "3"),
     ],

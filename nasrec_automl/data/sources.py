@@ -85,6 +85,7 @@ def open_source(
     schema: Path | str | None = None,
     defaults: Mapping[str, Mapping[str, Any]] | None = None,
     downloads: Path | str = DEFAULT_DOWNLOADS,
+    measured: bool = False,
     **options: Any,
 ) -> RawSource:
     """Open raw data by the name of their source; of files nothing is read yet.
@@ -98,6 +99,8 @@ def open_source(
         defaults: options by `categorical` and `dense`, in place of what the source declares for all fields; what a
             table's schema says of a single field stays.
         downloads: where fetched files are kept.
+        measured: whether models are only measured on the rows. Of a table they then have neither a split nor a time,
+            and files with a header may have columns that the schema does not name.
         options: of the source, such as `protocol` of `kdd12`.
 
     Raises:
@@ -121,7 +124,9 @@ def open_source(
         raise DataError("files of validation and of test go together: give both, or let the rows be split")
     folds = [paths, validation, test] if test else [paths]
     if name == "table":
-        return _open_files(partial(table, schema=_load_schema(schema, defaults)), folds)
+        of_table = _load_schema(schema, defaults)
+        of_table = of_table.measured() if measured else of_table
+        return _open_files(partial(table, schema=of_table, further=measured), folds)
     source = _open_files(partial(FILE_SOURCES[name], **options), folds)
     return with_defaults(source, defaults) if defaults else source
 

@@ -167,6 +167,12 @@ class TableSchema(Frozen):
             raise ValueError("columns must not name one twice")
         return self
 
+    def measured(self) -> TableSchema:
+        """Return the schema of rows that models are measured on: these need neither a split nor a time."""
+        unused = [self.split, self.timestamp.column if self.timestamp else None]
+        ignored = [name for name in unused if name is not None and name not in self.numbers]
+        return self.model_copy(update={"split": None, "timestamp": None, "ignored": (*self.ignored, *ignored)})
+
     @property
     def numbers(self) -> tuple[str, ...]:
         """Raw columns that are read as numbers and kept: dense features and what others are derived of."""

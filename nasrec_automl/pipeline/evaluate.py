@@ -135,8 +135,8 @@ def evaluate(
     """Measure models on labelled rows, and compare each with the first on the same rows.
 
     Args:
-        source: the rows, such as `open_source("table", ["june-2.csv"], schema="schema.yaml")`. All of them are
-            measured, whatever part a column `split` would put them into.
+        source: the rows, such as `open_source("table", ["june-2.csv"], schema="schema.yaml", measured=True)`. All of
+            them are measured, whatever part a column `split` would put them into.
         models: by name.
         probabilities: by name, files of probabilities that another model gave these rows, in their order: CSV, TSV or
             Parquet with a column `probability`, as `predict` writes them.

@@ -31,6 +31,7 @@ def open_job_source(run: RunFolder) -> RawSource:
         validation=paths_of(config.validation),
         test=paths_of(config.test),
         downloads=run.path / "downloads",
+        measured=False,
         schema=config.table_schema,
         defaults=config.made_by_default,
         **config.options,

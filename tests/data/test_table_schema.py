@@ -243,6 +243,25 @@ def test_what_is_wrong_with_a_labels_values_is_named(values: str, naming: str, t
         load(tmp_path, GOOD + f"label_values: {values}\n")
 
 
+@pytest.mark.parametrize(("time", "unused"), [("at", ("row", "fold", "at")), ("price", ("row", "fold"))])
+def test_rows_to_measure_on_need_neither_a_split_nor_a_time(time: str, unused: tuple[str, ...]) -> None:
+    schema = TableSchema.model_validate(
+        {
+            "label": "y",
+            "weight": "w",
+            "split": "fold",
+            "timestamp": {"column": time},
+            "dense": {"price": "log"},
+            "categorical": {"shop": None},
+            "ignored": ["row"],
+        }
+    )
+    measured = schema.measured()
+    assert (measured.split, measured.timestamp, measured.ignored) == (None, None, unused)
+    assert (measured.weight, measured.numbers) == ("w", ("price",))
+    assert {*measured.raw_columns} == {*schema.raw_columns}, "files without a header have them still"
+
+
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"none.yaml: no such file; expected a schema file, as `nasrec-automl schema infer`"

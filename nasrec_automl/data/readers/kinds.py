@@ -58,11 +58,13 @@ class Column:
         name: of the column.
         kind: what it holds; None for a column that is left out.
         required: whether a row without a value is bad.
+        lacking: what else to do about a file without the column than to add it.
     """
 
     name: str
     kind: Kind | None
     required: bool = False
+    lacking: str = ""
 
     def knowing(self, texts: Iterable[str | None]) -> Column:
         """Return the column with the values of some texts computed in advance, where one by one would take long."""

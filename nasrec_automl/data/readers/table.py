@@ -24,7 +24,7 @@ PATTERNS = ("*.csv", "*.tsv", "*.txt", "*.parquet")
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
 
-def table(paths: Sequence[Path], schema: TableSchema) -> FileSource:
+def table(paths: Sequence[Path], schema: TableSchema, further: bool = False) -> FileSource:
     """Open files that have the schema's columns, in any order where a header names them.
 
     A label must be 0 or 1 (or 0.0, 1.0, false, true), or one of the schema's `label_values`. What `pandas.read_csv`
@@ -33,6 +33,7 @@ def table(paths: Sequence[Path], schema: TableSchema) -> FileSource:
     Args:
         paths: files, folders, or globs; text also with `.gz`, `.bz2`, `.xz` and `.zst`.
         schema: of all of them.
+        further: whether files with a header may have columns that it does not name, which are left out.
 
     Raises:
         DataError: there are no such files.
@@ -45,7 +46,7 @@ def table(paths: Sequence[Path], schema: TableSchema) -> FileSource:
         derived=schema.derived,
         notes=_column_notes(schema),
         files=find_files(paths, PATTERNS, "tables"),
-        tables=partial(_tables, schema=schema),
+        tables=partial(_tables, schema=schema, further=further),
         start=lambda _: partial(_examples, schema=schema),
     )
 
@@ -67,10 +68,10 @@ def is_parquet(path: Path) -> bool:
     return path.suffix.lower() == ".parquet"
 
 
-def _tables(path: Path, rejections: Rejections, *, schema: TableSchema) -> Iterator[pa.Table]:
+def _tables(path: Path, rejections: Rejections, *, schema: TableSchema, further: bool) -> Iterator[pa.Table]:
     columns = _columns(schema)
     if is_parquet(path):
-        return read_parquet(path, rejections, columns=tuple(columns.values()))
+        return read_parquet(path, rejections, columns=tuple(columns.values()), further=further)
     separator = schema.separator or separator_of(path)
     if is_parquet(Path(plain_name(path))):
         raise DataError(f"{path}: Parquet is compressed inside, and is not read out of a compressed file: unpack it")
@@ -84,6 +85,7 @@ def _tables(path: Path, rejections: Rejections, *, schema: TableSchema) -> Itera
         header=schema.columns is None,
         quoting=True,
         missing=MISSING_TEXTS,
+        further=further,
         headless=(
             "add the header, or say in the schema what the names are (`columns`) or what stands between them "
             "(`separator`)"
@@ -104,7 +106,8 @@ def _columns(schema: TableSchema) -> dict[str, Column]:
     if schema.split is not None:
         made[schema.split] = Column(schema.split, FOLD, required=True)
     if schema.weight is not None:
-        made[schema.weight] = Column(schema.weight, WEIGHT, required=True)
+        once = f"if its rows count once each, take `weight: {schema.weight}` out of the schema"
+        made[schema.weight] = Column(schema.weight, WEIGHT, required=True, lacking=once)
     made[schema.label] = Column(schema.label, label_kind(schema.label_values), required=True)
     return made
 

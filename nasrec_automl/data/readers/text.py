@@ -208,14 +208,19 @@ def check_names(
             ones.
     """
     known = [column.name for column in columns]
-    read = known if further else names
+    used = [column for column in columns if column.kind is not None]
+    read = [column.name for column in used] if further else names
     if twice := sorted({name for name in read if names.count(name) > 1}):
         raise DataError(f"{path}: the column {twice[0]!r} is there twice: rename or remove one")
-    missing = [column.name for column in columns if column.kind is not None and column.name not in names]
+    missing = [column for column in used if column.name not in names]
     if missing:
-        may = not any(column.required for column in columns if column.name in missing)
+        may = not any(column.required for column in missing)
         empty = ", which may be empty but must be there" if may else ""
-        raise DataError(f"{path}: lacks the columns {_some(missing)}{empty}; it has {_some(names)}")
+        advice = "".join(f"; {column.lacking}" for column in missing if column.lacking)
+        raise DataError(
+            f"{path}: lacks the columns {_some([column.name for column in missing])}{empty}; it has {_some(names)}"
+            f"{advice}"
+        )
     if not further and (others := [name for name in names if name not in known]):
         raise DataError(f"{path}: nothing says what the columns {_some(others)} are: {strange}")
 

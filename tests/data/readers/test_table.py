@@ -76,6 +76,21 @@ def test_an_ignored_column_may_be_in_some_files_alone(ending: str, tmp_path: Pat
         read_all(table([write(tmp_path / "3.csv", ["1,a"])], headless))
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_further_columns_are_left_out_where_they_may_be(ending: str, tmp_path: Path) -> None:
+    schema = TableSchema.model_validate({"label": "y", "weight": "w", "categorical": {"c": None}})
+    rows = pd.DataFrame({"more": ["x"], "y": [1], "c": ["a"], "w": [2.0]})
+    path = tmp_path / f"f.{ending}"
+    rows.to_csv(path, index=False) if ending == "csv" else rows.to_parquet(path)
+    assert read_all(table([path], schema, further=True)).table.to_pydict() == {"c": ["a"]}
+    with pytest.raises(DataError, match="nothing says what the columns more are"):
+        read_all(table([path], schema))
+    rows = rows.drop(columns="w")
+    rows.to_csv(path, index=False) if ending == "csv" else rows.to_parquet(path)
+    with pytest.raises(DataError, match=r"lacks the columns w; it has more, y, c; if its rows .* take `weight: w` out"):
+        read_all(table([path], schema, further=True))
+
+
 def test_many_files_without_headers(tmp_path: Path) -> None:
     schema = TableSchema.model_validate(
         {"label": "y", "categorical": {"c": None}, "columns": ["c", "y"], "separator": ";"}
