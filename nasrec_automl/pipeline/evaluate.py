@@ -181,9 +181,10 @@ def evaluate(
     for name, values in given.items():
         if len(values) != rows:
             left_out = f", of which bad ones ({rejections.rejected:,}) are left out" if rejections.rejected else ""
+            bad = rejections.bad_rows()
             raise DataError(
                 f"{name}: {len(values):,} probabilities for {rows:,} rows{left_out}; expected one for each, in their "
-                "order"
+                "order" + (f". {bad}" if bad else "")
             )
     for name, one in unseen.items():
         for warning in (*one.warnings().values(), *one.missing().values()):

@@ -163,12 +163,19 @@ def test_bad_rows_are_left_out_and_said_where_probabilities_stand_beside_them(
     rows, schema = tmp_path / "rows.csv", tmp_path / "schema.yaml"
     columns = [f"  {name}:" for name in raw.categorical]
     schema.write_text("\n".join(["label: y", "dense:", *(f"  {n}:" for n in raw.dense), "categorical:", *columns]))
-    raw.frame.head(20).assign(y=[*raw.label.head(19), 7]).to_csv(rows, index=False)
+    raw.frame.head(20).assign(y=[*raw.label.head(17), 7, 0, ""]).to_csv(rows, index=False)
     source, rejections = open_source("table", [rows], schema=schema), Rejections(0.5)
     (found,) = evaluate(source, {"m": model}, rejections=rejections)
-    assert (found.rows, rejections.rejected) == (19, 1)
-    with pytest.raises(DataError, match=r"20 probabilities for 19 rows, of which bad ones \(1\) are left out"):
+    assert (found.rows, rejections.rejected) == (18, 2)
+    with pytest.raises(DataError) as caught:
         evaluate(source, {"m": model}, {"p": write([0.5] * 20)}, rejections=Rejections(0.5))
+    start, *kinds = str(caught.value).splitlines()
+    assert "20 probabilities for 18 rows, of which bad ones (2) are left out; expected one for each" in start
+    assert start.endswith("order. 2 of 20 rows rejected:")
+    assert [re.sub(r"rows\.csv, (line \d+): .*", r"\1", line.replace(f"{tmp_path}/", "")) for line in kinds] == [
+        "  1 x y: a label that is not 0 or 1; first: line 19",
+        "  1 x y: no value; first: line 21",
+    ]
 
 
 def test_a_column_that_the_schema_calls_no_feature_is_named(model: Model, raw: RawData) -> None:
