@@ -16,12 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from nasrec_automl.data.values import RawColumn, categories, check_type, float_texts
+from nasrec_automl.data.values import MISSING_TEXTS, RawColumn, categories, check_type, float_texts
 from nasrec_automl.errors import DataError
 
 # pandas.util.hash_array wants 16 bytes. Another key, or another hash, would break every saved model.
 _HASH_KEY = "nasrec-automl/v1"
 HEX_DIGITS = b"0123456789abcdef"
+_MISSING = pa.array(sorted(MISSING_TEXTS))
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def keys_of_any(column: RawColumn, name: str) -> Keys:
 
 
 def keys_of_hex(column: RawColumn, name: str, *, checked: bool = False) -> Keys:
-    """Return the keys of texts of 8 hex digits; an empty text is missing.
+    """Return the keys of texts of 8 hex digits; an empty text is missing, and what stands for one.
 
     Args:
         column: B raw values.
@@ -74,6 +75,8 @@ def keys_of_hex(column: RawColumn, name: str, *, checked: bool = False) -> Keys:
         DataError: something else; names the first such row.
     """
     texts = _texts(column, name)
+    if not checked:
+        texts = pc.if_else(pc.is_in(texts, value_set=_MISSING), "", texts)
     if texts.null_count:
         texts = texts.fill_null("")  # Arrow lets a null stand over a text
     _, offsets, data = texts.buffers()

@@ -22,11 +22,12 @@ from nasrec_automl.errors import DataError
 RawColumn: TypeAlias = "pd.Series[Any] | pa.ChunkedArray"
 """B raw values: of a frame, or of a reader's table."""
 
-# What `pandas.read_csv` takes for missing by default; missing here too, for a frame and its CSV must agree.
+# What `pandas.read_csv` takes for missing by default; missing here too, for a frame and its CSV must agree. Beside it
+# what Hive, MySQL and PostgreSQL write for NULL.
 MISSING_TEXTS = frozenset(
     (
         *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>"),
-        *("N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+        *("N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null", r"\N"),
     )
 )
 _OF_FLOATS = re.compile(r"-?\d+\.0", re.ASCII)

@@ -62,6 +62,7 @@ def test_hex_texts_and_keys_go_both_ways(numbers: list[int]) -> None:
         pd.Series([NAN, NAN]),
         pd.Series([None, pd.NA], dtype=object),
         pd.Series(["", None], dtype="category"),
+        pd.Series(["NA", r"\N"]),
         pd.Series([pd.NA, pd.NA], dtype="Int64"),
         pd.Series([pd.NaT, pd.NaT]),
         pd.Series([None, None], dtype="category"),

@@ -45,7 +45,7 @@ def test_a_category_has_one_text(value: object, text: str) -> None:
     assert canonical_text(value) == text
 
 
-@pytest.mark.parametrize("value", [None, float("nan"), pd.NA, *sorted(MISSING_TEXTS), "  "])
+@pytest.mark.parametrize("value", [None, float("nan"), pd.NA, *sorted(MISSING_TEXTS), r"\N", "  "])
 def test_missing_has_no_text(value: object) -> None:
     assert canonical_text(value) is None
 
@@ -107,8 +107,8 @@ def test_bytes_are_no_categories(type_: pa.DataType) -> None:
 
 
 def test_numbers_read_text_and_missing() -> None:
-    read = numbers(pd.Series(["1", " 2.5 ", "", None, "NA", "-3e2"]), "x")
-    np.testing.assert_array_equal(read, [1, 2.5, np.nan, np.nan, np.nan, -300])
+    read = numbers(pd.Series(["1", " 2.5 ", "", None, "NA", r"\N", "-3e2"]), "x")
+    np.testing.assert_array_equal(read, [1, 2.5, *[np.nan] * 4, -300])
     np.testing.assert_array_equal(numbers(pd.Series([1, None], dtype="Int64"), "x"), [1, np.nan])
     np.testing.assert_array_equal(numbers(pd.Series([True, False]), "x"), [1, 0])
 

@@ -28,7 +28,7 @@ def table(paths: Sequence[Path], schema: TableSchema, further: bool = False) -> 
     """Open files that have the schema's columns, in any order where a header names them.
 
     A label must be 0 or 1 (or 0.0, 1.0, false, true), or one of the schema's `label_values`. What `pandas.read_csv`
-    takes for missing is missing.
+    takes for missing is missing, and what databases write for NULL.
 
     Args:
         paths: files, folders, or globs; text also with `.gz`, `.bz2`, `.xz` and `.zst`.

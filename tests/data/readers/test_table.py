@@ -91,6 +91,28 @@ def test_further_columns_are_left_out_where_they_may_be(ending: str, tmp_path: P
         read_all(table([path], schema, further=True))
 
 
+@pytest.mark.parametrize("ending", ["csv", "tsv", "parquet"])
+@pytest.mark.parametrize("more", [(), ("bad",)])  # a bad row takes the slow way
+def test_what_databases_write_for_null_is_missing(ending: str, more: tuple[str, ...], tmp_path: Path) -> None:
+    several = {"max_values": 2}
+    schema = TableSchema.model_validate(
+        {"label": "y", "dense": {"n": None}, "categorical": {"c": None, "h": {"format": "hex"}, "l": several}}
+    )
+    null = r"\N"
+    rows = [["1", null, null, null, null], ["0", "2.5", "a", "0a1b2c3d", "b|c"], *([one] * 5 for one in more)]
+    frame, path = pd.DataFrame(rows, columns=[*"ynchl"]), tmp_path / f"f.{ending}"
+    separator = "," if ending == "csv" else "\t"
+    frame.to_parquet(path) if ending == "parquet" else frame.to_csv(path, sep=separator, index=False)
+    read = read_all(table([path], schema))
+    assert read.label == [1, 0]
+    assert read.table.to_pydict() == {
+        "n": [None, 2.5],
+        "c": [None, "a"],
+        "h": [None, "0a1b2c3d"],
+        "l": [None, ["b", "c"]],
+    }
+
+
 def test_many_files_without_headers(tmp_path: Path) -> None:
     schema = TableSchema.model_validate(
         {"label": "y", "categorical": {"c": None}, "columns": ["c", "y"], "separator": ";"}
