@@ -32,23 +32,27 @@ _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p
 def time_of(rows: FirstRows, names: Sequence[str]) -> str | None:
     """Choose a column that says when a row happened.
 
-    It is the first of these:
+    It is of the first of these kinds that there is; of the columns of one kind it is the one that the fewest rows lack:
 
-    1. a column of a type of dates, or of dates that is named like a time;
-    2. numbers that are named so, those that look like moments before others, if they are more than a month has days;
+    1. a column of a type of dates, or of dates that is named like a time, or of numbers that is named so and looks like
+       moments;
+    2. other numbers that are named so;
     3. other dates, if each row has one; they may be birthdays.
+
+    Numbers are no time if they are not more than a month has days.
     """
     known = {name: rows.texts[name].dropna() for name in names if name not in rows.most}
     known = {name: column for name, column in known.items() if column.nunique() > 1}
     named = [name for name in known if _is_named(name)]
     found = {name: of_it for name in named if (of_it := numbers_of(known[name])) is not None}
-    by_moments = sorted(found, key=lambda name: not _are_moments(found[name]))  # durations are named like times too
-    kinds = (
-        (name for name in known if name in rows.moments or (name in named and len(_formats(known[name])) == 1)),
-        (name for name in by_moments if known[name].nunique() > _DAYS),
-        (name for name in known if rows.texts[name].notna().all() and _is_dates(known[name], whole=True)),
-    )
-    return next((name for of_kind in kinds for name in of_kind), None)
+    found = {name: numbers for name, numbers in found.items() if known[name].nunique() > _DAYS}
+    dates = [name for name in known if name in rows.moments or (name in named and len(_formats(known[name])) == 1)]
+    moments = [name for name in found if _are_moments(found[name])]  # durations are named like times too
+    for of_kind in ((*dates, *moments), found):
+        if of_kind:
+            return max(of_kind, key=lambda name: len(known[name]))
+    others = (name for name in known if rows.texts[name].notna().all() and _is_dates(known[name], whole=True))
+    return next(others, None)
 
 
 def guess_time(name: str, rows: FirstRows) -> Guess:

@@ -67,6 +67,28 @@ def test_of_several_dates_one_is_the_time_and_none_a_category(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("form", ["dates", "seconds", "mixed", "durations"])
+def test_of_several_times_the_one_is_taken_that_the_fewest_rows_lack(form: str, ending: str, tmp_path: Path) -> None:
+    seconds = (MOMENTS - pd.Timestamp(0)) // pd.Timedelta(seconds=1)
+    click = {"dates": MOMENTS, "mixed": MOMENTS}.get(form, seconds)
+    event = {"dates": MOMENTS, "durations": seconds - seconds.min()}.get(form, seconds)
+    frame = pd.DataFrame(
+        {
+            "clicked": [0, 0, 1, 0] * 100,
+            "shop": ["a", "b"] * 200,
+            "click_time": click.where(MOMENTS.index < 40),
+            "event_time": event.where(MOMENTS.index > 0),
+            "later_time": event,
+            "last_time": event,
+        }
+    )
+    path = tmp_path / f"f.{ending}"
+    frame.to_csv(path, index=False) if ending == "csv" else frame.to_parquet(path)
+    chosen = yaml.safe_load(infer_schema(path))["timestamp"]["column"]
+    assert chosen == ("click_time" if form == "durations" else "later_time")
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
 @pytest.mark.parametrize("missing", [0, 7])
 def test_further_dates_that_are_not_named_like_a_time_are_no_category(
     missing: int, ending: str, tmp_path: Path
