@@ -37,6 +37,7 @@ class FirstRows:
         moments: columns of a type of dates or moments.
         unusable: columns that no role can read, with their types; they are not among the texts.
         separator: what stands between the fields of the lines, where the file's ending does not say so.
+        all_read: whether these are all rows of the file.
     """
 
     texts: pd.DataFrame
@@ -45,6 +46,7 @@ class FirstRows:
     moments: frozenset[str] = frozenset()
     unusable: Mapping[str, str] = field(default_factory=dict)
     separator: str | None = None
+    all_read: bool = True
 
     @property
     def bad_rows(self) -> str:
@@ -74,7 +76,7 @@ def _of_parquet(path: Path) -> FirstRows:
         raise DataError(f"{path}: cannot be read as Parquet ({error})") from None
     columns = [Column(column.name, _kind(column.type)) for column in schema]
     rejections = Rejections(limit=1.0)
-    rows = _first(read_parquet(path, rejections, columns=columns))
+    rows, all_read = _first(read_parquet(path, rejections, columns=columns))
     made: dict[str, pa.Array | pa.ChunkedArray] = {}
     most: dict[str, int] = {}
     for name in rows.column_names:
@@ -90,6 +92,7 @@ def _of_parquet(path: Path) -> FirstRows:
         most=most,
         moments=frozenset(column.name for column in schema if is_moment(column.type)),
         unusable={column.name: str(column.type) for column in schema if _kind(column.type) is None},
+        all_read=all_read,
     )
 
 
@@ -119,11 +122,12 @@ def _of_text(path: Path) -> FirstRows:
         )
     columns = tuple(Column(name, TEXT) for name in names)
     rejections = Rejections(limit=1.0)
-    rows = _first(read_text(path, rejections, layout=replace(layout, columns=columns)))
+    rows, all_read = _first(read_text(path, rejections, layout=replace(layout, columns=columns)))
     return FirstRows(
         texts=rows.to_pandas(),
         rejections=rejections,
         separator=layout.separator if layout.separator != own else None,
+        all_read=all_read,
     )
 
 
@@ -145,12 +149,12 @@ def _with_separator(path: Path, head: bytes, layout: Layout, *, certain: bool) -
     return found if len(found[1]) > 1 else (layout, names)
 
 
-def _first(tables: Iterator[pa.Table]) -> pa.Table:
-    """Join the first of some tables."""
+def _first(tables: Iterator[pa.Table]) -> tuple[pa.Table, bool]:
+    """Join the first of some tables; the second is whether these are all of their rows."""
     taken, rows = [], 0
     for table in tables:
         taken.append(table)
         rows += table.num_rows
-        if rows >= MOST_ROWS:
+        if rows > MOST_ROWS:
             break
-    return pa.concat_tables(taken).slice(0, MOST_ROWS) if taken else pa.table({})
+    return (pa.concat_tables(taken).slice(0, MOST_ROWS) if taken else pa.table({})), rows <= MOST_ROWS

@@ -193,7 +193,8 @@ def _guess(name: str, rows: FirstRows, *, is_time: bool) -> Guess:
     known = column.dropna()
     distinct = known.nunique()
     if distinct <= 1 and not (len(known) < len(column) and distinct):
-        return Guess("ignored", "always the same" if len(known) else "always missing")
+        where = "" if rows.all_read else f" in the first {len(column):,} rows"
+        return Guess("ignored", f"always {'the same' if len(known) else 'missing'}{where}")
     if name in rows.most:
         return _guess_lists(known, rows.most[name])
     if is_time:

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from nasrec_automl.data import first_rows
 from nasrec_automl.data.infer import infer_schema
 from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.sources import open_source
@@ -56,6 +57,19 @@ def test_each_column_has_a_role_and_a_reason(ending: str, tmp_path: Path) -> Non
     read = read_all(open_source("table", [path], schema=tmp_path / "schema.yaml"))
     assert len(read.label) == 400
     assert sum(read.label) == 58
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize(("rows", "where"), [(300, ""), (301, " in the first 300 rows")])
+def test_what_holds_of_the_first_rows_alone_is_said_of_them(
+    rows: int, where: str, ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(first_rows, "MOST_ROWS", 300)
+    path = tmp_path / f"clicks.{ending}"
+    frame(rows).to_csv(path, index=False) if ending == "csv" else frame(rows).to_parquet(path)
+    lines = infer_schema(path).splitlines()
+    assert f"  - same  # always the same{where}" in lines
+    assert f"  - empty  # always missing{where}" in lines
 
 
 def test_lists_are_fields_but_for_vectors_and_no_more_than_some_values_are_read(tmp_path: Path) -> None:
