@@ -8,12 +8,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.architecture import Architecture
 from nasrec_automl.errors import SpaceError, StudyError
+from nasrec_automl.heartbeat import heartbeat
 from nasrec_automl.nni_plugin.filters import Filter, budget_of, make_filter
 from nasrec_automl.nni_plugin.nas import ModelEventType, ModelStatus, RawFormatModelSpace, Strategy
 from nasrec_automl.nni_plugin.space import NasRecSpace
@@ -65,7 +68,6 @@ class OptunaEvolution(Strategy):
         tournament_size: how many of them compete to be a parent; by default half of them.
         children: how many children the winner has.
         seed: all randomness derives from it and from the study.
-        lost_after: seconds after which a running trial of another machine counts as lost; more than a model takes.
 
     Raises:
         StudyError: `trials` or a size is out of its range, or (when it runs) the database cannot be used or the study
@@ -87,7 +89,6 @@ class OptunaEvolution(Strategy):
         tournament_size: int | None = None,
         children: int = 8,
         seed: int = 0,
-        lost_after: float = 3600.0,
     ) -> None:
         super().__init__()
         if trials is not None and trials < 1:
@@ -105,7 +106,7 @@ class OptunaEvolution(Strategy):
             "generations": _generations(trials, population_size, children),
             "seed": seed,
         }
-        self._options = WorkerOptions(lost_after=lost_after)
+        self._options = WorkerOptions()
         RegularizedEvolutionSampler(**self._evolution)  # says now what is out of its range
         # By the architecture's key: models that run, metrics of those that were measured, and status of those whose
         # process has ended without a metric.
@@ -154,11 +155,12 @@ class OptunaEvolution(Strategy):
     def _run(self) -> None:
         with database_errors(self._worker.ledger.storage):
             try:
-                while self._error is None and self._wait_for_worker():
-                    if not self._submit_next():
-                        break
-                self.engine.wait_models()
-                self._wait_for_events()
+                with heartbeat(self._show_alive):
+                    while self._error is None and self._wait_for_worker():
+                        if not self._submit_next():
+                            break
+                    self.engine.wait_models()
+                    self._wait_for_events()
             finally:
                 self._give_up_running()
             if self._error is not None:
@@ -226,6 +228,14 @@ class OptunaEvolution(Strategy):
                 self._most = max(self._most, len(self._running) - len(self._ended))
         self.engine.submit_models(model)
         return True
+
+    def _show_alive(self) -> None:
+        """Write that the trials whose models run are alive: other machines cannot look this process up."""
+        with self._lock:
+            trials = [trial for _, trial in self._running.values()]
+        for trial in trials:
+            with suppress(UpdateFinishedTrialError):  # it has just ended; the others have not
+                self._worker.ledger.show_alive(trial)
 
     def _wait_for_worker(self) -> bool:
         """Wait until the engine takes another model; False if its budget is used up, or after an error."""
@@ -303,7 +313,15 @@ class OptunaEvolution(Strategy):
             )
         else:
             # NNI maximises, the study minimises: here the sign changes, and back in `list_models`.
-            ledger.finish(trial, TrialOutcome(value=-float(metric)))
+            log_loss = -float(metric)
+            if not ledger.finish(trial, TrialOutcome(value=log_loss)):
+                _logger.warning(
+                    "the result %s of trial %d is lost: another process had ended the trial, such as a machine that "
+                    "had not heard of this one for %g seconds",
+                    log_loss,
+                    trial.number,
+                    self._options.lost_after,
+                )
 
     def _wait_for_events(self) -> None:
         late = time.monotonic() + _LATE

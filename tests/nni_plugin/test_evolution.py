@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from nasrec_automl import heartbeat
 from nasrec_automl.errors import SpaceError, StudyError
 from nasrec_automl.nni_plugin import NasRecSpace, OptunaEvolution
 from nasrec_automl.nni_plugin.nas import ModelEventType, ModelSpace, ModelStatus, RawFormatModelSpace
@@ -249,10 +251,10 @@ def test_the_strategy_ends_once_its_last_result_is_written(tmp_path: Path, monke
     submit, finish = engine.submit_models, Ledger.finish
     told, writing = threading.Event(), threading.Event()
 
-    def slow(self: Ledger, *args: Any) -> None:
+    def slow(self: Ledger, *args: Any) -> bool:
         writing.set()
         told.wait(1.0)  # it never is: the strategy has nothing else to wait for
-        finish(self, *args)
+        return finish(self, *args)
 
     def from_a_thread(model: Any) -> None:
         submit(model)
@@ -266,6 +268,48 @@ def test_the_strategy_ends_once_its_last_result_is_written(tmp_path: Path, monke
     storage = f"sqlite:///{tmp_path / 'studies.db'}"
     OptunaEvolution(tournament_size=2, population_size=4, storage=storage)(space, engine)
     assert [trial.value for trial in complete(tmp_path)] == [0.5]
+
+
+def test_while_a_model_runs_its_trial_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeat, "INTERVAL", 0.01)
+    engine = Engine()
+    signs: list[float] = []
+
+    def long(model: Any) -> None:
+        Engine.submit_models(engine, model)
+        late = time.monotonic() + 10
+        while len(set(signs)) < 3 and time.monotonic() < late:
+            signs.append(trials_of(tmp_path)[0].user_attrs["nasrec:alive"])
+        engine.end(model)
+
+    monkeypatch.setattr(engine, "submit_models", long)
+    space = RawFormatModelSpace(NasRecSpace(tiny_space(), tiny_schema()), None)
+    storage = f"sqlite:///{tmp_path / 'studies.db'}"
+    OptunaEvolution(tournament_size=2, population_size=4, storage=storage, trials=1)(space, engine)
+    assert len(set(signs)) == 3
+    assert len(complete(tmp_path)) == 1
+
+
+def test_a_result_that_comes_too_late_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = Engine()
+    storage = f"sqlite:///{tmp_path / 'studies.db'}"
+
+    def failed_meanwhile(model: Any) -> None:
+        Engine.submit_models(engine, model)
+        if len(trials_of(tmp_path)) == 1:
+            study = optuna.load_study(study_name="nasrec-nni", storage=storage)
+            study.tell(0, state=TrialState.FAIL)
+        engine.end(model)
+
+    monkeypatch.setattr(engine, "submit_models", failed_meanwhile)
+    space = RawFormatModelSpace(NasRecSpace(tiny_space(), tiny_schema()), None)
+    OptunaEvolution(tournament_size=2, population_size=4, storage=storage, trials=2)(space, engine)
+    assert [trial.state for trial in trials_of(tmp_path)] == [TrialState.FAIL, *2 * [TrialState.COMPLETE]]
+    warned = [record.message for record in caplog.records if "is lost" in record.message]
+    assert len(warned) == 1
+    assert warned[0].startswith("the result 0.5 of trial 0 is lost: another process had ended the trial")
 
 
 _STATUS = {"end": ModelStatus.Trained, "die": ModelStatus.Failed, "stop": ModelStatus.Interrupted}
