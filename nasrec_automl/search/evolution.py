@@ -22,6 +22,7 @@ from nasrec_automl.search.distributions import architecture_of, distributions
 from nasrec_automl.search.history import Evolution, History
 from nasrec_automl.search.mutation import draw, mutate_params, mutations
 from nasrec_automl.search.proposals import first_new, unseen
+from nasrec_automl.search.tried import Tried
 from nasrec_automl.space import SearchSpace
 
 _logger = logging.getLogger(__name__)
@@ -39,6 +40,9 @@ class RegularizedEvolutionSampler(BaseSampler):
     With a search space, every label is sampled at once, by the space's own random start and mutation. Without one, any
     define-by-run objective works: a child has its parent's parameters, and a mutation draws one of them again,
     uniformly from its distribution. Parameters that the parent lacks are drawn uniformly.
+
+    With a search space, an architecture that has finished or runs is not proposed again while others are left, unless
+    trials have further parameters, such as a learning rate.
 
     With a budget, architectures over it are never proposed, and trials over it are never parents: a child over the
     budget is mutated again, with other randomness.
@@ -104,6 +108,7 @@ class RegularizedEvolutionSampler(BaseSampler):
         self._space = space
         self._labels: tuple[str, ...] = () if space is None else tuple(space.labels)
         self._budget = budget
+        self._tried = None if space is None else Tried(space)
         self._admits = _has_params if space is None else Admission(space, budget)
         self._evolution = Evolution(
             population_size=population_size,
@@ -149,8 +154,10 @@ class RegularizedEvolutionSampler(BaseSampler):
         """Sample all parameters of the trial at once."""
         _refuse_many_objectives(study)
         history = self._history(study, number=trial.number)
-        if self._space is not None:
-            architecture = self._next(self._space, history, ())
+        if self._space is not None and self._tried is not None:
+            architecture = self._next(self._space, history, self._tried.keys(study, trial))
+            if architecture is None:
+                architecture = self._next(self._space, history, ())
             assert architecture is not None  # nothing is seen, so that there is one, or an error
             params = architecture.params
             return {name: params[name] for name in search_space if name in params}

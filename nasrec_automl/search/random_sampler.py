@@ -19,6 +19,7 @@ from nasrec_automl.randomness import rng_for
 from nasrec_automl.search.distributions import distributions
 from nasrec_automl.search.mutation import draw
 from nasrec_automl.search.proposals import unseen
+from nasrec_automl.search.tried import Tried
 from nasrec_automl.space import SearchSpace
 
 _PURPOSE = "random search"
@@ -29,7 +30,8 @@ class ArchitectureRandomSampler(BaseSampler):
 
     Optuna's own random sampler draws a set of inputs uniformly out of all sets. Large sets outnumber small ones, so it
     favours many inputs. This sampler draws the number of inputs first. It serves any number of objectives, and keeps no
-    state: equal seeds and studies give equal proposals.
+    state: equal seeds and studies give equal proposals. An architecture that has finished or runs is not proposed again
+    while others are left, unless trials have further parameters, such as a learning rate.
 
     Args:
         space: the search space. Parameters beside its labels are drawn uniformly.
@@ -58,6 +60,7 @@ class ArchitectureRandomSampler(BaseSampler):
         self._space = space
         self._budget = budget
         self._seed = seed
+        self._tried = Tried(space)
 
     def propose(self, study: optuna.Study, *, seen: Collection[str]) -> Architecture | None:
         """Propose an architecture that is new, without writing a trial; None where none is left."""
@@ -76,7 +79,8 @@ class ArchitectureRandomSampler(BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Sample a whole architecture."""
-        architecture = self._draw(rng_for(_PURPOSE, self._seed, trial.number), ())
+        rng = rng_for(_PURPOSE, self._seed, trial.number)
+        architecture = self._draw(rng, self._tried.keys(study, trial)) or self._draw(rng, ())
         assert architecture is not None  # nothing is seen, so that there is one, or an error
         params = architecture.params
         return {name: params[name] for name in search_space if name in params}
