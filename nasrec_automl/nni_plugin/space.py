@@ -128,7 +128,7 @@ class NasRecSpace(ModelSpace):
     Example:
         >>> from nasrec_automl import FeatureSchema
         >>> schema = FeatureSchema.from_sizes(dense=13, table_sizes=[100] * 26)
-        >>> NasRecSpace(**NasRecSpace.preset("small"), schema=schema)
+        >>> NasRecSpace("nasrec-small", schema)
         NasRecSpace(space='nasrec-small', dense=13, fields=26, layer_norm=True, dropout=0.0, seed=0)
         >>> NasRecSpace.load_searched_model("criteo-full", schema=schema).network.architecture.key
         'c5277f9c297054e4'
@@ -176,24 +176,6 @@ class NasRecSpace(ModelSpace):
         frozen = copy.deepcopy(self, {id(self.network): network})
         frozen, _ = recursive_freeze(frozen, sample, include_root=False)  # what else a subclass may hold
         return frozen
-
-    @classmethod
-    def preset(cls, name: str) -> dict[str, Any]:
-        """Arguments of one of the two spaces that were published, as NNI's hub spaces have them.
-
-        Args:
-            name: `full` or `small`.
-
-        Raises:
-            SpaceError: another name.
-        """
-        presets = {"full": "nasrec-full", "small": "nasrec-small"}
-        if name not in presets:
-            raise SpaceError(
-                f"no preset {name!r}: expected one of {', '.join(presets)}; "
-                "for a space of your own give its YAML file as `space`"
-            )
-        return {"space": presets[name]}
 
     @classmethod
     def load_searched_model(

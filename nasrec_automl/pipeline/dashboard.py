@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -172,13 +173,22 @@ class _Page:
         _write_note(self.study, body)
 
     def note_trials(self, notes: Mapping[int, str]) -> None:
-        """Write notes of trials by number; trials that had one before and are not among them lose it."""
-        written = self._written()
-        before = written["trials"]
-        self._write({**written, "trials": sorted({*before, *notes})})
-        for number in sorted({*before, *notes}):
-            _write_note(self._trial(number), notes.get(number, ""))
-        self._write({**self._written(), "trials": sorted(notes)})
+        """Write notes of trials by number; every other note of ours is cleared.
+
+        Notes belong to ids of the database. A study that was copied into another has those of its old ids.
+        """
+        storage = study_storage(self.run.job.storage_url)
+        study_id = storage.get_study_id_from_name(self.study.study_name)
+        noted = {storage.get_trial_id_from_study_id_trial_number(study_id, number): number for number in notes}
+        attrs = storage.get_study_system_attrs(study_id)
+        for trial_id, parts in _parts_of_notes(attrs).items():
+            if trial_id not in noted and _is_ours("".join(attrs[name] for name in parts)):
+                version = f"dashboard:{trial_id}:note_ver"
+                storage.set_study_system_attr(study_id, version, attrs.get(version, 0) + 1)
+                for name in parts:
+                    storage.set_study_system_attr(study_id, name, "")
+        for trial_id, number in noted.items():
+            _write_note(handle(self.study, trial_id), notes[number])
 
     def draw(self, figures: _Figures) -> None:
         """Save figures under names that stay."""
@@ -220,26 +230,34 @@ class _Page:
         return True
 
     def _written(self) -> dict[str, Any]:
-        return {"trials": [], "artifacts": {}, **self.study.user_attrs.get(DASHBOARD, {})}
+        return {"artifacts": {}, **self.study.user_attrs.get(DASHBOARD, {})}
 
     def _write(self, written: dict[str, Any]) -> None:
         self.study.set_user_attr(DASHBOARD, written)
-
-    def _trial(self, number: int) -> optuna.Trial:
-        storage = study_storage(self.run.job.storage_url)
-        study_id = storage.get_study_id_from_name(self.study.study_name)
-        return handle(self.study, storage.get_trial_id_from_study_id_trial_number(study_id, number))
 
 
 def _write_note(place: optuna.Study | optuna.Trial, body: str) -> None:
     """Write a note over one of ours, or where there is none."""
     from optuna_dashboard import get_note, save_note
 
-    before = get_note(place)
-    text = _signed(body) if body else ""
+    before, text = get_note(place), _signed(body)
     if before != text and (not before or _is_ours(before)):
         save_note(place, text)
 
+
+def _parts_of_notes(attrs: Mapping[str, Any]) -> dict[int, list[str]]:
+    """The system attributes of a study that hold trials' notes, in their order, by the trials' ids.
+
+    `optuna_dashboard` itself finds only notes of trials that the database has.
+    """
+    found: dict[int, list[str]] = {}
+    for name in attrs:
+        if match := _PART.fullmatch(name):
+            found.setdefault(int(match[1]), []).append(name)
+    return {trial_id: sorted(names, key=lambda name: int(name.rpartition(":")[2])) for trial_id, names in found.items()}
+
+
+_PART = re.compile(r"dashboard:(\d+):note_str:\d+")
 
 _SIGNATURE = "*Written by nasrec_automl, and replaced as the run goes on; one that you edit stays as it is. "
 

@@ -172,13 +172,8 @@ class Ledger:
             anew: whether the parameters that the user left open are drawn anew; by default they are as before.
         """
         number, draws = wish_of(trial)
-        # Optuna keeps what was asked for among its own attributes.
-        asked = optuna.create_trial(
-            state=TrialState.WAITING,
-            user_attrs={**_users(trial), WISH: [number, draws + anew]},
-            system_attrs={ENQUEUED: asked_for(trial)},
-        )
-        patiently(self.storage, lambda: self.study.add_trial(asked))
+        params, attrs = dict(asked_for(trial)), {**_users(trial), WISH: [number, draws + anew]}
+        patiently(self.storage, lambda: self.study.enqueue_trial(params, user_attrs=attrs))
 
     def _take_announced(self, trial_id: int, worker: str) -> bool:
         """Take a waiting trial.
@@ -307,7 +302,10 @@ def _users(trial: FrozenTrial) -> dict[str, Any]:
 
 
 def asked_for(trial: FrozenTrial) -> Mapping[str, Any]:
-    """The parameters that a user asked for: those enqueued, or all of a waiting trial that was added whole."""
+    """The parameters that a user asked for: those enqueued, or all of a waiting trial that was added whole.
+
+    Optuna keeps what was enqueued among its own attributes.
+    """
     found: Mapping[str, Any] = trial.system_attrs.get(ENQUEUED, trial.params)
     return found
 

@@ -269,23 +269,12 @@ def test_an_architecture_of_a_space_of_ones_own(tmp_path: Path) -> None:
             assert model.network.architecture == architecture
 
 
-@pytest.mark.parametrize("name", ["full", "small"])
-def test_presets_are_the_published_spaces(name: str) -> None:
-    space = NasRecSpace(**NasRecSpace.preset(name), schema=tiny_schema())
-    assert space.search_space == load_search_space(f"nasrec-{name}")
-
-
 def test_wrong_fields_are_one_sentence() -> None:
     schema = FeatureSchema.from_sizes(dense=3, table_sizes=[9])
     with pytest.raises(SpaceError, match=r"^the fields of the space: dense_ops: this field is required$"):
         NasRecSpace({"name": "x", "blocks": 2}, schema)
     with pytest.raises(DataError, match=r"^the fields of the schema: fields: this field is required$"):
         NasRecSpace("nasrec-small", {"dense": ["a"]})
-
-
-def test_an_unknown_preset_is_refused() -> None:
-    with pytest.raises(SpaceError, match="full, small"):
-        NasRecSpace.preset("medium")
 
 
 def spaces(folder: Path) -> dict[str, Any]:

@@ -26,7 +26,6 @@ from nasrec_automl.pipeline.search import SearchStage
 from nasrec_automl.pipeline.studies import begun_study
 from nasrec_automl.report.notes import best_trainings
 from nasrec_automl.report.summary import pareto_front
-from nasrec_automl.search.attributes import DASHBOARD
 
 
 class Dashboard:
@@ -67,6 +66,10 @@ def own_study(study: optuna.Study) -> optuna.Study:
 def trial_note(study: optuna.Study, number: int) -> str:
     trial_id = study.get_trials(deepcopy=False)[number]._trial_id
     return get_note(optuna.Trial(own_study(study), trial_id))
+
+
+def numbers_noted(study: optuna.Study) -> list[int]:
+    return [trial.number for trial in study.get_trials(deepcopy=False) if trial_note(study, trial.number)]
 
 
 def titles(page: Any) -> dict[str, str]:
@@ -182,7 +185,7 @@ def test_of_several_objectives_the_front_comes_first(front_run: RunFolder) -> No
     assert {*front} == {trial.number for trial in study.best_trials}
     for rank, number in enumerate(front[:10], 1):
         assert trial_note(study, number).startswith(f"# Number {rank} of the search, on its Pareto front: ")
-    noted = study.user_attrs[DASHBOARD]["trials"]
+    noted = numbers_noted(study)
     others = [number for number in noted if number not in front]
     assert len(noted) == 10
     assert not [number for number in others if "Pareto front" in trial_note(study, number)]
@@ -229,7 +232,7 @@ def test_trials_that_are_no_longer_among_the_best_lose_their_note(copied_run: Ru
     fewer = replace(content, search=[scored for scored in content.search if scored.number != best])
     publish(copied_run, lambda: fewer)
     assert trial_note(study, best) == ""
-    noted = study.user_attrs[DASHBOARD]["trials"]
+    noted = numbers_noted(study)
     assert len(noted) == 10
     assert all(trial_note(study, number).startswith("# Number ") for number in noted)
 
@@ -245,6 +248,25 @@ def test_what_a_user_wrote_or_edited_stays(copied_run: RunFolder) -> None:
     assert get_note(study) == edited
     assert trial_note(study, best.number) == "my favourite"
     assert trial_note(study, other.number) == "the first"
+
+
+def test_notes_of_a_study_that_was_copied_into_another_database_are_written_anew(copied_run: RunFolder) -> None:
+    url = f"sqlite:///{copied_run.path / 'other.db'}"
+    optuna.create_study(storage=url, study_name="before").add_trials([optuna.create_trial(value=0.0)] * 2)
+    noted = []
+    for study in (begun_study(copied_run, "search"), begun_study(copied_run, "retrain")):
+        noted.append(numbers_noted(study))
+        optuna.copy_study(from_study_name=study.study_name, from_storage=copied_run.job.storage_url, to_storage=url)
+    moved = RunFolder(copied_run.job.model_copy(update={"storage": url}))
+    studies = begun_study(moved, "search"), begun_study(moved, "retrain")
+    assert [numbers_noted(study) for study in studies] != noted
+    publish(moved, lambda: report_content(moved))
+    assert [numbers_noted(study) for study in studies] == noted
+    # Nor are there notes for trials to come, under ids of the database before.
+    for study, numbers in zip(studies, noted, strict=True):
+        attrs = study._storage.get_study_system_attrs(study._study_id).items()
+        ids = {name.split(":")[1] for name, text in attrs if re.fullmatch(r"dashboard:\d+:note_str:\d+", name) and text}
+        assert ids == {str(study.get_trials(deepcopy=False)[number]._trial_id) for number in numbers}
 
 
 def test_an_edited_note_keeps_its_picture_when_others_are_best(copied_run: RunFolder) -> None:
