@@ -10,7 +10,7 @@ import optuna
 
 from nasrec_automl import load_architecture, load_search_space
 from nasrec_automl.config import load_job
-from nasrec_automl.search import distributions
+from nasrec_automl.search import distributions, open_storage
 
 
 def main() -> None:
@@ -24,7 +24,8 @@ def main() -> None:
     asked = parser.parse_args()
     job = load_job(asked.job)
     space = load_search_space(job.space)
-    study = optuna.load_study(study_name=f"{job.name}-search", storage=job.storage_url)
+    # By the package: it waits longer for the locks of the run's workers than Optuna's 5 seconds for SQLite.
+    study = optuna.load_study(study_name=f"{job.name}-search", storage=open_storage(job.storage_url))
     architecture, labels = load_architecture(asked.architecture, space), distributions(space)
     if asked.value is None:
         study.enqueue_trial(architecture.params, user_attrs={"wish": asked.architecture}, skip_if_exists=True)

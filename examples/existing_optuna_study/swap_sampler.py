@@ -7,6 +7,7 @@ from optuna.samplers import NSGAIISampler, RandomSampler, TPESampler
 
 from nasrec_automl import objective
 from nasrec_automl.config import load_job
+from nasrec_automl.search import open_storage
 
 SAMPLERS = {"tpe": TPESampler, "random": RandomSampler, "nsga2": NSGAIISampler}
 
@@ -18,8 +19,11 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=20)
     asked = parser.parse_args()
     job = load_job(asked.job)
+    # By the package: it waits longer for the locks of the run's workers than Optuna's 5 seconds for SQLite.
     study = optuna.load_study(
-        study_name=f"{job.name}-search", storage=job.storage_url, sampler=SAMPLERS[asked.sampler](seed=job.seed)
+        study_name=f"{job.name}-search",
+        storage=open_storage(job.storage_url),
+        sampler=SAMPLERS[asked.sampler](seed=job.seed),
     )
     before = study.best_value
     study.optimize(objective(job.run_folder), n_trials=asked.trials)

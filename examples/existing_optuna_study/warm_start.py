@@ -9,6 +9,8 @@ import argparse
 import optuna
 from optuna.trial import TrialState
 
+from nasrec_automl.search import open_storage
+
 
 def warm_start(source: optuna.Study, target: optuna.Study, count: int) -> int:
     """Enqueue the `count` best trials of `source` in `target`, but for those that it has already."""
@@ -29,7 +31,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=16, help="how many (16)")
     asked = parser.parse_args()
     source = optuna.load_study(study_name=asked.source_study, storage=asked.source)
-    target = optuna.load_study(study_name=asked.target_study, storage=asked.target)
+    # By the package: it waits longer for the locks of the run's workers than Optuna's 5 seconds for SQLite.
+    target = optuna.load_study(study_name=asked.target_study, storage=open_storage(asked.target))
     print(f"enqueued {warm_start(source, target, asked.count)} architectures in {asked.target_study}")
 
 
