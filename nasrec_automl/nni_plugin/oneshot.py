@@ -109,10 +109,10 @@ class NasRecLightningModule(RandomSamplingLightningModule):
 
     def export(self) -> dict[str, Any]:
         """Parameters of the best architecture that a short search finds, as NNI's one-shot modules export theirs."""
-        return dict(self.top(1, self.trainer.val_dataloaders)[0].params)
+        return dict(next(iter(self.top(1, self.trainer.val_dataloaders))).params)
 
-    def top(self, most: int, loaders: Any) -> list[Architecture]:
-        """The best architectures that a short search on validation batches finds, the best first."""
+    def top(self, most: int, loaders: Any) -> dict[Architecture, float]:
+        """The best architectures that a short search on validation batches finds, best first, with their log loss."""
         supernet = self.shared.supernet
         is_all = type(self.model).forward is NasRecSpace.forward
         return best_architectures(
@@ -210,7 +210,7 @@ class NasRecOneShot(OneShotStrategy):
         return NasRecLightningModule(training_module, **self.options, export_filter=self.filter)
 
     def list_models(self, sort: bool = True, limit: int | None = 1) -> Iterator[Any]:
-        """The best architectures of a short search, with the shared weights; `export_top_models` calls it.
+        """The best architectures of a short search, with the shared weights and scores; `export_top_models` calls it.
 
         Args:
             sort: the best come first always, as in NNI's one-shot strategies.
@@ -220,8 +220,10 @@ class NasRecOneShot(OneShotStrategy):
         most = self.options["export_candidates"] if limit is None else limit
         with _on(self._evaluator.trainer.strategy.root_device, self.supernet):
             found = self.oneshot_module.top(most, self._validation_loaders())
-        for architecture in found:
-            yield self.model_space.freeze(dict(architecture.params))
+        for architecture, log_loss in found.items():
+            model = self.model_space.freeze(dict(architecture.params))
+            model.metrics.final = -log_loss  # NNI maximises
+            yield model
 
     def _validation_loaders(self) -> Any:
         """The loaders that the evaluator was given: Lightning sets up none for a training resumed at its end."""

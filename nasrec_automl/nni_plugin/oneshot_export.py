@@ -22,6 +22,7 @@ from nasrec_automl.nni_plugin.supermodule import SharedNetwork
 from nasrec_automl.randomness import rng_for
 from nasrec_automl.score import Score
 from nasrec_automl.search import RegularizedEvolutionSampler, open_study, search
+from nasrec_automl.search.attributes import KEY
 from nasrec_automl.search.incumbents import distinct_best_first
 from nasrec_automl.search.mutation import generations_of
 from nasrec_automl.training.metrics import measure, targets
@@ -42,7 +43,7 @@ def best_architectures(
     seed: int,
     budget: Budget | None = None,
     around: nn.Module | None = None,
-) -> list[Architecture]:
+) -> dict[Architecture, float]:
     """Search the supernet for a short while, by regularised evolution over its weight-sharing evaluator.
 
     Args:
@@ -57,7 +58,7 @@ def best_architectures(
         around: the trained model, if it does more than run the supernet that it holds: see `WholeModelEvaluator`.
 
     Returns:
-        The architectures, the best first. Equal weights, rows and seeds give equal lists.
+        The architectures with their log loss, the best first. Equal weights, rows and seeds give equal lists.
 
     Raises:
         DataError: there are no validation rows.
@@ -93,7 +94,8 @@ def best_architectures(
     finally:
         trained.train(was_training)
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return list(islice(distinct_best_first(trials, space), most))
+    log_loss = {trial.user_attrs[KEY]: trial.values[0] for trial in trials}
+    return {found: log_loss[found.key] for found in islice(distinct_best_first(trials, space), most)}
 
 
 class WholeModelEvaluator:

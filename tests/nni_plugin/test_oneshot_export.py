@@ -40,7 +40,7 @@ ROWS = make_rows(tiny_schema(), 600, seed=5)
 
 def search(supernet: Supernet, **options: Any) -> list[Architecture]:
     loader = EvaluationBatches(ROWS, 128)
-    return best_architectures(supernet, loader, **{"most": 3, "scored": 16, "seed": 2, **options})
+    return list(best_architectures(supernet, loader, **{"most": 3, "scored": 16, "seed": 2, **options}))
 
 
 def test_the_best_come_first_and_no_two_have_one_key(supernet: Supernet) -> None:
@@ -68,18 +68,18 @@ def test_equal_seeds_find_the_same(supernet: Supernet) -> None:
 def test_any_loader_of_batches_will_do(supernet: Supernet) -> None:
     dense, ids, label = ROWS.batch(slice(0, len(ROWS)))
     weighted = DataLoader(TensorDataset(dense, ids, label, torch.ones_like(label)), batch_size=50)
-    assert best_architectures(supernet, weighted, most=3, scored=16, seed=2) == search(supernet)
+    assert list(best_architectures(supernet, weighted, most=3, scored=16, seed=2)) == search(supernet)
 
 
 @pytest.mark.parametrize("form", [lambda loader: [loader], lambda loader: {"a": [loader]}], ids=["list", "dict"])
 def test_lightnings_collections_of_loaders_are_read(supernet: Supernet, form: Any) -> None:
     loaders = form(EvaluationBatches(ROWS, 128))
-    assert best_architectures(supernet, loaders, most=3, scored=16, seed=2) == search(supernet)
+    assert list(best_architectures(supernet, loaders, most=3, scored=16, seed=2)) == search(supernet)
 
 
 def test_every_loader_of_a_list_is_read(supernet: Supernet) -> None:
     halves = [EvaluationBatches(ROWS.take(np.arange(start, start + 300)), 128) for start in (0, 300)]
-    assert best_architectures(supernet, halves, most=3, scored=16, seed=2) == search(supernet)
+    assert list(best_architectures(supernet, halves, most=3, scored=16, seed=2)) == search(supernet)
 
 
 def test_a_loader_may_have_no_length(supernet: Supernet) -> None:
@@ -88,12 +88,12 @@ def test_a_loader_may_have_no_length(supernet: Supernet) -> None:
             return iter(EvaluationBatches(ROWS, 128))
 
     loader = DataLoader(Stream(), batch_size=None)
-    assert best_architectures(supernet, loader, most=3, scored=16, seed=2) == search(supernet)
+    assert list(best_architectures(supernet, loader, most=3, scored=16, seed=2)) == search(supernet)
 
 
 def test_weights_of_the_loader_count(supernet: Supernet) -> None:
     weighted = EvaluationBatches(replace(ROWS, weight=ROWS.label * 50 + 0.1), 128)
-    assert best_architectures(supernet, weighted, most=16, scored=16, seed=2) != search(supernet, most=16)
+    assert list(best_architectures(supernet, weighted, most=16, scored=16, seed=2)) != search(supernet, most=16)
 
 
 @pytest.mark.parametrize("loader", [None, []])
@@ -142,7 +142,8 @@ def test_nnis_export_shows_the_best_with_their_shared_weights(tmp_path: Path) ->
     assert samples == [dict(a.params) for a in expected]
     assert experiment.export_top_models(1, formatter="dict") == samples[:1]
     models = experiment.export_top_models(3, formatter="instance")
-    assert [model.network.architecture for model in models] == expected
+    assert [model.network.architecture for model in models] == [*expected]
+    assert [model.metrics.final for model in strategy.list_models(limit=3)] == [-loss for loss in expected.values()]
     assert len(list(strategy.list_models(limit=None))) == 8
 
 
@@ -155,7 +156,7 @@ def test_the_search_runs_on_the_gpu_of_the_training(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(type(evaluator.trainer.strategy), "root_device", torch.device(trained_on))
     monkeypatch.setattr(strategy.supernet, "to", lambda device: seen.append(str(device)))
 
-    def fail(*args: Any, **options: Any) -> list[Architecture]:
+    def fail(*args: Any, **options: Any) -> dict[Architecture, float]:
         seen.append("search")
         raise DataError("no rows")
 
