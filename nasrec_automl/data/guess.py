@@ -16,6 +16,8 @@ from nasrec_automl.data.readers.kinds import NUMBER
 FEW = 0.01
 # Of more different numbers, the order is likely to mean something.
 MANY = 30
+# A number as people write it: with what it is of, thousands apart, a decimal comma.
+WRITTEN_NUMBER = re.compile(r"[-+]?[$€£¥]? ?(?:\d+|\d{1,3}(?:[,.' ]\d{3})+)(?:[.,]\d+)? ?[%$€£¥]?", re.ASCII)
 
 Role = Literal["label", "weight", "split", "timestamp", "dense", "categorical", "ignored"]
 

@@ -18,7 +18,7 @@ _TIME_NAME = re.compile(
 _NO_TIME_NAME = re.compile(r"birth|born|dob|release|expir", re.IGNORECASE)
 _WHOLE_DATE = r"\d{4}-\d\d-\d\d(?:[T ].*)?"
 # Three pieces with something between, of which one may be a month's name.
-_LIKE_DATES = r"(?:[A-Za-z]+,? )?(?:\d{1,4}[./ -](?:\d{1,2}|[A-Za-z]{3,9})[./ -]|\d{1,2},? )\d{1,4}(?:\b|T).*"
+LIKE_DATES = r"(?:[A-Za-z]+,? )?(?:\d{1,4}[./ -](?:\d{1,2}|[A-Za-z]{3,9})[./ -]|\d{1,2},? )\d{1,4}(?:\b|T).*"
 # A day of the month has so many numbers, and is no time.
 _DAYS = 31
 _DATES = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%d/%m/%y", "%m/%d/%y", "%d.%m.%y")
@@ -93,7 +93,7 @@ def hint_of_time(name: str, known: pd.Series[str]) -> str:
         return f"named like a time, but day or month may come first, {start}{' or '.join(map(quoted, formats))}}}"
     if formats:
         return "named like a time, and dates, which are no feature; another column is taken for the time"
-    like_dates = known.str.fullmatch(_LIKE_DATES)
+    like_dates = known.str.fullmatch(LIKE_DATES)
     if like_dates.mean() < 0.5:
         return ""
     if not like_dates.all():

@@ -13,6 +13,7 @@ from nasrec_automl.data.first_rows import SEPARATOR, FirstRows, read_first_rows
 from nasrec_automl.data.guess import (
     FEW,
     MANY,
+    WRITTEN_NUMBER,
     Guess,
     joined,
     no_numbers,
@@ -23,6 +24,7 @@ from nasrec_automl.data.guess import (
     without,
 )
 from nasrec_automl.data.guess_label import guess_labels
+from nasrec_automl.data.guess_separator import other_separator
 from nasrec_automl.data.guess_time import OTHER_DATES, guess_time, hint_of_time, time_of
 from nasrec_automl.data.readers.kinds import FOLD_NAMES, SPACES
 from nasrec_automl.data.rejections import DEFAULT_LIMIT
@@ -40,8 +42,6 @@ _NO_IDS += "|covid|raid|rapid|acid|humid|arid|said|laid|squid|android|asteroid|c
 _ID_NAME = re.compile(rf"(^|_)(uuid|guid|hash|code|zip|category|type|(?!({_NO_IDS})$)[a-z0-9]*id)$", re.IGNORECASE)
 # So many different values are no chance, however few the rows that have one.
 _NO_CHANCE = 1000
-# A number as people write it: with what it is of, thousands apart, a decimal comma.
-_WRITTEN_NUMBER = re.compile(r"[-+]?[$€£¥]? ?(?:\d+|\d{1,3}(?:[,.' ]\d{3})+)(?:[.,]\d+)? ?[%$€£¥]?", re.ASCII)
 # Of a multi-valued column a draft reads at most so many values of a cell.
 _MOST_VALUES = 50
 # So many lists say what lists hold: those of vectors are long.
@@ -246,6 +246,10 @@ def _guess_text(known: pd.Series[str], rows: int) -> Guess:
     most = int(known.str.count(re.escape(SEPARATOR)).max()) + 1
     if known.str.contains(SEPARATOR, regex=False).mean() >= _OFTEN:
         return _several(f"texts with {SEPARATOR} between values, {most} at most", most)
+    if (separator := other_separator(known)) is not None:
+        most = int(known.str.count(re.escape(separator)).max()) + 1
+        several = _several(f"GUESSED: texts with {quoted(separator)} between values, {most} at most", most)
+        return replace(several, options=f"{several.options[:-1]}, separator: {quoted(separator)}}}")
     if _never_twice(distinct, len(known), rows):
         return Guess("ignored", "text, no value twice: says nothing of other rows")
     return Guess("categorical", f"text, {distinct:,} different")
@@ -253,7 +257,7 @@ def _guess_text(known: pd.Series[str], rows: int) -> Guess:
 
 def _hint_of_numbers(texts: pd.Series[str]) -> str:
     """Hint that distinct texts are numbers as people write them (`$1,299`), where nearly all are; else empty."""
-    written = texts[texts.str.strip().str.fullmatch(_WRITTEN_NUMBER)]
+    written = texts[texts.str.strip().str.fullmatch(WRITTEN_NUMBER)]
     if len(texts) - len(written) > FEW * len(texts):
         return ""
     such = next(text for text in written if numbers_of(pd.Series([text])) is None)
