@@ -25,6 +25,6 @@ def other_separator(known: pd.Series[str]) -> str | None:
         # A number with a comma is one value, and so are a day and its hour.
         one = WRITTEN_NUMBER if separator != " " else LIKE_DATES
         single = texts.str.strip().str.fullmatch(one).mean() > 0.5
-        if not single and _TEXTS_A_VALUE * distinct <= len(texts) and _REPEATED * distinct <= len(values):
+        if not single and 0 < _TEXTS_A_VALUE * distinct <= len(texts) and _REPEATED * distinct <= len(values):
             return separator
     return None

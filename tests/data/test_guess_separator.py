@@ -5,9 +5,14 @@ import pandas as pd
 import pytest
 import yaml
 
+from nasrec_automl.data.guess_separator import other_separator
 from nasrec_automl.data.infer import infer_schema
 from nasrec_automl.data.sources import open_source
 from tests.data.readers.rows import read_all
+
+
+def test_separators_alone_separate_nothing() -> None:
+    assert other_separator(pd.Series([";" * count for count in range(1, 100)])) is None
 
 
 @pytest.mark.parametrize("separator", [",", ";", " "])
