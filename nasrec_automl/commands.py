@@ -11,6 +11,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -331,8 +332,6 @@ def predict(arguments: argparse.Namespace) -> None:
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """Measure models on rows with labels."""
-    from dataclasses import asdict
-
     from nasrec_automl.data.files import check_output_file
     from nasrec_automl.data.rejections import Rejections
     from nasrec_automl.data.sources import open_source

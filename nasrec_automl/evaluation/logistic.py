@@ -6,25 +6,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
 from nasrec_automl.data.rows import Rows
+from nasrec_automl.evaluation.baseline import Baseline
 from nasrec_automl.schema import FeatureSchema
-from nasrec_automl.training.metrics import Metrics, measure, targets
 
 TUNING_ROWS = 100_000
 """Most rows of the fits that choose the strength: it is the variance of a prior, and hardly depends on the rows."""
-
-_ROWS_AT_ONCE = 65_536
 
 _STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)  # from strong to weak, which takes longer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Logistic:
+class Logistic(Baseline):
     """A fitted logistic regression over categories and dense features.
 
     Attributes:
@@ -41,15 +38,10 @@ class Logistic:
     coefficients: NDArray[np.float64]
     intercept: float
 
-    def logits(self, rows: Rows) -> torch.Tensor:
-        """Log odds, `(n,)`."""
-        slices = (rows.take(slice(start, start + _ROWS_AT_ONCE)) for start in range(0, len(rows), _ROWS_AT_ONCE))
-        designs = (_design(_categories(some, self.schema), self.seen, some) for some in slices)
-        return torch.from_numpy(np.concatenate([design @ self.coefficients + self.intercept for design in designs]))
-
-    def measure(self, rows: Rows) -> Metrics:
-        """Log loss and AUC on some rows."""
-        return measure(self.logits(rows), *targets(rows))
+    def _logits(self, rows: Rows) -> NDArray[np.float64]:
+        design = _design(_categories(rows, self.schema), self.seen, rows)
+        found: NDArray[np.float64] = design @ self.coefficients + self.intercept
+        return found
 
 
 def fit_logistic(rows: Rows, schema: FeatureSchema, *, strength: float) -> Logistic:

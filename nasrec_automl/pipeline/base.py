@@ -122,7 +122,7 @@ def _noting_failure(path: Path) -> Iterator[None]:
     path.unlink(missing_ok=True)
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # any, also one that nobody foresaw, has ended the stage
         with suppress(OSError):  # such as a full disk: the error itself counts
             write_text(path, str(error) if isinstance(error, NasRecError) else f"{type(error).__name__}: {error}")
         raise

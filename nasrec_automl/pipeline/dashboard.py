@@ -245,19 +245,18 @@ def _write_note(place: optuna.Study | optuna.Trial, body: str) -> None:
         save_note(place, text)
 
 
-def _parts_of_notes(attrs: Mapping[str, Any]) -> dict[int, list[str]]:
-    """The system attributes of a study that hold trials' notes, in their order, by the trials' ids.
+# The dashboard's own names of what it keeps: it has no function that finds notes of trials that are not there.
+_PART = re.compile(r"dashboard:(\d+):note_str:\d+")
 
-    `optuna_dashboard` itself finds only notes of trials that the database has.
-    """
+
+def _parts_of_notes(attrs: Mapping[str, Any]) -> dict[int, list[str]]:
+    """The system attributes of a study that hold trials' notes, in their order, by the trials' ids."""
     found: dict[int, list[str]] = {}
     for name in attrs:
         if match := _PART.fullmatch(name):
             found.setdefault(int(match[1]), []).append(name)
     return {trial_id: sorted(names, key=lambda name: int(name.rpartition(":")[2])) for trial_id, names in found.items()}
 
-
-_PART = re.compile(r"dashboard:(\d+):note_str:\d+")
 
 _SIGNATURE = "*Written by nasrec_automl, and replaced as the run goes on; one that you edit stays as it is. "
 

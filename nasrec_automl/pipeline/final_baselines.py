@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from nasrec_automl.data.dataset import PreparedData
 from nasrec_automl.data.parts import FINAL, TRAINING, VALIDATION, Part
 from nasrec_automl.data.rows import Rows
-from nasrec_automl.evaluation.boosting import Boosting, fit_boosting, tune_boosting
-from nasrec_automl.evaluation.logistic import Logistic, fit_logistic, tune_logistic
+from nasrec_automl.evaluation.baseline import Baseline
+from nasrec_automl.evaluation.boosting import fit_boosting, tune_boosting
+from nasrec_automl.evaluation.logistic import fit_logistic, tune_logistic
 from nasrec_automl.pipeline.candidates import choice_parts
 from nasrec_automl.pipeline.progress import Tell, silent
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -34,7 +35,7 @@ class FittedBaseline:
     name: str
     rows: int
     validation: dict[str, float]
-    model: Logistic | Boosting
+    model: Baseline
 
 
 def final_baselines(run: RunFolder, data: PreparedData, *, tell: Tell = silent) -> list[FittedBaseline]:

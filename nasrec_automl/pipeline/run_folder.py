@@ -177,7 +177,7 @@ class RunFolder(LockedFolder):
         return self.path / "progress" / f"{stage}.json"
 
     def failure(self, stage: str) -> Path:
-        """The error that ended a stage last, in words; there is none while it runs, and once it has ended well."""
+        """The error that ended a stage, in words, until a process begins with it again."""
         return self.path / "progress" / f"{stage}.error"
 
     @classmethod

@@ -63,7 +63,7 @@ def training_settings(run: RunFolder) -> dict[str, Any]:
 
 
 def training_digest(run: RunFolder) -> str:
-    """Digest of all that one such training depends on but for its architecture and hyper-parameters, rows included."""
+    """Digest of all that one such training depends on, its rows too, but for architecture and hyper-parameters."""
     job, data = run.job, PreparedData.open(run.data)
     settings = [training_settings(run), job.embedding_dim, job.seed, data.fingerprint]
     return digest(json.dumps(settings, sort_keys=True))

@@ -91,17 +91,19 @@ def test_many_rows_are_read_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     train, validation = (rows_with_an_interaction(rows, rows, LARGE) for rows in (1000, 400))
     fitted = fit_boosting(train, validation, LARGE, SMALL, seed=1)
     whole = fitted.logits(train)
-    monkeypatch.setattr(module, "_ROWS_AT_ONCE", 64)
+    monkeypatch.setattr("nasrec_automl.evaluation.baseline._ROWS_AT_ONCE", 64)
     np.testing.assert_array_equal(fitted.logits(train), whole)
 
 
-def test_the_size_of_trees_is_chosen_on_validation() -> None:
+@pytest.mark.parametrize("sizes", [(8, 31), (31, 8)])
+def test_the_size_of_trees_is_chosen_on_validation(sizes: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LEAVES", sizes)
     train, validation = (rows_with_an_interaction(rows, rows, tiny_schema()) for rows in (1000, 400))
     losses = {
         leaves: fit_boosting(train, validation, tiny_schema(), BoostingSettings(max_leaf_nodes=leaves), seed=1)
         .measure(validation)
         .log_loss
-        for leaves in (8, 31)
+        for leaves in sizes
     }
     tuned = tune_boosting(train, validation, tiny_schema(), seed=1)
     assert tuned.settings.max_leaf_nodes == min(losses, key=losses.get)

@@ -110,7 +110,7 @@ def test_many_rows_are_read_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = linear_rows(500, 1)
     baseline = fit_logistic(rows, tiny_schema(), strength=1.0)
     whole = baseline.logits(rows)
-    monkeypatch.setattr("nasrec_automl.evaluation.logistic._ROWS_AT_ONCE", 64)
+    monkeypatch.setattr("nasrec_automl.evaluation.baseline._ROWS_AT_ONCE", 64)
     np.testing.assert_allclose(baseline.logits(rows), whole)
 
 

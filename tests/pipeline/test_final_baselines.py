@@ -14,7 +14,7 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 
 def test_of_many_rows_they_are_fitted_on_some(copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BASELINE_ROWS", 500)
-    monkeypatch.setattr(module, "ENDING_ROWS", 100)
+    monkeypatch.setattr(module, "ENDING_ROWS", 20)
     data = PreparedData.open(copied_run.data, test=True)
     boosting, logistic = final_baselines(copied_run, data)
     schema, seed, hpo = data.schema(), copied_run.job.seed, data.part(Part.HPO)
@@ -26,7 +26,7 @@ def test_of_many_rows_they_are_fitted_on_some(copied_run: RunFolder, monkeypatch
     assert logistic.validation == line.measure(data.part(Part.CHOICE)).quality
     np.testing.assert_array_equal(logistic.model.coefficients, expected.coefficients)
 
-    ending = hpo.sample(100, seed)
+    ending = hpo.sample(20, seed)
     trees = tune_boosting(train, ending, schema, seed=seed)
     grown = fit_boosting(data.part(*FINAL).sample(500, seed), ending, schema, trees.settings, seed=seed)
     assert (boosting.name, boosting.rows) == ("gradient boosting", 500)
