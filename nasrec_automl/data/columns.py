@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from nasrec_automl.data.moments import MomentFormat, moments_of, seconds
 from nasrec_automl.data.values import FLOAT32_MAX, RawColumn, numbers
 from nasrec_automl.errors import DataError
 from nasrec_automl.frozen import Frozen
@@ -150,28 +151,40 @@ class DerivedColumn(Frozen):
     Attributes:
         name: name of the new column.
         source: the raw column.
-        kind: `hour` (0-23) and `weekday` (0 is Monday) of seconds since 1970 in UTC; `stamp_hour` and `stamp_weekday`
-            of YYMMDDHH; `decade` rounds to tens, downwards.
+        kind: `hour` (0-23) and `weekday` (0 is Monday) of a moment, in UTC; `stamp_hour` and `stamp_weekday` of
+            YYMMDDHH; `decade` rounds to tens, downwards.
+        format: of moments; `number` is seconds since 1970.
     """
 
     name: str
     source: str
     kind: Literal["hour", "weekday", "decade", "stamp_hour", "stamp_weekday"]
+    format: MomentFormat = "number"
+
+    @model_validator(mode="after")
+    def _moments_have_formats(self) -> Self:
+        if self.format != "number" and not self.of_moments:
+            raise ValueError(f"{self.kind} is made of numbers, and takes no format: take hour or weekday")
+        return self
 
     @property
-    def of_seconds(self) -> bool:
-        """Whether it is made of seconds since 1970."""
+    def of_moments(self) -> bool:
+        """Whether it is made of moments."""
         return self.kind in ("hour", "weekday")
 
     def apply(self, column: RawColumn) -> NDArray[np.float64]:
         """Compute the new column `(B,)`, NaN where the source is missing, or a stamp of no moment.
 
         Raises:
-            DataError: the source holds text, or milliseconds where seconds should be.
+            DataError: the source holds text where numbers should be, milliseconds where seconds should be, or what is
+                no moment of the format.
         """
-        values = numbers(column, self.source)
-        if self.of_seconds:
-            self._check_seconds(values)
+        if self.format != "number":
+            values = seconds(moments_of(column, self.format, self.source))
+        else:
+            values = numbers(column, self.source)
+            if self.of_moments:
+                self._check_seconds(values)
         if self.kind == "hour":
             return values // 3600 % 24
         if self.kind == "weekday":

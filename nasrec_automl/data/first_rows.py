@@ -31,7 +31,7 @@ class FirstRows:
     """What `schema infer` looks at.
 
     Attributes:
-        texts: the rows, None where a value is missing; a list is one text, a moment its seconds since 1970.
+        texts: the rows, None where a value is missing; a list is one text, a moment as in ISO 8601.
         rejections: the account of the reading.
         most: of each column of lists, how many values a row has at most.
         moments: columns of a type of dates or moments.

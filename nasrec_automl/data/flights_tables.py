@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from nasrec_automl.data.readers.kinds import parsed
+from nasrec_automl.data.moments import parsed
 from nasrec_automl.errors import DataError
 
 FILES = ("flights.csv.zip", "weather.csv", "planes.csv")

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from nasrec_automl.data.columns import DerivedColumn
 from nasrec_automl.data.first_rows import FirstRows
 from nasrec_automl.data.guess import Guess, joined, no_numbers, numbers_of, others_of, quoted, shown, without
-from nasrec_automl.data.readers.kinds import parsed
+from nasrec_automl.data.moments import parsed
 
 _TIME_NAME = re.compile(
     r"(^|_)((time|timestamp|date|datetime|ts|day|hour)(_|$)|(at|created|updated|when)$)", re.IGNORECASE
@@ -71,6 +72,31 @@ def guess_time(name: str, rows: FirstRows) -> Guess:
         return Guess("timestamp", f"{how}{without(column)}{bad}", "number")
     how = "named like a time, and dates" if _is_named(name) else "GUESSED: each row has a date"
     return Guess("timestamp", f"{how}{without(column)}", _formats(known)[0])
+
+
+def parts_of_time(name: str, rows: FirstRows, form: str) -> list[DerivedColumn]:
+    """Name what to derive of the column that `time_of` chose: the hour and the weekday, as far as they differ.
+
+    Args:
+        name: of the column.
+        rows: the file's first rows.
+        form: its format.
+    """
+    known = rows.texts[name].dropna()
+    numbers = numbers_of(known) if form == "number" else None
+    if numbers is not None and not 5e8 <= numbers.median() < _DIGITS[1][0]:  # seconds of 1985 to 2032
+        return []
+    made = {
+        kind: DerivedColumn(name=f"{name}_{kind}", source=name, kind=kind, format=form) for kind in ("hour", "weekday")
+    }
+    values = {kind: column.apply(known if numbers is None else numbers) for kind, column in made.items()}
+    of_clocks = {"hour": bool(values["hour"].any()), "weekday": True}
+    return [
+        column
+        for kind, column in made.items()
+        if column.name not in rows.texts
+        and (len({*values[kind].tolist()}) > 1 or (of_clocks[kind] and not rows.all_read))
+    ]
 
 
 def hint_of_time(name: str, known: pd.Series[str]) -> str:

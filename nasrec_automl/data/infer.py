@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
+from nasrec_automl.data.columns import DerivedColumn
 from nasrec_automl.data.first_rows import SEPARATOR, FirstRows, read_first_rows
 from nasrec_automl.data.guess import (
     FEW,
@@ -25,7 +26,7 @@ from nasrec_automl.data.guess import (
 )
 from nasrec_automl.data.guess_label import guess_labels
 from nasrec_automl.data.guess_separator import other_separator
-from nasrec_automl.data.guess_time import OTHER_DATES, guess_time, hint_of_time, time_of
+from nasrec_automl.data.guess_time import OTHER_DATES, guess_time, hint_of_time, parts_of_time, time_of
 from nasrec_automl.data.readers.kinds import FOLD_NAMES, SPACES
 from nasrec_automl.data.rejections import DEFAULT_LIMIT
 from nasrec_automl.errors import DataError
@@ -79,12 +80,13 @@ def infer_schema(path: Path) -> str:
     certain = weights | splits | labels
     time = time_of(rows, [name for name in rows.texts.columns if name not in certain])
     guesses |= {name: certain.get(name) or _guess(name, rows, is_time=name == time) for name in rows.texts.columns}
-    if not any(guess.role == "categorical" for guess in guesses.values()):
+    parts = [] if time is None else parts_of_time(time, rows, guesses[time].options)
+    if not parts and not any(guess.role == "categorical" for guess in guesses.values()):
         raise DataError(
             f"{path}: no column looks like a category, but a model needs one; write the schema by hand, with at least "
             f"one column under `categorical`, such as a number that takes few values{bad}"
         )
-    return "\n".join(_in_line(line) for line in _lines(path, rows, guesses)) + "\n"
+    return "\n".join(_in_line(line) for line in _lines(path, rows, guesses, parts)) + "\n"
 
 
 def _in_line(text: str) -> str:
@@ -92,7 +94,7 @@ def _in_line(text: str) -> str:
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
-def _lines(path: Path, rows: FirstRows, guesses: dict[str, Guess]) -> Iterator[str]:
+def _lines(path: Path, rows: FirstRows, guesses: dict[str, Guess], parts: Sequence[DerivedColumn]) -> Iterator[str]:
     roles = ("label", "weight", "split", "timestamp", "ignored")
     of = {role: {n: g for n, g in guesses.items() if g.role == role} for role in roles}
     yield (
@@ -117,10 +119,17 @@ def _lines(path: Path, rows: FirstRows, guesses: dict[str, Guess]) -> Iterator[s
         ("categorical", "kind, min_count, max_values, ..."),
     ):
         chosen = {name: guess for name, guess in guesses.items() if guess.role == role}
+        if role == "categorical":
+            chosen |= {part.name: Guess("categorical", f"the {part.kind} of {part.source}") for part in parts}
         if chosen:
             yield f"{role}:  # {what}"
         for name, guess in chosen.items():
             yield f"  {quoted(name)}: {guess.options}  # {guess.why}"
+    if parts:
+        yield "derived:  # computed; take one that is of no use out here and under categorical"
+    for part in parts:
+        values = "0 to 23" if part.kind == "hour" else "0 is Monday"
+        yield f"  - {{name: {quoted(part.name)}, source: {quoted(part.source)}, kind: {part.kind}}}  # {values}, in UTC"
     if of["ignored"]:
         yield "ignored:"
     for name, guess in of["ignored"].items():

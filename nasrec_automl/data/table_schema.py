@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import pandas as pd
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from nasrec_automl.data.categorical import CategoricalOptions
 from nasrec_automl.data.columns import DenseOptions, DerivedColumn
+from nasrec_automl.data.moments import MomentFormat
 from nasrec_automl.data.readers.kinds import SPACES
 from nasrec_automl.data.values import MISSING_TEXTS, whole_number
 from nasrec_automl.errors import DataError
@@ -35,21 +35,7 @@ class Timestamp(Frozen):
     """
 
     column: str
-    format: str = "number"
-
-    @field_validator("format")
-    @classmethod
-    def _is_a_format(cls, form: str) -> str:
-        if form in ("number", "ISO8601"):
-            return form
-        expected = f"expected number, ISO8601, or a format of strptime such as %d.%m.%Y %H:%M, but {form!r} came"
-        if "%" not in form.replace("%%", ""):  # pandas takes any text, and `mixed` guesses row by row
-            raise ValueError(expected)
-        try:
-            pd.to_datetime([], format=form)
-        except (ValueError, re.error) as error:
-            raise ValueError(f"{expected} ({error})") from None
-        return form
+    format: MomentFormat = "number"
 
 
 class SchemaDefaults(Frozen):
@@ -90,7 +76,8 @@ class TableSchema(Frozen):
         defaults: options of features that do not set their own; they are merged into `dense` and `categorical`.
         dense: number features; a transform's name, or `DenseOptions`.
         categorical: categorical features with their tables' options.
-        derived: columns that are computed of others; name them under `dense` or `categorical` too.
+        derived: columns that are computed of others; name them under `dense` or `categorical` too. Those of the time
+            have its format, unless they say another.
         ignored: columns that are left out.
         separator: of text files; by the file's ending without it.
         columns: names of the columns in files that have no header.
@@ -132,6 +119,22 @@ class TableSchema(Frozen):
             raise ValueError(f"expected two values, but {min(missing)!r} stands for a missing one: write another text")
         return values
 
+    @field_validator("derived")
+    @classmethod
+    def _read_as_the_time_is(
+        cls, derived: tuple[DerivedColumn, ...], info: ValidationInfo
+    ) -> tuple[DerivedColumn, ...]:
+        when = info.data.get("timestamp")  # None where it is wrong
+        return tuple(
+            column.model_copy(update={"format": when.format})
+            if when is not None
+            and column.source == when.column
+            and column.of_moments
+            and "format" not in column.model_fields_set
+            else column
+            for column in derived
+        )
+
     @model_validator(mode="after")
     def _roles_are_clear(self) -> TableSchema:
         made = [column.name for column in self.derived]
@@ -148,13 +151,10 @@ class TableSchema(Frozen):
         if unused := [name for name in made if name not in self.dense and name not in self.categorical]:
             raise ValueError(f"derived column {unused[0]!r} is no feature: name it under dense or categorical")
         if wrong := [column.source for column in self.derived if column.source in (*made, *own, *self.categorical)]:
-            raise ValueError(f"derived columns are made of numbers of the table, but {wrong[0]!r} is none")
+            raise ValueError(f"derived columns are made of numbers or times of the table, but {wrong[0]!r} is neither")
+        self._check_formats()
         if self.timestamp is not None and self.timestamp.column in (*own, *self.ignored, *self.categorical, *made):
             raise ValueError(f"the timestamp {self.timestamp.column!r} has another role: keep one")
-        if self.timestamp is not None and self.timestamp.format != "number" and self.timestamp.column in self.numbers:
-            raise ValueError(
-                f"the timestamp {self.timestamp.column!r} is no number, so it is no feature and has no derived"
-            )
         if self.separator is not None and not _SEPARATOR.fullmatch(self.separator):
             raise ValueError(
                 "the separator must be one ASCII character, and no quote, end of a line or NUL, but "
@@ -167,6 +167,19 @@ class TableSchema(Frozen):
             raise ValueError("columns must not name one twice")
         return self
 
+    def _check_formats(self) -> None:
+        formats = {name: {"number"} for name in self.dense}
+        if self.timestamp is not None:
+            formats.setdefault(self.timestamp.column, set()).add(self.timestamp.format)
+        for column in self.derived:
+            formats.setdefault(column.source, set()).add(column.format)
+        for name, of_it in formats.items():
+            if len(of_it) > 1:
+                raise ValueError(
+                    f"column {name!r} cannot be of the formats {' and '.join(sorted(of_it))} at once: a number has no "
+                    "format, and of a time hour and weekday are features alone"
+                )
+
     def measured(self) -> TableSchema:
         """Return the schema of rows that models are measured on: these need neither a split nor a time."""
         unused = [self.split, self.timestamp.column if self.timestamp else None]
@@ -175,7 +188,7 @@ class TableSchema(Frozen):
 
     @property
     def numbers(self) -> tuple[str, ...]:
-        """Raw columns that are read as numbers and kept: dense features and what others are derived of."""
+        """Raw columns that are read as numbers or times, and kept: dense features and what others are derived of."""
         made = {column.name for column in self.derived}
         names = [*(name for name in self.dense if name not in made), *(column.source for column in self.derived)]
         return tuple(dict.fromkeys(names))

@@ -146,6 +146,19 @@ def test_derived(kind: str, source: list[float], expected: list[float]) -> None:
     np.testing.assert_array_equal(column.apply(pd.Series(source)), expected)
 
 
+@pytest.mark.parametrize(("kind", "expected"), [("hour", [15, 23, NAN]), ("weekday", [3, 2, NAN])])
+def test_derived_of_texts(kind: str, expected: list[float]) -> None:
+    column = DerivedColumn.model_validate({"name": "new", "source": "old", "kind": kind, "format": "%d.%m.%Y %H:%M"})
+    np.testing.assert_array_equal(column.apply(pd.Series(["04.12.1997 15:55", "31.12.1969 23:59", None])), expected)
+    with pytest.raises(DataError, match=r"'old' must hold times of the format %d\.%m\.%Y %H:%M, but row 1"):
+        column.apply(pd.Series(["1997-12-04"]))
+
+
+def test_numbers_have_no_format() -> None:
+    with pytest.raises(ValidationError, match="decade is made of numbers, and takes no format: take hour or weekday"):
+        DerivedColumn.model_validate({"name": "new", "source": "old", "kind": "decade", "format": "%Y"})
+
+
 @pytest.mark.parametrize("kind", ["hour", "weekday"])
 def test_milliseconds_are_no_seconds(kind: str) -> None:
     column = DerivedColumn.model_validate({"name": "new", "source": "old", "kind": kind})

@@ -64,7 +64,7 @@ def test_lists_moments_and_what_cannot_be_used(tmp_path: Path) -> None:
     found = read_first_rows(tmp_path / "f.parquet")
     assert {name: texts.dropna().tolist() for name, texts in found.texts.items()} == {
         "n": ["0.1"],
-        "d": ["86400"],
+        "d": ["1970-01-02 00:00:00.000000Z"],
         "l": ["a|b|c"],
     }
     assert (found.most, found.moments, found.unusable) == ({"l": 2}, {"d"}, {"s": "struct<a: int64>"})

@@ -4,11 +4,14 @@ import pandas as pd
 import pytest
 import yaml
 
+from nasrec_automl.data import first_rows
+from nasrec_automl.data.declared import Declared
 from nasrec_automl.data.infer import infer_schema
 from nasrec_automl.data.sources import open_source
 from tests.data.readers.rows import read_all
 
 MOMENTS = pd.Series(pd.date_range("2024-03-01", periods=400, freq="h"))
+SECONDS = (MOMENTS - pd.Timestamp(0)) // pd.Timedelta(seconds=1)
 
 
 def draft(path: Path, texts: "pd.Series[str]", name: str = "at") -> str:
@@ -25,6 +28,56 @@ def test_a_format_that_alone_reads_all_is_drafted(form: str, tmp_path: Path) -> 
     read = read_all(open_source("table", [tmp_path / "f.csv"], schema=tmp_path / "s.yaml"))
     assert read.time is not None
     assert read.time[-1] >= MOMENTS.iloc[-1].floor("D").timestamp()
+
+
+@pytest.mark.parametrize("form", ["%d/%m/%Y %H:%M", "%Y-%m-%d %H:%M:%S", "%s", "type"])
+def test_hour_and_weekday_are_derived_of_the_time(form: str, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"clicked": [0, 0, 1, 0] * 100, "at": MOMENTS})
+    if form == "type":
+        frame.to_parquet(path := tmp_path / "f.parquet")
+    else:
+        frame["at"] = SECONDS if form == "%s" else MOMENTS.dt.strftime(form)
+        frame.to_csv(path := tmp_path / "f.csv", index=False)
+    (schema := tmp_path / "s.yaml").write_text(infer_schema(path))
+    read = read_all(open_source("table", [path], schema=schema))
+    made = open_source("table", [path], schema=schema).derived
+    declared = Declared(dense={}, categorical={}, derived=tuple(made))
+    columns = declared.columns(read.table, checked=True)
+    assert columns["at_hour"].tolist() == MOMENTS.dt.hour.tolist()
+    assert columns["at_weekday"].tolist() == MOMENTS.dt.day_of_week.tolist()
+
+
+@pytest.mark.parametrize(
+    ("texts", "derived"),
+    [
+        (MOMENTS.dt.strftime("%Y-%m-%d"), ["at_weekday"]),
+        (MOMENTS.dt.strftime("2024-03-01 %H:%M"), ["at_hour"]),
+        (SECONDS * 1000, []),
+        (MOMENTS.dt.strftime("%Y%m%d%H"), []),
+    ],
+)
+def test_what_never_differs_or_needs_more_is_not_derived(
+    texts: "pd.Series[str]", derived: list[str], tmp_path: Path
+) -> None:
+    drafted = yaml.safe_load(draft(tmp_path / "f.csv", texts))
+    assert [column["name"] for column in drafted.get("derived", [])] == derived
+    assert list(drafted["categorical"]) == ["shop", *derived]
+
+
+def test_later_rows_may_have_another_weekday(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(first_rows, "MOST_ROWS", 20)
+    drafted = yaml.safe_load(draft(tmp_path / "f.csv", MOMENTS.astype(str)))
+    assert [column["name"] for column in drafted["derived"]] == ["at_hour", "at_weekday"]
+    drafted = yaml.safe_load(draft(tmp_path / "f.csv", (MOMENTS.dt.floor("D") + pd.Timedelta(days=1)).astype(str)))
+    assert "derived" not in drafted, "one day is no time yet"
+
+
+def test_a_column_of_the_name_stays(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"clicked": [0, 0, 1, 0] * 100, "at": MOMENTS, "at_hour": MOMENTS.dt.hour})
+    frame.to_csv(tmp_path / "f.csv", index=False)
+    drafted = yaml.safe_load(infer_schema(tmp_path / "f.csv"))
+    assert [column["name"] for column in drafted["derived"]] == ["at_weekday"]
+    assert list(drafted["categorical"]) == ["at_hour", "at_weekday"]
 
 
 def test_where_day_and_month_may_be_swapped_both_are_named(tmp_path: Path) -> None:
@@ -101,7 +154,7 @@ def test_further_dates_that_are_not_named_like_a_time_are_no_category(
     text = infer_schema(path)
     drafted = yaml.safe_load(text)
     assert (drafted["timestamp"]["column"], drafted["ignored"]) == ("at", ["signup"])
-    assert list(drafted["categorical"]) == ["cohort"], "which may be a code"
+    assert list(drafted["categorical"]) == ["cohort", "at_weekday"], "2023-01 may be a code"
     assert "- signup  # dates, which are no feature, and not taken for the time" in text
 
 
@@ -127,7 +180,7 @@ def test_a_duration_is_not_taken_for_the_time_where_another_column_can_be(stamp:
 
 @pytest.mark.parametrize("name", ["eventTime", "event-time", "event time", "createdAt", "clickDate", "Event Time"])
 def test_words_of_a_name_may_be_joined_in_any_way(name: str, tmp_path: Path) -> None:
-    text = draft(tmp_path / "f.csv", MOMENTS.astype("int64") // 10**9, name)
+    text = draft(tmp_path / "f.csv", SECONDS, name)
     assert yaml.safe_load(text)["timestamp"] == {"column": name, "format": "number"}
 
 
@@ -135,9 +188,8 @@ def test_a_birthday_is_no_time_where_another_column_is(tmp_path: Path) -> None:
     path = tmp_path / "f.csv"
     born = MOMENTS.dt.strftime("%Y-%m-%d")
     clicked = [int(i % 3 == 0) for i in range(400)]
-    seconds = MOMENTS.astype("int64") // 10**9
     shops = ["a", "b"] * 200
-    pd.DataFrame({"clicked": clicked, "birthDate": born, "shop": shops, "timestamp": seconds}).to_csv(path, index=False)
+    pd.DataFrame({"clicked": clicked, "birthDate": born, "shop": shops, "timestamp": SECONDS}).to_csv(path, index=False)
     assert yaml.safe_load(infer_schema(path))["timestamp"] == {"column": "timestamp", "format": "number"}
 
 

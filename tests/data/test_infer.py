@@ -49,7 +49,8 @@ def test_each_column_has_a_role_and_a_reason(ending: str, tmp_path: Path) -> Non
         "label": "clicked",
         "timestamp": {"column": "created_at", "format": "ISO8601"},
         "dense": {"price": "log", "delta": "standardise"},
-        "categorical": dict.fromkeys(["premium", "city", "shop_id", "stars", "null"]),
+        "categorical": dict.fromkeys(["premium", "city", "shop_id", "stars", "null", "created_at_weekday"]),
+        "derived": [{"name": "created_at_weekday", "source": "created_at", "kind": "weekday"}],
         "ignored": ["row_id", "empty", "same", "token"],
     }
     assert all("#" in line for line in text.splitlines() if line != "ignored:"), "every line says why"
@@ -262,7 +263,9 @@ def test_types_of_parquet_that_no_role_reads_are_ignored(tmp_path: Path) -> None
             "pair": {"max_values": 2},
             "long": {"max_values": 3},
             "shop": None,
+            "born_weekday": None,
         },
+        "derived": [{"name": "born_weekday", "source": "born", "kind": "weekday"}],
         "ignored": ["took", "raw", "who", "parts", "seen", "void"],
     }
     assert "- took  # of type duration[us], which no role can read" in infer_schema(path)

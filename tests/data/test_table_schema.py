@@ -8,12 +8,22 @@ from nasrec_automl.data.table_schema import TableSchema, load_table_schema
 from nasrec_automl.errors import DataError
 
 GOOD = "label: y\ncategorical: {c: , d: {kind: hash, max_table_size: 100}, hour: }\ndense: {n: , m: none}\n"
+TIMED = (
+    "label: y\ncategorical: {hour: }\ntimestamp: {column: at, format: ISO8601}\n"
+    "derived: [{name: hour, source: at, kind: hour}]\n"
+)
 TIME = "timestamp: {column: t}\nderived: [{name: hour, source: t, kind: hour}]\n"
 
 
 def load(folder: Path, text: str) -> TableSchema:
     (folder / "schema.yaml").write_text(text)
     return load_table_schema(folder / "schema.yaml")
+
+
+def test_derived_columns_of_the_time_have_its_format(tmp_path: Path) -> None:
+    assert [column.format for column in load(tmp_path, TIMED).derived] == ["ISO8601"]
+    other = TIMED.replace("at, kind", "born, format: '%Y%m%d', kind")
+    assert [column.format for column in load(tmp_path, other).derived] == ["%Y%m%d"]
 
 
 def test_roles_and_options(tmp_path: Path) -> None:
@@ -166,7 +176,7 @@ def test_what_is_wrong_with_defaults_is_named(text: str, naming: str, tmp_path: 
             "derived: [{name: h, source: t, kind: hour}, {name: h, source: u, kind: hour}]",
             "two features are called 'h'",
         ),
-        (GOOD + "timestamp: {column: n, format: ISO8601}\n", "timestamp 'n' is no number"),
+        (GOOD + "timestamp: {column: n, format: ISO8601}\n", "'n' cannot be of the formats ISO8601 and number at once"),
         (
             GOOD + "timestamp: {column: t, format: '%Q'}\n",
             r"timestamp\.format: expected number, ISO8601.*but '%Q' came",
@@ -174,7 +184,10 @@ def test_what_is_wrong_with_defaults_is_named(text: str, naming: str, tmp_path: 
         (GOOD + "timestamp: {column: t, format: '%G-%V'}\n", r"timestamp\.format: .*but '%G-%V' came \(ISO year"),
         (GOOD + "timestamp: {column: t, format: '%d%d'}\n", r"timestamp\.format: .*but '%d%d' came"),
         (GOOD + "derived: [{name: day, source: n, kind: weekday}]\n", "derived column 'day' is no feature"),
-        (GOOD + "derived: [{name: hour, source: c, kind: hour}]\n", "made of numbers of the table, but 'c'"),
+        (GOOD + "derived: [{name: hour, source: c, kind: hour}]\n", "made of numbers or times of the table, but 'c'"),
+        (TIMED.replace("hour}", "hour, format: '%Y'}"), "column 'at' cannot be of the formats %Y and ISO8601 at once"),
+        (TIMED.replace("kind: hour", "kind: stamp_hour"), "column 'at' cannot be of the formats ISO8601 and number"),
+        (TIMED + "dense: {at: }\n", "column 'at' cannot be of the formats ISO8601 and number"),
         *(
             (
                 GOOD + f"timestamp: {{column: t, format: '{form}'}}\n",

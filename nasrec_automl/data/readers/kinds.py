@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from nasrec_automl.data.categorical import CategoryFormat
 from nasrec_automl.data.columns import LAST_SECOND, DerivedColumn
 from nasrec_automl.data.keys import HEX_DIGITS
+from nasrec_automl.data.moments import parsed
 from nasrec_automl.data.values import DECIMAL, FLOAT32_MAX
 
 SPACES = " \t"
@@ -203,38 +204,32 @@ def hour_seconds(hour: int) -> float:
     return moment.timestamp()
 
 
-def parsed(texts: pd.Series[Any], form: str) -> pd.Series[pd.Timestamp]:
-    """Parse moments in a form of `strptime`, or ISO8601; wrong ones become NaT."""
-    fixed = texts.mask(texts.isin(("now", "today")))  # pandas takes these words for the moment of reading
-    return pd.to_datetime(fixed, format=form, utc=True, errors="coerce")
+_MOMENT = pa.timestamp("us", "UTC")
 
 
 def _instant(array: pa.Array, form: str) -> pa.Array:
-    """Parse moments to seconds since 1970; wrong ones become null."""
-    moments = parsed(pd.Series(array.to_pandas(), dtype=object), form)
-    # In microseconds: nanoseconds, the default, end in 2262.
-    seconds = (moments - pd.Timestamp(0, tz="UTC").as_unit("us")) / pd.Timedelta(seconds=1)
-    return pa.array(seconds.to_numpy(np.float64), pa.float64(), from_pandas=True)
+    """Parse moments; wrong ones become null."""
+    return pa.Array.from_pandas(parsed(pd.Series(array.to_pandas(), dtype=object), form), type=_MOMENT)
 
 
 def instant(form: str) -> Kind:
-    """Return the kind of a moment in a form of `strptime`, or ISO8601, which becomes seconds since 1970 (UTC)."""
+    """Return the kind of a moment in a form of `strptime`, or ISO8601."""
 
     def convert(array: pa.Array) -> pa.Array | None:
         made = _instant(array, form)
         return made if made.null_count == array.null_count else None
 
-    def value(text: str) -> float:
-        seconds = _instant(pa.array([text]), form)[0].as_py()
-        if seconds is None:
+    def value(text: str) -> Any:
+        moment = _instant(pa.array([text]), form)[0].as_py()
+        if moment is None:
             raise ValueError(f"a time that is not {form}")
-        return float(seconds)
+        return moment
 
     def values(texts: Sequence[str]) -> list[Any]:
         made: list[Any] = _instant(pa.array(texts, pa.string()), form).to_pylist()
         return made
 
-    return Kind(pa.string(), pa.float64(), convert, value, values=values)
+    return Kind(pa.string(), _MOMENT, convert, value, values=values)
 
 
 _INT64 = (-(2**63), 2**63 - 1)
@@ -264,9 +259,12 @@ def label_kind(values: tuple[str, str] | None) -> Kind:
 
 
 def number_kind(name: str, derived: Iterable[DerivedColumn]) -> Kind:
-    """Return the kind of a column of numbers: of one that hours or weekdays are made of, seconds since 1970."""
-    made = [repr(column.name) for column in derived if column.source == name and column.of_seconds]
-    return _seconds(" and ".join(made)) if made else NUMBER
+    """Return the kind of a column that is no category: numbers, or the moments that hours or weekdays are made of."""
+    made = [column for column in derived if column.source == name and column.of_moments]
+    if not made:
+        return NUMBER
+    form = made[0].format
+    return _seconds(" and ".join(repr(column.name) for column in made)) if form == "number" else instant(form)
 
 
 def _seconds(made: str) -> Kind:

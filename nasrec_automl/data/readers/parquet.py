@@ -56,7 +56,7 @@ def read_parquet(
 
 def _typed(column: Column, schema: pa.Schema) -> Column:
     """Return a column of moments without the format that texts of them have, where its type says what they are."""
-    if not _becomes_seconds(column) or not is_moment(_plain_type(schema.field(column.name).type)):
+    if not _is_of_moments(column) or not is_moment(_plain_type(schema.field(column.name).type)):
         return column
     return replace(column, kind=instant("ISO8601"))  # as Arrow writes moments
 
@@ -165,7 +165,7 @@ def _plain(array: pa.Array, column: Column, path: Path) -> pa.Array:
             return array.cast(kind.makes)
         except pa.ArrowException:
             raise _unfit(column, type_, path) from None
-    if _becomes_seconds(column) and is_moment(type_):
+    if _is_of_moments(column) and is_moment(type_):
         return array.cast(pa.timestamp("us"), safe=False).cast(pa.string())
     if kind is not None and kind.reads == pa.float64() and (_is_number(type_) or pa.types.is_boolean(type_)):
         numbers = array.cast(pa.uint8()) if pa.types.is_boolean(type_) else array
@@ -184,9 +184,8 @@ def _plain_type(type_: pa.DataType) -> pa.DataType:
     return type_.value_type if pa.types.is_dictionary(type_) else type_
 
 
-def _becomes_seconds(column: Column) -> bool:
-    """Say whether a column is of moments: no other kind makes numbers of texts."""
-    return column.kind is not None and column.kind.reads != column.kind.makes == pa.float64()
+def _is_of_moments(column: Column) -> bool:
+    return column.kind is not None and is_moment(column.kind.makes)
 
 
 def is_single(type_: pa.DataType) -> bool:

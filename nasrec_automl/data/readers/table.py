@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from nasrec_automl.data.moments import seconds
 from nasrec_automl.data.raw import COLUMN_NOTES, Chunk
 from nasrec_automl.data.readers.inputs import find_files, plain_name
 from nasrec_automl.data.readers.kinds import FOLD, WEIGHT, Column, instant, kind_of, label_kind, number_kind
@@ -112,6 +114,10 @@ def _columns(schema: TableSchema) -> dict[str, Column]:
     return made
 
 
+def _time(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    return seconds(column.to_pandas()) if pa.types.is_timestamp(column.type) else column.to_numpy()
+
+
 def _examples(rows: pa.Table, *, schema: TableSchema) -> Chunk:
     when = schema.timestamp
     return Chunk(
@@ -119,6 +125,6 @@ def _examples(rows: pa.Table, *, schema: TableSchema) -> Chunk:
         label=rows[schema.label].to_numpy(),
         row=np.arange(rows.num_rows),
         weight=None if schema.weight is None else rows[schema.weight].to_numpy().astype(np.float32),
-        time=None if when is None else rows[when.column].to_numpy(),
+        time=None if when is None else _time(rows[when.column]),
         fold=None if schema.split is None else rows[schema.split].to_numpy(),
     )

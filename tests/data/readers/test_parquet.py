@@ -91,12 +91,12 @@ def test_damaged_files(tmp_path: Path) -> None:
             read(path)
 
 
-def test_moments_become_seconds(tmp_path: Path) -> None:
+def test_moments_keep_their_type(tmp_path: Path) -> None:
     columns = (*COLUMNS, Column("t", instant("ISO8601"), required=True))
     table, _ = read(write(tmp_path, t=pa.array([0, 1_500_000], pa.timestamp("us", "UTC"))), columns)
-    assert table["t"].to_pylist() == [0.0, 1.5]
+    assert table["t"].cast(pa.int64()).to_pylist() == [0, 1_500_000]
     table, _ = read(write(tmp_path, t=pa.array([date(1, 1, 1), date(9999, 12, 31)])), columns)
-    assert table["t"].to_pylist() == [-62135596800.0, 253402214400.0]
+    assert [moment.year for moment in table["t"].to_pylist()] == [1, 9999]
     with pytest.raises(DataError, match=r"'t' is of type duration\[s\], which fits no such role"):
         read(write(tmp_path, t=pa.array([1, 2], pa.duration("s"))), columns)
 

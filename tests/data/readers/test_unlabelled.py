@@ -3,6 +3,7 @@
 import gzip
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -109,6 +110,15 @@ def test_derived_columns_are_read_of_their_source(tmp_path: Path) -> None:
     assert table.to_pydict() == {"at": [3600.0]}
     with pytest.raises(DataError, match=r"rows.csv, line 3: at: a number beyond .*divide the column.*\('1e15'\)"):
         read(write(tmp_path / "rows.csv", ["at", "3600", "1e15"]), declared)
+
+
+def test_the_format_of_times_is_known(tmp_path: Path) -> None:
+    derived = (DerivedColumn(name="hour", source="at", kind="hour", format="%d.%m.%Y %H:%M"),)
+    declared = Declared(dense={}, categorical={"hour": CategoryFormat()}, derived=derived)
+    table = read(write(tmp_path / "rows.csv", ["at", "01.01.1970 01:00", '""']), declared)
+    np.testing.assert_array_equal(declared.columns(table)["hour"], [1, np.nan])
+    with pytest.raises(DataError, match=r"line 3: at: a time that is not %d\.%m\.%Y %H:%M \('3600'\)"):
+        read(write(tmp_path / "rows.csv", ["at", "01.01.1970 01:00", "3600"]), declared)
 
 
 @pytest.mark.parametrize(
