@@ -7,7 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import yaml
+from numpy.typing import NDArray
 
 from nasrec_automl.data.columns import DerivedColumn
 from nasrec_automl.data.first_rows import SEPARATOR, FirstRows, read_first_rows
@@ -25,10 +28,12 @@ from nasrec_automl.data.guess import (
     without,
 )
 from nasrec_automl.data.guess_label import guess_labels
+from nasrec_automl.data.guess_leaks import without_leaks
 from nasrec_automl.data.guess_separator import other_separator
 from nasrec_automl.data.guess_time import OTHER_DATES, guess_time, hint_of_time, parts_of_time, time_of
-from nasrec_automl.data.readers.kinds import FOLD_NAMES, SPACES
+from nasrec_automl.data.readers.kinds import FOLD_NAMES, LABELS, SPACES
 from nasrec_automl.data.rejections import DEFAULT_LIMIT
+from nasrec_automl.data.values import whole_number
 from nasrec_automl.errors import DataError
 
 _WEIGHT_NAMES = (
@@ -80,6 +85,8 @@ def infer_schema(path: Path) -> str:
     certain = weights | splits | labels
     time = time_of(rows, [name for name in rows.texts.columns if name not in certain])
     guesses |= {name: certain.get(name) or _guess(name, rows, is_time=name == time) for name in rows.texts.columns}
+    label = next(iter(labels))
+    guesses = without_leaks(guesses, rows, _is_positive(rows.texts[label], labels[label]))
     parts = [] if time is None else parts_of_time(time, rows, guesses[time].options)
     if not parts and not any(guess.role == "categorical" for guess in guesses.values()):
         raise DataError(
@@ -87,6 +94,11 @@ def infer_schema(path: Path) -> str:
             f"one column under `categorical`, such as a number that takes few values{bad}"
         )
     return "\n".join(_in_line(line) for line in _lines(path, rows, guesses, parts)) + "\n"
+
+
+def _is_positive(column: pd.Series[str], guess: Guess) -> NDArray[np.bool_]:
+    ones = yaml.safe_load(guess.options)[1:] if guess.options else [text for text, code in LABELS.items() if code]
+    return column.str.strip(SPACES).map(whole_number, na_action="ignore").isin(ones).to_numpy(dtype=bool)
 
 
 def _in_line(text: str) -> str:
