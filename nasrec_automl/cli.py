@@ -311,6 +311,9 @@ def _add_models(subparsers: _Subparsers) -> None:
         type=Path,
         help="schema of the table, where it names a separator or columns of a file without a header",
     )
+    predict.add_argument(
+        "--keep", nargs="+", default=[], metavar="COLUMN", help="columns to write beside the probability, such as ids"
+    )
 
     evaluate = _command(
         subparsers,

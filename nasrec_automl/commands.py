@@ -325,6 +325,7 @@ def predict(arguments: argparse.Namespace) -> None:
             arguments.output,
             source=arguments.source,
             schema=arguments.schema,
+            keep=arguments.keep,
             on_rows=lambda done: on_progress("predicting rows", done, total),
         )
     _say(console, f"{arguments.output}: {rows:,} rows")

@@ -123,7 +123,8 @@ def run_warm_there(code: str, place: Path, *words: str) -> None:
 
 
 def lines_of(text: str) -> list[str]:
-    return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    lines = text.replace("\\\n", " ").splitlines()
+    return [line for line in lines if line.strip() and not line.startswith("#")]
 
 
 def test_there_is_something_to_run() -> None:

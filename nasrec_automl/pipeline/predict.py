@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
+
+import pyarrow as pa
 
 from nasrec_automl.data.files import check_output_file, clear_left, written_beside
 from nasrec_automl.data.readers.inputs import COMPRESSED, compressing
@@ -18,6 +21,7 @@ from nasrec_automl.data.unseen import UnseenValues
 from nasrec_automl.errors import DataError
 from nasrec_automl.pipeline.model_folder import Model
 
+_PROBABILITY = "probability"
 _NO_TEXT = (".parquet", ".zip")
 TABLES = {"categorical": {"hash_above": 2}}
 """A hash needs a size, which a job may have set in the schema's place. The model has its tables: any will do."""
@@ -31,6 +35,7 @@ def predict_file(
     *,
     source: str | None = None,
     schema: Path | None = None,
+    keep: Sequence[str] = (),
     on_rows: Callable[[int], None] | None = None,
 ) -> int:
     """Predict a file of any size, some rows at a time. Fields with no value, or hardly a known one, are logged.
@@ -38,10 +43,12 @@ def predict_file(
     Args:
         model: the model.
         path: CSV, TSV (by their ending, also compressed) or Parquet with raw columns; further ones are left out.
-        output: CSV with one column, `probability`, compressed where it ends in `.gz`, `.bz2`, `.xz` or `.zst`; there
-            whole or not at all.
+        output: CSV with a column `probability`, compressed where it ends in `.gz`, `.bz2`, `.xz` or `.zst`; there whole
+            or not at all.
         source: `criteo` where the file is of that format, without a header, with or without labels.
         schema: schema file of the training rows; its `separator` and `columns` (no header) are heeded.
+        keep: columns of the file to write before the probability, such as ids. Texts stay as they are; number features
+            are written as numbers.
         on_rows: told how many rows are done.
 
     Returns:
@@ -59,19 +66,35 @@ def predict_file(
         )
     if any(output.exists() and read.exists() and output.samefile(read) for read in (path, schema) if read is not None):
         raise DataError(f"{output}: is read, and would be replaced by its probabilities; name another file to write")
+    keep = list(dict.fromkeys(keep))
+    if _PROBABILITY in keep:
+        raise DataError(f"a column {_PROBABILITY!r} is written anyway: rename that of the file to keep it")
+    several = {column.name for column in model.preprocessing.categorical if column.max_values is not None}
+    if lists := [name for name in keep if name in several]:
+        raise DataError(f"column {lists[0]!r} holds several values a row, which are not kept: keep other columns")
     table_schema = None if schema is None else load_table_schema(schema, TABLES)
     clear_left(output)
     rows, unseen = 0, UnseenValues(model.preprocessing.categorical)
     with written_beside(output) as beside, _opened(beside, output) as file:
-        file.write("probability\n")
-        for table in read_unlabelled(path, model.preprocessing.declared, source=source, schema=table_schema):
-            file.writelines(f"{probability:.9g}\n" for probability in model.probabilities(table, unseen))
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*keep, _PROBABILITY])
+        for table in read_unlabelled(path, model.preprocessing.declared, source=source, schema=table_schema, keep=keep):
+            probabilities = (f"{probability:.9g}" for probability in model.probabilities(table, unseen))
+            writer.writerows(zip(*(_texts(table[name]) for name in keep), probabilities, strict=True))
             rows += len(table)
             if on_rows is not None:
                 on_rows(rows)
     for warning in (*unseen.warnings().values(), *unseen.missing().values()):
         _logger.warning("%s: %s", path, warning)
     return rows
+
+
+def _texts(column: pa.ChunkedArray) -> list[str | None]:
+    """Write kept values as texts, None of a missing one."""
+    if pa.types.is_floating(column.type):
+        return [None if value is None else f"{value:.15g}" for value in column.to_pylist()]
+    texts: list[str | None] = column.cast(pa.string()).to_pylist()
+    return texts
 
 
 @contextmanager

@@ -124,6 +124,38 @@ def test_columns_of_every_kind(varied: Varied, ending: str, tmp_path: Path) -> N
     np.testing.assert_allclose(pd.read_csv(tmp_path / "out.csv")["probability"], expected, atol=1e-7)
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_columns_are_kept_beside_the_probability(varied: Varied, ending: str, tmp_path: Path) -> None:
+    model, source = load_model(varied.folder), tmp_path / f"rows.{ending}"
+    frame = varied.frame.assign(key=2**60 + varied.frame.index, note='a "b", c')
+    frame.loc[frame.index[3], "note"] = None
+    frame.to_csv(source, index=False) if ending == "csv" else frame.to_parquet(source)
+    keep = ["key", "note", "id", "price", "key"]
+    assert predict_file(model, source, tmp_path / "out.csv", keep=keep) == 200
+    written = pd.read_csv(tmp_path / "out.csv")
+    assert list(written) == ["key", "note", "id", "price", "probability"]
+    assert written["key"].tolist() == frame["key"].tolist()
+    assert written["note"].isna().sum() == 1
+    assert written["note"][0] == 'a "b", c'
+    np.testing.assert_array_equal(written["price"], frame["price"])
+    assert written["id"].astype(str).tolist() == frame["id"].tolist()
+    np.testing.assert_allclose(written["probability"], model.predict(frame), atol=1e-7)
+
+
+def test_what_cannot_be_kept_is_named(varied: Varied, tmp_path: Path) -> None:
+    model, source, output = load_model(varied.folder), tmp_path / "rows.csv", tmp_path / "out.csv"
+    varied.frame.to_csv(source, index=False)
+    with pytest.raises(DataError, match="lacks the columns user"):
+        predict_file(model, source, output, keep=["user"])
+    with pytest.raises(DataError, match="'tags' holds several values a row"):
+        predict_file(model, source, output, keep=["id", "tags"])
+    with pytest.raises(DataError, match="'probability' is written anyway"):
+        predict_file(model, source, output, keep=["probability"])
+    with pytest.raises(DataError, match="files of 'criteo' have no other columns"):
+        predict_file(model, source, output, keep=["id"], source="criteo")
+    assert not output.exists()
+
+
 def test_a_bad_row_is_named_and_nothing_is_written(varied: Varied, tmp_path: Path) -> None:
     frame = varied.frame.astype({"age": object})
     frame.loc[150, "age"] = "young"

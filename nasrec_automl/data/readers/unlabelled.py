@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from nasrec_automl.data.declared import Declared
 from nasrec_automl.data.readers import criteo
 from nasrec_automl.data.readers.inputs import read_blocks
-from nasrec_automl.data.readers.kinds import Column, kind_of, number_kind
+from nasrec_automl.data.readers.kinds import TEXT, Column, kind_of, number_kind
 from nasrec_automl.data.readers.parquet import read_parquet
 from nasrec_automl.data.readers.table import is_parquet, separator_of
 from nasrec_automl.data.readers.text import Layout, read_text, split_line
@@ -26,9 +26,14 @@ WITHOUT_HEADER: Mapping[str, Layout] = {"criteo": criteo.LAYOUT}
 
 
 def read_unlabelled(
-    path: Path, declared: Declared, *, source: str | None = None, schema: TableSchema | None = None
+    path: Path,
+    declared: Declared,
+    *,
+    source: str | None = None,
+    schema: TableSchema | None = None,
+    keep: Sequence[str] = (),
 ) -> Iterator[pa.Table]:
-    """Read a file of any size, some rows at a time. Columns that are not declared are left out.
+    """Read a file of any size, some rows at a time. Columns that are neither declared nor kept are left out.
 
     Args:
         path: text with a header, separated by tabs where it ends in .tsv or .txt and else by commas, also with `.gz`,
@@ -37,6 +42,7 @@ def read_unlabelled(
         source: one of `WITHOUT_HEADER`, whose format the file has.
         schema: that of the training rows, where its `separator` or `columns` say how the file is made. Without a
             header, the label's column may be left out.
+        keep: further columns, as texts.
 
     Yields:
         Tables with the raw columns.
@@ -51,8 +57,11 @@ def read_unlabelled(
     if source is not None:
         if schema is not None:
             raise DataError(f"files of {source!r} are of a known format and take no schema: leave one of the two out")
+        if keep:
+            raise DataError(f"files of {source!r} have no other columns than the model's: keep none")
         return read_text(path, _Strict(), layout=_of_source(path, source))
-    columns = _columns(declared)
+    kept = (Column(name, TEXT) for name in dict.fromkeys(keep) if name not in declared.raw_columns)
+    columns = (*_columns(declared), *kept)
     if is_parquet(path):
         return read_parquet(path, _Strict(), columns=columns, further=True)
     layout = Layout(
@@ -119,7 +128,7 @@ def _without_header(path: Path, layout: Layout, names: Sequence[str], label: str
     read = {column.name: column for column in layout.columns}
     if unnamed := [name for name in read if name not in names]:
         raise DataError(
-            f"{path}: the model reads {', '.join(unnamed)}, which `columns` of the schema does not name: give the "
+            f"{path}: {', '.join(unnamed)} should be read, which `columns` of the schema does not name: give the "
             "schema that the model's data were prepared with"
         )
     columns = tuple(read.get(name, Column(name, None)) for name in names)

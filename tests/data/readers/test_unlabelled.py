@@ -210,7 +210,7 @@ def test_a_header_where_none_is_expected_is_no_row(header: str, tmp_path: Path) 
 def test_a_schema_that_does_not_fit_is_named(tmp_path: Path) -> None:
     schema = TableSchema.model_validate({"label": "y", "categorical": {"site": {}}, "columns": ["y", "site"]})
     path = write(tmp_path / "rows.csv", ["1,a"])
-    with pytest.raises(DataError, match=r"rows.csv: the model reads price, code, tags, which `columns`"):
+    with pytest.raises(DataError, match=r"rows.csv: price, code, tags should be read, which `columns`"):
         read(path, schema=schema)
     with pytest.raises(DataError, match=r"'criteo' are of a known format and take no schema"):
         read(path, CRITEO, "criteo", schema)
