@@ -351,6 +351,9 @@ def _add_models(subparsers: _Subparsers) -> None:
     )
     evaluate.add_argument("--schema", type=Path, help="what the columns of a table are; says which is the label")
     _of_source(evaluate)
+    evaluate.add_argument(
+        "--group", metavar="COLUMN", help="measure the AUC within the rows of each of its values too, such as user_id"
+    )
     evaluate.add_argument("--output", type=Path, help="JSON file to write as well")
 
     export = _command(

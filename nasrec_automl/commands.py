@@ -353,6 +353,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         schema=arguments.schema,
         defaults=defaults,
         measured=True,
+        group=arguments.group,
         **_options(arguments),
     )
     models = {str(folder): _model_in(folder) for folder in arguments.model}
@@ -362,12 +363,13 @@ def evaluate(arguments: argparse.Namespace) -> None:
             source,
             models,
             given,
+            group=arguments.group,
             rejections=rejections,
             on_rows=lambda done: on_progress("evaluating rows", done, None),
         )
     if bad := rejections.bad_rows():
         _say(console, bad)
-    console.print(evaluation_table(evaluations))
+    console.print(evaluation_table(evaluations, arguments.group))
     if output is not None:
         write_json(output, [asdict(one) for one in evaluations])
         _say(console, str(output))

@@ -89,7 +89,7 @@ class FieldDefaults(Section):
     dense: Annotated[DenseConfig, BeforeValidator(_named_transform)] = Field(default_factory=DenseConfig)
 
 
-_BESIDE_OPTIONS = ("name", "paths", "validation", "test", "schema", "defaults", "downloads", "measured")
+_BESIDE_OPTIONS = ("name", "paths", "validation", "test", "schema", "defaults", "downloads", "measured", "group")
 """What else `open_source` takes."""
 
 

@@ -120,6 +120,9 @@ def test_evaluate_needs_only_the_columns_that_it_uses(
     done = call("evaluate", "--model", finished_run.path, "--input", path, "--schema", schema)
     assert done.code == 0, done.error
     assert "2,000 rows" in done.out
+    grouped = call("evaluate", "--model", finished_run.path, "--input", path, "--schema", schema, "--group", "strange")
+    assert grouped.code == 0, grouped.error
+    assert "within the rows of one strange, weighted by rows: 1 have rows with a click" in " ".join(grouped.out.split())
 
 
 def test_evaluate_names_what_is_missing(finished_run: Any, tmp_path: Path, labelled: tuple[str, ...]) -> None:

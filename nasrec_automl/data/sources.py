@@ -86,6 +86,7 @@ def open_source(
     defaults: Mapping[str, Mapping[str, Any]] | None = None,
     downloads: Path | str = DEFAULT_DOWNLOADS,
     measured: bool = False,
+    group: str | None = None,
     **options: Any,
 ) -> RawSource:
     """Open raw data by the name of their source; of files nothing is read yet.
@@ -101,6 +102,7 @@ def open_source(
         downloads: where fetched files are kept.
         measured: whether models are only measured on the rows. Of a table they then have neither a split nor a time,
             and files with a header may have columns that the schema does not name.
+        group: column that groups the rows on which models are measured; of a table it need be no feature.
         options: of the source, such as `protocol` of `kdd12`.
 
     Raises:
@@ -125,7 +127,7 @@ def open_source(
     folds = [paths, validation, test] if test else [paths]
     if name == "table":
         of_table = _load_schema(schema, defaults)
-        of_table = of_table.measured() if measured else of_table
+        of_table = of_table.measured(group) if measured else of_table
         return _open_files(partial(table, schema=of_table, further=measured), folds)
     source = _open_files(partial(FILE_SOURCES[name], **options), folds)
     return with_defaults(source, defaults) if defaults else source

@@ -180,11 +180,28 @@ class TableSchema(Frozen):
                     "format, and of a time hour and weekday are features alone"
                 )
 
-    def measured(self) -> TableSchema:
-        """Return the schema of rows that models are measured on: these need neither a split nor a time."""
+    def measured(self, group: str | None = None) -> TableSchema:
+        """Return the schema of rows that models are measured on: these need neither a split nor a time.
+
+        Args:
+            group: a further column to read, as a category, if it is no feature.
+
+        Raises:
+            DataError: files without a header have no such column.
+        """
+        if group is not None and self.columns is not None and group not in self.columns:
+            raise DataError(f"there is no column {group!r} to group by; `columns` are {', '.join(self.columns)}")
         unused = [self.split, self.timestamp.column if self.timestamp else None]
-        ignored = [name for name in unused if name is not None and name not in self.numbers]
-        return self.model_copy(update={"split": None, "timestamp": None, "ignored": (*self.ignored, *ignored)})
+        ignored = [*self.ignored, *(name for name in unused if name is not None and name not in self.numbers)]
+        further = {} if group is None or group in (*self.numbers, *self.texts) else {group: CategoricalOptions()}
+        return self.model_copy(
+            update={
+                "split": None,
+                "timestamp": None,
+                "categorical": {**self.categorical, **further},
+                "ignored": tuple(name for name in ignored if name not in further),
+            }
+        )
 
     @property
     def numbers(self) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nasrec_automl.data.raw import RawSource
-from nasrec_automl.data.readers.kinds import Column, number_kind
+from nasrec_automl.data.readers.kinds import NUMBER, Column
 from nasrec_automl.data.readers.parquet import read_parquet
 from nasrec_automl.data.readers.table import is_parquet, separator_of
 from nasrec_automl.data.readers.text import Layout, read_text
@@ -27,7 +27,9 @@ from nasrec_automl.data.rejections import Rejections
 from nasrec_automl.data.unseen import UnseenValues
 from nasrec_automl.data.values import MISSING_TEXTS
 from nasrec_automl.errors import DataError
+from nasrec_automl.evaluation.grouped import GroupedAUC, grouped_auc
 from nasrec_automl.evaluation.paired import auc_difference_error, log_loss_difference_error
+from nasrec_automl.pipeline.groups import Groups
 from nasrec_automl.pipeline.model_folder import Model
 from nasrec_automl.training.metrics import log_losses, measure
 
@@ -48,12 +50,16 @@ class Difference:
         log_loss_error: its standard error, paired by row; None of a single row.
         auc: above 0 where the model is better; None where all rows are of one class.
         auc_error: its standard error (DeLong); None where a class has fewer than two rows.
+        group_auc: the same of the AUC within groups.
+        group_auc_error: its standard error, paired by group; None of fewer than two groups.
     """
 
     log_loss: float
     log_loss_error: float | None
     auc: float | None
     auc_error: float | None
+    group_auc: float | None = None
+    group_auc_error: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +76,8 @@ class Evaluation:
         mean_probability: to be compared with the positive rate.
         positive_rate: share of the rows that are clicks; rows count by their weights, as they do everywhere here.
         rows: how many were measured.
+        group_auc: mean AUC within groups of rows; None without groups, and where none has rows of both classes.
+        groups: number of the groups that have rows of both classes; None without groups.
         less_first: what it is less the first model; None of the first.
     """
 
@@ -81,6 +89,8 @@ class Evaluation:
     mean_probability: float
     positive_rate: float
     rows: int
+    group_auc: float | None = None
+    groups: int | None = None
     less_first: Difference | None = None
 
 
@@ -88,6 +98,7 @@ class Evaluation:
 class _Labels:
     label: NDArray[np.uint8]
     weight: Array | None
+    groups: NDArray[np.int64] | None
 
     @property
     def positive_rate(self) -> float:
@@ -99,6 +110,7 @@ class _Labels:
         metrics = measure(torch.from_numpy(logits), label, weight)
         rate = self.positive_rate
         both = 0 < rate < 1
+        within = self._within_groups(logits)
         entropy = -(rate * math.log(rate) + (1 - rate) * math.log1p(-rate)) if both else math.nan
         return Evaluation(
             name=name,
@@ -109,19 +121,33 @@ class _Labels:
             mean_probability=float(np.average(torch.from_numpy(logits).sigmoid(), weights=self.weight)),
             positive_rate=rate,
             rows=len(logits),
+            group_auc=None if within is None else within.mean,
+            groups=None if within is None else len(within.aucs),
         )
+
+    def _within_groups(self, logits: Array) -> GroupedAUC | None:
+        return None if self.groups is None else grouped_auc(self.label, logits, self.groups, self.weight)
 
     def difference(self, logits: Array, evaluation: Evaluation, first: Array, of_first: Evaluation) -> Difference:
         label = torch.from_numpy(self.label.astype(np.float32))
         losses, others = (log_losses(torch.from_numpy(one), label).numpy() for one in (logits, first))
         several = evaluation.log_loss_error is not None
         apart = None if evaluation.auc is None or of_first.auc is None else evaluation.auc - of_first.auc
+        within, within_error = self._difference_within_groups(logits, first)
         return Difference(
             log_loss=evaluation.log_loss - of_first.log_loss,
             log_loss_error=log_loss_difference_error(losses, others, self.weight) if several else None,
             auc=apart,
             auc_error=None if apart is None else auc_difference_error(self.label, logits, first, self.weight),
+            group_auc=within,
+            group_auc_error=within_error,
         )
+
+    def _difference_within_groups(self, logits: Array, first: Array) -> tuple[float | None, float | None]:
+        one, other = self._within_groups(logits), self._within_groups(first)
+        if one is None or other is None or one.mean is None or other.mean is None:
+            return None, None
+        return one.mean - other.mean, one.difference_error(other)
 
 
 def evaluate(
@@ -129,6 +155,7 @@ def evaluate(
     models: Mapping[str, Model],
     probabilities: Mapping[str, Path] | None = None,
     *,
+    group: str | None = None,
     rejections: Rejections | None = None,
     on_rows: Callable[[int], None] | None = None,
 ) -> list[Evaluation]:
@@ -140,6 +167,8 @@ def evaluate(
         models: by name.
         probabilities: by name, files of probabilities that another model gave these rows, in their order: CSV, TSV or
             Parquet with a column `probability`, as `predict` writes them.
+        group: a column of the rows; the AUC is measured within the rows of each of its values too. Rows without a
+            value are in no group.
         rejections: the account of bad rows, which are left out.
         on_rows: told how many rows are done.
 
@@ -160,6 +189,7 @@ def evaluate(
     logits: dict[str, list[Array]] = {name: [] for name in models}
     labels: list[NDArray[np.uint8]] = []
     weights: list[Array] = []
+    groups = None if group is None else Groups(group)
     rows = 0
     for chunk in source.chunks(rejections):
         labels.append(chunk.label)
@@ -173,6 +203,8 @@ def evaluate(
                     "schema that names the features of all models"
                 )
             logits[name].append(model.logits(chunk.table, unseen[name]))
+        if groups is not None:
+            groups.add(chunk.table)
         rows += len(chunk.label)
         if on_rows is not None:
             on_rows(rows)
@@ -191,7 +223,11 @@ def evaluate(
             _logger.warning("%s: %s", name, warning)
     found = {name: np.concatenate(chunks) for name, chunks in logits.items()}
     found |= {name: _logits(values) for name, values in given.items()}
-    of_rows = _Labels(np.concatenate(labels), np.concatenate(weights) if weights else None)
+    of_rows = _Labels(
+        np.concatenate(labels),
+        np.concatenate(weights) if weights else None,
+        None if groups is None else groups.numbers,
+    )
     evaluations = [of_rows.evaluate(name, one) for name, one in found.items()]
     first, *others = evaluations
     compared = (
@@ -208,7 +244,7 @@ def _given(path: Path) -> Array:
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected probabilities, in a column `{_COLUMN}`")
-    column, rejections = Column(_COLUMN, number_kind(_COLUMN, ()), required=True), Rejections(limit=0.0)
+    column, rejections = Column(_COLUMN, NUMBER, required=True), Rejections(limit=0.0)
     if is_parquet(path):
         tables = read_parquet(path, rejections, columns=(column,), further=True)
     else:
@@ -238,23 +274,38 @@ def _logits(probabilities: Array) -> Array:
     return logits
 
 
-def evaluation_table(evaluations: Sequence[Evaluation]) -> RenderableType:
+def evaluation_table(evaluations: Sequence[Evaluation], group: str | None = None) -> RenderableType:
     """Every model with its figures, and below how each of the others differs from the first; 80 columns are enough."""
     first, *others = evaluations
+    within = () if group is None else (_within_table(evaluations, group),)
     table = _table("model", "log loss", "AUC", "normalised\nentropy", "mean\nprobability")
     for one in evaluations:
         loss, mean = _shown(one.log_loss, one.log_loss_error), f"{one.mean_probability:.4g}"
         table.add_row(escape(one.name), loss, _shown(one.auc), _shown(one.normalised_entropy), mean)
     text = f"{first.rows:,} rows with a click rate of {first.positive_rate:.4g}. ± is one standard error."
     if not others:
-        return Group(table, Text(text, style="dim"))
+        return Group(table, Text(text, style="dim"), *within)
     differences = _table("difference from the first", "log loss", "AUC")
     for one in others:
         less = one.less_first
         assert less is not None
         loss, auc = _shown(less.log_loss, less.log_loss_error, "+"), _shown(less.auc, less.auc_error, "+")
         differences.add_row(escape(one.name), loss, auc)
-    return Group(table, Text(text, style="dim"), differences)
+    return Group(table, Text(text, style="dim"), differences, *within)
+
+
+def _within_table(evaluations: Sequence[Evaluation], group: str) -> RenderableType:
+    """The AUC within groups, and how that of each other model differs from the first."""
+    table = _table("within groups", "AUC", "difference")
+    for one in evaluations:
+        less = one.less_first
+        apart = "" if less is None else _shown(less.group_auc, less.group_auc_error, "+")
+        table.add_row(escape(one.name), _shown(one.group_auc), apart)
+    text = (
+        f"The mean AUC within the rows of one {group}, weighted by rows: {evaluations[0].groups:,} have rows with a "
+        "click and without one."
+    )
+    return Group(table, Text(text, style="dim"))
 
 
 def _table(model: str, *columns: str) -> Table:

@@ -32,6 +32,7 @@ def open_job_source(run: RunFolder) -> RawSource:
         test=paths_of(config.test),
         downloads=run.path / "downloads",
         measured=False,
+        group=None,
         schema=config.table_schema,
         defaults=config.made_by_default,
         **config.options,

@@ -275,6 +275,18 @@ def test_rows_to_measure_on_need_neither_a_split_nor_a_time(time: str, unused: t
     assert {*measured.raw_columns} == {*schema.raw_columns}, "files without a header have them still"
 
 
+def test_rows_may_be_grouped_by_a_column_that_is_no_feature(tmp_path: Path) -> None:
+    schema = load(tmp_path, GOOD + TIME + "ignored: [user, x]\ncolumns: [y, c, d, t, n, m, user, x]\n")
+    measured = schema.measured("user")
+    assert measured.texts == ("c", "d", "user")
+    assert {*measured.raw_columns} == {*schema.raw_columns}
+    assert measured.ignored == ("x",)
+    for feature in ("c", "n"):
+        assert schema.measured(feature) == schema.measured()
+    with pytest.raises(DataError, match="there is no column 'who' to group by; `columns` are y, c, d, t"):
+        schema.measured("who")
+
+
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"none.yaml: no such file; expected a schema file, as `nasrec-automl schema infer`"

@@ -84,6 +84,48 @@ def test_rows_count_by_their_weights(model: Model, raw: RawData) -> None:
         evaluate(first_rows(raw, 300, weight=0 * weight), {"m": model})
 
 
+def test_the_auc_within_groups_is_a_mean_over_them(model: Model, raw: RawData, write: Write) -> None:
+    rows, others = 70_000, np.random.default_rng(0).random(70_000)
+    users = np.random.default_rng(2).integers(0, 2000, rows)
+    grouped = replace(raw, frame=raw.frame.assign(user=np.where(users < 5, None, users.astype(str))))
+    both = evaluate(grouped, {"ours": model}, {"other": write(others)}, group="user")
+    for one, probabilities in zip(both, (model.predict(raw.frame), others), strict=True):
+        expected = [
+            (roc_auc_score(raw.label[of], probabilities[of]), len(of))
+            for user, of in pd.Series(users).groupby(users).groups.items()
+            if user >= 5 and raw.label[of].nunique() == 2
+        ]
+        aucs, sizes = zip(*expected, strict=True)
+        assert one.groups == len(aucs)
+        assert one.group_auc == pytest.approx(np.average(aucs, weights=sizes), abs=1e-6)
+    ours, other = both
+    assert ours.group_auc is not None
+    assert other.group_auc is not None
+    assert other.less_first is not None
+    assert other.less_first.group_auc == pytest.approx(other.group_auc - ours.group_auc)
+    assert other.less_first.group_auc_error == pytest.approx(other.less_first.auc_error, rel=0.3), "groups of chance"
+    shown = re.sub(r"\s+", " ", text(both, group="user"))
+    assert f"ours {ours.group_auc:.4f} other {other.group_auc:.4f} -0." in shown
+    assert f"of one user, weighted by rows: {ours.groups:,} have rows with a click and without one" in shown
+    assert "within groups" not in text(both)
+
+
+def test_what_rows_cannot_be_grouped_by_is_named(model: Model, raw: RawData) -> None:
+    with pytest.raises(DataError, match="the rows have no column 'user' to group by; they have"):
+        evaluate(first_rows(raw, 50), {"a": model}, group="user")
+    lists = first_rows(raw, 50)
+    lists = replace(lists, frame=lists.frame.assign(user=[["a"]] * 50))
+    with pytest.raises(DataError, match="'user' must hold one value a row"):
+        evaluate(lists, {"a": model}, group="user")
+    alone = first_rows(raw, 50)
+    alone = replace(alone, frame=alone.frame.assign(user=range(50)))
+    one, other = evaluate(alone, {"a": model, "b": model}, group="user")
+    assert (one.group_auc, one.groups) == (None, 0)
+    assert other.less_first is not None
+    assert (other.less_first.group_auc, other.less_first.group_auc_error) == (None, None)
+    assert "n/a" in text([one, other], group="user")
+
+
 def test_rows_of_one_class_have_no_auc(model: Model, raw: RawData) -> None:
     rows = raw.frame[raw.label == 0].head(50).reset_index(drop=True)
     both = evaluate(replace(raw, frame=rows, label=pd.Series(np.zeros(50))), {"a": model, "b": model})
@@ -195,9 +237,9 @@ def test_values_that_a_model_does_not_know_are_logged(
     assert name in caplog.text
 
 
-def text(evaluations: list[Evaluation]) -> str:
+def text(evaluations: list[Evaluation], group: str | None = None) -> str:
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(evaluation_table(evaluations))
+    console.print(evaluation_table(evaluations, group))
     return console.export_text()
 
 
