@@ -4,7 +4,7 @@ Some streams are made elsewhere. Three of them are older than this module, and s
 be made again: the split of rows (`data/parts.py`), the order in which a training reads few rows (`data/shuffle.py`),
 and synthetic data (`data/synthetic.py`). Torch draws from generators of its own: start values and dropout
 (`training/seed.py`), the order of the rows of an Adagrad head (`evaluation/evaluator.py`), and NNI's differentiable
-strategies (`nni_plugin/relaxation.py`).
+strategies (`nni_plugin/relaxation.py`). The baselines of a run have the job's seed itself (`evaluation/boosting.py`).
 """
 
 from __future__ import annotations

@@ -84,6 +84,7 @@ def fit_boosting(
         seed: of the folds and of the trees.
     """
     large, encoder = _large(schema), None
+    seed %= 2**32  # scikit-learn takes no larger one, and a job does
     means: NDArray[np.float64] | None = None
     if large.any():
         folds = KFold(5, shuffle=True, random_state=seed)

@@ -155,8 +155,8 @@ def _wait(note: ExperimentNote) -> None:
 
 def _failure(manager: Manager) -> str | None:
     """The last words of an experiment whose last trial failed; None where it did not."""
-    trials = manager.trials()
-    return manager.last_words() if trials and trials[-1].failed else None
+    ended = [trial for trial in manager.trials() if trial.ended is not None]
+    return manager.last_words() if ended and ended[-1].failed else None
 
 
 def _stop(*which: str) -> None:

@@ -1,4 +1,4 @@
-"""No process outlives the NNI manager that it works for."""
+"""No process of a job outlives the NNI manager that it works for."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _INTERVAL = 0.5
 def watch_manager() -> None:
     """End this process, and what it started, as soon as its NNI manager is gone.
 
-    A manager that is killed cannot stop its trials and tuner: they would go on, and hold the run folder. Trials
-    and the tuner call this first. Where no manager is among the ancestors, it died before the call.
+    A manager that is killed cannot stop its trials and tuner: they would go on, and hold the run folder. A job's
+    trials and the tuner call this first. Where no manager is among the ancestors, it died before the call.
     """
     ancestors = _ancestors()
     if not ancestors:

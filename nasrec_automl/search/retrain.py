@@ -223,8 +223,8 @@ class _Retrain(Task):
             if found is not None and _choices(found) != _choices(expected):
                 study = self._ledger.study.study_name
                 raise StudyError(
-                    f"the study {study!r} chooses {name!r} among {_choices(found)}, "
-                    f"but {_choices(expected)} is expected; choices never change within a study: "
+                    f"the study {study!r} chooses {name!r} among {_choices(found) or 'a range'}, but "
+                    f"{_choices(expected) or 'a range'} is expected; choices never change within a study: "
                     "choose another name for it"
                 )
 

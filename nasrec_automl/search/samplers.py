@@ -41,12 +41,14 @@ def make_sampler(config: SearchConfig, space: SearchSpace, budget: Budget, seed:
         )
     if config.sampler == "random":
         return ArchitectureRandomSampler(space, budget=budget, seed=seed)
+    # The labels, which are the same for all trials. Optuna would look at every trial for those that all have, and a
+    # trial that a user added with a few of them would leave no others to be drawn together.
+    labels = distributions(space)
     if config.sampler == "tpe":
-        return Reseeded(lambda own: TPESampler(seed=own, n_startup_trials=config.population), seed)
-    # The labels, which are the same for all trials: Optuna would look at every trial for those that all have.
-    return Reseeded(
-        lambda own: NSGAIISampler(population_size=config.population, seed=own), seed, relative=distributions(space)
-    )
+        # In Optuna's own order. Of several objectives TPE draws each label by itself.
+        together = None if config.several else dict(sorted(labels.items()))
+        return Reseeded(lambda own: TPESampler(seed=own, n_startup_trials=config.population), seed, relative=together)
+    return Reseeded(lambda own: NSGAIISampler(population_size=config.population, seed=own), seed, relative=labels)
 
 
 class Reseeded(BaseSampler):

@@ -231,8 +231,8 @@ class _Search(ArchitectureSource, Task):
 
 
 UNSCORED_ADVICE = (
-    "train the supernet again in another run_folder, with a lower supernet.learning_rate, or with supernet.layer_norm "
-    "where that is off"
+    "train the supernet again with a lower learning rate, or with layer_norm where that is off; a job does so in "
+    "another run_folder"
 )
 
 

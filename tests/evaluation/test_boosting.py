@@ -23,6 +23,12 @@ def rows_with_an_interaction(rows: int, seed: int, schema: FeatureSchema) -> Row
     return Rows(dense=dense.astype(np.float32), ids=ids, label=label.astype(np.int8))
 
 
+def test_seeds_may_be_as_large_as_those_of_jobs() -> None:
+    rows = rows_with_an_interaction(400, 400, LARGE)
+    fitted = fit_boosting(rows, rows, LARGE, SMALL, seed=2**32 + 1)
+    np.testing.assert_array_equal(fitted.logits(rows), fit_boosting(rows, rows, LARGE, SMALL, seed=1).logits(rows))
+
+
 @pytest.mark.parametrize("schema", [tiny_schema(), pooled_schema(), LARGE])
 def test_it_finds_an_interaction(schema: FeatureSchema) -> None:
     train, validation, test = (rows_with_an_interaction(rows, rows, schema) for rows in (3000, 500, 1000))

@@ -88,8 +88,10 @@ def test_what_nnictl_refuses_is_an_error(experiment_file: Path) -> None:
 @pytest.mark.parametrize("failed", [False, True])
 def test_a_manager_that_answers_late_at_the_end_is_asked_again(monkeypatch: pytest.MonkeyPatch, failed: bool) -> None:
     monkeypatch.setattr(module, "_INTERVAL", 0)
-    late, trial = OSError("late"), Mock(failed=failed)
-    manager = Mock(**{"status.return_value": ("DONE", []), "trials.side_effect": [late, [trial], [trial]]})
+    late = OSError("late")
+    # After a resume NNI lists a trial whose machine it lost for ever, as one that has not ended.
+    trials = [Mock(failed=not failed, ended=1), Mock(failed=failed, ended=2), Mock(failed=False, ended=None)]
+    manager = Mock(**{"status.return_value": ("DONE", []), "trials.side_effect": [late, trials, trials]})
     manager.last_words.side_effect = [late, "the disk is full"]
     monkeypatch.setattr(module, "Manager", lambda url: manager)
     with pytest.raises(NasRecError, match="the disk is full") if failed else nullcontext():

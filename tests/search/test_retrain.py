@@ -386,6 +386,10 @@ def test_ranges_of_single_values_end_when_they_are_used_up(study: optuna.Study, 
         ({"names": [*NAMES, "search-3"]}, "'architecture' among"),
         ({"config": with_space(batch_size=[64, 128])}, "'batch_size' among"),
         ({"config": with_space(optimizer=["adagrad", "sgd"])}, "'optimizer' among"),
+        (
+            {"config": with_space(batch_size={"low": 64, "high": 128})},
+            r"'batch_size' among \(.*\), but a range is expected",
+        ),
     ],
 )
 def test_choices_never_change_within_a_study(

@@ -96,6 +96,19 @@ def test_any_number_of_workers_one_after_another_proposes_the_same(
     assert [trial.system_attrs for trial in parts] == [trial.system_attrs for trial in whole]
 
 
+def test_tpe_draws_all_labels_together_although_a_user_gave_a_trial_few(
+    storage: RDBStorage, space: SearchSpace
+) -> None:
+    searched(storage, space, "tpe", objectives=OBJECTIVES[:1], counts=(9,))
+    config = SearchConfig.model_validate({"sampler": "tpe", "population": 6} | SIZES)
+    sampler = make_sampler(config, space, Budget(SCHEMA), seed=1)
+    study = optuna.load_study(study_name="search", storage=storage, sampler=sampler)
+    name, distribution = next(iter(distributions(space).items()))
+    few = {"params": {name: study.trials[0].params[name]}, "distributions": {name: distribution}}
+    study.add_trial(optuna.create_trial(value=1.0, **few))
+    assert study.ask().relative_params.keys() == distributions(space).keys()
+
+
 def test_generations_are_full_and_what_is_given_is_in_the_first(storage: RDBStorage, space: SearchSpace) -> None:
     given = [space.random(np.random.default_rng(seed)) for seed in range(2)]
     trials = searched(storage, space, "nsga2", first=given, counts=(1, None))
