@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from nasrec_automl.errors import DataError, JobError, NasRecError
+from nasrec_automl.errors import JobError, NasRecError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,7 +100,7 @@ def data_report(arguments: argparse.Namespace) -> None:
 
     data = PreparedData.open(arguments.folder)
     output = arguments.output or data.path / "report.html"
-    check_output_file(output)
+    check_output_file(output, (".html", ".htm"))
     console, total = Console(), rows_to_read(data.description)
     with row_bars(console) as on_progress:
         content = gather(data, on_rows=lambda done: on_progress("reading rows", done, total))
@@ -342,9 +342,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
     output: Path | None = arguments.output
     if output is not None:
-        check_output_file(output)
-        if output.exists() and output.suffix.lower() != ".json":
-            raise DataError(f"{output}: is there, and no JSON file that would be replaced: name another file to write")
+        check_output_file(output, (".json",))
     console, rejections = Console(), Rejections(arguments.max_rejected)
     defaults = TABLES if arguments.source == "table" else None
     source = open_source(

@@ -128,7 +128,7 @@ def test_evaluate_needs_only_the_columns_that_it_uses(
 def test_evaluate_names_what_is_missing(finished_run: Any, tmp_path: Path, labelled: tuple[str, ...]) -> None:
     refused("evaluate", *labelled, naming="nothing to measure: name a model, or a file of probabilities")
     taken = ("--output", labelled[1])
-    refused("evaluate", "--model", finished_run.path, *labelled, *taken, naming="is there, and no JSON file")
+    refused("evaluate", "--model", finished_run.path, *labelled, *taken, naming="a file of another kind (.json)")
     refused("evaluate", "--model", tmp_path, *labelled, naming=f"{tmp_path}: no model")
     refused("evaluate", "--model", finished_run.path, *labelled[:2], naming="schema")
     refused("evaluate", "--model", finished_run.path, *labelled[2:], naming="input")

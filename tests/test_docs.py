@@ -206,7 +206,7 @@ def test_yaml_blocks_are_jobs_spaces_or_schemas(text: str, tmp_path: Path) -> No
         path.write_text(yaml.safe_dump(whole | {"searchSpaceFile": str(ROOT / content["searchSpaceFile"])}))
         assert ExperimentConfig.load(path).canonical_copy().trial_command == content["trialCommand"]
     elif "label" in content:
-        assert load_table_schema(path).name == content["name"]
+        assert load_table_schema(path).name == content.get("name", "table")
     else:
         assert load_job(path).name == content["name"]
 

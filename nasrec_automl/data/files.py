@@ -6,7 +6,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
@@ -17,16 +17,25 @@ from nasrec_automl.processes import own_host
 _DAY = 24 * 60 * 60
 
 
-def check_output_file(path: Path) -> None:
+def check_output_file(path: Path, endings: Collection[str] = ()) -> None:
     """Check, before anything is read, that a file can be written to a place.
 
+    Args:
+        path: the file.
+        endings: of names that a file there may have, to be replaced; without them, any.
+
     Raises:
-        DataError: its folder is missing or cannot be written, or what is there is no file.
+        DataError: its folder is missing or cannot be written, or what is there is no file, or another kind of file.
     """
     if not path.parent.is_dir():
         raise DataError(f"{path}: its folder does not exist; make it, or write elsewhere")
     if path.exists() and not path.is_file():
         raise DataError(f"{path}: is a folder, or no file that can be replaced; name a file to write")
+    if path.exists() and endings and path.suffix.lower() not in endings:
+        raise DataError(
+            f"{path}: is there, and would be replaced by a file of another kind ({', '.join(endings)}); name another "
+            "file to write"
+        )
     if not os.access(path.parent, os.W_OK | os.X_OK):
         reason = "it is on a read-only disk" if is_read_only(path.parent) else "no permission"
         raise DataError(f"{path}: nothing can be written in its folder ({reason}); write elsewhere")

@@ -126,6 +126,10 @@ def _noting_failure(path: Path) -> Iterator[None]:
         with suppress(OSError):  # such as a full disk: the error itself counts
             write_text(path, str(error) if isinstance(error, NasRecError) else f"{type(error).__name__}: {error}")
         raise
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    path.unlink(missing_ok=True)  # another process of the stage may have failed meanwhile, and was not needed
 
 
 def _ignore(metrics: Mapping[str, float]) -> None:

@@ -58,7 +58,6 @@ def predict_file(
         DataError: the file cannot be read, a column is missing, a row is bad, or the output is what is read or named
             as what is no text; the message names it.
     """
-    check_output_file(output)
     if output.suffix.lower() in _NO_TEXT:
         raise DataError(
             f"{output}: probabilities are written as text: name a file that ends in .csv, or in .csv and one of "
@@ -66,6 +65,7 @@ def predict_file(
         )
     if any(output.exists() and read.exists() and output.samefile(read) for read in (path, schema) if read is not None):
         raise DataError(f"{output}: is read, and would be replaced by its probabilities; name another file to write")
+    check_output_file(output, (".csv", ".tsv", ".txt", *COMPRESSED))
     keep = list(dict.fromkeys(keep))
     if _PROBABILITY in keep:
         raise DataError(f"a column {_PROBABILITY!r} is written anyway: rename that of the file to keep it")

@@ -27,7 +27,13 @@ from nasrec_automl.pipeline.outcomes import FinalOutcome, read_verdict
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import most_validations, with_settings
-from nasrec_automl.pipeline.status import check_has_result, report_is_noted, result_is_noted, search_is_noted
+from nasrec_automl.pipeline.status import (
+    check_has_result,
+    report_is_noted,
+    reported_digest,
+    result_is_noted,
+    search_is_noted,
+)
 from nasrec_automl.pipeline.studies import search_admission, study_trials
 from nasrec_automl.randomness import rng_for
 from nasrec_automl.report import (
@@ -85,9 +91,11 @@ def write_run_report(run: RunFolder) -> Path:
 
 
 def _write(run: RunFolder) -> Path:
+    of = reported_digest(run)
     content = report_content(run)
     publish(run, lambda: content)
     write_text(run.report, render_report(content))
+    write_text(run.reported, of)
     return run.report
 
 

@@ -52,7 +52,7 @@ class RunFolder(LockedFolder):
 
     @property
     def input_files(self) -> Path:
-        """Size and time of the files that the data were prepared of; there once they were read."""
+        """Size and time of the files that the data were prepared of; there once reading them has begun."""
         return self.path / "input-files.json"
 
     @property
@@ -137,6 +137,11 @@ class RunFolder(LockedFolder):
     def report(self) -> Path:
         """The report; there when its stage is done."""
         return self.path / "report.html"
+
+    @property
+    def reported(self) -> Path:
+        """Digest of what the report is of."""
+        return self.path / "progress" / "report.digest"
 
     @property
     def rank(self) -> Path:

@@ -75,6 +75,7 @@ def run_job(
         for stage in stages:
             if stage.is_done(run):
                 run.claim(stage.name, stage.settings(run))
+                run.failure(stage.name).unlink(missing_ok=True)  # of a job that wanted more
                 stage.tidy(run)
             elif stage.parallel:
                 with worker_processes(run.job, stage.name, workers):

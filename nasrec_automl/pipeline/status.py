@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from nasrec_automl.data.description import is_prepared
+from nasrec_automl.digest import digest
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.heartbeat import INTERVAL
 from nasrec_automl.pipeline.files import read_json
@@ -102,8 +103,14 @@ def report_is_noted(run: RunFolder) -> bool:
     """Whether there is a report of this result and of the search as it is."""
     if not run.report.is_file() or not final_is_noted(run):
         return False
-    written = run.report.stat().st_mtime
-    return all(written >= path.stat().st_mtime for path in (run.result, run.top) if path.is_file())
+    with suppress(FileNotFoundError):
+        return run.reported.read_text() == reported_digest(run)
+    return False
+
+
+def reported_digest(run: RunFolder) -> str:
+    """Digest of the result, and of what the search handed on: a copy of the folder may have other times."""
+    return digest("".join(path.read_text() for path in (run.result, run.top) if path.is_file()))
 
 
 def is_at_work(run: RunFolder) -> bool:

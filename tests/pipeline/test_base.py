@@ -1,6 +1,7 @@
 """What all stages have in common."""
 
 import time
+from contextlib import nullcontext
 
 import pytest
 
@@ -54,6 +55,21 @@ def test_metrics_reach_who_listens(run: RunFolder) -> None:
     heard = []
     Count().run(run, on_metrics=heard.append)
     assert heard == [{"log_loss": 0.5}]
+
+
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt()])
+def test_what_another_process_noted_is_not_the_stages_own(run: RunFolder, error: BaseException | None) -> None:
+    class Helped(Shared):
+        def _run(self, run: RunFolder, count: int | None, on_metrics: OnMetrics, workers: int) -> dict[str, float]:
+            run.failure(self.name).parent.mkdir(exist_ok=True)
+            run.failure(self.name).write_text("a helper lost its connection")
+            if error is not None:
+                raise error
+            return {}
+
+    with nullcontext() if error is None else pytest.raises(KeyboardInterrupt):
+        Helped().run(run)
+    assert not run.failure("count").exists()
 
 
 def test_a_stage_has_one_owner_unless_it_is_parallel(run: RunFolder) -> None:

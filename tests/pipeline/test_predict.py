@@ -142,6 +142,15 @@ def test_columns_are_kept_beside_the_probability(varied: Varied, ending: str, tm
     np.testing.assert_allclose(written["probability"], model.predict(frame), atol=1e-7)
 
 
+def test_a_file_of_another_kind_is_not_replaced(varied: Varied, tmp_path: Path) -> None:
+    varied.frame.to_csv(tmp_path / "rows.csv", index=False)
+    output = tmp_path / "preprocessing.json"
+    output.write_text("{}")
+    with pytest.raises(DataError, match=r"preprocessing.json: is there, and would be replaced by .* \(\.csv, "):
+        predict_file(load_model(varied.folder), tmp_path / "rows.csv", output)
+    assert output.read_text() == "{}"
+
+
 def test_what_cannot_be_kept_is_named(varied: Varied, tmp_path: Path) -> None:
     model, source, output = load_model(varied.folder), tmp_path / "rows.csv", tmp_path / "out.csv"
     varied.frame.to_csv(source, index=False)

@@ -116,13 +116,15 @@ def test_the_file_is_one_page_with_its_own_plotly(finished_run: RunFolder) -> No
         assert words in text
 
 
-def test_it_is_written_again_when_the_result_is_newer_and_only_then(copied_run: RunFolder) -> None:
+def test_it_is_written_again_when_the_result_is_another_and_only_then(copied_run: RunFolder) -> None:
     stage = ReportStage()
     assert stage.is_done(copied_run)
     before = copied_run.report.stat().st_mtime_ns
     stage.run(copied_run)
     assert copied_run.report.stat().st_mtime_ns == before
     os.utime(copied_run.result)
+    assert stage.is_done(copied_run)
+    write_json(copied_run.result, {**read_json(copied_run.result), "note": "another"})
     assert not stage.is_done(copied_run)
     stage.run(copied_run)
     assert stage.is_done(copied_run)
@@ -139,7 +141,7 @@ def test_without_its_studies_the_report_that_is_there_stays(copied_run: RunFolde
     (copied_run.path / "studies.db").unlink()
     before = copied_run.report.read_text()
     if stage:
-        os.utime(copied_run.result)
+        copied_run.reported.unlink()
     for _ in range(2):  # the first time has not made what is missing
         with pytest.raises(RunFolderError, match=r"no trial of its study 'tiny-search' in sqlite:.*studies\.db"):
             ReportStage().run(copied_run) if stage else write_run_report(copied_run)

@@ -131,6 +131,12 @@ def again(tmp_path_factory: pytest.TempPathFactory, write_job: Write) -> Again:
     return found
 
 
+def test_why_a_stage_failed_is_forgotten_once_the_job_wants_no_more_of_it(copied_run: RunFolder) -> None:
+    copied_run.failure("search").write_text("no architecture is inside the budget")
+    run_job(copied_run)
+    assert not copied_run.failure("search").exists()
+
+
 def test_the_same_seed_gives_the_same_result(finished_run: RunFolder, again: Again) -> None:
     assert result_of(again.run) == result_of(finished_run)
     is_whole(again.run)
