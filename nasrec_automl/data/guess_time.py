@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from nasrec_automl.data.columns import DerivedColumn
+from nasrec_automl.data.columns import LAST_SECOND, DerivedColumn
 from nasrec_automl.data.first_rows import FirstRows
 from nasrec_automl.data.guess import Guess, joined, no_numbers, numbers_of, others_of, quoted, shown, without
 from nasrec_automl.data.moments import parsed
@@ -84,8 +84,10 @@ def parts_of_time(name: str, rows: FirstRows, form: str) -> list[DerivedColumn]:
     """
     known = rows.texts[name].dropna()
     numbers = numbers_of(known) if form == "number" else None
-    if numbers is not None and not 5e8 <= numbers.median() < _DIGITS[1][0]:  # seconds of 1985 to 2032
-        return []
+    if numbers is not None:
+        if not 5e8 <= numbers.median() < _DIGITS[1][0]:  # seconds of 1985 to 2032
+            return []
+        numbers = numbers[numbers.abs() <= LAST_SECOND]  # preparation rejects others
     made = {
         kind: DerivedColumn(name=f"{name}_{kind}", source=name, kind=kind, format=form) for kind in ("hour", "weekday")
     }

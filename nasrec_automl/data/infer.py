@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,14 +86,20 @@ def infer_schema(path: Path) -> str:
     time = time_of(rows, [name for name in rows.texts.columns if name not in certain])
     guesses |= {name: certain.get(name) or _guess(name, rows, is_time=name == time) for name in rows.texts.columns}
     label = next(iter(labels))
+    features = _features(guesses)
     guesses = without_leaks(guesses, rows, _is_positive(rows.texts[label], labels[label]))
     parts = [] if time is None else parts_of_time(time, rows, guesses[time].options)
     if not parts and not any(guess.role == "categorical" for guess in guesses.values()):
+        leaks = "".join(f". {n} is left out ({guesses[n].why})" for n in guesses if n in features - _features(guesses))
         raise DataError(
             f"{path}: no column looks like a category, but a model needs one; write the schema by hand, with at least "
-            f"one column under `categorical`, such as a number that takes few values{bad}"
+            f"one column under `categorical`, such as a number that takes few values{leaks}{bad}"
         )
     return "\n".join(_in_line(line) for line in _lines(path, rows, guesses, parts)) + "\n"
+
+
+def _features(guesses: Mapping[str, Guess]) -> set[str]:
+    return {name for name, guess in guesses.items() if guess.role in ("dense", "categorical")}
 
 
 def _is_positive(column: pd.Series[str], guess: Guess) -> NDArray[np.bool_]:

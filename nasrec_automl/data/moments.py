@@ -64,8 +64,9 @@ def moments_of(column: RawColumn, form: str, name: str) -> pd.Series[pd.Timestam
     if isinstance(raw.dtype, pd.DatetimeTZDtype) or pd.api.types.is_datetime64_dtype(raw.dtype):
         return pd.to_datetime(raw, utc=True)
     values = raw.astype(object)
-    # A number is what a CSV file without quotes makes of digits such as 20240531.
-    texts = values.map(lambda value: value if isinstance(value, date) else whole_number(str(value).strip()))
+    texts = values.map(lambda value: value if isinstance(value, date) else str(value).strip())
+    if form != "ISO8601" and "." not in form:  # a column of floats writes digits such as 20240531 with a fraction
+        texts = texts.map(lambda value: whole_number(value) if isinstance(value, str) else value)
     missing = (values.isna() | texts.isin(MISSING_TEXTS)).to_numpy(dtype=bool)
     made = parsed(texts.mask(missing), form)
     wrong = np.flatnonzero(made.isna().to_numpy(dtype=bool) & ~missing)

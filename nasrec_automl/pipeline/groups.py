@@ -32,6 +32,8 @@ class Groups:
         names = list(table.columns) if isinstance(table, pd.DataFrame) else table.column_names
         if self._column not in names:
             raise DataError(f"the rows have no column {self._column!r} to group by; they have {', '.join(names)}")
+        if isinstance(table, pa.Table) and pa.types.is_list(table[self._column].type):
+            raise DataError(f"column {self._column!r} holds several values a row, by which rows cannot be grouped")
         codes, texts = categories(table[self._column], self._column)
         numbers = [-1 if text is None else self._known.setdefault(text, len(self._known)) for text in texts]
         self._numbers.append(np.array([*numbers, -1], dtype=np.int64)[codes])  # the last is of code -1, missing

@@ -47,8 +47,8 @@ def predict_file(
             or not at all.
         source: `criteo` where the file is of that format, without a header, with or without labels.
         schema: schema file of the training rows; its `separator` and `columns` (no header) are heeded.
-        keep: columns of the file to write before the probability, such as ids. Texts stay as they are; number features
-            are written as numbers.
+        keep: columns of the file to write before the probability, such as ids. What stands for missing is written
+            empty, number features as numbers, and times in UTC.
         on_rows: told how many rows are done.
 
     Returns:
@@ -80,7 +80,7 @@ def predict_file(
         writer.writerow([*keep, _PROBABILITY])
         for table in read_unlabelled(path, model.preprocessing.declared, source=source, schema=table_schema, keep=keep):
             probabilities = (f"{probability:.9g}" for probability in model.probabilities(table, unseen))
-            writer.writerows(zip(*(_texts(table[name]) for name in keep), probabilities, strict=True))
+            writer.writerows(zip(*(_texts(table[name], name) for name in keep), probabilities, strict=True))
             rows += len(table)
             if on_rows is not None:
                 on_rows(rows)
@@ -89,12 +89,26 @@ def predict_file(
     return rows
 
 
-def _texts(column: pa.ChunkedArray) -> list[str | None]:
-    """Write kept values as texts, None of a missing one."""
+def _texts(column: pa.ChunkedArray, name: str) -> list[str | None]:
+    """Write kept values as texts, None of a missing one.
+
+    Raises:
+        DataError: a number feature holds ids that float64 does not tell apart.
+    """
     if pa.types.is_floating(column.type):
-        return [None if value is None else f"{value:.15g}" for value in column.to_pylist()]
+        return [None if value is None else _number(value, name) for value in column.to_pylist()]
     texts: list[str | None] = column.cast(pa.string()).to_pylist()
     return texts
+
+
+def _number(value: float, name: str) -> str:
+    if not value.is_integer():
+        return repr(value)
+    if abs(value) >= 2**53:
+        raise DataError(
+            f"column {name!r} is a number feature, and its whole numbers beyond 2**53 are not exact: keep others"
+        )
+    return str(int(value))
 
 
 @contextmanager

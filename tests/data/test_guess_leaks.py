@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from nasrec_automl.data.infer import infer_schema
+from nasrec_automl.errors import DataError
 
 ROWS = 2000
 DRAW = np.random.default_rng(1)
@@ -35,7 +36,24 @@ def test_a_column_that_tells_the_label_is_left_out(column: object, role: str, la
     schema, text = drafted(tmp_path, column, label)
     assert schema["ignored"] == ["what"]
     assert "- what  # GUESSED: tells the label alone, with an AUC of 0.9" in text.replace("1.000", "0.999")
-    assert f"if it is known before, put it under {role}" in text
+    assert f"If it is known before, put it under {role}" in text
+
+
+@pytest.mark.parametrize("every", [2, 5])
+def test_labels_may_come_in_turns(every: int, tmp_path: Path) -> None:
+    label = pd.Series(np.arange(40_000) % every == 0).astype(int)
+    frame = pd.DataFrame({"clicked": label, "shop": np.resize(SHOP, len(label)), "bought": label * 3})
+    frame.to_csv(tmp_path / "f.csv", index=False)
+    assert yaml.safe_load(infer_schema(tmp_path / "f.csv"))["ignored"] == ["bought"]
+
+
+def test_where_no_category_is_left_the_error_says_which_were_leaks(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {"clicked": CLICKED.astype(int), "bought": np.where(CLICKED, "x", "y"), "price": DRAW.random(ROWS)}
+    )
+    frame.to_csv(tmp_path / "f.csv", index=False)
+    with pytest.raises(DataError, match=r"takes few values\. bought is left out \(GUESSED: tells the label alone"):
+        infer_schema(tmp_path / "f.csv")
 
 
 @pytest.mark.parametrize(

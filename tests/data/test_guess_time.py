@@ -64,6 +64,12 @@ def test_what_never_differs_or_needs_more_is_not_derived(
     assert list(drafted["categorical"]) == ["shop", *derived]
 
 
+def test_a_moment_far_off_ends_no_draft(tmp_path: Path) -> None:
+    seconds = SECONDS.where(SECONDS.index != 7, 253402300799)
+    drafted = yaml.safe_load(draft(tmp_path / "f.csv", seconds))
+    assert [column["name"] for column in drafted["derived"]] == ["at_hour", "at_weekday"]
+
+
 def test_later_rows_may_have_another_weekday(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(first_rows, "MOST_ROWS", 20)
     drafted = yaml.safe_load(draft(tmp_path / "f.csv", MOMENTS.astype(str)))
@@ -73,7 +79,7 @@ def test_later_rows_may_have_another_weekday(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_column_of_the_name_stays(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"clicked": [0, 0, 1, 0] * 100, "at": MOMENTS, "at_hour": MOMENTS.dt.hour})
+    frame = pd.DataFrame({"clicked": [0, 0, 1, 0, 0] * 80, "at": MOMENTS, "at_hour": MOMENTS.dt.hour})
     frame.to_csv(tmp_path / "f.csv", index=False)
     drafted = yaml.safe_load(infer_schema(tmp_path / "f.csv"))
     assert [column["name"] for column in drafted["derived"]] == ["at_weekday"]

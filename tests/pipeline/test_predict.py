@@ -129,11 +129,13 @@ def test_columns_are_kept_beside_the_probability(varied: Varied, ending: str, tm
     model, source = load_model(varied.folder), tmp_path / f"rows.{ending}"
     frame = varied.frame.assign(key=2**60 + varied.frame.index, note='a "b", c')
     frame.loc[frame.index[3], "note"] = None
+    frame["shown"] = pd.Timestamp("2024-05-31 14:00") + pd.to_timedelta(frame.index, unit="s")
     frame.to_csv(source, index=False) if ending == "csv" else frame.to_parquet(source)
-    keep = ["key", "note", "id", "price", "key"]
+    keep = ["key", "note", "id", "price", "shown", "key"]
     assert predict_file(model, source, tmp_path / "out.csv", keep=keep) == 200
     written = pd.read_csv(tmp_path / "out.csv")
-    assert list(written) == ["key", "note", "id", "price", "probability"]
+    assert list(written) == ["key", "note", "id", "price", "shown", "probability"]
+    assert (pd.to_datetime(written["shown"], utc=True) == frame["shown"].dt.tz_localize("UTC").array).all()
     assert written["key"].tolist() == frame["key"].tolist()
     assert written["note"].isna().sum() == 1
     assert written["note"][0] == 'a "b", c'
@@ -149,6 +151,17 @@ def test_a_file_of_another_kind_is_not_replaced(varied: Varied, tmp_path: Path) 
     with pytest.raises(DataError, match=r"preprocessing.json: is there, and would be replaced by .* \(\.csv, "):
         predict_file(load_model(varied.folder), tmp_path / "rows.csv", output)
     assert output.read_text() == "{}"
+
+
+def test_whole_numbers_of_a_feature_are_kept_exactly_or_not_at_all(varied: Varied, tmp_path: Path) -> None:
+    model, source, output = load_model(varied.folder), tmp_path / "rows.csv", tmp_path / "out.csv"
+    frame = varied.frame.assign(age=1_700_000_000_123_456 + varied.frame.index)
+    frame.to_csv(source, index=False)
+    predict_file(model, source, output, keep=["age"])
+    assert pd.read_csv(output, dtype=str)["age"].tolist() == frame["age"].astype(str).tolist()
+    frame.assign(age=2**60).to_csv(source, index=False)
+    with pytest.raises(DataError, match=r"'age' is a number feature, and its whole numbers beyond 2\*\*53"):
+        predict_file(model, source, output, keep=["age"])
 
 
 def test_what_cannot_be_kept_is_named(varied: Varied, tmp_path: Path) -> None:

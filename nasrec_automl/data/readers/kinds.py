@@ -209,6 +209,8 @@ _MOMENT = pa.timestamp("us", "UTC")
 
 def _instant(array: pa.Array, form: str) -> pa.Array:
     """Parse moments; wrong ones become null."""
+    if form != "ISO8601" and "." not in form:  # a column of floats writes digits such as 20240531 with a fraction
+        array = pc.replace_substring_regex(array, pattern=r"^(\d+)\.0$", replacement=r"\1")
     return pa.Array.from_pandas(parsed(pd.Series(array.to_pandas(), dtype=object), form), type=_MOMENT)
 
 

@@ -219,7 +219,7 @@ def _is_number(type_: pa.DataType) -> bool:
 def _unfit(column: Column, type_: pa.DataType, path: Path) -> DataError:
     advice = "convert or ignore it"
     if is_moment(type_) and column.kind is not None and column.kind.reads == pa.float64():
-        advice = "write it as seconds since 1970, or ignore it"
+        advice = "derive hour and weekday of it with `format: ISO8601`, or ignore it"
         # Of the columns of plain numbers the timestamp alone must be there in each row.
         if column.kind is NUMBER and column.required:
             advice = "set `timestamp.format` to ISO8601"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,8 @@ import pyarrow.parquet as pq
 from nasrec_automl.data.declared import Declared
 from nasrec_automl.data.readers import criteo
 from nasrec_automl.data.readers.inputs import read_blocks
-from nasrec_automl.data.readers.kinds import TEXT, Column, kind_of, number_kind
-from nasrec_automl.data.readers.parquet import read_parquet
+from nasrec_automl.data.readers.kinds import TEXT, Column, instant, kind_of, number_kind
+from nasrec_automl.data.readers.parquet import is_moment, read_parquet
 from nasrec_automl.data.readers.table import is_parquet, separator_of
 from nasrec_automl.data.readers.text import Layout, read_text, split_line
 from nasrec_automl.data.rejections import Rejected, Rejections
@@ -60,8 +61,7 @@ def read_unlabelled(
         if keep:
             raise DataError(f"files of {source!r} have no other columns than the model's: keep none")
         return read_text(path, _Strict(), layout=_of_source(path, source))
-    kept = (Column(name, TEXT) for name in dict.fromkeys(keep) if name not in declared.raw_columns)
-    columns = (*_columns(declared), *kept)
+    columns = (*_columns(declared), *_kept(path, [name for name in keep if name not in declared.raw_columns]))
     if is_parquet(path):
         return read_parquet(path, _Strict(), columns=columns, further=True)
     layout = Layout(
@@ -109,6 +109,14 @@ class _Strict(Rejections):
         super().add(file, read, ())
 
 
+def _kept(path: Path, names: Sequence[str]) -> list[Column]:
+    moments: set[str] = set()
+    if names and is_parquet(path):
+        with suppress(pa.ArrowException, OSError):  # for the reader to name
+            moments = {field.name for field in pq.read_schema(path) if is_moment(field.type)}
+    return [Column(name, instant("ISO8601") if name in moments else TEXT) for name in dict.fromkeys(names)]
+
+
 def _columns(declared: Declared) -> tuple[Column, ...]:
     kinds = {name: kind_of(field) for name, field in declared.categorical.items()}
     return tuple(Column(name, kinds.get(name) or number_kind(name, declared.derived)) for name in declared.raw_columns)
@@ -150,4 +158,6 @@ def _perhaps_labelled(path: Path, layout: Layout, label: str) -> Layout:
     found = layout.columns if len(fields) == len(layout.columns) else others
     if [field.strip() for field in fields] == [column.name for column in found]:
         raise DataError(f"{path}: its first line names the columns, but no header is expected: remove that line")
+    if found is others and any(column.name == label and column.kind is not None for column in layout.columns):
+        raise DataError(f"{path}: has no column {label!r} to keep: keep other columns")
     return replace(layout, columns=found)

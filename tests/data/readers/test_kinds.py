@@ -73,6 +73,15 @@ def test_values() -> None:
     assert instant("%d.%m.%Y").value("21.10.2014") == datetime(2014, 10, 21, tzinfo=UTC)
 
 
+def test_digits_of_a_date_may_be_those_of_a_float() -> None:
+    made = instant("%Y%m%d").convert(pa.array(["20240531.0", None, "20240531"]))
+    assert made is not None
+    day = datetime(2024, 5, 31, tzinfo=UTC)
+    assert made.to_pylist() == [day, None, day]
+    assert instant("%Y%m%d").value("20240531.0") == day
+    assert instant("%d.%m.%Y").value("31.05.2024") == day
+
+
 def test_moments_lie_in_the_years_1_to_9999() -> None:
     texts = ["0001-01-01", "1500-01-01", None, "2024-01-01", "9999-12-31"]
     made = instant("ISO8601").convert(pa.array(texts))

@@ -183,7 +183,7 @@ def test_a_moment_where_a_number_should_be(tmp_path: Path) -> None:
     hour = replace(NUMBER, stripped=False)  # as what is derived of it, a kind of its own
     path = write(tmp_path, n=pa.array([0, 1], pa.timestamp("s")))
     for kind in (NUMBER, hour):
-        with pytest.raises(DataError, match=r"'n' is of type timestamp\[ms\].*: write it as seconds since 1970"):
+        with pytest.raises(DataError, match=r"'n' is of type timestamp\[ms\].*: derive hour and weekday of it with"):
             read(path, (COLUMNS[0], Column("n", kind), *COLUMNS[2:]))
 
 

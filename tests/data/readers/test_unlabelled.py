@@ -112,6 +112,16 @@ def test_derived_columns_are_read_of_their_source(tmp_path: Path) -> None:
         read(write(tmp_path / "rows.csv", ["at", "3600", "1e15"]), declared)
 
 
+def test_a_label_that_is_not_there_is_not_kept(tmp_path: Path) -> None:
+    schema = TableSchema.model_validate({"label": "y", "categorical": {"site": None}, "columns": ["y", "site"]})
+    declared = Declared(dense={}, categorical={"site": CategoryFormat()})
+    path = write(tmp_path / "rows.csv", ["1,a", "0,b"])
+    (table,) = read_unlabelled(path, declared, schema=schema, keep=["y"])
+    assert table.to_pydict() == {"y": ["1", "0"], "site": ["a", "b"]}
+    with pytest.raises(DataError, match=r"rows.csv: has no column 'y' to keep"):
+        list(read_unlabelled(write(path, ["a", "b"]), declared, schema=schema, keep=["y"]))
+
+
 def test_the_format_of_times_is_known(tmp_path: Path) -> None:
     derived = (DerivedColumn(name="hour", source="at", kind="hour", format="%d.%m.%Y %H:%M"),)
     declared = Declared(dense={}, categorical={"hour": CategoryFormat()}, derived=derived)
