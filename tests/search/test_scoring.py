@@ -203,7 +203,7 @@ def test_an_architecture_without_a_score_is_not_tried_again_for_a_user(
 def test_a_supernet_without_finite_scores_is_at_fault(run: Callable[..., int], study: optuna.Study) -> None:
     run(target=1)
     for _ in range(2):
-        with pytest.raises(StudyError, match=r"16 of 17 architectures .* with a lower supernet\.learning_rate"):
+        with pytest.raises(StudyError, match=r"16 of 17 architectures .* with a lower learning rate"):
             run(evaluate=lambda architecture: FakeScore(math.nan))
     assert len(trials(study, TrialState.PRUNED)) == 16
     assert len(trials(study, TrialState.COMPLETE)) == 1
