@@ -417,7 +417,7 @@ def _job(parser: argparse.ArgumentParser, what: str = "") -> None:
         metavar="KEY=VALUE",
         dest="changes",
         help="a value in place of the job file's, such as search.architectures=64; give it once for each key. Paths "
-        "are relative to the job file",
+        "are relative to the job file, or to the run's folder where that is given",
     )
 
 

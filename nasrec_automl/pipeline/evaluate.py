@@ -104,13 +104,15 @@ class _Labels:
     def positive_rate(self) -> float:
         return float(np.average(self.label, weights=self.weight))
 
-    def evaluate(self, name: str, logits: Array) -> Evaluation:
+    def within_groups(self, logits: Array) -> GroupedAUC | None:
+        return None if self.groups is None else grouped_auc(self.label, logits, self.groups, self.weight)
+
+    def evaluate(self, name: str, logits: Array, within: GroupedAUC | None) -> Evaluation:
         label = torch.from_numpy(self.label.astype(np.float32))
         weight = None if self.weight is None else torch.from_numpy(self.weight)
         metrics = measure(torch.from_numpy(logits), label, weight)
         rate = self.positive_rate
         both = 0 < rate < 1
-        within = self._within_groups(logits)
         entropy = -(rate * math.log(rate) + (1 - rate) * math.log1p(-rate)) if both else math.nan
         return Evaluation(
             name=name,
@@ -125,29 +127,23 @@ class _Labels:
             groups=None if within is None else len(within.aucs),
         )
 
-    def _within_groups(self, logits: Array) -> GroupedAUC | None:
-        return None if self.groups is None else grouped_auc(self.label, logits, self.groups, self.weight)
-
     def difference(self, logits: Array, evaluation: Evaluation, first: Array, of_first: Evaluation) -> Difference:
         label = torch.from_numpy(self.label.astype(np.float32))
         losses, others = (log_losses(torch.from_numpy(one), label).numpy() for one in (logits, first))
         several = evaluation.log_loss_error is not None
         apart = None if evaluation.auc is None or of_first.auc is None else evaluation.auc - of_first.auc
-        within, within_error = self._difference_within_groups(logits, first)
         return Difference(
             log_loss=evaluation.log_loss - of_first.log_loss,
             log_loss_error=log_loss_difference_error(losses, others, self.weight) if several else None,
             auc=apart,
             auc_error=None if apart is None else auc_difference_error(self.label, logits, first, self.weight),
-            group_auc=within,
-            group_auc_error=within_error,
         )
 
-    def _difference_within_groups(self, logits: Array, first: Array) -> tuple[float | None, float | None]:
-        one, other = self._within_groups(logits), self._within_groups(first)
-        if one is None or other is None or one.mean is None or other.mean is None:
-            return None, None
-        return one.mean - other.mean, one.difference_error(other)
+
+def _with_groups(less: Difference, one: GroupedAUC | None, first: GroupedAUC | None) -> Difference:
+    if one is None or first is None or one.mean is None or first.mean is None:
+        return less
+    return replace(less, group_auc=one.mean - first.mean, group_auc_error=one.difference_error(first))
 
 
 def evaluate(
@@ -228,12 +224,13 @@ def evaluate(
         np.concatenate(weights) if weights else None,
         None if groups is None else groups.numbers,
     )
-    evaluations = [of_rows.evaluate(name, one) for name, one in found.items()]
-    first, *others = evaluations
-    compared = (
-        replace(one, less_first=of_rows.difference(found[one.name], one, found[first.name], first)) for one in others
-    )
-    return [first, *compared]
+    within = {name: of_rows.within_groups(one) for name, one in found.items()}
+    first, *others = (of_rows.evaluate(name, one, within[name]) for name, one in found.items())
+    compared = [first]
+    for other in others:
+        less = of_rows.difference(found[other.name], other, found[first.name], first)
+        compared.append(replace(other, less_first=_with_groups(less, within[other.name], within[first.name])))
+    return compared
 
 
 def _given(path: Path) -> Array:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.heartbeat import heartbeat
@@ -173,7 +173,7 @@ def counting_time(path: Path) -> Iterator[None]:
 
 def read_progress(path: Path) -> Progress | None:
     """Read a progress file; nothing where there is none that is whole."""
-    with suppress(RunFolderError):
+    with suppress(RunFolderError, ValidationError):  # the latter of another version's
         content = read_json(path)
         return None if content is None else Progress.model_validate(content)
     return None
