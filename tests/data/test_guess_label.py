@@ -18,7 +18,7 @@ CLICKED = (ROW % 7 == 0).astype(int)
 
 
 def draft(path: Path, **columns: Any) -> str:
-    made = pd.DataFrame({"premium": ROW % 2, "shop": "s" + (ROW % 6).astype(str), **columns})
+    made = pd.DataFrame({"premium": ROW % 2, "shop": "s" + (ROW % 5).astype(str), **columns})
     made.to_parquet(path) if path.suffix == ".parquet" else made.to_csv(path, index=False)
     return infer_schema(path)
 
