@@ -81,7 +81,7 @@ def numbers_of(known: pd.Series[str]) -> pd.Series[float] | None:
 
 def others_of(column: pd.Series[str], numbers: pd.Series[float]) -> pd.Series[str]:
     """Return the cells that hold something else than the numbers."""
-    return column[column.notna() & ~column.isin(numbers.index)]
+    return column[column.notna() & column.map(numbers).isna()]
 
 
 def no_numbers(column: pd.Series[str], others: pd.Series[str]) -> str:
