@@ -127,8 +127,7 @@ def test_the_time_is_a_column_of_dates_and_no_day_of_the_month(
         "day": [1 + i % days for i in range(400)],
         "ts": [f"2024-05-{1 + i % 31:02}T10:00:00" for i in range(400)],
     }
-    click = [0, 0, 1, 1] * 100
-    frame = pd.DataFrame({"click": click, **{name: columns[name] for name in order}, "shop": ["x", "y"] * 200})
+    frame = pd.DataFrame({"click": [0, 0, 1, 1] * 100, **{n: columns[n] for n in order}, "shop": ["x", "y"] * 200})
     frame.to_csv(tmp_path / "f.csv", index=False)
     assert yaml.safe_load(infer_schema(tmp_path / "f.csv"))["timestamp"] == {"column": "ts", "format": "ISO8601"}
     frame.drop(columns="ts").to_csv(tmp_path / "f.csv", index=False)
@@ -239,7 +238,7 @@ def test_a_separator_that_the_ending_does_not_say_is_drafted(tmp_path: Path) -> 
 def test_types_of_parquet_that_no_role_reads_are_ignored(tmp_path: Path) -> None:
     day = date(2024, 1, 1)
     columns = {
-        "clicked": pa.array([True, False] * 49 + [False, False]),  # too few to look for leaks
+        "clicked": pa.array([True, False] * 49 + [False, False]),
         "born": pa.array([day + timedelta(days=i // 2) for i in range(100)]),
         "seen": pa.array([day + timedelta(days=i % 7) for i in range(100)]),
         "took": pa.array([timedelta(hours=i) for i in range(100)]),
