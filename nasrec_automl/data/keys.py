@@ -178,12 +178,23 @@ def _lists(column: RawColumn, name: str, separator: str) -> pa.Array:
 
 def _from_pandas(column: Any, name: str) -> pa.ChunkedArray:
     try:
-        return pa.chunked_array([pa.array(column, from_pandas=True)])
+        try:
+            array = pa.array(column, from_pandas=True)
+        except (pa.ArrowException, OverflowError):  # such as for an integer of 64 bits without a sign
+            array = pa.array(column.map(_numbers_as_texts), from_pandas=True)
+        return pa.chunked_array([array])
     except (pa.ArrowException, UnicodeEncodeError) as error:
         raise DataError(
             f"column {name!r} must hold texts or lists of them, but some rows hold other values ({error}): "
             "write each cell in one way"
         ) from None
+
+
+def _numbers_as_texts(cell: Any) -> Any:
+    """Write the numbers of a list as the texts that they are compared by."""
+    if not isinstance(cell, list | tuple | np.ndarray):
+        return cell
+    return [str(value) if isinstance(value, int | float | np.number) else value for value in cell]
 
 
 def _texts(column: RawColumn, name: str) -> pa.Array:

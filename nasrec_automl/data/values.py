@@ -183,6 +183,10 @@ def _several(name: str, how: str) -> DataError:
     )
 
 
+def _limited(value: object) -> object:
+    return np.inf if isinstance(value, int) and abs(value) > FLOAT32_MAX else value
+
+
 def numbers(column: RawColumn, name: str) -> NDArray[np.float64]:
     """Read a column as numbers.
 
@@ -205,7 +209,10 @@ def numbers(column: RawColumn, name: str) -> NDArray[np.float64]:
     if pd.api.types.is_numeric_dtype(column.dtype):
         result = column.to_numpy(dtype=np.float64, na_value=np.nan)
     else:
-        parsed = pd.to_numeric(column.astype(object), errors="coerce")
+        try:
+            parsed = pd.to_numeric(column.astype(object), errors="coerce")
+        except OverflowError:  # an integer that no float holds
+            parsed = pd.to_numeric(column.astype(object).map(_limited), errors="coerce")
         result = parsed.to_numpy(dtype=np.float64, na_value=np.nan)
     # One comparison finds NaN and infinity alike.
     suspects = np.flatnonzero(~(np.abs(result) <= FLOAT32_MAX))

@@ -61,9 +61,9 @@ def search_history(search: Sequence[ScoredArchitecture], winner_name: str) -> go
         line={"color": GREEN, "width": 2, "shape": "hv"},
         hoverinfo="skip",
     )
-    figure.update_xaxes(title_text="trial of the search study", dtick=1 if len(scored) < 12 else None).update_yaxes(
-        title_text=LOG_LOSS_AXIS
-    )
+    figure.update_xaxes(
+        title_text="trial of the search study", dtick=1 if scored[-1].number < 12 else None
+    ).update_yaxes(title_text=LOG_LOSS_AXIS)
     return styled(figure, height=440)
 
 

@@ -279,9 +279,11 @@ def _about_hand_designs(content: ReportContent) -> list[str]:
     if rivals:
         best = min(rivals, key=lambda row: row.log_loss)
         what = "candidate that is no hand design" if winner.is_hand_design else "hand design"
+        ahead = f"{best.log_loss - winner.log_loss:.4f}"
         statements.append(
-            f"On validation the winner's log loss is {best.log_loss - winner.log_loss:.4f} nats below that of the best "
-            f"{what}, {best.name}."
+            f"On validation the winner and the best {what}, {best.name}, have the same log loss to four digits."
+            if ahead == "0.0000"
+            else f"On validation the winner's log loss is {ahead} nats below that of the best {what}, {best.name}."
         )
     return [" ".join(statements)] if statements else []
 

@@ -195,6 +195,12 @@ def test_texts_and_lists_say_the_same(rows: list[list[str] | None], most: int, s
 def test_cells_of_several_kinds() -> None:
     assert lists_of(pd.Series([np.array(["a", "b"]), ("c",), ["d"], None])) == [["a", "b"], ["c"], ["d"], []]
     assert lists_of(pd.Series([[1, 2], [3]])) == [["1", "2"], ["3"]]
+    assert lists_of(pd.Series([[2**64 - 1, -1, True], [10**400, None, NAN, 2.0], None])) == [
+        ["18446744073709551615", "-1", "True"],
+        [str(10**400), "2"],
+        [],
+    ]
+    assert lists_of(pd.Series([["a", 1]])) == [["a", "1"]]
     assert lists_of(pd.Series([1.0, NAN])) == [["1"], []]
     assert lists_of(pd.Series([0.1, NAN], dtype="float32")) == [["0.1"], []]
     assert lists_of(pd.Series([0.1, NAN], dtype="float16")) == [["0.1"], []]
@@ -221,7 +227,7 @@ def test_a_missing_list_may_stand_over_values(lists: pa.Array) -> None:
     assert lists_of(pa.chunked_array([lists.slice(1)])) == [[], ["e", "f"]]
 
 
-@pytest.mark.parametrize("values", [["a|b", ["c"]], [["a", 1]], ["a\ud800"]])
+@pytest.mark.parametrize("values", [["a|b", ["c"]], [["a", {}]], ["a\ud800"]])
 def test_cells_that_are_no_lists_are_an_error(values: list[Any]) -> None:
     with pytest.raises(DataError, match=r"column 'c' must hold texts or lists of them.*write each cell in one way"):
         lists_of(pd.Series(values, dtype=object))

@@ -121,6 +121,7 @@ def test_numbers_read_text_and_missing() -> None:
         ([1.0, float("inf")], 2, "'inf'", "finite numbers within"),
         ([None, 1e300], 2, "'1e", r"finite numbers within \+-3.4e\+38 \(float32\)"),
         (["1", "1e300"], 2, "'1e300'", "finite numbers within"),
+        (["1", None, -(10**400)], 3, "'-1000", "finite numbers within"),
         (pd.to_datetime(["2020-01-01"]), 1, "'2020-01-01", "numbers"),
     ],
 )

@@ -37,9 +37,15 @@ def test_lines_break_between_periods():
     assert len([y for y in test.y if y is not None]) == 25
 
 
-def test_times_that_are_no_seconds_stay_numbers():
-    figure = positive_rate_over_time([period(0.0)])
-    assert lines(figure)["train"].x[0] == pytest.approx(864.0)
+def test_an_early_row_leaves_the_others_their_dates():
+    figure = positive_rate_over_time([period(0.0), period(1.7e9)])
+    assert str(lines(figure)["train"].x[0]).startswith("1970-01-01")
+
+
+@pytest.mark.parametrize("start", [0.0, 2024010100.0])
+def test_times_that_are_no_seconds_stay_numbers(start):
+    figure = positive_rate_over_time([period(start)])
+    assert lines(figure)["train"].x[0] == pytest.approx(start + 864.0)
     assert figure.layout.xaxis2.title.text == "time"
 
 

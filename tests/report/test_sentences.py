@@ -79,6 +79,9 @@ def test_trust_says_what_a_hand_design_that_wins_is_ahead_of(full_content):
         in text
     )
     assert "below that of the best candidate that is no hand design, k1." in text
+    level = replace(rows[2], log_loss=0.50004)
+    text = " ".join(trust(full_content(results=[rows[0], level])))
+    assert "the winner and the best candidate that is no hand design, k1, have the same log loss to four" in text
     assert "The winner is a hand design." in trust(full_content(results=rows[:2]))
 
 

@@ -254,10 +254,16 @@ def label_kind(values: tuple[str, str] | None) -> Kind:
     if values is None:
         return LABEL
     negative, positive = values
-    # A column of floats writes whole numbers with a fraction.
-    forms = {text: (text, f"{text}.0") if _WHOLE.fullmatch(text) else (text,) for text in values}
-    codes = {form: code for code, text in enumerate(values) for form in forms[text]}
+    codes = {form: code for code, text in enumerate(values) for form in _label_forms(text)}
     return _codes(codes, f"a label that is neither {negative!r} nor {positive!r}")
+
+
+def _label_forms(text: str) -> tuple[str, ...]:
+    if _WHOLE.fullmatch(text):
+        return text, f"{text}.0"  # as a column of floats has it
+    if text.lower() in ("true", "false"):
+        return text, text.lower(), text.capitalize()  # Parquet's booleans, and Python's
+    return (text,)
 
 
 def number_kind(name: str, derived: Iterable[DerivedColumn]) -> Kind:

@@ -160,7 +160,7 @@ def _plain(array: pa.Array, column: Column, path: Path) -> pa.Array:
     kind, type_ = column.kind, _plain_type(array.type)
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
-    if kind is not None and pa.types.is_list(kind.makes) and is_list(type_):
+    if kind is not None and pa.types.is_list(kind.makes) and is_list(type_) and is_single(type_.value_type):
         try:
             return array.cast(kind.makes)
         except pa.ArrowException:

@@ -18,6 +18,9 @@ from nasrec_automl.data.rejections import Rejections
 PUBLISHED_TABLE = CategoricalOptions(min_count=2, hash_above=500_000)
 PUBLISHED_HEX_TABLE = PUBLISHED_TABLE.model_copy(update={"format": "hex"})
 
+# Of a column, which lists of many values reach in far fewer rows than CHUNK_ROWS.
+_CHUNK_BYTES = 1 << 23
+
 Tables = Callable[[Path, Rejections], Iterator[pa.Table]]
 """Reads the accepted rows of one file."""
 
@@ -50,7 +53,8 @@ class FileSource(RawSource):
             rejections: the account of this reading, which is finished when the last chunk has been read.
 
         Yields:
-            Chunks of `CHUNK_ROWS` or somewhat more; the last may be smaller.
+            Chunks of `CHUNK_ROWS` or somewhat more, of less where a column's cells are wide; the last may be
+            smaller.
 
         Raises:
             DataError: a file cannot be read, or more rows are bad than `rejections` allows.
@@ -86,11 +90,13 @@ def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """Join small tables, whose columns stand as their files have them: each in its own order."""
     waiting: list[pa.Table] = []
     rows = 0
+    widest = 0
     for table in tables:
         waiting.append(table.select(waiting[0].column_names) if waiting else table)
         rows += table.num_rows
-        if rows >= CHUNK_ROWS:
+        widest += max((column.nbytes for column in table.columns), default=0)
+        if rows >= CHUNK_ROWS or widest >= _CHUNK_BYTES:
             yield pa.concat_tables(waiting)
-            waiting, rows = [], 0
+            waiting, rows, widest = [], 0, 0
     if rows:
         yield pa.concat_tables(waiting)

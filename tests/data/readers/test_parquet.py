@@ -159,9 +159,10 @@ def test_columns_of_every_kind_may_be_of_a_broken_encoding(column: str, tmp_path
     assert table.num_rows == 2 - rejections.rejected
 
 
-def test_lists_of_lists_fit_no_role(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="'s' is of type list<"):
-        read(write(tmp_path, s=[[["a"]], [["b"]]]), SEVERAL)
+@pytest.mark.parametrize("values", [[["a"]], [date(2024, 1, 1)], [b"a"]])
+def test_lists_of_what_is_no_category_fit_no_role(values: list[object], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"'s' is of type list<.*convert or ignore it"):
+        read(write(tmp_path, s=[values, None]), SEVERAL)
 
 
 def test_further_columns_may_share_a_name(tmp_path: Path) -> None:

@@ -1,9 +1,14 @@
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
+from nasrec_automl.data.raw import Chunk
 from nasrec_automl.data.readers.criteo import criteo
+from nasrec_automl.data.readers.table import table
 from nasrec_automl.data.rejections import Rejections
+from nasrec_automl.data.table_schema import TableSchema
 from nasrec_automl.errors import DataError
 from tests.data.readers.rows import criteo_lines, write
 
@@ -18,6 +23,26 @@ def test_chunks_are_bounded_and_rows_count_on(tmp_path: Path) -> None:
     assert rows[0] == 0
     assert rows[1:-1:2] == rows[2::2]
     assert rows[-1] == 400_000
+
+
+def test_rows_of_many_values_come_in_smaller_chunks(tmp_path: Path) -> None:
+    rows = 40_000
+    columns = {"label": pa.array([0, 1] * (rows // 2)), "price": pa.array(range(rows))}
+    schema = TableSchema.model_validate(
+        {"label": "label", "dense": {"price": {}}, "categorical": {"tags": {"max_values": 9}}}
+    )
+
+    def read(values: int) -> list[Chunk]:
+        tags = pa.FixedSizeListArray.from_arrays(pa.array(range(rows * values)), values)
+        path = tmp_path / f"{values}.parquet"
+        parquet.write_table(pa.table(columns | {"tags": tags.cast(pa.list_(pa.int64()))}), path)
+        return list(table([path], schema=schema).chunks(Rejections()))
+
+    narrow, wide = read(2), read(70)
+    assert [chunk.table.num_rows for chunk in narrow] == [rows]
+    assert all(chunk.table.num_rows < rows / 2 for chunk in wide)
+    assert [price for chunk in wide for price in chunk.table["price"].to_pylist()] == list(range(rows))
+    assert [row for chunk in wide for row in chunk.row] == list(range(rows))
 
 
 def test_the_account_is_closed_after_the_last_chunk(tmp_path: Path) -> None:

@@ -137,6 +137,16 @@ def test_a_label_of_other_values(ending: str, tmp_path: Path) -> None:
     assert read_all(table([path], schema)).label == [1, 0, 0, 1]
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_label_of_booleans_may_say_which_is_1(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"f.{ending}"
+    frame = pd.DataFrame({"y": [True, False, True], "c": "a"})
+    frame.to_csv(path, index=False) if ending == "csv" else frame.to_parquet(path)
+    for values in (["True", "False"], ["true", "false"]):
+        schema = TableSchema.model_validate({"label": "y", "categorical": {"c": None}, "label_values": values})
+        assert read_all(table([path], schema)).label == [0, 1, 0]
+
+
 def test_a_bad_row_is_rejected_with_its_reason(tmp_path: Path) -> None:
     for ending, write_it in (("csv", "to_csv"), ("parquet", "to_parquet")):
         frame = pd.DataFrame(
