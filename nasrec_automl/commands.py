@@ -139,15 +139,15 @@ def _run_of(arguments: argparse.Namespace) -> RunFolder:
     from nasrec_automl.config import load_job
     from nasrec_automl.config_changes import read_changes
     from nasrec_automl.config_paths import moved
+    from nasrec_automl.pipeline.files import is_run_folder
     from nasrec_automl.pipeline.run_folder import JOB_FILE, RunFolder
 
     changes, folder = read_changes(arguments.changes), arguments.job
-    noted = folder / JOB_FILE
-    if not (noted.is_file() and (folder / "stages").is_dir()):
+    if not is_run_folder(folder):
         return RunFolder(load_job(folder, changes))
     if other := [key for key in ("name", "run_folder") if key in changes]:
         raise JobError(f"{folder}: is a run, whose {other[0]} stays: give the job file to start another one")
-    return RunFolder(moved(load_job(noted, changes), folder.resolve()))
+    return RunFolder(moved(load_job(folder / JOB_FILE, changes), folder.resolve()))
 
 
 def tune(arguments: argparse.Namespace) -> None:

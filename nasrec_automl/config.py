@@ -249,7 +249,7 @@ SamplerName = Literal["evolution", "nsga2", "tpe", "random"]
 
 
 class SearchConfig(Section):
-    """Evolution over the weight-sharing evaluator (arXiv 2207.07187).
+    """The search over the weight-sharing evaluator, by evolution (arXiv 2207.07187) or another sampler.
 
     Attributes:
         architectures: how many architectures are scored.
@@ -315,7 +315,7 @@ class SearchConfig(Section):
         return len(self.objectives) > 1
 
     @property
-    def at_random(self) -> str:
+    def random_warning(self) -> str:
         """That all is drawn at random, though a sampler is asked for that learns, and what to change; else nothing."""
         if self.sampler == "random" or self.architectures > self.population:
             return ""

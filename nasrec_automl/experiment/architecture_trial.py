@@ -57,10 +57,10 @@ def _run(arguments: Sequence[str], parameters: Mapping[str, Any], reporter: Repo
 
 
 def _score(run: RunFolder, architecture: Architecture) -> dict[str, float]:
-    from nasrec_automl.pipeline.evaluator import load_evaluator
+    from nasrec_automl.pipeline.evaluator import make_evaluator
     from nasrec_automl.search.scoring import unscored_reason
 
-    score = load_evaluator(run).evaluate(architecture)
+    score = make_evaluator(run).evaluate(architecture)
     # A trial that succeeds without a result leaves NNI's Evolution with one individual less, a failed one does not.
     if not math.isfinite(score.log_loss):
         raise NasRecError(unscored_reason(architecture, score.log_loss))
@@ -71,9 +71,8 @@ def _train(run: RunFolder, architecture: Architecture, reporter: Reporter) -> di
     from nasrec_automl.pipeline.scratch import default_hyper, train_by_job
     from nasrec_automl.pipeline.teachers import taught_label
 
-    def on_validation(step: int, metrics: Metrics) -> bool:
+    def on_validation(step: int, metrics: Metrics) -> None:
         reporter.intermediate(_values(metrics))
-        return False
 
     label = taught_label(run)
     hyper = default_hyper(run.job, taught=label is not None)

@@ -62,8 +62,8 @@ def write_experiment(job: str | Path, output: str | Path) -> Path:
             f"{output}: is there already, and no experiment that `nasrec-automl experiment` wrote: name another file "
             "(--output), or delete it"
         )
-    if config.search.at_random:
-        _logger.warning("%s", config.search.at_random)
+    if config.search.random_warning:
+        _logger.warning("%s", config.search.random_warning)
     remote = bool(config.experiment.machines)
     if remote:
         _check_machines(job, config)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -15,6 +14,7 @@ from nasrec_automl.pipeline.files import read_json
 from nasrec_automl.pipeline.outcomes import FinalOutcome
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import check_has_result
+from nasrec_automl.pipeline.tables import plain_table
 
 _OF_THE_RUN = ("name", "run_folder", "storage")
 """What differs between any two runs, and changes no result."""
@@ -97,7 +97,7 @@ def _flat(section: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, A
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = plain_table()
     for column in columns:
         table.add_column(column, overflow="fold")
     return table

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -31,6 +30,7 @@ from nasrec_automl.evaluation.grouped import GroupedAUC, grouped_auc
 from nasrec_automl.evaluation.paired import auc_difference_error, log_loss_difference_error
 from nasrec_automl.pipeline.groups import Groups
 from nasrec_automl.pipeline.model_folder import Model
+from nasrec_automl.pipeline.tables import plain_table
 from nasrec_automl.training.metrics import log_losses, measure
 
 _COLUMN = "probability"
@@ -306,7 +306,7 @@ def _within_table(evaluations: Sequence[Evaluation], group: str) -> RenderableTy
 
 
 def _table(model: str, *columns: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = plain_table()
     table.add_column(model, overflow="fold", min_width=24)
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)

@@ -91,6 +91,11 @@ def read_json(path: Path) -> Any:
         ) from None
 
 
+def is_run_folder(path: Path) -> bool:
+    """Whether a folder is a run's: others may hold a file of the job's name."""
+    return (path / "job.json").is_file() and (path / "stages").is_dir()
+
+
 def check_output_folder(folder: Path) -> None:
     """Check, before anything is computed, that files can be written into a folder, which may still have to be made.
 
@@ -102,8 +107,7 @@ def check_output_folder(folder: Path) -> None:
         raise RunFolderError(f"{folder}: cannot be written, since {there} is no folder: choose another one")
     whole = folder.resolve()
     for run in (whole, *whole.parents):
-        is_run = (run / "job.json").is_file() and (run / "stages").is_dir()
-        if is_run and run / "models" not in whole.parents:
+        if is_run_folder(run) and run / "models" not in whole.parents:
             raise RunFolderError(
                 f"{folder}: belongs to the run in {run}, whose stages keep their own files there: choose a folder in "
                 f"{run / 'models'}, or elsewhere"

@@ -141,9 +141,8 @@ def _share(run: RunFolder, trainings: Sequence[LastTraining], folder: Path, tell
 def _train(run: RunFolder, training: LastTraining, checkpoint: Path, tell: Tell) -> None:
     reached = partial(step_in_words, run, training.hyper, parts=training.parts)
 
-    def on_validation(step: int, metrics: Metrics) -> bool:
+    def on_validation(step: int, metrics: Metrics) -> None:
         tell(f"{training.called}, {reached(step)}: log loss {metrics.log_loss:.4f}")
-        return False
 
     try:
         trained = train_by_job(

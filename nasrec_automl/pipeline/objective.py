@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import shlex
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from pydantic import ValidationError
 
 from nasrec_automl.config import SearchConfig
 from nasrec_automl.errors import CheckpointError, JobError
+from nasrec_automl.evaluation import WeightSharingEvaluator
 from nasrec_automl.pipeline.budget import job_budget
-from nasrec_automl.pipeline.evaluator import load_evaluator
+from nasrec_automl.pipeline.evaluator import make_evaluator
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.search.admission import violations
 from nasrec_automl.search.attributes import KEY, PREFIX, REASON
@@ -70,9 +71,11 @@ def _with_objectives(run: RunFolder, objectives: Sequence[str]) -> RunFolder:
     return RunFolder(run.job.model_copy(update={"search": config}))
 
 
-@dataclass(frozen=True)
 class _Objective:
-    run: RunFolder
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+        self._evaluator: WeightSharingEvaluator | None = None
+        self._loading = threading.Lock()
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Path, Sequence[str]]]:
         """Pickled as folder and objectives: classes that pydantic makes for a job's generic fields cannot be."""
@@ -80,6 +83,13 @@ class _Objective:
 
     def __repr__(self) -> str:
         return f"objective({str(self.run.path)!r})"
+
+    def _loaded(self) -> WeightSharingEvaluator:
+        """The evaluator, which threads share."""
+        with self._loading:
+            if self._evaluator is None:
+                self._evaluator = make_evaluator(self.run)
+            return self._evaluator
 
     def __call__(self, trial: optuna.Trial) -> float | tuple[float, ...]:
         study = getattr(trial, "study", None)  # Optuna's FixedTrial has none
@@ -98,7 +108,7 @@ class _Objective:
         # First: until a trial of this process has parameters, a search may take it for one that it is to run.
         params = {name: suggest(trial, name, choices) for name, choices in distributions(space).items()}
         architecture = space.from_params(params)
-        evaluator = load_evaluator(self.run)
+        evaluator = self._loaded()
         trial.set_user_attr(KEY, architecture.key)
         score = evaluator.evaluate(architecture)
         if not math.isfinite(score.log_loss):

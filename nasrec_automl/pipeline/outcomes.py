@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,6 +13,21 @@ from nasrec_automl.errors import RunFolderError
 from nasrec_automl.pipeline.files import read_json, write_json, write_json_once
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.verdict import Verdict
+
+
+@contextmanager
+def of_this_version(path: Path) -> Iterator[None]:
+    """Say of a file that another version wrote, whose content the block cannot read, what to do.
+
+    Raises:
+        RunFolderError: in place of what the block raises.
+    """
+    try:
+        yield
+    except (ValidationError, KeyError, TypeError, AttributeError):
+        raise RunFolderError(
+            f"{path}: is of another version of nasrec-automl; delete it, and the next run makes it anew"
+        ) from None
 
 
 class _Outcome(BaseModel):
@@ -26,12 +43,8 @@ class _Outcome(BaseModel):
         content = read_json(path)
         if content is None:
             return None
-        try:
+        with of_this_version(path):
             return cls.model_validate(content)
-        except ValidationError:
-            raise RunFolderError(
-                f"{path}: is of another version of nasrec-automl; delete it, and the next run makes it anew"
-            ) from None
 
     @classmethod
     def of_ended(cls, path: Path) -> Self:
@@ -134,9 +147,16 @@ class FinalOutcome(_Outcome):
 
 
 def read_verdict(run: RunFolder) -> Verdict | None:
-    """What the check of the scores found; None where there was none."""
+    """What the check of the scores found; None where there was none.
+
+    Raises:
+        RunFolderError: another version wrote it.
+    """
     found = read_json(run.verdict)
-    return None if found is None else Verdict.from_plain(found)
+    if found is None:
+        return None
+    with of_this_version(run.verdict):
+        return Verdict.from_plain(found)
 
 
 def note_verdict(run: RunFolder, verdict: Verdict) -> None:

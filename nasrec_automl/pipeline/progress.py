@@ -51,7 +51,7 @@ class Progress(BaseModel):
         note: the latest figures, for people.
         started: when this process began with the first unit of its own, in seconds since the epoch.
         done_at_start: units that were done then.
-        reached: when the last of the units done was; None in files that an older version wrote.
+        reached: when the last of the units done was.
         even: whether units take equally long, so that there is a rate of them.
         updated: until when `seconds` counts.
         seconds: time spent, over all starts.
@@ -65,7 +65,7 @@ class Progress(BaseModel):
     note: str = ""
     started: float
     done_at_start: int = 0
-    reached: float | None = None
+    reached: float
     even: bool = True
     updated: float
     seconds: float
@@ -73,7 +73,7 @@ class Progress(BaseModel):
     @property
     def rate(self) -> float | None:
         """Units a second, from when this process began with them to the last."""
-        elapsed = (self.updated if self.reached is None else self.reached) - self.started
+        elapsed = self.reached - self.started
         done = self.done - self.done_at_start
         return done / elapsed if self.even and elapsed > 0 and done > 0 else None
 

@@ -18,8 +18,9 @@ from nasrec_automl.errors import StudyError
 from nasrec_automl.evaluation.trained_steps import trained_steps
 from nasrec_automl.pipeline.base import OnMetrics, Stage
 from nasrec_automl.pipeline.data import DataStage
-from nasrec_automl.pipeline.evaluator import load_evaluator, score_rows
+from nasrec_automl.pipeline.evaluator import make_evaluator, score_rows
 from nasrec_automl.pipeline.files import read_json, write_json, write_text
+from nasrec_automl.pipeline.outcomes import of_this_version
 from nasrec_automl.pipeline.progress import ProgressWriter, read_progress
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.settings import training_settings
@@ -83,7 +84,7 @@ class RankStage(Stage):
         shutil.rmtree(_folder(run), ignore_errors=True)  # checkpoints of trainings that failed too often
         # A supernet that went on from another run's has steps that this run's seed knows nothing of.
         steps = None if run.job.continues else trained_steps(architectures, path_schedule(run), kept_steps(run))
-        scores, ranking = judge_scores(run, load_evaluator(run), architectures, losses, steps)
+        scores, ranking = judge_scores(run, make_evaluator(run), architectures, losses, steps)
         if ranking is None:
             raise StudyError(
                 f"{len(scores)} of {len(architectures)} architectures were trained well with every seed and have a "
@@ -156,15 +157,19 @@ def _folder(run: RunFolder) -> Path:
 
 
 def rank_content(run: RunFolder) -> RankContent:
-    """What the stage found, from disk."""
-    found = read_json(run.rank)
-    data = PreparedData.open(run.data)
-    return RankContent(
-        title=run.job.name,
-        dataset=found["dataset"],
-        ranking=Ranking.from_plain(found["ranking"]),
-        architectures=[JudgedArchitecture(**one) for one in found["architectures"]],
-        score_rows=score_rows(run),
-        truth_rows=data.rows(*MEASURED),
-        left_out=found["left_out"],
-    )
+    """What the stage found, from disk.
+
+    Raises:
+        RunFolderError: another version wrote it.
+    """
+    found, data = read_json(run.rank), PreparedData.open(run.data)
+    with of_this_version(run.rank):
+        return RankContent(
+            title=run.job.name,
+            dataset=found["dataset"],
+            ranking=Ranking.from_plain(found["ranking"]),
+            architectures=[JudgedArchitecture(**one) for one in found["architectures"]],
+            score_rows=score_rows(run),
+            truth_rows=data.rows(*MEASURED),
+            left_out=found["left_out"],
+        )

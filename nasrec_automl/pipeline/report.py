@@ -60,7 +60,7 @@ _SAMPLED = 1_000
 
 
 class ReportStage(Stage):
-    """Writes `report.html`. It is done when the report is newer than the result."""
+    """Writes `report.html`. It is done when the report is of the present result."""
 
     name = "report"
 
@@ -130,7 +130,7 @@ def report_content(run: RunFolder) -> ReportContent:
         objectives=job.search.objectives,
         score_rows=score_rows(run),
         verdict=read_verdict(run),
-        halved=job.retrain.pruner == "hyperband" and most_validations(run) > FIRST_RUNG,
+        prunes=job.retrain.pruner == "hyperband" and most_validations(run) > FIRST_RUNG,
         retrain=_trainings(run) if search_is_noted(run) else [],
         results=_results(run, result, final) if final else [],
         chosen_on=final.chosen_on if final else (),
@@ -162,9 +162,9 @@ def _best_known(run: RunFolder, search: list[ScoredArchitecture]) -> tuple[Archi
 
 def _facts(run: RunFolder, data: PreparedData, result: dict[str, Any] | None) -> dict[str, str]:
     job = run.job
-    space = load_search_space(job.space)
+    space, schema = load_search_space(job.space), data.schema()
     parts = ", ".join(f"{part.value} {data.rows(part):,}" for part in Part)
-    largest = max(rows for field in data.schema().fields for rows in field.tables)
+    largest = max(rows for field in schema.fields for rows in field.tables)
     notes = data.description.notes
     spent = result["seconds"] if result else {}
     seconds = ", ".join(f"{stage} {seconds:,.0f}" for stage, seconds in spent.items())
@@ -172,8 +172,8 @@ def _facts(run: RunFolder, data: PreparedData, result: dict[str, Any] | None) ->
         "Search space": f"{space.name}, {Decimal(space.cardinality):.1e} architectures",
         **_objective_facts(run),
         **_budget_facts(run, space),
-        "Features": f"{len(data.schema().dense)} dense, {data.schema().num_fields} categorical",
-        "Table rows": f"{data.schema().table_rows:,} in all, {largest:,} in the largest",
+        "Features": f"{len(schema.dense)} dense, {schema.num_fields} categorical",
+        "Table rows": f"{schema.table_rows:,} in all, {largest:,} in the largest",
         "Rows": parts,
         **({"Read": str(notes["completeness"])} if "completeness" in notes else {}),
         "Split": f"{data.description.split.kind}, seed {data.description.split.seed}",
@@ -292,6 +292,6 @@ def _results(run: RunFolder, result: dict[str, Any], final: FinalOutcome) -> lis
             test_auc=baseline["test"]["auc"],
             test_less_winner_error=baseline["test_less_winner_error"],
         )
-        for baseline in result.get("baselines", [])  # earlier versions noted one, under another name
+        for baseline in result["baselines"]
     ]
     return rows

@@ -127,7 +127,7 @@ def train_by_job(
     run: RunFolder,
     architecture: Architecture,
     hyper: Hyper,
-    on_validation: OnValidation,
+    on_validation: OnValidation | None = None,
     *,
     parts: Sequence[Part] = TRAINING,
     checkpoint: Path | None = None,

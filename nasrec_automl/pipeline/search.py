@@ -23,7 +23,7 @@ from nasrec_automl.pipeline.check import check_scores, resume_mark_of_check
 from nasrec_automl.pipeline.dashboard import publish
 from nasrec_automl.pipeline.databases import study_storage
 from nasrec_automl.pipeline.earlier import earlier_winner
-from nasrec_automl.pipeline.evaluator import load_evaluator, release_evaluators
+from nasrec_automl.pipeline.evaluator import make_evaluator
 from nasrec_automl.pipeline.handed_on import handed_on
 from nasrec_automl.pipeline.outcomes import SearchOutcome, read_verdict
 from nasrec_automl.pipeline.progress import ProgressWriter
@@ -81,13 +81,13 @@ class SearchStage(Stage):
 
     def warn(self, run: RunFolder) -> None:
         """Say that the sampler will have nothing to learn from, while it can be changed."""
-        if not run.started(self.name) and (words := run.job.search.at_random):
+        if not run.started(self.name) and (words := run.job.search.random_warning):
             _logger.warning("%s", words)
 
     def _run(self, run: RunFolder, count: int | None, on_metrics: OnMetrics, workers: int) -> dict[str, float]:
         job, config = run.job, run.job.search
         space = load_search_space(job.space)
-        evaluator = load_evaluator(run)
+        evaluator = make_evaluator(run)
         study, budget, admits = make_study(run, "search"), job_budget(run), search_admission(run)
         hold_to_weights(run, study)
         left_out = left_out_designs(space, budget)
@@ -133,7 +133,6 @@ class SearchStage(Stage):
                 raise BudgetError(f"no architecture that was scored is inside the budget ({budget}): raise it")
             publish(run, lambda: report_content(run))
             _hand_on(run, finished, space)
-            release_evaluators()
             why = why_no_more(study, len(finished), config.architectures, config.timeout)
             parts = (_note(best, left_out), why, _what_scores_are_worth(run), _front(run, finished))
             progress.update(len(finished), ", ".join(filter(None, parts)), ended=True)

@@ -34,6 +34,7 @@ from nasrec_automl.search.database import patiently
 from nasrec_automl.search.ledger import Reached
 from nasrec_automl.search.trainings import count_trained, train_each, trained_losses, training_key
 from nasrec_automl.space import load_search_space
+from nasrec_automl.training.keep_best import OnValidation
 from nasrec_automl.training.metrics import Metrics
 
 
@@ -65,7 +66,7 @@ def train_and_measure(
     *,
     checkpoint: Path | None = None,
     keep: Keep | None = None,
-    on_validation: Callable[[int, Metrics], object] | None = None,
+    on_validation: OnValidation | None = None,
 ) -> TrialOutcome:
     """Train an architecture from scratch by labels alone, with the hyper-parameters that such trainings begin with.
 
@@ -78,7 +79,7 @@ def train_and_measure(
         parts: of validation.
         checkpoint: as in `train_from_scratch`.
         keep: called with what was trained, where that is 0.
-        on_validation: told step and metrics of each validation.
+        on_validation: as in `train_by_job`.
 
     Returns:
         Its value is the log loss on `parts`, in nats.
@@ -87,13 +88,7 @@ def train_and_measure(
         DivergedError: the training diverged.
     """
     hyper = default_hyper(run.job, taught=False)
-
-    def report(step: int, metrics: Metrics) -> bool:
-        if on_validation is not None:
-            on_validation(step, metrics)
-        return False
-
-    trained = train_by_job(run, architecture, hyper, report, checkpoint=checkpoint, seed_offset=seed_offset)
+    trained = train_by_job(run, architecture, hyper, on_validation, checkpoint=checkpoint, seed_offset=seed_offset)
     if keep is not None and seed_offset == 0:
         keep(architecture, trained)
     metrics = measure_subnet(trained.subnet.to(run.job.device), PreparedData.open(run.data).part(*parts))

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
@@ -23,6 +22,7 @@ from nasrec_automl.pipeline.outcomes import FinalOutcome
 from nasrec_automl.pipeline.progress import Tell
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import StageStatus, run_status
+from nasrec_automl.pipeline.tables import plain_table
 from nasrec_automl.space import SearchSpace
 
 _REFRESH = 0.5
@@ -161,9 +161,7 @@ class _Printer:
 def result_table(run: RunFolder) -> RenderableType:
     """The result beside the baselines and the other contenders."""
     result, final = read_json(run.result), FinalOutcome.of_ended(run.final)
-    # Without borders it has room in 80 columns, which is also what Rich takes a log file for.
-    title = escape(f"{run.job.name}: {result['dataset']}")
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = plain_table(escape(f"{run.job.name}: {result['dataset']}"))
     table.add_column("model", no_wrap=True)
     for column in ("validation\nlog loss", "validation\nAUC", "test\nlog loss", "test\nAUC", "multiply\nadds"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -177,7 +175,7 @@ def result_table(run: RunFolder) -> RenderableType:
             f"{contender.macs:,}",
             style="bold" if wins else "",
         )
-    baselines = result.get("baselines", [])  # earlier versions noted one, under another name
+    baselines = result["baselines"]
     for baseline in baselines:
         table.add_row(
             baseline["name"],

@@ -18,7 +18,7 @@ from nasrec_automl.pipeline.status import is_at_work
 from nasrec_automl.pipeline.studies import Kind, study_trials
 from nasrec_automl.search.attributes import WORKER
 from nasrec_automl.search.database import database_errors
-from nasrec_automl.search.stale import worker_id
+from nasrec_automl.search.stale import process_of, worker_id
 from nasrec_automl.search.task import ENDED
 
 _POLL = 1.0
@@ -93,6 +93,6 @@ def _wait_for_supernet(run: RunFolder, on_wait: Callable[[str], None] | None) ->
 
 
 def _finished_here(run: RunFolder, kind: Kind, states: Collection[TrialState]) -> int:
-    me = worker_id().rpartition(":")[0]
+    me = process_of(worker_id())
     trials = study_trials(run, kind, states)
-    return sum(str(trial.user_attrs.get(WORKER)).rpartition(":")[0] == me for trial in trials)
+    return sum(process_of(str(trial.user_attrs.get(WORKER))) == me for trial in trials)

@@ -221,7 +221,7 @@ class ReportContent:
         objectives: what the search minimised, `log_loss` first; costs are attributes of `ScoredArchitecture`.
         score_rows: rows that an architecture of the search is scored on, where it is not stopped early.
         verdict: what the check of the scores found, where there was one.
-        halved: whether candidates go through successive halving where the scores are not trusted.
+        prunes: whether candidates go through successive halving where the scores are not trusted.
         retrain: trainings from scratch.
         results: the result table.
         chosen_on: names of the parts that the winner was chosen on, and that validation is measured on.
@@ -245,7 +245,7 @@ class ReportContent:
     objectives: Sequence[str] = ("log_loss",)
     score_rows: int | None = None
     verdict: Verdict | None = None
-    halved: bool = True
+    prunes: bool = True
     retrain: Sequence[RetrainTrial] = ()
     results: Sequence[ResultRow] = ()
     chosen_on: Sequence[str] = ("choice",)

@@ -195,7 +195,7 @@ def _what_came_of(verdict: Verdict, content: ReportContent) -> str:
             "The search's scores seem to order architectures better than their size does; of so few that may be "
             f"chance. The run took {_best_scored(content)} in turns with {_predicted(content)}."
         )
-    how = "go through successive halving" if content.halved else "are trained to their end"
+    how = "go through successive halving" if content.prunes else "are trained to their end"
     return (
         "The search's scores order architectures no better than their size does, so the run did not rely on them: in "
         f"place of {_best_scored(content)} it took {_predicted(content)}. Those that the predictor puts first {how}."

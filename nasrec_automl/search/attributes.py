@@ -22,7 +22,7 @@ LOG_LOSS = "log_loss"
 """The first objective. The others are costs, under the names of `nasrec_automl.budget`."""
 
 DASHBOARD = "nasrec:dashboard"
-"""Of the study: what was written for Optuna's dashboard, numbers of the trials with a note and ids of the artifacts."""
+"""Of the study: ids of the artifacts that were written for Optuna's dashboard."""
 
 WEIGHTS_HASH = "nasrec:weights"
 """Of the study of a search: hash of the supernet's weights that its scores were computed with. A supernet that is

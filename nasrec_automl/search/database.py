@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 from optuna.exceptions import StorageInternalError
@@ -32,6 +33,9 @@ _PACKAGES = {
 
 _PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 30.0, 30.0)
 """Seconds between two attempts to reach a server that has gone: two minutes, as long as a restart may take."""
+
+_WAITING: ContextVar[bool] = ContextVar("waiting", default=False)
+"""Whether `patiently` repeats what runs now: calls within are not repeated on their own, or waits would multiply."""
 
 _Result = TypeVar("_Result")
 
@@ -89,6 +93,7 @@ def patiently(
     """Call a function that uses a database, and repeat the call if the database's server broke the connection.
 
     Calls are repeated for two minutes: the server may be restarting, or may have broken a deadlock of two transactions.
+    Within such a call, a further one is not repeated on its own.
 
     Args:
         storage: the database.
@@ -98,15 +103,21 @@ def patiently(
     Raises:
         Exception: whatever the function raises: a broken connection after two minutes, any other error at once.
     """
-    for pause in _PAUSES:
-        try:
-            return call()
-        except (SQLAlchemyError, StorageInternalError) as error:
-            if not connection_lost(storage, error):
-                raise
-        time.sleep(pause)
-        call = again or call
-    return call()
+    if _WAITING.get():
+        return call()
+    token = _WAITING.set(True)
+    try:
+        for pause in _PAUSES:
+            try:
+                return call()
+            except (SQLAlchemyError, StorageInternalError) as error:
+                if not connection_lost(storage, error):
+                    raise
+            time.sleep(pause)
+            call = again or call
+        return call()
+    finally:
+        _WAITING.reset(token)
 
 
 def connection_lost(storage: BaseStorage, error: BaseException) -> bool:

@@ -23,6 +23,11 @@ def worker_id() -> str:
     return f"{own_host()}:{os.getpid()}:{start_of():.2f}:{uuid.uuid4().hex}"
 
 
+def process_of(worker: str) -> str:
+    """What the ids of one process have in common."""
+    return worker.rpartition(":")[0]
+
+
 def close_stale(ledger: Ledger, running: list[FrozenTrial], *, lost_after: float) -> int:
     """Fail every running trial whose worker is gone; workers then try its parameters again.
 

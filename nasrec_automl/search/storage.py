@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from nasrec_automl.errors import StudyError
 from nasrec_automl.search.attributes import DASHBOARD, LOG_LOSS, OBJECTIVES, PREFIX, SCHEMA_VERSION, WEIGHTS_HASH
 from nasrec_automl.search.database import database_errors, opening_errors, parse_url, patiently
-from nasrec_automl.search.folders import MOUNTS, network_file_system
+from nasrec_automl.search.folders import network_file_system
 
 Direction = Literal["minimize", "maximize"]
 
@@ -202,9 +202,7 @@ def _check_folder(url: URL) -> None:
     if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
         return
     folder = Path(url.database).resolve().parent
-    # Names of folders need not be UTF-8; as `Path` has them, they are in the same form.
-    mounts = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape") if MOUNTS.is_file() else ""
-    kind = network_file_system(folder, mounts)
+    kind = network_file_system(folder)
     if kind is not None:
         raise StudyError(
             f"{url}: the folder is on a network file system ({kind}), where SQLite's locks do not hold; choose a file "

@@ -30,8 +30,8 @@ class Tried:
     def keys(self, study: optuna.Study, trial: FrozenTrial) -> Set[str]:
         """Keys of the study's other trials that have finished or run.
 
-        None where a trial has parameters beside the space's labels, such as a learning rate: then an architecture is
-        worth more than one trial.
+        None of them where a trial has parameters beside the space's labels, such as a learning rate: then an
+        architecture is worth more than one trial.
         """
         trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING))
         keys = {self._key(other) for other in trials if other.number != trial.number}

@@ -14,7 +14,7 @@ from torch import nn
 from nasrec_automl.training.metrics import Metrics
 from nasrec_automl.training.module import ClickModule
 
-OnValidation = Callable[[int, Metrics], bool]
+OnValidation = Callable[[int, Metrics], bool | None]
 """Called after each validation with step and metrics; True ends the training."""
 
 

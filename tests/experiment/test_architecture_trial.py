@@ -15,7 +15,7 @@ from nni.experiment.config import ExperimentConfig
 from nasrec_automl.config import load_job
 from nasrec_automl.evaluation import Score, WeightSharingEvaluator
 from nasrec_automl.experiment import architecture_trial, trial_process
-from nasrec_automl.pipeline.evaluator import load_evaluator
+from nasrec_automl.pipeline.evaluator import make_evaluator
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.teachers import taught_label
 from nasrec_automl.space import load_search_space
@@ -49,7 +49,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_reports_the_evaluators_log_loss_as_it_is(start: Any, finished_run: RunFolder) -> None:
     architecture = load_search_space(finished_run.job.space).random(np.random.default_rng(0))
-    score = load_evaluator(finished_run).evaluate(architecture)
+    score = make_evaluator(finished_run).evaluate(architecture)
     code, (sent,) = start(dict(architecture.params), finished_run.path)
     assert (code, sent["type"], sent["parameter_id"]) == (0, "FINAL", 3)
     assert sent["value"] == {

@@ -16,7 +16,7 @@ from optuna.trial import FixedTrial, TrialState
 from nasrec_automl import objective
 from nasrec_automl.errors import CheckpointError, JobError, RunFolderError
 from nasrec_automl.evaluation import WeightSharingEvaluator
-from nasrec_automl.pipeline.evaluator import _evaluator
+from nasrec_automl.pipeline.evaluator import make_evaluator
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.search import SearchStage
@@ -55,14 +55,17 @@ def test_what_is_over_the_budget_is_not_feasible(copied_run: RunFolder) -> None:
     assert all((trial.constraints["parameters"] <= 0) == (trial in inside) for trial in study.get_trials())
 
 
-def test_threads_score_alike(finished_run: RunFolder) -> None:
+def test_threads_score_alike_and_share_a_supernet(finished_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     found = begun_study(finished_run, "search").get_trials()
     study = optuna.create_study()
     for trial in found:
         study.enqueue_trial(trial.params)
-    _evaluator.cache_clear()
+    made = []
+    monkeypatch.setattr(
+        "nasrec_automl.pipeline.objective.make_evaluator", lambda run: made.append(make_evaluator(run)) or made[0]
+    )
     study.optimize(objective(finished_run.path), n_trials=len(found), n_jobs=4)
-    assert _evaluator.cache_info().misses == 1
+    assert len(made) == 1
     by_key = {trial.user_attrs["nasrec:key"]: scores(trial) for trial in study.get_trials()}
     assert by_key == {trial.user_attrs["nasrec:key"]: scores(trial) for trial in found}
 

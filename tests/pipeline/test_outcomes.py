@@ -32,6 +32,13 @@ def test_the_note_of_another_version_is_an_error_that_says_what_to_do(content: o
         RetrainOutcome.read(tmp_path / "finished.json")
 
 
+@pytest.mark.parametrize("content", [{}, [], {"architectures": [], "log_losses": [], "ranking": {"tau": 0.5}}])
+def test_so_is_the_verdict_of_another_version(content: object, copied_run: RunFolder) -> None:
+    write_json(copied_run.verdict, content)
+    with pytest.raises(RunFolderError, match=r"verdict\.json: is of another version .*; delete it"):
+        read_verdict(copied_run)
+
+
 def test_of_workers_that_end_the_check_at_once_the_first_ones_counts(copied_run: RunFolder) -> None:
     assert read_verdict(copied_run) is None
     first = Verdict(architectures=[{"block1/fm": True}], log_losses=[0.5], ranking=None)

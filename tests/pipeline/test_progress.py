@@ -5,7 +5,6 @@ import pytest
 
 from nasrec_automl import heartbeat
 from nasrec_automl.pipeline import progress
-from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.progress import Progress, ProgressWriter, counting_time, read_progress
 
 
@@ -122,10 +121,6 @@ def test_the_rate_is_that_of_the_last_unit_however_much_is_noted_after_it(tmp_pa
         writer.update(1, f"step {step}")
     assert read(path).rate == pytest.approx(1 / 20)
     assert read(path).counted_to(5000).rate == pytest.approx(1 / 20)
-    old = read_json(path)
-    del old["reached"], old["even"]
-    write_json(path, old)
-    assert read(path).rate == pytest.approx(1 / 40), "of a file without that time, as before"
 
 
 def test_units_that_are_unlike_have_no_rate(tmp_path: Path, clock: Clock) -> None:

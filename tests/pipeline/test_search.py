@@ -1,8 +1,10 @@
 """The search stage of a finished run, and a done search that is asked for more."""
 
+import gc
 import json
 import logging
 import shutil
+import weakref
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +17,11 @@ from optuna.trial import FrozenTrial
 
 from nasrec_automl.config import SearchConfig
 from nasrec_automl.errors import CheckpointError, JobError, StudyError
+from nasrec_automl.evaluation import WeightSharingEvaluator
 from nasrec_automl.hand_designs import hand_designs
 from nasrec_automl.network.weights import save_network
 from nasrec_automl.pipeline.candidates import candidates
-from nasrec_automl.pipeline.evaluator import _evaluator, make_evaluator
+from nasrec_automl.pipeline.evaluator import make_evaluator
 from nasrec_automl.pipeline.files import read_json, write_json
 from nasrec_automl.pipeline.outcomes import SearchOutcome
 from nasrec_automl.pipeline.run_folder import RunFolder
@@ -134,9 +137,20 @@ def test_a_study_without_a_score_takes_a_supernet_that_was_trained_again(copied_
     assert study.user_attrs[WEIGHTS_HASH] == written
 
 
-def test_a_search_that_has_ended_keeps_no_supernet_in_memory(copied_run: RunFolder) -> None:
+def test_a_search_that_has_ended_keeps_no_supernet_in_memory(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def noted(run: RunFolder) -> WeightSharingEvaluator:
+        evaluator = make_evaluator(run)
+        made.append(weakref.ref(evaluator))
+        return evaluator
+
+    monkeypatch.setattr("nasrec_automl.pipeline.search.make_evaluator", noted)
     SearchStage().run(changed(copied_run, "search", architectures=copied_run.job.search.architectures + 1))
-    assert _evaluator.cache_info().currsize == 0
+    gc.collect()
+    assert [left() for left in made] == [None]
 
 
 def test_scores_of_another_supernet_of_the_same_settings_are_not_mixed_in(copied_run: RunFolder) -> None:
@@ -166,7 +180,6 @@ def test_early_stops_are_the_same_after_any_break(
         (run.path / "stages" / "search.json").unlink()
         run = changed(run, "search", architectures=30, early_stop=2)
         while not SearchStage().is_done(run):
-            _evaluator.cache_clear()  # as in a new process
             SearchStage().run(run, count=count)
         noted = json.loads(run.top.read_text())["top"]
         trials = begun_study(run, "search").get_trials()
@@ -225,7 +238,6 @@ def test_the_front_is_the_same_after_any_break(finished_run: RunFolder, tmp_path
     SearchStage().run(whole)
     broken = several_objectives(finished_run, tmp_path / "broken", **objectives)
     while not SearchStage().is_done(broken):
-        _evaluator.cache_clear()  # as in a new process
         SearchStage().run(broken, count=4)
     assert [(t.params, t.values, t.system_attrs) for t in study_of(broken).trials] == [
         (t.params, t.values, t.system_attrs) for t in study_of(whole).trials
@@ -239,7 +251,6 @@ def test_several_objectives_stop_nothing_early(
     monkeypatch.setattr("nasrec_automl.evaluation.early_stop._FEWEST", 30)
     monkeypatch.setattr("nasrec_automl.evaluation.early_stop._FEWEST_OF_EACH", 5)
     monkeypatch.setattr("nasrec_automl.evaluation.early_stop.CONFIDENCE", 0.4)
-    _evaluator.cache_clear()
     run = several_objectives(finished_run, tmp_path / "run", objectives=("log_loss", "macs"), early_stop=2)
     SearchStage().run(run)
     assert {trial.user_attrs["nasrec:rows"] for trial in study_of(run).trials} == {300}

@@ -125,7 +125,7 @@ def test_names_are_shown_as_they_are(tmp_path: Path, write_job: Callable[..., Pa
     assert "teachers" not in text
     assert "measured on search and choice, which chose the winner" in text
     assert "On test the winner is no better than a and b: trainings may be too short (retrain.max_epochs)" in text
-    write_json(run.result, {"dataset": "a[/b]", "baseline": {"name": "a", **both}, **both})  # as earlier versions did
+    write_json(run.result, {"dataset": "a[/b]", "baselines": [], **both})
     assert "On test" not in shown(result_table(run))
 
 
@@ -144,7 +144,7 @@ def test_without_a_terminal_long_work_without_tenths_is_heard_of(
     finished_run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: dict[str, Any] = {}
-    progress = Progress(done=0, total=20, unit="architectures", started=0, updated=1, seconds=1)
+    progress = Progress(done=0, total=20, unit="architectures", started=0, reached=0, updated=1, seconds=1)
 
     def find(run: RunFolder) -> list[StageStatus]:
         return [StageStatus("search", "running", None, progress.model_copy(update={"note": said["note"]}))]
@@ -161,7 +161,7 @@ def test_without_a_terminal_long_work_without_tenths_is_heard_of(
 
 def test_a_clock_runs_beside_the_rate(finished_run: RunFolder) -> None:
     def find(run: RunFolder) -> list[StageStatus]:
-        progress = Progress(done=8, total=20, unit="architectures", started=0, updated=4, seconds=71)
+        progress = Progress(done=8, total=20, unit="architectures", started=0, reached=4, updated=4, seconds=71)
         return [StageStatus("search", state, None, progress) for state in ("running", "done")]
 
     running, done = shown(stage_table(finished_run, find)).splitlines()

@@ -200,7 +200,7 @@ def test_trust_says_how_far_the_scores_themselves_go(full_content):
     assert "did not rely on them" in text
     assert "in place of the best scores it took the architectures with the best predictions (of a regression" in text
     assert "go through successive halving" in text
-    text = " ".join(trust(full_content(verdict=of(bad), halved=False)))
+    text = " ".join(trust(full_content(verdict=of(bad), prunes=False)))
     assert "halving" not in text
     assert "are trained to their end" in text
     for scores, losses in ((np.zeros(8), order), (order, np.zeros(8))):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -26,6 +27,17 @@ def space() -> SearchSpace:
         dense_dims=(16, 32),
         sparse_dims=(16, 32),
     )
+
+
+@pytest.fixture
+def mounted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Gives this machine other mounts, each a place and its kind."""
+
+    def mount(*mounts: tuple[str, str]) -> None:
+        found = [SimpleNamespace(mountpoint=place, fstype=kind) for place, kind in mounts]
+        monkeypatch.setattr("psutil.disk_partitions", lambda **_: found)
+
+    return mount
 
 
 @pytest.fixture(scope="session")

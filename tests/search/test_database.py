@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
 from sqlalchemy.exc import OperationalError
 
 from nasrec_automl.errors import StudyError
-from nasrec_automl.search.database import database_errors, opening_errors
+from nasrec_automl.search.database import database_errors, opening_errors, patiently
 
 URL = "postgresql+psycopg2://me:se%3Fcret@db.example:5432/studies"
 
@@ -57,3 +58,19 @@ def test_a_text_that_is_no_url_is_refused_before_the_block() -> None:
 def test_while_a_database_is_opened_they_are_the_databases(error: type[Exception]) -> None:
     with pytest.raises(StudyError, match=r"db\.example"), opening_errors(URL):
         raise error("tables of another version")
+
+
+def test_calls_within_a_patient_one_do_not_multiply_its_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("nasrec_automl.search.database.time.sleep", waited.append)
+    monkeypatch.setattr("nasrec_automl.search.database.connection_lost", lambda storage, error: True)
+    storage = RDBStorage("sqlite://")
+    for call in (lambda: raise_("gone"), lambda: patiently(storage, lambda: raise_("gone"))):
+        waited.clear()
+        with pytest.raises(OperationalError):
+            patiently(storage, call)
+        assert sum(waited) == 120.5
+    left = [raise_, raise_, lambda _: 7]  # afterwards calls wait again
+    waited.clear()
+    assert patiently(storage, lambda: patiently(storage, lambda: left.pop(0)("gone"))) == 7
+    assert waited == [0.5, 1.0]

@@ -1,19 +1,18 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from nasrec_automl.search.folders import network_file_system
 
-MOUNTS = r"""
-/dev/sda1 / ext4 rw,relatime 0 0
-proc /proc proc rw 0 0
-server:/home /home nfs4 rw,vers=4.2 0 0
-/dev/sdb1 /home/me/local xfs rw 0 0
-me@host:/x /mnt/my\040files fuse.sshfs rw 0 0
-//server/share /mnt/share cifs rw 0 0
-/dev/sdc1 /mnt/share ext4 rw 0 0
-broken line
-"""
+MOUNTS = {
+    "/": "ext4",
+    "/proc": "proc",
+    "/home": "nfs4",
+    "/home/me/local": "xfs",
+    "/mnt/my files": "fuse.sshfs",
+    "/media/me/caf\udce9": "cifs",
+}
 
 
 @pytest.mark.parametrize(
@@ -24,12 +23,24 @@ broken line
         ("/homework/studies.db", None),
         ("/home/me/local/studies.db", None),
         ("/mnt/my files/studies.db", "fuse.sshfs"),
-        ("/mnt/share/studies.db", None),  # The later mount hides the earlier one.
+        ("/media/me/caf\udce9/studies.db", "cifs"),
     ],
 )
-def test_the_deepest_mount_decides(path: str, kind: str | None) -> None:
-    assert network_file_system(Path(path), MOUNTS) == kind
+def test_the_deepest_mount_decides(path: str, kind: str | None, mounted: Callable[..., None]) -> None:
+    mounted(*MOUNTS.items())
+    assert network_file_system(Path(path)) == kind
 
 
-def test_without_a_table_nothing_is_known() -> None:
-    assert network_file_system(Path("/home/me"), "") is None
+def test_the_later_of_two_mounts_hides_the_earlier(mounted: Callable[..., None]) -> None:
+    for kinds in (("nfs", "ext4"), ("ext4", "nfs")):
+        mounted(("/", "ext4"), *(("/mnt/share", kind) for kind in kinds))
+        assert network_file_system(Path("/mnt/share/studies.db")) == (kinds[1] if kinds[1] == "nfs" else None)
+
+
+def test_this_machine_has_mounts() -> None:
+    assert network_file_system(Path("/proc")) is None
+
+
+def test_without_a_table_nothing_is_known(mounted: Callable[..., None]) -> None:
+    mounted()
+    assert network_file_system(Path("/home/me")) is None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -198,20 +199,11 @@ def test_a_study_may_maximise_and_stays_so(storage: RDBStorage) -> None:
         open_study(storage, name="tune", identity={})
 
 
-def test_a_file_on_a_network_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mounts = tmp_path / "mounts"
-    mounts.write_text(f"/dev/sda1 / ext4 rw 0 0\nserver:/home {tmp_path / 'home'} nfs4 rw 0 0\n")
-    monkeypatch.setattr(storage_module, "MOUNTS", mounts)
+def test_a_file_on_a_network_folder_is_refused(tmp_path: Path, mounted: Callable[..., None]) -> None:
+    mounted(("/", "ext4"), (str(tmp_path / "home"), "nfs4"))
     with pytest.raises(StudyError, match=r"network file system .nfs4.*; choose a file on a disk of this machine"):
         open_storage(f"sqlite:///{tmp_path / 'home' / 'me' / 'studies.db'}")
     assert not (tmp_path / "home").exists()
-    open_storage(f"sqlite:///{tmp_path / 'studies.db'}")
-
-
-def test_a_mount_whose_name_is_no_utf8_is_none_of_its_business(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mounts = tmp_path / "mounts"
-    mounts.write_bytes(b"/dev/sda1 / ext4 rw 0 0\n/dev/sdb1 /media/me/caf\xe9 vfat rw 0 0\n")
-    monkeypatch.setattr(storage_module, "MOUNTS", mounts)
     open_storage(f"sqlite:///{tmp_path / 'studies.db'}")
 
 
