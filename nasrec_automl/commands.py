@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nasrec_automl.data.preparation import OnProgress
-    from nasrec_automl.pipeline.model_folder import Model
     from nasrec_automl.pipeline.run_folder import RunFolder
 
 
@@ -313,10 +312,11 @@ def retrain(arguments: argparse.Namespace) -> None:
 def predict(arguments: argparse.Namespace) -> None:
     """Predict a file of raw rows."""
     from nasrec_automl.data.readers.unlabelled import count_rows
+    from nasrec_automl.pipeline.model_folder import load_model
     from nasrec_automl.pipeline.predict import predict_file
 
     console = Console()
-    model, total = _model_in(arguments.model), count_rows(arguments.input)
+    model, total = load_model(arguments.model), count_rows(arguments.input)
     with row_bars(console) as on_progress:
         on_progress("predicting rows", 0, total)
         rows = predict_file(
@@ -338,6 +338,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from nasrec_automl.data.sources import open_source
     from nasrec_automl.pipeline.evaluate import evaluate, evaluation_table
     from nasrec_automl.pipeline.files import write_json
+    from nasrec_automl.pipeline.model_folder import load_model
     from nasrec_automl.pipeline.predict import TABLES
 
     output: Path | None = arguments.output
@@ -354,7 +355,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         group=arguments.group,
         **_options(arguments),
     )
-    models = {str(folder): _model_in(folder) for folder in arguments.model}
+    models = {str(folder): load_model(folder) for folder in arguments.model}
     given = {str(file): file for file in arguments.probabilities}
     with row_bars(console) as on_progress:
         evaluations = evaluate(
@@ -371,15 +372,6 @@ def evaluate(arguments: argparse.Namespace) -> None:
     if output is not None:
         write_json(output, [asdict(one) for one in evaluations])
         _say(console, str(output))
-
-
-def _model_in(folder: Path) -> Model:
-    """The model of a folder, or of a run's folder the winner."""
-    from nasrec_automl.pipeline.model_folder import WEIGHTS_FILE, load_model
-
-    winner = folder / "best"
-    of_run = (winner / WEIGHTS_FILE).is_file() and not (folder / WEIGHTS_FILE).is_file()
-    return load_model(winner if of_run else folder)
 
 
 def export(arguments: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+import torch
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
@@ -20,7 +22,7 @@ from nasrec_automl.heartbeat import heartbeat
 from nasrec_automl.nni_plugin.filters import Filter, budget_of, make_filter
 from nasrec_automl.nni_plugin.nas import ModelEventType, ModelStatus, RawFormatModelSpace, Strategy
 from nasrec_automl.nni_plugin.space import NasRecSpace
-from nasrec_automl.schema import FeatureSchema
+from nasrec_automl.nni_plugin.supermodule import SupernetModule
 from nasrec_automl.search import RegularizedEvolutionSampler, WorkerOptions, open_storage, open_study
 from nasrec_automl.search.attributes import ERROR, INTERRUPTED, STALE
 from nasrec_automl.search.database import database_errors, shown_url
@@ -31,12 +33,14 @@ from nasrec_automl.search.scoring import ArchitectureSource
 from nasrec_automl.search.stale import worker_id
 from nasrec_automl.search.task import TrialOutcome, key_of
 from nasrec_automl.search.worker import Worker
-from nasrec_automl.space import SearchSpace
 
 _logger = logging.getLogger(__name__)
 
 _LATE = 5.0
 """Seconds that NNI's last events may take after it says that all models have ended."""
+
+_MOST_FAILED = 16
+"""Models without a result in a row, after which the evaluator is taken to be at fault, and the experiment ends."""
 
 _GENERATIONS = 240
 """G where the number of trials is open (arXiv 2207.07187)."""
@@ -48,17 +52,19 @@ class OptunaEvolution(Strategy):
     It runs models of a `NasRecSpace` in NNI's training-service engine, as many at once as the experiment's
     `trial_concurrency`, or those of a trained supernet (`strategy.supernet`) in this process. Several experiments, on
     several machines, may share one study. A killed experiment goes on where the study is, by `resume` or by a new
-    experiment with the same study: models that ran are tried again, finished ones are not.
+    experiment with the same study: models that ran are tried again, finished ones are not. Scores of a supernet are
+    held to its weights: with other ones, such as those of another training, the study is refused.
 
     Models report, as NNI's strategies want it, the *negative* log loss (`default` of a dict, as `ClickEvaluatorModule`
-    does); the study minimises the log loss.
+    does); the study minimises the log loss. A model without a result is a failed trial with its reason. After 16 in a
+    row, or where no model has one, the experiment ends with that reason.
 
     Args:
         storage: SQLAlchemy URL of the study's database, such as `sqlite:////folder/studies.db`.
         study: the study's name.
         trials: finished trials that the study is to have; None to go on while the experiment has a budget. After a
             kill NNI counts its own budget anew, so that this is the number to rely on.
-        identity: what scores depend on beside space and features, such as the data and the supernet; another
+        identity: what scores depend on beside space, features and a supernet's weights, such as the data; another
             experiment on the same study must give the same.
         first: architectures that come before evolution's own, such as `hand_designs(space).values()`.
         filter: which models are allowed, in the form of NNI's RandomOneShot: a function of a sample, such as a
@@ -70,8 +76,8 @@ class OptunaEvolution(Strategy):
         seed: all randomness derives from it and from the study.
 
     Raises:
-        StudyError: `trials` or a size is out of its range, or (when it runs) the database cannot be used or the study
-            is about something else.
+        StudyError: `trials` or a size is out of its range, `storage` is no URL, or (when it runs) the database cannot
+            be used, the study is about something else, or models end without a result.
         JobError: `filter` is not a filter.
         TypeError, ValueError: a dict is not of `RangeProfilerFilter`'s arguments, as NNI says.
     """
@@ -93,6 +99,11 @@ class OptunaEvolution(Strategy):
         super().__init__()
         if trials is not None and trials < 1:
             raise StudyError(f"trials must be at least 1, but it is {trials}")
+        if not isinstance(storage, str):
+            raise StudyError(
+                f"storage must be a SQLAlchemy URL, such as sqlite:////folder/studies.db, but it is a "
+                f"{type(storage).__name__}: NNI writes a strategy's arguments down"
+            )
         self._url = storage
         self._study_name = study
         self._trials = trials
@@ -114,6 +125,8 @@ class OptunaEvolution(Strategy):
         self._measured: dict[str, Any] = {}
         self._ended: dict[str, Any] = {}
         self._most = 1  # processes at once, so far
+        self._failed, self._reason = 0, ""  # models without a result since the last one that had one, and why
+        self._is_warned = False
         self._alive: list[Any] = []  # a metric that comes late is told only of a model that somebody holds
         self._lock = threading.Lock()
         self._error: Exception | None = None
@@ -127,8 +140,9 @@ class OptunaEvolution(Strategy):
     # NNI's life cycle: `initialize` once, `load_state_dict` where an experiment is resumed, `run` once.
 
     def _initialize(self, model_space: Any, engine: Any) -> Any:
-        space, schema, layer_norm = _searched(model_space)
-        budget = budget_of(self._filter, schema, layer_norm=layer_norm)
+        searched = _searched(model_space)
+        space, schema = searched.search_space, searched.schema
+        budget = budget_of(self._filter, schema, layer_norm=searched.layer_norm)
         storage = open_storage(self._url)
         study = open_study(
             storage,
@@ -138,6 +152,7 @@ class OptunaEvolution(Strategy):
                 "space": space.name,
                 "choices": key_of(space.labels),
                 "features": key_of(schema.model_dump(mode="json", exclude_defaults=True)),
+                "weights": _shared_weights(searched),
                 **self._identity,
             },
         )
@@ -165,6 +180,8 @@ class OptunaEvolution(Strategy):
                 self._give_up_running()
             if self._error is not None:
                 raise self._error
+            if self._failed and not self._worker.census().done:
+                raise self._without_results(f"{self._failed} models have run, and none has a result")
 
     @property
     def _worker(self) -> Worker:
@@ -300,28 +317,38 @@ class OptunaEvolution(Strategy):
         ledger = self._worker.ledger
         if status == ModelStatus.Interrupted:
             ledger.fail(trial, INTERRUPTED, "the experiment was interrupted while its model ran")
-        elif status != ModelStatus.Trained:
-            ledger.fail(trial, ERROR, f"NNI's model ended as {status.value}: its trial's log says why")
-        elif metric is None:
-            ledger.fail(trial, STALE, "its process ended without a final result (nni.report_final_result)")
-        elif not isinstance(metric, int | float) or not math.isfinite(metric):
-            ledger.fail(
-                trial,
-                ERROR,
-                f"the model reported the final result {metric!r}: expected the negative log loss, a finite number, by "
-                "nni.report_final_result",
+            return
+        if failure := _failure(metric, status):
+            kind, self._reason = failure
+            ledger.fail(trial, kind, self._reason)
+            self._failed += 1
+            if self._failed >= _MOST_FAILED:
+                raise self._without_results(f"{self._failed} models in a row have no result")
+            return
+        self._failed = 0
+        if metric > 0 and not self._is_warned:
+            self._is_warned = True
+            _logger.warning(
+                "a model reported the final result %s, above 0, as no negative log loss is: NNI maximises, so report a "
+                "log loss with a minus sign",
+                metric,
             )
-        else:
-            # NNI maximises, the study minimises: here the sign changes, and back in `list_models`.
-            log_loss = -float(metric)
-            if not ledger.finish(trial, TrialOutcome(value=log_loss)):
-                _logger.warning(
-                    "the result %s of trial %d is lost: another process had ended the trial, such as a machine that "
-                    "had not heard of this one for %g seconds",
-                    log_loss,
-                    trial.number,
-                    self._options.lost_after,
-                )
+        # NNI maximises, the study minimises: here the sign changes, and back in `list_models`.
+        log_loss = -float(metric)
+        if not ledger.finish(trial, TrialOutcome(value=log_loss)):
+            _logger.warning(
+                "the result %s of trial %d is lost: another process had ended the trial, such as a machine that "
+                "had not heard of this one for %g seconds",
+                log_loss,
+                trial.number,
+                self._options.lost_after,
+            )
+
+    def _without_results(self, what: str) -> StudyError:
+        return StudyError(
+            f"{what}; the last trial of the study {self._study_name!r} says: {self._reason}. Mend what evaluates the "
+            "models, and run the experiment again"
+        )
 
     def _wait_for_events(self) -> None:
         late = time.monotonic() + _LATE
@@ -348,19 +375,46 @@ def _generations(trials: int | None, population_size: int, children: int) -> int
     return generations_of(trials, population_size, children)
 
 
-def _searched(model_space: Any) -> tuple[SearchSpace, FeatureSchema, bool]:
-    """Space, features and LayerNorm of NNI's executable form of a `NasRecSpace`, raw or simplified."""
+def _failure(metric: Any, status: Any) -> tuple[str, str] | None:
+    """Kind and reason of a model's end without a result; None where it has one."""
+    if status != ModelStatus.Trained:
+        return ERROR, f"NNI's model ended as {status.value}: the log of its trial, or of the experiment, says why"
+    if metric is None:
+        return STALE, "the evaluator ended without a final result (nni.report_final_result)"
+    if isinstance(metric, bool) or not isinstance(metric, int | float) or not math.isfinite(metric):
+        return (
+            ERROR,
+            f"the model reported the final result {metric!r}: expected the negative log loss, a finite number, by "
+            "nni.report_final_result",
+        )
+    return None
+
+
+def _searched(model_space: Any) -> NasRecSpace:
+    """The `NasRecSpace` in NNI's executable form of a model space, raw or simplified."""
     raw = isinstance(model_space, RawFormatModelSpace)
     model = model_space.model_space if raw else model_space.model.get(traceable=False)
-    if not isinstance(model, NasRecSpace):
+    found = [module for module in model.modules() if isinstance(module, NasRecSpace)]
+    if len(found) != 1:
         raise SpaceError(
-            f"OptunaEvolution searches a NasRecSpace or the supernet of one, but got a {type(model).__name__}; for "
-            "other spaces use nni.nas.strategy.RegularizedEvolution"
+            f"OptunaEvolution searches a NasRecSpace, a model space that holds one, or the supernet of either, but a "
+            f"{type(model).__name__} holds {len(found)}; for other spaces use nni.nas.strategy.RegularizedEvolution"
         )
-    others = sorted(set(model_space.simplify()) - set(model.search_space.labels))
+    others = sorted(set(model_space.simplify()) - set(found[0].search_space.labels))
     if others:
         raise SpaceError(
-            f"OptunaEvolution chooses the architecture alone, but the evaluator has choices of its own: "
-            f"{', '.join(others)}; give them fixed values"
+            "OptunaEvolution chooses the architecture alone, but the model space or the evaluator has choices of its "
+            f"own: {', '.join(others)}; give them fixed values"
         )
-    return model.search_space, model.schema, model.layer_norm
+    return found[0]
+
+
+def _shared_weights(space: NasRecSpace) -> str:
+    """What the weights of its models are: a digest of the supernet's, or that each has its own."""
+    if not isinstance(space.network, SupernetModule):
+        return "of each model its own"
+    digest = hashlib.sha256()
+    for name, tensor in sorted(space.network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]

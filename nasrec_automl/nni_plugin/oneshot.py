@@ -18,7 +18,7 @@ from nasrec_automl.nni_plugin.nas import OneShotStrategy, RandomSamplingLightnin
 from nasrec_automl.nni_plugin.oneshot_export import best_architectures
 from nasrec_automl.nni_plugin.oneshot_resume import newest_checkpoint, place_checkpoints, resume_state
 from nasrec_automl.nni_plugin.space import ChoiceNetwork, NasRecSpace
-from nasrec_automl.nni_plugin.supermodule import SharedNetwork
+from nasrec_automl.nni_plugin.supermodule import SharedNetwork, SupernetModule
 from nasrec_automl.randomness import rng_for
 from nasrec_automl.sampling import PATH_SAMPLERS, WarmUp, path_sampler
 from nasrec_automl.sampling.full_path import full_path
@@ -242,6 +242,11 @@ class NasRecOneShot(OneShotStrategy):
             SpaceError: the model is no `NasRecSpace` and holds none, or it has choices of its own.
         """
         spaces = [module.space for module in model.modules() if isinstance(module, ChoiceNetwork)]
+        if not spaces and any(isinstance(module, SupernetModule) for module in model.modules()):
+            raise SpaceError(
+                f"this {type(model).__name__} is a supernet already: NNI makes it of the space that an experiment is "
+                "given, so give each experiment a space of its own"
+            )
         if len(spaces) != 1:
             raise SpaceError(
                 f"NasRecOneShot trains a NasRecSpace, or a model space that holds one, but a {type(model).__name__} "

@@ -125,12 +125,18 @@ def write_model(subnet: Subnet, preprocessing: Path, folder: Path, hyper: Mappin
 
 
 def load_model(folder: str | Path) -> Model:
-    """Load what the final stage wrote, such as `runs/quickstart/best`.
+    """Load a model, such as what the final stage wrote.
+
+    Args:
+        folder: of the model, such as `runs/quickstart/best`; of a run's folder it is the winner.
 
     Raises:
         CheckpointError: the folder is missing or incomplete.
     """
     folder = Path(folder)
+    winner = folder / "best"  # `RunFolder.best`
+    if (winner / WEIGHTS_FILE).is_file() and not (folder / WEIGHTS_FILE).is_file():
+        folder = winner
     for name in (WEIGHTS_FILE, PREPROCESSING_FILE):
         if not (folder / name).is_file():
             raise CheckpointError(

@@ -28,7 +28,7 @@ from nasrec_automl.yaml_files import first_complaint
 
 
 def objective(
-    run_folder: str | Path, objectives: Sequence[str] | None = None
+    run_folder: str | Path, objectives: Sequence[str] | str | None = None
 ) -> Callable[[optuna.Trial], float | tuple[float, ...]]:
     """An objective over the trained supernet of a run: suggests an architecture, returns its log loss to minimise.
 
@@ -41,7 +41,7 @@ def objective(
     Args:
         run_folder: of a job whose supernet stage is done.
         objectives: what is returned: `log_loss` first, then any of `macs`, `parameters` and `latency_ms` (measured
-            as the job's budget says); the job's own by default.
+            as the job's budget says), or one name alone; the job's own by default.
 
     Returns:
         What `study.optimize` takes: it returns a number, or a tuple where there are several objectives.
@@ -58,6 +58,8 @@ def objective(
             f"{run.path}: the supernet is not trained yet (no {run.weights.name}); run "
             f"`nasrec-automl run {shlex.quote(str(run.path))} --until supernet`"
         )
+    if isinstance(objectives, str):
+        objectives = (objectives,)
     return _Objective(run if objectives is None else _with_objectives(run, objectives))
 
 

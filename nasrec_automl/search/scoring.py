@@ -26,6 +26,7 @@ from nasrec_automl.search.distributions import architecture_of, distributions
 from nasrec_automl.search.loop import OnTrial, work
 from nasrec_automl.search.mirror import Mirror
 from nasrec_automl.search.proposals import Proposer, propose
+from nasrec_automl.search.storage import open_storage
 from nasrec_automl.search.task import ENDED, Params, Proposal, Task, TrialOutcome, TrialSource
 from nasrec_automl.search.worker import WorkerOptions
 from nasrec_automl.space import SearchSpace
@@ -37,7 +38,8 @@ _FEWEST_UNSCORED, _LEAST_SCORED = 16, 0.1
 fault, and the search ends."""
 
 
-Evaluate = Callable[[Architecture], Score]
+Evaluate = Callable[[Architecture], Score | float]
+"""Scores an architecture, or says its log loss alone. It may raise `optuna.TrialPruned`."""
 
 
 def search(
@@ -45,7 +47,7 @@ def search(
     space: SearchSpace,
     evaluate: Evaluate,
     *,
-    storage: BaseStorage,
+    storage: BaseStorage | str,
     sampler: BaseSampler,
     target: int,
     count: int | None = None,
@@ -65,8 +67,8 @@ def search(
         study: the study, from `open_study`.
         space: the space that its trials are of.
         evaluate: scores an architecture. The known fields of the score beside the log loss are written as
-            `nasrec:<name>`.
-        storage: the storage that holds the study.
+            `nasrec:<name>`. What it prunes (`optuna.TrialPruned`) does not count, and is not tried again.
+        storage: the storage that holds the study, or its URL.
         sampler: proposes architectures.
         target: how many scored architectures the study is to have, by all workers together.
         count: how many this worker scores at most.
@@ -92,6 +94,7 @@ def search(
         Exception: whatever `evaluate` raises, once its trial has been failed with the reason.
     """
     _check_objectives(study, objectives, budget)
+    storage = open_storage(storage) if isinstance(storage, str) else storage
     study.sampler = sampler
     task = _Search(study, space, evaluate, first, budget, seed=seed, costs=objectives[1:])
     scored = work(
@@ -205,12 +208,13 @@ class _Search(ArchitectureSource, Task):
 
     def run(self, trial: FrozenTrial) -> TrialOutcome:
         architecture = self.space.from_params(trial.params)
-        score = self._evaluate(architecture)
+        try:
+            score = self._evaluate(architecture)
+        except optuna.TrialPruned as error:
+            return self._without_score(f"the architecture {architecture.key} is pruned: {error}")
+        score = score if isinstance(score, Score) else Score(float(score))
         if not math.isfinite(score.log_loss):
-            self.refuse_unscored(fewest=_FEWEST_UNSCORED, share=_LEAST_SCORED)
-            _logger.warning("the architecture %s is left out: its score is %s", architecture.key, score.log_loss)
-            reason = unscored_reason(architecture, score.log_loss)
-            return TrialOutcome(state=TrialState.PRUNED, value=None, reason=reason)
+            return self._without_score(unscored_reason(architecture, score.log_loss))
         return TrialOutcome(
             value=score.log_loss,
             # Written with the trial, before it ran.
@@ -218,15 +222,21 @@ class _Search(ArchitectureSource, Task):
             attrs=score_attrs(score),
         )
 
+    def _without_score(self, reason: str) -> TrialOutcome:
+        self.refuse_unscored(fewest=_FEWEST_UNSCORED, share=_LEAST_SCORED)
+        _logger.warning("left out: %s", reason)
+        return TrialOutcome(state=TrialState.PRUNED, value=None, reason=reason)
+
     def refuse_unscored(self, *, fewest: int, share: float) -> None:
         """Raise StudyError where at least `fewest` architectures have no finite score, and at most `share` has one."""
         trials = self._study.get_trials(deepcopy=False, states=ENDED)
-        unscored = sum(trial.state == TrialState.PRUNED and REASON in trial.user_attrs for trial in trials)
+        unscored = [trial for trial in trials if trial.state == TrialState.PRUNED and REASON in trial.user_attrs]
         scored = sum(trial.state == TrialState.COMPLETE for trial in trials)
-        if unscored >= fewest and scored <= share * (scored + unscored):
+        total = scored + len(unscored)
+        if len(unscored) >= fewest and scored <= share * total:
             raise StudyError(
-                f"{unscored} of {scored + unscored} architectures of the study {self._study.study_name!r} have a score "
-                f"that is NaN or infinite: {UNSCORED_ADVICE}"
+                f"{len(unscored)} of {total} architectures of the study {self._study.study_name!r} have no score (the "
+                f"last: {unscored[-1].user_attrs[REASON]}); where scores are NaN or infinite, {UNSCORED_ADVICE}"
             )
 
 

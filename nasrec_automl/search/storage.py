@@ -159,10 +159,13 @@ def hold_to_identity(
 
 
 def _differs(study: optuna.Study, entry: str, found: object, expected: object) -> str:
-    why = " (rows were prepared again or appended since, or are others)" if entry == "data" else ""
+    why = {
+        "data": " (rows were prepared again or appended since, or are others)",
+        "weights": " (the study's scores are of another supernet)",
+    }.get(entry, "")
     return (
         f"the study {study.study_name!r} has {entry} {found!r}, but {expected!r} is expected{why}; "
-        "choose another name for the study, or another database"
+        "choose another name for the study (of a job: `name`), or another database (`storage`)"
     )
 
 

@@ -111,9 +111,51 @@ def test_a_model_that_fails_is_a_failed_trial(tmp_path: Path, runs: ModuleType) 
     states = [trial.state for trial in trials_of(tmp_path)]
     assert states == [TrialState.COMPLETE] + 3 * [TrialState.FAIL] + 4 * [TrialState.COMPLETE]
     reasons = [trial.user_attrs["nasrec:reason"] for trial in trials_of(tmp_path)[1:4]]
-    assert reasons[0] == "NNI's model ended as failed: its trial's log says why"
+    assert reasons[0] == "NNI's model ended as failed: the log of its trial, or of the experiment, says why"
     assert reasons[1].startswith("the model reported the final result nan: expected the negative log loss")
-    assert reasons[2] == "its process ended without a final result (nni.report_final_result)"
+    assert reasons[2] == "the evaluator ended without a final result (nni.report_final_result)"
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "reason"),
+    [
+        (lambda model: -0.5, "the evaluator ended without a final result"),
+        (lambda model: nni.report_final_result(True), "the model reported the final result True"),
+        (lambda model: nni.report_final_result(float("nan")), "the model reported the final result nan"),
+    ],
+)
+def test_where_no_model_has_a_result_the_experiment_ends_and_says_why(
+    tmp_path: Path, runs: ModuleType, evaluate: Any, reason: str
+) -> None:
+    with pytest.raises(StudyError, match=f"^16 models in a row have no result; .*'nasrec-nni' says: {reason}"):
+        run(runs.make_experiment(tmp_path, evaluate, trials=20))
+    assert [trial.state for trial in trials_of(tmp_path)] == [TrialState.FAIL] * 16
+    few = runs.make_experiment(tmp_path, evaluate, trials=20)
+    few.config.max_trial_number = 3
+    with pytest.raises(StudyError, match=f"^3 models have run, and none has a result; .* says: {reason}"):
+        run(few)
+
+
+def test_a_result_between_failures_lets_the_experiment_go_on(tmp_path: Path, runs: ModuleType) -> None:
+    seen: list[Any] = []
+
+    def evaluate(model: Any) -> None:
+        seen.append(model)
+        if len(seen) % 10 == 0:
+            nni.report_final_result(-1.0)
+
+    run(runs.make_experiment(tmp_path, evaluate, trials=3))
+    assert (len(seen), len(complete(tmp_path))) == (30, 3)
+
+
+def test_a_log_loss_without_its_minus_sign_is_a_warning(
+    tmp_path: Path, runs: ModuleType, caplog: pytest.LogCaptureFixture
+) -> None:
+    results = iter([-0.1, 0.7, 0.6])
+    run(runs.make_experiment(tmp_path, lambda model: nni.report_final_result(next(results)), trials=3))
+    assert [trial.value for trial in complete(tmp_path)] == [0.1, -0.7, -0.6]
+    (warning,) = [record.getMessage() for record in caplog.records if "minus sign" in record.getMessage()]
+    assert "final result 0.7, above 0" in warning
 
 
 def test_a_trial_whose_model_cannot_be_made_is_tried_again_by_the_next_experiment(
@@ -374,9 +416,9 @@ SWAPPED = [(1, "ask"), (0, "ask"), (1, "report"), (1, "end"), (0, "report"), (0,
         # The second process asks first, and each measures the other's model.
         (SWAPPED + one_after(*WHOLE)[6:], []),
         # The first dies before it asks: every later one measures the model before its own, and one more is started.
-        ([(0, "die"), *one_after(*WHOLE, processes=5)[3:]], ["its process ended without a final result"]),
+        ([(0, "die"), *one_after(*WHOLE, processes=5)[3:]], ["the evaluator ended without a final result"]),
         # One says nothing: it is tried again. One fails: it is not.
-        ([(0, "ask"), (0, "end"), *one_after(*WHOLE, processes=5)[3:]], ["its process ended without a final result"]),
+        ([(0, "ask"), (0, "end"), *one_after(*WHOLE, processes=5)[3:]], ["the evaluator ended without a final result"]),
         ([(0, "ask"), (0, "die"), *one_after(*WHOLE, processes=5)[3:]], ["NNI's model ended as failed"]),
         ([(0, "ask"), (0, "stop"), *one_after(*WHOLE, processes=5)[3:]], ["the experiment was interrupted"]),
     ],
@@ -424,7 +466,55 @@ def test_scores_of_another_space_or_other_features_are_another_study(
         run(runs.make_experiment(tmp_path, lambda model: None))
 
 
+def test_scores_of_another_supernet_are_another_study(
+    tmp_path: Path, runs: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(runs.make_experiment(tmp_path, lambda model: nni.report_final_result(-1.0), trials=1))
+    run(runs.make_experiment(tmp_path, lambda model: nni.report_final_result(-1.0), trials=2))
+    assert len(complete(tmp_path)) == 2, "of equal weights"
+    monkeypatch.setattr(runs, "NasRecSpace", lambda *of: NasRecSpace(*of, seed=7))
+    with pytest.raises(StudyError, match=r"has weights '\w{16}', but '\w{16}' is expected \(.*another supernet\)"):
+        run(runs.make_experiment(tmp_path, lambda model: nni.report_final_result(-1.0), trials=3))
+    monkeypatch.setattr(runs, "NasRecOneShot", lambda: SimpleNamespace(mutate_model=lambda space: space))
+    with pytest.raises(StudyError, match=r"has weights '\w{16}', but 'of each model its own' is expected"):
+        run(runs.make_experiment(tmp_path, lambda model: nni.report_final_result(-1.0), trials=3))
+
+
+class Around(ModelSpace):
+    """A space that holds another, without choices of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.click = NasRecSpace(tiny_space(), tiny_schema())
+
+    def extra_oneshot_hooks(self, strategy: Any) -> list[Any]:
+        return self.click.extra_oneshot_hooks(strategy)
+
+    def forward(self, dense: Any, ids: Any) -> Any:
+        return 2 * self.click(dense, ids)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_it_searches_a_space_that_another_one_holds(
+    tmp_path: Path, runs: ModuleType, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    monkeypatch.setattr(runs, "NasRecSpace", lambda *of: Around())
+    if not shared:
+        monkeypatch.setattr(runs, "NasRecOneShot", lambda: SimpleNamespace(mutate_model=lambda space: space))
+    experiment = runs.make_experiment(tmp_path, lambda model: nni.report_final_result(-runs.log_loss(model)), trials=4)
+    run(experiment)
+    done = complete(tmp_path)
+    assert len(done) == 4
+    model = experiment.strategy.model_space.freeze(done[0].params).executable_model()
+    assert isinstance(model, Around)
+    assert runs.log_loss(model) == pytest.approx(done[0].value)
+    study = optuna.load_study(study_name="nasrec-nni", storage=f"sqlite:///{tmp_path / 'studies.db'}")
+    assert (study.user_attrs["nasrec:weights"] == "of each model its own") is not shared
+
+
 def test_options_out_of_range_are_named_at_once() -> None:
+    with pytest.raises(StudyError, match=r"storage must be a SQLAlchemy URL, .* but it is a InMemoryStorage"):
+        OptunaEvolution(**{"storage": optuna.storages.InMemoryStorage()})
     with pytest.raises(StudyError, match="trials must be at least 1, but it is 0"):
         OptunaEvolution(storage="sqlite://", trials=0)
     with pytest.raises(StudyError, match="tournament_size must be from 1 to population_size"):
@@ -441,5 +531,5 @@ def test_another_model_space_is_named(tmp_path: Path) -> None:
         pass
 
     strategy = OptunaEvolution(storage=f"sqlite:///{tmp_path / 'studies.db'}")
-    with pytest.raises(SpaceError, match=r"searches a NasRecSpace .* but got a Other; .*RegularizedEvolution"):
+    with pytest.raises(SpaceError, match=r"searches a NasRecSpace, .* but a Other holds 0; .*RegularizedEvolution"):
         strategy.initialize(RawFormatModelSpace(Other(), None), Engine())

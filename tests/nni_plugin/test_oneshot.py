@@ -169,6 +169,12 @@ def test_a_space_that_it_cannot_train_is_refused_in_a_sentence(model: Around, me
         NasRecOneShot().mutate_model(model)
 
 
+def test_a_space_that_an_earlier_experiment_has_made_a_supernet_of_is_named() -> None:
+    supernet = NasRecOneShot().mutate_model(NasRecSpace(tiny_space(), tiny_schema()))
+    with pytest.raises(SpaceError, match=r"this NasRecSpace is a supernet already: .* a space of its own"):
+        NasRecOneShot().mutate_model(supernet)
+
+
 def test_equal_seeds_give_equal_weights(tmp_path: Path) -> None:
     torch.manual_seed(1)
     first = weights(run(tmp_path / "a", NasRecOneShot(seed=3)))

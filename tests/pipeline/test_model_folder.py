@@ -61,7 +61,12 @@ def test_a_folder_without_a_model_is_named(tmp_path: Path, finished_run: RunFold
     with pytest.raises(CheckpointError, match=r"no model; expected the file model\.safetensors"):
         load_model(tmp_path)
     with pytest.raises(CheckpointError, match=r"no model; expected the file model\.safetensors"):
-        load_model(finished_run.path)
+        load_model(finished_run.data)
+
+
+def test_the_model_of_a_run_is_its_winner(finished_run: RunFolder) -> None:
+    found, winner = load_model(finished_run.path), load_model(finished_run.best)
+    assert found.subnet.architecture == winner.subnet.architecture
 
 
 def test_preprocessing_of_other_rows_is_refused_though_its_tables_are_as_large(copied_run: RunFolder) -> None:

@@ -147,6 +147,12 @@ def test_objectives_that_are_none_are_refused(finished_run: RunFolder, objective
         objective(finished_run.path, objectives)
 
 
+def test_one_objective_may_be_named_alone(front_run: RunFolder) -> None:
+    study = optuna.create_study()
+    study.optimize(objective(front_run.path, "log_loss"), n_trials=1)
+    assert len(study.trials[0].values) == 1
+
+
 def test_a_study_that_maximises_is_refused(finished_run: RunFolder) -> None:
     study = optuna.create_study(direction="maximize")
     with pytest.raises(JobError, match=r"maximises, .* is to be minimised: create it with \"minimize\""):

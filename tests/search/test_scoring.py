@@ -68,6 +68,42 @@ def test_an_evaluator_may_give_the_log_loss_alone(run: Callable[..., int], study
         assert measured == {"nasrec:stopped"}
 
 
+def test_an_evaluator_may_give_a_number_and_the_storage_may_be_a_url(
+    url: str, study: optuna.Study, space: SearchSpace
+) -> None:
+    search(study, space, lambda one: score(one).log_loss, storage=url, sampler=sampler(space), target=2)
+    assert [trial.value for trial in study.get_trials()] == [
+        score(space.from_params(trial.params)).log_loss for trial in study.get_trials()
+    ]
+
+
+def test_what_an_evaluator_prunes_is_not_tried_again(
+    run: Callable[..., int], study: optuna.Study, space: SearchSpace
+) -> None:
+    seen: list[str] = []
+
+    def evaluate(architecture: Architecture) -> float:
+        seen.append(architecture.key)
+        if len(seen) in (2, 3):
+            raise optuna.TrialPruned("too slow")
+        return score(architecture).log_loss
+
+    assert run(target=4, evaluate=evaluate) == 4
+    assert len({*seen}) == len(seen) == 6
+    pruned = trials(study, TrialState.PRUNED)
+    assert [trial.user_attrs["nasrec:reason"] for trial in pruned] == [
+        f"the architecture {key} is pruned: too slow" for key in seen[1:3]
+    ]
+
+
+def test_an_evaluator_that_prunes_everything_ends_the_search(run: Callable[..., int], study: optuna.Study) -> None:
+    def evaluate(architecture: Architecture) -> Score:
+        raise optuna.TrialPruned("no rows")
+
+    with pytest.raises(StudyError, match=r"16 of 16 architectures .* have no score \(the last: .* pruned: no rows\)"):
+        run(evaluate=evaluate)
+
+
 def test_the_hand_designs_come_first_and_once(run: Callable[..., int], study: optuna.Study, space: SearchSpace) -> None:
     hands = [space.random(np.random.default_rng(seed)) for seed in range(3)]
     run(target=2, first=hands)
