@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import TypeVar
 
 from optuna.exceptions import StorageInternalError
@@ -34,8 +33,8 @@ _PACKAGES = {
 _PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 30.0, 30.0)
 """Seconds between two attempts to reach a server that has gone: two minutes, as long as a restart may take."""
 
-_WAITING: ContextVar[bool] = ContextVar("waiting", default=False)
-"""Whether `patiently` repeats what runs now: calls within are not repeated on their own, or waits would multiply."""
+_WAITED = "waited for the server"
+"""A note of an error for whose end a call has waited in vain: a call around it does not wait once more."""
 
 _Result = TypeVar("_Result")
 
@@ -93,7 +92,7 @@ def patiently(
     """Call a function that uses a database, and repeat the call if the database's server broke the connection.
 
     Calls are repeated for two minutes: the server may be restarting, or may have broken a deadlock of two transactions.
-    Within such a call, a further one is not repeated on its own.
+    Where a call within such a call has waited in vain, that was all.
 
     Args:
         storage: the database.
@@ -103,21 +102,18 @@ def patiently(
     Raises:
         Exception: whatever the function raises: a broken connection after two minutes, any other error at once.
     """
-    if _WAITING.get():
-        return call()
-    token = _WAITING.set(True)
-    try:
-        for pause in _PAUSES:
-            try:
-                return call()
-            except (SQLAlchemyError, StorageInternalError) as error:
-                if not connection_lost(storage, error):
-                    raise
-            time.sleep(pause)
-            call = again or call
-        return call()
-    finally:
-        _WAITING.reset(token)
+    for pause in (*_PAUSES, None):
+        try:
+            return call()
+        except (SQLAlchemyError, StorageInternalError) as error:
+            if _WAITED in getattr(error, "__notes__", ()) or not connection_lost(storage, error):
+                raise
+            if pause is None:
+                error.add_note(_WAITED)
+                raise
+        time.sleep(pause)
+        call = again or call
+    raise AssertionError("the last call returns or raises")
 
 
 def connection_lost(storage: BaseStorage, error: BaseException) -> bool:

@@ -70,7 +70,20 @@ def test_calls_within_a_patient_one_do_not_multiply_its_waits(monkeypatch: pytes
         with pytest.raises(OperationalError):
             patiently(storage, call)
         assert sum(waited) == 120.5
-    left = [raise_, raise_, lambda _: 7]  # afterwards calls wait again
+    left = [raise_, raise_, lambda _: 7]
     waited.clear()
     assert patiently(storage, lambda: patiently(storage, lambda: left.pop(0)("gone"))) == 7
     assert waited == [0.5, 1.0]
+
+
+def test_a_call_within_a_patient_one_is_repeated_in_its_own_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nasrec_automl.search.database.time.sleep", lambda _: None)
+    monkeypatch.setattr("nasrec_automl.search.database.connection_lost", lambda storage, error: True)
+    storage, called = RDBStorage("sqlite://"), []
+
+    def first() -> None:
+        called.append("first")
+        raise_("gone")
+
+    patiently(storage, lambda: patiently(storage, first, again=lambda: called.append("again")))
+    assert called == ["first", "again"]
