@@ -315,6 +315,12 @@ class SearchConfig(Section):
         return len(self.objectives) > 1
 
     @property
+    def derived(self) -> set[str]:
+        """Names of fields whose values follow from others: a job that notes them could not change the others alone."""
+        usual = {"tournament": max(1, self.population // 2), "sampler": "nsga2" if self.several else "evolution"}
+        return {name for name, value in usual.items() if getattr(self, name) == value}
+
+    @property
     def random_warning(self) -> str:
         """That all is drawn at random, though a sampler is asked for that learns, and what to change; else nothing."""
         if self.sampler == "random" or self.architectures > self.population:

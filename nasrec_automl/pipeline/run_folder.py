@@ -215,7 +215,8 @@ class RunFolder(LockedFolder):
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise self._cannot_write(error) from None
-        write_text(self.path / JOB_FILE, self.job.model_dump_json(indent=2, by_alias=True) + "\n")
+        content = self.job.model_dump_json(indent=2, by_alias=True, exclude={"search": self.job.search.derived})
+        write_text(self.path / JOB_FILE, content + "\n")
 
     def settings_digest(self, stage: str, otherwise: dict[str, Any] | None = None) -> str:
         """Hash of the settings that a stage was started with; equal ones give equal outcomes, whatever the job's name.

@@ -173,7 +173,13 @@ class Ledger:
         """
         number, draws = wish_of(trial)
         params, attrs = dict(asked_for(trial)), {**_users(trial), WISH: [number, draws + anew]}
-        patiently(self.storage, lambda: self.study.enqueue_trial(params, user_attrs=attrs))
+
+        def enqueue_if_missing() -> None:
+            later = self.study.get_trials(deepcopy=False)[trial.number + 1 :]
+            if not any(other.user_attrs.get(WISH) == attrs[WISH] for other in later):
+                self.study.enqueue_trial(params, user_attrs=attrs)
+
+        patiently(self.storage, lambda: self.study.enqueue_trial(params, user_attrs=attrs), again=enqueue_if_missing)
 
     def _take_announced(self, trial_id: int, worker: str) -> bool:
         """Take a waiting trial.

@@ -1,8 +1,9 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from nasrec_automl.config import DataConfig, Job
+from nasrec_automl.config import DataConfig, Job, load_job
 from nasrec_automl.errors import JobError, RunFolderError
 from nasrec_automl.pipeline.run_folder import RunFolder
 
@@ -36,6 +37,26 @@ def test_a_folder_is_opened_again_also_where_it_was_moved_to(tmp_path: Path) -> 
     opened = RunFolder.open(str(moved))
     assert opened.path == moved
     assert opened.job.seed == 7
+
+
+@pytest.mark.parametrize(
+    ("search", "changes", "expected"),
+    [
+        ({}, {"population": 32}, {"tournament": 16}),
+        ({"tournament": 5}, {"population": 32}, {"tournament": 5}),
+        ({}, {"objectives": ["log_loss", "macs"]}, {"sampler": "nsga2"}),
+        ({"objectives": ["log_loss", "macs"]}, {"objectives": ["log_loss"]}, {"sampler": "evolution"}),
+        ({"sampler": "tpe"}, {"objectives": ["log_loss", "macs"]}, {"sampler": "tpe"}),
+    ],
+)
+def test_what_follows_from_a_value_follows_from_another_one_too(
+    tmp_path: Path, search: dict[str, Any], changes: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    run = make(tmp_path, search=search)
+    run.create()
+    assert RunFolder.open(run.path) == run
+    changed = load_job(run.path / "job.json", {f"search.{name}": value for name, value in changes.items()})
+    assert {name: getattr(changed.search, name) for name in expected} == expected
 
 
 def test_a_run_is_opened_by_its_job_file_too(tmp_path: Path) -> None:

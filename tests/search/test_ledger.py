@@ -9,6 +9,7 @@ import torch
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
 
 from nasrec_automl.errors import StudyError
 from nasrec_automl.search import database
@@ -117,3 +118,26 @@ def test_any_storage_of_optunas() -> None:
 def test_the_storage_must_hold_the_study(storage: RDBStorage) -> None:
     with pytest.raises(StudyError, match="holds no study named 'elsewhere'"):
         Ledger(optuna.create_study(study_name="elsewhere"), storage)
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_a_trial_is_enqueued_again_once_though_the_connection_breaks(
+    study: optuna.Study, storage: RDBStorage, monkeypatch: pytest.MonkeyPatch, written: bool
+) -> None:
+    monkeypatch.setattr("nasrec_automl.search.database.time.sleep", lambda _: None)
+    monkeypatch.setattr("nasrec_automl.search.database.connection_lost", lambda storage, error: True)
+    study.enqueue_trial({"x": 1})
+    study.ask()
+    enqueue, calls = study.enqueue_trial, []
+
+    def breaks(*arguments: Any, **options: Any) -> None:
+        calls.append(arguments)
+        if written or len(calls) > 1:
+            enqueue(*arguments, **options)
+        if len(calls) == 1:
+            raise OperationalError("COMMIT", {}, Exception("gone"))
+
+    monkeypatch.setattr(study, "enqueue_trial", breaks)
+    Ledger(study, storage).enqueue_again(study.trials[0])
+    assert [trial.state for trial in study.trials] == [TrialState.RUNNING, TrialState.WAITING]
+    assert study.trials[1].system_attrs["fixed_params"] == {"x": 1}
