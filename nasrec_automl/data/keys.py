@@ -191,10 +191,10 @@ def _from_pandas(column: Any, name: str) -> pa.ChunkedArray:
 
 
 def _numbers_as_texts(cell: Any) -> Any:
-    """Write the numbers of a list as the texts that they are compared by."""
-    if not isinstance(cell, list | tuple | np.ndarray):
-        return cell
-    return [str(value) if isinstance(value, int | float | np.number) else value for value in cell]
+    """Write a number, and those of a list, as the texts that they are compared by."""
+    if isinstance(cell, list | tuple | np.ndarray):
+        return [_numbers_as_texts(value) for value in cell]
+    return str(cell) if isinstance(cell, int | float | np.number) else cell
 
 
 def _texts(column: RawColumn, name: str) -> pa.Array:

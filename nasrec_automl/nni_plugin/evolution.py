@@ -40,7 +40,8 @@ _LATE = 5.0
 """Seconds that NNI's last events may take after it says that all models have ended."""
 
 _MOST_FAILED = 16
-"""Models without a result in a row, after which the evaluator is taken to be at fault, and the experiment ends."""
+"""So many without a result in a row are the evaluator's fault, and end the experiment: architectures, or, while the
+study has no result at all, models, for an architecture is tried several times."""
 
 _GENERATIONS = 240
 """G where the number of trials is open (arXiv 2207.07187)."""
@@ -56,8 +57,9 @@ class OptunaEvolution(Strategy):
     held to its weights: with other ones, such as those of another training, the study is refused.
 
     Models report, as NNI's strategies want it, the *negative* log loss (`default` of a dict, as `ClickEvaluatorModule`
-    does); the study minimises the log loss. A model without a result is a failed trial with its reason. After 16 in a
-    row, or where no model has one, the experiment ends with that reason.
+    does); the study minimises the log loss. A model without a result is a failed trial with its reason. After 16
+    architectures in a row without one (or 16 models at first, or where no model has one) the experiment ends with that
+    reason.
 
     Args:
         storage: SQLAlchemy URL of the study's database, such as `sqlite:////folder/studies.db`.
@@ -125,7 +127,9 @@ class OptunaEvolution(Strategy):
         self._measured: dict[str, Any] = {}
         self._ended: dict[str, Any] = {}
         self._most = 1  # processes at once, so far
-        self._failed, self._reason = 0, ""  # models without a result since the last one that had one, and why
+        self._failed: list[str] = []  # keys of models without a result since the last one that had one
+        self._reason = ""  # of the last of them
+        self._has_result = False  # the study has one
         self._is_warned = False
         self._alive: list[Any] = []  # a metric that comes late is told only of a model that somebody holds
         self._lock = threading.Lock()
@@ -140,7 +144,7 @@ class OptunaEvolution(Strategy):
     # NNI's life cycle: `initialize` once, `load_state_dict` where an experiment is resumed, `run` once.
 
     def _initialize(self, model_space: Any, engine: Any) -> Any:
-        searched = _searched(model_space)
+        model, searched = _searched(model_space)
         space, schema = searched.search_space, searched.schema
         budget = budget_of(self._filter, schema, layer_norm=searched.layer_norm)
         storage = open_storage(self._url)
@@ -148,12 +152,12 @@ class OptunaEvolution(Strategy):
             storage,
             name=self._study_name,
             identity={
+                **self._identity,
                 "stage": "nni",
                 "space": space.name,
                 "choices": key_of(space.labels),
                 "features": key_of(schema.model_dump(mode="json", exclude_defaults=True)),
-                "weights": _shared_weights(searched),
-                **self._identity,
+                "weights": _shared_weights(model),
             },
         )
         study.sampler = RegularizedEvolutionSampler(space=space, budget=budget, **self._evolution)
@@ -169,6 +173,7 @@ class OptunaEvolution(Strategy):
 
     def _run(self) -> None:
         with database_errors(self._worker.ledger.storage):
+            self._has_result = self._worker.census().done > 0
             try:
                 with heartbeat(self._show_alive):
                     while self._error is None and self._wait_for_worker():
@@ -180,8 +185,8 @@ class OptunaEvolution(Strategy):
                 self._give_up_running()
             if self._error is not None:
                 raise self._error
-            if self._failed and not self._worker.census().done:
-                raise self._without_results(f"{self._failed} models have run, and none has a result")
+            if self._failed and not self._has_result:
+                raise self._without_results(f"{len(self._failed)} models have run, and none has a result")
 
     @property
     def _worker(self) -> Worker:
@@ -304,7 +309,7 @@ class OptunaEvolution(Strategy):
         """
         _, trial = self._running.pop(key)
         try:
-            self._write(trial, self._measured.pop(key, None), status)
+            self._write(key, trial, self._measured.pop(key, None), status)
         except Exception as error:  # an error in the engine's thread would be lost, and the strategy would hang
             self._error = error
 
@@ -313,7 +318,7 @@ class OptunaEvolution(Strategy):
         assert key is not None
         return key
 
-    def _write(self, trial: FrozenTrial, metric: Any, status: Any) -> None:
+    def _write(self, key: str, trial: FrozenTrial, metric: Any, status: Any) -> None:
         ledger = self._worker.ledger
         if status == ModelStatus.Interrupted:
             ledger.fail(trial, INTERRUPTED, "the experiment was interrupted while its model ran")
@@ -321,11 +326,14 @@ class OptunaEvolution(Strategy):
         if failure := _failure(metric, status):
             kind, self._reason = failure
             ledger.fail(trial, kind, self._reason)
-            self._failed += 1
-            if self._failed >= _MOST_FAILED:
-                raise self._without_results(f"{self._failed} models in a row have no result")
+            self._failed.append(key)
+            failed = len({*self._failed}) if self._has_result else len(self._failed)
+            if failed >= max(_MOST_FAILED, 2 * self._most):  # an outage ends all that run at once
+                what = "architectures" if self._has_result else "models"
+                raise self._without_results(f"{failed} {what} in a row have no result")
             return
-        self._failed = 0
+        self._failed.clear()
+        self._has_result = True
         if metric > 0 and not self._is_warned:
             self._is_warned = True
             _logger.warning(
@@ -347,7 +355,7 @@ class OptunaEvolution(Strategy):
     def _without_results(self, what: str) -> StudyError:
         return StudyError(
             f"{what}; the last trial of the study {self._study_name!r} says: {self._reason}. Mend what evaluates the "
-            "models, and run the experiment again"
+            "models, and run the experiment again (with another `study`, those that failed are tried again too)"
         )
 
     def _wait_for_events(self) -> None:
@@ -390,8 +398,8 @@ def _failure(metric: Any, status: Any) -> tuple[str, str] | None:
     return None
 
 
-def _searched(model_space: Any) -> NasRecSpace:
-    """The `NasRecSpace` in NNI's executable form of a model space, raw or simplified."""
+def _searched(model_space: Any) -> tuple[torch.nn.Module, NasRecSpace]:
+    """The model in NNI's executable form of a model space, raw or simplified, and the `NasRecSpace` that it holds."""
     raw = isinstance(model_space, RawFormatModelSpace)
     model = model_space.model_space if raw else model_space.model.get(traceable=False)
     found = [module for module in model.modules() if isinstance(module, NasRecSpace)]
@@ -406,15 +414,15 @@ def _searched(model_space: Any) -> NasRecSpace:
             "OptunaEvolution chooses the architecture alone, but the model space or the evaluator has choices of its "
             f"own: {', '.join(others)}; give them fixed values"
         )
-    return found[0]
+    return model, found[0]
 
 
-def _shared_weights(space: NasRecSpace) -> str:
-    """What the weights of its models are: a digest of the supernet's, or that each has its own."""
-    if not isinstance(space.network, SupernetModule):
+def _shared_weights(model: torch.nn.Module) -> str:
+    """What the weights of a space's models are: a digest of those that they share, or that each has its own."""
+    if not any(isinstance(module, SupernetModule) for module in model.modules()):
         return "of each model its own"
     digest = hashlib.sha256()
-    for name, tensor in sorted(space.network.state_dict().items()):
+    for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()[:16]

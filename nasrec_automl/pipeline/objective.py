@@ -77,6 +77,7 @@ class _Objective:
     def __init__(self, run: RunFolder) -> None:
         self.run = run
         self._evaluator: WeightSharingEvaluator | None = None
+        self._written: int | None = None
         self._loading = threading.Lock()
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Path, Sequence[str]]]:
@@ -87,10 +88,11 @@ class _Objective:
         return f"objective({str(self.run.path)!r})"
 
     def _loaded(self) -> WeightSharingEvaluator:
-        """The evaluator, which threads share."""
+        """The evaluator, which threads share; loaded again where the supernet was trained again."""
         with self._loading:
-            if self._evaluator is None:
-                self._evaluator = make_evaluator(self.run)
+            written = self.run.weights.stat().st_mtime_ns
+            if self._evaluator is None or written != self._written:
+                self._evaluator, self._written = make_evaluator(self.run), written
             return self._evaluator
 
     def __call__(self, trial: optuna.Trial) -> float | tuple[float, ...]:

@@ -16,8 +16,12 @@ from nasrec_automl.verdict import Verdict
 
 
 @contextmanager
-def of_this_version(path: Path) -> Iterator[None]:
+def of_this_version(path: Path, advice: str = "delete it, and the next run makes it anew") -> Iterator[None]:
     """Say of a file that another version wrote, whose content the block cannot read, what to do.
+
+    Args:
+        path: of the file.
+        advice: what to do.
 
     Raises:
         RunFolderError: in place of what the block raises.
@@ -25,9 +29,7 @@ def of_this_version(path: Path) -> Iterator[None]:
     try:
         yield
     except (ValidationError, KeyError, TypeError, AttributeError):
-        raise RunFolderError(
-            f"{path}: is of another version of nasrec-automl; delete it, and the next run makes it anew"
-        ) from None
+        raise RunFolderError(f"{path}: is of another version of nasrec-automl; {advice}") from None
 
 
 class _Outcome(BaseModel):
@@ -146,6 +148,18 @@ class FinalOutcome(_Outcome):
     calibration: list[dict[str, Any]]
 
 
+def read_result(run: RunFolder) -> dict[str, Any]:
+    """What the final stage has measured, of a run whose final stage has ended.
+
+    Raises:
+        RunFolderError: another version wrote it.
+    """
+    found: dict[str, Any] = read_json(run.result)
+    with of_this_version(run.result):
+        assert isinstance(found["baselines"], list)
+    return found
+
+
 def read_verdict(run: RunFolder) -> Verdict | None:
     """What the check of the scores found; None where there was none.
 
@@ -155,7 +169,8 @@ def read_verdict(run: RunFolder) -> Verdict | None:
     found = read_json(run.verdict)
     if found is None:
         return None
-    with of_this_version(run.verdict):
+    # Without it, a search that has ended would go on as one that had no check.
+    with of_this_version(run.verdict, "run the job in another run_folder"):
         return Verdict.from_plain(found)
 
 

@@ -23,7 +23,7 @@ from nasrec_automl.pipeline.dashboard import dashboard_command, publish
 from nasrec_automl.pipeline.evaluator import score_rows
 from nasrec_automl.pipeline.files import read_json, write_text
 from nasrec_automl.pipeline.final_baselines import BASELINE_ROWS
-from nasrec_automl.pipeline.outcomes import FinalOutcome, read_verdict
+from nasrec_automl.pipeline.outcomes import FinalOutcome, read_result, read_verdict
 from nasrec_automl.pipeline.progress import ProgressWriter
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.scratch import most_validations, with_settings
@@ -111,7 +111,7 @@ def report_content(run: RunFolder) -> ReportContent:
     data = PreparedData.open(run.data)
     space = load_search_space(job.space)
     done = result_is_noted(run)
-    result: Any = read_json(run.result) if done else None
+    result: Any = read_result(run) if done else None
     final = FinalOutcome.read(run.final) if done else None
     search = _scored(run, space)
     if final is None:

@@ -17,8 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nasrec_automl.budget import limits_in_words
-from nasrec_automl.pipeline.files import read_json
-from nasrec_automl.pipeline.outcomes import FinalOutcome
+from nasrec_automl.pipeline.outcomes import FinalOutcome, read_result
 from nasrec_automl.pipeline.progress import Tell
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.status import StageStatus, run_status
@@ -160,7 +159,7 @@ class _Printer:
 
 def result_table(run: RunFolder) -> RenderableType:
     """The result beside the baselines and the other contenders."""
-    result, final = read_json(run.result), FinalOutcome.of_ended(run.final)
+    result, final = read_result(run), FinalOutcome.of_ended(run.final)
     table = plain_table(escape(f"{run.job.name}: {result['dataset']}"))
     table.add_column("model", no_wrap=True)
     for column in ("validation\nlog loss", "validation\nAUC", "test\nlog loss", "test\nAUC", "multiply\nadds"):

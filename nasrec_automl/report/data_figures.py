@@ -18,9 +18,9 @@ from nasrec_automl.report.style import FAINT, INK, SEQUENCE, VERMILLION, note, p
 # Of fewer rows a rate is mostly chance; a bin is drawn with so many, and a line is to have so many in each.
 _FEWEST, _ENOUGH = 100, 400
 _MOST_FIELDS = 60
-# Last moments between 1980 and 2032 in seconds since 1970: other numbers are shown as they are. Whole numbers that
-# write a date as YYYYMMDDHH begin there, at 1985010100.
-_SECONDS = (3.2e8, 1.985e9)
+# Seconds since 1970, the last of which is between 1980 and 2032: other numbers are shown as they are. Whole numbers
+# that write a date as YYYYMMDDHH begin there, at 1985010100.
+_LAST_SECONDS = (3.2e8, 1.985e9)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ def positive_rate_over_time(periods: Sequence[Period]) -> go.Figure:
     """
     if not periods:
         return note("The time of the rows is not known, so there is nothing to show over time.")
-    dates = _SECONDS[0] < max(period.edges[-1] for period in periods) < _SECONDS[1]
+    first, last = min(period.edges[0] for period in periods), max(period.edges[-1] for period in periods)
+    dates = first >= 0 and _LAST_SECONDS[0] < last < _LAST_SECONDS[1]
 
     def shown(time: float) -> float | str:
         return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M:%S}" if dates else time

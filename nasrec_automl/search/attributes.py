@@ -39,6 +39,9 @@ architecture's key, a hyphen and the number of the seed. Workers finish no key o
 STOPPED = "nasrec:stopped"
 """Of a finished trial of the search: whether its value is an estimate from a part of the rows."""
 
+PRUNED = "pruned"
+"""Of a pruned trial of the search, the name under the prefix: whether its evaluation wanted that."""
+
 WORKER = "nasrec:worker"
 """Of a trial: who runs it, `host@digest:pid:process start:unique id`; one id a trial."""
 

@@ -19,7 +19,7 @@ from nasrec_automl.budget import Budget
 from nasrec_automl.errors import BudgetError, StudyError
 from nasrec_automl.score import Score
 from nasrec_automl.search.admission import Admission, violations, violations_of
-from nasrec_automl.search.attributes import LOG_LOSS, PREFIX, REASON
+from nasrec_automl.search.attributes import LOG_LOSS, PREFIX, PRUNED, REASON
 from nasrec_automl.search.census import Census
 from nasrec_automl.search.database import patiently
 from nasrec_automl.search.distributions import architecture_of, distributions
@@ -211,10 +211,15 @@ class _Search(ArchitectureSource, Task):
         try:
             score = self._evaluate(architecture)
         except optuna.TrialPruned as error:
-            return self._without_score(f"the architecture {architecture.key} is pruned: {error}")
+            self.refuse_unscored(fewest=_FEWEST_UNSCORED, share=0.0)
+            reason = f"the architecture {architecture.key} is pruned: {error}"
+            return TrialOutcome(state=TrialState.PRUNED, value=None, reason=reason, attrs={PRUNED: True})
         score = score if isinstance(score, Score) else Score(float(score))
         if not math.isfinite(score.log_loss):
-            return self._without_score(unscored_reason(architecture, score.log_loss))
+            self.refuse_unscored(fewest=_FEWEST_UNSCORED, share=_LEAST_SCORED)
+            reason = unscored_reason(architecture, score.log_loss)
+            _logger.warning("left out: %s", reason)
+            return TrialOutcome(state=TrialState.PRUNED, value=None, reason=reason)
         return TrialOutcome(
             value=score.log_loss,
             # Written with the trial, before it ran.
@@ -222,16 +227,16 @@ class _Search(ArchitectureSource, Task):
             attrs=score_attrs(score),
         )
 
-    def _without_score(self, reason: str) -> TrialOutcome:
-        self.refuse_unscored(fewest=_FEWEST_UNSCORED, share=_LEAST_SCORED)
-        _logger.warning("left out: %s", reason)
-        return TrialOutcome(state=TrialState.PRUNED, value=None, reason=reason)
-
     def refuse_unscored(self, *, fewest: int, share: float) -> None:
-        """Raise StudyError where at least `fewest` architectures have no finite score, and at most `share` has one."""
+        """Raise StudyError where at least `fewest` architectures have no finite score, and at most `share` has one.
+
+        Those that their evaluation has pruned count where none has a score.
+        """
         trials = self._study.get_trials(deepcopy=False, states=ENDED)
-        unscored = [trial for trial in trials if trial.state == TrialState.PRUNED and REASON in trial.user_attrs]
         scored = sum(trial.state == TrialState.COMPLETE for trial in trials)
+        unscored = [trial for trial in trials if trial.state == TrialState.PRUNED and REASON in trial.user_attrs]
+        if scored:
+            unscored = [trial for trial in unscored if PREFIX + PRUNED not in trial.user_attrs]
         total = scored + len(unscored)
         if len(unscored) >= fewest and scored <= share * total:
             raise StudyError(

@@ -161,7 +161,7 @@ def hold_to_identity(
 def _differs(study: optuna.Study, entry: str, found: object, expected: object) -> str:
     why = {
         "data": " (rows were prepared again or appended since, or are others)",
-        "weights": " (the study's scores are of another supernet)",
+        "weights": " (a study is of one supernet's scores, or of models that are trained alone)",
     }.get(entry, "")
     return (
         f"the study {study.study_name!r} has {entry} {found!r}, but {expected!r} is expected{why}; "

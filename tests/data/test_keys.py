@@ -201,6 +201,7 @@ def test_cells_of_several_kinds() -> None:
         [],
     ]
     assert lists_of(pd.Series([["a", 1]])) == [["a", "1"]]
+    assert lists_of(pd.Series([2**64 - 1, NAN, None, -1], dtype=object)) == [["18446744073709551615"], [], [], ["-1"]]
     assert lists_of(pd.Series([1.0, NAN])) == [["1"], []]
     assert lists_of(pd.Series([0.1, NAN], dtype="float32")) == [["0.1"], []]
     assert lists_of(pd.Series([0.1, NAN], dtype="float16")) == [["0.1"], []]

@@ -13,6 +13,7 @@ from typing import Any
 import nni
 import optuna
 import pytest
+import torch
 from optuna.trial import TrialState
 
 from nasrec_automl import heartbeat
@@ -134,6 +135,15 @@ def test_where_no_model_has_a_result_the_experiment_ends_and_says_why(
     few.config.max_trial_number = 3
     with pytest.raises(StudyError, match=f"^3 models have run, and none has a result; .* says: {reason}"):
         run(few)
+
+
+def test_after_results_it_is_architectures_that_end_an_experiment(tmp_path: Path, runs: ModuleType) -> None:
+    run(runs.make_experiment(tmp_path, lambda model: nni.report_final_result(-1.0), trials=2))
+    with pytest.raises(StudyError, match=r"^16 architectures in a row have no result"):
+        run(runs.make_experiment(tmp_path, lambda model: None, trials=40))
+    failed = [trial for trial in trials_of(tmp_path) if trial.state == TrialState.FAIL]
+    assert len({trial.user_attrs["nasrec:key"] for trial in failed}) == 16
+    assert len(failed) == 15 * 4 + 1, "each is tried four times"
 
 
 def test_a_result_between_failures_lets_the_experiment_go_on(tmp_path: Path, runs: ModuleType) -> None:
@@ -473,11 +483,28 @@ def test_scores_of_another_supernet_are_another_study(
     run(runs.make_experiment(tmp_path, lambda model: nni.report_final_result(-1.0), trials=2))
     assert len(complete(tmp_path)) == 2, "of equal weights"
     monkeypatch.setattr(runs, "NasRecSpace", lambda *of: NasRecSpace(*of, seed=7))
-    with pytest.raises(StudyError, match=r"has weights '\w{16}', but '\w{16}' is expected \(.*another supernet\)"):
+    with pytest.raises(StudyError, match=r"has weights '\w{16}', but '\w{16}' is expected \(.*one supernet's scores"):
         run(runs.make_experiment(tmp_path, lambda model: nni.report_final_result(-1.0), trials=3))
-    monkeypatch.setattr(runs, "NasRecOneShot", lambda: SimpleNamespace(mutate_model=lambda space: space))
+    alone = RawFormatModelSpace(NasRecSpace(tiny_space(), tiny_schema()), None)
     with pytest.raises(StudyError, match=r"has weights '\w{16}', but 'of each model its own' is expected"):
-        run(runs.make_experiment(tmp_path, lambda model: nni.report_final_result(-1.0), trials=3))
+        OptunaEvolution(storage=f"sqlite:///{tmp_path / 'studies.db'}").initialize(alone, Engine())
+
+
+def test_so_are_those_of_other_weights_around_it(
+    tmp_path: Path, runs: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def around(scale: float) -> Around:
+        made = Around()
+        made.register_buffer("scale", torch.tensor(scale))
+        return made
+
+    for scale in (1.0, 1.0, 2.0):
+        monkeypatch.setattr(runs, "NasRecSpace", lambda *of, scale=scale: around(scale))
+        experiment = runs.make_experiment(tmp_path, lambda model: nni.report_final_result(-1.0), trials=1)
+        if scale == 1.0:
+            run(experiment)
+    with pytest.raises(StudyError, match="has weights"):
+        run(experiment)
 
 
 class Around(ModelSpace):
@@ -494,13 +521,10 @@ class Around(ModelSpace):
         return 2 * self.click(dense, ids)
 
 
-@pytest.mark.parametrize("shared", [False, True])
 def test_it_searches_a_space_that_another_one_holds(
-    tmp_path: Path, runs: ModuleType, monkeypatch: pytest.MonkeyPatch, shared: bool
+    tmp_path: Path, runs: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runs, "NasRecSpace", lambda *of: Around())
-    if not shared:
-        monkeypatch.setattr(runs, "NasRecOneShot", lambda: SimpleNamespace(mutate_model=lambda space: space))
     experiment = runs.make_experiment(tmp_path, lambda model: nni.report_final_result(-runs.log_loss(model)), trials=4)
     run(experiment)
     done = complete(tmp_path)
@@ -508,8 +532,18 @@ def test_it_searches_a_space_that_another_one_holds(
     model = experiment.strategy.model_space.freeze(done[0].params).executable_model()
     assert isinstance(model, Around)
     assert runs.log_loss(model) == pytest.approx(done[0].value)
-    study = optuna.load_study(study_name="nasrec-nni", storage=f"sqlite:///{tmp_path / 'studies.db'}")
-    assert (study.user_attrs["nasrec:weights"] == "of each model its own") is not shared
+
+
+def test_models_of_a_space_that_another_one_holds_may_be_trained_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, space = Engine(), RawFormatModelSpace(Around(), None)
+    monkeypatch.setattr("nasrec_automl.nni_plugin.evolution.time.sleep", lambda _: engine.end(engine.models[-1]))
+    storage = f"sqlite:///{tmp_path / 'studies.db'}"
+    OptunaEvolution(storage=storage, trials=4, population_size=4, tournament_size=2)(space, engine)
+    assert len(complete(tmp_path)) == 4
+    study = optuna.load_study(study_name="nasrec-nni", storage=storage)
+    assert study.user_attrs["nasrec:weights"] == "of each model its own"
 
 
 def test_options_out_of_range_are_named_at_once() -> None:

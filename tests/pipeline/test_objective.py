@@ -1,12 +1,14 @@
 """The search's objective over a finished run's supernet, in studies of other people."""
 
 import json
+import os
 import pickle
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -68,6 +70,21 @@ def test_threads_score_alike_and_share_a_supernet(finished_run: RunFolder, monke
     assert len(made) == 1
     by_key = {trial.user_attrs["nasrec:key"]: scores(trial) for trial in study.get_trials()}
     assert by_key == {trial.user_attrs["nasrec:key"]: scores(trial) for trial in found}
+
+
+def test_a_supernet_that_was_trained_again_is_loaded_again(
+    copied_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+    monkeypatch.setattr(
+        "nasrec_automl.pipeline.objective.make_evaluator", lambda run: made.append(run) or make_evaluator(run)
+    )
+    scored, study = objective(copied_run.path), optuna.create_study()
+    for expected in (1, 1, 2):
+        if expected == 2:
+            os.utime(copied_run.weights)
+        study.optimize(scored, n_trials=1)
+        assert len(made) == expected
 
 
 def test_any_sampler(finished_run: RunFolder) -> None:

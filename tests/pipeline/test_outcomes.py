@@ -6,7 +6,14 @@ import pytest
 
 from nasrec_automl.errors import RunFolderError
 from nasrec_automl.pipeline.files import write_json
-from nasrec_automl.pipeline.outcomes import FinalOutcome, RetrainOutcome, SearchOutcome, note_verdict, read_verdict
+from nasrec_automl.pipeline.outcomes import (
+    FinalOutcome,
+    RetrainOutcome,
+    SearchOutcome,
+    note_verdict,
+    read_result,
+    read_verdict,
+)
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.verdict import Verdict
 
@@ -35,8 +42,15 @@ def test_the_note_of_another_version_is_an_error_that_says_what_to_do(content: o
 @pytest.mark.parametrize("content", [{}, [], {"architectures": [], "log_losses": [], "ranking": {"tau": 0.5}}])
 def test_so_is_the_verdict_of_another_version(content: object, copied_run: RunFolder) -> None:
     write_json(copied_run.verdict, content)
-    with pytest.raises(RunFolderError, match=r"verdict\.json: is of another version .*; delete it"):
+    with pytest.raises(RunFolderError, match=r"verdict\.json: is of another version .* in another run_folder"):
         read_verdict(copied_run)
+
+
+def test_so_is_the_result_of_another_version(copied_run: RunFolder) -> None:
+    assert read_result(copied_run)["test"]
+    write_json(copied_run.result, {"test": {"log_loss": 0.5}})
+    with pytest.raises(RunFolderError, match=r"result\.json: is of another version .*; delete it"):
+        read_result(copied_run)
 
 
 def test_of_workers_that_end_the_check_at_once_the_first_ones_counts(copied_run: RunFolder) -> None:

@@ -40,6 +40,8 @@ def test_lines_break_between_periods():
 def test_an_early_row_leaves_the_others_their_dates():
     figure = positive_rate_over_time([period(0.0), period(1.7e9)])
     assert str(lines(figure)["train"].x[0]).startswith("1970-01-01")
+    beyond = positive_rate_over_time([period(-9.2e18), period(1.7e9)])
+    assert lines(beyond)["train"].x[0] < 0, "no date at all"
 
 
 @pytest.mark.parametrize("start", [0.0, 2024010100.0])

@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,8 +38,10 @@ def test_the_later_of_two_mounts_hides_the_earlier(mounted: Callable[..., None])
         assert network_file_system(Path("/mnt/share/studies.db")) == (kinds[1] if kinds[1] == "nfs" else None)
 
 
-def test_this_machine_has_mounts() -> None:
-    assert network_file_system(Path("/proc")) is None
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other mounts")
+def test_this_machine_has_mounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nasrec_automl.search.folders._NETWORK", {"proc"})
+    assert network_file_system(Path("/proc/mounts")) == "proc"
 
 
 def test_without_a_table_nothing_is_known(mounted: Callable[..., None]) -> None:

@@ -96,6 +96,19 @@ def test_what_an_evaluator_prunes_is_not_tried_again(
     ]
 
 
+def test_an_evaluator_may_prune_most(run: Callable[..., int], study: optuna.Study) -> None:
+    seen: list[str] = []
+
+    def evaluate(architecture: Architecture) -> float:
+        seen.append(architecture.key)
+        if len(seen) % 12:
+            raise optuna.TrialPruned("too large")
+        return score(architecture).log_loss
+
+    assert run(target=4, evaluate=evaluate) == 4
+    assert len(trials(study, TrialState.PRUNED)) == 44
+
+
 def test_an_evaluator_that_prunes_everything_ends_the_search(run: Callable[..., int], study: optuna.Study) -> None:
     def evaluate(architecture: Architecture) -> Score:
         raise optuna.TrialPruned("no rows")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -96,7 +97,13 @@ def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         rows += table.num_rows
         widest += max((column.nbytes for column in table.columns), default=0)
         if rows >= CHUNK_ROWS or widest >= _CHUNK_BYTES:
-            yield pa.concat_tables(waiting)
+            yield from _divided(pa.concat_tables(waiting), max(1, widest // _CHUNK_BYTES))
             waiting, rows, widest = [], 0, 0
     if rows:
         yield pa.concat_tables(waiting)
+
+
+def _divided(table: pa.Table, pieces: int) -> Iterator[pa.Table]:
+    rows = math.ceil(table.num_rows / pieces)
+    for start in range(0, table.num_rows, rows):
+        yield table.slice(start, rows)
