@@ -7,11 +7,11 @@ from typing import Literal
 
 from nasrec_automl.budget import in_words
 from nasrec_automl.data.preprocessing import PREPROCESSING_FILE
-from nasrec_automl.errors import RunFolderError
+from nasrec_automl.errors import CheckpointError, RunFolderError
 from nasrec_automl.export import export_onnx, export_torch
 from nasrec_automl.pipeline.budget import job_budget
 from nasrec_automl.pipeline.files import read_json
-from nasrec_automl.pipeline.model_folder import load_model
+from nasrec_automl.pipeline.model_folder import WEIGHTS_FILE, load_model
 from nasrec_automl.pipeline.run_folder import RunFolder
 
 Format = Literal["onnx", "torch"]
@@ -68,6 +68,10 @@ def export_model(folder: Path, kind: Format = "onnx", output: Path | None = None
         ExtraError: ONNX is not installed.
         DataError: the output cannot be written.
     """
+    if not (folder / WEIGHTS_FILE).is_file():
+        raise CheckpointError(
+            f"{folder}: no model; expected the file {WEIGHTS_FILE}; a run's is exported by export_run"
+        )
     model = load_model(folder)
     output = folder / _FILES[kind] if output is None else output
     if kind == "onnx":

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
@@ -214,7 +215,7 @@ class _Search(ArchitectureSource, Task):
             self.refuse_unscored(fewest=_FEWEST_UNSCORED, share=0.0)
             reason = f"the architecture {architecture.key} is pruned: {error}"
             return TrialOutcome(state=TrialState.PRUNED, value=None, reason=reason, attrs={PRUNED: True})
-        score = score if isinstance(score, Score) else Score(float(score))
+        score = Score(float(score)) if isinstance(score, float | int | np.number) else score
         if not math.isfinite(score.log_loss):
             self.refuse_unscored(fewest=_FEWEST_UNSCORED, share=_LEAST_SCORED)
             reason = unscored_reason(architecture, score.log_loss)

@@ -128,7 +128,8 @@ def test_a_filters_costs_are_those_of_the_models_layer_norm(
     monkeypatch.setattr(evolution, "budget_of", lambda *given, **options: asked.append(options))
     space = NasRecSpace(SPACE, SCHEMA, layer_norm=layer_norm)
     for model in (NasRecOneShot().mutate_model(space), NasRecSpace(SPACE, SCHEMA, layer_norm=layer_norm)):
-        strategy = OptunaEvolution(storage=f"sqlite:///{tmp_path / 'studies.db'}", filter=lambda sample: True)
+        storage = f"sqlite:///{tmp_path / f'{len(asked)}.db'}"
+        strategy = OptunaEvolution(storage=storage, filter=lambda sample: True)
         strategy._initialize(RawFormatModelSpace(model, None), Mock())
     assert asked == [{"layer_norm": layer_norm}] * 2
 
