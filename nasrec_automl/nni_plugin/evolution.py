@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import sys
@@ -12,17 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-import torch
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from nasrec_automl.architecture import Architecture
-from nasrec_automl.errors import SpaceError, StudyError
+from nasrec_automl.errors import StudyError
 from nasrec_automl.heartbeat import heartbeat
+from nasrec_automl.nni_plugin.evolution_space import searched_space, shared_weights
 from nasrec_automl.nni_plugin.filters import Filter, budget_of, make_filter
-from nasrec_automl.nni_plugin.nas import ModelEventType, ModelStatus, RawFormatModelSpace, Strategy
-from nasrec_automl.nni_plugin.space import NasRecSpace
-from nasrec_automl.nni_plugin.supermodule import SupernetModule
+from nasrec_automl.nni_plugin.nas import ModelEventType, ModelStatus, Strategy
 from nasrec_automl.search import RegularizedEvolutionSampler, WorkerOptions, open_storage, open_study
 from nasrec_automl.search.attributes import ERROR, INTERRUPTED, STALE
 from nasrec_automl.search.database import database_errors, shown_url
@@ -144,7 +141,7 @@ class OptunaEvolution(Strategy):
     # NNI's life cycle: `initialize` once, `load_state_dict` where an experiment is resumed, `run` once.
 
     def _initialize(self, model_space: Any, engine: Any) -> Any:
-        model, searched = _searched(model_space)
+        model, searched = searched_space(model_space)
         space, schema = searched.search_space, searched.schema
         budget = budget_of(self._filter, schema, layer_norm=searched.layer_norm)
         storage = open_storage(self._url)
@@ -157,7 +154,7 @@ class OptunaEvolution(Strategy):
                 "space": space.name,
                 "choices": key_of(space.labels),
                 "features": key_of(schema.model_dump(mode="json", exclude_defaults=True)),
-                "weights": _shared_weights(model),
+                "weights": shared_weights(model),
             },
         )
         study.sampler = RegularizedEvolutionSampler(space=space, budget=budget, **self._evolution)
@@ -396,33 +393,3 @@ def _failure(metric: Any, status: Any) -> tuple[str, str] | None:
             "nni.report_final_result",
         )
     return None
-
-
-def _searched(model_space: Any) -> tuple[torch.nn.Module, NasRecSpace]:
-    """The model in NNI's executable form of a model space, raw or simplified, and the `NasRecSpace` that it holds."""
-    raw = isinstance(model_space, RawFormatModelSpace)
-    model = model_space.model_space if raw else model_space.model.get(traceable=False)
-    found = [module for module in model.modules() if isinstance(module, NasRecSpace)]
-    if len(found) != 1:
-        raise SpaceError(
-            f"OptunaEvolution searches a NasRecSpace, a model space that holds one, or the supernet of either, but a "
-            f"{type(model).__name__} holds {len(found)}; for other spaces use nni.nas.strategy.RegularizedEvolution"
-        )
-    others = sorted(set(model_space.simplify()) - set(found[0].search_space.labels))
-    if others:
-        raise SpaceError(
-            "OptunaEvolution chooses the architecture alone, but the model space or the evaluator has choices of its "
-            f"own: {', '.join(others)}; give them fixed values"
-        )
-    return model, found[0]
-
-
-def _shared_weights(model: torch.nn.Module) -> str:
-    """What the weights of a space's models are: a digest of those that they share, or that each has its own."""
-    if not any(isinstance(module, SupernetModule) for module in model.modules()):
-        return "of each model its own"
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()[:16]

@@ -7,36 +7,23 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import nni
 import optuna
 import pytest
-import torch
 from optuna.trial import TrialState
 
 from nasrec_automl import heartbeat
-from nasrec_automl.errors import SpaceError, StudyError
+from nasrec_automl.errors import StudyError
 from nasrec_automl.nni_plugin import NasRecSpace, OptunaEvolution
-from nasrec_automl.nni_plugin.nas import ModelEventType, ModelSpace, ModelStatus, RawFormatModelSpace
+from nasrec_automl.nni_plugin.nas import ModelStatus, RawFormatModelSpace
 from nasrec_automl.search.ledger import Ledger
 from nasrec_automl.testing.examples import tiny_schema, tiny_space
-from tests.nni_plugin.evolution_studies import complete, load, trials_of
+from tests.nni_plugin.evolution_studies import Engine, complete, run, trials_of
 
 RUN = Path(__file__).with_name("evolution_run.py")
-
-
-@pytest.fixture(scope="module")
-def runs() -> ModuleType:
-    return load(RUN)
-
-
-def run(experiment: Any) -> None:
-    try:
-        experiment.run()
-    finally:
-        experiment.stop()
 
 
 def test_in_process_the_study_has_the_trials_and_the_export_is_its_best(tmp_path: Path, runs: ModuleType) -> None:
@@ -212,47 +199,6 @@ def test_the_experiments_budget_ends_it_too(tmp_path: Path, runs: ModuleType) ->
     experiment.config.execution_engine.max_model_count = 3
     run(experiment)
     assert len(complete(tmp_path)) == 3
-
-
-class Engine:
-    """Two workers elsewhere: models end when they are told to, in any order; the last one never says so."""
-
-    def __init__(self) -> None:
-        self.callbacks: list[Any] = []
-        self.models: list[Any] = []
-        self.most = 0
-
-    def register_model_event_callback(self, kind: Any, callback: Any) -> None:
-        self.callbacks.append((kind, callback))
-
-    def unregister_model_event_callback(self, kind: Any, callback: Any) -> None:
-        self.callbacks.remove((kind, callback))
-
-    def tell(self, model: Any, *, metric: float | None = None, status: ModelStatus | None = None) -> None:
-        kind = ModelEventType.FinalMetric if status is None else ModelEventType.TrainingEnd
-        for wanted, callback in self.callbacks:
-            if wanted == kind:
-                callback(SimpleNamespace(model=model, metric=metric, status=status))
-
-    def budget_available(self) -> bool:
-        return True
-
-    def idle_worker_available(self) -> bool:
-        if len(self.models) == 2:
-            self.end(self.models[-1])
-        return len(self.models) < 2
-
-    def submit_models(self, model: Any) -> None:
-        self.models.append(model)
-        self.most = max(self.most, len(self.models))
-
-    def end(self, model: Any) -> None:
-        self.models.remove(model)
-        self.tell(model, metric=-0.5)
-        self.tell(model, status=ModelStatus.Trained)
-
-    def wait_models(self) -> None:
-        return
 
 
 def test_models_run_at_once_and_what_the_end_leaves_is_tried_again(
@@ -454,98 +400,6 @@ def test_a_model_has_its_own_metric_whichever_process_measured_it(
     assert all(found.startswith(reason) for found, reason in zip(failed, reasons, strict=True))
 
 
-def test_a_study_of_something_else_is_refused(tmp_path: Path, runs: ModuleType) -> None:
-    run(runs.make_experiment(tmp_path, lambda model: nni.report_final_result(-1.0), trials=1, identity={"data": "a"}))
-    with pytest.raises(StudyError, match="has data 'a', but 'b' is expected"):
-        run(runs.make_experiment(tmp_path, lambda model: None, identity={"data": "b"}))
-
-
-@pytest.mark.parametrize(
-    ("name", "other", "entry"),
-    [
-        ("tiny_space", tiny_space().model_copy(update={"max_inputs": 1}), "choices"),
-        ("tiny_schema", tiny_schema().model_copy(update={"embedding_dim": 4}), "features"),
-    ],
-)
-def test_scores_of_another_space_or_other_features_are_another_study(
-    tmp_path: Path, runs: ModuleType, monkeypatch: pytest.MonkeyPatch, name: str, other: Any, entry: str
-) -> None:
-    run(runs.make_experiment(tmp_path, lambda model: nni.report_final_result(-1.0), trials=1))
-    monkeypatch.setattr(runs, name, lambda: other)
-    with pytest.raises(StudyError, match=f"has {entry} '"):
-        run(runs.make_experiment(tmp_path, lambda model: None))
-
-
-def test_scores_of_another_supernet_are_another_study(
-    tmp_path: Path, runs: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run(runs.make_experiment(tmp_path, lambda model: nni.report_final_result(-1.0), trials=1))
-    run(runs.make_experiment(tmp_path, lambda model: nni.report_final_result(-1.0), trials=2))
-    assert len(complete(tmp_path)) == 2, "of equal weights"
-    monkeypatch.setattr(runs, "NasRecSpace", lambda *of: NasRecSpace(*of, seed=7))
-    with pytest.raises(StudyError, match=r"has weights '\w{16}', but '\w{16}' is expected \(.*one supernet's scores"):
-        run(runs.make_experiment(tmp_path, lambda model: nni.report_final_result(-1.0), trials=3))
-    alone = RawFormatModelSpace(NasRecSpace(tiny_space(), tiny_schema()), None)
-    with pytest.raises(StudyError, match=r"has weights '\w{16}', but 'of each model its own' is expected"):
-        OptunaEvolution(storage=f"sqlite:///{tmp_path / 'studies.db'}").initialize(alone, Engine())
-
-
-def test_so_are_those_of_other_weights_around_it(
-    tmp_path: Path, runs: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def around(scale: float) -> Around:
-        made = Around()
-        made.register_buffer("scale", torch.tensor(scale))
-        return made
-
-    for scale in (1.0, 1.0, 2.0):
-        monkeypatch.setattr(runs, "NasRecSpace", lambda *of, scale=scale: around(scale))
-        experiment = runs.make_experiment(tmp_path, lambda model: nni.report_final_result(-1.0), trials=1)
-        if scale == 1.0:
-            run(experiment)
-    with pytest.raises(StudyError, match="has weights"):
-        run(experiment)
-
-
-class Around(ModelSpace):
-    """A space that holds another, without choices of its own."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.click = NasRecSpace(tiny_space(), tiny_schema())
-
-    def extra_oneshot_hooks(self, strategy: Any) -> list[Any]:
-        return self.click.extra_oneshot_hooks(strategy)
-
-    def forward(self, dense: Any, ids: Any) -> Any:
-        return 2 * self.click(dense, ids)
-
-
-def test_it_searches_a_space_that_another_one_holds(
-    tmp_path: Path, runs: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runs, "NasRecSpace", lambda *of: Around())
-    experiment = runs.make_experiment(tmp_path, lambda model: nni.report_final_result(-runs.log_loss(model)), trials=4)
-    run(experiment)
-    done = complete(tmp_path)
-    assert len(done) == 4
-    model = experiment.strategy.model_space.freeze(done[0].params).executable_model()
-    assert isinstance(model, Around)
-    assert runs.log_loss(model) == pytest.approx(done[0].value)
-
-
-def test_models_of_a_space_that_another_one_holds_may_be_trained_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine, space = Engine(), RawFormatModelSpace(Around(), None)
-    monkeypatch.setattr("nasrec_automl.nni_plugin.evolution.time.sleep", lambda _: engine.end(engine.models[-1]))
-    storage = f"sqlite:///{tmp_path / 'studies.db'}"
-    OptunaEvolution(storage=storage, trials=4, population_size=4, tournament_size=2)(space, engine)
-    assert len(complete(tmp_path)) == 4
-    study = optuna.load_study(study_name="nasrec-nni", storage=storage)
-    assert study.user_attrs["nasrec:weights"] == "of each model its own"
-
-
 def test_options_out_of_range_are_named_at_once() -> None:
     with pytest.raises(StudyError, match=r"storage must be a SQLAlchemy URL, .* but it is a InMemoryStorage"):
         OptunaEvolution(**{"storage": optuna.storages.InMemoryStorage()})
@@ -558,12 +412,3 @@ def test_options_out_of_range_are_named_at_once() -> None:
 def test_its_repr_hides_the_password() -> None:
     strategy = OptunaEvolution(storage="postgresql://me:secret@host/db", trials=3)
     assert repr(strategy) == "OptunaEvolution(storage='postgresql://me:***@host/db', study='nasrec-nni', trials=3)"
-
-
-def test_another_model_space_is_named(tmp_path: Path) -> None:
-    class Other(ModelSpace):
-        pass
-
-    strategy = OptunaEvolution(storage=f"sqlite:///{tmp_path / 'studies.db'}")
-    with pytest.raises(SpaceError, match=r"searches a NasRecSpace, .* but a Other holds 0; .*RegularizedEvolution"):
-        strategy.initialize(RawFormatModelSpace(Other(), None), Engine())
