@@ -101,6 +101,8 @@ def test_an_evaluator_may_prune_most(run: Callable[..., int], study: optuna.Stud
 
     def evaluate(architecture: Architecture) -> float:
         seen.append(architecture.key)
+        if len(seen) == 20:
+            return math.nan  # which says little, though few have a score
         if len(seen) % 12:
             raise optuna.TrialPruned("too large")
         return score(architecture).log_loss
