@@ -16,8 +16,8 @@ from nasrec_automl.schema import FeatureSchema
 class Embedding(nn.Module):
     """The tables of all fields, stacked.
 
-    Gradients are sparse: they hold the rows of the batch and no others. The tokens of a multi-valued field are pooled
-    over the ids that are not 0; one without any gives zeros.
+    Gradients are sparse, unless `sparse_gradients` is set to False: they hold the rows of the batch and no others. The
+    tokens of a multi-valued field are pooled over the ids that are not 0; one without any gives zeros.
 
     A compositional field has two tables (Shi et al. 2019, arXiv 1909.02107, element-wise product). Id 0 has the row 0
     of both for itself. The ids from 1 on are cut into runs of m: the remainder, 1 to m, is an id's place in its run;
@@ -44,6 +44,7 @@ class Embedding(nn.Module):
         starts = [0, *accumulate(sum(field.tables) for field in schema.fields)]
         # Of each id column, then of each compositional column's quotients.
         offsets = [starts[s] for s in segments] + [starts[segments[c]] + columns[c].tables[0] for c in composed]
+        self.sparse_gradients = True
         self.pooled = schema.num_columns > schema.num_fields
         self.runs_of_columns = _runs(schema)
         self.composes = bool(composed)
@@ -96,7 +97,7 @@ class Embedding(nn.Module):
         return torch.where(ids < self.limits, ids, torch.where(self.shared, inside, 0))
 
     def _rows(self, rows: Tensor) -> Tensor:
-        return F.embedding(rows, self.weight, sparse=True)
+        return F.embedding(rows, self.weight, sparse=self.sparse_gradients)
 
     def _composed(self, ids: Tensor) -> Tensor:
         """Look up ids of which C columns have two tables; still one lookup, of S + C rows an example."""

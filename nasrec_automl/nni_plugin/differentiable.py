@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from nasrec_automl.network.block import Block, Source
 from nasrec_automl.network.plan import merged_name, source_name
+from nasrec_automl.nni_plugin.options import NetworkOptions
 from nasrec_automl.nni_plugin.relaxation import Relaxation, block_weights
 from nasrec_automl.nni_plugin.supermodule import SupernetModule
 from nasrec_automl.ops import BlockInputs
@@ -28,9 +29,7 @@ class DifferentiableNetwork(SupernetModule):
     Args:
         space: the space.
         schema: the features.
-        layer_norm: whether operators end in a LayerNorm.
-        dropout: on the embeddings and on each block's dense output.
-        seed: of the start values.
+        options: how the supernet begins.
         softmax: maps the logits of a label to the weights of a step.
     """
 
@@ -38,13 +37,11 @@ class DifferentiableNetwork(SupernetModule):
         self,
         space: SearchSpace,
         schema: FeatureSchema,
-        layer_norm: bool,
-        dropout: float,
-        seed: int,
+        options: NetworkOptions,
         softmax: nn.Module,
     ) -> None:
-        super().__init__(space, schema, layer_norm, dropout, seed)
-        self.relaxation = Relaxation(space, softmax, seed)
+        super().__init__(space, schema, options)
+        self.relaxation = Relaxation(space, softmax, options.seed)
 
     def forward(self, dense: Tensor, ids: Tensor) -> Tensor:
         """Logits `(B,)` of the weighted sum of all choices.

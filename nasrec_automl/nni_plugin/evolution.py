@@ -143,7 +143,7 @@ class OptunaEvolution(Strategy):
     def _initialize(self, model_space: Any, engine: Any) -> Any:
         model, searched = searched_space(model_space)
         space, schema = searched.search_space, searched.schema
-        budget = budget_of(self._filter, schema, layer_norm=searched.layer_norm)
+        budget = budget_of(self._filter, schema, layer_norm=searched.options.layer_norm)
         storage = open_storage(self._url)
         study = open_study(
             storage,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from torch import Tensor, nn
 
 from nasrec_automl.errors import ArchitectureError, CheckpointError, DataError, ExtraError, NasRecError, SpaceError
-from nasrec_automl.network import Subnet, clear_head
+from nasrec_automl.network import Subnet
 from nasrec_automl.nni_plugin.differentiable import DifferentiableNetwork
 from nasrec_automl.nni_plugin.mutables import from_sample, mutables
 from nasrec_automl.nni_plugin.nas import (
@@ -31,12 +33,12 @@ from nasrec_automl.nni_plugin.nas import (
     model_context,
     recursive_freeze,
 )
+from nasrec_automl.nni_plugin.options import NetworkOptions
 from nasrec_automl.nni_plugin.profilers import cost_expressions, register_cost
 from nasrec_automl.nni_plugin.relaxation import SampledOneHot
 from nasrec_automl.nni_plugin.supermodule import SharedNetwork, SupernetModule
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.space import SearchSpace, load_architecture, load_search_space
-from nasrec_automl.training.seed import seeded
 from nasrec_automl.yaml_files import first_complaint
 
 
@@ -47,36 +49,25 @@ class ChoiceNetwork(MutableModule):
     made at the first run: most spaces are only asked for their choices, or frozen, and tables can be large.
     """
 
-    def __init__(self, space: SearchSpace, schema: FeatureSchema, layer_norm: bool, dropout: float, seed: int) -> None:
+    def __init__(self, space: SearchSpace, schema: FeatureSchema, options: NetworkOptions) -> None:
         super().__init__()
         self.space = space
         self.schema = schema
-        self.layer_norm = layer_norm
-        self.dropout = dropout
-        self.seed = seed
+        self.options = options
         self.dry_run: nn.Module | None = None
         for mutable in mutables(space):
             self.add_mutable(mutable)
 
     @classmethod
     def create_fixed_module(
-        cls,
-        sample: dict[str, Any],
-        space: SearchSpace,
-        schema: FeatureSchema,
-        layer_norm: bool,
-        dropout: float,
-        seed: int,
+        cls, sample: dict[str, Any], space: SearchSpace, schema: FeatureSchema, options: NetworkOptions
     ) -> nn.Module:
         """Make the subnet of a sample, to be trained; NNI calls it inside `model_context`."""
-        with seeded(seed):
-            subnet = Subnet(from_sample(space, sample), schema, layer_norm=layer_norm, dropout=dropout)
-        clear_head(subnet.head)
-        return subnet
+        return options.begin(partial(Subnet, from_sample(space, sample), schema))
 
     def freeze(self, sample: dict[str, Any]) -> nn.Module:
         """Make the subnet of a sample, with new weights."""
-        return self.create_fixed_module(sample, self.space, self.schema, self.layer_norm, self.dropout, self.seed)
+        return self.create_fixed_module(sample, self.space, self.schema, self.options)
 
     def forward(self, dense: Tensor, ids: Tensor) -> Tensor:
         """Logits `(B,)` of the architecture of all first choices."""
@@ -89,7 +80,9 @@ class ChoiceNetwork(MutableModule):
 
 
 def _choice_cost(network: ChoiceNetwork) -> FlopsResult:
-    return cost_expressions(network.space, network.schema, list(network.mutables), layer_norm=network.layer_norm)
+    return cost_expressions(
+        network.space, network.schema, list(network.mutables), layer_norm=network.options.layer_norm
+    )
 
 
 def _supernet_cost(network: SupernetModule) -> FlopsResult:
@@ -110,9 +103,8 @@ class NasRecSpace(ModelSpace):
     """The block-wise space as an NNI `ModelSpace`.
 
     Frozen by `freeze`, `random` or inside `model_context`, its `network` is the subnet of the sample. It works with any
-    loader of `(dense, ids, label[, weight])` and in any Lightning module of NNI's. The embeddings' gradients are
-    sparse: `torch.optim.SGD` and `torch.optim.Adagrad` take them (without weight decay), `torch.optim.Adam` and `AdamW`
-    refuse them, `SparseAdam` takes the embeddings alone and nothing else.
+    loader of `(dense, ids, label[, weight])` and in any Lightning module of NNI's, with any optimiser once
+    `sparse_gradients` is off.
 
     Args:
         space: name of a space, path of its YAML file, the space, or its fields.
@@ -120,6 +112,9 @@ class NasRecSpace(ModelSpace):
         layer_norm: whether operators end in a LayerNorm.
         dropout: on the embeddings and on each block's dense output.
         seed: of the start values.
+        sparse_gradients: whether the embeddings' gradients hold the rows of the batch alone, so that a step costs the
+            same whatever the size of the tables. `torch.optim.SGD` and `torch.optim.Adagrad` take them (without weight
+            decay); `torch.optim.Adam` and `AdamW` refuse them and need False.
 
     Raises:
         SpaceError: there is no such space, or its fields are wrong.
@@ -127,9 +122,9 @@ class NasRecSpace(ModelSpace):
 
     Example:
         >>> from nasrec_automl import FeatureSchema
-        >>> schema = FeatureSchema.from_sizes(dense=13, table_sizes=[100] * 26)
-        >>> NasRecSpace("nasrec-small", schema)
-        NasRecSpace(space='nasrec-small', dense=13, fields=26, layer_norm=True, dropout=0.0, seed=0)
+        >>> schema = FeatureSchema.from_sizes(dense=4, table_sizes=[100] * 8)
+        >>> NasRecSpace("nasrec-full", schema)
+        NasRecSpace(space='nasrec-full', dense=4, fields=8, layer_norm=True, dropout=0.0, seed=0, sparse_gradients=True)
         >>> NasRecSpace.load_searched_model("criteo-full", schema=schema).network.architecture.key
         'c5277f9c297054e4'
     """
@@ -142,14 +137,15 @@ class NasRecSpace(ModelSpace):
         layer_norm: bool = True,
         dropout: float = 0.0,
         seed: int = 0,
+        sparse_gradients: bool = True,
     ) -> None:
         super().__init__()
         self.search_space = _space(space)
         self._checked: tuple[dict[str, Any] | None, dict[str, Any]] = (None, {})
         schema = _schema(schema)
         self.schema = schema
-        self.layer_norm = layer_norm
-        self.network = ChoiceNetwork(self.search_space, schema, layer_norm, dropout, seed)
+        self.options = NetworkOptions(layer_norm, dropout, seed, sparse_gradients)
+        self.network = ChoiceNetwork(self.search_space, schema, self.options)
 
     def forward(self, dense: Tensor, ids: Tensor) -> Tensor:
         """Logits.
@@ -198,7 +194,8 @@ class NasRecSpace(ModelSpace):
             progress: NNI's.
             schema: the features.
             space: as in the constructor; needed when the file's space does not ship with the package.
-            options: of the constructor: `layer_norm` (the published final trainings go without), `dropout`, `seed`.
+            options: of the constructor: `layer_norm` (the published final trainings go without), `dropout`, `seed`,
+                `sparse_gradients`.
 
         Raises:
             ArchitectureError: there is no such architecture, or it is of another space.
@@ -227,7 +224,7 @@ class NasRecSpace(ModelSpace):
         def replace(module: nn.Module, name: str, memo: dict[str, Any], mutate_kwargs: dict[str, Any]) -> Any:
             if not isinstance(module, ChoiceNetwork):
                 return False
-            arguments = (module.space, module.schema, module.layer_norm, module.dropout, module.seed)
+            arguments = (module.space, module.schema, module.options)
             if not isinstance(strategy, DARTS):
                 return SharedNetwork(*arguments)
             softmax = SampledOneHot() if isinstance(strategy, Proxyless) else mutate_kwargs["softmax"]
@@ -264,12 +261,11 @@ class NasRecSpace(ModelSpace):
     def __repr__(self) -> str:
         """One line, the same for equal spaces; a frozen one names its architecture by key."""
         network, schema = self.network, self.schema
-        options = {"layer_norm": True, "dropout": 0.0, "seed": 0, **self.trace_kwargs}
         shown = {
             "space": self.search_space.name,
             "dense": len(schema.dense),
             "fields": schema.num_fields,
-            **{name: options[name] for name in ("layer_norm", "dropout", "seed")},
+            **asdict(self.options),
         }
         if isinstance(network, Subnet):
             shown["architecture"] = network.architecture.key

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 from nasrec_automl.architecture import Path
 from nasrec_automl.network import Supernet
-from nasrec_automl.network.head import clear_head
 from nasrec_automl.nni_plugin.mutables import from_sample, mutables
 from nasrec_automl.nni_plugin.nas import BaseSuperNetModule
+from nasrec_automl.nni_plugin.options import NetworkOptions
 from nasrec_automl.randomness import rng_for
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.space import SearchSpace
-from nasrec_automl.training.seed import seeded
 
 
 class SupernetModule(BaseSuperNetModule):
@@ -23,18 +23,14 @@ class SupernetModule(BaseSuperNetModule):
     Args:
         space: the space.
         schema: the features.
-        layer_norm: whether operators end in a LayerNorm.
-        dropout: on the embeddings and on each block's dense output.
-        seed: of the start values.
+        options: how the supernet begins.
     """
 
-    def __init__(self, space: SearchSpace, schema: FeatureSchema, layer_norm: bool, dropout: float, seed: int) -> None:
+    def __init__(self, space: SearchSpace, schema: FeatureSchema, options: NetworkOptions) -> None:
         super().__init__()
         for mutable in mutables(space):
             self.add_mutable(mutable)
-        with seeded(seed):
-            self.supernet = Supernet(space, schema, layer_norm=layer_norm, dropout=dropout)
-        clear_head(self.supernet.head)
+        self.supernet = options.begin(partial(Supernet, space, schema))
 
     def freeze(self, sample: dict[str, Any]) -> nn.Module:
         """Copy the sample's slices into a stand-alone network of the same dropout."""
@@ -48,9 +44,9 @@ class SharedNetwork(SupernetModule):
     NNI's strategies call `resample` before a step; `NasRecOneShot` sets `path` itself.
     """
 
-    def __init__(self, space: SearchSpace, schema: FeatureSchema, layer_norm: bool, dropout: float, seed: int) -> None:
-        super().__init__(space, schema, layer_norm, dropout, seed)
-        self.rng = rng_for("resampled architectures", seed)
+    def __init__(self, space: SearchSpace, schema: FeatureSchema, options: NetworkOptions) -> None:
+        super().__init__(space, schema, options)
+        self.rng = rng_for("resampled architectures", options.seed)
         self.path: Path = space.random(self.rng).path
 
     def forward(self, dense: Tensor, ids: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from nasrec_automl.errors import DataError
 from nasrec_automl.nni_plugin import NasRecSpace
 from nasrec_automl.nni_plugin.differentiable import DifferentiableNetwork
 from nasrec_automl.nni_plugin.nas import DARTS
+from nasrec_automl.nni_plugin.options import NetworkOptions
 from nasrec_automl.nni_plugin.relaxation import SampledOneHot
 from nasrec_automl.schema import FeatureSchema
 from nasrec_automl.testing.examples import (
@@ -35,7 +36,7 @@ def make(
 ) -> DifferentiableNetwork:
     """A network whose weights are all but 0 and 1, those of an architecture."""
     with frozen_context():  # NNI makes supermodules in one
-        network = DifferentiableNetwork(architecture.space, schema, layer_norm, 0.0, 0, softmax)
+        network = DifferentiableNetwork(architecture.space, schema, NetworkOptions(layer_norm), softmax)
     move_vectors(network.supernet)
     fill_head(network.supernet.head)
     for label, choices in architecture.space.labels.items():

@@ -1,3 +1,4 @@
+import copy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -196,6 +197,25 @@ def test_torchs_optimisers_that_refuse_sparse_gradients(optimizer: Any, options:
     model = space.freeze(dict(tiny_space().random(np.random.default_rng(0)).params))
     with pytest.raises(RuntimeError, match=r"sparse|dense"):
         evaluator_of(OwnModule(optimizer, **options)).evaluate(model)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "options"),
+    [
+        (torch.optim.Adam, {"lr": 0.01}),
+        (torch.optim.AdamW, {"lr": 0.01}),
+        (torch.optim.SGD, {"lr": 0.05, "weight_decay": 0.001}),
+    ],
+)
+def test_with_dense_gradients_any_of_torchs_optimisers_trains(optimizer: Any, options: dict[str, Any]) -> None:
+    """Models with new weights, those of a supernet, and the supernet under NNI's own strategy."""
+    space = NasRecSpace(tiny_space(), tiny_schema(), sparse_gradients=False)
+    sample = dict(tiny_space().random(np.random.default_rng(0)).params)
+    supernet = nni.nas.strategy.RandomOneShot().mutate_model(copy.deepcopy(space))
+    for model in (space.freeze(sample), supernet.freeze(sample), supernet):
+        module = OwnModule(optimizer, **options)
+        evaluator_of(module, epochs=8).evaluate(model)
+        assert sum(module.losses[-4:]) < sum(module.losses[:4])
 
 
 def test_sparse_adam_for_the_embeddings_beside_adam_for_the_rest() -> None:

@@ -20,6 +20,7 @@ from nasrec_automl.network import Supernet
 from nasrec_automl.nni_plugin import NasRecOneShot, NasRecSpace
 from nasrec_automl.nni_plugin.nas import Lightning, RawFormatModelSpace
 from nasrec_automl.nni_plugin.oneshot_export import WholeModelEvaluator, best_architectures
+from nasrec_automl.nni_plugin.options import NetworkOptions
 from nasrec_automl.nni_plugin.supermodule import SharedNetwork
 from nasrec_automl.randomness import rng_for
 from nasrec_automl.testing.examples import make_rows, move_vectors, tiny_schema, tiny_space
@@ -172,7 +173,7 @@ class Column(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.shared = SharedNetwork(tiny_space(), tiny_schema(), layer_norm=True, dropout=0.0, seed=0)
+        self.shared = SharedNetwork(tiny_space(), tiny_schema(), NetworkOptions())
 
     def forward(self, dense: Tensor, ids: Tensor) -> Tensor:
         logits: Tensor = self.shared(dense, ids)

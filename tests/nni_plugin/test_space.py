@@ -306,7 +306,7 @@ def test_nni_dumps_it_as_plain_json_and_loads_it(kind: str, tmp_path: Path) -> N
 
 def test_it_shows_itself_in_a_line() -> None:
     assert repr(make()) == repr(make())
-    start = "NasRecSpace(space='tiny', dense=3, fields=4, layer_norm=False, dropout=0.1, seed=2"
+    start = "NasRecSpace(space='tiny', dense=3, fields=4, layer_norm=False, dropout=0.1, seed=2, sparse_gradients=True"
     space = make(layer_norm=False, dropout=0.1, seed=2)
     assert repr(space) == f"{start})"
     architecture = tiny_space().random(np.random.default_rng(0))

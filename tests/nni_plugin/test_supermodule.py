@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from nasrec_automl.network import Subnet
+from nasrec_automl.nni_plugin.options import NetworkOptions
 from nasrec_automl.nni_plugin.supermodule import SharedNetwork
 from nasrec_automl.testing.examples import fill_head, make_batch, tiny_schema, tiny_space
 
@@ -10,7 +11,7 @@ SPACE = tiny_space()
 
 
 def make(seed: int = 0, *, dropout: float = 0.0) -> SharedNetwork:
-    return SharedNetwork(SPACE, tiny_schema(), layer_norm=True, dropout=dropout, seed=seed)
+    return SharedNetwork(SPACE, tiny_schema(), NetworkOptions(dropout=dropout, seed=seed))
 
 
 def trained(shared: SharedNetwork) -> SharedNetwork:
