@@ -354,7 +354,15 @@ def _add_models(subparsers: _Subparsers) -> None:
     evaluate.add_argument(
         "--group", metavar="COLUMN", help="measure the AUC within the rows of each of its values too, such as user_id"
     )
-    evaluate.add_argument("--output", type=Path, help="JSON file to write as well")
+    evaluate.add_argument(
+        "--output",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help="files to write as well: a page with figures (.html), or the figures as JSON",
+    )
 
     export = _command(
         subparsers,

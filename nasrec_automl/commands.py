@@ -19,10 +19,11 @@ from rich.console import Console
 from nasrec_automl.errors import JobError, NasRecError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from nasrec_automl.data.preparation import OnProgress
     from nasrec_automl.pipeline.run_folder import RunFolder
+
+PAGES = (".html", ".htm")
+"""Endings of the names of pages."""
 
 
 def prepare(arguments: argparse.Namespace) -> None:
@@ -99,7 +100,7 @@ def data_report(arguments: argparse.Namespace) -> None:
 
     data = PreparedData.open(arguments.folder)
     output = arguments.output or data.path / "report.html"
-    check_output_file(output, (".html", ".htm"))
+    check_output_file(output, PAGES)
     console, total = Console(), rows_to_read(data.description)
     with row_bars(console) as on_progress:
         content = gather(data, on_rows=lambda done: on_progress("reading rows", done, total))
@@ -333,17 +334,17 @@ def predict(arguments: argparse.Namespace) -> None:
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """Measure models on rows with labels."""
-    from nasrec_automl.data.files import check_output_file
+    from nasrec_automl.data.files import check_output_file, write_text
     from nasrec_automl.data.rejections import Rejections
     from nasrec_automl.data.sources import open_source
     from nasrec_automl.pipeline.evaluate import evaluate, evaluation_table
     from nasrec_automl.pipeline.files import write_json
     from nasrec_automl.pipeline.model_folder import load_model
     from nasrec_automl.pipeline.predict import TABLES
+    from nasrec_automl.report.evaluation_page import render_evaluation
 
-    output: Path | None = arguments.output
-    if output is not None:
-        check_output_file(output, (".json",))
+    for output in arguments.output:
+        check_output_file(output, PAGES if output.suffix.lower() in PAGES else (".json",))
     console, rejections = Console(), Rejections(arguments.max_rejected)
     defaults = TABLES if arguments.source == "table" else None
     source = open_source(
@@ -369,8 +370,12 @@ def evaluate(arguments: argparse.Namespace) -> None:
     if bad := rejections.bad_rows():
         _say(console, bad)
     console.print(evaluation_table(evaluations, arguments.group))
-    if output is not None:
-        write_json(output, [asdict(one) for one in evaluations])
+    for output in arguments.output:
+        if output.suffix.lower() in PAGES:
+            rows = ", ".join(map(str, arguments.input)) or source.name
+            write_text(output, render_evaluation(evaluations, rows=rows, group=arguments.group))
+        else:
+            write_json(output, [asdict(one) for one in evaluations])
         _say(console, str(output))
 
 

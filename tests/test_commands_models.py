@@ -94,13 +94,17 @@ def test_evaluate_measures_a_model_of_a_run_and_what_others_predicted(
     _, rows, *_ = labelled
     predicted = tmp_path / "others.csv.gz"
     assert call("predict", "--model", finished_run.path, "--input", rows, "--output", predicted).code == 0
-    output = tmp_path / "e.json"
-    done = call("evaluate", "--model", finished_run.path, "--probabilities", predicted, *labelled, "--output", output)
+    output, page = tmp_path / "e.json", tmp_path / "e.html"
+    written = ("--output", output, page)
+    done = call("evaluate", "--model", finished_run.path, "--probabilities", predicted, *labelled, *written)
     assert done.code == 0, done.error
     assert "2,000 rows with a click rate of 0." in done.out
     model, same = json.loads(output.read_text())
     assert (model["name"], same["name"]) == (str(finished_run.path), str(predicted))
     assert model["less_first"] is None
+    assert sum(one["rows"] for one in model["calibration"]) == 2000
+    assert f"{rows}</p>" in page.read_text()
+    assert "which may be chance" in page.read_text()
     assert same["log_loss"] == pytest.approx(model["log_loss"], abs=1e-6)
     assert same["less_first"]["log_loss_error"] == pytest.approx(0, abs=1e-6)
     test = json.loads((finished_run.path / "result.json").read_text())["test"]

@@ -31,6 +31,9 @@ from nasrec_automl.evaluation.paired import auc_difference_error, log_loss_diffe
 from nasrec_automl.pipeline.groups import Groups
 from nasrec_automl.pipeline.model_folder import Model
 from nasrec_automl.pipeline.tables import plain_table
+from nasrec_automl.report import calibration_bins
+from nasrec_automl.report.evaluation_content import Difference, Evaluation
+from nasrec_automl.report.evaluation_page import with_error
 from nasrec_automl.training.metrics import log_losses, measure
 
 _COLUMN = "probability"
@@ -39,59 +42,6 @@ _SURE = 1e-15
 _logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Difference:
-    """A model's log loss and AUC less those of the first, on the same rows.
-
-    Attributes:
-        log_loss: below 0 where the model is better.
-        log_loss_error: its standard error, paired by row; None of a single row.
-        auc: above 0 where the model is better; None where all rows are of one class.
-        auc_error: its standard error (DeLong); None where a class has fewer than two rows.
-        group_auc: the same of the AUC within groups.
-        group_auc_error: its standard error, paired by group; None of fewer than two groups.
-    """
-
-    log_loss: float
-    log_loss_error: float | None
-    auc: float | None
-    auc_error: float | None
-    group_auc: float | None = None
-    group_auc_error: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """Quality of one model's probabilities.
-
-    Attributes:
-        name: of the model.
-        log_loss: mean cross entropy in nats.
-        log_loss_error: its standard error; None of a single row.
-        auc: area under the ROC curve; None where all rows are of one class.
-        normalised_entropy: the log loss as a share of that of a model which knows the positive rate alone (He et al.
-            2014); None where all rows are of one class.
-        mean_probability: to be compared with the positive rate.
-        positive_rate: share of the rows that are clicks; rows count by their weights, as they do everywhere here.
-        rows: how many were measured.
-        group_auc: mean AUC within groups of rows; None without groups, and where none has rows of both classes.
-        groups: number of the groups that have rows of both classes; None without groups.
-        less_first: what it is less the first model; None of the first.
-    """
-
-    name: str
-    log_loss: float
-    log_loss_error: float | None
-    auc: float | None
-    normalised_entropy: float | None
-    mean_probability: float
-    positive_rate: float
-    rows: int
-    group_auc: float | None = None
-    groups: int | None = None
-    less_first: Difference | None = None
 
 
 @dataclass(frozen=True)
@@ -104,15 +54,26 @@ class _Labels:
     def positive_rate(self) -> float:
         return float(np.average(self.label, weights=self.weight))
 
-    def within_groups(self, logits: Array) -> GroupedAUC | None:
+    def compare(self, logits: Mapping[str, Array]) -> list[Evaluation]:
+        """Measure every model, and compare all others with the first."""
+        within = {name: self._within_groups(one) for name, one in logits.items()}
+        first, *others = (self._evaluate(name, one, within[name]) for name, one in logits.items())
+        compared = [first]
+        for other in others:
+            less = self._difference(logits[other.name], other, logits[first.name], first)
+            compared.append(replace(other, less_first=_with_groups(less, within[other.name], within[first.name])))
+        return compared
+
+    def _within_groups(self, logits: Array) -> GroupedAUC | None:
         return None if self.groups is None else grouped_auc(self.label, logits, self.groups, self.weight)
 
-    def evaluate(self, name: str, logits: Array, within: GroupedAUC | None) -> Evaluation:
+    def _evaluate(self, name: str, logits: Array, within: GroupedAUC | None) -> Evaluation:
         label = torch.from_numpy(self.label.astype(np.float32))
         weight = None if self.weight is None else torch.from_numpy(self.weight)
         metrics = measure(torch.from_numpy(logits), label, weight)
         rate = self.positive_rate
         both = 0 < rate < 1
+        probabilities = torch.from_numpy(logits).sigmoid().numpy()
         entropy = -(rate * math.log(rate) + (1 - rate) * math.log1p(-rate)) if both else math.nan
         return Evaluation(
             name=name,
@@ -120,14 +81,15 @@ class _Labels:
             log_loss_error=None if math.isnan(metrics.standard_error) else metrics.standard_error,
             auc=metrics.auc if both else None,
             normalised_entropy=metrics.log_loss / entropy if both else None,
-            mean_probability=float(np.average(torch.from_numpy(logits).sigmoid(), weights=self.weight)),
+            mean_probability=float(np.average(probabilities, weights=self.weight)),
             positive_rate=rate,
             rows=len(logits),
+            calibration=calibration_bins(self.label, probabilities, self.weight),
             group_auc=None if within is None else within.mean,
             groups=None if within is None else len(within.aucs),
         )
 
-    def difference(self, logits: Array, evaluation: Evaluation, first: Array, of_first: Evaluation) -> Difference:
+    def _difference(self, logits: Array, evaluation: Evaluation, first: Array, of_first: Evaluation) -> Difference:
         label = torch.from_numpy(self.label.astype(np.float32))
         losses, others = (log_losses(torch.from_numpy(one), label).numpy() for one in (logits, first))
         several = evaluation.log_loss_error is not None
@@ -181,11 +143,31 @@ def evaluate(
     if both := models.keys() & given.keys():
         raise DataError(f"{', '.join(sorted(both))}: names a model and a file of probabilities: name one otherwise")
     rejections = Rejections() if rejections is None else rejections
+    logits, of_rows = _measured(source, models, None if group is None else Groups(group), rejections, on_rows)
+    rows = len(of_rows.label)
+    for name, values in given.items():
+        if len(values) != rows:
+            left_out = f", of which bad ones ({rejections.rejected:,}) are left out" if rejections.rejected else ""
+            bad = rejections.bad_rows()
+            raise DataError(
+                f"{name}: {len(values):,} probabilities for {rows:,} rows{left_out}; expected one for each, in their "
+                "order" + (f". {bad}" if bad else "")
+            )
+    return of_rows.compare(logits | {name: _logits(values) for name, values in given.items()})
+
+
+def _measured(
+    source: RawSource,
+    models: Mapping[str, Model],
+    groups: Groups | None,
+    rejections: Rejections,
+    on_rows: Callable[[int], None] | None,
+) -> tuple[dict[str, Array], _Labels]:
+    """Read the rows once: the logits of every model, and what they are to be compared with."""
     unseen = {name: UnseenValues(model.preprocessing.categorical) for name, model in models.items()}
     logits: dict[str, list[Array]] = {name: [] for name in models}
     labels: list[NDArray[np.uint8]] = []
     weights: list[Array] = []
-    groups = None if group is None else Groups(group)
     rows = 0
     for chunk in source.chunks(rejections):
         labels.append(chunk.label)
@@ -206,31 +188,15 @@ def evaluate(
             on_rows(rows)
     if not rows:
         raise DataError(f"{source.name}: no rows to measure on")
-    for name, values in given.items():
-        if len(values) != rows:
-            left_out = f", of which bad ones ({rejections.rejected:,}) are left out" if rejections.rejected else ""
-            bad = rejections.bad_rows()
-            raise DataError(
-                f"{name}: {len(values):,} probabilities for {rows:,} rows{left_out}; expected one for each, in their "
-                "order" + (f". {bad}" if bad else "")
-            )
     for name, one in unseen.items():
         for warning in (*one.warnings().values(), *one.missing().values()):
             _logger.warning("%s: %s", name, warning)
-    found = {name: np.concatenate(chunks) for name, chunks in logits.items()}
-    found |= {name: _logits(values) for name, values in given.items()}
     of_rows = _Labels(
         np.concatenate(labels),
         np.concatenate(weights) if weights else None,
         None if groups is None else groups.numbers,
     )
-    within = {name: of_rows.within_groups(one) for name, one in found.items()}
-    first, *others = (of_rows.evaluate(name, one, within[name]) for name, one in found.items())
-    compared = [first]
-    for other in others:
-        less = of_rows.difference(found[other.name], other, found[first.name], first)
-        compared.append(replace(other, less_first=_with_groups(less, within[other.name], within[first.name])))
-    return compared
+    return {name: np.concatenate(chunks) for name, chunks in logits.items()}, of_rows
 
 
 def _given(path: Path) -> Array:
@@ -277,8 +243,8 @@ def evaluation_table(evaluations: Sequence[Evaluation], group: str | None = None
     within = () if group is None else (_within_table(evaluations, group),)
     table = _table("model", "log loss", "AUC", "normalised\nentropy", "mean\nprobability")
     for one in evaluations:
-        loss, mean = _shown(one.log_loss, one.log_loss_error), f"{one.mean_probability:.4g}"
-        table.add_row(escape(one.name), loss, _shown(one.auc), _shown(one.normalised_entropy), mean)
+        loss, mean = with_error(one.log_loss, one.log_loss_error), f"{one.mean_probability:.4g}"
+        table.add_row(escape(one.name), loss, with_error(one.auc), with_error(one.normalised_entropy), mean)
     text = f"{first.rows:,} rows with a click rate of {first.positive_rate:.4g}. ± is one standard error."
     if not others:
         return Group(table, Text(text, style="dim"), *within)
@@ -286,7 +252,7 @@ def evaluation_table(evaluations: Sequence[Evaluation], group: str | None = None
     for one in others:
         less = one.less_first
         assert less is not None
-        loss, auc = _shown(less.log_loss, less.log_loss_error, "+"), _shown(less.auc, less.auc_error, "+")
+        loss, auc = with_error(less.log_loss, less.log_loss_error, "+"), with_error(less.auc, less.auc_error, "+")
         differences.add_row(escape(one.name), loss, auc)
     return Group(table, Text(text, style="dim"), differences, *within)
 
@@ -296,8 +262,8 @@ def _within_table(evaluations: Sequence[Evaluation], group: str) -> RenderableTy
     table = _table("within groups", "AUC", "difference")
     for one in evaluations:
         less = one.less_first
-        apart = "" if less is None else _shown(less.group_auc, less.group_auc_error, "+")
-        table.add_row(escape(one.name), _shown(one.group_auc), apart)
+        apart = "" if less is None else with_error(less.group_auc, less.group_auc_error, "+")
+        table.add_row(escape(one.name), with_error(one.group_auc), apart)
     text = (
         f"The mean AUC within the rows of one {group}, weighted by rows: {evaluations[0].groups:,} have rows with a "
         "click and without one."
@@ -311,13 +277,3 @@ def _table(model: str, *columns: str) -> Table:
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     return table
-
-
-def _shown(value: float | None, error: float | None = None, sign: str = "") -> str:
-    """Four decimals, or as many more as a small error has two digits in."""
-    if value is None:
-        return "n/a"
-    if error is None:
-        return f"{value:{sign}.4f}"
-    digits = 4 if error >= 5e-4 or not error else 1 - math.floor(math.log10(error))
-    return f"{value:{sign}.{digits}f} ± {error:.{digits}f}"

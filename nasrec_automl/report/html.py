@@ -115,7 +115,7 @@ def _retrain(content: ReportContent) -> str:
 def _calibration(content: ReportContent) -> str:
     return figure_html(
         "calibration",
-        calibration(content.calibration),
+        calibration({"winner, ± 2 standard errors": content.calibration}),
         "How often test rows with a given prediction were clicked: on the diagonal, predictions mean what they say.",
     )
 

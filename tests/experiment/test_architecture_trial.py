@@ -18,8 +18,9 @@ from nasrec_automl.experiment import architecture_trial, trial_process
 from nasrec_automl.pipeline.evaluator import make_evaluator
 from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.teachers import taught_label
-from nasrec_automl.space import load_search_space
+from nasrec_automl.space import load_architecture, load_search_space
 from nasrec_automl.training.metrics import Metrics
+from tests.warm import run_warm
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "existing_nni_pipeline"
@@ -162,3 +163,9 @@ def test_nnis_own_tuners_choose_architectures(experiment: Any, finished_run: Run
     experiment.nnictl("create", "--config", str(experiment.file), "--port", str(experiment.port))
     trials = experiment.until_done(seconds=150).trials()
     assert [trial.status for trial in trials] == ["SUCCEEDED"] * 3
+    exported, best = experiment.folder / "trials.json", experiment.folder / "best.json"
+    experiment.nnictl("experiment", "export", "--filename", str(exported), "--type", "json")
+    done = run_warm(EXAMPLE / "best_architecture.py", exported, finished_run.job.space, best)
+    assert done.returncode == 0, done.stderr
+    chosen = load_architecture(best, space)
+    assert f"log loss {make_evaluator(finished_run).evaluate(chosen).log_loss:.5f}, the best of 3" in done.stdout
