@@ -95,6 +95,7 @@ def _add_prepare(subparsers: _Subparsers) -> None:
         "--input",
         type=Path,
         nargs="*",
+        action="extend",
         default=[],
         help="raw files, folders or globs; MovieLens and flights are fetched without it",
     )
@@ -103,6 +104,7 @@ def _add_prepare(subparsers: _Subparsers) -> None:
             f"--{fold}",
             type=Path,
             nargs="*",
+            action="extend",
             default=[],
             help=f"files of the {fold} rows, for --split given; --input is then training alone",
         )
@@ -312,7 +314,12 @@ def _add_models(subparsers: _Subparsers) -> None:
         help="schema of the table, where it names a separator or columns of a file without a header",
     )
     predict.add_argument(
-        "--keep", nargs="+", default=[], metavar="COLUMN", help="columns to write beside the probability, such as ids"
+        "--keep",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="COLUMN",
+        help="columns to write beside the probability, such as ids",
     )
 
     evaluate = _command(

@@ -54,6 +54,20 @@ def test_prepare_keeps_files_of_validation_and_test(tmp_path: Path) -> None:
     refused(*prepare, *files[:2], "--split", "given", naming="does not say which rows are training")
 
 
+def test_an_option_that_is_given_twice_adds_files(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("{label: y, categorical: {c: }}")
+    files = [
+        write(tmp_path / f"{name}.csv", ["y,c", *(f"{row % 2},{name}" for row in range(200))]) for name in "abcdef"
+    ]
+    words = zip(("--input", "--input", "--validation", "--validation", "--test", "--test"), files, strict=True)
+    prepare = ("prepare", "table", "--schema", tmp_path / "s.yaml", "--output", tmp_path / "p", "--split", "given")
+    done = call(*prepare, *(word for pair in words for word in pair))
+    assert done.code == 0, done.error
+    data = PreparedData.open(tmp_path / "p")
+    assert data.rows("train") + data.rows("head") == data.rows("test") == 400
+    assert data.rows("search") + data.rows("hpo") + data.rows("choice") == 400
+
+
 def test_prepare_divides_by_the_schemas_column(tmp_path: Path) -> None:
     folds = ["train"] * 300 + ["validation"] * 100 + ["test"] * 60
     rows = write(tmp_path / "t.csv", ["y,c,fold", *(f"{row % 2},a,{fold}" for row, fold in enumerate(folds))])

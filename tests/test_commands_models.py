@@ -48,6 +48,15 @@ def test_predict_shows_its_rows(
     assert heard == [("predicting rows", 0, total), ("predicting rows", 50, total)]
 
 
+def test_columns_to_keep_may_be_named_one_by_one(finished_run: Any, tmp_path: Path) -> None:
+    frame = make_synthetic(**{"rows": 100_000, "seed": 0, **finished_run.job.data.options}).frame.head(5)
+    frame.assign(id=range(5), day="monday").to_csv(tmp_path / "rows.csv", index=False)
+    files = ("--input", tmp_path / "rows.csv", "--output", tmp_path / "out.csv")
+    done = call("predict", "--model", finished_run.best, *files, "--keep", "id", "--keep", "day")
+    assert done.code == 0, done.error
+    assert list(pd.read_csv(tmp_path / "out.csv")) == ["id", "day", "probability"]
+
+
 def test_predict_with_the_schema_of_a_table(finished_run: Any, tmp_path: Path) -> None:
     raw = make_synthetic(**{"rows": 100_000, "seed": 0, **finished_run.job.data.options})
     frame = raw.frame.head(50)

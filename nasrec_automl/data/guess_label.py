@@ -10,7 +10,7 @@ import pandas as pd
 from nasrec_automl.data.first_rows import FirstRows
 from nasrec_automl.data.guess import Guess, numbers_of, quoted, shown, without
 from nasrec_automl.data.readers.kinds import LABEL, LABELS, SPACES
-from nasrec_automl.data.values import whole_number
+from nasrec_automl.data.values import percent, whole_number
 
 _NAMES = (
     "label",
@@ -133,7 +133,7 @@ def _codes(column: pd.Series[str]) -> pd.Series[int]:
 
 
 def _rate(column: pd.Series[str]) -> str:
-    return f"positive in {float(_codes(column).mean()):.1%} of the rows{without(column)}"
+    return f"positive in {percent(float(_codes(column).mean()))} of the rows{without(column)}"
 
 
 def _two(column: pd.Series[str]) -> tuple[str, str] | None:
@@ -171,7 +171,7 @@ def _of_two(column: pd.Series[str], why: str) -> Guess:
     two = _two(column)
     assert two is not None
     rate = float((_plain(column).map(whole_number) == two[1]).mean())
-    said = f"{why}; {two[1]!r} in {rate:.1%} of the rows{without(column)}"
+    said = f"{why}; {two[1]!r} in {percent(rate)} of the rows{without(column)}"
     return Guess("label", said, f"[{', '.join(map(_always_quoted, two))}]")
 
 

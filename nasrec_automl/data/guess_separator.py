@@ -7,6 +7,9 @@ import pandas as pd
 from nasrec_automl.data.guess import WRITTEN_NUMBER
 from nasrec_automl.data.guess_time import LIKE_DATES
 
+LIKE_LISTS = r"\s*(\[.*\]|\{.*\})\s*"
+"""Lists as Python, JSON and PostgreSQL write them: brackets and quotes would be parts of their values."""
+
 # What may stand between values beside `|`, but stands in plain texts too. Of several values there are at least
 # so many distinct texts for each distinct value, and in these texts each is there so often.
 _OTHER_SEPARATORS = (";", ",", " ")
@@ -16,6 +19,8 @@ _TEXTS_A_VALUE, _REPEATED = 4, 20
 def other_separator(known: pd.Series[str]) -> str | None:
     """Return what stands between the values of a multi-valued column, whose texts are made of few values; else None."""
     texts = known.drop_duplicates()
+    if texts.str.fullmatch(LIKE_LISTS).mean() > 0.5:
+        return None
     for separator in _OTHER_SEPARATORS:
         if texts.str.contains(separator, regex=False).mean() < 0.5:
             continue

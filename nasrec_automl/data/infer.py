@@ -29,7 +29,7 @@ from nasrec_automl.data.guess import (
 )
 from nasrec_automl.data.guess_label import guess_labels
 from nasrec_automl.data.guess_leaks import without_leaks
-from nasrec_automl.data.guess_separator import other_separator
+from nasrec_automl.data.guess_separator import LIKE_LISTS, other_separator
 from nasrec_automl.data.guess_time import OTHER_DATES, guess_time, hint_of_time, parts_of_time, time_of
 from nasrec_automl.data.readers.kinds import FOLD_NAMES, LABELS, SPACES
 from nasrec_automl.data.rejections import DEFAULT_LIMIT
@@ -279,7 +279,14 @@ def _guess_text(known: pd.Series[str], rows: int) -> Guess:
         return replace(several, options=f"{several.options[:-1]}, separator: {quoted(separator)}}}")
     if _never_twice(distinct, len(known), rows):
         return Guess("ignored", "text, no value twice: says nothing of other rows")
-    return Guess("categorical", f"text, {distinct:,} different")
+    return Guess("categorical", f"text, {distinct:,} different{_hint_of_lists(known)}")
+
+
+def _hint_of_lists(known: pd.Series[str]) -> str:
+    """Hint that texts are lists (`['a', 'b']`), where most are; else empty."""
+    if known.str.fullmatch(LIKE_LISTS).mean() <= 0.5:
+        return ""
+    return f"; lists written as text, such as {shown(known.iloc[0])}: as a{SEPARATOR}b they would be several values"
 
 
 def _hint_of_numbers(texts: pd.Series[str]) -> str:

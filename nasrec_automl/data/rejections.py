@@ -246,12 +246,11 @@ class Rejections:
 
     def _sentence(self) -> str:
         kept = f"All are in {self.path}: correct" if self.path is not None else "Correct"
-        advice = (
-            "the files, or raise max_rejected"
-            if self.accepted
-            else "the files, or the schema that says what their columns are (source `table`)"
-        )
-        count = f"{self.rejected:,} of the {self.read:,} rows read are bad, but at most {self.limit:.3%} may be"
+        advice = "the files" if self.limit == 0 else "the files, or raise max_rejected"
+        if not self.accepted:
+            advice = "the files, or the schema that says what their columns are (source `table`)"
+        may_be = "and none may be" if self.limit == 0 else f"but at most {self.limit:.3%} may be"
+        count = f"{self.rejected:,} of the {self.read:,} rows read are bad, {may_be}"
         if self.rejected <= self.limit * self.read:  # all of them, which may be bad
             count = f"all of the {self.read:,} rows read are bad"
         return f"{count}. {self.most_frequent()}. {kept} {advice}"

@@ -69,7 +69,7 @@ class TableSchema(Frozen):
         label: column of 0 and 1 (or false and true).
         label_values: where the label holds two other values, the one that stands for 0 and the one that stands for 1.
         name: of the data set.
-        label_description: what a 1 means.
+        label_description: what a 1 means; by default the label's name says it.
         weight: column of how many times each row counts.
         split: column that says `train`, `validation` or `test` of each row, for the split `given`.
         timestamp: when each row happened; for a split by time. Name it under `derived` to make features of it.
@@ -85,7 +85,7 @@ class TableSchema(Frozen):
 
     label: str
     name: str = "table"
-    label_description: str = "clicked"
+    label_description: str | None = None
     label_values: Annotated[tuple[str, str], BeforeValidator(_label_texts)] | None = None
     weight: str | None = None
     split: str | None = None

@@ -48,6 +48,16 @@ _ARE_BYTES = (
 )
 
 
+def percent(share: float, decimals: int = 1) -> str:
+    """Write a share with so many decimals, or with two digits where those would be too few of it.
+
+    Example:
+        >>> [percent(share) for share in (0.2512, 0.00042, 0.0)]
+        ['25.1%', '0.042%', '0.0%']
+    """
+    return f"{share:.{decimals}%}" if share == 0 or share >= 10 ** -(decimals + 1) else f"{100 * share:.2g}%"
+
+
 def whole_number(text: str) -> str:
     """Write a whole number without the fraction that a column of floats gives it; any other text as it is.
 

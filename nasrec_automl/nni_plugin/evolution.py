@@ -154,7 +154,7 @@ class OptunaEvolution(Strategy):
                 "space": space.name,
                 "choices": key_of(space.labels),
                 "features": key_of(schema.model_dump(mode="json", exclude_defaults=True)),
-                "weights": shared_weights(model),
+                "weights": shared_weights(model, searched.options),
             },
         )
         study.sampler = RegularizedEvolutionSampler(space=space, budget=budget, **self._evolution)

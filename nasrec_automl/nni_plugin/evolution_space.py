@@ -9,6 +9,7 @@ import torch
 
 from nasrec_automl.errors import SpaceError
 from nasrec_automl.nni_plugin.nas import RawFormatModelSpace
+from nasrec_automl.nni_plugin.options import NetworkOptions
 from nasrec_automl.nni_plugin.space import NasRecSpace
 from nasrec_automl.nni_plugin.supermodule import SupernetModule
 
@@ -36,10 +37,16 @@ def searched_space(model_space: Any) -> tuple[torch.nn.Module, NasRecSpace]:
     return model, found[0]
 
 
-def shared_weights(model: torch.nn.Module) -> str:
-    """What the weights of a space's models are: a digest of those that they share, or that each has its own."""
+def shared_weights(model: torch.nn.Module, options: NetworkOptions) -> str:
+    """What a space's models are beside their architectures: a digest of the weights that they share, or how they begin.
+
+    Args:
+        model: the space.
+        options: of its networks; where the weights are shared these say it.
+    """
     if not any(isinstance(module, SupernetModule) for module in model.modules()):
-        return "of each model its own"
+        norm = "with" if options.layer_norm else "without"
+        return f"of each model its own, {norm} LayerNorm, dropout {options.dropout:g}"
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from nasrec_automl.data.parts import Part
+from nasrec_automl.data.values import percent
 from nasrec_automl.report.data_content import EMBEDDING_DIM, DataContent, table_bytes
 from nasrec_automl.report.data_figures import positive_rate_over_time, sizes_of_fields
 from nasrec_automl.report.data_sentences import data_headline, memory_formula, things_to_look_at
@@ -34,7 +35,7 @@ def render_data_report(content: DataContent) -> str:
         tiles(
             [
                 ("rows", short(content.rows)),
-                ("positive", f"{content.positive_rate:.2%}"),
+                ("positive", percent(content.positive_rate, 2)),
                 ("categories in training", short(sum(field.categories for field in content.statistics.fields))),
                 ("embedding tables in training", memory(table_bytes(_table_rows(content)))),
             ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nasrec_automl.data.parts import VALIDATION, Part
+from nasrec_automl.data.values import percent
 from nasrec_automl.report.data_content import EMBEDDING_DIM, DataContent, table_bytes
 from nasrec_automl.report.data_tables import memory, part_error, share
 from nasrec_automl.report.sentences import count
@@ -19,10 +20,9 @@ _NAMED = 8
 def data_headline(content: DataContent) -> str:
     """What the data set is, in one sentence."""
     fields, dense = len(content.description.fields), len(content.statistics.dense)
-    return (
-        f"{content.rows:,} rows, {content.positive_rate:.2%} of them positive ({content.description.label}), with "
-        f"{count(fields, 'categorical field')} and {count(dense, 'number column')}."
-    )
+    positive = f"{percent(content.positive_rate, 2)} of them positive ({content.description.label})"
+    columns = f"{count(fields, 'categorical field')} and {count(dense, 'number column')}"
+    return f"{content.rows:,} rows, {positive}, with {columns}."
 
 
 def things_to_look_at(content: DataContent) -> list[str]:
@@ -51,11 +51,11 @@ def _about_parts(content: DataContent) -> Iterator[str]:
             break  # a few heavy rows may be most of a rate, and the error of such a rate is not kept
         error = (part_error(content, part) ** 2 + part_error(content, Part.TRAIN) ** 2) ** 0.5
         if error and abs(described.positive_rate - train.positive_rate) > _ERRORS * error:
-            far.append(f"{part.value} {described.positive_rate:.2%}")
+            far.append(f"{part.value} {percent(described.positive_rate, 2)}")
     if far:
         yield (
             f"Positive rates differ by more than {_ERRORS} standard errors of independent rows from that of train "
-            f"({train.positive_rate:.2%}): {', '.join(far)}. "
+            f"({percent(train.positive_rate, 2)}): {', '.join(far)}. "
             + (
                 "Parts of different times do; a model trained on the old rows will be off by as much."
                 if content.description.split.kind == "time"

@@ -9,6 +9,7 @@ from nasrec_automl.data.categorical import CategoricalColumn
 from nasrec_automl.data.columns import DenseColumn
 from nasrec_automl.data.parts import VALIDATION, Part
 from nasrec_automl.data.statistics import FieldStatistics
+from nasrec_automl.data.values import percent
 from nasrec_automl.report.data_content import DataContent, table_bytes
 from nasrec_automl.report.data_figures import at_least
 from nasrec_automl.report.tables import head_cell, left_cell, table
@@ -30,7 +31,7 @@ def parts_table(content: DataContent) -> str:
     """Rows and positive rate of each part."""
     lines = []
     for part, described in content.description.parts.items():
-        weight = [] if described.weight is None else [f"{described.weight:,.0f}"]
+        weight = [] if described.weight is None else [_weight(described.weight)]
         lines.append(
             [
                 head_cell(part.value),
@@ -38,13 +39,17 @@ def parts_table(content: DataContent) -> str:
                 f"{described.rows:,}",
                 escape(share(described.rows / content.rows)),
                 *weight,
-                f"{described.positive_rate:.3%}",
-                f"{part_error(content, part):.3%}",
+                percent(described.positive_rate, 3),
+                percent(part_error(content, part), 3),
             ]
         )
     weighted = any(part.weight is not None for part in content.description.parts.values())
     heads = ["part", "for", "rows", "share", *(["weight"] if weighted else []), "positive", "standard error"]
     return table(heads, lines)
+
+
+def _weight(weight: float) -> str:
+    return f"{weight:,.0f}" if weight >= 1000 else f"{weight:.4g}"
 
 
 def part_error(content: DataContent, part: Part) -> float:

@@ -15,11 +15,14 @@ from torch.nn import functional as F
 from nasrec_automl.data.batches import Batch
 from nasrec_automl.errors import DataError, DivergedError, JobError
 from nasrec_automl.hyper_space import OptimizerName
+from nasrec_automl.network.embedding import Embedding
+from nasrec_automl.network.supernet import Supernet
 from nasrec_automl.ops.slices import end_slice_gradients
 from nasrec_automl.training.clipping import clip_gradients
 from nasrec_automl.training.guard import ADVICE, check_batch, check_weights
 from nasrec_automl.training.metrics import Metrics, measure
 from nasrec_automl.training.optimizer import make_optimizer
+from nasrec_automl.training.ranks import SparseDDP
 from nasrec_automl.training.reduction import batch_mean
 from nasrec_automl.training.schedule import warm_up_cosine
 from nasrec_automl.training.seed import seeded
@@ -124,11 +127,18 @@ class ClickModule(pl.LightningModule):
         end_slice_gradients(self.parameters())
 
     def on_fit_start(self) -> None:
-        """Refuse precisions that spoil a training.
+        """Refuse precisions, and ways to share a training, that spoil it.
 
         The scaling of float16 knows nothing of gradients that are kept as slices. In weights of 16 bits small steps are
-        rounded away, and so are the numbers that Adam counts with.
+        rounded away, and so are the numbers that Adam counts with. Torch's DDP would average no gradients that are kept
+        as slices: every process would train a supernet of its own.
         """
+        shared = self.trainer.world_size > 1 and not isinstance(self.trainer.strategy, SparseDDP)
+        if shared and any(isinstance(module, Supernet) for module in self.modules()):
+            raise JobError(
+                f"{self.trainer.world_size} processes: the strategies of a trainer cannot average the gradients of a "
+                "supernet's slices; train it in one process (devices=1), or by a job with supernet.devices"
+            )
         if str(self.trainer.precision) not in _PRECISIONS:
             raise JobError(
                 f"precision: a training needs one of {', '.join(map(repr, _PRECISIONS))}, but it is "
@@ -223,8 +233,17 @@ class ClickModule(pl.LightningModule):
         return metrics
 
     def configure_optimizers(self) -> Any:
-        """The optimiser with linear warm-up and cosine, a step at a time."""
+        """The optimiser with linear warm-up and cosine, a step at a time.
+
+        Raises:
+            JobError: the embeddings' gradients are dense.
+        """
         options = self.options
+        if not all(module.sparse_gradients for module in self.modules() if isinstance(module, Embedding)):
+            raise JobError(
+                "sparse_gradients is off, but this module's optimisers move and decay the embedding rows of a batch "
+                "alone: leave it on, or train with a Lightning module of your own"
+            )
         optimizer = make_optimizer(
             options.optimizer,
             self.parameters(),

@@ -218,7 +218,7 @@ def test_rows_of_one_part_alone_can_be_appended_where_the_source_says_so(tmp_pat
         ),
         ({"categorical": {"c": {"max_values": 2}}}, "categorical column 'c' is declared as"),
         ({"dense": {"x": {"flag_missing": True}}}, "dense column 'x' is declared as"),
-        ({"label_description": "bought"}, r"holds table \(clicked\), to which table \(bought\) cannot be appended"),
+        ({"label_description": "bought"}, r"holds table \(y\), to which table \(bought\) cannot be appended"),
     ],
 )
 def test_other_columns_are_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -268,7 +268,11 @@ def test_rows_of_another_label_or_time_are_refused(tmp_path: Path) -> None:
 
     prepare(rows({}), tmp_path / "p")
     for changes, naming in (
-        ({"label": "z", "ignored": ["y"]}, "the label column was y, but is z now: append with the same schema"),
+        ({"label": "z", "ignored": ["y"]}, r"holds table \(y\), to which table \(z\) cannot be appended"),
+        (
+            {"label": "z", "ignored": ["y"], "label_description": "y"},
+            "the label column was y, but is z now: append with the same schema",
+        ),
         ({"timestamp": {"column": "u"}}, r"the time column was t \(number\), but is u \(number\) now"),
         (
             {"timestamp": {"column": "t", "format": "ISO8601"}},

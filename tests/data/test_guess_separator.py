@@ -1,4 +1,6 @@
+import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -43,3 +45,17 @@ def test_other_separators_are_drafted_where_few_values_make_many_texts(
     (tmp_path / "s.yaml").write_text(text)
     read = read_all(open_source("table", [path], schema=tmp_path / "s.yaml"))
     assert read.table["genres"].to_pylist() == [cell.split(separator) for cell in cells]
+
+
+@pytest.mark.parametrize("written", [str, json.dumps, lambda values: f"{{{','.join(values)}}}"])
+def test_lists_that_are_written_as_text_are_not_cut_at_their_commas(
+    written: Callable[[list[str]], str], tmp_path: Path
+) -> None:
+    draw = random.Random(0)
+    cells = [written(draw.sample("abcdefgh", draw.randint(1, 4))) for _ in range(900)]
+    path = tmp_path / "f.csv"
+    pd.DataFrame({"clicked": [0, 1] * 450, "genres": cells}).to_csv(path, index=False)
+    text = infer_schema(path)
+    assert yaml.safe_load(text)["categorical"] == {"genres": None}
+    assert "lists written as text, such as" in text
+    assert "as a|b they would be several values" in text

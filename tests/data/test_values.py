@@ -6,7 +6,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from nasrec_automl.data.values import MISSING_TEXTS, canonical_text, categories, numbers
+from nasrec_automl.data.values import MISSING_TEXTS, canonical_text, categories, numbers, percent
 from nasrec_automl.errors import DataError
 
 
@@ -129,3 +129,19 @@ def test_what_is_no_number_is_named(values: object, row: int, shown: str, kind: 
     column = pd.Series(values, index=range(7, 7 + len(values)))  # type: ignore[call-overload,arg-type]
     with pytest.raises(DataError, match=rf"column 'price' must hold {kind}.*, but row {row} .* holds {shown}"):
         numbers(column, "price")
+
+
+@pytest.mark.parametrize(
+    ("share", "decimals", "text"),
+    [
+        (0.5, 1, "50.0%"),
+        (0.01, 1, "1.0%"),
+        (0.0042, 1, "0.42%"),
+        (0.00042, 2, "0.042%"),
+        (0.0312, 2, "3.12%"),
+        (0.0, 3, "0.000%"),
+        (1.0, 2, "100.00%"),
+    ],
+)
+def test_a_small_share_keeps_two_digits(share: float, decimals: int, text: str) -> None:
+    assert percent(share, decimals) == text

@@ -39,7 +39,7 @@ SPACES = {
 }
 EXAMPLES = {
     "quick": {"tiny": 25, "small": 5, "full": 4, "plus": 3},
-    "deep": {"tiny": 200, "small": 30, "full": 30, "plus": 20},
+    "deep": {"tiny": 100, "small": 20, "full": 20, "plus": 12},
 }
 depths = pytest.mark.parametrize("depth", ["quick", pytest.param("deep", marks=pytest.mark.slow)])
 

@@ -48,8 +48,20 @@ def test_scores_of_another_supernet_are_another_study(
     with pytest.raises(StudyError, match=r"has weights '\w{16}', but '\w{16}' is expected \(.*one supernet's scores"):
         run(runs.make_experiment(tmp_path, lambda model: nni.report_final_result(-1.0), trials=3))
     alone = RawFormatModelSpace(NasRecSpace(tiny_space(), tiny_schema()), None)
-    with pytest.raises(StudyError, match=r"has weights '\w{16}', but 'of each model its own' is expected"):
+    with pytest.raises(StudyError, match=r"has weights '\w{16}', but 'of each model its own, .*' is expected"):
         OptunaEvolution(storage=f"sqlite:///{tmp_path / 'studies.db'}").initialize(alone, Engine())
+
+
+@pytest.mark.parametrize("options", [{"layer_norm": False}, {"dropout": 0.1}])
+def test_so_are_those_of_models_that_begin_otherwise(tmp_path: Path, options: dict[str, Any]) -> None:
+    def initialize(**options: Any) -> None:
+        space = RawFormatModelSpace(NasRecSpace(tiny_space(), tiny_schema(), **options), None)
+        OptunaEvolution(storage=f"sqlite:///{tmp_path / 'studies.db'}").initialize(space, Engine())
+
+    initialize()
+    initialize(seed=3)  # which a user of seeds may change: that is noise
+    with pytest.raises(StudyError, match="its own, with LayerNorm, dropout 0', but 'of each model its own, with"):
+        initialize(**options)
 
 
 def test_so_are_those_of_other_weights_around_it(
@@ -105,7 +117,7 @@ def test_models_of_a_space_that_another_one_holds_may_be_trained_alone(
     OptunaEvolution(storage=storage, trials=4, population_size=4, tournament_size=2)(space, engine)
     assert len(complete(tmp_path)) == 4
     study = optuna.load_study(study_name="nasrec-nni", storage=storage)
-    assert study.user_attrs["nasrec:weights"] == "of each model its own"
+    assert study.user_attrs["nasrec:weights"] == "of each model its own, with LayerNorm, dropout 0"
 
 
 def test_another_model_space_is_named(tmp_path: Path) -> None:

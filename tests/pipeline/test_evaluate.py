@@ -189,7 +189,7 @@ def test_a_probability_of_0_or_1_is_a_finite_mistake(raw: RawData, write: Write)
         ([0.5] * 9 + [1.5], r"p\.csv: expected probabilities from 0 to 1, but row 10 has 1\.5"),
         (
             [0.5] * 9 + [None],
-            r"probability: no value.*p\.csv, line 11",
+            r"^1 of the 10 rows read are bad, and none may be\. .*: no value.*p\.csv, line 11.*Correct the files$",
         ),
         ([0.5] * 9 + ["high"], r"probability: text where a number should be.*p\.csv, line 11"),
     ],

@@ -112,3 +112,8 @@ def test_rejected_rows_are_escaped():
     html = rejected_table(data_content(rejected=rejected))
     assert "<script" not in html
     assert rows(html)[0][1:3] == ["3", "f, line 1"]
+
+
+def test_weights_and_rates_that_are_small_are_not_0():
+    content = data_content(weight=0.0000125, rates={Part.TEST: 0.000004})
+    assert rows(parts_table(content))[5][2:] == ["10,000", "10.0%", "0.125", "0.0004%", "0.002%"]

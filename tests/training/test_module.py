@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
@@ -19,12 +21,14 @@ from nasrec_automl.data.batches import EvaluationBatches, TrainingBatches
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.errors import DataError, DivergedError, JobError
 from nasrec_automl.network import Subnet, Supernet
+from nasrec_automl.network.embedding import Embedding
 from nasrec_automl.ops.slices import slice_gradient
 from nasrec_automl.testing.examples import make_rows, tiny_schema, tiny_space, with_weights
 from nasrec_automl.training.lightning import quiet, quiet_trainer
 from nasrec_automl.training.metrics import measure
 from nasrec_automl.training.module import ClickModule, TrainingOptions
 from nasrec_automl.training.optimizer import RowAdagrad
+from nasrec_automl.training.ranks import SparseDDP
 from nasrec_automl.training.seed import seeded
 
 SCHEMA, SPACE = tiny_schema(), tiny_space()
@@ -394,3 +398,36 @@ def test_a_checkpoint_never_holds_weights_that_are_not_finite(tmp_path: Path) ->
     with quiet(), pytest.raises(DivergedError, match=r"the weights model\.weight are no longer finite"):
         trainer.fit(module, TrainingBatches(ROWS, 64, 0, 4))
     assert not list(tmp_path.iterdir())
+
+
+class Sampled(nn.Module):
+    """A supernet on one path."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.supernet = Supernet(SPACE, SCHEMA)
+
+    def forward(self, dense: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        return self.supernet(dense, ids, SPACE.random(np.random.default_rng(0)))
+
+
+def test_a_supernet_in_several_processes_of_a_trainer_of_ones_own_is_refused() -> None:
+    module = ClickModule(TrainingOptions(steps=4, learning_rate=0.1), Sampled())
+    module.trainer = SimpleNamespace(precision="32-true", world_size=2, strategy=DDPStrategy())
+    with pytest.raises(JobError, match=r"^2 processes: .* train it in one process \(devices=1\), or by a job"):
+        module.on_fit_start()
+    module.trainer.strategy = SparseDDP()
+    module.on_fit_start()
+    module.trainer = SimpleNamespace(precision="32-true", world_size=1, strategy=SingleDeviceStrategy())
+    module.on_fit_start()
+    alone = subnet_module()
+    alone.trainer = SimpleNamespace(precision="32-true", world_size=2, strategy=DDPStrategy())
+    alone.on_fit_start()
+
+
+def test_dense_gradients_of_embeddings_are_refused() -> None:
+    module = subnet_module()
+    embedding = next(one for one in module.modules() if isinstance(one, Embedding))
+    embedding.sparse_gradients = False
+    with quiet(), pytest.raises(JobError, match=r"^sparse_gradients is off, .* or train with a Lightning module of"):
+        own_trainer().fit(module, TrainingBatches(ROWS, 64, 0, 4))

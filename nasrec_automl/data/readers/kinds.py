@@ -211,7 +211,9 @@ def _instant(array: pa.Array, form: str) -> pa.Array:
     """Parse moments; wrong ones become null."""
     if form != "ISO8601" and "." not in form:  # a column of floats writes digits such as 20240531 with a fraction
         array = pc.replace_substring_regex(array, pattern=r"^(\d+)\.0$", replacement=r"\1")
-    return pa.Array.from_pandas(parsed(pd.Series(array.to_pandas(), dtype=object), form), type=_MOMENT)
+    moments = parsed(pd.Series(array.to_pandas(), dtype=object), form)
+    # As of a Parquet file's moments, what is below a microsecond is cut off.
+    return pa.Array.from_pandas(moments, type=_MOMENT, safe=False)
 
 
 def instant(form: str) -> Kind:

@@ -42,7 +42,7 @@ def table(paths: Sequence[Path], schema: TableSchema, further: bool = False) -> 
     """
     return FileSource(
         name=schema.name,
-        label_description=schema.label_description,
+        label_description=schema.label_description or schema.label,
         dense=schema.dense,
         categorical=schema.categorical,
         derived=schema.derived,

@@ -101,6 +101,23 @@ def test_the_moment_of_reading_is_no_time(form: str, word: str) -> None:
         instant(form).value(word)
 
 
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("ISO8601", "2024-05-31T12:00:00.1234567Z"),
+        ("ISO8601", "2024-05-31T14:00:00.123456789+02:00"),
+        ("%Y-%m-%d %H:%M:%S.%f", "2024-05-31 12:00:00.123456999"),
+    ],
+)
+def test_what_is_below_a_microsecond_is_cut_off(form: str, text: str) -> None:
+    expected = datetime(2024, 5, 31, 12, 0, 0, 123456, tzinfo=UTC)
+    kind = instant(form)
+    assert kind.value(text) == expected
+    converted = kind.convert(pa.array([text, text]))
+    assert converted is not None
+    assert converted.to_pylist() == [expected, expected]
+
+
 def test_moments_of_many_texts_are_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["2024-02-29", " 2024-03-01\t", None, "", "soon", "2024-02-29"]
     column = Column("at", instant("%Y-%m-%d")).knowing(texts)
