@@ -8,11 +8,10 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.model_selection import KFold
-from sklearn.preprocessing import TargetEncoder
 
 from nasrec_automl.data.rows import Rows
 from nasrec_automl.evaluation.baseline import Baseline
+from nasrec_automl.evaluation.mean_labels import MeanLabels, cross_fitted
 from nasrec_automl.schema import FeatureSchema
 
 _CATEGORIES = 255
@@ -58,7 +57,7 @@ class Boosting(Baseline):
 
     schema: FeatureSchema
     settings: BoostingSettings
-    encoder: TargetEncoder | None
+    encoder: MeanLabels | None
     model: HistGradientBoostingClassifier
     iterations: int
 
@@ -74,7 +73,7 @@ def fit_boosting(
     """Fit trees until 30 iterations in a row bring no lower log loss on validation rows; the best iteration counts.
 
     Columns of at most 255 ids are categories to the trees. A larger one becomes the mean label of its id, which is
-    cross-fitted: no row's own label is in its feature. These means do not know the rows' weights; the trees do.
+    cross-fitted: no row's own label is in its feature. Rows count by their weights in both.
 
     Args:
         train: what the trees learn from.
@@ -87,10 +86,11 @@ def fit_boosting(
     seed %= 2**32  # scikit-learn takes no larger one, and a job does
     means: NDArray[np.float64] | None = None
     if large.any():
-        folds = KFold(5, shuffle=True, random_state=seed)
-        encoder = TargetEncoder(target_type="binary", smooth=settings.smooth, cv=folds)
-        # The cross-fitting is in `fit_transform` alone.
-        means = encoder.fit_transform(np.asarray(train.ids)[:, large], np.asarray(train.label))
+        columns = [field.table_size for field in schema.fields for _ in range(field.columns)]
+        sizes = [size for size, is_large in zip(columns, large, strict=True) if is_large]
+        rows = (np.asarray(train.ids)[:, large], np.asarray(train.label), _weight(train))
+        encoder = MeanLabels.fit(*rows, sizes=sizes, smooth=settings.smooth)
+        means = cross_fitted(*rows, sizes=sizes, smooth=settings.smooth, seed=seed)
     model = HistGradientBoostingClassifier(
         learning_rate=settings.learning_rate,
         max_leaf_nodes=settings.max_leaf_nodes,
@@ -128,7 +128,7 @@ def _large(schema: FeatureSchema) -> NDArray[np.bool_]:
 
 
 def _features(
-    rows: Rows, schema: FeatureSchema, encoder: TargetEncoder | None, means: NDArray[np.float64] | None = None
+    rows: Rows, schema: FeatureSchema, encoder: MeanLabels | None, means: NDArray[np.float64] | None = None
 ) -> NDArray[np.float64]:
     """Dense features, ids of small columns, mean labels of large ones (those that are given, if any): `(n, D + S)`."""
     ids, large = np.asarray(rows.ids), _large(schema)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,21 @@ class Pause(Enum):
     DONE = auto()
 
 
+@dataclass(frozen=True, slots=True)
+class _Issued:
+    """A trial that was issued and has not ended.
+
+    Attributes:
+        parameters: what it does.
+        mark: the stage and what a later start of it would have gone on with, when it was issued.
+        failures: of its stage in a row, when it was issued.
+    """
+
+    parameters: Parameters
+    mark: tuple[str, tuple[int, ...]]
+    failures: int
+
+
 class Plan:
     """Turns the state of a run into the parameters of trials.
 
@@ -46,12 +62,12 @@ class Plan:
         self._given: dict[str, int] = {}
         self._failures: Counter[str] = Counter()
         self._words: dict[str, str] = {}
-        self._issued: dict[int, tuple[Parameters, tuple[str, tuple[int, ...]]]] = {}
+        self._issued: dict[int, _Issued] = {}
 
     @property
     def running(self) -> list[Parameters]:
         """What was issued and has not ended."""
-        return [parameters for parameters, _ in self._issued.values()]
+        return [issued.parameters for issued in self._issued.values()]
 
     def take(self, id_: int) -> Parameters | Pause:
         """Decide what trial `id_` does, and note that it was issued.
@@ -76,7 +92,7 @@ class Plan:
             parameters["count"] = count
         elif running:
             return Pause.WAIT
-        self._issued[id_] = (parameters, (stage.name, stage.resume_mark(self.run)))
+        self._issued[id_] = _Issued(parameters, (stage.name, stage.resume_mark(self.run)), self._failures[name])
         return parameters
 
     def end(self, id_: int, *, success: bool, out_of_time: Callable[[], bool], last_words: Callable[[], str]) -> None:
@@ -90,9 +106,9 @@ class Plan:
         """
         if id_ not in self._issued:
             return
-        parameters, kept = self._issued.pop(id_)
-        name = parameters["stage"]
-        went_on = self._resume_mark() != kept
+        issued = self._issued.pop(id_)
+        parameters, name = issued.parameters, issued.parameters["stage"]
+        went_on = self._resume_mark() != issued.mark
         late = not success and out_of_time()
         if name in self._given and not (success and went_on):
             # What it was given is to be given again; a worker that finds nothing left to do ends at once.
@@ -100,8 +116,9 @@ class Plan:
         if went_on and (success or late):
             self._failures[name] = 0
             return
-        # One that did nothing failed, whatever it says of itself: it would be issued for ever.
-        self._failures[name] += 1
+        # One that did nothing failed, whatever it says of itself: it would be issued for ever. Of those that ran side
+        # by side one counts: what ends them all, such as a database that is down, is one failure.
+        self._failures[name] = max(self._failures[name], issued.failures + 1)
         self._words[name] = _OUT_OF_TIME if late else _said("")  # its words may not be read
         if not late and not success:
             self._words[name] = _said(last_words())

@@ -11,6 +11,7 @@ import optuna
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
+from nasrec_automl.heartbeat import LOST_AFTER
 from nasrec_automl.network.weights import save_network
 from nasrec_automl.pipeline.base import OnMetrics, Stage
 from nasrec_automl.pipeline.candidates import Candidate, candidates, halved, retrain_study_name
@@ -33,13 +34,21 @@ from nasrec_automl.pipeline.scratch import (
 from nasrec_automl.pipeline.settings import retrain_settings
 from nasrec_automl.pipeline.status import retrain_is_noted
 from nasrec_automl.pipeline.studies import make_study, stage_ended, study_trials, why_no_more
-from nasrec_automl.pipeline.subnets import best_log_loss, check_subnets, checkpoint_path, drop_beaten, weights_path
+from nasrec_automl.pipeline.subnets import (
+    best_log_loss,
+    check_subnets,
+    checkpoint_path,
+    drop_beaten,
+    trial_weights,
+    weights_path,
+)
 from nasrec_automl.pipeline.teachers import resume_mark_of_teachers, taught_label
 from nasrec_automl.search import Hyper, TrialOutcome, retrain
-from nasrec_automl.search.attributes import STEP
+from nasrec_automl.search.attributes import STEP, is_ours
 from nasrec_automl.search.database import patiently
 from nasrec_automl.search.hyper import ARCHITECTURE
 from nasrec_automl.search.retrain import Prune
+from nasrec_automl.search.stale import why_stale
 from nasrec_automl.search.task import ENDED
 from nasrec_automl.training.metrics import Metrics
 
@@ -102,7 +111,7 @@ class RetrainStage(Stage):
         )
         finished = trainings.ended
         if stage_ended(study, finished=finished, target=total, mine=mine, count=count):
-            _drop_unfinished(run)
+            _drop_unfinished(run, study)
             publish(run, lambda: report_content(run))
             ended = RetrainOutcome(study=study.study_name, target=total, timeout=config.timeout, trainings=finished)
             ended.write(run.retrain_done)
@@ -193,11 +202,22 @@ def _name_study(run: RunFolder, name: str) -> None:
         searched.model_copy(update={"retrain": name}).write(run.top)
 
 
-def _drop_unfinished(run: RunFolder) -> None:
-    """Delete what trainings that failed too often, or were killed, have left; other workers may do so at once."""
+def _drop_unfinished(run: RunFolder, study: optuna.Study) -> None:
+    """Delete what trainings that failed too often, or were killed, have left; other workers may do so at once.
+
+    Whoever was asked for more trainings may still be at one.
+    """
+    storage = study_storage(run.job.storage_url)
+    running = patiently(storage, lambda: study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+    at_work = [
+        trial_weights(run, study, trial).stem
+        for trial in running
+        if is_ours(trial) and ARCHITECTURE in trial.params and why_stale(trial, lost_after=LOST_AFTER) is None
+    ]
     for pattern in ("*.ckpt", ".*.ckpt.*.partial", ".*.safetensors.*.partial"):
         for left in run.retrained.glob(pattern):
-            if not left.name.startswith(f".{FINAL_TEACHER}"):  # which `retrain_named` may be writing
+            is_of_named = left.name.startswith(f".{FINAL_TEACHER}")  # which `retrain_named` may be writing
+            if not is_of_named and not any(stem in left.name for stem in at_work):
                 left.unlink(missing_ok=True)
     drop_kept(run)
 

@@ -78,7 +78,8 @@ def drop_beaten(run: RunFolder, study: optuna.Study) -> None:
     trainings = _trainings(study)
     # By file: a copy of a trial that somebody added has the file of the trial.
     kept = {trial_weights(run, study, trial) for trial in _best(trainings).values()}
-    for path in {trial_weights(run, study, trial) for trial in trainings} - kept:
+    there = {*run.retrained.glob("*.safetensors")}  # of nearly all that were beaten nothing is left
+    for path in there.intersection(trial_weights(run, study, trial) for trial in trainings) - kept:
         path.unlink(missing_ok=True)
 
 

@@ -79,17 +79,18 @@ def test_the_best_iteration_counts_and_later_ones_do_not() -> None:
     assert fitted.measure(validation).log_loss == pytest.approx(min(losses), abs=1e-6)
 
 
-def test_rows_of_weight_0_say_nothing() -> None:
-    train, validation = (rows_with_an_interaction(rows, rows, tiny_schema()) for rows in (1000, 400))
+@pytest.mark.parametrize("schema", [tiny_schema(), LARGE])
+def test_rows_of_weight_0_say_nothing(schema: FeatureSchema) -> None:
+    train, validation = (rows_with_an_interaction(rows, rows, schema) for rows in (1000, 400))
     wrong = replace(train, label=(1 - train.label).astype(np.int8))
     both = Rows.concatenate([replace(train, weight=np.ones(1000)), replace(wrong, weight=np.zeros(1000))])
     ends = replace(validation, weight=np.ones(400))
-    weighted = fit_boosting(both, ends, tiny_schema(), replace(SMALL, min_samples_leaf=40), seed=1)
+    weighted = fit_boosting(both, ends, schema, replace(SMALL, min_samples_leaf=40), seed=1)
     assert weighted.measure(ends).auc > 0.8
-    unweighted = fit_boosting(replace(both, weight=None), validation, tiny_schema(), SMALL, seed=1)
+    unweighted = fit_boosting(replace(both, weight=None), validation, schema, SMALL, seed=1)
     assert unweighted.measure(ends).auc < 0.6
     misled = Rows.concatenate([ends, replace(ends, label=(1 - ends.label).astype(np.int8), weight=np.zeros(400))])
-    again = fit_boosting(both, misled, tiny_schema(), replace(SMALL, min_samples_leaf=40), seed=1)
+    again = fit_boosting(both, misled, schema, replace(SMALL, min_samples_leaf=40), seed=1)
     assert again.iterations == weighted.iterations
 
 

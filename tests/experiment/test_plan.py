@@ -81,6 +81,19 @@ def test_a_stage_that_fails_too_often_is_an_error(retrying: RunFolder, pipeline:
         plan.take(2)
 
 
+def test_what_ends_all_trials_at_once_is_one_failure(retrying: RunFolder, pipeline: ModuleType) -> None:
+    plan = Plan(retrying, pipeline.STAGES)
+    do(retrying, pipeline, "data", "supernet")
+    assert all(isinstance(plan.take(id_), dict) for id_ in range(2))
+    for id_ in range(2):
+        end(plan, id_, success=False)
+    assert all(isinstance(plan.take(id_), dict) for id_ in (2, 3)), "they are tried again once"
+    for id_ in (2, 3):
+        end(plan, id_, success=False)
+    with pytest.raises(NasRecError, match="the search stage failed 2 times in a row"):
+        plan.take(4)
+
+
 def test_a_success_forgives_failures(retrying: RunFolder, pipeline: ModuleType) -> None:
     plan = Plan(retrying, pipeline.STAGES)
     do(retrying, pipeline, "data", "supernet")

@@ -1,6 +1,7 @@
 """The retrain stage of a finished run, and a done one that is asked for more."""
 
 import copy
+import os
 import re
 import signal
 from collections import Counter
@@ -29,8 +30,11 @@ from nasrec_automl.pipeline.run_folder import RunFolder
 from nasrec_automl.pipeline.stages import run_job
 from nasrec_automl.pipeline.status import retrain_is_noted, run_status
 from nasrec_automl.pipeline.studies import begun_study
-from nasrec_automl.pipeline.subnets import best_trials, check_subnets, drop_beaten, weights_path
+from nasrec_automl.pipeline.subnets import best_trials, check_subnets, drop_beaten, trial_weights, weights_path
+from nasrec_automl.processes import own_host
 from nasrec_automl.search import Hyper
+from nasrec_automl.search.attributes import WORKER
+from nasrec_automl.search.stale import worker_id
 from nasrec_automl.training.keep_best import Checkpoints
 from nasrec_automl.training.module import ClickModule
 from tests.pipeline.changed import changed
@@ -351,6 +355,26 @@ def test_what_other_workers_have_trained_counts_at_once(copied_run: RunFolder, m
     assert told == sorted(told)
     assert 7 in told, "one of others ended while the first training went on"
     assert told.count(7) > 1
+
+
+def test_what_another_worker_still_trains_is_kept_at_the_end(copied_run: RunFolder) -> None:
+    study = begun_study(copied_run, "retrain")
+    ended = study.get_trials(states=(TrialState.COMPLETE,))[0]
+    left = {}
+    for worker, dropout in ((worker_id(), 0.11), (f"{own_host()}:{os.getpid()}:1.00:gone", 0.22)):
+        params = {**ended.params, "dropout": dropout}
+        attrs = {**ended.user_attrs, WORKER: worker}
+        trial = optuna.create_trial(
+            state=TrialState.RUNNING, params=params, distributions=ended.distributions, user_attrs=attrs
+        )
+        study.add_trial(trial)
+        weights = trial_weights(copied_run, study, trial)
+        beside = weights.with_name(f".{weights.name}.{own_host()}.1.a.partial")
+        left[worker] = (weights.with_suffix(".ckpt"), beside)
+        for path in left[worker]:
+            path.touch()
+    retrain_module._drop_unfinished(copied_run, study)
+    assert [[path.exists() for path in paths] for paths in left.values()] == [[True, True], [False, False]]
 
 
 def test_a_copy_of_the_best_training_does_not_cost_its_subnet(copied_run: RunFolder) -> None:
