@@ -252,6 +252,11 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     assert not list(broken_links(page))
 
 
+@pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.name)
+def test_pages_link_to_other_pages_alone(page: Path) -> None:
+    assert "](../" not in page.read_text(), "`make docs` knows no other files"
+
+
 def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
     (tmp_path / "there.md").write_text("# A `name`, and its path\n\n```sh\n# no heading\n```\n")
     (tmp_path / "page.md").write_text(
